@@ -1,0 +1,50 @@
+# `make demo` paints a picture, `make test` checks everything. Both make their own environment.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+
+.PHONY: demo test check lint types unit backends gallery notebook docs format clean
+
+demo: $(READY)
+	$(BIN)/impasto demo
+
+test: lint types unit
+
+check: test
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+# TensorFlow always; the other backends where they are installed.
+unit: $(READY)
+	KERAS_BACKEND=tensorflow $(BIN)/pytest
+	for backend in jax torch; do \
+	  if $(BIN)/python -c "import $$backend" 2>/dev/null; then \
+	    echo "backend $$backend"; KERAS_BACKEND=$$backend $(BIN)/pytest -m backend tests || exit 1; \
+	  fi; \
+	done
+
+# This release of PyTorch resolves to a build without CUDA where one is on offer.
+backends: $(READY)
+	$(BIN)/pip install --quiet torch==2.13.0 jax
+
+gallery: $(READY)
+	$(BIN)/python -m tools.gallery
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@

@@ -1,0 +1,48 @@
+"""Every error impasto raises on purpose.
+
+::
+
+    ImpastoError                 anything impasto refuses or cannot do
+    ├── InputError               what was given cannot be used: file, setting, picture
+    │   ├── PictureError         a picture that cannot be read, used or written
+    │   └── SettingError         a setting out of range, unknown or contradictory
+    ├── WeightsError             no source of the network's weights works
+    └── BackendError             the Keras backend is missing or not supported
+
+Each message is one line: what was received, what is possible, what to do. The command line
+prints it without a traceback and exits with status 2.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class ImpastoError(Exception):
+    """Anything impasto refuses or cannot do; catch this to catch them all."""
+
+
+class InputError(ImpastoError, ValueError):
+    """What was given cannot be used."""
+
+
+class PictureError(InputError):
+    """A picture that cannot be read, used or written."""
+
+
+class SettingError(InputError):
+    """A setting that is out of range, unknown, or contradicts another."""
+
+
+class WeightsError(ImpastoError):
+    """No source of the network's weights works."""
+
+
+class BackendError(ImpastoError):
+    """The Keras backend is missing or not supported."""
+
+
+def nearest(received: str, possible: Iterable[str]) -> str:
+    """Describe the names that are possible, the ones most like ``received`` first."""
+    names = list(possible)
+    near = difflib.get_close_matches(received, names, n=3, cutoff=0.5)
+    return f"did you mean {', '.join(near)}?" if near else f"possible: {', '.join(names)}"

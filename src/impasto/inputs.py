@@ -1,0 +1,86 @@
+"""The pictures that a painting begins with: read, checked, and the first one to paint on.
+
+Loads no tensor library, so that what cannot be used is refused at once.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from impasto import files, pictures, weights
+from impasto.errors import PictureError, SettingError
+from impasto.pictures import Picture
+from impasto.recipe import Recipe
+
+PictureLike: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any]
+"""A path, a Pillow image, or an array as :func:`impasto.pictures.from_array` takes it."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The pictures of one painting, at their own sizes; ``start`` only where it is a file."""
+
+    content: Picture
+    style: Picture
+    start: Picture | None
+    notes: tuple[str, ...]
+    """words about the pictures for the person, such as that an animation's first frame is used"""
+
+
+STARTS: dict[str, Callable[[Picture, Picture, Recipe], Picture]] = {
+    "content": lambda content, style, recipe: content,
+    # Stretched to the photograph's shape: as a start, never as a target.
+    "style": lambda content, style, recipe: pictures.resize(style, *pictures.size_of(content)),
+    "noise": lambda content, style, recipe: pictures.noise(*pictures.size_of(content), recipe.seed),
+}
+"""Starting pictures of (photograph, painting, recipe) by the name that ``init`` takes."""
+
+
+def prepare(recipe: Recipe, content: PictureLike, style: PictureLike) -> Inputs:
+    """Read the pictures and check the recipe against the network, before anything slow begins.
+
+    Raises PictureError or SettingError for what cannot be used.
+    """
+    weights.NETWORKS[recipe.network].check_layers((*recipe.content_layers, *recipe.style_layers))
+    loaded = [_load(content, "content"), _load(style, "style")]
+    start = None
+    if recipe.init not in STARTS:
+        loaded.append(_load_start(recipe.init))
+        start = loaded[-1].pixels
+    notes = tuple(note for each in loaded for note in each.notes)
+    return Inputs(loaded[0].pixels, loaded[1].pixels, start, notes)
+
+
+def start(inputs: Inputs, content: Picture, recipe: Recipe) -> Picture:
+    """Return the picture that the first level starts from, of the size of ``content``."""
+    if inputs.start is not None:
+        return pictures.resize(inputs.start, *pictures.size_of(content))
+    return STARTS[recipe.init](content, inputs.style, recipe)
+
+
+def _load(source: PictureLike, role: str) -> files.Loaded:
+    if isinstance(source, Image.Image):
+        return files.image_pixels(source)
+    if not isinstance(source, np.ndarray):
+        return files.read(source)
+    try:
+        pixels = pictures.from_array(source)
+    except ValueError as error:
+        raise PictureError(f"{role} is {error}") from None
+    files.check_size(*pictures.size_of(pixels), role)
+    return files.Loaded(pixels, ())
+
+
+def _load_start(init: str) -> files.Loaded:
+    try:
+        return files.read(init)
+    except PictureError as error:
+        names = ", ".join(STARTS)
+        raise SettingError(
+            f"init is {init!r}: neither one of {names} nor a picture ({error})"
+        ) from None

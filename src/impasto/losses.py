@@ -1,0 +1,125 @@
+"""The losses: pure functions of features, moments and pictures.
+
+All are written with ``keras.ops``, so that they take and return tensors of whatever backend
+runs. All are means over positions and channels, so that weights carry over between sizes.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+from keras import ops
+
+Tensor: TypeAlias = Any
+"""A tensor of the running backend."""
+
+EPSILON = 1e-8
+"""Keeps a division by the size of a target finite where that target is all zero."""
+
+
+class Moments(NamedTuple):
+    """Sums over positions of features f with position weights w; C channels, float32.
+
+    Sums add up: over tiles, over regions, over styles. Means are taken when they are compared.
+    """
+
+    count: Tensor
+    """() sum of w"""
+    sum: Tensor
+    """(C,) sum of w f"""
+    second: Tensor
+    """(C, C) sum of w f fᵀ; divided by the count it is the Gram matrix"""
+
+
+def moments(features: Tensor, weights: Tensor | None = None) -> Moments:
+    """Sum features of shape (height, width, C) over positions, weighted by (height, width).
+
+    Features of any float type are summed as float32: a Gram matrix overflows in half precision.
+    """
+    channels = features.shape[-1]
+    flat = ops.cast(ops.reshape(features, (-1, channels)), "float32")
+    if weights is None:
+        count = ops.cast(ops.shape(flat)[0], "float32")
+        weighted = flat
+    else:
+        column = ops.cast(ops.reshape(weights, (-1, 1)), "float32")
+        count = ops.sum(column)
+        weighted = flat * column
+    return Moments(count, ops.sum(weighted, axis=0), ops.matmul(ops.transpose(weighted), flat))
+
+
+def gram(of: Moments) -> Tensor:
+    """Return the Gram matrix per position, (C, C): second / count.
+
+    Gatys et al. 2016, equation 3, divided by the number of positions M of the layer.
+    """
+    return of.second / of.count
+
+
+def mean_and_deviation(of: Moments) -> tuple[Tensor, Tensor]:
+    """Return the mean and the standard deviation of every channel, (C,) each."""
+    mean = of.sum / of.count
+    variance = ops.diagonal(of.second) / of.count - mean**2
+    return mean, ops.sqrt(ops.maximum(variance, 0.0) + EPSILON)
+
+
+def content_loss(features: Tensor, target: Tensor, relative: bool = True) -> Tensor:
+    """Compare two feature maps of shape (height, width, C); return a scalar.
+
+    mean((F - P)²), divided by mean(P²) if ``relative``.
+
+    Gatys et al. 2016, equation 1, as a mean instead of half the sum.
+    """
+    features = ops.cast(features, "float32")
+    return _compare(features, ops.cast(target, "float32"), relative)
+
+
+def gram_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
+    """Compare the Gram matrices G of two sets of moments; return a scalar.
+
+    mean((G - A)²), divided by mean(A²) if ``relative``.
+
+    Gatys et al. 2016, equation 4, which is a quarter of the mean.
+    """
+    return _compare(gram(of), gram(target), relative)
+
+
+def moments_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
+    """Compare Gram matrices, and means μ and standard deviations σ; return a scalar.
+
+    gram_loss + mean((μ - μₛ)²) + mean((σ - σₛ)²), where the latter two are divided by
+    mean(μₛ² + σₛ²) if ``relative``.
+
+    A Gram matrix mixes up μ² and σ²: a flat patch of the right mean passes for strokes. Galerne
+    et al. 2023, "Scaling Painting Style Transfer", section 3.3, add mean and deviation to cure
+    that. Departure: their weights (1e3 / C² and 1e4) are replaced by the relative scale.
+    """
+    mean, deviation = mean_and_deviation(of)
+    target_mean, target_deviation = mean_and_deviation(target)
+    shift = ops.mean((mean - target_mean) ** 2 + (deviation - target_deviation) ** 2)
+    if relative:
+        shift = shift / (ops.mean(target_mean**2 + target_deviation**2) + EPSILON)
+    return gram_loss(of, target, relative) + shift
+
+
+STYLE_LOSSES: dict[str, Callable[[Moments, Moments, bool], Tensor]] = {
+    "gram": gram_loss,
+    "moments": moments_loss,
+}
+"""Every way to compare two sets of moments, by the name that the setting ``objective`` takes."""
+
+
+def total_variation(picture: Tensor) -> Tensor:
+    """Return how much neighbouring pixels of a (height, width, 3) picture differ, a scalar.
+
+    mean(Δx²) + mean(Δy²) with values in [0, 1], that is, differences divided by 255: the squared
+    (anisotropic) form of Mahendran and Vedaldi 2015, section 3.1, with β = 2.
+    """
+    scaled = picture / 255.0
+    down = scaled[1:] - scaled[:-1]
+    right = scaled[:, 1:] - scaled[:, :-1]
+    return ops.mean(down**2) + ops.mean(right**2)
+
+
+def _compare(received: Tensor, target: Tensor, relative: bool) -> Tensor:
+    difference = ops.mean((received - target) ** 2)
+    return difference / (ops.mean(target**2) + EPSILON) if relative else difference

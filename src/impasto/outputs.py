@@ -1,0 +1,113 @@
+"""What a painting leaves behind beside the picture: frames, film, plot, report."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from impasto import files
+from impasto.errors import SettingError
+from impasto.events import Event, Step
+from impasto.pictures import Picture
+
+if TYPE_CHECKING:
+    from impasto.painting import Result
+
+FILM_FRAMES = 100
+"""About how many frames a film has."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files that were asked for."""
+
+    picture: Path
+    frames: Path | None = None
+    save_every: int | None = None
+    timelapse: Path | None = None
+    plot: Path | None = None
+    report: Path | None = None
+
+
+def check(outputs: Outputs) -> None:
+    """Raise PictureError or SettingError for an output that could not be written at the end."""
+    files.check_output(outputs.picture)
+    if outputs.timelapse:
+        files.check_output(outputs.timelapse, files.ANIMATIONS)
+    if outputs.plot:
+        files.check_output(outputs.plot, (".png", ".svg", ".pdf"))
+    if outputs.report:
+        files.check_output(outputs.report, (".json",))
+    if (outputs.frames is None) != (outputs.save_every is None):
+        raise SettingError("--save-every N and --frames DIR belong together: give both or neither")
+    if outputs.frames and outputs.save_every is not None:
+        if outputs.save_every < 1:
+            raise SettingError(f"save-every is {outputs.save_every}: the least possible is 1")
+        files.check_output(outputs.frames / "frame.png")
+
+
+@dataclass
+class Recorder:
+    """A listener that writes frames as they come and keeps those of the film."""
+
+    outputs: Outputs
+    evaluations: int
+    """how many the whole painting may take, over all levels"""
+    seen: int = 0
+    film: list[Picture] = field(default_factory=list)
+
+    def __call__(self, event: Event) -> None:
+        """Take notice of a step."""
+        if not isinstance(event, Step):
+            return
+        self.seen += 1
+        if self.outputs.timelapse and self.seen % max(1, self.evaluations // FILM_FRAMES) == 0:
+            self.film.append(event.picture)
+        every, folder = self.outputs.save_every, self.outputs.frames
+        if every and folder and self.seen % every == 0:
+            files.write(event.picture, folder / f"frame-{self.seen:05d}.png")
+
+
+def write(result: "Result", recorder: Recorder) -> None:
+    """Write the picture and everything else that was asked for, the picture first."""
+    outputs = recorder.outputs
+    files.write(result.picture, outputs.picture)
+    if outputs.report:
+        files.write_text(json.dumps(result.report(), indent=2) + "\n", outputs.report)
+    if outputs.plot:
+        with files.replacing(outputs.plot) as path:
+            plot(result).savefig(path, format=outputs.plot.suffix[1:].lower(), dpi=120)
+    if outputs.timelapse:
+        files.write_animation([*recorder.film, result.picture], outputs.timelapse)
+
+
+def plot(result: "Result") -> Any:
+    """Draw the weighted terms and their total against evaluations; return a Matplotlib figure."""
+    from matplotlib.figure import Figure
+
+    recipe, history = result.recipe, result.history
+    evaluations = range(1, len(history) + 1)
+    curves = {
+        "total": [record.total for record in history],
+        "content": [recipe.content_weight * record.content for record in history],
+        "style": [recipe.style_weight * record.style for record in history],
+        "total variation": [recipe.tv_weight * record.tv for record in history],
+    }
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for name, values in curves.items():
+        if any(value > 0 for value in values):
+            axes.plot(evaluations, values, label=name, linewidth=2 if name == "total" else 1.2)
+    end = 0
+    for level in result.levels:
+        axes.axvline(end + 0.5, color="0.8", linewidth=0.8, zorder=0)
+        axes.annotate(
+            f"{level.width} x {level.height}",
+            (end + 1, 1.01),
+            xycoords=("data", "axes fraction"),
+            fontsize=8,
+        )
+        end += level.evaluations
+    axes.set(xlabel="evaluations", ylabel="weighted loss", yscale="log")
+    axes.legend(frameon=False)
+    return figure

@@ -1,0 +1,220 @@
+"""The facade: the one place where objective, optimiser and schedule meet."""
+
+import dataclasses
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from impasto import backend, files, pictures, vgg, weights
+from impasto import recipe as recipes
+from impasto.events import Event, LevelFinished, LevelStarted, Listener, Reason, Record, Step
+from impasto.inputs import Inputs, PictureLike, prepare, start
+from impasto.objective import Objective, WholePicture, compiled_step, freeze
+from impasto.optimizers import OPTIMIZERS, Solution
+from impasto.pictures import Picture
+from impasto.pyramid import Level, schedule
+from impasto.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Result:
+    """A painted picture and how it came about."""
+
+    picture: Picture
+    """float32 (height, width, 3), RGB in [0, 255], clipped"""
+    recipe: Recipe
+    network: Mapping[str, str]
+    """name, source and sha256 of the weights"""
+    backend: str
+    precision: str
+    seconds: Mapping[str, float]
+    """total, and by stage: network, targets, painting"""
+    levels: tuple[LevelFinished, ...]
+    history: tuple[Record, ...]
+    """one record for every evaluation"""
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture as an 8-bit Pillow image."""
+        return files.to_image(self.picture)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the listener stopped the work before its end."""
+        return any(level.reason is Reason.STOPPED for level in self.levels)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the picture; the ending chooses the format. Raises PictureError."""
+        files.check_output(path)
+        files.write(self.picture, path)
+
+    def report(self) -> dict[str, Any]:
+        """Return everything but the picture, as JSON takes it."""
+        return {
+            "recipe": dataclasses.asdict(self.recipe),
+            "weights": dict(self.network),
+            "backend": self.backend,
+            "precision": self.precision,
+            "seconds": dict(self.seconds),
+            "evaluations": len(self.history),
+            "levels": [dataclasses.asdict(level) for level in self.levels],
+            "history": [dataclasses.asdict(record) for record in self.history],
+        }
+
+
+def stylize(
+    content: PictureLike,
+    style: PictureLike,
+    *,
+    listener: Listener | None = None,
+    weights_file: str | os.PathLike[str] | None = None,
+    preset: str = "default",
+    **settings: Any,
+) -> Result:
+    """Repaint the photograph ``content`` in the manner of the painting ``style``.
+
+    Parameters
+    ----------
+    content, style : path, Pillow image, or array (height, width, 3) or (height, width)
+    listener : told every event; returning False stops the work, the best picture so far is kept
+    weights_file : a file with the network's weights, instead of the usual sources
+    preset : the set of settings to start from
+    **settings : any field of :class:`impasto.Recipe`
+
+    Raises
+    ------
+    SettingError, PictureError
+        before any painting starts, for what cannot be used
+    WeightsError
+        where the network's weights cannot be had
+    """
+    chosen = recipes.make(preset, **settings)
+    inputs = prepare(chosen, content, style)
+    return paint(inputs, chosen, listener or (lambda event: None), weights_file)
+
+
+def paint(
+    inputs: Inputs,
+    recipe: Recipe,
+    listener: Listener,
+    weights_file: str | os.PathLike[str] | None = None,
+) -> Result:
+    """Paint from coarse to fine: every level starts from the change the one before it made."""
+    clock = _Clock()
+    precision = backend.resolve_precision(recipe.precision)
+    source = weights.load(recipe.network, weights_file)
+    layers = (*recipe.content_layers, *recipe.style_layers)
+    features = vgg.build(source, layers, recipe.pooling, precision)
+    step = compiled_step(features, recipe)
+    clock.lap("network")
+
+    journal = _Journal(listener, clock)
+    content: Picture | None = None
+    picture: Picture | None = None
+    levels = schedule(*pictures.size_of(inputs.content), recipe)
+    for level in levels:
+        coarse, content = content, pictures.resize(inputs.content, level.height, level.width)
+        if picture is None or coarse is None:
+            picture = start(inputs, content, recipe)
+        else:
+            picture = pictures.carry_up(picture, coarse, content)
+        style = pictures.resize(
+            inputs.style,
+            *pictures.fit_area(*pictures.size_of(inputs.style), level.height * level.width),
+        )
+        objective = WholePicture(step, freeze(features, recipe, content, style))
+        clock.lap("targets")
+        picture = journal.run(level, len(levels), objective, picture, recipe.optimizer)
+        clock.lap("painting")
+        if journal.stopped:
+            break
+
+    assert picture is not None
+    return Result(
+        picture=np.clip(picture, 0.0, 255.0),
+        recipe=recipe,
+        network={
+            "network": recipe.network,
+            "source": source.source,
+            "sha256": source.network.sha256,
+        },
+        backend=backend.name(),
+        precision=precision,
+        seconds={"total": clock.seconds(), **clock.stages},
+        levels=tuple(journal.levels),
+        history=tuple(journal.history),
+    )
+
+
+class _Clock:
+    """Seconds since the start, and by stage."""
+
+    def __init__(self) -> None:
+        self.start = self.last = time.perf_counter()
+        self.stages: dict[str, float] = {}
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self.start
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.stages[stage] = self.stages.get(stage, 0.0) + now - self.last
+        self.last = now
+
+
+class _Journal:
+    """Runs levels, tells the listener, and keeps the history."""
+
+    def __init__(self, listener: Listener, clock: _Clock) -> None:
+        self.listener, self.clock = listener, clock
+        self.history: list[Record] = []
+        self.levels: list[LevelFinished] = []
+        self.stopped = False
+
+    def run(
+        self, level: Level, levels: int, objective: Objective, start: Picture, optimizer: str
+    ) -> Picture:
+        began = self.clock.seconds()
+        self._tell(LevelStarted(level.number, levels, level.height, level.width, level.evaluations))
+        solution = self._minimise(level, objective, start, optimizer)
+        finished = LevelFinished(
+            level.number,
+            level.height,
+            level.width,
+            solution.evaluations,
+            self.clock.seconds() - began,
+            Reason.STOPPED if self.stopped else solution.reason,
+        )
+        self.levels.append(finished)
+        self._tell(finished)
+        return solution.point
+
+    def _minimise(
+        self, level: Level, objective: Objective, start: Picture, optimizer: str
+    ) -> Solution:
+        terms: Mapping[str, float] = {}
+
+        def function(picture: Picture) -> tuple[float, NDArray[np.float32]]:
+            nonlocal terms
+            evaluation = objective.evaluate(picture)
+            terms = evaluation.terms
+            return evaluation.total, evaluation.gradient
+
+        def on_step(picture: Picture, total: float) -> bool:
+            number = sum(record.level == level.number for record in self.history) + 1
+            seconds = self.clock.seconds()
+            self.history.append(Record(level.number, total=total, seconds=seconds, **terms))
+            self._tell(Step(level.number, number, total, terms, seconds, picture))
+            return not self.stopped
+
+        return OPTIMIZERS[optimizer](function, start, level.evaluations, on_step)
+
+    def _tell(self, event: Event) -> None:
+        if self.listener(event) is False:
+            self.stopped = True

@@ -1,0 +1,119 @@
+"""What a person at the terminal sees while a picture is painted. Rich, on stderr."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from impasto.events import Event, LevelFinished, LevelStarted, Reason, Step
+from impasto.pyramid import Level
+
+if TYPE_CHECKING:
+    from impasto.outputs import Outputs
+    from impasto.painting import Result
+
+_console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Show = Callable[[Event], None]
+
+
+def say(words: str) -> None:
+    """Print a line for the person."""
+    _console.print(words, markup=False)
+
+
+@contextlib.contextmanager
+def shown(levels: tuple[Level, ...], quiet: bool) -> Iterator[Show]:
+    """Show a bar with level, evaluations, losses and time left; yield what moves it."""
+    if quiet:
+        yield lambda event: None
+        return
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[losses]}"),
+        TextColumn("{task.fields[left]}"),
+        console=_console,
+        transient=True,
+    )
+    task = bar.add_task("loading the network", total=_work(levels), losses="", left="")
+    forecast = _Forecast(levels)
+
+    def show(event: Event) -> None:
+        forecast.note(event)
+        if isinstance(event, Step):
+            level = levels[event.level - 1]
+            terms = " ".join(f"{name} {value:.4f}" for name, value in event.terms.items())
+            bar.update(
+                task,
+                description=f"level {event.level}/{len(levels)} {level.width} x {level.height} px "
+                f"evaluation {event.evaluation}/{level.evaluations}",
+                completed=forecast.done,
+                losses=f"loss {event.total:.4f} ({terms})",
+                left=forecast.left(),
+            )
+        if isinstance(event, LevelFinished) and event.reason not in (Reason.BUDGET,):
+            say(f"level {event.level}: {event.reason} after {event.evaluations} evaluations")
+
+    with bar:
+        yield show
+
+
+def _work(levels: tuple[Level, ...]) -> float:
+    """Return the pixels to be evaluated, which is what time goes with."""
+    return float(sum(level.height * level.width * level.evaluations for level in levels))
+
+
+class _Forecast:
+    """Time left, by the pixels evaluated so far and what those of the running level took."""
+
+    def __init__(self, levels: tuple[Level, ...]) -> None:
+        self.levels = levels
+        self.done = 0.0
+        self.began = self.at_level_start = time.perf_counter()
+        self.done_before_level = 0.0
+
+    def note(self, event: Event) -> None:
+        if isinstance(event, LevelStarted):
+            self.at_level_start = time.perf_counter()
+            self.done_before_level = self.done = _work(self.levels[: event.level - 1])
+        elif isinstance(event, Step):
+            level = self.levels[event.level - 1]
+            self.done = self.done_before_level + level.height * level.width * event.evaluation
+
+    def left(self) -> str:
+        here = self.done - self.done_before_level
+        if not here:
+            return ""
+        seconds = (
+            (time.perf_counter() - self.at_level_start) / here * (_work(self.levels) - self.done)
+        )
+        return f"{seconds:.0f} s left" if seconds < 90 else f"{seconds / 60:.1f} min left"
+
+
+def summary(result: "Result", outputs: "Outputs") -> None:
+    """Say where the picture is, how long it took and what else was written."""
+    last = result.levels[-1]
+    say(
+        f"{outputs.picture}: {last.width} x {last.height} px, {len(result.history)} evaluations "
+        f"in {result.seconds['total']:.1f} s on {result.backend}, {result.precision}"
+    )
+    for level in result.levels:
+        if level.reason is Reason.NOT_FINITE:
+            say(f"level {level.level}: {level.reason}")
+    for path in (outputs.report, outputs.plot, outputs.timelapse, outputs.frames):
+        if path:
+            say(f"{path}")
+
+
+def weights_table(rows: list[tuple[str, str, str, str]]) -> None:
+    """Print network, source in use, SHA-256 and licence."""
+    table = Table("network", "source in use", "sha256", "licence", show_lines=True)
+    for row in rows:
+        table.add_row(*row, style=None)
+    Console(soft_wrap=False).print(table)

@@ -1,0 +1,48 @@
+"""The coarse-to-fine schedule as data.
+
+Large brush-work is found at a small size, where a stroke fits into the network's receptive
+field, and refined at the sizes above; Gatys et al. 2017 ("Controlling Perceptual Factors in
+Neural Style Transfer", section 6) start a high resolution from a low one in the same spirit.
+"""
+
+from dataclasses import dataclass
+
+from impasto.pictures import fit
+from impasto.recipe import Recipe
+
+COARSEST = 64
+"""Longest side in pixels that the coarsest level has at least, when the levels are chosen."""
+
+GROWTH = 1.5
+"""How many times the evaluations of a level the next coarser one gets; it costs a quarter."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One size to be painted: number from 1, height and width in pixels, evaluations."""
+
+    number: int
+    height: int
+    width: int
+    evaluations: int
+
+
+def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
+    """Return the levels, coarsest first, for a photograph of (height, width) pixels."""
+    count = recipe.levels or automatic_levels(recipe.size)
+    levels = []
+    for number in range(1, count + 1):
+        coarser = count - number
+        size = max(16, round(recipe.size / 2**coarser))
+        evaluations = round(recipe.evaluations * GROWTH ** min(coarser, 2))
+        levels.append(Level(number, *fit(height, width, size), evaluations))
+    return tuple(levels)
+
+
+def automatic_levels(size: int) -> int:
+    """Return how many levels lead from the coarsest size to ``size`` by doubling.
+
+    >>> [automatic_levels(size) for size in (32, 64, 127, 128, 512, 1000)]
+    [1, 1, 1, 2, 4, 4]
+    """
+    return max(1, (max(size, COARSEST) // COARSEST).bit_length())

