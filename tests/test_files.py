@@ -661,7 +661,7 @@ def test_gif(tmp_path):
     assert durations == [500, 500, 500, 2500]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # imageio's reader
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of imageio's reader
 def test_mp4(tmp_path, capfd):
     import imageio_ffmpeg
 

@@ -23,6 +23,7 @@ class About:
     unit: str = ""
     minimum: float | None = None
     maximum: float | None = None
+    step: int = 1
     choices: tuple[str, ...] = ()
 
 
@@ -86,6 +87,15 @@ class Recipe:
     seed: int = _setting(0, "Seed of the noise.", minimum=0)
     network: str = _setting("vgg16", "The frozen network that looks.", choices=("vgg16",))
     pooling: str = _setting("max", "Pooling between the network's blocks.", choices=("max", "avg"))
+    border: int = _setting(
+        16,
+        "How far the picture is mirrored outwards before the network sees it, a multiple of 16, "
+        "so that the zeros around it leave no frame; 0 pads with zeros alone, as in the paper.",
+        unit="px",
+        minimum=0,
+        maximum=256,
+        step=16,
+    )
     precision: str = _setting(
         "auto",
         "Number format of the features; auto takes bfloat16 where this machine is faster with it.",
@@ -133,6 +143,7 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "evaluations": 500,
             "init": "noise",
             "pooling": "avg",
+            "border": 0,
             "objective": "gram",
             "loss_scale": "absolute",
             "content_weight": 1.0,
@@ -196,5 +207,7 @@ def _check(name: str, value: Any, about: About) -> None:
         raise SettingError(f"{name} is {value}: the least possible is {about.minimum:g}")
     if about.maximum is not None and value > about.maximum:
         raise SettingError(f"{name} is {value}: the most possible is {about.maximum:g}")
+    if about.step > 1 and value % about.step:
+        raise SettingError(f"{name} is {value}: expected a multiple of {about.step}")
     if value == ():
         raise SettingError(f"{name} is empty: name at least one layer")

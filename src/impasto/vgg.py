@@ -21,7 +21,9 @@ BGR_MEAN = (103.939, 116.779, 123.68)
 """The mean of ImageNet's pixels, subtracted before the first layer (Caffe's convention)."""
 
 
-def build(weights: Weights, layers: Iterable[str], pooling: str, precision: str) -> Features:
+def build(
+    weights: Weights, layers: Iterable[str], pooling: str, precision: str, border: int = 0
+) -> Features:
     """Return the function that takes a picture to its features at ``layers``.
 
     Parameters
@@ -30,6 +32,8 @@ def build(weights: Weights, layers: Iterable[str], pooling: str, precision: str)
     layers : names of Keras's layers, such as ``block4_conv2``
     pooling : ``max``, or ``avg``, which Gatys et al. 2016, section 2, found more appealing
     precision : dtype of the features, ``float32`` or ``bfloat16``
+    border : pixels, a multiple of 16, by which the picture is mirrored outwards before the network
+        sees it, so that the zeros around it do not print a frame on the painting
     """
     names = tuple(dict.fromkeys(layers))
     model = _frozen(weights, pooling, precision)
@@ -37,11 +41,44 @@ def build(weights: Weights, layers: Iterable[str], pooling: str, precision: str)
     cut = keras.Model(model.inputs, outputs, trainable=False)
 
     def features(picture: Tensor) -> dict[str, Tensor]:
-        maps = cut(preprocess(picture)[None])
+        height, width, _ = ops.shape(picture)
+        maps = cut(preprocess(mirror(picture, border))[None])
         maps = maps if isinstance(maps, (list, tuple)) else [maps]
-        return {name: feature_map[0] for name, feature_map in zip(names, maps, strict=True)}
+        return {
+            name: _inside(feature_map[0], stride(name), border, height, width)
+            for name, feature_map in zip(names, maps, strict=True)
+        }
 
     return features
+
+
+def stride(layer: str) -> int:
+    """Return how many pixels apart the features of a layer lie, from names like block4_conv2."""
+    block, kind = layer.removeprefix("block").split("_")
+    return 2 ** (int(block) - (not kind.startswith("pool")))
+
+
+def _inside(
+    features: Tensor, stride: int, border: int, height: int | Tensor, width: int | Tensor
+) -> Tensor:
+    """Cut the features of the picture itself out of those of the mirrored one."""
+    start = border // stride
+    return features[start : start + height // stride, start : start + width // stride]
+
+
+def mirror(picture: Tensor, border: int) -> Tensor:
+    """Extend a (height, width, 3) picture by ``border`` pixels on all sides, mirrored.
+
+    The pixels at the edge are repeated; a border wider than the picture goes on mirroring.
+    """
+    if not border:
+        return picture
+    for axis in (0, 1):
+        length = ops.shape(picture)[axis]
+        position = ops.mod(ops.arange(-border, length + border), 2 * length)
+        source = ops.where(position < length, position, 2 * length - 1 - position)
+        picture = ops.take(picture, source, axis=axis)
+    return picture
 
 
 def preprocess(picture: Tensor) -> Tensor:
