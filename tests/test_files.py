@@ -8,9 +8,8 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from impasto import files
-from impasto.errors import PictureError, SettingError
+from impasto.errors import PictureError
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 WIDTH, HEIGHT = 32, 24
@@ -58,17 +57,12 @@ def chunk(name: bytes, data: bytes) -> bytes:
 def assert_halves(pixels: np.ndarray, left: Any, right: Any, tolerance: float) -> None:
     assert pixels.dtype == np.float32
     assert pixels.shape == (HEIGHT, WIDTH, 3)
-    assert pixels.min() >= 0 and pixels.max() <= 255
+    assert pixels.min() >= 0
+    assert pixels.max() <= 255
     near_edge = slice(WIDTH // 2 - 8, WIDTH // 2 + 8)
     pixels = np.delete(pixels, np.r_[near_edge], axis=1)
-    np.testing.assert_allclose(pixels[:, :8] - np.float32(left), 0, atol=tolerance)
-    np.testing.assert_allclose(pixels[:, 8:] - np.float32(right), 0, atol=tolerance)
-
-
-def one_line(caught: pytest.ExceptionInfo[PictureError]) -> str:
-    message = str(caught.value)
-    assert message.isprintable() and len(message) < 400
-    return message
+    np.testing.assert_allclose(pixels[:, :8] - np.array(left, np.float32), 0, atol=tolerance)
+    np.testing.assert_allclose(pixels[:, 8:] - np.array(right, np.float32), 0, atol=tolerance)
 
 
 # Reading ------------------------------------------------------------------------------------
@@ -268,8 +262,8 @@ def test_an_embedded_colour_profile_is_applied(tmp_path):
 def test_a_broken_or_foreign_colour_profile_is_ignored(tmp_path, profile, mode):
     path = tmp_path / "odd.png"
     path.write_bytes(encoded(halves().convert(mode), "PNG", icc_profile=profile))
-    expected = [pixels_of(halves().convert(mode))[0, x] for x in (0, -1)]
-    assert_halves(files.read(path).pixels, *expected, 0)
+    expected = pixels_of(halves().convert(mode))
+    assert_halves(files.read(path).pixels, expected[0, 0], expected[0, -1], 0)
 
 
 # Refusing -----------------------------------------------------------------------------------
@@ -308,7 +302,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("data", "words"), BAD.values(), ids=BAD.keys())
-def test_bad_files_are_refused_in_one_line(tmp_path, recwarn, data, words):
+def test_bad_files_are_refused_in_one_line(tmp_path, recwarn, data, words, one_line):
     path = tmp_path / "bad.png"
     path.write_bytes(data)
     with pytest.raises(PictureError) as caught:
@@ -328,7 +322,7 @@ def test_size_is_checked_before_decoding(tmp_path, monkeypatch):
         files.read(path)
 
 
-def test_missing_files_suggest_near_names(tmp_path):
+def test_missing_files_suggest_near_names(tmp_path, one_line):
     (tmp_path / "Harbour.JPG").touch()
     with pytest.raises(PictureError) as caught:
         files.read(tmp_path / "harbor.jpg")
@@ -338,7 +332,7 @@ def test_missing_files_suggest_near_names(tmp_path):
     assert one_line(caught).endswith("no such file")
 
 
-def test_paths_that_are_no_files(tmp_path):
+def test_paths_that_are_no_files(tmp_path, one_line):
     (tmp_path / "file").touch()
     for path, words in {
         tmp_path: "is a folder",
@@ -354,20 +348,7 @@ def test_paths_that_are_no_files(tmp_path):
         assert words in one_line(caught)
 
 
-@contextmanager
-def ordinary_user() -> Iterator[None]:
-    """Root may do anything; as somebody else, what a test takes away is away."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-def test_a_file_without_read_permission(tmp_path):
+def test_a_file_without_read_permission(tmp_path, one_line, ordinary_user):
     path = tmp_path / "secret.png"
     path.write_bytes(encoded(halves(), "PNG"))
     path.chmod(0)
@@ -450,17 +431,20 @@ def test_mutated_files_are_read_or_refused(tmp_path, monkeypatch, seed, edits, k
     try:
         pixels = files.read(path).pixels
     except PictureError as error:
-        assert str(error).isprintable()
-    else:
-        assert pixels.dtype == np.float32 and pixels.ndim == 3 and pixels.shape[2] == 3
-        assert pixels.min() >= 0 and pixels.max() <= 255
+        refusal = str(error)
+        assert refusal.isprintable()
+        return
+    assert pixels.dtype == np.float32
+    assert pixels.shape[2:] == (3,)
+    assert pixels.min() >= 0
+    assert pixels.max() <= 255
 
 
 # Writing ------------------------------------------------------------------------------------
 
 
 def test_rounding_and_clipping():
-    values = np.float32([-20, 0.4, 0.6, 254.6, 300]).reshape(1, 5, 1).repeat(3, axis=2)
+    values = np.array([-20, 0.4, 0.6, 254.6, 300], np.float32).reshape(1, 5, 1).repeat(3, axis=2)
     assert np.asarray(files.to_image(values))[0, :, 0].tolist() == [0, 0, 1, 255, 255]
 
 
@@ -470,8 +454,6 @@ def test_values_that_are_not_finite_are_never_written(tmp_path, value):
     broken[3, 4, 1] = value
     with pytest.raises(PictureError, match="not finite"):
         files.write(broken, tmp_path / "a.png")
-    with pytest.raises(PictureError, match="not finite"):
-        files.write_animation([pixels_of(halves()), broken], tmp_path / "a.gif")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -486,7 +468,9 @@ def test_written_pictures_read_back(tmp_path, ending):
         with Image.open(path) as image:
             opened = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
         assert "sRGB" in ImageCms.getProfileDescription(opened)
-        assert opened.profile.creation_date.year == 2000
+        created = opened.profile.creation_date
+        assert created is not None
+        assert created.year == 2000
 
 
 def test_colour_keeps_its_resolution_in_jpeg(tmp_path):
@@ -503,7 +487,6 @@ def test_the_same_picture_gives_the_same_bytes(tmp_path):
         files._srgb_profile.cache_clear()
         for ending in files.PICTURES:
             files.write(pixels, tmp_path / f"a{ending}")
-        files.write_animation([pixels, pixels[::-1]], tmp_path / "a.gif")
         return {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     first = written()
@@ -539,17 +522,15 @@ def fail(*_: Any, **__: Any) -> None:
     ("where", "failure"),
     [("PIL.Image.Image.save", fail_in_save), ("os.fsync", fail), ("os.replace", fail)],
 )
-def test_a_failure_in_the_middle_leaves_the_old_file(tmp_path, monkeypatch, where, failure):
+def test_a_failure_in_the_middle_leaves_the_old_file(
+    tmp_path, monkeypatch, where, failure, one_line
+):
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
     monkeypatch.setattr(where, failure)
-    for act in (
-        lambda: files.write(pixels_of(halves()), path),
-        lambda: files.write_animation([pixels_of(halves())], tmp_path / "a.gif"),
-    ):
-        with pytest.raises(PictureError) as caught:
-            act()
-        assert "cannot be written: No space left on device" in one_line(caught)
+    with pytest.raises(PictureError) as caught:
+        files.write(pixels_of(halves()), path)
+    assert "cannot be written: No space left on device" in one_line(caught)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -557,15 +538,20 @@ def test_a_failure_in_the_middle_leaves_the_old_file(tmp_path, monkeypatch, wher
 def test_an_interruption_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.json"
     path.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), files.replacing(path) as temporary:
-        temporary.write_text("half")
-        raise KeyboardInterrupt
+
+    def write_half() -> None:
+        with files.replacing(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("ending", [".jpg", ".webp"])
-def test_a_picture_too_long_for_its_format(tmp_path, ending):
+def test_a_picture_too_long_for_its_format(tmp_path, ending, one_line):
     with pytest.raises(PictureError) as caught:
         files.write(np.zeros((16, 66_000, 3), np.float32), tmp_path / f"a{ending}")
     assert "cannot be written" in one_line(caught)
@@ -580,7 +566,6 @@ def test_possible_outputs_pass_and_leave_nothing(tmp_path, monkeypatch, name):
     files.check_output(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     files.check_output(name)
-    files.check_output("a.mp4", files.ANIMATIONS)
     files.check_output("a.json", (".json",))
     assert list(tmp_path.iterdir()) == []
 
@@ -600,7 +585,7 @@ OUTPUTS: dict[str, tuple[Callable[[Path], Path], str]] = {
 
 
 @pytest.mark.parametrize(("place", "words"), OUTPUTS.values(), ids=OUTPUTS.keys())
-def test_impossible_outputs(tmp_path, place, words):
+def test_impossible_outputs(tmp_path, place, words, one_line):
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "file").touch()
     (tmp_path / "null.png").symlink_to("/dev/null")
@@ -614,19 +599,12 @@ def test_impossible_outputs(tmp_path, place, words):
     assert not Path("/dev/null").is_file()
 
 
-def test_a_folder_without_write_permission(tmp_path):
+def test_a_folder_without_write_permission(tmp_path, one_line, ordinary_user):
     tmp_path.chmod(0o500)
     with pytest.raises(PictureError) as caught, ordinary_user():
         files.check_output(tmp_path / "a.png")
     tmp_path.chmod(0o700)
     assert "Permission denied" in one_line(caught)
-
-
-def test_films_need_ffmpeg(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-    with pytest.raises(PictureError) as caught:
-        files.check_output(tmp_path / "a.mp4", files.ANIMATIONS)
-    assert "pip install imageio-ffmpeg, or choose .gif" in one_line(caught)
 
 
 def test_free_names(tmp_path):
@@ -638,75 +616,7 @@ def test_free_names(tmp_path):
     assert files.free_name(tmp_path, "night", ".gif").name == "night.gif"
 
 
-# Animations ---------------------------------------------------------------------------------
-
-
-def growing() -> list[np.ndarray]:
-    """Frames of growing size as a run from coarse to fine makes them; the last is odd-sized."""
-    sizes = [(16, 20), (33, 45), (33, 45), (67, 91)]
-    colours = [(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40)]
-    return [np.full((*s, 3), c, np.float32) for s, c in zip(sizes, colours, strict=True)]
-
-
-def test_gif(tmp_path):
-    path = tmp_path / "a.gif"
-    files.write_animation(growing(), path, seconds=2)
-    durations = []
-    with Image.open(path) as image:
-        assert (image.size, image.n_frames, image.info["loop"]) == ((91, 67), 4, 0)
-        for index, frame in enumerate(growing()):
-            image.seek(index)
-            durations.append(image.info["duration"])
-            assert abs(pixels_of(image) - frame[0, 0]).max() <= 3
-    assert durations == [500, 500, 500, 2500]
-
-
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of imageio's reader
-def test_mp4(tmp_path, capfd):
-    import imageio_ffmpeg
-
-    path = tmp_path / "a.mp4"
-    files.write_animation(growing(), path, seconds=2)
-    assert capfd.readouterr() == ("", "")
-    assert list(tmp_path.iterdir()) == [path]
-    reader = imageio_ffmpeg.read_frames(str(path))
-    info = next(reader)
-    assert (info["size"], info["codec"], info["fps"]) == ((90, 66), "h264", 30)
-    assert info["pix_fmt"].startswith("yuv420p")
-    shown = [np.frombuffer(data, np.uint8).reshape(66, 90, 3) for data in reader]
-    assert len(shown) == pytest.approx(4 * 30, abs=1)
-    for index, frame in enumerate(growing()):
-        assert abs(shown[15 * index + 7].mean((0, 1)) - frame[0, 0]).max() < 4
-
-
-@pytest.mark.parametrize("ending", files.ANIMATIONS)
-def test_an_animation_of_one_frame(tmp_path, ending):
-    files.write_animation(growing()[-1:], tmp_path / f"a{ending}", seconds=1)
-    assert (tmp_path / f"a{ending}").stat().st_size > 0
-
-
-def test_impossible_animations(tmp_path):
-    with pytest.raises(PictureError, match="at least one frame"):
-        files.write_animation([], tmp_path / "a.gif")
-    with pytest.raises(SettingError, match="more than 0"):
-        files.write_animation(growing(), tmp_path / "a.gif", seconds=0)
-    with pytest.raises(PictureError, match=r"\.png"):
-        files.write_animation(growing(), tmp_path / "a.png")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failing_ffmpeg_leaves_no_film(tmp_path, monkeypatch):
-    script = tmp_path / "ffmpeg"
-    script.write_text("#!/bin/sh\nhead -c 9 > /dev/null\necho 'disk full' >&2\nexit 1\n")
-    script.chmod(0o755)
-    monkeypatch.setattr(files, "_ffmpeg", lambda: str(script))
-    with pytest.raises(PictureError) as caught:
-        files.write_animation(growing() * 10, tmp_path / "a.mp4")
-    assert "cannot be written: disk full" in one_line(caught)
-    assert list(tmp_path.iterdir()) == [script]
-
-
 def test_importing_stays_light():
-    code = "import sys, impasto.files; print({'imageio_ffmpeg', 'PIL.ImageCms'} & {*sys.modules})"
+    code = "import sys, impasto.files; print('PIL.ImageCms' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == "set()\n"
+    assert done.stdout == "False\n"

@@ -18,10 +18,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 try:
     import keras
-except ImportError as error:
+except (ImportError, ValueError) as error:
     raise BackendError(
         f"Keras cannot load its backend {os.environ.get('KERAS_BACKEND', 'tensorflow')!r} "
-        f"({error}): install impasto[jax] or impasto[torch], or unset KERAS_BACKEND"
+        f"({error}): KERAS_BACKEND may be tensorflow, jax (impasto[jax]) or torch (impasto[torch])"
     ) from error
 
 Tensor: TypeAlias = Any

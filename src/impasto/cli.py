@@ -16,9 +16,10 @@ from impasto.events import Event
 DEMO = ("coffee", "swirls")
 """The photograph and the painting, both samples, that ``impasto demo`` uses."""
 
+METAVARS = {int: "N", float: "X", str: "NAME", tuple: "NAMES"}
+
 app = typer.Typer(
     help="Repaint a photograph in the manner of a painting.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -27,11 +28,17 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command; what impasto refuses becomes one line on stderr and exit status 2."""
+    if len(sys.argv) == 1:
+        sys.argv.append("--help")
     try:
-        app()
-    except ImpastoError as error:
-        print(f"impasto: {' '.join(str(error).split())}", file=sys.stderr)
+        app(standalone_mode=False)
+    except (ImpastoError, typer.TyperException) as error:
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        print(f"impasto: {' '.join(message.split())}", file=sys.stderr)
         sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        print("impasto: interrupted, the picture was not written", file=sys.stderr)
+        sys.exit(130)
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -55,15 +62,16 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _option(name: str, kind: type, default: Any, about: recipes.About) -> inspect.Parameter:
-    kind, shown = (str, ",".join(default)) if kind is tuple else (kind, default)
+    # Every value is taken as text: the recipe converts and checks it, here as everywhere.
+    shown = recipes.show(default)
     choices = f" One of {', '.join(about.choices)}." if about.choices else ""
     option = typer.Option(
         f"--{name.replace('_', '-')}",
         help=f"{about.help}{choices} (default: {shown})",
-        metavar=about.unit.upper() or {int: "N", float: "X", str: "NAME"}[kind],
+        metavar=about.unit.upper() or METAVARS[kind],
         rich_help_panel="Settings",
     )
-    annotation = Annotated[kind | None, option]  # type: ignore[valid-type]
+    annotation = Annotated[str | None, option]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )
@@ -162,12 +170,13 @@ def _paint(
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where the pictures are written.")] = Path("demo"),
-    size: Annotated[int, typer.Option(help="Longest side in pixels.")] = 512,
+    size: Annotated[str | None, typer.Option(help="Longest side in px.")] = None,
+    evaluations: Annotated[str | None, typer.Option(help="At the finest level.")] = None,
 ) -> None:
     """Paint a sample photograph in the manner of a sample painting and say where the picture is."""
     from impasto import files, outputs, samples
 
-    chosen = recipes.make(size=size)
+    chosen = recipes.make(size=size, evaluations=evaluations)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = outputs.Outputs(folder / "demo.png", report=folder / "demo.json")
     outputs.check(wanted)

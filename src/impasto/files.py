@@ -8,13 +8,11 @@ Writing is atomic: a file appears complete under its name, or the old one stays 
 import difflib
 import io
 import logging
-import math
 import os
 import re
 import secrets
 import stat
 import struct
-import subprocess
 import tempfile
 import threading
 import warnings
@@ -28,7 +26,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 
-from impasto.errors import PictureError, SettingError, nearest
+from impasto.errors import PictureError, nearest
 from impasto.pictures import Picture
 
 AnyPath: TypeAlias = str | os.PathLike[str]
@@ -57,12 +55,8 @@ if features.check("avif"):
 
 PICTURES = tuple(_SAVING)
 """Endings that `write` knows."""
-ANIMATIONS = (".gif", ".mp4")
-"""Endings that `write_animation` knows."""
 
 _SRGB = ("sRGB IEC61966", "sRGB built-in")  # descriptions; "Linear sRGB" is another space
-_HOLD = 2.0  # seconds that the last frame of an animation stays
-_FPS = 30
 _STDERR = threading.RLock()
 
 # Where nobody listens, Python would print what Pillow logs about broken files.
@@ -92,8 +86,8 @@ def read(path: AnyPath) -> Loaded:
         with _decoding(), Image.open(path, formats=FORMATS) as image:
             loaded = image_pixels(image)
     except PictureError as error:
-        raise PictureError(f"{_shown(path)}: {error}") from error
-    return Loaded(loaded.pixels, tuple(f"{_shown(path.name)}: {note}" for note in loaded.notes))
+        raise PictureError(f"{shown(path)}: {error}") from error
+    return Loaded(loaded.pixels, tuple(f"{shown(path.name)}: {note}" for note in loaded.notes))
 
 
 def image_pixels(image: Image.Image) -> Loaded:
@@ -101,7 +95,7 @@ def image_pixels(image: Image.Image) -> Loaded:
 
     Raises PictureError if its size or its values are out of range or its file is broken.
     """
-    _check_size(*image.size)
+    check_size(*image.size)
     with _decoding():
         pixels, transparent = _convert(_upright(image))
         frames = _count_frames(image)
@@ -132,13 +126,14 @@ def _missing(path: Path) -> str:
     try:
         names = {name.lower(): name for name in sorted(os.listdir(path.parent))}
     except OSError:
-        return f"no such file: the folder {_shown(path.parent)} cannot be listed"
+        return f"no such file: the folder {shown(path.parent)} cannot be listed"
     near = difflib.get_close_matches(path.name.lower(), names)
-    hint = ", ".join(_shown(names[name]) for name in near)
+    hint = ", ".join(shown(names[name]) for name in near)
     return f"no such file: did you mean {hint}?" if near else "no such file"
 
 
-def _check_size(width: int, height: int) -> None:
+def check_size(width: int, height: int) -> None:
+    """Raise PictureError for a picture with sides too short or with too many pixels."""
     if min(width, height) < MIN_SIDE:
         raise PictureError(
             f"a picture of {width} x {height} px: at least {MIN_SIDE} x {MIN_SIDE} px are needed"
@@ -278,8 +273,7 @@ def check_output(path: AnyPath, endings: Sequence[str] = PICTURES) -> None:
     Raises PictureError if its ending is none of ``endings``, if it is a folder or a device,
     or if its folder is missing or not writable.
     """
-    if _ending(path, endings) == ".mp4":
-        _ffmpeg()
+    ending_of(path, endings)
     # Only trying tells: os.access says yes to root and on many network folders.
     with _writing(path), tempfile.TemporaryFile(dir=_target(path).parent):
         pass
@@ -300,7 +294,7 @@ def write(pixels: Picture, path: AnyPath) -> None:
     The same pixels give the same bytes. Raises PictureError if a value is not finite, the
     ending is none of `PICTURES`, or the file cannot be written.
     """
-    name, options = _SAVING[_ending(path, PICTURES)]
+    name, options = _SAVING[ending_of(path, PICTURES)]
     image = to_image(pixels)
     with replacing(path) as temporary, _quiet():
         image.save(temporary, name, icc_profile=_srgb_profile(), **options)
@@ -310,23 +304,6 @@ def write_text(text: str, path: AnyPath) -> None:
     """Write ``text`` as UTF-8, atomically. Raises PictureError if it cannot be written."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
-
-
-def write_animation(frames: Sequence[Picture], path: AnyPath, seconds: float = 6.0) -> None:
-    """Write frames as .gif or .mp4, atomically.
-
-    They play for ``seconds``, then the last one is held. Smaller ones are enlarged to the size
-    of the last. Raises PictureError if there are none or the file cannot be written.
-    """
-    write_frames = _write_gif if _ending(path, ANIMATIONS) == ".gif" else _write_mp4
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise SettingError(f"an animation of {seconds} seconds: more than 0 are needed")
-    if not frames:
-        raise PictureError(f"{_shown(path)}: an animation needs at least one frame")
-    width, height = to_image(frames[-1]).size
-    images = (to_image(frame).resize((width, height), Image.Resampling.LANCZOS) for frame in frames)
-    with replacing(path) as temporary:
-        write_frames(list(images), temporary, seconds)
 
 
 @contextmanager
@@ -356,27 +333,28 @@ def _writing(path: AnyPath) -> Iterator[None]:
     except PictureError:
         raise
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
-        raise PictureError(f"{_shown(path)} cannot be written: {_reason(error)}") from error
+        raise PictureError(f"{shown(path)} cannot be written: {_reason(error)}") from error
 
 
 def _target(path: AnyPath) -> Path:
     """Return the file that ``path`` stands for, so that a link stays and what it names changes."""
     target = Path(os.path.realpath(path))
     if target.is_dir():
-        raise PictureError(f"{_shown(path)} is a folder: name a file inside it")
+        raise PictureError(f"{shown(path)} is a folder: name a file inside it")
     if target.exists() and not target.is_file():
-        raise PictureError(f"{_shown(path)} is a device or a pipe: name a file")
+        raise PictureError(f"{shown(path)} is a device or a pipe: name a file")
     if not target.parent.is_dir():
-        raise PictureError(f"{_shown(path)}: there is no folder {_shown(target.parent)}")
+        raise PictureError(f"{shown(path)}: there is no folder {shown(target.parent)}")
     return target
 
 
-def _ending(path: AnyPath, endings: Sequence[str]) -> str:
+def ending_of(path: AnyPath, endings: Sequence[str]) -> str:
+    """Return the ending in lower case. Raises PictureError if it is none of ``endings``."""
     ending = Path(path).suffix.lower()
     if ending in endings:
         return ending
-    received = f"the ending {_shown(ending)}" if ending else "no ending"
-    raise PictureError(f"{_shown(path)} has {received}: {nearest(ending, endings)}")
+    received = f"the ending {shown(ending)}" if ending else "no ending"
+    raise PictureError(f"{shown(path)} has {received}: {nearest(ending, endings)}")
 
 
 @cache
@@ -389,64 +367,10 @@ def _srgb_profile() -> bytes:
     return bytes(profile)
 
 
-def _write_gif(images: Sequence[Image.Image], path: Path, seconds: float) -> None:
-    palette = _common_palette(images)
-    first, *others = [image.quantize(palette=palette) for image in images]
-    # Browsers slow frames of less than 20 ms down to 100 ms.
-    step = max(20, round(1000 * seconds / len(images)))
-    durations = [step] * len(others) + [step + round(1000 * _HOLD)]
-    duration = durations if others else durations[0]
-    first.save(path, "GIF", save_all=True, append_images=others, duration=duration, loop=0)
-
-
-def _common_palette(images: Sequence[Image.Image]) -> Image.Image:
-    """Quantise samples of up to 9 frames together: a palette per frame would flicker."""
-    chosen = np.linspace(0, len(images) - 1, min(len(images), 9)).round().astype(int)
-    tiles = [images[i].resize((128, 128), Image.Resampling.NEAREST) for i in chosen]
-    return Image.fromarray(np.concatenate([np.asarray(tile) for tile in tiles])).quantize(256)
-
-
-def _write_mp4(images: Sequence[Image.Image], path: Path, seconds: float) -> None:
-    """Write H.264 that every player takes: even sides, 4:2:0, the colours of HD video."""
-    width, height = images[0].size
-    filters = (
-        f"fps={_FPS},tpad=stop_mode=clone:stop_duration={_HOLD},"
-        "crop=trunc(iw/2)*2:trunc(ih/2)*2,scale=out_color_matrix=bt709"
-    )
-    command = (
-        f"-v error -y -f rawvideo -pix_fmt rgb24 -s {width}x{height} "
-        f"-framerate {len(images) / seconds:.6f} -i - -vf {filters} -c:v libx264 -crf 16 "
-        "-pix_fmt yuv420p -colorspace bt709 -color_primaries bt709 -color_trc bt709 "
-        "-movflags +faststart -f mp4"
-    )
-    # Not imageio's own writer: it leaves ffmpeg's exit status unread, so that a film cut off
-    # by a full disk would count as written.
-    pipe = subprocess.PIPE
-    with subprocess.Popen([_ffmpeg(), *command.split(), path], stdin=pipe, stderr=pipe) as process:
-        assert process.stdin is not None
-        with suppress(BrokenPipeError):
-            for image in images:
-                process.stdin.write(image.tobytes())
-        _, said = process.communicate()
-    if process.returncode:
-        raise OSError(said.decode(errors="replace") or "ffmpeg failed")
-
-
-def _ffmpeg() -> str:
-    try:
-        import imageio_ffmpeg
-
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except (ImportError, RuntimeError):
-        raise PictureError(
-            "writing .mp4 needs ffmpeg: pip install imageio-ffmpeg, or choose .gif"
-        ) from None
-
-
 # Both ---------------------------------------------------------------------------------------
 
 
-def _shown(path: AnyPath) -> str:
+def shown(path: AnyPath) -> str:
     """Return the path as it is, or escaped where it would break the line."""
     text = os.fspath(path)
     return text if text.isprintable() else repr(text)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from impasto import files, pictures, weights
-from impasto.errors import PictureError, SettingError
+from impasto.errors import PictureError, SettingError, nearest
 from impasto.pictures import Picture
 from impasto.recipe import Recipe
 
@@ -46,7 +46,9 @@ def prepare(recipe: Recipe, content: PictureLike, style: PictureLike) -> Inputs:
 
     Raises PictureError or SettingError for what cannot be used.
     """
-    weights.NETWORKS[recipe.network].check_layers((*recipe.content_layers, *recipe.style_layers))
+    weights.NETWORKS[recipe.network].check_layers(
+        layer for layer, _ in (*recipe.content_layers, *recipe.style_layers)
+    )
     loaded = [_load(content, "content"), _load(style, "style")]
     start = None
     if recipe.init not in STARTS:
@@ -64,23 +66,29 @@ def start(inputs: Inputs, content: Picture, recipe: Recipe) -> Picture:
 
 
 def _load(source: PictureLike, role: str) -> files.Loaded:
-    if isinstance(source, Image.Image):
-        return files.image_pixels(source)
-    if not isinstance(source, np.ndarray):
+    if isinstance(source, str | os.PathLike):
         return files.read(source)
     try:
-        pixels = pictures.from_array(source)
+        loaded = files.image_pixels(source) if isinstance(source, Image.Image) else _array(source)
     except ValueError as error:
-        raise PictureError(f"{role} is {error}") from None
-    files.check_size(*pictures.size_of(pixels), role)
-    return files.Loaded(pixels, ())
+        raise PictureError(f"{role}: {error}") from None
+    return files.Loaded(loaded.pixels, tuple(f"{role}: {note}" for note in loaded.notes))
+
+
+def _array(source: Any) -> files.Loaded:
+    if not isinstance(source, np.ndarray):
+        kind = type(source).__name__
+        raise PictureError(f"not a picture but {kind}: give a path, a Pillow image or an array")
+    pixels = pictures.from_array(source)
+    height, width = pictures.size_of(pixels)
+    files.check_size(width, height)
+    return files.Loaded(pixels)
 
 
 def _load_start(init: str) -> files.Loaded:
     try:
         return files.read(init)
     except PictureError as error:
-        names = ", ".join(STARTS)
-        raise SettingError(
-            f"init is {init!r}: neither one of {names} nor a picture ({error})"
-        ) from None
+        if os.path.exists(init) or os.path.splitext(init)[1]:
+            raise SettingError(f"init: {error}") from None
+        raise SettingError(f"init is {init!r}, which is no file: {nearest(init, STARTS)}") from None

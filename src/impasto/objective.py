@@ -5,7 +5,7 @@ Optimisers see nothing but ``Objective.evaluate``.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from impasto import backend, losses
 from impasto.losses import Moments, Tensor
 from impasto.pictures import Picture
-from impasto.recipe import Recipe
+from impasto.recipe import Layers, Recipe
 from impasto.vgg import Features
 
 TERMS = ("content", "style", "tv")
@@ -68,8 +68,8 @@ def freeze(features: Features, recipe: Recipe, content: Picture, style: Picture)
     """Compute what a picture is to be compared with: content's features, style's moments."""
     photograph, painting = features(content), features(style)
     return Targets(
-        {layer: photograph[layer] for layer in recipe.content_layers},
-        {layer: losses.moments(painting[layer]) for layer in recipe.style_layers},
+        {layer: photograph[layer] for layer, _ in recipe.content_layers},
+        {layer: losses.moments(painting[layer]) for layer, _ in recipe.style_layers},
     )
 
 
@@ -80,8 +80,8 @@ def total_loss(
 
     total = content_weight · content + style_weight · style + tv_weight · tv
 
-    where content and style are means over their layers. Gatys et al. 2016, equation 7, with the
-    total variation of Mahendran and Vedaldi 2015 added.
+    where content and style are means over their layers, weighted by each layer's share. Gatys et
+    al. 2016, equation 7, with the total variation of Mahendran and Vedaldi 2015 added.
     """
     relative = recipe.loss_scale == "relative"
     compare = losses.STYLE_LOSSES[recipe.objective]
@@ -89,20 +89,25 @@ def total_loss(
 
     def loss(picture: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
         seen = features(picture)
-        content = [
-            losses.content_loss(seen[layer], target, relative)
+        content = {
+            layer: losses.content_loss(seen[layer], target, relative)
             for layer, target in targets.content.items()
-        ]
-        style = [
-            compare(losses.moments(seen[layer]), target, relative)
+        }
+        style = {
+            layer: compare(losses.moments(seen[layer]), target, relative)
             for layer, target in targets.style.items()
-        ]
-        values = (_mean(content), _mean(style), losses.total_variation(picture))
+        }
+        values = (
+            _mean(content, recipe.content_layers),
+            _mean(style, recipe.style_layers),
+            losses.total_variation(picture),
+        )
         total = sum(weight * value for weight, value in zip(weights, values, strict=True))
         return total, dict(zip(TERMS, values, strict=True))
 
     return loss
 
 
-def _mean(values: list[Any]) -> Any:
-    return sum(values) / len(values)
+def _mean(values: Mapping[str, Tensor], layers: Layers) -> Tensor:
+    weighted = sum(weight * values[layer] for layer, weight in layers)
+    return weighted / sum(weight for _, weight in layers)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto import files
+from impasto import files, films
 from impasto.errors import SettingError
 from impasto.events import Event, Step
 from impasto.pictures import Picture
@@ -33,7 +33,7 @@ def check(outputs: Outputs) -> None:
     """Raise PictureError or SettingError for an output that could not be written at the end."""
     files.check_output(outputs.picture)
     if outputs.timelapse:
-        files.check_output(outputs.timelapse, files.ANIMATIONS)
+        films.check_film(outputs.timelapse)
     if outputs.plot:
         files.check_output(outputs.plot, (".png", ".svg", ".pdf"))
     if outputs.report:
@@ -78,7 +78,7 @@ def write(result: "Result", recorder: Recorder) -> None:
         with files.replacing(outputs.plot) as path:
             plot(result).savefig(path, format=outputs.plot.suffix[1:].lower(), dpi=120)
     if outputs.timelapse:
-        files.write_animation([*recorder.film, result.picture], outputs.timelapse)
+        films.write_film([*recorder.film, result.picture], outputs.timelapse)
 
 
 def plot(result: "Result") -> Any:

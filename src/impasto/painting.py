@@ -109,8 +109,7 @@ def paint(
     clock = _Clock()
     precision = backend.resolve_precision(recipe.precision)
     source = weights.load(recipe.network, weights_file)
-    layers = (*recipe.content_layers, *recipe.style_layers)
-    features = vgg.build(source, layers, recipe.pooling, precision, recipe.border)
+    features = vgg.build(source, recipe.layers, recipe.pooling, precision, recipe.border)
     step = compiled_step(features, recipe)
     clock.lap("network")
 

@@ -46,10 +46,15 @@ def fit_area(height: int, width: int, area: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def resize(picture: NDArray[np.float32], height: int, width: int) -> Picture:
+def resize(picture: Picture, height: int, width: int) -> Picture:
+    """Resample a picture to (height, width) in pixels; values stay in [0, 255]."""
+    return np.clip(resample(picture, height, width), 0.0, 255.0)
+
+
+def resample(picture: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """Resample to (height, width) in pixels with Lanczos filtering, antialiased, unclipped.
 
-    Takes any number of channels, so that differences of pictures can be resized as well.
+    Takes any number of channels and any values, so that differences of pictures go as well.
     """
     if picture.shape[:2] == (height, width):
         return picture
@@ -79,7 +84,7 @@ def carry_up(previous: Picture, coarse: Picture, fine: Picture) -> Picture:
     Carrying up the change instead of the picture keeps the photograph's detail, which the
     coarser level never saw.
     """
-    change = resize(previous - coarse, *size_of(fine))
+    change = resample(previous - coarse, *size_of(fine))
     return np.clip(fine + change, 0.0, 255.0).astype(np.float32)
 
 
@@ -97,19 +102,22 @@ def from_array(array: NDArray[Any]) -> Picture:
         raise ValueError(
             f"an array of shape {array.shape}: expected (height, width, 3) or (height, width)"
         )
+    if array.size == 0:
+        raise ValueError(f"an array of shape {array.shape}: expected at least one pixel")
     picture = (array * _scale(array)).astype(np.float32)
     if not np.isfinite(picture).all() or picture.min() < 0 or picture.max() > 255:
         raise ValueError("an array with values that are not finite or lie outside [0, 255]")
-    return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
+    return np.repeat(picture, 3 // picture.shape[2], axis=2)
 
 
 def _scale(array: NDArray[Any]) -> float:
-    if array.dtype == np.bool_:
-        return 255.0
-    if np.issubdtype(array.dtype, np.unsignedinteger):
-        return 255.0 / np.iinfo(array.dtype).max
-    if np.issubdtype(array.dtype, np.floating):
-        return 255.0 if array.size and array.max() <= 1.0 else 1.0
-    if np.issubdtype(array.dtype, np.integer):
-        return 1.0
+    match array.dtype.kind:
+        case "b":
+            return 255.0
+        case "u":
+            return 255.0 / np.iinfo(array.dtype).max
+        case "i":
+            return 1.0
+        case "f":
+            return 255.0 if array.max() <= 1.0 else 1.0
     raise ValueError(f"an array of {array.dtype}: expected integers or floats")

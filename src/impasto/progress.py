@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from impasto.events import Event, LevelFinished, LevelStarted, Reason, Step
 from impasto.pyramid import Level
@@ -97,10 +98,10 @@ class _Forecast:
 
 
 def summary(result: "Result", outputs: "Outputs") -> None:
-    """Say where the picture is, how long it took and what else was written."""
+    """Say how long the picture took and what else was written."""
     last = result.levels[-1]
     say(
-        f"{outputs.picture}: {last.width} x {last.height} px, {len(result.history)} evaluations "
+        f"{last.width} x {last.height} px, {len(result.history)} evaluations "
         f"in {result.seconds['total']:.1f} s on {result.backend}, {result.precision}"
     )
     for level in result.levels:
@@ -111,9 +112,11 @@ def summary(result: "Result", outputs: "Outputs") -> None:
             say(f"{path}")
 
 
-def weights_table(rows: list[tuple[str, str, str, str]]) -> None:
-    """Print network, source in use, SHA-256 and licence."""
-    table = Table("network", "source in use", "sha256", "licence", show_lines=True)
+def weights_table(rows: list[tuple[str, ...]]) -> None:
+    """Print network, source in use, SHA-256 and licence, on stdout."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    names = ("network", "source", "sha256", "licence")
     for row in rows:
-        table.add_row(*row, style=None)
-    Console(soft_wrap=False).print(table)
+        for name, value in zip(names, row, strict=True):
+            table.add_row(name, Text(value, overflow="fold"))
+    Console().print(table)

@@ -4,15 +4,20 @@ The command line, the Python interface and the documentation all read the settin
 fields of :class:`Recipe`; nothing else in the package states a default.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
+import reprlib
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from impasto.errors import SettingError, nearest
+
+Layers: TypeAlias = tuple[tuple[str, float], ...]
+"""Layers of the network by name, each with its share of the loss."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,19 @@ class Recipe:
     size: int = _setting(
         512, "Longest side of the picture; the aspect ratio stays.", unit="px", minimum=16
     )
-    content_layers: tuple[str, ...] = _setting(
-        ("block4_conv2",), "Layers whose features are to stay those of the photograph."
+    content_layers: Layers = _setting(
+        (("block4_conv2", 1.0),), "Layers whose features are to stay those of the photograph."
     )
-    style_layers: tuple[str, ...] = _setting(
-        ("block1_conv1", "block2_conv1", "block3_conv1", "block4_conv1", "block5_conv1"),
-        "Layers whose moments are to become those of the painting.",
+    style_layers: Layers = _setting(
+        (
+            ("block1_conv1", 0.5),
+            ("block2_conv1", 1.0),
+            ("block3_conv1", 1.0),
+            ("block4_conv1", 1.0),
+            ("block5_conv1", 0.1),
+        ),
+        "Layers whose moments are to become those of the painting, each with its share: "
+        "NAME or NAME=WEIGHT.",
     )
     content_weight: float = _setting(1.0, "Weight of the content loss.", minimum=0)
     style_weight: float = _setting(20.0, "Weight of the style loss.", minimum=0)
@@ -112,6 +124,11 @@ class Recipe:
                 "all weights are zero: give content_weight, style_weight or tv_weight a value"
             )
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Every layer in use, by name."""
+        return tuple(name for name, _ in (*self.content_layers, *self.style_layers))
+
     def to_json(self) -> str:
         """Return the recipe as JSON, every setting in the order of the fields."""
         return json.dumps(dataclasses.asdict(self), indent=2)
@@ -121,11 +138,12 @@ class Recipe:
         """Read what :meth:`to_json` wrote. Raises SettingError for anything else."""
         try:
             settings = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # also for digits or brackets without end
             raise SettingError(f"a recipe that is not JSON: {error}") from None
         if not isinstance(settings, dict):
             raise SettingError(f"a recipe that is not a JSON object but {type(settings).__name__}")
-        return make(**settings)
+        _check_names(settings)
+        return cls(**settings)
 
 
 PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
@@ -146,6 +164,7 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "border": 0,
             "objective": "gram",
             "loss_scale": "absolute",
+            "style_layers": "block1_conv1,block2_conv1,block3_conv1,block4_conv1,block5_conv1",
             "content_weight": 1.0,
             "style_weight": 2.4e-4,
             "tv_weight": 0.0,
@@ -162,10 +181,7 @@ def make(preset: str = "default", **settings: Any) -> Recipe:
     """
     if preset not in PRESETS:
         raise SettingError(f"there is no preset {preset!r}: {nearest(preset, PRESETS)}")
-    known = {field.name for field in dataclasses.fields(Recipe)}
-    for name in settings:
-        if name not in known:
-            raise SettingError(f"there is no setting {name!r}: {nearest(name, sorted(known))}")
+    _check_names(settings)
     given = {name: value for name, value in settings.items() if value is not None}
     return Recipe(**{**PRESETS[preset][1], **given})
 
@@ -173,34 +189,85 @@ def make(preset: str = "default", **settings: Any) -> Recipe:
 def settings() -> Iterator[tuple[str, type, Any, About]]:
     """Yield name, type, default and description of every setting, in order.
 
-    The type is one of int, float, str and tuple (of strings).
+    The type is one of int, float, str and tuple (of layers).
     """
     for field in dataclasses.fields(Recipe):
         yield field.name, _kind(field), field.default, field.metadata["about"]
+
+
+def _check_names(settings: Iterable[str]) -> None:
+    known = [field.name for field in dataclasses.fields(Recipe)]
+    for name in settings:
+        if name not in known:
+            raise SettingError(f"there is no setting {_shown(name)}: {nearest(name, known)}")
+
+
+def _shown(value: Any) -> str:
+    """Return what was received, in a few words on one line."""
+    return " ".join(reprlib.repr(value).split())
 
 
 def _kind(field: "dataclasses.Field[Any]") -> type:
     return tuple if isinstance(field.type, types.GenericAlias) else field.type  # type: ignore[return-value]
 
 
+def _layers(setting: str, value: Any) -> Layers:
+    """Read layers from ``"a,b=0.5"``, from names, from (name, weight) pairs or from a mapping."""
+    if isinstance(value, str):
+        value = [name.strip() for name in value.split(",") if name.strip()]
+    pairs = value.items() if isinstance(value, Mapping) else value
+    layers = {}
+    try:
+        for pair in pairs:
+            name, weight = pair.partition("=")[::2] if isinstance(pair, str) else pair
+            layers[str(name).strip()] = 1.0 if weight == "" else float(weight)
+    except (TypeError, ValueError):
+        raise SettingError(
+            f"{setting} is {_shown(value)}: expected names separated by commas, each NAME or "
+            "NAME=WEIGHT"
+        ) from None
+    if not layers:
+        raise SettingError(f"{setting} is empty: name at least one layer")
+    if any(not math.isfinite(weight) or weight < 0 for weight in layers.values()):
+        raise SettingError(f"{setting} is {_shown(value)}: the least possible weight is 0")
+    if not any(layers.values()):
+        raise SettingError(f"{setting} is {_shown(value)}: all weights are zero")
+    return tuple(layers.items())
+
+
+def show(value: Any) -> str:
+    """Write the value of a setting as the command line takes it.
+
+    >>> show((("block1_conv1", 0.5), ("block2_conv1", 1.0)))
+    'block1_conv1=0.5,block2_conv1'
+    """
+    if not isinstance(value, tuple):
+        return str(value)
+    return ",".join(name if weight == 1 else f"{name}={weight:g}" for name, weight in value)
+
+
+_EXPECTED = {int: "a whole number", float: "a number", str: "a word"}
+
+
 def _convert(field: "dataclasses.Field[Any]", value: Any) -> Any:
     """Bring a value to the field's type where nothing is lost by it."""
     kind = _kind(field)
     if kind is tuple:
-        names = value.split(",") if isinstance(value, str) else value
-        if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
-            raise SettingError(f"{field.name} is {value!r}: expected names separated by commas")
-        return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+        return _layers(field.name, value)
+    if kind in (int, float) and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return kind(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        with contextlib.suppress(OverflowError):
+            return float(value)
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise SettingError(f"{field.name} is {value!r}: expected {kind.__name__}")
+        raise SettingError(f"{field.name} is {_shown(value)}: expected {_EXPECTED[kind]}")
     return value
 
 
 def _check(name: str, value: Any, about: About) -> None:
     if about.choices and value not in about.choices:
-        raise SettingError(f"{name} is {value!r}: {nearest(value, about.choices)}")
+        raise SettingError(f"{name} is {_shown(value)}: {nearest(value, about.choices)}")
     if isinstance(value, float) and not math.isfinite(value):
         raise SettingError(f"{name} is {value}: expected a finite number")
     if about.minimum is not None and value < about.minimum:
@@ -209,5 +276,3 @@ def _check(name: str, value: Any, about: About) -> None:
         raise SettingError(f"{name} is {value}: the most possible is {about.maximum:g}")
     if about.step > 1 and value % about.step:
         raise SettingError(f"{name} is {value}: expected a multiple of {about.step}")
-    if value == ():
-        raise SettingError(f"{name} is empty: name at least one layer")

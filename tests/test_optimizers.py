@@ -1,0 +1,126 @@
+"""The optimisers on problems whose answer is known, and every way in which they end."""
+
+import numpy as np
+import pytest
+
+from impasto import optimizers
+from impasto.events import Reason
+
+pytestmark = pytest.mark.backend
+
+TARGET = np.random.default_rng(1).uniform(0, 255, (8, 9, 3)).astype(np.float32)
+START = np.full((8, 9, 3), 128, np.float32)
+
+
+def bowl(point):
+    """A quadratic with its minimum of zero at TARGET, curved differently in every variable."""
+    curvature = np.linspace(1, 30, point.size, dtype=np.float32).reshape(point.shape)
+    difference = point - TARGET
+    return float(np.mean(curvature * difference**2)), 2 * curvature * difference / point.size
+
+
+def valley(point):
+    """Rosenbrock's function of neighbouring pairs of pixels, in units of 100."""
+    x = point.astype(np.float64).ravel() / 100
+    a, b = x[::2], x[1::2]
+    gradient = np.zeros_like(x)
+    gradient[::2] = -400 * a * (b - a**2) - 2 * (1 - a)
+    gradient[1::2] = 200 * (b - a**2)
+    value = np.sum(100 * (b - a**2) ** 2 + (1 - a) ** 2)
+    return float(value), (gradient / 100).reshape(point.shape).astype(np.float32)
+
+
+def carry_on(point, value):
+    return None
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_a_quadratic_is_minimised(name):
+    solution = optimizers.OPTIMIZERS[name](bowl, START, 300, carry_on)
+    assert solution.value < 1e-3 * bowl(START)[0]
+    assert bowl(solution.point)[0] == pytest.approx(solution.value, rel=1e-4)
+
+
+def test_lbfgs_finds_the_bottom_of_a_curved_valley():
+    solution = optimizers.lbfgs(valley, START * 0, 500, carry_on)
+    assert solution.value < 1e-3 * valley(START * 0)[0]
+
+
+def test_lbfgs_wastes_no_first_line_search():
+    """SciPy's unscaled first step of length one would hardly lower the loss in ten evaluations."""
+    solution = optimizers.lbfgs(bowl, START, 10, carry_on)
+    assert solution.value < 0.2 * bowl(START)[0]
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_the_budget_is_kept_exactly(name):
+    points = []
+    solution = optimizers.OPTIMIZERS[name](valley, START, 7, lambda p, v: points.append(p.copy()))
+    assert len(points) == solution.evaluations == 7
+    assert solution.reason is Reason.BUDGET
+    np.testing.assert_allclose(points[0], START, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_the_best_point_is_kept_when_the_listener_stops(name):
+    seen = []
+
+    def stop_after_three(point, value):
+        seen.append((value, point.copy()))
+        return len(seen) < 3
+
+    solution = optimizers.OPTIMIZERS[name](bowl, START, 50, stop_after_three)
+    assert (solution.reason, solution.evaluations) == (Reason.STOPPED, 3)
+    value, point = min(seen, key=lambda each: each[0])
+    assert solution.value == value
+    np.testing.assert_array_equal(solution.point, point)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_a_value_that_is_not_finite_goes_back_to_the_best_point(name, bad):
+    calls = []
+
+    def breaks_down(point):
+        calls.append(point.copy())
+        value, gradient = bowl(point)
+        return (bad, gradient) if len(calls) == 4 else (value, gradient)
+
+    solution = optimizers.OPTIMIZERS[name](breaks_down, START, 50, carry_on)
+    assert solution.reason is Reason.NOT_FINITE
+    assert np.isfinite(solution.value)
+    assert np.isfinite(solution.point).all()
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_a_gradient_that_is_not_finite_at_the_start_gives_the_start_back(name):
+    def broken(point):
+        return 1.0, np.full_like(point, np.nan)
+
+    solution = optimizers.OPTIMIZERS[name](broken, START, 50, carry_on)
+    assert (solution.reason, solution.evaluations) == (Reason.NOT_FINITE, 0)
+    np.testing.assert_array_equal(solution.point, START)
+
+
+def test_a_run_without_progress_ends_as_stalled():
+    def hardly_falling(point):
+        hardly_falling.calls += 1
+        return 1.0 - 1e-7 * hardly_falling.calls, np.ones_like(point)
+
+    hardly_falling.calls = 0
+    solution = optimizers.adam(hardly_falling, START, 500, carry_on)
+    assert solution.reason is Reason.STALLED
+    assert solution.evaluations < 100
+
+
+def test_a_minimum_reached_ends_as_converged():
+    solution = optimizers.lbfgs(lambda p: (0.0, np.zeros_like(p)), START, 50, carry_on)
+    assert solution.reason is Reason.CONVERGED
+    assert solution.evaluations < 5
+
+
+def test_the_unit_of_a_frequency_falls_with_its_height():
+    units = optimizers.frequency_units(6, 8)[..., 0]
+    assert units[0, 0] == optimizers.STEP
+    assert (np.diff(units, axis=0) < 0).all()
+    assert (np.diff(units, axis=1) < 0).all()

@@ -1,0 +1,200 @@
+"""The whole road with the real network, at small sizes."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto import painting, samples, stylize
+from impasto.errors import PictureError, SettingError
+from impasto.events import LevelFinished, LevelStarted, Reason, Step
+
+pytestmark = pytest.mark.backend
+
+SMALL = {"size": 48, "levels": 2, "evaluations": 6, "precision": "float32"}
+
+
+@pytest.fixture(scope="module")
+def content():
+    return samples.photograph("coffee")[:300:3, :420:3]
+
+
+@pytest.fixture(scope="module")
+def style():
+    return samples.painting("swirls", 96)
+
+
+@pytest.fixture(scope="module")
+def result(content, style):
+    return stylize(content, style, **SMALL)
+
+
+def test_the_picture_has_the_size_asked_for_and_the_photographs_shape(result):
+    assert result.picture.shape == (34, 48, 3)
+    assert result.image.size == (48, 34)
+    assert result.picture.dtype == np.float32
+    assert 0 <= result.picture.min() < result.picture.max() <= 255
+
+
+def test_painting_lowers_the_loss_at_every_level(result):
+    for level in (1, 2):
+        totals = [record.total for record in result.history if record.level == level]
+        assert min(totals) < 0.8 * totals[0]
+
+
+def test_the_history_holds_every_evaluation_and_its_terms(result):
+    assert len(result.history) == sum(level.evaluations for level in result.levels)
+    recipe = result.recipe
+    for record in result.history:
+        weighted = (
+            recipe.content_weight * record.content
+            + recipe.style_weight * record.style
+            + recipe.tv_weight * record.tv
+        )
+        assert record.total == pytest.approx(weighted, rel=1e-4)
+    seconds = [record.seconds for record in result.history]
+    assert seconds == sorted(seconds)
+
+
+def test_the_levels_say_how_they_ended(result):
+    assert [(each.height, each.width) for each in result.levels] == [(17, 24), (34, 48)]
+    assert all(each.reason is Reason.BUDGET for each in result.levels)
+
+
+def test_the_report_holds_everything_and_is_json(result):
+    report = json.loads(json.dumps(result.report()))
+    assert set(report) == {
+        "recipe",
+        "weights",
+        "backend",
+        "precision",
+        "seconds",
+        "evaluations",
+        "levels",
+        "history",
+    }
+    assert set(report["weights"]) == {"network", "source", "sha256"}
+    assert set(report["levels"][0]) >= {"height", "width", "evaluations", "seconds", "reason"}
+    assert set(report["history"][0]) == {"level", "total", "content", "style", "tv", "seconds"}
+    assert report["evaluations"] == len(report["history"])
+    stages = sum(value for stage, value in report["seconds"].items() if stage != "total")
+    assert stages == pytest.approx(report["seconds"]["total"], rel=0.05, abs=0.05)
+
+
+def test_the_same_seed_gives_the_same_bytes(content, style):
+    settings = {**SMALL, "levels": 1, "init": "noise", "seed": 5}
+    first, again = (stylize(content, style, **settings).picture.tobytes() for _ in range(2))
+    assert first == again
+    assert stylize(content, style, **{**settings, "seed": 6}).picture.tobytes() != first
+
+
+@pytest.mark.parametrize("init", ["content", "style", "noise", "file"])
+def test_every_starting_picture(init, content, style, tmp_path):
+    expected = {"content": content, "style": style}.get(init)
+    if init == "file":
+        expected = np.roll(content, 40, axis=1)
+        Image.fromarray(expected.astype(np.uint8)).save(tmp_path / "start.png")
+    first = []
+    stylize(
+        content,
+        style,
+        **{**SMALL, "levels": 1, "evaluations": 1},
+        init=str(tmp_path / "start.png") if init == "file" else init,
+        listener=lambda event: first.append(event.picture) if isinstance(event, Step) else None,
+    )
+    if init == "noise":
+        assert np.std(first[0]) == pytest.approx(255 / 12**0.5, rel=0.05)
+        return
+    height, width = first[0].shape[:2]
+    image = Image.fromarray(expected.astype(np.uint8)).resize((width, height), 1)
+    np.testing.assert_allclose(first[0], np.asarray(image), atol=3)
+
+
+@pytest.mark.parametrize("settings", [{"optimizer": "adam"}, {"pooling": "avg"}, {"border": 0}])
+def test_other_settings_paint_as_well(settings, content, style):
+    result = stylize(content, style, **{**SMALL, "levels": 1, "evaluations": 12}, **settings)
+    assert result.history[-1].total < result.history[0].total
+
+
+def test_several_content_layers_and_a_single_style_layer(content, style):
+    result = stylize(
+        content,
+        style,
+        **{**SMALL, "levels": 1},
+        content_layers=["block2_conv2", "block3_conv3"],
+        style_layers="block3_pool",
+    )
+    assert result.history[-1].total < result.history[0].total
+
+
+def test_only_content_gives_the_photograph_back(content, style):
+    result = stylize(content, style, **SMALL, style_weight=0.0, tv_weight=0.0)
+    assert result.levels[-1].reason is Reason.CONVERGED
+    np.testing.assert_allclose(
+        result.picture, painting.pictures.resize(content, 34, 48).clip(0, 255), atol=1
+    )
+
+
+def test_the_listener_is_told_everything_in_order(content, style):
+    events = []
+    stylize(content, style, **SMALL, listener=events.append)
+    kinds = [type(event) for event in events]
+    assert kinds == [
+        LevelStarted,
+        *[Step] * 9,
+        LevelFinished,
+        LevelStarted,
+        *[Step] * 6,
+        LevelFinished,
+    ]
+    assert [event.evaluation for event in events if isinstance(event, Step)] == [
+        *range(1, 10),
+        *range(1, 7),
+    ]
+
+
+def test_a_listener_that_stops_gets_the_best_picture_so_far(content, style):
+    seen = []
+
+    def stop_at_the_fourth(event):
+        if isinstance(event, Step):
+            seen.append((event.total, event.picture.copy()))
+        return len(seen) < 4
+
+    result = stylize(content, style, **SMALL, listener=stop_at_the_fourth)
+    assert result.stopped
+    assert len(result.history) == 4
+    assert result.levels[-1].reason is Reason.STOPPED
+    best = min(seen, key=lambda each: each[0])[1]
+    np.testing.assert_array_equal(result.picture, best.clip(0, 255))
+
+
+def test_a_loss_that_breaks_down_writes_no_black_picture(content, style, monkeypatch):
+    calls = []
+    original = painting.WholePicture.evaluate
+
+    def breaks_down(self, picture):
+        calls.append(1)
+        evaluation = original(self, picture)
+        if len(calls) == 3:
+            return type(evaluation)(float("nan"), evaluation.terms, evaluation.gradient)
+        return evaluation
+
+    monkeypatch.setattr(painting.WholePicture, "evaluate", breaks_down)
+    result = stylize(content, style, **{**SMALL, "levels": 1})
+    assert result.levels[0].reason is Reason.NOT_FINITE
+    assert np.isfinite(result.picture).all()
+    assert np.std(result.picture) > 10
+
+
+def test_what_cannot_be_used_is_refused_before_the_network_is_loaded(content, style, monkeypatch):
+    monkeypatch.setattr(painting.weights, "load", lambda *_: pytest.fail("too late"))
+    with pytest.raises(SettingError, match="block4_conv2"):
+        stylize(content, style, content_layers="block4_conv22")
+    with pytest.raises(PictureError, match="content"):
+        stylize(np.zeros((4, 4, 2)), style)
+    with pytest.raises(SettingError, match="style_weight"):
+        stylize(content, style, style_weight=-1)
+    with pytest.raises(PictureError, match="missing"):
+        stylize("missing.jpg", style)

@@ -1,0 +1,85 @@
+"""The schedule of sizes and evaluations from coarse to fine."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from impasto.pyramid import COARSEST, GROWTH, Level, automatic_levels, schedule
+from impasto.recipe import Recipe
+
+SIDES = st.integers(16, 6000)
+SIZES = st.integers(16, 4096)
+RECIPES = st.builds(Recipe, size=SIZES, levels=st.integers(0, 12), evaluations=st.integers(1, 1000))
+
+
+def longest(level: Level) -> int:
+    return max(level.height, level.width)
+
+
+def test_the_default_schedule():
+    levels = schedule(768, 1024, Recipe(size=512, evaluations=20))
+    assert levels == (
+        Level(1, 48, 64, 45),
+        Level(2, 96, 128, 45),
+        Level(3, 192, 256, 30),
+        Level(4, 384, 512, 20),
+    )
+
+
+def test_one_level_is_the_size_asked_for():
+    assert schedule(1000, 500, Recipe(size=300, levels=1, evaluations=7)) == (
+        Level(1, 300, 150, 7),
+    )
+
+
+def test_as_many_levels_as_are_asked_for():
+    levels = schedule(100, 100, Recipe(size=400, levels=3))
+    assert [level.height for level in levels] == [100, 200, 400]
+
+
+def test_no_level_is_smaller_than_a_network_can_see():
+    levels = schedule(100, 100, Recipe(size=64, levels=5))
+    assert [level.height for level in levels] == [16, 16, 16, 32, 64]
+
+
+@given(SIDES, SIDES, RECIPES)
+def test_numbers_count_from_one_and_the_last_level_has_the_size(height, width, recipe):
+    levels = schedule(height, width, recipe)
+    assert [level.number for level in levels] == list(range(1, len(levels) + 1))
+    assert longest(levels[-1]) == recipe.size
+    assert levels[-1].evaluations == recipe.evaluations
+    assert len(levels) == (recipe.levels or automatic_levels(recipe.size))
+
+
+@given(SIDES, SIDES, RECIPES)
+def test_every_level_doubles_the_one_before_within_rounding(height, width, recipe):
+    for coarse, fine in itertools.pairwise(schedule(height, width, recipe)):
+        if longest(coarse) > 16:
+            assert abs(longest(fine) - 2 * longest(coarse)) <= 1
+
+
+@given(SIDES, SIDES, RECIPES)
+def test_the_aspect_ratio_stays_within_a_pixel(height, width, recipe):
+    for level in schedule(height, width, recipe):
+        scale = longest(level) / max(height, width)
+        assert abs(level.height - scale * height) < 1
+        assert abs(level.width - scale * width) < 1
+        assert min(level.height, level.width) >= 1
+
+
+@given(SIDES, SIDES, RECIPES)
+def test_coarser_levels_get_more_evaluations_up_to_the_third(height, width, recipe):
+    levels = schedule(height, width, recipe)
+    for coarser, level in enumerate(reversed(levels)):
+        exact = recipe.evaluations * GROWTH ** min(coarser, 2)
+        assert level.evaluations == pytest.approx(exact, abs=0.5)
+        assert level.evaluations >= recipe.evaluations
+
+
+@given(SIZES)
+def test_chosen_levels_begin_at_the_coarsest_size_that_is_sensible(size):
+    first = schedule(size, size, Recipe(size=size))[0]
+    assert first.height >= min(size, COARSEST)
+    assert first.height <= 2 * COARSEST

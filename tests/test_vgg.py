@@ -1,0 +1,179 @@
+"""The real network: its features against onnxruntime, and the gradients written for it."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from keras import ops
+
+from impasto import backend, vgg, weights
+
+from . import tiny
+
+pytestmark = pytest.mark.backend
+
+NETWORK = weights.NETWORKS["vgg16"]
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    return weights.load()
+
+
+@pytest.fixture(scope="module")
+def picture():
+    """A picture of the only size that the shipped graph takes."""
+    y, x = np.mgrid[0:224, 0:224] / 224
+    smooth = np.stack([x, y, 1 - x * y], axis=-1) * 200
+    return (smooth + tiny.random_picture(224, 224, seed=3) / 5).astype(np.float32)
+
+
+def numpy_features(loaded, picture, layers, **settings):
+    settings = {"pooling": "max", "precision": "float32", "border": 0} | settings
+    features = vgg.build(loaded, layers, **settings)
+    maps = features(ops.convert_to_tensor(picture))
+    return {name: ops.convert_to_numpy(ops.cast(each, "float32")) for name, each in maps.items()}
+
+
+def onnx_features(picture):
+    """Run the shipped graph with every convolution's ReLU as an output, (1, C, h, w) each."""
+    import onnx
+    import onnxruntime
+
+    spec = importlib.util.find_spec(NETWORK.package)
+    model = onnx.load(Path(spec.submodule_search_locations[0]) / NETWORK.package_file)
+    relus = {
+        node.output[0]: node.output[0].split("/")[1].removesuffix("_1")
+        for node in model.graph.node
+        if node.op_type == "Relu" and "/block" in node.output[0]
+    }
+    # What the graph itself does to a picture before the first convolution is not ours: begin there.
+    first = next(node for node in model.graph.node if node.op_type == "Conv")
+    shape = [1, 3, 224, 224]
+    entry = onnx.helper.make_tensor_value_info(first.input[0], onnx.TensorProto.FLOAT, shape)
+    outputs = [onnx.helper.make_empty_tensor_value_info(name) for name in relus]
+    kept, known = [], {first.input[0], *(i.name for i in model.graph.initializer)}
+    for node in model.graph.node:
+        if all(name in known for name in node.input) and node.output[0] != first.input[0]:
+            kept.append(node)
+            known.update(node.output)
+    graph = onnx.helper.make_graph(
+        kept, "features", [entry], outputs, list(model.graph.initializer)
+    )
+    features = onnx.helper.make_model(
+        graph, opset_imports=model.opset_import, ir_version=model.ir_version
+    )
+    session = onnxruntime.InferenceSession(features.SerializeToString())
+    bgr = picture[..., ::-1] - np.asarray(vgg.BGR_MEAN, np.float32)
+    maps = session.run(None, {first.input[0]: bgr.transpose(2, 0, 1)[None]})
+    return {
+        name: each[0].transpose(1, 2, 0) for name, each in zip(relus.values(), maps, strict=True)
+    }
+
+
+def test_features_equal_those_of_onnxruntime_at_every_convolution(loaded, picture):
+    expected = onnx_features(picture)
+    assert set(expected) == set(NETWORK.convolutions)
+    received = numpy_features(loaded, picture, NETWORK.convolutions)
+    for layer in NETWORK.convolutions:
+        error = np.linalg.norm(received[layer] - expected[layer]) / np.linalg.norm(expected[layer])
+        assert error < 1e-4, layer
+
+
+def test_the_network_is_cut_off_after_the_deepest_layer_in_use(loaded, picture):
+    seen = []
+
+    class Counting(vgg.FrozenConvolution):
+        def convolution_op(self, inputs, kernel):
+            seen.append(self.name)
+            return super().convolution_op(inputs, kernel)
+
+    original, vgg.FrozenConvolution = vgg.FrozenConvolution, Counting
+    try:
+        features = vgg.build(loaded, ["block2_conv1"], "max", "float32")
+        seen.clear()
+        features(ops.convert_to_tensor(picture[:32, :32]))
+    finally:
+        vgg.FrozenConvolution = original
+    assert seen == ["block1_conv1", "block1_conv2", "block2_conv1"]
+
+
+@pytest.mark.parametrize("layer", ["block1_conv1", "block3_conv2", "block2_pool", "block5_conv1"])
+def test_the_border_is_cut_away_again(loaded, picture, layer):
+    crop = picture[:70, :52]
+    plain = numpy_features(loaded, crop, [layer])[layer]
+    mirrored = numpy_features(loaded, crop, [layer], border=32)[layer]
+    assert (
+        mirrored.shape
+        == plain.shape
+        == (
+            70 // vgg.stride(layer),
+            52 // vgg.stride(layer),
+            plain.shape[2],
+        )
+    )
+
+
+def test_the_inside_of_a_picture_is_not_changed_by_its_border(loaded, picture):
+    layer = "block3_conv1"  # sees 12 pixels to every side
+    plain = numpy_features(loaded, picture[:64, :64], [layer])[layer]
+    mirrored = numpy_features(loaded, picture[:64, :64], [layer], border=16)[layer]
+    np.testing.assert_allclose(mirrored[4:-4, 4:-4], plain[4:-4, 4:-4], rtol=1e-3, atol=1e-2)
+    assert not np.allclose(mirrored[0], plain[0], rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("border", [0, 3, 5, 16])
+def test_mirror_is_numpys_symmetric_padding(border):
+    small = tiny.random_picture(5, 4, seed=1)
+    received = ops.convert_to_numpy(vgg.mirror(ops.convert_to_tensor(small), border))
+    widths = ((border, border), (border, border), (0, 0))
+    np.testing.assert_array_equal(received, np.pad(small, widths, mode="symmetric"))
+
+
+def test_average_pooling_differs_from_maximum_and_only_after_the_first_pooling(loaded, picture):
+    layers = ["block1_conv2", "block2_conv1"]
+    largest = numpy_features(loaded, picture[:32, :32], layers)
+    mean = numpy_features(loaded, picture[:32, :32], layers, pooling="avg")
+    np.testing.assert_array_equal(mean["block1_conv2"], largest["block1_conv2"])
+    assert np.mean(mean["block2_conv1"]) < np.mean(largest["block2_conv1"])
+
+
+def test_bfloat16_features_are_close_to_float32(loaded, picture):
+    layers = ["block1_conv1", "block4_conv2"]
+    exact = numpy_features(loaded, picture[:48, :48], layers)
+    rough = numpy_features(loaded, picture[:48, :48], layers, precision="bfloat16")
+    for layer in layers:
+        error = np.linalg.norm(rough[layer] - exact[layer]) / np.linalg.norm(exact[layer])
+        assert 0 < error < 0.03, layer
+
+
+def gradient(function, point):
+    def loss(picture, constants):
+        value = function(picture)
+        return value, {"loss": value}
+
+    return backend.value_and_gradient(loss)(point, {})[2]
+
+
+def test_the_gradient_of_a_frozen_convolution_is_exact():
+    """<A x, y> = <x, Aᵀ y> by the naive convolution."""
+    upstream = np.random.default_rng(1).normal(size=(6, 5, 4)).astype(np.float32)
+    received = gradient(
+        lambda picture: ops.sum(tiny.linear(picture) * ops.convert_to_tensor(upstream)),
+        tiny.random_picture(6, 5, seed=2),
+    )
+    for seed in range(3):
+        direction = np.random.default_rng(seed).normal(size=(6, 5, 3))
+        expected = np.sum(tiny.naive_convolution(direction, tiny.KERNELS[0]) * upstream)
+        assert np.sum(received * direction) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_gradient_of_maximum_pooling_goes_to_the_maximum_and_ties_share_it():
+    picture = np.zeros((3, 4, 3), np.float32)
+    picture[0, 1] = 5.0  # one maximum
+    picture[0, 2] = picture[1, 3] = 7.0  # two equal ones
+    received = gradient(lambda picture: ops.sum(vgg.MaxPooling(2, 2)(picture[None])), picture)
+    expected = np.zeros_like(picture)
+    expected[0, 1], expected[0, 2], expected[1, 3] = 1.0, 0.5, 0.5
+    np.testing.assert_array_equal(received, expected)

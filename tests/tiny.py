@@ -1,0 +1,105 @@
+"""A network small enough to check by hand: two seeded convolutions, in Keras and in NumPy."""
+
+import numpy as np
+
+LAYERS = ("first", "second")
+_random = np.random.default_rng(7)
+KERNELS = [
+    _random.normal(0, 0.02, (3, 3, 3, 4)).astype(np.float32),
+    _random.normal(0, 0.3, (3, 3, 4, 5)).astype(np.float32),
+]
+
+
+def features(picture):
+    """Picture tensor (height, width, 3) to features, as impasto.vgg.build returns them."""
+    from keras import ops
+
+    from impasto.vgg import MaxPooling, frozen_convolution
+
+    maps = {}
+    x = picture[None]
+    for name, kernel in zip(LAYERS, KERNELS, strict=True):
+        x = ops.relu(frozen_convolution(kernel, "float32")(x))
+        maps[name] = x[0]
+        x = MaxPooling(2, 2)(x)
+    return maps
+
+
+def linear(picture):
+    """The first convolution alone, (height, width, 3) to (height, width, 4)."""
+    from impasto.vgg import frozen_convolution
+
+    return frozen_convolution(KERNELS[0], "float32")(picture[None])[0]
+
+
+def naive_features(picture):
+    """The same, in float64 and plain loops."""
+    maps = {}
+    x = picture.astype(np.float64)
+    for name, kernel in zip(LAYERS, KERNELS, strict=True):
+        x = np.maximum(naive_convolution(x, kernel.astype(np.float64)), 0)
+        maps[name] = x
+        x = naive_pooling(x)
+    return maps
+
+
+def naive_convolution(x, kernel):
+    height, width, _ = x.shape
+    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
+    out = np.zeros((height, width, kernel.shape[3]))
+    for i in range(height):
+        for j in range(width):
+            window = padded[i : i + 3, j : j + 3]
+            for k in range(kernel.shape[3]):
+                out[i, j, k] = np.sum(window * kernel[..., k])
+    return out
+
+
+def naive_pooling(x):
+    height, width, channels = x.shape
+    out = np.zeros((height // 2, width // 2, channels))
+    for i in range(height // 2):
+        for j in range(width // 2):
+            out[i, j] = x[2 * i : 2 * i + 2, 2 * j : 2 * j + 2].max(axis=(0, 1))
+    return out
+
+
+def naive_losses(picture, content, style, relative, objective="gram"):
+    """Content, style and total variation losses, straight from their equations."""
+    seen, photograph, painting = (naive_features(p) for p in (picture, content, style))
+    content_loss = [naive_mse(seen[n], photograph[n], relative) for n in LAYERS[1:]]
+    style_loss = []
+    for name in LAYERS:
+        loss = naive_mse(naive_gram(seen[name]), naive_gram(painting[name]), relative)
+        if objective == "moments":
+            loss += naive_shift(seen[name], painting[name], relative)
+        style_loss.append(loss)
+    x = picture.astype(np.float64) / 255
+    tv = np.mean((x[1:] - x[:-1]) ** 2) + np.mean((x[:, 1:] - x[:, :-1]) ** 2)
+    return {"content": np.mean(content_loss), "style": np.mean(style_loss), "tv": tv}
+
+
+def naive_mse(received, target, relative):
+    loss = np.mean((received - target) ** 2)
+    return loss / np.mean(target**2) if relative else loss
+
+
+def naive_gram(features):
+    height, width, channels = features.shape
+    out = np.zeros((channels, channels))
+    for i in range(height):
+        for j in range(width):
+            out += np.outer(features[i, j], features[i, j])
+    return out / (height * width)
+
+
+def naive_shift(received, target, relative):
+    mean, deviation = received.mean((0, 1)), received.std((0, 1))
+    target_mean, target_deviation = target.mean((0, 1)), target.std((0, 1))
+    shift = np.mean((mean - target_mean) ** 2 + (deviation - target_deviation) ** 2)
+    return shift / np.mean(target_mean**2 + target_deviation**2) if relative else shift
+
+
+def random_picture(height, width, seed):
+    generator = np.random.default_rng(seed)
+    return generator.uniform(0, 255, (height, width, 3)).astype(np.float32)
