@@ -95,6 +95,10 @@ BAD_INPUT = {
     ),
     "a negative weight": (["photo.png", "painting.png", "--style-weight", "-1"], "style_weight"),
     "size zero": (["photo.png", "painting.png", "--size", "0"], "size"),
+    "a size that memory cannot hold": (
+        ["photo.png", "painting.png", "--size", "200000"],
+        "the largest size that fits is",
+    ),
     "all weights zero": (
         ["photo.png", "painting.png", "--content-weight=0", "--style-weight=0", "--tv-weight=0"],
         "all weights are zero",
@@ -160,7 +164,7 @@ def test_help_shows_every_setting_with_its_default():
     for name, _, default, about in recipe.settings():
         assert f"--{name.replace('_', '-')}" in shown
         assert all(choice in shown for choice in about.choices)
-        assert str(",".join(default) if isinstance(default, tuple) else default) in shown
+        assert recipe.show(default) in shown
 
 
 def test_help_is_light():

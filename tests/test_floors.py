@@ -15,7 +15,7 @@ FLOORS = (
     {"errors"},
     {"recipe"},
     {"pictures", "weights"},
-    {"backend", "events", "files", "losses", "pyramid"},
+    {"backend", "events", "files", "losses", "memory", "pyramid"},
     {"films", "inputs", "optimizers", "samples", "vgg"},
     {"objective"},
     {"painting"},

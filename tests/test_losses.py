@@ -139,3 +139,44 @@ def test_total_variation_equals_its_equation_and_vanishes_on_a_flat_picture():
     assert number(losses.total_variation(ops.convert_to_tensor(picture))) == pytest.approx(expected)
     flat = np.full((5, 6, 3), 99, np.float32)
     assert number(losses.total_variation(ops.convert_to_tensor(flat))) == 0
+
+
+def test_strips_are_a_partition():
+    whole = moments(features(15))
+    parts = losses.strip_moments(ops.convert_to_tensor(features(15)), 3)
+    assert [number(part.count) for part in parts] == [12, 12, 18]
+    for expected, received in zip(whole, losses.add(parts), strict=True):
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(received), ops.convert_to_numpy(expected), rtol=1e-5
+        )
+
+
+def test_a_single_strip_is_the_whole_exactly():
+    target = moments(features(16))
+    alone = losses.spread(
+        losses.gram_loss, losses.strip_moments(ops.convert_to_tensor(features(17)), 1), target, True
+    )
+    assert number(alone) == number(losses.gram_loss(moments(features(17)), target))
+
+
+def test_strokes_that_gather_on_one_side_pass_for_the_whole_but_not_for_strips():
+    style = np.zeros((4, 6, 1), np.float32)
+    style[:, ::2] = 1
+    gathered = np.sort(style, axis=1)
+    target = moments(style)
+
+    def loss(picture, strips):
+        parts = losses.strip_moments(ops.convert_to_tensor(picture), strips)
+        return number(losses.spread(losses.moments_loss, parts, target, True))
+
+    assert loss(gathered, 1) < 1e-6
+    assert loss(gathered, 3) > 0.1
+    assert loss(style, 3) < 1e-6
+
+
+def test_more_strips_than_columns_stay_finite():
+    narrow = ops.convert_to_tensor(features(18, width=2))
+    parts = losses.strip_moments(narrow, 5)
+    assert np.isfinite(
+        number(losses.spread(losses.moments_loss, parts, moments(features(19)), True))
+    )

@@ -13,7 +13,8 @@ CONTENT, STYLE, PICTURE = (tiny.random_picture(9, 8, seed) for seed in (1, 2, 3)
 SETTINGS = [
     {"objective": "gram", "loss_scale": "relative"},
     {"objective": "gram", "loss_scale": "absolute", "style_weight": 0.3},
-    {"objective": "moments", "loss_scale": "relative"},
+    {"objective": "moments", "loss_scale": "relative", "strips": 1},
+    {"objective": "gram", "loss_scale": "relative", "strips": 7},
     {"objective": "moments", "loss_scale": "absolute", "tv_weight": 5.0},
 ]
 
@@ -29,7 +30,7 @@ def test_losses_equal_the_naive_oracle(settings):
     chosen, whole = whole_picture(**settings)
     evaluation = whole.evaluate(PICTURE)
     relative = chosen.loss_scale == "relative"
-    expected = tiny.naive_losses(PICTURE, CONTENT, STYLE, relative, chosen.objective)
+    expected = tiny.naive_losses(PICTURE, CONTENT, STYLE, relative, chosen.objective, chosen.strips)
     assert evaluation.terms == pytest.approx(expected, rel=1e-4)
     total = (
         chosen.content_weight * expected["content"]
@@ -57,7 +58,7 @@ def test_the_gradient_equals_finite_differences_of_the_oracle(settings):
 
 def naive_total(chosen, picture):
     relative = chosen.loss_scale == "relative"
-    terms = tiny.naive_losses(picture, CONTENT, STYLE, relative, chosen.objective)
+    terms = tiny.naive_losses(picture, CONTENT, STYLE, relative, chosen.objective, chosen.strips)
     weights = (chosen.content_weight, chosen.style_weight, chosen.tv_weight)
     return sum(w * terms[name] for w, name in zip(weights, objective.TERMS, strict=True))
 
@@ -76,6 +77,6 @@ def test_one_compilation_serves_every_size():
     larger = tiny.random_picture(15, 12, seed=5)
     targets = objective.freeze(tiny.features, chosen, larger, STYLE)
     again = objective.WholePicture(whole.step, targets).evaluate(larger)
-    expected = tiny.naive_losses(larger, larger, STYLE, relative=True)
+    expected = tiny.naive_losses(larger, larger, STYLE, relative=True, strips=chosen.strips)
     assert again.terms == pytest.approx(expected, rel=1e-4, abs=1e-9)
     assert again.gradient.shape == larger.shape

@@ -74,10 +74,22 @@ def test_two_weights_may_be_zero(weight):
         " block1_conv1 , block2_conv1,",
         ["block1_conv1", "block2_conv1"],
         ("block1_conv1", " block2_conv1", "block1_conv1"),
+        "block1_conv1=1,block2_conv1",
+        {"block1_conv1": 1, "block2_conv1": "1"},
+        [["block1_conv1", 1], ("block2_conv1", 1.0)],
     ],
 )
 def test_layers_are_names_in_order_once_each(layers):
-    assert Recipe(style_layers=layers).style_layers == ("block1_conv1", "block2_conv1")
+    expected = (("block1_conv1", 1.0), ("block2_conv1", 1.0))
+    assert Recipe(style_layers=layers).style_layers == expected
+
+
+def test_layers_carry_weights_there_and_back():
+    made = Recipe(style_layers="block1_conv1=0.25, block2_conv1")
+    assert made.style_layers == (("block1_conv1", 0.25), ("block2_conv1", 1.0))
+    assert Recipe(style_layers=recipes.show(made.style_layers)) == made
+    assert Recipe.from_json(made.to_json()) == made
+    assert set(made.layers) == {"block1_conv1", "block2_conv1", "block4_conv2"}
 
 
 def test_a_recipe_does_not_change():
@@ -109,6 +121,8 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("levels", 13, "levels is 13: the most possible is 12"),
     ("evaluations", 0, "evaluations is 0: the least possible is 1"),
     ("seed", -1, "seed is -1: the least possible is 0"),
+    ("strips", 0, "strips is 0: the least possible is 1"),
+    ("strips", 17, "strips is 17: the most possible is 16"),
     ("border", 24, "border is 24: expected a multiple of 16"),
     ("border", -16, "border is -16: the least possible is 0"),
     ("border", 272, "border is 272: the most possible is 256"),
@@ -125,6 +139,10 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("content_layers", (), "content_layers is empty: name at least one layer"),
     ("style_layers", " , ", "style_layers is empty: name at least one layer"),
     ("style_layers", None, "style_layers is None: expected names separated by commas"),
+    ("style_layers", "block1_conv1=-1", "style_layers is"),
+    ("style_layers", {"block1_conv1": float("nan")}, "style_layers is"),
+    ("style_layers", "block1_conv1=0", "style_layers is"),
+    ("style_layers", "block1_conv1=much", "style_layers is"),
     ("style_layers", [1, 2], "style_layers is [1, 2]: expected names separated by commas"),
     ("style_layers", [["a"]] * 99, "style_layers is [['a'], ['a']"),
 ]
@@ -157,7 +175,8 @@ def test_every_preset_makes_a_recipe_and_says_what_it_is(preset):
     words, settings = PRESETS[preset]
     made = make(preset)
     assert words.endswith(".")
-    assert {name: getattr(made, name) for name in settings} == settings
+    shown = {name: recipes.show(getattr(made, name)) for name in settings}
+    assert shown == {name: recipes.show(value) for name, value in settings.items()}
     assert dataclasses.replace(Recipe(), **settings) == made
 
 
@@ -249,7 +268,7 @@ def test_json_may_leave_settings_out():
         ('{"size": 8}', "size is 8: the least possible is 16"),
         ('{"size": [512]}', "size is [512]: expected a whole number"),
         ('{"tv_weight": NaN}', "tv_weight is nan: expected a finite number"),
-        ('{"style_layers": {"a": 1}}', "style_layers is {'a': 1}: expected names"),
+        ('{"style_layers": {"a": "x"}}', "style_layers is {'a': 'x'}: expected names"),
     ],
 )
 def test_what_is_no_recipe_is_refused(one_line, text, words):

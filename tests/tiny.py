@@ -1,5 +1,7 @@
 """A network small enough to check by hand: two seeded convolutions, in Keras and in NumPy."""
 
+import itertools
+
 import numpy as np
 
 LAYERS = ("first", "second")
@@ -64,19 +66,30 @@ def naive_pooling(x):
     return out
 
 
-def naive_losses(picture, content, style, relative, objective="gram"):
+def naive_losses(picture, content, style, relative, objective="gram", strips=1):
     """Content, style and total variation losses, straight from their equations."""
     seen, photograph, painting = (naive_features(p) for p in (picture, content, style))
     content_loss = [naive_mse(seen[n], photograph[n], relative) for n in LAYERS[1:]]
     style_loss = []
     for name in LAYERS:
-        loss = naive_mse(naive_gram(seen[name]), naive_gram(painting[name]), relative)
-        if objective == "moments":
-            loss += naive_shift(seen[name], painting[name], relative)
+        whole, target = seen[name], painting[name]
+        loss = naive_style(whole, target, relative, objective)
+        if strips > 1:
+            width = whole.shape[1]
+            edges = [i * width // strips for i in range(strips + 1)]
+            parts = [whole[:, a:b] for a, b in itertools.pairwise(edges) if b > a]
+            shares = [part.shape[1] / width for part in parts]
+            apart = [naive_style(part, target, relative, objective) for part in parts]
+            loss = (loss + np.dot(shares, apart)) / 2
         style_loss.append(loss)
     x = picture.astype(np.float64) / 255
     tv = np.mean((x[1:] - x[:-1]) ** 2) + np.mean((x[:, 1:] - x[:, :-1]) ** 2)
     return {"content": np.mean(content_loss), "style": np.mean(style_loss), "tv": tv}
+
+
+def naive_style(received, target, relative, objective):
+    loss = naive_mse(naive_gram(received), naive_gram(target), relative)
+    return loss + naive_shift(received, target, relative) * (objective == "moments")
 
 
 def naive_mse(received, target, relative):

@@ -36,6 +36,9 @@ def main() -> None:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         print(f"impasto: {' '.join(message.split())}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        print(f"impasto: {error}", file=sys.stderr)
+        sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         print("impasto: interrupted, the picture was not written", file=sys.stderr)
         sys.exit(130)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from impasto import files, pictures, weights
+from impasto import files, memory, pictures, weights
 from impasto.errors import PictureError, SettingError, nearest
 from impasto.pictures import Picture
 from impasto.recipe import Recipe
@@ -46,14 +46,14 @@ def prepare(recipe: Recipe, content: PictureLike, style: PictureLike) -> Inputs:
 
     Raises PictureError or SettingError for what cannot be used.
     """
-    weights.NETWORKS[recipe.network].check_layers(
-        layer for layer, _ in (*recipe.content_layers, *recipe.style_layers)
-    )
+    weights.NETWORKS[recipe.network].check_layers(recipe.layers)
     loaded = [_load(content, "content"), _load(style, "style")]
     start = None
     if recipe.init not in STARTS:
         loaded.append(_load_start(recipe.init))
         start = loaded[-1].pixels
+    last = pictures.fit(*pictures.size_of(loaded[0].pixels), recipe.size)
+    memory.require(*last, recipe.border)
     notes = tuple(note for each in loaded for note in each.notes)
     return Inputs(loaded[0].pixels, loaded[1].pixels, start, notes)
 

@@ -4,7 +4,8 @@ All are written with ``keras.ops``, so that they take and return tensors of what
 runs. All are means over positions and channels, so that weights carry over between sizes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 from keras import ops
@@ -13,7 +14,7 @@ Tensor: TypeAlias = Any
 """A tensor of the running backend."""
 
 EPSILON = 1e-8
-"""Keeps a division by the size of a target finite where that target is all zero."""
+"""Keeps a division by the size of a target, or by a count of positions, finite at zero."""
 
 
 class Moments(NamedTuple):
@@ -47,18 +48,34 @@ def moments(features: Tensor, weights: Tensor | None = None) -> Moments:
     return Moments(count, ops.sum(weighted, axis=0), ops.matmul(ops.transpose(weighted), flat))
 
 
+def add(parts: Iterable[Moments]) -> Moments:
+    """Return the moments of several parts taken together."""
+    return Moments(*(sum(values) for values in zip(*parts, strict=True)))
+
+
+def strip_moments(features: Tensor, strips: int) -> list[Moments]:
+    """Return the moments of upright strips of equal width; features are (height, width, C).
+
+    Features with fewer columns than strips leave some of them empty, with a count of zero.
+    """
+    width = ops.shape(features)[1]
+    edges = [number * width // strips for number in range(strips + 1)]
+    return [moments(features[:, left:right]) for left, right in pairwise(edges)]
+
+
 def gram(of: Moments) -> Tensor:
     """Return the Gram matrix per position, (C, C): second / count.
 
     Gatys et al. 2016, equation 3, divided by the number of positions M of the layer.
     """
-    return of.second / of.count
+    return of.second / ops.maximum(of.count, EPSILON)
 
 
 def mean_and_deviation(of: Moments) -> tuple[Tensor, Tensor]:
     """Return the mean and the standard deviation of every channel, (C,) each."""
-    mean = of.sum / of.count
-    variance = ops.diagonal(of.second) / of.count - mean**2
+    count = ops.maximum(of.count, EPSILON)
+    mean = of.sum / count
+    variance = ops.diagonal(of.second) / count - mean**2
     return mean, ops.sqrt(ops.maximum(variance, 0.0) + EPSILON)
 
 
@@ -101,7 +118,29 @@ def moments_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
     return gram_loss(of, target, relative) + shift
 
 
-STYLE_LOSSES: dict[str, Callable[[Moments, Moments, bool], Tensor]] = {
+StyleLoss: TypeAlias = Callable[[Moments, Moments, bool], Tensor]
+"""(moments, target, relative) -> scalar"""
+
+
+def spread(compare: StyleLoss, parts: Sequence[Moments], target: Moments, relative: bool) -> Tensor:
+    """Compare the parts of a picture with the target, taken together and each by itself.
+
+    (compare(Σ parts) + Σ share · compare(part)) / 2, where a part's share is that of its
+    positions; compare(part) alone for a single part.
+
+    Moments of the whole picture do not care where the strokes are: half of a sky may be painted
+    twice over and the other half be left a grey photograph. Departure from Gatys et al.: the
+    parts are asked as well. They are upright strips, since in pictures that have an above and a
+    below the strokes may well differ between these, but not between left and right.
+    """
+    whole = add(parts)
+    if len(parts) == 1:
+        return compare(whole, target, relative)
+    apart = sum(part.count * compare(part, target, relative) for part in parts) / whole.count
+    return (compare(whole, target, relative) + apart) / 2
+
+
+STYLE_LOSSES: dict[str, StyleLoss] = {
     "gram": gram_loss,
     "moments": moments_loss,
 }

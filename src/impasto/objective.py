@@ -94,7 +94,9 @@ def total_loss(
             for layer, target in targets.content.items()
         }
         style = {
-            layer: compare(losses.moments(seen[layer]), target, relative)
+            layer: losses.spread(
+                compare, losses.strip_moments(seen[layer], recipe.strips), target, relative
+            )
             for layer, target in targets.style.items()
         }
         values = (

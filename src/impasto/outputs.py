@@ -43,7 +43,9 @@ def check(outputs: Outputs) -> None:
     if outputs.frames and outputs.save_every is not None:
         if outputs.save_every < 1:
             raise SettingError(f"save-every is {outputs.save_every}: the least possible is 1")
-        files.check_output(outputs.frames / "frame.png")
+        # The folder is made with the first frame: the one it will lie in must be there.
+        exists = outputs.frames.exists()
+        files.check_output((outputs.frames if exists else outputs.frames.parent) / "frame.png")
 
 
 @dataclass
@@ -65,6 +67,7 @@ class Recorder:
             self.film.append(event.picture)
         every, folder = self.outputs.save_every, self.outputs.frames
         if every and folder and self.seen % every == 0:
+            folder.mkdir(exist_ok=True)
             files.write(event.picture, folder / f"frame-{self.seen:05d}.png")
 
 

@@ -41,6 +41,7 @@ def shown(levels: tuple[Level, ...], quiet: bool) -> Iterator[Show]:
         TextColumn("{task.fields[left]}"),
         console=_console,
         transient=True,
+        disable=not _console.is_terminal,
     )
     task = bar.add_task("loading the network", total=_work(levels), losses="", left="")
     forecast = _Forecast(levels)

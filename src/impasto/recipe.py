@@ -61,7 +61,7 @@ class Recipe:
         "NAME or NAME=WEIGHT.",
     )
     content_weight: float = _setting(1.0, "Weight of the content loss.", minimum=0)
-    style_weight: float = _setting(20.0, "Weight of the style loss.", minimum=0)
+    style_weight: float = _setting(10.0, "Weight of the style loss.", minimum=0)
     tv_weight: float = _setting(
         1.0, "Weight of the total variation loss, which smooths.", minimum=0
     )
@@ -76,6 +76,13 @@ class Recipe:
         "Losses relative to the size of their targets, so that weights mean the same for every "
         "painting; or absolute, as in the paper.",
         choices=("relative", "absolute"),
+    )
+    strips: int = _setting(
+        3,
+        "Upright strips of the picture that are to have the painting's moments each, besides the "
+        "picture as a whole, so that no side is left unpainted; 1 looks at the whole alone.",
+        minimum=1,
+        maximum=16,
     )
     init: str = _setting(
         "content", "Starting picture: content, style, noise, or the path of a picture file."
@@ -162,6 +169,7 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "init": "noise",
             "pooling": "avg",
             "border": 0,
+            "strips": 1,
             "objective": "gram",
             "loss_scale": "absolute",
             "style_layers": "block1_conv1,block2_conv1,block3_conv1,block4_conv1,block5_conv1",

@@ -1,0 +1,41 @@
+"""Whether a picture fits into this machine's memory, before it is begun."""
+
+import psutil
+
+from impasto.errors import SettingError
+from impasto.pictures import fit
+
+FIXED = 1.1e9
+"""Bytes that the libraries, the network and its compilation take, whatever the size."""
+
+PER_PIXEL = 3000
+"""Bytes for each pixel that is evaluated, in float32: the features of all layers up to
+block5_conv1, which the gradient needs, and what their convolutions need for a while.
+"""
+
+
+def needed(height: int, width: int, border: int) -> float:
+    """Return about how many bytes a picture of (height, width) pixels needs."""
+    return FIXED + PER_PIXEL * (height + 2 * border) * (width + 2 * border)
+
+
+def require(height: int, width: int, border: int) -> None:
+    """Raise SettingError, naming the largest size that fits, if (height, width) does not.
+
+    bfloat16 needs less, so that a picture near the limit may be refused there without need.
+    """
+    free = psutil.virtual_memory().available
+    if needed(height, width, border) <= free:
+        return
+    received = f"{width} x {height} px needs about {needed(height, width, border) / 1e9:.1f} GB"
+    fitting = largest(height, width, border, free)
+    advice = f"the largest size that fits is {fitting}" if fitting else "free some memory first"
+    raise SettingError(f"a picture of {received} of memory, {free / 1e9:.1f} GB are free: {advice}")
+
+
+def largest(height: int, width: int, border: int, free: float) -> int:
+    """Return the longest side in pixels, a multiple of 16, that fits into ``free`` bytes, or 0."""
+    sizes = range(16, max(height, width) + 1, 16)
+    return max(
+        (size for size in sizes if needed(*fit(height, width, size), border) <= free), default=0
+    )

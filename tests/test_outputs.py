@@ -1,0 +1,105 @@
+"""Frames, film, plot and report, from events and results made by hand."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto import outputs, recipe
+from impasto.errors import PictureError, SettingError
+from impasto.events import LevelFinished, LevelStarted, Reason, Record, Step
+from impasto.outputs import Outputs, Recorder
+
+PICTURE = np.full((20, 30, 3), 90, np.float32)
+
+
+def step(number, picture=PICTURE):
+    terms = {"content": 0.1, "style": 0.2, "tv": 0.0}
+    return Step(1, number, 0.5, terms, float(number), picture)
+
+
+class FakeResult:
+    """What outputs.write takes from a Result."""
+
+    picture = PICTURE
+    recipe = recipe.make()
+    levels = (
+        LevelFinished(1, 10, 15, 3, 0.1, Reason.BUDGET),
+        LevelFinished(2, 20, 30, 2, 0.1, Reason.BUDGET),
+    )
+    history = tuple(Record(1 + (n > 2), 2.0 - n / 5, 0.5, 0.15, 0.01, float(n)) for n in range(5))
+
+    def report(self):
+        return {"evaluations": len(self.history)}
+
+
+def test_every_nth_frame_is_written(tmp_path):
+    recorder = Recorder(Outputs(tmp_path / "a.png", frames=tmp_path / "f", save_every=2), 5)
+    recorder(LevelStarted(1, 1, 20, 30, 5))
+    for number in range(1, 6):
+        recorder(step(number))
+    assert sorted(path.name for path in (tmp_path / "f").iterdir()) == [
+        "frame-00002.png",
+        "frame-00004.png",
+    ]
+    assert Image.open(tmp_path / "f/frame-00002.png").getpixel((0, 0)) == (90, 90, 90)
+
+
+def test_a_film_keeps_about_a_hundred_frames_of_any_number_of_evaluations(tmp_path):
+    recorder = Recorder(Outputs(tmp_path / "a.png", timelapse=tmp_path / "a.gif"), 1050)
+    for number in range(1, 1051):
+        recorder(step(number))
+    assert len(recorder.film) == 105
+
+
+def test_without_a_film_no_picture_is_kept(tmp_path):
+    recorder = Recorder(Outputs(tmp_path / "a.png"), 10)
+    recorder(step(1))
+    assert recorder.film == []
+
+
+def test_everything_is_written(tmp_path):
+    wanted = Outputs(
+        tmp_path / "a.png",
+        timelapse=tmp_path / "a.gif",
+        plot=tmp_path / "b.png",
+        report=tmp_path / "c.json",
+    )
+    recorder = Recorder(wanted, 2)
+    recorder(step(1, PICTURE[:10, :15]))
+    recorder(step(2, PICTURE * 2))
+    outputs.write(FakeResult(), recorder)
+    assert Image.open(tmp_path / "a.png").size == (30, 20)
+    assert Image.open(tmp_path / "a.gif").size == (30, 20)
+    assert Image.open(tmp_path / "b.png").format == "PNG"
+    assert json.loads((tmp_path / "c.json").read_text()) == {"evaluations": 5}
+
+
+def test_the_plot_shows_every_term_weighted():
+    axes = outputs.plot(FakeResult()).axes[0]
+    curves = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
+    assert curves["total"][0] == 2.0
+    assert curves["style"][0] == pytest.approx(0.15 * FakeResult.recipe.style_weight)
+    assert {"total", "content", "style", "total variation"} <= set(curves)
+    assert {text.get_text() for text in axes.texts} == {"15 x 10", "30 x 20"}
+
+
+def test_outputs_are_checked_before_anything_begins(tmp_path):
+    (tmp_path / "file").write_text("")
+    good = tmp_path / "a.png"
+    outputs.check(Outputs(good, frames=tmp_path / "new", save_every=3))
+    assert not (tmp_path / "new").exists()
+    for bad, error in (
+        (Outputs(tmp_path / "a.doc"), PictureError),
+        (Outputs(tmp_path / "none" / "a.png"), PictureError),
+        (Outputs(good, timelapse=tmp_path / "a.png"), PictureError),
+        (Outputs(good, plot=tmp_path / "a.gif"), PictureError),
+        (Outputs(good, report=tmp_path / "a.txt"), PictureError),
+        (Outputs(good, save_every=3), SettingError),
+        (Outputs(good, frames=tmp_path), SettingError),
+        (Outputs(good, frames=tmp_path, save_every=0), SettingError),
+        (Outputs(good, frames=tmp_path / "file", save_every=2), PictureError),
+    ):
+        with pytest.raises(error):
+            outputs.check(bad)

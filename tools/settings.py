@@ -1,0 +1,49 @@
+"""Write docs/settings.md from the recipe, the one home of every setting. ``make docs``."""
+
+from pathlib import Path
+
+from impasto import recipe
+
+PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
+
+HEAD = """# Settings
+
+Every setting works alike as an option of `impasto stylize` (`--style-weight 20`), as an argument
+of `impasto.stylize` (`style_weight=20`) and in a recipe. This page is made from
+`src/impasto/recipe.py` by `make docs`.
+
+| setting | default | unit | possible | what it does |
+| --- | --- | --- | --- | --- |
+"""
+
+
+def page() -> str:
+    """Return the page, as Markdown."""
+    rows = [_row(name, default, about) for name, _, default, about in recipe.settings()]
+    return HEAD + "\n".join(rows) + "\n\n## Presets\n\n" + "\n".join(map(_preset, recipe.PRESETS))
+
+
+def _row(name: str, default: object, about: recipe.About) -> str:
+    shown = recipe.show(default).replace(",", ", ")
+    return f"| `{name}` | {shown} | {about.unit} | {_possible(about)} | {about.help} |"
+
+
+def _possible(about: recipe.About) -> str:
+    if about.choices:
+        return ", ".join(about.choices)
+    if about.minimum is None:
+        return ""
+    if about.maximum is None:
+        return f"{about.minimum:g} or more"
+    return f"{about.minimum:g} to {about.maximum:g}"
+
+
+def _preset(name: str) -> str:
+    words, settings = recipe.PRESETS[name]
+    differences = ", ".join(f"`{key}` {recipe.show(value)}" for key, value in settings.items())
+    return f"- **{name}**: {words} {differences}".rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)
