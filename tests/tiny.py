@@ -1,7 +1,5 @@
 """A network small enough to check by hand: two seeded convolutions, in Keras and in NumPy."""
 
-import itertools
-
 import numpy as np
 
 LAYERS = ("first", "second")
@@ -76,11 +74,11 @@ def naive_losses(picture, content, style, relative, objective="gram", strips=1):
         loss = naive_style(whole, target, relative, objective)
         if strips > 1:
             width = whole.shape[1]
-            edges = [i * width // strips for i in range(strips + 1)]
-            parts = [whole[:, a:b] for a, b in itertools.pairwise(edges) if b > a]
-            shares = [part.shape[1] / width for part in parts]
+            edges = [i * width // (strips + 1) for i in range(strips + 2)]
+            parts = [whole[:, edges[i] : edges[i + 2]] for i in range(strips)]
+            parts = [part for part in parts if part.size]
             apart = [naive_style(part, target, relative, objective) for part in parts]
-            loss = (loss + np.dot(shares, apart)) / 2
+            loss = (loss + np.average(apart, weights=[part.size for part in parts])) / 2
         style_loss.append(loss)
     x = picture.astype(np.float64) / 255
     tv = np.mean((x[1:] - x[:-1]) ** 2) + np.mean((x[:, 1:] - x[:, :-1]) ** 2)

@@ -4,7 +4,7 @@ All are written with ``keras.ops``, so that they take and return tensors of what
 runs. All are means over positions and channels, so that weights carry over between sizes.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
@@ -53,13 +53,13 @@ def add(parts: Iterable[Moments]) -> Moments:
     return Moments(*(sum(values) for values in zip(*parts, strict=True)))
 
 
-def strip_moments(features: Tensor, strips: int) -> list[Moments]:
-    """Return the moments of upright strips of equal width; features are (height, width, C).
+def slice_moments(features: Tensor, slices: int) -> list[Moments]:
+    """Return the moments of upright slices of equal width; features are (height, width, C).
 
-    Features with fewer columns than strips leave some of them empty, with a count of zero.
+    Features with fewer columns than slices leave some of them empty, with a count of zero.
     """
     width = ops.shape(features)[1]
-    edges = [number * width // strips for number in range(strips + 1)]
+    edges = [number * width // slices for number in range(slices + 1)]
     return [moments(features[:, left:right]) for left, right in pairwise(edges)]
 
 
@@ -122,22 +122,28 @@ StyleLoss: TypeAlias = Callable[[Moments, Moments, bool], Tensor]
 """(moments, target, relative) -> scalar"""
 
 
-def spread(compare: StyleLoss, parts: Sequence[Moments], target: Moments, relative: bool) -> Tensor:
-    """Compare the parts of a picture with the target, taken together and each by itself.
+def spread(
+    compare: StyleLoss, features: Tensor, target: Moments, relative: bool, strips: int
+) -> Tensor:
+    """Compare features (height, width, C) with a target, as a whole and in upright strips.
 
-    (compare(Σ parts) + Σ share · compare(part)) / 2, where a part's share is that of its
-    positions; compare(part) alone for a single part.
+    (compare(whole) + Σ share · compare(strip)) / 2, where a strip's share is that of its
+    positions among those of all strips; compare(whole) alone for a single strip.
 
     Moments of the whole picture do not care where the strokes are: half of a sky may be painted
-    twice over and the other half be left a grey photograph. Departure from Gatys et al.: the
-    parts are asked as well. They are upright strips, since in pictures that have an above and a
-    below the strokes may well differ between these, but not between left and right.
+    twice over and the other half be left a grey photograph. Departure from Gatys et al.: every
+    strip is asked for them as well. The strips are upright, since in pictures that have an above
+    and a below the strokes may well differ between these, but not between left and right. Each
+    is two slices wide and overlaps its neighbours by one, so that no edge stands between them;
+    moments add up, so this costs no more than the whole.
     """
-    whole = add(parts)
-    if len(parts) == 1:
-        return compare(whole, target, relative)
-    apart = sum(part.count * compare(part, target, relative) for part in parts) / whole.count
-    return (compare(whole, target, relative) + apart) / 2
+    if strips == 1:
+        return compare(moments(features), target, relative)
+    slices = slice_moments(features, strips + 1)
+    parts = [add(neighbours) for neighbours in pairwise(slices)]
+    positions = sum(part.count for part in parts)
+    apart = sum(part.count * compare(part, target, relative) for part in parts) / positions
+    return (compare(add(slices), target, relative) + apart) / 2
 
 
 STYLE_LOSSES: dict[str, StyleLoss] = {

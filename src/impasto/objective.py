@@ -94,9 +94,7 @@ def total_loss(
             for layer, target in targets.content.items()
         }
         style = {
-            layer: losses.spread(
-                compare, losses.strip_moments(seen[layer], recipe.strips), target, relative
-            )
+            layer: losses.spread(compare, seen[layer], target, relative, recipe.strips)
             for layer, target in targets.style.items()
         }
         values = (

@@ -78,9 +78,9 @@ class Recipe:
         choices=("relative", "absolute"),
     )
     strips: int = _setting(
-        3,
-        "Upright strips of the picture that are to have the painting's moments each, besides the "
-        "picture as a whole, so that no side is left unpainted; 1 looks at the whole alone.",
+        4,
+        "Upright, overlapping strips that are to have the painting's moments each, besides the "
+        "picture as a whole, so that no side is left unpainted; 1 takes the whole alone.",
         minimum=1,
         maximum=16,
     )
