@@ -171,3 +171,10 @@ def test_no_tensor_library_is_loaded():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
+
+
+def test_a_size_that_leaves_too_few_pixels_on_the_short_side_is_refused_with_one_that_does_not():
+    panorama = np.zeros((40, 400, 3), np.uint8)
+    with pytest.raises(SettingError, match=r"64 x 6 px.*size 160 or more"):
+        inputs.prepare(Recipe(size=64), panorama, panorama)
+    inputs.prepare(Recipe(size=160), panorama, panorama)

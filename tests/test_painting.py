@@ -89,6 +89,18 @@ def test_the_same_seed_gives_the_same_bytes(content, style):
     assert stylize(content, style, **{**settings, "seed": 6}).picture.tobytes() != first
 
 
+def test_a_gradient_has_the_same_bytes_every_time(content, style):
+    """Large enough for the work to be shared out between cores, whose order must not matter."""
+    recipe = painting.recipes.make(precision="float32")
+    engine = painting._engine(recipe, None)
+    picture = painting.pictures.resize(content, 96, 128)
+    targets = painting.objective.freeze(engine.features, recipe, picture, style)
+    task = painting.objective.WholePicture(engine.step, targets)
+    start = painting.pictures.noise(96, 128, seed=1)
+    gradients = {task.evaluate(start).gradient.tobytes() for _ in range(12)}
+    assert len(gradients) == 1
+
+
 @pytest.mark.parametrize("init", ["content", "style", "noise", "file"])
 def test_every_starting_picture(init, content, style, tmp_path):
     expected = {"content": content, "style": style}.get(init)
@@ -108,10 +120,12 @@ def test_every_starting_picture(init, content, style, tmp_path):
         return
     height, width = first[0].shape[:2]
     image = Image.fromarray(expected.astype(np.uint8)).resize((width, height), 1)
-    np.testing.assert_allclose(first[0], np.asarray(image), atol=3)
+    assert np.abs(first[0] - np.asarray(image)).mean() < 1  # Pillow rounds on its way
 
 
-@pytest.mark.parametrize("settings", [{"optimizer": "adam"}, {"pooling": "avg"}, {"border": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"optimizer": "adam"}, {"pooling": "avg"}, {"padding": "zero"}]
+)
 def test_other_settings_paint_as_well(settings, content, style):
     result = stylize(content, style, **{**SMALL, "levels": 1, "evaluations": 12}, **settings)
     assert result.history[-1].total < result.history[0].total
@@ -130,7 +144,7 @@ def test_several_content_layers_and_a_single_style_layer(content, style):
 
 def test_only_content_gives_the_photograph_back(content, style):
     result = stylize(content, style, **SMALL, style_weight=0.0, tv_weight=0.0)
-    assert result.levels[-1].reason is Reason.CONVERGED
+    assert result.history[-1].total < 1e-6
     np.testing.assert_allclose(
         result.picture, painting.pictures.resize(content, 34, 48).clip(0, 255), atol=1
     )
@@ -167,12 +181,27 @@ def test_a_listener_that_stops_gets_the_best_picture_so_far(content, style):
     assert len(result.history) == 4
     assert result.levels[-1].reason is Reason.STOPPED
     best = min(seen, key=lambda each: each[0])[1]
+    coarse, fine = (painting.pictures.resize(content, *size) for size in ((17, 24), (34, 48)))
+    expected = painting.pictures.carry_up(best, coarse, fine)
+    np.testing.assert_array_equal(result.picture, expected)
+
+
+def test_a_listener_that_stops_at_the_finest_level_gets_the_best_picture_itself(content, style):
+    seen = []
+
+    def stop_at_the_third(event):
+        if isinstance(event, Step):
+            seen.append((event.total, event.picture.copy()))
+        return len(seen) < 3
+
+    result = stylize(content, style, **{**SMALL, "levels": 1}, listener=stop_at_the_third)
+    best = min(seen, key=lambda each: each[0])[1]
     np.testing.assert_array_equal(result.picture, best.clip(0, 255))
 
 
 def test_a_loss_that_breaks_down_writes_no_black_picture(content, style, monkeypatch):
     calls = []
-    original = painting.WholePicture.evaluate
+    original = painting.objective.WholePicture.evaluate
 
     def breaks_down(self, picture):
         calls.append(1)
@@ -181,7 +210,7 @@ def test_a_loss_that_breaks_down_writes_no_black_picture(content, style, monkeyp
             return type(evaluation)(float("nan"), evaluation.terms, evaluation.gradient)
         return evaluation
 
-    monkeypatch.setattr(painting.WholePicture, "evaluate", breaks_down)
+    monkeypatch.setattr(painting.objective.WholePicture, "evaluate", breaks_down)
     result = stylize(content, style, **{**SMALL, "levels": 1})
     assert result.levels[0].reason is Reason.NOT_FINITE
     assert np.isfinite(result.picture).all()

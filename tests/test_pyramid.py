@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from impasto.pictures import SHORTEST
 from impasto.pyramid import COARSEST, GROWTH, Level, automatic_levels, schedule
 from impasto.recipe import Recipe
 
@@ -56,7 +57,7 @@ def test_numbers_count_from_one_and_the_last_level_has_the_size(height, width, r
 @given(SIDES, SIDES, RECIPES)
 def test_every_level_doubles_the_one_before_within_rounding(height, width, recipe):
     for coarse, fine in itertools.pairwise(schedule(height, width, recipe)):
-        if longest(coarse) > 16:
+        if min(coarse.height, coarse.width) > SHORTEST + 1:
             assert abs(longest(fine) - 2 * longest(coarse)) <= 1
 
 
@@ -83,3 +84,8 @@ def test_chosen_levels_begin_at_the_coarsest_size_that_is_sensible(size):
     first = schedule(size, size, Recipe(size=size))[0]
     assert first.height >= min(size, COARSEST)
     assert first.height <= 2 * COARSEST
+
+
+def test_no_level_is_narrower_than_the_network_can_see():
+    levels = schedule(100, 1000, Recipe(size=512))
+    assert min(min(level.height, level.width) for level in levels) >= SHORTEST

@@ -30,7 +30,7 @@ def picture():
 
 
 def numpy_features(loaded, picture, layers, **settings):
-    settings = {"pooling": "max", "precision": "float32", "border": 0} | settings
+    settings = {"pooling": "max", "precision": "float32", "padding": "zero"} | settings
     features = vgg.build(loaded, layers, **settings)
     maps = features(ops.convert_to_tensor(picture))
     return {name: ops.convert_to_numpy(ops.cast(each, "float32")) for name, each in maps.items()}
@@ -91,7 +91,7 @@ def test_the_network_is_cut_off_after_the_deepest_layer_in_use(loaded, picture):
 
     original, vgg.FrozenConvolution = vgg.FrozenConvolution, Counting
     try:
-        features = vgg.build(loaded, ["block2_conv1"], "max", "float32")
+        features = vgg.build(loaded, ["block2_conv1"], "max", "float32", "zero")
         seen.clear()
         features(ops.convert_to_tensor(picture[:32, :32]))
     finally:
@@ -100,10 +100,10 @@ def test_the_network_is_cut_off_after_the_deepest_layer_in_use(loaded, picture):
 
 
 @pytest.mark.parametrize("layer", ["block1_conv1", "block3_conv2", "block2_pool", "block5_conv1"])
-def test_the_border_is_cut_away_again(loaded, picture, layer):
+def test_the_margin_is_cut_away_again(loaded, picture, layer):
     crop = picture[:70, :52]
     plain = numpy_features(loaded, crop, [layer])[layer]
-    mirrored = numpy_features(loaded, crop, [layer], border=32)[layer]
+    mirrored = numpy_features(loaded, crop, [layer], padding="mirror")[layer]
     assert (
         mirrored.shape
         == plain.shape
@@ -115,19 +115,19 @@ def test_the_border_is_cut_away_again(loaded, picture, layer):
     )
 
 
-def test_the_inside_of_a_picture_is_not_changed_by_its_border(loaded, picture):
+def test_the_inside_of_a_picture_is_not_changed_by_its_margin(loaded, picture):
     layer = "block3_conv1"  # sees 12 pixels to every side
     plain = numpy_features(loaded, picture[:64, :64], [layer])[layer]
-    mirrored = numpy_features(loaded, picture[:64, :64], [layer], border=16)[layer]
+    mirrored = numpy_features(loaded, picture[:64, :64], [layer], padding="mirror")[layer]
     np.testing.assert_allclose(mirrored[4:-4, 4:-4], plain[4:-4, 4:-4], rtol=1e-3, atol=1e-2)
     assert not np.allclose(mirrored[0], plain[0], rtol=1e-3, atol=1e-2)
 
 
-@pytest.mark.parametrize("border", [0, 3, 5, 16])
-def test_mirror_is_numpys_symmetric_padding(border):
-    small = tiny.random_picture(5, 4, seed=1)
-    received = ops.convert_to_numpy(vgg.mirror(ops.convert_to_tensor(small), border))
-    widths = ((border, border), (border, border), (0, 0))
+@pytest.mark.parametrize("size", [(16, 16), (17, 40)])
+def test_mirror_is_numpys_symmetric_padding(size):
+    small = tiny.random_picture(*size, seed=1)
+    received = ops.convert_to_numpy(vgg.mirror(ops.convert_to_tensor(small)))
+    widths = ((16, 16), (16, 16), (0, 0))
     np.testing.assert_array_equal(received, np.pad(small, widths, mode="symmetric"))
 
 

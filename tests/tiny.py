@@ -74,8 +74,8 @@ def naive_losses(picture, content, style, relative, objective="gram", strips=1):
         loss = naive_style(whole, target, relative, objective)
         if strips > 1:
             width = whole.shape[1]
-            edges = [i * width // (strips + 1) for i in range(strips + 2)]
-            parts = [whole[:, edges[i] : edges[i + 2]] for i in range(strips)]
+            each = -(-width // (strips + 1))
+            parts = [whole[:, i * each : (i + 2) * each] for i in range(strips)]
             parts = [part for part in parts if part.size]
             apart = [naive_style(part, target, relative, objective) for part in parts]
             loss = (loss + np.average(apart, weights=[part.size for part in parts])) / 2

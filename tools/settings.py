@@ -25,17 +25,7 @@ def page() -> str:
 
 def _row(name: str, default: object, about: recipe.About) -> str:
     shown = recipe.show(default).replace(",", ", ")
-    return f"| `{name}` | {shown} | {about.unit} | {_possible(about)} | {about.help} |"
-
-
-def _possible(about: recipe.About) -> str:
-    if about.choices:
-        return ", ".join(about.choices)
-    if about.minimum is None:
-        return ""
-    if about.maximum is None:
-        return f"{about.minimum:g} or more"
-    return f"{about.minimum:g} to {about.maximum:g}"
+    return f"| `{name}` | {shown} | {about.unit} | {about.possible} | {about.help} |"
 
 
 def _preset(name: str) -> str:

@@ -62,11 +62,16 @@ def value_and_gradient(loss: Loss) -> Step:
 def _tensorflow(loss: Loss) -> Step:
     import tensorflow as tf
 
+    # A sum of three gradients or more begins with whichever is ready first, and its last bits
+    # change from run to run. In pairs it does not, unless the optimiser of graphs, whose options
+    # can only be set for the whole process, puts the pairs together again.
+    in_pairs = tf.AggregationMethod.EXPERIMENTAL_TREE
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+
     def differentiate(picture: Tensor, constants: Any) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(picture)
-            total, terms = loss(picture, constants)
-        return total, terms, tape.gradient(total, picture)
+        total, terms = loss(picture, constants)
+        (gradient,) = tf.gradients(total, picture, aggregation_method=in_pairs)
+        return total, terms, gradient
 
     def open_sizes(tensor: Tensor) -> Any:
         sizes = (None, None, *tensor.shape[2:]) if len(tensor.shape) == 3 else tensor.shape

@@ -67,10 +67,10 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 def _option(name: str, kind: type, default: Any, about: recipes.About) -> inspect.Parameter:
     # Every value is taken as text: the recipe converts and checks it, here as everywhere.
     shown = recipes.show(default)
-    choices = f" One of {', '.join(about.choices)}." if about.choices else ""
+    words = "; ".join(filter(None, (about.possible, f"default {shown}")))
     option = typer.Option(
         f"--{name.replace('_', '-')}",
-        help=f"{about.help}{choices} (default: {shown})",
+        help=f"{about.help} ({words})",
         metavar=about.unit.upper() or METAVARS[kind],
         rich_help_panel="Settings",
     )

@@ -3,6 +3,7 @@
 Loads no tensor library, so that what cannot be used is refused at once.
 """
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,10 +53,21 @@ def prepare(recipe: Recipe, content: PictureLike, style: PictureLike) -> Inputs:
     if recipe.init not in STARTS:
         loaded.append(_load_start(recipe.init))
         start = loaded[-1].pixels
-    last = pictures.fit(*pictures.size_of(loaded[0].pixels), recipe.size)
-    memory.require(*last, recipe.border)
+    _check_painted_size(*pictures.size_of(loaded[0].pixels), recipe.size)
     notes = tuple(note for each in loaded for note in each.notes)
     return Inputs(loaded[0].pixels, loaded[1].pixels, start, notes)
+
+
+def _check_painted_size(height: int, width: int, size: int) -> None:
+    """Raise SettingError for a ``size`` at which the photograph is too narrow, or too large."""
+    painted = pictures.fit(height, width, size)
+    if min(painted) < pictures.SHORTEST:
+        least = math.ceil(pictures.SHORTEST * max(height, width) / min(height, width))
+        raise SettingError(
+            f"size {size} makes this photograph {painted[1]} x {painted[0]} px: at least "
+            f"{pictures.SHORTEST} px are needed on its short side, so give it size {least} or more"
+        )
+    memory.require(*painted)
 
 
 def start(inputs: Inputs, content: Picture, recipe: Recipe) -> Picture:

@@ -3,7 +3,7 @@
 import psutil
 
 from impasto.errors import SettingError
-from impasto.pictures import fit
+from impasto.pictures import MARGIN, fit
 
 FIXED = 1.1e9
 """Bytes that the libraries, the network and its compilation take, whatever the size."""
@@ -14,28 +14,26 @@ block5_conv1, which the gradient needs, and what their convolutions need for a w
 """
 
 
-def needed(height: int, width: int, border: int) -> float:
+def needed(height: int, width: int) -> float:
     """Return about how many bytes a picture of (height, width) pixels needs."""
-    return FIXED + PER_PIXEL * (height + 2 * border) * (width + 2 * border)
+    return FIXED + PER_PIXEL * (height + 2 * MARGIN) * (width + 2 * MARGIN)
 
 
-def require(height: int, width: int, border: int) -> None:
+def require(height: int, width: int) -> None:
     """Raise SettingError, naming the largest size that fits, if (height, width) does not.
 
     bfloat16 needs less, so that a picture near the limit may be refused there without need.
     """
     free = psutil.virtual_memory().available
-    if needed(height, width, border) <= free:
+    if needed(height, width) <= free:
         return
-    received = f"{width} x {height} px needs about {needed(height, width, border) / 1e9:.1f} GB"
-    fitting = largest(height, width, border, free)
+    received = f"{width} x {height} px needs about {needed(height, width) / 1e9:.1f} GB"
+    fitting = largest(height, width, free)
     advice = f"the largest size that fits is {fitting}" if fitting else "free some memory first"
     raise SettingError(f"a picture of {received} of memory, {free / 1e9:.1f} GB are free: {advice}")
 
 
-def largest(height: int, width: int, border: int, free: float) -> int:
+def largest(height: int, width: int, free: float) -> int:
     """Return the longest side in pixels, a multiple of 16, that fits into ``free`` bytes, or 0."""
     sizes = range(16, max(height, width) + 1, 16)
-    return max(
-        (size for size in sizes if needed(*fit(height, width, size), border) <= free), default=0
-    )
+    return max((size for size in sizes if needed(*fit(height, width, size)) <= free), default=0)

@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from impasto import backend, files, pictures, vgg, weights
+from impasto import backend, files, objective, pictures, vgg, weights
 from impasto import recipe as recipes
 from impasto.events import Event, LevelFinished, LevelStarted, Listener, Reason, Record, Step
 from impasto.inputs import Inputs, PictureLike, prepare, start
-from impasto.objective import Objective, WholePicture, compiled_step, freeze
 from impasto.optimizers import OPTIMIZERS, Solution
 from impasto.pictures import Picture
 from impasto.pyramid import Level, schedule
 from impasto.recipe import Recipe
+from impasto.vgg import Features
+from impasto.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -105,50 +106,81 @@ def paint(
     listener: Listener,
     weights_file: str | os.PathLike[str] | None = None,
 ) -> Result:
-    """Paint from coarse to fine: every level starts from the change the one before it made."""
+    """Paint pictures that were read and checked; see :func:`stylize`."""
     clock = _Clock()
-    precision = backend.resolve_precision(recipe.precision)
-    source = weights.load(recipe.network, weights_file)
-    features = vgg.build(source, recipe.layers, recipe.pooling, precision, recipe.border)
-    step = compiled_step(features, recipe)
+    engine = _engine(recipe, weights_file)
     clock.lap("network")
-
-    journal = _Journal(listener, clock)
-    content: Picture | None = None
-    picture: Picture | None = None
-    levels = schedule(*pictures.size_of(inputs.content), recipe)
-    for level in levels:
-        coarse, content = content, pictures.resize(inputs.content, level.height, level.width)
-        if picture is None or coarse is None:
-            picture = start(inputs, content, recipe)
-        else:
-            picture = pictures.carry_up(picture, coarse, content)
-        style = pictures.resize(
-            inputs.style,
-            *pictures.fit_area(*pictures.size_of(inputs.style), level.height * level.width),
-        )
-        objective = WholePicture(step, freeze(features, recipe, content, style))
-        clock.lap("targets")
-        picture = journal.run(level, len(levels), objective, picture, recipe.optimizer)
-        clock.lap("painting")
-        if journal.stopped:
-            break
-
-    assert picture is not None
+    journal = _Journal(recipe, listener, clock)
+    picture = _climb(inputs, engine, journal)
     return Result(
         picture=np.clip(picture, 0.0, 255.0),
         recipe=recipe,
         network={
             "network": recipe.network,
-            "source": source.source,
-            "sha256": source.network.sha256,
+            "source": engine.weights.source,
+            "sha256": engine.weights.network.sha256,
         },
         backend=backend.name(),
-        precision=precision,
+        precision=engine.precision,
         seconds={"total": clock.seconds(), **clock.stages},
         levels=tuple(journal.levels),
         history=tuple(journal.history),
     )
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """What all levels share: the network and the compiled loss."""
+
+    weights: Weights
+    precision: str
+    features: Features
+    step: objective.Step
+
+
+def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> _Engine:
+    precision = backend.resolve_precision(recipe.precision)
+    loaded = weights.load(recipe.network, weights_file)
+    features = vgg.build(loaded, recipe.layers, recipe.pooling, precision, recipe.padding)
+    return _Engine(loaded, precision, features, objective.compiled_step(features, recipe))
+
+
+def _climb(inputs: Inputs, engine: _Engine, journal: "_Journal") -> Picture:
+    """Paint from coarse to fine: every level starts from the change the one before it made.
+
+    The result always has the finest level's size: if the work was stopped before, the change
+    made so far is carried up.
+    """
+    first, *finer = levels = schedule(*pictures.size_of(inputs.content), journal.recipe)
+    content = pictures.resize(inputs.content, first.height, first.width)
+    picture = start(inputs, content, journal.recipe)
+    picture = _paint_level(first, len(levels), inputs, content, picture, engine, journal)
+    for level in finer:
+        coarse, content = content, pictures.resize(inputs.content, level.height, level.width)
+        picture = pictures.carry_up(picture, coarse, content)
+        if not journal.stopped:
+            picture = _paint_level(level, len(levels), inputs, content, picture, engine, journal)
+    return picture
+
+
+def _paint_level(
+    level: Level,
+    levels: int,
+    inputs: Inputs,
+    content: Picture,
+    picture: Picture,
+    engine: _Engine,
+    journal: "_Journal",
+) -> Picture:
+    area = level.height * level.width
+    size = pictures.fit_area(*pictures.size_of(inputs.style), area)
+    style = pictures.resize(inputs.style, *size)
+    targets = objective.freeze(engine.features, journal.recipe, content, style)
+    journal.clock.lap("targets")
+    whole = objective.WholePicture(engine.step, targets)
+    picture = journal.run(level, levels, whole, picture)
+    journal.clock.lap("painting")
+    return picture
 
 
 class _Clock:
@@ -170,18 +202,16 @@ class _Clock:
 class _Journal:
     """Runs levels, tells the listener, and keeps the history."""
 
-    def __init__(self, listener: Listener, clock: _Clock) -> None:
-        self.listener, self.clock = listener, clock
+    def __init__(self, recipe: Recipe, listener: Listener, clock: _Clock) -> None:
+        self.recipe, self.listener, self.clock = recipe, listener, clock
         self.history: list[Record] = []
         self.levels: list[LevelFinished] = []
         self.stopped = False
 
-    def run(
-        self, level: Level, levels: int, objective: Objective, start: Picture, optimizer: str
-    ) -> Picture:
+    def run(self, level: Level, levels: int, task: objective.Objective, start: Picture) -> Picture:
         began = self.clock.seconds()
         self._tell(LevelStarted(level.number, levels, level.height, level.width, level.evaluations))
-        solution = self._minimise(level, objective, start, optimizer)
+        solution = self._minimise(level, task, start)
         finished = LevelFinished(
             level.number,
             level.height,
@@ -194,14 +224,12 @@ class _Journal:
         self._tell(finished)
         return solution.point
 
-    def _minimise(
-        self, level: Level, objective: Objective, start: Picture, optimizer: str
-    ) -> Solution:
+    def _minimise(self, level: Level, task: objective.Objective, start: Picture) -> Solution:
         terms: Mapping[str, float] = {}
 
         def function(picture: Picture) -> tuple[float, NDArray[np.float32]]:
             nonlocal terms
-            evaluation = objective.evaluate(picture)
+            evaluation = task.evaluate(picture)
             terms = evaluation.terms
             return evaluation.total, evaluation.gradient
 
@@ -212,7 +240,7 @@ class _Journal:
             self._tell(Step(level.number, number, total, terms, seconds, picture))
             return not self.stopped
 
-        return OPTIMIZERS[optimizer](function, start, level.evaluations, on_step)
+        return OPTIMIZERS[self.recipe.optimizer](function, start, level.evaluations, on_step)
 
     def _tell(self, event: Event) -> None:
         if self.listener(event) is False:

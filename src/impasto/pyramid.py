@@ -5,9 +5,10 @@ field, and refined at the sizes above; Gatys et al. 2017 ("Controlling Perceptua
 Neural Style Transfer", section 6) start a high resolution from a low one in the same spirit.
 """
 
+import math
 from dataclasses import dataclass
 
-from impasto.pictures import fit
+from impasto.pictures import SHORTEST, fit
 from impasto.recipe import Recipe
 
 COARSEST = 64
@@ -28,12 +29,16 @@ class Level:
 
 
 def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
-    """Return the levels, coarsest first, for a photograph of (height, width) pixels."""
+    """Return the levels, coarsest first, for a photograph of (height, width) pixels.
+
+    No level is narrower than SHORTEST, as far as ``recipe.size`` itself allows.
+    """
     count = recipe.levels or automatic_levels(recipe.size)
+    least = math.ceil(SHORTEST * max(height, width) / min(height, width))
     levels = []
     for number in range(1, count + 1):
         coarser = count - number
-        size = max(16, round(recipe.size / 2**coarser))
+        size = min(recipe.size, max(least, round(recipe.size / 2**coarser)))
         evaluations = round(recipe.evaluations * GROWTH ** min(coarser, 2))
         levels.append(Level(number, *fit(height, width, size), evaluations))
     return tuple(levels)

@@ -28,8 +28,18 @@ class About:
     unit: str = ""
     minimum: float | None = None
     maximum: float | None = None
-    step: int = 1
     choices: tuple[str, ...] = ()
+
+    @property
+    def possible(self) -> str:
+        """The values that are possible, in words; empty where the help says it."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if self.minimum is None:
+            return ""
+        if self.maximum is None:
+            return f"{self.minimum:g} or more"
+        return f"{self.minimum:g} to {self.maximum:g}"
 
 
 def _setting(default: Any, help: str, **about: Any) -> Any:
@@ -106,14 +116,11 @@ class Recipe:
     seed: int = _setting(0, "Seed of the noise.", minimum=0)
     network: str = _setting("vgg16", "The frozen network that looks.", choices=("vgg16",))
     pooling: str = _setting("max", "Pooling between the network's blocks.", choices=("max", "avg"))
-    border: int = _setting(
-        16,
-        "How far the picture is mirrored outwards before the network sees it, a multiple of 16, "
-        "so that the zeros around it leave no frame; 0 pads with zeros alone, as in the paper.",
-        unit="px",
-        minimum=0,
-        maximum=256,
-        step=16,
+    padding: str = _setting(
+        "mirror",
+        "What lies beyond the picture's edge for the network: the picture mirrored, or zeros alone "
+        "as in the paper, which leave a frame.",
+        choices=("mirror", "zero"),
     )
     precision: str = _setting(
         "auto",
@@ -168,7 +175,7 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "evaluations": 500,
             "init": "noise",
             "pooling": "avg",
-            "border": 0,
+            "padding": "zero",
             "strips": 1,
             "objective": "gram",
             "loss_scale": "absolute",
@@ -282,5 +289,3 @@ def _check(name: str, value: Any, about: About) -> None:
         raise SettingError(f"{name} is {value}: the least possible is {about.minimum:g}")
     if about.maximum is not None and value > about.maximum:
         raise SettingError(f"{name} is {value}: the most possible is {about.maximum:g}")
-    if about.step > 1 and value % about.step:
-        raise SettingError(f"{name} is {value}: expected a multiple of {about.step}")

@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from impasto.pictures import MARGIN
 from impasto.weights import Weights
 
 Tensor: TypeAlias = Any
@@ -23,7 +24,7 @@ BGR_MEAN = (103.939, 116.779, 123.68)
 
 
 def build(
-    weights: Weights, layers: Iterable[str], pooling: str, precision: str, border: int = 0
+    weights: Weights, layers: Iterable[str], pooling: str, precision: str, padding: str
 ) -> Features:
     """Return the function that takes a picture to its features at ``layers``.
 
@@ -33,20 +34,23 @@ def build(
     layers : names of Keras's layers, such as ``block4_conv2``
     pooling : ``max``, or ``avg``, which Gatys et al. 2016, section 2, found more appealing
     precision : dtype of the features, ``float32`` or ``bfloat16``
-    border : pixels, a multiple of 16, by which the picture is mirrored outwards before the network
-        sees it, so that the zeros around it do not print a frame on the painting
+    padding : ``mirror`` extends the picture by MARGIN mirrored pixels before the network sees it
+        and cuts their features off, so that the zeros that convolutions pad with do not print a
+        frame on the painting; ``zero`` leaves it at these, as in the paper
     """
     names = tuple(dict.fromkeys(layers))
+    margin = MARGIN if padding == "mirror" else 0
     model = _frozen(weights, pooling, precision)
     outputs = [model.get_layer(name).output for name in names]
     cut = keras.Model(model.inputs, outputs, trainable=False)
 
     def features(picture: Tensor) -> dict[str, Tensor]:
         height, width, _ = ops.shape(picture)
-        maps = cut(preprocess(mirror(picture, border))[None])
+        extended = mirror(picture) if margin else picture
+        maps = cut(preprocess(extended)[None])
         maps = maps if isinstance(maps, (list, tuple)) else [maps]
         return {
-            name: _inside(feature_map[0], stride(name), border, height, width)
+            name: _inside(feature_map[0], stride(name), margin, height, width)
             for name, feature_map in zip(names, maps, strict=True)
         }
 
@@ -60,25 +64,18 @@ def stride(layer: str) -> int:
 
 
 def _inside(
-    features: Tensor, stride: int, border: int, height: int | Tensor, width: int | Tensor
+    features: Tensor, stride: int, margin: int, height: int | Tensor, width: int | Tensor
 ) -> Tensor:
     """Cut the features of the picture itself out of those of the mirrored one."""
-    start = border // stride
+    start = margin // stride
     return features[start : start + height // stride, start : start + width // stride]
 
 
-def mirror(picture: Tensor, border: int) -> Tensor:
-    """Extend a (height, width, 3) picture by ``border`` pixels on all sides, mirrored.
-
-    The pixels at the edge are repeated; a border wider than the picture goes on mirroring.
-    """
-    if not border:
-        return picture
-    for axis in (0, 1):
-        length = ops.shape(picture)[axis]
-        position = ops.mod(ops.arange(-border, length + border), 2 * length)
-        source = ops.where(position < length, position, 2 * length - 1 - position)
-        picture = ops.take(picture, source, axis=axis)
+def mirror(picture: Tensor) -> Tensor:
+    """Extend a (height, width, 3) picture by MARGIN pixels on all sides, mirrored at its edges."""
+    for _ in ("rows", "columns"):
+        above, below = ops.flip(picture[:MARGIN], axis=0), ops.flip(picture[-MARGIN:], axis=0)
+        picture = ops.transpose(ops.concatenate((above, picture, below), axis=0), (1, 0, 2))
     return picture
 
 
