@@ -10,7 +10,7 @@ READY := $(VENV)/.installed
 demo: $(READY)
 	$(BIN)/impasto demo
 
-test: lint types unit
+test: lint types unit notebook
 
 check: test
 
@@ -33,6 +33,12 @@ unit: $(READY)
 # This release of PyTorch resolves to a build without CUDA where one is on offer.
 backends: $(READY)
 	$(BIN)/pip install --quiet torch==2.13.0 jax
+
+notebook: $(READY)
+	KERAS_BACKEND=tensorflow $(BIN)/pytest --nbmake --nbmake-timeout=900 notebooks
+
+docs: $(READY)
+	$(BIN)/python -m tools.settings
 
 gallery: $(READY)
 	$(BIN)/python -m tools.gallery

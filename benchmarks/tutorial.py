@@ -2,8 +2,8 @@
 
 Keras's own VGG16 with its own gradients in one ``tf.function``; started from the photograph, at one
 scale; SciPy's ``fmin_l_bfgs_b`` on pixel values, 20 evaluations at a time, ten times; the
-tutorial's layers and weights. One departure, in its favour: the aspect ratio stays. Stops before
-``--seconds`` are over and says where it stood.
+tutorial's layers and weights. One departure, in its favour: the aspect ratio stays. Stops
+after the round in which ``--seconds`` were over and says where it stood.
 
     python -m benchmarks.tutorial CONTENT STYLE OUT --size 512
 """

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -82,6 +83,28 @@ def test_without_an_output_the_name_comes_from_both_inputs_and_nothing_is_overwr
     assert Image.open(folder / "photo-painting-2.png").size == (48, 32)
 
 
+@pytest.mark.backend
+def test_ctrl_c_keeps_the_best_picture_so_far(folder):
+    arguments = ["stylize", "photo.png", "painting.png", "-o", "stopped.png", *SMALL[:4]]
+    arguments += ["--evaluations", "9999", "--save-every", "1", "--frames", "seen"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "impasto", *arguments],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    while not (folder / "seen" / "frame-00003.png").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert "best picture so far" in said
+    assert out.strip() == "stopped.png"
+    assert Image.open(folder / "stopped.png").size == (48, 32)
+
+
 BAD_INPUT = {
     "a missing file": (["missing.png", "painting.png"], "missing.png"),
     "a misspelt file": (["phto.png", "painting.png"], "photo.png"),
@@ -112,6 +135,7 @@ BAD_INPUT = {
         "/proc",
     ),
     "an unknown ending": (["photo.png", "painting.png", "-o", "out.pgn"], ".png"),
+    "an output that is an input": (["photo.png", "painting.png", "-o", "photo.png"], "overwrite"),
     "an unknown film ending": (["photo.png", "painting.png", "--timelapse", "a.mov"], ".mp4"),
     "an unknown report ending": (["photo.png", "painting.png", "--report", "a.txt"], ".json"),
     "frames without a folder": (["photo.png", "painting.png", "--save-every", "5"], "--frames"),
@@ -178,6 +202,11 @@ def test_help_is_light():
     assert done.stderr.strip() == ""
     assert "stylize" in done.stdout
     assert time.perf_counter() - start < 20
+
+
+def test_the_version_is_told():
+    done = CliRunner().invoke(cli.app, ["--version"])
+    assert done.output.startswith("impasto 0.")
 
 
 def test_samples_are_written(tmp_path):

@@ -8,13 +8,20 @@ import pytest
 import impasto
 
 PUBLIC = [
-    "PRESETS",
     "BackendError",
+    "Event",
     "ImpastoError",
+    "InputError",
+    "LevelFinished",
+    "LevelStarted",
+    "Listener",
+    "PRESETS",
     "PictureError",
+    "Reason",
     "Recipe",
     "Result",
     "SettingError",
+    "Step",
     "WeightsError",
     "stylize",
 ]

@@ -43,7 +43,8 @@ def test_every_nth_frame_is_written(tmp_path):
         "frame-00002.png",
         "frame-00004.png",
     ]
-    assert Image.open(tmp_path / "f/frame-00002.png").getpixel((0, 0)) == (90, 90, 90)
+    with Image.open(tmp_path / "f/frame-00002.png") as image:
+        assert image.getpixel((0, 0)) == (90, 90, 90)
 
 
 def test_a_film_keeps_about_a_hundred_frames_of_any_number_of_evaluations(tmp_path):
@@ -70,9 +71,10 @@ def test_everything_is_written(tmp_path):
     recorder(step(1, PICTURE[:10, :15]))
     recorder(step(2, PICTURE * 2))
     outputs.write(FakeResult(), recorder)
-    assert Image.open(tmp_path / "a.png").size == (30, 20)
-    assert Image.open(tmp_path / "a.gif").size == (30, 20)
-    assert Image.open(tmp_path / "b.png").format == "PNG"
+    for name, kind in (("a.png", "PNG"), ("a.gif", "GIF"), ("b.png", "PNG")):
+        with Image.open(tmp_path / name) as image:
+            assert image.format == kind
+            assert image.size == (30, 20) or name == "b.png"
     assert json.loads((tmp_path / "c.json").read_text()) == {"evaluations": 5}
 
 
@@ -93,13 +95,32 @@ def test_outputs_are_checked_before_anything_begins(tmp_path):
     for bad, error in (
         (Outputs(tmp_path / "a.doc"), PictureError),
         (Outputs(tmp_path / "none" / "a.png"), PictureError),
-        (Outputs(good, timelapse=tmp_path / "a.png"), PictureError),
+        (Outputs(good, timelapse=tmp_path / "b.png"), PictureError),
         (Outputs(good, plot=tmp_path / "a.gif"), PictureError),
         (Outputs(good, report=tmp_path / "a.txt"), PictureError),
         (Outputs(good, save_every=3), SettingError),
         (Outputs(good, frames=tmp_path), SettingError),
         (Outputs(good, frames=tmp_path, save_every=0), SettingError),
-        (Outputs(good, frames=tmp_path / "file", save_every=2), PictureError),
+        (Outputs(good, frames=tmp_path / "file", save_every=2), SettingError),
     ):
         with pytest.raises(error):
             outputs.check(bad)
+
+
+def test_no_output_overwrites_another_or_an_input(tmp_path):
+    picture = tmp_path / "a.png"
+    with pytest.raises(SettingError, match="the plot would overwrite the picture"):
+        outputs.check(Outputs(picture, plot=tmp_path / "." / "a.png"))
+    with pytest.raises(SettingError, match="the picture would overwrite the input"):
+        outputs.check(Outputs(picture), [str(picture)])
+
+
+def test_frames_that_cannot_be_written_do_not_stop_the_painting(tmp_path):
+    recorder = Recorder(Outputs(tmp_path / "a.png", frames=tmp_path / "f", save_every=1), 5)
+    recorder(step(1))
+    (tmp_path / "f" / "frame-00001.png").unlink()
+    (tmp_path / "f").rmdir()
+    (tmp_path / "f").write_text("in the way")
+    recorder(step(2))
+    recorder(step(3))
+    assert "no more frames from evaluation 2" in recorder.failure

@@ -35,10 +35,12 @@ def test_fit_area_covers_the_area_and_never_enlarges(height, width, area):
     fitted = pictures.fit_area(height, width, area)
     if height * width <= area:
         assert fitted == (height, width)
-    scale = min(1, (area / (height * width)) ** 0.5)
+    least = pictures.SHORTEST / min(height, width)
+    scale = min(1, max(least, (area / (height * width)) ** 0.5))
+    assert min(fitted) >= min(height, width, pictures.SHORTEST)
     for side, before in zip(fitted, (height, width), strict=True):
-        assert 1 <= side <= before
-        assert abs(side - max(1, before * scale)) <= 0.5 + 1e-6
+        assert side <= before
+        assert abs(side - before * scale) <= 0.5 + 1e-6
 
 
 # Resizing -----------------------------------------------------------------------------------

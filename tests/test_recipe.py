@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import string
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -272,3 +273,10 @@ def test_what_is_no_recipe_is_refused(one_line, text, words):
     with pytest.raises(SettingError) as caught:
         Recipe.from_json(text)
     assert one_line(caught).startswith(words)
+
+
+def test_numbers_of_numpy_and_paths_are_taken():
+    made = make(size=np.int64(256), style_weight=np.float32(3), init=Path("start.png"))
+    assert (made.size, made.style_weight, made.init) == (256, 3.0, "start.png")
+    assert type(made.size) is int
+    assert type(made.style_weight) is float

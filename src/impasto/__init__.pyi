@@ -5,6 +5,9 @@ from .errors import (
     ImpastoError as ImpastoError,
 )
 from .errors import (
+    InputError as InputError,
+)
+from .errors import (
     PictureError as PictureError,
 )
 from .errors import (
@@ -13,6 +16,12 @@ from .errors import (
 from .errors import (
     WeightsError as WeightsError,
 )
+from .events import Event as Event
+from .events import LevelFinished as LevelFinished
+from .events import LevelStarted as LevelStarted
+from .events import Listener as Listener
+from .events import Reason as Reason
+from .events import Step as Step
 from .painting import Result as Result
 from .painting import stylize as stylize
 from .recipe import PRESETS as PRESETS

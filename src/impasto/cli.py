@@ -1,17 +1,23 @@
 """The command line: parse, call, show. No mathematics, and no tensor library until it paints."""
 
+import contextlib
 import functools
+import importlib.metadata
 import inspect
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from impasto import recipe as recipes
 from impasto.errors import ImpastoError
-from impasto.events import Event
+
+if TYPE_CHECKING:
+    from impasto.events import Event
 
 DEMO = ("coffee", "swirls")
 """The photograph and the painting, both samples, that ``impasto demo`` uses."""
@@ -28,20 +34,32 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command; what impasto refuses becomes one line on stderr and exit status 2."""
-    if len(sys.argv) == 1:
-        sys.argv.append("--help")
     try:
-        app(standalone_mode=False)
+        app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except (ImpastoError, typer.TyperException) as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         print(f"impasto: {' '.join(message.split())}", file=sys.stderr)
+        sys.exit(2)
+    except MemoryError:
+        print("impasto: memory ran out: choose a smaller --size", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         print(f"impasto: {error}", file=sys.stderr)
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
-        print("impasto: interrupted, the picture was not written", file=sys.stderr)
+        print("impasto: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+@app.callback(invoke_without_command=True)
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        print(f"impasto {importlib.metadata.version('impasto')}")
+        raise typer.Exit
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -136,7 +154,7 @@ def stylize(
     chosen = recipes.make(preset, **settings)
     picture = output or files.free_name(".", f"{Path(content).stem}-{Path(style).stem}")
     wanted = outputs.Outputs(picture, frames, save_every, timelapse, plot, report)
-    outputs.check(wanted)
+    outputs.check(wanted, (content, style, chosen.init))
     _paint(chosen, content, style, wanted, weights_file, quiet)
 
 
@@ -159,15 +177,35 @@ def _paint(
     with progress.shown(levels, quiet) as show:
         from impasto.painting import paint  # loads the tensor library, while the bar is shown
 
-        def listener(event: Event) -> None:
+        def listener(event: "Event") -> bool:
             recorder(event)
             show(event)
+            return not interrupted.is_set()
 
-        result = paint(read, chosen, listener, weights_file)
+        with _interruptible() as interrupted:
+            result = paint(read, chosen, listener, weights_file)
     outputs.write(result, recorder)
+    if recorder.failure:
+        progress.say(recorder.failure)
     if not quiet:
         progress.summary(result, wanted)
     print(wanted.picture)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Let the first Ctrl-C set an event, so that the best picture is kept; the second leaves."""
+    interrupted = threading.Event()
+
+    def note(*_: Any) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @app.command()

@@ -54,9 +54,10 @@ def add(parts: Iterable[Moments]) -> Moments:
 
 
 def slice_moments(features: Tensor, slices: int) -> list[Moments]:
-    """Return the moments of upright slices of equal width; features are (height, width, C).
+    """Return the moments of upright slices; features are (height, width, C).
 
-    The last slice may be narrower; with fewer columns than slices, some have a count of zero.
+    All slices have the same number of columns but the last, which has what is left; where there
+    are few columns, the last ones may have none and a count of zero.
     """
     height, width, channels = ops.shape(features)
     each = (width + slices - 1) // slices

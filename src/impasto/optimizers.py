@@ -22,6 +22,9 @@ Function: TypeAlias = Callable[[Array], tuple[float, Array]]
 OnStep: TypeAlias = Callable[[Array, float], bool | None]
 """Told every point and its value; returning False stops the optimiser."""
 
+ABNORMAL = 2
+"""SciPy's status for a line search that found no lower point."""
+
 MEMORY = 20
 """Pairs of steps and gradient changes that L-BFGS remembers."""
 
@@ -111,7 +114,11 @@ def lbfgs(function: Function, start: Array, budget: int, on_step: OnStep) -> Sol
     initial = (_to_frequencies(start) / units).ravel().astype(np.float64)
     options = {"maxcor": MEMORY, "maxfun": budget + 1, "maxiter": budget + 1, "ftol": 0, "gtol": 0}
     with contextlib.suppress(_Ended):
-        scipy.optimize.minimize(scaled, initial, jac=True, method="L-BFGS-B", options=options)
+        found = scipy.optimize.minimize(
+            scaled, initial, jac=True, method="L-BFGS-B", options=options
+        )
+        if found.status == ABNORMAL:
+            watch.reason = Reason.STALLED
     return watch.solution()
 
 

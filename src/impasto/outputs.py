@@ -1,12 +1,14 @@
 """What a painting leaves behind beside the picture: frames, film, plot, report."""
 
 import json
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto import files, films
-from impasto.errors import SettingError
+from impasto.errors import PictureError, SettingError
 from impasto.events import Event, Step
 from impasto.pictures import Picture
 
@@ -29,8 +31,12 @@ class Outputs:
     report: Path | None = None
 
 
-def check(outputs: Outputs) -> None:
-    """Raise PictureError or SettingError for an output that could not be written at the end."""
+def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
+    """Raise PictureError or SettingError for an output that could not be written at the end.
+
+    ``inputs`` are the paths of the pictures that are read; none of them is overwritten.
+    """
+    _check_distinct(outputs, inputs)
     files.check_output(outputs.picture)
     if outputs.timelapse:
         films.check_film(outputs.timelapse)
@@ -41,11 +47,24 @@ def check(outputs: Outputs) -> None:
     if (outputs.frames is None) != (outputs.save_every is None):
         raise SettingError("--save-every N and --frames DIR belong together: give both or neither")
     if outputs.frames and outputs.save_every is not None:
+        if outputs.frames.exists() and not outputs.frames.is_dir():
+            raise SettingError(f"--frames {outputs.frames} is a file: name a folder")
         if outputs.save_every < 1:
             raise SettingError(f"save-every is {outputs.save_every}: the least possible is 1")
         # The folder is made with the first frame: the one it will lie in must be there.
         exists = outputs.frames.exists()
         files.check_output((outputs.frames if exists else outputs.frames.parent) / "frame.png")
+
+
+def _check_distinct(outputs: Outputs, inputs: Iterable[str]) -> None:
+    taken = {os.path.realpath(path): f"the input {path}" for path in inputs}
+    for name in ("picture", "timelapse", "plot", "report"):
+        path = getattr(outputs, name)
+        if path is None:
+            continue
+        if (place := os.path.realpath(path)) in taken:
+            raise SettingError(f"the {name} would overwrite {taken[place]}: give it another name")
+        taken[place] = f"the {name} {path}"
 
 
 @dataclass
@@ -57,6 +76,8 @@ class Recorder:
     """how many the whole painting may take, over all levels"""
     seen: int = 0
     film: list[Picture] = field(default_factory=list)
+    failure: str = ""
+    """why frames could not be written, once that has happened"""
 
     def __call__(self, event: Event) -> None:
         """Take notice of a step."""
@@ -66,9 +87,12 @@ class Recorder:
         if self.outputs.timelapse and self.seen % max(1, self.evaluations // FILM_FRAMES) == 0:
             self.film.append(event.picture)
         every, folder = self.outputs.save_every, self.outputs.frames
-        if every and folder and self.seen % every == 0:
-            folder.mkdir(exist_ok=True)
-            files.write(event.picture, folder / f"frame-{self.seen:05d}.png")
+        if every and folder and not self.failure and self.seen % every == 0:
+            try:
+                folder.mkdir(exist_ok=True)
+                files.write(event.picture, folder / f"frame-{self.seen:05d}.png")
+            except (PictureError, OSError) as error:  # the painting matters more than its frames
+                self.failure = f"no more frames from evaluation {self.seen}: {error}"
 
 
 def write(result: "Result", recorder: Recorder) -> None:
@@ -112,5 +136,7 @@ def plot(result: "Result") -> Any:
         )
         end += level.evaluations
     axes.set(xlabel="evaluations", ylabel="weighted loss", yscale="log")
+    # Content begins at next to nothing where the photograph is the start.
+    axes.set_ylim(bottom=max(axes.get_ylim()[0], 1e-4 * min(curves["total"])))
     axes.legend(frameon=False)
     return figure

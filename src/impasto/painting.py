@@ -35,20 +35,17 @@ class Result:
     backend: str
     precision: str
     seconds: Mapping[str, float]
-    """total, and by stage: network, targets, painting"""
+    """total, and by stage: network, targets, painting; reading and writing files not counted"""
     levels: tuple[LevelFinished, ...]
     history: tuple[Record, ...]
     """one record for every evaluation"""
+    stopped: bool
+    """whether the listener stopped the work before its end"""
 
     @property
     def image(self) -> Image.Image:
         """The picture as an 8-bit Pillow image."""
         return files.to_image(self.picture)
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the listener stopped the work before its end."""
-        return any(level.reason is Reason.STOPPED for level in self.levels)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the picture; the ending chooses the format. Raises PictureError."""
@@ -92,8 +89,8 @@ def stylize(
     ------
     SettingError, PictureError
         before any painting starts, for what cannot be used
-    WeightsError
-        where the network's weights cannot be had
+    WeightsError, BackendError
+        where the network's weights cannot be had, or Keras's backend cannot be used
     """
     chosen = recipes.make(preset, **settings)
     inputs = prepare(chosen, content, style)
@@ -125,6 +122,7 @@ def paint(
         seconds={"total": clock.seconds(), **clock.stages},
         levels=tuple(journal.levels),
         history=tuple(journal.history),
+        stopped=journal.stopped,
     )
 
 
@@ -139,8 +137,8 @@ class _Engine:
 
 
 def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> _Engine:
-    precision = backend.resolve_precision(recipe.precision)
     loaded = weights.load(recipe.network, weights_file)
+    precision = backend.resolve_precision(recipe.precision)
     features = vgg.build(loaded, recipe.layers, recipe.pooling, precision, recipe.padding)
     return _Engine(loaded, precision, features, objective.compiled_step(features, recipe))
 

@@ -41,15 +41,18 @@ def fit_area(height: int, width: int, area: int) -> tuple[int, int]:
     """Return the (height, width) that covers about ``area`` pixels, aspect ratio kept.
 
     Never larger than the size given: enlarging a painting would blur the strokes that its
-    statistics are to describe.
+    statistics are to describe. Never narrower than SHORTEST.
 
     >>> fit_area(1000, 4000, 10_000)
     (50, 200)
-    >>> fit_area(10, 10, 10_000)
-    (10, 10)
+    >>> fit_area(20, 20, 10_000)
+    (20, 20)
+    >>> fit_area(160, 1600, 1000)
+    (16, 160)
     """
-    scale = min(1.0, (area / (height * width)) ** 0.5)
-    return max(1, round(height * scale)), max(1, round(width * scale))
+    least = SHORTEST / min(height, width)
+    scale = min(1.0, max(least, (area / (height * width)) ** 0.5))
+    return round(height * scale), round(width * scale)
 
 
 def resize(picture: Picture, height: int, width: int) -> Picture:
@@ -97,8 +100,9 @@ def carry_up(previous: Picture, coarse: Picture, fine: Picture) -> Picture:
 def from_array(array: NDArray[Any]) -> Picture:
     """Turn a grey (h, w), (h, w, 1) or colour (h, w, 3) array into a picture.
 
-    Integers are taken by the range of their type (uint8 as [0, 255], uint16 as [0, 65535]),
-    booleans as black and white, floats as [0, 1] if none exceeds 1, else as [0, 255].
+    Unsigned integers are taken by the range of their type (uint8 as [0, 255], uint16 as
+    [0, 65535]), signed ones as [0, 255], booleans as black and white, floats as [0, 1] if
+    none exceeds 1, else as [0, 255].
 
     Raises ValueError for any other shape or type and for values that are out of range.
     """

@@ -36,9 +36,9 @@ def shown(levels: tuple[Level, ...], quiet: bool) -> Iterator[Show]:
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        TextColumn("{task.fields[losses]}"),
+        BarColumn(bar_width=8),
         TextColumn("{task.fields[left]}"),
+        TextColumn("{task.fields[losses]}"),
         console=_console,
         transient=True,
         disable=not _console.is_terminal,
@@ -50,16 +50,16 @@ def shown(levels: tuple[Level, ...], quiet: bool) -> Iterator[Show]:
         forecast.note(event)
         if isinstance(event, Step):
             level = levels[event.level - 1]
-            terms = " ".join(f"{name} {value:.4f}" for name, value in event.terms.items())
+            terms = " ".join(f"{name} {value:.2g}" for name, value in event.terms.items())
             bar.update(
                 task,
-                description=f"level {event.level}/{len(levels)} {level.width} x {level.height} px "
+                description=f"level {event.level}/{len(levels)} "
                 f"evaluation {event.evaluation}/{level.evaluations}",
                 completed=forecast.done,
-                losses=f"loss {event.total:.4f} ({terms})",
+                losses=f"loss {event.total:.3g} {terms}",
                 left=forecast.left(),
             )
-        if isinstance(event, LevelFinished) and event.reason not in (Reason.BUDGET,):
+        if isinstance(event, LevelFinished) and event.reason is not Reason.BUDGET:
             say(f"level {event.level}: {event.reason} after {event.evaluations} evaluations")
 
     with bar:
@@ -77,7 +77,7 @@ class _Forecast:
     def __init__(self, levels: tuple[Level, ...]) -> None:
         self.levels = levels
         self.done = 0.0
-        self.began = self.at_level_start = time.perf_counter()
+        self.at_level_start = time.perf_counter()
         self.done_before_level = 0.0
 
     def note(self, event: Event) -> None:
@@ -100,14 +100,13 @@ class _Forecast:
 
 def summary(result: "Result", outputs: "Outputs") -> None:
     """Say how long the picture took and what else was written."""
-    last = result.levels[-1]
+    height, width = result.picture.shape[:2]
+    if result.stopped:
+        say("stopped: this is the best picture so far")
     say(
-        f"{last.width} x {last.height} px, {len(result.history)} evaluations "
+        f"{width} x {height} px, {len(result.history)} evaluations "
         f"in {result.seconds['total']:.1f} s on {result.backend}, {result.precision}"
     )
-    for level in result.levels:
-        if level.reason is Reason.NOT_FINITE:
-            say(f"level {level.level}: {level.reason}")
     for path in (outputs.report, outputs.plot, outputs.timelapse, outputs.frames):
         if path:
             say(f"{path}")

@@ -31,17 +31,22 @@ class Level:
 def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
     """Return the levels, coarsest first, for a photograph of (height, width) pixels.
 
-    No level is narrower than SHORTEST, as far as ``recipe.size`` itself allows.
+    No level is narrower than SHORTEST, as far as ``recipe.size`` itself allows, and none has the
+    size of another, so that there may be fewer than the recipe asks for.
     """
     count = recipe.levels or automatic_levels(recipe.size)
     least = math.ceil(SHORTEST * max(height, width) / min(height, width))
-    levels = []
-    for number in range(1, count + 1):
-        coarser = count - number
-        size = min(recipe.size, max(least, round(recipe.size / 2**coarser)))
-        evaluations = round(recipe.evaluations * GROWTH ** min(coarser, 2))
-        levels.append(Level(number, *fit(height, width, size), evaluations))
-    return tuple(levels)
+    halved = (round(recipe.size / 2**coarser) for coarser in reversed(range(count)))
+    sizes = list(dict.fromkeys(min(recipe.size, max(least, size)) for size in halved))
+    return tuple(
+        Level(number, *fit(height, width, size), _evaluations(recipe, len(sizes) - number))
+        for number, size in enumerate(sizes, start=1)
+    )
+
+
+def _evaluations(recipe: Recipe, coarser: int) -> int:
+    """Return the budget of a level that is so many levels coarser than the finest."""
+    return round(recipe.evaluations * GROWTH ** min(coarser, 2))
 
 
 def automatic_levels(size: int) -> int:

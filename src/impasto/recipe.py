@@ -8,6 +8,8 @@ import contextlib
 import dataclasses
 import json
 import math
+import numbers
+import os
 import reprlib
 import types
 from collections.abc import Iterable, Iterator, Mapping
@@ -140,7 +142,7 @@ class Recipe:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every layer in use, by name."""
+        """Every layer that is named, for content or for style."""
         return tuple(name for name, _ in (*self.content_layers, *self.style_layers))
 
     def to_json(self) -> str:
@@ -167,10 +169,13 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
     # pooling, noise to start from, alpha/beta = 1e-3. Their losses are sums, ours are means:
     # L_content = N M / 2 * mean, with N M = 512 * 64 * 64 at 512 px, and E_l = mean / 4, so
     # beta / alpha = 1e3 becomes 1e3 * (1 / 4) / (N M / 2) = 2.4e-4.
-    # Departures: VGG16 for VGG19, and its weights are not rescaled to a mean activation of one.
+    # Departures: VGG16 for VGG19, whose weights are not rescaled to a mean activation of one; the
+    # balance is the paper's at 512 px, and stays the same at others; the painting is brought to
+    # the picture's area and keeps its own shape.
     "gatys": (
         "The paper's own choices: one scale, from noise, its layers and weights.",
         {
+            "optimizer": "lbfgs",
             "levels": 1,
             "evaluations": 500,
             "init": "noise",
@@ -179,6 +184,7 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "strips": 1,
             "objective": "gram",
             "loss_scale": "absolute",
+            "content_layers": "block4_conv2",
             "style_layers": "block1_conv1,block2_conv1,block3_conv1,block4_conv1,block5_conv1",
             "content_weight": 1.0,
             "style_weight": 2.4e-4,
@@ -272,7 +278,11 @@ def _convert(field: "dataclasses.Field[Any]", value: Any) -> Any:
     if kind in (int, float) and isinstance(value, str):
         with contextlib.suppress(ValueError):
             return kind(value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        value = int(value)
+    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError):
             return float(value)
     if not isinstance(value, kind) or isinstance(value, bool):

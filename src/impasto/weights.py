@@ -41,9 +41,12 @@ class Network:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every layer whose features can be used: convolutions (after ReLU) and poolings."""
-        pools = dict.fromkeys(name.split("_")[0] + "_pool" for name in self.convolutions)
-        return (*self.convolutions, *pools)
+        """Every layer whose features can be used: convolutions (after ReLU) and poolings.
+
+        Not the last pooling: its features lie further apart than a coarse picture is wide.
+        """
+        blocks = dict.fromkeys(name.split("_")[0] for name in self.convolutions)
+        return (*self.convolutions, *(f"{block}_pool" for block in list(blocks)[:-1]))
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -101,8 +104,9 @@ def sha256(tensors: Mapping[str, NDArray[np.float32]], network: Network) -> str:
 def load(name: str = "vgg16", file: str | os.PathLike[str] | None = None) -> Weights:
     """Return the checked weights of the network ``name`` from the first source that works.
 
-    ``file`` names a Keras ``.h5``/``.keras``, a ``.safetensors`` or a torchvision-style ``.pth``
-    file; only that file is tried then. What another source gave is kept in the cache.
+    ``file`` names a Keras ``.h5``/``.keras``, a ``.safetensors``, an ``.onnx`` with the package's
+    names or a ``.pth`` state dict of the original weights (torchvision's own were trained anew and
+    are others); only that file is tried then. What another source gave is kept in the cache.
 
     Raises WeightsError, naming everything that was tried, where no source works.
     """
