@@ -14,8 +14,8 @@ import impasto
 FLOORS = (
     {"errors"},
     {"recipe"},
-    {"pictures", "weights"},
-    {"backend", "events", "files", "losses", "memory", "pyramid"},
+    {"backend", "pictures", "weights"},
+    {"events", "files", "losses", "memory", "pyramid"},
     {"films", "inputs", "optimizers", "samples", "vgg"},
     {"objective"},
     {"painting"},

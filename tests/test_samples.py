@@ -12,7 +12,8 @@ from scipy import ndimage
 from skimage.color import rgb2hsv, rgb2lab
 
 from impasto.errors import InputError
-from impasto.samples import PAINTINGS, PHOTOGRAPHS, Picture, painting, photograph
+from impasto.pictures import Picture
+from impasto.samples import PAINTINGS, PHOTOGRAPHS, painting, photograph
 
 SIZE = 128
 Measures = NDArray[np.float64]

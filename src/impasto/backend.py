@@ -1,4 +1,4 @@
-"""The only module that asks which Keras backend runs: TensorFlow, JAX or PyTorch.
+"""The only module that loads Keras and asks which backend runs: TensorFlow, JAX or PyTorch.
 
 ``KERAS_BACKEND`` chooses it, as everywhere in Keras. Arrays come in and go out as NumPy's.
 """
@@ -17,7 +17,8 @@ from impasto.errors import BackendError
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 try:
-    import keras
+    import keras as keras
+    from keras import ops as ops
 except (ImportError, ValueError) as error:
     raise BackendError(
         f"Keras cannot load its backend {os.environ.get('KERAS_BACKEND', 'tensorflow')!r} "

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
-from keras import ops
+from impasto.backend import ops
 
 Tensor: TypeAlias = Any
 """A tensor of the running backend."""

@@ -147,7 +147,7 @@ def adam(function: Function, start: Array, budget: int, on_step: OnStep) -> Solu
 
     Kingma and Ba 2015. At most ``budget`` evaluations are made.
     """
-    import keras
+    from impasto.backend import keras
 
     rate = keras.optimizers.schedules.CosineDecay(ADAM_RATE, budget)
     optimizer = keras.optimizers.Adam(rate)

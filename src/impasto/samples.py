@@ -18,8 +18,8 @@ from PIL import Image
 from scipy import ndimage, spatial
 
 from impasto.errors import InputError, nearest
+from impasto.pictures import Picture
 
-Picture = NDArray[np.float32]
 Field = NDArray[np.float64]
 Index = NDArray[np.intp]
 Mix = Callable[[Field, Generator], tuple[Field, Field]]
@@ -260,7 +260,7 @@ def _river(x: Field, y: Field, rng: Generator) -> Field:
     guide = _over(guide, woods, _step(shore, 0.004))
     wave, depth = _noise(x * 5, y * 50, rng, 2), y - 0.375
     water = _ramp(0.55 + 0.35 * wave - 0.6 * depth, "142468 1f4c9c 3f88c0 94c8d4 f2c8b0")
-    glint = np.exp(-(((x - 0.66) / (0.05 + 0.2 * depth)) ** 2)) * (0.7 + 0.6 * wave)
+    glint = np.exp(-(((x - 0.66) / (0.05 + 0.2 * np.maximum(depth, 0))) ** 2)) * (0.7 + 0.6 * wave)
     water = _over(water, _ramp(0.5 + 0.5 * wave, "f08a3a fbd060 fff4c0"), np.clip(glint, 0, 1))
     guide = _over(guide, water, _step(depth, 0.003))
     guide = _sail(guide, (x - 0.48) / 0.17, (0.47 - y) / 0.17)

@@ -7,11 +7,10 @@ Recognition", as built by ``keras.applications`` and cut off after the deepest l
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
-import keras
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
 
+from impasto.backend import keras, ops
 from impasto.pictures import MARGIN
 from impasto.weights import Weights
 
