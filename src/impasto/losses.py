@@ -117,8 +117,7 @@ def moments_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
     mean(μₛ² + σₛ²) if ``relative``.
 
     A Gram matrix mixes up μ² and σ²: a flat patch of the right mean passes for strokes. Galerne
-    et al. 2023, "Scaling Painting Style Transfer", section 3.3, add mean and deviation to cure
-    that. Departure: their weights (1e3 / C² and 1e4) are replaced by the relative scale.
+    et al. 2023, "Scaling Painting Style Transfer", add mean and deviation to cure that. Departure: their weights (1e3 / C² and 1e4) are replaced by the relative scale.
     """
     mean, deviation = mean_and_deviation(of)
     target_mean, target_deviation = mean_and_deviation(target)
@@ -144,8 +143,9 @@ def spread(
     twice over and the other half be left a grey photograph. Departure from Gatys et al.: every
     strip is asked for them as well. The strips are upright, since in pictures that have an above
     and a below the strokes may well differ between these, but not between left and right. Each
-    is two slices wide and overlaps its neighbours by one, so that no edge stands between them;
-    moments add up, so this costs no more than the whole.
+    is two slices wide and overlaps its neighbours by one, so that no edge stands between them
+    (the outermost slices lie in one strip, all others in two); moments add up, so this costs
+    little more than the whole.
     """
     if strips == 1:
         return compare(moments(features), target, relative)
@@ -167,7 +167,7 @@ def total_variation(picture: Tensor) -> Tensor:
     """Return how much neighbouring pixels of a (height, width, 3) picture differ, a scalar.
 
     mean(Δx²) + mean(Δy²) with values in [0, 1], that is, differences divided by 255: the squared
-    (anisotropic) form of Mahendran and Vedaldi 2015, section 3.1, with β = 2.
+    (anisotropic) form of Mahendran and Vedaldi 2015, section 2, with β = 2.
     """
     scaled = picture / 255.0
     down = scaled[1:] - scaled[:-1]
