@@ -117,7 +117,8 @@ def moments_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
     mean(μₛ² + σₛ²) if ``relative``.
 
     A Gram matrix mixes up μ² and σ²: a flat patch of the right mean passes for strokes. Galerne
-    et al. 2023, "Scaling Painting Style Transfer", add mean and deviation to cure that. Departure: their weights (1e3 / C² and 1e4) are replaced by the relative scale.
+    et al. 2023, "Scaling Painting Style Transfer", add mean and deviation to cure that.
+    Departure: their weights (1e3 / C² and 1e4) are replaced by the relative scale.
     """
     mean, deviation = mean_and_deviation(of)
     target_mean, target_deviation = mean_and_deviation(target)
