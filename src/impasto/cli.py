@@ -125,7 +125,7 @@ def stylize(
             help=f"Settings to start from. One of {', '.join(recipes.PRESETS)}.",
             rich_help_panel="Settings",
         ),
-    ] = "default",
+    ] = recipes.DEFAULT,
     save_every: Annotated[
         int | None, _file("--save-every", "Write every N-th evaluation's picture to --frames.")
     ] = None,
@@ -230,8 +230,8 @@ def demo(
 @app.command("samples")
 def write_samples(
     folder: Annotated[Path, typer.Argument(help="Where the pictures are written.")],
-    size: Annotated[int, typer.Option(help="Longest side of the paintings in px.", min=64)] = 768,
-    seed: Annotated[int, typer.Option(help="Another seed gives other paintings.", min=0)] = 0,
+    size: Annotated[int | None, typer.Option(help="Longest side of the paintings in px.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed gives other paintings.")] = 0,
 ) -> None:
     """Write the sample photographs, and paintings that impasto paints itself."""
     from impasto import files, samples
@@ -239,7 +239,11 @@ def write_samples(
     folder.mkdir(parents=True, exist_ok=True)
     for name in (*samples.PHOTOGRAPHS, *samples.PAINTINGS):
         photograph = name in samples.PHOTOGRAPHS
-        picture = samples.photograph(name) if photograph else samples.painting(name, size, seed)
+        picture = (
+            samples.photograph(name)
+            if photograph
+            else samples.painting(name, size or samples.SIZE, seed)
+        )
         files.write(picture, folder / f"{name}.png")
         print(folder / f"{name}.png")
 

@@ -9,8 +9,9 @@ FIXED = 1.1e9
 """Bytes that the libraries, the network and its compilation take, whatever the size."""
 
 PER_PIXEL = 3000
-"""Bytes for each pixel that is evaluated, in float32: the features of all layers up to
-block5_conv1, which the gradient needs, and what their convolutions need for a while.
+"""Bytes for each pixel that is evaluated, mostly features that the gradient needs.
+
+Both are read off the peak resident memory of TensorFlow in float32 at 256, 512 and 768 px.
 """
 
 
@@ -20,10 +21,7 @@ def needed(height: int, width: int) -> float:
 
 
 def require(height: int, width: int) -> None:
-    """Raise SettingError, naming the largest size that fits, if (height, width) does not.
-
-    bfloat16 needs less, so that a picture near the limit may be refused there without need.
-    """
+    """Raise SettingError, naming the largest size that fits, if (height, width) does not."""
     free = psutil.virtual_memory().available
     if needed(height, width) <= free:
         return

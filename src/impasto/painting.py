@@ -72,7 +72,7 @@ def stylize(
     *,
     listener: Listener | None = None,
     weights_file: str | os.PathLike[str] | None = None,
-    preset: str = "default",
+    preset: str = recipes.DEFAULT,
     **settings: Any,
 ) -> Result:
     """Repaint the photograph ``content`` in the manner of the painting ``style``.

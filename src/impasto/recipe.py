@@ -162,8 +162,11 @@ class Recipe:
         return cls(**settings)
 
 
+DEFAULT = "default"
+"""The preset that changes nothing."""
+
 PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
-    "default": ("Coarse to fine, weights that suit most pairs.", {}),
+    DEFAULT: ("Coarse to fine, weights that suit most pairs.", {}),
     # Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks",
     # CVPR 2016: conv4_2 for content, conv1_1 ... conv5_1 for style with w_l = 1/5, average
     # pooling, noise to start from, alpha/beta = 1e-3. Their losses are sums, ours are means:
@@ -195,7 +198,7 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
 """Named sets of settings: the words that explain each, and the settings that differ."""
 
 
-def make(preset: str = "default", **settings: Any) -> Recipe:
+def make(preset: str = DEFAULT, **settings: Any) -> Recipe:
     """Make a recipe from a preset and the settings that differ from it; None is not a setting.
 
     Raises SettingError for an unknown preset or setting and for a value that is out of range.

@@ -503,11 +503,14 @@ PHOTOGRAPHS: dict[str, str] = {
 }
 """Files by name in the data folder that scikit-image installs."""
 
+SIZE = 768
+"""Longest side in pixels that a painting has unless another is asked for."""
+
 SMALLEST = 32
 """The longest side in pixels below which no painting is made: its strokes would vanish."""
 
 
-def painting(name: str, size: int = 768, seed: int = 0) -> Picture:
+def painting(name: str, size: int = SIZE, seed: int = 0) -> Picture:
     """Paint one of PAINTINGS, the same for the same name, size and seed.
 
     Returns sRGB-encoded colours, float32 (height, width, 3) in [0, 255], longest side `size`.

@@ -121,8 +121,9 @@ def frozen_convolution(kernel: NDArray[np.float32], dtype: str) -> Callable[[Ten
     """Return the convolution of (1, height, width, in) with a constant kernel (3, 3, in, out).
 
     With a frozen kernel the gradient with respect to the input is itself a convolution, with
-    the kernel flipped and its channels exchanged. The forward routine computes it in two thirds
-    to half the time that TensorFlow's own routine for input gradients takes on a processor.
+    the kernel flipped and its channels exchanged. The forward routine computes it in 0.4 to
+    0.7 of the time that TensorFlow's own routine for input gradients takes on a processor
+    (benchmarks/NOTES.md).
     """
     flipped = np.ascontiguousarray(np.flip(kernel, (0, 1)).swapaxes(2, 3))
     forward = ops.convert_to_tensor(kernel, dtype=dtype)
