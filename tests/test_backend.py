@@ -45,20 +45,6 @@ def test_constants_may_change_from_call_to_call():
         assert total == pytest.approx(np.mean((picture - target) ** 2), rel=1e-5)
 
 
-def test_a_precision_that_was_named_is_kept_and_auto_chooses_one():
-    assert backend.resolve_precision("bfloat16") == "bfloat16"
-    assert backend.resolve_precision("float32") == "float32"
-    assert backend.resolve_precision("auto") in ("float32", "bfloat16")
-
-
-def test_auto_takes_bfloat16_only_where_it_is_clearly_faster(monkeypatch):
-    seconds = {"float32": 1.0, "bfloat16": 0.5}
-    monkeypatch.setattr(backend, "_time_convolution", seconds.__getitem__)
-    assert backend.resolve_precision("auto") == "bfloat16"
-    seconds["bfloat16"] = 0.9
-    assert backend.resolve_precision("auto") == "float32"
-
-
 def test_an_unknown_backend_is_refused_in_one_line():
     code = "from impasto.errors import BackendError\ntry:\n import impasto.backend as b\n"
     code += " b.value_and_gradient(None)\nexcept BackendError as error:\n print(error)"

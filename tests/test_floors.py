@@ -13,8 +13,8 @@ import impasto
 
 FLOORS = (
     {"errors"},
-    {"recipe"},
-    {"backend", "pictures", "weights"},
+    {"processor", "recipe"},
+    {"backend", "pictures", "weights", "winograd"},
     {"events", "files", "losses", "memory", "pyramid"},
     {"films", "inputs", "optimizers", "samples", "vgg"},
     {"objective"},

@@ -122,7 +122,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("levels", 13, "levels is 13: the most possible is 12"),
     ("evaluations", 0, "evaluations is 0: the least possible is 1"),
     ("seed", -1, "seed is -1: the least possible is 0"),
-    ("padding", "miror", "padding is 'miror': did you mean mirror"),
+    ("padding", "replicat", "padding is 'replicat': did you mean replicate"),
     ("strips", 0, "strips is 0: the least possible is 1"),
     ("strips", 17, "strips is 17: the most possible is 16"),
     ("objective", "grams", "objective is 'grams': did you mean gram?"),

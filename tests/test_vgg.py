@@ -85,9 +85,9 @@ def test_the_network_is_cut_off_after_the_deepest_layer_in_use(loaded, picture):
     seen = []
 
     class Counting(vgg.FrozenConvolution):
-        def convolution_op(self, inputs, kernel):
+        def call(self, inputs):
             seen.append(self.name)
-            return super().convolution_op(inputs, kernel)
+            return super().call(inputs)
 
     original, vgg.FrozenConvolution = vgg.FrozenConvolution, Counting
     try:
@@ -100,35 +100,29 @@ def test_the_network_is_cut_off_after_the_deepest_layer_in_use(loaded, picture):
 
 
 @pytest.mark.parametrize("layer", ["block1_conv1", "block3_conv2", "block2_pool", "block5_conv1"])
-def test_the_margin_is_cut_away_again(loaded, picture, layer):
-    crop = picture[:70, :52]
-    plain = numpy_features(loaded, crop, [layer])[layer]
-    mirrored = numpy_features(loaded, crop, [layer], padding="mirror")[layer]
-    assert (
-        mirrored.shape
-        == plain.shape
-        == (
-            70 // vgg.stride(layer),
-            52 // vgg.stride(layer),
-            plain.shape[2],
-        )
-    )
+@pytest.mark.parametrize("padding", ["replicate", "zero"])
+def test_a_map_has_the_size_that_its_stride_says(loaded, picture, layer, padding):
+    received = numpy_features(loaded, picture[:70, :52], [layer], padding=padding)[layer]
+    assert received.shape[:2] == (70 // vgg.stride(layer), 52 // vgg.stride(layer))
 
 
-def test_the_inside_of_a_picture_is_not_changed_by_its_margin(loaded, picture):
+def test_what_lies_beyond_the_edge_does_not_change_the_inside_of_a_picture(loaded, picture):
     layer = "block3_conv1"  # sees 12 pixels to every side
     plain = numpy_features(loaded, picture[:64, :64], [layer])[layer]
-    mirrored = numpy_features(loaded, picture[:64, :64], [layer], padding="mirror")[layer]
-    np.testing.assert_allclose(mirrored[4:-4, 4:-4], plain[4:-4, 4:-4], rtol=1e-3, atol=1e-2)
-    assert not np.allclose(mirrored[0], plain[0], rtol=1e-3, atol=1e-2)
+    replicated = numpy_features(loaded, picture[:64, :64], [layer], padding="replicate")[layer]
+    np.testing.assert_allclose(replicated[4:-4, 4:-4], plain[4:-4, 4:-4], rtol=1e-3, atol=1e-2)
+    assert not np.allclose(replicated[0], plain[0], rtol=1e-3, atol=1e-2)
 
 
-@pytest.mark.parametrize("size", [(16, 16), (17, 40)])
-def test_mirror_is_numpys_symmetric_padding(size):
-    small = tiny.random_picture(*size, seed=1)
-    received = ops.convert_to_numpy(vgg.mirror(ops.convert_to_tensor(small)))
-    widths = ((16, 16), (16, 16), (0, 0))
-    np.testing.assert_array_equal(received, np.pad(small, widths, mode="symmetric"))
+def test_replicated_edges_keep_a_flat_picture_flat_and_zeros_frame_it(loaded):
+    flat = np.full((48, 48, 3), 90, np.float32)
+
+    def unevenness(padding):
+        maps = numpy_features(loaded, flat, ["block3_conv1"], padding=padding)["block3_conv1"]
+        return np.std(maps, axis=(0, 1)).max() / np.abs(maps).max()
+
+    assert unevenness("replicate") < 1e-4
+    assert unevenness("zero") > 0.01
 
 
 def test_average_pooling_differs_from_maximum_and_only_after_the_first_pooling(loaded, picture):
@@ -148,6 +142,20 @@ def test_bfloat16_features_are_close_to_float32(loaded, picture):
         assert 0 < error < 0.03, layer
 
 
+def test_a_precision_that_was_named_is_kept_and_auto_chooses_one():
+    assert vgg.resolve_precision("bfloat16") == "bfloat16"
+    assert vgg.resolve_precision("float32") == "float32"
+    assert vgg.resolve_precision("auto") in ("float32", "bfloat16")
+
+
+def test_auto_takes_bfloat16_only_where_it_is_clearly_faster(monkeypatch):
+    seconds = {"float32": 1.0, "bfloat16": 0.5}
+    monkeypatch.setattr(vgg, "_seconds", seconds.__getitem__)
+    assert vgg.resolve_precision("auto") == "bfloat16"
+    seconds["bfloat16"] = 0.9
+    assert vgg.resolve_precision("auto") == "float32"
+
+
 def gradient(function, point):
     def loss(picture, constants):
         value = function(picture)
@@ -156,17 +164,52 @@ def gradient(function, point):
     return backend.value_and_gradient(loss)(point, {})[2]
 
 
-def test_the_gradient_of_a_frozen_convolution_is_exact():
-    """<A x, y> = <x, Aᵀ y> by the naive convolution."""
-    upstream = np.random.default_rng(1).normal(size=(6, 5, 4)).astype(np.float32)
+@pytest.mark.parametrize("replicate", [True, False])
+@pytest.mark.parametrize("size", [(6, 5), (1, 9)])
+def test_a_frozen_layer_and_its_gradient_are_those_of_the_naive_one(size, replicate):
+    """For a linear A, <A x, y> = <x, Aᵀ y>; with a large bias the ReLU lets everything through."""
+    upstream = np.random.default_rng(1).normal(size=(*size, 4)).astype(np.float32)
+    picture = tiny.random_picture(*size, seed=2)
+    layer = tiny.layer(tiny.KERNELS[0], np.full(4, 1e3, np.float32), replicate)
+    result = ops.convert_to_numpy(layer(ops.convert_to_tensor(picture[None])))[0]
+    naive = tiny.naive_convolution(picture, tiny.KERNELS[0], replicate) + 1e3
+    np.testing.assert_allclose(result, naive, rtol=1e-5)
     received = gradient(
-        lambda picture: ops.sum(tiny.linear(picture) * ops.convert_to_tensor(upstream)),
-        tiny.random_picture(6, 5, seed=2),
+        lambda picture: ops.sum(layer(picture[None])[0] * ops.convert_to_tensor(upstream)), picture
     )
     for seed in range(3):
-        direction = np.random.default_rng(seed).normal(size=(6, 5, 3))
-        expected = np.sum(tiny.naive_convolution(direction, tiny.KERNELS[0]) * upstream)
-        assert np.sum(received * direction) == pytest.approx(expected, rel=1e-4)
+        direction = np.random.default_rng(seed).normal(size=(*size, 3))
+        expected = np.sum(tiny.naive_convolution(direction, tiny.KERNELS[0], replicate) * upstream)
+        assert np.sum(received * direction) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_gradient_of_a_frozen_layer_passes_only_where_its_result_is_positive():
+    picture = tiny.random_picture(6, 5, seed=2)
+    layer = tiny.layer(tiny.KERNELS[0], np.array([-1e4, 0, 0, 1e4], np.float32))
+    for channel, expected in ((0, 0), (3, 1)):
+        received = gradient(
+            lambda picture, c=channel: ops.sum(layer(picture[None])[..., c]), picture
+        )
+        assert np.any(received) == expected
+
+
+def test_the_device_computes_what_the_host_computes(loaded, picture, monkeypatch):
+    """On a GPU Keras's own operations run; here they can be made to."""
+    layers = ["block1_conv1", "block2_pool", "block3_conv2"]
+
+    def evaluate():
+        features = vgg.build(loaded, layers, "max", "float32", "replicate")
+        small = picture[:37, :50]
+        maps = numpy_features(loaded, small, layers, padding="replicate")
+        return maps, gradient(lambda x: sum(map(ops.sum, features(x).values())), small)
+
+    on_host, gradient_on_host = evaluate()
+    monkeypatch.setattr(backend, "computed_on_host", lambda dtype: False)
+    on_device, gradient_on_device = evaluate()
+    for name in layers:
+        np.testing.assert_allclose(on_host[name], on_device[name], rtol=1e-3, atol=1e-2)
+    error = np.linalg.norm(gradient_on_host - gradient_on_device)
+    assert error < 1e-3 * np.linalg.norm(gradient_on_device)
 
 
 def test_the_gradient_of_maximum_pooling_goes_to_the_maximum_and_ties_share_it():

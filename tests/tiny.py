@@ -12,24 +12,23 @@ KERNELS = [
 
 def features(picture):
     """Picture tensor (height, width, 3) to features, as impasto.vgg.build returns them."""
-    from keras import ops
-
-    from impasto.vgg import MaxPooling, frozen_convolution
+    from impasto.vgg import MaxPooling
 
     maps = {}
     x = picture[None]
     for name, kernel in zip(LAYERS, KERNELS, strict=True):
-        x = ops.relu(frozen_convolution(kernel, "float32")(x))
+        x = layer(kernel)(x)
         maps[name] = x[0]
         x = MaxPooling(2, 2)(x)
     return maps
 
 
-def linear(picture):
-    """The first convolution alone, (height, width, 3) to (height, width, 4)."""
-    from impasto.vgg import frozen_convolution
+def layer(kernel, bias=None, replicate=False):
+    """One frozen layer of the network, (1, height, width, in) to (1, height, width, out)."""
+    from impasto.vgg import frozen
 
-    return frozen_convolution(KERNELS[0], "float32")(picture[None])[0]
+    bias = np.zeros(kernel.shape[3], np.float32) if bias is None else bias
+    return frozen(kernel, bias, replicate, "float32")
 
 
 def naive_features(picture):
@@ -43,9 +42,9 @@ def naive_features(picture):
     return maps
 
 
-def naive_convolution(x, kernel):
+def naive_convolution(x, kernel, replicate=False):
     height, width, _ = x.shape
-    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
+    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)), mode="edge" if replicate else "constant")
     out = np.zeros((height, width, kernel.shape[3]))
     for i in range(height):
         for j in range(width):

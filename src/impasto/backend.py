@@ -3,9 +3,9 @@
 ``KERAS_BACKEND`` chooses it, as everywhere in Keras. Arrays come in and go out as NumPy's.
 """
 
+import functools
 import os
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -34,9 +34,7 @@ Step: TypeAlias = Callable[
 ]
 """(picture, constants) -> (total, terms, gradient of the total with the picture's shape)."""
 
-BFLOAT16_GAIN = 1.6
-"""How many times faster bfloat16 must be to be chosen: more than noise does to one timing, less
-than instructions for it give, so that a machine always chooses alike."""
+HostFunction: TypeAlias = Callable[..., NDArray[np.float32]]
 
 
 def name() -> str:
@@ -85,7 +83,8 @@ def _tensorflow(loss: Loss) -> Step:
         arguments = (tf.constant(picture), constants)
         if not traced:
             signature = tf.nest.map_structure(open_sizes, arguments)
-            traced.append(tf.function(differentiate).get_concrete_function(*signature))
+            compiled = tf.function(differentiate, autograph=False)
+            traced.append(compiled.get_concrete_function(*signature))
         return _to_numpy(*traced[0](*arguments))
 
     return step
@@ -124,22 +123,69 @@ def _to_numpy(total: Tensor, terms: dict[str, Tensor], gradient: Tensor) -> Any:
     )
 
 
-def resolve_precision(precision: str) -> str:
-    """Turn ``auto`` into float32 or bfloat16, by timing one convolution in both, once."""
-    if precision != "auto":
-        return precision
-    faster = _time_convolution("float32") > BFLOAT16_GAIN * _time_convolution("bfloat16")
-    return "bfloat16" if faster else "float32"
+def on_host(function: HostFunction, shape: Sequence[Any], *tensors: Tensor) -> Tensor:
+    """Run a NumPy function of float32 arrays within a compiled step; it has no gradient.
+
+    ``shape`` is that of its one result, float32: of numbers, or, where sizes are open, of what
+    ``ops.shape`` gave.
+    """
+
+    def call(*arrays: Any) -> NDArray[np.float32]:
+        return function(*(np.asarray(array) for array in arrays))
+
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        static = [length if isinstance(length, int) else None for length in shape]
+        return tf.ensure_shape(tf.numpy_function(call, tensors, tf.float32, stateful=False), static)
+    if name() == "jax":
+        import jax
+
+        return jax.pure_callback(call, jax.ShapeDtypeStruct(tuple(shape), np.float32), *tensors)
+    import torch
+
+    given = (keras.ops.convert_to_tensor(each).detach() for each in tensors)
+    return torch.from_numpy(call(*given))
 
 
-def _time_convolution(dtype: str) -> float:
-    """Return the seconds of one 3 x 3 convolution of 64 channels at 128 x 128, the best of five."""
-    features = keras.ops.ones((1, 128, 128, 64), dtype)
-    kernel = keras.ops.ones((3, 3, 64, 64), dtype)
-    seconds = []
-    for _ in range(6):
-        start = time.perf_counter()
-        result = keras.ops.conv(features, kernel, padding="same", data_format="channels_last")
-        float(keras.ops.convert_to_numpy(keras.ops.cast(result[0, 0, 0, 0], "float32")))
-        seconds.append(time.perf_counter() - start)
-    return min(seconds[1:])
+def differentiable(
+    forward: Callable[[Tensor], Tensor], gradient: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> Callable[[Tensor], Tensor]:
+    """Return ``forward`` with a gradient of its own: gradient(upstream, input, result)."""
+
+    @keras.ops.custom_gradient
+    def function(value: Tensor) -> Any:
+        result = forward(value)
+        # On PyTorch a result that its own gradient holds on to would never be freed.
+        seen = keras.ops.stop_gradient(result)
+
+        def backward(*arguments: Tensor, upstream: Tensor = None) -> Tensor:
+            # On PyTorch Keras hands over the input, and the gradient by name; elsewhere it alone.
+            return gradient(arguments[0] if upstream is None else upstream, value, seen)
+
+        return result, backward
+
+    return function
+
+
+def dtype_of(tensor: Tensor) -> str:
+    """Return the name of a tensor's dtype, such as float32."""
+    return str(keras.backend.standardize_dtype(tensor.dtype))
+
+
+def computed_on_host(dtype: str) -> bool:
+    """Return whether :mod:`impasto.processor` is to compute on such tensors: float32, no GPU."""
+    return dtype == "float32" and _on_processor()
+
+
+@functools.cache
+def _on_processor() -> bool:
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        return not tf.config.list_physical_devices("GPU")
+    if name() == "jax":
+        import jax
+
+        return bool(jax.default_backend() == "cpu")
+    return bool(keras.ops.zeros(1).device.type == "cpu")

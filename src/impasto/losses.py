@@ -4,10 +4,13 @@ All are written with ``keras.ops``, so that they take and return tensors of what
 runs. All are means over positions and channels, so that weights carry over between sizes.
 """
 
-from collections.abc import Callable, Iterable
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto import backend, processor
 from impasto.backend import ops
 
 Tensor: TypeAlias = Any
@@ -20,7 +23,8 @@ EPSILON = 1e-8
 class Moments(NamedTuple):
     """Sums over positions of features f with position weights w; C channels, float32.
 
-    Sums add up: over tiles, over regions, over styles. Means are taken when they are compared.
+    Those of several parts stand along a first axis of all three. Sums add up: over tiles, over
+    regions, over styles. Means are taken when they are compared.
     """
 
     count: Tensor
@@ -48,17 +52,21 @@ def moments(features: Tensor, weights: Tensor | None = None) -> Moments:
     return Moments(count, ops.sum(weighted, axis=0), ops.matmul(ops.transpose(weighted), flat))
 
 
-def add(parts: Iterable[Moments]) -> Moments:
-    """Return the moments of several parts taken together."""
-    return Moments(*(sum(values) for values in zip(*parts, strict=True)))
-
-
-def slice_moments(features: Tensor, slices: int) -> list[Moments]:
-    """Return the moments of upright slices; features are (height, width, C).
+def slice_moments(features: Tensor, slices: int) -> Moments:
+    """Return the moments of upright slices, along a first axis; features are (height, width, C).
 
     All slices have the same number of columns but the last, which has what is left; where there
     are few columns, the last ones may have none and a count of zero.
     """
+    height, width, _ = ops.shape(features)
+    each = (width + slices - 1) // slices
+    columns = ops.clip(width - each * ops.arange(slices), 0, each)
+    on_host = backend.computed_on_host(backend.dtype_of(features))
+    sums = _sums_on_host if on_host else _sums_on_device
+    return Moments(ops.cast(height * columns, "float32"), *sums(features, slices))
+
+
+def _sums_on_device(features: Tensor, slices: int) -> tuple[Tensor, Tensor]:
     height, width, channels = ops.shape(features)
     each = (width + slices - 1) // slices
     # Columns of zeros add nothing to a sum, and one reshaping is cheaper to differentiate than
@@ -66,11 +74,33 @@ def slice_moments(features: Tensor, slices: int) -> list[Moments]:
     padded = ops.pad(features, ((0, 0), (0, each * slices - width), (0, 0)))
     apart = ops.transpose(ops.reshape(padded, (height, slices, each, channels)), (1, 0, 2, 3))
     flat = ops.cast(ops.reshape(apart, (slices, height * each, channels)), "float32")
-    columns = ops.clip(width - each * ops.arange(slices), 0, each)
-    counts = ops.cast(height * columns, "float32")
-    sums = ops.sum(flat, axis=1)
-    seconds = ops.matmul(ops.transpose(flat, (0, 2, 1)), flat)
-    return [Moments(counts[i], sums[i], seconds[i]) for i in range(slices)]
+    return ops.sum(flat, axis=1), ops.matmul(ops.transpose(flat, (0, 2, 1)), flat)
+
+
+def _sums_on_host(features: Tensor, slices: int) -> tuple[Tensor, Tensor]:
+    channels = features.shape[-1]
+
+    def run(features: Any) -> Any:
+        return processor.sliced_moments(features, slices)
+
+    def forward(features: Tensor) -> Tensor:
+        return backend.on_host(run, (slices, channels + 1, channels), features)
+
+    def gradient(upstream: Tensor, features: Tensor, result: Tensor) -> Tensor:
+        run_gradient = processor.sliced_moments_gradient
+        return backend.on_host(run_gradient, ops.shape(features), features, upstream)
+
+    both = backend.differentiable(forward, gradient)(features)
+    seconds, sums = ops.split(both, [channels], axis=1)
+    return ops.squeeze(sums, axis=1), seconds
+
+
+def combine(membership: NDArray[np.float32], parts: Moments) -> Moments:
+    """Add up moments along their first axis: row by row of ``membership`` (sums, parts).
+
+    Moments add up, so that those of a whole, or of a region, are a weighted sum of its parts'.
+    """
+    return Moments(*(ops.tensordot(membership, field, axes=1) for field in parts))
 
 
 def gram(of: Moments) -> Tensor:
@@ -78,14 +108,15 @@ def gram(of: Moments) -> Tensor:
 
     Gatys et al. 2016, equation 3, divided by the number of positions M of the layer.
     """
-    return of.second / ops.maximum(of.count, EPSILON)
+    return of.second / ops.maximum(of.count, EPSILON)[..., None, None]
 
 
 def mean_and_deviation(of: Moments) -> tuple[Tensor, Tensor]:
     """Return the mean and the standard deviation of every channel, (C,) each."""
-    count = ops.maximum(of.count, EPSILON)
+    count = ops.maximum(of.count, EPSILON)[..., None]
     mean = of.sum / count
-    variance = ops.diagonal(of.second) / count - mean**2
+    squares = ops.sum(of.second * ops.eye(of.second.shape[-1]), axis=-1)
+    variance = squares / count - ops.square(mean)
     return mean, ops.sqrt(ops.maximum(variance, 0.0) + EPSILON)
 
 
@@ -97,7 +128,7 @@ def content_loss(features: Tensor, target: Tensor, relative: bool = True) -> Ten
     Gatys et al. 2016, equation 1, as a mean instead of half the sum.
     """
     features = ops.cast(features, "float32")
-    return _compare(features, ops.cast(target, "float32"), relative)
+    return _compare(features, ops.cast(target, "float32"), relative, axes=(0, 1, 2))
 
 
 def gram_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
@@ -107,7 +138,7 @@ def gram_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
 
     Gatys et al. 2016, equation 4, which is a quarter of the mean.
     """
-    return _compare(gram(of), gram(target), relative)
+    return _compare(gram(of), gram(target), relative, axes=(-2, -1))
 
 
 def moments_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
@@ -122,14 +153,16 @@ def moments_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
     """
     mean, deviation = mean_and_deviation(of)
     target_mean, target_deviation = mean_and_deviation(target)
-    shift = ops.mean((mean - target_mean) ** 2 + (deviation - target_deviation) ** 2)
+    shift = ops.mean(
+        ops.square(mean - target_mean) + ops.square(deviation - target_deviation), axis=-1
+    )
     if relative:
-        shift = shift / (ops.mean(target_mean**2 + target_deviation**2) + EPSILON)
+        shift = shift / (ops.mean(ops.square(target_mean) + ops.square(target_deviation)) + EPSILON)
     return gram_loss(of, target, relative) + shift
 
 
 StyleLoss: TypeAlias = Callable[[Moments, Moments, bool], Tensor]
-"""(moments, target, relative) -> scalar"""
+"""(moments, target, relative) -> loss; moments with a first axis give one loss for each."""
 
 
 def spread(
@@ -149,12 +182,13 @@ def spread(
     little more than the whole.
     """
     if strips == 1:
-        return compare(moments(features), target, relative)
-    slices = slice_moments(features, strips + 1)
-    parts = [add(neighbours) for neighbours in pairwise(slices)]
-    positions = sum(part.count for part in parts)
-    apart = sum(part.count * compare(part, target, relative) for part in parts) / positions
-    return (compare(add(slices), target, relative) + apart) / 2
+        return ops.sum(compare(slice_moments(features, 1), target, relative))
+    pairs = np.eye(strips, strips + 1) + np.eye(strips, strips + 1, k=1)
+    membership = np.concatenate((pairs, np.ones((1, strips + 1)))).astype(np.float32)
+    parts = combine(membership, slice_moments(features, strips + 1))
+    compared = compare(parts, target, relative)
+    shares = parts.count[:-1] / ops.sum(parts.count[:-1])
+    return (compared[-1] + ops.sum(shares * compared[:-1])) / 2
 
 
 STYLE_LOSSES: dict[str, StyleLoss] = {
@@ -173,9 +207,11 @@ def total_variation(picture: Tensor) -> Tensor:
     scaled = picture / 255.0
     down = scaled[1:] - scaled[:-1]
     right = scaled[:, 1:] - scaled[:, :-1]
-    return ops.mean(down**2) + ops.mean(right**2)
+    return ops.mean(ops.square(down)) + ops.mean(ops.square(right))
 
 
-def _compare(received: Tensor, target: Tensor, relative: bool) -> Tensor:
-    difference = ops.mean((received - target) ** 2)
-    return difference / (ops.mean(target**2) + EPSILON) if relative else difference
+def _compare(received: Tensor, target: Tensor, relative: bool, axes: tuple[int, ...]) -> Tensor:
+    difference = ops.mean(ops.square(received - target), axis=axes)
+    if not relative:
+        return difference
+    return difference / (ops.mean(ops.square(target), axis=axes) + EPSILON)

@@ -3,7 +3,7 @@
 import psutil
 
 from impasto.errors import SettingError
-from impasto.pictures import MARGIN, fit
+from impasto.pictures import fit
 
 FIXED = 1.1e9
 """Bytes that the libraries, the network and its compilation take, whatever the size."""
@@ -17,7 +17,7 @@ Both are read off the peak resident memory of TensorFlow in float32 at 256, 512 
 
 def needed(height: int, width: int) -> float:
     """Return about how many bytes a picture of (height, width) pixels needs."""
-    return FIXED + PER_PIXEL * (height + 2 * MARGIN) * (width + 2 * MARGIN)
+    return FIXED + PER_PIXEL * height * width
 
 
 def require(height: int, width: int) -> None:

@@ -138,7 +138,7 @@ class _Engine:
 
 def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> _Engine:
     loaded = weights.load(recipe.network, weights_file)
-    precision = backend.resolve_precision(recipe.precision)
+    precision = vgg.resolve_precision(recipe.precision)
     features = vgg.build(loaded, recipe.layers, recipe.pooling, precision, recipe.padding)
     return _Engine(loaded, precision, features, objective.compiled_step(features, recipe))
 

@@ -14,9 +14,6 @@ from PIL import Image
 Picture: TypeAlias = NDArray[np.float32]
 """float32 (height, width, 3), RGB as sRGB, in [0, 255]."""
 
-MARGIN = 16
-"""Pixels by which the network sees a picture mirrored outwards: its deepest block's stride."""
-
 SHORTEST = 16
 """Pixels that the shorter side has at least: below, the deepest block has no features left."""
 

@@ -119,10 +119,10 @@ class Recipe:
     network: str = _setting("vgg16", "The frozen network that looks.", choices=("vgg16",))
     pooling: str = _setting("max", "Pooling between the network's blocks.", choices=("max", "avg"))
     padding: str = _setting(
-        "mirror",
-        "What lies beyond the picture's edge for the network: the picture mirrored, or zeros alone "
-        "as in the paper, which leave a frame.",
-        choices=("mirror", "zero"),
+        "replicate",
+        "What the network sees beyond the picture's edge: the values at the edge once more; or "
+        "zeros as in the paper, which leave a frame.",
+        choices=("replicate", "zero"),
     )
     precision: str = _setting(
         "auto",

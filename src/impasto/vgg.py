@@ -4,19 +4,23 @@ Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale I
 Recognition", as built by ``keras.applications`` and cut off after the deepest layer in use.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from impasto import backend, processor, winograd
 from impasto.backend import keras, ops
-from impasto.pictures import MARGIN
 from impasto.weights import Weights
 
 Tensor: TypeAlias = Any
 Features: TypeAlias = Callable[[Tensor], dict[str, Tensor]]
 """picture (height, width, 3) -> by layer, features (height', width', channels)."""
+
+BFLOAT16_GAIN = 1.2
+"""How many times faster bfloat16 must be to be chosen, so that a machine always chooses alike."""
 
 BGR_MEAN = (103.939, 116.779, 123.68)
 """The mean of ImageNet's pixels, subtracted before the first layer (Caffe's convention)."""
@@ -33,27 +37,43 @@ def build(
     layers : names of Keras's layers, such as ``block4_conv2``
     pooling : ``max``, or ``avg``, which Gatys et al. 2016, section 2, found more appealing
     precision : dtype of the features, ``float32`` or ``bfloat16``
-    padding : ``mirror`` extends the picture by MARGIN mirrored pixels before the network sees it
-        and cuts their features off, so that the zeros that convolutions pad with do not print a
-        frame on the painting; ``zero`` leaves it at these, as in the paper
+    padding : what every convolution sees beyond the edges: ``replicate``, the values at the
+        edge once more; ``zero`` as in the paper, which prints a frame on the painting
     """
     names = tuple(dict.fromkeys(layers))
-    margin = MARGIN if padding == "mirror" else 0
-    model = _frozen(weights, pooling, precision)
-    outputs = [model.get_layer(name).output for name in names]
-    cut = keras.Model(model.inputs, outputs, trainable=False)
+    model = _cut_off(_network(weights, pooling, precision), names)
+    for layer in model.layers:
+        if isinstance(layer, FrozenConvolution):
+            kernel, bias = (weights.tensors[f"{layer.name}/{part}"] for part in ("kernel", "bias"))
+            layer.freeze(kernel, bias, padding == "replicate")
 
     def features(picture: Tensor) -> dict[str, Tensor]:
-        height, width, _ = ops.shape(picture)
-        extended = mirror(picture) if margin else picture
-        maps = cut(preprocess(extended)[None])
+        maps = model(preprocess(picture)[None])
         maps = maps if isinstance(maps, (list, tuple)) else [maps]
-        return {
-            name: _inside(feature_map[0], stride(name), margin, height, width)
-            for name, feature_map in zip(names, maps, strict=True)
-        }
+        return {name: feature_map[0] for name, feature_map in zip(names, maps, strict=True)}
 
     return features
+
+
+def resolve_precision(precision: str) -> str:
+    """Turn ``auto`` into float32 or bfloat16, by timing one layer in both, once."""
+    if precision != "auto":
+        return precision
+    faster = _seconds("float32") > BFLOAT16_GAIN * _seconds("bfloat16")
+    return "bfloat16" if faster else "float32"
+
+
+def _seconds(precision: str) -> float:
+    """Return the seconds of one layer of 128 channels at 128 x 128 px, the best of three."""
+    features = ops.ones((1, 128, 128, 128), precision)
+    kernel, bias = np.ones((3, 3, 128, 128), np.float32), np.ones(128, np.float32)
+    layer = frozen(kernel, bias, True, precision)
+    seconds = []
+    for _ in range(4):
+        start = time.perf_counter()
+        ops.convert_to_numpy(ops.cast(layer(features)[0, 0, 0], "float32"))
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[1:])
 
 
 def stride(layer: str) -> int:
@@ -62,28 +82,12 @@ def stride(layer: str) -> int:
     return 2 ** (int(block) - (not kind.startswith("pool")))
 
 
-def _inside(
-    features: Tensor, stride: int, margin: int, height: int | Tensor, width: int | Tensor
-) -> Tensor:
-    """Cut the features of the picture itself out of those of the mirrored one."""
-    start = margin // stride
-    return features[start : start + height // stride, start : start + width // stride]
-
-
-def mirror(picture: Tensor) -> Tensor:
-    """Extend a (height, width, 3) picture by MARGIN pixels on all sides, mirrored at its edges."""
-    for _ in ("rows", "columns"):
-        above, below = ops.flip(picture[:MARGIN], axis=0), ops.flip(picture[-MARGIN:], axis=0)
-        picture = ops.transpose(ops.concatenate((above, picture, below), axis=0), (1, 0, 2))
-    return picture
-
-
 def preprocess(picture: Tensor) -> Tensor:
     """Turn RGB in [0, 255] into BGR minus the mean, (height, width, 3)."""
     return ops.flip(picture, axis=-1) - ops.convert_to_tensor(BGR_MEAN, dtype="float32")
 
 
-def _frozen(weights: Weights, pooling: str, precision: str) -> keras.Model:
+def _network(weights: Weights, pooling: str, precision: str) -> keras.Model:
     application = getattr(keras.applications, weights.network.name.upper())
     original = application(weights=None, include_top=False)
     policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
@@ -96,65 +100,119 @@ def _frozen(weights: Weights, pooling: str, precision: str) -> keras.Model:
         kind = replaced.get(type(layer).__name__, type(layer))
         return kind.from_config({**layer.get_config(), "dtype": policy})
 
-    model = keras.models.clone_model(original, clone_function=clone)
-    for name in weights.network.convolutions:
-        tensors = [weights.tensors[f"{name}/{part}"] for part in ("kernel", "bias")]
-        model.get_layer(name).freeze(*tensors)
-    return model
+    return keras.models.clone_model(original, clone_function=clone)
+
+
+def _cut_off(model: keras.Model, layers: Iterable[str]) -> keras.Model:
+    outputs = [model.get_layer(name).output for name in layers]
+    return keras.Model(model.inputs, outputs, trainable=False)
 
 
 class FrozenConvolution(keras.layers.Conv2D):
-    """A 3 x 3 convolution whose kernel never changes; see :func:`frozen_convolution`."""
+    """A 3 x 3 convolution and its ReLU, whose kernel never changes; see :func:`frozen`."""
 
-    def freeze(self, kernel: Any, bias: Any) -> None:
+    def freeze(self, kernel: Any, bias: Any, replicate: bool) -> None:
         """Set the weights for good: kernel (3, 3, in, out) and bias (out,), float32."""
         self.set_weights([kernel, bias])
-        self._convolve = frozen_convolution(kernel, self.compute_dtype)
+        self._frozen = frozen(kernel, bias, replicate, self.compute_dtype)
 
-    def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
+    def call(self, inputs: Tensor) -> Tensor:
         """Convolve; before :meth:`freeze`, while the model is put together, as Keras does."""
-        convolve = getattr(self, "_convolve", None)
-        return convolve(inputs) if convolve else super().convolution_op(inputs, kernel)
+        layer = getattr(self, "_frozen", None)
+        return layer(inputs) if layer else super().call(inputs)
 
 
-def frozen_convolution(kernel: NDArray[np.float32], dtype: str) -> Callable[[Tensor], Tensor]:
-    """Return the convolution of (1, height, width, in) with a constant kernel (3, 3, in, out).
+def frozen(
+    kernel: NDArray[np.float32], bias: NDArray[np.float32], replicate: bool, dtype: str
+) -> Callable[[Tensor], Tensor]:
+    """Return max(convolution + bias, 0) of (1, height, width, in) with a constant kernel.
 
-    With a frozen kernel the gradient with respect to the input is itself a convolution, with
-    the kernel flipped and its channels exchanged. The forward routine computes it in 0.4 to
-    0.7 of the time that TensorFlow's own routine for input gradients takes on a processor
-    (benchmarks/NOTES.md).
+    The input is continued by one position to every side, with the values at its edge if
+    ``replicate``, else with zeros.
+
+    With a frozen kernel (3, 3, in, out) the gradient with respect to the input is itself a
+    convolution, with the kernel flipped and its channels exchanged. Keras's forward routine
+    computes it in 0.4 to 0.7 of the time that TensorFlow's own routine for input gradients takes
+    on a processor, and :mod:`impasto.winograd` in less (benchmarks/NOTES.md).
     """
     flipped = np.ascontiguousarray(np.flip(kernel, (0, 1)).swapaxes(2, 3))
-    forward = ops.convert_to_tensor(kernel, dtype=dtype)
-    backward = ops.convert_to_tensor(flipped, dtype=dtype)
+    if backend.computed_on_host(dtype):
+        return _frozen_on_host(kernel, flipped, bias, replicate)
+    return _frozen_on_device(kernel, flipped, bias, replicate, dtype)
 
-    def convolve(inputs: Tensor, kernel: Tensor) -> Tensor:
-        return ops.conv(inputs, kernel, padding="same", data_format="channels_last")
 
-    @ops.custom_gradient
-    def differentiable(inputs: Tensor) -> Any:
-        def gradient(*arguments: Tensor, upstream: Tensor = None) -> Tensor:
-            # On PyTorch Keras hands over the inputs, and the gradient by name; elsewhere it alone.
-            return convolve(arguments[0] if upstream is None else upstream, backward)
+def _frozen_on_host(kernel: Any, flipped: Any, bias: Any, replicate: bool) -> Any:
+    kernel, flipped = winograd.transform(kernel), winograd.transform(flipped)
+    (before, after), bias = kernel.shape[1:], np.asarray(bias)
 
-        return convolve(inputs, forward), gradient
+    def run(features: Any) -> Any:
+        return winograd.layer(features[0], kernel, bias, replicate)[None]
 
-    return differentiable
+    def run_gradient(upstream: Any, result: Any) -> Any:
+        return winograd.layer_gradient(upstream[0], result[0], flipped, replicate)[None]
+
+    def forward(inputs: Tensor) -> Tensor:
+        return backend.on_host(run, (*ops.shape(inputs)[:3], after), inputs)
+
+    def gradient(upstream: Tensor, inputs: Tensor, result: Tensor) -> Tensor:
+        return backend.on_host(run_gradient, (*ops.shape(inputs)[:3], before), upstream, result)
+
+    return backend.differentiable(forward, gradient)
+
+
+def _frozen_on_device(kernel: Any, flipped: Any, bias: Any, replicate: bool, dtype: str) -> Any:
+    kernel, flipped, bias = (ops.cast(each, dtype) for each in (kernel, flipped, bias))
+
+    def forward(extended: Tensor) -> Tensor:
+        return ops.relu(ops.conv(extended, kernel, data_format="channels_last") + bias)
+
+    def gradient(upstream: Tensor, extended: Tensor, result: Tensor) -> Tensor:
+        passed = ops.where(result > 0, upstream, ops.zeros_like(upstream))
+        beyond = ops.pad(passed, _ONE_AROUND)
+        return ops.conv(beyond, flipped, padding="same", data_format="channels_last")
+
+    convolve = backend.differentiable(forward, gradient)
+
+    def layer(inputs: Tensor) -> Tensor:
+        # The mirror image of one row is that row again.
+        return convolve(ops.pad(inputs, _ONE_AROUND, "symmetric" if replicate else "constant"))
+
+    return layer
+
+
+_ONE_AROUND = ((0, 0), (1, 1), (1, 1), (0, 0))
 
 
 class MaxPooling(keras.layers.MaxPooling2D):
-    """2 x 2 maximum pooling, as a maximum over an axis.
+    """2 x 2 maximum pooling; equal values share its gradient alike on every backend.
 
-    Its gradient runs on all cores, where TensorFlow's pooling gradient takes several times as
-    long as the pooling, and equal values share it alike on every backend.
+    On a device as a maximum over an axis: TensorFlow's own pooling gradient takes several times
+    as long as the pooling.
     """
 
     def call(self, inputs: Tensor) -> Tensor:
         """Pool (1, height, width, channels); an odd last row or column is left out, as in VGG."""
         _, height, width, channels = ops.shape(inputs)
-        rows, columns = height // 2, width // 2
+        shape = (1, height // 2, width // 2, channels)
+        if backend.computed_on_host(self.compute_dtype):
+            return _pool_on_host(inputs, shape)
         windows = ops.reshape(
-            inputs[:, : rows * 2, : columns * 2], (1, rows, 2, columns, 2, channels)
+            inputs[:, : shape[1] * 2, : shape[2] * 2], (1, shape[1], 2, shape[2], 2, channels)
         )
         return ops.max(windows, axis=(2, 4))
+
+
+def _pool_on_host(inputs: Tensor, shape: tuple[Any, ...]) -> Tensor:
+    def run(features: Any) -> Any:
+        return processor.maximum_pool(features[0])[None]
+
+    def run_gradient(*arrays: Any) -> Any:
+        return processor.maximum_pool_gradient(*(array[0] for array in arrays))[None]
+
+    def forward(inputs: Tensor) -> Tensor:
+        return backend.on_host(run, shape, inputs)
+
+    def gradient(upstream: Tensor, inputs: Tensor, result: Tensor) -> Tensor:
+        return backend.on_host(run_gradient, ops.shape(inputs), inputs, result, upstream)
+
+    return backend.differentiable(forward, gradient)(inputs)

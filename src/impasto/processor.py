@@ -1,0 +1,154 @@
+"""What a processor computes faster by itself than tensor libraries do there, in NumPy.
+
+Maximum pooling, moments, their gradients, and what they share with :mod:`impasto.winograd`: all
+cores, each on pieces of its own that fit its cache. How the work is cut up never depends on the
+number of cores, and neither do the results, to the last bit.
+
+Feature maps are float32 (height, width, channels) throughout.
+"""
+
+import functools
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
+
+Array: TypeAlias = NDArray[np.float32]
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+CHUNK = 2**19
+"""Numbers that a piece of the work handles at once: 2 MB, what a core's share of cache holds."""
+
+ALIGNMENT = 64
+"""Bytes; an array that begins at a multiple of it is taken over by TensorFlow without a copy."""
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def empty(shape: tuple[int, ...]) -> Array:
+    """Return an uninitialised, aligned array."""
+    size = int(np.prod(shape)) * 4
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size].view(np.float32).reshape(shape)
+
+
+def in_parallel(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> list[Result]:
+    """Do the work for every piece, on all cores; within a piece BLAS keeps to one core."""
+    with _blas_limit()(limits=1):
+        return list(_workers().map(work, pieces))
+
+
+@functools.cache
+def _workers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(cores(), thread_name_prefix="impasto")
+
+
+@functools.cache
+def _blas_limit() -> Callable[..., Any]:
+    return ThreadpoolController().select(user_api="blas").limit
+
+
+def _blocks(height: int, numbers_in_row: int) -> list[slice]:
+    """Cut rows into blocks of about CHUNK numbers."""
+    rows = max(1, CHUNK // max(1, numbers_in_row))
+    return [slice(first, min(height, first + rows)) for first in range(0, height, rows)]
+
+
+def maximum_pool(features: Array) -> Array:
+    """Return the maximum of every 2 x 2; an odd last row or column is left out."""
+    height, width, channels = features.shape
+    result = empty((height // 2, width // 2, channels))
+
+    def work(rows: slice) -> None:
+        first, *others = _quarters(features, rows)
+        largest = result[rows]
+        np.maximum(first, others[0], out=largest)
+        for other in others[1:]:
+            np.maximum(largest, other, out=largest)
+
+    in_parallel(work, _blocks(height // 2, 2 * width * channels))
+    return result
+
+
+def maximum_pool_gradient(features: Array, pooled: Array, upstream: Array) -> Array:
+    """Return the gradient of :func:`maximum_pool`; equal largest values share it alike."""
+    height, width, channels = features.shape
+    result = empty(features.shape)
+    result[height // 2 * 2 :] = 0.0
+    result[:, width // 2 * 2 :] = 0.0
+
+    def work(rows: slice) -> None:
+        largest = [quarter == pooled[rows] for quarter in _quarters(features, rows)]
+        count = np.add.reduce([each.view(np.uint8) for each in largest], dtype=np.uint8)
+        share = upstream[rows] / count
+        for each, quarter in zip(largest, _quarters(result, rows), strict=True):
+            np.multiply(share, each, out=quarter)
+
+    in_parallel(work, _blocks(height // 2, 2 * width * channels))
+    return result
+
+
+def _quarters(features: Array, rows: slice) -> list[Array]:
+    """View the four values of every 2 x 2 in these rows of the pooled map."""
+    pairs = features[2 * rows.start : 2 * rows.stop, : features.shape[1] // 2 * 2]
+    return [pairs[down::2, across::2] for down in (0, 1) for across in (0, 1)]
+
+
+def sliced_moments(features: Array, slices: int) -> Array:
+    """Return the moments of upright slices, (slices, channels + 1, channels).
+
+    Of each slice the sum of f fᵀ over its positions and, as the last row, the sum of f. All
+    slices have as many columns but the last ones, which have what is left.
+    """
+    channels = features.shape[-1]
+    result = np.zeros((slices, channels + 1, channels), np.float32)
+    pieces = _pieces(features, slices)
+
+    def work(piece: tuple[int, slice, slice]) -> Array:
+        _, rows, columns = piece
+        flat = features[rows, columns].reshape(-1, channels)
+        return np.concatenate((flat.T @ flat, flat.sum(axis=0)[None]))
+
+    for (number, _, _), part in zip(pieces, in_parallel(work, pieces), strict=True):
+        result[number] += part
+    return result
+
+
+def sliced_moments_gradient(features: Array, upstream: Array) -> Array:
+    """Return the gradient of :func:`sliced_moments` with respect to the features."""
+    channels = features.shape[-1]
+    result = empty(features.shape)
+    second, total = upstream[:, :-1], upstream[:, -1]
+    symmetric = second + second.transpose(0, 2, 1)
+
+    def work(piece: tuple[int, slice, slice]) -> None:
+        number, rows, columns = piece
+        part = features[rows, columns]
+        gradient = part.reshape(-1, channels) @ symmetric[number]
+        gradient += total[number]
+        result[rows, columns] = gradient.reshape(part.shape)
+
+    in_parallel(work, _pieces(features, len(upstream)))
+    return result
+
+
+def _pieces(features: Array, slices: int) -> list[tuple[int, slice, slice]]:
+    """Cut a map into (number of the slice, rows, columns); slices without columns have none."""
+    height, width, channels = features.shape
+    each = -(-width // slices)
+    return [
+        (number, rows, slice(number * each, min(width, (number + 1) * each)))
+        for number in range(-(-width // each))
+        for rows in _blocks(height, each * channels)
+    ]

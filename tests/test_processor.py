@@ -1,0 +1,79 @@
+"""Pooling, moments and their gradients against plain NumPy."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from impasto import processor
+
+from . import tiny
+
+SIZES = st.integers(2, 11)
+
+
+def features(seed, *shape):
+    """Whole numbers, so that equal ones occur and sums are exact."""
+    return np.random.default_rng(seed).integers(0, 4, shape).astype(np.float32)
+
+
+@given(SIZES, SIZES, st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_maximum_pooling(height, width, seed):
+    maps = features(seed, height, width, 3)
+    np.testing.assert_array_equal(processor.maximum_pool(maps), tiny.naive_pooling(maps))
+
+
+@given(SIZES, SIZES, st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_the_gradient_of_maximum_pooling_is_shared_by_the_largest(height, width, seed):
+    maps = features(seed, height, width, 2)
+    upstream = features(seed + 1, height // 2, width // 2, 2)
+    received = processor.maximum_pool_gradient(maps, processor.maximum_pool(maps), upstream)
+    expected = np.zeros_like(maps)
+    for i, j, c in np.ndindex(*upstream.shape):
+        window = maps[2 * i : 2 * i + 2, 2 * j : 2 * j + 2, c]
+        largest = window == window.max()
+        expected[2 * i : 2 * i + 2, 2 * j : 2 * j + 2, c] = (
+            upstream[i, j, c] * largest / largest.sum()
+        )
+    np.testing.assert_allclose(received, expected, rtol=1e-6)
+
+
+@given(SIZES, st.integers(1, 11), st.integers(1, 6), st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_the_moments_of_slices_are_sums_over_their_positions(height, width, slices, seed):
+    maps = features(seed, height, width, 3)
+    received = processor.sliced_moments(maps, slices)
+    each = -(-width // slices)
+    for number in range(slices):
+        flat = maps[:, number * each : (number + 1) * each].reshape(-1, 3)
+        np.testing.assert_array_equal(received[number, :-1], flat.T @ flat)
+        np.testing.assert_array_equal(received[number, -1], flat.sum(axis=0))
+
+
+@given(SIZES, st.integers(1, 11), st.integers(1, 6), st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_the_gradient_of_the_moments_is_that_of_finite_differences(height, width, slices, seed):
+    maps, direction = (features(seed + n, height, width, 3).astype(np.float64) for n in (0, 1))
+    upstream = features(seed + 2, slices, 4, 3)
+
+    def value(maps):
+        return np.sum(processor.sliced_moments(maps.astype(np.float32), slices) * upstream)
+
+    # The sums are quadratic, for which central differences are exact.
+    expected = (value(maps + direction) - value(maps - direction)) / 2
+    gradient = processor.sliced_moments_gradient(maps.astype(np.float32), upstream)
+    assert np.sum(gradient * direction) == pytest.approx(expected)
+
+
+def test_arrays_are_aligned():
+    for shape in ((3,), (5, 7, 2)):
+        array = processor.empty(shape)
+        assert array.shape == shape
+        assert array.ctypes.data % processor.ALIGNMENT == 0
+
+
+def test_an_error_in_a_piece_of_work_comes_out():
+    with pytest.raises(ZeroDivisionError):
+        processor.in_parallel(lambda piece: 1 / piece, [1, 0])
