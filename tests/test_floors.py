@@ -13,7 +13,7 @@ import impasto
 
 FLOORS = (
     {"errors"},
-    {"processor", "recipe"},
+    {"lbfgs", "processor", "recipe"},
     {"backend", "pictures", "weights", "winograd"},
     {"events", "files", "losses", "memory", "pyramid"},
     {"films", "inputs", "optimizers", "samples", "vgg"},

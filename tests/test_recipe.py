@@ -128,7 +128,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("objective", "grams", "objective is 'grams': did you mean gram?"),
     ("loss_scale", "relativ", "loss_scale is 'relativ': did you mean relative?"),
     ("optimizer", "l-bfgs", "optimizer is 'l-bfgs': did you mean lbfgs?"),
-    ("optimizer", "sgd", "optimizer is 'sgd': possible: lbfgs, adam"),
+    ("optimizer", "sgd", "optimizer is 'sgd': possible: lbfgs, scipy, adam"),
     ("optimizer", ["adam"], "optimizer is ['adam']: expected a word"),
     ("network", "vgg19", "network is 'vgg19': did you mean vgg16?"),
     ("pooling", "mean\n" * 300, "pooling is 'mean"),

@@ -29,10 +29,12 @@ Tensor: TypeAlias = Any
 Loss: TypeAlias = Callable[[Tensor, Any], tuple[Tensor, dict[str, Tensor]]]
 """(picture, constants) -> (total, terms): scalars of a picture tensor (height, width, 3)."""
 
-Step: TypeAlias = Callable[
-    [NDArray[np.float32], Any], tuple[float, dict[str, float], NDArray[np.float32]]
-]
-"""(picture, constants) -> (total, terms, gradient of the total with the picture's shape)."""
+Array: TypeAlias = Any
+"""A NumPy array, or a tensor of the running backend."""
+Step: TypeAlias = Callable[[Array, Any], tuple[float, dict[str, float], Array]]
+"""(picture, constants) -> (total, terms, gradient of the total with the picture's shape).
+
+The gradient of a NumPy array is one, that of a tensor stays on its device."""
 
 HostFunction: TypeAlias = Callable[..., NDArray[np.float32]]
 
@@ -79,13 +81,13 @@ def _tensorflow(loss: Loss) -> Step:
 
     traced: list[Any] = []
 
-    def step(picture: NDArray[np.float32], constants: Any) -> Any:
-        arguments = (tf.constant(picture), constants)
+    def step(picture: Array, constants: Any) -> Any:
+        arguments = (tf.convert_to_tensor(picture), constants)
         if not traced:
             signature = tf.nest.map_structure(open_sizes, arguments)
             compiled = tf.function(differentiate, autograph=False)
             traced.append(compiled.get_concrete_function(*signature))
-        return _to_numpy(*traced[0](*arguments))
+        return _as_given(picture, *traced[0](*arguments))
 
     return step
 
@@ -95,9 +97,9 @@ def _jax(loss: Loss) -> Step:
 
     compiled = jax.jit(jax.value_and_grad(loss, has_aux=True))
 
-    def step(picture: NDArray[np.float32], constants: Any) -> Any:
+    def step(picture: Array, constants: Any) -> Any:
         (total, terms), gradient = compiled(picture, constants)
-        return _to_numpy(total, terms, gradient)
+        return _as_given(picture, total, terms, gradient)
 
     return step
 
@@ -105,22 +107,29 @@ def _jax(loss: Loss) -> Step:
 def _torch(loss: Loss) -> Step:
     import torch
 
-    def step(picture: NDArray[np.float32], constants: Any) -> Any:
+    def step(picture: Array, constants: Any) -> Any:
         variable = keras.ops.convert_to_tensor(picture).clone().requires_grad_(True)
         total, terms = loss(variable, constants)
         (gradient,) = torch.autograd.grad(total, variable)
-        return _to_numpy(total, terms, gradient)
+        return _as_given(picture, total, terms, gradient)
 
     return step
 
 
-def _to_numpy(total: Tensor, terms: dict[str, Tensor], gradient: Tensor) -> Any:
-    convert = keras.ops.convert_to_numpy
-    return (
-        float(convert(total)),
-        {k: float(convert(v)) for k, v in terms.items()},
-        convert(gradient),
-    )
+def _as_given(picture: Array, total: Tensor, terms: dict[str, Tensor], gradient: Tensor) -> Any:
+    numbers = {name: float(to_numpy(value)) for name, value in terms.items()}
+    is_numpy = isinstance(picture, np.ndarray)
+    return float(to_numpy(total)), numbers, to_numpy(gradient) if is_numpy else gradient
+
+
+def to_numpy(array: Array) -> NDArray[Any]:
+    """Return a tensor as a NumPy array; one that is one already as it is."""
+    return array if isinstance(array, np.ndarray) else keras.ops.convert_to_numpy(array)
+
+
+def to_device(array: NDArray[np.float32]) -> Array:
+    """Bring an array to where it is computed on: a tensor on a GPU, the array itself without."""
+    return array if _on_processor() else keras.ops.convert_to_tensor(array)
 
 
 def on_host(function: HostFunction, shape: Sequence[Any], *tensors: Tensor) -> Tensor:

@@ -7,10 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from impasto import backend, losses
+from impasto.backend import Array
 from impasto.losses import Moments, Tensor
 from impasto.pictures import Picture
 from impasto.recipe import Layers, Recipe
@@ -26,14 +24,17 @@ class Evaluation:
 
     total: float
     terms: Mapping[str, float]
-    gradient: NDArray[np.float32]
+    gradient: Array
 
 
 class Objective(Protocol):
     """The seam between what is minimised and how."""
 
-    def evaluate(self, picture: Picture) -> Evaluation:
-        """Return losses and gradient at ``picture``, float32 (height, width, 3)."""
+    def evaluate(self, picture: Array) -> Evaluation:
+        """Return losses and gradient at ``picture``, float32 (height, width, 3).
+
+        Of a NumPy array the gradient is one, of the backend's tensors it is a tensor.
+        """
         ...
 
 
@@ -44,7 +45,7 @@ class Targets(NamedTuple):
     style: dict[str, Moments]
 
 
-Step: TypeAlias = Callable[[Picture, Targets], tuple[float, dict[str, float], NDArray[np.float32]]]
+Step: TypeAlias = Callable[[Array, Targets], tuple[float, dict[str, float], Array]]
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,11 @@ class WholePicture:
     step: Step
     targets: Targets
 
-    def evaluate(self, picture: Picture) -> Evaluation:
-        """Return losses and gradient at ``picture``, float32 (height, width, 3)."""
+    def evaluate(self, picture: Array) -> Evaluation:
+        """Return losses and gradient at ``picture``, float32 (height, width, 3).
+
+        Of a NumPy array the gradient is one, of the backend's tensors it is a tensor.
+        """
         return Evaluation(*self.step(picture, self.targets))
 
 

@@ -1,22 +1,24 @@
-"""SciPy's L-BFGS and Keras's Adam. They know arrays and not what is in them.
+"""L-BFGS, SciPy's L-BFGS-B and Keras's Adam. They know arrays and not what is in them.
 
 Each takes a function of an array that gives value and gradient, a start, and a budget of
-evaluations, and returns the best point seen and why it ended.
+evaluations, and returns the best point seen and why it ended. Arrays are NumPy's, or tensors of
+the running backend, which then stay on their device (but for SciPy, which takes NumPy's alone).
 """
 
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.fft
 import scipy.optimize
 from numpy.typing import NDArray
 
+from impasto import lbfgs as limited
+from impasto.backend import Array, keras, ops, to_numpy
 from impasto.events import Reason
 
-Array: TypeAlias = NDArray[np.float32]
 Function: TypeAlias = Callable[[Array], tuple[float, Array]]
 """point -> (value, gradient of the point's shape)"""
 OnStep: TypeAlias = Callable[[Array, float], bool | None]
@@ -25,16 +27,13 @@ OnStep: TypeAlias = Callable[[Array, float], bool | None]
 ABNORMAL = 2
 """SciPy's status for a line search that found no lower point."""
 
-MEMORY = 20
-"""Pairs of steps and gradient changes that L-BFGS remembers."""
-
 PATIENCE, LEAST_GAIN = 15, 1e-3
 """A run has stalled when its best value fell by less than this share over so many evaluations."""
 
 STEP = 400.0
 """What one unit of L-BFGS's variables means in pixel values at the lowest frequency.
 
-SciPy's first step has length one over all variables together. In units of pixel values it is
+The first step has length one over all variables together. In units of pixel values it is
 invisible, and the first line search then wastes about ten evaluations creeping up.
 """
 
@@ -72,7 +71,7 @@ class _Watch:
         if len(self.bests) >= self.budget:
             self._end(Reason.BUDGET)
         value, gradient = self.function(point)
-        if not (np.isfinite(value) and np.isfinite(gradient).all()):
+        if not (np.isfinite(value) and _finite(gradient)):
             self._end(Reason.NOT_FINITE)
         if value < self.value:
             self.point, self.value = point, value
@@ -97,29 +96,71 @@ class _Watch:
 
 
 def lbfgs(function: Function, start: Array, budget: int, on_step: OnStep) -> Solution:
-    """Minimise with SciPy's L-BFGS-B, without bounds, in scaled frequencies.
+    """Minimise with L-BFGS in scaled frequencies; see :mod:`impasto.lbfgs`.
 
-    Byrd, Lu, Nocedal and Zhu 1995; the variables are the coefficients of the picture's discrete
-    cosine transform, each in a unit of its own (see :func:`frequency_units`). ``start`` is an
-    array (height, width, channels); at most ``budget`` evaluations are made.
+    The variables are the coefficients of the picture's discrete cosine transform, each in a unit
+    of its own (see :func:`frequency_units`). ``start`` is an array (height, width, channels); at
+    most ``budget`` evaluations are made.
     """
-    units = frequency_units(*start.shape[:2])
     watch = _Watch(function, budget, on_step, start)
+    scaled, variables = _in_frequencies(watch, start)
+    with contextlib.suppress(_Ended):
+        state: limited.State | None = limited.begin(scaled, variables)
+        while state is not None:
+            flat = not _dot(state.gradient, state.gradient)
+            state = limited.iterate(scaled, state, _dot)
+        watch.reason = Reason.CONVERGED if flat else Reason.STALLED
+    return watch.solution()
 
-    def scaled(variables: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        coefficients = variables.reshape(start.shape).astype(np.float32) * units
-        value, gradient = watch(_from_frequencies(coefficients))
-        return value, (_to_frequencies(gradient) * units).ravel().astype(np.float64)
 
-    initial = (_to_frequencies(start) / units).ravel().astype(np.float64)
-    options = {"maxcor": MEMORY, "maxfun": budget + 1, "maxiter": budget + 1, "ftol": 0, "gtol": 0}
+def scipy_lbfgs(function: Function, start: Array, budget: int, on_step: OnStep) -> Solution:
+    """Minimise with SciPy's L-BFGS-B, without bounds, in the variables of :func:`lbfgs`.
+
+    Byrd, Lu, Nocedal and Zhu 1995. At most ``budget`` evaluations are made.
+    """
+    start = to_numpy(start)
+    watch = _Watch(function, budget, on_step, start)
+    scaled, variables = _in_frequencies(watch, start)
+
+    def flat(vector: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        value, gradient = scaled(vector.reshape(start.shape).astype(np.float32))
+        return value, gradient.ravel().astype(np.float64)
+
+    options = {
+        "maxcor": limited.MEMORY,
+        "maxfun": budget + 1,
+        "maxiter": budget + 1,
+        "ftol": 0,
+        "gtol": 0,
+    }
     with contextlib.suppress(_Ended):
         found = scipy.optimize.minimize(
-            scaled, initial, jac=True, method="L-BFGS-B", options=options
+            flat,
+            variables.ravel().astype(np.float64),
+            jac=True,
+            method="L-BFGS-B",
+            options=options,
         )
         if found.status == ABNORMAL:
             watch.reason = Reason.STALLED
     return watch.solution()
+
+
+def _in_frequencies(function: Function, start: Array) -> tuple[Function, Array]:
+    """Return the function, and the start, in scaled coefficients of the cosine transform."""
+    height, width, _ = start.shape
+    if isinstance(start, np.ndarray):
+        units = frequency_units(height, width)
+        forward, inverse = _cosine, _inverse_cosine
+    else:
+        units = ops.convert_to_tensor(frequency_units(height, width))
+        forward, inverse = _cosine_on_device(height, width)
+
+    def scaled(variables: Array) -> tuple[float, Array]:
+        value, gradient = function(inverse(variables * units))
+        return value, forward(gradient) * units
+
+    return scaled, forward(start) / units
 
 
 def frequency_units(height: int, width: int) -> Array:
@@ -134,12 +175,41 @@ def frequency_units(height: int, width: int) -> Array:
     return (STEP / np.sqrt(1.0 + frequency))[..., None].astype(np.float32)
 
 
-def _to_frequencies(picture: Array) -> Array:
+def _cosine(picture: Array) -> Array:
     return scipy.fft.dctn(picture, axes=(0, 1), norm="ortho", workers=-1)
 
 
-def _from_frequencies(coefficients: Array) -> Array:
+def _inverse_cosine(coefficients: Array) -> Array:
     return scipy.fft.idctn(coefficients, axes=(0, 1), norm="ortho", workers=-1)
+
+
+def _cosine_on_device(height: int, width: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the transform and its inverse as products with its matrices."""
+    rows, columns = (
+        ops.convert_to_tensor(scipy.fft.dct(np.eye(length, dtype=np.float32), axis=0, norm="ortho"))
+        for length in (height, width)
+    )
+
+    def transform(left: Array, array: Array, right: Array) -> Array:
+        apart = ops.transpose(array, (2, 0, 1))
+        return ops.transpose(ops.matmul(ops.matmul(left, apart), right), (1, 2, 0))
+
+    return (
+        lambda picture: transform(rows, picture, ops.transpose(columns)),
+        lambda coefficients: transform(ops.transpose(rows), coefficients, columns),
+    )
+
+
+def _dot(a: Array, b: Array) -> float:
+    if isinstance(a, np.ndarray):
+        return float(np.vdot(a, b))
+    return float(ops.sum(a * b))
+
+
+def _finite(array: Array) -> bool:
+    if isinstance(array, np.ndarray):
+        return bool(np.isfinite(array).all())
+    return bool(ops.all(ops.isfinite(array)))
 
 
 def adam(function: Function, start: Array, budget: int, on_step: OnStep) -> Solution:
@@ -147,22 +217,25 @@ def adam(function: Function, start: Array, budget: int, on_step: OnStep) -> Solu
 
     Kingma and Ba 2015. At most ``budget`` evaluations are made.
     """
-    from impasto.backend import keras
-
     rate = keras.optimizers.schedules.CosineDecay(ADAM_RATE, budget)
     optimizer = keras.optimizers.Adam(rate)
     variable = keras.Variable(start)
     watch = _Watch(function, budget, on_step, start)
     try:
         while True:
-            _, gradient = watch(keras.ops.convert_to_numpy(variable.value).copy())
-            optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
+            point = ops.stop_gradient(ops.copy(variable.value))
+            is_numpy = isinstance(start, np.ndarray)
+            _, gradient = watch(ops.convert_to_numpy(point) if is_numpy else point)
+            optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
     except _Ended:
         return watch.solution()
 
 
-OPTIMIZERS: dict[str, Callable[[Function, Array, int, OnStep], Solution]] = {
+Optimizer: TypeAlias = Callable[[Function, Array, int, OnStep], Solution]
+
+OPTIMIZERS: dict[str, Optimizer] = {
     "lbfgs": lbfgs,
+    "scipy": scipy_lbfgs,
     "adam": adam,
 }
 """Every optimiser, by the name that the setting ``optimizer`` takes."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from impasto import backend, files, objective, pictures, vgg, weights
 from impasto import recipe as recipes
+from impasto.backend import Array
 from impasto.events import Event, LevelFinished, LevelStarted, Listener, Reason, Record, Step
 from impasto.inputs import Inputs, PictureLike, prepare, start
 from impasto.optimizers import OPTIMIZERS, Solution
@@ -220,25 +220,27 @@ class _Journal:
         )
         self.levels.append(finished)
         self._tell(finished)
-        return solution.point
+        return backend.to_numpy(solution.point)
 
     def _minimise(self, level: Level, task: objective.Objective, start: Picture) -> Solution:
         terms: Mapping[str, float] = {}
 
-        def function(picture: Picture) -> tuple[float, NDArray[np.float32]]:
+        def function(picture: Array) -> tuple[float, Array]:
             nonlocal terms
             evaluation = task.evaluate(picture)
             terms = evaluation.terms
             return evaluation.total, evaluation.gradient
 
-        def on_step(picture: Picture, total: float) -> bool:
+        def on_step(picture: Array, total: float) -> bool:
             number = sum(record.level == level.number for record in self.history) + 1
             seconds = self.clock.seconds()
             self.history.append(Record(level.number, total=total, seconds=seconds, **terms))
-            self._tell(Step(level.number, number, total, terms, seconds, picture))
+            shown = backend.to_numpy(picture)
+            self._tell(Step(level.number, number, total, terms, seconds, shown))
             return not self.stopped
 
-        return OPTIMIZERS[self.recipe.optimizer](function, start, level.evaluations, on_step)
+        minimise = OPTIMIZERS[self.recipe.optimizer]
+        return minimise(function, backend.to_device(start), level.evaluations, on_step)
 
     def _tell(self, event: Event) -> None:
         if self.listener(event) is False:

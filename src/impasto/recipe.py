@@ -100,7 +100,9 @@ class Recipe:
         "content", "Starting picture: content, style, noise, or the path of a picture file."
     )
     optimizer: str = _setting(
-        "lbfgs", "L-BFGS of SciPy, or Adam of Keras.", choices=("lbfgs", "adam")
+        "lbfgs",
+        "L-BFGS, the same by SciPy's routine, or Adam of Keras.",
+        choices=("lbfgs", "scipy", "adam"),
     )
     levels: int = _setting(
         0,
@@ -178,7 +180,7 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "gatys": (
         "The paper's own choices: one scale, from noise, its layers and weights.",
         {
-            "optimizer": "lbfgs",
+            "optimizer": "scipy",
             "levels": 1,
             "evaluations": 500,
             "init": "noise",
