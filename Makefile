@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: demo test check lint types unit backends gallery notebook docs format clean
+.PHONY: demo test check lint types unit backends gallery notebook docs bench format clean
 
 demo: $(READY)
 	$(BIN)/impasto demo
@@ -42,6 +42,11 @@ docs: $(READY)
 
 gallery: $(READY)
 	$(BIN)/python -m tools.gallery
+
+# Hours; `BENCH="--sections evaluation"` or `BENCH="--size 256 --pairs 1"` for less.
+bench: $(READY)
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	$(BIN)/python -m benchmarks.bench benchmarks/results $(BENCH)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

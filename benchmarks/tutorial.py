@@ -38,7 +38,7 @@ def network() -> Any:
         model.get_layer(name).set_weights(parts)
     model.trainable = False
     outputs = {name: model.get_layer(name).output for name in (CONTENT_LAYER, *STYLE_LAYERS)}
-    return keras.Model(model.inputs, outputs)
+    return keras.Model(model.input, outputs)
 
 
 def objective(content: Picture, style: Picture) -> Any:
@@ -81,32 +81,26 @@ def enter(picture: Picture) -> NDArray[np.float32]:
     return (picture[None, ..., ::-1] - MEAN).astype(np.float32)
 
 
-def paint(content: Picture, style: Picture, limit: float) -> dict[str, Any]:
-    """Run the loop; return the picture and how far it came within ``limit`` seconds."""
+def follow(content: Picture, style: Picture, limit: float) -> list[tuple[float, Picture]]:
+    """Run the loop; return every round's seconds and picture.
+
+    As in the tutorial, the painting is stretched to the picture's size. Stops after the round in
+    which ``limit`` seconds were over.
+    """
     start = time.perf_counter()
-    compiled = objective(content, style)
-    shape, evaluations, losses = (1, *content.shape), 0, []
+    compiled = objective(content, pictures.resize(style, *pictures.size_of(content)))
 
     def evaluate(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        nonlocal evaluations
-        evaluations += 1
-        loss, gradient = compiled(x.reshape(shape).astype(np.float32))
+        loss, gradient = compiled(x.reshape(1, *content.shape).astype(np.float32))
         return float(loss), gradient.numpy().ravel().astype(np.float64)
 
+    rounds: list[tuple[float, Picture]] = []
     x = enter(content).ravel().astype(np.float64)
-    for _ in range(ROUNDS):
-        x, loss, _ = fmin_l_bfgs_b(evaluate, x, maxfun=EVALUATIONS)
-        losses.append(float(loss))
-        if time.perf_counter() - start > limit:
-            break
-    picture = (x.reshape(content.shape).astype(np.float32) + MEAN)[..., ::-1]
-    return {
-        "picture": np.clip(picture, 0, 255),
-        "rounds": len(losses),
-        "evaluations": evaluations,
-        "losses": losses,
-        "seconds": time.perf_counter() - start,
-    }
+    while len(rounds) < ROUNDS and time.perf_counter() - start < limit:
+        x, _, _ = fmin_l_bfgs_b(evaluate, x, maxfun=EVALUATIONS)
+        picture = (x.reshape(content.shape).astype(np.float32) + MEAN)[..., ::-1]
+        rounds.append((time.perf_counter() - start, np.clip(picture, 0, 255)))
+    return rounds
 
 
 def main() -> None:
@@ -119,12 +113,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3600.0)
     arguments = parser.parse_args()
     content, style = (files.read(path).pixels for path in (arguments.content, arguments.style))
-    size = pictures.fit(*pictures.size_of(content), arguments.size)
-    content = pictures.resize(content, *size)
-    # As in the tutorial, the painting is stretched to the picture's size.
-    result = paint(content, pictures.resize(style, *size), arguments.seconds)
-    files.write(result.pop("picture"), arguments.out)
-    print(json.dumps(result, indent=2))
+    content = pictures.resize(content, *pictures.fit(*pictures.size_of(content), arguments.size))
+    rounds = follow(content, style, arguments.seconds)
+    files.write(rounds[-1][1], arguments.out)
+    print(json.dumps({"rounds": len(rounds), "seconds": [seconds for seconds, _ in rounds]}))
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def test_the_history_holds_every_evaluation_and_its_terms(result):
 
 
 def test_the_levels_say_how_they_ended(result):
-    assert [(each.height, each.width) for each in result.levels] == [(17, 24), (34, 48)]
+    assert [(each.height, each.width) for each in result.levels] == [(16, 23), (34, 48)]
     assert all(each.reason is Reason.BUDGET for each in result.levels)
 
 
@@ -181,7 +181,7 @@ def test_a_listener_that_stops_gets_the_best_picture_so_far(content, style):
     assert len(result.history) == 4
     assert result.levels[-1].reason is Reason.STOPPED
     best = min(seen, key=lambda each: each[0])[1]
-    coarse, fine = (painting.pictures.resize(content, *size) for size in ((17, 24), (34, 48)))
+    coarse, fine = (painting.pictures.resize(content, *size) for size in ((16, 23), (34, 48)))
     expected = painting.pictures.carry_up(best, coarse, fine)
     np.testing.assert_array_equal(result.picture, expected)
 

@@ -1,13 +1,11 @@
 """The schedule of sizes and evaluations from coarse to fine."""
 
-import itertools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.pictures import SHORTEST
-from impasto.pyramid import COARSEST, GROWTH, Level, automatic_levels, schedule
+from impasto.pyramid import COARSEST, GROWTH, RATIO, Level, automatic_levels, schedule
 from impasto.recipe import Recipe
 
 SIDES = st.integers(16, 6000)
@@ -20,13 +18,8 @@ def longest(level: Level) -> int:
 
 
 def test_the_default_schedule():
-    levels = schedule(768, 1024, Recipe(size=512, evaluations=20))
-    assert levels == (
-        Level(1, 48, 64, 45),
-        Level(2, 96, 128, 45),
-        Level(3, 192, 256, 30),
-        Level(4, 384, 512, 20),
-    )
+    levels = schedule(768, 1024, Recipe(size=512, evaluations=12))
+    assert levels == (Level(1, 73, 97, 27), Level(2, 167, 223, 18), Level(3, 384, 512, 12))
 
 
 def test_one_level_is_the_size_asked_for():
@@ -37,12 +30,12 @@ def test_one_level_is_the_size_asked_for():
 
 def test_as_many_levels_as_are_asked_for():
     levels = schedule(100, 100, Recipe(size=400, levels=3))
-    assert [level.height for level in levels] == [100, 200, 400]
+    assert [level.height for level in levels] == [76, 174, 400]
 
 
 def test_no_level_is_smaller_than_a_network_can_see():
     levels = schedule(100, 100, Recipe(size=64, levels=5))
-    assert [level.height for level in levels] == [16, 32, 64]
+    assert [level.height for level in levels] == [16, 28, 64]
 
 
 @given(SIDES, SIDES, RECIPES)
@@ -56,10 +49,11 @@ def test_numbers_count_from_one_and_the_last_level_has_the_size(height, width, r
 
 
 @given(SIDES, SIDES, RECIPES)
-def test_every_level_doubles_the_one_before_within_rounding(height, width, recipe):
-    for coarse, fine in itertools.pairwise(schedule(height, width, recipe)):
-        if min(coarse.height, coarse.width) > SHORTEST + 1:
-            assert abs(longest(fine) - 2 * longest(coarse)) <= 1
+def test_levels_grow_by_the_ratio_within_rounding(height, width, recipe):
+    levels = schedule(height, width, recipe)
+    for coarser, level in enumerate(reversed(levels)):
+        if min(level.height, level.width) > SHORTEST + 1:
+            assert abs(longest(level) - recipe.size / RATIO**coarser) <= 0.5
 
 
 @given(SIDES, SIDES, RECIPES)
@@ -81,10 +75,10 @@ def test_coarser_levels_get_more_evaluations_up_to_the_third(height, width, reci
 
 
 @given(SIZES)
-def test_chosen_levels_begin_at_the_coarsest_size_that_is_sensible(size):
+def test_chosen_levels_begin_near_the_coarsest_size(size):
     first = schedule(size, size, Recipe(size=size))[0]
-    assert first.height >= min(size, COARSEST)
-    assert first.height <= 2 * COARSEST
+    assert first.height == size or first.height > COARSEST / RATIO**0.5 - 1
+    assert first.height <= COARSEST * RATIO**0.5 + 1
 
 
 def test_no_level_is_narrower_than_the_network_can_see():

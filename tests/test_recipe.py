@@ -130,7 +130,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("optimizer", "l-bfgs", "optimizer is 'l-bfgs': did you mean lbfgs?"),
     ("optimizer", "sgd", "optimizer is 'sgd': possible: lbfgs, scipy, adam"),
     ("optimizer", ["adam"], "optimizer is ['adam']: expected a word"),
-    ("network", "vgg19", "network is 'vgg19': did you mean vgg16?"),
+    ("network", "vgg17", "network is 'vgg17': did you mean vgg1"),
     ("pooling", "mean\n" * 300, "pooling is 'mean"),
     ("pooling", "", "pooling is '': possible: max, avg"),
     ("precision", "bfloat", "precision is 'bfloat': did you mean bfloat16"),

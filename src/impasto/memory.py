@@ -5,13 +5,13 @@ import psutil
 from impasto.errors import SettingError
 from impasto.pictures import fit
 
-FIXED = 1.1e9
+FIXED = 1.45e9
 """Bytes that the libraries, the network and its compilation take, whatever the size."""
 
-PER_PIXEL = 3000
+PER_PIXEL = 2000
 """Bytes for each pixel that is evaluated, mostly features that the gradient needs.
 
-Both are read off the peak resident memory of TensorFlow in float32 at 256, 512 and 768 px.
+Both are read off the peak resident memory of TensorFlow in float32 at 512 and 1024 px.
 """
 
 

@@ -20,7 +20,6 @@ from impasto.pictures import Picture
 from impasto.pyramid import Level, schedule
 from impasto.recipe import Recipe
 from impasto.vgg import Features
-from impasto.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -112,11 +111,7 @@ def paint(
     return Result(
         picture=np.clip(picture, 0.0, 255.0),
         recipe=recipe,
-        network={
-            "network": recipe.network,
-            "source": engine.weights.source,
-            "sha256": engine.weights.network.sha256,
-        },
+        network=engine.network,
         backend=backend.name(),
         precision=engine.precision,
         seconds={"total": clock.seconds(), **clock.stages},
@@ -130,7 +125,7 @@ def paint(
 class _Engine:
     """What all levels share: the network and the compiled loss."""
 
-    weights: Weights
+    network: Mapping[str, str]
     precision: str
     features: Features
     step: objective.Step
@@ -140,7 +135,13 @@ def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> _Eng
     loaded = weights.load(recipe.network, weights_file)
     precision = vgg.resolve_precision(recipe.precision)
     features = vgg.build(loaded, recipe.layers, recipe.pooling, precision, recipe.padding)
-    return _Engine(loaded, precision, features, objective.compiled_step(features, recipe))
+    # What is said of the weights, and not their tensors, which the network holds in its own form.
+    network = {
+        "network": recipe.network,
+        "source": loaded.source,
+        "sha256": loaded.network.sha256,
+    }
+    return _Engine(network, precision, features, objective.compiled_step(features, recipe))
 
 
 def _climb(inputs: Inputs, engine: _Engine, journal: "_Journal") -> Picture:

@@ -106,19 +106,19 @@ class Recipe:
     )
     levels: int = _setting(
         0,
-        "Sizes painted one after the other from coarse to fine, each twice the one before; 1 "
+        "Sizes painted one after the other from coarse to fine, each 2.3 times the one before; 1 "
         "paints at one scale, 0 chooses by the size.",
         minimum=0,
         maximum=12,
     )
     evaluations: int = _setting(
-        20,
+        12,
         "Evaluations of the loss at the finest level; coarser levels, where they are cheap, get "
         "more.",
         minimum=1,
     )
     seed: int = _setting(0, "Seed of the noise.", minimum=0)
-    network: str = _setting("vgg16", "The frozen network that looks.", choices=("vgg16",))
+    network: str = _setting("vgg16", "The frozen network that looks.", choices=("vgg16", "vgg19"))
     pooling: str = _setting("max", "Pooling between the network's blocks.", choices=("max", "avg"))
     padding: str = _setting(
         "replicate",

