@@ -4,7 +4,7 @@ All take five Gram layers and one content layer of VGG16 with the published weig
 function from a picture, float32 (height, width, 3), to its gradient.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,7 +25,7 @@ def keras_eager(content: Picture, style: Picture) -> Gradient:
     """Return the way of the Keras tutorial: the stock model under a GradientTape, eagerly."""
     import tensorflow as tf
 
-    model = _stock_network()
+    model = stock_network((CONTENT_LAYER, *STYLE_LAYERS))
     target = model(_enter(content))[CONTENT_LAYER]
     grams = {name: _tensorflow_gram(model(_enter(style))[name]) for name in STYLE_LAYERS}
 
@@ -108,18 +108,17 @@ def _enter(picture: Picture) -> NDArray[np.float32]:
     return (picture[None, ..., ::-1] - BGR_MEAN).astype(np.float32)
 
 
-def _stock_network() -> Any:
+def stock_network(layers: Iterable[str]) -> Any:
+    """Return Keras's own VGG16 with the published weights, giving the layers by name."""
     import keras
 
     loaded = weights.load()
     model = keras.applications.VGG16(weights=None, include_top=False)
     for name in loaded.network.convolutions:
-        model.get_layer(name).set_weights(
-            [loaded.tensors[f"{name}/{part}"] for part in ("kernel", "bias")]
-        )
+        parts = [loaded.tensors[f"{name}/{part}"] for part in ("kernel", "bias")]
+        model.get_layer(name).set_weights(parts)
     model.trainable = False
-    names = (CONTENT_LAYER, *STYLE_LAYERS)
-    return keras.Model(model.input, {name: model.get_layer(name).output for name in names})
+    return keras.Model(model.input, {name: model.get_layer(name).output for name in layers})
 
 
 def _tensorflow_gram(features: Any) -> Any:

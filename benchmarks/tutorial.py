@@ -17,35 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import fmin_l_bfgs_b
 
-from impasto import files, pictures, weights
+from benchmarks.baselines import BGR_MEAN, stock_network
+from impasto import files, pictures
 from impasto.pictures import Picture
 
 CONTENT_LAYER = "block5_conv2"
 STYLE_LAYERS = [f"block{block}_conv1" for block in range(1, 6)]
 CONTENT_WEIGHT, STYLE_WEIGHT, TV_WEIGHT = 2.5e-8, 1e-6, 1e-6
 ROUNDS, EVALUATIONS = 10, 20
-MEAN = np.array([103.939, 116.779, 123.68], np.float32)
-
-
-def network() -> Any:
-    """Return Keras's VGG16 with the published weights, giving the layers in use by name."""
-    import keras
-
-    loaded = weights.load()
-    model = keras.applications.VGG16(weights=None, include_top=False)
-    for name in loaded.network.convolutions:
-        parts = [loaded.tensors[f"{name}/{part}"] for part in ("kernel", "bias")]
-        model.get_layer(name).set_weights(parts)
-    model.trainable = False
-    outputs = {name: model.get_layer(name).output for name in (CONTENT_LAYER, *STYLE_LAYERS)}
-    return keras.Model(model.input, outputs)
 
 
 def objective(content: Picture, style: Picture) -> Any:
     """Return the compiled function from a picture (1, h, w, 3), BGR minus mean, to its loss."""
     import tensorflow as tf
 
-    model = network()
+    model = stock_network((CONTENT_LAYER, *STYLE_LAYERS))
     target = model(enter(content))[CONTENT_LAYER]
     grams = {name: gram(features) for name, features in model(enter(style)).items()}
     height, width = pictures.size_of(content)
@@ -78,7 +64,7 @@ def gram(features: Any) -> Any:
 
 def enter(picture: Picture) -> NDArray[np.float32]:
     """Turn RGB in [0, 255] into a batch of BGR minus the mean."""
-    return (picture[None, ..., ::-1] - MEAN).astype(np.float32)
+    return (picture[None, ..., ::-1] - BGR_MEAN).astype(np.float32)
 
 
 def follow(content: Picture, style: Picture, limit: float) -> list[tuple[float, Picture]]:
@@ -98,7 +84,7 @@ def follow(content: Picture, style: Picture, limit: float) -> list[tuple[float, 
     x = enter(content).ravel().astype(np.float64)
     while len(rounds) < ROUNDS and time.perf_counter() - start < limit:
         x, _, _ = fmin_l_bfgs_b(evaluate, x, maxfun=EVALUATIONS)
-        picture = (x.reshape(content.shape).astype(np.float32) + MEAN)[..., ::-1]
+        picture = (x.reshape(content.shape).astype(np.float32) + BGR_MEAN)[..., ::-1]
         rounds.append((time.perf_counter() - start, np.clip(picture, 0, 255)))
     return rounds
 
