@@ -47,7 +47,8 @@ def run(command: Sequence[str], limit: float = 3600.0, **environment: str) -> Ru
     seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.stdout is not None
-    output = process.stdout.read()
+    with process.stdout:
+        output = process.stdout.read()
     if process.returncode and not cut_off:
         raise RuntimeError(f"{' '.join(command)} failed ({process.returncode}): {output[-500:]}")
     # Linux counts in kibibytes, macOS in bytes.

@@ -82,10 +82,12 @@ def follow(content: Picture, style: Picture, limit: float) -> list[tuple[float, 
 
     rounds: list[tuple[float, Picture]] = []
     x = enter(content).ravel().astype(np.float64)
-    while len(rounds) < ROUNDS and time.perf_counter() - start < limit:
+    for _ in range(ROUNDS):
         x, _, _ = fmin_l_bfgs_b(evaluate, x, maxfun=EVALUATIONS)
         picture = (x.reshape(content.shape).astype(np.float32) + BGR_MEAN)[..., ::-1]
         rounds.append((time.perf_counter() - start, np.clip(picture, 0, 255)))
+        if rounds[-1][0] > limit:
+            break
     return rounds
 
 

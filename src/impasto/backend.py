@@ -6,7 +6,7 @@
 import functools
 import gc
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -139,13 +139,27 @@ def to_device(array: NDArray[np.float32]) -> Array:
     return array if _on_processor() else keras.ops.convert_to_tensor(array)
 
 
-def on_host(function: HostFunction, shape: Sequence[Any], *tensors: Tensor) -> Tensor:
-    """Run a NumPy function of float32 arrays within a compiled step; it has no gradient.
+def on_host(
+    function: HostFunction,
+    gradient: HostFunction,
+    shape: Callable[[tuple[Any, ...]], tuple[Any, ...]],
+) -> Callable[[Tensor], Tensor]:
+    """Return a NumPy function, with its NumPy gradient, as one of tensors in a compiled step.
 
-    ``shape`` is that of its one result, float32: of numbers, or, where sizes are open, of what
-    ``ops.shape`` gave.
+    function(input) -> result and gradient(upstream, input, result) -> array like the input, all
+    float32; ``shape`` turns the input's shape, whose sizes may be open, into the result's.
     """
 
+    def forward(value: Tensor) -> Tensor:
+        return _call_host(function, shape(keras.ops.shape(value)), value)
+
+    def backward(upstream: Tensor, value: Tensor, result: Tensor) -> Tensor:
+        return _call_host(gradient, keras.ops.shape(value), upstream, value, result)
+
+    return differentiable(forward, backward)
+
+
+def _call_host(function: HostFunction, shape: tuple[Any, ...], *tensors: Tensor) -> Tensor:
     def call(*arrays: Any) -> NDArray[np.float32]:
         return function(*(np.asarray(array) for array in arrays))
 

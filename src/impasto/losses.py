@@ -78,19 +78,14 @@ def _sums_on_device(features: Tensor, slices: int) -> tuple[Tensor, Tensor]:
 
 
 def _sums_on_host(features: Tensor, slices: int) -> tuple[Tensor, Tensor]:
-    channels = features.shape[-1]
-
     def run(features: Any) -> Any:
         return processor.sliced_moments(features, slices)
 
-    def forward(features: Tensor) -> Tensor:
-        return backend.on_host(run, (slices, channels + 1, channels), features)
+    def gradient(upstream: Any, features: Any, result: Any) -> Any:
+        return processor.sliced_moments_gradient(features, upstream)
 
-    def gradient(upstream: Tensor, features: Tensor, result: Tensor) -> Tensor:
-        run_gradient = processor.sliced_moments_gradient
-        return backend.on_host(run_gradient, ops.shape(features), features, upstream)
-
-    both = backend.differentiable(forward, gradient)(features)
+    channels = features.shape[-1]
+    both = backend.on_host(run, gradient, lambda shape: (slices, channels + 1, channels))(features)
     seconds, sums = ops.split(both, [channels], axis=1)
     return ops.squeeze(sums, axis=1), seconds
 

@@ -26,6 +26,9 @@ BGR_MEAN = (103.939, 116.779, 123.68)
 """The mean of ImageNet's pixels, subtracted before the first layer (Caffe's convention)."""
 
 
+_ONE_AROUND = ((0, 0), (1, 1), (1, 1), (0, 0))
+
+
 def build(
     weights: Weights, layers: Iterable[str], pooling: str, precision: str, padding: str
 ) -> Features:
@@ -142,22 +145,19 @@ def frozen(
 
 
 def _frozen_on_host(kernel: Any, flipped: Any, bias: Any, replicate: bool) -> Any:
-    kernel, flipped = winograd.transform(kernel), winograd.transform(flipped)
-    (before, after), bias = kernel.shape[1:], np.asarray(bias)
+    kernel, flipped, bias = (
+        winograd.transform(kernel),
+        winograd.transform(flipped),
+        np.asarray(bias),
+    )
 
     def run(features: Any) -> Any:
         return winograd.layer(features[0], kernel, bias, replicate)[None]
 
-    def run_gradient(upstream: Any, result: Any) -> Any:
+    def gradient(upstream: Any, features: Any, result: Any) -> Any:
         return winograd.layer_gradient(upstream[0], result[0], flipped, replicate)[None]
 
-    def forward(inputs: Tensor) -> Tensor:
-        return backend.on_host(run, (*ops.shape(inputs)[:3], after), inputs)
-
-    def gradient(upstream: Tensor, inputs: Tensor, result: Tensor) -> Tensor:
-        return backend.on_host(run_gradient, (*ops.shape(inputs)[:3], before), upstream, result)
-
-    return backend.differentiable(forward, gradient)
+    return backend.on_host(run, gradient, lambda shape: (*shape[:3], bias.size))
 
 
 def _frozen_on_device(kernel: Any, flipped: Any, bias: Any, replicate: bool, dtype: str) -> Any:
@@ -180,9 +180,6 @@ def _frozen_on_device(kernel: Any, flipped: Any, bias: Any, replicate: bool, dty
     return layer
 
 
-_ONE_AROUND = ((0, 0), (1, 1), (1, 1), (0, 0))
-
-
 class MaxPooling(keras.layers.MaxPooling2D):
     """2 x 2 maximum pooling; equal values share its gradient alike on every backend.
 
@@ -192,27 +189,24 @@ class MaxPooling(keras.layers.MaxPooling2D):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Pool (1, height, width, channels); an odd last row or column is left out, as in VGG."""
-        _, height, width, channels = ops.shape(inputs)
-        shape = (1, height // 2, width // 2, channels)
         if backend.computed_on_host(self.compute_dtype):
-            return _pool_on_host(inputs, shape)
+            return _pool_on_host(inputs)
+        _, rows, columns, channels = _pooled(ops.shape(inputs))
         windows = ops.reshape(
-            inputs[:, : shape[1] * 2, : shape[2] * 2], (1, shape[1], 2, shape[2], 2, channels)
+            inputs[:, : rows * 2, : columns * 2], (1, rows, 2, columns, 2, channels)
         )
         return ops.max(windows, axis=(2, 4))
 
 
-def _pool_on_host(inputs: Tensor, shape: tuple[Any, ...]) -> Tensor:
-    def run(features: Any) -> Any:
-        return processor.maximum_pool(features[0])[None]
+def _pooled(shape: tuple[Any, ...]) -> tuple[Any, ...]:
+    batch, height, width, channels = shape
+    return (batch, height // 2, width // 2, channels)
 
-    def run_gradient(*arrays: Any) -> Any:
-        return processor.maximum_pool_gradient(*(array[0] for array in arrays))[None]
 
-    def forward(inputs: Tensor) -> Tensor:
-        return backend.on_host(run, shape, inputs)
-
-    def gradient(upstream: Tensor, inputs: Tensor, result: Tensor) -> Tensor:
-        return backend.on_host(run_gradient, ops.shape(inputs), inputs, result, upstream)
-
-    return backend.differentiable(forward, gradient)(inputs)
+_pool_on_host = backend.on_host(
+    lambda features: processor.maximum_pool(features[0])[None],
+    lambda upstream, features, result: processor.maximum_pool_gradient(
+        features[0], result[0], upstream[0]
+    )[None],
+    _pooled,
+)
