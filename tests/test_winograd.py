@@ -10,6 +10,14 @@ from impasto import processor, winograd
 from . import tiny
 
 
+@pytest.fixture(scope="module", params=(0, 10**6), ids=("tiles", "plain"), autouse=True)
+def few_tiles(request):
+    """Small maps would never be cut into tiles: every test runs both ways."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(winograd, "FEW_TILES", request.param)
+        yield
+
+
 def random(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 

@@ -4,10 +4,15 @@ Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", sectio
 tile of 4 x 4 takes 36 multiplications instead of 144 when the window it sees and the kernel are
 transformed first. Transforms and products over channels are all matrix products, which NumPy
 hands to BLAS, for a few rows of tiles at a time, so that what lies between stays in the cache.
+
+A transformed kernel is four times the size of the kernel. For a map of a few tiles, reading it
+takes longer than all multiplications, and the plain product of windows and kernel is faster.
 """
 
+from typing import NamedTuple
+
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from impasto.processor import CHUNK, Array, empty, in_parallel
 
@@ -16,6 +21,12 @@ TILE, WINDOW = 4, 6
 
 LEAST_TILES = 64
 """Tiles in a chunk at least, since every chunk reads all the transformed kernels once."""
+
+FEW_TILES = 30
+"""Up to so many tiles the plain product is faster (measured, see benchmarks/NOTES.md)."""
+
+PLAIN_CHANNELS = 128
+"""Channels of the result that a piece of a plain product computes."""
 
 # Lavin and Gray 2016, section 4.3: F(4 x 4, 3 x 3), for windows, kernels and tiles.
 _WINDOW = np.array(
@@ -38,13 +49,23 @@ _KERNELS = np.kron(_KERNEL, _KERNEL).astype(np.float32)
 _TILES = np.kron(_TILE, _TILE).astype(np.float32)
 
 
-def transform(kernel: Array) -> Array:
-    """Transform a kernel (3, 3, in, out) once; return (36, in, out), float32."""
+class Kernel(NamedTuple):
+    """A frozen 3 x 3 kernel in both forms, float32."""
+
+    plain: Array
+    """(9 in, out)"""
+    transformed: Array
+    """(36, in, out)"""
+
+
+def transform(kernel: Array) -> Kernel:
+    """Bring a kernel (3, 3, in, out) into the forms that the layers take, once."""
     transformed = _KERNELS @ kernel.reshape(len(_KERNEL[0]) ** 2, -1)
-    return transformed.reshape(-1, *kernel.shape[2:])
+    channels = kernel.shape[3]
+    return Kernel(kernel.reshape(-1, channels), transformed.reshape(-1, *kernel.shape[2:]))
 
 
-def layer(features: Array, kernel: Array, bias: Array, replicate: bool) -> Array:
+def layer(features: Array, kernel: Kernel, bias: Array, replicate: bool) -> Array:
     """Return max(convolution + bias, 0), (height, width, out).
 
     features (height, width, in) are continued by one position to every side: by the values at
@@ -53,7 +74,7 @@ def layer(features: Array, kernel: Array, bias: Array, replicate: bool) -> Array
     return _convolve(features, kernel, padding=1, bias=bias, replicate=replicate)
 
 
-def layer_gradient(upstream: Array, result: Array, flipped: Array, replicate: bool) -> Array:
+def layer_gradient(upstream: Array, result: Array, flipped: Kernel, replicate: bool) -> Array:
     """Return the gradient of :func:`layer` with respect to its features.
 
     ``flipped`` comes from :func:`transform`, of the kernel turned by 180 degrees and with its
@@ -82,7 +103,7 @@ def _without_border(extended: Array) -> Array:
 
 def _convolve(
     features: Array,
-    kernel: Array,
+    kernel: Kernel,
     padding: int,
     *,
     bias: Array | None = None,
@@ -93,30 +114,58 @@ def _convolve(
 
     Returns max(· + bias, 0) if there is a bias.
     """
-    channels_in, channels = kernel.shape[1:]
     height, width = (length + 2 * padding - 2 for length in features.shape[:2])
     down, across = -(-height // TILE), -(-width // TILE)
+
+    def extended(start: int, rows: int, columns: int) -> Array:
+        padded = np.zeros((rows, columns, features.shape[2]), np.float32)
+        _fill(padded, features, mask, start, padding)
+        if replicate:
+            _replicate(padded, start, *features.shape[:2])
+        return padded
+
+    def activate(values: Array) -> None:
+        if bias is not None:
+            values += bias
+            np.maximum(values, 0.0, out=values)
+
+    if down * across <= FEW_TILES:
+        result = _plain_product(extended(-padding, height + 2, width + 2), kernel.plain)
+        activate(result)
+        return result
+
+    channels_in, channels = kernel.transformed.shape[1:]
     tiles = max(CHUNK // (WINDOW**2 * max(channels_in, channels)), LEAST_TILES)
     each = max(1, min(tiles // across, -(-down // 2)))
     result = empty((height, width, channels))
 
     def work(first: int) -> None:
         count = min(each, down - first)
-        padded = np.zeros((count * TILE + 2, across * TILE + 2, channels_in), np.float32)
-        _fill(padded, features, mask, first * TILE - padding, padding)
-        if replicate:
-            _replicate(padded, first * TILE - padding, *features.shape[:2])
+        padded = extended(first * TILE - padding, count * TILE + 2, across * TILE + 2)
         windows = _windows(padded).reshape(WINDOW**2, -1)
         apart = (_WINDOWS @ windows).reshape(WINDOW**2, -1, channels_in)
-        products = np.matmul(apart, kernel).reshape(WINDOW**2, -1)
+        products = np.matmul(apart, kernel.transformed).reshape(WINDOW**2, -1)
         tiles = (_TILES @ products).reshape(TILE, TILE, count, across, channels)
-        if bias is not None:
-            tiles += bias
-            np.maximum(tiles, 0.0, out=tiles)
+        activate(tiles)
         _put(tiles, result[first * TILE : (first + count) * TILE])
 
     in_parallel(work, range(0, down, each))
     return result
+
+
+def _plain_product(padded: Array, kernel: Array) -> Array:
+    """Multiply every 3 x 3 window of a padded map with a kernel (9 in, out)."""
+    windows = sliding_window_view(padded, (3, 3), axis=(0, 1)).transpose(0, 1, 3, 4, 2)
+    height, width = windows.shape[:2]
+    flat = windows.reshape(height * width, -1)
+    result = empty((height * width, kernel.shape[1]))
+
+    def work(first: int) -> None:
+        columns = slice(first, first + PLAIN_CHANNELS)
+        np.matmul(flat, kernel[:, columns], out=result[:, columns])
+
+    in_parallel(work, range(0, kernel.shape[1], PLAIN_CHANNELS))
+    return result.reshape(height, width, -1)
 
 
 def _fill(padded: Array, features: Array, mask: Array | None, start: int, padding: int) -> None:
