@@ -1,9 +1,13 @@
 """Pooling, moments and their gradients against plain NumPy."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import ThreadpoolController
 
 from impasto import processor
 
@@ -77,3 +81,42 @@ def test_arrays_are_aligned():
 def test_an_error_in_a_piece_of_work_comes_out():
     with pytest.raises(ZeroDivisionError):
         processor.in_parallel(lambda piece: 1 / piece, [1, 0])
+
+
+def blas_threads():
+    return {each["num_threads"] for each in ThreadpoolController().select(user_api="blas").info()}
+
+
+def test_blas_keeps_to_one_thread_until_the_last_has_left():
+    before = blas_threads()
+    seen = []
+    barrier = threading.Barrier(2)
+
+    def short():
+        with processor.one_blas_thread():
+            barrier.wait()
+
+    def long():
+        with processor.one_blas_thread():
+            barrier.wait()
+            first.join()
+            seen.append(blas_threads())
+
+    first, second = threading.Thread(target=short), threading.Thread(target=long)
+    for thread in (first, second):
+        thread.start()
+    for thread in (first, second):
+        thread.join()
+    assert seen == [{1}]
+    assert blas_threads() == before
+
+
+def test_blas_keeps_to_one_thread_within_a_piece_whichever_thread_calls():
+    """threadpoolctl does nothing for a second thread while another holds its limit."""
+    for _ in range(3):
+        with ThreadPoolExecutor(2) as callers:
+            done = [
+                callers.submit(processor.in_parallel, lambda _: blas_threads(), range(4))
+                for _ in range(4)
+            ]
+        assert [each for one in done for each in one.result()] == [{1}] * 16

@@ -9,8 +9,10 @@ Feature maps are float32 (height, width, channels) throughout.
 
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -45,7 +47,7 @@ def empty(shape: tuple[int, ...]) -> Array:
 
 def in_parallel(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> list[Result]:
     """Do the work for every piece, on all cores; within a piece BLAS keeps to one core."""
-    with _blas_limit()(limits=1):
+    with one_blas_thread():
         return list(_workers().map(work, pieces))
 
 
@@ -54,9 +56,47 @@ def _workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(cores(), thread_name_prefix="impasto")
 
 
+class _BlasLimit:
+    """Keeps BLAS to one core as long as anybody is inside; see :func:`one_blas_thread`."""
+
+    def __init__(self) -> None:
+        self.controller = ThreadpoolController().select(user_api="blas")
+        # threadpoolctl heeds a single thread, which must still be there to lift the limit.
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="impasto-blas")
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.limit: Any = None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.limit = self.thread.submit(self.controller.limit, limits=1).result()
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.thread.submit(self.limit.restore_original_limits).result()
+
+
+_MAKING = threading.Lock()
+
+
+def one_blas_thread() -> AbstractContextManager[None]:
+    """Return a context in which BLAS keeps to one core in every thread, nested or at once.
+
+    Tensor libraries call from several threads. If the first to leave set BLAS free for those still
+    inside, its last bits would change with the number of its threads, and OpenBLAS may wait
+    forever for a thread that was taken away while it multiplied.
+    """
+    with _MAKING:
+        return _blas_limit()
+
+
 @functools.cache
-def _blas_limit() -> Callable[..., Any]:
-    return ThreadpoolController().select(user_api="blas").limit
+def _blas_limit() -> _BlasLimit:
+    return _BlasLimit()
 
 
 def _blocks(height: int, numbers_in_row: int) -> list[slice]:
@@ -105,27 +145,34 @@ def _quarters(features: Array, rows: slice) -> list[Array]:
     return [pairs[down::2, across::2] for down in (0, 1) for across in (0, 1)]
 
 
-def sliced_moments(features: Array, slices: int) -> Array:
+def sliced_moments(features: Array, slices: int, weights: Array | None = None) -> Array:
     """Return the moments of upright slices, (slices, channels + 1, channels).
 
-    Of each slice the sum of f fᵀ over its positions and, as the last row, the sum of f. All
-    slices have as many columns but the last ones, which have what is left.
+    Of each slice the sum of w f fᵀ over its positions and, as the last row, the sum of w f, with
+    weights w (height, width, 1). All slices have as many columns but the last ones, which have
+    what is left.
     """
     channels = features.shape[-1]
     result = np.zeros((slices, channels + 1, channels), np.float32)
     pieces = _pieces(features, slices)
 
-    def work(piece: tuple[int, slice, slice]) -> Array:
+    def work(piece: tuple[int, slice, slice]) -> Array | float:
         _, rows, columns = piece
-        flat = features[rows, columns].reshape(-1, channels)
-        return np.concatenate((flat.T @ flat, flat.sum(axis=0)[None]))
+        flat = weighted = features[rows, columns].reshape(-1, channels)
+        if weights is not None:
+            if not weights[rows, columns].any():
+                return 0.0
+            weighted = flat * weights[rows, columns].reshape(-1, 1)
+        return np.concatenate((weighted.T @ flat, weighted.sum(axis=0)[None]))
 
     for (number, _, _), part in zip(pieces, in_parallel(work, pieces), strict=True):
         result[number] += part
     return result
 
 
-def sliced_moments_gradient(features: Array, upstream: Array) -> Array:
+def sliced_moments_gradient(
+    features: Array, upstream: Array, weights: Array | None = None
+) -> Array:
     """Return the gradient of :func:`sliced_moments` with respect to the features."""
     channels = features.shape[-1]
     result = empty(features.shape)
@@ -135,8 +182,13 @@ def sliced_moments_gradient(features: Array, upstream: Array) -> Array:
     def work(piece: tuple[int, slice, slice]) -> None:
         number, rows, columns = piece
         part = features[rows, columns]
+        if weights is not None and not weights[rows, columns].any():
+            result[rows, columns] = 0.0
+            return
         gradient = part.reshape(-1, channels) @ symmetric[number]
         gradient += total[number]
+        if weights is not None:
+            gradient *= weights[rows, columns].reshape(-1, 1)
         result[rows, columns] = gradient.reshape(part.shape)
 
     in_parallel(work, _pieces(features, len(upstream)))
