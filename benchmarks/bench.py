@@ -79,12 +79,14 @@ def _evaluation_at(size: int, repeats: int) -> Section:
 
 def _impasto(precision: str, content: Picture, style: Picture) -> Callable[[Picture], Any]:
     from impasto import objective, vgg, weights
+    from impasto.places import Painting, Place
 
     chosen = recipe.make()
     precision = vgg.resolve_precision(precision)
     network = weights.load(chosen.network)
     features = vgg.build(network, chosen.layers, chosen.pooling, precision, chosen.padding)
-    targets = objective.freeze(features, chosen, content, style)
+    places = (Place((Painting(style),)),)
+    targets = objective.freeze(features, chosen, content, places, network.network.receptive_field)
     return objective.WholePicture(objective.compiled_step(features, chosen), targets).evaluate
 
 

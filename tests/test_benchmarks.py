@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks import baselines, heldout, processes
 from impasto import backend, objective, recipe, vgg, weights
+from impasto.places import Painting, Place
 
 from . import tiny
 
@@ -26,7 +27,9 @@ def test_a_baseline_has_the_gradient_that_impasto_has_for_the_same_loss(way):
         style_layers=",".join(baselines.STYLE_LAYERS),
     )
     features = vgg.build(weights.load(), chosen.layers, "max", "float32", "zero")
-    targets = objective.freeze(features, chosen, content, style)
+    places = (Place((Painting(style),)),)
+    field = weights.NETWORKS["vgg16"].receptive_field
+    targets = objective.freeze(features, chosen, content, places, field)
     step = objective.compiled_step(features, chosen)
     expected = objective.WholePicture(step, targets).evaluate(picture).gradient
     received = getattr(baselines, way)(content, style)(picture)

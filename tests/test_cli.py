@@ -26,6 +26,10 @@ def folder(tmp_path_factory):
     Image.fromarray(photograph).save(folder / "photo.png")
     Image.fromarray(samples.painting("swirls", 96).astype(np.uint8)).save(folder / "painting.png")
     Image.fromarray(photograph[:1, :1]).save(folder / "dot.png")
+    mask = np.zeros((40, 60), np.uint8)
+    mask[:, :30] = 255
+    Image.fromarray(mask).save(folder / "mask.png")
+    Image.fromarray(mask[:, ::-1] * (np.arange(60) > 45)).save(folder / "kept.png")
     (folder / "text.png").write_text("not a picture")
     whole = (folder / "photo.png").read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
@@ -150,6 +154,15 @@ BAD_INPUT = {
     "a word for a number": (["photo.png", "painting.png", "--size", "big"], "big"),
     "an unknown option": (["photo.png", "painting.png", "--sise", "100"], "--size"),
     "a painting short": (["photo.png"], "style"),
+    "shares for other paintings": (["photo.png", "painting.png", "--blend", "1,2"], "blend"),
+    "a region of another form": (["photo.png", "--region", "painting.png"], "MASK:PAINTING"),
+    "a mask with colours": (["photo.png", "--region", "photo.png:painting.png"], "colours"),
+    "a mask that is not there": (["photo.png", "painting.png", "--keep", "no.png"], "no.png"),
+    "no file of presets": (["photo.png", "painting.png", "--presets", "no.toml"], "no.toml"),
+    "an output over a mask": (
+        ["photo.png", "painting.png", "--keep", "mask.png", "-o", "mask.png"],
+        "mask.png",
+    ),
 }
 
 
@@ -249,3 +262,71 @@ def test_the_demo_paints(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == os.path.join("here", "demo.png")
     assert Image.open(tmp_path / "here/demo.png").size == (48, 32)
+
+
+@pytest.mark.backend
+def test_everything_the_artist_decides_goes_together(folder):
+    done = run(
+        *("stylize", "photo.png", "painting.png", "photo.png", "--blend", "0.7,0.3"),
+        *("--region", "mask.png:painting.png", "--keep", "kept.png", "--colors", "match"),
+        *("--objective", "wasserstein", "--style-scale", "1,1,0.5", "--preset", "subtle"),
+        *("-o", "together.png", *SMALL),
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    assert Image.open(folder / "together.png").size == (48, 32)
+
+
+def test_presets_are_listed_and_explained(folder):
+    (folder / "own.toml").write_text('[oils]\nabout = "Thick."\nstyle_weight = 20')
+    done = CliRunner().invoke(cli.app, ["presets", "--presets", str(folder / "own.toml")])
+    for name, preset in recipe.PRESETS.items():
+        assert name in done.output
+        assert preset.help.split()[0] in done.output
+    assert "oils" in done.output
+    assert "--style-weight 20" in done.output
+
+
+@pytest.mark.backend
+def test_a_sweep_paints_all_combinations_and_prints_their_commands(folder):
+    done = run(
+        *("sweep", "photo.png", "painting.png", "--vary", "strength=0.2,0.8"),
+        *("--vary", "style_layers=block1_conv1;block1_conv1,block2_conv1", "-o", "sheet.png"),
+        *SMALL,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    *commands, path = done.stdout.strip().splitlines()
+    assert path == "sheet.png"
+    assert len(commands) == 4
+    assert "--strength 0.8 --style-layers block1_conv1,block2_conv1" in commands[-1]
+    width, height = Image.open(folder / "sheet.png").size
+    assert width > height > 64
+    command = commands[0].split()[1:]
+    again = run(*command, "-o", "again.png", cwd=folder)
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ([], "--vary"),
+        (["--vary", "strenght=1"], "strength"),
+        (["--vary", "strength="], "NAME=VALUE"),
+        (["--vary", "strength=0.1,7"], "strength is 7.0"),
+        (["--vary", "seed=" + ",".join(map(str, range(101)))], "101 pictures"),
+        (["--vary", "seed=1", "--vary", "seed=2"], "once"),
+        (["--vary", "seed=1,2", "-o", "photo.png"], "overwrite"),
+    ],
+)
+def test_a_sweep_refuses_what_cannot_be_painted_before_it_begins(
+    folder, monkeypatch, capfd, arguments, word
+):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["impasto", "sweep", "photo.png", "painting.png", *arguments])
+    monkeypatch.setitem(sys.modules, "impasto.painting", None)
+    with pytest.raises(SystemExit):
+        cli.main()
+    said = capfd.readouterr().err
+    assert len(said.strip().splitlines()) == 1, said
+    assert word in said

@@ -19,6 +19,7 @@ PUBLIC = [
     "PictureError",
     "Reason",
     "Recipe",
+    "Region",
     "Result",
     "SettingError",
     "Step",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import inputs, pictures
+from impasto import inputs, pictures, places
 from impasto.errors import InputError, PictureError, SettingError
 from impasto.recipe import Recipe
 
@@ -31,6 +31,10 @@ def red(tmp_path):
     return path
 
 
+def painting(read, number=0, place=0):
+    return read.places[place].paintings[number].picture
+
+
 KINDS = {
     "path": lambda path: path,
     "name": str,
@@ -44,12 +48,12 @@ KINDS = {
 @pytest.mark.parametrize("given", KINDS.values(), ids=KINDS)
 def test_paths_images_and_arrays_are_pictures(red, given):
     read = inputs.prepare(Recipe(), given(red), BLUE)
-    for picture, expected in ((read.content, RED), (read.style, BLUE)):
+    for picture, expected in ((read.content, RED), (painting(read), BLUE)):
         assert picture.dtype == np.float32
         np.testing.assert_array_equal(picture, expected)
     assert read.start is None
     assert read.notes == ()
-    np.testing.assert_array_equal(inputs.prepare(Recipe(), BLUE, given(red)).style, RED)
+    np.testing.assert_array_equal(painting(inputs.prepare(Recipe(), BLUE, given(red))), RED)
 
 
 @pytest.mark.parametrize(
@@ -178,3 +182,168 @@ def test_a_size_that_leaves_too_few_pixels_on_the_short_side_is_refused_with_one
     with pytest.raises(SettingError, match=r"64 x 6 px.*size 160 or more"):
         inputs.prepare(Recipe(size=64), panorama, panorama)
     inputs.prepare(Recipe(size=160), panorama, panorama)
+
+
+# Several paintings, and places --------------------------------------------------------------
+
+GREEN = np.full((30, 20, 3), (0, 255, 0), np.uint8)
+PHOTO = np.full((64, 96, 3), 99, np.uint8)
+SMALL = {"size": 96, "style_layers": "block1_conv1,block2_conv1"}
+
+
+def left(height=64, width=96):
+    mask = np.zeros((height, width), np.uint8)
+    mask[:, : width // 2] = 255
+    return mask
+
+
+def test_several_paintings_have_shares_and_scales_in_their_order():
+    recipe = Recipe(blend="0.7,0.3", style_scale="1,2", **SMALL)
+    (place,) = inputs.prepare(recipe, PHOTO, [BLUE, GREEN]).places
+    assert place.mask is None
+    assert [(each.share, each.scale) for each in place.paintings] == [(0.7, 1.0), (0.3, 2.0)]
+    np.testing.assert_array_equal(place.paintings[1].picture, GREEN)
+    alike = inputs.prepare(Recipe(style_scale=2, **SMALL), PHOTO, [BLUE, GREEN]).places[0]
+    assert [(each.share, each.scale) for each in alike.paintings] == [(1.0, 2.0)] * 2
+
+
+def test_regions_take_their_paintings_and_the_rest_the_style():
+    recipe = Recipe(style_scale="1,3", **SMALL)
+    read = inputs.prepare(recipe, PHOTO, BLUE, [(left(), GREEN)])
+    region, rest = read.places
+    np.testing.assert_array_equal(region.paintings[0].picture, GREEN)
+    assert (region.paintings[0].scale, rest.paintings[0].scale) == (3.0, 1.0)
+    np.testing.assert_allclose(region.mask + rest.mask, 1, atol=1e-6)
+    assert region.mask[:, :40].min() == pytest.approx(1, abs=1e-3)
+    assert read.keep is None
+
+
+def test_what_no_region_covers_stays_the_photograph_without_a_style():
+    read = inputs.prepare(Recipe(**SMALL), PHOTO, None, [(left(), GREEN)])
+    assert len(read.places) == 1
+    np.testing.assert_allclose(read.keep, 1 - read.places[0].mask, atol=1e-6)
+
+
+def test_the_same_painting_in_two_masks_is_one_place(red):
+    right = 255 - left()
+    for one, two in ((str(red), red), (GREEN, GREEN)):
+        read = inputs.prepare(Recipe(**SMALL), PHOTO, None, [(left(), one), (right, two)])
+        (place,) = read.places
+        np.testing.assert_allclose(place.mask, 1, atol=1e-6)
+        assert read.keep is None
+
+
+def test_different_parts_of_the_same_painting_are_places_apart():
+    part = left(30, 20)
+    regions = [(left(), GREEN, part), (255 - left(), GREEN)]
+    read = inputs.prepare(Recipe(**SMALL), PHOTO, None, regions)
+    assert [place.paintings[0].mask is None for place in read.places] == [False, True]
+
+
+def test_masks_that_overlap_share_the_place():
+    everything = np.full((10, 15), 255, np.uint8)
+    read = inputs.prepare(Recipe(**SMALL), PHOTO, None, [(everything, BLUE), (left(), GREEN)])
+    first, second = read.places
+    assert first.mask[:, :40].max() == pytest.approx(0.5, abs=1e-2)
+    np.testing.assert_allclose(first.mask + second.mask, 1, atol=1e-5)
+
+
+def test_what_is_kept_belongs_to_no_place():
+    read = inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, keep=left())
+    assert read.keep[:, :40].min() > 0.99
+    assert read.places[0].mask[:, :40].max() < 0.01
+
+
+def test_a_painting_keeps_its_shape_at_every_scale():
+    recipe = Recipe(style_scale=2, **SMALL)
+    read = inputs.prepare(recipe, PHOTO, np.zeros((50, 100, 3), np.uint8))
+    seen = places.at_level(read.places, 20, 25)[0].paintings[0].picture
+    assert seen.shape[:2] == (32, 64)  # 16 x 32 px, as many as 20 x 25, twice as large
+    tiny = places.at_level(read.places, 4, 4)[0].paintings[0].picture
+    assert tiny.shape[:2] == (32, 64)  # 16 px on the short side at least, before the scale
+
+
+def test_masks_follow_the_level():
+    recipe = Recipe(**SMALL)
+    read = inputs.prepare(recipe, PHOTO, BLUE, [(left(), GREEN, left(30, 20))])
+    region, _ = places.at_level(read.places, 32, 48)
+    assert region.mask.shape == (32, 48)
+    assert region.paintings[0].mask.shape == region.paintings[0].picture.shape[:2]
+
+
+def test_colours_are_prepared():
+    photograph = np.random.default_rng(1).integers(60, 200, (64, 96, 3)).astype(np.uint8)
+    painting_ = np.random.default_rng(2).integers(0, 255, (30, 40, 3)).astype(np.uint8)
+    read = inputs.prepare(Recipe(colors="content", **SMALL), photograph, painting_)
+    assert np.ptp(read.content, axis=-1).max() < 0.1
+    assert np.ptp(painting(read), axis=-1).max() < 0.1
+    np.testing.assert_array_equal(read.photograph, photograph)
+    matched = inputs.prepare(Recipe(colors="match", **SMALL), photograph, painting_)
+    np.testing.assert_array_equal(matched.content, photograph)
+    np.testing.assert_allclose(painting(matched).mean((0, 1)), photograph.mean((0, 1)), atol=1)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"style": None}, "no painting: give one as the style"),
+        ({"style": []}, "no painting"),
+        ({"blend": "1,2"}, "blend has 2 shares for 1 painting: give one for each"),
+        ({"style": [BLUE, GREEN], "blend": "1"}, "blend has 1 shares for 2 paintings"),
+        ({"style_scale": "1,2"}, "style_scale has 2 numbers for 1 painting: give one"),
+        ({"regions": [(PHOTO * 0, GREEN)]}, "region 1, mask: black all over"),
+        ({"regions": [(GREEN, GREEN)]}, "region 1, mask: a picture with colours"),
+        ({"keep": GREEN}, "keep: a picture with colours"),
+        ({"regions": [(left(), GREEN, GREEN)]}, "region 1, painting's mask: a picture with col"),
+        ({"regions": [(left(), "no.png")]}, "no.png: no such file"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(one_line, given, words):
+    style = given.pop("style", BLUE) if "style" in given else BLUE
+    settings = {key: given[key] for key in ("blend", "style_scale") if key in given}
+    places = {key: given[key] for key in ("regions", "keep") if key in given}
+    with pytest.raises(InputError) as caught:
+        inputs.prepare(Recipe(**SMALL, **settings), PHOTO, style, **places)
+    assert one_line(caught).startswith(words)
+
+
+def test_a_mask_that_the_deepest_layer_cannot_see_is_refused(one_line):
+    dot = np.zeros((64, 96), np.uint8)
+    dot[:4, :4] = 255
+    with pytest.raises(SettingError) as caught:
+        inputs.prepare(Recipe(size=96), PHOTO, BLUE, [(dot, GREEN)])
+    assert "covers nothing at block5_conv1, whose positions are 16 px wide" in one_line(caught)
+    inputs.prepare(Recipe(size=96, style_layers="block1_conv1"), PHOTO, BLUE, [(dot, GREEN)])
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("m.png:p.jpg", ("m.png", "p.jpg")),
+        ("m.png:p.jpg:q.png", ("m.png", "p.jpg", "q.png")),
+        (r"C:\m.png:D:\p.jpg", (r"C:\m.png", r"D:\p.jpg")),
+        ("c:/m.png:p.jpg", ("c:/m.png", "p.jpg")),
+    ],
+)
+def test_regions_are_cut_up_at_colons(text, parts):
+    assert inputs.parse_region(text) == parts
+
+
+@pytest.mark.parametrize("text", ["", "m.png", "m.png:", ":p.jpg", "a:b:c:d"])
+def test_a_region_of_another_form_is_refused(one_line, text):
+    with pytest.raises(SettingError) as caught:
+        inputs.parse_region(text)
+    assert "expected MASK:PAINTING" in one_line(caught)
+
+
+def test_a_style_for_the_rest_is_left_out_where_nothing_is_left():
+    read = inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, [(left(), GREEN), (255 - left(), RED)])
+    assert len(read.places) in (2, 3)  # a resized edge may leave a trace
+    assert sum(float(place.mask.mean()) for place in read.places[:2]) > 0.99
+
+
+def test_a_region_that_is_kept_whole_is_no_place():
+    read = inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, [(left(), GREEN)], keep=left())
+    assert [place.paintings[0].picture[0, 0, 2] for place in read.places][-1] == 255
+    with pytest.raises(SettingError, match="everything is kept"):
+        inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, keep=np.full((20, 20), 255, np.uint8))

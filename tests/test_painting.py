@@ -1,14 +1,16 @@
 """The whole road with the real network, at small sizes."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import painting, samples, stylize
+from impasto import painting, recipe, samples, stylize
 from impasto.errors import PictureError, SettingError
 from impasto.events import LevelFinished, LevelStarted, Reason, Step
+from impasto.places import Painting, Place
 
 pytestmark = pytest.mark.backend
 
@@ -45,13 +47,10 @@ def test_painting_lowers_the_loss_at_every_level(result):
 
 def test_the_history_holds_every_evaluation_and_its_terms(result):
     assert len(result.history) == sum(level.evaluations for level in result.levels)
-    recipe = result.recipe
+    weights = result.recipe.weights
     for record in result.history:
-        weighted = (
-            recipe.content_weight * record.content
-            + recipe.style_weight * record.style
-            + recipe.tv_weight * record.tv
-        )
+        terms = (record.content, record.style, record.tv)
+        weighted = sum(weight * term for weight, term in zip(weights, terms, strict=True))
         assert record.total == pytest.approx(weighted, rel=1e-4)
     seconds = [record.seconds for record in result.history]
     assert seconds == sorted(seconds)
@@ -91,10 +90,12 @@ def test_the_same_seed_gives_the_same_bytes(content, style):
 
 def test_a_gradient_has_the_same_bytes_every_time(content, style):
     """Large enough for the work to be shared out between cores, whose order must not matter."""
-    recipe = painting.recipes.make(precision="float32")
-    engine = painting._engine(recipe, None)
+    chosen = recipe.make(precision="float32")
+    engine = painting.Engines().get(chosen)
     picture = painting.pictures.resize(content, 96, 128)
-    targets = painting.objective.freeze(engine.features, recipe, picture, style)
+    places = (Place((Painting(style),)),)
+    field = painting.weights.NETWORKS["vgg16"].receptive_field
+    targets = painting.objective.freeze(engine.features, chosen, picture, places, field)
     task = painting.objective.WholePicture(engine.step, targets)
     start = painting.pictures.noise(96, 128, seed=1)
     gradients = {task.evaluate(start).gradient.tobytes() for _ in range(12)}
@@ -227,3 +228,97 @@ def test_what_cannot_be_used_is_refused_before_the_network_is_loaded(content, st
         stylize(content, style, style_weight=-1)
     with pytest.raises(PictureError, match="missing"):
         stylize("missing.jpg", style)
+
+
+# What the artist decides --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def other():
+    return samples.painting("glass", 96)
+
+
+def half(height=100, width=140):
+    mask = np.zeros((height, width), np.uint8)
+    mask[:, : width // 2] = 255
+    return mask
+
+
+def test_blending_one_and_nothing_is_the_first_style_alone_to_the_byte(
+    content, style, other, result
+):
+    blended = stylize(content, [style, other], blend="1,0", **SMALL)
+    assert blended.picture.tobytes() == result.picture.tobytes()
+    mixed = stylize(content, [style, other], **SMALL)
+    assert mixed.picture.tobytes() != result.picture.tobytes()
+
+
+def test_one_painting_in_two_masks_that_cover_everything_is_one_style(content, style):
+    settings = {**SMALL, "levels": 1, "evaluations": 3}
+    regions = [(half(), style), (255 - half(), style)]
+    alone = stylize(content, style, **settings).history
+    covered = stylize(content, regions=regions, **settings).history
+    for expected, received in zip(alone, covered, strict=True):
+        assert received.total == pytest.approx(expected.total, rel=1e-3)
+
+
+def test_what_is_kept_is_the_photograph_to_the_last_bit(content, style):
+    keep = half()
+    for settings in ({}, {"init": "noise"}, {"colors": "content"}, {"optimizer": "adam"}):
+        painted = stylize(content, style, keep=keep, **{**SMALL, **settings}).picture
+        photograph = painting.pictures.resize(content, *painted.shape[:2])
+        np.testing.assert_array_equal(painted[:, :20], photograph[:, :20])
+        assert np.abs(painted[:, 28:] - photograph[:, 28:]).mean() > 3
+
+
+def test_regions_without_a_style_leave_the_rest_as_it_was(content, style):
+    painted = stylize(content, regions=[(half(), style)], **SMALL).picture
+    photograph = painting.pictures.resize(content, *painted.shape[:2])
+    np.testing.assert_array_equal(painted[:, 28:], photograph[:, 28:])
+    assert np.abs(painted[:, :20] - photograph[:, :20]).mean() > 3
+
+
+@pytest.mark.parametrize("objective", recipe.OBJECTIVES)
+def test_every_measure_of_style_paints_with_everything_else(objective, content, style, other):
+    result = stylize(
+        content,
+        [style, other],
+        regions=[(half(), other, half(96, 96))],
+        objective=objective,
+        blend="2,1",
+        style_scale="1,0.5,1.5",
+        colors="match",
+        **SMALL,
+    )
+    for level in (1, 2):
+        totals = [record.total for record in result.history if record.level == level]
+        assert min(totals) < totals[0]
+
+
+def test_the_photographs_colours_remain_where_only_lightness_is_painted(content, style):
+    from skimage import color
+
+    painted = stylize(content, style, colors="content", **SMALL).picture
+    photograph = painting.pictures.resize(content, *painted.shape[:2])
+    chroma, expected = (color.rgb2lab(each / 255)[..., 1:] for each in (painted, photograph))
+    assert np.median(np.abs(chroma - expected)) < 1
+    assert np.abs(painted - photograph).mean() > 3
+
+
+def test_strength_zero_is_the_photograph_and_one_forgets_it(content, style):
+    nothing = stylize(content, style, strength=0, **SMALL)
+    photograph = painting.pictures.resize(content, *nothing.picture.shape[:2])
+    np.testing.assert_allclose(nothing.picture, photograph, atol=1)
+    distances = [
+        stylize(content, style, strength=s, **SMALL).history[-1].content for s in (0.3, 0.6, 1.0)
+    ]
+    assert distances == sorted(distances)
+
+
+def test_engines_are_made_again_only_for_what_is_compiled():
+    engines = painting.Engines()
+    made = recipe.make(precision="float32", **{"style_layers": "block1_conv1"})
+    engine = engines.get(made)
+    changed = dataclasses.replace(made, strength=0.2, size=99, seed=3, blend="1,2")
+    assert engines.get(changed) is engine
+    assert engines.get(dataclasses.replace(made, objective="moments")) is not engine

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import string
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def test_settings_lists_every_field_of_a_default_recipe_in_order():
 
 @pytest.mark.parametrize(("name", "kind", "default", "about"), list(recipes.settings()))
 def test_every_setting_is_described(name, kind, default, about):
-    assert isinstance(default, kind)
+    assert isinstance(default, typing.get_origin(kind) or kind)
     assert about.help.strip().endswith(".")
     assert about.unit in ("", "px")
     if kind in (int, float):
@@ -48,7 +49,9 @@ def test_every_choice_is_possible(name, choice):
     [(n, end) for n in ABOUT for end in (ABOUT[n].minimum, ABOUT[n].maximum) if end is not None],
 )
 def test_every_limit_is_possible(name, limit):
-    assert getattr(make(**{name: limit}), name) == limit
+    many = isinstance(getattr(Recipe(), name), tuple)
+    given = (limit, 1.0) if many else limit
+    assert getattr(make(**{name: given}), name) == given
 
 
 def test_a_whole_number_is_a_weight():
@@ -144,6 +147,17 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("style_layers", "block1_conv1=much", "style_layers is"),
     ("style_layers", [1, 2], "style_layers is [1, 2]: expected names separated by commas"),
     ("style_layers", [["a"]] * 99, "style_layers is [['a'], ['a']"),
+    ("blend", "a,b", "blend is 'a,b': expected numbers separated by commas"),
+    ("blend", "1,-1", "blend is -1.0: the least possible is 0"),
+    ("blend", "0,0", "blend is 0,0: all shares are zero"),
+    ("blend", "nan", "blend is nan: expected a finite number"),
+    ("blend", None, "blend is None: expected numbers"),
+    ("style_scale", "", "style_scale is empty"),
+    ("style_scale", "0", "style_scale is 0.0: the least possible is 0.1"),
+    ("style_scale", [1, 11], "style_scale is 11.0: the most possible is 10"),
+    ("strength", 1.5, "strength is 1.5: the most possible is 1"),
+    ("colors", "photo", "colors is 'photo': possible: style, content, match"),
+    ("objective", "wassertein", "objective is 'wassertein': did you mean wasserstein"),
 ]
 
 
@@ -174,8 +188,7 @@ def test_every_preset_makes_a_recipe_and_says_what_it_is(preset):
     words, settings = PRESETS[preset]
     made = make(preset)
     assert words.endswith(".")
-    shown = {name: recipes.show(getattr(made, name)) for name in settings}
-    assert shown == {name: recipes.show(value) for name, value in settings.items()}
+    assert PRESETS[preset].checked() == {name: getattr(made, name) for name in settings}
     assert dataclasses.replace(Recipe(), **settings) == made
 
 
@@ -195,7 +208,7 @@ def test_none_is_not_a_setting():
     ("preset", "settings", "words"),
     [
         ("gaty", {}, "there is no preset 'gaty': did you mean gatys?"),
-        ("zzz", {}, "there is no preset 'zzz': possible: default, gatys"),
+        ("zzz", {}, "there is no preset 'zzz': possible: default, painterly"),
         ("default", {"sise": 64}, "there is no setting 'sise': did you mean size"),
         ("default", {"sise": None}, "there is no setting 'sise': did you mean size"),
         ("gatys", {"style_weight": -2.0}, "style_weight is -2.0: the least possible is 0"),
@@ -212,23 +225,26 @@ def test_unknown_presets_and_settings_are_refused(one_line, preset, settings, wo
 NAMES = st.text(string.ascii_lowercase + string.digits + "_", min_size=1)
 
 
-def values(name: str, kind: type, about: recipes.About) -> st.SearchStrategy[Any]:
+def values(name: str, kind: Any, about: recipes.About) -> st.SearchStrategy[Any]:
     """Valid values of one setting, drawn from its description."""
     if about.choices:
         return st.sampled_from(about.choices)
-    if kind is tuple:
+    if kind == recipes.Layers:
         return st.lists(NAMES, min_size=1, max_size=4)
+    if kind == recipes.Numbers:
+        return st.lists(st.floats(0.5, 9), min_size=1, max_size=3)
     if kind is str:
         return st.text()
     if kind is float:
-        return st.floats(0, allow_infinity=False) | st.integers(0, 10**9)
+        most = about.maximum or 1e9
+        return st.floats(0, most) | st.integers(0, int(most))
     assert about.minimum is not None
     return st.integers(int(about.minimum), int(about.maximum or 10**9))
 
 
 RECIPES = (
     st.fixed_dictionaries({n: values(n, kind, about) for n, kind, _, about in recipes.settings()})
-    .filter(lambda drawn: any(drawn[n] for n in ABOUT if n.endswith("_weight")))
+    .filter(lambda drawn: drawn["content_weight"] * drawn["style_weight"])
     .map(lambda drawn: Recipe(**drawn))
 )
 
@@ -280,3 +296,43 @@ def test_numbers_of_numpy_and_paths_are_taken():
     assert (made.size, made.style_weight, made.init) == (256, 3.0, "start.png")
     assert type(made.size) is int
     assert type(made.style_weight) is float
+
+
+# Numbers, strength --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("0.7,0.3", (0.7, 0.3)), ("2", (2.0,)), (2, (2.0,)), ([1, 0], (1.0, 0.0)), ("", ())],
+)
+def test_numbers_are_read_from_text_numbers_and_lists(given, expected):
+    assert Recipe(blend=given).blend == expected
+
+
+def test_strength_one_needs_a_style_to_look_for():
+    with pytest.raises(SettingError, match="all weights are zero"):
+        Recipe(strength=1, style_weight=0, tv_weight=0)
+
+
+def test_strength_turns_from_content_alone_to_style_alone():
+    weights = [Recipe(strength=s / 10, style_weight=10, tv_weight=2).weights for s in range(11)]
+    assert weights[0] == (1, 0, 0)
+    assert weights[5] == (1, 10, 2)
+    assert weights[10] == (0, 10, 2)
+    ratios = [style / content for content, style, _ in weights[:-1]]
+    assert ratios == sorted(ratios)
+    assert len(set(ratios)) == len(ratios)
+
+
+def test_measures_are_scaled_so_that_weights_mean_the_same_but_not_as_in_the_paper():
+    for name, measure in recipes.OBJECTIVES.items():
+        assert Recipe(objective=name).weights[1] == pytest.approx(10 * measure.scale)
+        assert Recipe(objective=name, loss_scale="absolute").weights[1] == 10
+
+
+def test_options_say_the_settings_again():
+    made = make("bold", blend="1,0", seed=3)
+    assert recipes.as_options({"blend": made.blend, "seed": made.seed}) == (
+        *("--blend", "1,0"),
+        *("--seed", "3"),
+    )

@@ -350,3 +350,25 @@ def test_a_download_of_other_weights_is_never_used(small, cache, monkeypatch):
     with pytest.raises(WeightsError, match=r"package \S+ \(SHA-256 .* download \(SHA-256"):
         weights.load("small")
     assert not cache.exists()
+
+
+@pytest.mark.parametrize(
+    ("layer", "field", "stride"),
+    [
+        ("block1_conv1", 3, 1),
+        ("block1_pool", 6, 2),
+        ("block2_conv1", 10, 2),
+        ("block3_conv1", 24, 4),
+        ("block4_conv1", 60, 8),
+        ("block4_conv2", 76, 8),
+        ("block5_conv1", 132, 16),
+    ],
+)
+def test_what_a_feature_sees_and_how_far_features_lie_apart(layer, field, stride):
+    network = weights.NETWORKS["vgg16"]
+    assert network.receptive_field(layer) == field
+    assert network.stride(layer) == stride
+
+
+def test_vgg19_sees_further_since_its_blocks_are_longer():
+    assert weights.NETWORKS["vgg19"].receptive_field("block4_conv1") == 68

@@ -1,6 +1,7 @@
 """A network small enough to check by hand: two seeded convolutions, in Keras and in NumPy."""
 
 import numpy as np
+import scipy.linalg
 
 LAYERS = ("first", "second")
 _random = np.random.default_rng(7)
@@ -71,7 +72,7 @@ def naive_losses(picture, content, style, relative, objective="gram", strips=1):
     for name in LAYERS:
         whole, target = seen[name], painting[name]
         loss = naive_style(whole, target, relative, objective)
-        if strips > 1:
+        if strips > 1 and objective != "neighbors":
             width = whole.shape[1]
             each = -(-width // (strips + 1))
             parts = [whole[:, i * each : (i + 2) * each] for i in range(strips)]
@@ -85,8 +86,43 @@ def naive_losses(picture, content, style, relative, objective="gram", strips=1):
 
 
 def naive_style(received, target, relative, objective):
+    if objective == "wasserstein":
+        return naive_wasserstein(received, target, relative)
+    if objective == "neighbors":
+        return naive_neighbors(received, target)
     loss = naive_mse(naive_gram(received), naive_gram(target), relative)
     return loss + naive_shift(received, target, relative) * (objective == "moments")
+
+
+def naive_wasserstein(received, target, relative):
+    """The squared distance of Gaussians per channel, with its ridge, by matrix square roots."""
+    flat, other = (
+        each.reshape(-1, each.shape[-1]).astype(np.float64) for each in (received, target)
+    )
+    channels = flat.shape[1]
+    covariance, target_covariance = (np.cov(each.T, bias=True) for each in (flat, other))
+    ridge = (1e-3 * np.trace(target_covariance) / channels + 1e-8) * np.eye(channels)
+    covariance, target_covariance = covariance + ridge, target_covariance + ridge
+    root = scipy.linalg.sqrtm(target_covariance)
+    cross = scipy.linalg.sqrtm(root @ covariance @ root).real
+    distance = np.sum((flat.mean(0) - other.mean(0)) ** 2) + np.trace(
+        covariance + target_covariance - 2 * cross
+    )
+    return distance / (np.sum(other**2) / len(other) if relative else channels)
+
+
+def naive_neighbors(received, target):
+    flat, other = (
+        each.reshape(-1, each.shape[-1]).astype(np.float64) for each in (received, target)
+    )
+    mean = other.mean(0)
+    total = 0.0
+    for one in flat - mean:
+        total += min(
+            1 - one @ each / np.sqrt((one @ one + 1e-8) * (each @ each + 1e-8))
+            for each in other - mean
+        )
+    return total / len(flat)
 
 
 def naive_mse(received, target, relative):
@@ -108,6 +144,10 @@ def naive_shift(received, target, relative):
     target_mean, target_deviation = target.mean((0, 1)), target.std((0, 1))
     shift = np.mean((mean - target_mean) ** 2 + (deviation - target_deviation) ** 2)
     return shift / np.mean(target_mean**2 + target_deviation**2) if relative else shift
+
+
+def receptive_field(layer):
+    return {"first": 3, "second": 8}[layer]
 
 
 def random_picture(height, width, seed):

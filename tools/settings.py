@@ -29,9 +29,11 @@ def _row(name: str, default: object, about: recipe.About) -> str:
 
 
 def _preset(name: str) -> str:
-    words, settings = recipe.PRESETS[name]
-    differences = ", ".join(f"`{key}` {recipe.show(value)}" for key, value in settings.items())
-    return f"- **{name}**: {words} {differences}".rstrip() + "\n"
+    preset = recipe.PRESETS[name]
+    differences = ", ".join(
+        f"`{key}` {recipe.show(value)}" for key, value in preset.checked().items()
+    )
+    return f"- **{name}**: {preset.help} {differences}".rstrip() + "\n"
 
 
 if __name__ == "__main__":

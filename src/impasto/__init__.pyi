@@ -22,6 +22,7 @@ from .events import LevelStarted as LevelStarted
 from .events import Listener as Listener
 from .events import Reason as Reason
 from .events import Step as Step
+from .inputs import Region as Region
 from .painting import Result as Result
 from .painting import stylize as stylize
 from .recipe import PRESETS as PRESETS

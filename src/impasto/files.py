@@ -74,28 +74,28 @@ class Loaded:
 # Reading ------------------------------------------------------------------------------------
 
 
-def read(path: AnyPath) -> Loaded:
+def read(path: AnyPath, least: int = MIN_SIDE) -> Loaded:
     """Read a picture file: upright, in sRGB, transparent parts on white, the first frame.
 
     Raises PictureError, in one line that begins with the path, for anything that is not a
-    complete picture of `MIN_SIDE` pixels or more per side and `MAX_PIXELS` or fewer in all.
+    complete picture of ``least`` pixels or more per side and `MAX_PIXELS` or fewer in all.
     """
     path = Path(path)
     try:
         _check_file(path)
         with _decoding(), Image.open(path, formats=FORMATS) as image:
-            loaded = image_pixels(image)
+            loaded = image_pixels(image, least)
     except PictureError as error:
         raise PictureError(f"{shown(path)}: {error}") from error
     return Loaded(loaded.pixels, tuple(f"{shown(path.name)}: {note}" for note in loaded.notes))
 
 
-def image_pixels(image: Image.Image) -> Loaded:
+def image_pixels(image: Image.Image, least: int = MIN_SIDE) -> Loaded:
     """Convert a Pillow image of any mode, at the frame it stands at; `read` does the same.
 
     Raises PictureError if its size or its values are out of range or its file is broken.
     """
-    check_size(*image.size)
+    check_size(*image.size, least)
     with _decoding():
         pixels, transparent = _convert(_upright(image))
         frames = _count_frames(image)
@@ -132,11 +132,11 @@ def _missing(path: Path) -> str:
     return f"no such file: did you mean {hint}?" if near else "no such file"
 
 
-def check_size(width: int, height: int) -> None:
+def check_size(width: int, height: int, least: int = MIN_SIDE) -> None:
     """Raise PictureError for a picture with sides too short or with too many pixels."""
-    if min(width, height) < MIN_SIDE:
+    if min(width, height) < least:
         raise PictureError(
-            f"a picture of {width} x {height} px: at least {MIN_SIDE} x {MIN_SIDE} px are needed"
+            f"a picture of {width} x {height} px: at least {least} x {least} px are needed"
         )
     if width * height > MAX_PIXELS:
         raise PictureError(_too_many(width * height))

@@ -3,33 +3,64 @@
 Loads no tensor library, so that what cannot be used is refused at once.
 """
 
+import dataclasses
 import math
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from impasto import files, memory, pictures, weights
+from impasto import colors, files, masks, memory, pictures, places, weights
 from impasto.errors import PictureError, SettingError, nearest
+from impasto.masks import Mask
 from impasto.pictures import Picture
+from impasto.places import Covered, Painting, Place
 from impasto.recipe import Recipe
 
 PictureLike: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any]
 """A path, a Pillow image, or an array as :func:`impasto.pictures.from_array` takes it."""
 
 
+class Region(NamedTuple):
+    """A place of the photograph that takes its style from a painting of its own."""
+
+    mask: PictureLike
+    """a grey picture of any size, laid over the photograph: white in the place"""
+    painting: PictureLike
+    painting_mask: PictureLike | None = None
+    """the part of the painting that counts"""
+
+
+def parse_region(text: str) -> tuple[str, ...]:
+    """Cut up MASK:PAINTING or MASK:PAINTING:PAINTING_MASK. Raises SettingError for all else."""
+    # A colon before a slash is that of a drive.
+    parts = re.split(r":(?![\\/])", text)
+    if len(parts) not in (2, 3) or not all(parts):
+        raise SettingError(
+            f"region {text!r}: expected MASK:PAINTING or MASK:PAINTING:PAINTING_MASK"
+        )
+    return tuple(parts)
+
+
 @dataclass(frozen=True)
 class Inputs:
-    """The pictures of one painting, at their own sizes; ``start`` only where it is a file."""
+    """The pictures of one painting, at their own sizes; masks of the photograph at ``size``."""
 
     content: Picture
-    style: Picture
-    start: Picture | None
-    notes: tuple[str, ...]
+    """the photograph, in grey if only its lightness is painted"""
+    places: tuple[Place, ...]
+    photograph: Picture
+    """the photograph as it is"""
+    keep: Mask | None = None
+    """how much of the photograph stays as it is"""
+    start: Picture | None = None
+    """only where it is a file"""
+    notes: tuple[str, ...] = ()
     """words about the pictures for the person, such as that an animation's first frame is used"""
 
 
@@ -39,23 +70,119 @@ STARTS: dict[str, Callable[[Picture, Picture, Recipe], Picture]] = {
     "style": lambda content, style, recipe: pictures.resize(style, *pictures.size_of(content)),
     "noise": lambda content, style, recipe: pictures.noise(*pictures.size_of(content), recipe.seed),
 }
-"""Starting pictures of (photograph, painting, recipe) by the name that ``init`` takes."""
+"""Starting pictures of (photograph, first painting, recipe) by the name that ``init`` takes."""
 
 
-def prepare(recipe: Recipe, content: PictureLike, style: PictureLike) -> Inputs:
-    """Read the pictures and check the recipe against the network, before anything slow begins.
+def prepare(
+    recipe: Recipe,
+    content: PictureLike,
+    style: PictureLike | Sequence[PictureLike] | None,
+    regions: Iterable[Region | tuple[PictureLike, ...]] = (),
+    keep: PictureLike | None = None,
+) -> Inputs:
+    """Read the pictures and check the recipe against them, before anything slow begins.
 
     Raises PictureError or SettingError for what cannot be used.
     """
     weights.NETWORKS[recipe.network].check_layers(recipe.layers)
-    loaded = [_load(content, "content"), _load(style, "style")]
-    start = None
-    if recipe.init not in STARTS:
-        loaded.append(_load_start(recipe.init))
-        start = loaded[-1].pixels
-    _check_painted_size(*pictures.size_of(loaded[0].pixels), recipe.size)
-    notes = tuple(note for each in loaded for note in each.notes)
-    return Inputs(loaded[0].pixels, loaded[1].pixels, start, notes)
+    styles, wanted = _several(style), [Region(*region) for region in regions]
+    _check_numbers(recipe, len(styles), len(wanted))
+    read = _Reader()
+    photograph = read.picture(content, "content")
+    painted = _read_paintings(read, recipe, styles, wanted)
+    covering = [read.mask(each.mask, f"region {n}, mask") for n, each in enumerate(wanted, 1)]
+    kept = None if keep is None else read.mask(keep, "keep")
+    start = None if recipe.init in STARTS else read.start(recipe.init)
+    _check_painted_size(*pictures.size_of(photograph), recipe.size)
+    size = pictures.fit(*pictures.size_of(photograph), recipe.size)
+    covering = [masks.resize(mask, *size) for mask in covering]
+    _check_masks(recipe, covering, painted, size)
+    found, left = places.lay_out(
+        painted[: len(styles)],
+        [
+            Covered((*map(places.identity, region[1:]), painting.scale), painting, mask)
+            for region, painting, mask in zip(wanted, painted[len(styles) :], covering, strict=True)
+        ],
+        np.zeros(size, np.float32) if kept is None else masks.resize(kept, *size),
+    )
+    if not found:
+        raise SettingError("everything is kept: leave something of the photograph to be painted")
+    grey = recipe.colors == "content"
+    return Inputs(
+        content=colors.grey(colors.lightness(photograph)) if grey else photograph,
+        places=places.coloured(found, photograph, recipe.colors),
+        photograph=photograph,
+        keep=left if left.any() else None,
+        start=start,
+        notes=tuple(read.notes),
+    )
+
+
+def _several(style: PictureLike | Sequence[PictureLike] | None) -> list[PictureLike]:
+    if isinstance(style, list | tuple):
+        return list(style)
+    return [] if style is None else [cast(PictureLike, style)]
+
+
+def _check_numbers(recipe: Recipe, styles: int, regions: int) -> None:
+    """Raise SettingError unless there is a painting, and a number for each where they differ."""
+    if not styles + regions:
+        raise SettingError("no painting: give one as the style, or one for each region")
+    if recipe.blend and len(recipe.blend) != styles:
+        raise SettingError(
+            f"blend has {len(recipe.blend)} shares for {styles} "
+            f"painting{'s' * (styles != 1)}: give one for each"
+        )
+    if len(recipe.style_scale) not in (1, styles + regions):
+        raise SettingError(
+            f"style_scale has {len(recipe.style_scale)} numbers for {styles + regions} "
+            f"painting{'s' * (styles + regions != 1)}: give one, or one for each"
+        )
+
+
+def _read_paintings(
+    read: "_Reader", recipe: Recipe, styles: Sequence[PictureLike], regions: Sequence[Region]
+) -> list[Painting]:
+    """Read the paintings, those of regions last, with the share and the scale of each."""
+    named = ["style"] if len(styles) == 1 else [f"style {n}" for n, _ in enumerate(styles, 1)]
+    found = [Painting(read.picture(each, name)) for each, name in zip(styles, named, strict=True)]
+    found += [_read_region(read, each, f"region {n}") for n, each in enumerate(regions, 1)]
+    scales = recipe.style_scale * (len(found) if len(recipe.style_scale) == 1 else 1)
+    shares = (*(recipe.blend or (1.0,) * len(styles)), *(1.0 for _ in regions))
+    return [
+        dataclasses.replace(painting, share=share, scale=scale)
+        for painting, share, scale in zip(found, shares, scales, strict=True)
+    ]
+
+
+def _read_region(read: "_Reader", region: Region, role: str) -> Painting:
+    picture = read.picture(region.painting, f"{role}, painting")
+    if region.painting_mask is None:
+        return Painting(picture)
+    part = read.mask(region.painting_mask, f"{role}, painting's mask")
+    return Painting(picture, mask=masks.resize(part, *pictures.size_of(picture)))
+
+
+def _check_masks(
+    recipe: Recipe, covering: Sequence[Mask], painted: Sequence[Painting], size: tuple[int, int]
+) -> None:
+    """Raise SettingError for a mask in which the deepest layer of the finest level sees nothing."""
+    network = weights.NETWORKS[recipe.network]
+    deepest = max((name for name, _ in recipe.style_layers), key=network.stride)
+    stride = network.stride(deepest)
+    looked_at = [("the mask of region", mask) for mask in covering]
+    for painting in painted:
+        if painting.mask is not None:
+            seen = places.size_seen(painting, size[0] * size[1])
+            looked_at.append(("the mask of a painting", masks.resize(painting.mask, *seen)))
+    for number, (name, mask) in enumerate(looked_at, start=1):
+        height, width = mask.shape
+        if not masks.reaches(mask, height // stride, width // stride):
+            which = f"{name} {number}" if number <= len(covering) else name
+            raise SettingError(
+                f"{which} covers nothing at {deepest}, whose positions are {stride} px wide at "
+                f"{width} x {height} px: cover more, choose a larger size or shallower style_layers"
+            )
 
 
 def _check_painted_size(height: int, width: int, size: int) -> None:
@@ -74,33 +201,58 @@ def start(inputs: Inputs, content: Picture, recipe: Recipe) -> Picture:
     """Return the picture that the first level starts from, of the size of ``content``."""
     if inputs.start is not None:
         return pictures.resize(inputs.start, *pictures.size_of(content))
-    return STARTS[recipe.init](content, inputs.style, recipe)
+    return STARTS[recipe.init](content, inputs.places[0].paintings[0].picture, recipe)
 
 
-def _load(source: PictureLike, role: str) -> files.Loaded:
+class _Reader:
+    """Reads pictures and masks by the names of their roles, and gathers the notes on them."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def picture(self, source: PictureLike, role: str, least: int = files.MIN_SIDE) -> Picture:
+        loaded = _load(source, role, least)
+        self.notes.extend(note for note in loaded.notes if note not in self.notes)
+        return loaded.pixels
+
+    def mask(self, source: PictureLike, role: str) -> Mask:
+        try:
+            return masks.from_picture(self.picture(source, role, least=1))
+        except ValueError as error:
+            if isinstance(error, PictureError):
+                raise
+            named = files.shown(source) if isinstance(source, str | os.PathLike) else role
+            raise PictureError(f"{named}: {error}") from None
+
+    def start(self, init: str) -> Picture:
+        try:
+            return self.picture(init, "init")
+        except PictureError as error:
+            if os.path.exists(init) or os.path.splitext(init)[1]:
+                raise SettingError(f"init: {error}") from None
+            raise SettingError(
+                f"init is {init!r}, which is no file: {nearest(init, STARTS)}"
+            ) from None
+
+
+def _load(source: PictureLike, role: str, least: int) -> files.Loaded:
     if isinstance(source, str | os.PathLike):
-        return files.read(source)
+        return files.read(source, least)
     try:
-        loaded = files.image_pixels(source) if isinstance(source, Image.Image) else _array(source)
+        if isinstance(source, Image.Image):
+            loaded = files.image_pixels(source, least)
+        else:
+            loaded = _array(source, least)
     except ValueError as error:
         raise PictureError(f"{role}: {error}") from None
     return files.Loaded(loaded.pixels, tuple(f"{role}: {note}" for note in loaded.notes))
 
 
-def _array(source: Any) -> files.Loaded:
+def _array(source: Any, least: int) -> files.Loaded:
     if not isinstance(source, np.ndarray):
         kind = type(source).__name__
         raise PictureError(f"not a picture but {kind}: give a path, a Pillow image or an array")
     pixels = pictures.from_array(source)
     height, width = pictures.size_of(pixels)
-    files.check_size(width, height)
+    files.check_size(width, height, least)
     return files.Loaded(pixels)
-
-
-def _load_start(init: str) -> files.Loaded:
-    try:
-        return files.read(init)
-    except PictureError as error:
-        if os.path.exists(init) or os.path.splitext(init)[1]:
-            raise SettingError(f"init: {error}") from None
-        raise SettingError(f"init is {init!r}, which is no file: {nearest(init, STARTS)}") from None

@@ -4,7 +4,7 @@ All are written with ``keras.ops``, so that they take and return tensors of what
 runs. All are means over positions and channels, so that weights carry over between sizes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -52,41 +52,55 @@ def moments(features: Tensor, weights: Tensor | None = None) -> Moments:
     return Moments(count, ops.sum(weighted, axis=0), ops.matmul(ops.transpose(weighted), flat))
 
 
-def slice_moments(features: Tensor, slices: int) -> Moments:
+def slice_moments(features: Tensor, slices: int, weights: Tensor | None = None) -> Moments:
     """Return the moments of upright slices, along a first axis; features are (height, width, C).
 
-    All slices have the same number of columns but the last, which has what is left; where there
-    are few columns, the last ones may have none and a count of zero.
+    Positions may have weights (height, width, 1). All slices have the same number of columns but
+    the last, which has what is left; where there are few columns, the last ones may have none
+    and a count of zero.
     """
     height, width, _ = ops.shape(features)
-    each = (width + slices - 1) // slices
-    columns = ops.clip(width - each * ops.arange(slices), 0, each)
     on_host = backend.computed_on_host(backend.dtype_of(features))
     sums = _sums_on_host if on_host else _sums_on_device
-    return Moments(ops.cast(height * columns, "float32"), *sums(features, slices))
+    if weights is None:
+        each = (width + slices - 1) // slices
+        columns = ops.clip(width - each * ops.arange(slices), 0, each)
+        count = ops.cast(height * columns, "float32")
+    else:
+        count = ops.sum(_slices(weights, slices), axis=(1, 2))
+    return Moments(count, *sums(features, slices, weights))
 
 
-def _sums_on_device(features: Tensor, slices: int) -> tuple[Tensor, Tensor]:
-    height, width, channels = ops.shape(features)
+def _slices(array: Tensor, slices: int) -> Tensor:
+    """Cut (height, width, C) into float32 (slices, positions, C), filled up with zeros."""
+    height, width, channels = ops.shape(array)
     each = (width + slices - 1) // slices
-    # Columns of zeros add nothing to a sum, and one reshaping is cheaper to differentiate than
-    # many slices would be.
-    padded = ops.pad(features, ((0, 0), (0, each * slices - width), (0, 0)))
+    # Zeros add nothing to a sum, and one reshaping is cheaper to differentiate than many slices.
+    padded = ops.pad(array, ((0, 0), (0, each * slices - width), (0, 0)))
     apart = ops.transpose(ops.reshape(padded, (height, slices, each, channels)), (1, 0, 2, 3))
-    flat = ops.cast(ops.reshape(apart, (slices, height * each, channels)), "float32")
-    return ops.sum(flat, axis=1), ops.matmul(ops.transpose(flat, (0, 2, 1)), flat)
+    return ops.cast(ops.reshape(apart, (slices, height * each, channels)), "float32")
 
 
-def _sums_on_host(features: Tensor, slices: int) -> tuple[Tensor, Tensor]:
-    def run(features: Any) -> Any:
-        return processor.sliced_moments(features, slices)
+def _sums_on_device(features: Tensor, slices: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    flat = weighted = _slices(features, slices)
+    if weights is not None:
+        weighted = flat * _slices(weights, slices)
+    return ops.sum(weighted, axis=1), ops.matmul(ops.transpose(weighted, (0, 2, 1)), flat)
 
-    def gradient(upstream: Any, features: Any, result: Any) -> Any:
-        return processor.sliced_moments_gradient(features, upstream)
+
+def _sums_on_host(features: Tensor, slices: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    def run(features: Any, *weights: Any) -> Any:
+        return processor.sliced_moments(features, slices, *weights)
+
+    def gradient(upstream: Any, features: Any, result: Any, *weights: Any) -> Any:
+        return processor.sliced_moments_gradient(features, upstream, *weights)
 
     channels = features.shape[-1]
-    both = backend.on_host(run, gradient, lambda shape: (slices, channels + 1, channels))(features)
-    seconds, sums = ops.split(both, [channels], axis=1)
+    constants = () if weights is None else (weights,)
+    run_on_host = backend.on_host(
+        run, gradient, lambda shape: (slices, channels + 1, channels), *constants
+    )
+    seconds, sums = ops.split(run_on_host(features), [channels], axis=1)
     return ops.squeeze(sums, axis=1), seconds
 
 
@@ -96,6 +110,24 @@ def combine(membership: NDArray[np.float32], parts: Moments) -> Moments:
     Moments add up, so that those of a whole, or of a region, are a weighted sum of its parts'.
     """
     return Moments(*(ops.tensordot(membership, field, axes=1) for field in parts))
+
+
+def blend(parts: Sequence[tuple[float, Moments]]) -> Moments:
+    """Mix moments by shares, as if so much of all positions came from each; their count is 1.
+
+    Several paintings are one style whose moments are the weighted means of theirs.
+    """
+    whole = sum(share for share, _ in parts)
+    means = [
+        (share / whole, Moments(each.count, each.sum / each.count, gram(each)))
+        for share, each in parts
+        if share
+    ]
+    return Moments(
+        ops.ones(()),
+        sum(share * mean.sum for share, mean in means),
+        sum(share * mean.second for share, mean in means),
+    )
 
 
 def gram(of: Moments) -> Tensor:
@@ -156,17 +188,79 @@ def moments_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
     return gram_loss(of, target, relative) + shift
 
 
+def wasserstein_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
+    """Return how far apart two Gaussians with these means and covariances are; a scalar.
+
+    The squared Wasserstein-2 distance |μ - μₛ|² + tr(Σ + Σₛ - 2 (Σₛ^½ Σ Σₛ^½)^½), divided by the
+    number of channels, and by mean(|fₛ|²) per channel if ``relative``.
+
+    Dowson and Landau 1982, "The Fréchet distance between multivariate normal distributions",
+    equation 4. With Σₛ = L Lᵀ the root has the trace of (Lᵀ Σ L)^½.
+    Departure: RIDGE of the target's mean variance is added to both variances, since the root has
+    no gradient where a covariance is singular, as it is with fewer positions than channels.
+    """
+    (mean, covariance), (target_mean, target_covariance) = _gaussian(of), _gaussian(target)
+    channels = covariance.shape[-1]
+    ridge = RIDGE * _trace(target_covariance) / channels + EPSILON
+    spread = ridge[..., None, None] * ops.eye(channels)
+    covariance, target_covariance = covariance + spread, target_covariance + spread
+    factor = ops.cholesky(target_covariance)
+    root = _trace_of_root(ops.matmul(ops.matmul(ops.swapaxes(factor, -1, -2), covariance), factor))
+    distance = (
+        ops.sum(ops.square(mean - target_mean), axis=-1)
+        + _trace(covariance)
+        + _trace(target_covariance)
+        - 2 * root
+    )
+    if not relative:
+        return distance / channels
+    return distance / (_trace(gram(target)) + EPSILON)
+
+
+RIDGE = 1e-3
+"""What is added to every variance in the Wasserstein distance, relative to the target's mean."""
+
+
+def _gaussian(of: Moments) -> tuple[Tensor, Tensor]:
+    mean = of.sum / ops.maximum(of.count, EPSILON)[..., None]
+    return mean, gram(of) - mean[..., :, None] * mean[..., None, :]
+
+
+def _trace(matrix: Tensor) -> Tensor:
+    return ops.sum(matrix * ops.eye(matrix.shape[-1]), axis=(-2, -1))
+
+
+def _trace_of_root(matrix: Tensor) -> Tensor:
+    """Return tr(M^½) of symmetric positive matrices, whose gradient is M^-½ / 2.
+
+    As tr(M^-½ M) with the root held constant: through the eigenvectors the gradient would not be
+    finite where eigenvalues are equal.
+    """
+    values, vectors = ops.linalg.eigh(ops.stop_gradient(matrix))
+    least = ops.max(values, axis=-1, keepdims=True) * 1e-7 + EPSILON**2
+    scaled = vectors / ops.sqrt(ops.maximum(values, least))[..., None, :]
+    inverse = ops.stop_gradient(ops.matmul(scaled, ops.swapaxes(vectors, -1, -2)))
+    trace = ops.sum(inverse * matrix, axis=(-2, -1))
+    return (trace + ops.stop_gradient(trace)) / 2
+
+
 StyleLoss: TypeAlias = Callable[[Moments, Moments, bool], Tensor]
 """(moments, target, relative) -> loss; moments with a first axis give one loss for each."""
 
 
 def spread(
-    compare: StyleLoss, features: Tensor, target: Moments, relative: bool, strips: int
+    compare: StyleLoss,
+    features: Tensor,
+    weights: Tensor | None,
+    target: Moments,
+    relative: bool,
+    strips: int,
 ) -> Tensor:
     """Compare features (height, width, C) with a target, as a whole and in upright strips.
 
     (compare(whole) + Σ share · compare(strip)) / 2, where a strip's share is that of its
-    positions among those of all strips; compare(whole) alone for a single strip.
+    positions among those of all strips; compare(whole) alone for a single strip. Positions count
+    by their ``weights`` (height, width, 1), or alike.
 
     Moments of the whole picture do not care where the strokes are: half of a sky may be painted
     twice over and the other half be left a grey photograph. Departure from Gatys et al.: every
@@ -177,20 +271,13 @@ def spread(
     little more than the whole.
     """
     if strips == 1:
-        return ops.sum(compare(slice_moments(features, 1), target, relative))
+        return ops.sum(compare(slice_moments(features, 1, weights), target, relative))
     pairs = np.eye(strips, strips + 1) + np.eye(strips, strips + 1, k=1)
     membership = np.concatenate((pairs, np.ones((1, strips + 1)))).astype(np.float32)
-    parts = combine(membership, slice_moments(features, strips + 1))
+    parts = combine(membership, slice_moments(features, strips + 1, weights))
     compared = compare(parts, target, relative)
-    shares = parts.count[:-1] / ops.sum(parts.count[:-1])
+    shares = parts.count[:-1] / ops.maximum(ops.sum(parts.count[:-1]), EPSILON)
     return (compared[-1] + ops.sum(shares * compared[:-1])) / 2
-
-
-STYLE_LOSSES: dict[str, StyleLoss] = {
-    "gram": gram_loss,
-    "moments": moments_loss,
-}
-"""Every way to compare two sets of moments, by the name that the setting ``objective`` takes."""
 
 
 def total_variation(picture: Tensor) -> Tensor:

@@ -3,14 +3,18 @@
 Optimisers see nothing but ``Objective.evaluate``.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from impasto import backend, losses
-from impasto.backend import Array
-from impasto.losses import Moments, Tensor
+import numpy as np
+
+from impasto import backend, losses, masks, styles
+from impasto.backend import Array, ops
+from impasto.losses import Tensor
+from impasto.masks import Mask
 from impasto.pictures import Picture
+from impasto.places import Painting, Place
 from impasto.recipe import Layers, Recipe
 from impasto.vgg import Features
 
@@ -38,11 +42,25 @@ class Objective(Protocol):
         ...
 
 
+class Part(NamedTuple):
+    """What a place of the picture is compared with."""
+
+    share: Tensor
+    """() how much of the picture it is"""
+    weights: dict[str, Tensor]
+    """by layer (height, width, 1), how much of a position belongs to it; none if it is all"""
+    style: dict[str, Any]
+    """by layer, what the measure of style keeps of the paintings"""
+
+
 class Targets(NamedTuple):
-    """What the picture is compared with, by layer: feature maps, and moments."""
+    """What the picture is compared with, and how much each term weighs."""
 
     content: dict[str, Tensor]
-    style: dict[str, Moments]
+    """feature maps by layer"""
+    parts: list[Part]
+    weights: Tensor
+    """(3,) in the order of TERMS"""
 
 
 Step: TypeAlias = Callable[[Array, Targets], tuple[float, dict[str, float], Array]]
@@ -63,18 +81,97 @@ class WholePicture:
         return Evaluation(*self.step(picture, self.targets))
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Another objective, of the picture under which a part of the photograph stays as it is."""
+
+    inner: Objective
+    photograph: Array
+    """(height, width, 3)"""
+    keep: Array
+    """(height, width, 1) in [0, 1]"""
+
+    def compose(self, picture: Array) -> Array:
+        """Return keep · photograph + (1 - keep) · picture."""
+        return self.keep * self.photograph + (1 - self.keep) * picture
+
+    def evaluate(self, picture: Array) -> Evaluation:
+        """Return losses and gradient, which is zero where everything is kept."""
+        evaluation = self.inner.evaluate(self.compose(picture))
+        return replace(evaluation, gradient=evaluation.gradient * (1 - self.keep))
+
+
 def compiled_step(features: Features, recipe: Recipe) -> Step:
     """Compile the total loss of a recipe, to be shared by the objectives of all levels."""
     return backend.value_and_gradient(total_loss(features, recipe))
 
 
-def freeze(features: Features, recipe: Recipe, content: Picture, style: Picture) -> Targets:
-    """Compute what a picture is to be compared with: content's features, style's moments."""
-    photograph, painting = features(content), features(style)
+def freeze(
+    features: Features,
+    recipe: Recipe,
+    content: Picture,
+    places: Iterable[Place],
+    receptive_field: Callable[[str], int],
+) -> Targets:
+    """Compute what a picture of the size of ``content`` is to be compared with.
+
+    ``places`` have masks of that size and paintings of the sizes they are seen at;
+    ``receptive_field`` gives the pixels that a feature of a layer sees, to and fro.
+    """
+    photograph = features(content)
+    shapes = {layer: ops.shape(photograph[layer])[:2] for layer, _ in recipe.style_layers}
+    seen: dict[int, dict[str, Tensor]] = {}
+    parts = []
+    for place in places:
+        for each in place.paintings:
+            if id(each.picture) not in seen:
+                seen[id(each.picture)] = features(each.picture)
+        style = {
+            layer: styles.measure(recipe).freeze(
+                [
+                    _seen(each, seen[id(each.picture)], layer, receptive_field)
+                    for each in place.paintings
+                ]
+            )
+            for layer, _ in recipe.style_layers
+        }
+        share = 1.0 if place.mask is None else float(place.mask.mean())
+        weights = (
+            {}
+            if place.mask is None
+            else {
+                layer: _weights(place.mask, shape, receptive_field(layer))
+                for layer, shape in shapes.items()
+            }
+        )
+        parts.append(Part(_scalar(share), weights, style))
     return Targets(
         {layer: photograph[layer] for layer, _ in recipe.content_layers},
-        {layer: losses.moments(painting[layer]) for layer, _ in recipe.style_layers},
+        parts,
+        ops.convert_to_tensor(np.array(recipe.weights, np.float32)),
     )
+
+
+def _scalar(value: float) -> Tensor:
+    return ops.convert_to_tensor(np.float32(value))
+
+
+def _weights(mask: Mask, shape: tuple[int, int], field: int) -> Tensor:
+    height, width = map(int, shape)
+    return ops.convert_to_tensor(masks.at_layer(mask, height, width, field))
+
+
+def _seen(
+    painting: Painting,
+    features: Mapping[str, Tensor],
+    layer: str,
+    receptive_field: Callable[[str], int],
+) -> styles.Seen:
+    of = features[layer]
+    if painting.mask is None:
+        return painting.share, of, None
+    weights = _weights(painting.mask, ops.shape(of)[:2], receptive_field(layer))
+    return painting.share, of, weights
 
 
 def total_loss(
@@ -84,12 +181,18 @@ def total_loss(
 
     total = content_weight · content + style_weight · style + tv_weight · tv
 
-    where content and style are means over their layers, weighted by each layer's share. Gatys et
-    al. 2016, equation 7, with the total variation of Mahendran and Vedaldi 2015 added.
+    where content and style are means over their layers, weighted by each layer's share, and style
+    is the sum over places, weighted by how much of the picture each is. Gatys et al. 2016,
+    equation 7, with the total variation of Mahendran and Vedaldi 2015 added.
     """
     relative = recipe.loss_scale == "relative"
-    compare = losses.STYLE_LOSSES[recipe.objective]
-    weights = (recipe.content_weight, recipe.style_weight, recipe.tv_weight)
+    measure = styles.measure(recipe)
+
+    def style_at(layer: str, seen: Tensor, parts: Iterable[Part]) -> Tensor:
+        return sum(
+            part.share * measure.loss(seen, part.weights.get(layer), part.style[layer])
+            for part in parts
+        )
 
     def loss(picture: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
         seen = features(picture)
@@ -98,15 +201,14 @@ def total_loss(
             for layer, target in targets.content.items()
         }
         style = {
-            layer: losses.spread(compare, seen[layer], target, relative, recipe.strips)
-            for layer, target in targets.style.items()
+            layer: style_at(layer, seen[layer], targets.parts) for layer, _ in recipe.style_layers
         }
         values = (
             _mean(content, recipe.content_layers),
             _mean(style, recipe.style_layers),
             losses.total_variation(picture),
         )
-        total = sum(weight * value for weight, value in zip(weights, values, strict=True))
+        total = sum(targets.weights[number] * value for number, value in enumerate(values))
         return total, dict(zip(TERMS, values, strict=True))
 
     return loss

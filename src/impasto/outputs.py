@@ -112,13 +112,14 @@ def plot(result: "Result") -> Any:
     """Draw the weighted terms and their total against evaluations; return a Matplotlib figure."""
     from matplotlib.figure import Figure
 
-    recipe, history = result.recipe, result.history
+    history = result.history
+    content, style, tv = result.recipe.weights
     evaluations = range(1, len(history) + 1)
     curves = {
         "total": [record.total for record in history],
-        "content": [recipe.content_weight * record.content for record in history],
-        "style": [recipe.style_weight * record.style for record in history],
-        "total variation": [recipe.tv_weight * record.tv for record in history],
+        "content": [content * record.content for record in history],
+        "style": [style * record.style for record in history],
+        "total variation": [tv * record.tv for record in history],
     }
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()

@@ -3,20 +3,32 @@
 import dataclasses
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from impasto import backend, files, objective, pictures, vgg, weights
+from impasto import (
+    backend,
+    colors,
+    files,
+    masks,
+    objective,
+    pictures,
+    presets,
+    processor,
+    vgg,
+    weights,
+)
 from impasto import recipe as recipes
 from impasto.backend import Array
 from impasto.events import Event, LevelFinished, LevelStarted, Listener, Reason, Record, Step
-from impasto.inputs import Inputs, PictureLike, prepare, start
+from impasto.inputs import Inputs, PictureLike, Region, prepare, start
 from impasto.optimizers import OPTIMIZERS, Solution
 from impasto.pictures import Picture
+from impasto.places import at_level
 from impasto.pyramid import Level, schedule
 from impasto.recipe import Recipe
 from impasto.vgg import Features
@@ -67,8 +79,10 @@ class Result:
 
 def stylize(
     content: PictureLike,
-    style: PictureLike,
+    style: PictureLike | Sequence[PictureLike] | None = None,
     *,
+    regions: Iterable[Region | tuple[PictureLike, ...]] = (),
+    keep: PictureLike | None = None,
     listener: Listener | None = None,
     weights_file: str | os.PathLike[str] | None = None,
     preset: str = recipes.DEFAULT,
@@ -78,10 +92,15 @@ def stylize(
 
     Parameters
     ----------
-    content, style : path, Pillow image, or array (height, width, 3) or (height, width)
+    content, style : path, Pillow image, or array (height, width, 3) or (height, width); several
+        paintings as a list, whose shares the setting ``blend`` gives
+    regions : places with paintings of their own, each (mask, painting) or (mask, painting, mask of
+        the painting); masks are grey pictures of any size, white in the place. What no mask
+        covers takes ``style``, or stays the photograph without one
+    keep : mask of what stays the photograph
     listener : told every event; returning False stops the work, the best picture so far is kept
     weights_file : a file with the network's weights, instead of the usual sources
-    preset : the set of settings to start from
+    preset : the set of settings to start from, built in or of the user's own file
     **settings : any field of :class:`impasto.Recipe`
 
     Raises
@@ -91,23 +110,19 @@ def stylize(
     WeightsError, BackendError
         where the network's weights cannot be had, or Keras's backend cannot be used
     """
-    chosen = recipes.make(preset, **settings)
-    inputs = prepare(chosen, content, style)
-    return paint(inputs, chosen, listener or (lambda event: None), weights_file)
+    chosen = recipes.make(preset, presets.available(), **settings)
+    inputs = prepare(chosen, content, style, regions, keep)
+    return paint(inputs, chosen, listener or (lambda event: None), Engines(weights_file))
 
 
-def paint(
-    inputs: Inputs,
-    recipe: Recipe,
-    listener: Listener,
-    weights_file: str | os.PathLike[str] | None = None,
-) -> Result:
+def paint(inputs: Inputs, recipe: Recipe, listener: Listener, engines: "Engines") -> Result:
     """Paint pictures that were read and checked; see :func:`stylize`."""
     clock = _Clock()
-    engine = _engine(recipe, weights_file)
+    engine = engines.get(recipe)
     clock.lap("network")
     journal = _Journal(recipe, listener, clock)
-    picture = _climb(inputs, engine, journal)
+    with processor.one_blas_thread():  # once, since setting and lifting it takes its time
+        picture = _climb(inputs, engine, journal)
     return Result(
         picture=np.clip(picture, 0.0, 255.0),
         recipe=recipe,
@@ -129,6 +144,40 @@ class _Engine:
     precision: str
     features: Features
     step: objective.Step
+
+
+class Engines:
+    """Networks and compiled losses, kept for the next picture whose recipe needs the same."""
+
+    def __init__(self, weights_file: str | os.PathLike[str] | None = None) -> None:
+        self.weights_file = weights_file
+        self._made: dict[tuple[Any, ...], _Engine] = {}
+
+    @staticmethod
+    def key(recipe: Recipe) -> tuple[Any, ...]:
+        """Return the settings that a network and its compiled loss depend on."""
+        return tuple(getattr(recipe, name) for name in _COMPILED)
+
+    def get(self, recipe: Recipe) -> _Engine:
+        """Return what a recipe needs; one is kept, since each holds a network in memory."""
+        key = self.key(recipe)
+        if key not in self._made:
+            self._made.clear()
+            self._made[key] = _engine(recipe, self.weights_file)
+        return self._made[key]
+
+
+_COMPILED = (
+    "content_layers",
+    "style_layers",
+    "objective",
+    "loss_scale",
+    "strips",
+    "network",
+    "pooling",
+    "padding",
+    "precision",
+)
 
 
 def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> _Engine:
@@ -159,7 +208,7 @@ def _climb(inputs: Inputs, engine: _Engine, journal: "_Journal") -> Picture:
         picture = pictures.carry_up(picture, coarse, content)
         if not journal.stopped:
             picture = _paint_level(level, len(levels), inputs, content, picture, engine, journal)
-    return picture
+    return _finished(picture, inputs, journal.recipe)
 
 
 def _paint_level(
@@ -171,15 +220,33 @@ def _paint_level(
     engine: _Engine,
     journal: "_Journal",
 ) -> Picture:
-    area = level.height * level.width
-    size = pictures.fit_area(*pictures.size_of(inputs.style), area)
-    style = pictures.resize(inputs.style, *size)
-    targets = objective.freeze(engine.features, journal.recipe, content, style)
+    places = at_level(inputs.places, level.height, level.width)
+    field = weights.NETWORKS[journal.recipe.network].receptive_field
+    targets = objective.freeze(engine.features, journal.recipe, content, places, field)
+    task: objective.Objective = objective.WholePicture(engine.step, targets)
+    if inputs.keep is not None:
+        keep = masks.resize(inputs.keep, level.height, level.width)[..., None]
+        task = objective.Kept(task, backend.to_device(content), backend.to_device(keep))
     journal.clock.lap("targets")
-    whole = objective.WholePicture(engine.step, targets)
-    picture = journal.run(level, levels, whole, picture)
+    picture = journal.run(
+        level, levels, task, picture, lambda each: _finished(each, inputs, journal.recipe)
+    )
     journal.clock.lap("painting")
     return picture
+
+
+def _finished(picture: Picture, inputs: Inputs, recipe: Recipe) -> Picture:
+    """Return a painted picture with the photograph's colours, and places, that are to remain."""
+    if recipe.colors != "content" and inputs.keep is None:
+        return picture
+    size = pictures.size_of(picture)
+    photograph = pictures.resize(inputs.photograph, *size)
+    if recipe.colors == "content":
+        picture = colors.with_colours_of(picture, photograph)
+    if inputs.keep is None:
+        return picture
+    keep = masks.resize(inputs.keep, *size)[..., None]
+    return keep * photograph + (1 - keep) * picture
 
 
 class _Clock:
@@ -207,11 +274,19 @@ class _Journal:
         self.levels: list[LevelFinished] = []
         self.stopped = False
 
-    def run(self, level: Level, levels: int, task: objective.Objective, start: Picture) -> Picture:
+    def run(
+        self,
+        level: Level,
+        levels: int,
+        task: objective.Objective,
+        start: Picture,
+        finished: Callable[[Picture], Picture],
+    ) -> Picture:
+        """Minimise; the listener is shown pictures as ``finished`` makes them."""
         began = self.clock.seconds()
         self._tell(LevelStarted(level.number, levels, level.height, level.width, level.evaluations))
-        solution = self._minimise(level, task, start)
-        finished = LevelFinished(
+        solution = self._minimise(level, task, start, finished)
+        ended = LevelFinished(
             level.number,
             level.height,
             level.width,
@@ -219,11 +294,17 @@ class _Journal:
             self.clock.seconds() - began,
             Reason.STOPPED if self.stopped else solution.reason,
         )
-        self.levels.append(finished)
-        self._tell(finished)
+        self.levels.append(ended)
+        self._tell(ended)
         return backend.to_numpy(solution.point)
 
-    def _minimise(self, level: Level, task: objective.Objective, start: Picture) -> Solution:
+    def _minimise(
+        self,
+        level: Level,
+        task: objective.Objective,
+        start: Picture,
+        finished: Callable[[Picture], Picture],
+    ) -> Solution:
         terms: Mapping[str, float] = {}
 
         def function(picture: Array) -> tuple[float, Array]:
@@ -236,7 +317,7 @@ class _Journal:
             number = sum(record.level == level.number for record in self.history) + 1
             seconds = self.clock.seconds()
             self.history.append(Record(level.number, total=total, seconds=seconds, **terms))
-            shown = backend.to_numpy(picture)
+            shown = finished(backend.to_numpy(picture))
             self._tell(Step(level.number, number, total, terms, seconds, shown))
             return not self.stopped
 

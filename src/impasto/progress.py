@@ -3,9 +3,11 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
@@ -120,3 +122,13 @@ def weights_table(rows: list[tuple[str, ...]]) -> None:
         for name, value in zip(names, row, strict=True):
             table.add_row(name, Text(value, overflow="fold"))
     Console().print(table)
+
+
+def presets_table(rows: list[tuple[str, str, str]], user_file: Path) -> None:
+    """Print every preset's name, what it is for and what it sets, on stdout."""
+    console = Console(highlight=False)
+    for name, words, settings in rows:
+        console.print(Text(name, style="bold"))
+        for line in filter(None, (words, settings)):
+            console.print(Padding(Text(line), (0, 0, 0, 4)))
+    console.print(Text(f"Your own go into {user_file}, or any file named with --presets."))

@@ -11,15 +11,37 @@ import math
 import numbers
 import os
 import reprlib
-import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from impasto.errors import SettingError, nearest
 
 Layers: TypeAlias = tuple[tuple[str, float], ...]
 """Layers of the network by name, each with its share of the loss."""
+
+Numbers: TypeAlias = tuple[float, ...]
+"""One number, or one for each painting."""
+
+
+class Measure(NamedTuple):
+    """A way to measure how far a picture is from a style."""
+
+    help: str
+    scale: float = 1.0
+    """what its loss is multiplied with, so that a style weight means the same for all of them"""
+    dial: float = 1.0
+    """how much further than the Gram matrix's the weight has to be turned to go as far"""
+
+
+# Scale and dial are fitted by benchmarks/strength.py; a new measure may begin without them.
+OBJECTIVES: dict[str, Measure] = {
+    "gram": Measure("the Gram matrix (Gatys)"),
+    "moments": Measure("it with the mean and the deviation of every channel"),
+    "wasserstein": Measure("the distance between Gaussians of the same moments"),
+    "neighbors": Measure("every feature with its nearest in the painting"),
+}
+"""Every way to measure style, by the name that the setting ``objective`` takes."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +94,29 @@ class Recipe:
         "Layers whose moments are to become those of the painting, each with its share: "
         "NAME or NAME=WEIGHT.",
     )
+    blend: Numbers = _setting(
+        (), "Shares of the paintings, one for each; without it they count alike.", minimum=0
+    )
+    style_scale: Numbers = _setting(
+        (1.0,),
+        "How large the paintings are seen against the picture, one number or one for each "
+        "painting, those of regions last; larger gives larger strokes.",
+        minimum=0.1,
+        maximum=10,
+    )
+    colors: str = _setting(
+        "style",
+        "Whose colours remain: the paintings'; or the photograph's, either by painting lightness "
+        "alone (content) or by giving the paintings its mean and covariance first (match).",
+        choices=("style", "content", "match"),
+    )
+    strength: float = _setting(
+        0.5,
+        "One dial from the photograph to the painting, on top of the weights: 0 leaves the "
+        "photograph, 0.5 the weights as they are, 1 asks for nothing but style.",
+        minimum=0,
+        maximum=1,
+    )
     content_weight: float = _setting(1.0, "Weight of the content loss.", minimum=0)
     style_weight: float = _setting(10.0, "Weight of the style loss.", minimum=0)
     tv_weight: float = _setting(
@@ -79,9 +124,10 @@ class Recipe:
     )
     objective: str = _setting(
         "gram",
-        "What of the moments is compared: the Gram matrix (Gatys), or it with the mean and the "
-        "deviation of every channel.",
-        choices=("gram", "moments"),
+        "How style is measured: "
+        + "; ".join(f"{name}, {measure.help}" for name, measure in OBJECTIVES.items())
+        + ".",
+        choices=tuple(OBJECTIVES),
     )
     loss_scale: str = _setting(
         "relative",
@@ -137,15 +183,37 @@ class Recipe:
             value = _convert(field, getattr(self, field.name))
             _check(field.name, value, field.metadata["about"])
             object.__setattr__(self, field.name, value)
-        if not any((self.content_weight, self.style_weight, self.tv_weight)):
+        if not any(self.weights):
             raise SettingError(
                 "all weights are zero: give content_weight, style_weight or tv_weight a value"
             )
+        if self.blend and not any(self.blend):
+            raise SettingError(f"blend is {show(self.blend)}: all shares are zero")
+        if not self.style_scale:
+            raise SettingError("style_scale is empty: give a number, or one for each painting")
 
     @property
     def layers(self) -> tuple[str, ...]:
         """Every layer that is named, for content or for style."""
         return tuple(name for name, _ in (*self.content_layers, *self.style_layers))
+
+    @property
+    def weights(self) -> tuple[float, float, float]:
+        """The weights of content, style and total variation, after strength and objective.
+
+        With the odds o = (s / (1 - s))^DIAL of the strength s, and DIAL multiplied by the
+        measure's own, content is multiplied by min(1, 1 / o), the others by min(1, o).
+        """
+        measure = OBJECTIVES[self.objective]
+        less = min(self.strength, 1 - self.strength)
+        turned = (less / (1 - less)) ** (DIAL * measure.dial)
+        photograph, painting = (1.0, turned) if self.strength < 0.5 else (turned, 1.0)
+        scale = measure.scale if self.loss_scale == "relative" else 1.0
+        return (
+            photograph * self.content_weight,
+            painting * scale * self.style_weight,
+            painting * self.tv_weight,
+        )
 
     def to_json(self) -> str:
         """Return the recipe as JSON, every setting in the order of the fields."""
@@ -160,15 +228,48 @@ class Recipe:
             raise SettingError(f"a recipe that is not JSON: {error}") from None
         if not isinstance(settings, dict):
             raise SettingError(f"a recipe that is not a JSON object but {type(settings).__name__}")
-        _check_names(settings)
+        check_names(settings)
         return cls(**settings)
 
+
+DIAL = 3.0
+"""How steeply the dial of strength turns: found by benchmarks/strength.py."""
 
 DEFAULT = "default"
 """The preset that changes nothing."""
 
-PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
-    DEFAULT: ("Coarse to fine, weights that suit most pairs.", {}),
+
+class Preset(NamedTuple):
+    """A named set of settings."""
+
+    help: str
+    settings: Mapping[str, Any]
+
+    def checked(self) -> dict[str, Any]:
+        """Return the settings as a recipe holds them."""
+        whole = Recipe(**self.settings)
+        return {name: getattr(whole, name) for name in self.settings}
+
+
+PRESETS: dict[str, Preset] = {
+    DEFAULT: Preset("Coarse to fine, weights that suit most pairs.", {}),
+    "painterly": Preset(
+        "Large, visible brush-work; the photograph is clear in its shapes alone.",
+        {"strength": 0.6, "style_scale": 1.4, "evaluations": 16},
+    ),
+    "bold": Preset(
+        "The painting takes over: strong colours and strokes, the photograph a hint.",
+        {"strength": 0.75, "style_scale": 1.6},
+    ),
+    "subtle": Preset(
+        "A photograph first, touched by the painting.",
+        {"strength": 0.3, "content_layers": "block3_conv2,block4_conv2"},
+    ),
+    "photo-colours": Preset(
+        "The painting's strokes in the photograph's own colours.", {"colors": "content"}
+    ),
+    "fine-strokes": Preset("Small strokes, much detail of the photograph.", {"style_scale": 0.6}),
+    "broad-strokes": Preset("Strokes twice as large, as of a broad brush.", {"style_scale": 2.0}),
     # Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks",
     # CVPR 2016: conv4_2 for content, conv1_1 ... conv5_1 for style with w_l = 1/5, average
     # pooling, noise to start from, alpha/beta = 1e-3. Their losses are sums, ours are means:
@@ -177,7 +278,7 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
     # Departures: VGG16 for VGG19, whose weights are not rescaled to a mean activation of one; the
     # balance is the paper's at 512 px, and stays the same at others; the painting is brought to
     # the picture's area and keeps its own shape.
-    "gatys": (
+    "gatys": Preset(
         "The paper's own choices: one scale, from noise, its layers and weights.",
         {
             "optimizer": "scipy",
@@ -197,31 +298,36 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
         },
     ),
 }
-"""Named sets of settings: the words that explain each, and the settings that differ."""
+"""The presets that are built in."""
 
 
-def make(preset: str = DEFAULT, **settings: Any) -> Recipe:
+def make(
+    preset: str = DEFAULT, presets: Mapping[str, Preset] | None = None, **settings: Any
+) -> Recipe:
     """Make a recipe from a preset and the settings that differ from it; None is not a setting.
 
-    Raises SettingError for an unknown preset or setting and for a value that is out of range.
+    ``presets`` are those there are, the built-in ones if not given. Raises SettingError for an
+    unknown preset or setting and for a value that is out of range.
     """
-    if preset not in PRESETS:
-        raise SettingError(f"there is no preset {preset!r}: {nearest(preset, PRESETS)}")
-    _check_names(settings)
+    known = PRESETS if presets is None else presets
+    if preset not in known:
+        raise SettingError(f"there is no preset {_shown(preset)}: {nearest(preset, known)}")
+    check_names(settings)
     given = {name: value for name, value in settings.items() if value is not None}
-    return Recipe(**{**PRESETS[preset][1], **given})
+    return Recipe(**{**known[preset].settings, **given})
 
 
 def settings() -> Iterator[tuple[str, type, Any, About]]:
     """Yield name, type, default and description of every setting, in order.
 
-    The type is one of int, float, str and tuple (of layers).
+    The type is one of int, float, str, Layers and Numbers.
     """
     for field in dataclasses.fields(Recipe):
         yield field.name, _kind(field), field.default, field.metadata["about"]
 
 
-def _check_names(settings: Iterable[str]) -> None:
+def check_names(settings: Iterable[str]) -> None:
+    """Raise SettingError, naming the nearest, for a name that is no setting."""
     known = [field.name for field in dataclasses.fields(Recipe)]
     for name in settings:
         if name not in known:
@@ -233,8 +339,23 @@ def _shown(value: Any) -> str:
     return " ".join(reprlib.repr(value).split())
 
 
-def _kind(field: "dataclasses.Field[Any]") -> type:
-    return tuple if isinstance(field.type, types.GenericAlias) else field.type  # type: ignore[return-value]
+def _kind(field: "dataclasses.Field[Any]") -> Any:
+    return field.type
+
+
+def _numbers(setting: str, value: Any) -> Numbers:
+    """Read numbers from ``"0.7,0.3"``, from a number or from several."""
+    several = value
+    if isinstance(value, str):
+        several = [part for part in value.split(",") if part.strip()]
+    elif isinstance(value, numbers.Real):
+        several = [value]
+    try:
+        return tuple(float(each) for each in several)
+    except (TypeError, ValueError, OverflowError):
+        raise SettingError(
+            f"{setting} is {_shown(value)}: expected numbers separated by commas"
+        ) from None
 
 
 def _layers(setting: str, value: Any) -> Layers:
@@ -269,7 +390,27 @@ def show(value: Any) -> str:
     """
     if not isinstance(value, tuple):
         return str(value)
-    return ",".join(name if weight == 1 else f"{name}={weight:g}" for name, weight in value)
+    return ",".join(_show_one(each) for each in value)
+
+
+def as_options(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Write settings as options of the command line.
+
+    >>> as_options({"style_scale": (2.0,), "seed": 7})
+    ('--style-scale', '2', '--seed', '7')
+    """
+    return tuple(
+        word
+        for name, value in settings.items()
+        for word in (f"--{name.replace('_', '-')}", show(value))
+    )
+
+
+def _show_one(value: float | tuple[str, float]) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    name, weight = value
+    return name if weight == 1 else f"{name}={weight:g}"
 
 
 _EXPECTED = {int: "a whole number", float: "a number", str: "a word"}
@@ -278,8 +419,10 @@ _EXPECTED = {int: "a whole number", float: "a number", str: "a word"}
 def _convert(field: "dataclasses.Field[Any]", value: Any) -> Any:
     """Bring a value to the field's type where nothing is lost by it."""
     kind = _kind(field)
-    if kind is tuple:
+    if kind == Layers:
         return _layers(field.name, value)
+    if kind == Numbers:
+        return _numbers(field.name, value)
     if kind in (int, float) and isinstance(value, str):
         with contextlib.suppress(ValueError):
             return kind(value)
@@ -298,9 +441,15 @@ def _convert(field: "dataclasses.Field[Any]", value: Any) -> Any:
 def _check(name: str, value: Any, about: About) -> None:
     if about.choices and value not in about.choices:
         raise SettingError(f"{name} is {_shown(value)}: {nearest(value, about.choices)}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise SettingError(f"{name} is {value}: expected a finite number")
-    if about.minimum is not None and value < about.minimum:
-        raise SettingError(f"{name} is {value}: the least possible is {about.minimum:g}")
-    if about.maximum is not None and value > about.maximum:
-        raise SettingError(f"{name} is {value}: the most possible is {about.maximum:g}")
+    for number in value if isinstance(value, tuple) else [value]:
+        if isinstance(number, int | float):
+            _check_number(name, number, about)
+
+
+def _check_number(name: str, number: float, about: About) -> None:
+    if not math.isfinite(number):
+        raise SettingError(f"{name} is {number}: expected a finite number")
+    if about.minimum is not None and number < about.minimum:
+        raise SettingError(f"{name} is {number}: the least possible is {about.minimum:g}")
+    if about.maximum is not None and number > about.maximum:
+        raise SettingError(f"{name} is {number}: the most possible is {about.maximum:g}")

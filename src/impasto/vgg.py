@@ -79,12 +79,6 @@ def _seconds(precision: str) -> float:
     return min(seconds[1:])
 
 
-def stride(layer: str) -> int:
-    """Return how many pixels apart the features of a layer lie, from names like block4_conv2."""
-    block, kind = layer.removeprefix("block").split("_")
-    return 2 ** (int(block) - (not kind.startswith("pool")))
-
-
 def preprocess(picture: Tensor) -> Tensor:
     """Turn RGB in [0, 255] into BGR minus the mean, (height, width, 3)."""
     return ops.flip(picture, axis=-1) - ops.convert_to_tensor(BGR_MEAN, dtype="float32")

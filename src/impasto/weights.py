@@ -12,6 +12,7 @@ the ImageNet mean (the Caffe convention).
 import contextlib
 import hashlib
 import importlib.util
+import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -56,6 +57,30 @@ class Network:
         return tuple(
             f"{layer}/{part}" for layer in self.convolutions for part in ("kernel", "bias")
         )
+
+    def receptive_field(self, layer: str) -> int:
+        """Return how many pixels wide the square is that a feature of a layer depends on."""
+        field, apart = 1, 1
+        for name in self._in_order():
+            if name.endswith("_pool"):
+                field, apart = field + apart, 2 * apart
+            else:
+                field += 2 * apart
+            if name == layer:
+                break
+        return field
+
+    def stride(self, layer: str) -> int:
+        """Return how many pixels apart the features of a layer lie."""
+        passed = itertools.takewhile(lambda name: name != layer, self._in_order())
+        pools = sum(name.endswith("_pool") for name in passed) + layer.endswith("_pool")
+        return int(2**pools)
+
+    def _in_order(self) -> Iterator[str]:
+        """Yield convolutions and poolings as a picture passes them."""
+        for block, names in itertools.groupby(self.convolutions, lambda name: name.split("_")[0]):
+            yield from names
+            yield f"{block}_pool"
 
     def check_layers(self, names: Iterable[str]) -> None:
         """Raise SettingError, naming the nearest layers, for a name that is not a layer."""

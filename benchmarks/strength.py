@@ -1,0 +1,75 @@
+"""How far each measure of style takes a picture, by its weight: what the dial of strength rests on.
+
+    python -m benchmarks.strength OUT.json [--size 256]
+
+Paints pairs with every measure at several style weights, and finds for each the multiplier and
+the steepness that make its pictures as far from the photograph as those of the Gram matrix: the
+``scale`` and ``dial`` of ``impasto.recipe.OBJECTIVES``. Far means the held-out distance of content.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import bench, heldout
+from impasto import files, painting, recipe
+from impasto.inputs import prepare
+
+WEIGHTS = (0.5, 2.0, 8.0, 32.0, 128.0)
+"""Relative style weights, each with its measure's present scale taken out."""
+
+
+def distances(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
+    """Return, by measure and pair, the content's held-out distance at every weight."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, measure in recipe.OBJECTIVES.items():
+        engines = painting.Engines()
+        found[name] = {}
+        for content, style in bench.PAIRS[: options.pairs]:
+            read = [files.read(options.shared / f"{each}.jpg").pixels for each in (content, style)]
+            row = []
+            for weight in WEIGHTS:
+                made = recipe.make(
+                    objective=name, size=options.size, style_weight=weight / measure.scale
+                )
+                inputs = prepare(made, *read)
+                result = painting.paint(inputs, made, lambda event: None, engines)
+                row.append(heldout.measure(read[0], read[1], result.picture)["content_cosine"])
+            found[name][f"{content} x {style}"] = row
+            print(name, content, style, np.round(row, 3), flush=True)
+    return found
+
+
+def fit(own: NDArray[np.float64], gram: NDArray[np.float64]) -> tuple[float, float]:
+    """Return (scale, dial) such that scale · w^dial goes as far as the Gram matrix's w.
+
+    Both are distances at WEIGHTS; a straight line through the weights of equal distance.
+    """
+    logs = np.log(WEIGHTS)
+    inside = (gram >= own.min()) & (gram <= own.max())
+    equal = np.interp(gram[inside], own, logs)
+    slope, intercept = np.polyfit(logs[inside] - np.log(10), equal, 1)
+    return float(np.exp(intercept) / 10), float(slope)
+
+
+def main() -> None:
+    """Measure, and print what belongs into the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--pairs", type=int, default=2)
+    parser.add_argument("--shared", type=Path, default=bench.SHARED)
+    options = parser.parse_args()
+    found = distances(options)
+    means = {name: np.mean(list(rows.values()), axis=0) for name, rows in found.items()}
+    fitted = {name: fit(own, means["gram"]) for name, own in means.items()}
+    options.out.write_text(json.dumps({"distances": found, "fitted": fitted}, indent=2))
+    for name, (scale, dial) in fitted.items():
+        print(f"{name}: scale {scale:.3g}, dial {dial:.2f}")
+
+
+if __name__ == "__main__":
+    main()

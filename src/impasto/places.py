@@ -1,0 +1,145 @@
+"""Which painting's style goes where, and how large and in which colours it is seen. Pure."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from impasto import colors, masks, pictures
+from impasto.masks import Mask
+from impasto.pictures import Picture
+
+
+@dataclass(frozen=True)
+class Painting:
+    """A painting, its share of the style where it counts, and how large it is seen."""
+
+    picture: Picture
+    share: float = 1.0
+    scale: float = 1.0
+    mask: Mask | None = None
+    """the part that counts, of the picture's size; all of it if there is none"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place of the picture and the paintings whose style it takes; everywhere without mask."""
+
+    paintings: tuple[Painting, ...]
+    mask: Mask | None = None
+
+
+class Covered(NamedTuple):
+    """A painting, what it is known by, and the mask that it covers."""
+
+    name: Hashable
+    painting: Painting
+    mask: Mask
+
+
+def lay_out(
+    everywhere: Sequence[Painting], covered: Sequence[Covered], kept: Mask
+) -> tuple[tuple[Place, ...], Mask]:
+    """Return the places of a picture, and how much of it stays the photograph.
+
+    ``everywhere`` is the style of what no mask covers; without one that is kept, besides what
+    ``kept`` says, which belongs to no place. All masks have the size of the picture. Masks with
+    paintings of the same name are one place, since moments add up.
+    """
+    if not covered:
+        return _outside([Place(tuple(everywhere))], kept), kept
+    shared, rest = masks.share_out([each.mask for each in covered])
+    together: dict[Hashable, Mask] = {}
+    for each, mask in zip(covered, shared, strict=True):
+        together[each.name] = together.get(each.name, 0) + mask
+    paintings = {each.name: each.painting for each in covered}
+    places = [Place((paintings[name],), mask) for name, mask in together.items()]
+    if everywhere:
+        return _outside([*places, Place(tuple(everywhere), rest)], kept), kept
+    kept = np.maximum(kept, rest)
+    return _outside(places, kept), kept
+
+
+def _outside(places: Iterable[Place], kept: Mask) -> tuple[Place, ...]:
+    """Take what is kept out of every place, so that the photograph does not count as painted."""
+    if not kept.any():
+        return tuple(place for place in places if place.mask is None or place.mask.any())
+    free = 1 - kept
+    bounded = (
+        Place(place.paintings, free if place.mask is None else np.minimum(place.mask, free))
+        for place in places
+    )
+    return tuple(place for place in bounded if np.any(place.mask))
+
+
+def at_level(places: Iterable[Place], height: int, width: int) -> tuple[Place, ...]:
+    """Return places with masks of (height, width) and paintings of the sizes they are seen at."""
+
+    def seen(painting: Painting) -> Painting:
+        size = size_seen(painting, height * width)
+        return dataclasses.replace(
+            painting,
+            picture=pictures.resize(painting.picture, *size),
+            mask=None if painting.mask is None else masks.resize(painting.mask, *size),
+        )
+
+    return tuple(
+        Place(
+            tuple(seen(each) for each in place.paintings if each.share),
+            None if place.mask is None else masks.resize(place.mask, height, width),
+        )
+        for place in places
+    )
+
+
+def size_seen(painting: Painting, area: int) -> tuple[int, int]:
+    """Return the (height, width) at which a painting is seen beside a picture of ``area`` px.
+
+    As many pixels as the picture, if it has them, and its own shape; then its scale.
+    """
+    height, width = pictures.fit_area(*pictures.size_of(painting.picture), area)
+    scale = max(painting.scale, pictures.SHORTEST / min(height, width))
+    return round(height * scale), round(width * scale)
+
+
+Change: TypeAlias = Callable[[Painting, Mask | None, Picture], Picture]
+"""(painting, mask of its place, photograph) -> the painting's picture in other colours"""
+
+
+def _match(painting: Painting, place: Mask | None, photograph: Picture) -> Picture:
+    if place is not None:
+        place = masks.resize(place, *pictures.size_of(photograph))
+    return colors.match(painting.picture, photograph, painting.mask, place)
+
+
+def _match_lightness(painting: Painting, place: Mask | None, photograph: Picture) -> Picture:
+    return colors.match_lightness(painting.picture, photograph)
+
+
+CHANGES: dict[str, Change] = {"match": _match, "content": _match_lightness}
+"""What becomes of paintings by the setting ``colors``, where it changes them."""
+
+
+def coloured(places: Iterable[Place], photograph: Picture, chosen: str) -> tuple[Place, ...]:
+    """Return places whose paintings have the colours that the setting ``colors`` chose."""
+    if chosen not in CHANGES:
+        return tuple(places)
+    change = CHANGES[chosen]
+    return tuple(
+        Place(
+            tuple(
+                dataclasses.replace(each, picture=change(each, place.mask, photograph))
+                for each in place.paintings
+            ),
+            place.mask,
+        )
+        for place in places
+    )
+
+
+def identity(source: object) -> Hashable:
+    """Return what a picture is known by: its file, or itself where it is none."""
+    return os.path.realpath(source) if isinstance(source, str | os.PathLike) else id(source)

@@ -1,0 +1,48 @@
+"""The measures of style behind one door: what is kept of paintings, and the loss against it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from impasto import losses, neighbors
+from impasto.losses import StyleLoss, Tensor
+from impasto.recipe import Recipe
+
+Seen: TypeAlias = tuple[float, Tensor, Tensor | None]
+"""A painting: its share, its features (height, width, C), its positions' weights (…, …, 1)."""
+
+
+class Style(NamedTuple):
+    """A measure of style at one layer."""
+
+    freeze: Callable[[Sequence[Seen]], Any]
+    """paintings -> target"""
+    loss: Callable[[Tensor, Tensor | None, Any], Tensor]
+    """features (height, width, C), weights (height, width, 1) or None, target -> scalar"""
+
+
+def measure(recipe: Recipe) -> Style:
+    """Return the measure that the recipe's ``objective`` names.
+
+    ``neighbors``, or else a comparison of moments: ``losses.<objective>_loss``.
+    """
+    if recipe.objective == "neighbors":
+        return Style(neighbors.freeze, neighbors.loss)
+    return _of_moments(
+        getattr(losses, f"{recipe.objective}_loss"), recipe.loss_scale == "relative", recipe.strips
+    )
+
+
+def _of_moments(compare: StyleLoss, relative: bool, strips: int) -> Style:
+    def freeze(paintings: Sequence[Seen]) -> losses.Moments:
+        return losses.blend(
+            [
+                (share, losses.moments(features, weights))
+                for share, features, weights in paintings
+                if share
+            ]
+        )
+
+    def loss(features: Tensor, weights: Tensor | None, target: losses.Moments) -> Tensor:
+        return losses.spread(compare, features, weights, target, relative, strips)
+
+    return Style(freeze, loss)
