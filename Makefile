@@ -42,6 +42,7 @@ docs: $(READY)
 
 gallery: $(READY)
 	$(BIN)/python -m tools.gallery
+	$(BIN)/python -m tools.controls
 
 # Hours; `BENCH="--sections evaluation"` or `BENCH="--size 256 --pairs 1"` for less.
 bench: $(READY)

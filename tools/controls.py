@@ -1,0 +1,221 @@
+"""Paint docs/gallery.md: every control, and some that go together. ``make gallery``."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from impasto import files, masks, painting, pictures, recipe, samples
+from impasto.inputs import Region, prepare
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "gallery.md"
+FOLDER = ROOT / "docs" / "gallery" / "controls"
+
+SIZE = 384
+"""Longest side in pixels at which everything is painted and shown."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One picture of the page: what it is made of, by the names of samples and masks."""
+
+    content: str
+    styles: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    regions: tuple[tuple[str, ...], ...] = ()
+    keep: str = ""
+    preset: str = recipe.DEFAULT
+
+    @property
+    def command(self) -> str:
+        """The command that paints it from the samples and masks written beside it."""
+        words = ["impasto stylize", *(f"{name}.png" for name in (self.content, *self.styles))]
+        for region in self.regions:
+            words.append("--region " + ":".join(f"{name}.png" for name in region))
+        words += [f"--keep {self.keep}.png"] * bool(self.keep)
+        words += [f"--preset {self.preset}"] * (self.preset != recipe.DEFAULT)
+        return " ".join((*words, *recipe.as_options(self.settings)))
+
+
+CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
+    (
+        "Strength",
+        "One dial from the photograph to the painting, the same for every size, painting and "
+        "measure.",
+        tuple(Shown("astronaut", ("swirls",), {"strength": s}) for s in (0.3, 0.5, 0.7)),
+    ),
+    (
+        "Several styles",
+        "Each of the two paintings alone would be `--blend 1,0` and `--blend 0,1`.",
+        tuple(Shown("cat", ("woodcut", "watercolour"), {"blend": (s, 1 - s)}) for s in (0.8, 0.2)),
+    ),
+    (
+        "Places",
+        "Every mask takes its own painting; a soft edge is a soft transition. What no mask covers "
+        "takes the style that is named first, or stays the photograph.",
+        (
+            Shown("rocket", ("swirls",), regions=(("rocket-sky", "glass"),)),
+            Shown("rocket", (), regions=(("rocket-sky", "swirls"),)),
+            Shown("astronaut", ("glass",), keep="astronaut-face"),
+        ),
+    ),
+    (
+        "A part of a painting",
+        "A third name after a region's painting is the mask of what counts in it: here the left "
+        "half.",
+        (Shown("coffee", (), regions=(("everywhere", "swirls", "left"),)),),
+    ),
+    (
+        "Strokes",
+        "How large the painting is seen against the picture.",
+        tuple(Shown("coffee", ("glass",), {"style_scale": (s,)}) for s in (0.5, 1.0, 2.0)),
+    ),
+    (
+        "Colours",
+        "The painting's (`style`), the photograph's under the painting's strokes (`content`), or the "
+        "painting's strokes in colours like the photograph's (`match`).",
+        tuple(
+            Shown("coffee", ("swirls",), {"colors": colors})
+            for colors in ("style", "content", "match")
+        ),
+    ),
+    (
+        "How style is measured",
+        "Gram matrices, with means and deviations besides, as Gaussians, by nearest neighbours.",
+        tuple(Shown("astronaut", ("watercolour",), {"objective": o}) for o in recipe.OBJECTIVES),
+    ),
+    (
+        "Layers",
+        "Shallow layers see colours and grain, deep ones shapes; a shallow content layer keeps "
+        "detail.",
+        (
+            Shown("cat", ("glass",), {"style_layers": "block1_conv1,block2_conv1"}),
+            Shown("cat", ("glass",), {"style_layers": "block3_conv1,block4_conv1"}),
+            Shown("cat", ("glass",), {"content_layers": "block2_conv2=0.5,block4_conv2"}),
+        ),
+    ),
+    (
+        "Presets",
+        "`impasto presets` lists and explains them.",
+        tuple(
+            Shown("motorcycle", ("watercolour",), preset=preset)
+            for preset in recipe.PRESETS
+            if preset not in (recipe.DEFAULT, "gatys")
+        ),
+    ),
+    (
+        "All at once",
+        "Every control works with every other.",
+        (
+            Shown(
+                "rocket",
+                ("watercolour", "swirls"),
+                {"blend": (0.6, 0.4), "colors": "match", "objective": "wasserstein"},
+                regions=(("rocket-sky", "swirls"),),
+            ),
+            Shown(
+                "astronaut",
+                ("swirls",),
+                {"style_scale": (1.5, 0.7), "colors": "content", "objective": "moments"},
+                regions=(("astronaut-figure", "woodcut"),),
+            ),
+            Shown(
+                "coffee",
+                ("glass", "swirls"),
+                {"objective": "neighbors", "style_scale": (1.5,), "strength": 0.6},
+                keep="coffee-cup",
+            ),
+        ),
+    ),
+)
+
+
+def ellipse(name: str, down: float, across: float, height: float, width: float) -> masks.Mask:
+    """Return a soft ellipse over a photograph, all lengths as parts of its sides."""
+    size = pictures.fit(*pictures.size_of(samples.photograph(name)), SIZE)
+    rows, columns = ((np.arange(n) + 0.5) / n for n in size)
+    inside = ((rows[:, None] - down) / height) ** 2 + ((columns - across) / width) ** 2 < 1
+    return ndimage.gaussian_filter(inside.astype(np.float32), SIZE / 100)
+
+
+def ramp(name: str, edge: float, softness: float) -> masks.Mask:
+    """Return a mask of what lies above an edge, all lengths as parts of the height."""
+    height, width = pictures.fit(*pictures.size_of(samples.photograph(name)), SIZE)
+    rows = (np.arange(height) + 0.5) / height
+    column = np.clip((edge - rows) / softness + 0.5, 0, 1).astype(np.float32)
+    return np.tile(column[:, None], (1, width))
+
+
+def made_masks() -> dict[str, masks.Mask]:
+    """Return the masks of the page by name."""
+    left = np.zeros((64, 64), np.float32)
+    left[:, :32] = 1
+    return {
+        "rocket-sky": ramp("rocket", 0.62, 0.15),
+        "astronaut-face": ellipse("astronaut", 0.27, 0.44, 0.22, 0.17),
+        "astronaut-figure": ellipse("astronaut", 0.65, 0.45, 0.75, 0.45),
+        "coffee-cup": ellipse("coffee", 0.47, 0.50, 0.42, 0.31),
+        "everywhere": np.ones((64, 64), np.float32),
+        "left": left,
+    }
+
+
+def grey(mask: masks.Mask) -> pictures.Picture:
+    """Return a mask as a picture."""
+    return np.repeat(mask[..., None] * np.float32(255), 3, axis=2)
+
+
+def main() -> None:
+    """Paint everything, and write the page."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    mask_pictures = {name: grey(mask) for name, mask in made_masks().items()}
+    sources = {
+        **{name: samples.photograph(name) for name in samples.PHOTOGRAPHS},
+        **{name: samples.painting(name) for name in samples.PAINTINGS},
+        **mask_pictures,
+    }
+    engines = painting.Engines()
+    lines = [HEAD]
+    for title, words, shown in CONTROLS:
+        lines += [f"## {title}", "", words, "", *_row(title, shown, sources, engines), ""]
+    lines += ["## The masks", "", "White is in the place.", ""]
+    for name, picture in mask_pictures.items():
+        files.write(picture, FOLDER / f"{name}.png")
+        lines += [f'<img src="gallery/controls/{name}.png" alt="{name}" width="180">']
+    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+HEAD = f"""# What the artist decides
+
+Painted by `make gallery` at {SIZE} px, from the samples that `impasto samples DIR` writes and the
+masks at the end of this page. Under every picture stands its command, less `--size {SIZE}`.
+"""
+
+
+def _row(
+    title: str, shown: tuple[Shown, ...], sources: dict[str, Any], engines: painting.Engines
+) -> list[str]:
+    lines = []
+    for number, each in enumerate(shown, start=1):
+        name = f"{title.lower().replace(' ', '-')}-{number}"
+        chosen = recipe.make(each.preset, size=SIZE, **each.settings)
+        read = prepare(
+            chosen,
+            sources[each.content],
+            [sources[style] for style in each.styles],
+            [Region(*(sources[part] for part in region)) for region in each.regions],
+            sources[each.keep] if each.keep else None,
+        )
+        result = painting.paint(read, chosen, lambda event: None, engines)
+        image = files.to_image(result.picture)
+        image.save(FOLDER / f"{name}.jpg", quality=85, optimize=True)
+        print(f"{name}: {result.seconds['total']:.1f} s", flush=True)
+        lines += [f"![{title}](gallery/controls/{name}.jpg)", "", f"`{each.command}`", ""]
+    return lines
+
+
+if __name__ == "__main__":
+    main()
