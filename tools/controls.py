@@ -75,8 +75,8 @@ CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
     ),
     (
         "Colours",
-        "The painting's (`style`), the photograph's under the painting's strokes (`content`), or the "
-        "painting's strokes in colours like the photograph's (`match`).",
+        "The painting's (`style`), the photograph's under the painting's strokes (`content`), or "
+        "the painting's strokes in colours like the photograph's (`match`).",
         tuple(
             Shown("coffee", ("swirls",), {"colors": colors})
             for colors in ("style", "content", "match")
