@@ -347,3 +347,10 @@ def test_a_region_that_is_kept_whole_is_no_place():
     assert [place.paintings[0].picture[0, 0, 2] for place in read.places][-1] == 255
     with pytest.raises(SettingError, match="everything is kept"):
         inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, keep=np.full((20, 20), 255, np.uint8))
+
+
+def test_a_painting_seen_too_large_for_memory_is_refused(one_line, monkeypatch):
+    monkeypatch.setattr(inputs.memory, "fits", lambda height, width: height < 100)
+    with pytest.raises(SettingError) as caught:
+        inputs.prepare(Recipe(style_scale=4, **SMALL), PHOTO, PHOTO)
+    assert one_line(caught).startswith("style_scale 4 makes a painting 384 x 256 px, which does")

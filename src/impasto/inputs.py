@@ -95,6 +95,7 @@ def prepare(
     start = None if recipe.init in STARTS else read.start(recipe.init)
     _check_painted_size(*pictures.size_of(photograph), recipe.size)
     size = pictures.fit(*pictures.size_of(photograph), recipe.size)
+    _check_seen_sizes(painted, size)
     covering = [masks.resize(mask, *size) for mask in covering]
     _check_masks(recipe, covering, painted, size)
     found, left = places.lay_out(
@@ -195,6 +196,18 @@ def _check_painted_size(height: int, width: int, size: int) -> None:
             f"{pictures.SHORTEST} px are needed on its short side, so give it size {least} or more"
         )
     memory.require(*painted)
+
+
+def _check_seen_sizes(painted: Iterable[Painting], size: tuple[int, int]) -> None:
+    """Raise SettingError for a painting seen so large that it does not fit into memory."""
+    for painting in painted:
+        height, width = seen = places.size_seen(painting, size[0] * size[1])
+        if memory.fits(*seen):
+            continue
+        raise SettingError(
+            f"style_scale {painting.scale:g} makes a painting {width} x {height} px, which does "
+            "not fit into memory: choose a smaller one"
+        )
 
 
 def start(inputs: Inputs, content: Picture, recipe: Recipe) -> Picture:

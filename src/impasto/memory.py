@@ -20,11 +20,16 @@ def needed(height: int, width: int) -> float:
     return FIXED + PER_PIXEL * height * width
 
 
+def fits(height: int, width: int) -> bool:
+    """Return whether (height, width) pixels fit into the memory that is free."""
+    return needed(height, width) <= psutil.virtual_memory().available
+
+
 def require(height: int, width: int) -> None:
     """Raise SettingError, naming the largest size that fits, if (height, width) does not."""
-    free = psutil.virtual_memory().available
-    if needed(height, width) <= free:
+    if fits(height, width):
         return
+    free = psutil.virtual_memory().available
     received = f"{width} x {height} px needs about {needed(height, width) / 1e9:.1f} GB"
     fitting = largest(height, width, free)
     advice = f"the largest size that fits is {fitting}" if fitting else "free some memory first"
