@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from impasto import cli, recipe, samples, weights
+from impasto import cli, files, recipe, samples, weights
 from impasto.errors import WeightsError
+from impasto.provenance import Provenance
 
 SMALL = ["--size", "48", "--levels", "2", "--evaluations", "4", "--precision", "float32"]
 
@@ -330,3 +331,65 @@ def test_a_sweep_refuses_what_cannot_be_painted_before_it_begins(
     said = capfd.readouterr().err
     assert len(said.strip().splitlines()) == 1, said
     assert word in said
+
+
+@pytest.mark.backend
+def test_a_picture_says_how_it_was_painted_and_is_painted_again_to_the_byte(painted, folder):
+    said = json.loads(run("recipe", "out.png", cwd=folder).stdout)
+    assert said["recipe"]["size"] == 48
+    assert said["recipe"]["precision"] == "float32"
+    assert [source["name"] for source in said["inputs"]] == ["photo.png", "painting.png"]
+    again = ("stylize", "photo.png", "painting.png", "--recipe", "out.png")
+    done = run(*again, "-o", "same.png", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "is not the" not in done.stderr
+    assert (folder / "same.png").read_bytes() == (folder / "out.png").read_bytes()
+    other = run(*again[:2], "out.png", *again[3:], "--evaluations", "1", "-o", "b.png", cwd=folder)
+    assert "out.png is not the style that the recipe was painted with" in other.stderr
+
+
+def test_a_recipe_that_cannot_be_used_is_refused(folder, monkeypatch, capfd):
+    monkeypatch.chdir(folder)
+    written = Provenance(recipe.Recipe(init="/etc/secret.png"), "x", {}, ())
+    files.write(np.full((20, 20, 3), 9, np.float32), folder / "started.png", written.to_xmp())
+    for arguments, word in (
+        (["recipe", "photo.png"], "photo.png: carries no recipe"),
+        (["recipe", "text.png"], "text.png: not a picture"),
+        (["stylize", "photo.png", "painting.png", "--recipe", "started.png"], "--init"),
+        (["stylize", "a", "b", "--recipe", "photo.png", "--preset", "bold"], "one of them"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["impasto", *arguments])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        assert left.value.code == 2
+        said = capfd.readouterr().err
+        assert len(said.strip().splitlines()) == 1
+        assert word in said
+
+
+@pytest.mark.backend
+def test_a_batch_goes_on_after_a_failure_and_skips_what_is_done(folder):
+    words = ("batch", "photo.png", "cut.png", "painting.png", "--style", "painting.png")
+    first = run(*words, "-o", "painted", *SMALL, cwd=folder)
+    assert first.returncode == 1
+    assert first.stdout.splitlines() == ["painted/photo.png", "painted/painting.png"]
+    assert "cut.png: damaged or cut off" in first.stderr
+    assert "1 of 3 failed" in first.stderr
+    second = run(*words, "-o", "painted", "--skip-done", *SMALL, cwd=folder)
+    assert second.stdout == ""
+    assert second.stderr.count("is there already") == 2
+
+
+def test_a_batch_refuses_what_no_picture_could_use(folder, monkeypatch, capfd):
+    monkeypatch.chdir(folder)
+    monkeypatch.setitem(sys.modules, "impasto.painting", None)
+    for arguments, word in (
+        (["photo.png", "--style", "painting.png", "-o", "."], "overwrite"),
+        (["photo.png", "--style", "painting.png", "--ending", ".mov"], ".mov"),
+        (["photo.png", "--style", "painting.png", "--strength", "2"], "strength"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["impasto", "batch", *arguments])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        assert left.value.code == 2
+        assert word in capfd.readouterr().err

@@ -41,7 +41,7 @@ def test_options_that_are_named_exist(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     known = {name.replace("_", "-") for name, *_ in recipe.settings()} | {
         *("help", "output", "preset", "save-every", "frames", "timelapse", "plot", "report"),
-        *("weights", "quiet", "seed", "region", "keep", "presets", "vary"),
+        *("weights", "quiet", "seed", "region", "keep", "presets", "vary", "recipe"),
     }
     options = re.findall(r"impasto stylize[^`\n]*", text)
     for option in re.findall(r"--([a-z][a-z-]+)", " ".join(options)):

@@ -14,15 +14,15 @@ import impasto
 FLOORS = (
     {"errors"},
     {"lbfgs", "processor", "recipe"},
-    {"backend", "pictures", "presets", "weights", "winograd"},
+    {"backend", "pictures", "presets", "provenance", "weights", "winograd"},
     {"events", "files", "losses", "masks", "memory", "pyramid"},
     {"colors", "films", "neighbors", "optimizers", "samples", "vgg"},
     {"places", "styles"},
     {"inputs"},
     {"objective"},
     {"painting"},
-    {"outputs", "sweep"},
-    {"progress"},
+    {"batch", "outputs", "sweep"},
+    {"options", "progress"},
     {"__init__", "cli"},
     {"__main__"},
 )

@@ -322,3 +322,12 @@ def test_engines_are_made_again_only_for_what_is_compiled():
     changed = dataclasses.replace(made, strength=0.2, size=99, seed=3, blend="1,2")
     assert engines.get(changed) is engine
     assert engines.get(dataclasses.replace(made, objective="moments")) is not engine
+
+
+def test_one_engine_paints_with_places_and_without(content, style):
+    engines = painting.Engines()
+    chosen = recipe.make(**{**SMALL, "levels": 1, "evaluations": 2})
+    for regions in ((), [(half(), style)], ()):
+        inputs = painting.prepare(chosen, content, style, regions)
+        result = painting.paint(inputs, chosen, lambda event: None, engines)
+        assert len(result.history) == 2

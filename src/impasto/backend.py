@@ -56,7 +56,8 @@ def value_and_gradient(loss: Loss) -> Step:
 
     ``constants`` may be any nesting of dicts, lists and (named) tuples of tensors. Rank-3
     tensors are taken as (height, width, channels) with height and width open, so that one
-    compilation serves every size where the backend can do that (TensorFlow).
+    compilation serves every size where the backend can do that (TensorFlow); constants of another
+    structure are compiled again.
 
     Raises BackendError if Keras runs on a backend other than the three.
     """
@@ -86,15 +87,15 @@ def _tensorflow(loss: Loss) -> Step:
         sizes = (None, None, *tensor.shape[2:]) if len(tensor.shape) == 3 else tensor.shape
         return tf.TensorSpec(sizes, tensor.dtype)
 
-    traced: list[Any] = []
+    traced: dict[str, Any] = {}
 
     def step(picture: Array, constants: Any) -> Any:
         arguments = (tf.convert_to_tensor(picture), constants)
-        if not traced:
-            signature = tf.nest.map_structure(open_sizes, arguments)
+        signature = tf.nest.map_structure(open_sizes, arguments)
+        if (key := repr(signature)) not in traced:
             compiled = tf.function(differentiate, autograph=False)
-            traced.append(compiled.get_concrete_function(*signature))
-        return _as_given(picture, *traced[0](*arguments))
+            traced[key] = compiled.get_concrete_function(*signature)
+        return _as_given(picture, *traced[key](*arguments))
 
     return step
 

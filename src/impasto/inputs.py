@@ -6,6 +6,7 @@ Loads no tensor library, so that what cannot be used is refused at once.
 import dataclasses
 import math
 import os
+import pathlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from impasto import colors, files, masks, memory, pictures, places, weights
+from impasto import colors, files, masks, memory, pictures, places, provenance, weights
 from impasto.errors import PictureError, SettingError, nearest
 from impasto.masks import Mask
 from impasto.pictures import Picture
 from impasto.places import Covered, Painting, Place
+from impasto.provenance import Source
 from impasto.recipe import Recipe
 
 PictureLike: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any]
@@ -60,6 +62,8 @@ class Inputs:
     """how much of the photograph stays as it is"""
     start: Picture | None = None
     """only where it is a file"""
+    sources: tuple[Source, ...] = ()
+    """what was read, in order"""
     notes: tuple[str, ...] = ()
     """words about the pictures for the person, such as that an animation's first frame is used"""
 
@@ -115,6 +119,7 @@ def prepare(
         photograph=photograph,
         keep=left if left.any() else None,
         start=start,
+        sources=tuple(read.sources),
         notes=tuple(read.notes),
     )
 
@@ -218,14 +223,16 @@ def start(inputs: Inputs, content: Picture, recipe: Recipe) -> Picture:
 
 
 class _Reader:
-    """Reads pictures and masks by the names of their roles, and gathers the notes on them."""
+    """Reads pictures and masks by their roles, and gathers what they were and notes on them."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.sources: list[Source] = []
 
     def picture(self, source: PictureLike, role: str, least: int = files.MIN_SIDE) -> Picture:
         loaded = _load(source, role, least)
         self.notes.extend(note for note in loaded.notes if note not in self.notes)
+        self.sources.append(_source(source, role, loaded.pixels))
         return loaded.pixels
 
     def mask(self, source: PictureLike, role: str) -> Mask:
@@ -246,6 +253,13 @@ class _Reader:
             raise SettingError(
                 f"init is {init!r}, which is no file: {nearest(init, STARTS)}"
             ) from None
+
+
+def _source(source: PictureLike, role: str, pixels: Picture) -> Source:
+    if isinstance(source, str | os.PathLike):
+        data = pathlib.Path(source).read_bytes()
+        return Source(role, os.path.basename(source), provenance.hash_of(data))
+    return Source(role, type(source).__name__, provenance.hash_of(pixels.data.cast("B")))
 
 
 def _load(source: PictureLike, role: str, least: int) -> files.Loaded:

@@ -98,7 +98,7 @@ class Recorder:
 def write(result: "Result", recorder: Recorder) -> None:
     """Write the picture and everything else that was asked for, the picture first."""
     outputs = recorder.outputs
-    files.write(result.picture, outputs.picture)
+    result.save(outputs.picture)
     if outputs.report:
         files.write_text(json.dumps(result.report(), indent=2) + "\n", outputs.report)
     if outputs.plot:

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from impasto.inputs import Inputs, PictureLike, Region, prepare, start
 from impasto.optimizers import OPTIMIZERS, Solution
 from impasto.pictures import Picture
 from impasto.places import at_level
+from impasto.provenance import Provenance, Source
 from impasto.pyramid import Level, schedule
 from impasto.recipe import Recipe
 from impasto.vgg import Features
@@ -52,6 +53,8 @@ class Result:
     """one record for every evaluation"""
     stopped: bool
     """whether the listener stopped the work before its end"""
+    inputs: tuple[Source, ...] = ()
+    """the pictures that were read"""
 
     @property
     def image(self) -> Image.Image:
@@ -59,9 +62,19 @@ class Result:
         return files.to_image(self.picture)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the picture; the ending chooses the format. Raises PictureError."""
+        """Write the picture, its recipe within; the ending chooses the format.
+
+        Raises PictureError.
+        """
         files.check_output(path)
-        files.write(self.picture, path)
+        files.write(self.picture, path, self.provenance.to_xmp())
+
+    @property
+    def provenance(self) -> Provenance:
+        """What the picture depends on, as its file says it."""
+        network = {name: self.network[name] for name in ("network", "sha256")}
+        used = replace(self.recipe, precision=self.precision)
+        return Provenance(used, self.backend, network, self.inputs)
 
     def report(self) -> dict[str, Any]:
         """Return everything but the picture, as JSON takes it."""
@@ -133,6 +146,7 @@ def paint(inputs: Inputs, recipe: Recipe, listener: Listener, engines: "Engines"
         levels=tuple(journal.levels),
         history=tuple(journal.history),
         stopped=journal.stopped,
+        inputs=inputs.sources,
     )
 
 

@@ -32,8 +32,15 @@ def say(words: str) -> None:
 @contextlib.contextmanager
 def shown(levels: tuple[Level, ...], quiet: bool) -> Iterator[Show]:
     """Show a bar with level, evaluations, losses and time left; yield what moves it."""
+    with shown_many(1, quiet) as begin:
+        yield begin(0, "", levels)
+
+
+@contextlib.contextmanager
+def shown_many(count: int, quiet: bool) -> Iterator[Callable[[int, str, tuple[Level, ...]], Show]]:
+    """Show one bar for several pictures; yield what begins one, by number, name and levels."""
     if quiet:
-        yield lambda event: None
+        yield lambda number, name, levels: lambda event: None
         return
     bar = Progress(
         SpinnerColumn(),
@@ -45,27 +52,32 @@ def shown(levels: tuple[Level, ...], quiet: bool) -> Iterator[Show]:
         transient=True,
         disable=not _console.is_terminal,
     )
-    task = bar.add_task("loading the network", total=_work(levels), losses="", left="")
-    forecast = _Forecast(levels)
+    task = bar.add_task("loading the network", total=count, losses="", left="")
 
-    def show(event: Event) -> None:
-        forecast.note(event)
-        if isinstance(event, Step):
-            level = levels[event.level - 1]
-            terms = " ".join(f"{name} {value:.2g}" for name, value in event.terms.items())
-            bar.update(
-                task,
-                description=f"level {event.level}/{len(levels)} "
-                f"evaluation {event.evaluation}/{level.evaluations}",
-                completed=forecast.done,
-                losses=f"loss {event.total:.3g} {terms}",
-                left=forecast.left(),
-            )
-        if isinstance(event, LevelFinished) and event.reason is not Reason.BUDGET:
-            say(f"level {event.level}: {event.reason} after {event.evaluations} evaluations")
+    def begin(number: int, name: str, levels: tuple[Level, ...]) -> Show:
+        forecast = _Forecast(levels)
+        of = f"{number + 1}/{count} {name} " if count > 1 else ""
+
+        def show(event: Event) -> None:
+            forecast.note(event)
+            if isinstance(event, Step):
+                level = levels[event.level - 1]
+                terms = " ".join(f"{name} {value:.2g}" for name, value in event.terms.items())
+                bar.update(
+                    task,
+                    description=f"{of}level {event.level}/{len(levels)} "
+                    f"evaluation {event.evaluation}/{level.evaluations}",
+                    completed=number + forecast.done / _work(levels),
+                    losses=f"loss {event.total:.3g} {terms}",
+                    left=forecast.left(),
+                )
+            if isinstance(event, LevelFinished) and event.reason is not Reason.BUDGET:
+                say(f"level {event.level}: {event.reason} after {event.evaluations} evaluations")
+
+        return show
 
     with bar:
-        yield show
+        yield begin
 
 
 def _work(levels: tuple[Level, ...]) -> float:

@@ -318,6 +318,13 @@ def make(
     return Recipe(**{**known[preset].settings, **given})
 
 
+def change(recipe: Recipe, **settings: Any) -> Recipe:
+    """Return the recipe with other settings; None is not a setting. Raises SettingError."""
+    check_names(settings)
+    given = {name: value for name, value in settings.items() if value is not None}
+    return dataclasses.replace(recipe, **given)
+
+
 def settings() -> Iterator[tuple[str, type, Any, About]]:
     """Yield name, type, default and description of every setting, in order.
 

@@ -1,0 +1,144 @@
+"""The words of the command line: one option for every setting, and what commands share."""
+
+import functools
+import inspect
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from impasto import recipe as recipes
+
+METAVARS = {int: "N", float: "X", str: "NAME", recipes.Layers: "NAMES", recipes.Numbers: "X,..."}
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option for every setting of the recipe, read from its fields.
+
+    The command receives them by name in its argument ``settings``, None where not given.
+    """
+    signature = inspect.signature(command)
+    own = [p for p in signature.parameters.values() if p.name != "settings"]
+    options = [_option(*setting) for setting in recipes.settings()]
+
+    @functools.wraps(command)
+    def wrapper(**arguments: Any) -> None:
+        settings = {option.name: arguments.pop(option.name) for option in options}
+        command(**arguments, settings=settings)
+
+    parameters = [*own, *options]
+    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+    return wrapper
+
+
+def _option(name: str, kind: Any, default: Any, about: recipes.About) -> inspect.Parameter:
+    # Every value is taken as text: the recipe converts and checks it, here as everywhere.
+    shown = recipes.show(default)
+    words = "; ".join(filter(None, (about.possible, f"default {shown}" if shown else "")))
+    option = typer.Option(
+        f"--{name.replace('_', '-')}",
+        help=f"{about.help} ({words})",
+        metavar=about.unit.upper() or METAVARS[kind],
+        rich_help_panel="Settings",
+    )
+    annotation = Annotated[str | None, option]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
+
+
+def file_option(flag: str, help: str) -> Any:
+    """Return an option that names a file, for the panel of files in the help."""
+    return typer.Option(flag, help=help, rich_help_panel="Files", show_default=False)
+
+
+Content = Annotated[str, typer.Argument(help="The photograph.", show_default=False)]
+Styles = Annotated[
+    list[str] | None,
+    typer.Argument(help="The painting, or several; see --blend.", show_default=False),
+]
+Preset = Annotated[
+    str,
+    typer.Option(
+        help="Settings to start from: `impasto presets` explains them.",
+        rich_help_panel="Settings",
+    ),
+]
+Presets = Annotated[
+    Path | None, file_option("--presets", "Your own presets, .toml, instead of the usual file.")
+]
+Regions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        help="A place with a painting of its own: MASK:PAINTING or MASK:PAINTING:PAINTING_MASK. "
+        "Any number of times. A mask is a grey picture of any size, white in the place. What no "
+        "mask covers takes STYLE, or stays the photograph without one.",
+        rich_help_panel="Places",
+        show_default=False,
+    ),
+]
+Keep = Annotated[
+    str | None,
+    typer.Option(
+        help="A mask of what stays the photograph.", rich_help_panel="Places", show_default=False
+    ),
+]
+FromPicture = Annotated[
+    Path | None,
+    typer.Option(
+        help="A picture that impasto painted, to take the settings from instead of a preset.",
+        rich_help_panel="Settings",
+        show_default=False,
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but the paths of pictures.")
+]
+WeightsFile = Annotated[
+    Path | None,
+    file_option("--weights", "The network's weights, .h5 .keras .safetensors .pth or .onnx."),
+]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The paths of the pictures that were named."""
+
+    content: str
+    styles: Sequence[str]
+    regions: Sequence[tuple[str, ...]] = ()
+    """each mask, painting and, if it was given, the painting's mask"""
+    keep: str | None = None
+
+    @classmethod
+    def parse(
+        cls, content: str, style: list[str] | None, region: list[str] | None, keep: str | None
+    ) -> "Sources":
+        """Take the words of the command line."""
+        from impasto import inputs
+
+        return cls(content, style or [], [inputs.parse_region(each) for each in region or []], keep)
+
+    def given(self) -> tuple[Any, ...]:
+        """Return what :func:`impasto.inputs.prepare` takes after the recipe."""
+        return self.content, self.styles, self.regions, self.keep
+
+    def words(self) -> list[str]:
+        """Return the words of the command line again."""
+        regions = itertools.chain(*(("--region", ":".join(each)) for each in self.regions))
+        return [self.content, *self.styles, *regions, *(["--keep", self.keep] if self.keep else [])]
+
+    def paths(self) -> tuple[str, ...]:
+        """Return all of them."""
+        named = (self.content, *self.styles, *itertools.chain(*self.regions), self.keep)
+        return tuple(path for path in named if path)
+
+    def stem(self) -> str:
+        """Return a name for the picture, from the photograph's and the paintings'."""
+        paintings = [*self.styles, *(painting for _, painting, *_ in self.regions)]
+        return "-".join(Path(path).stem for path in (self.content, *dict.fromkeys(paintings)))
