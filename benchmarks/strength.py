@@ -35,7 +35,7 @@ def distances(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
                 made = recipe.make(
                     objective=name, size=options.size, style_weight=weight / measure.scale
                 )
-                inputs = prepare(made, *read)
+                inputs = prepare(made, read[0], read[1])
                 result = painting.paint(inputs, made, lambda event: None, engines)
                 row.append(heldout.measure(read[0], read[1], result.picture)["content_cosine"])
             found[name][f"{content} x {style}"] = row

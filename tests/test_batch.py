@@ -7,9 +7,13 @@ from impasto import batch, files, inputs
 from impasto.errors import PictureError, SettingError
 from impasto.provenance import Provenance
 from impasto.recipe import Recipe, make
+from impasto.weights import NETWORKS
 
 PICTURE = np.full((64, 64, 3), 90, np.float32)
 RECIPE = make(size=64, style_layers="block1_conv1")
+
+
+NETWORK = {"sha256": NETWORKS["vgg16"].sha256}
 
 
 @pytest.fixture
@@ -41,7 +45,9 @@ def test_folders_without_pictures_and_overwritten_photographs_are_refused(folder
     assert "there are no pictures in this folder" in one_line(caught)
     with pytest.raises(SettingError) as caught:
         batch.plan([str(folder / "a.png")], folder)
-    assert "would overwrite a photograph" in one_line(caught)
+    assert "would overwrite a picture that is read" in one_line(caught)
+    with pytest.raises(SettingError):
+        batch.plan([str(folder / "b.png")], folder / "empty", others=[str(folder / "empty/b.png")])
 
 
 def test_done_is_what_was_painted_from_the_same_pictures_with_the_same_recipe(folder):
@@ -51,8 +57,15 @@ def test_done_is_what_was_painted_from_the_same_pictures_with_the_same_recipe(fo
     files.write(PICTURE, task.picture)
     assert not batch.is_done(task, RECIPE, read)
     used = make(size=64, style_layers="block1_conv1", precision="float32")
-    files.write(PICTURE, task.picture, Provenance(used, "x", {}, read.sources).to_xmp())
+    files.write(PICTURE, task.picture, Provenance(used, "x", NETWORK, read.sources).to_xmp())
     assert batch.is_done(task, RECIPE, read)
+    for other in (
+        Provenance(used, "x", NETWORK, read.sources, finished=False),
+        Provenance(used, "x", {"sha256": "0"}, read.sources),
+        Provenance(used, "x", NETWORK, read.sources, version="0.0.1"),
+    ):
+        files.write(PICTURE, folder / "other.png", other.to_xmp())
+        assert not batch.is_done(batch.Task(task.photograph, folder / "other.png"), RECIPE, read)
     assert not batch.is_done(task, Recipe(size=65), read)
     assert not batch.is_done(task, Recipe(size=64, precision="bfloat16"), read)
     other = inputs.prepare(RECIPE, folder / "b.jpg", folder / "b.jpg")

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from impasto import recipe, samples
-from tools import gallery, settings
+from tools import controls, gallery, settings
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/settings.md"]
+DOCUMENTS = [
+    *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+    *("docs/settings.md", "docs/gallery.md"),
+]
 
 
 def test_the_page_of_settings_is_the_one_that_make_docs_writes():
@@ -22,6 +25,13 @@ def test_the_readme_shows_every_row_of_the_gallery_and_its_pictures_are_there():
         for name in (photograph, painting, f"{photograph}-{painting}"):
             assert f"docs/gallery/{name}.jpg" in readme, "run: make gallery"
             assert (gallery.FOLDER / f"{name}.jpg").is_file()
+
+
+def test_the_page_of_controls_has_every_picture_and_command():
+    page = controls.PAGE.read_text(encoding="utf-8")
+    for _, _, shown in controls.CONTROLS:
+        for each in shown:
+            assert f"`{each.command}`" in page, "run: make gallery"
 
 
 def test_the_gallery_uses_every_painting():

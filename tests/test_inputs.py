@@ -317,16 +317,18 @@ def test_a_mask_that_the_deepest_layer_cannot_see_is_refused(one_line):
 
 
 @pytest.mark.parametrize(
-    ("text", "parts"),
+    ("text", "drives", "parts"),
     [
-        ("m.png:p.jpg", ("m.png", "p.jpg")),
-        ("m.png:p.jpg:q.png", ("m.png", "p.jpg", "q.png")),
-        (r"C:\m.png:D:\p.jpg", (r"C:\m.png", r"D:\p.jpg")),
-        ("c:/m.png:p.jpg", ("c:/m.png", "p.jpg")),
+        ("m.png:p.jpg", False, ("m.png", "p.jpg")),
+        ("/a/m.png:/b/p.jpg:/c/q.png", False, ("/a/m.png", "/b/p.jpg", "/c/q.png")),
+        ("m:p", False, ("m", "p")),
+        (r"C:\m.png:D:\p.jpg", True, (r"C:\m.png", r"D:\p.jpg")),
+        ("c:/m.png:p.jpg:d:/q.png", True, ("c:/m.png", "p.jpg", "d:/q.png")),
+        ("m.png:p.jpg", True, ("m.png", "p.jpg")),
     ],
 )
-def test_regions_are_cut_up_at_colons(text, parts):
-    assert inputs.parse_region(text) == parts
+def test_regions_are_cut_up_at_colons(text, drives, parts):
+    assert inputs.parse_region(text, drives) == parts
 
 
 @pytest.mark.parametrize("text", ["", "m.png", "m.png:", ":p.jpg", "a:b:c:d"])
@@ -354,3 +356,34 @@ def test_a_painting_seen_too_large_for_memory_is_refused(one_line, monkeypatch):
     with pytest.raises(SettingError) as caught:
         inputs.prepare(Recipe(style_scale=4, **SMALL), PHOTO, PHOTO)
     assert one_line(caught).startswith("style_scale 4 makes a painting 384 x 256 px, which does")
+
+
+def test_masks_with_transparent_parts_are_refused(one_line):
+    mask = Image.fromarray(np.dstack([left(), left()]), "LA")
+    with pytest.raises(PictureError) as caught:
+        inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, keep=mask)
+    assert one_line(caught).startswith("keep: transparent in parts")
+
+
+@pytest.mark.parametrize("regions", ["ab", [("m.png",)], [1], ("m.png", "p.png")])
+def test_regions_of_another_form_are_refused(one_line, regions):
+    with pytest.raises(SettingError) as caught:
+        inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, regions)
+    assert one_line(caught).startswith("regions: expected (mask, painting)")
+
+
+def test_starting_from_the_style_is_starting_from_one_that_counts():
+    recipe = Recipe(init="style", blend="0,1", **SMALL)
+    read = inputs.prepare(recipe, PHOTO, [BLUE, GREEN], [(left(), RED)])
+    assert tuple(read.opening[0, 0]) == (0, 255, 0)
+    read = inputs.prepare(Recipe(init="style", **SMALL), PHOTO, None, [(left(), RED)])
+    assert tuple(read.opening[0, 0]) == (255, 0, 0)
+
+
+def test_places_and_what_is_kept_are_everything_once():
+    soft = np.tile(np.linspace(0, 255, 96).astype(np.uint8), (64, 1))
+    for style in (BLUE, None):
+        regions = [(left(), GREEN), (soft, RED)]
+        read = inputs.prepare(Recipe(**SMALL), PHOTO, style, regions, keep=soft.T[:64, :64])
+        total = sum(place.mask for place in read.places) + read.keep
+        np.testing.assert_allclose(total, 1, atol=0.03)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from impasto import losses, recipe
+from impasto import backend, losses, recipe
 
 from . import tiny
 
@@ -128,6 +128,20 @@ def test_the_wasserstein_distance_is_finite_with_fewer_positions_than_channels()
         assert np.isfinite(number(losses.wasserstein_loss(moments(of), moments(target))))
 
 
+@pytest.mark.parametrize("positions", [1, 2, 9])
+def test_the_wasserstein_distance_is_finite_where_hardly_anything_varies(positions):
+    """What is left of a variance then is the rounding of large squares."""
+    random = np.random.default_rng(positions)
+    base = np.abs(random.normal(0, 300, 256))
+    flat = base * random.uniform(0.95, 1.05, (1, positions, 1))
+    constant = np.broadcast_to(base, (1, 40, 256))
+    for target in (flat, constant):
+        value = losses.wasserstein_loss(
+            moments(features(23, channels=256) * 300), moments(target.astype(np.float32))
+        )
+        assert np.isfinite(number(value))
+
+
 def test_a_blend_of_one_and_nothing_is_the_one_exactly():
     one, other = moments(features(24)), moments(features(25))
     alone = losses.blend([(1.0, one)])
@@ -237,3 +251,18 @@ def test_strokes_that_gather_on_one_side_pass_for_the_whole_but_not_for_strips()
 
 def test_more_strips_than_columns_stay_finite():
     assert np.isfinite(spread(features(18, width=2), features(19), 5))
+
+
+@pytest.mark.parametrize("objective", COMPARISONS)
+def test_strips_without_positions_have_a_finite_gradient(objective):
+    """A narrow picture in many strips: backend.value_and_gradient is what paintings use."""
+    target = moments(features(19))
+    step = backend.value_and_gradient(
+        lambda picture, _: (
+            losses.spread(COMPARISONS[objective], picture * 1.0, None, target, True, 5),
+            {},
+        )
+    )
+    total, _, gradient = step(features(18, width=2, channels=5), {})
+    assert np.isfinite(total)
+    assert np.isfinite(gradient).all()

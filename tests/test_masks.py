@@ -81,12 +81,34 @@ def test_an_edge_softer_than_what_a_feature_sees_stays_as_it_is():
     np.testing.assert_allclose(weights[8:-8, 8:-8], expected[8:-8, 8:-8], atol=0.03)
 
 
-def test_a_place_too_small_for_a_layer_still_counts_where_it_is_seen_most():
-    spot = np.zeros((64, 64), np.float32)
-    spot[28:36, 28:36] = 1
-    weights = masks.at_layer(spot, 16, 16, 60)[..., 0]
-    assert weights.max() > 0.5
-    np.testing.assert_array_equal(weights[:6], 0)
+def test_an_edge_between_positions_costs_the_one_that_lies_across_its_weight():
+    mask = np.zeros((512, 512), np.float32)
+    mask[:, :248] = 1  # in the middle of the sixteenth position of 16 px
+    weights = masks.at_layer(mask, 32, 32, 132)[16, :, 0]
+    assert weights[15] < 0.1
+    assert weights[0] == pytest.approx(1, abs=1e-3)
+    np.testing.assert_array_equal(weights[16:], 0)
+
+
+@pytest.mark.parametrize("radius", [9, 24, 40])
+@pytest.mark.parametrize("shift", [0, 5])
+def test_of_a_place_too_small_for_a_layer_its_middle_counts_most(radius, shift):
+    rows, columns = np.mgrid[:256, :256] - 128 - shift
+    disc = (np.hypot(rows, columns) < radius).astype(np.float32)
+    weights = masks.at_layer(disc, 16, 16, 132)[..., 0]
+    assert weights.max() > 0.2
+    centre = np.argwhere(weights == weights.max())[0] * 16 + 8
+    assert np.hypot(*(centre - 128 - shift)) < 16
+    np.testing.assert_array_equal(weights[:4], 0)
+
+
+@pytest.mark.parametrize("place", [np.s_[-9:], np.s_[:, -3:], np.s_[20:22, 20:22]])
+def test_a_place_between_the_positions_of_a_layer_is_not_lost(place):
+    mask = np.zeros((73, 97), np.float32)
+    mask[place] = 1
+    weights = masks.at_layer(mask, 4, 6, 132)
+    assert weights.max() > 0
+    assert masks.at_layer(np.zeros_like(mask), 4, 6, 132).max() == 0
 
 
 @given(st.integers(16, 70), st.integers(16, 70), st.sampled_from([1, 2, 4, 8, 16]))

@@ -1,5 +1,6 @@
 """What a picture says of how it was painted."""
 
+import html
 import json
 
 import numpy as np
@@ -57,6 +58,12 @@ def test_a_picture_of_another_origin_has_none(tmp_path, one_line):
     assert one_line(caught).startswith("carries no recipe")
 
 
+def said(version, settings):
+    return html.escape(
+        json.dumps({**made().to_dict(), "version": version, "recipe": settings}), quote=False
+    )
+
+
 def packet(text):
     return f"<impasto:painting>{text}</impasto:painting>".encode()
 
@@ -69,12 +76,12 @@ def packet(text):
         ("[" * 50_000, PictureError, "damaged"),
         ('{"inputs": 3}', PictureError, "damaged"),
         (
-            '{"inputs": [], "network": {}, "version": "9.0", "backend": "x", "recipe": {"a": 1}}',
+            said("9.0", {"a": 1}),
             SettingError,
             "the recipe of impasto '9.0' in it: there is no setting 'a'",
         ),
         (
-            '{"inputs": [], "network": {}, "version": "1", "backend": "x", "recipe": {"size": 0}}',
+            said("1", {"size": 0}),
             SettingError,
             "size is 0",
         ),

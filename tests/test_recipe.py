@@ -125,6 +125,9 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("levels", 13, "levels is 13: the most possible is 12"),
     ("evaluations", 0, "evaluations is 0: the least possible is 1"),
     ("seed", -1, "seed is -1: the least possible is 0"),
+    ("seed", 10**400, "seed is 1000"),
+    ("size", 10**400, "size is 1000"),
+    ("style_layers", {"block1_conv1": 10**400}, "style_layers is"),
     ("padding", "replicat", "padding is 'replicat': did you mean replicate"),
     ("strips", 0, "strips is 0: the least possible is 1"),
     ("strips", 17, "strips is 17: the most possible is 16"),
@@ -176,7 +179,8 @@ def test_all_weights_zero_are_refused(one_line):
     with pytest.raises(SettingError) as caught:
         Recipe(content_weight=0, style_weight=0.0, tv_weight=0)
     assert one_line(caught) == (
-        "all weights are zero: give content_weight, style_weight or tv_weight a value"
+        "all weights are zero: give content_weight, style_weight or tv_weight a value, or strength "
+        "another one"
     )
 
 

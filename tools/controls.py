@@ -1,5 +1,6 @@
 """Paint docs/gallery.md: every control, and some that go together. ``make gallery``."""
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,8 @@ def grey(mask: masks.Mask) -> pictures.Picture:
 
 
 def main() -> None:
-    """Paint everything, and write the page."""
+    """Paint everything, or the titles that are named, and write the page."""
+    titles = sys.argv[1:] or [title for title, _, _ in CONTROLS]
     FOLDER.mkdir(parents=True, exist_ok=True)
     mask_pictures = {name: grey(mask) for name, mask in made_masks().items()}
     sources = {
@@ -180,7 +182,9 @@ def main() -> None:
     engines = painting.Engines()
     lines = [HEAD]
     for title, words, shown in CONTROLS:
-        lines += [f"## {title}", "", words, "", *_row(title, shown, sources, engines), ""]
+        if title in titles:
+            _paint(title, shown, sources, engines)
+        lines += [f"## {title}", "", words, "", *_row(title, shown), ""]
     lines += ["## The masks", "", "White is in the place.", ""]
     for name, picture in mask_pictures.items():
         files.write(picture, FOLDER / f"{name}.png")
@@ -195,12 +199,22 @@ masks at the end of this page. Under every picture stands its command, less `--s
 """
 
 
-def _row(
-    title: str, shown: tuple[Shown, ...], sources: dict[str, Any], engines: painting.Engines
-) -> list[str]:
+def _row(title: str, shown: tuple[Shown, ...]) -> list[str]:
     lines = []
     for number, each in enumerate(shown, start=1):
-        name = f"{title.lower().replace(' ', '-')}-{number}"
+        picture = f"![{title}](gallery/controls/{_name(title, number)}.jpg)"
+        lines += [picture, "", f"`{each.command}`", ""]
+    return lines
+
+
+def _name(title: str, number: int) -> str:
+    return f"{title.lower().replace(' ', '-')}-{number}"
+
+
+def _paint(
+    title: str, shown: tuple[Shown, ...], sources: dict[str, Any], engines: painting.Engines
+) -> None:
+    for number, each in enumerate(shown, start=1):
         chosen = recipe.make(each.preset, size=SIZE, **each.settings)
         read = prepare(
             chosen,
@@ -210,11 +224,9 @@ def _row(
             sources[each.keep] if each.keep else None,
         )
         result = painting.paint(read, chosen, lambda event: None, engines)
-        image = files.to_image(result.picture)
-        image.save(FOLDER / f"{name}.jpg", quality=85, optimize=True)
+        name = _name(title, number)
+        files.to_image(result.picture).save(FOLDER / f"{name}.jpg", quality=85, optimize=True)
         print(f"{name}: {result.seconds['total']:.1f} s", flush=True)
-        lines += [f"![{title}](gallery/controls/{name}.jpg)", "", f"`{each.command}`", ""]
-    return lines
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Many photographs with one recipe: the network is loaded once, and a failure stops nothing."""
 
+import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from impasto.errors import ImpastoError, PictureError, SettingError
 from impasto.events import Listener
 from impasto.inputs import Inputs
 from impasto.recipe import Recipe
+from impasto.weights import NETWORKS
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,15 @@ class Ended:
     skipped: bool = False
 
 
-def plan(named: Iterable[str], folder: Path, ending: str = ".png") -> list[Task]:
+def plan(
+    named: Iterable[str], folder: Path, ending: str = ".png", others: Iterable[str] = ()
+) -> list[Task]:
     """Return a task for every photograph that was named, and every picture in folders named.
 
     Pictures have the photographs' names in ``folder``; of two photographs with one name the
-    second keeps its own ending in it. Raises PictureError for a folder without pictures, and for
-    a picture that would overwrite a photograph.
+    second keeps its own ending in it. Raises PictureError for a folder without pictures, and
+    SettingError for a picture that would overwrite a photograph, or one of the ``others`` that
+    are read.
     """
     photographs = list(dict.fromkeys(path for name in named for path in _photographs(Path(name))))
     tasks: dict[Path, Task] = {}
@@ -45,10 +50,12 @@ def plan(named: Iterable[str], folder: Path, ending: str = ".png") -> list[Task]
         if picture in tasks:
             raise PictureError(f"{path}: another photograph has its name: name one of them alone")
         tasks[picture] = Task(path, picture)
-    taken = {os.path.realpath(path) for path in photographs}
+    taken = {os.path.realpath(path) for path in (*map(str, photographs), *others)}
     for picture in tasks:
         if os.path.realpath(picture) in taken:
-            raise SettingError(f"{picture} would overwrite a photograph: name another folder")
+            raise SettingError(
+                f"{picture} would overwrite a picture that is read: name another folder"
+            )
     return list(tasks.values())
 
 
@@ -70,7 +77,9 @@ def is_done(task: Task, recipe: Recipe, read: Inputs) -> bool:
         return False
     if recipe.precision == "auto":
         recipe = replace(recipe, precision=before.recipe.precision)
-    return before.recipe == recipe and before.inputs == read.sources
+    now = importlib.metadata.version("impasto"), NETWORKS[recipe.network].sha256
+    same = before.recipe == recipe and before.inputs == read.sources
+    return same and before.finished and (before.version, before.network.get("sha256")) == now
 
 
 def paint_all(
@@ -100,7 +109,8 @@ def paint_all(
                 return
             result.save(task.picture)
         except (ImpastoError, OSError) as error:
-            yield Ended(task, failure=" ".join(str(error).split()))
+            said, name = " ".join(str(error).split()), str(task.photograph)
+            yield Ended(task, failure=said if said.startswith(name) else f"{name}: {said}")
         except MemoryError:
             yield Ended(task, failure=f"{task.photograph}: memory ran out, choose a smaller size")
         else:

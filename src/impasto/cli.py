@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -204,14 +204,19 @@ def paint_sweep(
 
     known = presets.available(own_presets)
     sources = Sources.parse(content, style, region, keep)
-    outputs.check(outputs.Outputs(output), sources.paths())
     given = {name: value for name, value in settings.items() if value is not None}
     common = {"size": str(sweep.SIZE), **given}
     plan = sweep.plan(
         vary or [], lambda **varied: recipes.make(preset, known, **{**common, **varied})
     )
     variants = plan.variants
-    read = [inputs.prepare(each.recipe, *sources.given()) for each in variants]
+    outputs.check(outputs.Outputs(output), (*sources.paths(), *(v.recipe.init for v in variants)))
+
+    def prepare(chosen: recipes.Recipe) -> inputs.Inputs:
+        return inputs.prepare(chosen, *sources.given())
+
+    for each in variants:
+        prepare(each.recipe)  # refuses now what cannot be painted, and keeps nothing
 
     def listener(event: "Event") -> bool:
         return not interrupted.is_set()
@@ -219,7 +224,7 @@ def paint_sweep(
     with _interruptible() as interrupted:
         painted = sweep.paint_all(
             variants,
-            read,
+            prepare,
             lambda each: progress.say(" ".join(each.options)),
             listener,
             weights_file,
@@ -229,6 +234,8 @@ def paint_sweep(
     shown = [(" ".join(variants[number].options), painted[number]) for number in painted]
     files.write(sweep.sheet(shown, plan.columns), output)
     words = ["impasto", "stylize", *sources.words(), "--preset", preset]
+    words += ["--presets", str(own_presets)] if own_presets else []
+    words += ["--weights", str(weights_file)] if weights_file else []
     for number in painted:
         print(variants[number].command([*words, *recipes.as_options(common)]))
     print(output)
@@ -269,7 +276,10 @@ def paint_batch(
 
     chosen, _ = _recipe(preset, own_presets, recipe, settings)
     sources = Sources.parse("", style, region, keep)
-    tasks = batch.plan(photographs, output, ending)
+    inputs.check_numbers(chosen, len(sources.styles), len(sources.regions))
+    for path in sources.paths():
+        files.read(path, least=1)  # what no photograph could be painted with is refused now
+    tasks = batch.plan(photographs, output, ending, (*sources.paths(), chosen.init))
     output.mkdir(parents=True, exist_ok=True)
     files.check_output(tasks[0].picture)
     with progress.shown_many(len(tasks), quiet) as show, _interruptible() as interrupted:
@@ -289,12 +299,19 @@ def paint_batch(
 
         painted = batch.paint_all(tasks, chosen, prepare, listener, skip_done, weights_file)
         failures = [ended.failure for ended in _told(painted, quiet) if ended.failure]
-    if interrupted.is_set():
-        raise KeyboardInterrupt
+    _finish(failures, len(tasks), interrupted.is_set())
+
+
+def _finish(failures: Sequence[str], tasks: int, interrupted: bool) -> None:
+    """List what failed, and leave with exit status 1 if anything did."""
+    from impasto import progress
+
     for failure in failures:
         progress.say(failure)
+    if interrupted:
+        raise KeyboardInterrupt
     if failures:
-        progress.say(f"{len(failures)} of {len(tasks)} failed")
+        progress.say(f"{len(failures)} of {tasks} failed")
         sys.exit(1)
 
 

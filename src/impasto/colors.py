@@ -69,7 +69,7 @@ def match(
 def _colour_moments(picture: Picture, mask: Mask | None) -> tuple[Colours, Colours]:
     pixels = picture.reshape(-1, 3).astype(np.float64)
     weights = None if mask is None else mask.reshape(-1).astype(np.float64)
-    return np.average(pixels, axis=0, weights=weights), np.cov(pixels.T, aweights=weights)
+    return np.average(pixels, axis=0, weights=weights), np.cov(pixels.T, ddof=0, aweights=weights)
 
 
 def _root(covariance: Colours, power: float) -> Colours:

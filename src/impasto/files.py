@@ -72,6 +72,8 @@ class Loaded:
 
     pixels: Picture
     notes: tuple[str, ...] = ()
+    transparent: bool = False
+    """whether some of it was, and is shown on white"""
 
 
 # Reading ------------------------------------------------------------------------------------
@@ -90,7 +92,8 @@ def read(path: AnyPath, least: int = MIN_SIDE) -> Loaded:
             loaded = image_pixels(image, least)
     except PictureError as error:
         raise PictureError(f"{shown(path)}: {error}") from error
-    return Loaded(loaded.pixels, tuple(f"{shown(path.name)}: {note}" for note in loaded.notes))
+    notes = tuple(f"{shown(path.name)}: {note}" for note in loaded.notes)
+    return Loaded(loaded.pixels, notes, loaded.transparent)
 
 
 def image_pixels(image: Image.Image, least: int = MIN_SIDE) -> Loaded:
@@ -107,7 +110,7 @@ def image_pixels(image: Image.Image, least: int = MIN_SIDE) -> Loaded:
         notes.append(f"the first of {frames} frames is used")
     if transparent:
         notes.append("transparent parts are shown on white")
-    return Loaded(pixels, tuple(notes))
+    return Loaded(pixels, tuple(notes), transparent)
 
 
 def _check_file(path: Path) -> None:

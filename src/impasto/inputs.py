@@ -38,10 +38,13 @@ class Region(NamedTuple):
     """the part of the painting that counts"""
 
 
-def parse_region(text: str) -> tuple[str, ...]:
-    """Cut up MASK:PAINTING or MASK:PAINTING:PAINTING_MASK. Raises SettingError for all else."""
-    # A colon before a slash is that of a drive.
-    parts = re.split(r":(?![\\/])", text)
+def parse_region(text: str, drives: bool = os.name == "nt") -> tuple[str, ...]:
+    """Cut up MASK:PAINTING or MASK:PAINTING:PAINTING_MASK. Raises SettingError for all else.
+
+    Where paths begin with ``drives``, a single letter before a colon is one.
+    """
+    colon = r"(?<!^[A-Za-z])(?<!:[A-Za-z]):" if drives else ":"
+    parts = re.split(colon, text)
     if len(parts) not in (2, 3) or not all(parts):
         raise SettingError(
             f"region {text!r}: expected MASK:PAINTING or MASK:PAINTING:PAINTING_MASK"
@@ -58,6 +61,8 @@ class Inputs:
     places: tuple[Place, ...]
     photograph: Picture
     """the photograph as it is"""
+    opening: Picture
+    """the painting that ``init`` style starts from"""
     keep: Mask | None = None
     """how much of the photograph stays as it is"""
     start: Picture | None = None
@@ -81,7 +86,7 @@ def prepare(
     recipe: Recipe,
     content: PictureLike,
     style: PictureLike | Sequence[PictureLike] | None,
-    regions: Iterable[Region | tuple[PictureLike, ...]] = (),
+    regions: Sequence[Region | tuple[PictureLike, ...]] = (),
     keep: PictureLike | None = None,
 ) -> Inputs:
     """Read the pictures and check the recipe against them, before anything slow begins.
@@ -89,8 +94,8 @@ def prepare(
     Raises PictureError or SettingError for what cannot be used.
     """
     weights.NETWORKS[recipe.network].check_layers(recipe.layers)
-    styles, wanted = _several(style), [Region(*region) for region in regions]
-    _check_numbers(recipe, len(styles), len(wanted))
+    styles, wanted = _several(style), _regions(regions)
+    check_numbers(recipe, len(styles), len(wanted))
     read = _Reader()
     photograph = read.picture(content, "content")
     painted = _read_paintings(read, recipe, styles, wanted)
@@ -113,10 +118,14 @@ def prepare(
     if not found:
         raise SettingError("everything is kept: leave something of the photograph to be painted")
     grey = recipe.colors == "content"
+    found = places.coloured(found, photograph, recipe.colors)
+    # What no region covers comes last.
+    opening = next(each for each in found[-1 if styles else 0].paintings if each.share)
     return Inputs(
         content=colors.grey(colors.lightness(photograph)) if grey else photograph,
-        places=places.coloured(found, photograph, recipe.colors),
+        places=found,
         photograph=photograph,
+        opening=opening.picture,
         keep=left if left.any() else None,
         start=start,
         sources=tuple(read.sources),
@@ -130,10 +139,24 @@ def _several(style: PictureLike | Sequence[PictureLike] | None) -> list[PictureL
     return [] if style is None else [cast(PictureLike, style)]
 
 
-def _check_numbers(recipe: Recipe, styles: int, regions: int) -> None:
+def _regions(given: Sequence[Any]) -> list[Region]:
+    try:
+        regions = [region for region in given if isinstance(region, tuple | list)]
+        if len(regions) == len(given):
+            return [Region(*region) for region in regions]
+    except TypeError:
+        pass
+    raise SettingError(
+        "regions: expected (mask, painting) or (mask, painting, mask of the painting) for each"
+    )
+
+
+def check_numbers(recipe: Recipe, styles: int, regions: int) -> None:
     """Raise SettingError unless there is a painting, and a number for each where they differ."""
     if not styles + regions:
         raise SettingError("no painting: give one as the style, or one for each region")
+    if recipe.blend and not styles:
+        raise SettingError("blend mixes the paintings named as the style, and there is none")
     if recipe.blend and len(recipe.blend) != styles:
         raise SettingError(
             f"blend has {len(recipe.blend)} shares for {styles} "
@@ -219,7 +242,7 @@ def start(inputs: Inputs, content: Picture, recipe: Recipe) -> Picture:
     """Return the picture that the first level starts from, of the size of ``content``."""
     if inputs.start is not None:
         return pictures.resize(inputs.start, *pictures.size_of(content))
-    return STARTS[recipe.init](content, inputs.places[0].paintings[0].picture, recipe)
+    return STARTS[recipe.init](content, inputs.opening, recipe)
 
 
 class _Reader:
@@ -236,12 +259,14 @@ class _Reader:
         return loaded.pixels
 
     def mask(self, source: PictureLike, role: str) -> Mask:
+        named = files.shown(source) if isinstance(source, str | os.PathLike) else role
+        if _load(source, role, least=1).transparent:
+            raise PictureError(f"{named}: transparent in parts, where a mask is grey all over")
         try:
             return masks.from_picture(self.picture(source, role, least=1))
         except ValueError as error:
             if isinstance(error, PictureError):
                 raise
-            named = files.shown(source) if isinstance(source, str | os.PathLike) else role
             raise PictureError(f"{named}: {error}") from None
 
     def start(self, init: str) -> Picture:
@@ -272,7 +297,8 @@ def _load(source: PictureLike, role: str, least: int) -> files.Loaded:
             loaded = _array(source, least)
     except ValueError as error:
         raise PictureError(f"{role}: {error}") from None
-    return files.Loaded(loaded.pixels, tuple(f"{role}: {note}" for note in loaded.notes))
+    notes = tuple(f"{role}: {note}" for note in loaded.notes)
+    return files.Loaded(loaded.pixels, notes, loaded.transparent)
 
 
 def _array(source: Any, least: int) -> files.Loaded:

@@ -119,7 +119,7 @@ def blend(parts: Sequence[tuple[float, Moments]]) -> Moments:
     """
     whole = sum(share for share, _ in parts)
     means = [
-        (share / whole, Moments(each.count, each.sum / each.count, gram(each)))
+        (share / whole, Moments(each.count, _mean(each), gram(each)))
         for share, each in parts
         if share
     ]
@@ -128,6 +128,10 @@ def blend(parts: Sequence[tuple[float, Moments]]) -> Moments:
         sum(share * mean.sum for share, mean in means),
         sum(share * mean.second for share, mean in means),
     )
+
+
+def _mean(of: Moments) -> Tensor:
+    return of.sum / ops.maximum(of.count, EPSILON)[..., None]
 
 
 def gram(of: Moments) -> Tensor:
@@ -195,16 +199,18 @@ def wasserstein_loss(of: Moments, target: Moments, relative: bool = True) -> Ten
     number of channels, and by mean(|fₛ|²) per channel if ``relative``.
 
     Dowson and Landau 1982, "The Fréchet distance between multivariate normal distributions",
-    equation 4. With Σₛ = L Lᵀ the root has the trace of (Lᵀ Σ L)^½.
+    equation 4. With Σₛ = L Lᵀ, L of eigenvectors, the root has the trace of (Lᵀ Σ L)^½.
     Departure: RIDGE of the target's mean variance is added to both variances, since the root has
     no gradient where a covariance is singular, as it is with fewer positions than channels.
     """
     (mean, covariance), (target_mean, target_covariance) = _gaussian(of), _gaussian(target)
     channels = covariance.shape[-1]
-    ridge = RIDGE * _trace(target_covariance) / channels + EPSILON
+    ridge = RIDGE * ops.maximum(_trace(target_covariance), 0.0) / channels + EPSILON
     spread = ridge[..., None, None] * ops.eye(channels)
     covariance, target_covariance = covariance + spread, target_covariance + spread
-    factor = ops.cholesky(target_covariance)
+    # Not Cholesky's: where nothing varies, rounding leaves eigenvalues below zero.
+    values, vectors = ops.linalg.eigh(target_covariance)
+    factor = vectors * ops.sqrt(ops.maximum(values, ridge[..., None]))[..., None, :]
     root = _trace_of_root(ops.matmul(ops.matmul(ops.swapaxes(factor, -1, -2), covariance), factor))
     distance = (
         ops.sum(ops.square(mean - target_mean), axis=-1)
@@ -222,7 +228,7 @@ RIDGE = 1e-3
 
 
 def _gaussian(of: Moments) -> tuple[Tensor, Tensor]:
-    mean = of.sum / ops.maximum(of.count, EPSILON)[..., None]
+    mean = _mean(of)
     return mean, gram(of) - mean[..., :, None] * mean[..., None, :]
 
 

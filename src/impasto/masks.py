@@ -50,25 +50,33 @@ def at_layer(mask: Mask, height: int, width: int, field: int) -> NDArray[np.floa
 
     A feature sees ``field`` pixels to and fro (its receptive field), and near an edge of the place
     those beyond it as well, so that its neighbour's style would bleed across. With m how much of
-    a feature's own pixels belongs to the place, and b how much of all that it sees, the weight is
+    a pixel belongs to the place, and b how much of all that is seen from there, a position's
+    weight is the mean over its pixels of
 
         clip(2 b - m, 0, m)
 
     m far from any edge and where the edge is softer than the receptive field; falling to 0 where
     half of what is seen lies beyond a hard edge. Of a place too small for the layer to see it
-    alone, the features that see most of it count: b is taken relative to the largest b / m.
+    alone, the pixels that see most of it count: b is taken relative to the largest b / m within.
+    Of one that falls between a layer's positions, the positions nearest to it.
 
     Gatys et al. 2017, "Controlling Perceptual Factors in Neural Style Transfer", section 4, bound
     the guidance by the receptive field in the same spirit, all or nothing. Departure: in weights,
     with the receptive field's Gaussian core, which is what features depend on (Luo et al. 2016,
     "Understanding the Effective Receptive Field").
     """
+    inside = mask > FAINT
+    if not inside.any():
+        return np.zeros((height, width, 1), np.float32)
     seen = scipy.ndimage.gaussian_filter(mask, field / CORE, mode="nearest")
-    own, within = (_block_means(each, height, width) for each in (mask, seen))
-    purity = np.clip(np.divide(within, own, out=np.zeros_like(own), where=own > FAINT), 0, 1)
-    if purity.max() > 0:
-        purity /= purity.max()
-    return (own * np.clip(2 * purity - 1, 0, 1))[..., None].astype(np.float32)
+    purity = np.divide(seen, mask, out=np.zeros_like(mask), where=inside)
+    core = mask >= mask.max() / 2
+    purity = np.minimum(purity / min(1.0, purity[core].max()), 1)
+    weights = _block_means(mask * np.clip(2 * purity - 1, 0, 1), height, width)
+    if not weights.any():
+        near = resize(mask, height, width)
+        weights = np.where(near >= near.max() / 2, near, 0)
+    return weights[..., None].astype(np.float32)
 
 
 CORE = 6

@@ -74,6 +74,7 @@ def _pool(share: float, features: Tensor, weights: Tensor | None) -> Pool:
     array = backend.to_numpy(ops.cast(features, "float32"))
     flat = array.reshape(-1, array.shape[-1])
     each = np.ones(len(flat)) if weights is None else backend.to_numpy(weights).reshape(-1)
+    each = each if each.any() else np.ones(len(flat))
     mean = np.average(flat, axis=0, weights=each).astype(np.float32)
     inside = np.flatnonzero(each >= each.max() / 2)
     chosen = np.random.default_rng(0).permutation(inside)[:POOL]

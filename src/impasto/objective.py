@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from impasto import backend, losses, masks, styles
 from impasto.backend import Array, ops
@@ -86,19 +87,25 @@ class Kept:
     """Another objective, of the picture under which a part of the photograph stays as it is."""
 
     inner: Objective
-    photograph: Array
+    photograph: Picture
     """(height, width, 3)"""
-    keep: Array
+    keep: NDArray[np.float32]
     """(height, width, 1) in [0, 1]"""
 
     def compose(self, picture: Array) -> Array:
-        """Return keep · photograph + (1 - keep) · picture."""
-        return self.keep * self.photograph + (1 - self.keep) * picture
+        """Return keep · photograph + (1 - keep) · picture, an array or a tensor as that is."""
+        kept, free = self.keep * self.photograph, 1 - self.keep
+        if isinstance(picture, np.ndarray):
+            return kept + free * picture
+        return ops.convert_to_tensor(kept) + ops.convert_to_tensor(free) * picture
 
     def evaluate(self, picture: Array) -> Evaluation:
         """Return losses and gradient, which is zero where everything is kept."""
         evaluation = self.inner.evaluate(self.compose(picture))
-        return replace(evaluation, gradient=evaluation.gradient * (1 - self.keep))
+        free: Array = 1 - self.keep
+        if not isinstance(evaluation.gradient, np.ndarray):
+            free = ops.convert_to_tensor(free)
+        return replace(evaluation, gradient=evaluation.gradient * free)
 
 
 def compiled_step(features: Features, recipe: Recipe) -> Step:
@@ -120,19 +127,12 @@ def freeze(
     """
     photograph = features(content)
     shapes = {layer: ops.shape(photograph[layer])[:2] for layer, _ in recipe.style_layers}
-    seen: dict[int, dict[str, Tensor]] = {}
+    measure = styles.measure(recipe)
     parts = []
     for place in places:
-        for each in place.paintings:
-            if id(each.picture) not in seen:
-                seen[id(each.picture)] = features(each.picture)
+        seen = [(painting, features(painting.picture)) for painting in place.paintings]
         style = {
-            layer: styles.measure(recipe).freeze(
-                [
-                    _seen(each, seen[id(each.picture)], layer, receptive_field)
-                    for each in place.paintings
-                ]
-            )
+            layer: measure.freeze([_seen(*each, layer, receptive_field) for each in seen])
             for layer, _ in recipe.style_layers
         }
         share = 1.0 if place.mask is None else float(place.mask.mean())

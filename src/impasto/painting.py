@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,8 +73,10 @@ class Result:
     def provenance(self) -> Provenance:
         """What the picture depends on, as its file says it."""
         network = {name: self.network[name] for name in ("network", "sha256")}
-        used = replace(self.recipe, precision=self.precision)
-        return Provenance(used, self.backend, network, self.inputs)
+        used = replace(
+            self.recipe, precision=self.precision, init=os.path.basename(self.recipe.init)
+        )
+        return Provenance(used, self.backend, network, self.inputs, not self.stopped)
 
     def report(self) -> dict[str, Any]:
         """Return everything but the picture, as JSON takes it."""
@@ -94,7 +96,7 @@ def stylize(
     content: PictureLike,
     style: PictureLike | Sequence[PictureLike] | None = None,
     *,
-    regions: Iterable[Region | tuple[PictureLike, ...]] = (),
+    regions: Sequence[Region | tuple[PictureLike, ...]] = (),
     keep: PictureLike | None = None,
     listener: Listener | None = None,
     weights_file: str | os.PathLike[str] | None = None,
@@ -240,7 +242,7 @@ def _paint_level(
     task: objective.Objective = objective.WholePicture(engine.step, targets)
     if inputs.keep is not None:
         keep = masks.resize(inputs.keep, level.height, level.width)[..., None]
-        task = objective.Kept(task, backend.to_device(content), backend.to_device(keep))
+        task = objective.Kept(task, content, keep)
     journal.clock.lap("targets")
     picture = journal.run(
         level, levels, task, picture, lambda each: _finished(each, inputs, journal.recipe)

@@ -6,8 +6,6 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-import numpy as np
-
 from impasto import colors, masks, pictures
 from impasto.masks import Mask
 from impasto.pictures import Picture
@@ -49,8 +47,9 @@ def lay_out(
     ``kept`` says, which belongs to no place. All masks have the size of the picture. Masks with
     paintings of the same name are one place, since moments add up.
     """
+    free = 1 - kept
     if not covered:
-        return _outside([Place(tuple(everywhere))], kept), kept
+        return _within([Place(tuple(everywhere))], free), kept
     shared, rest = masks.share_out([each.mask for each in covered])
     together: dict[Hashable, Mask] = {}
     for each, mask in zip(covered, shared, strict=True):
@@ -58,21 +57,23 @@ def lay_out(
     paintings = {each.name: each.painting for each in covered}
     places = [Place((paintings[name],), mask) for name, mask in together.items()]
     if everywhere:
-        return _outside([*places, Place(tuple(everywhere), rest)], kept), kept
-    kept = np.maximum(kept, rest)
-    return _outside(places, kept), kept
+        return _within([*places, Place(tuple(everywhere), rest)], free), kept
+    return _within(places, free), 1 - free * (1 - rest)
 
 
-def _outside(places: Iterable[Place], kept: Mask) -> tuple[Place, ...]:
-    """Take what is kept out of every place, so that the photograph does not count as painted."""
-    if not kept.any():
-        return tuple(place for place in places if place.mask is None or place.mask.any())
-    free = 1 - kept
-    bounded = (
-        Place(place.paintings, free if place.mask is None else np.minimum(place.mask, free))
-        for place in places
-    )
-    return tuple(place for place in bounded if np.any(place.mask))
+def _within(places: Sequence[Place], free: Mask) -> tuple[Place, ...]:
+    """Take what is kept out of every place, so that the photograph does not count as painted.
+
+    Places of which next to nothing is left are left out.
+    """
+    if free.min() < 1:
+        bounded = [free if place.mask is None else place.mask * free for place in places]
+        places = [Place(place.paintings, m) for place, m in zip(places, bounded, strict=True)]
+    return tuple(place for place in places if place.mask is None or place.mask.max() > TRACE)
+
+
+TRACE = 0.02
+"""A place that has no more than this of any position is none: a rounding, or an edge resized."""
 
 
 def at_level(places: Iterable[Place], height: int, width: int) -> tuple[Place, ...]:

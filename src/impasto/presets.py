@@ -44,6 +44,8 @@ def available(file: str | os.PathLike[str] | None = None) -> dict[str, Preset]:
     own: dict[str, Preset] = {}
     for name, table in _tables(path).items():
         try:
+            if name in recipes.PRESETS:
+                raise SettingError("a preset of this name is built in: choose another name")
             own[name] = _preset(table, {**recipes.PRESETS, **own})
         except SettingError as error:
             raise SettingError(f"{path}, preset {name}: {error}") from None

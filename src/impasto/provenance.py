@@ -51,6 +51,8 @@ class Provenance:
     network: Mapping[str, str]
     """name and sha256 of the weights"""
     inputs: tuple[Source, ...]
+    finished: bool = True
+    """whether the work went on to its end, so that the recipe gives this very picture"""
     version: str = dataclasses.field(default_factory=lambda: importlib.metadata.version("impasto"))
 
     def to_dict(self) -> dict[str, Any]:
@@ -59,6 +61,7 @@ class Provenance:
             "version": self.version,
             "backend": self.backend,
             "network": dict(self.network),
+            "finished": self.finished,
             "inputs": [source._asdict() for source in self.inputs],
             "recipe": dataclasses.asdict(self.recipe),
         }
@@ -85,23 +88,26 @@ def from_xmp(packet: bytes) -> Provenance:
         sources = [Source(*(str(each[name]) for name in Source._fields)) for each in said["inputs"]]
         network = {str(key): str(value) for key, value in said["network"].items()}
         version, backend, settings = (said[name] for name in ("version", "backend", "recipe"))
+        finished = said["finished"] is True
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise PictureError("carries a recipe that is damaged") from None
     try:
         recipe = Recipe.from_json(json.dumps(settings))
     except SettingError as error:
         raise SettingError(f"the recipe of impasto {str(version)[:20]!r} in it: {error}") from None
-    return Provenance(recipe, str(backend), network, tuple(sources), str(version))
+    return Provenance(recipe, str(backend), network, tuple(sources), finished, str(version))
 
 
 def changed(inputs: Iterable[Source], before: Provenance) -> list[str]:
     """Say in words which inputs are not those that a picture was painted from."""
     known = {source.role: source for source in before.inputs}
-    return [
+    others = [
         f"{source.name} is not the {source.role} that the recipe was painted with"
         for source in inputs
         if source.role in known and known[source.role].sha256 != source.sha256
     ]
+    stopped = "that picture was stopped before its end: this one goes on to it"
+    return others if before.finished else [*others, stopped]
 
 
 def hash_of(data: bytes | memoryview) -> str:

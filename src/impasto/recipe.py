@@ -78,7 +78,11 @@ class Recipe:
     """
 
     size: int = _setting(
-        512, "Longest side of the picture; the aspect ratio stays.", unit="px", minimum=16
+        512,
+        "Longest side of the picture; the aspect ratio stays.",
+        unit="px",
+        minimum=16,
+        maximum=65536,
     )
     content_layers: Layers = _setting(
         (("block4_conv2", 1.0),), "Layers whose features are to stay those of the photograph."
@@ -162,8 +166,9 @@ class Recipe:
         "Evaluations of the loss at the finest level; coarser levels, where they are cheap, get "
         "more.",
         minimum=1,
+        maximum=1_000_000,
     )
-    seed: int = _setting(0, "Seed of the noise.", minimum=0)
+    seed: int = _setting(0, "Seed of the noise.", minimum=0, maximum=2**32 - 1)
     network: str = _setting("vgg16", "The frozen network that looks.", choices=("vgg16", "vgg19"))
     pooling: str = _setting("max", "Pooling between the network's blocks.", choices=("max", "avg"))
     padding: str = _setting(
@@ -185,7 +190,8 @@ class Recipe:
             object.__setattr__(self, field.name, value)
         if not any(self.weights):
             raise SettingError(
-                "all weights are zero: give content_weight, style_weight or tv_weight a value"
+                "all weights are zero: give content_weight, style_weight or tv_weight a value, or "
+                "strength another one"
             )
         if self.blend and not any(self.blend):
             raise SettingError(f"blend is {show(self.blend)}: all shares are zero")
@@ -376,7 +382,7 @@ def _layers(setting: str, value: Any) -> Layers:
         for pair in pairs:
             name, weight = pair.partition("=")[::2] if isinstance(pair, str) else pair
             layers[str(name).strip()] = 1.0 if weight == "" else float(weight)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise SettingError(
             f"{setting} is {_shown(value)}: expected names separated by commas, each NAME or "
             "NAME=WEIGHT"
@@ -455,9 +461,9 @@ def _check(name: str, value: Any, about: About) -> None:
 
 
 def _check_number(name: str, number: float, about: About) -> None:
-    if not math.isfinite(number):
+    if isinstance(number, float) and not math.isfinite(number):
         raise SettingError(f"{name} is {number}: expected a finite number")
     if about.minimum is not None and number < about.minimum:
-        raise SettingError(f"{name} is {number}: the least possible is {about.minimum:g}")
+        raise SettingError(f"{name} is {_shown(number)}: the least possible is {about.minimum:g}")
     if about.maximum is not None and number > about.maximum:
-        raise SettingError(f"{name} is {number}: the most possible is {about.maximum:g}")
+        raise SettingError(f"{name} is {_shown(number)}: the most possible is {about.maximum:g}")

@@ -83,14 +83,15 @@ def _axis(text: str) -> tuple[str, list[str]]:
 
 def paint_all(
     variants: Sequence[Variant],
-    inputs: Sequence[Inputs],
+    prepare: Callable[[Recipe], Inputs],
     begin: Callable[[Variant], None],
     listener: Listener,
     weights_file: str | os.PathLike[str] | None = None,
 ) -> dict[int, Picture]:
     """Paint variants, those that share a network in a row; return the pictures by number.
 
-    ``begin`` is told before each. Once ``listener`` stops the work, the picture begun is left out.
+    ``prepare`` reads the pictures, ``begin`` is told before each. Once ``listener`` stops the
+    work, the picture begun is left out.
     """
     from impasto.painting import Engines, paint  # loads the tensor library
 
@@ -98,7 +99,8 @@ def paint_all(
     painted: dict[int, Picture] = {}
     for number in sorted(range(len(variants)), key=lambda n: repr(Engines.key(variants[n].recipe))):
         begin(variants[number])
-        result = paint(inputs[number], variants[number].recipe, listener, engines)
+        recipe = variants[number].recipe
+        result = paint(prepare(recipe), recipe, listener, engines)
         if result.stopped:
             break
         painted[number] = result.picture
