@@ -120,3 +120,13 @@ def test_blas_keeps_to_one_thread_within_a_piece_whichever_thread_calls():
                 for _ in range(4)
             ]
         assert [each for one in done for each in one.result()] == [{1}] * 16
+
+
+def test_powers_of_matrices_multiply_to_the_matrix():
+    random = np.random.default_rng(1).normal(size=(3, 2, 6, 9)).astype(np.float32)
+    matrices = random @ random.swapaxes(-1, -2)
+    roots = processor.matrix_power(matrices, 0.5, 1e-7, 1e-16)
+    np.testing.assert_allclose(roots @ roots, matrices, rtol=1e-3, atol=1e-3)
+    inverse = processor.matrix_power(matrices, -0.5, 1e-7, 1e-16)
+    np.testing.assert_allclose(inverse @ roots, np.broadcast_to(np.eye(6), roots.shape), atol=1e-2)
+    assert np.isfinite(processor.matrix_power(-matrices[0, 0], -0.5, 1e-7, 1e-16)).all()

@@ -199,7 +199,7 @@ def wasserstein_loss(of: Moments, target: Moments, relative: bool = True) -> Ten
     number of channels, and by mean(|fₛ|²) per channel if ``relative``.
 
     Dowson and Landau 1982, "The Fréchet distance between multivariate normal distributions",
-    equation 4. With Σₛ = L Lᵀ, L of eigenvectors, the root has the trace of (Lᵀ Σ L)^½.
+    equation 4.
     Departure: RIDGE of the target's mean variance is added to both variances, since the root has
     no gradient where a covariance is singular, as it is with fewer positions than channels.
     """
@@ -208,10 +208,8 @@ def wasserstein_loss(of: Moments, target: Moments, relative: bool = True) -> Ten
     ridge = RIDGE * ops.maximum(_trace(target_covariance), 0.0) / channels + EPSILON
     spread = ridge[..., None, None] * ops.eye(channels)
     covariance, target_covariance = covariance + spread, target_covariance + spread
-    # Not Cholesky's: where nothing varies, rounding leaves eigenvalues below zero.
-    values, vectors = ops.linalg.eigh(target_covariance)
-    factor = vectors * ops.sqrt(ops.maximum(values, ridge[..., None]))[..., None, :]
-    root = _trace_of_root(ops.matmul(ops.matmul(ops.swapaxes(factor, -1, -2), covariance), factor))
+    factor = _power(target_covariance, 0.5)
+    root = _trace_of_root(ops.matmul(ops.matmul(factor, covariance), factor))
     distance = (
         ops.sum(ops.square(mean - target_mean), axis=-1)
         + _trace(covariance)
@@ -242,13 +240,29 @@ def _trace_of_root(matrix: Tensor) -> Tensor:
     As tr(M^-½ M) with the root held constant: through the eigenvectors the gradient would not be
     finite where eigenvalues are equal.
     """
-    values, vectors = ops.linalg.eigh(ops.stop_gradient(matrix))
-    least = ops.max(values, axis=-1, keepdims=True) * 1e-7 + EPSILON**2
-    scaled = vectors / ops.sqrt(ops.maximum(values, least))[..., None, :]
-    inverse = ops.stop_gradient(ops.matmul(scaled, ops.swapaxes(vectors, -1, -2)))
+    inverse = _power(matrix, -0.5)
     trace = ops.sum(inverse * matrix, axis=(-2, -1))
     return (trace + ops.stop_gradient(trace)) / 2
 
+
+def _power(matrix: Tensor, power: float) -> Tensor:
+    """Return a power of symmetric positive matrices, held constant."""
+    matrix = ops.stop_gradient(matrix)
+    if not backend.computed_on_host("float32"):
+        values, vectors = ops.linalg.eigh(matrix)
+        least = ops.max(values, axis=-1, keepdims=True) * SINGULAR + EPSILON**2
+        scaled = vectors * (ops.maximum(values, least) ** power)[..., None, :]
+        return ops.stop_gradient(ops.matmul(scaled, ops.swapaxes(vectors, -1, -2)))
+
+    def run(value: Any) -> Any:
+        return processor.matrix_power(value, power, SINGULAR, EPSILON**2)
+
+    powers = backend.on_host(run, lambda upstream, value, result: 0 * value, lambda shape: shape)
+    return ops.stop_gradient(powers(matrix))
+
+
+SINGULAR = 1e-7
+"""Eigenvalues are taken to be at least so much of the largest: rounding leaves them below zero."""
 
 StyleLoss: TypeAlias = Callable[[Moments, Moments, bool], Tensor]
 """(moments, target, relative) -> loss; moments with a first axis give one loss for each."""

@@ -195,6 +195,22 @@ def sliced_moments_gradient(
     return result
 
 
+def matrix_power(matrices: Array, power: float, singular: float, least: float) -> Array:
+    """Return a power of symmetric matrices (…, n, n), by their eigenvalues.
+
+    These are taken to be at least ``singular`` of the largest plus ``least``.
+    """
+    result = empty(matrices.shape)
+
+    def work(place: tuple[int, ...]) -> None:
+        values, vectors = np.linalg.eigh(matrices[place])
+        values = np.maximum(values, max(values[-1], 0) * singular + least)
+        result[place] = (vectors * values**power) @ vectors.T
+
+    in_parallel(work, list(np.ndindex(matrices.shape[:-2])))
+    return result
+
+
 def _pieces(features: Array, slices: int) -> list[tuple[int, slice, slice]]:
     """Cut a map into (number of the slice, rows, columns); slices without columns have none."""
     height, width, channels = features.shape
