@@ -36,18 +36,22 @@ def test_folders_and_files_are_tasks_once_each_in_order(folder):
 
 
 def test_a_file_that_is_not_there_is_a_task_that_will_fail(folder):
-    assert names(batch.plan([str(folder / "no.png")], folder / "out")) == [("no.png", "no.png")]
+    assert names(batch.plan([str(folder / "no.png")], folder / "out", ".png")) == [
+        ("no.png", "no.png")
+    ]
 
 
 def test_folders_without_pictures_and_overwritten_photographs_are_refused(folder, one_line):
     with pytest.raises(PictureError) as caught:
-        batch.plan([str(folder / "empty")], folder / "out")
+        batch.plan([str(folder / "empty")], folder / "out", ".png")
     assert "there are no pictures in this folder" in one_line(caught)
     with pytest.raises(SettingError) as caught:
-        batch.plan([str(folder / "a.png")], folder)
+        batch.plan([str(folder / "a.png")], folder, ".png")
     assert "would overwrite a picture that is read" in one_line(caught)
     with pytest.raises(SettingError):
-        batch.plan([str(folder / "b.png")], folder / "empty", others=[str(folder / "empty/b.png")])
+        batch.plan(
+            [str(folder / "b.png")], folder / "empty", ".png", others=[str(folder / "empty/b.png")]
+        )
 
 
 def test_done_is_what_was_painted_from_the_same_pictures_with_the_same_recipe(folder):
@@ -77,7 +81,7 @@ def test_a_failure_stops_nothing_and_a_stop_writes_nothing(folder):
     recipe = Recipe(size=32, levels=1, evaluations=2, precision="float32")
     (folder / "broken.png").write_bytes(b"not a picture")
     photographs = [str(folder / name) for name in ("a.png", "broken.png", "b.jpg")]
-    tasks = batch.plan(photographs, folder / "out")
+    tasks = batch.plan(photographs, folder / "out", ".png")
     (folder / "out").mkdir()
 
     def paint(stop=-1):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import inputs, pictures, places
+from impasto import inputs, pictures, places, recipe
 from impasto.errors import InputError, PictureError, SettingError
 from impasto.recipe import Recipe
 
@@ -128,7 +128,7 @@ STARTS = {
 
 
 def test_every_start_is_tested_below():
-    assert STARTS.keys() == inputs.STARTS.keys()
+    assert STARTS.keys() == inputs.STARTS.keys() == set(recipe.STARTS)
 
 
 @pytest.mark.parametrize("init", STARTS)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from impasto import files, provenance
+from impasto import files
 from impasto.errors import ImpastoError, PictureError, SettingError
 from impasto.events import Listener
-from impasto.inputs import Inputs
+from impasto.inputs import Inputs, read_provenance
 from impasto.recipe import Recipe
 from impasto.weights import NETWORKS
 
@@ -31,9 +31,7 @@ class Ended:
     skipped: bool = False
 
 
-def plan(
-    named: Iterable[str], folder: Path, ending: str = ".png", others: Iterable[str] = ()
-) -> list[Task]:
+def plan(named: Iterable[str], folder: Path, ending: str, others: Iterable[str] = ()) -> list[Task]:
     """Return a task for every photograph that was named, and every picture in folders named.
 
     Pictures have the photographs' names in ``folder``; of two photographs with one name the
@@ -72,7 +70,7 @@ def _photographs(path: Path) -> list[Path]:
 def is_done(task: Task, recipe: Recipe, read: Inputs) -> bool:
     """Return whether the picture is there, painted from the same pictures with the same recipe."""
     try:
-        before = provenance.from_xmp(files.read_xmp(task.picture))
+        before = read_provenance(task.picture)
     except ImpastoError:
         return False
     if recipe.precision == "auto":

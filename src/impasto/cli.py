@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from impasto import recipe as recipes
-from impasto.errors import ImpastoError, InputError, SettingError, WeightsError
+from impasto.errors import ImpastoError, SettingError, WeightsError
 from impasto.options import (
     Content,
     FromPicture,
@@ -144,16 +144,6 @@ def stylize(
     _paint(chosen, sources, wanted, weights_file, quiet, before)
 
 
-def _read_provenance(picture: Path) -> "Provenance":
-    from impasto import files, provenance
-
-    packet = files.read_xmp(picture)
-    try:
-        return provenance.from_xmp(packet)
-    except InputError as error:
-        raise type(error)(f"{picture}: {error}") from None
-
-
 def _recipe(
     preset: str, own_presets: Path | None, picture: Path | None, settings: dict[str, Any]
 ) -> tuple[recipes.Recipe, "Provenance | None"]:
@@ -164,8 +154,8 @@ def _recipe(
         return recipes.make(preset, presets.available(own_presets), **settings), None
     if preset != recipes.DEFAULT:
         raise SettingError("--recipe and --preset are two sets of settings: give one of them")
-    before = _read_provenance(picture)
-    if settings["init"] is None and before.recipe.init not in inputs.STARTS:
+    before = inputs.read_provenance(picture)
+    if settings["init"] is None and before.recipe.init not in recipes.STARTS:
         # No picture makes impasto read a file that the person did not name.
         raise SettingError(f"{picture} was started from a picture: name one with --init")
     return recipes.change(before.recipe, **settings), before
@@ -438,7 +428,9 @@ def show_recipe(
     picture: Annotated[Path, typer.Argument(help="A picture that impasto painted.")],
 ) -> None:
     """Print, as JSON, how a picture was painted: settings, version, network, and its inputs."""
-    print(json.dumps(_read_provenance(picture).to_dict(), indent=2))
+    from impasto import inputs
+
+    print(json.dumps(inputs.read_provenance(picture).to_dict(), indent=2))
 
 
 @app.command("presets")

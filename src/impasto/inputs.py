@@ -8,7 +8,7 @@ import math
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from impasto import colors, files, masks, memory, pictures, places, provenance, weights
-from impasto.errors import PictureError, SettingError, nearest
+from impasto.errors import InputError, PictureError, SettingError, nearest
 from impasto.masks import Mask
 from impasto.pictures import Picture
 from impasto.places import Covered, Painting, Place
-from impasto.provenance import Source
+from impasto.provenance import Provenance, Source
 from impasto.recipe import Recipe
 
 PictureLike: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any]
@@ -82,6 +82,19 @@ STARTS: dict[str, Callable[[Picture, Picture, Recipe], Picture]] = {
 """Starting pictures of (photograph, first painting, recipe) by the name that ``init`` takes."""
 
 
+def read_provenance(path: files.AnyPath) -> Provenance:
+    """Read how a picture was painted out of its file.
+
+    Raises PictureError for a picture that does not say, SettingError for a recipe that this
+    version does not understand.
+    """
+    packet = files.read_xmp(path)
+    try:
+        return provenance.from_xmp(packet)
+    except InputError as error:
+        raise type(error)(f"{files.shown(path)}: {error}") from None
+
+
 def prepare(
     recipe: Recipe,
     content: PictureLike,
@@ -110,7 +123,7 @@ def prepare(
     found, left = places.lay_out(
         painted[: len(styles)],
         [
-            Covered((*map(places.identity, region[1:]), painting.scale), painting, mask)
+            Covered((*map(_identity, region[1:]), painting.scale), painting, mask)
             for region, painting, mask in zip(wanted, painted[len(styles) :], covering, strict=True)
         ],
         np.zeros(size, np.float32) if kept is None else masks.resize(kept, *size),
@@ -137,6 +150,11 @@ def _several(style: PictureLike | Sequence[PictureLike] | None) -> list[PictureL
     if isinstance(style, list | tuple):
         return list(style)
     return [] if style is None else [cast(PictureLike, style)]
+
+
+def _identity(source: PictureLike | None) -> Hashable:
+    """Return what a picture is known by: its file, or itself where it is none."""
+    return os.path.realpath(source) if isinstance(source, str | os.PathLike) else id(source)
 
 
 def _regions(given: Sequence[Any]) -> list[Region]:
@@ -253,20 +271,22 @@ class _Reader:
         self.sources: list[Source] = []
 
     def picture(self, source: PictureLike, role: str, least: int = files.MIN_SIDE) -> Picture:
+        return self._loaded(source, role, least).pixels
+
+    def _loaded(self, source: PictureLike, role: str, least: int) -> files.Loaded:
         loaded = _load(source, role, least)
         self.notes.extend(note for note in loaded.notes if note not in self.notes)
         self.sources.append(_source(source, role, loaded.pixels))
-        return loaded.pixels
+        return loaded
 
     def mask(self, source: PictureLike, role: str) -> Mask:
         named = files.shown(source) if isinstance(source, str | os.PathLike) else role
-        if _load(source, role, least=1).transparent:
+        loaded = self._loaded(source, role, least=1)
+        if loaded.transparent:
             raise PictureError(f"{named}: transparent in parts, where a mask is grey all over")
         try:
-            return masks.from_picture(self.picture(source, role, least=1))
+            return masks.from_picture(loaded.pixels)
         except ValueError as error:
-            if isinstance(error, PictureError):
-                raise
             raise PictureError(f"{named}: {error}") from None
 
     def start(self, init: str) -> Picture:

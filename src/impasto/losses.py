@@ -118,15 +118,10 @@ def blend(parts: Sequence[tuple[float, Moments]]) -> Moments:
     Several paintings are one style whose moments are the weighted means of theirs.
     """
     whole = sum(share for share, _ in parts)
-    means = [
-        (share / whole, Moments(each.count, _mean(each), gram(each)))
-        for share, each in parts
-        if share
-    ]
     return Moments(
         ops.ones(()),
-        sum(share * mean.sum for share, mean in means),
-        sum(share * mean.second for share, mean in means),
+        sum(share / whole * _mean(each) for share, each in parts),
+        sum(share / whole * gram(each) for share, each in parts),
     )
 
 
@@ -144,8 +139,7 @@ def gram(of: Moments) -> Tensor:
 
 def mean_and_deviation(of: Moments) -> tuple[Tensor, Tensor]:
     """Return the mean and the standard deviation of every channel, (C,) each."""
-    count = ops.maximum(of.count, EPSILON)[..., None]
-    mean = of.sum / count
+    count, mean = ops.maximum(of.count, EPSILON)[..., None], _mean(of)
     squares = ops.sum(of.second * ops.eye(of.second.shape[-1]), axis=-1)
     variance = squares / count - ops.square(mean)
     return mean, ops.sqrt(ops.maximum(variance, 0.0) + EPSILON)
@@ -206,8 +200,8 @@ def wasserstein_loss(of: Moments, target: Moments, relative: bool = True) -> Ten
     (mean, covariance), (target_mean, target_covariance) = _gaussian(of), _gaussian(target)
     channels = covariance.shape[-1]
     ridge = RIDGE * ops.maximum(_trace(target_covariance), 0.0) / channels + EPSILON
-    spread = ridge[..., None, None] * ops.eye(channels)
-    covariance, target_covariance = covariance + spread, target_covariance + spread
+    added = ridge[..., None, None] * ops.eye(channels)
+    covariance, target_covariance = covariance + added, target_covariance + added
     factor = _power(target_covariance, 0.5)
     root = _trace_of_root(ops.matmul(ops.matmul(factor, covariance), factor))
     distance = (

@@ -5,7 +5,7 @@ belongs to a place. What lies between 0 and 1 is a soft edge.
 """
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.ndimage
@@ -48,10 +48,10 @@ def share_out(masks: Sequence[Mask]) -> tuple[list[Mask], Mask]:
 def at_layer(mask: Mask, height: int, width: int, field: int) -> NDArray[np.float32]:
     """Return the weights (height, width, 1) of a layer's positions in a place.
 
-    A feature sees ``field`` pixels to and fro (its receptive field), and near an edge of the place
-    those beyond it as well, so that its neighbour's style would bleed across. With m how much of
-    a pixel belongs to the place, and b how much of all that is seen from there, a position's
-    weight is the mean over its pixels of
+    A feature sees a square ``field`` pixels wide (its receptive field), and near an edge of the
+    place what is beyond it as well, so that its neighbour's style would bleed across. With m how
+    much of a pixel belongs to the place, and b how much of all that is seen from there, a
+    position's weight is the mean over its pixels of
 
         clip(2 b - m, 0, m)
 
@@ -84,6 +84,14 @@ CORE = 6
 
 FAINT = 1e-3
 """Positions that belong to a place by no more than this do not count."""
+
+
+def compose(keep: Any, photograph: Any, picture: Any) -> Any:
+    """Return keep · photograph + (1 - keep) · picture, of arrays or of tensors.
+
+    Pictures are (height, width, 3), ``keep`` is a mask with an axis more, (height, width, 1).
+    """
+    return keep * photograph + (1 - keep) * picture
 
 
 def reaches(mask: Mask, height: int, width: int) -> bool:

@@ -34,9 +34,7 @@ class Pool(NamedTuple):
 def freeze(paintings: Sequence[tuple[float, Tensor, Tensor | None]]) -> list[Pool]:
     """Summarise paintings, each its share, features (height, width, C) and position weights."""
     whole = sum(share for share, _, _ in paintings)
-    return [
-        _pool(share / whole, features, weights) for share, features, weights in paintings if share
-    ]
+    return [_pool(share / whole, features, weights) for share, features, weights in paintings]
 
 
 def loss(features: Tensor, weights: Tensor | None, target: Sequence[Pool]) -> Tensor:

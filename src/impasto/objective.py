@@ -15,7 +15,7 @@ from impasto.backend import Array, ops
 from impasto.losses import Tensor
 from impasto.masks import Mask
 from impasto.pictures import Picture
-from impasto.places import Painting, Place
+from impasto.places import Place
 from impasto.recipe import Layers, Recipe
 from impasto.vgg import Features
 
@@ -94,18 +94,18 @@ class Kept:
 
     def compose(self, picture: Array) -> Array:
         """Return keep · photograph + (1 - keep) · picture, an array or a tensor as that is."""
-        kept, free = self.keep * self.photograph, 1 - self.keep
-        if isinstance(picture, np.ndarray):
-            return kept + free * picture
-        return ops.convert_to_tensor(kept) + ops.convert_to_tensor(free) * picture
+        keep, photograph = self.keep, self.photograph
+        if not isinstance(picture, np.ndarray):
+            keep, photograph = _constant(keep), _constant(photograph)
+        return masks.compose(keep, photograph, picture)
 
     def evaluate(self, picture: Array) -> Evaluation:
         """Return losses and gradient, which is zero where everything is kept."""
         evaluation = self.inner.evaluate(self.compose(picture))
-        free: Array = 1 - self.keep
-        if not isinstance(evaluation.gradient, np.ndarray):
-            free = ops.convert_to_tensor(free)
-        return replace(evaluation, gradient=evaluation.gradient * free)
+        free = 1 - self.keep
+        on_host = isinstance(evaluation.gradient, np.ndarray)
+        gradient = evaluation.gradient * (free if on_host else _constant(free))
+        return replace(evaluation, gradient=gradient)
 
 
 def compiled_step(features: Features, recipe: Recipe) -> Step:
@@ -123,55 +123,47 @@ def freeze(
     """Compute what a picture of the size of ``content`` is to be compared with.
 
     ``places`` have masks of that size and paintings of the sizes they are seen at;
-    ``receptive_field`` gives the pixels that a feature of a layer sees, to and fro.
+    ``receptive_field`` gives how many pixels wide the square is that a feature of a layer sees.
     """
     photograph = features(content)
-    shapes = {layer: ops.shape(photograph[layer])[:2] for layer, _ in recipe.style_layers}
     measure = styles.measure(recipe)
-    parts = []
-    for place in places:
-        seen = [(painting, features(painting.picture)) for painting in place.paintings]
+    layers = [layer for layer, _ in recipe.style_layers]
+
+    def weights(mask: Mask | None, seen: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        if mask is None:
+            return {}
+        return {layer: _weights(mask, seen[layer], receptive_field(layer)) for layer in layers}
+
+    def part(place: Place) -> Part:
+        counting = [painting for painting in place.paintings if painting.share]
+        seen = [features(painting.picture) for painting in counting]
+        under = [weights(each.mask, maps) for each, maps in zip(counting, seen, strict=True)]
         style = {
-            layer: measure.freeze([_seen(*each, layer, receptive_field) for each in seen])
-            for layer, _ in recipe.style_layers
+            layer: measure.freeze(
+                [
+                    (painting.share, maps[layer], mask.get(layer))
+                    for painting, maps, mask in zip(counting, seen, under, strict=True)
+                ]
+            )
+            for layer in layers
         }
-        share = 1.0 if place.mask is None else float(place.mask.mean())
-        weights = (
-            {}
-            if place.mask is None
-            else {
-                layer: _weights(place.mask, shape, receptive_field(layer))
-                for layer, shape in shapes.items()
-            }
-        )
-        parts.append(Part(_scalar(share), weights, style))
+        share = 1.0 if place.mask is None else place.mask.mean()
+        return Part(_constant(share), weights(place.mask, photograph), style)
+
     return Targets(
         {layer: photograph[layer] for layer, _ in recipe.content_layers},
-        parts,
-        ops.convert_to_tensor(np.array(recipe.weights, np.float32)),
+        [part(place) for place in places],
+        _constant(recipe.weights),
     )
 
 
-def _scalar(value: float) -> Tensor:
-    return ops.convert_to_tensor(np.float32(value))
+def _constant(value: Any) -> Tensor:
+    return ops.convert_to_tensor(np.asarray(value, np.float32))
 
 
-def _weights(mask: Mask, shape: tuple[int, int], field: int) -> Tensor:
-    height, width = map(int, shape)
-    return ops.convert_to_tensor(masks.at_layer(mask, height, width, field))
-
-
-def _seen(
-    painting: Painting,
-    features: Mapping[str, Tensor],
-    layer: str,
-    receptive_field: Callable[[str], int],
-) -> styles.Seen:
-    of = features[layer]
-    if painting.mask is None:
-        return painting.share, of, None
-    weights = _weights(painting.mask, ops.shape(of)[:2], receptive_field(layer))
-    return painting.share, of, weights
+def _weights(mask: Mask, features: Tensor, field: int) -> Tensor:
+    height, width, _ = map(int, ops.shape(features))
+    return _constant(masks.at_layer(mask, height, width, field))
 
 
 def total_loss(

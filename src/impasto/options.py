@@ -40,7 +40,7 @@ def _option(name: str, kind: Any, default: Any, about: recipes.About) -> inspect
     shown = recipes.show(default)
     words = "; ".join(filter(None, (about.possible, f"default {shown}" if shown else "")))
     option = typer.Option(
-        f"--{name.replace('_', '-')}",
+        recipes.flag(name),
         help=f"{about.help} ({words})",
         metavar=about.unit.upper() or METAVARS[kind],
         rich_help_panel="Settings",

@@ -172,7 +172,8 @@ class Engines:
     @staticmethod
     def key(recipe: Recipe) -> tuple[Any, ...]:
         """Return the settings that a network and its compiled loss depend on."""
-        return tuple(getattr(recipe, name) for name in _COMPILED)
+        names = [name for name, *_ in recipes.settings() if name not in _NOT_COMPILED]
+        return tuple(getattr(recipe, name) for name in names)
 
     def get(self, recipe: Recipe) -> _Engine:
         """Return what a recipe needs; one is kept, since each holds a network in memory."""
@@ -183,17 +184,13 @@ class Engines:
         return self._made[key]
 
 
-_COMPILED = (
-    "content_layers",
-    "style_layers",
-    "objective",
-    "loss_scale",
-    "strips",
-    "network",
-    "pooling",
-    "padding",
-    "precision",
-)
+# Settings that another network or loss need not be compiled for. A new one is compiled for, until
+# it is known not to matter.
+_NOT_COMPILED = {
+    *("size", "blend", "style_scale", "colors", "init", "seed"),
+    *("strength", "content_weight", "style_weight", "tv_weight"),
+    *("optimizer", "levels", "evaluations"),
+}
 
 
 def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> _Engine:
@@ -262,7 +259,7 @@ def _finished(picture: Picture, inputs: Inputs, recipe: Recipe) -> Picture:
     if inputs.keep is None:
         return picture
     keep = masks.resize(inputs.keep, *size)[..., None]
-    return keep * photograph + (1 - keep) * picture
+    return masks.compose(keep, photograph, picture)
 
 
 class _Clock:

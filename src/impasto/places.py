@@ -1,7 +1,6 @@
 """Which painting's style goes where, and how large and in which colours it is seen. Pure."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
@@ -89,7 +88,7 @@ def at_level(places: Iterable[Place], height: int, width: int) -> tuple[Place, .
 
     return tuple(
         Place(
-            tuple(seen(each) for each in place.paintings if each.share),
+            tuple(seen(each) for each in place.paintings),
             None if place.mask is None else masks.resize(place.mask, height, width),
         )
         for place in places
@@ -139,8 +138,3 @@ def coloured(places: Iterable[Place], photograph: Picture, chosen: str) -> tuple
         )
         for place in places
     )
-
-
-def identity(source: object) -> Hashable:
-    """Return what a picture is known by: its file, or itself where it is none."""
-    return os.path.realpath(source) if isinstance(source, str | os.PathLike) else id(source)

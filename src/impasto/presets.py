@@ -21,9 +21,6 @@ from impasto import recipe as recipes
 from impasto.errors import SettingError
 from impasto.recipe import Preset
 
-STARTS = ("content", "style", "noise")
-"""What a preset may give as ``init``: no file in it makes impasto read another one."""
-
 LARGEST = 1_000_000
 """Bytes that a file of presets may have."""
 
@@ -70,7 +67,9 @@ def _preset(table: Any, known: Mapping[str, Preset]) -> Preset:
     about, base = settings.pop("about", ""), settings.pop("preset", recipes.DEFAULT)
     if not isinstance(about, str) or not isinstance(base, str):
         raise SettingError("about and preset are words")
-    if settings.get("init", STARTS[0]) not in STARTS:
-        raise SettingError(f"init is one of {', '.join(STARTS)}: name a file on the command line")
+    if settings.get("init", recipes.STARTS[0]) not in recipes.STARTS:
+        # No file of presets makes impasto read another file.
+        possible = ", ".join(recipes.STARTS)
+        raise SettingError(f"init is one of {possible}: name a file on the command line")
     recipes.make(base, known, **settings)  # refuses what is wrong now, and not when it is used
     return Preset(about, {**known[base].settings, **settings})

@@ -92,7 +92,7 @@ def from_xmp(packet: bytes) -> Provenance:
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise PictureError("carries a recipe that is damaged") from None
     try:
-        recipe = Recipe.from_json(json.dumps(settings))
+        recipe = Recipe.from_dict(settings)
     except SettingError as error:
         raise SettingError(f"the recipe of impasto {str(version)[:20]!r} in it: {error}") from None
     return Provenance(recipe, str(backend), network, tuple(sources), finished, str(version))

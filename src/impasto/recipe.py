@@ -24,6 +24,10 @@ Numbers: TypeAlias = tuple[float, ...]
 """One number, or one for each painting."""
 
 
+STARTS = ("content", "style", "noise")
+"""The starting pictures that have a name; another one is the path of a picture."""
+
+
 class Measure(NamedTuple):
     """A way to measure how far a picture is from a style."""
 
@@ -147,7 +151,7 @@ class Recipe:
         maximum=16,
     )
     init: str = _setting(
-        "content", "Starting picture: content, style, noise, or the path of a picture file."
+        STARTS[0], f"Starting picture: {', '.join(STARTS)}, or the path of a picture file."
     )
     optimizer: str = _setting(
         "lbfgs",
@@ -232,8 +236,14 @@ class Recipe:
             settings = json.loads(text)
         except (ValueError, RecursionError) as error:  # also for digits or brackets without end
             raise SettingError(f"a recipe that is not JSON: {error}") from None
+        return cls.from_dict(settings)
+
+    @classmethod
+    def from_dict(cls, settings: Any) -> "Recipe":
+        """Make a recipe of what JSON gave. Raises SettingError for anything but settings."""
         if not isinstance(settings, dict):
-            raise SettingError(f"a recipe that is not a JSON object but {type(settings).__name__}")
+            kind = type(settings).__name__
+            raise SettingError(f"a recipe that is not a JSON object but {kind}")
         check_names(settings)
         return cls(**settings)
 
@@ -331,13 +341,13 @@ def change(recipe: Recipe, **settings: Any) -> Recipe:
     return dataclasses.replace(recipe, **given)
 
 
-def settings() -> Iterator[tuple[str, type, Any, About]]:
+def settings() -> Iterator[tuple[str, Any, Any, About]]:
     """Yield name, type, default and description of every setting, in order.
 
     The type is one of int, float, str, Layers and Numbers.
     """
     for field in dataclasses.fields(Recipe):
-        yield field.name, _kind(field), field.default, field.metadata["about"]
+        yield field.name, field.type, field.default, field.metadata["about"]
 
 
 def check_names(settings: Iterable[str]) -> None:
@@ -351,10 +361,6 @@ def check_names(settings: Iterable[str]) -> None:
 def _shown(value: Any) -> str:
     """Return what was received, in a few words on one line."""
     return " ".join(reprlib.repr(value).split())
-
-
-def _kind(field: "dataclasses.Field[Any]") -> Any:
-    return field.type
 
 
 def _numbers(setting: str, value: Any) -> Numbers:
@@ -407,17 +413,22 @@ def show(value: Any) -> str:
     return ",".join(_show_one(each) for each in value)
 
 
+def flag(name: str) -> str:
+    """Return the option of a setting.
+
+    >>> flag("style_scale")
+    '--style-scale'
+    """
+    return f"--{name.replace('_', '-')}"
+
+
 def as_options(settings: Mapping[str, Any]) -> tuple[str, ...]:
     """Write settings as options of the command line.
 
     >>> as_options({"style_scale": (2.0,), "seed": 7})
     ('--style-scale', '2', '--seed', '7')
     """
-    return tuple(
-        word
-        for name, value in settings.items()
-        for word in (f"--{name.replace('_', '-')}", show(value))
-    )
+    return tuple(word for name, value in settings.items() for word in (flag(name), show(value)))
 
 
 def _show_one(value: float | tuple[str, float]) -> str:
@@ -432,7 +443,7 @@ _EXPECTED = {int: "a whole number", float: "a number", str: "a word"}
 
 def _convert(field: "dataclasses.Field[Any]", value: Any) -> Any:
     """Bring a value to the field's type where nothing is lost by it."""
-    kind = _kind(field)
+    kind: Any = field.type
     if kind == Layers:
         return _layers(field.name, value)
     if kind == Numbers:

@@ -35,11 +35,7 @@ def measure(recipe: Recipe) -> Style:
 def _of_moments(compare: StyleLoss, relative: bool, strips: int) -> Style:
     def freeze(paintings: Sequence[Seen]) -> losses.Moments:
         return losses.blend(
-            [
-                (share, losses.moments(features, weights))
-                for share, features, weights in paintings
-                if share
-            ]
+            [(share, losses.moments(features, weights)) for share, features, weights in paintings]
         )
 
     def loss(features: Tensor, weights: Tensor | None, target: losses.Moments) -> Tensor:
