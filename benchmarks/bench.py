@@ -22,7 +22,7 @@ from rich.table import Table
 
 import impasto
 from benchmarks import baselines, heldout, processes, tutorial
-from impasto import events, files, pictures, recipe, samples
+from impasto import decode, encode, events, pictures, recipe, samples
 from impasto.pictures import Picture
 
 Section: TypeAlias = dict[str, Any]
@@ -191,7 +191,7 @@ def _paint_pair(options: argparse.Namespace, content: Path, style: Path, folder:
             **heldout.measure_file(both[0], both[1], str(written)),
         }
         name = f"{content.stem}-{style.stem}-{size}-{way}".replace(",", "").replace(" ", "-")
-        files.write(files.read(written).pixels, options.out / f"{name}.png")
+        encode.write(decode.read(written).pixels, options.out / f"{name}.png")
     return results
 
 
@@ -200,7 +200,7 @@ def course(options: argparse.Namespace) -> Section:
 
     The loss is that of impasto's default recipe at full size, for the tutorial's pictures too.
     """
-    content, style = (files.read(path).pixels for path in _write_pair(options, 0, options.out))
+    content, style = (decode.read(path).pixels for path in _write_pair(options, 0, options.out))
     size = pictures.fit(*pictures.size_of(content), options.size)
     content = pictures.resize(content, *size)
     fitted = pictures.resize(style, *pictures.fit_area(*pictures.size_of(style), size[0] * size[1]))
@@ -272,8 +272,8 @@ def _write_pair(options: argparse.Namespace, number: int, folder: Path) -> tuple
         return options.shared / f"{content}.jpg", options.shared / f"{style}.jpg"
     content, style = SAMPLE_PAIRS[number]
     paths = folder / f"{content}.png", folder / f"{style}.png"
-    files.write(samples.photograph(content), paths[0])
-    files.write(samples.painting(style, size=768), paths[1])
+    encode.write(samples.photograph(content), paths[0])
+    encode.write(samples.painting(style, size=768), paths[1])
     return paths
 
 

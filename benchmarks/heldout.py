@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto import files, pictures, weights
+from impasto import decode, pictures, weights
 from impasto.pictures import Picture
 
 Map: TypeAlias = NDArray[np.float32]
@@ -117,9 +117,9 @@ def _network() -> Any:
 
 def measure_file(content: str, style: str, path: str) -> dict[str, float]:
     """Measure a picture file; the photograph is brought to its size, whatever was rounded."""
-    picture = files.read(path).pixels
-    photograph = pictures.resize(files.read(content).pixels, *pictures.size_of(picture))
-    return measure(photograph, files.read(style).pixels, picture)
+    picture = decode.read(path).pixels
+    photograph = pictures.resize(decode.read(content).pixels, *pictures.size_of(picture))
+    return measure(photograph, decode.read(style).pixels, picture)
 
 
 def main() -> None:

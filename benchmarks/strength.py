@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import bench, heldout
-from impasto import files, painting, recipe
+from impasto import decode, painting, recipe
 from impasto.inputs import prepare
 
 WEIGHTS = (0.5, 2.0, 8.0, 32.0, 128.0)
@@ -29,7 +29,7 @@ def distances(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
         engines = painting.Engines()
         found[name] = {}
         for content, style in bench.PAIRS[: options.pairs]:
-            read = [files.read(options.shared / f"{each}.jpg").pixels for each in (content, style)]
+            read = [decode.read(options.shared / f"{each}.jpg").pixels for each in (content, style)]
             row = []
             for weight in WEIGHTS:
                 made = recipe.make(

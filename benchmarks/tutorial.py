@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.optimize import fmin_l_bfgs_b
 
 from benchmarks.baselines import BGR_MEAN, stock_network
-from impasto import files, pictures
+from impasto import decode, encode, pictures
 from impasto.pictures import Picture
 
 CONTENT_LAYER = "block5_conv2"
@@ -100,10 +100,10 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--seconds", type=float, default=3600.0)
     arguments = parser.parse_args()
-    content, style = (files.read(path).pixels for path in (arguments.content, arguments.style))
+    content, style = (decode.read(path).pixels for path in (arguments.content, arguments.style))
     content = pictures.resize(content, *pictures.fit(*pictures.size_of(content), arguments.size))
     rounds = follow(content, style, arguments.seconds)
-    files.write(rounds[-1][1], arguments.out)
+    encode.write(rounds[-1][1], arguments.out)
     print(json.dumps({"rounds": len(rounds), "seconds": [seconds for seconds, _ in rounds]}))
 
 

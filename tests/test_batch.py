@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from impasto import batch, files, inputs
+from impasto import batch, encode, inputs
 from impasto.errors import PictureError, SettingError
 from impasto.provenance import Provenance
 from impasto.recipe import Recipe, make
@@ -19,7 +19,7 @@ NETWORK = {"sha256": NETWORKS["vgg16"].sha256}
 @pytest.fixture
 def folder(tmp_path):
     for name in ("a.png", "b.jpg", "b.png"):
-        files.write(PICTURE, tmp_path / name)
+        encode.write(PICTURE, tmp_path / name)
     (tmp_path / "notes.txt").write_text("no picture")
     (tmp_path / "empty").mkdir()
     return tmp_path
@@ -58,17 +58,17 @@ def test_done_is_what_was_painted_from_the_same_pictures_with_the_same_recipe(fo
     task = batch.Task(folder / "a.png", folder / "painted.png")
     read = inputs.prepare(RECIPE, task.photograph, folder / "b.jpg")
     assert not batch.is_done(task, RECIPE, read)
-    files.write(PICTURE, task.picture)
+    encode.write(PICTURE, task.picture)
     assert not batch.is_done(task, RECIPE, read)
     used = make(size=64, style_layers="block1_conv1", precision="float32")
-    files.write(PICTURE, task.picture, Provenance(used, "x", NETWORK, read.sources).to_xmp())
+    encode.write(PICTURE, task.picture, Provenance(used, "x", NETWORK, read.sources).to_xmp())
     assert batch.is_done(task, RECIPE, read)
     for other in (
         Provenance(used, "x", NETWORK, read.sources, finished=False),
         Provenance(used, "x", {"sha256": "0"}, read.sources),
         Provenance(used, "x", NETWORK, read.sources, version="0.0.1"),
     ):
-        files.write(PICTURE, folder / "other.png", other.to_xmp())
+        encode.write(PICTURE, folder / "other.png", other.to_xmp())
         assert not batch.is_done(batch.Task(task.photograph, folder / "other.png"), RECIPE, read)
     assert not batch.is_done(task, Recipe(size=65), read)
     assert not batch.is_done(task, Recipe(size=64, precision="bfloat16"), read)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from impasto import cli, files, recipe, samples, weights
+from impasto import cli, encode, recipe, samples, weights
 from impasto.errors import WeightsError
 from impasto.provenance import Provenance
 
@@ -351,7 +351,7 @@ def test_a_picture_says_how_it_was_painted_and_is_painted_again_to_the_byte(pain
 def test_a_recipe_that_cannot_be_used_is_refused(folder, monkeypatch, capfd):
     monkeypatch.chdir(folder)
     written = Provenance(recipe.Recipe(init="/etc/secret.png"), "x", {}, ())
-    files.write(np.full((20, 20, 3), 9, np.float32), folder / "started.png", written.to_xmp())
+    encode.write(np.full((20, 20, 3), 9, np.float32), folder / "started.png", written.to_xmp())
     for arguments, word in (
         (["recipe", "photo.png"], "photo.png: carries no recipe"),
         (["recipe", "text.png"], "text.png: not a picture"),

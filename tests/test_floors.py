@@ -13,9 +13,9 @@ import impasto
 
 FLOORS = (
     {"errors"},
-    {"lbfgs", "processor", "recipe"},
+    {"files", "lbfgs", "processor", "recipe"},
     {"backend", "pictures", "presets", "provenance", "weights", "winograd"},
-    {"events", "files", "losses", "masks", "memory", "pyramid"},
+    {"decode", "encode", "events", "losses", "masks", "memory", "pyramid"},
     {"colors", "films", "neighbors", "optimizers", "samples", "vgg"},
     {"places", "styles"},
     {"inputs"},

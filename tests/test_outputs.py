@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import files, outputs, recipe
+from impasto import encode, outputs, recipe
 from impasto.errors import PictureError, SettingError
 from impasto.events import LevelFinished, LevelStarted, Reason, Record, Step
 from impasto.outputs import Outputs, Recorder
@@ -31,7 +31,7 @@ class FakeResult:
     history = tuple(Record(1 + (n > 2), 2.0 - n / 5, 0.5, 0.15, 0.01, float(n)) for n in range(5))
 
     def save(self, path):
-        files.write(self.picture, path)
+        encode.write(self.picture, path)
 
     def report(self):
         return {"evaluations": len(self.history)}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto import files, provenance
+from impasto import decode, encode, provenance
 from impasto.errors import InputError, PictureError, SettingError
 from impasto.provenance import Provenance, Source
 from impasto.recipe import Recipe
@@ -22,13 +22,13 @@ def made(name="b <&> \N{GREEK SMALL LETTER PI}.jpg", **settings):
     return Provenance(Recipe(**settings), "tensorflow", network, sources)
 
 
-@pytest.mark.parametrize("ending", [e for e in files.PICTURES if e != ".bmp"])
+@pytest.mark.parametrize("ending", [e for e in encode.PICTURES if e != ".bmp"])
 def test_every_format_carries_it_there_and_back(tmp_path, ending):
     written = made(style_weight=7.5, blend="1,2", init="noise", seed=5)
     path = tmp_path / f"a{ending}"
-    files.write(PICTURE, path, written.to_xmp())
-    assert provenance.from_xmp(files.read_xmp(path)) == written
-    np.testing.assert_allclose(files.read(path).pixels, PICTURE, atol=2)
+    encode.write(PICTURE, path, written.to_xmp())
+    assert provenance.from_xmp(decode.read_xmp(path)) == written
+    np.testing.assert_allclose(decode.read(path).pixels, PICTURE, atol=2)
 
 
 @given(st.text())
@@ -47,14 +47,14 @@ def test_the_packet_is_xml_that_names_its_tool():
 
 def test_the_same_picture_and_provenance_give_the_same_bytes(tmp_path):
     for name in ("a.png", "b.png"):
-        files.write(PICTURE, tmp_path / name, made().to_xmp())
+        encode.write(PICTURE, tmp_path / name, made().to_xmp())
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_a_picture_of_another_origin_has_none(tmp_path, one_line):
-    files.write(PICTURE, tmp_path / "a.png")
+    encode.write(PICTURE, tmp_path / "a.png")
     with pytest.raises(PictureError) as caught:
-        provenance.from_xmp(files.read_xmp(tmp_path / "a.png"))
+        provenance.from_xmp(decode.read_xmp(tmp_path / "a.png"))
     assert one_line(caught).startswith("carries no recipe")
 
 

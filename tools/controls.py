@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from impasto import files, masks, painting, pictures, recipe, samples
+from impasto import encode, masks, painting, pictures, recipe, samples
 from impasto.inputs import Region, prepare
 
 ROOT = Path(__file__).parents[1]
@@ -187,7 +187,7 @@ def main() -> None:
         lines += [f"## {title}", "", words, "", *_row(title, shown), ""]
     lines += ["## The masks", "", "White is in the place.", ""]
     for name, picture in mask_pictures.items():
-        files.write(picture, FOLDER / f"{name}.png")
+        encode.write(picture, FOLDER / f"{name}.png")
         lines += [f'<img src="gallery/controls/{name}.png" alt="{name}" width="180">']
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -225,7 +225,7 @@ def _paint(
         )
         result = painting.paint(read, chosen, lambda event: None, engines)
         name = _name(title, number)
-        files.to_image(result.picture).save(FOLDER / f"{name}.jpg", quality=85, optimize=True)
+        encode.to_image(result.picture).save(FOLDER / f"{name}.jpg", quality=85, optimize=True)
         print(f"{name}: {result.seconds['total']:.1f} s", flush=True)
 
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import impasto
-from impasto import files, pictures, samples
+from impasto import encode, pictures, samples
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "gallery"
@@ -38,7 +38,7 @@ def main() -> None:
             (generated, result.picture),
         ):
             height, width = pictures.fit(*pictures.size_of(picture), SHOWN)
-            image = files.to_image(pictures.resize(picture, height, width))
+            image = encode.to_image(pictures.resize(picture, height, width))
             image.save(FOLDER / f"{name}.jpg", quality=85, optimize=True)
         rows.append((photograph, painting, generated))
         print(f"{generated}: {result.seconds['total']:.1f} s", flush=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from impasto import files
+from impasto import encode, files
 from impasto.errors import ImpastoError, PictureError, SettingError
 from impasto.events import Listener
 from impasto.inputs import Inputs, read_provenance
@@ -60,7 +60,7 @@ def plan(named: Iterable[str], folder: Path, ending: str, others: Iterable[str] 
 def _photographs(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]  # reading it says what is wrong with it
-    endings = {*files.PICTURES, ".gif"}
+    endings = {*encode.PICTURES, ".gif"}
     found = sorted(each for each in path.iterdir() if each.suffix.lower() in endings)
     if not found:
         raise PictureError(f"{files.shown(path)}: there are no pictures in this folder")

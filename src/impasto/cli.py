@@ -190,7 +190,7 @@ def paint_sweep(
 
     Prints the command for each.
     """
-    from impasto import files, inputs, outputs, presets, progress, sweep
+    from impasto import encode, inputs, outputs, presets, progress, sweep
 
     known = presets.available(own_presets)
     sources = Sources.parse(content, style, region, keep)
@@ -222,7 +222,7 @@ def paint_sweep(
     if not painted:
         raise KeyboardInterrupt
     shown = [(" ".join(variants[number].options), painted[number]) for number in painted]
-    files.write(sweep.sheet(shown, plan.columns), output)
+    encode.write(sweep.sheet(shown, plan.columns), output)
     words = ["impasto", "stylize", *sources.words(), "--preset", preset]
     words += ["--presets", str(own_presets)] if own_presets else []
     words += ["--weights", str(weights_file)] if weights_file else []
@@ -262,16 +262,16 @@ def paint_batch(
     settings: dict[str, Any],
 ) -> None:
     """Paint many photographs alike; those that fail are listed at the end, with exit status 1."""
-    from impasto import batch, files, inputs, pictures, progress, pyramid
+    from impasto import batch, decode, encode, inputs, pictures, progress, pyramid
 
     chosen, _ = _recipe(preset, own_presets, recipe, settings)
     sources = Sources.parse("", style, region, keep)
     inputs.check_numbers(chosen, len(sources.styles), len(sources.regions))
     for path in sources.paths():
-        files.read(path, least=1)  # what no photograph could be painted with is refused now
+        decode.read(path, least=1)  # what no photograph could be painted with is refused now
     tasks = batch.plan(photographs, output, ending, (*sources.paths(), chosen.init))
     output.mkdir(parents=True, exist_ok=True)
-    files.check_output(tasks[0].picture)
+    encode.check(tasks[0].picture)
     with progress.shown_many(len(tasks), quiet) as show, _interruptible() as interrupted:
 
         def prepare(photograph: Path) -> inputs.Inputs:
@@ -375,15 +375,15 @@ def demo(
     evaluations: Annotated[str | None, typer.Option(help="At the finest level.")] = None,
 ) -> None:
     """Paint a sample photograph in the manner of a sample painting and say where the picture is."""
-    from impasto import files, outputs, samples
+    from impasto import encode, outputs, samples
 
     chosen = recipes.make(size=size, evaluations=evaluations)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = outputs.Outputs(folder / "demo.png", report=folder / "demo.json")
     outputs.check(wanted)
     photograph, painting = folder / f"{DEMO[0]}.png", folder / f"{DEMO[1]}.png"
-    files.write(samples.photograph(DEMO[0]), photograph)
-    files.write(samples.painting(DEMO[1]), painting)
+    encode.write(samples.photograph(DEMO[0]), photograph)
+    encode.write(samples.painting(DEMO[1]), painting)
     _paint(chosen, Sources(str(photograph), [str(painting)]), wanted, None, quiet=False)
 
 
@@ -394,7 +394,7 @@ def write_samples(
     seed: Annotated[int, typer.Option(help="Another seed gives other paintings.")] = 0,
 ) -> None:
     """Write the sample photographs, and paintings that impasto paints itself."""
-    from impasto import files, samples
+    from impasto import encode, samples
 
     folder.mkdir(parents=True, exist_ok=True)
     for name in (*samples.PHOTOGRAPHS, *samples.PAINTINGS):
@@ -404,7 +404,7 @@ def write_samples(
             if photograph
             else samples.painting(name, size or samples.SIZE, seed)
         )
-        files.write(picture, folder / f"{name}.png")
+        encode.write(picture, folder / f"{name}.png")
         print(folder / f"{name}.png")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from impasto import files
+from impasto import encode, files
 from impasto.errors import PictureError, SettingError
 from impasto.pictures import Picture
 
@@ -41,9 +41,9 @@ def write_film(frames: Sequence[Picture], path: files.AnyPath, seconds: float = 
         raise SettingError(f"a film of {seconds} seconds: more than 0 are needed")
     if not frames:
         raise PictureError(f"{files.shown(path)}: a film needs at least one frame")
-    width, height = files.to_image(frames[-1]).size
+    width, height = encode.to_image(frames[-1]).size
     images = (
-        files.to_image(frame).resize((width, height), Image.Resampling.LANCZOS) for frame in frames
+        encode.to_image(frame).resize((width, height), Image.Resampling.LANCZOS) for frame in frames
     )
     with files.replacing(path) as temporary:
         write_frames(list(images), temporary, seconds)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from impasto import colors, files, masks, memory, pictures, places, provenance, weights
+from impasto import colors, decode, files, masks, memory, pictures, places, provenance, weights
 from impasto.errors import InputError, PictureError, SettingError, nearest
 from impasto.masks import Mask
 from impasto.pictures import Picture
@@ -88,7 +88,7 @@ def read_provenance(path: files.AnyPath) -> Provenance:
     Raises PictureError for a picture that does not say, SettingError for a recipe that this
     version does not understand.
     """
-    packet = files.read_xmp(path)
+    packet = decode.read_xmp(path)
     try:
         return provenance.from_xmp(packet)
     except InputError as error:
@@ -270,10 +270,10 @@ class _Reader:
         self.notes: list[str] = []
         self.sources: list[Source] = []
 
-    def picture(self, source: PictureLike, role: str, least: int = files.MIN_SIDE) -> Picture:
+    def picture(self, source: PictureLike, role: str, least: int = decode.MIN_SIDE) -> Picture:
         return self._loaded(source, role, least).pixels
 
-    def _loaded(self, source: PictureLike, role: str, least: int) -> files.Loaded:
+    def _loaded(self, source: PictureLike, role: str, least: int) -> decode.Loaded:
         loaded = _load(source, role, least)
         self.notes.extend(note for note in loaded.notes if note not in self.notes)
         self.sources.append(_source(source, role, loaded.pixels))
@@ -307,25 +307,25 @@ def _source(source: PictureLike, role: str, pixels: Picture) -> Source:
     return Source(role, type(source).__name__, provenance.hash_of(pixels.data.cast("B")))
 
 
-def _load(source: PictureLike, role: str, least: int) -> files.Loaded:
+def _load(source: PictureLike, role: str, least: int) -> decode.Loaded:
     if isinstance(source, str | os.PathLike):
-        return files.read(source, least)
+        return decode.read(source, least)
     try:
         if isinstance(source, Image.Image):
-            loaded = files.image_pixels(source, least)
+            loaded = decode.image_pixels(source, least)
         else:
             loaded = _array(source, least)
     except ValueError as error:
         raise PictureError(f"{role}: {error}") from None
     notes = tuple(f"{role}: {note}" for note in loaded.notes)
-    return files.Loaded(loaded.pixels, notes, loaded.transparent)
+    return decode.Loaded(loaded.pixels, notes, loaded.transparent)
 
 
-def _array(source: Any, least: int) -> files.Loaded:
+def _array(source: Any, least: int) -> decode.Loaded:
     if not isinstance(source, np.ndarray):
         kind = type(source).__name__
         raise PictureError(f"not a picture but {kind}: give a path, a Pillow image or an array")
     pixels = pictures.from_array(source)
     height, width = pictures.size_of(pixels)
-    files.check_size(width, height, least)
-    return files.Loaded(pixels)
+    decode.check_size(width, height, least)
+    return decode.Loaded(pixels)

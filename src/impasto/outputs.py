@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto import files, films
+from impasto import encode, files, films
 from impasto.errors import PictureError, SettingError
 from impasto.events import Event, Step
 from impasto.pictures import Picture
@@ -37,7 +37,7 @@ def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
     ``inputs`` are the paths of the pictures that are read; none of them is overwritten.
     """
     _check_distinct(outputs, inputs)
-    files.check_output(outputs.picture)
+    encode.check(outputs.picture)
     if outputs.timelapse:
         films.check_film(outputs.timelapse)
     if outputs.plot:
@@ -53,7 +53,7 @@ def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
             raise SettingError(f"save-every is {outputs.save_every}: the least possible is 1")
         # The folder is made with the first frame: the one it will lie in must be there.
         exists = outputs.frames.exists()
-        files.check_output((outputs.frames if exists else outputs.frames.parent) / "frame.png")
+        encode.check((outputs.frames if exists else outputs.frames.parent) / "frame.png")
 
 
 def _check_distinct(outputs: Outputs, inputs: Iterable[str]) -> None:
@@ -90,7 +90,7 @@ class Recorder:
         if every and folder and not self.failure and self.seen % every == 0:
             try:
                 folder.mkdir(exist_ok=True)
-                files.write(event.picture, folder / f"frame-{self.seen:05d}.png")
+                encode.write(event.picture, folder / f"frame-{self.seen:05d}.png")
             except (PictureError, OSError) as error:  # the painting matters more than its frames
                 self.failure = f"no more frames from evaluation {self.seen}: {error}"
 

@@ -13,7 +13,7 @@ from PIL import Image
 from impasto import (
     backend,
     colors,
-    files,
+    encode,
     masks,
     objective,
     pictures,
@@ -59,15 +59,15 @@ class Result:
     @property
     def image(self) -> Image.Image:
         """The picture as an 8-bit Pillow image."""
-        return files.to_image(self.picture)
+        return encode.to_image(self.picture)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the picture, its recipe within; the ending chooses the format.
 
         Raises PictureError.
         """
-        files.check_output(path)
-        files.write(self.picture, path, self.provenance.to_xmp())
+        encode.check(path)
+        encode.write(self.picture, path, self.provenance.to_xmp())
 
     @property
     def provenance(self) -> Provenance:
