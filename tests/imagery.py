@@ -6,7 +6,10 @@ import zlib
 from typing import Any
 
 import numpy as np
+import pillow_heif
 from PIL import Image
+
+pillow_heif.register_heif_opener(thumbnails=False)
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 WIDTH, HEIGHT = 32, 24

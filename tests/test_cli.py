@@ -9,11 +9,12 @@ import time
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from typer.testing import CliRunner
 
-from impasto import cli, encode, recipe, samples, weights
+from impasto import cli, decode, encode, recipe, samples, weights
 from impasto.errors import WeightsError
+from impasto.metadata import Metadata
 from impasto.provenance import Provenance
 
 SMALL = ["--size", "48", "--levels", "2", "--evaluations", "4", "--precision", "float32"]
@@ -365,6 +366,62 @@ def test_a_recipe_that_cannot_be_used_is_refused(folder, monkeypatch, capfd):
         said = capfd.readouterr().err
         assert len(said.strip().splitlines()) == 1
         assert word in said
+
+
+@pytest.mark.backend
+def test_a_picture_fit_to_print(folder):
+    """Sixteen bits, the photograph's transparency, its date and author, and another resolution."""
+    image = Image.open(folder / "photo.png")
+    alpha = np.full((image.height, image.width), 255, np.uint8)
+    alpha[:, : image.width // 2] = 0
+    image.putalpha(Image.fromarray(alpha))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist], exif[ExifTags.Base.DateTime] = "Me", "2020:01:02 03:04:05"
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update(
+        {1: "N", 2: (1.0, 2.0, 3.0), 3: "E", 4: (4.0, 5.0, 6.0)}
+    )
+    image.save(folder / "glass.png", exif=exif)
+    words = ("stylize", "glass.png", "painting.png", *SMALL, "--dpi", "240", "--depth", "16")
+    done = run(*words, "-o", "print.png", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    read = decode.read(folder / "print.png")
+    assert read.metadata == Metadata(240, "2020:01:02 03:04:05", "", "Me")
+    assert read.alpha.min() == 0 == read.alpha[:, 0].max()
+    assert read.alpha[:, -1].min() == 1
+    assert (folder / "print.png").read_bytes()[24] == 16  # the depth in a PNG's header
+    flat = run(*words[:-2], "-o", "print.jpg", "--keep-location", cwd=folder)
+    assert "no transparency" in flat.stderr
+    kept = decode.read(folder / "print.jpg")
+    assert kept.metadata.position is not None
+    assert kept.pixels[:, 0].min() > 240
+
+
+def test_how_a_picture_cannot_be_written_is_said_before_painting(folder, monkeypatch, capfd):
+    monkeypatch.chdir(folder)
+    monkeypatch.setitem(sys.modules, "impasto.painting", None)
+    for command in (
+        ["stylize", "photo.png", "painting.png"],
+        ["batch", ".", "--style", "painting.png"],
+    ):
+        for option, word in (
+            (["--depth", "12"], "8 or 16"),
+            (["--quality", "0"], "1 to 100"),
+            (["--subsampling", "4:1:1"], "4:4:4, 4:2:2"),
+            (["--dpi", "0"], "dpi is 0"),
+        ):
+            monkeypatch.setattr(sys, "argv", ["impasto", *command, *option])
+            with pytest.raises(SystemExit) as left:
+                cli.main()
+            assert left.value.code == 2
+            assert word in capfd.readouterr().err
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["impasto", "stylize", "photo.png", "painting.png", "-o", "a.jpg", "--depth", "16"],
+    )
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "choose .png or .tif" in capfd.readouterr().err
 
 
 @pytest.mark.backend

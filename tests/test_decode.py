@@ -9,8 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from impasto import decode
@@ -45,11 +43,10 @@ COLOURED = [
     ("CMYK", "TIFF", 0),
     ("YCbCr", "TIFF", 2),
     ("LAB", "TIFF", 25),
-    ("RGB", "BMP", 0),
-    ("P", "BMP", 0),
-    ("RGB", "GIF", 0),
     ("RGB", "AVIF", 8),
     ("RGBA", "AVIF", 8),
+    ("RGB", "HEIF", 8),
+    ("RGBA", "HEIF", 8),
 ]
 
 
@@ -72,8 +69,8 @@ def test_open_images_in_every_colour_mode(mode):
 
 
 GREY = [  # mode, stored values left and right, expected values, formats that Pillow writes
-    ("1", 0, 255, 0, 255, "PNG TIFF BMP GIF"),
-    ("L", 60, 200, 60, 200, "PNG TIFF BMP GIF JPEG WEBP AVIF"),
+    ("1", 0, 255, 0, 255, "PNG TIFF"),
+    ("L", 60, 200, 60, 200, "PNG TIFF JPEG WEBP AVIF HEIF"),
     ("LA", 60, 200, 60, 200, "PNG TIFF WEBP AVIF"),
     ("La", 60, 200, 60, 200, ""),
     ("I", 60, 200, 60, 200, "TIFF"),
@@ -115,8 +112,9 @@ def test_sixteen_bit_colour_and_its_transparent_key(tmp_path):
     assert_halves(decode.read(path).pixels, RED, BLUE, 1)
     path.write_bytes(png(16, 2, row, chunk(b"tRNS", struct.pack(">3H", 65535, 0, 0))))
     loaded = decode.read(path)
-    assert_halves(loaded.pixels, (255, 255, 255), BLUE, 1)
-    assert loaded.notes == ("deep.png: transparent parts are shown on white",)
+    assert_halves(loaded.pixels, BLUE, BLUE, 1)
+    assert loaded.alpha[:, 0].max() == 0
+    assert loaded.alpha[:, -1].min() == 1
 
 
 def test_sixteen_bit_grey_with_a_transparent_key(tmp_path):
@@ -124,27 +122,44 @@ def test_sixteen_bit_grey_with_a_transparent_key(tmp_path):
     row = struct.pack(">H", 0) * 16 + struct.pack(">H", 25700) * 16
     path.write_bytes(png(16, 0, row, chunk(b"tRNS", struct.pack(">H", 0))))
     loaded = decode.read(path)
-    assert_halves(loaded.pixels, (255, 255, 255), (100, 100, 100), 0.01)
-    assert len(loaded.notes) == 1
+    assert_halves(loaded.pixels, (100, 100, 100), (100, 100, 100), 0.01)
+    assert loaded.alpha[0].tolist() == [0] * 16 + [1] * 16
 
 
 @pytest.mark.parametrize("name", ["PNG", "WEBP", "TIFF"])
-def test_transparency_is_composited_over_white(tmp_path, name):
+def test_transparency_is_kept_and_colours_nothing(tmp_path, name):
     path = tmp_path / "glass.bin"
     image = halves((255, 0, 0, 0), (0, 0, 255, 128), "RGBA")
     path.write_bytes(encoded(image, name, **({"lossless": True} if name == "WEBP" else {})))
     loaded = decode.read(path)
-    assert_halves(loaded.pixels, (255, 255, 255), (127, 127, 255), 0.01)
-    assert loaded.notes == ("glass.bin: transparent parts are shown on white",)
+    assert_halves(loaded.pixels, BLUE, BLUE, 0)
+    assert loaded.alpha.dtype == np.float32
+    assert np.all(loaded.alpha[:, : WIDTH // 2] == 0)
+    assert np.allclose(loaded.alpha[:, WIDTH // 2 :], 128 / 255)
+    assert loaded.notes == ()
 
 
-@pytest.mark.parametrize("name", ["PNG", "GIF"])
-def test_palette_with_a_transparent_entry(tmp_path, name):
+def test_what_is_opaque_all_over_has_no_alpha(tmp_path):
+    path = tmp_path / "glass.png"
+    path.write_bytes(encoded(halves((*RED, 255), (*BLUE, 255), "RGBA"), "PNG"))
+    assert decode.read(path).alpha is None
+
+
+def test_a_picture_of_nothing_but_transparency_is_refused(tmp_path):
+    path = tmp_path / "nothing.png"
+    path.write_bytes(encoded(halves((*RED, 0), (*BLUE, 0), "RGBA"), "PNG"))
+    with pytest.raises(PictureError, match=r"nothing\.png: transparent all over"):
+        decode.read(path)
+
+
+def test_palette_with_a_transparent_entry(tmp_path):
     path = tmp_path / "sprite.bin"
     image = halves(0, 1, "P")
     image.putpalette([*RED, *BLUE])
-    path.write_bytes(encoded(image, name, transparency=0))
-    assert_halves(decode.read(path).pixels, (255, 255, 255), BLUE, 0)
+    path.write_bytes(encoded(image, "PNG", transparency=0))
+    loaded = decode.read(path)
+    assert_halves(loaded.pixels, BLUE, BLUE, 0)
+    assert np.all(loaded.alpha == (np.arange(WIDTH) >= WIDTH // 2))
 
 
 TURNS = {
@@ -181,14 +196,14 @@ def test_a_broken_exif_block_leaves_the_picture_as_it_is(tmp_path):
     assert_halves(decode.read(path).pixels, RED, BLUE, 6)
 
 
-@pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("name", ["PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
 def test_first_frame_of_an_animation_and_a_note(tmp_path, name):
     frames = [halves(), halves(BLUE, RED), halves((0, 99, 0), RED)]
     path = tmp_path / "clip.bin"
     path.write_bytes(encoded(frames[0], name, save_all=True, append_images=frames[1:]))
     loaded = decode.read(path)
     assert_halves(loaded.pixels, RED, BLUE, 12)
-    assert loaded.notes == ("clip.bin: the first of 3 frames is used",)
+    assert loaded.notes == ("clip.bin: the first of several frames is used",)
 
 
 def test_an_open_animation_is_taken_where_it_stands():
@@ -217,7 +232,7 @@ def test_an_embedded_colour_profile_is_applied(tmp_path):
     assert_halves(decode.read(path).pixels, (0, 255, 0), BLUE, 2)
     image = halves((255, 0, 0, 255), (0, 0, 255, 0), "RGBA")
     path.write_bytes(encoded(image, "PNG", icc_profile=swapped))
-    assert_halves(decode.read(path).pixels, (0, 255, 0), (255, 255, 255), 2)
+    assert_halves(decode.read(path).pixels, (0, 255, 0), (0, 255, 0), 2)
 
 
 @pytest.mark.parametrize("profile", [b"rubbish", bytes(600)])
@@ -243,7 +258,9 @@ def grey_tiff(low: float, high: float) -> bytes:
 
 BAD = {
     "empty": (b"", ["is an empty file"]),
-    "text": (b"Dear picture,\nhere I am.\n", ["not a picture", "PNG, JPEG"]),
+    "text": (b"Dear picture,\nhere I am.\n", ["not a picture", "JPEG, PNG"]),
+    "gif": (encoded(NOISE, "GIF"), ["not a picture"]),
+    "bmp": (encoded(NOISE, "BMP"), ["not a picture"]),
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", ["not a picture"]),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", ["not a picture"]),
     "tiny": (encoded(Image.new("RGB", (1, 1)), "PNG"), ["1 x 1 px", "at least 16 x 16 px"]),
@@ -275,8 +292,8 @@ def test_bad_files_are_refused_in_one_line(tmp_path, recwarn, data, words, one_l
 
 
 def test_size_is_checked_before_decoding(tmp_path, monkeypatch):
-    path = tmp_path / "big.bmp"
-    path.write_bytes(encoded(halves(), "BMP"))
+    path = tmp_path / "big.png"
+    path.write_bytes(encoded(halves(), "PNG"))
     monkeypatch.setattr(decode, "MAX_PIXELS", 700)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("decoded"))
     with pytest.raises(PictureError, match="768 pixels: at most 700"):
@@ -366,36 +383,3 @@ def test_reading_in_threads_leaves_stderr_open(tmp_path, capfd):
         assert len(list(pool.map(decode.read, [path] * 40))) == 40
     os.write(2, b"heard")
     assert capfd.readouterr().err == "heard"
-
-
-SEEDS = [encoded(NOISE.crop((0, 0, 20, 18)), name) for name in decode.FORMATS] + [
-    encoded(halves(), "GIF", save_all=True, append_images=[halves(BLUE, RED)]),
-    encoded(NOISE, "TIFF", compression="tiff_lzw"),
-    NOISY_TIFF,
-]
-EDITS = st.lists(
-    st.tuples(st.integers(0, 4000) | st.integers(0, 80), st.integers(0, 255)), max_size=12
-)
-
-
-@settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(seed=st.sampled_from(SEEDS), edits=EDITS, keep=st.just(1.0) | st.floats(0, 1))
-def test_mutated_files_are_read_or_refused(tmp_path, monkeypatch, seed, edits, keep):
-    monkeypatch.setattr(decode, "MAX_PIXELS", 100_000)  # a changed header may ask for gigabytes
-    data = bytearray(seed[: int(len(seed) * keep)])
-    for position, value in edits if data else ():
-        data[position % len(data)] = value
-    path = tmp_path / "mutated.bin"
-    path.write_bytes(data)
-    try:
-        pixels = decode.read(path).pixels
-    except PictureError as error:
-        refusal = str(error)
-        assert refusal.isprintable()
-        return
-    assert pixels.dtype == np.float32
-    assert pixels.shape[2:] == (3,)
-    assert pixels.min() >= 0
-    assert pixels.max() <= 255

@@ -13,8 +13,8 @@ import impasto
 
 FLOORS = (
     {"errors"},
-    {"files", "lbfgs", "processor", "recipe"},
-    {"backend", "pictures", "presets", "provenance", "weights", "winograd"},
+    {"files", "lbfgs", "processor", "recipe", "saving"},
+    {"backend", "metadata", "pictures", "presets", "provenance", "weights", "winograd"},
     {"decode", "encode", "events", "losses", "masks", "memory", "pyramid"},
     {"colors", "films", "neighbors", "optimizers", "samples", "vgg"},
     {"places", "styles"},

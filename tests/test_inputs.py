@@ -82,14 +82,57 @@ def test_the_painting_is_named_as_the_style(one_line):
 
 
 def test_notes_on_all_pictures_are_kept_in_order(tmp_path):
-    glass, start = tmp_path / "glass.png", tmp_path / "start.gif"
-    Image.fromarray(np.dstack([RED, RED[..., 1]])).save(glass)
+    start = tmp_path / "start.png"
     clip().save(start, save_all=True)
-    assert inputs.prepare(Recipe(init=str(start)), clip(), glass).notes == (
-        "content: the first of 2 frames is used",
-        "glass.png: transparent parts are shown on white",
-        "start.gif: the first of 2 frames is used",
+    assert inputs.prepare(Recipe(init=str(start)), clip(), BLUE).notes == (
+        "content: the first of several frames is used",
+        "start.png: the first of several frames is used",
     )
+
+
+def glass(colours, alpha):
+    """An image of which a part is transparent."""
+    return Image.fromarray(np.dstack([colours, np.asarray(alpha, np.uint8)]))
+
+
+def test_what_is_transparent_in_the_photograph_belongs_to_no_place():
+    alpha = np.zeros(RED.shape[:2])
+    alpha[:, : RED.shape[1] // 2] = 255
+    read = inputs.prepare(Recipe(size=RED.shape[1]), glass(RED, alpha), BLUE)
+    np.testing.assert_array_equal(read.alpha, alpha / 255)
+    np.testing.assert_allclose(read.places[0].mask, alpha / 255, atol=1e-6)
+    assert read.keep is None
+    np.testing.assert_array_equal(read.content, RED)  # as if what is seen went on
+
+
+def test_places_leave_what_is_transparent_out():
+    alpha = np.full(RED.shape[:2], 255)
+    alpha[:, -8:] = 0
+    everywhere = np.full(RED.shape, 255, np.uint8)
+    regions = [(everywhere, BLUE)]
+    read = inputs.prepare(Recipe(size=RED.shape[1]), glass(RED, alpha), None, regions)
+    assert read.places[0].mask[:, -7:].max() == 0
+    assert read.keep is None
+
+
+def test_what_is_transparent_in_a_painting_does_not_count():
+    alpha = np.zeros(BLUE.shape[:2])
+    alpha[:, :14] = 255
+    read = inputs.prepare(Recipe(size=64), RED, glass(BLUE, alpha))
+    np.testing.assert_array_equal(read.places[0].paintings[0].mask, alpha / 255)
+    part = np.zeros(BLUE.shape, np.uint8)
+    part[:14] = 255
+    whole = np.full(RED.shape, 255, np.uint8)
+    read = inputs.prepare(Recipe(size=64), RED, None, [(whole, glass(BLUE, alpha), part)])
+    both = read.places[0].paintings[0].mask
+    np.testing.assert_allclose(both, alpha / 255 * part[..., 0] / 255, atol=1e-6)
+
+
+def test_a_photograph_with_next_to_nothing_to_be_seen_is_refused(one_line):
+    alpha = np.ones(RED.shape[:2])
+    with pytest.raises(SettingError) as caught:
+        inputs.prepare(Recipe(), glass(RED, alpha), BLUE)
+    assert "everything is kept or transparent" in one_line(caught)
 
 
 # The recipe against the network -------------------------------------------------------------

@@ -30,8 +30,8 @@ class FakeResult:
     )
     history = tuple(Record(1 + (n > 2), 2.0 - n / 5, 0.5, 0.15, 0.01, float(n)) for n in range(5))
 
-    def save(self, path):
-        encode.write(self.picture, path)
+    def save(self, path, saving):
+        encode.write(self.picture, path, saving=saving)
 
     def report(self):
         return {"evaluations": len(self.history)}

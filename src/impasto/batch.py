@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from impasto import encode, files
+from impasto import decode, files
 from impasto.errors import ImpastoError, PictureError, SettingError
 from impasto.events import Listener
 from impasto.inputs import Inputs, read_provenance
 from impasto.recipe import Recipe
+from impasto.saving import USUAL, Saving
 from impasto.weights import NETWORKS
 
 
@@ -60,8 +61,7 @@ def plan(named: Iterable[str], folder: Path, ending: str, others: Iterable[str] 
 def _photographs(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]  # reading it says what is wrong with it
-    endings = {*encode.PICTURES, ".gif"}
-    found = sorted(each for each in path.iterdir() if each.suffix.lower() in endings)
+    found = sorted(each for each in path.iterdir() if each.suffix.lower() in decode.ENDINGS)
     if not found:
         raise PictureError(f"{files.shown(path)}: there are no pictures in this folder")
     return found
@@ -87,6 +87,7 @@ def paint_all(
     listener: Callable[[int, Inputs], Listener],
     skip_done: bool = False,
     weights_file: str | os.PathLike[str] | None = None,
+    saving: Saving = USUAL,
 ) -> Iterator[Ended]:
     """Paint tasks one by one, and yield how each ended.
 
@@ -105,7 +106,7 @@ def paint_all(
             result = paint(read, recipe, listener(number, read), engines)
             if result.stopped:
                 return
-            result.save(task.picture)
+            result.save(task.picture, saving)
         except (ImpastoError, OSError) as error:
             said, name = " ".join(str(error).split()), str(task.photograph)
             yield Ended(task, failure=said if said.startswith(name) else f"{name}: {said}")

@@ -27,6 +27,7 @@ from impasto.options import (
     Styles,
     WeightsFile,
     file_option,
+    with_saving,
     with_settings,
 )
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from impasto.batch import Ended
     from impasto.events import Event
     from impasto.provenance import Provenance
+    from impasto.saving import Saving
 
 DEMO = ("coffee", "swirls")
 """The photograph and the painting, both samples, that ``impasto demo`` uses."""
@@ -94,6 +96,7 @@ def _common(
 
 @app.command()
 @with_settings
+@with_saving
 def stylize(
     content: Content,
     style: Styles = None,
@@ -131,6 +134,7 @@ def stylize(
     ] = None,
     weights_file: WeightsFile = None,
     quiet: Quiet = False,
+    saving: "Saving",
     settings: dict[str, Any],
 ) -> None:
     """Repaint the photograph CONTENT in the manner of the painting STYLE."""
@@ -139,7 +143,7 @@ def stylize(
     chosen, before = _recipe(preset, own_presets, recipe, settings)
     sources = Sources.parse(content, style, region, keep)
     picture = output or files.free_name(".", sources.stem())
-    wanted = outputs.Outputs(picture, frames, save_every, timelapse, plot, report)
+    wanted = outputs.Outputs(picture, frames, save_every, timelapse, plot, report, saving)
     outputs.check(wanted, (*sources.paths(), chosen.init))
     _paint(chosen, sources, wanted, weights_file, quiet, before)
 
@@ -233,6 +237,7 @@ def paint_sweep(
 
 @app.command("batch")
 @with_settings
+@with_saving
 def paint_batch(
     photographs: Annotated[
         list[str], typer.Argument(help="Photographs, and folders of them.", show_default=False)
@@ -259,6 +264,7 @@ def paint_batch(
     recipe: FromPicture = None,
     weights_file: WeightsFile = None,
     quiet: Quiet = False,
+    saving: "Saving",
     settings: dict[str, Any],
 ) -> None:
     """Paint many photographs alike; those that fail are listed at the end, with exit status 1."""
@@ -271,7 +277,7 @@ def paint_batch(
         decode.read(path, least=1)  # what no photograph could be painted with is refused now
     tasks = batch.plan(photographs, output, ending, (*sources.paths(), chosen.init))
     output.mkdir(parents=True, exist_ok=True)
-    encode.check(tasks[0].picture)
+    encode.check(tasks[0].picture, saving)
     with progress.shown_many(len(tasks), quiet) as show, _interruptible() as interrupted:
 
         def prepare(photograph: Path) -> inputs.Inputs:
@@ -287,7 +293,7 @@ def paint_batch(
 
             return told
 
-        painted = batch.paint_all(tasks, chosen, prepare, listener, skip_done, weights_file)
+        painted = batch.paint_all(tasks, chosen, prepare, listener, skip_done, weights_file, saving)
         failures = [ended.failure for ended in _told(painted, quiet) if ended.failure]
     _finish(failures, len(tasks), interrupted.is_set())
 
@@ -325,7 +331,7 @@ def _paint(
     quiet: bool,
     before: "Provenance | None" = None,
 ) -> None:
-    from impasto import inputs, outputs, pictures, progress, provenance, pyramid
+    from impasto import encode, inputs, outputs, pictures, progress, provenance, pyramid
 
     read = inputs.prepare(chosen, *sources.given())
     levels = pyramid.schedule(*pictures.size_of(read.content), chosen)
@@ -345,6 +351,8 @@ def _paint(
         with _interruptible() as interrupted:
             result = paint(read, chosen, listener, Engines(weights_file))
     outputs.write(result, recorder)
+    if result.alpha is not None and not encode.keeps_transparency(wanted.picture):
+        progress.say(f"{wanted.picture}: its format has no transparency, which is white now")
     if recorder.failure:
         progress.say(recorder.failure)
     if not quiet:

@@ -1,7 +1,8 @@
 """Reading picture files: from bytes to pixels.
 
 Every file that Pillow can decode becomes a picture (float32, (height, width, 3), sRGB-encoded RGB
-in [0, 255]), and every file that it cannot a `PictureError` of one line.
+in [0, 255]), and every file that it cannot a `PictureError` of one line. Files come from strangers:
+only the formats named here are opened, and how much of one is looked at has its limits.
 """
 
 import io
@@ -10,23 +11,31 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from impasto import files
+from impasto import files, metadata, pictures
 from impasto.errors import PictureError
 from impasto.files import AnyPath, shown
-from impasto.pictures import Picture
+from impasto.metadata import UNKNOWN, Metadata
+from impasto.pictures import Mask, Picture
 
 MIN_SIDE = 16
 """Pixels per side that a picture must have."""
 MAX_PIXELS = 178_956_970
 """Pixels that a picture may have, checked before it is decoded; Pillow draws the same line."""
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
+MAX_BYTES = 2**31
+"""Bytes that a picture's file may have."""
+MAX_BLOCK = 2**22
+"""Bytes of a colour profile that are looked at."""
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF")
 """What is opened; Pillow's many rarer decoders never see a byte."""
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")
+"""How the names of such files end; of a file that is named, its first bytes alone decide."""
 
 SRGB = ("sRGB IEC61966", "sRGB built-in")
 """How descriptions of sRGB profiles begin; "Linear sRGB" is another space."""
@@ -37,29 +46,48 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 @dataclass(frozen=True)
 class Loaded:
-    """A picture with what the person should know about how it was read."""
+    """A picture, and what else there is to know about it."""
 
     pixels: Picture
+    """what is hidden under transparency has the colour of the nearest that is not"""
+    alpha: Mask | None = None
+    """how opaque it is; None all over"""
+    metadata: Metadata = UNKNOWN
     notes: tuple[str, ...] = ()
-    transparent: bool = False
-    """whether some of it was, and is shown on white"""
+    """words for the person about how it was read"""
 
 
 def read(path: AnyPath, least: int = MIN_SIDE) -> Loaded:
-    """Read a picture file: upright, in sRGB, transparent parts on white, the first frame.
+    """Read a picture file: upright, in sRGB, the first frame.
 
     Raises PictureError, in one line that begins with the path, for anything that is not a
     complete picture of ``least`` pixels or more per side and `MAX_PIXELS` or fewer in all.
     """
     path = Path(path)
     try:
-        files.check_input(path)
-        with _decoding(), Image.open(path, formats=FORMATS) as image:
+        files.check_input(path, MAX_BYTES)
+        with opening(path) as image:
             loaded = image_pixels(image, least)
     except PictureError as error:
         raise PictureError(f"{shown(path)}: {error}") from error
     notes = tuple(f"{shown(path.name)}: {note}" for note in loaded.notes)
-    return Loaded(loaded.pixels, notes, loaded.transparent)
+    return replace(loaded, notes=notes)
+
+
+@contextmanager
+def opening(path: Path) -> Iterator[Image.Image]:
+    """Open a picture file, nothing of it decoded yet; a broken one becomes a PictureError."""
+    _know_heif()
+    with _decoding(), Image.open(path, formats=FORMATS) as image:
+        yield image
+
+
+@cache
+def _know_heif() -> None:
+    """Make Pillow know the format of telephones' photographs; imported here, since it is slow."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener(thumbnails=False)
 
 
 def image_pixels(image: Image.Image, least: int = MIN_SIDE) -> Loaded:
@@ -69,14 +97,16 @@ def image_pixels(image: Image.Image, least: int = MIN_SIDE) -> Loaded:
     """
     check_size(*image.size, least)
     with _decoding():
-        pixels, transparent = _convert(_upright(image))
-        frames = _count_frames(image)
-    notes = []
-    if frames > 1:
-        notes.append(f"the first of {frames} frames is used")
-    if transparent:
-        notes.append("transparent parts are shown on white")
-    return Loaded(pixels, tuple(notes), transparent)
+        pixels, alpha = _convert(_upright(image))
+        said = metadata.read(image)
+        several = _has_more_frames(image)
+    notes = ("the first of several frames is used",) if several else ()
+    if alpha is None or alpha.min() == 1:
+        return Loaded(pixels, None, said, notes)
+    try:
+        return Loaded(pictures.fill_hidden(pixels, alpha), alpha, said, notes)
+    except ValueError as error:
+        raise PictureError(f"{error}") from None
 
 
 def check_size(width: int, height: int, least: int = MIN_SIDE) -> None:
@@ -129,28 +159,29 @@ def _upright(image: Image.Image) -> Image.Image:
     return image
 
 
-def _count_frames(image: Image.Image) -> int:
-    """Count after decoding, since counting in a broken file may stop at any frame."""
+def _has_more_frames(image: Image.Image) -> bool:
+    """Look for a second frame alone: counting takes long in a file that was made for it."""
     if image.format == "MPO" or image.tell() != 0:
-        return 1  # a camera's JPEG with its preview; a frame that the caller chose
+        return False  # a camera's JPEG with its preview; a frame that the caller chose
     with suppress(Exception):
-        return int(getattr(image, "n_frames", 1))
-    return 1
+        image.seek(1)
+        image.seek(0)
+        return True
+    return False
 
 
-def _convert(image: Image.Image) -> tuple[Picture, bool]:
-    """Return the picture and whether any of it is transparent."""
+def _convert(image: Image.Image) -> tuple[Picture, Mask | None]:
+    """Return the picture and, if its mode can be transparent, how opaque it is."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _from_deep_grey(image)
     target = "RGBA" if image.has_transparency_data else "RGB"
     pixels: Picture = np.asarray(_in_srgb(image, target), dtype=np.float32)
     if target == "RGB":
-        return pixels, False
-    alpha = pixels[..., 3:] / np.float32(255)
-    return pixels[..., :3] * alpha + np.float32(255) * (1 - alpha), bool(alpha.min() < 1)
+        return pixels, None
+    return np.ascontiguousarray(pixels[..., :3]), pixels[..., 3] / np.float32(255)
 
 
-def _from_deep_grey(image: Image.Image) -> tuple[Picture, bool]:
+def _from_deep_grey(image: Image.Image) -> tuple[Picture, Mask | None]:
     """Convert grey of more than 8 bits: int32, uint16 of either byte order, float32."""
     values = np.asarray(image)
     low, high = float(values.min()), float(values.max())
@@ -161,10 +192,9 @@ def _from_deep_grey(image: Image.Image) -> tuple[Picture, bool]:
             f"grey values from {low:g} to {high:g}: {possible} are possible; convert it to 8 bit"
         )
     grey = values.astype(np.float32) * np.float32(_grey_scale(image.mode, high))
+    pixels = np.repeat(grey[..., np.newaxis], 3, axis=2)
     key = image.info.get("transparency")
-    hidden = values == (key if isinstance(key, int) else -1)
-    grey[hidden] = 255
-    return np.repeat(grey[..., np.newaxis], 3, axis=2), bool(hidden.any())
+    return pixels, (values != key).astype(np.float32) if isinstance(key, int) else None
 
 
 def _grey_scale(mode: str, high: float) -> float:
@@ -176,12 +206,14 @@ def _grey_scale(mode: str, high: float) -> float:
 
 def _in_srgb(image: Image.Image, target: str) -> Image.Image:
     """Convert to ``target``, RGB or RGBA, by the embedded colour profile if it has one."""
-    profile = image.info.get("icc_profile")
+    profile = image.info.get("icc_profile", b"")
     if image.mode == "La":
         image = image.convert("LA")  # Pillow knows no direct way
     if image.mode not in ("L", "CMYK", "LAB") or target == "RGBA":
         image = _as_mode(image, target)
-    return _as_mode(_by_profile(image, profile, target) if profile else image, target)
+    if 0 < len(profile) <= MAX_BLOCK:
+        image = _by_profile(image, profile, target)
+    return _as_mode(image, target)
 
 
 def _as_mode(image: Image.Image, mode: str) -> Image.Image:
@@ -208,8 +240,8 @@ def read_xmp(path: AnyPath) -> bytes:
     """
     path = Path(path)
     try:
-        files.check_input(path)
-        with _decoding(), Image.open(path, formats=FORMATS) as image:
+        files.check_input(path, MAX_BYTES)
+        with opening(path) as image:
             if image.format == "PNG":
                 check_size(*image.size, least=1)
                 image.load()  # the text may stand behind the pixels

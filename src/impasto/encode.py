@@ -1,81 +1,224 @@
-"""Writing picture files: from pixels to bytes."""
+"""Writing picture files: from pixels to bytes, fit to print.
 
+What is written says that it is sRGB, and may carry transparency, a resolution in dots per inch,
+what is known of the photograph, and an XMP packet. The same picture gives the same bytes.
+"""
+
+import io
 import struct
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, features
+from PIL.ExifTags import Base
 
-from impasto import files
-from impasto.errors import PictureError
+from impasto import files, metadata, pictures
+from impasto.errors import PictureError, SettingError
 from impasto.files import AnyPath
-from impasto.pictures import Picture
+from impasto.metadata import UNKNOWN, Metadata
+from impasto.pictures import Mask, Picture
+from impasto.saving import USUAL, Saving
 
-_JPEG = ("JPEG", {"quality": 95, "subsampling": "4:4:4"})
-_TIFF = ("TIFF", {"compression": "tiff_deflate"})
-_SAVING: dict[str, tuple[str, dict[str, Any]]] = {
-    ".png": ("PNG", {"compress_level": 6}),
-    ".jpg": _JPEG,
-    ".jpeg": _JPEG,
-    # Lossy WebP always halves the colour resolution, which smears the edges of brush strokes.
-    ".webp": ("WEBP", {"lossless": True}),
-    ".tif": _TIFF,
-    ".tiff": _TIFF,
-    ".bmp": ("BMP", {}),
+_NAMES = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
 }
 if features.check("avif"):
-    _SAVING[".avif"] = ("AVIF", {"quality": 95, "subsampling": "4:4:4"})
+    _NAMES[".avif"] = "AVIF"
 
-PICTURES = tuple(_SAVING)
+PICTURES = tuple(_NAMES)
 """Endings that `write` knows."""
 
-_TIFF_XMP = 700
-"""The tag that keeps XMP in TIFF."""
+_DEEP = ("PNG", "TIFF")
+_LOSSY = ("JPEG", "AVIF")
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "PNG": {"compress_level": 6},
+    # Lossy WebP always halves the colour resolution, which smears the edges of brush strokes.
+    "WEBP": {"lossless": True},
+}
 
 
-def to_image(pixels: Picture) -> Image.Image:
-    """Round and clip a picture to an 8-bit RGB image.
+def to_image(pixels: Picture, alpha: Mask | None = None) -> Image.Image:
+    """Round and clip a picture to an 8-bit RGB image, or RGBA.
 
     Raises PictureError if a value is not finite: no broken picture is ever written.
     """
+    return Image.fromarray(_rounded(pixels, alpha, 8).astype(np.uint8))
+
+
+def _rounded(pixels: Picture, alpha: Mask | None, depth: int) -> NDArray[np.uint16]:
+    """Return (height, width, 3 or 4) whole numbers of so many bits."""
     if not np.isfinite(pixels).all():
         raise PictureError("the picture has values that are not finite: it is not written")
-    return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+    if alpha is not None:
+        pixels = np.concatenate([pixels, 255 * alpha[..., None]], axis=2)
+    most = 2**depth - 1
+    return np.clip(np.rint(pixels * np.float32(most / 255)), 0, most).astype(np.uint16)
 
 
-def check(path: AnyPath) -> None:
+def check(path: AnyPath, saving: Saving = USUAL) -> None:
     """Check that a picture can be written at ``path``, before the work that will fill it.
 
     Raises PictureError for an ending that is none of `PICTURES`, and for what
-    `files.check_output` refuses.
+    `files.check_output` refuses; SettingError for a format that has not the depth.
     """
     files.check_output(path, PICTURES)
+    _check_depth(_format(path), saving)
 
 
-def write(pixels: Picture, path: AnyPath, xmp: bytes | None = None) -> None:
-    """Write a picture as 8-bit sRGB in the format that the ending names, atomically.
+def _format(path: AnyPath) -> str:
+    return _NAMES[files.ending_of(path, PICTURES)]
 
-    ``xmp`` is a packet of metadata to be kept in the file; BMP cannot. The same pixels and packet
-    give the same bytes. Raises PictureError if a value is not finite, the ending is none of
-    `PICTURES`, or the file cannot be written.
+
+def _check_depth(name: str, saving: Saving) -> None:
+    if saving.depth > 8 and name not in _DEEP:
+        raise SettingError(f"{name} has 8 bits per channel: for depth 16 choose .png or .tif")
+
+
+def keeps_transparency(path: AnyPath) -> bool:
+    """Return whether the format that the ending names has any."""
+    return _format(path) != "JPEG"
+
+
+def write(
+    pixels: Picture,
+    path: AnyPath,
+    xmp: bytes | None = None,
+    *,
+    alpha: Mask | None = None,
+    said: Metadata = UNKNOWN,
+    saving: Saving = USUAL,
+) -> None:
+    """Write a picture as sRGB in the format that the ending names, atomically.
+
+    ``alpha`` says how opaque it is, and JPEG shows it on white; ``xmp`` is a packet of metadata to
+    be kept in the file, ``said`` what goes into its EXIF block. Raises PictureError if a value is
+    not finite, the ending is none of `PICTURES`, or the file cannot be written; SettingError if
+    the format has not the depth.
     """
-    name, options = _SAVING[files.ending_of(path, PICTURES)]
-    image = to_image(pixels)
-    carried = {} if xmp is None else _carrying(name, xmp)
+    name = _format(path)
+    _check_depth(name, saving)
+    if alpha is not None and not keeps_transparency(path):
+        pixels, alpha = pictures.on_white(pixels, alpha), None
+    values = _rounded(pixels, alpha, saving.depth)
+    writer = _WRITERS.get((name, saving.depth), _by_pillow)
     with files.replacing(path) as temporary, files.quiet():
-        image.save(temporary, name, icc_profile=_srgb_profile(), **options, **carried)
+        writer(values, temporary, name, xmp, said, saving)
 
 
-def _carrying(name: str, xmp: bytes) -> dict[str, Any]:
-    """Return the options by which Pillow keeps an XMP packet in a file."""
-    if name == "PNG":
-        text = PngImagePlugin.PngInfo()
-        text.add_itxt("XML:com.adobe.xmp", xmp.decode())
-        return {"pnginfo": text}
-    if name == "TIFF":
-        return {"tiffinfo": {_TIFF_XMP: xmp}}
-    return {} if name == "BMP" else {"xmp": xmp}
+Writer: TypeAlias = Callable[[NDArray[np.uint16], Path, str, bytes | None, Metadata, Saving], None]
+"""(whole numbers, path, name of the format, XMP, what is said, how) -> a file"""
+
+
+def _by_pillow(
+    values: NDArray[np.uint16],
+    path: Path | io.BytesIO,
+    name: str,
+    xmp: bytes | None,
+    said: Metadata,
+    saving: Saving,
+) -> None:
+    options: dict[str, Any] = dict(_OPTIONS.get(name, {}))
+    if name in _LOSSY:
+        options |= {"quality": saving.quality, "subsampling": saving.subsampling}
+    if said.dpi:
+        options["dpi"] = (said.dpi, said.dpi)
+    if exif := metadata.to_exif(said):
+        options["exif"] = exif
+    if name == "PNG" and xmp:
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())
+    elif xmp:
+        options["xmp"] = xmp
+    image = Image.fromarray(values.astype(np.uint8))
+    image.save(path, name, icc_profile=_srgb_profile(), **options)
+
+
+def _deep_png(
+    values: NDArray[np.uint16],
+    path: Path,
+    name: str,
+    xmp: bytes | None,
+    said: Metadata,
+    saving: Saving,
+) -> None:
+    """Write 16 bits per channel, which Pillow cannot; the blocks beside the pixels are Pillow's."""
+    import png
+
+    height, width, channels = values.shape
+    pixels, rest = io.BytesIO(), io.BytesIO()
+    writer = png.Writer(width, height, greyscale=False, alpha=channels == 4, bitdepth=16)
+    writer.write(pixels, values.reshape(height, -1))
+    _by_pillow(np.zeros((1, 1, channels), np.uint16), rest, name, xmp, said, saving)
+    header, *data = png.Reader(bytes=pixels.getvalue()).chunks()
+    others = png.Reader(bytes=rest.getvalue()).chunks()
+    blocks = [(kind, data) for kind, data in others if kind not in _PIXELS]
+    with path.open("wb") as file:
+        png.write_chunks(file, [header, *blocks, *data])
+
+
+_PIXELS = (b"IHDR", b"IDAT", b"IEND")
+
+
+def _tiff(
+    values: NDArray[np.uint16],
+    path: Path,
+    name: str,
+    xmp: bytes | None,
+    said: Metadata,
+    saving: Saving,
+) -> None:
+    """Write TIFF of either depth; date, author and copyright as its own tags."""
+    import tifffile
+
+    kept = {
+        _TIFF_XMP: (_BYTE, xmp or b""),
+        Base.Artist: (_TEXT, said.author.encode()),
+        Base.Copyright: (_TEXT, said.copyright.encode()),
+        Base.DateTime: (_TEXT, said.date.encode()),
+    }
+    density: dict[str, Any] = {
+        "resolution": (said.dpi, said.dpi),
+        "resolutionunit": metadata.INCHES,
+    }
+    tifffile.imwrite(
+        path,
+        values if saving.depth == 16 else values.astype(np.uint8),
+        photometric="rgb",
+        extrasamples=["unassalpha"] if values.shape[2] == 4 else None,
+        compression="zlib",
+        predictor=True,
+        iccprofile=_srgb_profile(),
+        software=False,
+        metadata=None,
+        extratags=[
+            (int(tag), kind, len(value) if kind == _BYTE else 0, value, True)
+            for tag, (kind, value) in kept.items()
+            if value
+        ],
+        **(density if said.dpi else {}),
+    )
+
+
+_TIFF_XMP = 700
+"""The tag that keeps XMP in TIFF."""
+_BYTE, _TEXT = 1, 2
+"""Types of tags in TIFF."""
+
+_WRITERS: dict[tuple[str, int], Writer] = {
+    ("PNG", 16): _deep_png,
+    ("TIFF", 8): _tiff,
+    ("TIFF", 16): _tiff,
+}
+"""Where Pillow cannot write what is asked for."""
 
 
 @cache

@@ -21,8 +21,8 @@ AnyPath: TypeAlias = str | os.PathLike[str]
 _STDERR = threading.RLock()
 
 
-def check_input(path: Path) -> None:
-    """Raise PictureError unless ``path`` is a file that can be read and has something in it."""
+def check_input(path: Path, most: int) -> None:
+    """Raise PictureError unless ``path`` is a file of 1 to ``most`` bytes that can be read."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -35,6 +35,8 @@ def check_input(path: Path) -> None:
         raise PictureError("is a device or a pipe: a picture file is needed")
     if status.st_size == 0:
         raise PictureError("is an empty file: save or download the picture again")
+    if status.st_size > most:
+        raise PictureError(f"is a file of {status.st_size:,} bytes: at most {most:,} are possible")
 
 
 def _missing(path: Path) -> str:

@@ -6,7 +6,6 @@ Loads no tensor library, so that what cannot be used is refused at once.
 import dataclasses
 import math
 import os
-import pathlib
 import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from PIL import Image
 from impasto import colors, decode, files, masks, memory, pictures, places, provenance, weights
 from impasto.errors import InputError, PictureError, SettingError, nearest
 from impasto.masks import Mask
+from impasto.metadata import UNKNOWN, Metadata
 from impasto.pictures import Picture
 from impasto.places import Covered, Painting, Place
 from impasto.provenance import Provenance, Source
@@ -67,6 +67,10 @@ class Inputs:
     """how much of the photograph stays as it is"""
     start: Picture | None = None
     """only where it is a file"""
+    alpha: Mask | None = None
+    """how opaque the photograph is, at its own size; None all over"""
+    metadata: Metadata = UNKNOWN
+    """what the photograph's file says of it"""
     sources: tuple[Source, ...] = ()
     """what was read, in order"""
     notes: tuple[str, ...] = ()
@@ -110,7 +114,8 @@ def prepare(
     styles, wanted = _several(style), _regions(regions)
     check_numbers(recipe, len(styles), len(wanted))
     read = _Reader()
-    photograph = read.picture(content, "content")
+    loaded = read.loaded(content, "content")
+    photograph = loaded.pixels
     painted = _read_paintings(read, recipe, styles, wanted)
     covering = [read.mask(each.mask, f"region {n}, mask") for n, each in enumerate(wanted, 1)]
     kept = None if keep is None else read.mask(keep, "keep")
@@ -127,9 +132,12 @@ def prepare(
             for region, painting, mask in zip(wanted, painted[len(styles) :], covering, strict=True)
         ],
         np.zeros(size, np.float32) if kept is None else masks.resize(kept, *size),
+        None if loaded.alpha is None else masks.resize(loaded.alpha, *size),
     )
     if not found:
-        raise SettingError("everything is kept: leave something of the photograph to be painted")
+        raise SettingError(
+            "everything is kept or transparent: leave something of the photograph to be painted"
+        )
     grey = recipe.colors == "content"
     found = places.coloured(found, photograph, recipe.colors)
     # What no region covers comes last.
@@ -141,6 +149,8 @@ def prepare(
         opening=opening.picture,
         keep=left if left.any() else None,
         start=start,
+        alpha=loaded.alpha,
+        metadata=loaded.metadata,
         sources=tuple(read.sources),
         notes=tuple(read.notes),
     )
@@ -192,7 +202,7 @@ def _read_paintings(
 ) -> list[Painting]:
     """Read the paintings, those of regions last, with the share and the scale of each."""
     named = ["style"] if len(styles) == 1 else [f"style {n}" for n, _ in enumerate(styles, 1)]
-    found = [Painting(read.picture(each, name)) for each, name in zip(styles, named, strict=True)]
+    found = [_painting(read.loaded(each, name)) for each, name in zip(styles, named, strict=True)]
     found += [_read_region(read, each, f"region {n}") for n, each in enumerate(regions, 1)]
     scales = recipe.style_scale * (len(found) if len(recipe.style_scale) == 1 else 1)
     shares = (*(recipe.blend or (1.0,) * len(styles)), *(1.0 for _ in regions))
@@ -203,11 +213,18 @@ def _read_paintings(
 
 
 def _read_region(read: "_Reader", region: Region, role: str) -> Painting:
-    picture = read.picture(region.painting, f"{role}, painting")
+    painting = _painting(read.loaded(region.painting, f"{role}, painting"))
     if region.painting_mask is None:
-        return Painting(picture)
+        return painting
     part = read.mask(region.painting_mask, f"{role}, painting's mask")
-    return Painting(picture, mask=masks.resize(part, *pictures.size_of(picture)))
+    part = masks.resize(part, *pictures.size_of(painting.picture))
+    whole = np.float32(1) if painting.mask is None else painting.mask
+    return dataclasses.replace(painting, mask=part * whole)
+
+
+def _painting(loaded: decode.Loaded) -> Painting:
+    """Return a painting of which what is transparent does not count."""
+    return Painting(loaded.pixels, mask=loaded.alpha)
 
 
 def _check_masks(
@@ -270,10 +287,7 @@ class _Reader:
         self.notes: list[str] = []
         self.sources: list[Source] = []
 
-    def picture(self, source: PictureLike, role: str, least: int = decode.MIN_SIDE) -> Picture:
-        return self._loaded(source, role, least).pixels
-
-    def _loaded(self, source: PictureLike, role: str, least: int) -> decode.Loaded:
+    def loaded(self, source: PictureLike, role: str, least: int = decode.MIN_SIDE) -> decode.Loaded:
         loaded = _load(source, role, least)
         self.notes.extend(note for note in loaded.notes if note not in self.notes)
         self.sources.append(_source(source, role, loaded.pixels))
@@ -281,8 +295,8 @@ class _Reader:
 
     def mask(self, source: PictureLike, role: str) -> Mask:
         named = files.shown(source) if isinstance(source, str | os.PathLike) else role
-        loaded = self._loaded(source, role, least=1)
-        if loaded.transparent:
+        loaded = self.loaded(source, role, least=1)
+        if loaded.alpha is not None:
             raise PictureError(f"{named}: transparent in parts, where a mask is grey all over")
         try:
             return masks.from_picture(loaded.pixels)
@@ -291,7 +305,7 @@ class _Reader:
 
     def start(self, init: str) -> Picture:
         try:
-            return self.picture(init, "init")
+            return self.loaded(init, "init").pixels
         except PictureError as error:
             if os.path.exists(init) or os.path.splitext(init)[1]:
                 raise SettingError(f"init: {error}") from None
@@ -302,8 +316,7 @@ class _Reader:
 
 def _source(source: PictureLike, role: str, pixels: Picture) -> Source:
     if isinstance(source, str | os.PathLike):
-        data = pathlib.Path(source).read_bytes()
-        return Source(role, os.path.basename(source), provenance.hash_of(data))
+        return Source(role, os.path.basename(source), provenance.hash_of_file(source))
     return Source(role, type(source).__name__, provenance.hash_of(pixels.data.cast("B")))
 
 
@@ -318,7 +331,7 @@ def _load(source: PictureLike, role: str, least: int) -> decode.Loaded:
     except ValueError as error:
         raise PictureError(f"{role}: {error}") from None
     notes = tuple(f"{role}: {note}" for note in loaded.notes)
-    return decode.Loaded(loaded.pixels, notes, loaded.transparent)
+    return dataclasses.replace(loaded, notes=notes)
 
 
 def _array(source: Any, least: int) -> decode.Loaded:

@@ -5,16 +5,14 @@ belongs to a place. What lies between 0 and 1 is a soft edge.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
+from impasto.pictures import Mask as Mask
 from impasto.pictures import Picture, resample
-
-Mask: TypeAlias = NDArray[np.float32]
-"""float32 (height, width), in [0, 1]."""
 
 COLOURED = 24
 """By how much the channels of a grey picture may differ, which JPEG makes of equal ones."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from impasto import recipe as recipes
+from impasto.saving import USUAL, Saving
 
 METAVARS = {int: "N", float: "X", str: "NAME", recipes.Layers: "NAMES", recipes.Numbers: "X,..."}
 
@@ -20,14 +21,52 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
     The command receives them by name in its argument ``settings``, None where not given.
     """
+    return _with_options(command, "settings", [_option(*each) for each in recipes.settings()], dict)
+
+
+def with_saving(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of how pictures are written, as its argument ``saving``."""
+
+    def gather(given: dict[str, Any]) -> Saving:
+        return Saving(**{name: value for name, value in given.items() if value is not None})
+
+    return _with_options(command, "saving", [_saving_option(*each) for each in _SAVING], gather)
+
+
+_SAVING: Sequence[tuple[str, Any, str, str]] = (
+    ("depth", int, "--depth", "Bits per channel, 8 or 16; 16 in .png and .tif."),
+    ("quality", int, "--quality", "Of .jpg and .avif, 1 to 100."),
+    ("subsampling", str, "--subsampling", "Of the colours in .jpg and .avif: 4:4:4 4:2:2 4:2:0."),
+    ("dpi", float, "--dpi", "Pixels per inch to print it with (default the photograph's)."),
+    ("location", bool, "--keep-location", "Say where the photograph was taken, if it does."),
+)
+"""Every field of Saving: its type, its option, its help."""
+
+
+def _saving_option(name: str, kind: Any, flag: str, words: str) -> inspect.Parameter:
+    default = getattr(USUAL, name)
+    if default not in (None, False):
+        words = f"{words.removesuffix('.')} (default {default})."
+    annotation = Annotated[kind | None, file_option(flag, words)]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
+
+
+def _with_options(
+    command: Callable[..., None],
+    argument: str,
+    options: Sequence[inspect.Parameter],
+    gather: Callable[[dict[str, Any]], Any],
+) -> Callable[..., None]:
+    """Replace an argument of a command by options of the command line, gathered for it."""
     signature = inspect.signature(command)
-    own = [p for p in signature.parameters.values() if p.name != "settings"]
-    options = [_option(*setting) for setting in recipes.settings()]
+    own = [p for p in signature.parameters.values() if p.name != argument]
 
     @functools.wraps(command)
     def wrapper(**arguments: Any) -> None:
-        settings = {option.name: arguments.pop(option.name) for option in options}
-        command(**arguments, settings=settings)
+        given = {option.name: arguments.pop(option.name) for option in options}
+        command(**arguments, **{argument: gather(given)})
 
     parameters = [*own, *options]
     wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ from impasto import encode, files, films
 from impasto.errors import PictureError, SettingError
 from impasto.events import Event, Step
 from impasto.pictures import Picture
+from impasto.saving import USUAL, Saving
 
 if TYPE_CHECKING:
     from impasto.painting import Result
@@ -29,6 +30,8 @@ class Outputs:
     timelapse: Path | None = None
     plot: Path | None = None
     report: Path | None = None
+    saving: Saving = USUAL
+    """how the picture is written"""
 
 
 def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
@@ -37,7 +40,7 @@ def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
     ``inputs`` are the paths of the pictures that are read; none of them is overwritten.
     """
     _check_distinct(outputs, inputs)
-    encode.check(outputs.picture)
+    encode.check(outputs.picture, outputs.saving)
     if outputs.timelapse:
         films.check_film(outputs.timelapse)
     if outputs.plot:
@@ -98,7 +101,7 @@ class Recorder:
 def write(result: "Result", recorder: Recorder) -> None:
     """Write the picture and everything else that was asked for, the picture first."""
     outputs = recorder.outputs
-    result.save(outputs.picture)
+    result.save(outputs.picture, outputs.saving)
     if outputs.report:
         files.write_text(json.dumps(result.report(), indent=2) + "\n", outputs.report)
     if outputs.plot:

@@ -15,6 +15,7 @@ from impasto import (
     colors,
     encode,
     masks,
+    metadata,
     objective,
     pictures,
     presets,
@@ -26,12 +27,15 @@ from impasto import recipe as recipes
 from impasto.backend import Array
 from impasto.events import Event, LevelFinished, LevelStarted, Listener, Reason, Record, Step
 from impasto.inputs import Inputs, PictureLike, Region, prepare, start
+from impasto.masks import Mask
+from impasto.metadata import UNKNOWN, Metadata
 from impasto.optimizers import OPTIMIZERS, Solution
 from impasto.pictures import Picture
 from impasto.places import at_level
 from impasto.provenance import Provenance, Source
 from impasto.pyramid import Level, schedule
 from impasto.recipe import Recipe
+from impasto.saving import USUAL, Saving
 from impasto.vgg import Features
 
 
@@ -55,19 +59,31 @@ class Result:
     """whether the listener stopped the work before its end"""
     inputs: tuple[Source, ...] = ()
     """the pictures that were read"""
+    alpha: Mask | None = None
+    """(height, width), how opaque the photograph is; None all over"""
+    metadata: Metadata = UNKNOWN
+    """what the photograph's file says of it"""
 
     @property
     def image(self) -> Image.Image:
-        """The picture as an 8-bit Pillow image."""
-        return encode.to_image(self.picture)
+        """The picture as an 8-bit Pillow image, RGB or RGBA."""
+        return encode.to_image(self.picture, self.alpha)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], saving: Saving = USUAL) -> None:
         """Write the picture, its recipe within; the ending chooses the format.
 
-        Raises PictureError.
+        What the photograph's file says of it goes along, but for where it was taken, unless
+        ``saving`` asks for it. Raises PictureError, and SettingError for a format that cannot be
+        written so.
         """
-        encode.check(path)
-        encode.write(self.picture, path, self.provenance.to_xmp())
+        encode.check(path, saving)
+        said = replace(
+            self.metadata,
+            dpi=saving.dpi or self.metadata.dpi,
+            position=self.metadata.position if saving.location else None,
+        )
+        xmp = self.provenance.to_xmp(metadata.to_xmp(said))
+        encode.write(self.picture, path, xmp, alpha=self.alpha, said=said, saving=saving)
 
     @property
     def provenance(self) -> Provenance:
@@ -149,6 +165,8 @@ def paint(inputs: Inputs, recipe: Recipe, listener: Listener, engines: "Engines"
         history=tuple(journal.history),
         stopped=journal.stopped,
         inputs=inputs.sources,
+        alpha=None if inputs.alpha is None else masks.resize(inputs.alpha, *picture.shape[:2]),
+        metadata=inputs.metadata,
     )
 
 

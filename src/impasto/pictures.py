@@ -8,11 +8,15 @@ when a picture file is written and never before.
 from typing import Any, TypeAlias
 
 import numpy as np
+import scipy.ndimage
 from numpy.typing import NDArray
 from PIL import Image
 
 Picture: TypeAlias = NDArray[np.float32]
 """float32 (height, width, 3), RGB as sRGB, in [0, 255]."""
+
+Mask: TypeAlias = NDArray[np.float32]
+"""float32 (height, width), in [0, 1]: how much of a pixel belongs to something."""
 
 SHORTEST = 16
 """Pixels that the shorter side has at least: below, the deepest block has no features left."""
@@ -92,6 +96,28 @@ def carry_up(previous: Picture, coarse: Picture, fine: Picture) -> Picture:
     """
     change = resample(previous - coarse, *size_of(fine))
     return np.clip(fine + change, 0.0, 255.0).astype(np.float32)
+
+
+def fill_hidden(picture: Picture, alpha: Mask) -> Picture:
+    """Give pixels that are wholly transparent the colour of the nearest one that is not.
+
+    What lies under transparency is any colour at all, and must not be seen by its surroundings.
+    Raises ValueError if all of them are transparent.
+    """
+    hidden = alpha == 0
+    if hidden.all():
+        raise ValueError("transparent all over: nothing of it can be seen")
+    if not hidden.any():
+        return picture
+    rows, columns = scipy.ndimage.distance_transform_edt(
+        hidden, return_distances=False, return_indices=True
+    )
+    return picture[rows, columns]
+
+
+def on_white(picture: Picture, alpha: Mask) -> Picture:
+    """Return what a picture looks like on white paper."""
+    return np.float32(255) + (picture - np.float32(255)) * alpha[..., None]
 
 
 def from_array(array: NDArray[Any]) -> Picture:

@@ -38,17 +38,19 @@ class Covered(NamedTuple):
 
 
 def lay_out(
-    everywhere: Sequence[Painting], covered: Sequence[Covered], kept: Mask
+    everywhere: Sequence[Painting], covered: Sequence[Covered], kept: Mask, seen: Mask | None = None
 ) -> tuple[tuple[Place, ...], Mask]:
     """Return the places of a picture, and how much of it stays the photograph.
 
     ``everywhere`` is the style of what no mask covers; without one that is kept, besides what
-    ``kept`` says, which belongs to no place. All masks have the size of the picture. Masks with
-    paintings of the same name are one place, since moments add up.
+    ``kept`` says, which belongs to no place; nor does what is not ``seen``, since it is
+    transparent. All masks have the size of the picture. Masks with paintings of the same name are
+    one place, since moments add up.
     """
     free = 1 - kept
+    painted = free if seen is None else free * seen
     if not covered:
-        return _within([Place(tuple(everywhere))], free), kept
+        return _within([Place(tuple(everywhere))], painted), kept
     shared, rest = masks.share_out([each.mask for each in covered])
     together: dict[Hashable, Mask] = {}
     for each, mask in zip(covered, shared, strict=True):
@@ -56,8 +58,8 @@ def lay_out(
     paintings = {each.name: each.painting for each in covered}
     places = [Place((paintings[name],), mask) for name, mask in together.items()]
     if everywhere:
-        return _within([*places, Place(tuple(everywhere), rest)], free), kept
-    return _within(places, free), 1 - free * (1 - rest)
+        return _within([*places, Place(tuple(everywhere), rest)], painted), kept
+    return _within(places, painted), 1 - free * (1 - rest)
 
 
 def _within(places: Sequence[Place], free: Mask) -> tuple[Place, ...]:

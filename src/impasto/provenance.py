@@ -9,6 +9,7 @@ import hashlib
 import html
 import importlib.metadata
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _PACKET = """<?xpacket begin="\N{ZERO WIDTH NO-BREAK SPACE}" id="W5M0MpCehiHzreS
 <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:impasto="{namespace}">
 <xmp:CreatorTool>impasto {version}</xmp:CreatorTool>
+{beside}
 <impasto:painting>{painting}</impasto:painting>
 </rdf:Description>
 </rdf:RDF>
@@ -66,10 +68,12 @@ class Provenance:
             "recipe": dataclasses.asdict(self.recipe),
         }
 
-    def to_xmp(self) -> bytes:
-        """Return it as an XMP packet; the same provenance gives the same bytes."""
+    def to_xmp(self, beside: str = "") -> bytes:
+        """Return it as an XMP packet, with elements ``beside`` it; the same give the same bytes."""
         text = html.escape(json.dumps(self.to_dict()), quote=False)  # json escapes all but ASCII
-        packet = _PACKET.format(namespace=NAMESPACE, version=self.version, painting=text)
+        packet = _PACKET.format(
+            namespace=NAMESPACE, version=self.version, painting=text, beside=beside
+        )
         return packet.encode()
 
 
@@ -108,6 +112,12 @@ def changed(inputs: Iterable[Source], before: Provenance) -> list[str]:
     ]
     stopped = "that picture was stopped before its end: this one goes on to it"
     return others if before.finished else [*others, stopped]
+
+
+def hash_of_file(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_of(data: bytes | memoryview) -> str:

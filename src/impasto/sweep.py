@@ -14,7 +14,7 @@ from impasto import recipe as recipes
 from impasto.errors import SettingError, nearest
 from impasto.events import Listener
 from impasto.inputs import Inputs
-from impasto.pictures import Picture
+from impasto.pictures import Picture, on_white
 from impasto.recipe import Recipe
 
 SIZE = 256
@@ -103,7 +103,8 @@ def paint_all(
         result = paint(prepare(recipe), recipe, listener, engines)
         if result.stopped:
             break
-        painted[number] = result.picture
+        picture = result.picture
+        painted[number] = picture if result.alpha is None else on_white(picture, result.alpha)
     return dict(sorted(painted.items()))
 
 
