@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
-from impasto import recipe, samples
+from impasto import cli, samples
 from tools import controls, gallery, settings
 
 ROOT = Path(__file__).parents[1]
@@ -49,13 +51,12 @@ def test_links_lead_somewhere(document):
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_options_that_are_named_exist(document):
     text = (ROOT / document).read_text(encoding="utf-8")
-    known = {name.replace("_", "-") for name, *_ in recipe.settings()} | {
-        *("help", "output", "preset", "save-every", "frames", "timelapse", "plot", "report"),
-        *("weights", "quiet", "seed", "region", "keep", "presets", "vary", "recipe"),
-    }
-    options = re.findall(r"impasto stylize[^`\n]*", text)
-    for option in re.findall(r"--([a-z][a-z-]+)", " ".join(options)):
-        assert option in known
+    commands: Any = typer.main.get_command(cli.app)
+    for name, words in re.findall(r"impasto ([a-z]+)([^`\n]*)", text):
+        if name in commands.commands:
+            options = commands.commands[name].params
+            known = {"--help", *(flag for each in options for flag in each.opts)}
+            assert known.issuperset(re.findall(r"--[a-z][a-z-]+", words)), (name, words)
 
 
 def test_the_map_of_the_house_names_every_module():

@@ -21,6 +21,7 @@ PUBLIC = [
     "Recipe",
     "Region",
     "Result",
+    "Saving",
     "SettingError",
     "Step",
     "WeightsError",

@@ -27,3 +27,4 @@ from .painting import Result as Result
 from .painting import stylize as stylize
 from .recipe import PRESETS as PRESETS
 from .recipe import Recipe as Recipe
+from .saving import Saving as Saving
