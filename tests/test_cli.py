@@ -133,6 +133,10 @@ BAD_INPUT = {
         ["photo.png", "painting.png", "--content-weight=0", "--style-weight=0", "--tv-weight=0"],
         "all weights are zero",
     ),
+    "a weights file that is missing": (
+        ["photo.png", "painting.png", "--weights", "missing.h5"],
+        "missing.h5: no such file",
+    ),
     "an output folder that does not exist": (
         ["photo.png", "painting.png", "-o", "nowhere/out.png"],
         "nowhere",

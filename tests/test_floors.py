@@ -13,7 +13,7 @@ import impasto
 
 FLOORS = (
     {"errors"},
-    {"files", "lbfgs", "processor", "recipe", "saving"},
+    {"files", "lbfgs", "processor", "recipe", "saving", "weightfiles"},
     {"backend", "metadata", "pictures", "presets", "provenance", "weights", "winograd"},
     {"decode", "encode", "events", "losses", "masks", "memory", "pyramid"},
     {"colors", "films", "neighbors", "optimizers", "samples", "vgg"},

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +12,14 @@ from safetensors.numpy import load_file, save_file
 
 from impasto import weights
 from impasto.errors import WeightsError
+from impasto.weightfiles import Tensors
 
 VGG16 = weights.NETWORKS["vgg16"]
 
 
-def tensors_of(network: weights.Network, channels: int = 3) -> weights.Tensors:
+def tensors_of(network: weights.Network, channels: int = 3) -> Tensors:
     random = np.random.default_rng(5)
-    tensors: weights.Tensors = {}
+    tensors: Tensors = {}
     for layer in network.convolutions:
         tensors[f"{layer}/kernel"] = random.normal(
             size=(3, 3, channels, channels + 1), scale=0.1
@@ -33,7 +35,7 @@ SMALL = dataclasses.replace(
 SMALL = dataclasses.replace(SMALL, sha256=weights.sha256(tensors_of(SMALL), SMALL))
 
 
-def assert_equal(found: weights.Tensors, expected: weights.Tensors) -> None:
+def assert_equal(found: Tensors, expected: Tensors) -> None:
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
         assert found[name].dtype == np.float32
@@ -44,7 +46,7 @@ def assert_equal(found: weights.Tensors, expected: weights.Tensors) -> None:
 def cache(tmp_path, monkeypatch):
     """An empty cache of one's own, and no downloads."""
 
-    def offline(network: weights.Network) -> weights.Tensors:
+    def offline(network: weights.Network) -> Tensors:
         raise OSError("no network\nin a test")
 
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
@@ -70,23 +72,6 @@ def small(monkeypatch):
 
 
 # The network's own tensors ------------------------------------------------------------------
-
-
-def test_a_quantised_file_gives_the_values_that_its_numbers_stand_for(tmp_path):
-    torch = pytest.importorskip("torch")
-    random, state, expected = np.random.default_rng(3), {}, {}
-    for layer, tensor in tensors_of(SMALL).items():
-        name, part = layer.split("/")
-        if part == "bias":
-            state[f"{name}_b"] = torch.from_numpy(tensor)
-            expected[layer] = tensor
-        else:
-            table = random.normal(size=256).astype(np.float32)
-            numbers = random.integers(0, 256, tensor.transpose(3, 2, 0, 1).shape).astype(np.uint8)
-            state[f"{name}_W_table"], state[f"{name}_W_q"] = map(torch.from_numpy, (table, numbers))
-            expected[layer] = table[numbers].transpose(2, 3, 1, 0)
-    torch.save(state, tmp_path / "quantised.bin")
-    assert_equal(weights._read_quantised(tmp_path / "quantised.bin", SMALL), expected)
 
 
 def test_the_package_carries_vgg16(vgg16):
@@ -212,13 +197,13 @@ def test_a_named_file_is_used_and_not_cached(small, cache, tmp_path, ending):
     assert weights.load("small", str(path)).source == f"file {path}"
 
 
-def changed(name: str, change) -> weights.Tensors:
+def changed(name: str, change) -> Tensors:
     tensors = tensors_of(SMALL)
     tensors[name] = np.ascontiguousarray(change(tensors[name]))
     return tensors
 
 
-def without(name: str) -> weights.Tensors:
+def without(name: str) -> Tensors:
     return {other: tensor for other, tensor in tensors_of(SMALL).items() if other != name}
 
 
@@ -292,14 +277,6 @@ def test_the_original_weights_under_torchvisions_names(vgg16, tmp_path):
     assert_equal(weights.load("vgg16", tmp_path / "vgg16.pth").tensors, vgg16.tensors)
 
 
-def test_a_torch_file_of_something_else_is_refused(small, tmp_path, one_line):
-    torch = pytest.importorskip("torch")
-    torch.save({"features.0.weight": torch.zeros(4, 3, 3, 3)}, tmp_path / "w.pth")
-    with pytest.raises(WeightsError) as caught:
-        weights.load("small", tmp_path / "w.pth")
-    assert "features.0.bias" in one_line(caught)
-
-
 @pytest.mark.backend
 @pytest.mark.parametrize("name", ["vgg16.weights.h5", "vgg16.h5", "vgg16.keras"])
 @pytest.mark.filterwarnings("ignore")  # Keras on its own older format
@@ -313,13 +290,35 @@ def test_the_original_weights_in_keras_files(vgg16, tmp_path, name):
     assert_equal(weights.load("vgg16", tmp_path / name).tensors, vgg16.tensors)
 
 
-@pytest.mark.backend
 @pytest.mark.parametrize("name", ["text.h5", "text.keras"])
 def test_a_keras_file_that_is_none_is_refused(tmp_path, one_line, name):
     (tmp_path / name).write_text("Dear network")
     with pytest.raises(WeightsError) as caught:
         weights.load("vgg16", tmp_path / name)
     assert f"tried file {tmp_path / name} (" in one_line(caught)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("w.pth", "no such file"), ("w.txt", "ending .txt"), (".", "ending missing")],
+)
+def test_a_file_is_looked_at_before_anything_is_loaded(tmp_path, one_line, name, words):
+    with pytest.raises(WeightsError, match=words) as caught:
+        weights.check_file(tmp_path / name)
+    assert str(tmp_path) in one_line(caught)
+
+
+def test_a_file_that_may_hold_weights_is_not_opened_and_none_is_none(tmp_path):
+    (tmp_path / "w.PTH").write_bytes(b"?")
+    weights.check_file(tmp_path / "w.PTH")
+    weights.check_file(None)
+
+
+def test_a_report_does_not_say_whose_home_it_was(small, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    weights.load("small")
+    assert weights.load("small").source == f"cache {Path('~/cache/small.safetensors')}"
 
 
 # No source at all ---------------------------------------------------------------------------

@@ -138,9 +138,10 @@ def stylize(
     settings: dict[str, Any],
 ) -> None:
     """Repaint the photograph CONTENT in the manner of the painting STYLE."""
-    from impasto import files, outputs
+    from impasto import files, outputs, weights
 
     chosen, before = _recipe(preset, own_presets, recipe, settings)
+    weights.check_file(weights_file)
     sources = Sources.parse(content, style, region, keep)
     picture = output or files.free_name(".", sources.stem())
     wanted = outputs.Outputs(picture, frames, save_every, timelapse, plot, report, saving)
@@ -194,9 +195,10 @@ def paint_sweep(
 
     Prints the command for each.
     """
-    from impasto import encode, inputs, outputs, presets, progress, sweep
+    from impasto import encode, inputs, outputs, presets, progress, sweep, weights
 
     known = presets.available(own_presets)
+    weights.check_file(weights_file)
     sources = Sources.parse(content, style, region, keep)
     given = {name: value for name, value in settings.items() if value is not None}
     common = {"size": str(sweep.SIZE), **given}
@@ -268,9 +270,10 @@ def paint_batch(
     settings: dict[str, Any],
 ) -> None:
     """Paint many photographs alike; those that fail are listed at the end, with exit status 1."""
-    from impasto import batch, decode, encode, inputs, pictures, progress, pyramid
+    from impasto import batch, decode, encode, inputs, pictures, progress, pyramid, weights
 
     chosen, _ = _recipe(preset, own_presets, recipe, settings)
+    weights.check_file(weights_file)
     sources = Sources.parse("", style, region, keep)
     inputs.check_numbers(chosen, len(sources.styles), len(sources.regions))
     for path in sources.paths():

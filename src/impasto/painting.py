@@ -142,6 +142,7 @@ def stylize(
         where the network's weights cannot be had, or Keras's backend cannot be used
     """
     chosen = recipes.make(preset, presets.available(), **settings)
+    weights.check_file(weights_file)
     inputs = prepare(chosen, content, style, regions, keep)
     return paint(inputs, chosen, listener or (lambda event: None), Engines(weights_file))
 

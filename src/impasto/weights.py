@@ -18,15 +18,14 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
+from impasto import weightfiles
 from impasto.errors import SettingError, WeightsError, nearest
-
-Tensors: TypeAlias = dict[str, NDArray[np.float32]]
+from impasto.weightfiles import Tensors
 
 
 @dataclass(frozen=True)
@@ -161,12 +160,40 @@ def load(name: str = "vgg16", file: str | os.PathLike[str] | None = None) -> Wei
         return Weights(network, source, tensors)
     advice = f"Install the package {network.package.replace('_', '-')}, or name a weights file."
     if file is not None:
-        advice = "Name another file, or none to have the weights found."
+        advice = _ANOTHER
     raise WeightsError(f"no weights for {name}: tried {'; '.join(failures)}. {advice}")
 
 
+def check_file(file: str | os.PathLike[str] | None) -> None:
+    """Raise WeightsError for a file, if one is named, that is missing, of no known ending or huge.
+
+    Its contents are not looked at, so that it can be asked before anything slow.
+    """
+    if file is None:
+        return
+    try:
+        weightfiles.check(Path(file))
+    except (ValueError, OSError) as error:
+        raise WeightsError(
+            f"weights from {_shown(Path(file))}: {_one_line(error)}. {_ANOTHER}"
+        ) from None
+
+
+_ANOTHER = "Name another file, or none to have the weights found."
+
+
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    # What a parser says may quote the file.
+    words = "".join(each if each.isprintable() else " " for each in str(error)).split()
+    return " ".join(words)[:200] or type(error).__name__
+
+
+def _shown(path: Path) -> str:
+    """Return a path for messages and reports: without the person's name where it lies at home."""
+    home = Path(os.path.expanduser("~"))
+    at_home = len(home.parts) > 1 and path.is_relative_to(home)
+    shown = str(Path("~", path.relative_to(home)) if at_home else path)
+    return shown if shown.isprintable() else repr(shown)
 
 
 def _sources(
@@ -174,9 +201,9 @@ def _sources(
 ) -> Iterator[tuple[str, Callable[[], Tensors]]]:
     if file is not None:
         path = Path(file)
-        yield f"file {path}", lambda: _read_file(path, network)
+        yield f"file {_shown(path)}", lambda: weightfiles.read(path, network.convolutions)
         return
-    yield _cache_label(network), lambda: _read_safetensors(cache_file(network))
+    yield _cache_label(network), lambda: _read_cache(network)
     yield f"package {network.package.replace('_', '-')}", lambda: _read_package(network)
     if network.downloadable:
         yield "Keras download", lambda: _read_download(network)
@@ -213,7 +240,7 @@ def cache_file(network: Network) -> Path:
 
 
 def _cache_label(network: Network) -> str:
-    return f"cache {cache_file(network)}"
+    return f"cache {_shown(cache_file(network))}"
 
 
 def _keep(tensors: Tensors, network: Network) -> None:
@@ -230,31 +257,14 @@ def _keep(tensors: Tensors, network: Network) -> None:
             temporary.replace(path)
 
 
-# --- readers: a path in, tensors out --------------------------------------------------------
+# --- sources: a network in, tensors out ------------------------------------------------------
 
 
-def _read_file(path: Path, network: Network) -> Tensors:
-    readers: dict[str, Callable[[Path, Network], Tensors]] = {
-        ".safetensors": lambda path, _: _read_safetensors(path),
-        ".onnx": _read_onnx,
-        ".pth": _read_torch,
-        ".h5": _read_keras_weights,
-        ".keras": _read_keras_model,
-    }
-    ending = path.suffix.lower()
-    if ending not in readers:
-        raise ValueError(f"ending {ending or 'missing'}: possible: {', '.join(readers)}")
-    if not path.is_file():
-        raise ValueError("no such file")
-    return readers[ending](path, network)
-
-
-def _read_safetensors(path: Path) -> Tensors:
-    from safetensors.numpy import load_file
-
+def _read_cache(network: Network) -> Tensors:
+    path = cache_file(network)
     if not path.is_file():
         raise ValueError("not there yet")
-    return load_file(path)
+    return weightfiles.read(path, network.convolutions)
 
 
 def _read_package(network: Network) -> Tensors:
@@ -263,81 +273,16 @@ def _read_package(network: Network) -> Tensors:
     if spec is None or not spec.submodule_search_locations:
         raise ValueError("not installed")
     path = Path(spec.submodule_search_locations[0]) / network.package_file
-    return (_read_onnx if path.suffix == ".onnx" else _read_quantised)(path, network)
-
-
-def _read_onnx(path: Path, network: Network) -> Tensors:
-    """Read initialisers named ``.../<layer>_1/...``, kernels as (out, in, height, width)."""
-    import onnx
-    from onnx import numpy_helper
-
-    tensors: Tensors = {}
-    for initialiser in onnx.load(path).graph.initializer:
-        parts = initialiser.name.split("/")
-        layer = parts[1].rsplit("_", 1)[0] if len(parts) > 2 else ""
-        if layer in network.convolutions:
-            _put(tensors, layer, numpy_helper.to_array(initialiser))
-    return tensors
-
-
-def _read_torch(path: Path, network: Network) -> Tensors:
-    """Read a state dict: convolutions in their order, as ``features.<number>.weight`` or alike."""
-    import torch
-
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    kernels = [name for name, value in state.items() if value.ndim == 4]
-    tensors: Tensors = {}
-    for layer, name in zip(network.convolutions, kernels, strict=False):
-        _put(tensors, layer, state[name].numpy())
-        _put(tensors, layer, state[name.removesuffix("weight") + "bias"].numpy())
-    return tensors
-
-
-def _read_quantised(path: Path, network: Network) -> Tensors:
-    """Read kernels as numbers into a table of values, ``<layer>_W_q`` and ``<layer>_W_table``."""
-    import torch
-
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    tensors: Tensors = {}
-    for layer in network.convolutions:
-        table, numbers = (state[f"{layer}_W_{part}"].numpy() for part in ("table", "q"))
-        _put(tensors, layer, table[numbers])
-        _put(tensors, layer, state[f"{layer}_b"].numpy())
-    return tensors
-
-
-def _put(tensors: Tensors, layer: str, array: NDArray[np.float32]) -> None:
-    """File an (out, in, height, width) kernel or a bias under its name, in Keras's layout."""
-    if array.ndim == 4:
-        tensors[f"{layer}/kernel"] = np.ascontiguousarray(array.transpose(2, 3, 1, 0))
-    else:
-        tensors[f"{layer}/bias"] = np.ascontiguousarray(array)
-
-
-def _read_keras_weights(path: Path, network: Network) -> Tensors:
-    model = _keras_application(network, weights=None)
-    model.load_weights(path)
-    return _from_keras(model, network)
-
-
-def _read_keras_model(path: Path, network: Network) -> Tensors:
-    import keras
-
-    return _from_keras(keras.saving.load_model(path, compile=False, safe_mode=True), network)
+    known = path.suffix in weightfiles.READERS
+    read = weightfiles.read if known else weightfiles.read_quantised
+    return read(path, network.convolutions)
 
 
 def _read_download(network: Network) -> Tensors:
-    return _from_keras(_keras_application(network, weights="imagenet"), network)
-
-
-def _keras_application(network: Network, weights: str | None) -> Any:
     import keras
 
     application = getattr(keras.applications, network.name.upper())
-    return application(weights=weights, include_top=False)
-
-
-def _from_keras(model: Any, network: Network) -> Tensors:
+    model = application(weights="imagenet", include_top=False)
     tensors: Tensors = {}
     for layer in network.convolutions:
         kernel, bias = model.get_layer(layer).get_weights()
