@@ -67,6 +67,13 @@ def test_the_same_frames_give_the_same_bytes(tmp_path):
     assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
 
 
+@pytest.mark.parametrize("ending", films.FILMS)
+def test_frames_of_8_bits_make_the_same_film(tmp_path, ending):
+    films.write_film(growing(), tmp_path / f"a{ending}")
+    films.write_film([frame.astype(np.uint8) for frame in growing()], tmp_path / f"b{ending}")
+    assert (tmp_path / f"a{ending}").read_bytes() == (tmp_path / f"b{ending}").read_bytes()
+
+
 BROKEN: np.ndarray = np.full((20, 20, 3), np.nan, np.float32)
 
 

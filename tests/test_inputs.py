@@ -395,7 +395,8 @@ def test_a_region_that_is_kept_whole_is_no_place():
 
 
 def test_a_painting_seen_too_large_for_memory_is_refused(one_line, monkeypatch):
-    monkeypatch.setattr(inputs.memory, "fits", lambda height, width: height < 100)
+    monkeypatch.setattr(inputs.memory, "needed", lambda work: 1e9 * work.paintings[0][1])
+    monkeypatch.setattr(inputs.memory, "free", lambda: 2e9)
     with pytest.raises(SettingError) as caught:
         inputs.prepare(Recipe(style_scale=4, **SMALL), PHOTO, PHOTO)
     assert one_line(caught).startswith("style_scale 4 makes a painting 384 x 256 px, which does")

@@ -10,6 +10,7 @@ from impasto import encode, outputs, recipe
 from impasto.errors import PictureError, SettingError
 from impasto.events import LevelFinished, LevelStarted, Reason, Record, Step
 from impasto.outputs import Outputs, Recorder
+from impasto.pyramid import Level
 
 PICTURE = np.full((20, 30, 3), 90, np.float32)
 
@@ -55,12 +56,17 @@ def test_a_film_keeps_about_a_hundred_frames_of_any_number_of_evaluations(tmp_pa
     for number in range(1, 1051):
         recorder(step(number))
     assert len(recorder.film) == 105
+    assert recorder.film[0].dtype == np.uint8
+    assert recorder.film_bytes([Level(1, 20, 30, 1050)]) == sum(
+        each.nbytes for each in recorder.film
+    )
 
 
 def test_without_a_film_no_picture_is_kept(tmp_path):
     recorder = Recorder(Outputs(tmp_path / "a.png"), 10)
     recorder(step(1))
     assert recorder.film == []
+    assert recorder.film_bytes([Level(1, 20, 30, 10)]) == 0
 
 
 def test_everything_is_written(tmp_path):

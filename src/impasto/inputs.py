@@ -63,6 +63,8 @@ class Inputs:
     """the photograph as it is"""
     opening: Picture
     """the painting that ``init`` style starts from"""
+    work: memory.Work
+    """what decides how much memory it takes"""
     keep: Mask | None = None
     """how much of the photograph stays as it is"""
     start: Picture | None = None
@@ -121,8 +123,10 @@ def prepare(
     kept = None if keep is None else read.mask(keep, "keep")
     start = None if recipe.init in STARTS else read.start(recipe.init)
     _check_painted_size(*pictures.size_of(photograph), recipe.size)
-    size = pictures.fit(*pictures.size_of(photograph), recipe.size)
-    _check_seen_sizes(painted, size)
+    others = [*covering, *(each for each in (kept, start) if each is not None)]
+    work = _work(recipe, photograph, painted, others, len(wanted) + bool(styles))
+    _check_memory(work, painted)
+    size = work.painted
     covering = [masks.resize(mask, *size) for mask in covering]
     _check_masks(recipe, covering, painted, size)
     found, left = places.lay_out(
@@ -147,6 +151,7 @@ def prepare(
         places=found,
         photograph=photograph,
         opening=opening.picture,
+        work=work,
         keep=left if left.any() else None,
         start=start,
         alpha=loaded.alpha,
@@ -258,17 +263,38 @@ def _check_painted_size(height: int, width: int, size: int) -> None:
             f"size {size} makes this photograph {painted[1]} x {painted[0]} px: at least "
             f"{pictures.SHORTEST} px are needed on its short side, so give it size {least} or more"
         )
-    memory.require(*painted)
 
 
-def _check_seen_sizes(painted: Iterable[Painting], size: tuple[int, int]) -> None:
-    """Raise SettingError for a painting seen so large that it does not fit into memory."""
-    for painting in painted:
-        height, width = seen = places.size_seen(painting, size[0] * size[1])
-        if memory.fits(*seen):
-            continue
+def _work(
+    recipe: Recipe,
+    photograph: Picture,
+    painted: Iterable[Painting],
+    others: Iterable[Picture | Mask],
+    count: int,
+) -> memory.Work:
+    return memory.Work(
+        photograph=pictures.size_of(photograph),
+        size=recipe.size,
+        paintings=tuple((math.prod(each.picture.shape[:2]), each.scale) for each in painted),
+        others=tuple(math.prod(each.shape[:2]) for each in others),
+        places=count,
+        evaluations=recipe.evaluations,
+        colors=recipe.colors,
+        objective=recipe.objective,
+        optimizer=recipe.optimizer,
+    )
+
+
+def _check_memory(work: memory.Work, painted: Sequence[Painting]) -> None:
+    """Raise SettingError for a size, or a painting seen so large, that does not fit into memory."""
+    unscaled = [(own, min(1.0, scale)) for own, scale in work.paintings]
+    memory.require(dataclasses.replace(work, paintings=tuple(unscaled)))
+    if not memory.fits(work):
+        area = math.prod(work.painted)
+        largest = max(painted, key=lambda each: math.prod(places.size_seen(each, area)))
+        height, width = places.size_seen(largest, area)
         raise SettingError(
-            f"style_scale {painting.scale:g} makes a painting {width} x {height} px, which does "
+            f"style_scale {largest.scale:g} makes a painting {width} x {height} px, which does "
             "not fit into memory: choose a smaller one"
         )
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from impasto import encode, files, films
 from impasto.errors import PictureError, SettingError
 from impasto.events import Event, Step
-from impasto.pictures import Picture
+from impasto.pyramid import Level
 from impasto.saving import USUAL, Saving
 
 if TYPE_CHECKING:
@@ -78,17 +81,27 @@ class Recorder:
     evaluations: int
     """how many the whole painting may take, over all levels"""
     seen: int = 0
-    film: list[Picture] = field(default_factory=list)
+    film: list[NDArray[np.uint8]] = field(default_factory=list)
     failure: str = ""
     """why frames could not be written, once that has happened"""
+
+    @property
+    def film_every(self) -> int:
+        """Return how many evaluations lie between two frames of the film."""
+        return max(1, self.evaluations // FILM_FRAMES)
+
+    def film_bytes(self, levels: Iterable[Level]) -> float:
+        """Return how much memory the film's frames will take, if there is one."""
+        shown = sum(3 * each.height * each.width * each.evaluations for each in levels)
+        return shown / self.film_every if self.outputs.timelapse else 0.0
 
     def __call__(self, event: Event) -> None:
         """Take notice of a step."""
         if not isinstance(event, Step):
             return
         self.seen += 1
-        if self.outputs.timelapse and self.seen % max(1, self.evaluations // FILM_FRAMES) == 0:
-            self.film.append(event.picture)
+        if self.outputs.timelapse and self.seen % self.film_every == 0:
+            self.film.append(np.asarray(encode.to_image(event.picture)))
         every, folder = self.outputs.save_every, self.outputs.frames
         if every and folder and not self.failure and self.seen % every == 0:
             try:
