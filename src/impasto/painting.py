@@ -252,19 +252,28 @@ def _paint_level(
     engine: _Engine,
     journal: "_Journal",
 ) -> Picture:
-    places = at_level(inputs.places, level.height, level.width)
-    field = weights.NETWORKS[journal.recipe.network].receptive_field
-    targets = objective.freeze(engine.features, journal.recipe, content, places, field)
-    task: objective.Objective = objective.WholePicture(engine.step, targets)
-    if inputs.keep is not None:
-        keep = masks.resize(inputs.keep, level.height, level.width)[..., None]
-        task = objective.Kept(task, content, keep)
+    task = level_objective(engine, journal.recipe, inputs, content)
     journal.clock.lap("targets")
     picture = journal.run(
         level, levels, task, picture, lambda each: _finished(each, inputs, journal.recipe)
     )
     journal.clock.lap("painting")
     return picture
+
+
+def level_objective(
+    engine: _Engine, recipe: Recipe, inputs: Inputs, content: Picture
+) -> objective.Objective:
+    """Return what is minimised at the size of ``content``, its targets computed."""
+    size = pictures.size_of(content)
+    field = weights.NETWORKS[recipe.network].receptive_field
+    targets = objective.freeze(
+        engine.features, recipe, content, at_level(inputs.places, *size), field
+    )
+    task: objective.Objective = objective.WholePicture(engine.step, targets)
+    if inputs.keep is None:
+        return task
+    return objective.Kept(task, content, masks.resize(inputs.keep, *size)[..., None])
 
 
 def _finished(picture: Picture, inputs: Inputs, recipe: Recipe) -> Picture:
