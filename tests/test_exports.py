@@ -9,6 +9,7 @@ import impasto
 
 PUBLIC = [
     "BackendError",
+    "CheckpointError",
     "Event",
     "ImpastoError",
     "InputError",

@@ -102,3 +102,18 @@ def test_importing_stays_light():
     code = "import sys, impasto.decode, impasto.encode; print('PIL.ImageCms' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False\n"
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    """The names are those that `replacing` gives; killed, it does not come to remove them."""
+    left = {}
+    for name in ("a.png", "b.png"):
+        with files.replacing(tmp_path / name) as temporary:
+            temporary.write_text("half")
+            left[name] = temporary
+        left[name].write_text("half")
+    files.remove_leftovers(tmp_path / "a.png")
+    assert sorted(tmp_path.iterdir()) == sorted(
+        [tmp_path / "a.png", tmp_path / "b.png", left["b.png"]]
+    )
+    files.remove_leftovers(tmp_path / "none" / "a.png")

@@ -16,7 +16,7 @@ FLOORS = (
     {"files", "lbfgs", "processor", "recipe", "saving", "weightfiles"},
     {"backend", "metadata", "pictures", "presets", "provenance", "weights", "winograd"},
     {"decode", "encode", "events", "losses", "masks", "memory", "pyramid"},
-    {"colors", "films", "neighbors", "optimizers", "samples", "vgg"},
+    {"checkpoints", "colors", "films", "neighbors", "optimizers", "samples", "vgg"},
     {"places", "styles"},
     {"inputs"},
     {"objective"},

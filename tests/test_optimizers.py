@@ -5,6 +5,7 @@ import pytest
 from keras import ops
 
 from impasto import optimizers
+from impasto.errors import CheckpointError
 from impasto.events import Reason
 
 pytestmark = pytest.mark.backend
@@ -151,6 +152,113 @@ def test_a_minimum_reached_ends_as_converged():
     solution = optimizers.lbfgs(lambda p: (0.0, np.zeros_like(p)), START, 50, carry_on)
     assert solution.reason is Reason.CONVERGED
     assert solution.evaluations < 5
+
+
+# Going on ------------------------------------------------------------------------------------
+
+
+def states_of(name, function, start=START, budget=25):
+    """The solution, every point that was evaluated, and every state offered under way."""
+    points, offered = [], []
+    solution = optimizers.OPTIMIZERS[name](
+        function, start, budget, lambda p, v: points.append(bytes_of(p)), None, offered.append
+    )
+    return solution, points, [state() for state in offered]  # called late: they must not change
+
+
+def bytes_of(point):
+    return ops.convert_to_numpy(point).tobytes()
+
+
+@pytest.mark.parametrize("where", [np.asarray, ops.convert_to_tensor])
+@pytest.mark.parametrize("function", [bowl, valley])
+@pytest.mark.parametrize("name", ["lbfgs", "adam"])
+def test_from_every_state_the_later_points_are_the_same_to_the_last_bit(name, function, where):
+    def anywhere(point):
+        value, gradient = function(ops.convert_to_numpy(point))
+        return value, where(gradient)
+
+    whole, points, states = states_of(name, anywhere, where(START))
+    assert len(states) > 15
+    for state in states:
+        again = []
+        solution = optimizers.OPTIMIZERS[name](
+            anywhere, where(START), 25, lambda p, v, seen=again: seen.append(bytes_of(p)), state
+        )
+        assert again == points[len(state["bests"]) :]
+        assert bytes_of(solution.point) == bytes_of(whole.point)
+        assert type(solution.point) is type(whole.point)
+        assert (solution.value, solution.evaluations, solution.reason) == (
+            whole.value,
+            whole.evaluations,
+            whole.reason,
+        )
+
+
+@pytest.mark.parametrize("name", ["lbfgs", "adam"])
+def test_a_run_that_stalls_does_so_at_the_same_evaluation_when_gone_on_with(name):
+    def hardly_falling(point):
+        return 1.0 + 1e-7 * bowl(point)[0], bowl(point)[1] * 1e-7
+
+    whole, _, states = states_of(name, hardly_falling, budget=500)
+    assert whole.reason is Reason.STALLED
+    for state in states:
+        again = optimizers.OPTIMIZERS[name](hardly_falling, START, 500, carry_on, state)
+        assert (again.reason, again.evaluations) == (whole.reason, whole.evaluations)
+
+
+def test_scipy_offers_no_state_and_takes_none(one_line):
+    _, _, states = states_of("scipy", bowl)
+    assert states == []
+    with pytest.raises(CheckpointError) as caught:
+        optimizers.scipy_lbfgs(bowl, START, 5, carry_on, {})
+    assert "SciPy" in one_line(caught)
+
+
+FORGERIES = {
+    "another shape": lambda state, name: {name: np.append(state[name], state[name][:1], 0)},
+    "another dtype": lambda state, name: {name: np.zeros(state[name].shape, np.int16)},
+    "another rank": lambda state, name: {name: state[name][None]},
+    "not finite": lambda state, name: {name: state[name] * np.float32(np.nan)},
+    "a stranger": lambda state, name: {name + "x": state[name]},
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+@pytest.mark.parametrize("name", ["lbfgs", "adam"])
+def test_a_forged_state_is_refused_whichever_array_it_is(name, forgery, one_line):
+    state = states_of(name, bowl)[2][5]
+    for array in state:
+        if forgery == "not finite" and state[array].dtype.kind != "f":
+            continue
+        if forgery == "another shape" and not state[array].ndim:
+            continue
+        forged = {**state, **FORGERIES[forgery](state, array)}
+        with pytest.raises(CheckpointError) as caught:
+            optimizers.OPTIMIZERS[name](bowl, START, 25, carry_on, forged)
+        one_line(caught)
+    missing = {array: state[array] for array in list(state)[1:]}
+    with pytest.raises(CheckpointError):
+        optimizers.OPTIMIZERS[name](bowl, START, 25, carry_on, missing)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"bests": np.array([1.0, 2.0])},
+        {"bests": np.zeros(26)},
+        {"bests": np.zeros(0)},
+        {"value": np.zeros(2)},
+        {"curvatures": np.zeros(3)},
+        {"curvatures": np.ones(2)},
+        {"change 0": START * 0},
+    ],
+)
+def test_a_state_that_could_not_have_come_about_is_refused(forged):
+    state = states_of("lbfgs", bowl)[2][3]
+    assert len(state["curvatures"]) == 3
+    with pytest.raises(CheckpointError):
+        optimizers.lbfgs(bowl, START, 25, carry_on, {**state, **forged})
 
 
 def test_the_unit_of_a_frequency_falls_with_its_height():

@@ -1,14 +1,14 @@
 """The whole road with the real network, at small sizes."""
 
-import dataclasses
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import painting, recipe, samples, stylize
-from impasto.errors import PictureError, SettingError
+from impasto import checkpoints, painting, recipe, samples, stylize
+from impasto.errors import CheckpointError, PictureError, SettingError
 from impasto.events import LevelFinished, LevelStarted, Reason, Step
 from impasto.places import Painting, Place
 
@@ -319,9 +319,9 @@ def test_engines_are_made_again_only_for_what_is_compiled():
     engines = painting.Engines()
     made = recipe.make(precision="float32", **{"style_layers": "block1_conv1"})
     engine = engines.get(made)
-    changed = dataclasses.replace(made, strength=0.2, size=99, seed=3, blend="1,2")
+    changed = replace(made, strength=0.2, size=99, seed=3, blend="1,2")
     assert engines.get(changed) is engine
-    assert engines.get(dataclasses.replace(made, objective="moments")) is not engine
+    assert engines.get(replace(made, objective="moments")) is not engine
 
 
 def test_one_engine_paints_with_places_and_without(content, style):
@@ -331,3 +331,120 @@ def test_one_engine_paints_with_places_and_without(content, style):
         inputs = painting.prepare(chosen, content, style, regions)
         result = painting.paint(inputs, chosen, lambda event: None, engines)
         assert len(result.history) == 2
+
+
+# Going on -----------------------------------------------------------------------------------
+
+
+def stopped_after(steps, content, style, path, **settings):
+    """Paint until so many evaluations were made, and leave a checkpoint."""
+    seen = []
+
+    def listener(event):
+        seen.extend([1] * isinstance(event, Step))
+        return len(seen) < steps
+
+    result = stylize(content, style, **settings, checkpoint=path, listener=listener)
+    assert result.stopped
+    return result
+
+
+@pytest.mark.parametrize("steps", [1, 4, 9, 10, 13])
+def test_what_was_stopped_goes_on_to_the_same_bytes(steps, result, content, style, tmp_path):
+    path = tmp_path / "a.checkpoint"
+    stopped_after(steps, content, style, path, **SMALL)
+    events = []
+    again = stylize(content, style, resume=path, listener=events.append)
+    assert again.picture.tobytes() == result.picture.tobytes()
+    assert again.provenance == result.provenance
+    assert [replace(each, seconds=0) for each in again.history] == [
+        replace(each, seconds=0) for each in result.history
+    ]
+    assert [replace(each, seconds=0) for each in again.levels] == [
+        replace(each, seconds=0) for each in result.levels
+    ]
+    seconds = [record.seconds for record in again.history]
+    assert seconds == sorted(seconds)
+    numbers = [(each.level, each.evaluation) for each in events if isinstance(each, Step)]
+    every = [*((1, n) for n in range(1, 10)), *((2, n) for n in range(1, 7))]
+    assert numbers == every[-len(numbers) :]
+    assert len(every) - steps <= len(numbers) < len(every) + (steps == 1)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "scipy"},
+        {"init": "noise", "seed": 5, "objective": "wasserstein", "colors": "match"},
+    ],
+)
+def test_whatever_paints_it_goes_on_to_the_same_bytes(settings, content, style, tmp_path):
+    settings = {**SMALL, **settings}
+    keep = np.zeros((34, 48), np.uint8)
+    keep[:, :9] = 255
+    whole = stylize(content, style, **settings, keep=keep)
+    for steps in (5, 12):
+        path = tmp_path / f"{steps}.checkpoint"
+        stopped_after(steps, content, style, path, **settings, keep=keep)
+        again = stylize(content, style, keep=keep, resume=path)
+        assert again.picture.tobytes() == whole.picture.tobytes()
+        assert again.provenance == whole.provenance
+        assert [record.total for record in again.history] == [
+            record.total for record in whole.history
+        ]
+
+
+def test_a_painting_may_be_stopped_and_gone_on_with_after_every_evaluation(
+    result, content, style, tmp_path
+):
+    path = tmp_path / "a.checkpoint"
+    stopped_after(1, content, style, path, **SMALL)
+    for _ in range(20):
+        seen = []
+
+        def two_more(event, seen=seen):
+            seen.extend([1] * isinstance(event, Step))
+            return len(seen) < 2
+
+        again = stylize(content, style, resume=path, listener=two_more)
+        if not again.stopped:
+            break
+    assert again.picture.tobytes() == result.picture.tobytes()
+
+
+def test_a_checkpoint_of_another_backend_or_state_is_refused(content, style, tmp_path, one_line):
+    path = tmp_path / "a.checkpoint"
+    stopped_after(4, content, style, path, **SMALL)
+    before = checkpoints.read(path)
+    elsewhere = replace(before, provenance=replace(before.provenance, backend="abacus"))
+    forged = replace(before, state={"bests": before.state["bests"]})
+    for other, words in ((elsewhere, "KERAS_BACKEND"), (forged, "the optimiser's state")):
+        checkpoints.write(other, path)
+        with pytest.raises(CheckpointError) as caught:
+            stylize(content, style, resume=path)
+        assert words in one_line(caught)
+        assert path.exists()
+    with pytest.raises(CheckpointError, match="style"):
+        stylize(content, style[::-1].copy(), resume=path)
+    with pytest.raises(SettingError, match="size is 64"):
+        stylize(content, style, resume=path, size=64)
+    with pytest.raises(SettingError, match="is there already"):
+        stylize(content, style, **SMALL, checkpoint=path)
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_painting(
+    result, content, style, tmp_path
+):
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / "folder" / "a.checkpoint"
+
+    def away(event):
+        if path.exists():
+            path.unlink()
+            path.parent.rmdir()
+
+    again = stylize(content, style, **SMALL, checkpoint=path, checkpoint_every=0, listener=away)
+    assert again.picture.tobytes() == result.picture.tobytes()
+    assert not path.parent.exists()

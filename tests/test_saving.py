@@ -30,3 +30,11 @@ def test_what_is_out_of_range_is_refused(one_line, wrong):
     with pytest.raises(SettingError) as caught:
         Saving(**wrong)
     assert one_line(caught).startswith(next(iter(wrong)))
+
+
+def test_the_words_that_ask_for_it_again():
+    assert USUAL.as_options() == ()
+    assert Saving(16, 80, "4:2:0", 300.0, True).as_options() == (
+        *("--depth", "16", "--quality", "80", "--subsampling", "4:2:0", "--dpi", "300"),
+        "--keep-location",
+    )

@@ -2,6 +2,9 @@ from .errors import (
     BackendError as BackendError,
 )
 from .errors import (
+    CheckpointError as CheckpointError,
+)
+from .errors import (
     ImpastoError as ImpastoError,
 )
 from .errors import (

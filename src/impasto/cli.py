@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -16,6 +17,8 @@ import typer
 from impasto import recipe as recipes
 from impasto.errors import ImpastoError, SettingError, WeightsError
 from impasto.options import (
+    CheckpointEvery,
+    CheckpointFile,
     Content,
     FromPicture,
     Keep,
@@ -23,6 +26,7 @@ from impasto.options import (
     Presets,
     Quiet,
     Regions,
+    Resume,
     Sources,
     Styles,
     WeightsFile,
@@ -33,7 +37,10 @@ from impasto.options import (
 
 if TYPE_CHECKING:
     from impasto.batch import Ended
+    from impasto.checkpoints import Checkpoint, Keeper
     from impasto.events import Event
+    from impasto.outputs import Outputs, Recorder
+    from impasto.painting import Result
     from impasto.provenance import Provenance
     from impasto.saving import Saving
 
@@ -132,21 +139,49 @@ def stylize(
         Path | None,
         file_option("--report", "Recipe, timings and every evaluation's losses, .json."),
     ] = None,
+    checkpoint: CheckpointFile = None,
+    checkpoint_every: CheckpointEvery = recipes.CHECKPOINT_EVERY,
+    resume: Resume = None,
     weights_file: WeightsFile = None,
     quiet: Quiet = False,
     saving: "Saving",
     settings: dict[str, Any],
 ) -> None:
     """Repaint the photograph CONTENT in the manner of the painting STYLE."""
-    from impasto import files, outputs, weights
+    from impasto import checkpoints, files, outputs, progress, weights
 
-    chosen, before = _recipe(preset, own_presets, recipe, settings)
+    resumed = None if resume is None else checkpoints.read(resume)
+    if resumed is None:
+        chosen, before = _recipe(preset, own_presets, recipe, settings)
+    else:
+        chosen, before = _recipe_again(resumed, preset, own_presets, recipe, settings), None
     weights.check_file(weights_file)
     sources = Sources.parse(content, style, region, keep)
     picture = output or files.free_name(".", sources.stem())
-    wanted = outputs.Outputs(picture, frames, save_every, timelapse, plot, report, saving)
-    outputs.check(wanted, (*sources.paths(), chosen.init))
-    _paint(chosen, sources, wanted, weights_file, quiet, before)
+    place = checkpoints.place(checkpoint, resume)
+    wanted = outputs.Outputs(picture, frames, save_every, timelapse, plot, report, saving, place)
+    read = (*sources.paths(), chosen.init, *([str(resume)] if resume and place != resume else []))
+    outputs.check(wanted, read)
+    keeper = checkpoints.Keeper(place, checkpoint_every, progress.say)
+    if resumed is not None:
+        outputs.remove_leftovers(wanted)
+    _paint(chosen, sources, wanted, weights_file, quiet, before, keeper, resumed)
+
+
+def _recipe_again(
+    resumed: "Checkpoint",
+    preset: str,
+    own_presets: Path | None,
+    picture: Path | None,
+    settings: dict[str, Any],
+) -> recipes.Recipe:
+    """Return the recipe of a checkpoint, which settings that are named must be those of."""
+    from impasto import checkpoints, presets
+
+    if picture is not None:
+        raise SettingError("--resume and --recipe are two sets of settings: give one of them")
+    named = recipes.named(preset, presets.available(own_presets), **settings)
+    return checkpoints.recipe_of(resumed, named)
 
 
 def _recipe(
@@ -329,19 +364,35 @@ def _told(painted: Iterable["Ended"], quiet: bool) -> Iterator["Ended"]:
 def _paint(
     chosen: recipes.Recipe,
     sources: Sources,
-    wanted: Any,
+    wanted: "Outputs",
     weights_file: Path | None,
     quiet: bool,
     before: "Provenance | None" = None,
+    keeper: "Keeper | None" = None,
+    resumed: "Checkpoint | None" = None,
 ) -> None:
-    from impasto import encode, inputs, outputs, pictures, progress, provenance, pyramid
+    from impasto import (
+        checkpoints,
+        encode,
+        inputs,
+        outputs,
+        pictures,
+        progress,
+        provenance,
+        pyramid,
+    )
 
     read = inputs.prepare(chosen, *sources.given())
     levels = pyramid.schedule(*pictures.size_of(read.content), chosen)
+    keeper = keeper or checkpoints.Keeper()
     recorder = outputs.Recorder(wanted, sum(level.evaluations for level in levels))
+    if resumed is not None:
+        checkpoints.check(resumed, read.sources, levels)
+        recorder.seen = len(resumed.history)
     if not quiet:
         for note in (*read.notes, *(provenance.changed(read.sources, before) if before else ())):
             progress.say(note)
+        progress.resumed(resumed, wanted)
     with progress.shown(levels, quiet) as show:
         # Loads the tensor library, while the bar is shown.
         from impasto.painting import Engines, paint
@@ -352,8 +403,8 @@ def _paint(
             return not interrupted.is_set()
 
         with _interruptible() as interrupted:
-            result = paint(read, chosen, listener, Engines(weights_file))
-    outputs.write(result, recorder)
+            result = paint(read, chosen, listener, Engines(weights_file), keeper, resumed)
+    _write(result, recorder, keeper, _words_again(chosen, sources, wanted, weights_file))
     if result.alpha is not None and not encode.keeps_transparency(wanted.picture):
         progress.say(f"{wanted.picture}: its format has no transparency, which is white now")
     if recorder.failure:
@@ -361,6 +412,31 @@ def _paint(
     if not quiet:
         progress.summary(result, wanted)
     print(wanted.picture)
+
+
+def _words_again(
+    chosen: recipes.Recipe, sources: Sources, wanted: "Outputs", weights_file: Path | None
+) -> list[str]:
+    """Return the words of the command line that a checkpoint does not hold."""
+    words = ["impasto", "stylize", *sources.words(), *wanted.words()]
+    words += ["--weights", str(weights_file)] if weights_file else []
+    return words + ([] if chosen.init in recipes.STARTS else ["--init", chosen.init])
+
+
+def _write(result: "Result", recorder: "Recorder", keeper: "Keeper", words: Sequence[str]) -> None:
+    """Write the outputs; of a painting that was stopped save the state, and say how to go on."""
+    from impasto import checkpoints, files, outputs, progress
+
+    if not result.stopped:
+        outputs.write(result, recorder)
+        keeper.remove()
+        return
+    if keeper.path is None:
+        picture = recorder.outputs.picture
+        keeper.path = files.free_name(picture.parent, picture.stem, checkpoints.ENDING)
+    if keeper.save():
+        progress.say(f"to go on: {shlex.join([*words, '--resume', str(keeper.path)])}")
+    outputs.write(result, recorder)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@
     ImpastoError                 anything impasto refuses or cannot do
     ├── InputError               what was given cannot be used: file, setting, picture
     │   ├── PictureError         a picture that cannot be read, used or written
+    │   ├── CheckpointError      a checkpoint that cannot be gone on from
     │   └── SettingError         a setting out of range, unknown or contradictory
     ├── WeightsError             no source of the network's weights works
     └── BackendError             the Keras backend is missing or not supported
@@ -27,6 +28,10 @@ class InputError(ImpastoError, ValueError):
 
 class PictureError(InputError):
     """A picture that cannot be read, used or written."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint that cannot be gone on from."""
 
 
 class SettingError(InputError):

@@ -4,6 +4,7 @@ Writing is atomic: a file appears complete under its name, or the old one stays 
 """
 
 import difflib
+import hashlib
 import os
 import secrets
 import stat
@@ -56,6 +57,11 @@ def check_output(path: AnyPath, endings: Sequence[str]) -> None:
     or if its folder is missing or not writable.
     """
     ending_of(path, endings)
+    check_place(path)
+
+
+def check_place(path: AnyPath) -> None:
+    """Check as :func:`check_output` does, whatever the ending. Raises PictureError."""
     # Only trying tells: os.access says yes to root and on many network folders.
     with _writing(path), tempfile.TemporaryFile(dir=_target(path).parent):
         pass
@@ -85,15 +91,40 @@ def replacing(path: AnyPath) -> Iterator[Path]:
     """
     with _writing(path):
         target = _target(path)
-        temporary = target.with_name(f".impasto-{secrets.token_hex(8)}{Path(path).suffix}")
+        token = secrets.token_hex(8)
+        temporary = target.with_name(f"{_begun(target)}{token}{Path(path).suffix}")
         try:
             yield temporary
             with temporary.open("r+b") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, target)
+            _settle(target.parent)
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _begun(target: Path) -> str:
+    """Return how the names of temporary files begin that are to become ``target``."""
+    return f".impasto-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
+
+
+def _settle(folder: Path) -> None:
+    """Have the names in a folder outlast a power cut, where the system can do that."""
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def remove_leftovers(path: AnyPath) -> None:
+    """Remove what a killed process left beside ``path``, half-written and on its way there."""
+    target = Path(os.path.realpath(path))
+    with suppress(OSError):
+        for each in target.parent.glob(f"{_begun(target)}*"):
+            each.unlink(missing_ok=True)
 
 
 @contextmanager

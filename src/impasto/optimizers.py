@@ -3,10 +3,13 @@
 Each takes a function of an array that gives value and gradient, a start, and a budget of
 evaluations, and returns the best point seen and why it ended. Arrays are NumPy's, or tensors of
 the running backend, which then stay on their device (but for SciPy, which takes NumPy's alone).
+
+L-BFGS and Adam offer their state after every iteration, as arrays by name, and go on from it so
+that every later point is the same to the last bit. SciPy keeps its state to itself.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -16,13 +19,18 @@ import scipy.optimize
 from numpy.typing import NDArray
 
 from impasto import lbfgs as limited
-from impasto.backend import Array, keras, ops, to_numpy
+from impasto.backend import Array, dtype_of, keras, ops, to_numpy
+from impasto.errors import CheckpointError
 from impasto.events import Reason
 
 Function: TypeAlias = Callable[[Array], tuple[float, Array]]
 """point -> (value, gradient of the point's shape)"""
 OnStep: TypeAlias = Callable[[Array, float], bool | None]
 """Told every point and its value; returning False stops the optimiser."""
+State: TypeAlias = Mapping[str, NDArray[Any]]
+"""Everything that the next iteration depends on, by name; numbers as float64."""
+Offer: TypeAlias = Callable[[Callable[[], State]], None]
+"""Told after every iteration how to have its state; what costs is to call that, now or later."""
 
 ABNORMAL = 2
 """SciPy's status for a line search that found no lower point."""
@@ -53,6 +61,10 @@ class Solution:
 
 class _Ended(Exception):
     """Leaves a library's loop from within the function it minimises."""
+
+
+def _decline(state: Callable[[], State]) -> None:
+    """Take no state."""
 
 
 @dataclass
@@ -94,30 +106,131 @@ class _Watch:
     def solution(self) -> Solution:
         return Solution(self.point, self.value, len(self.bests), self.reason)
 
+    def state(self) -> Callable[[], State]:
+        """Return how to have the state of this moment."""
+        point, seen = self.point, len(self.bests)
+        return lambda: {"best": to_numpy(point), "bests": np.array(self.bests[:seen])}
 
-def lbfgs(function: Function, start: Array, budget: int, on_step: OnStep) -> Solution:
+    def go_on(self, before: State) -> None:
+        """Take a state up again. Raises CheckpointError for what cannot be one."""
+        bests = _numbers(before, "bests")
+        if not 0 < len(bests) <= self.budget or (np.diff(bests) > 0).any():
+            raise CheckpointError("the best values in it are no history of this level")
+        self.point = _like(before, "best", self.point)
+        self.bests, self.value = bests.tolist(), float(bests[-1])
+
+
+def _like(state: State, name: str, point: Array) -> Array:
+    """Return an array of a state where ``point`` is, a tensor or NumPy's.
+
+    Raises CheckpointError unless it is float32, finite and of the same shape.
+    """
+    array = state.get(name, np.empty(0))
+    shape = tuple(point.shape)
+    if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+        raise CheckpointError(f"{name!r} of the optimiser's state is not of shape {shape}, float32")
+    return array if isinstance(point, np.ndarray) else ops.convert_to_tensor(array)
+
+
+def _numbers(state: State, name: str) -> NDArray[np.float64]:
+    """Return a row of numbers of a state. Raises CheckpointError unless all are finite float64."""
+    array = state.get(name, np.empty(0, np.float32))
+    if array.ndim != 1 or array.dtype != np.float64 or not np.isfinite(array).all():
+        raise CheckpointError(f"{name!r} of the optimiser's state is not a row of float64")
+    return array
+
+
+def lbfgs(
+    function: Function,
+    start: Array,
+    budget: int,
+    on_step: OnStep,
+    before: State | None = None,
+    offer: Offer = _decline,
+) -> Solution:
     """Minimise with L-BFGS in scaled frequencies; see :mod:`impasto.lbfgs`.
 
     The variables are the coefficients of the picture's discrete cosine transform, each in a unit
     of its own (see :func:`frequency_units`). ``start`` is an array (height, width, channels); at
-    most ``budget`` evaluations are made.
+    most ``budget`` evaluations are made, those ``before`` the state to go on from among them.
+    Raises CheckpointError for a state that is none of this function's.
     """
     watch = _Watch(function, budget, on_step, start)
     scaled, variables = _in_frequencies(watch, start)
+    if before is not None:
+        watch.go_on(before)
     with contextlib.suppress(_Ended):
-        state: limited.State | None = limited.begin(scaled, variables)
+        state: limited.State | None = (
+            limited.begin(scaled, variables) if before is None else _taken_up(before, variables)
+        )
         while state is not None:
+            offer(_written_down(watch, state))
             flat = not _dot(state.gradient, state.gradient)
             state = limited.iterate(scaled, state, _dot)
         watch.reason = Reason.CONVERGED if flat else Reason.STALLED
     return watch.solution()
 
 
-def scipy_lbfgs(function: Function, start: Array, budget: int, on_step: OnStep) -> Solution:
+def _written_down(watch: _Watch, state: limited.State) -> Callable[[], State]:
+    """Return how to have a state of L-BFGS and of what watches it, as arrays by name."""
+    watched = watch.state()
+
+    def arrays() -> State:
+        pairs = {}
+        for number, pair in enumerate(state.pairs):
+            pairs[f"step {number}"] = to_numpy(pair.step)
+            pairs[f"change {number}"] = to_numpy(pair.change)
+        return {
+            **watched(),
+            "point": to_numpy(state.point),
+            "gradient": to_numpy(state.gradient),
+            "value": np.array([state.value], np.float64),
+            "curvatures": np.array([pair.curvature for pair in state.pairs], np.float64),
+            **pairs,
+        }
+
+    return arrays
+
+
+def _taken_up(before: State, variables: Array) -> limited.State:
+    """Return what :func:`_written_down` gave. Raises CheckpointError for what cannot be it."""
+    curvatures = _numbers(before, "curvatures")
+    value = _numbers(before, "value")
+    known = {"best", "bests", "point", "gradient", "value", "curvatures"}
+    numbers = range(len(curvatures))
+    known.update(f"{part} {number}" for part in ("step", "change") for number in numbers)
+    if len(curvatures) > limited.MEMORY or len(value) != 1 or set(before) != known:
+        raise CheckpointError("the optimiser's state in it is not one of L-BFGS")
+    pairs = tuple(
+        limited.Pair(
+            _like(before, f"step {number}", variables),
+            _like(before, f"change {number}", variables),
+            float(curvatures[number]),
+        )
+        for number in numbers
+    )
+    # The directions are divided by both.
+    if not all(pair.curvature > 0 and _dot(pair.change, pair.change) > 0 for pair in pairs):
+        raise CheckpointError("the optimiser's state in it has steps without curvature")
+    point, gradient = (_like(before, name, variables) for name in ("point", "gradient"))
+    return limited.State(point, float(value[0]), gradient, pairs)
+
+
+def scipy_lbfgs(
+    function: Function,
+    start: Array,
+    budget: int,
+    on_step: OnStep,
+    before: State | None = None,
+    offer: Offer = _decline,
+) -> Solution:
     """Minimise with SciPy's L-BFGS-B, without bounds, in the variables of :func:`lbfgs`.
 
-    Byrd, Lu, Nocedal and Zhu 1995. At most ``budget`` evaluations are made.
+    Byrd, Lu, Nocedal and Zhu 1995. At most ``budget`` evaluations are made. It offers no state,
+    and raises CheckpointError if it is to go on from one.
     """
+    if before is not None:
+        raise CheckpointError("SciPy's optimiser cannot go on from a state, and it has one")
     start = to_numpy(start)
     watch = _Watch(function, budget, on_step, start)
     scaled, variables = _in_frequencies(watch, start)
@@ -212,26 +325,62 @@ def _finite(array: Array) -> bool:
     return bool(ops.all(ops.isfinite(array)))
 
 
-def adam(function: Function, start: Array, budget: int, on_step: OnStep) -> Solution:
+def adam(
+    function: Function,
+    start: Array,
+    budget: int,
+    on_step: OnStep,
+    before: State | None = None,
+    offer: Offer = _decline,
+) -> Solution:
     """Minimise with Keras's Adam, the rate falling from ADAM_RATE to zero along a cosine.
 
-    Kingma and Ba 2015. At most ``budget`` evaluations are made.
+    Kingma and Ba 2015. At most ``budget`` evaluations are made, those ``before`` the state to go
+    on from among them. Raises CheckpointError for a state that is none of this function's.
     """
     rate = keras.optimizers.schedules.CosineDecay(ADAM_RATE, budget)
     optimizer = keras.optimizers.Adam(rate)
     variable = keras.Variable(start)
+    optimizer.build([variable])
+    variables = [variable, *optimizer.variables]  # the point, iterations done, both moments
     watch = _Watch(function, budget, on_step, start)
+    if before is not None:
+        watch.go_on(before)
+        _assign(variables, before)
     try:
         while True:
             point = ops.stop_gradient(ops.copy(variable.value))
             is_numpy = isinstance(start, np.ndarray)
             _, gradient = watch(ops.convert_to_numpy(point) if is_numpy else point)
             optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
+            offer(_copied(variables, watch))
     except _Ended:
         return watch.solution()
 
 
-Optimizer: TypeAlias = Callable[[Function, Array, int, OnStep], Solution]
+def _copied(variables: list[Any], watch: _Watch) -> Callable[[], State]:
+    """Return how to have the variables as they are now, and what the watch knows."""
+    watched = watch.state()
+    values = [ops.stop_gradient(ops.copy(each.value)) for each in variables]
+    return lambda: {
+        **watched(),
+        **{f"variable {number}": to_numpy(value) for number, value in enumerate(values)},
+    }
+
+
+def _assign(variables: list[Any], before: State) -> None:
+    """Give variables the values of a state. Raises CheckpointError where they are others."""
+    named = {f"variable {number}": variable for number, variable in enumerate(variables)}
+    if set(before) != {"best", "bests", *named}:
+        raise CheckpointError("the optimiser's state in it is not one of Adam")
+    for name, variable in named.items():
+        array, shape, dtype = before[name], tuple(variable.shape), dtype_of(variable)
+        if array.shape != shape or str(array.dtype) != dtype or not np.isfinite(array).all():
+            raise CheckpointError(f"{name!r} of the optimiser's state is not {shape}, {dtype}")
+        variable.assign(ops.convert_to_tensor(array))
+
+
+Optimizer: TypeAlias = Callable[[Function, Array, int, OnStep, State | None, Offer], Solution]
 
 OPTIMIZERS: dict[str, Optimizer] = {
     "lbfgs": lbfgs,

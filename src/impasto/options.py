@@ -142,6 +142,27 @@ WeightsFile = Annotated[
     Path | None,
     file_option("--weights", "The network's weights, .h5 .keras .safetensors .pth or .onnx."),
 ]
+CheckpointFile = Annotated[
+    Path | None,
+    file_option(
+        "--checkpoint",
+        "Where the state of the work is saved under way; removed when all is written.",
+    ),
+]
+CheckpointEvery = Annotated[
+    float,
+    typer.Option(
+        help="Between checkpoints.", metavar="SECONDS", rich_help_panel="Files", show_default=True
+    ),
+]
+Resume = Annotated[
+    Path | None,
+    file_option(
+        "--resume",
+        "A checkpoint to go on from, with the same pictures, to the same picture; settings may "
+        "be left out. It is saved to as well, unless --checkpoint names another file.",
+    ),
+]
 
 
 @dataclass(frozen=True)

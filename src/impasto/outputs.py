@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,23 @@ class Outputs:
     report: Path | None = None
     saving: Saving = USUAL
     """how the picture is written"""
+    checkpoint: Path | None = None
+    """where the state of the work is saved under way"""
+
+    def words(self) -> list[str]:
+        """Return the words of the command line again, but for the checkpoint."""
+        options = {
+            "--output": self.picture,
+            "--frames": self.frames,
+            "--save-every": self.save_every,
+            "--timelapse": self.timelapse,
+            "--plot": self.plot,
+            "--report": self.report,
+        }
+        given = {option: value for option, value in options.items() if value is not None}
+        return [word for option, value in given.items() for word in (option, str(value))] + list(
+            self.saving.as_options()
+        )
 
 
 def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
@@ -64,7 +82,7 @@ def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
 
 def _check_distinct(outputs: Outputs, inputs: Iterable[str]) -> None:
     taken = {os.path.realpath(path): f"the input {path}" for path in inputs}
-    for name in ("picture", "timelapse", "plot", "report"):
+    for name in ("picture", "timelapse", "plot", "report", "checkpoint"):
         path = getattr(outputs, name)
         if path is None:
             continue
@@ -112,9 +130,15 @@ class Recorder:
 
 
 def write(result: "Result", recorder: Recorder) -> None:
-    """Write the picture and everything else that was asked for, the picture first."""
+    """Write the picture and everything else that was asked for, the picture first.
+
+    Raises PictureError; if it is the picture that cannot be written, with where it is instead.
+    """
     outputs = recorder.outputs
-    result.save(outputs.picture, outputs.saving)
+    try:
+        result.save(outputs.picture, outputs.saving)
+    except PictureError as error:
+        raise PictureError(f"{error}; {_rescue(result, outputs)}") from error
     if outputs.report:
         files.write_text(json.dumps(result.report(), indent=2) + "\n", outputs.report)
     if outputs.plot:
@@ -122,6 +146,26 @@ def write(result: "Result", recorder: Recorder) -> None:
             plot(result).savefig(path, format=outputs.plot.suffix[1:].lower(), dpi=120)
     if outputs.timelapse:
         films.write_film([*recorder.film, result.picture], outputs.timelapse)
+
+
+def _rescue(result: "Result", outputs: Outputs) -> str:
+    """Say where the work is kept; without a checkpoint, save the picture somewhere else."""
+    if outputs.checkpoint is not None and outputs.checkpoint.exists():
+        return f"nothing is lost, --resume {files.shown(outputs.checkpoint)} goes on"
+    wanted = outputs.picture
+    try:
+        path = files.free_name(tempfile.gettempdir(), wanted.stem, wanted.suffix)
+        result.save(path, outputs.saving)
+    except (PictureError, OSError):
+        return "and it could not be saved among the temporary files either"
+    return f"the picture is {files.shown(path)} instead"
+
+
+def remove_leftovers(outputs: Outputs) -> None:
+    """Remove what a killed process left half-written on its way to these outputs."""
+    for path in (outputs.picture, outputs.timelapse, outputs.plot, outputs.report):
+        if path is not None:
+            files.remove_leftovers(path)
 
 
 def plot(result: "Result") -> Any:

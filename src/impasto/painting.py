@@ -12,8 +12,10 @@ from PIL import Image
 
 from impasto import (
     backend,
+    checkpoints,
     colors,
     encode,
+    files,
     masks,
     metadata,
     objective,
@@ -25,11 +27,13 @@ from impasto import (
 )
 from impasto import recipe as recipes
 from impasto.backend import Array
+from impasto.checkpoints import Checkpoint, Keeper
+from impasto.errors import CheckpointError
 from impasto.events import Event, LevelFinished, LevelStarted, Listener, Reason, Record, Step
 from impasto.inputs import Inputs, PictureLike, Region, prepare, start
 from impasto.masks import Mask
 from impasto.metadata import UNKNOWN, Metadata
-from impasto.optimizers import OPTIMIZERS, Solution
+from impasto.optimizers import OPTIMIZERS, Solution, State
 from impasto.pictures import Picture
 from impasto.places import at_level
 from impasto.provenance import Provenance, Source
@@ -88,11 +92,9 @@ class Result:
     @property
     def provenance(self) -> Provenance:
         """What the picture depends on, as its file says it."""
-        network = {name: self.network[name] for name in ("network", "sha256")}
-        used = replace(
-            self.recipe, precision=self.precision, init=os.path.basename(self.recipe.init)
+        return _provenance(
+            self.recipe, self.precision, self.network, self.inputs, self.backend, not self.stopped
         )
-        return Provenance(used, self.backend, network, self.inputs, not self.stopped)
 
     def report(self) -> dict[str, Any]:
         """Return everything but the picture, as JSON takes it."""
@@ -108,6 +110,19 @@ class Result:
         }
 
 
+def _provenance(
+    recipe: Recipe,
+    precision: str,
+    network: Mapping[str, str],
+    inputs: tuple[Source, ...],
+    running: str,
+    finished: bool,
+) -> Provenance:
+    said = {name: network[name] for name in ("network", "sha256")}
+    used = replace(recipe, precision=precision, init=os.path.basename(recipe.init))
+    return Provenance(used, running, said, inputs, finished)
+
+
 def stylize(
     content: PictureLike,
     style: PictureLike | Sequence[PictureLike] | None = None,
@@ -116,6 +131,9 @@ def stylize(
     keep: PictureLike | None = None,
     listener: Listener | None = None,
     weights_file: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = recipes.CHECKPOINT_EVERY,
+    resume: str | os.PathLike[str] | None = None,
     preset: str = recipes.DEFAULT,
     **settings: Any,
 ) -> Result:
@@ -131,28 +149,63 @@ def stylize(
     keep : mask of what stays the photograph
     listener : told every event; returning False stops the work, the best picture so far is kept
     weights_file : a file with the network's weights, instead of the usual sources
+    checkpoint : a file that the state of the work is saved to every ``checkpoint_every`` seconds,
+        and when the listener stops it; it is removed when the work is done
+    resume : a checkpoint to go on from, with the same pictures; it is saved to as well, unless
+        ``checkpoint`` names another file. Settings are the checkpoint's, those given must be too
     preset : the set of settings to start from, built in or of the user's own file
     **settings : any field of :class:`impasto.Recipe`
 
     Raises
     ------
-    SettingError, PictureError
+    SettingError, PictureError, CheckpointError
         before any painting starts, for what cannot be used
     WeightsError, BackendError
         where the network's weights cannot be had, or Keras's backend cannot be used
     """
-    chosen = recipes.make(preset, presets.available(), **settings)
+    named = recipes.named(preset, presets.available(), **settings)
+    before = None if resume is None else checkpoints.read(resume)
+    chosen = Recipe(**named) if before is None else checkpoints.recipe_of(before, named)
+    keeper = Keeper(checkpoints.place(checkpoint, resume), checkpoint_every)
     weights.check_file(weights_file)
     inputs = prepare(chosen, content, style, regions, keep)
-    return paint(inputs, chosen, listener or (lambda event: None), Engines(weights_file))
+    if before is not None:
+        levels = schedule(*pictures.size_of(inputs.content), chosen)
+        checkpoints.check(before, inputs.sources, levels)
+    engines = Engines(weights_file)
+    result = paint(inputs, chosen, listener or (lambda event: None), engines, keeper, before)
+    if result.stopped:
+        keeper.save()
+    else:
+        keeper.remove()
+    return result
 
 
-def paint(inputs: Inputs, recipe: Recipe, listener: Listener, engines: "Engines") -> Result:
-    """Paint pictures that were read and checked; see :func:`stylize`."""
-    clock = _Clock()
+def paint(
+    inputs: Inputs,
+    recipe: Recipe,
+    listener: Listener,
+    engines: "Engines",
+    keeper: Keeper | None = None,
+    before: Checkpoint | None = None,
+) -> Result:
+    """Paint pictures that were read and checked; see :func:`stylize`.
+
+    ``keeper`` is offered the state under way; ``before`` is one to go on from, checked too.
+    Raises CheckpointError if it is of another backend, or its optimiser's state is none.
+    """
+    if before is not None and before.provenance.backend != backend.name():
+        raise CheckpointError(
+            f"the checkpoint was begun on {files.shown(before.provenance.backend)}, and this is "
+            f"{backend.name()}: set KERAS_BACKEND to go on there"
+        )
+    clock = _Clock(before.seconds if before else {})
     engine = engines.get(recipe)
     clock.lap("network")
-    journal = _Journal(recipe, listener, clock)
+    origin = _provenance(
+        recipe, engine.precision, engine.network, inputs.sources, backend.name(), finished=False
+    )
+    journal = _Journal(recipe, listener, clock, origin, keeper or Keeper(), before)
     with processor.one_blas_thread():  # once, since setting and lifting it takes its time
         picture = _climb(inputs, engine, journal)
     return Result(
@@ -231,15 +284,18 @@ def _climb(inputs: Inputs, engine: _Engine, journal: "_Journal") -> Picture:
     The result always has the finest level's size: if the work was stopped before, the change
     made so far is carried up.
     """
-    first, *finer = levels = schedule(*pictures.size_of(inputs.content), journal.recipe)
-    content = pictures.resize(inputs.content, first.height, first.width)
-    picture = start(inputs, content, journal.recipe)
-    picture = _paint_level(first, len(levels), inputs, content, picture, engine, journal)
-    for level in finer:
+    levels = schedule(*pictures.size_of(inputs.content), journal.recipe)
+    before, content = journal.before, None
+    picture = None if before is None else before.picture
+    for level in levels[before.level - 1 if before else 0 :]:
         coarse, content = content, pictures.resize(inputs.content, level.height, level.width)
-        picture = pictures.carry_up(picture, coarse, content)
+        if picture is None:
+            picture = start(inputs, content, journal.recipe)
+        if coarse is not None:
+            picture = pictures.carry_up(picture, coarse, content)
         if not journal.stopped:
             picture = _paint_level(level, len(levels), inputs, content, picture, engine, journal)
+    assert picture is not None  # there is a level at least
     return _finished(picture, inputs, journal.recipe)
 
 
@@ -291,28 +347,42 @@ def _finished(picture: Picture, inputs: Inputs, recipe: Recipe) -> Picture:
 
 
 class _Clock:
-    """Seconds since the start, and by stage."""
+    """Seconds since the start, and by stage; those ``before`` the work was gone on with count."""
 
-    def __init__(self) -> None:
-        self.start = self.last = time.perf_counter()
-        self.stages: dict[str, float] = {}
+    def __init__(self, before: Mapping[str, float]) -> None:
+        self.last = time.perf_counter()
+        self.start = self.last - sum(before.values())
+        self.stages = dict(before)
 
     def seconds(self) -> float:
         return time.perf_counter() - self.start
 
     def lap(self, stage: str) -> None:
+        self.stages = self.so_far(stage)
+        self.last = time.perf_counter()
+
+    def so_far(self, stage: str) -> dict[str, float]:
+        """Return the seconds by stage, those since the last lap in ``stage``."""
         now = time.perf_counter()
-        self.stages[stage] = self.stages.get(stage, 0.0) + now - self.last
-        self.last = now
+        return {**self.stages, stage: self.stages.get(stage, 0.0) + now - self.last}
 
 
 class _Journal:
-    """Runs levels, tells the listener, and keeps the history."""
+    """Runs levels, tells the listener, offers checkpoints, and keeps the history."""
 
-    def __init__(self, recipe: Recipe, listener: Listener, clock: _Clock) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        listener: Listener,
+        clock: _Clock,
+        origin: Provenance,
+        keeper: Keeper,
+        before: Checkpoint | None,
+    ) -> None:
         self.recipe, self.listener, self.clock = recipe, listener, clock
-        self.history: list[Record] = []
-        self.levels: list[LevelFinished] = []
+        self.origin, self.keeper, self.before = origin, keeper, before
+        self.history: list[Record] = list(before.history if before else ())
+        self.levels: list[LevelFinished] = list(before.levels if before else ())
         self.stopped = False
 
     def run(
@@ -324,9 +394,16 @@ class _Journal:
         finished: Callable[[Picture], Picture],
     ) -> Picture:
         """Minimise; the listener is shown pictures as ``finished`` makes them."""
-        began = self.clock.seconds()
+        before, self.before = self.before, None
+        began = before.began if before else self.clock.seconds()
+        state = before.state if before else None
+
+        def offer(state: Callable[[], State | None]) -> None:
+            self._offer(level, start, began, state)
+
+        offer(lambda: state)
         self._tell(LevelStarted(level.number, levels, level.height, level.width, level.evaluations))
-        solution = self._minimise(level, task, start, finished)
+        solution = self._minimise(level, task, start, finished, state, offer)
         ended = LevelFinished(
             level.number,
             level.height,
@@ -339,12 +416,33 @@ class _Journal:
         self._tell(ended)
         return backend.to_numpy(solution.point)
 
+    def _offer(
+        self, level: Level, start: Picture, began: float, state: Callable[[], State | None]
+    ) -> None:
+        """Offer the checkpoint of this moment, which is put together only if it is asked for."""
+        seen, levels = len(self.history), tuple(self.levels)
+        seconds = self.clock.so_far("painting")
+        self.keeper.offer(
+            lambda: Checkpoint(
+                provenance=self.origin,
+                level=level.number,
+                picture=start,
+                state=state(),
+                history=tuple(self.history[:seen]),
+                levels=levels,
+                seconds=seconds,
+                began=began,
+            )
+        )
+
     def _minimise(
         self,
         level: Level,
         task: objective.Objective,
         start: Picture,
         finished: Callable[[Picture], Picture],
+        before: State | None,
+        offer: Callable[[Callable[[], State]], None],
     ) -> Solution:
         terms: Mapping[str, float] = {}
 
@@ -363,7 +461,8 @@ class _Journal:
             return not self.stopped
 
         minimise = OPTIMIZERS[self.recipe.optimizer]
-        return minimise(function, backend.to_device(start), level.evaluations, on_step)
+        point = backend.to_device(start)
+        return minimise(function, point, level.evaluations, on_step, before, offer)
 
     def _tell(self, event: Event) -> None:
         if self.listener(event) is False:

@@ -16,6 +16,7 @@ from impasto.events import Event, LevelFinished, LevelStarted, Reason, Step
 from impasto.pyramid import Level
 
 if TYPE_CHECKING:
+    from impasto.checkpoints import Checkpoint
     from impasto.outputs import Outputs
     from impasto.painting import Result
 
@@ -93,23 +94,37 @@ class _Forecast:
         self.done = 0.0
         self.at_level_start = time.perf_counter()
         self.done_before_level = 0.0
+        self.done_before_here: float | None = None  # where the work was gone on with, or began
 
     def note(self, event: Event) -> None:
         if isinstance(event, LevelStarted):
             self.at_level_start = time.perf_counter()
             self.done_before_level = self.done = _work(self.levels[: event.level - 1])
+            self.done_before_here = None
         elif isinstance(event, Step):
             level = self.levels[event.level - 1]
-            self.done = self.done_before_level + level.height * level.width * event.evaluation
+            pixels = level.height * level.width
+            self.done = self.done_before_level + pixels * event.evaluation
+            if self.done_before_here is None:
+                self.done_before_here = self.done - pixels
 
     def left(self) -> str:
-        here = self.done - self.done_before_level
-        if not here:
+        if self.done_before_here is None:
             return ""
+        here = self.done - self.done_before_here
         seconds = (
             (time.perf_counter() - self.at_level_start) / here * (_work(self.levels) - self.done)
         )
         return f"{seconds:.0f} s left" if seconds < 90 else f"{seconds / 60:.1f} min left"
+
+
+def resumed(checkpoint: "Checkpoint | None", outputs: "Outputs") -> None:
+    """Say where a painting goes on, if it does, and what is missing for that."""
+    if checkpoint is None:
+        return
+    say(f"goes on at level {checkpoint.level} after {len(checkpoint.history)} evaluations")
+    if outputs.timelapse:
+        say("the film begins here: the pictures painted before are not in it")
 
 
 def summary(result: "Result", outputs: "Outputs") -> None:

@@ -23,6 +23,8 @@ LARGEST = 60_000
 
 NAMESPACE = "urn:impasto:1"
 
+DAMAGED = "carries a recipe that is damaged"
+
 _PACKET = """<?xpacket begin="\N{ZERO WIDTH NO-BREAK SPACE}" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
 <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -89,12 +91,20 @@ def from_xmp(packet: bytes) -> Provenance:
         raise PictureError("carries no recipe: impasto did not paint it, or its metadata was lost")
     try:
         said = json.loads(html.unescape(found[1]))
+    except (ValueError, RecursionError):
+        raise PictureError(DAMAGED) from None
+    return from_dict(said)
+
+
+def from_dict(said: Any) -> Provenance:
+    """Read what :meth:`Provenance.to_dict` gave, and JSON kept. Raises as :func:`from_xmp`."""
+    try:
         sources = [Source(*(str(each[name]) for name in Source._fields)) for each in said["inputs"]]
         network = {str(key): str(value) for key, value in said["network"].items()}
         version, backend, settings = (said[name] for name in ("version", "backend", "recipe"))
         finished = said["finished"] is True
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        raise PictureError("carries a recipe that is damaged") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise PictureError(DAMAGED) from None
     try:
         recipe = Recipe.from_dict(settings)
     except SettingError as error:

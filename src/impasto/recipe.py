@@ -248,6 +248,9 @@ class Recipe:
         return cls(**settings)
 
 
+CHECKPOINT_EVERY = 30.0
+"""Seconds between checkpoints, unless a person says otherwise."""
+
 DIAL = 1.3
 """How steeply the dial of strength turns: so that the held-out distance of content grows about
 evenly with it (benchmarks/NOTES.md)."""
@@ -326,12 +329,19 @@ def make(
     ``presets`` are those there are, the built-in ones if not given. Raises SettingError for an
     unknown preset or setting and for a value that is out of range.
     """
+    return Recipe(**named(preset, presets, **settings))
+
+
+def named(
+    preset: str = DEFAULT, presets: Mapping[str, Preset] | None = None, **settings: Any
+) -> dict[str, Any]:
+    """Return the settings alone that :func:`make` would set, unchecked but for their names."""
     known = PRESETS if presets is None else presets
     if preset not in known:
         raise SettingError(f"there is no preset {_shown(preset)}: {nearest(preset, known)}")
     check_names(settings)
     given = {name: value for name, value in settings.items() if value is not None}
-    return Recipe(**{**known[preset].settings, **given})
+    return {**known[preset].settings, **given}
 
 
 def change(recipe: Recipe, **settings: Any) -> Recipe:

@@ -34,6 +34,14 @@ class Saving:
         if self.dpi is not None and not 1 < self.dpi <= 100_000:
             raise SettingError(f"dpi is {self.dpi:g}: more than 1 to 100000 are possible")
 
+    def as_options(self) -> tuple[str, ...]:
+        """Return the words of the command line that ask for what is not usual."""
+        words: list[str] = []
+        for name in ("depth", "quality", "subsampling", "dpi"):
+            if (value := getattr(self, name)) != getattr(USUAL, name):
+                words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+        return (*words, *(["--keep-location"] if self.location else []))
+
 
 USUAL = Saving()
 """How pictures are written where nothing is said about it."""
