@@ -20,6 +20,7 @@ FLOORS = (
     {"places", "styles"},
     {"inputs"},
     {"objective"},
+    {"journal"},
     {"painting"},
     {"batch", "outputs", "sweep"},
     {"options", "progress"},

@@ -2,8 +2,7 @@
 
 import dataclasses
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,14 +25,13 @@ from impasto import (
     weights,
 )
 from impasto import recipe as recipes
-from impasto.backend import Array
 from impasto.checkpoints import Checkpoint, Keeper
 from impasto.errors import CheckpointError
-from impasto.events import Event, LevelFinished, LevelStarted, Listener, Reason, Record, Step
+from impasto.events import LevelFinished, Listener, Record
 from impasto.inputs import Inputs, PictureLike, Region, prepare, start
+from impasto.journal import Clock, Journal
 from impasto.masks import Mask
 from impasto.metadata import UNKNOWN, Metadata
-from impasto.optimizers import OPTIMIZERS, Solution, State
 from impasto.pictures import Picture
 from impasto.places import at_level
 from impasto.provenance import Provenance, Source
@@ -199,13 +197,13 @@ def paint(
             f"the checkpoint was begun on {files.shown(before.provenance.backend)}, and this is "
             f"{backend.name()}: set KERAS_BACKEND to go on there"
         )
-    clock = _Clock(before.seconds if before else {})
+    clock = Clock(before.seconds if before else {})
     engine = engines.get(recipe)
     clock.lap("network")
     origin = _provenance(
         recipe, engine.precision, engine.network, inputs.sources, backend.name(), finished=False
     )
-    journal = _Journal(recipe, listener, clock, origin, keeper or Keeper(), before)
+    journal = Journal(recipe, listener, clock, origin, keeper or Keeper(), before)
     with processor.one_blas_thread():  # once, since setting and lifting it takes its time
         picture = _climb(inputs, engine, journal)
     return Result(
@@ -278,7 +276,7 @@ def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> _Eng
     return _Engine(network, precision, features, objective.compiled_step(features, recipe))
 
 
-def _climb(inputs: Inputs, engine: _Engine, journal: "_Journal") -> Picture:
+def _climb(inputs: Inputs, engine: _Engine, journal: Journal) -> Picture:
     """Paint from coarse to fine: every level starts from the change the one before it made.
 
     The result always has the finest level's size: if the work was stopped before, the change
@@ -306,7 +304,7 @@ def _paint_level(
     content: Picture,
     picture: Picture,
     engine: _Engine,
-    journal: "_Journal",
+    journal: Journal,
 ) -> Picture:
     task = level_objective(engine, journal.recipe, inputs, content)
     journal.clock.lap("targets")
@@ -344,126 +342,3 @@ def _finished(picture: Picture, inputs: Inputs, recipe: Recipe) -> Picture:
         return picture
     keep = masks.resize(inputs.keep, *size)[..., None]
     return masks.compose(keep, photograph, picture)
-
-
-class _Clock:
-    """Seconds since the start, and by stage; those ``before`` the work was gone on with count."""
-
-    def __init__(self, before: Mapping[str, float]) -> None:
-        self.last = time.perf_counter()
-        self.start = self.last - sum(before.values())
-        self.stages = dict(before)
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self.start
-
-    def lap(self, stage: str) -> None:
-        self.stages = self.so_far(stage)
-        self.last = time.perf_counter()
-
-    def so_far(self, stage: str) -> dict[str, float]:
-        """Return the seconds by stage, those since the last lap in ``stage``."""
-        now = time.perf_counter()
-        return {**self.stages, stage: self.stages.get(stage, 0.0) + now - self.last}
-
-
-class _Journal:
-    """Runs levels, tells the listener, offers checkpoints, and keeps the history."""
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        listener: Listener,
-        clock: _Clock,
-        origin: Provenance,
-        keeper: Keeper,
-        before: Checkpoint | None,
-    ) -> None:
-        self.recipe, self.listener, self.clock = recipe, listener, clock
-        self.origin, self.keeper, self.before = origin, keeper, before
-        self.history: list[Record] = list(before.history if before else ())
-        self.levels: list[LevelFinished] = list(before.levels if before else ())
-        self.stopped = False
-
-    def run(
-        self,
-        level: Level,
-        levels: int,
-        task: objective.Objective,
-        start: Picture,
-        finished: Callable[[Picture], Picture],
-    ) -> Picture:
-        """Minimise; the listener is shown pictures as ``finished`` makes them."""
-        before, self.before = self.before, None
-        began = before.began if before else self.clock.seconds()
-        state = before.state if before else None
-
-        def offer(state: Callable[[], State | None]) -> None:
-            self._offer(level, start, began, state)
-
-        offer(lambda: state)
-        self._tell(LevelStarted(level.number, levels, level.height, level.width, level.evaluations))
-        solution = self._minimise(level, task, start, finished, state, offer)
-        ended = LevelFinished(
-            level.number,
-            level.height,
-            level.width,
-            solution.evaluations,
-            self.clock.seconds() - began,
-            Reason.STOPPED if self.stopped else solution.reason,
-        )
-        self.levels.append(ended)
-        self._tell(ended)
-        return backend.to_numpy(solution.point)
-
-    def _offer(
-        self, level: Level, start: Picture, began: float, state: Callable[[], State | None]
-    ) -> None:
-        """Offer the checkpoint of this moment, which is put together only if it is asked for."""
-        seen, levels = len(self.history), tuple(self.levels)
-        seconds = self.clock.so_far("painting")
-        self.keeper.offer(
-            lambda: Checkpoint(
-                provenance=self.origin,
-                level=level.number,
-                picture=start,
-                state=state(),
-                history=tuple(self.history[:seen]),
-                levels=levels,
-                seconds=seconds,
-                began=began,
-            )
-        )
-
-    def _minimise(
-        self,
-        level: Level,
-        task: objective.Objective,
-        start: Picture,
-        finished: Callable[[Picture], Picture],
-        before: State | None,
-        offer: Callable[[Callable[[], State]], None],
-    ) -> Solution:
-        terms: Mapping[str, float] = {}
-
-        def function(picture: Array) -> tuple[float, Array]:
-            nonlocal terms
-            evaluation = task.evaluate(picture)
-            terms = evaluation.terms
-            return evaluation.total, evaluation.gradient
-
-        def on_step(picture: Array, total: float) -> bool:
-            number = sum(record.level == level.number for record in self.history) + 1
-            seconds = self.clock.seconds()
-            self.history.append(Record(level.number, total=total, seconds=seconds, **terms))
-            shown = finished(backend.to_numpy(picture))
-            self._tell(Step(level.number, number, total, terms, seconds, shown))
-            return not self.stopped
-
-        minimise = OPTIMIZERS[self.recipe.optimizer]
-        point = backend.to_device(start)
-        return minimise(function, point, level.evaluations, on_step, before, offer)
-
-    def _tell(self, event: Event) -> None:
-        if self.listener(event) is False:
-            self.stopped = True
