@@ -57,3 +57,36 @@ def test_an_unknown_backend_is_refused_in_one_line():
         assert len(lines) == 1, done.stderr
         assert "KERAS_BACKEND" in lines[0]
         assert name in lines[0]
+
+
+def wrapped(error):
+    try:
+        try:
+            raise error
+        except Exception as inner:
+            raise RuntimeError("in a layer") from inner
+    except RuntimeError as outer:
+        return outer
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (wrapped(MemoryError()), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 5 bytes"), True),
+        (type("ResourceExhaustedError", (Exception,), {})("OOM"), True),
+        (ValueError("shapes"), False),
+        (wrapped(ValueError("shapes")), False),
+        (None, False),
+    ],
+)
+def test_errors_for_want_of_memory_are_known(error, expected):
+    assert backend.ran_out_of_memory(error) is expected
+
+
+def test_an_allocation_that_no_machine_has_is_known():
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - each backend has its own
+        backend.keras.ops.zeros((2**48,))
+    assert backend.ran_out_of_memory(caught.value)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import checkpoints, painting, recipe, samples, stylize
+from impasto import checkpoints, objective, painting, recipe, samples, stylize
 from impasto.errors import CheckpointError, PictureError, SettingError
 from impasto.events import LevelFinished, LevelStarted, Reason, Step
 from impasto.places import Painting, Place
@@ -448,3 +448,54 @@ def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_painting(
     again = stylize(content, style, **SMALL, checkpoint=path, checkpoint_every=0, listener=away)
     assert again.picture.tobytes() == result.picture.tobytes()
     assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_where_memory_runs_out_the_level_is_painted_smaller(content, style, monkeypatch, after):
+    """Evaluations of more pixels than fit fail, after a few that still did."""
+    whole = objective.WholePicture.evaluate
+    made = []
+
+    def evaluate(self, picture):
+        made.append(picture.shape)
+        if picture.shape[1] >= 60 and made.count(picture.shape) > after:
+            raise MemoryError
+        return whole(self, picture)
+
+    monkeypatch.setattr(objective.WholePicture, "evaluate", evaluate)
+    told = []
+    settings = {**SMALL, "size": 64, "evaluations": 4}
+    result = stylize(content, style, **settings, listener=told.append)
+    assert result.lowered
+    assert not result.finished
+    assert not result.provenance.finished
+    assert result.picture.shape == (46, 64, 3)  # as large as was asked for
+    assert [(each.width, each.reason) for each in result.levels] == [
+        (28, Reason.BUDGET),
+        (64, Reason.MEMORY),
+        (45, Reason.BUDGET),
+    ]
+    assert [each.evaluations for each in result.levels] == [6, after, 4]
+    numbers = [event.evaluation for event in told if isinstance(event, Step)]
+    assert numbers == [*range(1, 7), *range(1, after + 1), *range(1, 5)]
+    # The smaller level went on from the best so far: it is better than what it began with.
+    totals = [record.total for record in result.history[-4:]]
+    assert min(totals) < totals[0]
+
+
+def test_where_nothing_fits_there_is_no_picture(content, style, monkeypatch):
+    def fail(self, picture):
+        raise MemoryError
+
+    monkeypatch.setattr(objective.WholePicture, "evaluate", fail)
+    with pytest.raises(MemoryError):
+        stylize(content, style, **SMALL)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(content, style, monkeypatch):
+    def fail(self, picture):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(objective.WholePicture, "evaluate", fail)
+    with pytest.raises(RuntimeError, match="something else"):
+        stylize(content, style, **SMALL)

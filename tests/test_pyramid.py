@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.pictures import SHORTEST
-from impasto.pyramid import COARSEST, GROWTH, RATIO, Level, automatic_levels, schedule
+from impasto.pyramid import COARSEST, GROWTH, RATIO, Level, automatic_levels, lower, schedule
 from impasto.recipe import Recipe
 
 SIDES = st.integers(16, 6000)
@@ -84,3 +84,11 @@ def test_chosen_levels_begin_near_the_coarsest_size(size):
 def test_no_level_is_narrower_than_the_network_can_see():
     levels = schedule(100, 1000, Recipe(size=512))
     assert min(min(level.height, level.width) for level in levels) >= SHORTEST
+
+
+def test_a_level_that_does_not_fit_is_halved_as_long_as_that_is_worth_it():
+    level = Level(3, 300, 400, 12)
+    smaller = lower(level, painted=100 * 133)
+    assert smaller == Level(3, 212, 283, 12)
+    assert lower(smaller, painted=150 * 200) is None
+    assert lower(Level(1, 20, 20, 5), painted=0) is None

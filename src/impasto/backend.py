@@ -140,6 +140,30 @@ def to_device(array: NDArray[np.float32]) -> Array:
     return array if _on_processor() else keras.ops.convert_to_tensor(array)
 
 
+def ran_out_of_memory(error: BaseException | None) -> bool:
+    """Return whether NumPy, or the running backend, raised an error for want of memory.
+
+    Each backend has errors of its own for it, and Keras, TensorFlow and JAX wrap those of others;
+    but each says so, or the one within it does.
+    """
+    if error is None or isinstance(error, MemoryError):
+        return error is not None
+    said = f"{type(error).__name__}: {error}".lower()
+    within = error.__cause__ or error.__context__
+    return any(words in said for words in _OUT_OF_MEMORY) or ran_out_of_memory(within)
+
+
+_OUT_OF_MEMORY = (
+    "resourceexhausted",
+    "resource_exhausted",
+    "out of memory",
+    "outofmemory",
+    "memoryerror",
+    "can't allocate memory",
+    "not enough memory",
+)
+
+
 def on_host(
     function: HostFunction,
     gradient: HostFunction,

@@ -424,17 +424,17 @@ def _words_again(
 
 
 def _write(result: "Result", recorder: "Recorder", keeper: "Keeper", words: Sequence[str]) -> None:
-    """Write the outputs; of a painting that was stopped save the state, and say how to go on."""
+    """Write the outputs; of what is not finished save the state, and say how to go on."""
     from impasto import checkpoints, files, outputs, progress
 
-    if not result.stopped:
+    if result.finished:
         outputs.write(result, recorder)
         keeper.remove()
         return
-    if keeper.path is None:
+    if keeper.path is None and result.stopped:
         picture = recorder.outputs.picture
         keeper.path = files.free_name(picture.parent, picture.stem, checkpoints.ENDING)
-    if keeper.save():
+    if keeper.path is not None and keeper.save():
         progress.say(f"to go on: {shlex.join([*words, '--resume', str(keeper.path)])}")
     outputs.write(result, recorder)
 

@@ -15,6 +15,7 @@ class Reason(StrEnum):
     CONVERGED = "converged"
     STALLED = "no further progress"
     STOPPED = "stopped by the listener"
+    MEMORY = "memory ran out: went on from the best picture at a smaller size"
     NOT_FINITE = "a value was not finite: went back to the best picture"
 
 

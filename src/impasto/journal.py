@@ -54,6 +54,20 @@ class Journal:
         self.history: list[Record] = list(before.history if before else ())
         self.levels: list[LevelFinished] = list(before.levels if before else ())
         self.stopped = False
+        self.lowered = False
+        self._first = 0  # of the history's records, that of the level under way
+        self._best: tuple[float, Array] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether no further level is to be painted."""
+        return self.stopped or self.lowered
+
+    @property
+    def pixels(self) -> int:
+        """Return how many the largest level had that was painted."""
+        painted = [each for each in self.levels if each.reason is not Reason.MEMORY]
+        return max((each.height * each.width for each in painted), default=0)
 
     def run(
         self,
@@ -66,6 +80,9 @@ class Journal:
         """Minimise; the listener is shown pictures as ``finished`` makes them."""
         before, self.before = self.before, None
         began = before.began if before else self.clock.seconds()
+        self._first = sum(record.level < level.number for record in self.history)
+        if not before:
+            self._first = len(self.history)
         state = before.state if before else None
 
         def offer(state: Callable[[], State | None]) -> None:
@@ -82,9 +99,27 @@ class Journal:
             self.clock.seconds() - began,
             Reason.STOPPED if self.stopped else solution.reason,
         )
+        self._end(ended)
+        return backend.to_numpy(solution.point)
+
+    def _end(self, ended: LevelFinished) -> None:
         self.levels.append(ended)
         self._tell(ended)
-        return backend.to_numpy(solution.point)
+        self._first, self._best = len(self.history), None
+
+    def ran_out_of_memory(self, level: Level, start: Picture) -> Picture:
+        """Note that a level did not fit into memory; return the best picture of its size.
+
+        What is offered from now on would not be the recipe's own levels: the state kept is the
+        last one before, which goes on at the full size where there is more memory.
+        """
+        self.lowered, self.keeper = True, Keeper()
+        best = start if self._best is None else backend.to_numpy(self._best[1])
+        evaluations = len(self.history) - self._first
+        self._end(
+            LevelFinished(level.number, level.height, level.width, evaluations, 0.0, Reason.MEMORY)
+        )
+        return best
 
     def _offer(
         self, level: Level, start: Picture, began: float, state: Callable[[], State | None]
@@ -123,9 +158,11 @@ class Journal:
             return evaluation.total, evaluation.gradient
 
         def on_step(picture: Array, total: float) -> bool:
-            number = sum(record.level == level.number for record in self.history) + 1
             seconds = self.clock.seconds()
             self.history.append(Record(level.number, total=total, seconds=seconds, **terms))
+            number = len(self.history) - self._first
+            if self._best is None or total < self._best[0]:
+                self._best = total, picture
             shown = finished(backend.to_numpy(picture))
             self._tell(Step(level.number, number, total, terms, seconds, shown))
             return not self.stopped

@@ -35,7 +35,7 @@ from impasto.metadata import UNKNOWN, Metadata
 from impasto.pictures import Picture
 from impasto.places import at_level
 from impasto.provenance import Provenance, Source
-from impasto.pyramid import Level, schedule
+from impasto.pyramid import Level, lower, schedule
 from impasto.recipe import Recipe
 from impasto.saving import USUAL, Saving
 from impasto.vgg import Features
@@ -59,6 +59,8 @@ class Result:
     """one record for every evaluation"""
     stopped: bool
     """whether the listener stopped the work before its end"""
+    lowered: bool
+    """whether memory ran out, so that the finest level was painted smaller and carried up"""
     inputs: tuple[Source, ...] = ()
     """the pictures that were read"""
     alpha: Mask | None = None
@@ -88,10 +90,20 @@ class Result:
         encode.write(self.picture, path, xmp, alpha=self.alpha, said=said, saving=saving)
 
     @property
+    def finished(self) -> bool:
+        """Whether the work went on to its end, as the recipe says."""
+        return not (self.stopped or self.lowered)
+
+    @property
     def provenance(self) -> Provenance:
         """What the picture depends on, as its file says it."""
         return _provenance(
-            self.recipe, self.precision, self.network, self.inputs, self.backend, not self.stopped
+            self.recipe,
+            self.precision,
+            self.network,
+            self.inputs,
+            self.backend,
+            self.finished,
         )
 
     def report(self) -> dict[str, Any]:
@@ -172,10 +184,10 @@ def stylize(
         checkpoints.check(before, inputs.sources, levels)
     engines = Engines(weights_file)
     result = paint(inputs, chosen, listener or (lambda event: None), engines, keeper, before)
-    if result.stopped:
-        keeper.save()
-    else:
+    if result.finished:
         keeper.remove()
+    else:
+        keeper.save()
     return result
 
 
@@ -216,6 +228,7 @@ def paint(
         levels=tuple(journal.levels),
         history=tuple(journal.history),
         stopped=journal.stopped,
+        lowered=journal.lowered,
         inputs=inputs.sources,
         alpha=None if inputs.alpha is None else masks.resize(inputs.alpha, *picture.shape[:2]),
         metadata=inputs.metadata,
@@ -279,8 +292,8 @@ def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> _Eng
 def _climb(inputs: Inputs, engine: _Engine, journal: Journal) -> Picture:
     """Paint from coarse to fine: every level starts from the change the one before it made.
 
-    The result always has the finest level's size: if the work was stopped before, the change
-    made so far is carried up.
+    The result always has the finest level's size: if the work was stopped before, or memory ran
+    out, the change made so far is carried up.
     """
     levels = schedule(*pictures.size_of(inputs.content), journal.recipe)
     before, content = journal.before, None
@@ -291,7 +304,7 @@ def _climb(inputs: Inputs, engine: _Engine, journal: Journal) -> Picture:
             picture = start(inputs, content, journal.recipe)
         if coarse is not None:
             picture = pictures.carry_up(picture, coarse, content)
-        if not journal.stopped:
+        if not journal.ended:
             picture = _paint_level(level, len(levels), inputs, content, picture, engine, journal)
     assert picture is not None  # there is a level at least
     return _finished(picture, inputs, journal.recipe)
@@ -306,13 +319,29 @@ def _paint_level(
     engine: _Engine,
     journal: Journal,
 ) -> Picture:
-    task = level_objective(engine, journal.recipe, inputs, content)
-    journal.clock.lap("targets")
-    picture = journal.run(
-        level, levels, task, picture, lambda each: _finished(each, inputs, journal.recipe)
-    )
-    journal.clock.lap("painting")
-    return picture
+    """Paint a level; what does not fit into memory is painted smaller, and carried up."""
+    try:
+        task = level_objective(engine, journal.recipe, inputs, content)
+        journal.clock.lap("targets")
+        painted = journal.run(
+            level, levels, task, picture, lambda each: _finished(each, inputs, journal.recipe)
+        )
+        journal.clock.lap("painting")
+        return painted
+    except Exception as error:
+        if not backend.ran_out_of_memory(error):
+            raise
+    # Outside of the handler, where the error would hold on to what filled the memory.
+    picture = journal.ran_out_of_memory(level, picture)
+    smaller = lower(level, journal.pixels)
+    if smaller is None:
+        if not journal.history:
+            raise MemoryError
+        return picture
+    coarse = pictures.resize(inputs.content, smaller.height, smaller.width)
+    picture = pictures.carry_up(picture, content, coarse)
+    picture = _paint_level(smaller, levels, inputs, coarse, picture, engine, journal)
+    return pictures.carry_up(picture, coarse, content)
 
 
 def level_objective(

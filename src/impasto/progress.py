@@ -132,6 +132,12 @@ def summary(result: "Result", outputs: "Outputs") -> None:
     height, width = result.picture.shape[:2]
     if result.stopped:
         say("stopped: this is the best picture so far")
+    if result.lowered:
+        last = result.levels[-1]
+        say(
+            f"memory ran out: painted at {last.width} x {last.height} px at most, and enlarged; "
+            "free some memory, or choose a smaller --size"
+        )
     say(
         f"{width} x {height} px, {len(result.history)} evaluations "
         f"in {result.seconds['total']:.1f} s on {result.backend}, {result.precision}"

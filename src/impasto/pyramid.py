@@ -6,7 +6,7 @@ Neural Style Transfer", section 6) start a high resolution from a low one in the
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from impasto.pictures import SHORTEST, fit
 from impasto.recipe import Recipe
@@ -46,6 +46,18 @@ def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
         Level(number, *fit(height, width, size), _evaluations(recipe, len(sizes) - number))
         for number, size in enumerate(sizes, start=1)
     )
+
+
+def lower(level: Level, painted: int) -> Level | None:
+    """Return a level of half the pixels, for want of memory.
+
+    None if it would be no larger than the ``painted`` pixels of the level before, or narrower
+    than SHORTEST.
+    """
+    height, width = fit(level.height, level.width, round(max(level.height, level.width) / 2**0.5))
+    if height * width <= painted or min(height, width) < SHORTEST:
+        return None
+    return replace(level, height=height, width=width)
 
 
 def _evaluations(recipe: Recipe, coarser: int) -> int:
