@@ -1,5 +1,6 @@
 """The whole road with the real network, at small sizes."""
 
+import gc
 import json
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import checkpoints, objective, painting, recipe, samples, stylize
+from impasto import checkpoints, objective, painting, recipe, samples, stylize, vgg
 from impasto.errors import CheckpointError, PictureError, SettingError
 from impasto.events import LevelFinished, LevelStarted, Reason, Step
 from impasto.places import Painting, Place
@@ -499,3 +500,15 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(content, style, monkeyp
     monkeypatch.setattr(objective.WholePicture, "evaluate", fail)
     with pytest.raises(RuntimeError, match="something else"):
         stylize(content, style, **SMALL)
+
+
+def test_a_network_that_is_no_longer_used_is_gone_from_memory(content, style):
+    """Half a gigabyte each, which a program that paints many pictures would run out of."""
+    before = networks_in_memory()
+    stylize(content, style, **SMALL)
+    assert networks_in_memory() == before
+
+
+def networks_in_memory():
+    gc.collect()
+    return sum(isinstance(each, vgg.Kernels) for each in gc.get_objects())

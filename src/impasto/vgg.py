@@ -5,7 +5,9 @@ Recognition", as built by ``keras.applications`` and cut off after the deepest l
 """
 
 import time
+import weakref
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -138,20 +140,43 @@ def frozen(
     return _frozen_on_device(kernel, flipped, bias, replicate, dtype)
 
 
+@dataclass(frozen=True)
+class Kernels:
+    """What a layer computes with in NumPy; made for winograd."""
+
+    forward: Any
+    flipped: Any
+    bias: NDArray[np.float32]
+
+
 def _frozen_on_host(kernel: Any, flipped: Any, bias: Any, replicate: bool) -> Any:
-    kernel, flipped, bias = (
-        winograd.transform(kernel),
-        winograd.transform(flipped),
-        np.asarray(bias),
-    )
+    kernels = Kernels(winograd.transform(kernel), winograd.transform(flipped), np.asarray(bias))
+    channels = kernels.bias.size
+    # TensorFlow never forgets a function that it called back: hundreds of megabytes of every
+    # network that is gone, if these held on to what they compute with.
+    known = weakref.ref(kernels)
 
     def run(features: Any) -> Any:
-        return winograd.layer(features[0], kernel, bias, replicate)[None]
+        held = _still(known)
+        return winograd.layer(features[0], held.forward, held.bias, replicate)[None]
 
     def gradient(upstream: Any, features: Any, result: Any) -> Any:
-        return winograd.layer_gradient(upstream[0], result[0], flipped, replicate)[None]
+        return winograd.layer_gradient(upstream[0], result[0], _still(known).flipped, replicate)[
+            None
+        ]
 
-    return backend.on_host(run, gradient, lambda shape: (*shape[:3], bias.size))
+    convolve = backend.on_host(run, gradient, lambda shape: (*shape[:3], channels))
+
+    def layer(inputs: Tensor, held: Kernels = kernels) -> Tensor:
+        return convolve(inputs)
+
+    return layer
+
+
+def _still(known: "weakref.ref[Kernels]") -> Kernels:
+    kernels = known()
+    assert kernels is not None, "a layer was used after its network was gone"
+    return kernels
 
 
 def _frozen_on_device(kernel: Any, flipped: Any, bias: Any, replicate: bool, dtype: str) -> Any:
