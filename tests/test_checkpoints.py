@@ -420,4 +420,6 @@ def test_what_cannot_be_written_is_told_once_and_tried_again(tmp_path):
         raise MemoryError
 
     keeper.offer(too_large)
+    assert len(told) == 1
+    Keeper(tmp_path / "b", 0, told.append).offer(too_large)
     assert told[1:] == ["no checkpoint: memory ran out"]

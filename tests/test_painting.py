@@ -337,6 +337,17 @@ def test_one_engine_paints_with_places_and_without(content, style):
 # Going on -----------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def engines():
+    return painting.Engines()
+
+
+@pytest.fixture
+def one_network(engines, monkeypatch):
+    """Many paintings with one network in memory, as in a sweep."""
+    monkeypatch.setattr(painting, "Engines", lambda weights_file: engines)
+
+
 def stopped_after(steps, content, style, path, **settings):
     """Paint until so many evaluations were made, and leave a checkpoint."""
     seen = []
@@ -350,6 +361,7 @@ def stopped_after(steps, content, style, path, **settings):
     return result
 
 
+@pytest.mark.usefixtures("one_network")
 @pytest.mark.parametrize("steps", [1, 4, 9, 10, 13])
 def test_what_was_stopped_goes_on_to_the_same_bytes(steps, result, content, style, tmp_path):
     path = tmp_path / "a.checkpoint"
@@ -373,6 +385,7 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(steps, result, content, styl
     assert not path.exists()
 
 
+@pytest.mark.usefixtures("one_network")
 @pytest.mark.parametrize(
     "settings",
     [
@@ -397,6 +410,7 @@ def test_whatever_paints_it_goes_on_to_the_same_bytes(settings, content, style, 
         ]
 
 
+@pytest.mark.usefixtures("one_network")
 def test_a_painting_may_be_stopped_and_gone_on_with_after_every_evaluation(
     result, content, style, tmp_path
 ):
@@ -415,6 +429,7 @@ def test_a_painting_may_be_stopped_and_gone_on_with_after_every_evaluation(
     assert again.picture.tobytes() == result.picture.tobytes()
 
 
+@pytest.mark.usefixtures("one_network")
 def test_a_checkpoint_of_another_backend_or_state_is_refused(content, style, tmp_path, one_line):
     path = tmp_path / "a.checkpoint"
     stopped_after(4, content, style, path, **SMALL)
@@ -435,6 +450,7 @@ def test_a_checkpoint_of_another_backend_or_state_is_refused(content, style, tmp
         stylize(content, style, **SMALL, checkpoint=path)
 
 
+@pytest.mark.usefixtures("one_network")
 def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_painting(
     result, content, style, tmp_path
 ):

@@ -347,7 +347,7 @@ class Keeper:
         self.path, self.every, self.tell = path, every, tell
         self._newest: Callable[[], Checkpoint] | None = None
         self._due = time.monotonic() + every
-        self._failed = False
+        self._told = False
         if path is not None:
             files.remove_leftovers(path)
 
@@ -364,13 +364,13 @@ class Keeper:
         try:
             write(self._newest(), self.path)
         except (InputError, MemoryError) as error:
-            if not self._failed:
+            if not self._told:
                 self.tell(f"no checkpoint: {str(error) or 'memory ran out'}")
-            self._failed = True
-        else:
-            self._failed = False
-        self._due = time.monotonic() + self.every
-        return not self._failed
+            self._told = True
+            return False
+        finally:
+            self._due = time.monotonic() + self.every
+        return True
 
     def remove(self) -> None:
         """Remove the checkpoint, whose work is done."""

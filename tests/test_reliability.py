@@ -1,0 +1,278 @@
+"""The real command, killed and starved: at every instant there is the old file or the new one.
+
+IMPASTO_KILLS says how many times it is killed; continuous integration asks for more than a person
+does. The moments are seeded, and spread from the start of the process to past its end.
+"""
+
+import os
+import random
+import resource
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto import checkpoints, samples
+from impasto.errors import CheckpointError
+
+KILLS = int(os.environ.get("IMPASTO_KILLS", "3"))
+SMALL = ["--size", "64", "--levels", "2", "--evaluations", "12", "--precision", "float32"]
+SAVING = ["--checkpoint-every", "0"]  # every iteration, so that many moments lie within writes
+WORDS = ["stylize", "photo.png", "painting.png", "-o", "out.png"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    photograph = samples.photograph("coffee")[::4, ::4].astype(np.uint8)
+    Image.fromarray(photograph).save(folder / "photo.png")
+    Image.fromarray(samples.painting("swirls", 96).astype(np.uint8)).save(folder / "painting.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(folder):
+    """The bytes of the picture that is painted when nothing happens, and how long that takes."""
+    begun = time.monotonic()
+    done = start(folder, *WORDS, *SMALL, "--checkpoint", "w", *SAVING)
+    said = done.communicate()[1]
+    assert done.returncode == 0, said
+    assert not (folder / "w").exists()
+    return (folder / "out.png").read_bytes(), time.monotonic() - begun
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    for name in ("photo.png", "painting.png"):
+        shutil.copy(folder / name, tmp_path)
+    return tmp_path
+
+
+def start(folder, *words, **more):
+    return subprocess.Popen(
+        [sys.executable, "-m", "impasto", *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+def whole_or_none(path):
+    """A checkpoint that is there is a whole one, whatever happened to its writer."""
+    return path.exists() and bool(checkpoints.read(path))
+
+
+@pytest.mark.parametrize("number", range(KILLS))
+def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(number, copy, whole):
+    """Killed twice: the work that was gone on with as well."""
+    picture, seconds = whole
+    generator = random.Random(number)
+    kept = copy / "a.checkpoint"
+    for kill in range(2):
+        again = (
+            ["--resume", kept.name] if whole_or_none(kept) else [*SMALL, "--checkpoint", kept.name]
+        )
+        process = start(copy, *WORDS, *again, *SAVING)
+        # The moments of one test after another are even over the whole run; the second is not.
+        share = generator.random() if kill else (number + generator.random()) / KILLS
+        try:
+            _, said = process.communicate(timeout=1.05 * seconds * share)
+            assert process.returncode == 0, said
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        if (copy / "out.png").exists():
+            assert (copy / "out.png").read_bytes() == picture
+            if not kept.exists():
+                break
+    if whole_or_none(kept):
+        done = start(copy, *WORDS, "--resume", kept.name)
+    else:
+        done = start(copy, *WORDS, *SMALL, "--checkpoint", kept.name)
+    _, said = done.communicate()
+    assert done.returncode == 0, said
+    assert (copy / "out.png").read_bytes() == picture
+    assert sorted(path.name for path in copy.iterdir()) == ["out.png", "painting.png", "photo.png"]
+
+
+@pytest.mark.parametrize(("moment", "calls"), [("os.fsync", 5), ("os.replace", 3)])
+def test_killed_within_a_write_it_leaves_the_old_checkpoint_whole(moment, calls, copy, whole):
+    """At the third write, whose temporary file is there and not yet in its place.
+
+    Every write syncs two times, the file and then its folder.
+    """
+    code = f"""
+import os, signal, sys
+from impasto import checkpoints, cli
+module, name = {moment!r}.split(".")
+calls, real = [], getattr(os, name)
+def deadly(*arguments):
+    calls.append(arguments)
+    if len(calls) == {calls}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments)
+setattr(os, name, deadly)
+sys.argv = ["impasto", *{[*WORDS, *SMALL, "--checkpoint", "a", *SAVING]!r}]
+cli.main()
+"""
+    killed = subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert whole_or_none(copy / "a")
+    (left,) = copy.glob(".impasto-*")
+    done = start(copy, *WORDS, "--resume", "a")
+    done.communicate()
+    assert done.returncode == 0
+    assert (copy / "out.png").read_bytes() == whole[0]
+    assert not left.exists()
+
+
+def test_ctrl_c_saves_the_picture_and_a_checkpoint_and_says_how_to_go_on(copy, whole):
+    (copy / "out.checkpoint").write_text("mine")
+    process = start(copy, *WORDS, *SMALL, "--save-every", "1", "--frames", "seen frames")
+    while not (copy / "seen frames" / "frame-00003.png").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate()
+    assert process.returncode == 0, said
+    assert out.strip() == "out.png"
+    with Image.open(copy / "out.png") as image:
+        assert image.size == (64, 43)
+    assert (copy / "out.checkpoint").read_text() == "mine"
+    assert whole_or_none(copy / "out-2.checkpoint")
+    (line,) = (line for line in said.splitlines() if line.startswith("to go on: "))
+    program, *words = shlex.split(line.removeprefix("to go on: "))
+    assert program == "impasto"
+    again = start(copy, *words)
+    _, said = again.communicate()
+    assert again.returncode == 0, said
+    assert "goes on at level 1 after" in said
+    assert (copy / "out.png").read_bytes() == whole[0]
+    assert not (copy / "out-2.checkpoint").exists()
+    assert len([*(copy / "seen frames").iterdir()]) == 12 + 18
+
+
+def test_ctrl_c_twice_leaves_and_keeps_the_last_checkpoint(copy, whole):
+    endless = [*SMALL[:4], "--evaluations", "99999", *SMALL[6:]]
+    process = start(copy, *WORDS, *endless, "--checkpoint", "a", *SAVING)
+    while not (copy / "a").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.002)
+    assert process.returncode in (0, 130)  # 0 where the system took many for one
+    assert "Traceback" not in process.communicate()[1]
+    assert whole_or_none(copy / "a")
+    assert not [*copy.glob(".impasto-*")]
+
+
+# A full disk --------------------------------------------------------------------------------
+
+
+def starved(folder, size, *words):
+    """Run the command where a file of more than so many bytes cannot be written."""
+
+    def quota():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    process = start(folder, *words, preexec_fn=quota)
+    out, said = process.communicate()
+    assert "Traceback" not in said
+    return process.returncode, out, said.splitlines()
+
+
+def test_beyond_a_quota_the_painting_goes_on_and_the_old_checkpoint_stays(copy, whole):
+    """Checkpoints grow by two arrays of 33 kB with every step: some fit, and those after do not."""
+    words = [*WORDS, *SMALL, "--checkpoint", "a", *SAVING]
+    status, out, said = starved(copy, 100_000, *words)
+    assert (status, out.strip()) == (0, "out.png")
+    assert [line for line in said if "checkpoint" in line] == [
+        "no checkpoint: a cannot be written: File too large"
+    ]
+    assert (copy / "out.png").read_bytes() == whole[0]
+    assert sorted(path.name for path in copy.iterdir()) == ["out.png", "painting.png", "photo.png"]
+
+
+def test_a_picture_that_cannot_be_written_is_kept_by_its_checkpoint(copy):
+    """The state at the start of the coarsest of three levels is smaller than the picture."""
+    words = [*WORDS, "--size", "96", "--levels", "3", "--evaluations", "1", "--checkpoint", "a"]
+    status, out, said = starved(copy, 10_000, *words, *SAVING)
+    assert (status, out) == (2, "")
+    assert said[-1] == (
+        "impasto: out.png cannot be written: File too large; nothing is lost, --resume a goes on"
+    )
+    assert whole_or_none(copy / "a")
+    done = start(copy, *WORDS, "--resume", "a")
+    done.communicate()
+    assert done.returncode == 0
+    with Image.open(copy / "out.png") as image:
+        assert image.size == (96, 64)
+
+
+def test_on_a_full_disk_the_picture_is_saved_elsewhere_and_the_old_one_stays(copy, whole):
+    """A disk of one megabyte, mounted for the one process, with room for a checkpoint or two."""
+    (copy / "disk").mkdir()
+    (copy / "elsewhere").mkdir()
+    command = [sys.executable, "-m", "impasto", *WORDS[:-1], "disk/out.png", *SMALL, *SAVING]
+    script = f"""
+mount -t tmpfs -o size=1m none disk || exit 99
+echo old > disk/out.png
+head -c 1000000 /dev/zero > disk/filler 2>/dev/null
+head -c 1000000 /dev/zero > disk/rest 2>/dev/null
+export TMPDIR={shlex.quote(str(copy / "elsewhere"))}
+{shlex.join(command)} --checkpoint disk/a
+status=$?
+cat disk/out.png
+ls -A disk
+exit $status
+"""
+    if not shutil.which("unshare"):
+        pytest.skip("no unshare, which makes room for a disk of its own")
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script], cwd=copy, capture_output=True, text=True
+    )
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip(f"this system mounts no disk of its own for a test: {done.stderr.strip()}")
+    assert done.returncode == 2, done.stderr
+    assert done.stdout.split() == ["old", "filler", "out.png", "rest"]
+    first, *_, last = done.stderr.splitlines()
+    assert first == "no checkpoint: disk/a cannot be written: No space left on device"
+    assert "disk/out.png cannot be written: No space left on device; the picture is " in last
+    assert (copy / "elsewhere" / "out.png").read_bytes() == whole[0]
+
+
+# Power cuts ---------------------------------------------------------------------------------
+
+
+def test_whatever_of_a_file_reached_the_disk_it_is_taken_whole_or_refused(copy, whole):
+    """A power cut may lose any blocks that were not synced; names are moved after they are."""
+    words = [*WORDS, *SMALL, "--save-every", "5", "--frames", "f", "--checkpoint", "a", *SAVING]
+    process = start(copy, *words)
+    while not (copy / "f" / "frame-00010.png").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    data = (copy / "a").read_bytes()
+    generator = random.Random(0)
+    for _ in range(200):
+        block = generator.choice([512, 4096])
+        lost = bytearray(data)
+        for _ in range(generator.randrange(1, 5)):
+            begin = generator.randrange(0, len(data), block)
+            lost[begin : begin + block] = bytes(len(lost[begin : begin + block]))
+        if lost == data:
+            continue
+        (copy / "lost").write_bytes(lost[: generator.choice([None, len(lost) // 2])])
+        with pytest.raises(CheckpointError, match=r"is damaged|is no checkpoint"):
+            checkpoints.read(copy / "lost")
+    assert checkpoints.read(copy / "a").history
