@@ -165,6 +165,30 @@ BAD_INPUT = {
     "a mask with colours": (["photo.png", "--region", "photo.png:painting.png"], "colours"),
     "a mask that is not there": (["photo.png", "painting.png", "--keep", "no.png"], "no.png"),
     "no file of presets": (["photo.png", "painting.png", "--presets", "no.toml"], "no.toml"),
+    "a checkpoint over an input": (
+        ["photo.png", "painting.png", "--checkpoint", "painting.png"],
+        "painting.png is there already",
+    ),
+    "a checkpoint over the picture": (
+        ["photo.png", "painting.png", "-o", "new.png", "--checkpoint", "new.png"],
+        "the checkpoint would overwrite the picture",
+    ),
+    "a checkpoint in no folder": (
+        ["photo.png", "painting.png", "--checkpoint", "nowhere/a"],
+        "there is no folder",
+    ),
+    "a checkpoint every minus one seconds": (
+        ["photo.png", "painting.png", "--checkpoint", "a", "--checkpoint-every", "-1"],
+        "the least possible is 0",
+    ),
+    "a checkpoint that is not there": (
+        ["photo.png", "painting.png", "--resume", "no.checkpoint"],
+        "leave out --resume",
+    ),
+    "a checkpoint that is none": (
+        ["photo.png", "painting.png", "--resume", "cut.png"],
+        "cut.png: is no checkpoint of impasto",
+    ),
     "an output over a mask": (
         ["photo.png", "painting.png", "--keep", "mask.png", "-o", "mask.png"],
         "mask.png",

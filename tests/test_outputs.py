@@ -1,6 +1,7 @@
 """Frames, film, plot and report, from events and results made by hand."""
 
 import json
+import tempfile
 
 import numpy as np
 import pytest
@@ -85,6 +86,48 @@ def test_everything_is_written(tmp_path):
             assert image.format == kind
             assert image.size == (30, 20) or name == "b.png"
     assert json.loads((tmp_path / "c.json").read_text()) == {"evaluations": 5}
+
+
+class Unwritable(FakeResult):
+    """A result whose picture has no room but in one folder."""
+
+    def __init__(self, room):
+        self.room = room
+
+    def save(self, path):
+        if path.parent != self.room:
+            raise PictureError(f"{path} cannot be written: No space left on device")
+        super().save(path)
+
+
+def test_a_picture_that_cannot_be_written_is_saved_elsewhere(tmp_path, monkeypatch, one_line):
+    room = tmp_path / "room"
+    room.mkdir()
+    (room / "a.png").write_text("mine")
+    monkeypatch.setattr(tempfile, "tempdir", str(room))
+    wanted = Outputs(tmp_path / "a.png", checkpoint=tmp_path / "a.checkpoint")
+    instead = f"the picture is {room / 'a-2.png'} instead"
+    for where, words in ((room, instead), (None, "could not be saved among the temporary files")):
+        with pytest.raises(PictureError) as caught:
+            outputs.write(Unwritable(where), Recorder(wanted, 1))
+        said = one_line(caught)
+        assert "a.png cannot be written: No space left on device; " in said
+        assert words in said
+    with Image.open(room / "a-2.png") as image:
+        assert image.size == (30, 20)
+    assert (room / "a.png").read_text() == "mine"
+    (tmp_path / "a.checkpoint").touch()
+    with pytest.raises(PictureError, match="nothing is lost, --resume"):
+        outputs.write(Unwritable(None), Recorder(wanted, 1))
+    assert len(list(room.iterdir())) == 2
+
+
+def test_the_words_of_the_outputs_are_those_of_the_command_line(tmp_path):
+    wanted = Outputs(tmp_path / "a.png", tmp_path / "f", 3, plot=tmp_path / "b.svg")
+    assert wanted.words() == [
+        *("--output", str(tmp_path / "a.png"), "--frames", str(tmp_path / "f")),
+        *("--save-every", "3", "--plot", str(tmp_path / "b.svg")),
+    ]
 
 
 def test_the_plot_shows_every_term_weighted():

@@ -59,3 +59,12 @@ def test_the_work_done_goes_with_the_pixels():
     forecast.note(step(2, 2))
     assert forecast.done == 10 * 20 * 4 + 20 * 40 * 2
     assert forecast.left() == "0 s left"
+
+
+def test_the_time_left_of_work_gone_on_with_is_reckoned_from_where_it_goes_on():
+    forecast = progress._Forecast(LEVELS)
+    forecast.note(LevelStarted(1, 2, 10, 20, 4))
+    assert forecast.left() == ""
+    forecast.note(step(1, 3))
+    forecast.at_level_start -= 10  # one evaluation of 200 px in ten seconds, 1800 px are left
+    assert forecast.left() == "1.5 min left"
