@@ -1,6 +1,6 @@
 """The benchmark: impasto beside its peers and beside the processor's limits, in one run.
 
-    python -m benchmarks.bench OUT [--sections start,memory,evaluation,course,pictures] …
+    python -m benchmarks.bench OUT [--sections start,memory,forecast,evaluation,…] …
 
 Writes OUT/results.json after every section, and two plots of the first pair's pictures: time
 against loss, and time against the held-out distance of style. Absolute times are those of one
@@ -138,6 +138,48 @@ def memory(options: argparse.Namespace) -> Section:
                 "microseconds_each_pixel": each / height / width * 1e6,
             }
     return found
+
+
+def forecasts(options: argparse.Namespace) -> Section:
+    """Compare what is expected of a painting with what it takes, at several sizes.
+
+    The default recipe up to the size that ``whole_forecasts`` names, one level of few evaluations
+    above it.
+    """
+    found: Section = {}
+    with tempfile.TemporaryDirectory() as folder:
+        content, style = _write_pair(options, 0, Path(folder))
+        for size in options.forecast_sizes:
+            short = {} if size <= options.whole_forecasts else {"levels": 1, "evaluations": 3}
+            settings = {"size": size, **short}
+            tries = [
+                _foretold_and_measured(content, style, settings, Path(folder))
+                for _ in range(options.forecast_tries)
+            ]
+            found[str(size)] = {"settings": settings, "tries": tries}
+            options.save({"forecast": found})
+    return found
+
+
+def _foretold_and_measured(
+    content: Path, style: Path, settings: Mapping[str, int], folder: Path
+) -> Section:
+    pair = [str(content), str(style)]
+    said = processes.run(["benchmarks.foretold", *pair, json.dumps(settings)])
+    expected = json.loads(said.output)
+    report = folder / "report.json"
+    command = ["impasto", "stylize", *pair, "-o", f"{folder}/out.png", "--report", str(report)]
+    done = processes.run([*command, *recipe.as_options(settings), "--quiet"])
+    seconds = json.loads(report.read_text())["seconds"]["total"]
+    return {
+        "foretold_seconds": expected["seconds"],
+        "seconds": seconds,
+        "time_ratio": expected["seconds"] / seconds,
+        "foretold_gigabytes": expected["bytes"] / 1e9,
+        "peak_gigabytes": done.peak / 1e9,
+        "memory_ratio": expected["bytes"] / done.peak,
+        "calibration_seconds": said.seconds,
+    }
 
 
 def paintings(options: argparse.Namespace) -> Section:
@@ -315,6 +357,11 @@ def _show(name: str, section: Section) -> None:
                     for what, spread in variants.items()
                 ),
             )
+    elif name == "forecast":
+        rows = [
+            {"what": size, **each} for size, values in section.items() for each in values["tries"]
+        ]
+        _table("forecast and measured", rows)
     elif name not in ("pictures", "course"):
         rows = [
             {"what": what, **(values if isinstance(values, dict) else {"value": values})}
@@ -331,6 +378,7 @@ def _show_pictures(pair: str, ways: Section) -> None:
 SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {
     "start": start,
     "memory": memory,
+    "forecast": forecasts,
     "evaluation": evaluation,
     "course": course,
     "pictures": paintings,
@@ -348,6 +396,11 @@ def main() -> None:
     parser.add_argument("--sections", default=",".join(SECTIONS))
     parser.add_argument("--evaluation-sizes", type=_numbers, default=[256, 512, 1024])
     parser.add_argument("--memory-sizes", type=_numbers, default=[128, 256, 512, 1024, 2048])
+    parser.add_argument("--forecast-sizes", type=_numbers, default=[256, 512, 1024, 2048])
+    parser.add_argument("--forecast-tries", type=int, default=3)
+    parser.add_argument(
+        "--whole-forecasts", type=int, default=512, help="largest size painted by the whole recipe"
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--size", type=int, default=512, help="longest side of the pictures")
     parser.add_argument("--pairs", type=int, default=6)

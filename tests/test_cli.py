@@ -91,6 +91,26 @@ def test_without_an_output_the_name_comes_from_both_inputs_and_nothing_is_overwr
 
 
 @pytest.mark.backend
+@pytest.mark.parametrize("command", ["stylize", "batch"])
+def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, tmp_path, command):
+    pictures = {
+        "stylize": ["photo.png", "painting.png", "-o", tmp_path / "a.png"],
+        "batch": ["photo.png", "kept.png", "--style", "painting.png", "-o", tmp_path / "painted"],
+    }
+    before = sorted(folder.rglob("*"))
+    done = run(command, *pictures[command], *SMALL, "--dry-run", "--quiet", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    said = done.stdout.splitlines()
+    assert said[0] == "recipe: --size 48 --levels 2 --evaluations 4 --precision float32"
+    assert said[2].startswith("level 2: 48 x 32 px, 4 evaluations, ")
+    assert ("for 2 pictures like the first" in said[3]) == (command == "batch")
+    assert "GB at the peak" in said[4]
+    assert list(tmp_path.iterdir()) == []
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.backend
 def test_ctrl_c_keeps_the_best_picture_so_far(folder):
     arguments = ["stylize", "photo.png", "painting.png", "-o", "stopped.png", *SMALL[:4]]
     arguments += ["--evaluations", "9999", "--save-every", "1", "--frames", "seen"]

@@ -22,7 +22,7 @@ FLOORS = (
     {"objective"},
     {"journal"},
     {"painting"},
-    {"batch", "outputs", "sweep"},
+    {"batch", "forecast", "outputs", "sweep"},
     {"options", "progress"},
     {"__init__", "cli"},
     {"__main__"},

@@ -1,6 +1,7 @@
 """The command line: parse, call, show. No mathematics, and no tensor library until it paints."""
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -20,6 +21,7 @@ from impasto.options import (
     CheckpointEvery,
     CheckpointFile,
     Content,
+    DryRun,
     FromPicture,
     Keep,
     Preset,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from impasto.batch import Ended
     from impasto.checkpoints import Checkpoint, Keeper
     from impasto.events import Event
+    from impasto.inputs import Inputs
     from impasto.outputs import Outputs, Recorder
     from impasto.painting import Result
     from impasto.provenance import Provenance
@@ -143,6 +146,7 @@ def stylize(
     checkpoint_every: CheckpointEvery = recipes.CHECKPOINT_EVERY,
     resume: Resume = None,
     weights_file: WeightsFile = None,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
     saving: "Saving",
     settings: dict[str, Any],
@@ -165,7 +169,7 @@ def stylize(
     keeper = checkpoints.Keeper(place, checkpoint_every, progress.say)
     if resumed is not None:
         outputs.remove_leftovers(wanted)
-    _paint(chosen, sources, wanted, weights_file, quiet, before, keeper, resumed)
+    _paint(chosen, sources, wanted, weights_file, quiet, before, keeper, resumed, dry_run)
 
 
 def _recipe_again(
@@ -300,6 +304,7 @@ def paint_batch(
     own_presets: Presets = None,
     recipe: FromPicture = None,
     weights_file: WeightsFile = None,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
     saving: "Saving",
     settings: dict[str, Any],
@@ -314,6 +319,9 @@ def paint_batch(
     for path in sources.paths():
         decode.read(path, least=1)  # what no photograph could be painted with is refused now
     tasks = batch.plan(photographs, output, ending, (*sources.paths(), chosen.init))
+    if dry_run:
+        first = inputs.prepare(chosen, tasks[0].photograph, *sources.given()[1:])
+        return _tell(chosen, first, weights_file, quiet, count=len(tasks))
     output.mkdir(parents=True, exist_ok=True)
     encode.check(tasks[0].picture, saving)
     with progress.shown_many(len(tasks), quiet) as show, _interruptible() as interrupted:
@@ -370,11 +378,13 @@ def _paint(
     before: "Provenance | None" = None,
     keeper: "Keeper | None" = None,
     resumed: "Checkpoint | None" = None,
+    dry_run: bool = False,
 ) -> None:
     from impasto import (
         checkpoints,
         encode,
         inputs,
+        memory,
         outputs,
         pictures,
         progress,
@@ -389,13 +399,23 @@ def _paint(
     if resumed is not None:
         checkpoints.check(resumed, read.sources, levels)
         recorder.seen = len(resumed.history)
+    film = recorder.film_bytes(levels)
+    memory.require(dataclasses.replace(read.work, held=film))
     if not quiet:
         for note in (*read.notes, *(provenance.changed(read.sources, before) if before else ())):
             progress.say(note)
         progress.resumed(resumed, wanted)
+    if dry_run:
+        return _tell(chosen, read, weights_file, quiet, film)
     with progress.shown(levels, quiet) as show:
         # Loads the tensor library, while the bar is shown.
+        from impasto import forecast
         from impasto.painting import Engines, paint
+
+        engines = Engines(weights_file)
+        if not quiet and forecast.is_long(levels):
+            made = forecast.make(engines, chosen, read, levels, film)
+            progress.say(forecast.told(made, chosen)[-2])
 
         def listener(event: "Event") -> bool:
             recorder(event)
@@ -403,7 +423,7 @@ def _paint(
             return not interrupted.is_set()
 
         with _interruptible() as interrupted:
-            result = paint(read, chosen, listener, Engines(weights_file), keeper, resumed)
+            result = paint(read, chosen, listener, engines, keeper, resumed)
     _write(result, recorder, keeper, _words_again(chosen, sources, wanted, weights_file))
     if result.alpha is not None and not encode.keeps_transparency(wanted.picture):
         progress.say(f"{wanted.picture}: its format has no transparency, which is white now")
@@ -437,6 +457,27 @@ def _write(result: "Result", recorder: "Recorder", keeper: "Keeper", words: Sequ
     if keeper.path is not None and keeper.save():
         progress.say(f"to go on: {shlex.join([*words, '--resume', str(keeper.path)])}")
     outputs.write(result, recorder)
+
+
+def _tell(
+    chosen: recipes.Recipe,
+    read: "Inputs",
+    weights_file: Path | None,
+    quiet: bool,
+    film: float = 0.0,
+    count: int = 1,
+) -> None:
+    """Print the recipe, and the time and the memory that so many pictures will take."""
+    from impasto import pictures, progress, pyramid
+
+    if not quiet:
+        progress.say("painting a little, to measure this machine")
+    from impasto import forecast  # loads the tensor library
+    from impasto.painting import Engines
+
+    levels = pyramid.schedule(*pictures.size_of(read.content), chosen)
+    made = forecast.make(Engines(weights_file), chosen, read, levels, film)
+    print("\n".join(forecast.told(made, chosen, count)))
 
 
 @contextlib.contextmanager

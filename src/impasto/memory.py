@@ -32,7 +32,7 @@ CHANGING = {"content": 170, "match": 50}
 EVALUATION = 1940
 """Bytes for each pixel that is evaluated, mostly features that the gradient needs."""
 
-OPTIMIZER = {"lbfgs": 48, "scipy": 48, "adam": 0}
+OPTIMIZER = {"lbfgs": 48, "scipy": 68, "adam": 0}
 """Bytes for each pixel and step that an optimiser remembers, of STEPS at most."""
 
 STEPS = 10

@@ -138,6 +138,10 @@ FromPicture = Annotated[
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but the paths of pictures.")
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Print what it would take, in time and in memory, and stop."),
+]
 WeightsFile = Annotated[
     Path | None,
     file_option("--weights", "The network's weights, .h5 .keras .safetensors .pth or .onnx."),
