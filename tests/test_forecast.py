@@ -1,11 +1,11 @@
-"""Forecasts: lines through what was measured, and one calibration that really paints."""
+"""Forecasts: curves through what was measured, and one calibration that really paints."""
 
 import math
 
 import pytest
 
 from impasto import forecast, inputs, memory, pyramid, recipe
-from impasto.forecast import Costs, Forecast, Line, Sample
+from impasto.forecast import Costs, Curve, Forecast, Sample
 from impasto.painting import Engines
 from impasto.pyramid import Level
 
@@ -15,9 +15,15 @@ SMALL = {"size": 48, "levels": 2, "evaluations": 3, "precision": "float32"}
 
 
 def test_a_line_goes_through_both_points():
-    line = forecast.line([(100, 3.0), (300, 7.0)])
-    assert line == Line(1.0, 0.02)
+    line = forecast.curve([(100, 3.0), (300, 7.0)])
+    assert line == Curve(1.0, 0.02, 300)
     assert line.at(1000) == pytest.approx(21)
+
+
+def test_a_curve_leaves_the_line_beyond_what_was_measured():
+    line, curve = (forecast.curve([(100, 3.0), (300, 7.0)], bend) for bend in (0.0, 0.1))
+    assert [curve.at(pixels) for pixels in (100, 300)] == pytest.approx([3, 7])
+    assert curve.at(30_000) - 1 == pytest.approx((line.at(30_000) - 1) * 100**0.1)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +38,7 @@ def test_a_line_goes_through_both_points():
 )
 def test_where_no_line_makes_sense_seconds_go_with_pixels(points):
     pixels, seconds = points[-1]
-    assert forecast.line(points) == Line(0.0, seconds / pixels)
+    assert forecast.curve(points) == Curve(0.0, seconds / pixels, pixels)
 
 
 def sample(pixels, compiling):
@@ -65,7 +71,7 @@ def read():
 
 
 def test_levels_cost_their_targets_and_their_evaluations(read):
-    found = Costs(9.0, 9.0, 0.5, Line(1.0, 1e-3), Line(0.1, 1e-2))
+    found = Costs(9.0, 9.0, 0.5, Curve(1.0, 1e-3, 1), Curve(0.1, 1e-2, 1))
     (first, second) = forecast.predict(found, read, [Level(1, 20, 30, 3), Level(2, 80, 100, 2)])
     # Two paintings are seen as large as the picture, as far as they have the pixels.
     assert first == pytest.approx(0.5 + 1 + 1e-3 * (600 + 600 + 576) + 3 * 6.1)
@@ -108,7 +114,7 @@ def test_a_forecast_of_a_real_calibration_grows_with_the_picture(read):
 
 
 def test_a_forecast_names_memory_with_the_film(read, monkeypatch):
-    found = Costs(1.0, 2.0, 0.0, Line(0.0, 0.0), Line(0.0, 1.0))
+    found = Costs(1.0, 2.0, 0.0, Curve(0.0, 0.0, 1), Curve(0.0, 1.0, 1))
     monkeypatch.setattr(forecast, "calibrate", lambda *_: found)
     chosen = recipe.make(**SMALL)
     levels = pyramid.schedule(96, 144, chosen)

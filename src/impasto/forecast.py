@@ -1,7 +1,7 @@
 """What a painting will take: time, from a short calibration with its own pictures, and memory.
 
 A level costs its targets and its evaluations. Both grow with the pixels that the network looks
-at, in a straight line; two small sizes give the line.
+at, in a straight line that two small sizes give; on a processor a little more than that beyond.
 """
 
 import dataclasses
@@ -31,16 +31,24 @@ LONG = 6e6
 """Pixels to be evaluated that take about a minute on two cores, and are worth a calibration."""
 
 
+BEND = 0.1
+"""The power of the size with which a processor needs longer for a pixel beyond SIZES: the larger
+maps are, the more of them lie in memory that is new each time (benchmarks/NOTES.md)."""
+
+
 @dataclass(frozen=True)
-class Line:
-    """Seconds as base + slope · pixels."""
+class Curve:
+    """Seconds as base + slope · pixels, times (pixels / measured)^bend beyond what was measured."""
 
     base: float
     slope: float
+    measured: float
+    bend: float = 0.0
 
     def at(self, pixels: float) -> float:
         """Return the seconds for so many pixels."""
-        return self.base + self.slope * pixels
+        beyond = max(1.0, pixels / self.measured)
+        return self.base + self.slope * pixels * beyond**self.bend
 
 
 @dataclass(frozen=True)
@@ -53,9 +61,9 @@ class Costs:
     """for what is compiled once"""
     compiling: float
     """for what is compiled at every size"""
-    targets: Line
+    targets: Curve
     """of the pixels of the photograph and the paintings as they are seen"""
-    evaluation: Line
+    evaluation: Curve
     """of the pixels painted"""
 
 
@@ -89,7 +97,7 @@ def calibrate(engines: Engines, recipe: Recipe, inputs: Inputs) -> Costs:
         samples = [
             _sample(engines, recipe, inputs, level) for level in small_levels(inputs, recipe)
         ]
-    return costs(network, samples)
+    return costs(network, samples, BEND if backend.computed_on_host("float32") else 0.0)
 
 
 def small_levels(inputs: Inputs, recipe: Recipe) -> list[Level]:
@@ -138,7 +146,7 @@ def _paint(
     return targets, each
 
 
-def costs(network: float, samples: Sequence[Sample]) -> Costs:
+def costs(network: float, samples: Sequence[Sample], bend: float = 0.0) -> Costs:
     """Return what samples, of the smallest size first, say of all sizes."""
     extra = [each.cold - each.targets - each.evaluation for each in samples]
     # Whatever the first size compiled is needed no more at the others, or else at each.
@@ -147,13 +155,13 @@ def costs(network: float, samples: Sequence[Sample]) -> Costs:
         network,
         max(0.0, extra[0] - compiling),
         compiling,
-        line([(each.seen, each.targets) for each in samples]),
-        line([(each.pixels, each.evaluation) for each in samples]),
+        curve([(each.seen, each.targets) for each in samples], bend),
+        curve([(each.pixels, each.evaluation) for each in samples], bend),
     )
 
 
-def line(points: Sequence[tuple[float, float]]) -> Line:
-    """Return the line through the first and the last of (pixels, seconds).
+def curve(points: Sequence[tuple[float, float]], bend: float = 0.0) -> Curve:
+    """Return the curve through the first and the last of (pixels, seconds).
 
     Never one that falls, nor below zero at zero: then it goes through zero and the last, as with a
     single point.
@@ -161,8 +169,8 @@ def line(points: Sequence[tuple[float, float]]) -> Line:
     (few, short), (many, long) = points[0], points[-1]
     slope = (long - short) / (many - few) if many > few else 0.0
     if slope <= 0 or short - slope * few < 0:
-        return Line(0.0, long / many)
-    return Line(short - slope * few, slope)
+        return Curve(0.0, long / many, many, bend)
+    return Curve(short - slope * few, slope, many, bend)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ OBJECTIVE = {"wasserstein": (0.05e9, 200), "neighbors": (0, 1200)}
 PLACE = 300
 """Bytes for each pixel and each place beyond the first: a gradient for every feature."""
 
-TARGET = 700
+TARGET = 1000
 """Bytes for each pixel of the photograph and of a painting while targets are computed."""
 
 
