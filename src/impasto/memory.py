@@ -43,8 +43,9 @@ OBJECTIVE = {"wasserstein": (0.05e9, 200), "neighbors": (0, 1200)}
 PLACE = 300
 """Bytes for each pixel and each place beyond the first: a gradient for every feature."""
 
-TARGET = 1000
-"""Bytes for each pixel of the photograph and of a painting while targets are computed."""
+TARGET, LOOKING = 550, 580
+"""Bytes for each pixel of the photograph and of paintings, as they are seen, while targets are
+computed: for features that are kept, and for those in between of the picture that is looked at."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,8 @@ def _evaluating(work: Work, pixels: int) -> float:
 
 def _targets(work: Work, pixels: int) -> float:
     """All paintings of a place are looked at before their style is summarised."""
-    seen = (min(own, pixels) * scale**2 for own, scale in work.paintings)
-    return TARGET * (pixels + sum(seen))
+    seen = [pixels, *(min(own, pixels) * scale**2 for own, scale in work.paintings)]
+    return TARGET * sum(seen) + LOOKING * max(seen)
 
 
 def fits(work: Work) -> bool:
