@@ -111,6 +111,19 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, tmp_path, 
 
 
 @pytest.mark.backend
+@pytest.mark.parametrize(("long", "quiet", "said"), [(1, [], 1), (1, ["--quiet"], 0), (1e6, [], 0)])
+def test_a_long_painting_says_so_as_it_begins(folder, tmp_path, monkeypatch, long, quiet, said):
+    from impasto import forecast
+
+    monkeypatch.setattr(forecast, "LONG", long)
+    pictures = [str(folder / "photo.png"), str(folder / "painting.png")]
+    arguments = ["stylize", *pictures, "-o", str(tmp_path / "a.png"), *SMALL, *quiet]
+    done = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    assert done.stderr.count("time: about ") == said
+    assert (tmp_path / "a.png").exists()
+
+
+@pytest.mark.backend
 def test_ctrl_c_keeps_the_best_picture_so_far(folder):
     arguments = ["stylize", "photo.png", "painting.png", "-o", "stopped.png", *SMALL[:4]]
     arguments += ["--evaluations", "9999", "--save-every", "1", "--frames", "seen"]
