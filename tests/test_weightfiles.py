@@ -243,7 +243,11 @@ def write_far_away(file):
 
 
 def write_link_to_a_file(file):
-    file["block1_conv1"] = h5py.ExternalLink("other.h5", "a")
+    file["block1_conv1"] = h5py.ExternalLink(Path(file.filename).parent / "other.h5", "a")
+
+
+def write_link_to_all_in_a_file(file):
+    file["model_weights"] = h5py.ExternalLink(Path(file.filename).parent / "other.h5", "a")
 
 
 def write_link_within(file):
@@ -285,6 +289,7 @@ HDF5 = {
     write_virtual: "lies in another file",
     write_far_away: "lies in another file",
     write_link_to_a_file: "is a link, maybe to another file",
+    write_link_to_all_in_a_file: "is a link, maybe to another file",
     write_link_within: "is a link, maybe to another file",
     write_endless: "has no tensor block1_conv1/kernel",
     write_huge_chunk: "is packed otherwise",
@@ -302,12 +307,14 @@ HDF5 = {
 def test_a_file_of_hdf5_names_no_other_and_hides_no_size(tmp_path, refused, write, words, ending):
     with h5py.File(tmp_path / "other.h5", "w") as other:
         other["a"] = EXPECTED["block1_conv1/kernel"]
+    os.utime(tmp_path / "other.h5", (0, 10**9))  # the time of the last look, which the next sets
     with h5py.File(tmp_path / "w.h5", "w") as file:
         write(file)
     if ending == ".keras":
         with zipfile.ZipFile(tmp_path / "w.keras", "w") as archive:
             archive.write(tmp_path / "w.h5", "model.weights.h5")
     assert words in refused(f"w{ending}")
+    assert (tmp_path / "other.h5").stat().st_atime == 0
 
 
 @pytest.mark.parametrize("name", ["w.keras", "w.pth"])
