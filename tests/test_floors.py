@@ -24,6 +24,7 @@ FLOORS = (
     {"painting"},
     {"batch", "forecast", "outputs", "sweep"},
     {"options", "progress"},
+    {"session"},
     {"__init__", "cli"},
     {"__main__"},
 )

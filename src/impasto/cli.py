@@ -1,14 +1,10 @@
 """The command line: parse, call, show. No mathematics, and no tensor library until it paints."""
 
 import contextlib
-import dataclasses
 import importlib.metadata
 import json
 import os
-import shlex
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,11 +35,8 @@ from impasto.options import (
 
 if TYPE_CHECKING:
     from impasto.batch import Ended
-    from impasto.checkpoints import Checkpoint, Keeper
+    from impasto.checkpoints import Checkpoint
     from impasto.events import Event
-    from impasto.inputs import Inputs
-    from impasto.outputs import Outputs, Recorder
-    from impasto.painting import Result
     from impasto.provenance import Provenance
     from impasto.saving import Saving
 
@@ -152,7 +145,7 @@ def stylize(
     settings: dict[str, Any],
 ) -> None:
     """Repaint the photograph CONTENT in the manner of the painting STYLE."""
-    from impasto import checkpoints, files, outputs, progress, weights
+    from impasto import checkpoints, files, outputs, progress, session, weights
 
     resumed = None if resume is None else checkpoints.read(resume)
     if resumed is None:
@@ -169,7 +162,8 @@ def stylize(
     keeper = checkpoints.Keeper(place, checkpoint_every, progress.say)
     if resumed is not None:
         outputs.remove_leftovers(wanted)
-    _paint(chosen, sources, wanted, weights_file, quiet, before, keeper, resumed, dry_run)
+    order = session.Order(chosen, sources, wanted, weights_file, quiet, before, resumed, keeper)
+    (session.tell if dry_run else session.paint)(order)
 
 
 def _recipe_again(
@@ -234,7 +228,7 @@ def paint_sweep(
 
     Prints the command for each.
     """
-    from impasto import encode, inputs, outputs, presets, progress, sweep, weights
+    from impasto import encode, inputs, outputs, presets, progress, session, sweep, weights
 
     known = presets.available(own_presets)
     weights.check_file(weights_file)
@@ -256,7 +250,7 @@ def paint_sweep(
     def listener(event: "Event") -> bool:
         return not interrupted.is_set()
 
-    with _interruptible() as interrupted:
+    with session.interruptible() as interrupted:
         painted = sweep.paint_all(
             variants,
             prepare,
@@ -310,7 +304,17 @@ def paint_batch(
     settings: dict[str, Any],
 ) -> None:
     """Paint many photographs alike; those that fail are listed at the end, with exit status 1."""
-    from impasto import batch, decode, encode, inputs, pictures, progress, pyramid, weights
+    from impasto import (
+        batch,
+        decode,
+        encode,
+        inputs,
+        pictures,
+        progress,
+        pyramid,
+        session,
+        weights,
+    )
 
     chosen, _ = _recipe(preset, own_presets, recipe, settings)
     weights.check_file(weights_file)
@@ -321,10 +325,10 @@ def paint_batch(
     tasks = batch.plan(photographs, output, ending, (*sources.paths(), chosen.init))
     if dry_run:
         first = inputs.prepare(chosen, tasks[0].photograph, *sources.given()[1:])
-        return _tell(chosen, first, weights_file, quiet, count=len(tasks))
+        return session.tell_forecast(chosen, first, weights_file, quiet, count=len(tasks))
     output.mkdir(parents=True, exist_ok=True)
     encode.check(tasks[0].picture, saving)
-    with progress.shown_many(len(tasks), quiet) as show, _interruptible() as interrupted:
+    with progress.shown_many(len(tasks), quiet) as show, session.interruptible() as interrupted:
 
         def prepare(photograph: Path) -> inputs.Inputs:
             return inputs.prepare(chosen, photograph, *sources.given()[1:])
@@ -369,133 +373,6 @@ def _told(painted: Iterable["Ended"], quiet: bool) -> Iterator["Ended"]:
         yield ended
 
 
-def _paint(
-    chosen: recipes.Recipe,
-    sources: Sources,
-    wanted: "Outputs",
-    weights_file: Path | None,
-    quiet: bool,
-    before: "Provenance | None" = None,
-    keeper: "Keeper | None" = None,
-    resumed: "Checkpoint | None" = None,
-    dry_run: bool = False,
-) -> None:
-    from impasto import (
-        checkpoints,
-        encode,
-        inputs,
-        memory,
-        outputs,
-        pictures,
-        progress,
-        provenance,
-        pyramid,
-    )
-
-    read = inputs.prepare(chosen, *sources.given())
-    levels = pyramid.schedule(*pictures.size_of(read.content), chosen)
-    keeper = keeper or checkpoints.Keeper()
-    recorder = outputs.Recorder(wanted, sum(level.evaluations for level in levels))
-    if resumed is not None:
-        checkpoints.check(resumed, read.sources, levels)
-        recorder.seen = len(resumed.history)
-    film = recorder.film_bytes(levels)
-    memory.require(dataclasses.replace(read.work, held=film))
-    if not quiet:
-        for note in (*read.notes, *(provenance.changed(read.sources, before) if before else ())):
-            progress.say(note)
-        progress.resumed(resumed, wanted)
-    if dry_run:
-        return _tell(chosen, read, weights_file, quiet, film)
-    with progress.shown(levels, quiet) as show:
-        # Loads the tensor library, while the bar is shown.
-        from impasto import forecast
-        from impasto.painting import Engines, paint
-
-        engines = Engines(weights_file)
-        if not quiet and forecast.is_long(levels):
-            made = forecast.make(engines, chosen, read, levels, film)
-            progress.say(forecast.told(made, chosen)[-2])
-
-        def listener(event: "Event") -> bool:
-            recorder(event)
-            show(event)
-            return not interrupted.is_set()
-
-        with _interruptible() as interrupted:
-            result = paint(read, chosen, listener, engines, keeper, resumed)
-    _write(result, recorder, keeper, _words_again(chosen, sources, wanted, weights_file))
-    if result.alpha is not None and not encode.keeps_transparency(wanted.picture):
-        progress.say(f"{wanted.picture}: its format has no transparency, which is white now")
-    if recorder.failure:
-        progress.say(recorder.failure)
-    if not quiet:
-        progress.summary(result, wanted)
-    print(wanted.picture)
-
-
-def _words_again(
-    chosen: recipes.Recipe, sources: Sources, wanted: "Outputs", weights_file: Path | None
-) -> list[str]:
-    """Return the words of the command line that a checkpoint does not hold."""
-    words = ["impasto", "stylize", *sources.words(), *wanted.words()]
-    words += ["--weights", str(weights_file)] if weights_file else []
-    return words + ([] if chosen.init in recipes.STARTS else ["--init", chosen.init])
-
-
-def _write(result: "Result", recorder: "Recorder", keeper: "Keeper", words: Sequence[str]) -> None:
-    """Write the outputs; of what is not finished save the state, and say how to go on."""
-    from impasto import checkpoints, files, outputs, progress
-
-    if result.finished:
-        outputs.write(result, recorder)
-        keeper.remove()
-        return
-    if keeper.path is None and result.stopped:
-        picture = recorder.outputs.picture
-        keeper.path = files.free_name(picture.parent, picture.stem, checkpoints.ENDING)
-    if keeper.path is not None and keeper.save():
-        progress.say(f"to go on: {shlex.join([*words, '--resume', str(keeper.path)])}")
-    outputs.write(result, recorder)
-
-
-def _tell(
-    chosen: recipes.Recipe,
-    read: "Inputs",
-    weights_file: Path | None,
-    quiet: bool,
-    film: float = 0.0,
-    count: int = 1,
-) -> None:
-    """Print the recipe, and the time and the memory that so many pictures will take."""
-    from impasto import pictures, progress, pyramid
-
-    if not quiet:
-        progress.say("painting a little, to measure this machine")
-    from impasto import forecast  # loads the tensor library
-    from impasto.painting import Engines
-
-    levels = pyramid.schedule(*pictures.size_of(read.content), chosen)
-    made = forecast.make(Engines(weights_file), chosen, read, levels, film)
-    print("\n".join(forecast.told(made, chosen, count)))
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C set an event, so that the best picture is kept; the second leaves."""
-    interrupted = threading.Event()
-
-    def note(*_: Any) -> None:
-        interrupted.set()
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where the pictures are written.")] = Path("demo"),
@@ -503,7 +380,7 @@ def demo(
     evaluations: Annotated[str | None, typer.Option(help="At the finest level.")] = None,
 ) -> None:
     """Paint a sample photograph in the manner of a sample painting and say where the picture is."""
-    from impasto import encode, outputs, samples
+    from impasto import encode, outputs, samples, session
 
     chosen = recipes.make(size=size, evaluations=evaluations)
     folder.mkdir(parents=True, exist_ok=True)
@@ -512,7 +389,7 @@ def demo(
     photograph, painting = folder / f"{DEMO[0]}.png", folder / f"{DEMO[1]}.png"
     encode.write(samples.photograph(DEMO[0]), photograph)
     encode.write(samples.painting(DEMO[1]), painting)
-    _paint(chosen, Sources(str(photograph), [str(painting)]), wanted, None, quiet=False)
+    session.paint(session.Order(chosen, Sources(str(photograph), [str(painting)]), wanted))
 
 
 @app.command("samples")

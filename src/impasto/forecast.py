@@ -141,7 +141,7 @@ def _paint(
         times.append(time.perf_counter())
 
     first = backend.to_device(start(inputs, content, recipe))
-    OPTIMIZERS[recipe.optimizer](function, first, evaluations, on_step)
+    OPTIMIZERS[recipe.optimizer](function, first, evaluations, on_step, None, lambda state: None)
     targets, *each = (after - before for before, after in itertools.pairwise(times))
     return targets, each
 

@@ -1,0 +1,186 @@
+"""One painting as the command line does it: read, foretold, painted, written, and gone on from."""
+
+import contextlib
+import dataclasses
+import shlex
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from impasto import (
+    checkpoints,
+    encode,
+    files,
+    inputs,
+    memory,
+    outputs,
+    pictures,
+    progress,
+    provenance,
+    pyramid,
+)
+from impasto import recipe as recipes
+from impasto.checkpoints import Checkpoint, Keeper
+from impasto.inputs import Inputs
+from impasto.options import Sources
+from impasto.outputs import Outputs, Recorder
+from impasto.provenance import Provenance
+from impasto.pyramid import Level
+from impasto.recipe import Recipe
+
+if TYPE_CHECKING:
+    from impasto.events import Event
+    from impasto.painting import Result
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked for on the command line."""
+
+    recipe: Recipe
+    sources: Sources
+    outputs: Outputs
+    weights_file: Path | None = None
+    quiet: bool = False
+    before: Provenance | None = None
+    """what the picture says whose recipe it is"""
+    resumed: Checkpoint | None = None
+    keeper: Keeper = field(default_factory=Keeper)
+
+    def words(self) -> list[str]:
+        """Return the words of the command line that a checkpoint does not hold."""
+        words = ["impasto", "stylize", *self.sources.words(), *self.outputs.words()]
+        words += ["--weights", str(self.weights_file)] if self.weights_file else []
+        init = self.recipe.init
+        return words + ([] if init in recipes.STARTS else ["--init", init])
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """An order whose pictures were read and checked, before anything slow."""
+
+    inputs: Inputs
+    levels: tuple[Level, ...]
+    recorder: Recorder
+
+    @property
+    def film(self) -> float:
+        """Return the bytes that the film's frames will take."""
+        return self.recorder.film_bytes(self.levels)
+
+
+def _prepare(order: Order) -> _Ready:
+    """Read and check, and say what the person should know."""
+    read = inputs.prepare(order.recipe, *order.sources.given())
+    levels = pyramid.schedule(*pictures.size_of(read.content), order.recipe)
+    recorder = Recorder(order.outputs, sum(level.evaluations for level in levels))
+    if order.resumed is not None:
+        checkpoints.check(order.resumed, read.sources, levels)
+        recorder.seen = len(order.resumed.history)
+    ready = _Ready(read, levels, recorder)
+    memory.require(dataclasses.replace(read.work, held=ready.film))
+    if not order.quiet:
+        changed = provenance.changed(read.sources, order.before) if order.before else ()
+        for note in (*read.notes, *changed):
+            progress.say(note)
+    return ready
+
+
+def tell(order: Order) -> None:
+    """Print the recipe, and what painting it will take; write nothing."""
+    ready = _prepare(order)
+    tell_forecast(order.recipe, ready.inputs, order.weights_file, order.quiet, ready.film)
+
+
+def tell_forecast(
+    recipe: Recipe,
+    read: Inputs,
+    weights_file: Path | None,
+    quiet: bool,
+    film: float = 0.0,
+    count: int = 1,
+) -> None:
+    """Print the recipe, and the time and the memory that so many pictures will take."""
+    if not quiet:
+        progress.say("painting a little, to measure this machine")
+    from impasto import forecast  # loads the tensor library
+    from impasto.painting import Engines
+
+    levels = pyramid.schedule(*pictures.size_of(read.content), recipe)
+    made = forecast.make(Engines(weights_file), recipe, read, levels, film)
+    print("\n".join(forecast.told(made, recipe, count)))
+
+
+def paint(order: Order) -> None:
+    """Paint, write everything that was asked for, and print the picture's path."""
+    ready = _prepare(order)
+    if not order.quiet:
+        progress.resumed(order.resumed, order.outputs)
+    with progress.shown(ready.levels, order.quiet) as show:
+        result = _paint(order, ready, show)
+    _write(order, result, ready.recorder)
+    _say(order, result, ready.recorder)
+    print(order.outputs.picture)
+
+
+def _paint(order: Order, ready: _Ready, show: progress.Show) -> "Result":
+    # Loads the tensor library, while the bar is shown.
+    from impasto import forecast, painting
+
+    engines = painting.Engines(order.weights_file)
+    if not order.quiet and forecast.is_long(ready.levels):
+        made = forecast.make(engines, order.recipe, ready.inputs, ready.levels, ready.film)
+        progress.say(forecast.told(made, order.recipe)[-2])
+
+    def listener(event: "Event") -> bool:
+        ready.recorder(event)
+        show(event)
+        return not interrupted.is_set()
+
+    with interruptible() as interrupted:
+        return painting.paint(
+            ready.inputs, order.recipe, listener, engines, order.keeper, order.resumed
+        )
+
+
+def _write(order: Order, result: "Result", recorder: Recorder) -> None:
+    """Write the outputs; of what is not finished save the state, and say how to go on."""
+    keeper = order.keeper
+    if result.finished:
+        outputs.write(result, recorder)
+        keeper.remove()
+        return
+    if keeper.path is None and result.stopped:
+        picture = order.outputs.picture
+        keeper.path = files.free_name(picture.parent, picture.stem, checkpoints.ENDING)
+    if keeper.path is not None and keeper.save():
+        progress.say(f"to go on: {shlex.join([*order.words(), '--resume', str(keeper.path)])}")
+    outputs.write(result, recorder)
+
+
+def _say(order: Order, result: "Result", recorder: Recorder) -> None:
+    if result.alpha is not None and not encode.keeps_transparency(order.outputs.picture):
+        progress.say(f"{order.outputs.picture}: its format has no transparency, which is white now")
+    if recorder.failure:
+        progress.say(recorder.failure)
+    if not order.quiet:
+        progress.summary(result, order.outputs)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Let the first Ctrl-C set an event, so that the best picture is kept; the second leaves."""
+    interrupted = threading.Event()
+
+    def note(*_: Any) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
