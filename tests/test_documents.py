@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
@@ -51,10 +50,10 @@ def test_links_lead_somewhere(document):
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_options_that_are_named_exist(document):
     text = (ROOT / document).read_text(encoding="utf-8")
-    commands: Any = typer.main.get_command(cli.app)
+    commands = vars(typer.main.get_command(cli.app))["commands"]
     for name, words in re.findall(r"impasto ([a-z]+)([^`\n]*)", text):
-        if name in commands.commands:
-            options = commands.commands[name].params
+        if name in commands:
+            options = commands[name].params
             known = {"--help", *(flag for each in options for flag in each.opts)}
             assert known.issuperset(re.findall(r"--[a-z][a-z-]+", words)), (name, words)
 

@@ -94,10 +94,10 @@ class Unwritable(FakeResult):
     def __init__(self, room):
         self.room = room
 
-    def save(self, path):
+    def save(self, path, saving):
         if path.parent != self.room:
             raise PictureError(f"{path} cannot be written: No space left on device")
-        super().save(path)
+        super().save(path, saving)
 
 
 def test_a_picture_that_cannot_be_written_is_saved_elsewhere(tmp_path, monkeypatch, one_line):

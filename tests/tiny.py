@@ -1,5 +1,7 @@
 """A network small enough to check by hand: two seeded convolutions, in Keras and in NumPy."""
 
+import functools
+
 import numpy as np
 import scipy.linalg
 
@@ -17,11 +19,17 @@ def features(picture):
 
     maps = {}
     x = picture[None]
-    for name, kernel in zip(LAYERS, KERNELS, strict=True):
-        x = layer(kernel)(x)
+    for name, convolve in zip(LAYERS, layers(), strict=True):
+        x = convolve(x)
         maps[name] = x[0]
         x = MaxPooling(2, 2)(x)
     return maps
+
+
+@functools.cache
+def layers():
+    """The two layers, made once: a layer lives as long as its network."""
+    return [layer(kernel) for kernel in KERNELS]
 
 
 def layer(kernel, bias=None, replicate=False):
