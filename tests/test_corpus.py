@@ -12,16 +12,21 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from impasto import decode
-from impasto.errors import PictureError
+from impasto import decode, inputs, metadata
+from impasto.errors import InputError, PictureError
+from impasto.metadata import Metadata, Position
+from impasto.provenance import Provenance
+from impasto.recipe import Recipe
 
-from .imagery import NOISE, encoded, halves
+from .imagery import NOISE, WIDTH, encoded, halves, png
 
 MUTATED = 5000
 LONGEST = 10
 MAX_PIXELS = 20_000_000
 """Lowered, since a changed header may ask for gigabytes, which a machine may have or not."""
 
+SAID = Metadata(300, "2020:01:02 03:04:05", "+01:00", "Me", "mine", Position(47.5, 8.25))
+PACKET = Provenance(Recipe(), "tensorflow", {"network": "vgg16", "sha256": "0" * 64}, ()).to_xmp()
 SEEDS = (
     *(encoded(NOISE.crop((0, 0, 20, 18)), name) for name in decode.FORMATS),
     *(
@@ -34,7 +39,10 @@ SEEDS = (
     encoded(halves(), "PNG", save_all=True, append_images=[halves()]),
     encoded(halves().convert("CMYK"), "JPEG", icc_profile=bytes(200)),
     encoded(halves().convert("P"), "PNG", transparency=0),
-    encoded(NOISE, "JPEG", exif=Image.Exif(), progressive=True),
+    encoded(NOISE, "JPEG", exif=metadata.to_exif(SAID), progressive=True),
+    encoded(NOISE, "WEBP", exif=metadata.to_exif(SAID), xmp=PACKET),
+    encoded(NOISE, "JPEG", xmp=PACKET),
+    encoded(NOISE, "TIFF", exif=metadata.to_exif(SAID), tiffinfo={700: PACKET}),
 )
 
 
@@ -73,7 +81,9 @@ def read_all(folder):
             file.write(mutated(number))
         faulthandler.dump_traceback_later(LONGEST, exit=True)
         found = read_or_refused(path)
+        said = recipe_or_refused(path)
         faulthandler.cancel_dump_traceback_later()
+        assert said.isprintable(), (number, said)
         if isinstance(found, str):
             assert found.isprintable(), (number, found)
         else:
@@ -87,6 +97,13 @@ def read_or_refused(path):
     try:
         return decode.read(path).pixels
     except PictureError as error:
+        return str(error)
+
+
+def recipe_or_refused(path):
+    try:
+        return inputs.read_provenance(path).backend
+    except InputError as error:
         return str(error)
 
 
@@ -119,6 +136,19 @@ def test_every_size_is_read_or_refused_for_its_size(tmp_path, name, size):
         pixels = decode.read(path).pixels
         assert pixels.shape == (size[1], size[0], 3)
         np.testing.assert_allclose(pixels, np.broadcast_to((9, 99, 199), pixels.shape), atol=8)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_grey_of_every_number_of_bits(tmp_path, depth):
+    """White, black, and in between what there is; PNG packs the bits from the left."""
+    most, pixels = 2**depth - 1, np.zeros(WIDTH, np.uint16)
+    pixels[0], pixels[1], pixels[2] = most, most // 3, most // 2
+    bits = "".join(f"{value:0{depth}b}" for value in pixels)
+    row = int(bits, 2).to_bytes(len(bits) // 8, "big")
+    path = tmp_path / "grey.png"
+    path.write_bytes(png(depth, 0, row))
+    read = decode.read(path).pixels[3, :, 0]
+    np.testing.assert_allclose(read, pixels * (255 / most), atol=0.51)
 
 
 # Colour profiles -----------------------------------------------------------------------------
