@@ -24,6 +24,7 @@ FLOORS = (
     {"painting"},
     {"batch", "forecast", "outputs", "sweep"},
     {"options", "progress"},
+    {"interrupts"},
     {"session"},
     {"__init__", "cli"},
     {"__main__"},

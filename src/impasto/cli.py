@@ -228,7 +228,7 @@ def paint_sweep(
 
     Prints the command for each.
     """
-    from impasto import encode, inputs, outputs, presets, progress, session, sweep, weights
+    from impasto import encode, inputs, interrupts, outputs, presets, progress, sweep, weights
 
     known = presets.available(own_presets)
     weights.check_file(weights_file)
@@ -250,7 +250,7 @@ def paint_sweep(
     def listener(event: "Event") -> bool:
         return not interrupted.is_set()
 
-    with session.interruptible() as interrupted:
+    with interrupts.heard() as interrupted:
         painted = sweep.paint_all(
             variants,
             prepare,
@@ -309,6 +309,7 @@ def paint_batch(
         decode,
         encode,
         inputs,
+        interrupts,
         pictures,
         progress,
         pyramid,
@@ -328,7 +329,7 @@ def paint_batch(
         return session.tell_forecast(chosen, first, weights_file, quiet, count=len(tasks))
     output.mkdir(parents=True, exist_ok=True)
     encode.check(tasks[0].picture, saving)
-    with progress.shown_many(len(tasks), quiet) as show, session.interruptible() as interrupted:
+    with progress.shown_many(len(tasks), quiet) as show, interrupts.heard() as interrupted:
 
         def prepare(photograph: Path) -> inputs.Inputs:
             return inputs.prepare(chosen, photograph, *sources.given()[1:])

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,24 +108,25 @@ def write(
     _check_depth(name, saving)
     if alpha is not None and not keeps_transparency(path):
         pixels, alpha = pictures.on_white(pixels, alpha), None
-    values = _rounded(pixels, alpha, saving.depth)
+    work = _Work(_rounded(pixels, alpha, saving.depth), name, xmp, said, saving)
     writer = _WRITERS.get((name, saving.depth), _by_pillow)
     with files.replacing(path) as temporary, files.quiet():
-        writer(values, temporary, name, xmp, said, saving)
+        writer(work, temporary)
 
 
-Writer: TypeAlias = Callable[[NDArray[np.uint16], Path, str, bytes | None, Metadata, Saving], None]
-"""(whole numbers, path, name of the format, XMP, what is said, how) -> a file"""
+class _Work(NamedTuple):
+    """All that goes into a file, and how."""
+
+    values: NDArray[np.uint16]
+    """(height, width, 3 or 4), whole numbers of as many bits as are written"""
+    format: str
+    xmp: bytes | None
+    said: Metadata
+    saving: Saving
 
 
-def _by_pillow(
-    values: NDArray[np.uint16],
-    path: Path | io.BytesIO,
-    name: str,
-    xmp: bytes | None,
-    said: Metadata,
-    saving: Saving,
-) -> None:
+def _by_pillow(work: _Work, path: Path | io.BytesIO) -> None:
+    values, name, xmp, said, saving = work
     options: dict[str, Any] = dict(_OPTIONS.get(name, {}))
     if name in _LOSSY:
         options |= {"quality": saving.quality, "subsampling": saving.subsampling}
@@ -142,43 +143,31 @@ def _by_pillow(
     image.save(path, name, icc_profile=_srgb_profile(), **options)
 
 
-def _deep_png(
-    values: NDArray[np.uint16],
-    path: Path,
-    name: str,
-    xmp: bytes | None,
-    said: Metadata,
-    saving: Saving,
-) -> None:
+def _deep_png(work: _Work, path: Path) -> None:
     """Write 16 bits per channel, which Pillow cannot; the blocks beside the pixels are Pillow's."""
     import png
 
-    height, width, channels = values.shape
+    height, width, channels = work.values.shape
     pixels, rest = io.BytesIO(), io.BytesIO()
     writer = png.Writer(width, height, greyscale=False, alpha=channels == 4, bitdepth=16)
-    writer.write(pixels, values.reshape(height, -1))
-    _by_pillow(np.zeros((1, 1, channels), np.uint16), rest, name, xmp, said, saving)
+    writer.write(pixels, work.values.reshape(height, -1))
+    _by_pillow(work._replace(values=np.zeros((1, 1, channels), np.uint16)), rest)
     header, *data = png.Reader(bytes=pixels.getvalue()).chunks()
     others = png.Reader(bytes=rest.getvalue()).chunks()
-    blocks = [(kind, data) for kind, data in others if kind not in _PIXELS]
+    blocks = [block for block in others if block[0] not in _PIXELS]
     with path.open("wb") as file:
         png.write_chunks(file, [header, *blocks, *data])
 
 
 _PIXELS = (b"IHDR", b"IDAT", b"IEND")
+"""Blocks of a PNG that belong to its pixels."""
 
 
-def _tiff(
-    values: NDArray[np.uint16],
-    path: Path,
-    name: str,
-    xmp: bytes | None,
-    said: Metadata,
-    saving: Saving,
-) -> None:
+def _tiff(work: _Work, path: Path) -> None:
     """Write TIFF of either depth; date, author and copyright as its own tags."""
     import tifffile
 
+    values, _, xmp, said, saving = work
     kept = {
         _TIFF_XMP: (_BYTE, xmp or b""),
         Base.Artist: (_TEXT, said.author.encode()),
@@ -213,7 +202,7 @@ _TIFF_XMP = 700
 _BYTE, _TEXT = 1, 2
 """Types of tags in TIFF."""
 
-_WRITERS: dict[tuple[str, int], Writer] = {
+_WRITERS: dict[tuple[str, int], Callable[[_Work, Path], None]] = {
     ("PNG", 16): _deep_png,
     ("TIFF", 8): _tiff,
     ("TIFF", 16): _tiff,

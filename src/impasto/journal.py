@@ -55,7 +55,8 @@ class Journal:
         self.levels: list[LevelFinished] = list(before.levels if before else ())
         self.stopped = False
         self.lowered = False
-        self._first = 0  # of the history's records, that of the level under way
+        # Of the history's records, the first of the level under way.
+        self._first = sum(record.level < before.level for record in self.history) if before else 0
         self._best: tuple[float, Array] | None = None
 
     @property
@@ -80,9 +81,6 @@ class Journal:
         """Minimise; the listener is shown pictures as ``finished`` makes them."""
         before, self.before = self.before, None
         began = before.began if before else self.clock.seconds()
-        self._first = sum(record.level < level.number for record in self.history)
-        if not before:
-            self._first = len(self.history)
         state = before.state if before else None
 
         def offer(state: Callable[[], State | None]) -> None:

@@ -1,24 +1,17 @@
 """One painting as the command line does it: read, foretold, painted, written, and gone on from."""
 
-import _thread
-import contextlib
 import dataclasses
-import os
 import shlex
-import signal
-import socket
-import threading
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from impasto import (
     checkpoints,
     encode,
     files,
     inputs,
+    interrupts,
     memory,
     outputs,
     pictures,
@@ -144,7 +137,7 @@ def _paint(order: Order, ready: _Ready, show: progress.Show) -> "Result":
         show(event)
         return not interrupted.is_set()
 
-    with interruptible() as interrupted:
+    with interrupts.heard() as interrupted:
         return painting.paint(
             ready.inputs, order.recipe, listener, engines, order.keeper, order.resumed
         )
@@ -172,44 +165,3 @@ def _say(order: Order, result: "Result", recorder: Recorder) -> None:
         progress.say(recorder.failure)
     if not order.quiet:
         progress.summary(result, order.outputs)
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C set an event, so that the best picture is kept; the second leaves.
-
-    A thread hears of both, since Python tells the main thread of neither before the evaluation
-    under way is over, which may take a minute.
-    """
-    interrupted, leaving = threading.Event(), threading.Event()
-    heard, told = socket.socketpair()
-    told.setblocking(False)
-
-    def listen() -> None:
-        with heard:
-            while number := heard.recv(1):
-                if number[0] == signal.SIGINT and interrupted.is_set():
-                    leaving.set()
-                    _thread.interrupt_main()
-                    time.sleep(GRACE)
-                    os._exit(130)
-                if number[0] == signal.SIGINT:
-                    interrupted.set()
-                    progress.say("stopping after this evaluation; Ctrl-C again leaves at once")
-
-    def leave(*_: Any) -> None:
-        if leaving.is_set():
-            raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, leave), signal.set_wakeup_fd(told.fileno())
-    threading.Thread(target=listen, daemon=True).start()
-    try:
-        yield interrupted
-    finally:
-        signal.set_wakeup_fd(before[1])
-        signal.signal(signal.SIGINT, before[0])
-        told.close()
-
-
-GRACE = 1.0
-"""Seconds that whoever leaves at once has to clean up."""
