@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import typer
 from PIL import ExifTags, Image
 from typer.testing import CliRunner
 
@@ -488,14 +489,28 @@ def test_how_a_picture_cannot_be_written_is_said_before_painting(folder, monkeyp
 @pytest.mark.backend
 def test_a_batch_goes_on_after_a_failure_and_skips_what_is_done(folder):
     words = ("batch", "photo.png", "cut.png", "painting.png", "--style", "painting.png")
-    first = run(*words, "-o", "painted", *SMALL, cwd=folder)
+    beside = ["--report", "said/{name}.json", "--timelapse", "painted/{name}.gif"]
+    beside += ["--plot", "painted/{name}.svg", "--save-every", "3", "--frames", "seen/{name}"]
+    first = run(*words, "-o", "painted", *beside, *SMALL, cwd=folder)
     assert first.returncode == 1
     assert first.stdout.splitlines() == ["painted/photo.png", "painted/painting.png"]
     assert "cut.png: damaged or cut off" in first.stderr
     assert "1 of 3 failed" in first.stderr
+    assert {path.name for path in (folder / "said").iterdir()} == {"photo.json", "painting.json"}
+    assert {path.suffix for path in (folder / "painted").iterdir()} == {".png", ".gif", ".svg"}
+    assert len([*(folder / "seen/photo").iterdir()]) > 1
     second = run(*words, "-o", "painted", "--skip-done", *SMALL, cwd=folder)
     assert second.stdout == ""
     assert second.stderr.count("is there already") == 2
+
+
+def test_a_batch_has_every_option_of_a_single_painting():
+    commands = typer.main.get_command(cli.app).commands
+    options = {
+        name: {option for each in commands[name].params for option in each.opts}
+        for name in ("stylize", "batch")
+    }
+    assert options["stylize"] - options["batch"] == {"content", "style"}  # arguments there
 
 
 def test_a_batch_refuses_what_no_picture_could_use(folder, monkeypatch, capfd):

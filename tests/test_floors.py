@@ -22,10 +22,11 @@ FLOORS = (
     {"objective"},
     {"journal"},
     {"painting"},
-    {"batch", "forecast", "outputs", "sweep"},
+    {"forecast", "outputs", "sweep"},
     {"options", "progress"},
     {"interrupts"},
     {"session"},
+    {"batch"},
     {"__init__", "cli"},
     {"__main__"},
 )

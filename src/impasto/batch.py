@@ -2,16 +2,20 @@
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from impasto import decode, files
+from impasto import checkpoints, decode, files, outputs, progress, session
 from impasto.errors import ImpastoError, PictureError, SettingError
-from impasto.events import Listener
 from impasto.inputs import Inputs, read_provenance
+from impasto.options import Extras, Sources
+from impasto.progress import Show
+from impasto.pyramid import Level
 from impasto.recipe import Recipe
 from impasto.saving import USUAL, Saving
+from impasto.session import Order
 from impasto.weights import NETWORKS
 
 
@@ -21,6 +25,11 @@ class Task:
 
     photograph: Path
     picture: Path
+
+    @property
+    def name(self) -> str:
+        """Return what stands for it in the names of files."""
+        return self.picture.stem
 
 
 @dataclass(frozen=True)
@@ -32,13 +41,11 @@ class Ended:
     skipped: bool = False
 
 
-def plan(named: Iterable[str], folder: Path, ending: str, others: Iterable[str] = ()) -> list[Task]:
+def plan(named: Iterable[str], folder: Path, ending: str) -> list[Task]:
     """Return a task for every photograph that was named, and every picture in folders named.
 
     Pictures have the photographs' names in ``folder``; of two photographs with one name the
-    second keeps its own ending in it. Raises PictureError for a folder without pictures, and
-    SettingError for a picture that would overwrite a photograph, or one of the ``others`` that
-    are read.
+    second keeps its own ending in it. Raises PictureError for a folder without pictures.
     """
     photographs = list(dict.fromkeys(path for name in named for path in _photographs(Path(name))))
     tasks: dict[Path, Task] = {}
@@ -49,13 +56,72 @@ def plan(named: Iterable[str], folder: Path, ending: str, others: Iterable[str] 
         if picture in tasks:
             raise PictureError(f"{path}: another photograph has its name: name one of them alone")
         tasks[picture] = Task(path, picture)
-    taken = {os.path.realpath(path) for path in (*map(str, photographs), *others)}
-    for picture in tasks:
-        if os.path.realpath(picture) in taken:
-            raise SettingError(
-                f"{picture} would overwrite a picture that is read: name another folder"
-            )
     return list(tasks.values())
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is wanted of every photograph alike."""
+
+    recipe: Recipe
+    sources: Sources
+    """all pictures but the photograph"""
+    extras: Extras = field(default_factory=Extras)
+    """with :data:`impasto.options.NAME` where the name of each picture is to stand"""
+    saving: Saving = USUAL
+    weights_file: Path | None = None
+    quiet: bool = False
+
+    def order(self, task: Task) -> Order:
+        """Return what is wanted of a task; it goes on from its checkpoint, where that is there.
+
+        Raises CheckpointError, SettingError or PictureError if that one cannot be gone on from.
+        """
+        extras, recipe, resumed = self.extras.called(task.name), self.recipe, None
+        wanted = extras.outputs(task.picture, self.saving)
+        if extras.resume is not None and extras.resume.exists():
+            resumed = checkpoints.read(extras.resume)
+            recipe = checkpoints.recipe_of(resumed, vars(recipe))
+            outputs.remove_leftovers(wanted)
+        return Order(
+            recipe,
+            replace(self.sources, content=str(task.photograph)),
+            wanted,
+            self.weights_file,
+            self.quiet,
+            resumed=resumed,
+            keeper=extras.keeper(progress.say),
+        )
+
+
+def make_room(job: Job, tasks: Iterable[Task]) -> None:
+    """Make the folders for all that will be written, and check that it can be.
+
+    Raises SettingError if a file would overwrite one that is read, or that of another picture,
+    and SettingError or PictureError as :func:`impasto.outputs.check` does.
+    """
+    wanted = {task: job.extras.called(task.name) for task in tasks}
+    written = {task: each.outputs(task.picture, job.saving) for task, each in wanted.items()}
+    _check_distinct(
+        (*job.sources.paths(), job.recipe.init, *(str(task.photograph) for task in wanted)),
+        [path for each in written.values() for path in each.paths().values()],
+    )
+    for task, extras in wanted.items():
+        for path in filter(None, (written[task].frames, *written[task].paths().values())):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        extras.check()
+        outputs.check(written[task], extras.read())
+
+
+def _check_distinct(read: Iterable[str], written: Iterable[Path]) -> None:
+    taken = {os.path.realpath(path) for path in read}
+    for path in written:
+        if (place := os.path.realpath(path)) in taken:
+            raise SettingError(
+                f"{path} would overwrite a picture that is read, or a file of another picture: "
+                "name another folder"
+            )
+        taken.add(place)
 
 
 def _photographs(path: Path) -> list[Path]:
@@ -81,32 +147,30 @@ def is_done(task: Task, recipe: Recipe, read: Inputs) -> bool:
 
 
 def paint_all(
-    tasks: Sequence[Task],
-    recipe: Recipe,
-    prepare: Callable[[Path], Inputs],
-    listener: Callable[[int, Inputs], Listener],
+    job: Job,
+    tasks: Iterable[Task],
+    show: Callable[[int, str, tuple[Level, ...]], Show],
+    interrupted: threading.Event,
     skip_done: bool = False,
-    weights_file: str | os.PathLike[str] | None = None,
-    saving: Saving = USUAL,
 ) -> Iterator[Ended]:
-    """Paint tasks one by one, and yield how each ended.
+    """Paint tasks one by one, and yield how each ended; once interrupted, none is begun.
 
-    ``prepare`` reads the pictures for a photograph; ``listener`` makes the listener for the
-    picture of a number. Once a listener stops the work, its picture is not written, and it ends.
+    ``show`` is told a task's number, name and levels, and then what happens. Of the picture under
+    way when it is interrupted as much is kept as of a single one: :func:`impasto.session.finish`.
     """
-    from impasto.painting import Engines, paint  # loads the tensor library
+    from impasto.painting import Engines  # loads the tensor library
 
-    engines = Engines(weights_file)
+    engines = Engines(job.weights_file)
     for number, task in enumerate(tasks):
         try:
-            read = prepare(task.photograph)
-            if skip_done and is_done(task, recipe, read):
+            wanted = job.order(task)
+            ready = session.prepare(wanted)
+            if skip_done and is_done(task, wanted.recipe, ready.inputs):
                 yield Ended(task, skipped=True)
                 continue
-            result = paint(read, recipe, listener(number, read), engines)
-            if result.stopped:
-                return
-            result.save(task.picture, saving)
+            shown = show(number, task.photograph.name, ready.levels)
+            result = session.work(wanted, ready, engines, shown, interrupted)
+            session.finish(wanted, ready, result)
         except (ImpastoError, OSError) as error:
             said, name = " ".join(str(error).split()), str(task.photograph)
             yield Ended(task, failure=said if said.startswith(name) else f"{name}: {said}")
@@ -114,3 +178,5 @@ def paint_all(
             yield Ended(task, failure=f"{task.photograph}: memory ran out, choose a smaller size")
         else:
             yield Ended(task)
+        if interrupted.is_set():
+            return

@@ -5,7 +5,7 @@ import importlib.metadata
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,21 +14,19 @@ import typer
 from impasto import recipe as recipes
 from impasto.errors import ImpastoError, SettingError, WeightsError
 from impasto.options import (
-    CheckpointEvery,
-    CheckpointFile,
     Content,
     DryRun,
+    Extras,
     FromPicture,
     Keep,
     Preset,
     Presets,
     Quiet,
     Regions,
-    Resume,
     Sources,
     Styles,
     WeightsFile,
-    file_option,
+    with_extras,
     with_saving,
     with_settings,
 )
@@ -99,6 +97,7 @@ def _common(
 
 @app.command()
 @with_settings
+@with_extras
 @with_saving
 def stylize(
     content: Content,
@@ -120,48 +119,29 @@ def stylize(
     preset: Preset = recipes.DEFAULT,
     own_presets: Presets = None,
     recipe: FromPicture = None,
-    save_every: Annotated[
-        int | None,
-        file_option("--save-every", "Write every N-th evaluation's picture to --frames."),
-    ] = None,
-    frames: Annotated[Path | None, file_option("--frames", "The folder for --save-every.")] = None,
-    timelapse: Annotated[
-        Path | None, file_option("--timelapse", "A film of the painting, .gif or .mp4.")
-    ] = None,
-    plot: Annotated[
-        Path | None, file_option("--plot", "The curve of every loss, .png .svg or .pdf.")
-    ] = None,
-    report: Annotated[
-        Path | None,
-        file_option("--report", "Recipe, timings and every evaluation's losses, .json."),
-    ] = None,
-    checkpoint: CheckpointFile = None,
-    checkpoint_every: CheckpointEvery = recipes.CHECKPOINT_EVERY,
-    resume: Resume = None,
     weights_file: WeightsFile = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     saving: "Saving",
+    extras: Extras,
     settings: dict[str, Any],
 ) -> None:
     """Repaint the photograph CONTENT in the manner of the painting STYLE."""
     from impasto import checkpoints, files, outputs, progress, session, weights
 
-    resumed = None if resume is None else checkpoints.read(resume)
+    resumed = None if extras.resume is None else checkpoints.read(extras.resume)
     if resumed is None:
         chosen, before = _recipe(preset, own_presets, recipe, settings)
     else:
         chosen, before = _recipe_again(resumed, preset, own_presets, recipe, settings), None
     weights.check_file(weights_file)
     sources = Sources.parse(content, style, region, keep)
-    picture = output or files.free_name(".", sources.stem())
-    place = checkpoints.place(checkpoint, resume)
-    wanted = outputs.Outputs(picture, frames, save_every, timelapse, plot, report, saving, place)
-    read = (*sources.paths(), chosen.init, *([str(resume)] if resume and place != resume else []))
-    outputs.check(wanted, read)
-    keeper = checkpoints.Keeper(place, checkpoint_every, progress.say)
+    wanted = extras.outputs(output or files.free_name(".", sources.stem()), saving)
+    extras.check()
+    outputs.check(wanted, (*sources.paths(), chosen.init, *extras.read()))
     if resumed is not None:
         outputs.remove_leftovers(wanted)
+    keeper = extras.keeper(progress.say)
     order = session.Order(chosen, sources, wanted, weights_file, quiet, before, resumed, keeper)
     (session.tell if dry_run else session.paint)(order)
 
@@ -272,6 +252,7 @@ def paint_sweep(
 
 @app.command("batch")
 @with_settings
+@with_extras
 @with_saving
 def paint_batch(
     photographs: Annotated[
@@ -301,21 +282,15 @@ def paint_batch(
     dry_run: DryRun = False,
     quiet: Quiet = False,
     saving: "Saving",
+    extras: Extras,
     settings: dict[str, Any],
 ) -> None:
-    """Paint many photographs alike; those that fail are listed at the end, with exit status 1."""
-    from impasto import (
-        batch,
-        decode,
-        encode,
-        inputs,
-        interrupts,
-        pictures,
-        progress,
-        pyramid,
-        session,
-        weights,
-    )
+    """Paint many photographs alike; those that fail are listed at the end, with exit status 1.
+
+    In options that name a file beside the picture {name} stands for the name of each picture.
+    Where the file of --resume is there, that picture goes on from it; the others begin anew.
+    """
+    from impasto import batch, decode, inputs, interrupts, progress, session, weights
 
     chosen, _ = _recipe(preset, own_presets, recipe, settings)
     weights.check_file(weights_file)
@@ -323,28 +298,13 @@ def paint_batch(
     inputs.check_numbers(chosen, len(sources.styles), len(sources.regions))
     for path in sources.paths():
         decode.read(path, least=1)  # what no photograph could be painted with is refused now
-    tasks = batch.plan(photographs, output, ending, (*sources.paths(), chosen.init))
+    job = batch.Job(chosen, sources, extras, saving, weights_file, quiet)
+    tasks = batch.plan(photographs, output, ending)
     if dry_run:
-        first = inputs.prepare(chosen, tasks[0].photograph, *sources.given()[1:])
-        return session.tell_forecast(chosen, first, weights_file, quiet, count=len(tasks))
-    output.mkdir(parents=True, exist_ok=True)
-    encode.check(tasks[0].picture, saving)
+        return session.tell(job.order(tasks[0]), len(tasks))
+    batch.make_room(job, tasks)
     with progress.shown_many(len(tasks), quiet) as show, interrupts.heard() as interrupted:
-
-        def prepare(photograph: Path) -> inputs.Inputs:
-            return inputs.prepare(chosen, photograph, *sources.given()[1:])
-
-        def listener(number: int, read: inputs.Inputs) -> Callable[["Event"], bool]:
-            levels = pyramid.schedule(*pictures.size_of(read.content), chosen)
-            shown = show(number, tasks[number].photograph.name, levels)
-
-            def told(event: "Event") -> bool:
-                shown(event)
-                return not interrupted.is_set()
-
-            return told
-
-        painted = batch.paint_all(tasks, chosen, prepare, listener, skip_done, weights_file, saving)
+        painted = batch.paint_all(job, tasks, show, interrupted, skip_done)
         failures = [ended.failure for ended in _told(painted, quiet) if ended.failure]
     _finish(failures, len(tasks), interrupted.is_set())
 

@@ -1,17 +1,23 @@
 """The words of the command line: one option for every setting, and what commands share."""
 
+import dataclasses
 import functools
 import inspect
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from impasto import recipe as recipes
+from impasto.errors import SettingError
 from impasto.saving import USUAL, Saving
+
+if TYPE_CHECKING:
+    from impasto.checkpoints import Keeper
+    from impasto.outputs import Outputs
 
 METAVARS = {int: "N", float: "X", str: "NAME", recipes.Layers: "NAMES", recipes.Numbers: "X,..."}
 
@@ -26,12 +32,78 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 def with_saving(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of how pictures are written, as its argument ``saving``."""
+    return _with_fields(command, "saving", USUAL, _SAVING)
 
-    def gather(given: dict[str, Any]) -> Saving:
-        return Saving(**{name: value for name, value in given.items() if value is not None})
 
-    return _with_options(command, "saving", [_saving_option(*each) for each in _SAVING], gather)
+def with_extras(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of what is written beside the picture, as its ``extras``."""
+    return _with_fields(command, "extras", Extras(), _EXTRAS)
 
+
+@dataclass(frozen=True)
+class Extras:
+    """What was asked for beside the picture."""
+
+    frames: Path | None = None
+    save_every: int | None = None
+    timelapse: Path | None = None
+    plot: Path | None = None
+    report: Path | None = None
+    checkpoint: Path | None = None
+    checkpoint_every: float = recipes.CHECKPOINT_EVERY
+    resume: Path | None = None
+
+    def called(self, name: str) -> "Extras":
+        """Return them for one picture of many, whose name is put where ``{name}`` stands.
+
+        Raises SettingError for a file that would be the same for all of them.
+        """
+        paths = {key: path for key, path in vars(self).items() if isinstance(path, Path)}
+        for key, path in paths.items():
+            if NAME not in str(path):
+                raise SettingError(
+                    f"{recipes.flag(key)} {path} would be one for all pictures: put {NAME} into it "
+                    "where the name of each is to stand"
+                )
+        put: dict[str, Any] = {
+            key: Path(str(path).replace(NAME, name)) for key, path in paths.items()
+        }
+        return dataclasses.replace(self, **put)
+
+    def read(self) -> tuple[str, ...]:
+        """Return the files that are read, and not written again at the same place."""
+        return (str(self.resume),) if self.resume and self.checkpoint else ()
+
+    def outputs(self, picture: Path, saving: Saving) -> "Outputs":
+        """Return all that is to be written."""
+        from impasto.outputs import Outputs
+
+        return Outputs(
+            picture,
+            self.frames,
+            self.save_every,
+            self.timelapse,
+            self.plot,
+            self.report,
+            saving,
+            self.checkpoint or self.resume,
+        )
+
+    def check(self) -> None:
+        """Raise SettingError or PictureError if checkpoints cannot be saved."""
+        from impasto import checkpoints
+
+        checkpoints.place(self.checkpoint, self.resume)
+
+    def keeper(self, tell: Callable[[str], None]) -> "Keeper":
+        """Return what saves checkpoints, and tells why if it cannot."""
+        from impasto.checkpoints import Keeper
+
+        return Keeper(self.checkpoint or self.resume, self.checkpoint_every, tell)
+
+
+NAME = "{name}"
+"""Stands for the name of each picture in the files of many."""
 
 _SAVING: Sequence[tuple[str, Any, str, str]] = (
     ("depth", int, "--depth", "Bits per channel, 8 or 16; 16 in .png and .tif."),
@@ -42,15 +114,52 @@ _SAVING: Sequence[tuple[str, Any, str, str]] = (
 )
 """Every field of Saving: its type, its option, its help."""
 
+_EXTRAS: Sequence[tuple[str, Any, str, str]] = (
+    ("save_every", int, "--save-every", "Write every N-th evaluation's picture to --frames."),
+    ("frames", Path, "--frames", "The folder for --save-every."),
+    ("timelapse", Path, "--timelapse", "A film of the painting, .gif or .mp4."),
+    ("plot", Path, "--plot", "The curve of every loss, .png .svg or .pdf."),
+    ("report", Path, "--report", "Recipe, timings and every evaluation's losses, .json."),
+    (
+        "checkpoint",
+        Path,
+        "--checkpoint",
+        "Where the state of the work is saved under way; removed when all is written.",
+    ),
+    ("checkpoint_every", float, "--checkpoint-every", "Seconds between checkpoints."),
+    (
+        "resume",
+        Path,
+        "--resume",
+        "A checkpoint to go on from, with the same pictures, to the same picture; settings may be "
+        "left out. It is saved to as well, unless --checkpoint names another file.",
+    ),
+)
+"""Every field of Extras: its type, its option, its help."""
 
-def _saving_option(name: str, kind: Any, flag: str, words: str) -> inspect.Parameter:
-    default = getattr(USUAL, name)
-    if default not in (None, False):
-        words = f"{words.removesuffix('.')} (default {default})."
-    annotation = Annotated[kind | None, file_option(flag, words)]
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
-    )
+
+def _with_fields(
+    command: Callable[..., None],
+    argument: str,
+    usual: Any,
+    fields: Sequence[tuple[str, Any, str, str]],
+) -> Callable[..., None]:
+    """Give a command an option for every field of ``usual``, gathered in one of its kind."""
+
+    def option(name: str, kind: Any, flag: str, words: str) -> inspect.Parameter:
+        default = getattr(usual, name)
+        if default not in (None, False):
+            words = f"{words.removesuffix('.')} (default {recipes.show(default)})."
+        annotation = Annotated[kind | None, file_option(flag, words)]
+        return inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+        )
+
+    def gather(given: dict[str, Any]) -> Any:
+        named = {name: value for name, value in given.items() if value is not None}
+        return dataclasses.replace(usual, **named)
+
+    return _with_options(command, argument, [option(*each) for each in fields], gather)
 
 
 def _with_options(
@@ -145,27 +254,6 @@ DryRun = Annotated[
 WeightsFile = Annotated[
     Path | None,
     file_option("--weights", "The network's weights, .h5 .keras .safetensors .pth or .onnx."),
-]
-CheckpointFile = Annotated[
-    Path | None,
-    file_option(
-        "--checkpoint",
-        "Where the state of the work is saved under way; removed when all is written.",
-    ),
-]
-CheckpointEvery = Annotated[
-    float,
-    typer.Option(
-        help="Between checkpoints.", metavar="SECONDS", rich_help_panel="Files", show_default=True
-    ),
-]
-Resume = Annotated[
-    Path | None,
-    file_option(
-        "--resume",
-        "A checkpoint to go on from, with the same pictures, to the same picture; settings may "
-        "be left out. It is saved to as well, unless --checkpoint names another file.",
-    ),
 ]
 
 

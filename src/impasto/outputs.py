@@ -39,6 +39,11 @@ class Outputs:
     checkpoint: Path | None = None
     """where the state of the work is saved under way"""
 
+    def paths(self) -> dict[str, Path]:
+        """Return the files among them, by name."""
+        names = ("picture", "timelapse", "plot", "report", "checkpoint")
+        return {name: path for name in names if (path := getattr(self, name)) is not None}
+
     def words(self) -> list[str]:
         """Return the words of the command line again, but for the checkpoint."""
         options = {
@@ -82,10 +87,7 @@ def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
 
 def _check_distinct(outputs: Outputs, inputs: Iterable[str]) -> None:
     taken = {os.path.realpath(path): f"the input {path}" for path in inputs}
-    for name in ("picture", "timelapse", "plot", "report", "checkpoint"):
-        path = getattr(outputs, name)
-        if path is None:
-            continue
+    for name, path in outputs.paths().items():
         if (place := os.path.realpath(path)) in taken:
             raise SettingError(f"the {name} would overwrite {taken[place]}: give it another name")
         taken[place] = f"the {name} {path}"
@@ -163,9 +165,8 @@ def _rescue(result: "Result", outputs: Outputs) -> str:
 
 def remove_leftovers(outputs: Outputs) -> None:
     """Remove what a killed process left half-written on its way to these outputs."""
-    for path in (outputs.picture, outputs.timelapse, outputs.plot, outputs.report):
-        if path is not None:
-            files.remove_leftovers(path)
+    for path in outputs.paths().values():
+        files.remove_leftovers(path)
 
 
 def plot(result: "Result") -> Any:

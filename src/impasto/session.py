@@ -2,6 +2,7 @@
 
 import dataclasses
 import shlex
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ from impasto.recipe import Recipe
 
 if TYPE_CHECKING:
     from impasto.events import Event
-    from impasto.painting import Result
+    from impasto.painting import Engines, Result
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class _Ready:
+class Ready:
     """An order whose pictures were read and checked, before anything slow."""
 
     inputs: Inputs
@@ -69,7 +70,7 @@ class _Ready:
         return self.recorder.film_bytes(self.levels)
 
 
-def _prepare(order: Order) -> _Ready:
+def prepare(order: Order) -> Ready:
     """Read and check, and say what the person should know."""
     read = inputs.prepare(order.recipe, *order.sources.given())
     levels = pyramid.schedule(*pictures.size_of(read.content), order.recipe)
@@ -77,91 +78,81 @@ def _prepare(order: Order) -> _Ready:
     if order.resumed is not None:
         checkpoints.check(order.resumed, read.sources, levels)
         recorder.seen = len(order.resumed.history)
-    ready = _Ready(read, levels, recorder)
+    ready = Ready(read, levels, recorder)
     memory.require(dataclasses.replace(read.work, held=ready.film))
     if not order.quiet:
         changed = provenance.changed(read.sources, order.before) if order.before else ()
         for note in (*read.notes, *changed):
             progress.say(note)
+        progress.resumed(order.resumed, order.outputs)
     return ready
 
 
-def tell(order: Order) -> None:
-    """Print the recipe, and what painting it will take; write nothing."""
-    ready = _prepare(order)
-    tell_forecast(order.recipe, ready.inputs, order.weights_file, order.quiet, ready.film)
-
-
-def tell_forecast(
-    recipe: Recipe,
-    read: Inputs,
-    weights_file: Path | None,
-    quiet: bool,
-    film: float = 0.0,
-    count: int = 1,
-) -> None:
-    """Print the recipe, and the time and the memory that so many pictures will take."""
-    if not quiet:
+def tell(order: Order, count: int = 1) -> None:
+    """Print the recipe, and what painting so many such pictures will take; write nothing."""
+    ready = prepare(order)
+    if not order.quiet:
         progress.say("painting a little, to measure this machine")
     from impasto import forecast  # loads the tensor library
     from impasto.painting import Engines
 
-    levels = pyramid.schedule(*pictures.size_of(read.content), recipe)
-    made = forecast.make(Engines(weights_file), recipe, read, levels, film)
-    print("\n".join(forecast.told(made, recipe, count)))
+    engines = Engines(order.weights_file)
+    made = forecast.make(engines, order.recipe, ready.inputs, ready.levels, ready.film)
+    print("\n".join(forecast.told(made, order.recipe, count)))
 
 
 def paint(order: Order) -> None:
     """Paint, write everything that was asked for, and print the picture's path."""
-    ready = _prepare(order)
-    if not order.quiet:
-        progress.resumed(order.resumed, order.outputs)
+    ready = prepare(order)
     with progress.shown(ready.levels, order.quiet) as show:
-        result = _paint(order, ready, show)
-    _write(order, result, ready.recorder)
-    _say(order, result, ready.recorder)
+        # Loads the tensor library, while the bar is shown.
+        from impasto import forecast, painting
+
+        engines = painting.Engines(order.weights_file)
+        if not order.quiet and forecast.is_long(ready.levels):
+            made = forecast.make(engines, order.recipe, ready.inputs, ready.levels, ready.film)
+            progress.say(forecast.told(made, order.recipe)[-2])
+        with interrupts.heard() as interrupted:
+            result = work(order, ready, engines, show, interrupted)
+    finish(order, ready, result)
+    if not order.quiet:
+        progress.summary(result, order.outputs)
     print(order.outputs.picture)
 
 
-def _paint(order: Order, ready: _Ready, show: progress.Show) -> "Result":
-    # Loads the tensor library, while the bar is shown.
-    from impasto import forecast, painting
-
-    engines = painting.Engines(order.weights_file)
-    if not order.quiet and forecast.is_long(ready.levels):
-        made = forecast.make(engines, order.recipe, ready.inputs, ready.levels, ready.film)
-        progress.say(forecast.told(made, order.recipe)[-2])
+def work(
+    order: Order,
+    ready: Ready,
+    engines: "Engines",
+    show: progress.Show,
+    interrupted: threading.Event,
+) -> "Result":
+    """Paint what was read, until it is done or interrupted."""
+    from impasto import painting
 
     def listener(event: "Event") -> bool:
         ready.recorder(event)
         show(event)
         return not interrupted.is_set()
 
-    with interrupts.heard() as interrupted:
-        return painting.paint(
-            ready.inputs, order.recipe, listener, engines, order.keeper, order.resumed
-        )
+    return painting.paint(
+        ready.inputs, order.recipe, listener, engines, order.keeper, order.resumed
+    )
 
 
-def _write(order: Order, result: "Result", recorder: Recorder) -> None:
+def finish(order: Order, ready: Ready, result: "Result") -> None:
     """Write the outputs; of what is not finished save the state, and say how to go on."""
     keeper = order.keeper
+    if not result.finished:
+        if keeper.path is None and result.stopped:
+            picture = order.outputs.picture
+            keeper.path = files.free_name(picture.parent, picture.stem, checkpoints.ENDING)
+        if keeper.path is not None and keeper.save():
+            progress.say(f"to go on: {shlex.join([*order.words(), '--resume', str(keeper.path)])}")
+    outputs.write(result, ready.recorder)
     if result.finished:
-        outputs.write(result, recorder)
         keeper.remove()
-        return
-    if keeper.path is None and result.stopped:
-        picture = order.outputs.picture
-        keeper.path = files.free_name(picture.parent, picture.stem, checkpoints.ENDING)
-    if keeper.path is not None and keeper.save():
-        progress.say(f"to go on: {shlex.join([*order.words(), '--resume', str(keeper.path)])}")
-    outputs.write(result, recorder)
-
-
-def _say(order: Order, result: "Result", recorder: Recorder) -> None:
     if result.alpha is not None and not encode.keeps_transparency(order.outputs.picture):
         progress.say(f"{order.outputs.picture}: its format has no transparency, which is white now")
-    if recorder.failure:
-        progress.say(recorder.failure)
-    if not order.quiet:
-        progress.summary(result, order.outputs)
+    if ready.recorder.failure:
+        progress.say(ready.recorder.failure)
