@@ -504,6 +504,30 @@ def test_a_batch_goes_on_after_a_failure_and_skips_what_is_done(folder):
     assert second.stderr.count("is there already") == 2
 
 
+@pytest.mark.backend
+def test_an_interrupted_batch_keeps_the_picture_under_way_and_says_so(folder, tmp_path):
+    words = ["batch", "photo.png", "painting.png", "--style", "painting.png", "-o", tmp_path / "b"]
+    words += ["--frames", tmp_path / "{name}", "--save-every", "1", *SMALL[:4]]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "impasto", *words, "--evaluations", "9999"],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "photo" / "frame-00003.png").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == "impasto: interrupted"
+    assert "best picture so far" in said
+    assert out.strip() == str(tmp_path / "b" / "photo.png")
+    kept = {path.name for path in (tmp_path / "b").iterdir()}
+    assert kept == {"photo.png", "photo.checkpoint"}
+
+
 def test_a_batch_has_every_option_of_a_single_painting():
     commands = typer.main.get_command(cli.app).commands
     options = {

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 DEMO = ("coffee", "swirls")
 """The photograph and the painting, both samples, that ``impasto demo`` uses."""
 
+INTERRUPTED = 130
+"""The exit status of what Ctrl-C ended: 128 and the number of the signal."""
+
 app = typer.Typer(
     help="Repaint a photograph in the manner of a painting.",
     add_completion=False,
@@ -52,7 +55,8 @@ app = typer.Typer(
 def main() -> None:
     """Run the command; what impasto refuses becomes one line on stderr and exit status 2."""
     try:
-        app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        if app(sys.argv[1:] or ["--help"], standalone_mode=False) == INTERRUPTED:
+            raise KeyboardInterrupt  # which Typer made a status of
     except (ImpastoError, typer.TyperException) as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         print(f"impasto: {' '.join(message.split())}", file=sys.stderr)
@@ -65,7 +69,7 @@ def main() -> None:
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         print("impasto: interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def run() -> None:

@@ -127,9 +127,8 @@ def resumed(checkpoint: "Checkpoint | None", outputs: "Outputs") -> None:
         say("the film begins here: the pictures painted before are not in it")
 
 
-def summary(result: "Result", outputs: "Outputs") -> None:
-    """Say how long the picture took and what else was written."""
-    height, width = result.picture.shape[:2]
+def shortfall(result: "Result") -> None:
+    """Say why the picture is not all that it was to be, if it is not."""
     if result.stopped:
         say("stopped: this is the best picture so far")
     if result.lowered:
@@ -138,6 +137,11 @@ def summary(result: "Result", outputs: "Outputs") -> None:
             f"memory ran out: painted at {last.width} x {last.height} px at most, and enlarged; "
             "free some memory, or choose a smaller --size"
         )
+
+
+def summary(result: "Result", outputs: "Outputs") -> None:
+    """Say how long the picture took and what else was written."""
+    height, width = result.picture.shape[:2]
     say(
         f"{width} x {height} px, {len(result.history)} evaluations "
         f"in {result.seconds['total']:.1f} s on {result.backend}, {result.precision}"

@@ -152,6 +152,8 @@ def finish(order: Order, ready: Ready, result: "Result") -> None:
     outputs.write(result, ready.recorder)
     if result.finished:
         keeper.remove()
+    if not order.quiet:
+        progress.shortfall(result)
     if result.alpha is not None and not encode.keeps_transparency(order.outputs.picture):
         progress.say(f"{order.outputs.picture}: its format has no transparency, which is white now")
     if ready.recorder.failure:
