@@ -23,10 +23,10 @@ types: $(READY)
 
 # TensorFlow always; the other backends where they are installed.
 unit: $(READY)
-	KERAS_BACKEND=tensorflow $(BIN)/pytest
+	KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2
 	for backend in jax torch; do \
 	  if $(BIN)/python -c "import $$backend" 2>/dev/null; then \
-	    echo "backend $$backend"; KERAS_BACKEND=$$backend $(BIN)/pytest -m backend tests || exit 1; \
+	    echo "backend $$backend"; KERAS_BACKEND=$$backend $(BIN)/pytest -n 2 -m backend tests || exit 1; \
 	  fi; \
 	done
 

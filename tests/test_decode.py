@@ -317,7 +317,7 @@ def test_paths_that_are_no_files(tmp_path, one_line):
         tmp_path / "no" / "a.png": "no such file",
         tmp_path / "file" / "a.png": "no such file",
         "/dev/zero": "a device",
-        tmp_path / ("n" * 300): "File name too long",
+        tmp_path / ("n" * 260): "File name too long",
         f"{tmp_path}/nul\0.png": "null",
         tmp_path / "two\nlines.png": "no such file",
     }.items():

@@ -25,7 +25,7 @@ def features(seed, *shape):
 @settings(max_examples=40, deadline=None)
 def test_maximum_pooling(height, width, seed):
     maps = features(seed, height, width, 3)
-    np.testing.assert_array_equal(processor.maximum_pool(maps), tiny.naive_pooling(maps))
+    np.testing.assert_array_equal(processor.maximum_pool(maps)[0], tiny.naive_pooling(maps))
 
 
 @given(SIZES, SIZES, st.integers(0, 2**32 - 1))
@@ -33,7 +33,8 @@ def test_maximum_pooling(height, width, seed):
 def test_the_gradient_of_maximum_pooling_is_shared_by_the_largest(height, width, seed):
     maps = features(seed, height, width, 2)
     upstream = features(seed + 1, height // 2, width // 2, 2)
-    received = processor.maximum_pool_gradient(maps, processor.maximum_pool(maps), upstream)
+    _, winners = processor.maximum_pool(maps)
+    received = processor.maximum_pool_gradient(upstream, winners, height, width)
     expected = np.zeros_like(maps)
     for i, j, c in np.ndindex(*upstream.shape):
         window = maps[2 * i : 2 * i + 2, 2 * j : 2 * j + 2, c]
@@ -42,6 +43,19 @@ def test_the_gradient_of_maximum_pooling_is_shared_by_the_largest(height, width,
             upstream[i, j, c] * largest / largest.sum()
         )
     np.testing.assert_allclose(received, expected, rtol=1e-6)
+
+
+@given(SIZES, SIZES, st.data())
+@settings(max_examples=40, deadline=None)
+def test_any_rows_of_the_gradient_of_maximum_pooling(height, width, data):
+    top = data.draw(st.integers(0, height - 1))
+    bottom = data.draw(st.integers(top + 1, height))
+    _, winners = processor.maximum_pool(features(1, height, width, 2))
+    upstream = features(2, height // 2, width // 2, 2)
+    whole = processor.maximum_pool_gradient(upstream, winners, height, width)
+    rows = np.full((bottom - top, width, 2), np.nan, np.float32)
+    processor.unpool(upstream, winners, top, bottom, rows)
+    np.testing.assert_array_equal(rows, whole[top:bottom])
 
 
 @given(SIZES, st.integers(1, 11), st.integers(1, 6), st.integers(0, 2**32 - 1))

@@ -1,5 +1,6 @@
 """The real network: its features against onnxruntime, and the gradients written for it."""
 
+import functools
 import importlib.util
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from impasto import backend, vgg, weights
+from impasto import backend, losses, vgg, weights
 
 from . import tiny
 
@@ -81,22 +82,17 @@ def test_features_equal_those_of_onnxruntime_at_every_convolution(loaded, pictur
         assert error < 1e-4, layer
 
 
-def test_the_network_is_cut_off_after_the_deepest_layer_in_use(loaded, picture):
-    seen = []
+def test_the_network_is_cut_off_after_the_deepest_layer_in_use(loaded, monkeypatch):
+    channels = []
 
-    class Counting(vgg.FrozenConvolution):
-        def call(self, inputs):
-            seen.append(self.name)
-            return super().call(inputs)
+    def frozen(kernel, *others):
+        channels.append(kernel.shape[2:])
+        return original(kernel, *others)
 
-    original, vgg.FrozenConvolution = vgg.FrozenConvolution, Counting
-    try:
-        features = vgg.build(loaded, ["block2_conv1"], "max", "float32", "zero")
-        seen.clear()
-        features(ops.convert_to_tensor(picture[:32, :32]))
-    finally:
-        vgg.FrozenConvolution = original
-    assert seen == ["block1_conv1", "block1_conv2", "block2_conv1"]
+    original = vgg.frozen
+    monkeypatch.setattr(vgg, "frozen", frozen)
+    vgg.build(loaded, ["block2_conv1"], "max", "float32", "zero")
+    assert channels == [(3, 64), (64, 64), (64, 128)]
 
 
 @pytest.mark.parametrize("layer", ["block1_conv1", "block3_conv2", "block2_pool", "block5_conv1"])
@@ -221,3 +217,36 @@ def test_the_gradient_of_maximum_pooling_goes_to_the_maximum_and_ties_share_it()
     expected = np.zeros_like(picture)
     expected[0, 1], expected[0, 2], expected[1, 3] = 1.0, 0.5, 0.5
     np.testing.assert_array_equal(received, expected)
+
+
+def test_what_is_computed_on_the_way_is_what_is_computed_afterwards(loaded, picture):
+    """A layer that is only pooled, and sums of another, against both after the layer's map."""
+    build = functools.partial(
+        vgg.build, loaded, pooling="max", precision="float32", padding="replicate"
+    )
+    wanted = ["block2_conv1", "block3_conv1"]
+    together, apart = build(wanted), build([*wanted, "block1_conv2", "block2_conv2"])
+    random = np.random.default_rng(1)
+    weights = [
+        ops.convert_to_tensor(random.normal(size=(3, channels + 1, channels)).astype(np.float32))
+        for channels in (128, 256)
+    ]
+
+    def evaluate(features, slices):
+        def loss(picture, constants):
+            seen = features(picture, slices)
+            total = ops.mean(ops.square(seen["block3_conv1"]))
+            for name, weight in zip(wanted, weights, strict=True):
+                sums = seen.get(vgg.sums_of(name))
+                if sums is None:
+                    moments = losses.slice_moments(seen[name], 3)
+                    sums = ops.concatenate((moments.second, moments.sum[:, None]), axis=1)
+                total = total + ops.mean(sums * weight) / 1e3
+            return total, {}
+
+        return backend.value_and_gradient(loss)(picture[:61, :50].astype(np.float32), {})
+
+    value, _, received = evaluate(together, 3)
+    expected, _, gradient = evaluate(apart, 0)
+    assert value == pytest.approx(expected, rel=1e-5)
+    assert np.linalg.norm(received - gradient) < 1e-4 * np.linalg.norm(gradient)

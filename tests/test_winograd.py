@@ -10,11 +10,18 @@ from impasto import processor, winograd
 from . import tiny
 
 
-@pytest.fixture(scope="module", params=(0, 10**6), ids=("tiles", "plain"), autouse=True)
-def few_tiles(request):
-    """Small maps would never be cut into tiles: every test runs both ways."""
+@pytest.fixture(
+    scope="module",
+    params=((0, 0), (10**6, 0), (0, 8)),
+    ids=("tiles", "small", "narrow"),
+    autouse=True,
+)
+def limits(request):
+    """Maps this small and narrow would never be cut into tiles: every test runs every way."""
+    few_tiles, narrow = request.param
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(winograd, "FEW_TILES", request.param)
+        patch.setattr(winograd, "FEW_TILES", few_tiles)
+        patch.setattr(winograd, "NARROW", narrow)
         yield
 
 
@@ -52,6 +59,52 @@ def test_the_gradient_is_the_transpose_of_the_layer_where_it_is_positive(
     expected = np.sum(change * upstream * (result > 0))
     gradient = winograd.layer_gradient(upstream, result, flipped(kernel), replicate)
     assert np.sum(gradient * direction) == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+@given(
+    st.integers(1, 13),
+    st.integers(1, 13),
+    st.booleans(),
+    st.integers(1, 4),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_gradient_of_moments_is_added_on_the_way(height, width, replicate, slices, seed):
+    features, kernel = random(seed, height, width, 2), random(seed, 3, 3, 2, 3)
+    result = winograd.layer(features, winograd.transform(kernel), np.zeros(3, "f"), replicate)
+    upstream, moments = random(seed + 1, height, width, 3), random(seed + 2, slices, 3, 2)
+    arguments = upstream, result, flipped(kernel), replicate
+    expected = winograd.layer_gradient(*arguments)
+    expected = expected + processor.sliced_moments_gradient(features, moments)
+    add = processor.moments_gradient(features, moments)
+    received = winograd.layer_gradient(*arguments, add)
+    np.testing.assert_allclose(received, expected, rtol=1e-3, atol=1e-3)
+
+
+@given(st.integers(2, 13), st.integers(2, 13), st.booleans(), st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_a_pooled_layer_and_its_gradient_are_those_of_both_apart(height, width, replicate, seed):
+    features, kernel, bias = (
+        random(seed, height, width, 3),
+        random(seed, 3, 3, 3, 2),
+        random(seed, 2),
+    )
+    features[:, width // 2 :] = 1.0  # flat, so that values are equal
+    whole = winograd.layer(features, winograd.transform(kernel), bias, replicate)
+    expected, among_all = processor.maximum_pool(whole)
+    pooled, winners = winograd.pooled_layer(features, winograd.transform(kernel), bias, replicate)
+    np.testing.assert_array_equal(pooled, expected)
+    np.testing.assert_array_equal(winners, np.where(expected > 0, among_all, 0))
+    upstream = random(seed + 1, *pooled.shape)
+    before = processor.maximum_pool_gradient(upstream, winners, height, width)
+    np.testing.assert_allclose(
+        winograd.pooled_layer_gradient(
+            upstream, winners, (height, width), flipped(kernel), replicate
+        ),
+        winograd.layer_gradient(before, whole, flipped(kernel), replicate),
+        rtol=1e-5,
+        atol=1e-5,
+    )
 
 
 def test_the_error_at_the_size_of_a_real_layer_is_that_of_float32():

@@ -13,7 +13,7 @@ KERNELS = [
 ]
 
 
-def features(picture):
+def features(picture, slices=0):
     """Picture tensor (height, width, 3) to features, as impasto.vgg.build returns them."""
     from impasto.vgg import MaxPooling
 

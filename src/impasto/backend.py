@@ -3,10 +3,13 @@
 ``KERAS_BACKEND`` chooses it, as everywhere in Keras. Arrays come in and go out as NumPy's.
 """
 
+import contextlib
 import functools
 import gc
 import os
-from collections.abc import Callable
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,12 +20,35 @@ from impasto.errors import BackendError
 # TensorFlow's C++ log greets with several lines on import; errors still come as exceptions.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+_GREETING = re.compile(rb"WARNING: All log messages before absl::|I\d{4} ")
+
+
+@contextlib.contextmanager
+def _without_greetings() -> Iterator[None]:
+    """Keep from standard error what TensorFlow logs there before it reads its level."""
+    try:
+        own = os.dup(2)
+    except OSError:  # closed
+        yield
+        return
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(own, 2)
+            os.close(own)
+            said.seek(0)
+            os.write(2, b"".join(line for line in said if not _GREETING.match(line)))
+
+
 # Nothing of what an import makes is garbage; looking for some takes a sixth of its time.
 _collecting = gc.isenabled()
 gc.disable()
 try:
-    import keras as keras
-    from keras import ops as ops
+    with _without_greetings():
+        import keras as keras
+        from keras import ops as ops
 except (ImportError, ValueError) as error:
     raise BackendError(
         f"Keras cannot load its backend {os.environ.get('KERAS_BACKEND', 'tensorflow')!r} "
@@ -43,7 +69,10 @@ Step: TypeAlias = Callable[[Array, Any], tuple[float, dict[str, float], Array]]
 
 The gradient of a NumPy array is one, that of a tensor stays on its device."""
 
-HostFunction: TypeAlias = Callable[..., NDArray[np.float32]]
+Tensors: TypeAlias = tuple[Tensor, ...]
+Shape: TypeAlias = tuple[Any, ...]
+HostFunction: TypeAlias = Callable[..., NDArray[Any] | tuple[NDArray[Any], ...]]
+"""NumPy arrays -> an array or several"""
 
 
 def name() -> str:
@@ -167,63 +196,106 @@ _OUT_OF_MEMORY = (
 def on_host(
     function: HostFunction,
     gradient: HostFunction,
-    shape: Callable[[tuple[Any, ...]], tuple[Any, ...]],
+    like: Callable[[Shape], Sequence[tuple[Shape, str]]],
     *constants: Tensor,
 ) -> Callable[[Tensor], Tensor]:
     """Return a NumPy function, with its NumPy gradient, as one of tensors in a compiled step.
 
-    function(input, *constants) -> result and gradient(upstream, input, result, *constants) ->
-    array like the input, all float32; ``shape`` turns the input's shape, whose sizes may be open,
-    into the result's.
+    function(input, *constants) gives the result, and after it what only the gradient needs;
+    gradient(upstream, input, *all of these, *constants) an array like the input. ``like`` turns the
+    input's shape, whose sizes may be open, into shapes and dtypes of what the function gives.
     """
 
-    def forward(value: Tensor) -> Tensor:
-        return _call_host(function, shape(keras.ops.shape(value)), value, *constants)
+    def forward(value: Tensor) -> tuple[Tensors, Tensors]:
+        found = call_host(function, like(keras.ops.shape(value)), value, *constants)
+        return found[:1], found
 
-    def backward(upstream: Tensor, value: Tensor, result: Tensor) -> Tensor:
-        of = keras.ops.shape(value)
-        return _call_host(gradient, of, upstream, value, result, *constants)
+    def backward(upstream: Tensors, value: Tensor, found: Tensors) -> Tensor:
+        same = [(keras.ops.shape(value), "float32")]
+        return call_host(gradient, same, *upstream, value, *found, *constants)[0]
 
-    return differentiable(forward, backward)
+    return lambda value: differentiable(forward, backward)(value)[0]
 
 
-def _call_host(function: HostFunction, shape: tuple[Any, ...], *tensors: Tensor) -> Tensor:
-    def call(*arrays: Any) -> NDArray[np.float32]:
-        return function(*(np.asarray(array) for array in arrays))
+def call_host(
+    function: HostFunction, like: Sequence[tuple[Shape, str]], *tensors: Tensor
+) -> Tensors:
+    """Call a NumPy function of tensors in a compiled step, which returns an array or several.
+
+    ``like`` are shapes, whose sizes may be open, and dtypes of what it returns.
+    """
+
+    def call(*arrays: Any) -> list[NDArray[Any]]:
+        found = function(*(np.asarray(array) for array in arrays))
+        return list(found) if isinstance(found, tuple) else [found]
 
     if name() == "tensorflow":
         import tensorflow as tf
 
-        static = [length if isinstance(length, int) else None for length in shape]
-        return tf.ensure_shape(tf.numpy_function(call, tensors, tf.float32, stateful=False), static)
+        found = tf.numpy_function(call, tensors, [dtype for _, dtype in like], stateful=False)
+        found = found if isinstance(found, list) else [found]
+        return tuple(
+            tf.ensure_shape(each, [size if isinstance(size, int) else None for size in shape])
+            for each, (shape, _) in zip(found, like, strict=True)
+        )
     if name() == "jax":
         import jax
 
-        return jax.pure_callback(call, jax.ShapeDtypeStruct(tuple(shape), np.float32), *tensors)
+        shapes = [jax.ShapeDtypeStruct(tuple(shape), dtype) for shape, dtype in like]
+        return tuple(jax.pure_callback(call, shapes, *tensors))
     import torch
 
     given = (keras.ops.convert_to_tensor(each).detach() for each in tensors)
-    return torch.from_numpy(call(*given))
+    return tuple(torch.from_numpy(each) for each in call(*given))
 
 
 def differentiable(
-    forward: Callable[[Tensor], Tensor], gradient: Callable[[Tensor, Tensor, Tensor], Tensor]
-) -> Callable[[Tensor], Tensor]:
-    """Return ``forward`` with a gradient of its own: gradient(upstream, input, result)."""
+    forward: Callable[[Tensor], tuple[Tensors, Tensors]],
+    gradient: Callable[[Tensors, Tensor, Tensors], Tensor],
+) -> Callable[[Tensor], Tensors]:
+    """Return a function of one tensor to several that has a gradient of its own.
+
+    forward(input) -> (results, kept) and gradient(upstream of every result, input, kept) ->
+    tensor like the input.
+    """
+    if name() == "torch":
+        return lambda value: _torch_function()(value, forward, gradient)
 
     @keras.ops.custom_gradient
     def function(value: Tensor) -> Any:
-        result = forward(value)
-        # On PyTorch a result that its own gradient holds on to would never be freed.
-        seen = keras.ops.stop_gradient(result)
+        results, kept = forward(value)
 
-        def backward(*arguments: Tensor, upstream: Tensor = None) -> Tensor:
-            # On PyTorch Keras hands over the input, and the gradient by name; elsewhere it alone.
-            return gradient(arguments[0] if upstream is None else upstream, value, seen)
+        def backward(*upstream: Any) -> Tensor:
+            # JAX hands over one tuple, TensorFlow each by itself.
+            given = upstream[0] if isinstance(upstream[0], tuple) else upstream
+            return gradient(given, value, kept)
 
-        return result, backward
+        return results, backward
 
-    return function
+    return lambda value: function(value)
+
+
+@functools.cache
+def _torch_function() -> Any:
+    import torch
+
+    class Differentiable(torch.autograd.Function):
+        """Keras's own, for several results."""
+
+        @staticmethod
+        def forward(context: Any, value: Tensor, forward: Any, gradient: Any) -> Tensors:
+            results, kept = forward(value)
+            context.gradient = gradient
+            # A result that its own gradient holds on to would never be freed.
+            context.kept = tuple(each.detach() for each in kept)
+            context.save_for_backward(value)
+            return results
+
+        @staticmethod
+        def backward(context: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
+            return context.gradient(upstream, *context.saved_tensors, context.kept), None, None
+
+    return Differentiable.apply
 
 
 def dtype_of(tensor: Tensor) -> str:

@@ -52,23 +52,28 @@ def moments(features: Tensor, weights: Tensor | None = None) -> Moments:
     return Moments(count, ops.sum(weighted, axis=0), ops.matmul(ops.transpose(weighted), flat))
 
 
-def slice_moments(features: Tensor, slices: int, weights: Tensor | None = None) -> Moments:
+def slice_moments(
+    features: Tensor, slices: int, weights: Tensor | None = None, sums: Tensor | None = None
+) -> Moments:
     """Return the moments of upright slices, along a first axis; features are (height, width, C).
 
-    Positions may have weights (height, width, 1). All slices have the same number of columns but
+    Positions may have weights (height, width, 1); without, ``sums`` may be those that the network
+    gave (``vgg.Features``). All slices have the same number of columns but
     the last, which has what is left; where there are few columns, the last ones may have none
     and a count of zero.
     """
     height, width, _ = ops.shape(features)
     on_host = backend.computed_on_host(backend.dtype_of(features))
-    sums = _sums_on_host if on_host else _sums_on_device
+    take_sums = _sums_on_host if on_host else _sums_on_device
     if weights is None:
         each = (width + slices - 1) // slices
         columns = ops.clip(width - each * ops.arange(slices), 0, each)
         count = ops.cast(height * columns, "float32")
     else:
         count = ops.sum(_slices(weights, slices), axis=(1, 2))
-    return Moments(count, *sums(features, slices, weights))
+    if sums is not None and weights is None:
+        return Moments(count, *_apart(sums))
+    return Moments(count, *take_sums(features, slices, weights))
 
 
 def _slices(array: Tensor, slices: int) -> Tensor:
@@ -97,11 +102,14 @@ def _sums_on_host(features: Tensor, slices: int, weights: Tensor | None) -> tupl
 
     channels = features.shape[-1]
     constants = () if weights is None else (weights,)
-    run_on_host = backend.on_host(
-        run, gradient, lambda shape: (slices, channels + 1, channels), *constants
-    )
-    seconds, sums = ops.split(run_on_host(features), [channels], axis=1)
-    return ops.squeeze(sums, axis=1), seconds
+    like = [((slices, channels + 1, channels), "float32")]
+    return _apart(backend.on_host(run, gradient, lambda _: like, *constants)(features))
+
+
+def _apart(sums: Tensor) -> tuple[Tensor, Tensor]:
+    """Take what ``processor.sliced_moments`` gives apart, into sums of f and of f fᵀ."""
+    seconds, firsts = ops.split(sums, [sums.shape[-1]], axis=1)
+    return ops.squeeze(firsts, axis=1), seconds
 
 
 def combine(membership: NDArray[np.float32], parts: Moments) -> Moments:
@@ -251,8 +259,8 @@ def _power(matrix: Tensor, power: float) -> Tensor:
     def run(value: Any) -> Any:
         return processor.matrix_power(value, power, SINGULAR, EPSILON**2)
 
-    powers = backend.on_host(run, lambda upstream, value, result: 0 * value, lambda shape: shape)
-    return ops.stop_gradient(powers(matrix))
+    (powers,) = backend.call_host(run, [(ops.shape(matrix), "float32")], matrix)
+    return ops.stop_gradient(powers)
 
 
 SINGULAR = 1e-7
@@ -269,12 +277,14 @@ def spread(
     target: Moments,
     relative: bool,
     strips: int,
+    sums: Tensor | None = None,
 ) -> Tensor:
     """Compare features (height, width, C) with a target, as a whole and in upright strips.
 
     (compare(whole) + Σ share · compare(strip)) / 2, where a strip's share is that of its
     positions among those of all strips; compare(whole) alone for a single strip. Positions count
-    by their ``weights`` (height, width, 1), or alike.
+    by their ``weights`` (height, width, 1), or alike; then ``sums`` may be what the network gave
+    for the :func:`slices_of` these strips.
 
     Moments of the whole picture do not care where the strokes are: half of a sky may be painted
     twice over and the other half be left a grey photograph. Departure from Gatys et al.: every
@@ -284,14 +294,20 @@ def spread(
     (the outermost slices lie in one strip, all others in two); moments add up, so this costs
     little more than the whole.
     """
+    slices = slice_moments(features, slices_of(strips), weights, sums)
     if strips == 1:
-        return ops.sum(compare(slice_moments(features, 1, weights), target, relative))
+        return ops.sum(compare(slices, target, relative))
     pairs = np.eye(strips, strips + 1) + np.eye(strips, strips + 1, k=1)
     membership = np.concatenate((pairs, np.ones((1, strips + 1)))).astype(np.float32)
-    parts = combine(membership, slice_moments(features, strips + 1, weights))
+    parts = combine(membership, slices)
     compared = compare(parts, target, relative)
     shares = parts.count[:-1] / ops.maximum(ops.sum(parts.count[:-1]), EPSILON)
     return (compared[-1] + ops.sum(shares * compared[:-1])) / 2
+
+
+def slices_of(strips: int) -> int:
+    """Return how many slices make so many strips."""
+    return 1 if strips == 1 else strips + 1
 
 
 def total_variation(picture: Tensor) -> Tensor:

@@ -37,11 +37,13 @@ def freeze(paintings: Sequence[tuple[float, Tensor, Tensor | None]]) -> list[Poo
     return [_pool(share / whole, features, weights) for share, features, weights in paintings]
 
 
-def loss(features: Tensor, weights: Tensor | None, target: Sequence[Pool]) -> Tensor:
+def loss(
+    features: Tensor, weights: Tensor | None, target: Sequence[Pool], sums: Tensor | None = None
+) -> Tensor:
     """Return the mean of 1 - cos(f, its nearest neighbour), from 0 to 2, over positions.
 
     features are (height, width, C), weights (height, width, 1); of several paintings the mean
-    over their shares.
+    over their shares. Their ``sums``, which other measures ask for, are of no use here.
     """
     features = ops.cast(features, "float32")
     distance = sum(pool.share * _distances(features, pool) for pool in target)

@@ -17,7 +17,7 @@ from impasto.masks import Mask
 from impasto.pictures import Picture
 from impasto.places import Place
 from impasto.recipe import Layers, Recipe
-from impasto.vgg import Features
+from impasto.vgg import Features, sums_of
 
 TERMS = ("content", "style", "tv")
 """The unweighted losses, in the order in which they are reported."""
@@ -180,21 +180,22 @@ def total_loss(
     relative = recipe.loss_scale == "relative"
     measure = styles.measure(recipe)
 
-    def style_at(layer: str, seen: Tensor, parts: Iterable[Part]) -> Tensor:
+    slices = losses.slices_of(recipe.strips)
+
+    def style_at(layer: str, seen: Mapping[str, Tensor], parts: Iterable[Part]) -> Tensor:
+        sums = seen.get(sums_of(layer))
         return sum(
-            part.share * measure.loss(seen, part.weights.get(layer), part.style[layer])
+            part.share * measure.loss(seen[layer], part.weights.get(layer), part.style[layer], sums)
             for part in parts
         )
 
     def loss(picture: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
-        seen = features(picture)
+        seen = features(picture, slices)
         content = {
             layer: losses.content_loss(seen[layer], target, relative)
             for layer, target in targets.content.items()
         }
-        style = {
-            layer: style_at(layer, seen[layer], targets.parts) for layer, _ in recipe.style_layers
-        }
+        style = {layer: style_at(layer, seen, targets.parts) for layer, _ in recipe.style_layers}
         values = (
             _mean(content, recipe.content_layers),
             _mean(style, recipe.style_layers),

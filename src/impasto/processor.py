@@ -16,10 +16,12 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from threadpoolctl import ThreadpoolController
 
 Array: TypeAlias = NDArray[np.float32]
+Winners: TypeAlias = NDArray[np.uint8]
+"""Which values of every 2 x 2 are the largest: one bit each, row by row."""
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
@@ -37,12 +39,12 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def empty(shape: tuple[int, ...]) -> Array:
+def empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
     """Return an uninitialised, aligned array."""
-    size = int(np.prod(shape)) * 4
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     raw = np.empty(size + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + size].view(np.float32).reshape(shape)
+    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 def in_parallel(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> list[Result]:
@@ -105,44 +107,71 @@ def _blocks(height: int, numbers_in_row: int) -> list[slice]:
     return [slice(first, min(height, first + rows)) for first in range(0, height, rows)]
 
 
-def maximum_pool(features: Array) -> Array:
-    """Return the maximum of every 2 x 2; an odd last row or column is left out."""
+def maximum_pool(features: Array) -> tuple[Array, Winners]:
+    """Return the maximum of every 2 x 2, and where it was; an odd last row or column is left out.
+
+    Both are (height // 2, width // 2, channels).
+    """
     height, width, channels = features.shape
     result = empty((height // 2, width // 2, channels))
+    winners = empty(result.shape, np.uint8)
 
     def work(rows: slice) -> None:
-        first, *others = _quarters(features, rows)
-        largest = result[rows]
-        np.maximum(first, others[0], out=largest)
-        for other in others[1:]:
-            np.maximum(largest, other, out=largest)
+        pairs = features[2 * rows.start : 2 * rows.stop, : width // 2 * 2]
+        result[rows], winners[rows] = largest(quarters(pairs))
 
     in_parallel(work, _blocks(height // 2, 2 * width * channels))
+    return result, winners
+
+
+def maximum_pool_gradient(upstream: Array, winners: Winners, height: int, width: int) -> Array:
+    """Return the gradient of :func:`maximum_pool` of a map of that height and width.
+
+    Equal largest values share it alike.
+    """
+    channels = upstream.shape[-1]
+    result = empty((height, width, channels))
+
+    def work(rows: slice) -> None:
+        unpool(upstream, winners, rows.start, rows.stop, result[rows])
+
+    in_parallel(work, _blocks(height, width * channels))
     return result
 
 
-def maximum_pool_gradient(features: Array, pooled: Array, upstream: Array) -> Array:
-    """Return the gradient of :func:`maximum_pool`; equal largest values share it alike."""
-    height, width, channels = features.shape
-    result = empty(features.shape)
-    result[height // 2 * 2 :] = 0.0
-    result[:, width // 2 * 2 :] = 0.0
-
-    def work(rows: slice) -> None:
-        largest = [quarter == pooled[rows] for quarter in _quarters(features, rows)]
-        count = np.add.reduce([each.view(np.uint8) for each in largest], dtype=np.uint8)
-        share = upstream[rows] / count
-        for each, quarter in zip(largest, _quarters(result, rows), strict=True):
-            np.multiply(share, each, out=quarter)
-
-    in_parallel(work, _blocks(height // 2, 2 * width * channels))
-    return result
-
-
-def _quarters(features: Array, rows: slice) -> list[Array]:
-    """View the four values of every 2 x 2 in these rows of the pooled map."""
-    pairs = features[2 * rows.start : 2 * rows.stop, : features.shape[1] // 2 * 2]
+def quarters(pairs: NDArray[Any]) -> list[NDArray[Any]]:
+    """View the four values of every 2 x 2 of (2 height, 2 width, …)."""
     return [pairs[down::2, across::2] for down in (0, 1) for across in (0, 1)]
+
+
+def largest(values: list[Array]) -> tuple[Array, Winners]:
+    """Return the maximum of four arrays, and which of them have it, one bit for each."""
+    first, *others = values
+    result = np.maximum(first, others[0])
+    for other in others[1:]:
+        np.maximum(result, other, out=result)
+    winners = np.zeros(result.shape, np.uint8)
+    for number, each in enumerate(values):
+        winners |= (each == result).view(np.uint8) << np.uint8(number)
+    return result, winners
+
+
+def unpool(upstream: Array, winners: Winners, top: int, bottom: int, out: Array) -> None:
+    """Write these rows of the gradient of a maximum over 2 x 2 into ``out``."""
+    out[...] = 0.0
+    first, last = top // 2, min(len(winners), (bottom + 1) // 2)
+    codes = winners[first:last]
+    share = upstream[first:last] / _BITS[codes]
+    columns = slice(0, 2 * winners.shape[1])
+    for number, (down, across) in enumerate(np.ndindex(2, 2)):
+        # Of the first and the last pair of rows one may lie outside.
+        low = max(0, -(-(top - down) // 2) - first)
+        high = min(last - first, (bottom - 1 - down) // 2 - first + 1)
+        rows = out[2 * (first + low) + down - top :: 2, columns][: high - low, across::2]
+        np.multiply(share[low:high], codes[low:high] >> np.uint8(number) & 1, out=rows)
+
+
+_BITS = np.array([max(1, code.bit_count()) for code in range(16)], np.float32)
 
 
 def sliced_moments(features: Array, slices: int, weights: Array | None = None) -> Array:
@@ -174,25 +203,39 @@ def sliced_moments_gradient(
     features: Array, upstream: Array, weights: Array | None = None
 ) -> Array:
     """Return the gradient of :func:`sliced_moments` with respect to the features."""
-    channels = features.shape[-1]
     result = empty(features.shape)
+    write = moments_gradient(features, upstream, weights)
+
+    def work(rows: slice) -> None:
+        result[rows] = 0.0
+        write(rows, result[rows])
+
+    in_parallel(work, _blocks(len(features), features[0].size))
+    return result
+
+
+def moments_gradient(
+    features: Array, upstream: Array, weights: Array | None = None
+) -> Callable[[slice, Array], None]:
+    """Return what adds some rows of :func:`sliced_moments_gradient` to an array of their shape."""
+    slices, _, channels = upstream.shape
     second, total = upstream[:, :-1], upstream[:, -1]
     symmetric = second + second.transpose(0, 2, 1)
+    each = -(-features.shape[1] // slices)
 
-    def work(piece: tuple[int, slice, slice]) -> None:
-        number, rows, columns = piece
-        part = features[rows, columns]
-        if weights is not None and not weights[rows, columns].any():
-            result[rows, columns] = 0.0
-            return
-        gradient = part.reshape(-1, channels) @ symmetric[number]
-        gradient += total[number]
-        if weights is not None:
-            gradient *= weights[rows, columns].reshape(-1, 1)
-        result[rows, columns] = gradient.reshape(part.shape)
+    def add(rows: slice, out: Array) -> None:
+        for number in range(-(-features.shape[1] // each)):
+            columns = slice(number * each, (number + 1) * each)
+            part = features[rows, columns]
+            if weights is not None and not weights[rows, columns].any():
+                continue
+            gradient = part.reshape(-1, channels) @ symmetric[number]
+            gradient += total[number]
+            if weights is not None:
+                gradient *= weights[rows, columns].reshape(-1, 1)
+            out[:, columns] += gradient.reshape(part.shape)
 
-    in_parallel(work, _pieces(features, len(upstream)))
-    return result
+    return add
 
 
 def matrix_power(matrices: Array, power: float, singular: float, least: float) -> Array:

@@ -16,8 +16,10 @@ class Style(NamedTuple):
 
     freeze: Callable[[Sequence[Seen]], Any]
     """paintings -> target"""
-    loss: Callable[[Tensor, Tensor | None, Any], Tensor]
-    """features (height, width, C), weights (height, width, 1) or None, target -> scalar"""
+    loss: Callable[..., Tensor]
+    """features (height, width, C), weights (height, width, 1) or None, target, sums=None -> scalar
+
+    The sums are the network's, see ``vgg.Features``."""
 
 
 def measure(recipe: Recipe) -> Style:
@@ -38,7 +40,12 @@ def _of_moments(compare: StyleLoss, relative: bool, strips: int) -> Style:
             [(share, losses.moments(features, weights)) for share, features, weights in paintings]
         )
 
-    def loss(features: Tensor, weights: Tensor | None, target: losses.Moments) -> Tensor:
-        return losses.spread(compare, features, weights, target, relative, strips)
+    def loss(
+        features: Tensor,
+        weights: Tensor | None,
+        target: losses.Moments,
+        sums: Tensor | None = None,
+    ) -> Tensor:
+        return losses.spread(compare, features, weights, target, relative, strips, sums)
 
     return Style(freeze, loss)

@@ -7,19 +7,24 @@ Recognition", as built by ``keras.applications`` and cut off after the deepest l
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from impasto import backend, processor, winograd
-from impasto.backend import keras, ops
+from impasto.backend import HostFunction, Shape, keras, ops
 from impasto.weights import Weights
 
 Tensor: TypeAlias = Any
-Features: TypeAlias = Callable[[Tensor], dict[str, Tensor]]
-"""picture (height, width, 3) -> by layer, features (height', width', channels)."""
+Features: TypeAlias = Callable[..., dict[str, Tensor]]
+"""(picture (height, width, 3), slices=0) -> by layer, features (height', width', channels).
+
+With slices also, under :func:`sums_of` a layer, the sums of its features over so many upright
+slices (slices, channels + 1, channels) as ``processor.sliced_moments`` gives them, where the
+network has them for less than anyone after it.
+"""
 
 BFLOAT16_GAIN = 1.2
 """How many times faster bfloat16 must be to be chosen, so that a machine always chooses alike."""
@@ -51,13 +56,46 @@ def build(
         if isinstance(layer, FrozenConvolution):
             kernel, bias = (weights.tensors[f"{layer.name}/{part}"] for part in ("kernel", "bias"))
             layer.freeze(kernel, bias, padding == "replicate")
+    stages = _stages(model, names)
 
-    def features(picture: Tensor) -> dict[str, Tensor]:
-        maps = model(preprocess(picture)[None])
-        maps = maps if isinstance(maps, (list, tuple)) else [maps]
-        return {name: feature_map[0] for name, feature_map in zip(names, maps, strict=True)}
+    def features(picture: Tensor, slices: int = 0) -> dict[str, Tensor]:
+        value, seen, before = preprocess(picture)[None], {}, ""
+        for name, stage in stages.items():
+            if slices and before in names and isinstance(stage, OnHost):
+                value, seen[sums_of(before)] = stage.with_sums(value, slices)
+            else:
+                value = stage(value)
+            if name in names:
+                seen[name] = value[0]
+            before = name
+        return seen
 
     return features
+
+
+def _stages(model: keras.Model, names: Iterable[str]) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Return what is done one after the other, by the name of the layer whose map it gives.
+
+    A convolution and the pooling after it are one stage if nobody asks for what is between them.
+    """
+    stages: dict[str, Callable[[Tensor], Tensor]] = {}
+    before = ""
+    for layer in model.layers[1:]:  # the first is the input
+        convolution = stages.get(before)
+        alone = before in names or not isinstance(layer, MaxPooling)
+        if isinstance(convolution, OnHost) and not alone:
+            del stages[before]
+            stages[layer.name] = replace(convolution, pooled=True)
+        else:
+            on_host = getattr(layer, "frozen", None)
+            stages[layer.name] = on_host if isinstance(on_host, OnHost) else layer
+        before = layer.name
+    return stages
+
+
+def sums_of(layer: str) -> str:
+    """Return the name that a layer's sums have among the features."""
+    return f"{layer}/sums"
 
 
 def resolve_precision(precision: str) -> str:
@@ -110,20 +148,24 @@ def _cut_off(model: keras.Model, layers: Iterable[str]) -> keras.Model:
 class FrozenConvolution(keras.layers.Conv2D):
     """A 3 x 3 convolution and its ReLU, whose kernel never changes; see :func:`frozen`."""
 
+    frozen: "Frozen | None" = None
+
     def freeze(self, kernel: Any, bias: Any, replicate: bool) -> None:
         """Set the weights for good: kernel (3, 3, in, out) and bias (out,), float32."""
         self.set_weights([kernel, bias])
-        self._frozen = frozen(kernel, bias, replicate, self.compute_dtype)
+        self.frozen = frozen(kernel, bias, replicate, self.compute_dtype)
 
     def call(self, inputs: Tensor) -> Tensor:
         """Convolve; before :meth:`freeze`, while the model is put together, as Keras does."""
-        layer = getattr(self, "_frozen", None)
-        return layer(inputs) if layer else super().call(inputs)
+        return self.frozen(inputs) if self.frozen else super().call(inputs)
+
+
+Frozen: TypeAlias = Callable[[Tensor], Tensor]
 
 
 def frozen(
     kernel: NDArray[np.float32], bias: NDArray[np.float32], replicate: bool, dtype: str
-) -> Callable[[Tensor], Tensor]:
+) -> Frozen:
     """Return max(convolution + bias, 0) of (1, height, width, in) with a constant kernel.
 
     The input is continued by one position to every side, with the values at its edge if
@@ -136,7 +178,8 @@ def frozen(
     """
     flipped = np.ascontiguousarray(np.flip(kernel, (0, 1)).swapaxes(2, 3))
     if backend.computed_on_host(dtype):
-        return _frozen_on_host(kernel, flipped, bias, replicate)
+        kernels = (winograd.transform(kernel), winograd.transform(flipped), np.asarray(bias))
+        return OnHost(Kernels(*kernels), replicate)
     return _frozen_on_device(kernel, flipped, bias, replicate, dtype)
 
 
@@ -149,28 +192,77 @@ class Kernels:
     bias: NDArray[np.float32]
 
 
-def _frozen_on_host(kernel: Any, flipped: Any, bias: Any, replicate: bool) -> Any:
-    kernels = Kernels(winograd.transform(kernel), winograd.transform(flipped), np.asarray(bias))
-    channels = kernels.bias.size
-    # TensorFlow never forgets a function that it called back: hundreds of megabytes of every
-    # network that is gone, if these held on to what they compute with.
-    known = weakref.ref(kernels)
+@dataclass(frozen=True)
+class OnHost:
+    """A frozen layer that :mod:`impasto.winograd` computes, with what is cheaper along with it.
 
-    def run(features: Any) -> Any:
-        held = _still(known)
-        return winograd.layer(features[0], held.forward, held.bias, replicate)[None]
+    The maps of the first layers, and their gradients, are the largest arrays there are: what is
+    only pooled is pooled at once, and the gradient of sums over the features that the layer is
+    given is added to theirs at once.
+    """
 
-    def gradient(upstream: Any, features: Any, result: Any) -> Any:
-        return winograd.layer_gradient(upstream[0], result[0], _still(known).flipped, replicate)[
-            None
-        ]
+    kernels: Kernels
+    replicate: bool
+    pooled: bool = False
+    """whether to give the maximum of every 2 x 2 instead of all values"""
 
-    convolve = backend.on_host(run, gradient, lambda shape: (*shape[:3], channels))
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return the layer's map of (1, height, width, in), (1, height', width', channels)."""
+        run, gradient, like = self._functions()
+        return backend.on_host(run, gradient, like)(inputs)
 
-    def layer(inputs: Tensor, held: Kernels = kernels) -> Tensor:
-        return convolve(inputs)
+    def with_sums(self, inputs: Tensor, slices: int) -> tuple[Tensor, Tensor]:
+        """Return the layer's map, and sums over slices of what it was given; see ``Features``."""
+        run, gradient, like = self._functions()
+        channels = inputs.shape[-1]
 
-    return layer
+        def sums(features: Any) -> Any:
+            return processor.sliced_moments(features[0], slices)
+
+        def forward(value: Tensor) -> Any:
+            found = backend.call_host(run, like(ops.shape(value)), value)
+            # A call of its own, which a compiled step leaves out where nobody asks for it.
+            summed = backend.call_host(sums, [((slices, channels + 1, channels), "float32")], value)
+            return (found[0], *summed), found
+
+        def backward(upstream: Any, value: Tensor, found: Any) -> Tensor:
+            result, sums = upstream
+            same = [(ops.shape(value), "float32")]
+            return backend.call_host(gradient, same, result, value, *found, sums)[0]
+
+        result, summed = backend.differentiable(forward, backward)(inputs)
+        return result, summed
+
+    def _functions(self) -> tuple[HostFunction, HostFunction, Callable[[Shape], Any]]:
+        """Return the layer in NumPy, its gradient, and what the layer gives, for ``on_host``."""
+        # TensorFlow never forgets a function that it called back: hundreds of megabytes of every
+        # network that is gone, if these held on to what they compute with.
+        known = weakref.ref(self.kernels)
+        replicate, pooled, channels = self.replicate, self.pooled, self.kernels.bias.size
+
+        def run(features: Any) -> Any:
+            held = _still(known)
+            arguments = features[0], held.forward, held.bias, replicate
+            if pooled:
+                return tuple(each[None] for each in winograd.pooled_layer(*arguments))
+            return winograd.layer(*arguments)[None]
+
+        def gradient(upstream: Any, features: Any, result: Any, *others: Any) -> Any:
+            flipped, add = _still(known).flipped, None
+            if len(others) > pooled and others[-1].any():
+                add = processor.moments_gradient(features[0], others[-1])
+            if pooled:
+                size, winners = features.shape[1:3], others[0][0]
+                return winograd.pooled_layer_gradient(
+                    upstream[0], winners, size, flipped, replicate, add
+                )[None]
+            return winograd.layer_gradient(upstream[0], result[0], flipped, replicate, add)[None]
+
+        def like(shape: Shape) -> Any:
+            shape = (*shape[:3], channels)
+            return _pooled(shape) if pooled else [(shape, "float32")]
+
+        return run, gradient, like
 
 
 def _still(known: "weakref.ref[Kernels]") -> Kernels:
@@ -182,11 +274,12 @@ def _still(known: "weakref.ref[Kernels]") -> Kernels:
 def _frozen_on_device(kernel: Any, flipped: Any, bias: Any, replicate: bool, dtype: str) -> Any:
     kernel, flipped, bias = (ops.cast(each, dtype) for each in (kernel, flipped, bias))
 
-    def forward(extended: Tensor) -> Tensor:
-        return ops.relu(ops.conv(extended, kernel, data_format="channels_last") + bias)
+    def forward(extended: Tensor) -> Any:
+        result = ops.relu(ops.conv(extended, kernel, data_format="channels_last") + bias)
+        return (result,), (ops.stop_gradient(result),)
 
-    def gradient(upstream: Tensor, extended: Tensor, result: Tensor) -> Tensor:
-        passed = ops.where(result > 0, upstream, ops.zeros_like(upstream))
+    def gradient(upstream: Any, extended: Tensor, kept: Any) -> Tensor:
+        passed = ops.where(kept[0] > 0, upstream[0], ops.zeros_like(upstream[0]))
         beyond = ops.pad(passed, _ONE_AROUND)
         return ops.conv(beyond, flipped, padding="same", data_format="channels_last")
 
@@ -194,7 +287,7 @@ def _frozen_on_device(kernel: Any, flipped: Any, bias: Any, replicate: bool, dty
 
     def layer(inputs: Tensor) -> Tensor:
         # The mirror image of one row is that row again.
-        return convolve(ops.pad(inputs, _ONE_AROUND, "symmetric" if replicate else "constant"))
+        return convolve(ops.pad(inputs, _ONE_AROUND, "symmetric" if replicate else "constant"))[0]
 
     return layer
 
@@ -209,23 +302,26 @@ class MaxPooling(keras.layers.MaxPooling2D):
     def call(self, inputs: Tensor) -> Tensor:
         """Pool (1, height, width, channels); an odd last row or column is left out, as in VGG."""
         if backend.computed_on_host(self.compute_dtype):
-            return _pool_on_host(inputs)
-        _, rows, columns, channels = _pooled(ops.shape(inputs))
+            return backend.on_host(_pool, _pool_gradient, _pooled)(inputs)
+        _, height, width, channels = ops.shape(inputs)
+        rows, columns = height // 2, width // 2
         windows = ops.reshape(
             inputs[:, : rows * 2, : columns * 2], (1, rows, 2, columns, 2, channels)
         )
         return ops.max(windows, axis=(2, 4))
 
 
-def _pooled(shape: tuple[Any, ...]) -> tuple[Any, ...]:
+def _pooled(shape: tuple[Any, ...]) -> list[tuple[tuple[Any, ...], str]]:
+    """Return shapes and dtypes of a maximum over 2 x 2 and of where it was."""
     batch, height, width, channels = shape
-    return (batch, height // 2, width // 2, channels)
+    halved = (batch, height // 2, width // 2, channels)
+    return [(halved, "float32"), (halved, "uint8")]
 
 
-_pool_on_host = backend.on_host(
-    lambda features: processor.maximum_pool(features[0])[None],
-    lambda upstream, features, result: processor.maximum_pool_gradient(
-        features[0], result[0], upstream[0]
-    )[None],
-    _pooled,
-)
+def _pool(features: Any) -> Any:
+    return tuple(each[None] for each in processor.maximum_pool(features[0]))
+
+
+def _pool_gradient(upstream: Any, features: Any, _: Any, winners: Any) -> Any:
+    height, width = features.shape[1:3]
+    return processor.maximum_pool_gradient(upstream[0], winners[0], height, width)[None]

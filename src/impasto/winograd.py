@@ -9,12 +9,15 @@ A transformed kernel is four times the size of the kernel. For a map of a few ti
 takes longer than all multiplications, and the plain product of windows and kernel is faster.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
+from numpy.typing import NDArray
 
-from impasto.processor import CHUNK, Array, empty, in_parallel
+from impasto import processor
+from impasto.processor import CHUNK, Array, Winners, empty, in_parallel
 
 TILE, WINDOW = 4, 6
 """Sides of an output tile, and of the window of the input that it is made from."""
@@ -24,6 +27,9 @@ LEAST_TILES = 64
 
 FEW_TILES = 30
 """Up to so many tiles the plain product is faster (measured, see benchmarks/NOTES.md)."""
+
+NARROW = 8
+"""Channels up to which a map is convolved by products with the kernel as it is."""
 
 PLAIN_CHANNELS = 128
 """Channels of the result that a piece of a plain product computes."""
@@ -58,6 +64,10 @@ class Kernel(NamedTuple):
     """(36, in, out)"""
 
 
+Add: TypeAlias = Callable[[slice, Array], None]
+"""(rows, out): adds these rows of a map to an array of their shape."""
+
+
 def transform(kernel: Array) -> Kernel:
     """Bring a kernel (3, 3, in, out) into the forms that the layers take, once."""
     transformed = _KERNELS @ kernel.reshape(len(_KERNEL[0]) ** 2, -1)
@@ -71,23 +81,107 @@ def layer(features: Array, kernel: Kernel, bias: Array, replicate: bool) -> Arra
     features (height, width, in) are continued by one position to every side: by the values at
     the edge if ``replicate``, else by zeros. ``kernel`` comes from :func:`transform`.
     """
-    return _convolve(features, kernel, padding=1, bias=bias, replicate=replicate)
+    result = empty((*features.shape[:2], bias.size))
+
+    def put(tiles: Array, top: int) -> None:
+        _put(_activated(tiles, bias), result[top:])
+
+    _convolve(_copy(features), features.shape, kernel, put, padding=1, replicate=replicate)
+    return result
 
 
-def layer_gradient(upstream: Array, result: Array, flipped: Kernel, replicate: bool) -> Array:
+def layer_gradient(
+    upstream: Array, result: Array, flipped: Kernel, replicate: bool, add: Add | None = None
+) -> Array:
     """Return the gradient of :func:`layer` with respect to its features.
 
     ``flipped`` comes from :func:`transform`, of the kernel turned by 180 degrees and with its
-    channels exchanged; ``result`` is what the layer returned.
+    channels exchanged; ``result`` is what the layer returned. What else the features' gradient
+    consists of can be added on the way: as a map of its own it would be as large as they are.
     """
+
+    def rows(top: int, bottom: int, out: Array) -> None:
+        np.multiply(upstream[top:bottom], result[top:bottom] > 0, out=out)
+
+    return _gradient(rows, result.shape, flipped, replicate, add)
+
+
+def pooled_layer(
+    features: Array, kernel: Kernel, bias: Array, replicate: bool
+) -> tuple[Array, Winners]:
+    """Return the maximum of every 2 x 2 of :func:`layer`, and where it was, if not zero.
+
+    Both are (height // 2, width // 2, out). The layer itself, four times as large, is never kept.
+    """
+    height, width, _ = features.shape
+    result = empty((height // 2, width // 2, bias.size))
+    winners = empty(result.shape, np.uint8)
+
+    def put(tiles: Array, top: int) -> None:
+        pooled, where = processor.largest(processor.quarters(_activated(tiles, bias)))
+        where *= pooled > 0.0  # elsewhere the layer has no gradient
+        _put(pooled, result[top // 2 :])
+        _put(where, winners[top // 2 :])
+
+    _convolve(_copy(features), features.shape, kernel, put, padding=1, replicate=replicate)
+    return result, winners
+
+
+def pooled_layer_gradient(
+    upstream: Array,
+    winners: Winners,
+    size: tuple[int, int],
+    flipped: Kernel,
+    replicate: bool,
+    add: Add | None = None,
+) -> Array:
+    """Return the gradient of :func:`pooled_layer` with respect to its features.
+
+    ``size`` is their height and width; see :func:`layer_gradient`.
+    """
+
+    def rows(top: int, bottom: int, out: Array) -> None:
+        processor.unpool(upstream, winners, top, bottom, out)
+
+    return _gradient(rows, (*size, upstream.shape[-1]), flipped, replicate, add)
+
+
+Rows: TypeAlias = Callable[[int, int, Array], None]
+"""(top, bottom, out): writes these rows of a map (height, width, channels) into ``out``."""
+Put: TypeAlias = Callable[[Array, int], None]
+"""Told tiles (side, side, down, across, channels) and the first row that they cover."""
+
+
+def _copy(features: Array) -> Rows:
+    def rows(top: int, bottom: int, out: Array) -> None:
+        out[...] = features[top:bottom]
+
+    return rows
+
+
+def _gradient(
+    rows: Rows, shape: tuple[int, ...], flipped: Kernel, replicate: bool, add: Add | None
+) -> Array:
+    border = int(replicate)
+    height, width, _ = shape
+    result = empty((height + 2 * border, width + 2 * border, flipped.plain.shape[1]))
+    inside = result[border : border + height, border : border + width]
+
+    def put(tiles: Array, top: int) -> None:
+        _put(tiles, result[top:])
+        if add:
+            bottom = top + tiles.shape[0] * tiles.shape[2]
+            within = slice(max(0, top - border), min(height, bottom - border))
+            add(within, inside[within])
+
+    _convolve(rows, shape, flipped, put, padding=1 + border)
     if not replicate:
-        return _convolve(upstream, flipped, padding=1, mask=result)
-    extended = _convolve(upstream, flipped, padding=2, mask=result)
+        return result
     # What the copies beyond the edge received belongs to the values that were copied.
-    for lines in (extended, extended.swapaxes(0, 1)):
+    for lines in (result, result.swapaxes(0, 1)):
         lines[1] += lines[0]
         lines[-2] += lines[-1]
-    return _without_border(extended)
+    return _without_border(result)
 
 
 def _without_border(extended: Array) -> Array:
@@ -102,81 +196,117 @@ def _without_border(extended: Array) -> Array:
 
 
 def _convolve(
-    features: Array,
+    rows: Rows,
+    shape: tuple[int, ...],
     kernel: Kernel,
-    padding: int,
+    put: Put,
     *,
-    bias: Array | None = None,
-    mask: Array | None = None,
+    padding: int,
     replicate: bool = False,
-) -> Array:
-    """Convolve features, padded on all sides, and taken for zero where ``mask`` is not positive.
-
-    Returns max(· + bias, 0) if there is a bias.
-    """
-    height, width = (length + 2 * padding - 2 for length in features.shape[:2])
-    down, across = -(-height // TILE), -(-width // TILE)
-
-    def extended(start: int, rows: int, columns: int) -> Array:
-        padded = np.zeros((rows, columns, features.shape[2]), np.float32)
-        _fill(padded, features, mask, start, padding)
-        if replicate:
-            _replicate(padded, start, *features.shape[:2])
-        return padded
-
-    def activate(values: Array) -> None:
-        if bias is not None:
-            values += bias
-            np.maximum(values, 0.0, out=values)
-
-    if down * across <= FEW_TILES:
-        result = _plain_product(extended(-padding, height + 2, width + 2), kernel.plain)
-        activate(result)
-        return result
-
-    channels_in, channels = kernel.transformed.shape[1:]
-    tiles = max(CHUNK // (WINDOW**2 * max(channels_in, channels)), LEAST_TILES)
-    each = max(1, min(tiles // across, -(-down // 2)))
-    result = empty((height, width, channels))
+) -> None:
+    """Convolve a map of that shape, padded on all sides, and hand over tiles of the result."""
+    height, width = (length + 2 * padding - 2 for length in shape[:2])
+    side, each, product = _method(height, width, kernel)
+    across = -(-width // side) * side
 
     def work(first: int) -> None:
-        count = min(each, down - first)
-        padded = extended(first * TILE - padding, count * TILE + 2, across * TILE + 2)
-        windows = _windows(padded).reshape(WINDOW**2, -1)
-        apart = (_WINDOWS @ windows).reshape(WINDOW**2, -1, channels_in)
-        products = np.matmul(apart, kernel.transformed).reshape(WINDOW**2, -1)
-        tiles = (_TILES @ products).reshape(TILE, TILE, count, across, channels)
-        activate(tiles)
-        _put(tiles, result[first * TILE : (first + count) * TILE])
+        count = min(each, -(-(height - first) // side) * side)
+        padded = np.zeros((count + 2, across + 2, shape[2]), np.float32)
+        start = first - padding
+        top, bottom = max(0, start), min(shape[0], start + len(padded))
+        rows(top, bottom, padded[top - start : bottom - start, padding : padding + shape[1]])
+        if replicate:
+            _replicate(padded, start, *shape[:2])
+        put(product(padded, kernel), first)
 
-    in_parallel(work, range(0, down, each))
-    return result
+    if each >= height:
+        work(0)
+    else:
+        in_parallel(work, range(0, height, each))
 
 
-def _plain_product(padded: Array, kernel: Array) -> Array:
-    """Multiply every 3 x 3 window of a padded map with a kernel (9 in, out)."""
-    windows = sliding_window_view(padded, (3, 3), axis=(0, 1)).transpose(0, 1, 3, 4, 2)
-    height, width = windows.shape[:2]
-    flat = windows.reshape(height * width, -1)
-    result = empty((height * width, kernel.shape[1]))
+Product: TypeAlias = Callable[[Array, Kernel], Array]
+"""(padded map (height + 2, width + 2, in), kernel) -> tiles (side, side, down, across, out)"""
+
+
+def _method(height: int, width: int, kernel: Kernel) -> tuple[int, int, Product]:
+    """Return the side of tiles, how many rows are a piece of the work, and how it is done.
+
+    All sides are even, so that pooling finds its fours.
+    """
+    _, channels_in, channels = kernel.transformed.shape
+    down, across = -(-height // TILE), -(-width // TILE)
+    if down * across <= FEW_TILES:
+        return 2, height + height % 2, _plain_product
+    narrow = channels_in <= NARROW, channels <= NARROW
+    if any(narrow):
+        count = max(1, CHUNK // (2 * width * max(channels_in, channels)))
+        return 2, 2 * min(count, -(-down // 2)), (_few_from if narrow[0] else _few_to)
+    tiles = max(CHUNK // (WINDOW**2 * max(channels_in, channels)), LEAST_TILES)
+    return TILE, TILE * max(1, min(tiles // across, -(-down // 2))), _winograd
+
+
+def _winograd(padded: Array, kernel: Kernel) -> Array:
+    down, across = (length // TILE for length in padded.shape[:2])
+    _, channels_in, channels = kernel.transformed.shape
+    apart = (_WINDOWS @ _windows(padded).reshape(WINDOW**2, -1)).reshape(WINDOW**2, -1, channels_in)
+    products = np.matmul(apart, kernel.transformed).reshape(WINDOW**2, -1)
+    return (_TILES @ products).reshape(TILE, TILE, down, across, channels)
+
+
+def _few_from(padded: Array, kernel: Kernel) -> Array:
+    """Convolve a map of a few channels, as one product of its windows and the kernel."""
+    height, width = (length - 2 for length in padded.shape[:2])
+    return _in_twos((_flat_windows(padded) @ kernel.plain).reshape(height, width, -1))
+
+
+def _few_to(padded: Array, kernel: Kernel) -> Array:
+    """Convolve to a few channels: a product for each of the nine places, moved and added up."""
+    height, width = (length - 2 for length in padded.shape[:2])
+    _, channels_in, channels = kernel.transformed.shape
+    by_place = kernel.plain.reshape(9, channels_in, channels).transpose(0, 2, 1)
+    planes = by_place.reshape(-1, channels_in) @ padded.reshape(-1, channels_in).T
+    planes = planes.reshape(3, 3, channels, height + 2, width + 2)
+    moved = [
+        planes[down, across, :, down : down + height, across : across + width]
+        for down, across in np.ndindex(3, 3)
+    ]
+    result = moved[0] + moved[1]
+    for each in moved[2:]:
+        result += each
+    return _in_twos(result.transpose(1, 2, 0))
+
+
+def _in_twos(values: Array) -> Array:
+    """View (2 down, 2 across, channels) as tiles (2, 2, down, across, channels)."""
+    height, width, channels = values.shape
+    apart = values.reshape(height // 2, 2, width // 2, 2, channels)
+    return apart.transpose(1, 3, 0, 2, 4)
+
+
+def _activated(tiles: Array, bias: Array) -> Array:
+    tiles += bias
+    return np.maximum(tiles, 0.0, out=tiles)
+
+
+def _plain_product(padded: Array, kernel: Kernel) -> Array:
+    """Multiply every window of a small map with a kernel, on all cores."""
+    height, width = (length - 2 for length in padded.shape[:2])
+    flat = _flat_windows(padded)
+    result = empty((height * width, kernel.plain.shape[1]))
 
     def work(first: int) -> None:
         columns = slice(first, first + PLAIN_CHANNELS)
-        np.matmul(flat, kernel[:, columns], out=result[:, columns])
+        np.matmul(flat, kernel.plain[:, columns], out=result[:, columns])
 
-    in_parallel(work, range(0, kernel.shape[1], PLAIN_CHANNELS))
-    return result.reshape(height, width, -1)
+    in_parallel(work, range(0, kernel.plain.shape[1], PLAIN_CHANNELS))
+    return _in_twos(result.reshape(height, width, -1))
 
 
-def _fill(padded: Array, features: Array, mask: Array | None, start: int, padding: int) -> None:
-    """Copy rows from ``start`` on, which may lie outside, into the middle of ``padded``."""
-    height, width, _ = features.shape
-    top, bottom = max(0, start), min(height, start + len(padded))
-    inside = padded[top - start : bottom - start, padding : padding + width]
-    if mask is None:
-        inside[...] = features[top:bottom]
-    else:
-        np.multiply(features[top:bottom], mask[top:bottom] > 0, out=inside)
+def _flat_windows(padded: Array) -> Array:
+    """Copy every 3 x 3 window of a padded map, (height · width, 9 in)."""
+    windows = sliding_window_view(padded, (3, 3), axis=(0, 1)).transpose(0, 1, 3, 4, 2)
+    return windows.reshape(windows.shape[0] * windows.shape[1], -1)
 
 
 def _replicate(padded: Array, start: int, height: int, width: int) -> None:
@@ -197,12 +327,13 @@ def _windows(padded: Array) -> Array:
     return as_strided(padded, shape, (row, column, TILE * row, TILE * column, channel))
 
 
-def _put(tiles: Array, rows: Array) -> None:
-    """Write tiles (4, 4, down, across, out) into their rows, which may end within a tile."""
-    _, _, down, across, channels = tiles.shape
+def _put(tiles: NDArray[Any], rows: NDArray[Any]) -> None:
+    """Write tiles (side, side, down, across, out) into rows, which may end within a tile."""
+    side, _, down, across, channels = tiles.shape
     side_by_side = tiles.transpose(2, 0, 3, 1, 4)
-    if rows.shape == (down * TILE, across * TILE, channels):
-        rows.reshape(down, TILE, across, TILE, channels)[...] = side_by_side
+    rows = rows[: down * side]
+    if rows.shape == (down * side, across * side, channels):
+        rows.reshape(down, side, across, side, channels)[...] = side_by_side
     else:
-        whole = side_by_side.reshape(down * TILE, across * TILE, channels)
+        whole = side_by_side.reshape(down * side, across * side, channels)
         rows[...] = whole[: rows.shape[0], : rows.shape[1]]
