@@ -95,9 +95,7 @@ def test_an_allocation_that_no_machine_has_is_known():
 def test_greetings_on_import_are_kept_from_the_terminal_and_nothing_else_is(capfd):
     with backend._without_greetings():
         os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called\n")
-        os.write(
-            2, b"I0000 00:00:1795492726.931129  8879 port.cc:153] custom operations are on\n"
-        )
+        os.write(2, b"I0000 00:00:1795492726.931129  8879 port.cc:153] custom operations are on\n")
         os.write(2, b"E0000 something is wrong\n")
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "E0000 something is wrong\nafter\n"

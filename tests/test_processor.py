@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -83,6 +84,26 @@ def test_the_gradient_of_the_moments_is_that_of_finite_differences(height, width
     expected = (value(maps + direction) - value(maps - direction)) / 2
     gradient = processor.sliced_moments_gradient(maps.astype(np.float32), upstream)
     assert np.sum(gradient * direction) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_maps_in_bfloat16_give_what_those_in_float32_give_rounded(weighted):
+    maps, upstream = features(1, 9, 7, 3), features(2, 4, 3, 3)
+    weights = features(3, 9, 7, 1) if weighted else None
+    of_sums = np.random.default_rng(4).normal(size=(2, 4, 3)).astype(np.float32)
+
+    def computed(dtype):
+        own = maps.astype(dtype)
+        pooled, winners = processor.maximum_pool(own)
+        back = processor.maximum_pool_gradient(upstream.astype(dtype), winners, 9, 7)
+        slope = processor.sliced_moments_gradient(own, of_sums, weights)
+        assert pooled.dtype == back.dtype == slope.dtype == dtype
+        return processor.sliced_moments(own, 2, weights), winners, pooled, back, slope
+
+    for received, expected in zip(
+        computed(ml_dtypes.bfloat16), computed(np.dtype(np.float32)), strict=True
+    ):
+        np.testing.assert_array_equal(received, expected.astype(received.dtype))
 
 
 def test_arrays_are_aligned():

@@ -190,23 +190,31 @@ def test_the_gradient_of_a_frozen_layer_passes_only_where_its_result_is_positive
         assert np.any(received) == expected
 
 
-def test_the_device_computes_what_the_host_computes(loaded, picture, monkeypatch):
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-3), ("bfloat16", 0.02)])
+def test_the_device_computes_what_the_host_computes(
+    loaded, picture, monkeypatch, precision, tolerance
+):
     """On a GPU Keras's own operations run; here they can be made to."""
     layers = ["block1_conv1", "block2_pool", "block3_conv2"]
+    small = picture[:37, :50]
 
     def evaluate():
-        features = vgg.build(loaded, layers, "max", "float32", "replicate")
-        small = picture[:37, :50]
-        maps = numpy_features(loaded, small, layers, padding="replicate")
-        return maps, gradient(lambda x: sum(map(ops.sum, features(x).values())), small)
+        features = vgg.build(loaded, layers, "max", precision, "replicate")
+
+        def total(picture):
+            return sum(ops.sum(ops.cast(each, "float32")) for each in features(picture).values())
+
+        maps = numpy_features(loaded, small, layers, padding="replicate", precision=precision)
+        return maps, gradient(total, small)
 
     on_host, gradient_on_host = evaluate()
-    monkeypatch.setattr(backend, "computed_on_host", lambda dtype: False)
+    for asked in ("computed_on_host", "gathered_on_host"):
+        monkeypatch.setattr(backend, asked, lambda dtype: False)
     on_device, gradient_on_device = evaluate()
     for name in layers:
-        np.testing.assert_allclose(on_host[name], on_device[name], rtol=1e-3, atol=1e-2)
+        np.testing.assert_allclose(on_host[name], on_device[name], rtol=tolerance, atol=1e-2)
     error = np.linalg.norm(gradient_on_host - gradient_on_device)
-    assert error < 1e-3 * np.linalg.norm(gradient_on_device)
+    assert error < tolerance * np.linalg.norm(gradient_on_device)
 
 
 def test_the_gradient_of_maximum_pooling_goes_to_the_maximum_and_ties_share_it():

@@ -211,7 +211,7 @@ def on_host(
         return found[:1], found
 
     def backward(upstream: Tensors, value: Tensor, found: Tensors) -> Tensor:
-        same = [(keras.ops.shape(value), "float32")]
+        same = [(keras.ops.shape(value), dtype_of(value))]
         return call_host(gradient, same, *upstream, value, *found, *constants)[0]
 
     return lambda value: differentiable(forward, backward)(value)[0]
@@ -298,14 +298,31 @@ def _torch_function() -> Any:
     return Differentiable.apply
 
 
+def relu_gradient(upstream: Tensor, result: Tensor) -> Tensor:
+    """Return ``upstream`` where a ReLU's result is positive, else zero."""
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.raw_ops.ReluGrad(gradients=upstream, features=result)  # once over the memory
+    return ops.where(result > 0, upstream, ops.zeros_like(upstream))
+
+
 def dtype_of(tensor: Tensor) -> str:
     """Return the name of a tensor's dtype, such as float32."""
     return str(keras.backend.standardize_dtype(tensor.dtype))
 
 
 def computed_on_host(dtype: str) -> bool:
-    """Return whether :mod:`impasto.processor` is to compute on such tensors: float32, no GPU."""
+    """Return whether convolutions of such tensors are computed in NumPy: float32, no GPU."""
     return dtype == "float32" and _on_processor()
+
+
+def gathered_on_host(dtype: str) -> bool:
+    """Return whether what is read off such feature maps is computed in NumPy: no GPU.
+
+    PyTorch hands over no bfloat16.
+    """
+    return _on_processor() and (dtype == "float32" or name() != "torch")
 
 
 @functools.cache

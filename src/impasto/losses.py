@@ -63,7 +63,7 @@ def slice_moments(
     and a count of zero.
     """
     height, width, _ = ops.shape(features)
-    on_host = backend.computed_on_host(backend.dtype_of(features))
+    on_host = backend.gathered_on_host(backend.dtype_of(features))
     take_sums = _sums_on_host if on_host else _sums_on_device
     if weights is None:
         each = (width + slices - 1) // slices

@@ -10,9 +10,9 @@ Feature maps are float32 (height, width, channels) throughout.
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -113,12 +113,12 @@ def maximum_pool(features: Array) -> tuple[Array, Winners]:
     Both are (height // 2, width // 2, channels).
     """
     height, width, channels = features.shape
-    result = empty((height // 2, width // 2, channels))
+    result = empty((height // 2, width // 2, channels), features.dtype)
     winners = empty(result.shape, np.uint8)
 
     def work(rows: slice) -> None:
         pairs = features[2 * rows.start : 2 * rows.stop, : width // 2 * 2]
-        result[rows], winners[rows] = largest(quarters(pairs))
+        result[rows], winners[rows] = largest(quarters(_wide(pairs)))
 
     in_parallel(work, _blocks(height // 2, 2 * width * channels))
     return result, winners
@@ -130,13 +130,30 @@ def maximum_pool_gradient(upstream: Array, winners: Winners, height: int, width:
     Equal largest values share it alike.
     """
     channels = upstream.shape[-1]
-    result = empty((height, width, channels))
+    result = empty((height, width, channels), upstream.dtype)
 
     def work(rows: slice) -> None:
-        unpool(upstream, winners, rows.start, rows.stop, result[rows])
+        with _written(result[rows]) as out:
+            unpool(upstream, winners, rows.start, rows.stop, out)
 
     in_parallel(work, _blocks(height, width * channels))
     return result
+
+
+def _wide(features: NDArray[Any]) -> Array:
+    """Return features in float32, as they are if they are that."""
+    return features.astype(np.float32, copy=False)
+
+
+@contextmanager
+def _written(rows: NDArray[Any]) -> Iterator[Array]:
+    """Give an array in float32 to be written in place of ``rows``: themselves if they are that."""
+    if rows.dtype == np.float32:
+        yield rows
+    else:
+        out = empty(rows.shape)
+        yield out
+        rows[...] = out
 
 
 def quarters(pairs: NDArray[Any]) -> list[NDArray[Any]]:
@@ -161,7 +178,7 @@ def unpool(upstream: Array, winners: Winners, top: int, bottom: int, out: Array)
     out[...] = 0.0
     first, last = top // 2, min(len(winners), (bottom + 1) // 2)
     codes = winners[first:last]
-    share = upstream[first:last] / _BITS[codes]
+    share = _wide(upstream[first:last]) / _BITS[codes]
     columns = slice(0, 2 * winners.shape[1])
     for number, (down, across) in enumerate(np.ndindex(2, 2)):
         # Of the first and the last pair of rows one may lie outside.
@@ -187,7 +204,7 @@ def sliced_moments(features: Array, slices: int, weights: Array | None = None) -
 
     def work(piece: tuple[int, slice, slice]) -> Array | float:
         _, rows, columns = piece
-        flat = weighted = features[rows, columns].reshape(-1, channels)
+        flat = weighted = _wide(features[rows, columns]).reshape(-1, channels)
         if weights is not None:
             if not weights[rows, columns].any():
                 return 0.0
@@ -203,12 +220,13 @@ def sliced_moments_gradient(
     features: Array, upstream: Array, weights: Array | None = None
 ) -> Array:
     """Return the gradient of :func:`sliced_moments` with respect to the features."""
-    result = empty(features.shape)
-    write = moments_gradient(features, upstream, weights)
+    result = empty(features.shape, features.dtype)
+    add = moments_gradient(features, upstream, weights)
 
     def work(rows: slice) -> None:
-        result[rows] = 0.0
-        write(rows, result[rows])
+        with _written(result[rows]) as out:
+            out[...] = 0.0
+            add(rows, out)
 
     in_parallel(work, _blocks(len(features), features[0].size))
     return result
@@ -226,7 +244,7 @@ def moments_gradient(
     def add(rows: slice, out: Array) -> None:
         for number in range(-(-features.shape[1] // each)):
             columns = slice(number * each, (number + 1) * each)
-            part = features[rows, columns]
+            part = _wide(features[rows, columns])
             if weights is not None and not weights[rows, columns].any():
                 continue
             gradient = part.reshape(-1, channels) @ symmetric[number]

@@ -66,7 +66,7 @@ def build(
             else:
                 value = stage(value)
             if name in names:
-                seen[name] = value[0]
+                seen[name] = ops.squeeze(value, 0)
             before = name
         return seen
 
@@ -128,16 +128,21 @@ def _network(weights: Weights, pooling: str, precision: str) -> keras.Model:
     application = getattr(keras.applications, weights.network.name.upper())
     original = application(weights=None, include_top=False)
     policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
-    replaced = {
-        "Conv2D": FrozenConvolution,
-        "MaxPooling2D": {"max": MaxPooling, "avg": keras.layers.AveragePooling2D}[pooling],
-    }
+    pool = {"max": MaxPooling, "avg": keras.layers.AveragePooling2D}[pooling]
 
+    # Not keras.models.clone_model, which imports TensorFlow whatever the backend.
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        kind = replaced.get(type(layer).__name__, type(layer))
-        return kind.from_config({**layer.get_config(), "dtype": policy})
+        named = {"name": layer.name, "dtype": policy}
+        if isinstance(layer, keras.layers.Conv2D):
+            return FrozenConvolution(
+                layer.filters, layer.kernel_size, padding="same", activation="relu", **named
+            )
+        return pool(layer.pool_size, layer.strides, **named)
 
-    return keras.models.clone_model(original, clone_function=clone)
+    inputs = value = keras.Input((None, None, 3), name=original.layers[0].name)
+    for layer in original.layers[1:]:
+        value = clone(layer)(value)
+    return keras.Model(inputs, value)
 
 
 def _cut_off(model: keras.Model, layers: Iterable[str]) -> keras.Model:
@@ -279,8 +284,7 @@ def _frozen_on_device(kernel: Any, flipped: Any, bias: Any, replicate: bool, dty
         return (result,), (ops.stop_gradient(result),)
 
     def gradient(upstream: Any, extended: Tensor, kept: Any) -> Tensor:
-        passed = ops.where(kept[0] > 0, upstream[0], ops.zeros_like(upstream[0]))
-        beyond = ops.pad(passed, _ONE_AROUND)
+        beyond = ops.pad(backend.relu_gradient(upstream[0], kept[0]), _ONE_AROUND)
         return ops.conv(beyond, flipped, padding="same", data_format="channels_last")
 
     convolve = backend.differentiable(forward, gradient)
@@ -301,8 +305,11 @@ class MaxPooling(keras.layers.MaxPooling2D):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Pool (1, height, width, channels); an odd last row or column is left out, as in VGG."""
-        if backend.computed_on_host(self.compute_dtype):
-            return backend.on_host(_pool, _pool_gradient, _pooled)(inputs)
+        dtype = self.compute_dtype
+        if backend.gathered_on_host(dtype):
+            return backend.on_host(_pool, _pool_gradient, lambda shape: _pooled(shape, dtype))(
+                inputs
+            )
         _, height, width, channels = ops.shape(inputs)
         rows, columns = height // 2, width // 2
         windows = ops.reshape(
@@ -311,11 +318,11 @@ class MaxPooling(keras.layers.MaxPooling2D):
         return ops.max(windows, axis=(2, 4))
 
 
-def _pooled(shape: tuple[Any, ...]) -> list[tuple[tuple[Any, ...], str]]:
+def _pooled(shape: Shape, dtype: str = "float32") -> list[tuple[Shape, str]]:
     """Return shapes and dtypes of a maximum over 2 x 2 and of where it was."""
     batch, height, width, channels = shape
     halved = (batch, height // 2, width // 2, channels)
-    return [(halved, "float32"), (halved, "uint8")]
+    return [(halved, dtype), (halved, "uint8")]
 
 
 def _pool(features: Any) -> Any:
