@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.pictures import SHORTEST
-from impasto.pyramid import COARSEST, GROWTH, RATIO, Level, automatic_levels, lower, schedule
+from impasto.pyramid import (
+    COARSE_STYLE,
+    COARSEST,
+    GROWTH,
+    RATIO,
+    Level,
+    automatic_levels,
+    lower,
+    schedule,
+)
 from impasto.recipe import Recipe
 
 SIDES = st.integers(16, 6000)
@@ -19,7 +28,16 @@ def longest(level: Level) -> int:
 
 def test_the_default_schedule():
     levels = schedule(768, 1024, Recipe(size=512, evaluations=12))
-    assert levels == (Level(1, 73, 97, 27), Level(2, 167, 223, 18), Level(3, 384, 512, 12))
+    assert levels == (
+        Level(1, 73, 97, 27, COARSE_STYLE**2),
+        Level(2, 167, 223, 18, COARSE_STYLE),
+        Level(3, 384, 512, 12, 1.0),
+    )
+
+
+def test_the_coarsest_of_many_levels_weigh_style_alike():
+    shares = [level.style for level in schedule(2048, 2048, Recipe(size=2048))]
+    assert shares == [COARSE_STYLE**2] * 3 + [COARSE_STYLE, 1.0]
 
 
 def test_one_level_is_the_size_asked_for():

@@ -320,8 +320,9 @@ def _paint_level(
     journal: Journal,
 ) -> Picture:
     """Paint a level; what does not fit into memory is painted smaller, and carried up."""
+    recipe = replace(journal.recipe, style_weight=level.style * journal.recipe.style_weight)
     try:
-        task = level_objective(engine, journal.recipe, inputs, content)
+        task = level_objective(engine, recipe, inputs, content)
         journal.clock.lap("targets")
         painted = journal.run(
             level, levels, task, picture, lambda each: _finished(each, inputs, journal.recipe)

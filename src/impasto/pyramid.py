@@ -22,6 +22,15 @@ GROWTH = 1.5
 """How many times the evaluations of a level the next coarser one gets; it costs a fifth."""
 
 
+COARSE_STYLE = 0.5
+"""What the style weight is multiplied with for every level coarser, as far as GROWTH goes: what a
+coarse level takes apart of the photograph no finer one puts together again (benchmarks/NOTES.md).
+Departure from Gatys et al. 2017, who weigh alike at both of their sizes."""
+
+STEPS = 2
+"""Coarser levels than so many below the finest are painted like that one."""
+
+
 @dataclass(frozen=True)
 class Level:
     """One size to be painted: number from 1, height and width in pixels, evaluations."""
@@ -30,6 +39,8 @@ class Level:
     height: int
     width: int
     evaluations: int
+    style: float = 1.0
+    """what the weight of style is multiplied with"""
 
 
 def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
@@ -43,9 +54,14 @@ def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
     sizes_down = (round(recipe.size / RATIO**coarser) for coarser in reversed(range(count)))
     sizes = list(dict.fromkeys(min(recipe.size, max(least, size)) for size in sizes_down))
     return tuple(
-        Level(number, *fit(height, width, size), _evaluations(recipe, len(sizes) - number))
+        _level(number, *fit(height, width, size), recipe, min(len(sizes) - number, STEPS))
         for number, size in enumerate(sizes, start=1)
     )
+
+
+def _level(number: int, height: int, width: int, recipe: Recipe, coarser: int) -> Level:
+    evaluations = round(recipe.evaluations * GROWTH**coarser)
+    return Level(number, height, width, evaluations, COARSE_STYLE**coarser)
 
 
 def lower(level: Level, painted: int) -> Level | None:
@@ -58,11 +74,6 @@ def lower(level: Level, painted: int) -> Level | None:
     if height * width <= painted or min(height, width) < SHORTEST:
         return None
     return replace(level, height=height, width=width)
-
-
-def _evaluations(recipe: Recipe, coarser: int) -> int:
-    """Return the budget of a level that is so many levels coarser than the finest."""
-    return round(recipe.evaluations * GROWTH ** min(coarser, 2))
 
 
 def automatic_levels(size: int) -> int:
