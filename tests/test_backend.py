@@ -99,3 +99,15 @@ def test_greetings_on_import_are_kept_from_the_terminal_and_nothing_else_is(capf
         os.write(2, b"E0000 something is wrong\n")
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "E0000 something is wrong\nafter\n"
+
+
+def test_a_traced_function_takes_pictures_of_any_size_to_the_same():
+    def features(picture):
+        return {"double": picture * 2, "mean": ops.mean(picture)}
+
+    traced = backend.traced(features)
+    for height in (4, 6):
+        picture = tiny.random_picture(height, 5, seed=height)
+        found = {name: backend.to_numpy(each) for name, each in traced(picture).items()}
+        np.testing.assert_array_equal(found["double"], 2 * picture)
+        assert found["mean"] == pytest.approx(picture.mean(), rel=1e-5)

@@ -77,6 +77,12 @@ def test_every_choice_of_the_recipe_is_known():
     assert set(memory.OPTIMIZER) == set(choices["optimizer"])
     assert set(memory.OBJECTIVE) <= set(choices["objective"])
     assert set(memory.CHANGING) <= set(choices["colors"])
+    assert {*memory.FIXED, "auto"} == {*memory.EVALUATION, "auto"} == set(choices["precision"])
+
+
+def test_small_pictures_need_less_in_bfloat16():
+    small = replace(WORK, size=128)
+    assert memory.needed(replace(small, precision="bfloat16")) < memory.needed(small)
 
 
 # What is free ---------------------------------------------------------------------------------

@@ -153,6 +153,24 @@ def _torch(loss: Loss) -> Step:
     return step
 
 
+def traced(function: Callable[[Tensor], Any]) -> Callable[[Array], Any]:
+    """Return a function of a picture as one that is traced at its first call, of any size.
+
+    In TensorFlow, whose host functions get and give copies where they are not traced, and which
+    then keeps their memory; elsewhere the function itself.
+    """
+    if name() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    made = tf.function(
+        lambda picture: function(picture),
+        input_signature=[tf.TensorSpec((None, None, 3), "float32")],
+        autograph=False,
+    )
+    return lambda picture: made(tf.convert_to_tensor(picture))
+
+
 def _as_given(picture: Array, total: Tensor, terms: dict[str, Tensor], gradient: Tensor) -> Any:
     numbers = {name: float(to_numpy(value)) for name, value in terms.items()}
     is_numpy = isinstance(picture, np.ndarray)

@@ -200,7 +200,8 @@ def make(
     Painting with the same ``engines`` afterwards takes no start any more.
     """
     found = calibrate(engines, recipe, inputs)
-    work = dataclasses.replace(inputs.work, held=film)
+    precision = engines.get(recipe).precision
+    work = dataclasses.replace(inputs.work, held=film, precision=precision)
     return Forecast(
         found.network + found.once,
         tuple(zip(levels, predict(found, inputs, levels), strict=True)),

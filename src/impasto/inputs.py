@@ -282,6 +282,7 @@ def _work(
         colors=recipe.colors,
         objective=recipe.objective,
         optimizer=recipe.optimizer,
+        precision="bfloat16" if recipe.precision == "bfloat16" else "float32",
     )
 
 

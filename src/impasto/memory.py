@@ -1,7 +1,8 @@
 """Whether a painting fits into the memory that is free, before it is begun.
 
-The constants are read off the peak resident memory of whole processes, of TensorFlow in float32 on
-a processor (benchmarks/NOTES.md); bfloat16 takes less.
+The constants are read off the peak resident memory of whole processes, of TensorFlow on a processor
+(benchmarks/NOTES.md). Where nothing is loaded yet that could say which precision is faster,
+float32 is counted.
 """
 
 import re
@@ -14,7 +15,7 @@ import psutil
 from impasto.errors import SettingError
 from impasto.pictures import fit
 
-FIXED = 1.47e9
+FIXED = {"float32": 1.47e9, "bfloat16": 1.09e9}
 """Bytes that the libraries, the network and its compilation take, whatever the size."""
 
 BARE = 0.2e9
@@ -29,7 +30,7 @@ RESIZING = 20
 CHANGING = {"content": 170, "match": 50}
 """Bytes for each pixel of an input while it gets other colours, by the setting ``colors``."""
 
-EVALUATION = 1940
+EVALUATION = {"float32": 1150, "bfloat16": 1400}
 """Bytes for each pixel that is evaluated, mostly features that the gradient needs."""
 
 OPTIMIZER = {"lbfgs": 48, "scipy": 68, "adam": 0}
@@ -43,7 +44,7 @@ OBJECTIVE = {"wasserstein": (0.05e9, 200), "neighbors": (0, 1200)}
 PLACE = 300
 """Bytes for each pixel and each place beyond the first: a gradient for every feature."""
 
-TARGET, LOOKING = 550, 580
+TARGET, LOOKING = 400, 300
 """Bytes for each pixel of the photograph and of paintings, as they are seen, while targets are
 computed: for features that are kept, and for those in between of the picture that is looked at."""
 
@@ -66,6 +67,8 @@ class Work:
     colors: str = "style"
     objective: str = "gram"
     optimizer: str = "lbfgs"
+    precision: str = "float32"
+    """of features, float32 or bfloat16"""
     held: float = 0.0
     """bytes that are kept besides, such as the frames of a film"""
 
@@ -82,7 +85,7 @@ def needed(work: Work) -> float:
     copies = PICTURE * (sum(inputs) + (work.colors == "content") * inputs[0])
     preparing = CHANGING.get(work.colors, RESIZING) * max(inputs)
     at_once = max(_evaluating(work, pixels), _targets(work, pixels), RESIZING * max(inputs))
-    return copies + max(BARE + preparing, FIXED + at_once) + work.held
+    return copies + max(BARE + preparing, FIXED[work.precision] + at_once) + work.held
 
 
 def _product(size: tuple[int, int]) -> int:
@@ -92,8 +95,8 @@ def _product(size: tuple[int, int]) -> int:
 def _evaluating(work: Work, pixels: int) -> float:
     fixed, each = OBJECTIVE.get(work.objective, (0, 0))
     steps = min(work.evaluations - 1, STEPS)
-    each += EVALUATION + steps * OPTIMIZER[work.optimizer] + PLACE * (work.places - 1)
-    return fixed + each * pixels
+    each += EVALUATION[work.precision] + PLACE * (work.places - 1)
+    return fixed + (each + steps * OPTIMIZER[work.optimizer]) * pixels
 
 
 def _targets(work: Work, pixels: int) -> float:

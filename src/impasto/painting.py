@@ -286,7 +286,8 @@ def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> _Eng
         "source": loaded.source,
         "sha256": loaded.network.sha256,
     }
-    return _Engine(network, precision, features, objective.compiled_step(features, recipe))
+    step = objective.compiled_step(features, recipe)
+    return _Engine(network, precision, backend.traced(features), step)
 
 
 def _climb(inputs: Inputs, engine: _Engine, journal: Journal) -> Picture:
