@@ -31,7 +31,7 @@ LONG = 6e6
 """Pixels to be evaluated that take about a minute on two cores, and are worth a calibration."""
 
 
-BEND = 0.1
+BEND = 0.05
 """The power of the size with which a processor needs longer for a pixel beyond SIZES: the larger
 maps are, the more of them lie in memory that is new each time (benchmarks/NOTES.md)."""
 
