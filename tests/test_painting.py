@@ -522,11 +522,11 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(content, style, monkeyp
 
 def test_a_network_that_is_no_longer_used_is_gone_from_memory(content, style):
     """Half a gigabyte each, which a program that paints many pictures would run out of."""
+    gc.collect()
     before = networks_in_memory()
     stylize(content, style, **SMALL)
     assert networks_in_memory() == before
 
 
 def networks_in_memory():
-    gc.collect()
     return sum(isinstance(each, vgg.Kernels) for each in gc.get_objects())

@@ -163,12 +163,15 @@ def traced(function: Callable[[Tensor], Any]) -> Callable[[Array], Any]:
         return function
     import tensorflow as tf
 
-    made = tf.function(
-        lambda picture: function(picture),
-        input_signature=[tf.TensorSpec((None, None, 3), "float32")],
-        autograph=False,
-    )
-    return lambda picture: made(tf.convert_to_tensor(picture))
+    made: list[Any] = []
+
+    def run(picture: Array) -> Any:
+        if not made:
+            compiled = tf.function(lambda picture: function(picture), autograph=False)
+            made.append(compiled.get_concrete_function(tf.TensorSpec((None, None, 3), "float32")))
+        return made[0](tf.convert_to_tensor(picture))
+
+    return run
 
 
 def _as_given(picture: Array, total: Tensor, terms: dict[str, Tensor], gradient: Tensor) -> Any:

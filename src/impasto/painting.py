@@ -1,6 +1,7 @@
 """The facade: the one place where objective, optimiser and schedule meet."""
 
 import dataclasses
+import gc
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -183,11 +184,15 @@ def stylize(
         levels = schedule(*pictures.size_of(inputs.content), chosen)
         checkpoints.check(before, inputs.sources, levels)
     engines = Engines(weights_file)
-    result = paint(inputs, chosen, listener or (lambda event: None), engines, keeper, before)
-    if result.finished:
-        keeper.remove()
-    else:
-        keeper.save()
+    try:
+        result = paint(inputs, chosen, listener or (lambda event: None), engines, keeper, before)
+        if result.finished:
+            keeper.remove()
+        else:
+            keeper.save()
+    finally:
+        del keeper  # what it would save refers to the network
+        engines.forget()
     return result
 
 
@@ -262,9 +267,18 @@ class Engines:
         """Return what a recipe needs; one is kept, since each holds a network in memory."""
         key = self.key(recipe)
         if key not in self._made:
-            self._made.clear()
+            if self._made:
+                self.forget()
             self._made[key] = _engine(recipe, self.weights_file)
         return self._made[key]
+
+    def forget(self) -> None:
+        """Give back the memory of what was made.
+
+        Networks refer to themselves: Python alone would leave them for several pictures more.
+        """
+        self._made.clear()
+        gc.collect()
 
 
 # Settings that another network or loss need not be compiled for. A new one is compiled for, until
