@@ -163,15 +163,12 @@ def traced(function: Callable[[Tensor], Any]) -> Callable[[Array], Any]:
         return function
     import tensorflow as tf
 
-    made: list[Any] = []
+    @functools.cache
+    def trace() -> Any:
+        of_any_size = tf.TensorSpec((None, None, 3), "float32")
+        return tf.function(function, autograph=False).get_concrete_function(of_any_size)
 
-    def run(picture: Array) -> Any:
-        if not made:
-            compiled = tf.function(lambda picture: function(picture), autograph=False)
-            made.append(compiled.get_concrete_function(tf.TensorSpec((None, None, 3), "float32")))
-        return made[0](tf.convert_to_tensor(picture))
-
-    return run
+    return lambda picture: trace()(tf.convert_to_tensor(picture))
 
 
 def _as_given(picture: Array, total: Tensor, terms: dict[str, Tensor], gradient: Tensor) -> Any:
