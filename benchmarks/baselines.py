@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto import weights
-from impasto.pictures import Picture
+from impasto.network import weights
+from impasto.pictures.raster import Picture
 
 Gradient: TypeAlias = Callable[[Picture], NDArray[np.float32]]
 

@@ -22,8 +22,10 @@ from rich.table import Table
 
 import impasto
 from benchmarks import baselines, heldout, processes, tutorial
-from impasto import decode, encode, events, pictures, recipe, samples
-from impasto.pictures import Picture
+from impasto.painting import events
+from impasto.pictures import decode, encode, raster, samples
+from impasto.pictures.raster import Picture
+from impasto.recipe import settings as recipe
 
 Section: TypeAlias = dict[str, Any]
 
@@ -58,7 +60,7 @@ def evaluation(options: argparse.Namespace) -> Section:
 
 def _evaluation_at(size: int, repeats: int) -> Section:
     height = round(size * ASPECT)
-    content, style = (pictures.noise(height, size, seed) for seed in (0, 1))
+    content, style = (raster.noise(height, size, seed) for seed in (0, 1))
     variants: dict[str, Callable[[Picture], Any]] = {
         "impasto": _impasto("auto", content, style),
         "impasto, float32": _impasto("float32", content, style),
@@ -78,8 +80,9 @@ def _evaluation_at(size: int, repeats: int) -> Section:
 
 
 def _impasto(precision: str, content: Picture, style: Picture) -> Callable[[Picture], Any]:
-    from impasto import objective, vgg, weights
-    from impasto.places import Painting, Place
+    from impasto.losses import objective
+    from impasto.network import vgg, weights
+    from impasto.pictures.guidance import Painting, Place
 
     chosen = recipe.make()
     precision = vgg.resolve_precision(precision)
@@ -183,7 +186,7 @@ def _foretold_and_measured(
 
 
 def paintings(options: argparse.Namespace) -> Section:
-    """Paint pairs by every way and judge the pictures by measures that none of them optimised."""
+    """Paint pairs by every way and judge the pictures by measures that none of them optimized."""
     found: Section = {}
     for number in range(options.pairs):
         with tempfile.TemporaryDirectory() as folder:
@@ -243,9 +246,9 @@ def course(options: argparse.Namespace) -> Section:
     The loss is that of impasto's default recipe at full size, for the tutorial's pictures too.
     """
     content, style = (decode.read(path).pixels for path in _write_pair(options, 0, options.out))
-    size = pictures.fit(*pictures.size_of(content), options.size)
-    content = pictures.resize(content, *size)
-    fitted = pictures.resize(style, *pictures.fit_area(*pictures.size_of(style), size[0] * size[1]))
+    size = raster.fit(*raster.size_of(content), options.size)
+    content = raster.resize(content, *size)
+    fitted = raster.resize(style, *raster.fit_area(*raster.size_of(style), size[0] * size[1]))
     judge = _impasto("float32", content, fitted)
     followed = {
         "impasto": _follow_impasto(content, style, options),
@@ -256,7 +259,7 @@ def course(options: argparse.Namespace) -> Section:
         way: [
             {
                 "seconds": seconds,
-                "loss": judge(pictures.resize(picture, *size)).total,
+                "loss": judge(raster.resize(picture, *size)).total,
                 "style_gram": heldout.measure(content, style, picture)["style_gram"],
             }
             for seconds, picture in steps
@@ -276,8 +279,8 @@ def _follow_impasto(
 
     def listen(event: events.Event) -> None:
         if isinstance(event, events.Step) and event.evaluation % 3 == 0:
-            coarse = pictures.resize(content, *pictures.size_of(event.picture))
-            kept.append((event.seconds, pictures.carry_up(event.picture, coarse, content)))
+            coarse = raster.resize(content, *raster.size_of(event.picture))
+            kept.append((event.seconds, raster.carry_up(event.picture, coarse, content)))
 
     impasto.stylize(content, style, size=options.size, listener=listen, **settings)
     return kept
@@ -301,7 +304,7 @@ def _plot(found: Section, measure: str, path: Path) -> None:
 
 
 def _default_evaluations(size: int) -> int:
-    from impasto.pyramid import schedule
+    from impasto.painting.pyramid import schedule
 
     levels = schedule(round(size * ASPECT), size, recipe.make(size=size))
     return sum(level.evaluations for level in levels)

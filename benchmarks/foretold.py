@@ -6,8 +6,10 @@ python -m benchmarks.foretold CONTENT STYLE SETTINGS-AS-JSON
 import json
 import sys
 
-from impasto import forecast, inputs, pictures, pyramid, recipe
-from impasto.painting import Engines
+from impasto.painting import forecast, inputs, pyramid
+from impasto.painting.climb import Engines
+from impasto.pictures import raster
+from impasto.recipe import settings as recipe
 
 
 def main() -> None:
@@ -15,7 +17,7 @@ def main() -> None:
     content, style, settings = sys.argv[1:]
     chosen = recipe.make(**json.loads(settings))
     read = inputs.prepare(chosen, content, style)
-    levels = pyramid.schedule(*pictures.size_of(read.content), chosen)
+    levels = pyramid.schedule(*raster.size_of(read.content), chosen)
     made = forecast.make(Engines(), chosen, read, levels)
     print(json.dumps({"seconds": made.start + made.painting, "bytes": made.peak}))
 

@@ -1,4 +1,4 @@
-"""How good a picture is, by measures that nothing optimised: on VGG19, which impasto never asked.
+"""How good a picture is, by measures that nothing optimized: on VGG19, which impasto never asked.
 
 All are distances, zero for the best; smaller is better.
 
@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto import decode, pictures, weights
-from impasto.pictures import Picture
+from impasto.network import weights
+from impasto.pictures import decode, raster
+from impasto.pictures.raster import Picture
 
 Map: TypeAlias = NDArray[np.float32]
 Maps: TypeAlias = Mapping[str, Map]
@@ -43,7 +44,7 @@ def measure(content: Picture, style: Picture, picture: Picture) -> dict[str, flo
     """
     small = [_at(each, SIZE) for each in (content, picture)]
     photograph, seen = (_features(each) for each in small)
-    painting = _features(pictures.resize(style, *_fitting(style, picture)))
+    painting = _features(raster.resize(style, *_fitting(style, picture)))
     own = _features(picture)
     return {
         "content_structure": structural_distance(
@@ -93,15 +94,15 @@ def _mean_over_layers(statistic: Callable[[Map], Map], own: Maps, target: Maps) 
 
 
 def _at(picture: Picture, longest: int) -> Picture:
-    return pictures.resize(picture, *pictures.fit(*pictures.size_of(picture), longest))
+    return raster.resize(picture, *raster.fit(*raster.size_of(picture), longest))
 
 
 def _fitting(style: Picture, picture: Picture) -> tuple[int, int]:
-    return pictures.fit_area(*pictures.size_of(style), picture.shape[0] * picture.shape[1])
+    return raster.fit_area(*raster.size_of(style), picture.shape[0] * picture.shape[1])
 
 
 def _features(picture: Picture) -> dict[str, Map]:
-    from impasto.backend import ops, to_numpy
+    from impasto.compute.backend import ops, to_numpy
 
     maps = _network()(ops.convert_to_tensor(np.clip(picture, 0, 255)))
     return {name: to_numpy(each) for name, each in maps.items()}
@@ -109,7 +110,7 @@ def _features(picture: Picture) -> dict[str, Map]:
 
 @functools.cache
 def _network() -> Any:
-    from impasto import vgg
+    from impasto.network import vgg
 
     layers = (*STYLE_LAYERS, STRUCTURE_LAYER, CONTENT_LAYER)
     return vgg.build(weights.load("vgg19"), layers, "max", "float32", "replicate")
@@ -118,7 +119,7 @@ def _network() -> Any:
 def measure_file(content: str, style: str, path: str) -> dict[str, float]:
     """Measure a picture file; the photograph is brought to its size, whatever was rounded."""
     picture = decode.read(path).pixels
-    photograph = pictures.resize(decode.read(content).pixels, *pictures.size_of(picture))
+    photograph = raster.resize(decode.read(content).pixels, *raster.size_of(picture))
     return measure(photograph, decode.read(style).pixels, picture)
 
 

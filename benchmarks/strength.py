@@ -4,7 +4,8 @@
 
 Paints pairs with every measure at several style weights, and finds for each the multiplier and
 the steepness that make its pictures as far from the photograph as those of the Gram matrix: the
-``scale`` and ``dial`` of ``impasto.recipe.OBJECTIVES``. Far means the held-out distance of content.
+``scale`` and ``dial`` of ``impasto.recipe.settings.OBJECTIVES``. Far means the held-out distance
+of content.
 """
 
 import argparse
@@ -15,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import bench, heldout
-from impasto import decode, painting, recipe
-from impasto.inputs import prepare
+from impasto.painting import climb
+from impasto.painting.inputs import prepare
+from impasto.pictures import decode
+from impasto.recipe import settings as recipe
 
 WEIGHTS = (0.5, 2.0, 8.0, 32.0, 128.0)
 """Relative style weights, each with its measure's present scale taken out."""
@@ -26,7 +29,7 @@ def distances(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
     """Return, by measure and pair, the content's held-out distance at every weight."""
     found: dict[str, dict[str, list[float]]] = {}
     for name, measure in recipe.OBJECTIVES.items():
-        engines = painting.Engines()
+        engines = climb.Engines()
         found[name] = {}
         for content, style in bench.PAIRS[: options.pairs]:
             read = [decode.read(options.shared / f"{each}.jpg").pixels for each in (content, style)]
@@ -36,7 +39,7 @@ def distances(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
                     objective=name, size=options.size, style_weight=weight / measure.scale
                 )
                 inputs = prepare(made, read[0], read[1])
-                result = painting.paint(inputs, made, lambda event: None, engines)
+                result = climb.paint(inputs, made, lambda event: None, engines)
                 row.append(heldout.measure(read[0], read[1], result.picture)["content_cosine"])
             found[name][f"{content} x {style}"] = row
             print(name, content, style, np.round(row, 3), flush=True)

@@ -2,7 +2,7 @@
 
 Keras's own VGG16 with its own gradients in one ``tf.function``; started from the photograph, at one
 scale; SciPy's ``fmin_l_bfgs_b`` on pixel values, 20 evaluations at a time, ten times; the
-tutorial's layers and weights. One departure, in its favour: the aspect ratio stays. Stops
+tutorial's layers and weights. One departure, in its favor: the aspect ratio stays. Stops
 after the round in which ``--seconds`` were over and says where it stood.
 
     python -m benchmarks.tutorial CONTENT STYLE OUT --size 512
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy.optimize import fmin_l_bfgs_b
 
 from benchmarks.baselines import BGR_MEAN, stock_network
-from impasto import decode, encode, pictures
-from impasto.pictures import Picture
+from impasto.pictures import decode, encode, raster
+from impasto.pictures.raster import Picture
 
 CONTENT_LAYER = "block5_conv2"
 STYLE_LAYERS = [f"block{block}_conv1" for block in range(1, 6)]
@@ -34,7 +34,7 @@ def objective(content: Picture, style: Picture) -> Any:
     model = stock_network((CONTENT_LAYER, *STYLE_LAYERS))
     target = model(enter(content))[CONTENT_LAYER]
     grams = {name: gram(features) for name, features in model(enter(style)).items()}
-    height, width = pictures.size_of(content)
+    height, width = raster.size_of(content)
 
     @tf.function
     def loss_and_gradient(x: Any) -> Any:
@@ -74,7 +74,7 @@ def follow(content: Picture, style: Picture, limit: float) -> list[tuple[float, 
     which ``limit`` seconds were over.
     """
     start = time.perf_counter()
-    compiled = objective(content, pictures.resize(style, *pictures.size_of(content)))
+    compiled = objective(content, raster.resize(style, *raster.size_of(content)))
 
     def evaluate(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         loss, gradient = compiled(x.reshape(1, *content.shape).astype(np.float32))
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3600.0)
     arguments = parser.parse_args()
     content, style = (decode.read(path).pixels for path in (arguments.content, arguments.style))
-    content = pictures.resize(content, *pictures.fit(*pictures.size_of(content), arguments.size))
+    content = raster.resize(content, *raster.fit(*raster.size_of(content), arguments.size))
     rounds = follow(content, style, arguments.seconds)
     encode.write(rounds[-1][1], arguments.out)
     print(json.dumps({"rounds": len(rounds), "seconds": [seconds for seconds, _ in rounds]}))

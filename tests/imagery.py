@@ -1,4 +1,4 @@
-"""Picture files made in memory: two halves in two colours, and PNGs that Pillow does not write."""
+"""Picture files made in memory: two halves in two colors, and PNGs that Pillow does not write."""
 
 import io
 import struct

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from benchmarks import baselines, heldout, processes
-from impasto import backend, objective, recipe, vgg, weights
-from impasto.places import Painting, Place
-
-from . import tiny
+from impasto.compute import backend
+from impasto.losses import objective
+from impasto.network import vgg, weights
+from impasto.pictures.guidance import Painting, Place
+from impasto.recipe import settings as recipe
+from tests import tiny
 
 
 @pytest.mark.backend

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from impasto import decode, inputs, metadata
 from impasto.errors import InputError, PictureError
-from impasto.metadata import Metadata, Position
-from impasto.provenance import Provenance
-from impasto.recipe import Recipe
-
-from .imagery import NOISE, WIDTH, encoded, halves, png
+from impasto.painting import inputs
+from impasto.painting.provenance import Provenance
+from impasto.pictures import decode, metadata
+from impasto.pictures.metadata import Metadata, Position
+from impasto.recipe.settings import Recipe
+from tests.imagery import NOISE, WIDTH, encoded, halves, png
 
 MUTATED = 5000
 LONGEST = 10
@@ -139,21 +139,21 @@ def test_every_size_is_read_or_refused_for_its_size(tmp_path, name, size):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
-def test_grey_of_every_number_of_bits(tmp_path, depth):
+def test_gray_of_every_number_of_bits(tmp_path, depth):
     """White, black, and in between what there is; PNG packs the bits from the left."""
     most, pixels = 2**depth - 1, np.zeros(WIDTH, np.uint16)
     pixels[0], pixels[1], pixels[2] = most, most // 3, most // 2
     bits = "".join(f"{value:0{depth}b}" for value in pixels)
     row = int(bits, 2).to_bytes(len(bits) // 8, "big")
-    path = tmp_path / "grey.png"
+    path = tmp_path / "gray.png"
     path.write_bytes(png(depth, 0, row))
     read = decode.read(path).pixels[3, :, 0]
     np.testing.assert_allclose(read, pixels * (255 / most), atol=0.51)
 
 
-# Colour profiles -----------------------------------------------------------------------------
+# Color profiles -----------------------------------------------------------------------------
 
-# Colourants of RGB spaces, relative to D50, and their gamma: Adobe RGB (1998) and Display P3.
+# Colorants of RGB spaces, relative to D50, and their gamma: Adobe RGB (1998) and Display P3.
 SPACES = {
     "Adobe RGB": (
         ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)),
@@ -167,11 +167,11 @@ SPACES = {
 
 
 def profile_of(space):
-    """Put together an ICC profile of three colourants and a curve."""
-    colourants, gamma = SPACES[space]
+    """Put together an ICC profile of three colorants and a curve."""
+    colorants, gamma = SPACES[space]
     base = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     base = base.replace("sRGB built-in".encode("utf-16-be"), f"{space:<13}".encode("utf-16-be"))
-    for name, values in zip((b"rXYZ", b"gXYZ", b"bXYZ"), colourants, strict=True):
+    for name, values in zip((b"rXYZ", b"gXYZ", b"bXYZ"), colorants, strict=True):
         entry = base.index(name, 128)
         place = int.from_bytes(base[entry + 4 : entry + 8], "big") + 8
         for value in values:
@@ -187,11 +187,11 @@ def profile_of(space):
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_wide_colours_are_brought_to_srgb(tmp_path, space):
-    """Against colour science: linearise, by its colourants to XYZ, by sRGB's back, encode."""
-    (colourants, gamma), values = SPACES[space], np.array([120, 160, 90])
+def test_wide_colors_are_brought_to_srgb(tmp_path, space):
+    """Against color science: linearise, by its colorants to XYZ, by sRGB's back, encode."""
+    (colorants, gamma), values = SPACES[space], np.array([120, 160, 90])
     curve = (lambda v: v**gamma) if gamma else from_srgb
-    xyz = np.array(colourants).T @ curve(values / 255)
+    xyz = np.array(colorants).T @ curve(values / 255)
     srgb = np.array(
         [[0.43607, 0.22249, 0.01392], [0.38515, 0.71687, 0.09708], [0.14307, 0.06061, 0.7141]]
     )

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from impasto import cli, samples
+from impasto.cli import app
+from impasto.pictures import samples
 from tools import controls, gallery, settings
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +51,7 @@ def test_links_lead_somewhere(document):
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_options_that_are_named_exist(document):
     text = (ROOT / document).read_text(encoding="utf-8")
-    commands = vars(typer.main.get_command(cli.app))["commands"]
+    commands = vars(typer.main.get_command(app.app))["commands"]
     for name, words in re.findall(r"impasto ([a-z]+)([^`\n]*)", text):
         if name in commands:
             options = commands[name].params

@@ -57,7 +57,7 @@ def test_other_names_do_not_exist():
     "code",
     [
         "import impasto",
-        "import impasto.cli",
+        "import impasto.cli.app",
         "import impasto; impasto.Recipe(size=64); impasto.PRESETS; impasto.SettingError",
     ],
 )

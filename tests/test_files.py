@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from impasto import encode, files
+from impasto import files
 from impasto.errors import PictureError
-
-from .imagery import halves, pixels_of
+from impasto.pictures import encode
+from tests.imagery import halves, pixels_of
 
 
 def test_written_files_have_ordinary_permissions(tmp_path):
@@ -99,7 +99,10 @@ def test_free_names(tmp_path):
 
 
 def test_importing_stays_light():
-    code = "import sys, impasto.decode, impasto.encode; print('PIL.ImageCms' in sys.modules)"
+    code = (
+        "import sys, impasto.pictures.decode, impasto.pictures.encode; "
+        "print('PIL.ImageCms' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False\n"
 

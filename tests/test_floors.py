@@ -1,6 +1,7 @@
-"""The package is built in floors: a module imports from lower ones alone, and so never in a circle.
+"""The house has rooms in a row; a room imports from those before it alone, never in a circle.
 
-Imports inside functions and for type checkers count like all others.
+Inside a room, too, a module imports only from those before it. Imports inside functions and for
+type checkers count like all others. A room's face, ``__init__``, loads its modules on first use.
 """
 
 import ast
@@ -11,74 +12,112 @@ import pytest
 
 import impasto
 
-FLOORS = (
-    {"errors"},
-    {"files", "lbfgs", "processor", "recipe", "saving", "weightfiles"},
-    {"backend", "metadata", "pictures", "presets", "provenance", "weights", "winograd"},
-    {"decode", "encode", "events", "losses", "masks", "memory", "pyramid"},
-    {"checkpoints", "colors", "films", "neighbors", "optimizers", "samples", "vgg"},
-    {"places", "styles"},
-    {"inputs"},
-    {"objective"},
-    {"journal"},
-    {"painting"},
-    {"forecast", "outputs", "sweep"},
-    {"options", "progress"},
-    {"interrupts"},
-    {"session"},
-    {"batch"},
-    {"__init__", "cli"},
-    {"__main__"},
-)
-HEIGHT = {module: height for height, floor in enumerate(FLOORS) for module in floor}
+ROOMS = {
+    "errors": (),
+    "files": (),
+    "recipe": ("settings", "presets"),
+    "pictures": (
+        *("saving", "raster", "metadata", "decode", "encode", "masks", "colors", "films"),
+        *("samples", "guidance"),
+    ),
+    "compute": ("backend", "host", "winograd"),
+    "network": ("weightfiles", "weights", "vgg"),
+    "optimizers": ("solver", "lbfgs", "solvers"),
+    "losses": ("moments", "neighbors", "styles", "objective"),
+    "painting": (
+        *("provenance", "events", "memory", "pyramid", "inputs", "checkpoints", "journal"),
+        *("climb", "forecast"),
+    ),
+    "workshop": ("outputs", "orders", "progress", "interrupts", "session", "batch", "sweep"),
+    "__init__": (),
+    "cli": ("options", "app"),
+    "__main__": (),
+}
+HEIGHT = {room: height for height, room in enumerate(ROOMS)}
 PACKAGE = Path(impasto.__file__).parent
 SOURCES = [
-    PACKAGE / "__init__.pyi",  # which says what __init__.py loads
     *(path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "__init__.py"),
+    *sorted(PACKAGE.rglob("*.pyi")),  # which say what every __init__.py loads
 ]
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
-    """The modules of the package that are imported; a name from the package itself is __init__."""
+def place(path: Path) -> tuple[str, str]:
+    """The room of a file and its module there; the package's own files have none."""
+    *room, name = path.relative_to(PACKAGE).with_suffix("").parts
+    return (room[0], name) if room else (name, "")
+
+
+def imported(tree: ast.AST, room: str = "") -> Iterator[tuple[str, str]]:
+    """The (room, module) of everything of the package that is imported.
+
+    A name that a room or the package itself hands out has the module ``__init__``, or the room.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             dotted = [name.name for name in node.names]
         elif isinstance(node, ast.ImportFrom):
-            source = ".".join(filter(None, ["impasto" if node.level else "", node.module]))
+            above = ["impasto", *([room] if ROOMS.get(room) and node.level == 1 else [])]
+            source = ".".join(filter(None, [*(above if node.level else []), node.module]))
             dotted = [f"{source}.{name.name}" for name in node.names]
         else:
             continue
         for name in dotted:
-            package, _, rest = name.partition(".")
-            if package == "impasto":
-                module = rest.split(".")[0]
-                yield module if module in HEIGHT else "__init__"
+            package, *rest = name.split(".")
+            if package != "impasto":
+                continue
+            if not rest or rest[0] not in ROOMS:
+                yield "__init__", ""
+            elif not ROOMS[rest[0]]:
+                yield rest[0], ""
+            else:
+                within = rest[1] if len(rest) > 1 else ""
+                yield rest[0], within if within in ROOMS[rest[0]] else "__init__"
 
 
 @pytest.mark.parametrize(
-    ("code", "modules"),
+    ("code", "found"),
     [
-        ("import impasto", ["__init__"]),
-        ("import impasto.files as f, os", ["files"]),
-        ("from impasto import files, stylize", ["files", "__init__"]),
-        ("from impasto.vgg import build, Tensor", ["vgg", "vgg"]),
-        ("from . import cli", ["cli"]),
-        ("from .errors import nearest", ["errors"]),
+        ("import impasto", [("__init__", "")]),
+        ("import impasto.files as f, os", [("files", "")]),
+        ("from impasto import files, stylize", [("files", ""), ("__init__", "")]),
+        ("from impasto.network.vgg import build", [("network", "vgg")]),
+        ("from impasto.network import vgg, load", [("network", "vgg"), ("network", "__init__")]),
+        ("from impasto import network", [("network", "__init__")]),
+        ("from .weights import load", [("network", "weights")]),
+        ("from ..errors import nearest", [("errors", "")]),
         ("from os import path; import impastor", []),
-        ("def f():\n from impasto import recipe as r", ["recipe"]),
-        ("if TYPE_CHECKING:\n from impasto.painting import Result", ["painting"]),
+        ("def f():\n from impasto.recipe import settings", [("recipe", "settings")]),
+        (
+            "if TYPE_CHECKING:\n from impasto.painting.events import Step",
+            [("painting", "events")],
+        ),
     ],
 )
-def test_every_kind_of_import_is_seen(code, modules):
-    assert list(imported(ast.parse(code))) == modules
+def test_every_kind_of_import_is_seen(code, found):
+    assert list(imported(ast.parse(code), "network")) == found
 
 
-def test_every_module_has_its_floor():
-    assert sorted(path.stem for path in SOURCES) == sorted(HEIGHT)
+def test_every_module_has_its_place():
+    there: dict[str, set[str]] = {}
+    for path in [*SOURCES, PACKAGE / "__init__.py"]:
+        room, module = place(path)
+        there.setdefault(room, set()).update({module} - {"", "__init__"})
+    assert there == {room: set(modules) for room, modules in ROOMS.items()}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
-def test_imports_come_from_lower_floors(path):
-    used = set(imported(ast.parse(path.read_text(encoding="utf-8"))))
-    too_high = {module for module in used if HEIGHT[module] >= HEIGHT[path.stem]}
-    assert not too_high
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: "/".join(place(path)))
+def test_imports_come_from_rooms_and_modules_before(path):
+    room, module = place(path)
+    within = ROOMS[room]
+    for other, used in imported(ast.parse(path.read_text(encoding="utf-8")), room):
+        if other != room:
+            assert HEIGHT[other] < HEIGHT[room], other
+        elif module != "__init__":
+            assert used in within[: within.index(module)], used
+
+
+@pytest.mark.parametrize("room", [room for room, modules in ROOMS.items() if modules])
+def test_a_room_says_what_it_is_for_and_hands_out_what_it_names(room):
+    face = __import__(f"impasto.{room}", fromlist=["x"])
+    assert face.__doc__
+    assert face.__all__

@@ -16,7 +16,7 @@ SECTIONS = [
     "The style loss",
     "The total variation loss",
     "The weighted total, and one evaluation",
-    "The optimiser",
+    "The optimizer",
     "Choosing layers",
     "From coarse to fine",
     "The paper's own choice",

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import checkpoints, samples
 from impasto.errors import CheckpointError
+from impasto.painting import checkpoints
+from impasto.pictures import samples
 
 KILLS = int(os.environ.get("IMPASTO_KILLS", "3"))
 SMALL = ["--size", "64", "--levels", "2", "--evaluations", "12", "--precision", "float32"]
@@ -111,7 +112,8 @@ def test_killed_within_a_write_it_leaves_the_old_checkpoint_whole(moment, calls,
     """
     code = f"""
 import os, signal, sys
-from impasto import checkpoints, cli
+from impasto.cli import app
+from impasto.painting import checkpoints
 module, name = {moment!r}.split(".")
 calls, real = [], getattr(os, name)
 def deadly(*arguments):
@@ -121,7 +123,7 @@ def deadly(*arguments):
     return real(*arguments)
 setattr(os, name, deadly)
 sys.argv = ["impasto", *{[*WORDS, *SMALL, "--checkpoint", "a", *SAVING]!r}]
-cli.main()
+app.main()
 """
     killed = subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr

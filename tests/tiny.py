@@ -14,8 +14,8 @@ KERNELS = [
 
 
 def features(picture, slices=0):
-    """Picture tensor (height, width, 3) to features, as impasto.vgg.build returns them."""
-    from impasto.vgg import MaxPooling
+    """Picture tensor (height, width, 3) to features, as impasto.network.vgg.build returns them."""
+    from impasto.network.vgg import MaxPooling
 
     maps = {}
     x = picture[None]
@@ -34,7 +34,7 @@ def layers():
 
 def layer(kernel, bias=None, replicate=False):
     """One frozen layer of the network, (1, height, width, in) to (1, height, width, out)."""
-    from impasto.vgg import frozen
+    from impasto.network.vgg import frozen
 
     bias = np.zeros(kernel.shape[3], np.float32) if bias is None else bias
     return frozen(kernel, bias, replicate, "float32")

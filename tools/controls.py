@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from impasto import encode, masks, painting, pictures, recipe, samples
-from impasto.inputs import Region, prepare
+from impasto.painting import climb
+from impasto.painting.inputs import Region, prepare
+from impasto.pictures import encode, masks, raster, samples
+from impasto.recipe import settings as recipe
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "gallery.md"
@@ -75,9 +77,9 @@ CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
         tuple(Shown("coffee", ("glass",), {"style_scale": (s,)}) for s in (0.5, 1.0, 2.0)),
     ),
     (
-        "Colours",
+        "Colors",
         "The painting's (`style`), the photograph's under the painting's strokes (`content`), or "
-        "the painting's strokes in colours like the photograph's (`match`).",
+        "the painting's strokes in colors like the photograph's (`match`).",
         tuple(
             Shown("coffee", ("swirls",), {"colors": colors})
             for colors in ("style", "content", "match")
@@ -85,12 +87,12 @@ CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
     ),
     (
         "How style is measured",
-        "Gram matrices, with means and deviations besides, as Gaussians, by nearest neighbours.",
+        "Gram matrices, with means and deviations besides, as Gaussians, by nearest neighbors.",
         tuple(Shown("astronaut", ("watercolour",), {"objective": o}) for o in recipe.OBJECTIVES),
     ),
     (
         "Layers",
-        "Shallow layers see colours and grain, deep ones shapes; a shallow content layer keeps "
+        "Shallow layers see colors and grain, deep ones shapes; a shallow content layer keeps "
         "detail.",
         (
             Shown("cat", ("glass",), {"style_layers": "block1_conv1,block2_conv1"}),
@@ -136,7 +138,7 @@ CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
 
 def ellipse(name: str, down: float, across: float, height: float, width: float) -> masks.Mask:
     """Return a soft ellipse over a photograph, all lengths as parts of its sides."""
-    size = pictures.fit(*pictures.size_of(samples.photograph(name)), SIZE)
+    size = raster.fit(*raster.size_of(samples.photograph(name)), SIZE)
     rows, columns = ((np.arange(n) + 0.5) / n for n in size)
     inside = ((rows[:, None] - down) / height) ** 2 + ((columns - across) / width) ** 2 < 1
     return ndimage.gaussian_filter(inside.astype(np.float32), SIZE / 100)
@@ -144,7 +146,7 @@ def ellipse(name: str, down: float, across: float, height: float, width: float) 
 
 def ramp(name: str, edge: float, softness: float) -> masks.Mask:
     """Return a mask of what lies above an edge, all lengths as parts of the height."""
-    height, width = pictures.fit(*pictures.size_of(samples.photograph(name)), SIZE)
+    height, width = raster.fit(*raster.size_of(samples.photograph(name)), SIZE)
     rows = (np.arange(height) + 0.5) / height
     column = np.clip((edge - rows) / softness + 0.5, 0, 1).astype(np.float32)
     return np.tile(column[:, None], (1, width))
@@ -164,7 +166,7 @@ def made_masks() -> dict[str, masks.Mask]:
     }
 
 
-def grey(mask: masks.Mask) -> pictures.Picture:
+def gray(mask: masks.Mask) -> raster.Picture:
     """Return a mask as a picture."""
     return np.repeat(mask[..., None] * np.float32(255), 3, axis=2)
 
@@ -173,13 +175,13 @@ def main() -> None:
     """Paint everything, or the titles that are named, and write the page."""
     titles = sys.argv[1:] or [title for title, _, _ in CONTROLS]
     FOLDER.mkdir(parents=True, exist_ok=True)
-    mask_pictures = {name: grey(mask) for name, mask in made_masks().items()}
+    mask_pictures = {name: gray(mask) for name, mask in made_masks().items()}
     sources = {
         **{name: samples.photograph(name) for name in samples.PHOTOGRAPHS},
         **{name: samples.painting(name) for name in samples.PAINTINGS},
         **mask_pictures,
     }
-    engines = painting.Engines()
+    engines = climb.Engines()
     lines = [HEAD]
     for title, words, shown in CONTROLS:
         if title in titles:
@@ -212,7 +214,7 @@ def _name(title: str, number: int) -> str:
 
 
 def _paint(
-    title: str, shown: tuple[Shown, ...], sources: dict[str, Any], engines: painting.Engines
+    title: str, shown: tuple[Shown, ...], sources: dict[str, Any], engines: climb.Engines
 ) -> None:
     for number, each in enumerate(shown, start=1):
         chosen = recipe.make(each.preset, size=SIZE, **each.settings)
@@ -223,7 +225,7 @@ def _paint(
             [Region(*(sources[part] for part in region)) for region in each.regions],
             sources[each.keep] if each.keep else None,
         )
-        result = painting.paint(read, chosen, lambda event: None, engines)
+        result = climb.paint(read, chosen, lambda event: None, engines)
         name = _name(title, number)
         encode.to_image(result.picture).save(FOLDER / f"{name}.jpg", quality=85, optimize=True)
         print(f"{name}: {result.seconds['total']:.1f} s", flush=True)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import impasto
-from impasto import encode, pictures, samples
+from impasto.pictures import encode, raster, samples
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "gallery"
@@ -37,8 +37,8 @@ def main() -> None:
             (painting, style),
             (generated, result.picture),
         ):
-            height, width = pictures.fit(*pictures.size_of(picture), SHOWN)
-            image = encode.to_image(pictures.resize(picture, height, width))
+            height, width = raster.fit(*raster.size_of(picture), SHOWN)
+            image = encode.to_image(raster.resize(picture, height, width))
             image.save(FOLDER / f"{name}.jpg", quality=85, optimize=True)
         rows.append((photograph, painting, generated))
         print(f"{generated}: {result.seconds['total']:.1f} s", flush=True)

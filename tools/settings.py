@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from impasto import recipe
+from impasto.recipe import settings as recipe
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 

@@ -19,15 +19,15 @@ from .errors import (
 from .errors import (
     WeightsError as WeightsError,
 )
-from .events import Event as Event
-from .events import LevelFinished as LevelFinished
-from .events import LevelStarted as LevelStarted
-from .events import Listener as Listener
-from .events import Reason as Reason
-from .events import Step as Step
-from .inputs import Region as Region
-from .painting import Result as Result
-from .painting import stylize as stylize
-from .recipe import PRESETS as PRESETS
-from .recipe import Recipe as Recipe
-from .saving import Saving as Saving
+from .optimizers.solver import Reason as Reason
+from .painting.climb import Result as Result
+from .painting.climb import stylize as stylize
+from .painting.events import Event as Event
+from .painting.events import LevelFinished as LevelFinished
+from .painting.events import LevelStarted as LevelStarted
+from .painting.events import Listener as Listener
+from .painting.events import Step as Step
+from .painting.inputs import Region as Region
+from .pictures.saving import Saving as Saving
+from .recipe.settings import PRESETS as PRESETS
+from .recipe.settings import Recipe as Recipe

@@ -1,0 +1,189 @@
+"""The words of the command line: one option for every setting, and what commands share."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from impasto.pictures.saving import USUAL
+from impasto.recipe import settings as recipes
+from impasto.workshop.orders import Extras
+
+if TYPE_CHECKING:
+    pass
+
+METAVARS = {int: "N", float: "X", str: "NAME", recipes.Layers: "NAMES", recipes.Numbers: "X,..."}
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option for every setting of the recipe, read from its fields.
+
+    The command receives them by name in its argument ``settings``, None where not given.
+    """
+    return _with_options(command, "settings", [_option(*each) for each in recipes.settings()], dict)
+
+
+def with_saving(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of how pictures are written, as its argument ``saving``."""
+    return _with_fields(command, "saving", USUAL, _SAVING)
+
+
+def with_extras(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of what is written beside the picture, as its ``extras``."""
+    return _with_fields(command, "extras", Extras(), _EXTRAS)
+
+
+_SAVING: Sequence[tuple[str, Any, str, str]] = (
+    ("depth", int, "--depth", "Bits per channel, 8 or 16; 16 in .png and .tif."),
+    ("quality", int, "--quality", "Of .jpg and .avif, 1 to 100."),
+    ("subsampling", str, "--subsampling", "Of the colors in .jpg and .avif: 4:4:4 4:2:2 4:2:0."),
+    ("dpi", float, "--dpi", "Pixels per inch to print it with (default the photograph's)."),
+    ("location", bool, "--keep-location", "Say where the photograph was taken, if it does."),
+)
+"""Every field of Saving: its type, its option, its help."""
+
+_EXTRAS: Sequence[tuple[str, Any, str, str]] = (
+    ("save_every", int, "--save-every", "Write every N-th evaluation's picture to --frames."),
+    ("frames", Path, "--frames", "The folder for --save-every."),
+    ("timelapse", Path, "--timelapse", "A film of the painting, .gif or .mp4."),
+    ("plot", Path, "--plot", "The curve of every loss, .png .svg or .pdf."),
+    ("report", Path, "--report", "Recipe, timings and every evaluation's losses, .json."),
+    (
+        "checkpoint",
+        Path,
+        "--checkpoint",
+        "Where the state of the work is saved under way; removed when all is written.",
+    ),
+    ("checkpoint_every", float, "--checkpoint-every", "Seconds between checkpoints."),
+    (
+        "resume",
+        Path,
+        "--resume",
+        "A checkpoint to go on from, with the same pictures, to the same picture; settings may be "
+        "left out. It is saved to as well, unless --checkpoint names another file.",
+    ),
+)
+"""Every field of Extras: its type, its option, its help."""
+
+
+def _with_fields(
+    command: Callable[..., None],
+    argument: str,
+    usual: Any,
+    fields: Sequence[tuple[str, Any, str, str]],
+) -> Callable[..., None]:
+    """Give a command an option for every field of ``usual``, gathered in one of its kind."""
+
+    def option(name: str, kind: Any, flag: str, words: str) -> inspect.Parameter:
+        default = getattr(usual, name)
+        if default not in (None, False):
+            words = f"{words.removesuffix('.')} (default {recipes.show(default)})."
+        annotation = Annotated[kind | None, file_option(flag, words)]
+        return inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+        )
+
+    def gather(given: dict[str, Any]) -> Any:
+        named = {name: value for name, value in given.items() if value is not None}
+        return dataclasses.replace(usual, **named)
+
+    return _with_options(command, argument, [option(*each) for each in fields], gather)
+
+
+def _with_options(
+    command: Callable[..., None],
+    argument: str,
+    options: Sequence[inspect.Parameter],
+    gather: Callable[[dict[str, Any]], Any],
+) -> Callable[..., None]:
+    """Replace an argument of a command by options of the command line, gathered for it."""
+    signature = inspect.signature(command)
+    own = [p for p in signature.parameters.values() if p.name != argument]
+
+    @functools.wraps(command)
+    def wrapper(**arguments: Any) -> None:
+        given = {option.name: arguments.pop(option.name) for option in options}
+        command(**arguments, **{argument: gather(given)})
+
+    parameters = [*own, *options]
+    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+    return wrapper
+
+
+def _option(name: str, kind: Any, default: Any, about: recipes.About) -> inspect.Parameter:
+    # Every value is taken as text: the recipe converts and checks it, here as everywhere.
+    shown = recipes.show(default)
+    words = "; ".join(filter(None, (about.possible, f"default {shown}" if shown else "")))
+    option = typer.Option(
+        recipes.flag(name),
+        help=f"{about.help} ({words})",
+        metavar=about.unit.upper() or METAVARS[kind],
+        rich_help_panel="Settings",
+    )
+    annotation = Annotated[str | None, option]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
+
+
+def file_option(flag: str, help: str) -> Any:
+    """Return an option that names a file, for the panel of files in the help."""
+    return typer.Option(flag, help=help, rich_help_panel="Files", show_default=False)
+
+
+Content = Annotated[str, typer.Argument(help="The photograph.", show_default=False)]
+Styles = Annotated[
+    list[str] | None,
+    typer.Argument(help="The painting, or several; see --blend.", show_default=False),
+]
+Preset = Annotated[
+    str,
+    typer.Option(
+        help="Settings to start from: `impasto presets` explains them.",
+        rich_help_panel="Settings",
+    ),
+]
+Presets = Annotated[
+    Path | None, file_option("--presets", "Your own presets, .toml, instead of the usual file.")
+]
+Regions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        help="A place with a painting of its own: MASK:PAINTING or MASK:PAINTING:PAINTING_MASK. "
+        "Any number of times. A mask is a gray picture of any size, white in the place. What no "
+        "mask covers takes STYLE, or stays the photograph without one.",
+        rich_help_panel="Places",
+        show_default=False,
+    ),
+]
+Keep = Annotated[
+    str | None,
+    typer.Option(
+        help="A mask of what stays the photograph.", rich_help_panel="Places", show_default=False
+    ),
+]
+FromPicture = Annotated[
+    Path | None,
+    typer.Option(
+        help="A picture that impasto painted, to take the settings from instead of a preset.",
+        rich_help_panel="Settings",
+        show_default=False,
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but the paths of pictures.")
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Print what it would take, in time and in memory, and stop."),
+]
+WeightsFile = Annotated[
+    Path | None,
+    file_option("--weights", "The network's weights, .h5 .keras .safetensors .pth or .onnx."),
+]

@@ -1,0 +1,356 @@
+"""The only module that loads Keras and asks which backend runs: TensorFlow, JAX or PyTorch.
+
+``KERAS_BACKEND`` chooses it, as everywhere in Keras. Arrays come in and go out as NumPy's.
+"""
+
+import contextlib
+import functools
+import gc
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto.errors import BackendError
+
+# TensorFlow's C++ log greets with several lines on import; errors still come as exceptions.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+_GREETING = re.compile(rb"WARNING: All log messages before absl::|I\d{4} ")
+
+
+@contextlib.contextmanager
+def _without_greetings() -> Iterator[None]:
+    """Keep from standard error what TensorFlow logs there before it reads its level."""
+    try:
+        own = os.dup(2)
+    except OSError:  # closed
+        yield
+        return
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(own, 2)
+            os.close(own)
+            said.seek(0)
+            os.write(2, b"".join(line for line in said if not _GREETING.match(line)))
+
+
+# Nothing of what an import makes is garbage; looking for some takes a sixth of its time.
+_collecting = gc.isenabled()
+gc.disable()
+try:
+    with _without_greetings():
+        import keras as keras
+        from keras import ops as ops
+except (ImportError, ValueError) as error:
+    raise BackendError(
+        f"Keras cannot load its backend {os.environ.get('KERAS_BACKEND', 'tensorflow')!r} "
+        f"({error}): KERAS_BACKEND may be tensorflow, jax (impasto[jax]) or torch (impasto[torch])"
+    ) from error
+finally:
+    if _collecting:
+        gc.enable()
+
+Tensor: TypeAlias = Any
+Loss: TypeAlias = Callable[[Tensor, Any], tuple[Tensor, dict[str, Tensor]]]
+"""(picture, constants) -> (total, terms): scalars of a picture tensor (height, width, 3)."""
+
+Array: TypeAlias = Any
+"""A NumPy array, or a tensor of the running backend."""
+Step: TypeAlias = Callable[[Array, Any], tuple[float, dict[str, float], Array]]
+"""(picture, constants) -> (total, terms, gradient of the total with the picture's shape).
+
+The gradient of a NumPy array is one, that of a tensor stays on its device."""
+
+Tensors: TypeAlias = tuple[Tensor, ...]
+Shape: TypeAlias = tuple[Any, ...]
+HostFunction: TypeAlias = Callable[..., NDArray[Any] | tuple[NDArray[Any], ...]]
+"""NumPy arrays -> an array or several"""
+
+
+def name() -> str:
+    """Return the name of the running backend: tensorflow, jax or torch."""
+    return str(keras.backend.backend())
+
+
+def value_and_gradient(loss: Loss) -> Step:
+    """Compile ``loss`` into one step that gives its value, its terms and its gradient.
+
+    ``constants`` may be any nesting of dicts, lists and (named) tuples of tensors. Rank-3
+    tensors are taken as (height, width, channels) with height and width open, so that one
+    compilation serves every size where the backend can do that (TensorFlow); constants of another
+    structure are compiled again.
+
+    Raises BackendError if Keras runs on a backend other than the three.
+    """
+    compilers = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
+    if name() not in compilers:
+        raise BackendError(
+            f"Keras runs on {name()!r}: set KERAS_BACKEND to one of {', '.join(compilers)}"
+        )
+    return compilers[name()](loss)
+
+
+def _tensorflow(loss: Loss) -> Step:
+    import tensorflow as tf
+
+    # A sum of three gradients or more begins with whichever is ready first, and its last bits
+    # change from run to run. In pairs it does not, unless the optimizer of graphs, whose options
+    # can only be set for the whole process, puts the pairs together again.
+    in_pairs = tf.AggregationMethod.EXPERIMENTAL_TREE
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+
+    def differentiate(picture: Tensor, constants: Any) -> Any:
+        total, terms = loss(picture, constants)
+        (gradient,) = tf.gradients(total, picture, aggregation_method=in_pairs)
+        return total, terms, gradient
+
+    def open_sizes(tensor: Tensor) -> Any:
+        sizes = (None, None, *tensor.shape[2:]) if len(tensor.shape) == 3 else tensor.shape
+        return tf.TensorSpec(sizes, tensor.dtype)
+
+    traced: dict[str, Any] = {}
+
+    def step(picture: Array, constants: Any) -> Any:
+        arguments = (tf.convert_to_tensor(picture), constants)
+        signature = tf.nest.map_structure(open_sizes, arguments)
+        if (key := repr(signature)) not in traced:
+            compiled = tf.function(differentiate, autograph=False)
+            traced[key] = compiled.get_concrete_function(*signature)
+        return _as_given(picture, *traced[key](*arguments))
+
+    return step
+
+
+def _jax(loss: Loss) -> Step:
+    import jax
+
+    compiled = jax.jit(jax.value_and_grad(loss, has_aux=True))
+
+    def step(picture: Array, constants: Any) -> Any:
+        (total, terms), gradient = compiled(picture, constants)
+        return _as_given(picture, total, terms, gradient)
+
+    return step
+
+
+def _torch(loss: Loss) -> Step:
+    import torch
+
+    def step(picture: Array, constants: Any) -> Any:
+        variable = keras.ops.convert_to_tensor(picture).clone().requires_grad_(True)
+        total, terms = loss(variable, constants)
+        (gradient,) = torch.autograd.grad(total, variable)
+        return _as_given(picture, total, terms, gradient)
+
+    return step
+
+
+def traced(function: Callable[[Tensor], Any]) -> Callable[[Array], Any]:
+    """Return a function of a picture as one that is traced at its first call, of any size.
+
+    In TensorFlow, whose host functions get and give copies where they are not traced, and which
+    then keeps their memory; elsewhere the function itself.
+    """
+    if name() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    @functools.cache
+    def trace() -> Any:
+        of_any_size = tf.TensorSpec((None, None, 3), "float32")
+        return tf.function(function, autograph=False).get_concrete_function(of_any_size)
+
+    return lambda picture: trace()(tf.convert_to_tensor(picture))
+
+
+def _as_given(picture: Array, total: Tensor, terms: dict[str, Tensor], gradient: Tensor) -> Any:
+    numbers = {name: float(to_numpy(value)) for name, value in terms.items()}
+    is_numpy = isinstance(picture, np.ndarray)
+    return float(to_numpy(total)), numbers, to_numpy(gradient) if is_numpy else gradient
+
+
+def to_numpy(array: Array) -> NDArray[Any]:
+    """Return a tensor as a NumPy array; one that is one already as it is."""
+    return array if isinstance(array, np.ndarray) else keras.ops.convert_to_numpy(array)
+
+
+def to_device(array: NDArray[np.float32]) -> Array:
+    """Bring an array to where it is computed on: a tensor on a GPU, the array itself without."""
+    return array if _on_processor() else keras.ops.convert_to_tensor(array)
+
+
+def ran_out_of_memory(error: BaseException | None) -> bool:
+    """Return whether NumPy, or the running backend, raised an error for want of memory.
+
+    Each backend has errors of its own for it, and Keras, TensorFlow and JAX wrap those of others;
+    but each says so, or the one within it does.
+    """
+    if error is None or isinstance(error, MemoryError):
+        return error is not None
+    said = f"{type(error).__name__}: {error}".lower()
+    within = error.__cause__ or error.__context__
+    return any(words in said for words in _OUT_OF_MEMORY) or ran_out_of_memory(within)
+
+
+_OUT_OF_MEMORY = (
+    "resourceexhausted",
+    "resource_exhausted",
+    "out of memory",
+    "outofmemory",
+    "memoryerror",
+    "can't allocate memory",
+    "not enough memory",
+)
+
+
+def on_host(
+    function: HostFunction,
+    gradient: HostFunction,
+    like: Callable[[Shape], Sequence[tuple[Shape, str]]],
+    *constants: Tensor,
+) -> Callable[[Tensor], Tensor]:
+    """Return a NumPy function, with its NumPy gradient, as one of tensors in a compiled step.
+
+    function(input, *constants) gives the result, and after it what only the gradient needs;
+    gradient(upstream, input, *all of these, *constants) an array like the input. ``like`` turns the
+    input's shape, whose sizes may be open, into shapes and dtypes of what the function gives.
+    """
+
+    def forward(value: Tensor) -> tuple[Tensors, Tensors]:
+        found = call_host(function, like(keras.ops.shape(value)), value, *constants)
+        return found[:1], found
+
+    def backward(upstream: Tensors, value: Tensor, found: Tensors) -> Tensor:
+        same = [(keras.ops.shape(value), dtype_of(value))]
+        return call_host(gradient, same, *upstream, value, *found, *constants)[0]
+
+    return lambda value: differentiable(forward, backward)(value)[0]
+
+
+def call_host(
+    function: HostFunction, like: Sequence[tuple[Shape, str]], *tensors: Tensor
+) -> Tensors:
+    """Call a NumPy function of tensors in a compiled step, which returns an array or several.
+
+    ``like`` are shapes, whose sizes may be open, and dtypes of what it returns.
+    """
+
+    def call(*arrays: Any) -> list[NDArray[Any]]:
+        found = function(*(np.asarray(array) for array in arrays))
+        return list(found) if isinstance(found, tuple) else [found]
+
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        found = tf.numpy_function(call, tensors, [dtype for _, dtype in like], stateful=False)
+        found = found if isinstance(found, list) else [found]
+        return tuple(
+            tf.ensure_shape(each, [size if isinstance(size, int) else None for size in shape])
+            for each, (shape, _) in zip(found, like, strict=True)
+        )
+    if name() == "jax":
+        import jax
+
+        shapes = [jax.ShapeDtypeStruct(tuple(shape), dtype) for shape, dtype in like]
+        return tuple(jax.pure_callback(call, shapes, *tensors))
+    import torch
+
+    given = (keras.ops.convert_to_tensor(each).detach() for each in tensors)
+    return tuple(torch.from_numpy(each) for each in call(*given))
+
+
+def differentiable(
+    forward: Callable[[Tensor], tuple[Tensors, Tensors]],
+    gradient: Callable[[Tensors, Tensor, Tensors], Tensor],
+) -> Callable[[Tensor], Tensors]:
+    """Return a function of one tensor to several that has a gradient of its own.
+
+    forward(input) -> (results, kept) and gradient(upstream of every result, input, kept) ->
+    tensor like the input.
+    """
+    if name() == "torch":
+        return lambda value: _torch_function()(value, forward, gradient)
+
+    @keras.ops.custom_gradient
+    def function(value: Tensor) -> Any:
+        results, kept = forward(value)
+
+        def backward(*upstream: Any) -> Tensor:
+            # JAX hands over one tuple, TensorFlow each by itself.
+            given = upstream[0] if isinstance(upstream[0], tuple) else upstream
+            return gradient(given, value, kept)
+
+        return results, backward
+
+    return lambda value: function(value)
+
+
+@functools.cache
+def _torch_function() -> Any:
+    import torch
+
+    class Differentiable(torch.autograd.Function):
+        """Keras's own, for several results."""
+
+        @staticmethod
+        def forward(context: Any, value: Tensor, forward: Any, gradient: Any) -> Tensors:
+            results, kept = forward(value)
+            context.gradient = gradient
+            # A result that its own gradient holds on to would never be freed.
+            context.kept = tuple(each.detach() for each in kept)
+            context.save_for_backward(value)
+            return results
+
+        @staticmethod
+        def backward(context: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
+            return context.gradient(upstream, *context.saved_tensors, context.kept), None, None
+
+    return Differentiable.apply
+
+
+def relu_gradient(upstream: Tensor, result: Tensor) -> Tensor:
+    """Return ``upstream`` where a ReLU's result is positive, else zero."""
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.raw_ops.ReluGrad(gradients=upstream, features=result)  # once over the memory
+    return ops.where(result > 0, upstream, ops.zeros_like(upstream))
+
+
+def dtype_of(tensor: Tensor) -> str:
+    """Return the name of a tensor's dtype, such as float32."""
+    return str(keras.backend.standardize_dtype(tensor.dtype))
+
+
+def computed_on_host(dtype: str) -> bool:
+    """Return whether convolutions of such tensors are computed in NumPy: float32, no GPU."""
+    return dtype == "float32" and _on_processor()
+
+
+def gathered_on_host(dtype: str) -> bool:
+    """Return whether what is read off such feature maps is computed in NumPy: no GPU.
+
+    PyTorch hands over no bfloat16.
+    """
+    return _on_processor() and (dtype == "float32" or name() != "torch")
+
+
+@functools.cache
+def _on_processor() -> bool:
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        return not tf.config.list_physical_devices("GPU")
+    if name() == "jax":
+        import jax
+
+        return bool(jax.default_backend() == "cpu")
+    return bool(keras.ops.zeros(1).device.type == "cpu")

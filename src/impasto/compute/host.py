@@ -1,0 +1,283 @@
+"""What a processor computes faster by itself than tensor libraries do there, in NumPy.
+
+Maximum pooling, moments, their gradients, and what they share with
+:mod:`impasto.compute.winograd`: all cores, each on pieces of its own that fit its cache. How the
+work is cut up never depends on the number of cores, and neither do the results, to the last bit.
+
+Feature maps are float32 (height, width, channels) throughout.
+"""
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from threadpoolctl import ThreadpoolController
+
+Array: TypeAlias = NDArray[np.float32]
+Winners: TypeAlias = NDArray[np.uint8]
+"""Which values of every 2 x 2 are the largest: one bit each, row by row."""
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+CHUNK = 2**19
+"""Numbers that a piece of the work handles at once: 2 MB, what a core's share of cache holds."""
+
+ALIGNMENT = 64
+"""Bytes; an array that begins at a multiple of it is taken over by TensorFlow without a copy."""
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
+    """Return an uninitialized, aligned array."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def in_parallel(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> list[Result]:
+    """Do the work for every piece, on all cores; within a piece BLAS keeps to one core."""
+    with one_blas_thread():
+        return list(_workers().map(work, pieces))
+
+
+@functools.cache
+def _workers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(cores(), thread_name_prefix="impasto")
+
+
+class _BlasLimit:
+    """Keeps BLAS to one core as long as anybody is inside; see :func:`one_blas_thread`."""
+
+    def __init__(self) -> None:
+        self.controller = ThreadpoolController().select(user_api="blas")
+        # threadpoolctl heeds a single thread, which must still be there to lift the limit.
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="impasto-blas")
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.limit: Any = None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.limit = self.thread.submit(self.controller.limit, limits=1).result()
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.thread.submit(self.limit.restore_original_limits).result()
+
+
+_MAKING = threading.Lock()
+
+
+def one_blas_thread() -> AbstractContextManager[None]:
+    """Return a context in which BLAS keeps to one core in every thread, nested or at once.
+
+    Tensor libraries call from several threads. If the first to leave set BLAS free for those still
+    inside, its last bits would change with the number of its threads, and OpenBLAS may wait
+    forever for a thread that was taken away while it multiplied.
+    """
+    with _MAKING:
+        return _blas_limit()
+
+
+@functools.cache
+def _blas_limit() -> _BlasLimit:
+    return _BlasLimit()
+
+
+def _blocks(height: int, numbers_in_row: int) -> list[slice]:
+    """Cut rows into blocks of about CHUNK numbers."""
+    rows = max(1, CHUNK // max(1, numbers_in_row))
+    return [slice(first, min(height, first + rows)) for first in range(0, height, rows)]
+
+
+def maximum_pool(features: Array) -> tuple[Array, Winners]:
+    """Return the maximum of every 2 x 2, and where it was; an odd last row or column is left out.
+
+    Both are (height // 2, width // 2, channels).
+    """
+    height, width, channels = features.shape
+    result = empty((height // 2, width // 2, channels), features.dtype)
+    winners = empty(result.shape, np.uint8)
+
+    def work(rows: slice) -> None:
+        pairs = features[2 * rows.start : 2 * rows.stop, : width // 2 * 2]
+        result[rows], winners[rows] = largest(quarters(_wide(pairs)))
+
+    in_parallel(work, _blocks(height // 2, 2 * width * channels))
+    return result, winners
+
+
+def maximum_pool_gradient(upstream: Array, winners: Winners, height: int, width: int) -> Array:
+    """Return the gradient of :func:`maximum_pool` of a map of that height and width.
+
+    Equal largest values share it alike.
+    """
+    channels = upstream.shape[-1]
+    result = empty((height, width, channels), upstream.dtype)
+
+    def work(rows: slice) -> None:
+        with _written(result[rows]) as out:
+            unpool(upstream, winners, rows.start, rows.stop, out)
+
+    in_parallel(work, _blocks(height, width * channels))
+    return result
+
+
+def _wide(features: NDArray[Any]) -> Array:
+    """Return features in float32, as they are if they are that."""
+    return features.astype(np.float32, copy=False)
+
+
+@contextmanager
+def _written(rows: NDArray[Any]) -> Iterator[Array]:
+    """Give an array in float32 to be written in place of ``rows``: themselves if they are that."""
+    if rows.dtype == np.float32:
+        yield rows
+    else:
+        out = empty(rows.shape)
+        yield out
+        rows[...] = out
+
+
+def quarters(pairs: NDArray[Any]) -> list[NDArray[Any]]:
+    """View the four values of every 2 x 2 of (2 height, 2 width, …)."""
+    return [pairs[down::2, across::2] for down in (0, 1) for across in (0, 1)]
+
+
+def largest(values: list[Array]) -> tuple[Array, Winners]:
+    """Return the maximum of four arrays, and which of them have it, one bit for each."""
+    first, *others = values
+    result = np.maximum(first, others[0])
+    for other in others[1:]:
+        np.maximum(result, other, out=result)
+    winners = np.zeros(result.shape, np.uint8)
+    for number, each in enumerate(values):
+        winners |= (each == result).view(np.uint8) << np.uint8(number)
+    return result, winners
+
+
+def unpool(upstream: Array, winners: Winners, top: int, bottom: int, out: Array) -> None:
+    """Write these rows of the gradient of a maximum over 2 x 2 into ``out``."""
+    out[...] = 0.0
+    first, last = top // 2, min(len(winners), (bottom + 1) // 2)
+    codes = winners[first:last]
+    share = _wide(upstream[first:last]) / _BITS[codes]
+    columns = slice(0, 2 * winners.shape[1])
+    for number, (down, across) in enumerate(np.ndindex(2, 2)):
+        # Of the first and the last pair of rows one may lie outside.
+        low = max(0, -(-(top - down) // 2) - first)
+        high = min(last - first, (bottom - 1 - down) // 2 - first + 1)
+        rows = out[2 * (first + low) + down - top :: 2, columns][: high - low, across::2]
+        np.multiply(share[low:high], codes[low:high] >> np.uint8(number) & 1, out=rows)
+
+
+_BITS = np.array([max(1, code.bit_count()) for code in range(16)], np.float32)
+
+
+def sliced_moments(features: Array, slices: int, weights: Array | None = None) -> Array:
+    """Return the moments of upright slices, (slices, channels + 1, channels).
+
+    Of each slice the sum of w f fᵀ over its positions and, as the last row, the sum of w f, with
+    weights w (height, width, 1). All slices have as many columns but the last ones, which have
+    what is left.
+    """
+    channels = features.shape[-1]
+    result = np.zeros((slices, channels + 1, channels), np.float32)
+    pieces = _pieces(features, slices)
+
+    def work(piece: tuple[int, slice, slice]) -> Array | float:
+        _, rows, columns = piece
+        flat = weighted = _wide(features[rows, columns]).reshape(-1, channels)
+        if weights is not None:
+            if not weights[rows, columns].any():
+                return 0.0
+            weighted = flat * weights[rows, columns].reshape(-1, 1)
+        return np.concatenate((weighted.T @ flat, weighted.sum(axis=0)[None]))
+
+    for (number, _, _), part in zip(pieces, in_parallel(work, pieces), strict=True):
+        result[number] += part
+    return result
+
+
+def sliced_moments_gradient(
+    features: Array, upstream: Array, weights: Array | None = None
+) -> Array:
+    """Return the gradient of :func:`sliced_moments` with respect to the features."""
+    result = empty(features.shape, features.dtype)
+    add = moments_gradient(features, upstream, weights)
+
+    def work(rows: slice) -> None:
+        with _written(result[rows]) as out:
+            out[...] = 0.0
+            add(rows, out)
+
+    in_parallel(work, _blocks(len(features), features[0].size))
+    return result
+
+
+def moments_gradient(
+    features: Array, upstream: Array, weights: Array | None = None
+) -> Callable[[slice, Array], None]:
+    """Return what adds some rows of :func:`sliced_moments_gradient` to an array of their shape."""
+    slices, _, channels = upstream.shape
+    second, total = upstream[:, :-1], upstream[:, -1]
+    symmetric = second + second.transpose(0, 2, 1)
+    each = -(-features.shape[1] // slices)
+
+    def add(rows: slice, out: Array) -> None:
+        for number in range(-(-features.shape[1] // each)):
+            columns = slice(number * each, (number + 1) * each)
+            part = _wide(features[rows, columns])
+            if weights is not None and not weights[rows, columns].any():
+                continue
+            gradient = part.reshape(-1, channels) @ symmetric[number]
+            gradient += total[number]
+            if weights is not None:
+                gradient *= weights[rows, columns].reshape(-1, 1)
+            out[:, columns] += gradient.reshape(part.shape)
+
+    return add
+
+
+def matrix_power(matrices: Array, power: float, singular: float, least: float) -> Array:
+    """Return a power of symmetric matrices (…, n, n), by their eigenvalues.
+
+    These are taken to be at least ``singular`` of the largest plus ``least``.
+    """
+    result = empty(matrices.shape)
+
+    def work(place: tuple[int, ...]) -> None:
+        values, vectors = np.linalg.eigh(matrices[place])
+        values = np.maximum(values, max(values[-1], 0) * singular + least)
+        result[place] = (vectors * values**power) @ vectors.T
+
+    in_parallel(work, list(np.ndindex(matrices.shape[:-2])))
+    return result
+
+
+def _pieces(features: Array, slices: int) -> list[tuple[int, slice, slice]]:
+    """Cut a map into (number of the slice, rows, columns); slices without columns have none."""
+    height, width, channels = features.shape
+    each = -(-width // slices)
+    return [
+        (number, rows, slice(number * each, min(width, (number + 1) * each)))
+        for number in range(-(-width // each))
+        for rows in _blocks(height, each * channels)
+    ]

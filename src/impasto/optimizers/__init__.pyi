@@ -1,0 +1,2 @@
+from .solver import Reason as Reason
+from .solvers import OPTIMIZERS as OPTIMIZERS

@@ -1,0 +1,5 @@
+"""One picture from start to result: inputs, levels, the climb, checkpoints, forecast."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

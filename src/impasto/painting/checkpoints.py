@@ -1,0 +1,381 @@
+"""Paintings that were interrupted: their whole state in one file, and back out of it.
+
+A checkpoint is a safetensors file: tensors, and JSON in its metadata. Every byte of it counts
+toward the SHA-256 that it carries, which is looked at before anything is parsed; and since a
+file with the right hash can be forged too, every number is compared with what the recipe and the
+inputs, which the person gives again, make possible. No path is ever taken out of it.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import math
+import operator
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import psutil
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from impasto import files
+from impasto.errors import CheckpointError, InputError, SettingError
+from impasto.network import weights
+from impasto.optimizers.solver import Reason
+from impasto.painting import provenance
+from impasto.painting.events import LevelFinished, Record
+from impasto.painting.provenance import Provenance, Source
+from impasto.painting.pyramid import Level
+from impasto.pictures.raster import Picture
+from impasto.recipe import settings as recipes
+from impasto.recipe.settings import Recipe
+
+ENDING = ".checkpoint"
+"""Of a checkpoint whose name impasto chooses; a person may choose any."""
+
+LARGEST_HEADER = 100_000_000
+"""Bytes of JSON that are looked at, as many as safetensors itself allows."""
+
+STAGES = ("network", "targets", "painting")
+"""What the seconds of a painting are counted by."""
+
+_UNSIGNED = "0" * 64
+"""Stands in the header for the hash while that is computed."""
+_SIGNED = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+_DTYPES = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64"}
+_STATE = "optimizer "
+"""What the names of the optimizer's arrays begin with."""
+_UNFIT = (
+    *(safetensors.SafetensorError, RecursionError, ArithmeticError),
+    *(ValueError, KeyError, TypeError, AttributeError),
+)
+"""What reading a file that was forged without care may raise."""
+_FORGED = "its numbers do not fit its recipe and these pictures: impasto did not write it so"
+
+Arrays: TypeAlias = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A painting under way: everything that the rest of the work depends on."""
+
+    provenance: Provenance
+    level: int
+    """the level that is under way, from 1"""
+    picture: Picture
+    """what that level started from, float32 (height, width, 3)"""
+    state: Arrays | None
+    """the optimizer's, its best picture so far among it; None at the start of the level"""
+    history: tuple[Record, ...]
+    levels: tuple[LevelFinished, ...]
+    seconds: Mapping[str, float]
+    """since the work began, by stage"""
+    began: float
+    """seconds at which the level began"""
+
+
+# Writing ------------------------------------------------------------------------------------
+
+
+def write(checkpoint: Checkpoint, path: files.AnyPath) -> None:
+    """Write a checkpoint; the file is the old one, or the new one whole, at every instant.
+
+    Raises PictureError if it cannot be written.
+    """
+    tensors = {name: np.asarray(array, order="C") for name, array in _tensors(checkpoint).items()}
+    header = _header(checkpoint, tensors)
+    data = [array.reshape(-1).view(np.uint8).data for array in tensors.values()]
+    digest = hashlib.sha256(header)
+    for each in data:
+        digest.update(each)
+    signed = header.replace(_signature(_UNSIGNED), _signature(digest.hexdigest()), 1)
+    with files.replacing(path) as temporary, temporary.open("wb") as file:
+        file.writelines([signed, *data])
+
+
+def _signature(digest: str) -> bytes:
+    return f'"sha256":"{digest}"'.encode()
+
+
+def _tensors(checkpoint: Checkpoint) -> Arrays:
+    columns = [field.name for field in dataclasses.fields(Record)]
+    history = [[getattr(record, name) for name in columns] for record in checkpoint.history]
+    return {
+        "picture": checkpoint.picture,
+        "history": np.array(history, np.float64).reshape(-1, len(columns)),
+        **{_STATE + name: array for name, array in (checkpoint.state or {}).items()},
+    }
+
+
+def _header(checkpoint: Checkpoint, tensors: Arrays) -> bytes:
+    """Return a safetensors file up to its data: https://github.com/huggingface/safetensors."""
+    said = {
+        "provenance": checkpoint.provenance.to_dict(),
+        "level": checkpoint.level,
+        "levels": [dataclasses.asdict(level) for level in checkpoint.levels],
+        "seconds": dict(checkpoint.seconds),
+        "began": checkpoint.began,
+    }
+    parts: dict[str, Any] = {"__metadata__": {"sha256": _UNSIGNED, "impasto": json.dumps(said)}}
+    end = 0
+    for name, array in tensors.items():
+        begin, end = end, end + array.nbytes
+        dtype = _DTYPES[str(array.dtype)]
+        parts[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [begin, end]}
+    text = json.dumps(parts, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+# Reading ------------------------------------------------------------------------------------
+
+
+def read(path: files.AnyPath) -> Checkpoint:
+    """Read what :func:`write` wrote; its numbers are still to be checked, see :func:`check`.
+
+    Raises CheckpointError for a file that is not one, is not whole, or is of another version.
+    """
+    try:
+        return _parsed(_verified(Path(path)))
+    except InputError as error:
+        raise CheckpointError(f"{files.shown(path)}: {error}") from None
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{files.shown(path)}: there is no such file: leave out --resume to begin anew"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{files.shown(path)} cannot be read: {error}") from None
+
+
+def _verified(path: Path) -> bytes:
+    """Return a file's bytes, once they have the hash that they say."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise CheckpointError("is not a file")
+    if 2 * status.st_size > (free := psutil.virtual_memory().available):
+        raise CheckpointError(
+            f"has {status.st_size / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are free: "
+            "free some memory first"
+        )
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        found = _SIGNED.search(file.read(min(length, LARGEST_HEADER)))
+        if not found or length > LARGEST_HEADER:
+            raise CheckpointError("is no checkpoint of impasto")
+        file.seek(0)
+        whole = file.read()
+    begin, end = found.start(1) + 8, found.end(1) + 8
+    digest = hashlib.sha256(whole[:begin] + _UNSIGNED.encode())
+    digest.update(memoryview(whole)[end:])
+    if digest.hexdigest().encode() != found[1]:
+        raise CheckpointError("is damaged: it was cut off or changed since it was written")
+    return whole
+
+
+def _parsed(whole: bytes) -> Checkpoint:
+    """Return what is in a file whose hash is right; it may have been forged all the same."""
+    try:
+        header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])
+        said = json.loads(header["__metadata__"]["impasto"])
+        version = str(said["provenance"]["version"])
+        if version != (now := importlib.metadata.version("impasto")):
+            raise CheckpointError(
+                f"was written by impasto {version[:20]!r}, and this is {now}: go on with that one"
+            )
+        tensors = {name: np.array(each) for name, each in safetensors.numpy.load(whole).items()}
+        return _checkpoint(said, tensors)
+    except (SettingError, CheckpointError):
+        raise
+    except _UNFIT:
+        raise CheckpointError(_FORGED) from None
+
+
+def _checkpoint(said: Any, tensors: dict[str, NDArray[Any]]) -> Checkpoint:
+    """Make a checkpoint of JSON and tensors. Raises what is in _UNFIT."""
+    history = tensors.pop("history")
+    if history.dtype != np.float64 or not np.isfinite(history).all():
+        raise ValueError
+    picture = tensors.pop("picture")
+    state = {name.removeprefix(_STATE): array for name, array in tensors.items()}
+    seconds = {stage: _seconds(value) for stage, value in said["seconds"].items()}
+    if set(seconds) - set(STAGES):
+        raise ValueError
+    return Checkpoint(
+        provenance=provenance.from_dict(said["provenance"]),
+        level=operator.index(said["level"]),
+        picture=picture,
+        state=state or None,
+        history=tuple(Record(int(level), *numbers) for level, *numbers in history.tolist()),
+        levels=tuple(_level(each) for each in said["levels"]),
+        seconds=seconds,
+        began=_seconds(said["began"]),
+    )
+
+
+def _level(said: Any) -> LevelFinished:
+    names = ("level", "height", "width", "evaluations")
+    numbers = {name: operator.index(said[name]) for name in names}
+    return LevelFinished(
+        **numbers, seconds=_seconds(said["seconds"]), reason=Reason(said["reason"])
+    )
+
+
+def _seconds(value: Any) -> float:
+    if not 0.0 <= (seconds := float(value)) < math.inf:
+        raise ValueError
+    return seconds
+
+
+# Going on -----------------------------------------------------------------------------------
+
+
+def recipe_of(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> Recipe:
+    """Return the recipe to go on with; ``settings`` are those that were named once more.
+
+    Raises SettingError for a setting that is another one in the checkpoint, and where the
+    picture to start from, of which a checkpoint keeps no path, is not named again.
+    """
+    before = checkpoint.provenance.recipe
+    if "init" not in settings and before.init not in recipes.STARTS:
+        # No checkpoint makes impasto read a file that the person did not name.
+        raise SettingError("the checkpoint was started from a picture: name it with --init")
+    asked = recipes.change(before, **settings)
+    if asked.precision == "auto":
+        asked = replace(asked, precision=before.precision)
+    named = replace(asked, init=os.path.basename(asked.init))
+    for name, *_ in recipes.settings():
+        if (was := getattr(before, name)) != (received := getattr(named, name)):
+            raise SettingError(
+                f"{name} is {recipes.show(received)}, and {recipes.show(was)} in the checkpoint: "
+                "leave it out to go on, or leave out --resume to begin anew"
+            )
+    return asked
+
+
+def check(checkpoint: Checkpoint, inputs: Sequence[Source], levels: Sequence[Level]) -> None:
+    """Raise CheckpointError unless it is of these inputs, and its numbers fit these levels."""
+    before = checkpoint.provenance
+    _check_inputs(inputs, before.inputs)
+    if before.network.get("sha256") != weights.NETWORKS[before.recipe.network].sha256:
+        raise CheckpointError("the checkpoint is of other weights of the network")
+    if not 1 <= checkpoint.level <= len(levels) or not _fits(checkpoint, levels):
+        raise CheckpointError(f"the checkpoint cannot be used: {_FORGED}")
+
+
+def _check_inputs(inputs: Sequence[Source], before: Sequence[Source]) -> None:
+    known = {source.role: source for source in before}
+    given = {source.role: source for source in inputs}
+    for role in dict.fromkeys((*known, *given)):
+        if role not in given:
+            named = f"{files.shown(known[role].name)} as its {files.shown(role)}"
+            raise CheckpointError(f"the checkpoint was begun with {named}: give it again")
+        if role not in known:
+            raise CheckpointError(f"the checkpoint was begun without {role}: leave it out")
+        if known[role].sha256 != given[role].sha256:
+            raise CheckpointError(
+                f"{given[role].name} is not the {role} that the checkpoint was begun with: give "
+                "the same pictures again, or leave out --resume to begin anew"
+            )
+
+
+def _fits(checkpoint: Checkpoint, levels: Sequence[Level]) -> bool:
+    """Return whether picture, levels and history are such as these levels can give."""
+    level, picture = levels[checkpoint.level - 1], checkpoint.picture
+    if picture.shape != (level.height, level.width, 3) or picture.dtype != np.float32:
+        return False
+    finished = [(each.level, each.height, each.width) for each in checkpoint.levels]
+    behind = [(each.number, each.height, each.width) for each in levels[: level.number - 1]]
+    seen = np.size((checkpoint.state or {}).get("bests", ()))
+    counts = [*(each.evaluations for each in checkpoint.levels), seen]
+    if finished != behind or any(
+        not 0 <= count <= each.evaluations for count, each in zip(counts, levels, strict=False)
+    ):
+        return False
+    numbers = [number for number, count in enumerate(counts, 1) for _ in range(count)]
+    same = [record.level for record in checkpoint.history] == numbers
+    return same and bool(np.isfinite(picture).all())
+
+
+# While painting -----------------------------------------------------------------------------
+
+
+def place(checkpoint: files.AnyPath | None, resume: files.AnyPath | None = None) -> Path | None:
+    """Return where checkpoints are to be saved: where that was asked, else where they come from.
+
+    Raises SettingError for a file that is there and is not the one that is gone on from, and
+    PictureError for one that cannot be written.
+    """
+    path = resume if checkpoint is None else checkpoint
+    if path is None:
+        return None
+    same = resume is not None and os.path.realpath(path) == os.path.realpath(resume)
+    if os.path.lexists(path) and not same:
+        raise SettingError(
+            f"the checkpoint {files.shown(path)} is there already: go on from it with --resume, "
+            "or name another file"
+        )
+    files.check_place(path)
+    return Path(path)
+
+
+class Keeper:
+    """Keeps the newest state of a painting, and writes it when the time has come.
+
+    That it cannot be written, as on a full disk, does not stop the painting: ``tell`` is given
+    the reason once, and it is tried again as often as before.
+    """
+
+    def __init__(
+        self,
+        path: Path | None = None,
+        every: float = recipes.CHECKPOINT_EVERY,
+        tell: Callable[[str], None] = lambda words: None,
+    ) -> None:
+        """Begin; without a ``path`` nothing is written until that is asked for.
+
+        A checkpoint is written after the iteration during which ``every`` seconds have passed.
+        Raises SettingError if ``every``, in seconds, is negative or not a number.
+        """
+        if not every >= 0:
+            raise SettingError(f"checkpoint_every is {every:g}: the least possible is 0")
+        self.path, self.every, self.tell = path, every, tell
+        self._newest: Callable[[], Checkpoint] | None = None
+        self._due = time.monotonic() + every
+        self._told = False
+        if path is not None:
+            files.remove_leftovers(path)
+
+    def offer(self, newest: Callable[[], Checkpoint]) -> None:
+        """Take note of how to have the newest checkpoint, and write it if it is time."""
+        self._newest = newest
+        if self.path is not None and time.monotonic() >= self._due:
+            self.save()
+
+    def save(self) -> bool:
+        """Write the newest checkpoint; return whether that could be done."""
+        if self.path is None or self._newest is None:
+            return False
+        try:
+            write(self._newest(), self.path)
+        except (InputError, MemoryError) as error:
+            if not self._told:
+                self.tell(f"no checkpoint: {str(error) or 'memory ran out'}")
+            self._told = True
+            return False
+        finally:
+            self._due = time.monotonic() + self.every
+        return True
+
+    def remove(self) -> None:
+        """Remove the checkpoint, whose work is done."""
+        if self.path is not None:
+            self.path.resolve().unlink(missing_ok=True)

@@ -1,0 +1,252 @@
+"""What a painting will take: time, from a short calibration with its own pictures, and memory.
+
+A level costs its targets and its evaluations. Both grow with the pixels that the network looks
+at, in a straight line that two small sizes give; on a processor a little more than that beyond.
+"""
+
+import dataclasses
+import itertools
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from impasto.compute import backend, host
+from impasto.compute.backend import Array
+from impasto.optimizers.solvers import OPTIMIZERS
+from impasto.painting import climb, memory
+from impasto.painting.climb import Engines
+from impasto.painting.inputs import Inputs, start
+from impasto.painting.pyramid import Level, schedule
+from impasto.pictures import raster
+from impasto.pictures.guidance import size_seen
+from impasto.pictures.raster import Picture
+from impasto.recipe.settings import Recipe, as_options, settings
+
+SIZES = (128, 320)
+"""Longest sides in pixels at which a calibration paints, as far as the picture has them."""
+
+EVALUATIONS = 4
+"""Evaluations of a calibration at each size."""
+
+LONG = 6e6
+"""Pixels to be evaluated that take about a minute on two cores, and are worth a calibration."""
+
+
+BEND = 0.05
+"""The power of the size with which a processor needs longer for a pixel beyond SIZES: the larger
+maps are, the more of them lie in memory that is new each time (benchmarks/NOTES.md)."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Seconds as base + slope · pixels, times (pixels / measured)^bend beyond what was measured."""
+
+    base: float
+    slope: float
+    measured: float
+    bend: float = 0.0
+
+    def at(self, pixels: float) -> float:
+        """Return the seconds for so many pixels."""
+        beyond = max(1.0, pixels / self.measured)
+        return self.base + self.slope * pixels * beyond**self.bend
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What painting costs on this machine, in seconds."""
+
+    network: float
+    """to load the network"""
+    once: float
+    """for what is compiled once"""
+    compiling: float
+    """for what is compiled at every size"""
+    targets: Curve
+    """of the pixels of the photograph and the paintings as they are seen"""
+    evaluation: Curve
+    """of the pixels painted"""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one level of a calibration took, in seconds, the first time and again."""
+
+    pixels: int
+    seen: int
+    """pixels of the photograph and of the paintings as they are seen"""
+    cold: float
+    """targets and one evaluation"""
+    targets: float
+    evaluation: float
+
+
+def is_long(levels: Sequence[Level]) -> bool:
+    """Return whether levels may well take more than a minute, so that a calibration is worth it."""
+    return sum(level.height * level.width * level.evaluations for level in levels) > LONG
+
+
+def calibrate(engines: Engines, recipe: Recipe, inputs: Inputs) -> Costs:
+    """Load the network, and paint a little at two small sizes; takes seconds.
+
+    What was compiled stays in ``engines`` for the painting itself.
+    """
+    began = time.perf_counter()
+    engines.get(recipe)
+    network = time.perf_counter() - began
+    with host.one_blas_thread():
+        samples = [
+            _sample(engines, recipe, inputs, level) for level in small_levels(inputs, recipe)
+        ]
+    return costs(network, samples, BEND if backend.computed_on_host("float32") else 0.0)
+
+
+def small_levels(inputs: Inputs, recipe: Recipe) -> list[Level]:
+    """Return a level for each of SIZES, smaller ones or a single one where the picture is small."""
+    height, width = raster.size_of(inputs.content)
+    alone = (dataclasses.replace(recipe, size=min(size, recipe.size), levels=1) for size in SIZES)
+    levels = (schedule(height, width, each)[0] for each in alone)
+    return list({(level.height, level.width): level for level in levels}.values())
+
+
+def _sample(engines: Engines, recipe: Recipe, inputs: Inputs, level: Level) -> Sample:
+    content = raster.resize(inputs.content, level.height, level.width)
+    first, (evaluation,) = _paint(engines, recipe, inputs, content, 1)
+    targets, each = _paint(engines, recipe, inputs, content, EVALUATIONS)
+    pixels = level.height * level.width
+    return Sample(
+        pixels, seen(inputs, pixels), first + evaluation, targets, statistics.median(each)
+    )
+
+
+def seen(inputs: Inputs, pixels: int) -> int:
+    """Return how many pixels the network looks at for the targets of a level of so many."""
+    paintings = (each for place in inputs.places for each in place.paintings if each.share)
+    sizes = (size_seen(each, pixels) for each in paintings)
+    return pixels + sum(height * width for height, width in sizes)
+
+
+def _paint(
+    engines: Engines, recipe: Recipe, inputs: Inputs, content: Picture, evaluations: int
+) -> tuple[float, list[float]]:
+    """Return the seconds for the targets, and for each evaluation with the optimizer's work."""
+    times = [time.perf_counter()]
+    task = climb.level_objective(engines.get(recipe), recipe, inputs, content)
+    times.append(time.perf_counter())
+
+    def function(picture: Array) -> tuple[float, Array]:
+        evaluation = task.evaluate(picture)
+        return evaluation.total, evaluation.gradient
+
+    def on_step(picture: Array, total: float) -> None:
+        times.append(time.perf_counter())
+
+    first = backend.to_device(start(inputs, content, recipe))
+    OPTIMIZERS[recipe.optimizer](function, first, evaluations, on_step, None, lambda state: None)
+    targets, *each = (after - before for before, after in itertools.pairwise(times))
+    return targets, each
+
+
+def costs(network: float, samples: Sequence[Sample], bend: float = 0.0) -> Costs:
+    """Return what samples, of the smallest size first, say of all sizes."""
+    extra = [each.cold - each.targets - each.evaluation for each in samples]
+    # Whatever the first size compiled is needed no more at the others, or else at each.
+    compiling = max(0.0, extra[-1]) if len(samples) > 1 else 0.0
+    return Costs(
+        network,
+        max(0.0, extra[0] - compiling),
+        compiling,
+        curve([(each.seen, each.targets) for each in samples], bend),
+        curve([(each.pixels, each.evaluation) for each in samples], bend),
+    )
+
+
+def curve(points: Sequence[tuple[float, float]], bend: float = 0.0) -> Curve:
+    """Return the curve through the first and the last of (pixels, seconds).
+
+    Never one that falls, nor below zero at zero: then it goes through zero and the last, as with a
+    single point.
+    """
+    (few, short), (many, long) = points[0], points[-1]
+    slope = (long - short) / (many - few) if many > few else 0.0
+    if slope <= 0 or short - slope * few < 0:
+        return Curve(0.0, long / many, many, bend)
+    return Curve(short - slope * few, slope, many, bend)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a painting will take."""
+
+    start: float
+    """seconds until the first level: to load the network, and for what is compiled once"""
+    levels: tuple[tuple[Level, float], ...]
+    """each with its seconds"""
+    peak: float
+    """bytes of memory"""
+    free: float
+    """bytes that there are"""
+
+    @property
+    def painting(self) -> float:
+        """Return the seconds for all levels together."""
+        return sum(seconds for _, seconds in self.levels)
+
+
+def make(
+    engines: Engines, recipe: Recipe, inputs: Inputs, levels: Sequence[Level], film: float = 0.0
+) -> Forecast:
+    """Calibrate, and say what levels will take; ``film`` is the bytes that its frames take.
+
+    Painting with the same ``engines`` afterwards takes no start any more.
+    """
+    found = calibrate(engines, recipe, inputs)
+    precision = engines.get(recipe).precision
+    work = dataclasses.replace(inputs.work, held=film, precision=precision)
+    return Forecast(
+        found.network + found.once,
+        tuple(zip(levels, predict(found, inputs, levels), strict=True)),
+        memory.needed(work),
+        memory.free(),
+    )
+
+
+def predict(found: Costs, inputs: Inputs, levels: Sequence[Level]) -> list[float]:
+    """Return the seconds that each level will take; what is done once is not among them."""
+    return [
+        found.compiling
+        + found.targets.at(seen(inputs, level.height * level.width))
+        + level.evaluations * found.evaluation.at(level.height * level.width)
+        for level in levels
+    ]
+
+
+def told(forecast: Forecast, recipe: Recipe, pictures: int = 1) -> list[str]:
+    """Return the lines that tell a person what so many pictures of a recipe will take."""
+    defaults = {name: default for name, _, default, _ in settings()}
+    other = {n: getattr(recipe, n) for n in defaults if getattr(recipe, n) != defaults[n]}
+    seconds = forecast.start + pictures * forecast.painting
+    several = f" for {pictures} pictures like the first" if pictures > 1 else ""
+    return [
+        f"recipe: {' '.join(as_options(other)) or 'the default of every setting'}",
+        *(
+            f"level {level.number}: {level.width} x {level.height} px, "
+            f"{level.evaluations} evaluations, {in_words(each)}"
+            for level, each in forecast.levels
+        ),
+        f"time: about {in_words(seconds)}{several}, {in_words(forecast.start)} of it to begin with",
+        f"memory: about {forecast.peak / 1e9:.1f} GB at the peak, {forecast.free / 1e9:.1f} GB "
+        "are free",
+    ]
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration as a person says it.
+
+    >>> in_words(8.2), in_words(250), in_words(9000)
+    ('8 s', '4 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

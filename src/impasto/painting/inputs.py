@@ -1,0 +1,374 @@
+"""The pictures that a painting begins with: read, checked, and the first one to paint on.
+
+Loads no tensor library, so that what cannot be used is refused at once.
+"""
+
+import dataclasses
+import math
+import os
+import re
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from impasto import files
+from impasto.errors import InputError, PictureError, SettingError, nearest
+from impasto.network import weights
+from impasto.painting import memory, provenance
+from impasto.painting.provenance import Provenance, Source
+from impasto.pictures import colors, decode, guidance, masks, raster
+from impasto.pictures.guidance import Covered, Painting, Place
+from impasto.pictures.masks import Mask
+from impasto.pictures.metadata import UNKNOWN, Metadata
+from impasto.pictures.raster import Picture
+from impasto.recipe.settings import Recipe
+
+PictureLike: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any]
+"""A path, a Pillow image, or an array as :func:`impasto.pictures.raster.from_array` takes it."""
+
+
+class Region(NamedTuple):
+    """A place of the photograph that takes its style from a painting of its own."""
+
+    mask: PictureLike
+    """a gray picture of any size, laid over the photograph: white in the place"""
+    painting: PictureLike
+    painting_mask: PictureLike | None = None
+    """the part of the painting that counts"""
+
+
+def parse_region(text: str, drives: bool = os.name == "nt") -> tuple[str, ...]:
+    """Cut up MASK:PAINTING or MASK:PAINTING:PAINTING_MASK. Raises SettingError for all else.
+
+    Where paths begin with ``drives``, a single letter before a colon is one.
+    """
+    colon = r"(?<!^[A-Za-z])(?<!:[A-Za-z]):" if drives else ":"
+    parts = re.split(colon, text)
+    if len(parts) not in (2, 3) or not all(parts):
+        raise SettingError(
+            f"region {text!r}: expected MASK:PAINTING or MASK:PAINTING:PAINTING_MASK"
+        )
+    return tuple(parts)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The pictures of one painting, at their own sizes; masks of the photograph at ``size``."""
+
+    content: Picture
+    """the photograph, in gray if only its lightness is painted"""
+    places: tuple[Place, ...]
+    photograph: Picture
+    """the photograph as it is"""
+    opening: Picture
+    """the painting that ``init`` style starts from"""
+    work: memory.Work
+    """what decides how much memory it takes"""
+    keep: Mask | None = None
+    """how much of the photograph stays as it is"""
+    start: Picture | None = None
+    """only where it is a file"""
+    alpha: Mask | None = None
+    """how opaque the photograph is, at its own size; None all over"""
+    metadata: Metadata = UNKNOWN
+    """what the photograph's file says of it"""
+    sources: tuple[Source, ...] = ()
+    """what was read, in order"""
+    notes: tuple[str, ...] = ()
+    """words about the pictures for the person, such as that an animation's first frame is used"""
+
+
+STARTS: dict[str, Callable[[Picture, Picture, Recipe], Picture]] = {
+    "content": lambda content, style, recipe: content,
+    # Stretched to the photograph's shape: as a start, never as a target.
+    "style": lambda content, style, recipe: raster.resize(style, *raster.size_of(content)),
+    "noise": lambda content, style, recipe: raster.noise(*raster.size_of(content), recipe.seed),
+}
+"""Starting pictures of (photograph, first painting, recipe) by the name that ``init`` takes."""
+
+
+def read_provenance(path: files.AnyPath) -> Provenance:
+    """Read how a picture was painted out of its file.
+
+    Raises PictureError for a picture that does not say, SettingError for a recipe that this
+    version does not understand.
+    """
+    packet = decode.read_xmp(path)
+    try:
+        return provenance.from_xmp(packet)
+    except InputError as error:
+        raise type(error)(f"{files.shown(path)}: {error}") from None
+
+
+def prepare(
+    recipe: Recipe,
+    content: PictureLike,
+    style: PictureLike | Sequence[PictureLike] | None,
+    regions: Sequence[Region | tuple[PictureLike, ...]] = (),
+    keep: PictureLike | None = None,
+) -> Inputs:
+    """Read the pictures and check the recipe against them, before anything slow begins.
+
+    Raises PictureError or SettingError for what cannot be used.
+    """
+    weights.NETWORKS[recipe.network].check_layers(recipe.layers)
+    styles, wanted = _several(style), _regions(regions)
+    check_numbers(recipe, len(styles), len(wanted))
+    read = _Reader()
+    loaded = read.loaded(content, "content")
+    photograph = loaded.pixels
+    painted = _read_paintings(read, recipe, styles, wanted)
+    covering = [read.mask(each.mask, f"region {n}, mask") for n, each in enumerate(wanted, 1)]
+    kept = None if keep is None else read.mask(keep, "keep")
+    start = None if recipe.init in STARTS else read.start(recipe.init)
+    _check_painted_size(*raster.size_of(photograph), recipe.size)
+    others = [*covering, *(each for each in (kept, start) if each is not None)]
+    work = _work(recipe, photograph, painted, others, len(wanted) + bool(styles))
+    _check_memory(work, painted)
+    size = work.painted
+    covering = [masks.resize(mask, *size) for mask in covering]
+    _check_masks(recipe, covering, painted, size)
+    found, left = guidance.lay_out(
+        painted[: len(styles)],
+        [
+            Covered((*map(_identity, region[1:]), painting.scale), painting, mask)
+            for region, painting, mask in zip(wanted, painted[len(styles) :], covering, strict=True)
+        ],
+        np.zeros(size, np.float32) if kept is None else masks.resize(kept, *size),
+        None if loaded.alpha is None else masks.resize(loaded.alpha, *size),
+    )
+    if not found:
+        raise SettingError(
+            "everything is kept or transparent: leave something of the photograph to be painted"
+        )
+    gray = recipe.colors == "content"
+    found = guidance.colored(found, photograph, recipe.colors)
+    # What no region covers comes last.
+    opening = next(each for each in found[-1 if styles else 0].paintings if each.share)
+    return Inputs(
+        content=colors.gray(colors.lightness(photograph)) if gray else photograph,
+        places=found,
+        photograph=photograph,
+        opening=opening.picture,
+        work=work,
+        keep=left if left.any() else None,
+        start=start,
+        alpha=loaded.alpha,
+        metadata=loaded.metadata,
+        sources=tuple(read.sources),
+        notes=tuple(read.notes),
+    )
+
+
+def _several(style: PictureLike | Sequence[PictureLike] | None) -> list[PictureLike]:
+    if isinstance(style, list | tuple):
+        return list(style)
+    return [] if style is None else [cast(PictureLike, style)]
+
+
+def _identity(source: PictureLike | None) -> Hashable:
+    """Return what a picture is known by: its file, or itself where it is none."""
+    return os.path.realpath(source) if isinstance(source, str | os.PathLike) else id(source)
+
+
+def _regions(given: Sequence[Any]) -> list[Region]:
+    try:
+        regions = [region for region in given if isinstance(region, tuple | list)]
+        if len(regions) == len(given):
+            return [Region(*region) for region in regions]
+    except TypeError:
+        pass
+    raise SettingError(
+        "regions: expected (mask, painting) or (mask, painting, mask of the painting) for each"
+    )
+
+
+def check_numbers(recipe: Recipe, styles: int, regions: int) -> None:
+    """Raise SettingError unless there is a painting, and a number for each where they differ."""
+    if not styles + regions:
+        raise SettingError("no painting: give one as the style, or one for each region")
+    if recipe.blend and not styles:
+        raise SettingError("blend mixes the paintings named as the style, and there is none")
+    if recipe.blend and len(recipe.blend) != styles:
+        raise SettingError(
+            f"blend has {len(recipe.blend)} shares for {styles} "
+            f"painting{'s' * (styles != 1)}: give one for each"
+        )
+    if len(recipe.style_scale) not in (1, styles + regions):
+        raise SettingError(
+            f"style_scale has {len(recipe.style_scale)} numbers for {styles + regions} "
+            f"painting{'s' * (styles + regions != 1)}: give one, or one for each"
+        )
+
+
+def _read_paintings(
+    read: "_Reader", recipe: Recipe, styles: Sequence[PictureLike], regions: Sequence[Region]
+) -> list[Painting]:
+    """Read the paintings, those of regions last, with the share and the scale of each."""
+    named = ["style"] if len(styles) == 1 else [f"style {n}" for n, _ in enumerate(styles, 1)]
+    found = [_painting(read.loaded(each, name)) for each, name in zip(styles, named, strict=True)]
+    found += [_read_region(read, each, f"region {n}") for n, each in enumerate(regions, 1)]
+    scales = recipe.style_scale * (len(found) if len(recipe.style_scale) == 1 else 1)
+    shares = (*(recipe.blend or (1.0,) * len(styles)), *(1.0 for _ in regions))
+    return [
+        dataclasses.replace(painting, share=share, scale=scale)
+        for painting, share, scale in zip(found, shares, scales, strict=True)
+    ]
+
+
+def _read_region(read: "_Reader", region: Region, role: str) -> Painting:
+    painting = _painting(read.loaded(region.painting, f"{role}, painting"))
+    if region.painting_mask is None:
+        return painting
+    part = read.mask(region.painting_mask, f"{role}, painting's mask")
+    part = masks.resize(part, *raster.size_of(painting.picture))
+    whole = np.float32(1) if painting.mask is None else painting.mask
+    return dataclasses.replace(painting, mask=part * whole)
+
+
+def _painting(loaded: decode.Loaded) -> Painting:
+    """Return a painting of which what is transparent does not count."""
+    return Painting(loaded.pixels, mask=loaded.alpha)
+
+
+def _check_masks(
+    recipe: Recipe, covering: Sequence[Mask], painted: Sequence[Painting], size: tuple[int, int]
+) -> None:
+    """Raise SettingError for a mask in which the deepest layer of the finest level sees nothing."""
+    network = weights.NETWORKS[recipe.network]
+    deepest = max((name for name, _ in recipe.style_layers), key=network.stride)
+    stride = network.stride(deepest)
+    looked_at = [("the mask of region", mask) for mask in covering]
+    for painting in painted:
+        if painting.mask is not None:
+            seen = guidance.size_seen(painting, size[0] * size[1])
+            looked_at.append(("the mask of a painting", masks.resize(painting.mask, *seen)))
+    for number, (name, mask) in enumerate(looked_at, start=1):
+        height, width = mask.shape
+        if not masks.reaches(mask, height // stride, width // stride):
+            which = f"{name} {number}" if number <= len(covering) else name
+            raise SettingError(
+                f"{which} covers nothing at {deepest}, whose positions are {stride} px wide at "
+                f"{width} x {height} px: cover more, choose a larger size or shallower style_layers"
+            )
+
+
+def _check_painted_size(height: int, width: int, size: int) -> None:
+    """Raise SettingError for a ``size`` at which the photograph is too narrow, or too large."""
+    painted = raster.fit(height, width, size)
+    if min(painted) < raster.SHORTEST:
+        least = math.ceil(raster.SHORTEST * max(height, width) / min(height, width))
+        raise SettingError(
+            f"size {size} makes this photograph {painted[1]} x {painted[0]} px: at least "
+            f"{raster.SHORTEST} px are needed on its short side, so give it size {least} or more"
+        )
+
+
+def _work(
+    recipe: Recipe,
+    photograph: Picture,
+    painted: Iterable[Painting],
+    others: Iterable[Picture | Mask],
+    count: int,
+) -> memory.Work:
+    return memory.Work(
+        photograph=raster.size_of(photograph),
+        size=recipe.size,
+        paintings=tuple((math.prod(each.picture.shape[:2]), each.scale) for each in painted),
+        others=tuple(math.prod(each.shape[:2]) for each in others),
+        places=count,
+        evaluations=recipe.evaluations,
+        colors=recipe.colors,
+        objective=recipe.objective,
+        optimizer=recipe.optimizer,
+        precision="bfloat16" if recipe.precision == "bfloat16" else "float32",
+    )
+
+
+def _check_memory(work: memory.Work, painted: Sequence[Painting]) -> None:
+    """Raise SettingError for a size, or a painting seen so large, that does not fit into memory."""
+    unscaled = [(own, min(1.0, scale)) for own, scale in work.paintings]
+    memory.require(dataclasses.replace(work, paintings=tuple(unscaled)))
+    if not memory.fits(work):
+        area = math.prod(work.painted)
+        largest = max(painted, key=lambda each: math.prod(guidance.size_seen(each, area)))
+        height, width = guidance.size_seen(largest, area)
+        raise SettingError(
+            f"style_scale {largest.scale:g} makes a painting {width} x {height} px, which does "
+            "not fit into memory: choose a smaller one"
+        )
+
+
+def start(inputs: Inputs, content: Picture, recipe: Recipe) -> Picture:
+    """Return the picture that the first level starts from, of the size of ``content``."""
+    if inputs.start is not None:
+        return raster.resize(inputs.start, *raster.size_of(content))
+    return STARTS[recipe.init](content, inputs.opening, recipe)
+
+
+class _Reader:
+    """Reads pictures and masks by their roles, and gathers what they were and notes on them."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.sources: list[Source] = []
+
+    def loaded(self, source: PictureLike, role: str, least: int = decode.MIN_SIDE) -> decode.Loaded:
+        loaded = _load(source, role, least)
+        self.notes.extend(note for note in loaded.notes if note not in self.notes)
+        self.sources.append(_source(source, role, loaded.pixels))
+        return loaded
+
+    def mask(self, source: PictureLike, role: str) -> Mask:
+        named = files.shown(source) if isinstance(source, str | os.PathLike) else role
+        loaded = self.loaded(source, role, least=1)
+        if loaded.alpha is not None:
+            raise PictureError(f"{named}: transparent in parts, where a mask is gray all over")
+        try:
+            return masks.from_picture(loaded.pixels)
+        except ValueError as error:
+            raise PictureError(f"{named}: {error}") from None
+
+    def start(self, init: str) -> Picture:
+        try:
+            return self.loaded(init, "init").pixels
+        except PictureError as error:
+            if os.path.exists(init) or os.path.splitext(init)[1]:
+                raise SettingError(f"init: {error}") from None
+            raise SettingError(
+                f"init is {init!r}, which is no file: {nearest(init, STARTS)}"
+            ) from None
+
+
+def _source(source: PictureLike, role: str, pixels: Picture) -> Source:
+    if isinstance(source, str | os.PathLike):
+        return Source(role, os.path.basename(source), provenance.hash_of_file(source))
+    return Source(role, type(source).__name__, provenance.hash_of(pixels.data.cast("B")))
+
+
+def _load(source: PictureLike, role: str, least: int) -> decode.Loaded:
+    if isinstance(source, str | os.PathLike):
+        return decode.read(source, least)
+    try:
+        if isinstance(source, Image.Image):
+            loaded = decode.image_pixels(source, least)
+        else:
+            loaded = _array(source, least)
+    except ValueError as error:
+        raise PictureError(f"{role}: {error}") from None
+    notes = tuple(f"{role}: {note}" for note in loaded.notes)
+    return dataclasses.replace(loaded, notes=notes)
+
+
+def _array(source: Any, least: int) -> decode.Loaded:
+    if not isinstance(source, np.ndarray):
+        kind = type(source).__name__
+        raise PictureError(f"not a picture but {kind}: give a path, a Pillow image or an array")
+    pixels = raster.from_array(source)
+    height, width = raster.size_of(pixels)
+    decode.check_size(width, height, least)
+    return decode.Loaded(pixels)

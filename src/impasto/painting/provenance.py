@@ -1,0 +1,135 @@
+"""What a picture says of how it was painted: the recipe, and all else that the pixels depend on.
+
+It is kept as JSON within XMP (ISO 16684-1), which every format that can carry metadata takes.
+Read with care: the pictures come from strangers.
+"""
+
+import dataclasses
+import hashlib
+import html
+import importlib.metadata
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from impasto.errors import PictureError, SettingError
+from impasto.recipe.settings import Recipe
+
+LARGEST = 60_000
+"""Bytes of XMP that are looked at; JPEG takes 65,502."""
+
+NAMESPACE = "urn:impasto:1"
+
+DAMAGED = "carries a recipe that is damaged"
+
+_PACKET = """<?xpacket begin="\N{ZERO WIDTH NO-BREAK SPACE}" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:impasto="{namespace}">
+<xmp:CreatorTool>impasto {version}</xmp:CreatorTool>
+{beside}
+<impasto:painting>{painting}</impasto:painting>
+</rdf:Description>
+</rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="r"?>"""
+
+
+class Source(NamedTuple):
+    """A picture that was read: its role, its name without folders, the hash of its file."""
+
+    role: str
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """All that a picture depends on; its recipe names the precision that was used."""
+
+    recipe: Recipe
+    backend: str
+    network: Mapping[str, str]
+    """name and sha256 of the weights"""
+    inputs: tuple[Source, ...]
+    finished: bool = True
+    """whether the work went on to its end, so that the recipe gives this very picture"""
+    version: str = dataclasses.field(default_factory=lambda: importlib.metadata.version("impasto"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON takes it."""
+        return {
+            "version": self.version,
+            "backend": self.backend,
+            "network": dict(self.network),
+            "finished": self.finished,
+            "inputs": [source._asdict() for source in self.inputs],
+            "recipe": dataclasses.asdict(self.recipe),
+        }
+
+    def to_xmp(self, beside: str = "") -> bytes:
+        """Return it as an XMP packet, with elements ``beside`` it; the same give the same bytes."""
+        text = html.escape(json.dumps(self.to_dict()), quote=False)  # json escapes all but ASCII
+        packet = _PACKET.format(
+            namespace=NAMESPACE, version=self.version, painting=text, beside=beside
+        )
+        return packet.encode()
+
+
+def from_xmp(packet: bytes) -> Provenance:
+    """Read what :meth:`Provenance.to_xmp` wrote.
+
+    Raises PictureError for a packet of another origin, and SettingError for a recipe that this
+    version does not understand.
+    """
+    text = packet[:LARGEST].decode(errors="replace")
+    found = re.search(r"<impasto:painting>([^<]*)</impasto:painting>", text)
+    if not found:
+        raise PictureError("carries no recipe: impasto did not paint it, or its metadata was lost")
+    try:
+        said = json.loads(html.unescape(found[1]))
+    except (ValueError, RecursionError):
+        raise PictureError(DAMAGED) from None
+    return from_dict(said)
+
+
+def from_dict(said: Any) -> Provenance:
+    """Read what :meth:`Provenance.to_dict` gave, and JSON kept. Raises as :func:`from_xmp`."""
+    try:
+        sources = [Source(*(str(each[name]) for name in Source._fields)) for each in said["inputs"]]
+        network = {str(key): str(value) for key, value in said["network"].items()}
+        version, backend, settings = (said[name] for name in ("version", "backend", "recipe"))
+        finished = said["finished"] is True
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise PictureError(DAMAGED) from None
+    try:
+        recipe = Recipe.from_dict(settings)
+    except SettingError as error:
+        raise SettingError(f"the recipe of impasto {str(version)[:20]!r} in it: {error}") from None
+    return Provenance(recipe, str(backend), network, tuple(sources), finished, str(version))
+
+
+def changed(inputs: Iterable[Source], before: Provenance) -> list[str]:
+    """Say in words which inputs are not those that a picture was painted from."""
+    known = {source.role: source for source in before.inputs}
+    others = [
+        f"{source.name} is not the {source.role} that the recipe was painted with"
+        for source in inputs
+        if source.role in known and known[source.role].sha256 != source.sha256
+    ]
+    stopped = "that picture was stopped before its end: this one goes on to it"
+    return others if before.finished else [*others, stopped]
+
+
+def hash_of_file(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_of(data: bytes | memoryview) -> str:
+    """Return the SHA-256 of some bytes."""
+    return hashlib.sha256(data).hexdigest()

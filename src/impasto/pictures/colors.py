@@ -1,0 +1,94 @@
+"""Whose colors remain: lightness apart from color, and colors made to match. Pure functions.
+
+Gatys, Bethge, Hertzmann and Shechtman 2016, "Preserving Color in Neural Artistic Style Transfer".
+Pictures are those of :mod:`impasto.pictures.raster`; lightness is CIELAB's L*, from 0 to 100.
+"""
+
+import warnings
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto.pictures.masks import Mask
+from impasto.pictures.raster import Picture
+
+Colors: TypeAlias = NDArray[np.float64]
+
+
+def lightness(picture: Picture) -> NDArray[np.float64]:
+    """Return CIELAB's lightness L* of a picture, (height, width), from 0 to 100."""
+    return _to_lab(picture)[..., 0]
+
+
+def gray(lightness: NDArray[np.float64]) -> Picture:
+    """Return the gray picture of a lightness (height, width), clipped to [0, 100]."""
+    lab = np.zeros((*lightness.shape, 3))
+    lab[..., 0] = np.clip(lightness, 0, 100)
+    return _from_lab(lab)
+
+
+def match_lightness(painting: Picture, photograph: Picture) -> Picture:
+    """Return the painting in gray, its lightness of the photograph's mean and deviation.
+
+    σ_C / σ_S (L_S - μ_S) + μ_C; Gatys et al. 2016, section 4.
+    """
+    own, other = lightness(painting), lightness(photograph)
+    return gray((own - own.mean()) * (other.std() / max(own.std(), 1e-6)) + other.mean())
+
+
+def with_colors_of(painted: Picture, photograph: Picture) -> Picture:
+    """Return the lightness of ``painted`` under the colors of a photograph of the same size.
+
+    Luminance-only transfer, Gatys et al. 2016, section 4. Departure: CIELAB instead of YIQ, whose
+    luma is no even measure of how light a color looks.
+    """
+    lab = _to_lab(photograph)
+    lab[..., 0] = lightness(np.clip(painted, 0, 255))
+    return _from_lab(lab)
+
+
+def match(
+    painting: Picture,
+    photograph: Picture,
+    painting_mask: Mask | None = None,
+    photograph_mask: Mask | None = None,
+) -> Picture:
+    """Return the painting with the photograph's mean and covariance of colors, clipped.
+
+    x' = Σ_C^½ Σ_S^-½ (x - μ_S) + μ_C, each under its mask where it has one; Gatys et al. 2016,
+    section 3, equations 2 to 4, in the form of Image Analogies.
+    """
+    mean, covariance = _color_moments(painting, painting_mask)
+    target_mean, target_covariance = _color_moments(photograph, photograph_mask)
+    change = _root(target_covariance, 0.5) @ _root(covariance, -0.5)
+    matched = (painting - mean) @ change.T + target_mean
+    return np.clip(matched, 0, 255).astype(np.float32)
+
+
+def _color_moments(picture: Picture, mask: Mask | None) -> tuple[Colors, Colors]:
+    pixels = picture.reshape(-1, 3).astype(np.float64)
+    weights = None if mask is None else mask.reshape(-1).astype(np.float64)
+    return np.average(pixels, axis=0, weights=weights), np.cov(pixels.T, ddof=0, aweights=weights)
+
+
+def _root(covariance: Colors, power: float) -> Colors:
+    """Return a power of a symmetric matrix; a color that does not vary counts as noise of 1."""
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.maximum(values, 1.0) ** power) @ vectors.T
+
+
+def _to_lab(picture: Picture) -> NDArray[np.float64]:
+    from skimage import color
+
+    return np.asarray(color.rgb2lab(picture.astype(np.float64) / 255))
+
+
+def _from_lab(lab: NDArray[np.float64]) -> Picture:
+    """Return the picture; colors that sRGB lacks are clipped."""
+    from skimage import color
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it clips
+        rgb = color.lab2rgb(lab)
+    return np.clip(rgb * 255, 0, 255).astype(np.float32)

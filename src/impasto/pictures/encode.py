@@ -1,0 +1,221 @@
+"""Writing picture files: from pixels to bytes, fit to print.
+
+What is written says that it is sRGB, and may carry transparency, a resolution in dots per inch,
+what is known of the photograph, and an XMP packet. The same picture gives the same bytes.
+"""
+
+import io
+import struct
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin, features
+from PIL.ExifTags import Base
+
+from impasto import files
+from impasto.errors import PictureError, SettingError
+from impasto.files import AnyPath
+from impasto.pictures import metadata, raster
+from impasto.pictures.metadata import UNKNOWN, Metadata
+from impasto.pictures.raster import Mask, Picture
+from impasto.pictures.saving import USUAL, Saving
+
+_NAMES = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+if features.check("avif"):
+    _NAMES[".avif"] = "AVIF"
+
+PICTURES = tuple(_NAMES)
+"""Endings that `write` knows."""
+
+_DEEP = ("PNG", "TIFF")
+_LOSSY = ("JPEG", "AVIF")
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "PNG": {"compress_level": 6},
+    # Lossy WebP always halves the color resolution, which smears the edges of brush strokes.
+    "WEBP": {"lossless": True},
+}
+
+
+def to_image(pixels: Picture, alpha: Mask | None = None) -> Image.Image:
+    """Round and clip a picture to an 8-bit RGB image, or RGBA.
+
+    Raises PictureError if a value is not finite: no broken picture is ever written.
+    """
+    return Image.fromarray(_rounded(pixels, alpha, 8).astype(np.uint8))
+
+
+def _rounded(pixels: Picture, alpha: Mask | None, depth: int) -> NDArray[np.uint16]:
+    """Return (height, width, 3 or 4) whole numbers of so many bits."""
+    if not np.isfinite(pixels).all():
+        raise PictureError("the picture has values that are not finite: it is not written")
+    if alpha is not None:
+        pixels = np.concatenate([pixels, 255 * alpha[..., None]], axis=2)
+    most = 2**depth - 1
+    return np.clip(np.rint(pixels * np.float32(most / 255)), 0, most).astype(np.uint16)
+
+
+def check(path: AnyPath, saving: Saving = USUAL) -> None:
+    """Check that a picture can be written at ``path``, before the work that will fill it.
+
+    Raises PictureError for an ending that is none of `PICTURES`, and for what
+    `files.check_output` refuses; SettingError for a format that has not the depth.
+    """
+    files.check_output(path, PICTURES)
+    _check_depth(_format(path), saving)
+
+
+def _format(path: AnyPath) -> str:
+    return _NAMES[files.ending_of(path, PICTURES)]
+
+
+def _check_depth(name: str, saving: Saving) -> None:
+    if saving.depth > 8 and name not in _DEEP:
+        raise SettingError(f"{name} has 8 bits per channel: for depth 16 choose .png or .tif")
+
+
+def keeps_transparency(path: AnyPath) -> bool:
+    """Return whether the format that the ending names has any."""
+    return _format(path) != "JPEG"
+
+
+def write(
+    pixels: Picture,
+    path: AnyPath,
+    xmp: bytes | None = None,
+    *,
+    alpha: Mask | None = None,
+    said: Metadata = UNKNOWN,
+    saving: Saving = USUAL,
+) -> None:
+    """Write a picture as sRGB in the format that the ending names, atomically.
+
+    ``alpha`` says how opaque it is, and JPEG shows it on white; ``xmp`` is a packet of metadata to
+    be kept in the file, ``said`` what goes into its EXIF block. Raises PictureError if a value is
+    not finite, the ending is none of `PICTURES`, or the file cannot be written; SettingError if
+    the format has not the depth.
+    """
+    name = _format(path)
+    _check_depth(name, saving)
+    if alpha is not None and not keeps_transparency(path):
+        pixels, alpha = raster.on_white(pixels, alpha), None
+    work = _Work(_rounded(pixels, alpha, saving.depth), name, xmp, said, saving)
+    writer = _WRITERS.get((name, saving.depth), _by_pillow)
+    with files.replacing(path) as temporary, files.quiet():
+        writer(work, temporary)
+
+
+class _Work(NamedTuple):
+    """All that goes into a file, and how."""
+
+    values: NDArray[np.uint16]
+    """(height, width, 3 or 4), whole numbers of as many bits as are written"""
+    format: str
+    xmp: bytes | None
+    said: Metadata
+    saving: Saving
+
+
+def _by_pillow(work: _Work, path: Path | io.BytesIO) -> None:
+    values, name, xmp, said, saving = work
+    options: dict[str, Any] = dict(_OPTIONS.get(name, {}))
+    if name in _LOSSY:
+        options |= {"quality": saving.quality, "subsampling": saving.subsampling}
+    if said.dpi:
+        options["dpi"] = (said.dpi, said.dpi)
+    if exif := metadata.to_exif(said):
+        options["exif"] = exif
+    if name == "PNG" and xmp:
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())
+    elif xmp:
+        options["xmp"] = xmp
+    image = Image.fromarray(values.astype(np.uint8))
+    image.save(path, name, icc_profile=_srgb_profile(), **options)
+
+
+def _deep_png(work: _Work, path: Path) -> None:
+    """Write 16 bits per channel, which Pillow cannot; the blocks beside the pixels are Pillow's."""
+    import png
+
+    height, width, channels = work.values.shape
+    pixels, rest = io.BytesIO(), io.BytesIO()
+    writer = png.Writer(width, height, grayscale=False, alpha=channels == 4, bitdepth=16)
+    writer.write(pixels, work.values.reshape(height, -1))
+    _by_pillow(work._replace(values=np.zeros((1, 1, channels), np.uint16)), rest)
+    header, *data = png.Reader(bytes=pixels.getvalue()).chunks()
+    others = png.Reader(bytes=rest.getvalue()).chunks()
+    blocks = [block for block in others if block[0] not in _PIXELS]
+    with path.open("wb") as file:
+        png.write_chunks(file, [header, *blocks, *data])
+
+
+_PIXELS = (b"IHDR", b"IDAT", b"IEND")
+"""Blocks of a PNG that belong to its pixels."""
+
+
+def _tiff(work: _Work, path: Path) -> None:
+    """Write TIFF of either depth; date, author and copyright as its own tags."""
+    import tifffile
+
+    values, _, xmp, said, saving = work
+    kept = {
+        _TIFF_XMP: (_BYTE, xmp or b""),
+        Base.Artist: (_TEXT, said.author.encode()),
+        Base.Copyright: (_TEXT, said.copyright.encode()),
+        Base.DateTime: (_TEXT, said.date.encode()),
+    }
+    density: dict[str, Any] = {
+        "resolution": (said.dpi, said.dpi),
+        "resolutionunit": metadata.INCHES,
+    }
+    tifffile.imwrite(
+        path,
+        values if saving.depth == 16 else values.astype(np.uint8),
+        photometric="rgb",
+        extrasamples=["unassalpha"] if values.shape[2] == 4 else None,
+        compression="zlib",
+        predictor=True,
+        iccprofile=_srgb_profile(),
+        software=False,
+        metadata=None,
+        extratags=[
+            (int(tag), kind, len(value) if kind == _BYTE else 0, value, True)
+            for tag, (kind, value) in kept.items()
+            if value
+        ],
+        **(density if said.dpi else {}),
+    )
+
+
+_TIFF_XMP = 700
+"""The tag that keeps XMP in TIFF."""
+_BYTE, _TEXT = 1, 2
+"""Types of tags in TIFF."""
+
+_WRITERS: dict[tuple[str, int], Callable[[_Work, Path], None]] = {
+    ("PNG", 16): _deep_png,
+    ("TIFF", 8): _tiff,
+    ("TIFF", 16): _tiff,
+}
+"""Where Pillow cannot write what is asked for."""
+
+
+@cache
+def _srgb_profile() -> bytes:
+    """Return an sRGB profile with a fixed date, where lcms puts the time of the call."""
+    from PIL import ImageCms
+
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
+    return bytes(profile)

@@ -1,0 +1,104 @@
+"""Places in a picture: masks, and the weights that a layer's positions take from them. Pure.
+
+A *mask* is a float32 array of shape (height, width) with values in [0, 1]: how much of a position
+belongs to a place. What lies between 0 and 1 is a soft edge.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.ndimage
+from numpy.typing import NDArray
+
+from impasto.pictures.raster import Mask as Mask
+from impasto.pictures.raster import Picture, resample
+
+COLORED = 24
+"""By how much the channels of a gray picture may differ, which JPEG makes of equal ones."""
+
+
+def from_picture(picture: Picture) -> Mask:
+    """Turn a gray picture into a mask, white 1 and black 0.
+
+    Raises ValueError for a picture with colors, and for one that is black all over.
+    """
+    if np.max(np.ptp(picture, axis=-1)) > COLORED:
+        raise ValueError("a picture with colors, where a mask is gray: white in the place")
+    mask = picture.mean(axis=-1, dtype=np.float32) / 255
+    if not mask.max() > 0:
+        raise ValueError("black all over: paint the place white")
+    return np.clip(mask, 0, 1)
+
+
+def resize(mask: Mask, height: int, width: int) -> Mask:
+    """Resample a mask to (height, width) in pixels; values stay in [0, 1]."""
+    return np.clip(resample(mask[..., None], height, width)[..., 0], 0, 1)
+
+
+def share_out(masks: Sequence[Mask]) -> tuple[list[Mask], Mask]:
+    """Return masks of one size that nowhere add up to more than one, and what they leave."""
+    total = np.sum(masks, axis=0)
+    shared = [mask / np.maximum(total, 1) for mask in masks]
+    return shared, np.clip(1 - total, 0, 1)
+
+
+def at_layer(mask: Mask, height: int, width: int, field: int) -> NDArray[np.float32]:
+    """Return the weights (height, width, 1) of a layer's positions in a place.
+
+    A feature sees a square ``field`` pixels wide (its receptive field), and near an edge of the
+    place what is beyond it as well, so that its neighbor's style would bleed across. With m how
+    much of a pixel belongs to the place, and b how much of all that is seen from there, a
+    position's weight is the mean over its pixels of
+
+        clip(2 b - m, 0, m)
+
+    m far from any edge and where the edge is softer than the receptive field; falling to 0 where
+    half of what is seen lies beyond a hard edge. Of a place too small for the layer to see it
+    alone, the pixels that see most of it count: b is taken relative to the largest b / m within.
+    Of one that falls between a layer's positions, the positions nearest to it.
+
+    Gatys et al. 2017, "Controlling Perceptual Factors in Neural Style Transfer", section 4, bound
+    the guidance by the receptive field in the same spirit, all or nothing. Departure: in weights,
+    with the receptive field's Gaussian core, which is what features depend on (Luo et al. 2016,
+    "Understanding the Effective Receptive Field").
+    """
+    inside = mask > FAINT
+    if not inside.any():
+        return np.zeros((height, width, 1), np.float32)
+    seen = scipy.ndimage.gaussian_filter(mask, field / CORE, mode="nearest")
+    purity = np.divide(seen, mask, out=np.zeros_like(mask), where=inside)
+    core = mask >= mask.max() / 2
+    purity = np.minimum(purity / min(1.0, purity[core].max()), 1)
+    weights = _block_means(mask * np.clip(2 * purity - 1, 0, 1), height, width)
+    if not weights.any():
+        near = resize(mask, height, width)
+        weights = np.where(near >= near.max() / 2, near, 0)
+    return weights[..., None].astype(np.float32)
+
+
+CORE = 6
+"""How many standard deviations of its core a receptive field is wide."""
+
+FAINT = 1e-3
+"""Positions that belong to a place by no more than this do not count."""
+
+
+def compose(keep: Any, photograph: Any, picture: Any) -> Any:
+    """Return keep · photograph + (1 - keep) · picture, of arrays or of tensors.
+
+    Pictures are (height, width, 3), ``keep`` is a mask with an axis more, (height, width, 1).
+    """
+    return keep * photograph + (1 - keep) * picture
+
+
+def reaches(mask: Mask, height: int, width: int) -> bool:
+    """Return whether some position of a (height, width) map lies mostly in the place."""
+    return bool(_block_means(mask, height, width).max() >= mask.max() / 2)
+
+
+def _block_means(mask: Mask, height: int, width: int) -> Mask:
+    """Average over the pixels of every position; like pooling, leaving out odd last ones."""
+    apart = 2 ** int(np.log2(mask.shape[0] // height))
+    blocks = mask[: height * apart, : width * apart].reshape(height, apart, width, apart)
+    return blocks.mean(axis=(1, 3), dtype=np.float64).astype(np.float32)

@@ -1,0 +1,184 @@
+"""What a photograph's file says beyond its pixels, as far as it goes on into the painting.
+
+Everything is taken apart and put together anew, so that nothing of a stranger's file is passed on
+unseen. EXIF 2.32 (CIPA DC-008) for most formats, XMP (ISO 16684-1) for all.
+"""
+
+import contextlib
+import html
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from PIL import ExifTags, Image
+from PIL.ExifTags import GPS, IFD, Base
+
+LONGEST = 500
+"""Characters of an author or a copyright that are taken."""
+
+INCHES, CENTIMETERS = 2, 3
+"""Units of the resolution in EXIF."""
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where on earth a photograph was taken: degrees north and east."""
+
+    latitude: float
+    longitude: float
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Resolution, date, author, copyright and position of a photograph; empty where unknown."""
+
+    dpi: float | None = None
+    """pixels per inch"""
+    date: str = ""
+    """when it was taken, as YYYY:MM:DD HH:MM:SS"""
+    offset: str = ""
+    """of that date from UTC, as +HH:MM"""
+    author: str = ""
+    copyright: str = ""
+    position: Position | None = None
+
+
+UNKNOWN = Metadata()
+"""Of a picture that says nothing."""
+
+
+def read(image: Image.Image) -> Metadata:
+    """Return what an open image says; what is broken or makes no sense is left out."""
+    exif = _try(image.getexif) or Image.Exif()
+    camera = _try(lambda: exif.get_ifd(IFD.Exif)) or {}
+    where = _try(lambda: exif.get_ifd(IFD.GPSInfo)) or {}
+    taken = Base.DateTimeOriginal in camera
+    date = camera.get(Base.DateTimeOriginal) if taken else exif.get(Base.DateTime)
+    offset = camera.get(Base.OffsetTimeOriginal if taken else Base.OffsetTime)
+    return Metadata(
+        dpi=_dpi(image, exif),
+        date=_matching(r"\d{4}:\d\d:\d\d \d\d:\d\d:\d\d", date),
+        offset=_matching(r"[+-]\d\d:\d\d", offset),
+        author=_text(exif.get(Base.Artist) or image.info.get("Author")),
+        copyright=_text(exif.get(Base.Copyright) or image.info.get("Copyright")),
+        position=_try(lambda: _position(where)),
+    )
+
+
+def _try(read: Callable[[], Found]) -> Found | None:
+    """Return what ``read`` gives, or None: a broken block says nothing."""
+    with contextlib.suppress(Exception):
+        return read()
+    return None
+
+
+def _dpi(image: Image.Image, exif: Mapping[int, Any]) -> float | None:
+    def of_exif() -> float:
+        unit = 2.54 if exif.get(Base.ResolutionUnit) == CENTIMETERS else 1.0
+        return float(exif[Base.XResolution]) * unit
+
+    found = _try(of_exif) or _try(lambda: float(image.info["dpi"][0]))
+    # One dot per inch is what programs write that know of none.
+    return round(found, 2) if found and 1 < found < 100_000 else None
+
+
+def _text(value: Any) -> str:
+    """Return a line of text; Pillow takes bytes of UTF-8 for Latin-1."""
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    if not isinstance(value, str):
+        return ""
+    with contextlib.suppress(UnicodeError):
+        value = value.encode("latin-1").decode()
+    return " ".join("".join(c for c in value if c.isprintable() or c.isspace()).split())[:LONGEST]
+
+
+def _matching(pattern: str, value: Any) -> str:
+    text = _text(value)
+    return text if re.fullmatch(pattern, text, re.ASCII) else ""
+
+
+def _position(where: Mapping[int, Any]) -> Position | None:
+    latitude = _degrees(where[GPS.GPSLatitude]) * (-1 if where[GPS.GPSLatitudeRef] == "S" else 1)
+    longitude = _degrees(where[GPS.GPSLongitude]) * (-1 if where[GPS.GPSLongitudeRef] == "W" else 1)
+    possible = abs(latitude) <= 90 and abs(longitude) <= 180
+    return Position(latitude, longitude) if possible else None
+
+
+def _degrees(parts: Any) -> float:
+    """Return degrees, minutes and seconds as degrees. Raises ValueError if they are no numbers."""
+    degrees, minutes, seconds = map(float, parts)
+    if not math.isfinite(found := degrees + minutes / 60 + seconds / 3600):
+        raise ValueError("degrees that are not finite")
+    return found
+
+
+def to_exif(said: Metadata) -> Image.Exif:
+    """Return it as EXIF, which the formats of photographs take."""
+    exif, texts = Image.Exif(), {Base.Artist: said.author, Base.Copyright: said.copyright}
+    for tag, text in texts.items():
+        if text:
+            exif[tag] = text.encode()  # of a string Pillow would keep ASCII alone
+    if said.dpi:
+        exif[Base.XResolution] = exif[Base.YResolution] = said.dpi
+        exif[Base.ResolutionUnit] = INCHES
+    if said.date:
+        exif[Base.DateTime] = said.date
+        exif.get_ifd(IFD.Exif)[Base.DateTimeOriginal] = said.date
+    if said.date and said.offset:
+        exif.get_ifd(IFD.Exif)[Base.OffsetTimeOriginal] = said.offset
+    if said.position:
+        exif.get_ifd(IFD.GPSInfo).update(_gps(said.position))
+    return exif
+
+
+def _gps(position: Position) -> dict[int, Any]:
+    latitude, longitude = position.latitude, position.longitude
+    return {
+        ExifTags.GPS.GPSLatitudeRef: "N" if latitude >= 0 else "S",
+        ExifTags.GPS.GPSLatitude: _sexagesimal(abs(latitude)),
+        ExifTags.GPS.GPSLongitudeRef: "E" if longitude >= 0 else "W",
+        ExifTags.GPS.GPSLongitude: _sexagesimal(abs(longitude)),
+    }
+
+
+def _sexagesimal(degrees: float) -> tuple[float, float, float]:
+    """Return degrees, minutes, and seconds to a hundredth, which is a foot on the ground."""
+    hundredths = round(degrees * 360_000)
+    return float(hundredths // 360_000), float(hundredths // 6000 % 60), hundredths % 6000 / 100
+
+
+def to_xmp(said: Metadata) -> str:
+    """Return it as elements of XMP, for an ``rdf:Description`` that knows no more than ``rdf``."""
+    elements = []
+    if said.author:
+        elements.append(_element("dc:creator", "rdf:Seq", said.author))
+    if said.copyright:
+        elements.append(_element("dc:rights", "rdf:Alt", said.copyright))
+    if said.date:
+        day, _, time = said.date.partition(" ")
+        when = f"{day.replace(':', '-')}T{time}{said.offset}"
+        elements.append(f"<exif:DateTimeOriginal{_EXIF}>{when}</exif:DateTimeOriginal>")
+    if said.position:
+        for name, value, signs in (
+            ("Latitude", said.position.latitude, "NS"),
+            ("Longitude", said.position.longitude, "EW"),
+        ):
+            minutes = round(abs(value) * 60, 4)
+            words = f"{int(minutes // 60)},{minutes % 60:.4f}{signs[value < 0]}"
+            elements.append(f"<exif:GPS{name}{_EXIF}>{words}</exif:GPS{name}>")
+    return "\n".join(elements)
+
+
+_EXIF = ' xmlns:exif="http://ns.adobe.com/exif/1.0/"'
+_DUBLIN_CORE = ' xmlns:dc="http://purl.org/dc/elements/1.1/"'
+
+
+def _element(name: str, container: str, text: str) -> str:
+    language = ' xml:lang="x-default"' if container == "rdf:Alt" else ""
+    item = f"<rdf:li{language}>{html.escape(text, quote=False)}</rdf:li>"
+    return f"<{name}{_DUBLIN_CORE}><{container}>{item}</{container}></{name}>"

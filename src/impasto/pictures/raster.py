@@ -1,0 +1,156 @@
+"""Pictures as arrays: the pixel contract, resizing, starting pictures. Pure functions.
+
+A *picture* is a float32 array of shape (height, width, 3): RGB, encoded as sRGB, values in
+[0, 255]. While being optimized its values may stray outside that range; they are clipped
+when a picture file is written and never before.
+"""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.ndimage
+from numpy.typing import NDArray
+from PIL import Image
+
+Picture: TypeAlias = NDArray[np.float32]
+"""float32 (height, width, 3), RGB as sRGB, in [0, 255]."""
+
+Mask: TypeAlias = NDArray[np.float32]
+"""float32 (height, width), in [0, 1]: how much of a pixel belongs to something."""
+
+SHORTEST = 16
+"""Pixels that the shorter side has at least: below, the deepest block has no features left."""
+
+
+def size_of(picture: NDArray[Any]) -> tuple[int, int]:
+    """Return (height, width) in pixels."""
+    height, width = picture.shape[:2]
+    return int(height), int(width)
+
+
+def fit(height: int, width: int, longest: int) -> tuple[int, int]:
+    """Return the (height, width) in pixels whose longer side is ``longest``, aspect ratio kept.
+
+    >>> fit(768, 1024, 512)
+    (384, 512)
+    """
+    scale = longest / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def fit_area(height: int, width: int, area: int) -> tuple[int, int]:
+    """Return the (height, width) that covers about ``area`` pixels, aspect ratio kept.
+
+    Never larger than the size given: enlarging a painting would blur the strokes that its
+    statistics are to describe. Never narrower than SHORTEST.
+
+    >>> fit_area(1000, 4000, 10_000)
+    (50, 200)
+    >>> fit_area(20, 20, 10_000)
+    (20, 20)
+    >>> fit_area(160, 1600, 1000)
+    (16, 160)
+    """
+    least = SHORTEST / min(height, width)
+    scale = min(1.0, max(least, (area / (height * width)) ** 0.5))
+    return round(height * scale), round(width * scale)
+
+
+def resize(picture: Picture, height: int, width: int) -> Picture:
+    """Resample a picture to (height, width) in pixels; values stay in [0, 255]."""
+    return np.clip(resample(picture, height, width), 0.0, 255.0)
+
+
+def resample(picture: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Resample to (height, width) in pixels with Lanczos filtering, antialiased, unclipped.
+
+    Takes any number of channels and any values, so that differences of pictures go as well.
+    """
+    if picture.shape[:2] == (height, width):
+        return picture
+    channels = [
+        Image.fromarray(np.ascontiguousarray(channel)).resize(
+            (width, height), Image.Resampling.LANCZOS
+        )
+        for channel in np.moveaxis(picture, -1, 0).astype(np.float32)
+    ]
+    return np.stack([np.asarray(channel) for channel in channels], axis=-1)
+
+
+def noise(height: int, width: int, seed: int) -> Picture:
+    """Uniform white noise over the whole range, the starting picture of Gatys et al. 2016, §2."""
+    generator = np.random.default_rng(seed)
+    return generator.uniform(0.0, 255.0, (height, width, 3)).astype(np.float32)
+
+
+def carry_up(previous: Picture, coarse: Picture, fine: Picture) -> Picture:
+    """Return the start of a finer level: ``fine + upsample(previous - coarse)``, clipped.
+
+    Parameters
+    ----------
+    previous : the picture that the coarser level ended with
+    coarse, fine : the photograph at the coarser and at the finer level
+
+    Carrying up the change instead of the picture keeps the photograph's detail, which the
+    coarser level never saw.
+    """
+    change = resample(previous - coarse, *size_of(fine))
+    return np.clip(fine + change, 0.0, 255.0).astype(np.float32)
+
+
+def fill_hidden(picture: Picture, alpha: Mask) -> Picture:
+    """Give pixels that are wholly transparent the color of the nearest one that is not.
+
+    What lies under transparency is any color at all, and must not be seen by its surroundings.
+    Raises ValueError if all of them are transparent.
+    """
+    hidden = alpha == 0
+    if hidden.all():
+        raise ValueError("transparent all over: nothing of it can be seen")
+    if not hidden.any():
+        return picture
+    rows, columns = scipy.ndimage.distance_transform_edt(
+        hidden, return_distances=False, return_indices=True
+    )
+    return picture[rows, columns]
+
+
+def on_white(picture: Picture, alpha: Mask) -> Picture:
+    """Return what a picture looks like on white paper."""
+    return np.float32(255) + (picture - np.float32(255)) * alpha[..., None]
+
+
+def from_array(array: NDArray[Any]) -> Picture:
+    """Turn a gray (h, w), (h, w, 1) or color (h, w, 3) array into a picture.
+
+    Unsigned integers are taken by the range of their type (uint8 as [0, 255], uint16 as
+    [0, 65535]), signed ones as [0, 255], booleans as black and white, floats as [0, 1] if
+    none exceeds 1, else as [0, 255].
+
+    Raises ValueError for any other shape or type and for values that are out of range.
+    """
+    if array.ndim == 2:
+        array = array[..., np.newaxis]
+    if array.ndim != 3 or array.shape[2] not in (1, 3):
+        raise ValueError(
+            f"an array of shape {array.shape}: expected (height, width, 3) or (height, width)"
+        )
+    if array.size == 0:
+        raise ValueError(f"an array of shape {array.shape}: expected at least one pixel")
+    picture = (array * _scale(array)).astype(np.float32)
+    if not np.isfinite(picture).all() or picture.min() < 0 or picture.max() > 255:
+        raise ValueError("an array with values that are not finite or lie outside [0, 255]")
+    return np.repeat(picture, 3 // picture.shape[2], axis=2)
+
+
+def _scale(array: NDArray[Any]) -> float:
+    match array.dtype.kind:
+        case "b":
+            return 255.0
+        case "u":
+            return 255.0 / np.iinfo(array.dtype).max
+        case "i":
+            return 1.0
+        case "f":
+            return 255.0 if array.max() <= 1.0 else 1.0
+    raise ValueError(f"an array of {array.dtype}: expected integers or floats")

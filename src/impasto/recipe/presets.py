@@ -1,0 +1,75 @@
+"""Presets: those built in, and the user's own from a TOML file.
+
+::
+
+    [my-oils]
+    about = "Thick paint for portraits."   # may be left out
+    preset = "broad-strokes"               # what to start from, the default if left out
+    style_weight = 20
+    style_layers = { block2_conv1 = 1, block3_conv1 = 0.5 }
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from impasto.errors import SettingError
+from impasto.recipe import settings as recipes
+from impasto.recipe.settings import Preset
+
+LARGEST = 1_000_000
+"""Bytes that a file of presets may have."""
+
+
+def user_file() -> Path:
+    """Return where the user's own presets are looked for: presets.toml in the settings folder."""
+    return Path(platformdirs.user_config_dir("impasto")) / "presets.toml"
+
+
+def available(file: str | os.PathLike[str] | None = None) -> dict[str, Preset]:
+    """Return the presets built in and those of ``file``, by default the user's, if it is there.
+
+    Raises SettingError, naming file and preset, for what is not as it should be.
+    """
+    path = user_file() if file is None else Path(file)
+    if file is None and not path.is_file():
+        return dict(recipes.PRESETS)
+    own: dict[str, Preset] = {}
+    for name, table in _tables(path).items():
+        try:
+            if name in recipes.PRESETS:
+                raise SettingError("a preset of this name is built in: choose another name")
+            own[name] = _preset(table, {**recipes.PRESETS, **own})
+        except SettingError as error:
+            raise SettingError(f"{path}, preset {name}: {error}") from None
+    return {**recipes.PRESETS, **own}
+
+
+def _tables(path: Path) -> Mapping[str, Any]:
+    try:
+        if path.stat().st_size > LARGEST:
+            raise SettingError(f"{path}: more than {LARGEST:,} bytes, where presets take a few")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingError(f"{path}: no presets can be read from it: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise SettingError(f"{path} is not TOML: {error}") from None
+
+
+def _preset(table: Any, known: Mapping[str, Preset]) -> Preset:
+    if not isinstance(table, dict):
+        raise SettingError("expected a table of settings")
+    settings = dict(table)
+    about, base = settings.pop("about", ""), settings.pop("preset", recipes.DEFAULT)
+    if not isinstance(about, str) or not isinstance(base, str):
+        raise SettingError("about and preset are words")
+    if settings.get("init", recipes.STARTS[0]) not in recipes.STARTS:
+        # No file of presets makes impasto read another file.
+        possible = ", ".join(recipes.STARTS)
+        raise SettingError(f"init is one of {possible}: name a file on the command line")
+    recipes.make(base, known, **settings)  # refuses what is wrong now, and not when it is used
+    return Preset(about, {**known[base].settings, **settings})

@@ -1,0 +1,490 @@
+"""Every setting, once: its default, help, unit and range. JSON there and back.
+
+The command line, the Python interface and the documentation all read the settings from the
+fields of :class:`Recipe`; nothing else in the package states a default.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import numbers
+import os
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+from impasto.errors import SettingError, nearest
+
+Layers: TypeAlias = tuple[tuple[str, float], ...]
+"""Layers of the network by name, each with its share of the loss."""
+
+Numbers: TypeAlias = tuple[float, ...]
+"""One number, or one for each painting."""
+
+
+STARTS = ("content", "style", "noise")
+"""The starting pictures that have a name; another one is the path of a picture."""
+
+
+class Measure(NamedTuple):
+    """A way to measure how far a picture is from a style."""
+
+    help: str
+    scale: float = 1.0
+    """what its loss is multiplied with, so that a style weight means the same for all of them"""
+    dial: float = 1.0
+    """how much further than the Gram matrix's the weight has to be turned to go as far"""
+
+
+# Scale and dial are fitted by benchmarks/strength.py; a new measure may begin without them.
+OBJECTIVES: dict[str, Measure] = {
+    "gram": Measure("the Gram matrix (Gatys)"),
+    "moments": Measure("it with the mean and the deviation of every channel", 0.77, 0.99),
+    "wasserstein": Measure("the distance between Gaussians of the same moments", 0.75, 0.74),
+    "neighbors": Measure("every feature with its nearest in the painting", 2.4, 1.04),
+}
+"""Every way to measure style, by the name that the setting ``objective`` takes."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a person needs to know of one setting."""
+
+    help: str
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def possible(self) -> str:
+        """The values that are possible, in words; empty where the help says it."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if self.minimum is None:
+            return ""
+        if self.maximum is None:
+            return f"{self.minimum:g} or more"
+        return f"{self.minimum:g} to {self.maximum:g}"
+
+
+def _setting(default: Any, help: str, **about: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"about": About(help, **about)})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a picture is to be painted. Immutable; checked when it is made.
+
+    Raises SettingError, naming the setting, what was received and what is possible.
+    """
+
+    size: int = _setting(
+        512,
+        "Longest side of the picture; the aspect ratio stays.",
+        unit="px",
+        minimum=16,
+        maximum=65536,
+    )
+    content_layers: Layers = _setting(
+        (("block4_conv2", 1.0),), "Layers whose features are to stay those of the photograph."
+    )
+    style_layers: Layers = _setting(
+        (
+            ("block1_conv1", 0.5),
+            ("block2_conv1", 1.0),
+            ("block3_conv1", 1.0),
+            ("block4_conv1", 1.0),
+            ("block5_conv1", 0.1),
+        ),
+        "Layers whose moments are to become those of the painting, each with its share: "
+        "NAME or NAME=WEIGHT.",
+    )
+    blend: Numbers = _setting(
+        (), "Shares of the paintings, one for each; without it they count alike.", minimum=0
+    )
+    style_scale: Numbers = _setting(
+        (1.0,),
+        "How large the paintings are seen against the picture, one number or one for each "
+        "painting, those of regions last; larger gives larger strokes.",
+        minimum=0.1,
+        maximum=10,
+    )
+    colors: str = _setting(
+        "style",
+        "Whose colors remain: the paintings'; or the photograph's, either by painting lightness "
+        "alone (content) or by giving the paintings its mean and covariance first (match).",
+        choices=("style", "content", "match"),
+    )
+    strength: float = _setting(
+        0.5,
+        "One dial from the photograph to the painting, on top of the weights: 0 leaves the "
+        "photograph, 0.5 the weights as they are, 1 asks for nothing but style.",
+        minimum=0,
+        maximum=1,
+    )
+    content_weight: float = _setting(1.0, "Weight of the content loss.", minimum=0)
+    style_weight: float = _setting(10.0, "Weight of the style loss.", minimum=0)
+    tv_weight: float = _setting(
+        1.0, "Weight of the total variation loss, which smooths.", minimum=0
+    )
+    objective: str = _setting(
+        "gram",
+        "How style is measured: "
+        + "; ".join(f"{name}, {measure.help}" for name, measure in OBJECTIVES.items())
+        + ".",
+        choices=tuple(OBJECTIVES),
+    )
+    loss_scale: str = _setting(
+        "relative",
+        "Losses relative to the size of their targets, so that weights mean the same for every "
+        "painting; or absolute, as in the paper.",
+        choices=("relative", "absolute"),
+    )
+    strips: int = _setting(
+        4,
+        "Upright, overlapping strips that are to have the painting's moments each, besides the "
+        "picture as a whole, so that no side is left unpainted; 1 takes the whole alone.",
+        minimum=1,
+        maximum=16,
+    )
+    init: str = _setting(
+        STARTS[0], f"Starting picture: {', '.join(STARTS)}, or the path of a picture file."
+    )
+    optimizer: str = _setting(
+        "lbfgs",
+        "L-BFGS, the same by SciPy's routine, or Adam of Keras.",
+        choices=("lbfgs", "scipy", "adam"),
+    )
+    levels: int = _setting(
+        0,
+        "Sizes painted one after the other from coarse to fine, each 2.3 times the one before; 1 "
+        "paints at one scale, 0 chooses by the size.",
+        minimum=0,
+        maximum=12,
+    )
+    evaluations: int = _setting(
+        12,
+        "Evaluations of the loss at the finest level; coarser levels, where they are cheap, get "
+        "more.",
+        minimum=1,
+        maximum=1_000_000,
+    )
+    seed: int = _setting(0, "Seed of the noise.", minimum=0, maximum=2**32 - 1)
+    network: str = _setting("vgg16", "The frozen network that looks.", choices=("vgg16", "vgg19"))
+    pooling: str = _setting("max", "Pooling between the network's blocks.", choices=("max", "avg"))
+    padding: str = _setting(
+        "replicate",
+        "What the network sees beyond the picture's edge: the values at the edge once more; or "
+        "zeros as in the paper, which leave a frame.",
+        choices=("replicate", "zero"),
+    )
+    precision: str = _setting(
+        "auto",
+        "Number format of the features; auto takes bfloat16 where this machine is faster with it.",
+        choices=("auto", "float32", "bfloat16"),
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = _convert(field, getattr(self, field.name))
+            _check(field.name, value, field.metadata["about"])
+            object.__setattr__(self, field.name, value)
+        if not any(self.weights):
+            raise SettingError(
+                "all weights are zero: give content_weight, style_weight or tv_weight a value, or "
+                "strength another one"
+            )
+        if self.blend and not any(self.blend):
+            raise SettingError(f"blend is {show(self.blend)}: all shares are zero")
+        if not self.style_scale:
+            raise SettingError("style_scale is empty: give a number, or one for each painting")
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Every layer that is named, for content or for style."""
+        return tuple(name for name, _ in (*self.content_layers, *self.style_layers))
+
+    @property
+    def weights(self) -> tuple[float, float, float]:
+        """The weights of content, style and total variation, after strength and objective.
+
+        With the odds o = (s / (1 - s))^DIAL of the strength s, and DIAL multiplied by the
+        measure's own, content is multiplied by min(1, 1 / o), the others by min(1, o).
+        """
+        measure = OBJECTIVES[self.objective]
+        less = min(self.strength, 1 - self.strength)
+        turned = (less / (1 - less)) ** (DIAL * measure.dial)
+        photograph, painting = (1.0, turned) if self.strength < 0.5 else (turned, 1.0)
+        scale = measure.scale if self.loss_scale == "relative" else 1.0
+        return (
+            photograph * self.content_weight,
+            painting * scale * self.style_weight,
+            painting * self.tv_weight,
+        )
+
+    def to_json(self) -> str:
+        """Return the recipe as JSON, every setting in the order of the fields."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Recipe":
+        """Read what :meth:`to_json` wrote. Raises SettingError for anything else."""
+        try:
+            settings = json.loads(text)
+        except (ValueError, RecursionError) as error:  # also for digits or brackets without end
+            raise SettingError(f"a recipe that is not JSON: {error}") from None
+        return cls.from_dict(settings)
+
+    @classmethod
+    def from_dict(cls, settings: Any) -> "Recipe":
+        """Make a recipe of what JSON gave. Raises SettingError for anything but settings."""
+        if not isinstance(settings, dict):
+            kind = type(settings).__name__
+            raise SettingError(f"a recipe that is not a JSON object but {kind}")
+        check_names(settings)
+        return cls(**settings)
+
+
+CHECKPOINT_EVERY = 30.0
+"""Seconds between checkpoints, unless a person says otherwise."""
+
+DIAL = 1.3
+"""How steeply the dial of strength turns: so that the held-out distance of content grows about
+evenly with it (benchmarks/NOTES.md)."""
+
+DEFAULT = "default"
+"""The preset that changes nothing."""
+
+
+class Preset(NamedTuple):
+    """A named set of settings."""
+
+    help: str
+    settings: Mapping[str, Any]
+
+    def checked(self) -> dict[str, Any]:
+        """Return the settings as a recipe holds them."""
+        whole = Recipe(**self.settings)
+        return {name: getattr(whole, name) for name in self.settings}
+
+
+PRESETS: dict[str, Preset] = {
+    DEFAULT: Preset("Coarse to fine, weights that suit most pairs.", {}),
+    "painterly": Preset(
+        "Large, visible brush-work; the photograph is clear in its shapes alone.",
+        {"strength": 0.6, "style_scale": 1.4, "evaluations": 16},
+    ),
+    "bold": Preset(
+        "The painting takes over: strong colors and strokes, the photograph a hint.",
+        {"strength": 0.75, "style_scale": 1.6},
+    ),
+    "subtle": Preset(
+        "A photograph first, touched by the painting.",
+        {"strength": 0.3, "content_layers": "block3_conv2,block4_conv2"},
+    ),
+    "photo-colours": Preset(
+        "The painting's strokes in the photograph's own colors.", {"colors": "content"}
+    ),
+    "fine-strokes": Preset("Small strokes, much detail of the photograph.", {"style_scale": 0.6}),
+    "broad-strokes": Preset("Strokes twice as large, as of a broad brush.", {"style_scale": 2.0}),
+    # Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks",
+    # CVPR 2016: conv4_2 for content, conv1_1 ... conv5_1 for style with w_l = 1/5, average
+    # pooling, noise to start from, alpha/beta = 1e-3. Their losses are sums, ours are means:
+    # L_content = N M / 2 * mean, with N M = 512 * 64 * 64 at 512 px, and E_l = mean / 4, so
+    # beta / alpha = 1e3 becomes 1e3 * (1 / 4) / (N M / 2) = 2.4e-4.
+    # Departures: VGG16 for VGG19, whose weights are not rescaled to a mean activation of one; the
+    # balance is the paper's at 512 px, and stays the same at others; the painting is brought to
+    # the picture's area and keeps its own shape.
+    "gatys": Preset(
+        "The paper's own choices: one scale, from noise, its layers and weights.",
+        {
+            "optimizer": "scipy",
+            "levels": 1,
+            "evaluations": 500,
+            "init": "noise",
+            "pooling": "avg",
+            "padding": "zero",
+            "strips": 1,
+            "objective": "gram",
+            "loss_scale": "absolute",
+            "content_layers": "block4_conv2",
+            "style_layers": "block1_conv1,block2_conv1,block3_conv1,block4_conv1,block5_conv1",
+            "content_weight": 1.0,
+            "style_weight": 2.4e-4,
+            "tv_weight": 0.0,
+        },
+    ),
+}
+"""The presets that are built in."""
+
+
+def make(
+    preset: str = DEFAULT, presets: Mapping[str, Preset] | None = None, **settings: Any
+) -> Recipe:
+    """Make a recipe from a preset and the settings that differ from it; None is not a setting.
+
+    ``presets`` are those there are, the built-in ones if not given. Raises SettingError for an
+    unknown preset or setting and for a value that is out of range.
+    """
+    return Recipe(**named(preset, presets, **settings))
+
+
+def named(
+    preset: str = DEFAULT, presets: Mapping[str, Preset] | None = None, **settings: Any
+) -> dict[str, Any]:
+    """Return the settings alone that :func:`make` would set, unchecked but for their names."""
+    known = PRESETS if presets is None else presets
+    if preset not in known:
+        raise SettingError(f"there is no preset {_shown(preset)}: {nearest(preset, known)}")
+    check_names(settings)
+    given = {name: value for name, value in settings.items() if value is not None}
+    return {**known[preset].settings, **given}
+
+
+def change(recipe: Recipe, **settings: Any) -> Recipe:
+    """Return the recipe with other settings; None is not a setting. Raises SettingError."""
+    check_names(settings)
+    given = {name: value for name, value in settings.items() if value is not None}
+    return dataclasses.replace(recipe, **given)
+
+
+def settings() -> Iterator[tuple[str, Any, Any, About]]:
+    """Yield name, type, default and description of every setting, in order.
+
+    The type is one of int, float, str, Layers and Numbers.
+    """
+    for field in dataclasses.fields(Recipe):
+        yield field.name, field.type, field.default, field.metadata["about"]
+
+
+def check_names(settings: Iterable[str]) -> None:
+    """Raise SettingError, naming the nearest, for a name that is no setting."""
+    known = [field.name for field in dataclasses.fields(Recipe)]
+    for name in settings:
+        if name not in known:
+            raise SettingError(f"there is no setting {_shown(name)}: {nearest(name, known)}")
+
+
+def _shown(value: Any) -> str:
+    """Return what was received, in a few words on one line."""
+    return " ".join(reprlib.repr(value).split())
+
+
+def _numbers(setting: str, value: Any) -> Numbers:
+    """Read numbers from ``"0.7,0.3"``, from a number or from several."""
+    several = value
+    if isinstance(value, str):
+        several = [part for part in value.split(",") if part.strip()]
+    elif isinstance(value, numbers.Real):
+        several = [value]
+    try:
+        return tuple(float(each) for each in several)
+    except (TypeError, ValueError, OverflowError):
+        raise SettingError(
+            f"{setting} is {_shown(value)}: expected numbers separated by commas"
+        ) from None
+
+
+def _layers(setting: str, value: Any) -> Layers:
+    """Read layers from ``"a,b=0.5"``, from names, from (name, weight) pairs or from a mapping."""
+    if isinstance(value, str):
+        value = [name.strip() for name in value.split(",") if name.strip()]
+    pairs = value.items() if isinstance(value, Mapping) else value
+    layers = {}
+    try:
+        for pair in pairs:
+            name, weight = pair.partition("=")[::2] if isinstance(pair, str) else pair
+            layers[str(name).strip()] = 1.0 if weight == "" else float(weight)
+    except (TypeError, ValueError, OverflowError):
+        raise SettingError(
+            f"{setting} is {_shown(value)}: expected names separated by commas, each NAME or "
+            "NAME=WEIGHT"
+        ) from None
+    if not layers:
+        raise SettingError(f"{setting} is empty: name at least one layer")
+    if any(not math.isfinite(weight) or weight < 0 for weight in layers.values()):
+        raise SettingError(f"{setting} is {_shown(value)}: the least possible weight is 0")
+    if not any(layers.values()):
+        raise SettingError(f"{setting} is {_shown(value)}: all weights are zero")
+    return tuple(layers.items())
+
+
+def show(value: Any) -> str:
+    """Write the value of a setting as the command line takes it.
+
+    >>> show((("block1_conv1", 0.5), ("block2_conv1", 1.0)))
+    'block1_conv1=0.5,block2_conv1'
+    """
+    if not isinstance(value, tuple):
+        return str(value)
+    return ",".join(_show_one(each) for each in value)
+
+
+def flag(name: str) -> str:
+    """Return the option of a setting.
+
+    >>> flag("style_scale")
+    '--style-scale'
+    """
+    return f"--{name.replace('_', '-')}"
+
+
+def as_options(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Write settings as options of the command line.
+
+    >>> as_options({"style_scale": (2.0,), "seed": 7})
+    ('--style-scale', '2', '--seed', '7')
+    """
+    return tuple(word for name, value in settings.items() for word in (flag(name), show(value)))
+
+
+def _show_one(value: float | tuple[str, float]) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    name, weight = value
+    return name if weight == 1 else f"{name}={weight:g}"
+
+
+_EXPECTED = {int: "a whole number", float: "a number", str: "a word"}
+
+
+def _convert(field: "dataclasses.Field[Any]", value: Any) -> Any:
+    """Bring a value to the field's type where nothing is lost by it."""
+    kind: Any = field.type
+    if kind == Layers:
+        return _layers(field.name, value)
+    if kind == Numbers:
+        return _numbers(field.name, value)
+    if kind in (int, float) and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return kind(value)
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        value = int(value)
+    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):
+            return float(value)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise SettingError(f"{field.name} is {_shown(value)}: expected {_EXPECTED[kind]}")
+    return value
+
+
+def _check(name: str, value: Any, about: About) -> None:
+    if about.choices and value not in about.choices:
+        raise SettingError(f"{name} is {_shown(value)}: {nearest(value, about.choices)}")
+    for number in value if isinstance(value, tuple) else [value]:
+        if isinstance(number, int | float):
+            _check_number(name, number, about)
+
+
+def _check_number(name: str, number: float, about: About) -> None:
+    if isinstance(number, float) and not math.isfinite(number):
+        raise SettingError(f"{name} is {number}: expected a finite number")
+    if about.minimum is not None and number < about.minimum:
+        raise SettingError(f"{name} is {_shown(number)}: the least possible is {about.minimum:g}")
+    if about.maximum is not None and number > about.maximum:
+        raise SettingError(f"{name} is {_shown(number)}: the most possible is {about.maximum:g}")

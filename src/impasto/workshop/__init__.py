@@ -1,0 +1,5 @@
+"""Many pictures and what they leave: orders, batches, sweeps, films, plots and reports."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,186 @@
+"""Many photographs with one recipe: the network is loaded once, and a failure stops nothing."""
+
+import importlib.metadata
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from impasto import files
+from impasto.errors import ImpastoError, PictureError, SettingError
+from impasto.network.weights import NETWORKS
+from impasto.painting import checkpoints
+from impasto.painting.inputs import Inputs, read_provenance
+from impasto.painting.pyramid import Level
+from impasto.pictures import decode
+from impasto.pictures.saving import USUAL, Saving
+from impasto.recipe.settings import Recipe
+from impasto.workshop import outputs, progress, session
+from impasto.workshop.orders import Extras, Sources
+from impasto.workshop.progress import Show
+from impasto.workshop.session import Order
+
+
+@dataclass(frozen=True)
+class Task:
+    """A photograph and the picture that is made of it."""
+
+    photograph: Path
+    picture: Path
+
+    @property
+    def name(self) -> str:
+        """Return what stands for it in the names of files."""
+        return self.picture.stem
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a task ended: painted, skipped since it was there already, or why it failed."""
+
+    task: Task
+    failure: str = ""
+    skipped: bool = False
+
+
+def plan(named: Iterable[str], folder: Path, ending: str) -> list[Task]:
+    """Return a task for every photograph that was named, and every picture in folders named.
+
+    Pictures have the photographs' names in ``folder``; of two photographs with one name the
+    second keeps its own ending in it. Raises PictureError for a folder without pictures.
+    """
+    photographs = list(dict.fromkeys(path for name in named for path in _photographs(Path(name))))
+    tasks: dict[Path, Task] = {}
+    for path in photographs:
+        picture = folder / f"{path.stem}{ending}"
+        if picture in tasks:
+            picture = folder / f"{path.name}{ending}"
+        if picture in tasks:
+            raise PictureError(f"{path}: another photograph has its name: name one of them alone")
+        tasks[picture] = Task(path, picture)
+    return list(tasks.values())
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is wanted of every photograph alike."""
+
+    recipe: Recipe
+    sources: Sources
+    """all pictures but the photograph"""
+    extras: Extras = field(default_factory=Extras)
+    """with :data:`impasto.workshop.orders.NAME` where the name of each picture is to stand"""
+    saving: Saving = USUAL
+    weights_file: Path | None = None
+    quiet: bool = False
+
+    def order(self, task: Task) -> Order:
+        """Return what is wanted of a task; it goes on from its checkpoint, where that is there.
+
+        Raises CheckpointError, SettingError or PictureError if that one cannot be gone on from.
+        """
+        extras, recipe, resumed = self.extras.called(task.name), self.recipe, None
+        wanted = extras.outputs(task.picture, self.saving)
+        if extras.resume is not None and extras.resume.exists():
+            resumed = checkpoints.read(extras.resume)
+            recipe = checkpoints.recipe_of(resumed, vars(recipe))
+            outputs.remove_leftovers(wanted)
+        return Order(
+            recipe,
+            replace(self.sources, content=str(task.photograph)),
+            wanted,
+            self.weights_file,
+            self.quiet,
+            resumed=resumed,
+            keeper=extras.keeper(progress.say),
+        )
+
+
+def make_room(job: Job, tasks: Iterable[Task]) -> None:
+    """Make the folders for all that will be written, and check that it can be.
+
+    Raises SettingError if a file would overwrite one that is read, or that of another picture,
+    and SettingError or PictureError as :func:`impasto.workshop.outputs.check` does.
+    """
+    wanted = {task: job.extras.called(task.name) for task in tasks}
+    written = {task: each.outputs(task.picture, job.saving) for task, each in wanted.items()}
+    _check_distinct(
+        (*job.sources.paths(), job.recipe.init, *(str(task.photograph) for task in wanted)),
+        [path for each in written.values() for path in each.paths().values()],
+    )
+    for task, extras in wanted.items():
+        for path in filter(None, (written[task].frames, *written[task].paths().values())):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        extras.check()
+        outputs.check(written[task], extras.read())
+
+
+def _check_distinct(read: Iterable[str], written: Iterable[Path]) -> None:
+    taken = {os.path.realpath(path) for path in read}
+    for path in written:
+        if (place := os.path.realpath(path)) in taken:
+            raise SettingError(
+                f"{path} would overwrite a picture that is read, or a file of another picture: "
+                "name another folder"
+            )
+        taken.add(place)
+
+
+def _photographs(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]  # reading it says what is wrong with it
+    found = sorted(each for each in path.iterdir() if each.suffix.lower() in decode.ENDINGS)
+    if not found:
+        raise PictureError(f"{files.shown(path)}: there are no pictures in this folder")
+    return found
+
+
+def is_done(task: Task, recipe: Recipe, read: Inputs) -> bool:
+    """Return whether the picture is there, painted from the same pictures with the same recipe."""
+    try:
+        before = read_provenance(task.picture)
+    except ImpastoError:
+        return False
+    if recipe.precision == "auto":
+        recipe = replace(recipe, precision=before.recipe.precision)
+    now = importlib.metadata.version("impasto"), NETWORKS[recipe.network].sha256
+    same = before.recipe == recipe and before.inputs == read.sources
+    return same and before.finished and (before.version, before.network.get("sha256")) == now
+
+
+def paint_all(
+    job: Job,
+    tasks: Iterable[Task],
+    show: Callable[[int, str, tuple[Level, ...]], Show],
+    interrupted: threading.Event,
+    skip_done: bool = False,
+) -> Iterator[Ended]:
+    """Paint tasks one by one, and yield how each ended; once interrupted, none is begun.
+
+    ``show`` is told a task's number, name and levels, and then what happens. Of the picture under
+    way when it is interrupted as much is kept as of a single one:
+    :func:`impasto.workshop.session.finish`.
+    """
+    from impasto.painting.climb import Engines  # loads the tensor library
+
+    engines = Engines(job.weights_file)
+    for number, task in enumerate(tasks):
+        try:
+            wanted = job.order(task)
+            ready = session.prepare(wanted)
+            if skip_done and is_done(task, wanted.recipe, ready.inputs):
+                yield Ended(task, skipped=True)
+                continue
+            shown = show(number, task.photograph.name, ready.levels)
+            result = session.work(wanted, ready, engines, shown, interrupted)
+            session.finish(wanted, ready, result)
+        except (ImpastoError, OSError) as error:
+            said, name = " ".join(str(error).split()), str(task.photograph)
+            yield Ended(task, failure=said if said.startswith(name) else f"{name}: {said}")
+        except MemoryError:
+            yield Ended(task, failure=f"{task.photograph}: memory ran out, choose a smaller size")
+        else:
+            yield Ended(task)
+        if interrupted.is_set():
+            return

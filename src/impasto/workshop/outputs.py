@@ -1,0 +1,205 @@
+"""What a painting leaves behind beside the picture: frames, film, plot, report."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto import files
+from impasto.errors import PictureError, SettingError
+from impasto.painting.events import Event, Step
+from impasto.painting.pyramid import Level
+from impasto.pictures import encode, films
+from impasto.pictures.saving import USUAL, Saving
+
+if TYPE_CHECKING:
+    from impasto.painting.climb import Result
+
+FILM_FRAMES = 100
+"""About how many frames a film has."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files that were asked for."""
+
+    picture: Path
+    frames: Path | None = None
+    save_every: int | None = None
+    timelapse: Path | None = None
+    plot: Path | None = None
+    report: Path | None = None
+    saving: Saving = USUAL
+    """how the picture is written"""
+    checkpoint: Path | None = None
+    """where the state of the work is saved under way"""
+
+    def paths(self) -> dict[str, Path]:
+        """Return the files among them, by name."""
+        names = ("picture", "timelapse", "plot", "report", "checkpoint")
+        return {name: path for name in names if (path := getattr(self, name)) is not None}
+
+    def words(self) -> list[str]:
+        """Return the words of the command line again, but for the checkpoint."""
+        options = {
+            "--output": self.picture,
+            "--frames": self.frames,
+            "--save-every": self.save_every,
+            "--timelapse": self.timelapse,
+            "--plot": self.plot,
+            "--report": self.report,
+        }
+        given = {option: value for option, value in options.items() if value is not None}
+        return [word for option, value in given.items() for word in (option, str(value))] + list(
+            self.saving.as_options()
+        )
+
+
+def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
+    """Raise PictureError or SettingError for an output that could not be written at the end.
+
+    ``inputs`` are the paths of the pictures that are read; none of them is overwritten.
+    """
+    _check_distinct(outputs, inputs)
+    encode.check(outputs.picture, outputs.saving)
+    if outputs.timelapse:
+        films.check_film(outputs.timelapse)
+    if outputs.plot:
+        files.check_output(outputs.plot, (".png", ".svg", ".pdf"))
+    if outputs.report:
+        files.check_output(outputs.report, (".json",))
+    if (outputs.frames is None) != (outputs.save_every is None):
+        raise SettingError("--save-every N and --frames DIR belong together: give both or neither")
+    if outputs.frames and outputs.save_every is not None:
+        if outputs.frames.exists() and not outputs.frames.is_dir():
+            raise SettingError(f"--frames {outputs.frames} is a file: name a folder")
+        if outputs.save_every < 1:
+            raise SettingError(f"save-every is {outputs.save_every}: the least possible is 1")
+        # The folder is made with the first frame: the one it will lie in must be there.
+        exists = outputs.frames.exists()
+        encode.check((outputs.frames if exists else outputs.frames.parent) / "frame.png")
+
+
+def _check_distinct(outputs: Outputs, inputs: Iterable[str]) -> None:
+    taken = {os.path.realpath(path): f"the input {path}" for path in inputs}
+    for name, path in outputs.paths().items():
+        if (place := os.path.realpath(path)) in taken:
+            raise SettingError(f"the {name} would overwrite {taken[place]}: give it another name")
+        taken[place] = f"the {name} {path}"
+
+
+@dataclass
+class Recorder:
+    """A listener that writes frames as they come and keeps those of the film."""
+
+    outputs: Outputs
+    evaluations: int
+    """how many the whole painting may take, over all levels"""
+    seen: int = 0
+    film: list[NDArray[np.uint8]] = field(default_factory=list)
+    failure: str = ""
+    """why frames could not be written, once that has happened"""
+
+    @property
+    def film_every(self) -> int:
+        """Return how many evaluations lie between two frames of the film."""
+        return max(1, self.evaluations // FILM_FRAMES)
+
+    def film_bytes(self, levels: Iterable[Level]) -> float:
+        """Return how much memory the film's frames will take, if there is one."""
+        shown = sum(3 * each.height * each.width * each.evaluations for each in levels)
+        return shown / self.film_every if self.outputs.timelapse else 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Take notice of a step."""
+        if not isinstance(event, Step):
+            return
+        self.seen += 1
+        if self.outputs.timelapse and self.seen % self.film_every == 0:
+            self.film.append(np.asarray(encode.to_image(event.picture)))
+        every, folder = self.outputs.save_every, self.outputs.frames
+        if every and folder and not self.failure and self.seen % every == 0:
+            try:
+                folder.mkdir(exist_ok=True)
+                encode.write(event.picture, folder / f"frame-{self.seen:05d}.png")
+            except (PictureError, OSError) as error:  # the painting matters more than its frames
+                self.failure = f"no more frames from evaluation {self.seen}: {error}"
+
+
+def write(result: "Result", recorder: Recorder) -> None:
+    """Write the picture and everything else that was asked for, the picture first.
+
+    Raises PictureError; if it is the picture that cannot be written, with where it is instead.
+    """
+    outputs = recorder.outputs
+    try:
+        result.save(outputs.picture, outputs.saving)
+    except PictureError as error:
+        raise PictureError(f"{error}; {_rescue(result, outputs)}") from error
+    if outputs.report:
+        files.write_text(json.dumps(result.report(), indent=2) + "\n", outputs.report)
+    if outputs.plot:
+        with files.replacing(outputs.plot) as path:
+            plot(result).savefig(path, format=outputs.plot.suffix[1:].lower(), dpi=120)
+    if outputs.timelapse:
+        films.write_film([*recorder.film, result.picture], outputs.timelapse)
+
+
+def _rescue(result: "Result", outputs: Outputs) -> str:
+    """Say where the work is kept; without a checkpoint, save the picture somewhere else."""
+    if outputs.checkpoint is not None and outputs.checkpoint.exists():
+        return f"nothing is lost, --resume {files.shown(outputs.checkpoint)} goes on"
+    wanted = outputs.picture
+    try:
+        path = files.free_name(tempfile.gettempdir(), wanted.stem, wanted.suffix)
+        result.save(path, outputs.saving)
+    except (PictureError, OSError):
+        return "and it could not be saved among the temporary files either"
+    return f"the picture is {files.shown(path)} instead"
+
+
+def remove_leftovers(outputs: Outputs) -> None:
+    """Remove what a killed process left half-written on its way to these outputs."""
+    for path in outputs.paths().values():
+        files.remove_leftovers(path)
+
+
+def plot(result: "Result") -> Any:
+    """Draw the weighted terms and their total against evaluations; return a Matplotlib figure."""
+    from matplotlib.figure import Figure
+
+    history = result.history
+    content, style, tv = result.recipe.weights
+    evaluations = range(1, len(history) + 1)
+    curves = {
+        "total": [record.total for record in history],
+        "content": [content * record.content for record in history],
+        "style": [style * record.style for record in history],
+        "total variation": [tv * record.tv for record in history],
+    }
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for name, values in curves.items():
+        if any(value > 0 for value in values):
+            axes.plot(evaluations, values, label=name, linewidth=2 if name == "total" else 1.2)
+    end = 0
+    for level in result.levels:
+        axes.axvline(end + 0.5, color="0.8", linewidth=0.8, zorder=0)
+        axes.annotate(
+            f"{level.width} x {level.height}",
+            (end + 1, 1.01),
+            xycoords=("data", "axes fraction"),
+            fontsize=8,
+        )
+        end += level.evaluations
+    axes.set(xlabel="evaluations", ylabel="weighted loss", yscale="log")
+    # Content begins at next to nothing where the photograph is the start.
+    axes.set_ylim(bottom=max(axes.get_ylim()[0], 1e-4 * min(curves["total"])))
+    axes.legend(frameon=False)
+    return figure

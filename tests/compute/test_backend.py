@@ -1,0 +1,112 @@
+"""What every Keras backend must give alike."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from keras import ops
+
+from impasto.compute import backend
+from tests import tiny
+
+pytestmark = pytest.mark.backend
+
+
+def test_the_backend_is_the_one_that_was_asked_for():
+    assert backend.name() == os.environ.get("KERAS_BACKEND", "tensorflow")
+
+
+def test_value_terms_and_gradient_come_as_numbers_and_an_array():
+    def loss(picture, constants):
+        square = ops.sum(picture**2)
+        return square + constants["shift"], {"square": square}
+
+    picture = tiny.random_picture(4, 5, seed=1)
+    constants = {"shift": ops.convert_to_tensor(np.float32(3))}
+    total, terms, gradient = backend.value_and_gradient(loss)(picture, constants)
+    expected = np.sum(picture.astype(np.float64) ** 2)
+    assert total == pytest.approx(expected + 3, rel=1e-5)
+    assert terms == {"square": pytest.approx(expected, rel=1e-5)}
+    np.testing.assert_allclose(gradient, 2 * picture, rtol=1e-5)
+    assert type(total) is type(terms["square"]) is float
+
+
+def test_constants_may_change_from_call_to_call():
+    def loss(picture, constants):
+        return ops.mean((picture - constants["target"]) ** 2), {}
+
+    step = backend.value_and_gradient(loss)
+    for height in (4, 6):
+        picture, target = (tiny.random_picture(height, 5, seed) for seed in (1, 2))
+        total, _, _ = step(picture, {"target": ops.convert_to_tensor(target)})
+        assert total == pytest.approx(np.mean((picture - target) ** 2), rel=1e-5)
+
+
+def test_an_unknown_backend_is_refused_in_one_line():
+    code = "from impasto.errors import BackendError\ntry:\n import impasto.compute.backend as b\n"
+    code += " b.value_and_gradient(None)\nexcept BackendError as error:\n print(error)"
+    for name in ("numpy", "nonsense"):
+        environment = {**os.environ, "KERAS_BACKEND": name}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        )
+        lines = done.stdout.strip().splitlines()
+        assert len(lines) == 1, done.stderr
+        assert "KERAS_BACKEND" in lines[0]
+        assert name in lines[0]
+
+
+def wrapped(error):
+    try:
+        try:
+            raise error
+        except Exception as inner:
+            raise RuntimeError("in a layer") from inner
+    except RuntimeError as outer:
+        return outer
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (wrapped(MemoryError()), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 5 bytes"), True),
+        (type("ResourceExhaustedError", (Exception,), {})("OOM"), True),
+        (ValueError("shapes"), False),
+        (wrapped(ValueError("shapes")), False),
+        (None, False),
+    ],
+)
+def test_errors_for_want_of_memory_are_known(error, expected):
+    assert backend.ran_out_of_memory(error) is expected
+
+
+def test_an_allocation_that_no_machine_has_is_known():
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - each backend has its own
+        backend.keras.ops.zeros((2**48,))
+    assert backend.ran_out_of_memory(caught.value)
+
+
+def test_greetings_on_import_are_kept_from_the_terminal_and_nothing_else_is(capfd):
+    with backend._without_greetings():
+        os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called\n")
+        os.write(2, b"I0000 00:00:1795492726.931129  8879 port.cc:153] custom operations are on\n")
+        os.write(2, b"E0000 something is wrong\n")
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "E0000 something is wrong\nafter\n"
+
+
+def test_a_traced_function_takes_pictures_of_any_size_to_the_same():
+    def features(picture):
+        return {"double": picture * 2, "mean": ops.mean(picture)}
+
+    traced = backend.traced(features)
+    for height in (4, 6):
+        picture = tiny.random_picture(height, 5, seed=height)
+        found = {name: backend.to_numpy(each) for name, each in traced(picture).items()}
+        np.testing.assert_array_equal(found["double"], 2 * picture)
+        assert found["mean"] == pytest.approx(picture.mean(), rel=1e-5)

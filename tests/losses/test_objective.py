@@ -1,0 +1,170 @@
+"""Loss and gradient of whole recipes on a tiny network: the oracle, finite differences."""
+
+import numpy as np
+import pytest
+
+from impasto.losses import objective
+from impasto.losses.objective import TERMS
+from impasto.pictures.guidance import Painting, Place
+from impasto.recipe import settings as recipe
+from tests import tiny
+
+pytestmark = pytest.mark.backend
+
+CONTENT, STYLE, PICTURE = (tiny.random_picture(9, 8, seed) for seed in (1, 2, 3))
+SETTINGS = [
+    {"objective": "gram", "loss_scale": "relative"},
+    {"objective": "gram", "loss_scale": "absolute", "style_weight": 0.3},
+    {"objective": "moments", "loss_scale": "relative", "strips": 1},
+    {"objective": "gram", "loss_scale": "relative", "strips": 7},
+    {"objective": "moments", "loss_scale": "absolute", "tv_weight": 5.0},
+    {"objective": "wasserstein", "strips": 2, "strength": 0.4},
+    {"objective": "wasserstein", "loss_scale": "absolute", "strips": 1},
+    {"objective": "neighbors", "strength": 0.7},
+]
+WHOLE = (Place((Painting(STYLE),)),)
+OTHER = tiny.random_picture(7, 11, seed=6)
+
+
+def whole_picture(places=WHOLE, content=CONTENT, **settings):
+    chosen = recipe.make(content_layers="second", style_layers="first,second", **settings)
+    targets = freeze(chosen, places, content)
+    return chosen, objective.WholePicture(objective.compiled_step(tiny.features, chosen), targets)
+
+
+def freeze(chosen, places=WHOLE, content=CONTENT):
+    return objective.freeze(tiny.features, chosen, content, places, tiny.receptive_field)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_losses_equal_the_naive_oracle(settings):
+    chosen, whole = whole_picture(**settings)
+    evaluation = whole.evaluate(PICTURE)
+    relative = chosen.loss_scale == "relative"
+    expected = tiny.naive_losses(PICTURE, CONTENT, STYLE, relative, chosen.objective, chosen.strips)
+    assert evaluation.terms == pytest.approx(expected, rel=1e-3)
+    total = sum(weight * expected[name] for weight, name in zip(chosen.weights, TERMS, strict=True))
+    assert evaluation.total == pytest.approx(total, rel=1e-3)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_the_gradient_equals_finite_differences_of_the_oracle(settings):
+    chosen, whole = whole_picture(**settings)
+    gradient = whole.evaluate(PICTURE).gradient
+    assert gradient.shape == PICTURE.shape
+    assert gradient.dtype == np.float32
+    direction = np.random.default_rng(4).normal(size=PICTURE.shape)
+    step = 1e-4
+    ahead, behind = (
+        naive_total(chosen, PICTURE.astype(np.float64) + sign * step * direction)
+        for sign in (1, -1)
+    )
+    expected = (ahead - behind) / (2 * step)
+    assert np.sum(gradient * direction) == pytest.approx(expected, rel=5e-3)
+
+
+def naive_total(chosen, picture):
+    relative = chosen.loss_scale == "relative"
+    terms = tiny.naive_losses(picture, CONTENT, STYLE, relative, chosen.objective, chosen.strips)
+    return sum(w * terms[name] for w, name in zip(chosen.weights, TERMS, strict=True))
+
+
+def test_a_weight_of_zero_takes_a_term_out_of_the_total_and_the_gradient():
+    _, whole = whole_picture(style_weight=0.0, tv_weight=0.0)
+    evaluation = whole.evaluate(CONTENT)
+    assert evaluation.terms["style"] > 0
+    assert evaluation.total == pytest.approx(0, abs=1e-9)
+    np.testing.assert_allclose(evaluation.gradient, 0, atol=1e-9)
+
+
+def test_one_compilation_serves_every_size():
+    chosen, whole = whole_picture()
+    whole.evaluate(PICTURE)
+    larger = tiny.random_picture(15, 12, seed=5)
+    targets = freeze(chosen, content=larger)
+    again = objective.WholePicture(whole.step, targets).evaluate(larger)
+    expected = tiny.naive_losses(larger, larger, STYLE, relative=True, strips=chosen.strips)
+    assert again.terms == pytest.approx(expected, rel=1e-4, abs=1e-9)
+    assert again.gradient.shape == larger.shape
+
+
+MEASURES = tuple(recipe.OBJECTIVES)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_blend_of_one_and_nothing_is_the_first_style_alone_exactly(measure):
+    both = (Place((Painting(STYLE, 1.0), Painting(OTHER, 0.0))),)
+    _, alone = whole_picture(objective=measure)
+    _, blended = whole_picture(both, objective=measure)
+    first, second = alone.evaluate(PICTURE), blended.evaluate(PICTURE)
+    assert (first.total, first.terms) == (second.total, second.terms)
+    np.testing.assert_array_equal(first.gradient, second.gradient)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_place_that_covers_everything_is_the_whole_picture(measure):
+    covered = (Place((Painting(STYLE),), np.ones(CONTENT.shape[:2], np.float32)),)
+    expected = whole_picture(objective=measure)[1].evaluate(PICTURE)
+    received = whole_picture(covered, objective=measure)[1].evaluate(PICTURE)
+    assert received.terms == pytest.approx(expected.terms, rel=1e-4)
+    scale = np.abs(expected.gradient).max()
+    np.testing.assert_allclose(received.gradient, expected.gradient, atol=1e-3 * scale)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_place_far_away_has_no_part_in_the_gradient(measure):
+    """Half a picture wider than any receptive field: only its own half feels a style."""
+    picture, photograph = (tiny.random_picture(16, 48, seed) for seed in (7, 8))
+    left = np.zeros((16, 48), np.float32)
+    left[:, :24] = 1
+    places = (Place((Painting(STYLE),), left),)
+    settings = {"objective": measure, "content_weight": 0, "tv_weight": 0}
+    gradient = whole_picture(places, photograph, **settings)[1].evaluate(picture).gradient
+    assert np.abs(gradient[:, :20]).max() > 0
+    np.testing.assert_array_equal(gradient[:, 32:], 0)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_the_gradient_of_places_and_masked_paintings_equals_finite_differences(measure):
+    generator = np.random.default_rng(9)
+    soft = generator.uniform(0, 1, CONTENT.shape[:2]).astype(np.float32)
+    part = np.zeros(OTHER.shape[:2], np.float32)
+    part[:, 3:] = 1
+    places = (Place((Painting(STYLE),), soft), Place((Painting(OTHER, mask=part),), 1 - soft))
+    _, whole = whole_picture(places, objective=measure, strips=2)
+    gradient = whole.evaluate(PICTURE).gradient
+    # Along the gradient itself, where the difference stands out of float32's rounding.
+    direction = gradient / np.linalg.norm(gradient)
+    ahead, behind = (
+        whole.evaluate(PICTURE + np.float32(sign) * direction).total for sign in (1, -1)
+    )
+    assert np.sum(gradient * direction) == pytest.approx((ahead - behind) / 2, rel=0.03)
+
+
+def test_only_the_part_of_a_painting_under_its_mask_counts():
+    half = np.zeros(STYLE.shape[:2], np.float32)
+    half[:, :4] = 1
+    changed = STYLE.copy()
+    changed[:, 7:] = 255 - changed[:, 7:]  # out of sight from under the mask, at the first layer
+    losses_seen = []
+    for painting in (STYLE, changed):
+        places = (Place((Painting(painting, mask=half),)),)
+        chosen = recipe.make(content_layers="second", style_layers="first")
+        step = objective.compiled_step(tiny.features, chosen)
+        task = objective.WholePicture(step, freeze(chosen, places))
+        losses_seen.append(task.evaluate(PICTURE).terms["style"])
+    assert losses_seen[0] == pytest.approx(losses_seen[1], rel=1e-5)
+
+
+def test_what_is_kept_is_the_photograph_for_the_losses_and_has_no_gradient():
+    keep = np.zeros((*CONTENT.shape[:2], 1), np.float32)
+    keep[:4] = 1
+    _, inner = whole_picture()
+    task = objective.Kept(inner, CONTENT, keep)
+    composed = task.compose(PICTURE)
+    np.testing.assert_array_equal(composed[:4], CONTENT[:4])
+    np.testing.assert_array_equal(composed[4:], PICTURE[4:])
+    expected, received = inner.evaluate(composed), task.evaluate(PICTURE)
+    assert received.total == expected.total
+    np.testing.assert_array_equal(received.gradient[:4], 0)
+    np.testing.assert_array_equal(received.gradient[4:], expected.gradient[4:])

@@ -1,0 +1,538 @@
+"""The whole road with the real network, at small sizes."""
+
+import gc
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto import stylize
+from impasto.errors import CheckpointError, PictureError, SettingError
+from impasto.losses import objective
+from impasto.network import vgg
+from impasto.optimizers.solver import Reason
+from impasto.painting import checkpoints, climb, pyramid
+from impasto.painting.events import LevelFinished, LevelStarted, Step
+from impasto.pictures import samples
+from impasto.pictures.guidance import Painting, Place
+from impasto.recipe import settings as recipe
+
+pytestmark = pytest.mark.backend
+
+SMALL = {"size": 48, "levels": 2, "evaluations": 6, "precision": "float32"}
+
+
+@pytest.fixture(scope="module")
+def content():
+    return samples.photograph("coffee")[:300:3, :420:3]
+
+
+@pytest.fixture(scope="module")
+def style():
+    return samples.painting("swirls", 96)
+
+
+@pytest.fixture(scope="module")
+def result(content, style):
+    return stylize(content, style, **SMALL)
+
+
+def test_the_picture_has_the_size_asked_for_and_the_photographs_shape(result):
+    assert result.picture.shape == (34, 48, 3)
+    assert result.image.size == (48, 34)
+    assert result.picture.dtype == np.float32
+    assert 0 <= result.picture.min() < result.picture.max() <= 255
+
+
+def test_painting_lowers_the_loss_at_every_level(result):
+    for level in (1, 2):
+        totals = [record.total for record in result.history if record.level == level]
+        assert min(totals) < 0.8 * totals[0]
+
+
+def test_the_history_holds_every_evaluation_and_its_terms(result):
+    assert len(result.history) == sum(level.evaluations for level in result.levels)
+    content, style, tv = result.recipe.weights
+    shares = {1: pyramid.COARSE_STYLE, 2: 1.0}
+    for record in result.history:
+        weighted = (
+            content * record.content + shares[record.level] * style * record.style + tv * record.tv
+        )
+        assert record.total == pytest.approx(weighted, rel=1e-4)
+    seconds = [record.seconds for record in result.history]
+    assert seconds == sorted(seconds)
+
+
+def test_the_levels_say_how_they_ended(result):
+    assert [(each.height, each.width) for each in result.levels] == [(16, 23), (34, 48)]
+    assert all(each.reason is Reason.BUDGET for each in result.levels)
+
+
+def test_the_report_holds_everything_and_is_json(result):
+    report = json.loads(json.dumps(result.report()))
+    assert set(report) == {
+        "recipe",
+        "weights",
+        "backend",
+        "precision",
+        "seconds",
+        "evaluations",
+        "levels",
+        "history",
+    }
+    assert set(report["weights"]) == {"network", "source", "sha256"}
+    assert set(report["levels"][0]) >= {"height", "width", "evaluations", "seconds", "reason"}
+    assert set(report["history"][0]) == {"level", "total", "content", "style", "tv", "seconds"}
+    assert report["evaluations"] == len(report["history"])
+    stages = sum(value for stage, value in report["seconds"].items() if stage != "total")
+    assert stages == pytest.approx(report["seconds"]["total"], rel=0.05, abs=0.05)
+
+
+def test_the_same_seed_gives_the_same_bytes(content, style):
+    settings = {**SMALL, "levels": 1, "init": "noise", "seed": 5}
+    first, again = (stylize(content, style, **settings).picture.tobytes() for _ in range(2))
+    assert first == again
+    assert stylize(content, style, **{**settings, "seed": 6}).picture.tobytes() != first
+
+
+def test_a_gradient_has_the_same_bytes_every_time(content, style):
+    """Large enough for the work to be shared out between cores, whose order must not matter."""
+    chosen = recipe.make(precision="float32")
+    engine = climb.Engines().get(chosen)
+    picture = climb.pictures.resize(content, 96, 128)
+    places = (Place((Painting(style),)),)
+    field = climb.weights.NETWORKS["vgg16"].receptive_field
+    targets = climb.objective.freeze(engine.features, chosen, picture, places, field)
+    task = climb.objective.WholePicture(engine.step, targets)
+    start = climb.pictures.noise(96, 128, seed=1)
+    gradients = {task.evaluate(start).gradient.tobytes() for _ in range(12)}
+    assert len(gradients) == 1
+
+
+@pytest.mark.parametrize("init", ["content", "style", "noise", "file"])
+def test_every_starting_picture(init, content, style, tmp_path):
+    expected = {"content": content, "style": style}.get(init)
+    if init == "file":
+        expected = np.roll(content, 40, axis=1)
+        Image.fromarray(expected.astype(np.uint8)).save(tmp_path / "start.png")
+    first = []
+    stylize(
+        content,
+        style,
+        **{**SMALL, "levels": 1, "evaluations": 1},
+        init=str(tmp_path / "start.png") if init == "file" else init,
+        listener=lambda event: first.append(event.picture) if isinstance(event, Step) else None,
+    )
+    if init == "noise":
+        assert np.std(first[0]) == pytest.approx(255 / 12**0.5, rel=0.05)
+        return
+    height, width = first[0].shape[:2]
+    image = Image.fromarray(expected.astype(np.uint8)).resize((width, height), 1)
+    assert np.abs(first[0] - np.asarray(image)).mean() < 1  # Pillow rounds on its way
+
+
+@pytest.mark.parametrize(
+    "settings", [{"optimizer": "adam"}, {"pooling": "avg"}, {"padding": "zero"}]
+)
+def test_other_settings_paint_as_well(settings, content, style):
+    result = stylize(content, style, **{**SMALL, "levels": 1, "evaluations": 12}, **settings)
+    assert result.history[-1].total < result.history[0].total
+
+
+def test_several_content_layers_and_a_single_style_layer(content, style):
+    result = stylize(
+        content,
+        style,
+        **{**SMALL, "levels": 1},
+        content_layers=["block2_conv2", "block3_conv3"],
+        style_layers="block3_pool",
+    )
+    assert result.history[-1].total < result.history[0].total
+
+
+def test_only_content_gives_the_photograph_back(content, style):
+    result = stylize(content, style, **SMALL, style_weight=0.0, tv_weight=0.0)
+    assert result.history[-1].total < 1e-6
+    np.testing.assert_allclose(
+        result.picture, climb.pictures.resize(content, 34, 48).clip(0, 255), atol=1
+    )
+
+
+def test_the_listener_is_told_everything_in_order(content, style):
+    events = []
+    stylize(content, style, **SMALL, listener=events.append)
+    kinds = [type(event) for event in events]
+    assert kinds == [
+        LevelStarted,
+        *[Step] * 9,
+        LevelFinished,
+        LevelStarted,
+        *[Step] * 6,
+        LevelFinished,
+    ]
+    assert [event.evaluation for event in events if isinstance(event, Step)] == [
+        *range(1, 10),
+        *range(1, 7),
+    ]
+
+
+def test_a_listener_that_stops_gets_the_best_picture_so_far(content, style):
+    seen = []
+
+    def stop_at_the_fourth(event):
+        if isinstance(event, Step):
+            seen.append((event.total, event.picture.copy()))
+        return len(seen) < 4
+
+    result = stylize(content, style, **SMALL, listener=stop_at_the_fourth)
+    assert result.stopped
+    assert len(result.history) == 4
+    assert result.levels[-1].reason is Reason.STOPPED
+    best = min(seen, key=lambda each: each[0])[1]
+    coarse, fine = (climb.pictures.resize(content, *size) for size in ((16, 23), (34, 48)))
+    expected = climb.pictures.carry_up(best, coarse, fine)
+    np.testing.assert_array_equal(result.picture, expected)
+
+
+def test_a_listener_that_stops_at_the_finest_level_gets_the_best_picture_itself(content, style):
+    seen = []
+
+    def stop_at_the_third(event):
+        if isinstance(event, Step):
+            seen.append((event.total, event.picture.copy()))
+        return len(seen) < 3
+
+    result = stylize(content, style, **{**SMALL, "levels": 1}, listener=stop_at_the_third)
+    best = min(seen, key=lambda each: each[0])[1]
+    np.testing.assert_array_equal(result.picture, best.clip(0, 255))
+
+
+def test_a_loss_that_breaks_down_writes_no_black_picture(content, style, monkeypatch):
+    calls = []
+    original = climb.objective.WholePicture.evaluate
+
+    def breaks_down(self, picture):
+        calls.append(1)
+        evaluation = original(self, picture)
+        if len(calls) == 3:
+            return type(evaluation)(float("nan"), evaluation.terms, evaluation.gradient)
+        return evaluation
+
+    monkeypatch.setattr(climb.objective.WholePicture, "evaluate", breaks_down)
+    result = stylize(content, style, **{**SMALL, "levels": 1})
+    assert result.levels[0].reason is Reason.NOT_FINITE
+    assert np.isfinite(result.picture).all()
+    assert np.std(result.picture) > 10
+
+
+def test_what_cannot_be_used_is_refused_before_the_network_is_loaded(content, style, monkeypatch):
+    monkeypatch.setattr(climb.weights, "load", lambda *_: pytest.fail("too late"))
+    with pytest.raises(SettingError, match="block4_conv2"):
+        stylize(content, style, content_layers="block4_conv22")
+    with pytest.raises(PictureError, match="content"):
+        stylize(np.zeros((4, 4, 2)), style)
+    with pytest.raises(SettingError, match="style_weight"):
+        stylize(content, style, style_weight=-1)
+    with pytest.raises(PictureError, match="missing"):
+        stylize("missing.jpg", style)
+
+
+# What the artist decides --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def other():
+    return samples.painting("glass", 96)
+
+
+def half(height=100, width=140):
+    mask = np.zeros((height, width), np.uint8)
+    mask[:, : width // 2] = 255
+    return mask
+
+
+def test_blending_one_and_nothing_is_the_first_style_alone_to_the_byte(
+    content, style, other, result
+):
+    blended = stylize(content, [style, other], blend="1,0", **SMALL)
+    assert blended.picture.tobytes() == result.picture.tobytes()
+    mixed = stylize(content, [style, other], **SMALL)
+    assert mixed.picture.tobytes() != result.picture.tobytes()
+
+
+def test_one_painting_in_two_masks_that_cover_everything_is_one_style(content, style):
+    settings = {**SMALL, "levels": 1, "evaluations": 3}
+    regions = [(half(), style), (255 - half(), style)]
+    alone = stylize(content, style, **settings).history
+    covered = stylize(content, regions=regions, **settings).history
+    for expected, received in zip(alone, covered, strict=True):
+        assert received.total == pytest.approx(expected.total, rel=1e-3)
+
+
+def test_what_is_kept_is_the_photograph_to_the_last_bit(content, style):
+    keep = half()
+    for settings in ({}, {"init": "noise"}, {"colors": "content"}, {"optimizer": "adam"}):
+        painted = stylize(content, style, keep=keep, **{**SMALL, **settings}).picture
+        photograph = climb.pictures.resize(content, *painted.shape[:2])
+        np.testing.assert_array_equal(painted[:, :20], photograph[:, :20])
+        assert np.abs(painted[:, 28:] - photograph[:, 28:]).mean() > 3
+
+
+def test_regions_without_a_style_leave_the_rest_as_it_was(content, style):
+    painted = stylize(content, regions=[(half(), style)], **SMALL).picture
+    photograph = climb.pictures.resize(content, *painted.shape[:2])
+    np.testing.assert_array_equal(painted[:, 28:], photograph[:, 28:])
+    assert np.abs(painted[:, :20] - photograph[:, :20]).mean() > 3
+
+
+@pytest.mark.parametrize("objective", recipe.OBJECTIVES)
+def test_every_measure_of_style_paints_with_everything_else(objective, content, style, other):
+    result = stylize(
+        content,
+        [style, other],
+        regions=[(half(), other, half(96, 96))],
+        objective=objective,
+        blend="2,1",
+        style_scale="1,0.5,1.5",
+        colors="match",
+        **SMALL,
+    )
+    for level in (1, 2):
+        totals = [record.total for record in result.history if record.level == level]
+        assert min(totals) < totals[0]
+
+
+def test_the_photographs_colors_remain_where_only_lightness_is_painted(content, style):
+    from skimage import color
+
+    painted = stylize(content, style, colors="content", **SMALL).picture
+    photograph = climb.pictures.resize(content, *painted.shape[:2])
+    chroma, expected = (color.rgb2lab(each / 255)[..., 1:] for each in (painted, photograph))
+    assert np.median(np.abs(chroma - expected)) < 1
+    assert np.abs(painted - photograph).mean() > 3
+
+
+def test_strength_zero_is_the_photograph_and_one_forgets_it(content, style):
+    nothing = stylize(content, style, strength=0, **SMALL)
+    photograph = climb.pictures.resize(content, *nothing.picture.shape[:2])
+    np.testing.assert_allclose(nothing.picture, photograph, atol=1)
+    distances = [
+        stylize(content, style, strength=s, **SMALL).history[-1].content for s in (0.3, 0.6, 1.0)
+    ]
+    assert distances == sorted(distances)
+
+
+def test_engines_are_made_again_only_for_what_is_compiled():
+    engines = climb.Engines()
+    made = recipe.make(precision="float32", **{"style_layers": "block1_conv1"})
+    engine = engines.get(made)
+    changed = replace(made, strength=0.2, size=99, seed=3, blend="1,2")
+    assert engines.get(changed) is engine
+    assert engines.get(replace(made, objective="moments")) is not engine
+
+
+def test_one_engine_paints_with_places_and_without(content, style):
+    engines = climb.Engines()
+    chosen = recipe.make(**{**SMALL, "levels": 1, "evaluations": 2})
+    for regions in ((), [(half(), style)], ()):
+        inputs = climb.prepare(chosen, content, style, regions)
+        result = climb.paint(inputs, chosen, lambda event: None, engines)
+        assert len(result.history) == 2
+
+
+# Going on -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def engines():
+    return climb.Engines()
+
+
+@pytest.fixture
+def one_network(engines, monkeypatch):
+    """Many paintings with one network in memory, as in a sweep."""
+    monkeypatch.setattr(climb, "Engines", lambda weights_file: engines)
+
+
+def stopped_after(steps, content, style, path, **settings):
+    """Paint until so many evaluations were made, and leave a checkpoint."""
+    seen = []
+
+    def listener(event):
+        seen.extend([1] * isinstance(event, Step))
+        return len(seen) < steps
+
+    result = stylize(content, style, **settings, checkpoint=path, listener=listener)
+    assert result.stopped
+    return result
+
+
+@pytest.mark.usefixtures("one_network")
+@pytest.mark.parametrize("steps", [1, 4, 9, 10, 13])
+def test_what_was_stopped_goes_on_to_the_same_bytes(steps, result, content, style, tmp_path):
+    path = tmp_path / "a.checkpoint"
+    stopped_after(steps, content, style, path, **SMALL)
+    events = []
+    again = stylize(content, style, resume=path, listener=events.append)
+    assert again.picture.tobytes() == result.picture.tobytes()
+    assert again.provenance == result.provenance
+    assert [replace(each, seconds=0) for each in again.history] == [
+        replace(each, seconds=0) for each in result.history
+    ]
+    assert [replace(each, seconds=0) for each in again.levels] == [
+        replace(each, seconds=0) for each in result.levels
+    ]
+    seconds = [record.seconds for record in again.history]
+    assert seconds == sorted(seconds)
+    numbers = [(each.level, each.evaluation) for each in events if isinstance(each, Step)]
+    every = [*((1, n) for n in range(1, 10)), *((2, n) for n in range(1, 7))]
+    assert numbers == every[-len(numbers) :]
+    assert len(every) - steps <= len(numbers) < len(every) + (steps == 1)
+    assert not path.exists()
+
+
+@pytest.mark.usefixtures("one_network")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "scipy"},
+        {"init": "noise", "seed": 5, "objective": "wasserstein", "colors": "match"},
+    ],
+)
+def test_whatever_paints_it_goes_on_to_the_same_bytes(settings, content, style, tmp_path):
+    settings = {**SMALL, **settings}
+    keep = np.zeros((34, 48), np.uint8)
+    keep[:, :9] = 255
+    whole = stylize(content, style, **settings, keep=keep)
+    for steps in (5, 12):
+        path = tmp_path / f"{steps}.checkpoint"
+        stopped_after(steps, content, style, path, **settings, keep=keep)
+        again = stylize(content, style, keep=keep, resume=path)
+        assert again.picture.tobytes() == whole.picture.tobytes()
+        assert again.provenance == whole.provenance
+        assert [record.total for record in again.history] == [
+            record.total for record in whole.history
+        ]
+
+
+@pytest.mark.usefixtures("one_network")
+def test_a_painting_may_be_stopped_and_gone_on_with_again_and_again(
+    result, content, style, tmp_path
+):
+    path = tmp_path / "a.checkpoint"
+    stopped_after(1, content, style, path, **SMALL)
+    for _ in range(20):
+        seen = []
+
+        def some_more(event, seen=seen):
+            seen.extend([1] * isinstance(event, Step))
+            return len(seen) < 3  # what a search along a line takes at most here
+
+        again = stylize(content, style, resume=path, listener=some_more)
+        if not again.stopped:
+            break
+    assert again.picture.tobytes() == result.picture.tobytes()
+
+
+@pytest.mark.usefixtures("one_network")
+def test_a_checkpoint_of_another_backend_or_state_is_refused(content, style, tmp_path, one_line):
+    path = tmp_path / "a.checkpoint"
+    stopped_after(4, content, style, path, **SMALL)
+    before = checkpoints.read(path)
+    elsewhere = replace(before, provenance=replace(before.provenance, backend="abacus"))
+    forged = replace(before, state={"bests": before.state["bests"]})
+    for other, words in ((elsewhere, "KERAS_BACKEND"), (forged, "the optimizer's state")):
+        checkpoints.write(other, path)
+        with pytest.raises(CheckpointError) as caught:
+            stylize(content, style, resume=path)
+        assert words in one_line(caught)
+        assert path.exists()
+    with pytest.raises(CheckpointError, match="style"):
+        stylize(content, style[::-1].copy(), resume=path)
+    with pytest.raises(SettingError, match="size is 64"):
+        stylize(content, style, resume=path, size=64)
+    with pytest.raises(SettingError, match="is there already"):
+        stylize(content, style, **SMALL, checkpoint=path)
+
+
+@pytest.mark.usefixtures("one_network")
+def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_painting(
+    result, content, style, tmp_path
+):
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / "folder" / "a.checkpoint"
+
+    def away(event):
+        if path.exists():
+            path.unlink()
+            path.parent.rmdir()
+
+    again = stylize(content, style, **SMALL, checkpoint=path, checkpoint_every=0, listener=away)
+    assert again.picture.tobytes() == result.picture.tobytes()
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_where_memory_runs_out_the_level_is_painted_smaller(content, style, monkeypatch, after):
+    """Evaluations of more pixels than fit fail, after a few that still did."""
+    whole = objective.WholePicture.evaluate
+    made = []
+
+    def evaluate(self, picture):
+        made.append(picture.shape)
+        if picture.shape[1] >= 60 and made.count(picture.shape) > after:
+            raise MemoryError
+        return whole(self, picture)
+
+    monkeypatch.setattr(objective.WholePicture, "evaluate", evaluate)
+    told = []
+    settings = {**SMALL, "size": 64, "evaluations": 4}
+    result = stylize(content, style, **settings, listener=told.append)
+    assert result.lowered
+    assert not result.finished
+    assert not result.provenance.finished
+    assert result.picture.shape == (46, 64, 3)  # as large as was asked for
+    assert [(each.width, each.reason) for each in result.levels] == [
+        (28, Reason.BUDGET),
+        (64, Reason.MEMORY),
+        (45, Reason.BUDGET),
+    ]
+    assert [each.evaluations for each in result.levels] == [6, after, 4]
+    numbers = [event.evaluation for event in told if isinstance(event, Step)]
+    assert numbers == [*range(1, 7), *range(1, after + 1), *range(1, 5)]
+    # The smaller level went on from the best so far: it is better than what it began with.
+    totals = [record.total for record in result.history[-4:]]
+    assert min(totals) < totals[0]
+
+
+def test_where_nothing_fits_there_is_no_picture(content, style, monkeypatch):
+    def fail(self, picture):
+        raise MemoryError
+
+    monkeypatch.setattr(objective.WholePicture, "evaluate", fail)
+    with pytest.raises(MemoryError):
+        stylize(content, style, **SMALL)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(content, style, monkeypatch):
+    def fail(self, picture):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(objective.WholePicture, "evaluate", fail)
+    with pytest.raises(RuntimeError, match="something else"):
+        stylize(content, style, **SMALL)
+
+
+def test_a_network_that_is_no_longer_used_is_gone_from_memory(content, style):
+    """Half a gigabyte each, which a program that paints many pictures would run out of."""
+    gc.collect()
+    before = networks_in_memory()
+    stylize(content, style, **SMALL)
+    assert networks_in_memory() == before
+
+
+def networks_in_memory():
+    return sum(isinstance(each, vgg.Kernels) for each in gc.get_objects())

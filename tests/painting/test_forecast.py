@@ -1,0 +1,124 @@
+"""Forecasts: curves through what was measured, and one calibration that really paints."""
+
+import math
+
+import pytest
+
+from impasto.painting import forecast, inputs, memory, pyramid
+from impasto.painting.climb import Engines
+from impasto.painting.forecast import Costs, Curve, Forecast, Sample
+from impasto.painting.pyramid import Level
+from impasto.recipe import settings as recipe
+from tests.tiny import random_picture
+
+SMALL = {"size": 48, "levels": 2, "evaluations": 3, "precision": "float32"}
+
+
+def test_a_line_goes_through_both_points():
+    line = forecast.curve([(100, 3.0), (300, 7.0)])
+    assert line == Curve(1.0, 0.02, 300)
+    assert line.at(1000) == pytest.approx(21)
+
+
+def test_a_curve_leaves_the_line_beyond_what_was_measured():
+    line, curve = (forecast.curve([(100, 3.0), (300, 7.0)], bend) for bend in (0.0, 0.1))
+    assert [curve.at(pixels) for pixels in (100, 300)] == pytest.approx([3, 7])
+    assert curve.at(30_000) - 1 == pytest.approx((line.at(30_000) - 1) * 100**0.1)
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [(100, 3.0)],
+        [(100, 5.0), (300, 4.0)],
+        [(100, 1.0), (300, 9.0)],
+        [(300, 2.0), (300, 3.0)],
+    ],
+    ids=["a single point", "falling", "below zero at zero", "of one size"],
+)
+def test_where_no_line_makes_sense_seconds_go_with_pixels(points):
+    pixels, seconds = points[-1]
+    assert forecast.curve(points) == Curve(0.0, seconds / pixels, pixels)
+
+
+def sample(pixels, compiling):
+    targets, evaluation = 0.5 + 2e-5 * pixels, 0.1 + 1e-5 * pixels
+    return Sample(pixels, 2 * pixels, compiling + targets + evaluation, targets, evaluation)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "once", "each"),
+    [
+        (3.0, 0.0, 3.0, 0.0),  # as TensorFlow, which compiles once
+        (5.0, 4.0, 1.0, 4.0),  # as JAX, for every size
+        (-0.1, -0.2, 0.0, 0.0),  # noise
+    ],
+)
+def test_what_is_compiled_once_is_told_from_what_is_compiled_for_every_size(
+    first, second, once, each
+):
+    found = forecast.costs(2.0, [sample(10_000, first), sample(80_000, second)])
+    assert (found.network, found.once, found.compiling) == pytest.approx((2.0, once, each))
+    assert found.evaluation.at(1e6) == pytest.approx(10.1)
+    assert found.targets.at(2e6) == pytest.approx(20.5)
+
+
+@pytest.fixture(scope="module")
+def read():
+    style = [random_picture(40, 60, 2), random_picture(90, 90, 3)]
+    chosen = recipe.make(**SMALL)
+    return inputs.prepare(chosen, random_picture(96, 144, 1), style)
+
+
+def test_levels_cost_their_targets_and_their_evaluations(read):
+    found = Costs(9.0, 9.0, 0.5, Curve(1.0, 1e-3, 1), Curve(0.1, 1e-2, 1))
+    (first, second) = forecast.predict(found, read, [Level(1, 20, 30, 3), Level(2, 80, 100, 2)])
+    # Two paintings are seen as large as the picture, as far as they have the pixels.
+    assert first == pytest.approx(0.5 + 1 + 1e-3 * (600 + 600 + 576) + 3 * 6.1)
+    assert second == pytest.approx(0.5 + 1 + 1e-3 * (8000 + 2400 + 7921) + 2 * 80.1)
+
+
+@pytest.mark.parametrize(
+    ("size", "sides"), [(512, [128, 320]), (200, [128, 200]), (128, [128]), (64, [64])]
+)
+def test_a_calibration_paints_two_small_sizes_or_fewer(read, size, sides):
+    levels = forecast.small_levels(read, recipe.make(size=size))
+    assert [level.width for level in levels] == sides
+
+
+def test_a_calibration_is_worth_it_for_what_takes_a_minute():
+    schedules = {size: pyramid.schedule(768, 1024, recipe.make(size=size)) for size in (512, 1024)}
+    assert not forecast.is_long(schedules[512])
+    assert forecast.is_long(schedules[1024])
+
+
+def test_the_lines_for_a_person():
+    made = Forecast(5.0, ((Level(1, 30, 40, 18), 4.0), (Level(2, 75, 100, 12), 200.0)), 2.14e9, 8e9)
+    assert forecast.told(made, recipe.make(size=100, strength=0.6)) == [
+        "recipe: --size 100 --strength 0.6",
+        "level 1: 40 x 30 px, 18 evaluations, 4 s",
+        "level 2: 100 x 75 px, 12 evaluations, 3 min",
+        "time: about 3 min, 5 s of it to begin with",
+        "memory: about 2.1 GB at the peak, 8.0 GB are free",
+    ]
+    assert "about 5.7 h for 100 pictures" in forecast.told(made, recipe.make(), 100)[-2]
+
+
+@pytest.mark.backend
+def test_a_forecast_of_a_real_calibration_grows_with_the_picture(read):
+    chosen, engines = recipe.make(**SMALL), Engines()
+    costs = forecast.calibrate(engines, chosen, read)
+    seconds = forecast.predict(costs, read, [Level(1, 32, 48, 3), Level(2, 320, 480, 3)])
+    assert 0 < seconds[0] < seconds[1] < math.inf
+    assert costs.network > 0
+
+
+def test_a_forecast_names_memory_with_the_film(read, monkeypatch):
+    found = Costs(1.0, 2.0, 0.0, Curve(0.0, 0.0, 1), Curve(0.0, 1.0, 1))
+    monkeypatch.setattr(forecast, "calibrate", lambda *_: found)
+    chosen = recipe.make(**SMALL)
+    levels = pyramid.schedule(96, 144, chosen)
+    made = forecast.make(Engines(), chosen, read, levels, film=7e9)
+    assert made.peak == memory.needed(read.work) + 7e9
+    assert made.start == 3.0
+    assert made.painting == sum(each.height * each.width * each.evaluations for each in levels)

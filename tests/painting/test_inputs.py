@@ -1,0 +1,435 @@
+"""The pictures that a painting begins with."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto.errors import InputError, PictureError, SettingError
+from impasto.painting import inputs
+from impasto.pictures import guidance, raster
+from impasto.recipe import settings as recipe
+from impasto.recipe.settings import Recipe
+
+RED = np.full((20, 30, 3), (255, 0, 0), np.uint8)
+BLUE = np.full((24, 18, 3), (0, 0, 255), np.uint8)
+
+
+def clip() -> Image.Image:
+    """An animation, open at its first frame."""
+    import io
+
+    buffer = io.BytesIO()
+    Image.fromarray(RED).save(buffer, "GIF", save_all=True, append_images=[Image.fromarray(BLUE)])
+    return Image.open(buffer)
+
+
+@pytest.fixture
+def red(tmp_path):
+    path = tmp_path / "red.png"
+    Image.fromarray(RED).save(path)
+    return path
+
+
+def painting(read, number=0, place=0):
+    return read.places[place].paintings[number].picture
+
+
+KINDS = {
+    "path": lambda path: path,
+    "name": str,
+    "open image": Image.open,
+    "image": lambda path: Image.fromarray(RED),
+    "array": lambda path: RED,
+    "floats": lambda path: RED / 255,
+}
+
+
+@pytest.mark.parametrize("given", KINDS.values(), ids=KINDS)
+def test_paths_images_and_arrays_are_pictures(red, given):
+    read = inputs.prepare(Recipe(), given(red), BLUE)
+    for picture, expected in ((read.content, RED), (painting(read), BLUE)):
+        assert picture.dtype == np.float32
+        np.testing.assert_array_equal(picture, expected)
+    assert read.start is None
+    assert read.notes == ()
+    np.testing.assert_array_equal(painting(inputs.prepare(Recipe(), BLUE, given(red))), RED)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("no/such/picture.png", "no/such/picture.png: no such file"),
+        (np.zeros((5, 5, 4)), "content: an array of shape (5, 5, 4): expected"),
+        (np.full((20, 20), np.nan), "content: an array with values that are not finite"),
+        (np.zeros((20, 15, 3)), "content: a picture of 15 x 20 px: at least 16 x 16 px"),
+        (Image.new("RGB", (20, 15)), "content: a picture of 20 x 15 px: at least 16 x 16 px"),
+        (None, "content: not a picture but NoneType: give a path"),
+        ([[0, 0], [0, 0]], "content: not a picture but list: give a path"),
+        (b"photo.png", "content: not a picture but bytes: give a path"),
+    ],
+)
+def test_what_is_no_picture_is_refused_by_its_name(one_line, source, words):
+    with pytest.raises(PictureError) as caught:
+        inputs.prepare(Recipe(), source, BLUE)
+    assert one_line(caught).startswith(words)
+
+
+def test_the_painting_is_named_as_the_style(one_line):
+    with pytest.raises(PictureError) as caught:
+        inputs.prepare(Recipe(), RED, np.zeros((5, 5)))
+    assert one_line(caught).startswith("style: a picture of 5 x 5 px")
+
+
+def test_notes_on_all_pictures_are_kept_in_order(tmp_path):
+    start = tmp_path / "start.png"
+    clip().save(start, save_all=True)
+    assert inputs.prepare(Recipe(init=str(start)), clip(), BLUE).notes == (
+        "content: the first of several frames is used",
+        "start.png: the first of several frames is used",
+    )
+
+
+def glass(colors, alpha):
+    """An image of which a part is transparent."""
+    return Image.fromarray(np.dstack([colors, np.asarray(alpha, np.uint8)]))
+
+
+def test_what_is_transparent_in_the_photograph_belongs_to_no_place():
+    alpha = np.zeros(RED.shape[:2])
+    alpha[:, : RED.shape[1] // 2] = 255
+    read = inputs.prepare(Recipe(size=RED.shape[1]), glass(RED, alpha), BLUE)
+    np.testing.assert_array_equal(read.alpha, alpha / 255)
+    np.testing.assert_allclose(read.places[0].mask, alpha / 255, atol=1e-6)
+    assert read.keep is None
+    np.testing.assert_array_equal(read.content, RED)  # as if what is seen went on
+
+
+def test_places_leave_what_is_transparent_out():
+    alpha = np.full(RED.shape[:2], 255)
+    alpha[:, -8:] = 0
+    everywhere = np.full(RED.shape, 255, np.uint8)
+    regions = [(everywhere, BLUE)]
+    read = inputs.prepare(Recipe(size=RED.shape[1]), glass(RED, alpha), None, regions)
+    assert read.places[0].mask[:, -7:].max() == 0
+    assert read.keep is None
+
+
+def test_what_is_transparent_in_a_painting_does_not_count():
+    alpha = np.zeros(BLUE.shape[:2])
+    alpha[:, :14] = 255
+    read = inputs.prepare(Recipe(size=64), RED, glass(BLUE, alpha))
+    np.testing.assert_array_equal(read.places[0].paintings[0].mask, alpha / 255)
+    part = np.zeros(BLUE.shape, np.uint8)
+    part[:14] = 255
+    whole = np.full(RED.shape, 255, np.uint8)
+    read = inputs.prepare(Recipe(size=64), RED, None, [(whole, glass(BLUE, alpha), part)])
+    both = read.places[0].paintings[0].mask
+    np.testing.assert_allclose(both, alpha / 255 * part[..., 0] / 255, atol=1e-6)
+
+
+def test_a_photograph_with_next_to_nothing_to_be_seen_is_refused(one_line):
+    alpha = np.ones(RED.shape[:2])
+    with pytest.raises(SettingError) as caught:
+        inputs.prepare(Recipe(), glass(RED, alpha), BLUE)
+    assert "everything is kept or transparent" in one_line(caught)
+
+
+# The recipe against the network -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layers", ["content_layers", "style_layers"])
+def test_an_unknown_layer_suggests_the_nearest(one_line, layers):
+    recipe = Recipe(**{layers: ("block1_conv1", "block4_conv9")})
+    with pytest.raises(SettingError) as caught:
+        inputs.prepare(recipe, RED, BLUE)
+    assert one_line(caught).startswith("vgg16 has no layer 'block4_conv9': did you mean block4_")
+
+
+def test_every_layer_of_the_network_is_known():
+    blocks = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}
+    convolutions = [f"block{b}_conv{n + 1}" for b, count in blocks.items() for n in range(count)]
+    poolings = [f"block{block}_pool" for block in (1, 2, 3, 4)]
+    inputs.prepare(Recipe(style_layers=convolutions + poolings), RED, BLUE)
+
+
+# The start ----------------------------------------------------------------------------------
+
+
+def test_starting_from_a_file_resizes_it_to_the_photograph(red):
+    read = inputs.prepare(Recipe(init=str(red)), BLUE, BLUE)
+    np.testing.assert_array_equal(read.start, RED)
+    start = inputs.start(read, np.zeros((40, 50, 3), np.float32), Recipe(init=str(red)))
+    np.testing.assert_allclose(start, np.broadcast_to(np.array([255, 0, 0]), (40, 50, 3)))
+
+
+STARTS = {
+    "content": lambda content: content,
+    "style": lambda content: np.broadcast_to(np.array([0, 0, 255]), content.shape),
+    "noise": lambda content: raster.noise(40, 50, 3),
+}
+
+
+def test_every_start_is_tested_below():
+    assert STARTS.keys() == inputs.STARTS.keys() == set(recipe.STARTS)
+
+
+@pytest.mark.parametrize("init", STARTS)
+def test_starts_have_the_size_of_the_photograph(init):
+    recipe = Recipe(init=init, seed=3)
+    content = np.full((40, 50, 3), 77, np.float32)
+    start = inputs.start(inputs.prepare(recipe, RED, BLUE), content, recipe)
+    assert start.dtype == np.float32
+    np.testing.assert_allclose(start, STARTS[init](content))
+
+
+@pytest.mark.parametrize(
+    ("init", "words"),
+    [
+        ("contnet", "init is 'contnet', which is no file: did you mean content?"),
+        ("Noise", "init is 'Noise', which is no file: did you mean noise?"),
+        ("xyz", "init is 'xyz', which is no file: possible: content, style, noise"),
+        ("rde.png", "init: rde.png: no such file: did you mean red.png?"),
+        ("text", "init: text: not a picture, or a damaged one"),
+        (".", "init: .: is a folder"),
+        ("two\nlines", "init is 'two\\nlines', which is no file"),
+        ("nul\0", "init is 'nul\\x00', which is no file"),
+        ("", "init is '', which is no file"),
+        ("n" * 300, "init is 'nnn"),
+    ],
+)
+def test_a_start_that_is_neither_a_name_nor_a_picture(red, monkeypatch, one_line, init, words):
+    monkeypatch.chdir(red.parent)
+    (red.parent / "text").write_text("Dear picture")
+    with pytest.raises(SettingError) as caught:
+        inputs.prepare(Recipe(init=init), RED, BLUE)
+    assert one_line(caught).startswith(words)
+
+
+def test_the_first_thing_wrong_is_found_before_a_picture_is_read():
+    with pytest.raises(InputError, match="no layer"):
+        inputs.prepare(Recipe(style_layers="block9_conv1"), "missing.png", "missing.png")
+
+
+def test_no_tensor_library_is_loaded():
+    code = (
+        "import sys, impasto.painting.inputs\n"
+        "print({'tensorflow', 'jax', 'torch', 'keras'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
+
+
+def test_a_size_that_leaves_too_few_pixels_on_the_short_side_is_refused_with_one_that_does_not():
+    panorama = np.zeros((40, 400, 3), np.uint8)
+    with pytest.raises(SettingError, match=r"64 x 6 px.*size 160 or more"):
+        inputs.prepare(Recipe(size=64), panorama, panorama)
+    inputs.prepare(Recipe(size=160), panorama, panorama)
+
+
+# Several paintings, and places --------------------------------------------------------------
+
+GREEN = np.full((30, 20, 3), (0, 255, 0), np.uint8)
+PHOTO = np.full((64, 96, 3), 99, np.uint8)
+SMALL = {"size": 96, "style_layers": "block1_conv1,block2_conv1"}
+
+
+def left(height=64, width=96):
+    mask = np.zeros((height, width), np.uint8)
+    mask[:, : width // 2] = 255
+    return mask
+
+
+def test_several_paintings_have_shares_and_scales_in_their_order():
+    recipe = Recipe(blend="0.7,0.3", style_scale="1,2", **SMALL)
+    (place,) = inputs.prepare(recipe, PHOTO, [BLUE, GREEN]).places
+    assert place.mask is None
+    assert [(each.share, each.scale) for each in place.paintings] == [(0.7, 1.0), (0.3, 2.0)]
+    np.testing.assert_array_equal(place.paintings[1].picture, GREEN)
+    alike = inputs.prepare(Recipe(style_scale=2, **SMALL), PHOTO, [BLUE, GREEN]).places[0]
+    assert [(each.share, each.scale) for each in alike.paintings] == [(1.0, 2.0)] * 2
+
+
+def test_regions_take_their_paintings_and_the_rest_the_style():
+    recipe = Recipe(style_scale="1,3", **SMALL)
+    read = inputs.prepare(recipe, PHOTO, BLUE, [(left(), GREEN)])
+    region, rest = read.places
+    np.testing.assert_array_equal(region.paintings[0].picture, GREEN)
+    assert (region.paintings[0].scale, rest.paintings[0].scale) == (3.0, 1.0)
+    np.testing.assert_allclose(region.mask + rest.mask, 1, atol=1e-6)
+    assert region.mask[:, :40].min() == pytest.approx(1, abs=1e-3)
+    assert read.keep is None
+
+
+def test_what_no_region_covers_stays_the_photograph_without_a_style():
+    read = inputs.prepare(Recipe(**SMALL), PHOTO, None, [(left(), GREEN)])
+    assert len(read.places) == 1
+    np.testing.assert_allclose(read.keep, 1 - read.places[0].mask, atol=1e-6)
+
+
+def test_the_same_painting_in_two_masks_is_one_place(red):
+    right = 255 - left()
+    for one, two in ((str(red), red), (GREEN, GREEN)):
+        read = inputs.prepare(Recipe(**SMALL), PHOTO, None, [(left(), one), (right, two)])
+        (place,) = read.places
+        np.testing.assert_allclose(place.mask, 1, atol=1e-6)
+        assert read.keep is None
+
+
+def test_different_parts_of_the_same_painting_are_places_apart():
+    part = left(30, 20)
+    regions = [(left(), GREEN, part), (255 - left(), GREEN)]
+    read = inputs.prepare(Recipe(**SMALL), PHOTO, None, regions)
+    assert [place.paintings[0].mask is None for place in read.places] == [False, True]
+
+
+def test_masks_that_overlap_share_the_place():
+    everything = np.full((10, 15), 255, np.uint8)
+    read = inputs.prepare(Recipe(**SMALL), PHOTO, None, [(everything, BLUE), (left(), GREEN)])
+    first, second = read.places
+    assert first.mask[:, :40].max() == pytest.approx(0.5, abs=1e-2)
+    np.testing.assert_allclose(first.mask + second.mask, 1, atol=1e-5)
+
+
+def test_what_is_kept_belongs_to_no_place():
+    read = inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, keep=left())
+    assert read.keep[:, :40].min() > 0.99
+    assert read.places[0].mask[:, :40].max() < 0.01
+
+
+def test_a_painting_keeps_its_shape_at_every_scale():
+    recipe = Recipe(style_scale=2, **SMALL)
+    read = inputs.prepare(recipe, PHOTO, np.zeros((50, 100, 3), np.uint8))
+    seen = guidance.at_level(read.places, 20, 25)[0].paintings[0].picture
+    assert seen.shape[:2] == (32, 64)  # 16 x 32 px, as many as 20 x 25, twice as large
+    tiny = guidance.at_level(read.places, 4, 4)[0].paintings[0].picture
+    assert tiny.shape[:2] == (32, 64)  # 16 px on the short side at least, before the scale
+
+
+def test_masks_follow_the_level():
+    recipe = Recipe(**SMALL)
+    read = inputs.prepare(recipe, PHOTO, BLUE, [(left(), GREEN, left(30, 20))])
+    region, _ = guidance.at_level(read.places, 32, 48)
+    assert region.mask.shape == (32, 48)
+    assert region.paintings[0].mask.shape == region.paintings[0].picture.shape[:2]
+
+
+def test_colors_are_prepared():
+    photograph = np.random.default_rng(1).integers(60, 200, (64, 96, 3)).astype(np.uint8)
+    painting_ = np.random.default_rng(2).integers(0, 255, (30, 40, 3)).astype(np.uint8)
+    read = inputs.prepare(Recipe(colors="content", **SMALL), photograph, painting_)
+    assert np.ptp(read.content, axis=-1).max() < 0.1
+    assert np.ptp(painting(read), axis=-1).max() < 0.1
+    np.testing.assert_array_equal(read.photograph, photograph)
+    matched = inputs.prepare(Recipe(colors="match", **SMALL), photograph, painting_)
+    np.testing.assert_array_equal(matched.content, photograph)
+    np.testing.assert_allclose(painting(matched).mean((0, 1)), photograph.mean((0, 1)), atol=1)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"style": None}, "no painting: give one as the style"),
+        ({"style": []}, "no painting"),
+        ({"blend": "1,2"}, "blend has 2 shares for 1 painting: give one for each"),
+        ({"style": [BLUE, GREEN], "blend": "1"}, "blend has 1 shares for 2 paintings"),
+        ({"style_scale": "1,2"}, "style_scale has 2 numbers for 1 painting: give one"),
+        ({"regions": [(PHOTO * 0, GREEN)]}, "region 1, mask: black all over"),
+        ({"regions": [(GREEN, GREEN)]}, "region 1, mask: a picture with colors"),
+        ({"keep": GREEN}, "keep: a picture with colors"),
+        ({"regions": [(left(), GREEN, GREEN)]}, "region 1, painting's mask: a picture with col"),
+        ({"regions": [(left(), "no.png")]}, "no.png: no such file"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(one_line, given, words):
+    style = given.pop("style", BLUE) if "style" in given else BLUE
+    settings = {key: given[key] for key in ("blend", "style_scale") if key in given}
+    places = {key: given[key] for key in ("regions", "keep") if key in given}
+    with pytest.raises(InputError) as caught:
+        inputs.prepare(Recipe(**SMALL, **settings), PHOTO, style, **places)
+    assert one_line(caught).startswith(words)
+
+
+def test_a_mask_that_the_deepest_layer_cannot_see_is_refused(one_line):
+    dot = np.zeros((64, 96), np.uint8)
+    dot[:4, :4] = 255
+    with pytest.raises(SettingError) as caught:
+        inputs.prepare(Recipe(size=96), PHOTO, BLUE, [(dot, GREEN)])
+    assert "covers nothing at block5_conv1, whose positions are 16 px wide" in one_line(caught)
+    inputs.prepare(Recipe(size=96, style_layers="block1_conv1"), PHOTO, BLUE, [(dot, GREEN)])
+
+
+@pytest.mark.parametrize(
+    ("text", "drives", "parts"),
+    [
+        ("m.png:p.jpg", False, ("m.png", "p.jpg")),
+        ("/a/m.png:/b/p.jpg:/c/q.png", False, ("/a/m.png", "/b/p.jpg", "/c/q.png")),
+        ("m:p", False, ("m", "p")),
+        (r"C:\m.png:D:\p.jpg", True, (r"C:\m.png", r"D:\p.jpg")),
+        ("c:/m.png:p.jpg:d:/q.png", True, ("c:/m.png", "p.jpg", "d:/q.png")),
+        ("m.png:p.jpg", True, ("m.png", "p.jpg")),
+    ],
+)
+def test_regions_are_cut_up_at_colons(text, drives, parts):
+    assert inputs.parse_region(text, drives) == parts
+
+
+@pytest.mark.parametrize("text", ["", "m.png", "m.png:", ":p.jpg", "a:b:c:d"])
+def test_a_region_of_another_form_is_refused(one_line, text):
+    with pytest.raises(SettingError) as caught:
+        inputs.parse_region(text)
+    assert "expected MASK:PAINTING" in one_line(caught)
+
+
+def test_a_style_for_the_rest_is_left_out_where_nothing_is_left():
+    read = inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, [(left(), GREEN), (255 - left(), RED)])
+    assert len(read.places) in (2, 3)  # a resized edge may leave a trace
+    assert sum(float(place.mask.mean()) for place in read.places[:2]) > 0.99
+
+
+def test_a_region_that_is_kept_whole_is_no_place():
+    read = inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, [(left(), GREEN)], keep=left())
+    assert [place.paintings[0].picture[0, 0, 2] for place in read.places][-1] == 255
+    with pytest.raises(SettingError, match="everything is kept"):
+        inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, keep=np.full((20, 20), 255, np.uint8))
+
+
+def test_a_painting_seen_too_large_for_memory_is_refused(one_line, monkeypatch):
+    monkeypatch.setattr(inputs.memory, "needed", lambda work: 1e9 * work.paintings[0][1])
+    monkeypatch.setattr(inputs.memory, "free", lambda: 2e9)
+    with pytest.raises(SettingError) as caught:
+        inputs.prepare(Recipe(style_scale=4, **SMALL), PHOTO, PHOTO)
+    assert one_line(caught).startswith("style_scale 4 makes a painting 384 x 256 px, which does")
+
+
+def test_masks_with_transparent_parts_are_refused(one_line):
+    mask = Image.fromarray(np.dstack([left(), left()]), "LA")
+    with pytest.raises(PictureError) as caught:
+        inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, keep=mask)
+    assert one_line(caught).startswith("keep: transparent in parts")
+
+
+@pytest.mark.parametrize("regions", ["ab", [("m.png",)], [1], ("m.png", "p.png")])
+def test_regions_of_another_form_are_refused(one_line, regions):
+    with pytest.raises(SettingError) as caught:
+        inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, regions)
+    assert one_line(caught).startswith("regions: expected (mask, painting)")
+
+
+def test_starting_from_the_style_is_starting_from_one_that_counts():
+    recipe = Recipe(init="style", blend="0,1", **SMALL)
+    read = inputs.prepare(recipe, PHOTO, [BLUE, GREEN], [(left(), RED)])
+    assert tuple(read.opening[0, 0]) == (0, 255, 0)
+    read = inputs.prepare(Recipe(init="style", **SMALL), PHOTO, None, [(left(), RED)])
+    assert tuple(read.opening[0, 0]) == (255, 0, 0)
+
+
+def test_places_and_what_is_kept_are_everything_once():
+    soft = np.tile(np.linspace(0, 255, 96).astype(np.uint8), (64, 1))
+    for style in (BLUE, None):
+        regions = [(left(), GREEN), (soft, RED)]
+        read = inputs.prepare(Recipe(**SMALL), PHOTO, style, regions, keep=soft.T[:64, :64])
+        total = sum(place.mask for place in read.places) + read.keep
+        np.testing.assert_allclose(total, 1, atol=0.03)

@@ -1,0 +1,148 @@
+"""What fits into memory is begun, what does not is refused with the size that would."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from impasto.errors import SettingError
+from impasto.painting import memory
+from impasto.painting.memory import Work
+from impasto.recipe import settings as recipe
+
+WORK = Work((3000, 4000), 512, ((12_000_000, 1.0),))
+
+
+@pytest.fixture
+def four_gigabytes(monkeypatch):
+    machine = SimpleNamespace(available=4e9)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: machine)
+    return machine
+
+
+def test_what_fits_is_let_through(four_gigabytes):
+    memory.require(WORK)
+
+
+def test_what_does_not_fit_is_refused_and_the_size_that_is_named_fits(four_gigabytes):
+    with pytest.raises(
+        SettingError, match=r"4000 x 3000 px needs about .* GB .* 4\.0 GB"
+    ) as caught:
+        memory.require(replace(WORK, size=4000))
+    size = int(str(caught.value).rsplit(" ", 1)[1])
+    assert 512 < size < 4000
+    memory.require(replace(WORK, size=size))
+    with pytest.raises(SettingError):
+        memory.require(replace(WORK, size=size + 16))
+
+
+def test_where_nothing_fits_no_size_is_named(four_gigabytes):
+    four_gigabytes.available = 1e8
+    with pytest.raises(SettingError, match="free some memory first"):
+        memory.require(replace(WORK, size=100))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"size": 513},
+        {"photograph": (4000, 4000)},
+        {"paintings": ((50_000_000, 1.0),)},
+        {"paintings": ((12_000_000, 3.0),)},
+        {"paintings": ((12_000_000, 1.0),) * 5},
+        {"others": (10_000_000,)},
+        {"places": 2},
+        {"evaluations": 11},
+        {"colors": "content"},
+        {"objective": "wasserstein"},
+        {"objective": "neighbors"},
+        {"held": 1.0},
+    ],
+    ids=str,
+)
+def test_more_work_needs_more(more):
+    less = replace(WORK, evaluations=5)
+    assert memory.needed(replace(less, **more)) > memory.needed(less)
+
+
+def test_colors_that_change_count_where_inputs_are_huge():
+    huge = replace(WORK, paintings=((150_000_000, 1.0),))
+    assert memory.needed(replace(huge, colors="match")) > memory.needed(huge)
+    assert memory.needed(replace(WORK, colors="match")) == memory.needed(WORK)
+
+
+def test_every_choice_of_the_recipe_is_known():
+    choices = {name: about.choices for name, *_, about in recipe.settings() if about.choices}
+    assert set(memory.OPTIMIZER) == set(choices["optimizer"])
+    assert set(memory.OBJECTIVE) <= set(choices["objective"])
+    assert set(memory.CHANGING) <= set(choices["colors"])
+    assert {*memory.FIXED, "auto"} == {*memory.EVALUATION, "auto"} == set(choices["precision"])
+
+
+def test_small_pictures_need_less_in_bfloat16():
+    small = replace(WORK, size=128)
+    assert memory.needed(replace(small, precision="bfloat16")) < memory.needed(small)
+
+
+# What is free ---------------------------------------------------------------------------------
+
+NEWER = "0::/user.slice/session.scope\n"
+OLDER = "9:name=systemd:/a\n5:cpu,memory:/docker/ab\n4:cpuset:/docker/ab\n0::/\n"
+
+
+def test_the_groups_of_a_process_and_those_above():
+    assert memory.folders(NEWER, Path("/g")) == [
+        Path("/g/user.slice/session.scope"),
+        Path("/g/user.slice"),
+        Path("/g"),
+    ]
+    assert memory.folders(OLDER, Path("/g")) == [
+        Path("/g/memory/docker/ab"),
+        Path("/g/memory/docker"),
+        Path("/g/memory"),
+        Path("/g"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "stat", "expected"),
+    [
+        ("max\n", "123\n", "", math.inf),
+        ("2000\n", "500\n", "anon 400\nfile 90\ninactive_file 80\n", 1580),
+        ("2000\n", "2500\n", "", 0),
+        (
+            "9223372036854771712",
+            "0",
+            "inactive_file 1\ntotal_inactive_file 7",
+            9.223372036854772e18,
+        ),
+        ("1000", "600", "inactive_file 1\ntotal_inactive_file 7", 407),
+    ],
+)
+def test_what_a_group_leaves(limit, used, stat, expected):
+    assert memory.left(limit, used, stat) == expected
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")],
+)
+def test_the_tightest_group_counts_and_what_cannot_be_read_is_passed_over(
+    tmp_path, monkeypatch, four_gigabytes, names
+):
+    groups = [tmp_path / name for name in ("not-there", "inner", "outer")]
+    for folder, limit in zip(groups[1:], ("3000", "2000"), strict=True):
+        folder.mkdir()
+        for name, text in (
+            (names[0], limit),
+            (names[1], "500"),
+            ("memory.stat", "inactive_file 1"),
+        ):
+            (folder / name).write_text(text)
+    monkeypatch.setattr(memory, "folders", lambda text: groups)
+    if Path("/proc/self/cgroup").exists():
+        assert memory.free() == 1501
+    monkeypatch.setattr(memory, "folders", lambda text: groups[:1])
+    assert memory.free() == 4e9

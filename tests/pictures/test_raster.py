@@ -1,0 +1,217 @@
+"""Pictures as arrays: sizes, resizing, starting pictures, the pixel contract."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from impasto.pictures import raster
+
+SIDES = st.integers(1, 5000)
+
+
+def random_picture(height: int, width: int, seed: int = 0) -> raster.Picture:
+    return np.random.default_rng(seed).uniform(0, 255, (height, width, 3)).astype(np.float32)
+
+
+# Sizes --------------------------------------------------------------------------------------
+
+
+def test_size_is_height_and_width():
+    assert raster.size_of(np.zeros((2, 3, 3), np.float32)) == (2, 3)
+
+
+@given(SIDES, SIDES, SIDES)
+def test_fit_makes_the_longer_side_as_long_as_asked(height, width, longest):
+    fitted = raster.fit(height, width, longest)
+    assert max(fitted) == longest
+    scale = longest / max(height, width)
+    for side, before in zip(fitted, (height, width), strict=True):
+        assert abs(side - max(1, before * scale)) <= 0.5 + 1e-6
+
+
+@given(SIDES, SIDES, st.integers(1, 10**7))
+def test_fit_area_covers_the_area_and_never_enlarges(height, width, area):
+    fitted = raster.fit_area(height, width, area)
+    if height * width <= area:
+        assert fitted == (height, width)
+    least = raster.SHORTEST / min(height, width)
+    scale = min(1, max(least, (area / (height * width)) ** 0.5))
+    assert min(fitted) >= min(height, width, raster.SHORTEST)
+    for side, before in zip(fitted, (height, width), strict=True):
+        assert side <= before
+        assert abs(side - before * scale) <= 0.5 + 1e-6
+
+
+# Resizing -----------------------------------------------------------------------------------
+
+
+@given(*[st.integers(1, 60)] * 4, st.floats(-300, 300, width=32), st.integers(1, 4))
+def test_resizing_keeps_constants(height, width, new_height, new_width, value, channels):
+    flat = np.full((height, width, channels), value, np.float32)
+    resized = raster.resample(flat, new_height, new_width)
+    assert resized.dtype == np.float32
+    assert resized.shape == (new_height, new_width, channels)
+    np.testing.assert_allclose(resized, value, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(20, 30), (40, 15), (97, 120), (160, 240)])
+def test_resizing_keeps_the_mean(size):
+    smooth = raster.resample(random_picture(8, 12), 80, 120)
+    resized = raster.resample(smooth, *size)
+    np.testing.assert_allclose(resized.mean((0, 1)), smooth.mean((0, 1)), atol=0.5)
+
+
+def test_resizing_to_the_same_size_changes_nothing():
+    picture = random_picture(11, 7)
+    np.testing.assert_array_equal(raster.resample(picture, 11, 7), picture)
+
+
+@pytest.mark.parametrize("size", [(9, 13), (60, 50)])
+def test_resizing_is_linear_and_unclipped(size):
+    one, other = random_picture(20, 30, 1), random_picture(20, 30, 2)
+    difference = raster.resample(6 * one - 5 * other, *size)
+    expected = 6 * raster.resample(one, *size) - 5 * raster.resample(other, *size)
+    assert difference.min() < 0
+    assert difference.max() > 255
+    np.testing.assert_allclose(difference, expected, atol=1e-3)
+
+
+def test_resizing_keeps_channels_and_directions_apart():
+    picture = np.zeros((8, 8, 3), np.float32)
+    picture[:4, :, 0] = picture[:, 4:, 2] = 200
+    small = raster.resample(picture, 2, 4)
+    assert small[0, :, 0].min() > 150 > 50 > small[1, :, 0].max()
+    assert small[:, 2:, 2].min() > 150 > 50 > small[:, :2, 2].max()
+    assert not small[..., 1].any()
+
+
+def test_reducing_smooths_what_it_cannot_show():
+    stripes = np.zeros((64, 64, 3), np.float32)
+    stripes[:, ::2] = 255
+    inside = raster.resample(stripes, 16, 16)[:, 2:-2]
+    assert abs(inside - 127.5).max() < 6
+
+
+# Starting pictures --------------------------------------------------------------------------
+
+
+def test_noise_depends_on_its_seed_alone():
+    np.testing.assert_array_equal(raster.noise(9, 5, 3), raster.noise(9, 5, 3))
+    assert not np.array_equal(raster.noise(9, 5, 3), raster.noise(9, 5, 4))
+
+
+def test_noise_is_uniform_over_the_whole_range():
+    noise = raster.noise(90, 110, 0)
+    assert noise.dtype == np.float32
+    assert noise.shape == (90, 110, 3)
+    assert noise.min() >= 0
+    assert noise.max() <= 255
+    counts, _ = np.histogram(noise, bins=8, range=(0, 255))
+    np.testing.assert_allclose(counts / noise.size, 1 / 8, atol=0.01)
+    assert abs(np.corrcoef(noise.reshape(-1, 3).T) - np.eye(3)).max() < 0.05
+
+
+def test_where_nothing_was_changed_the_finer_photograph_is_carried_up():
+    coarse, fine = random_picture(10, 14, 1), random_picture(20, 28, 2)
+    np.testing.assert_array_equal(raster.carry_up(coarse, coarse, fine), fine)
+
+
+def test_a_change_is_carried_up_and_clipped():
+    coarse, fine = random_picture(10, 14, 1), random_picture(20, 28, 2)
+    lighter = raster.carry_up(coarse + np.float32([40, 0, -40]), coarse, fine)
+    assert lighter.dtype == np.float32
+    expected = np.clip(fine + np.float32([40, 0, -40]), 0, 255)
+    np.testing.assert_allclose(lighter, expected, atol=1e-3)
+
+
+def test_a_change_stays_where_it_was_made():
+    coarse, fine = np.full((10, 10, 3), 90, np.float32), np.full((20, 20, 3), 90, np.float32)
+    changed = coarse.copy()
+    changed[:3, :3] = 190
+    carried = raster.carry_up(changed, coarse, fine)
+    assert carried[:4, :4].min() > 170
+    np.testing.assert_array_equal(carried[12:], fine[12:])
+
+
+# Arrays -------------------------------------------------------------------------------------
+
+WHOLE_RANGE = {
+    "uint8": (0, 51, 255),
+    "uint16": (0, 51 * 257, 65535),
+    "uint32": (0, 51 * (2**32 - 1) // 255, 2**32 - 1),
+    "uint64": (0, 51 * (2**64 - 1) // 255, 2**64 - 1),
+    "int8": (0, 51, 127),
+    "int16": (0, 51, 255),
+    "int32": (0, 51, 255),
+    "int64": (0, 51, 255),
+    "float16": (0, 0.2, 1),
+    "float32": (0, 0.2, 1),
+    "float64": (0, 0.2, 1),
+    ">f8": (0, 51, 255),
+    ">u2": (0, 51 * 257, 65535),
+}
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3)])
+@pytest.mark.parametrize("kind", WHOLE_RANGE)
+def test_every_type_is_taken_by_its_range(kind, shape):
+    low, middle, high = np.array(WHOLE_RANGE[kind], kind)
+    array = np.full(shape, low, kind)
+    array[1], array[2] = middle, high
+    picture = raster.from_array(array)
+    assert picture.dtype == np.float32
+    assert picture.dtype.isnative
+    assert picture.shape == (4, 5, 3)
+    assert picture.flags.c_contiguous
+    assert picture.flags.writeable
+    top = 127 if kind == "int8" else 255
+    expected = np.array([0, 51, top, 0], np.float32)[:, None, None]
+    np.testing.assert_allclose(picture - expected, 0, atol=0.05 if kind == "float16" else 1e-4)
+
+
+def test_booleans_are_black_and_white():
+    picture = raster.from_array(np.eye(3, dtype=bool))
+    np.testing.assert_array_equal(picture[..., 1], 255 * np.eye(3))
+
+
+def test_floats_above_one_are_taken_as_they_are():
+    array = np.float64([[0.5, 1.5], [0, 255]])
+    np.testing.assert_array_equal(raster.from_array(array)[..., 2], array)
+
+
+def test_channels_stay_apart_and_the_array_stays_as_it_was():
+    array = random_picture(4, 5)
+    before = array.copy()
+    picture = raster.from_array(array)
+    np.testing.assert_array_equal(picture, before)
+    picture[:] = 0
+    np.testing.assert_array_equal(array, before)
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros(5), r"shape \(5,\): expected \(height, width, 3\)"),
+        (np.zeros((5, 5, 4)), r"shape \(5, 5, 4\): expected"),
+        (np.zeros((5, 5, 2)), r"shape \(5, 5, 2\): expected"),
+        (np.zeros((1, 5, 5, 3)), r"shape \(1, 5, 5, 3\): expected"),
+        (np.zeros((0, 5, 3)), "at least one pixel"),
+        (np.zeros((5, 0), np.uint8), "at least one pixel"),
+        (np.full((5, 5), np.nan), "not finite"),
+        (np.full((5, 5), np.inf), "not finite"),
+        (np.full((5, 5), 255.5), "outside"),
+        (np.full((5, 5), -0.1), "outside"),
+        (np.full((5, 5), 256), "outside"),
+        (np.full((5, 5), -1, np.int8), "outside"),
+        (np.zeros((5, 5), complex), "complex128: expected integers or floats"),
+        (np.zeros((5, 5), object), "object: expected integers or floats"),
+        (np.zeros((5, 5), "U3"), "U3: expected integers or floats"),
+        (np.zeros((5, 5), "m8[s]"), "timedelta64"),
+        (np.zeros((5, 5), "M8[s]"), "datetime64"),
+    ],
+)
+def test_other_arrays_are_refused(array, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        raster.from_array(array)
+    assert str(caught.value).startswith("an array ")

@@ -1,0 +1,91 @@
+"""Presets, built in and the user's own."""
+
+import pytest
+
+from impasto.errors import SettingError
+from impasto.recipe import presets
+from impasto.recipe import settings as recipe
+
+OWN = """
+[oils]
+about = "Thick paint."
+preset = "broad-strokes"
+style_weight = 20
+style_layers = { block2_conv1 = 1, block3_conv1 = 0.5 }
+
+[thicker]
+preset = "oils"
+style_scale = [3.0]
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(OWN, encoding="utf-8")
+    return path
+
+
+def test_a_users_preset_starts_from_another_and_differs_where_it_says(own):
+    known = presets.available(own)
+    made = recipe.make("oils", known, seed=4)
+    assert (made.style_weight, made.style_scale, made.seed) == (20, (2.0,), 4)
+    assert made.style_layers == (("block2_conv1", 1.0), ("block3_conv1", 0.5))
+    assert known["oils"].help == "Thick paint."
+    assert recipe.make("thicker", known).style_weight == 20
+    assert recipe.make("thicker", known).style_scale == (3.0,)
+
+
+def test_those_built_in_stay_and_are_all_there_is_without_a_file(own, tmp_path, monkeypatch):
+    assert set(recipe.PRESETS) < set(presets.available(own))
+    monkeypatch.setattr(presets, "user_file", lambda: tmp_path / "none.toml")
+    assert presets.available() == recipe.PRESETS
+    monkeypatch.setattr(presets, "user_file", lambda: own)
+    assert "oils" in presets.available()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[a]\nstyle_wieght = 1", "preset a: there is no setting 'style_wieght': did you mean"),
+        ("[a]\nstyle_weight = -1", "preset a: style_weight is -1.0: the least possible is 0"),
+        ('[a]\npreset = "b"', "preset a: there is no preset 'b'"),
+        ('[a]\ninit = "secret.png"', "preset a: init is one of content, style, noise"),
+        ("[a]\nabout = 3", "preset a: about and preset are words"),
+        ("a = 3", "preset a: expected a table"),
+        ("[default]\nsize = 64", "preset default: a preset of this name is built in"),
+        ("[a", "is not TOML"),
+        ("x = " + "[" * 5000, "is not TOML"),
+        ("#" * 1_000_001, "more than 1,000,000 bytes"),
+    ],
+)
+def test_what_is_wrong_is_named_with_file_and_preset(one_line, tmp_path, text, words):
+    path = tmp_path / "bad.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingError) as caught:
+        presets.available(path)
+    assert words in one_line(caught)
+    assert str(path) in str(caught.value)
+
+
+def test_bytes_that_are_no_text_and_a_missing_file_are_refused(one_line, tmp_path):
+    path = tmp_path / "bytes.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    for wrong in (path, tmp_path / "missing.toml"):
+        with pytest.raises(SettingError) as caught:
+            presets.available(wrong)
+        assert str(wrong) in one_line(caught)
+
+
+def test_the_presets_that_were_promised_are_there_and_explained():
+    promised = {
+        "gatys",
+        "painterly",
+        "bold",
+        "subtle",
+        "photo-colours",
+        "fine-strokes",
+        "broad-strokes",
+    }
+    assert promised <= set(recipe.PRESETS)
+    assert all(preset.help for preset in recipe.PRESETS.values())

@@ -1,0 +1,342 @@
+"""Every setting: its default, its range, the words that refuse a value, JSON there and back."""
+
+import dataclasses
+import json
+import math
+import string
+import typing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from impasto.errors import SettingError
+from impasto.recipe import settings as recipes
+from impasto.recipe.settings import PRESETS, Recipe, make
+
+ABOUT = {name: about for name, _, _, about in recipes.settings()}
+
+
+# What is possible ---------------------------------------------------------------------------
+
+
+def test_settings_lists_every_field_of_a_default_recipe_in_order():
+    found = {name: default for name, _, default, _ in recipes.settings()}
+    assert list(found.items()) == list(dataclasses.asdict(Recipe()).items())
+
+
+@pytest.mark.parametrize(("name", "kind", "default", "about"), list(recipes.settings()))
+def test_every_setting_is_described(name, kind, default, about):
+    assert isinstance(default, typing.get_origin(kind) or kind)
+    assert about.help.strip().endswith(".")
+    assert about.unit in ("", "px")
+    if kind in (int, float):
+        assert about.minimum is not None  # nothing that is painted with may be negative
+
+
+@pytest.mark.parametrize(
+    ("name", "choice"), [(name, choice) for name in ABOUT for choice in ABOUT[name].choices]
+)
+def test_every_choice_is_possible(name, choice):
+    assert getattr(make(**{name: choice}), name) == choice
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [(n, end) for n in ABOUT for end in (ABOUT[n].minimum, ABOUT[n].maximum) if end is not None],
+)
+def test_every_limit_is_possible(name, limit):
+    many = isinstance(getattr(Recipe(), name), tuple)
+    given = (limit, 1.0) if many else limit
+    assert getattr(make(**{name: given}), name) == given
+
+
+def test_a_whole_number_is_a_weight():
+    weight = Recipe(style_weight=3).style_weight
+    assert weight == 3
+    assert isinstance(weight, float)
+
+
+def test_words_for_numbers_are_numbers():
+    recipe = Recipe(size="300", seed=" 7 ", style_weight="2.5e1", tv_weight="3")
+    assert recipe == Recipe(size=300, seed=7, style_weight=25, tv_weight=3)
+
+
+@pytest.mark.parametrize("weight", ["content_weight", "style_weight", "tv_weight"])
+def test_two_weights_may_be_zero(weight):
+    zeros = dict.fromkeys(("content_weight", "style_weight", "tv_weight"), 0)
+    assert getattr(Recipe(**{**zeros, weight: 0.5}), weight) == 0.5
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        "block1_conv1,block2_conv1",
+        " block1_conv1 , block2_conv1,",
+        ["block1_conv1", "block2_conv1"],
+        ("block1_conv1", " block2_conv1", "block1_conv1"),
+        "block1_conv1=1,block2_conv1",
+        {"block1_conv1": 1, "block2_conv1": "1"},
+        [["block1_conv1", 1], ("block2_conv1", 1.0)],
+    ],
+)
+def test_layers_are_names_in_order_once_each(layers):
+    expected = (("block1_conv1", 1.0), ("block2_conv1", 1.0))
+    assert Recipe(style_layers=layers).style_layers == expected
+
+
+def test_layers_carry_weights_there_and_back():
+    made = Recipe(style_layers="block1_conv1=0.25, block2_conv1")
+    assert made.style_layers == (("block1_conv1", 0.25), ("block2_conv1", 1.0))
+    assert Recipe(style_layers=recipes.show(made.style_layers)) == made
+    assert Recipe.from_json(made.to_json()) == made
+    assert set(made.layers) == {"block1_conv1", "block2_conv1", "block4_conv2"}
+
+
+def test_a_recipe_does_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Recipe().size = 100
+
+
+# What is refused ----------------------------------------------------------------------------
+
+REFUSED: list[tuple[str, Any, str]] = [
+    ("size", 0, "size is 0: the least possible is 16"),
+    ("size", "15", "size is 15: the least possible is 16"),
+    ("size", -512, "size is -512: the least possible is 16"),
+    ("size", 512.0, "size is 512.0: expected a whole number"),
+    ("size", "512.5", "size is '512.5': expected a whole number"),
+    ("size", True, "size is True: expected a whole number"),
+    ("size", None, "size is None: expected a whole number"),
+    ("size", np.zeros((3, 3)), "size is array([[0"),
+    ("content_weight", -1, "content_weight is -1.0: the least possible is 0"),
+    ("style_weight", -1e-9, "style_weight is -1e-09: the least possible is 0"),
+    ("tv_weight", math.nan, "tv_weight is nan: expected a finite number"),
+    ("tv_weight", math.inf, "tv_weight is inf: expected a finite number"),
+    ("style_weight", -math.inf, "style_weight is -inf: expected a finite number"),
+    ("style_weight", 10**400, "style_weight is 1000"),
+    ("style_weight", "much", "style_weight is 'much': expected a number"),
+    ("style_weight", "nan", "style_weight is nan: expected a finite number"),
+    ("style_weight", False, "style_weight is False: expected a number"),
+    ("levels", -1, "levels is -1: the least possible is 0"),
+    ("levels", 13, "levels is 13: the most possible is 12"),
+    ("evaluations", 0, "evaluations is 0: the least possible is 1"),
+    ("seed", -1, "seed is -1: the least possible is 0"),
+    ("seed", 10**400, "seed is 1000"),
+    ("size", 10**400, "size is 1000"),
+    ("style_layers", {"block1_conv1": 10**400}, "style_layers is"),
+    ("padding", "replicat", "padding is 'replicat': did you mean replicate"),
+    ("strips", 0, "strips is 0: the least possible is 1"),
+    ("strips", 17, "strips is 17: the most possible is 16"),
+    ("objective", "grams", "objective is 'grams': did you mean gram?"),
+    ("loss_scale", "relativ", "loss_scale is 'relativ': did you mean relative?"),
+    ("optimizer", "l-bfgs", "optimizer is 'l-bfgs': did you mean lbfgs?"),
+    ("optimizer", "sgd", "optimizer is 'sgd': possible: lbfgs, scipy, adam"),
+    ("optimizer", ["adam"], "optimizer is ['adam']: expected a word"),
+    ("network", "vgg17", "network is 'vgg17': did you mean vgg1"),
+    ("pooling", "mean\n" * 300, "pooling is 'mean"),
+    ("pooling", "", "pooling is '': possible: max, avg"),
+    ("precision", "bfloat", "precision is 'bfloat': did you mean bfloat16"),
+    ("init", 3, "init is 3: expected a word"),
+    ("content_layers", (), "content_layers is empty: name at least one layer"),
+    ("style_layers", " , ", "style_layers is empty: name at least one layer"),
+    ("style_layers", None, "style_layers is None: expected names separated by commas"),
+    ("style_layers", "block1_conv1=-1", "style_layers is"),
+    ("style_layers", {"block1_conv1": float("nan")}, "style_layers is"),
+    ("style_layers", "block1_conv1=0", "style_layers is"),
+    ("style_layers", "block1_conv1=much", "style_layers is"),
+    ("style_layers", [1, 2], "style_layers is [1, 2]: expected names separated by commas"),
+    ("style_layers", [["a"]] * 99, "style_layers is [['a'], ['a']"),
+    ("blend", "a,b", "blend is 'a,b': expected numbers separated by commas"),
+    ("blend", "1,-1", "blend is -1.0: the least possible is 0"),
+    ("blend", "0,0", "blend is 0,0: all shares are zero"),
+    ("blend", "nan", "blend is nan: expected a finite number"),
+    ("blend", None, "blend is None: expected numbers"),
+    ("style_scale", "", "style_scale is empty"),
+    ("style_scale", "0", "style_scale is 0.0: the least possible is 0.1"),
+    ("style_scale", [1, 11], "style_scale is 11.0: the most possible is 10"),
+    ("strength", 1.5, "strength is 1.5: the most possible is 1"),
+    ("colors", "photo", "colors is 'photo': possible: style, content, match"),
+    ("objective", "wassertein", "objective is 'wassertein': did you mean wasserstein"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "words"), REFUSED)
+def test_a_bad_value_is_refused_with_its_name_and_what_was_received(one_line, name, value, words):
+    with pytest.raises(SettingError) as caught:
+        Recipe(**{name: value})
+    assert one_line(caught).startswith(words)
+
+
+def test_every_setting_has_a_bad_value_above():
+    assert {name for name, _, _ in REFUSED} == set(ABOUT)
+
+
+def test_all_weights_zero_are_refused(one_line):
+    with pytest.raises(SettingError) as caught:
+        Recipe(content_weight=0, style_weight=0.0, tv_weight=0)
+    assert one_line(caught) == (
+        "all weights are zero: give content_weight, style_weight or tv_weight a value, or strength "
+        "another one"
+    )
+
+
+# Presets ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_makes_a_recipe_and_says_what_it_is(preset):
+    words, settings = PRESETS[preset]
+    made = make(preset)
+    assert words.endswith(".")
+    assert PRESETS[preset].checked() == {name: getattr(made, name) for name in settings}
+    assert dataclasses.replace(Recipe(), **settings) == made
+
+
+def test_a_preset_changes_what_it_says_and_settings_change_the_preset():
+    assert make() == Recipe()
+    assert make("gatys") != Recipe()
+    assert make("gatys", size=256, pooling="max") == dataclasses.replace(
+        make("gatys"), size=256, pooling="max"
+    )
+
+
+def test_none_is_not_a_setting():
+    assert make("gatys", size=None, init=None) == make("gatys")
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings", "words"),
+    [
+        ("gaty", {}, "there is no preset 'gaty': did you mean gatys?"),
+        ("zzz", {}, "there is no preset 'zzz': possible: default, painterly"),
+        ("default", {"sise": 64}, "there is no setting 'sise': did you mean size"),
+        ("default", {"sise": None}, "there is no setting 'sise': did you mean size"),
+        ("gatys", {"style_weight": -2.0}, "style_weight is -2.0: the least possible is 0"),
+    ],
+)
+def test_unknown_presets_and_settings_are_refused(one_line, preset, settings, words):
+    with pytest.raises(SettingError) as caught:
+        make(preset, **settings)
+    assert one_line(caught).startswith(words)
+
+
+# JSON ---------------------------------------------------------------------------------------
+
+NAMES = st.text(string.ascii_lowercase + string.digits + "_", min_size=1)
+
+
+def values(name: str, kind: Any, about: recipes.About) -> st.SearchStrategy[Any]:
+    """Valid values of one setting, drawn from its description."""
+    if about.choices:
+        return st.sampled_from(about.choices)
+    if kind == recipes.Layers:
+        return st.lists(NAMES, min_size=1, max_size=4)
+    if kind == recipes.Numbers:
+        return st.lists(st.floats(0.5, 9), min_size=1, max_size=3)
+    if kind is str:
+        return st.text()
+    if kind is float:
+        most = about.maximum or 1e9
+        return st.floats(0, most) | st.integers(0, int(most))
+    assert about.minimum is not None
+    return st.integers(int(about.minimum), int(about.maximum or 10**9))
+
+
+RECIPES = (
+    st.fixed_dictionaries({n: values(n, kind, about) for n, kind, _, about in recipes.settings()})
+    .filter(lambda drawn: drawn["content_weight"] * drawn["style_weight"])
+    .map(lambda drawn: Recipe(**drawn))
+)
+
+
+@given(RECIPES)
+def test_every_recipe_survives_json(recipe):
+    text = recipe.to_json()
+    assert Recipe.from_json(text) == recipe
+    assert list(json.loads(text)) == list(ABOUT)
+
+
+def test_json_may_leave_settings_out():
+    assert Recipe.from_json('{"size": 128, "style_layers": ["block1_conv1"]}') == Recipe(
+        size=128, style_layers=("block1_conv1",)
+    )
+    assert Recipe.from_json("{}") == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "a recipe that is not JSON: "),
+        ("Dear recipe,\n", "a recipe that is not JSON: "),
+        ('{"size": 512', "a recipe that is not JSON: "),
+        ('{"size": 1' + "0" * 5000 + "}", "a recipe that is not JSON: "),
+        ("[" * 100_000, "a recipe that is not JSON: "),
+        ("[]", "a recipe that is not a JSON object but list"),
+        ("null", "a recipe that is not a JSON object but NoneType"),
+        ('"size"', "a recipe that is not a JSON object but str"),
+        ('{"color": 1}', "there is no setting 'color': "),
+        ('{"stile_weight": 1}', "there is no setting 'stile_weight': did you mean style_weight"),
+        ('{"preset": "gatys"}', "there is no setting 'preset': "),
+        ('{"a\\nb": 1}', "there is no setting 'a\\nb': "),
+        ('{"size": null}', "size is None: expected a whole number"),
+        ('{"size": 8}', "size is 8: the least possible is 16"),
+        ('{"size": [512]}', "size is [512]: expected a whole number"),
+        ('{"tv_weight": NaN}', "tv_weight is nan: expected a finite number"),
+        ('{"style_layers": {"a": "x"}}', "style_layers is {'a': 'x'}: expected names"),
+    ],
+)
+def test_what_is_no_recipe_is_refused(one_line, text, words):
+    with pytest.raises(SettingError) as caught:
+        Recipe.from_json(text)
+    assert one_line(caught).startswith(words)
+
+
+def test_numbers_of_numpy_and_paths_are_taken():
+    made = make(size=np.int64(256), style_weight=np.float32(3), init=Path("start.png"))
+    assert (made.size, made.style_weight, made.init) == (256, 3.0, "start.png")
+    assert type(made.size) is int
+    assert type(made.style_weight) is float
+
+
+# Numbers, strength --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("0.7,0.3", (0.7, 0.3)), ("2", (2.0,)), (2, (2.0,)), ([1, 0], (1.0, 0.0)), ("", ())],
+)
+def test_numbers_are_read_from_text_numbers_and_lists(given, expected):
+    assert Recipe(blend=given).blend == expected
+
+
+def test_strength_one_needs_a_style_to_look_for():
+    with pytest.raises(SettingError, match="all weights are zero"):
+        Recipe(strength=1, style_weight=0, tv_weight=0)
+
+
+def test_strength_turns_from_content_alone_to_style_alone():
+    weights = [Recipe(strength=s / 10, style_weight=10, tv_weight=2).weights for s in range(11)]
+    assert weights[0] == (1, 0, 0)
+    assert weights[5] == (1, 10, 2)
+    assert weights[10] == (0, 10, 2)
+    ratios = [style / content for content, style, _ in weights[:-1]]
+    assert ratios == sorted(ratios)
+    assert len(set(ratios)) == len(ratios)
+
+
+def test_measures_are_scaled_so_that_weights_mean_the_same_but_not_as_in_the_paper():
+    for name, measure in recipes.OBJECTIVES.items():
+        assert Recipe(objective=name).weights[1] == pytest.approx(10 * measure.scale)
+        assert Recipe(objective=name, loss_scale="absolute").weights[1] == 10
+
+
+def test_options_say_the_settings_again():
+    made = make("bold", blend="1,0", seed=3)
+    assert recipes.as_options({"blend": made.blend, "seed": made.seed}) == (
+        *("--blend", "1,0"),
+        *("--seed", "3"),
+    )

@@ -1,0 +1,181 @@
+"""Frames, film, plot and report, from events and results made by hand."""
+
+import json
+import tempfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto.errors import PictureError, SettingError
+from impasto.optimizers.solver import Reason
+from impasto.painting.events import LevelFinished, LevelStarted, Record, Step
+from impasto.painting.pyramid import Level
+from impasto.pictures import encode
+from impasto.recipe import settings as recipe
+from impasto.workshop import outputs
+from impasto.workshop.outputs import Outputs, Recorder
+
+PICTURE = np.full((20, 30, 3), 90, np.float32)
+
+
+def step(number, picture=PICTURE):
+    terms = {"content": 0.1, "style": 0.2, "tv": 0.0}
+    return Step(1, number, 0.5, terms, float(number), picture)
+
+
+class FakeResult:
+    """What outputs.write takes from a Result."""
+
+    picture = PICTURE
+    recipe = recipe.make()
+    levels = (
+        LevelFinished(1, 10, 15, 3, 0.1, Reason.BUDGET),
+        LevelFinished(2, 20, 30, 2, 0.1, Reason.BUDGET),
+    )
+    history = tuple(Record(1 + (n > 2), 2.0 - n / 5, 0.5, 0.15, 0.01, float(n)) for n in range(5))
+
+    def save(self, path, saving):
+        encode.write(self.picture, path, saving=saving)
+
+    def report(self):
+        return {"evaluations": len(self.history)}
+
+
+def test_every_nth_frame_is_written(tmp_path):
+    recorder = Recorder(Outputs(tmp_path / "a.png", frames=tmp_path / "f", save_every=2), 5)
+    recorder(LevelStarted(1, 1, 20, 30, 5))
+    for number in range(1, 6):
+        recorder(step(number))
+    assert sorted(path.name for path in (tmp_path / "f").iterdir()) == [
+        "frame-00002.png",
+        "frame-00004.png",
+    ]
+    with Image.open(tmp_path / "f/frame-00002.png") as image:
+        assert image.getpixel((0, 0)) == (90, 90, 90)
+
+
+def test_a_film_keeps_about_a_hundred_frames_of_any_number_of_evaluations(tmp_path):
+    recorder = Recorder(Outputs(tmp_path / "a.png", timelapse=tmp_path / "a.gif"), 1050)
+    for number in range(1, 1051):
+        recorder(step(number))
+    assert len(recorder.film) == 105
+    assert recorder.film[0].dtype == np.uint8
+    assert recorder.film_bytes([Level(1, 20, 30, 1050)]) == sum(
+        each.nbytes for each in recorder.film
+    )
+
+
+def test_without_a_film_no_picture_is_kept(tmp_path):
+    recorder = Recorder(Outputs(tmp_path / "a.png"), 10)
+    recorder(step(1))
+    assert recorder.film == []
+    assert recorder.film_bytes([Level(1, 20, 30, 10)]) == 0
+
+
+def test_everything_is_written(tmp_path):
+    wanted = Outputs(
+        tmp_path / "a.png",
+        timelapse=tmp_path / "a.gif",
+        plot=tmp_path / "b.png",
+        report=tmp_path / "c.json",
+    )
+    recorder = Recorder(wanted, 2)
+    recorder(step(1, PICTURE[:10, :15]))
+    recorder(step(2, PICTURE * 2))
+    outputs.write(FakeResult(), recorder)
+    for name, kind in (("a.png", "PNG"), ("a.gif", "GIF"), ("b.png", "PNG")):
+        with Image.open(tmp_path / name) as image:
+            assert image.format == kind
+            assert image.size == (30, 20) or name == "b.png"
+    assert json.loads((tmp_path / "c.json").read_text()) == {"evaluations": 5}
+
+
+class Unwritable(FakeResult):
+    """A result whose picture has no room but in one folder."""
+
+    def __init__(self, room):
+        self.room = room
+
+    def save(self, path, saving):
+        if path.parent != self.room:
+            raise PictureError(f"{path} cannot be written: No space left on device")
+        super().save(path, saving)
+
+
+def test_a_picture_that_cannot_be_written_is_saved_elsewhere(tmp_path, monkeypatch, one_line):
+    room = tmp_path / "room"
+    room.mkdir()
+    (room / "a.png").write_text("mine")
+    monkeypatch.setattr(tempfile, "tempdir", str(room))
+    wanted = Outputs(tmp_path / "a.png", checkpoint=tmp_path / "a.checkpoint")
+    instead = f"the picture is {room / 'a-2.png'} instead"
+    for where, words in ((room, instead), (None, "could not be saved among the temporary files")):
+        with pytest.raises(PictureError) as caught:
+            outputs.write(Unwritable(where), Recorder(wanted, 1))
+        said = one_line(caught)
+        assert "a.png cannot be written: No space left on device; " in said
+        assert words in said
+    with Image.open(room / "a-2.png") as image:
+        assert image.size == (30, 20)
+    assert (room / "a.png").read_text() == "mine"
+    (tmp_path / "a.checkpoint").touch()
+    with pytest.raises(PictureError, match="nothing is lost, --resume"):
+        outputs.write(Unwritable(None), Recorder(wanted, 1))
+    assert len(list(room.iterdir())) == 2
+
+
+def test_the_words_of_the_outputs_are_those_of_the_command_line(tmp_path):
+    wanted = Outputs(tmp_path / "a.png", tmp_path / "f", 3, plot=tmp_path / "b.svg")
+    assert wanted.words() == [
+        *("--output", str(tmp_path / "a.png"), "--frames", str(tmp_path / "f")),
+        *("--save-every", "3", "--plot", str(tmp_path / "b.svg")),
+    ]
+
+
+def test_the_plot_shows_every_term_weighted():
+    axes = outputs.plot(FakeResult()).axes[0]
+    curves = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
+    assert curves["total"][0] == 2.0
+    assert curves["style"][0] == pytest.approx(0.15 * FakeResult.recipe.style_weight)
+    assert {"total", "content", "style", "total variation"} <= set(curves)
+    assert {text.get_text() for text in axes.texts} == {"15 x 10", "30 x 20"}
+
+
+def test_outputs_are_checked_before_anything_begins(tmp_path):
+    (tmp_path / "file").write_text("")
+    good = tmp_path / "a.png"
+    outputs.check(Outputs(good, frames=tmp_path / "new", save_every=3))
+    assert not (tmp_path / "new").exists()
+    for bad, error in (
+        (Outputs(tmp_path / "a.doc"), PictureError),
+        (Outputs(tmp_path / "none" / "a.png"), PictureError),
+        (Outputs(good, timelapse=tmp_path / "b.png"), PictureError),
+        (Outputs(good, plot=tmp_path / "a.gif"), PictureError),
+        (Outputs(good, report=tmp_path / "a.txt"), PictureError),
+        (Outputs(good, save_every=3), SettingError),
+        (Outputs(good, frames=tmp_path), SettingError),
+        (Outputs(good, frames=tmp_path, save_every=0), SettingError),
+        (Outputs(good, frames=tmp_path / "file", save_every=2), SettingError),
+    ):
+        with pytest.raises(error):
+            outputs.check(bad)
+
+
+def test_no_output_overwrites_another_or_an_input(tmp_path):
+    picture = tmp_path / "a.png"
+    with pytest.raises(SettingError, match="the plot would overwrite the picture"):
+        outputs.check(Outputs(picture, plot=tmp_path / "." / "a.png"))
+    with pytest.raises(SettingError, match="the picture would overwrite the input"):
+        outputs.check(Outputs(picture), [str(picture)])
+
+
+def test_frames_that_cannot_be_written_do_not_stop_the_painting(tmp_path):
+    recorder = Recorder(Outputs(tmp_path / "a.png", frames=tmp_path / "f", save_every=1), 5)
+    recorder(step(1))
+    (tmp_path / "f" / "frame-00001.png").unlink()
+    (tmp_path / "f").rmdir()
+    (tmp_path / "f").write_text("in the way")
+    recorder(step(2))
+    recorder(step(3))
+    assert "no more frames from evaluation 2" in recorder.failure
