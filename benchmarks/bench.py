@@ -82,13 +82,13 @@ def _evaluation_at(size: int, repeats: int) -> Section:
 def _impasto(precision: str, content: Picture, style: Picture) -> Callable[[Picture], Any]:
     from impasto.losses import objective
     from impasto.network import vgg, weights
-    from impasto.pictures.guidance import Painting, Place
+    from impasto.pictures.guidance import Painting, StyledRegion
 
     chosen = recipe.make()
     precision = vgg.resolve_precision(precision)
     network = weights.load(chosen.network)
     features = vgg.build(network, chosen.layers, chosen.pooling, precision, chosen.padding)
-    places = (Place((Painting(style),)),)
+    places = (StyledRegion((Painting(style),)),)
     targets = objective.freeze(features, chosen, content, places, network.network.receptive_field)
     return objective.WholePicture(objective.compiled_step(features, chosen), targets).evaluate
 
@@ -277,7 +277,7 @@ def _follow_impasto(
     """Paint, and keep every third picture; a coarse one as what it would be carried up to."""
     kept: list[tuple[float, Picture]] = []
 
-    def listen(event: events.Event) -> None:
+    def listen(event: impasto.Event) -> None:
         if isinstance(event, events.Step) and event.evaluation % 3 == 0:
             coarse = raster.resize(content, *raster.size_of(event.picture))
             kept.append((event.seconds, raster.carry_up(event.picture, coarse, content)))

@@ -6,19 +6,14 @@ python -m benchmarks.foretold CONTENT STYLE SETTINGS-AS-JSON
 import json
 import sys
 
-from impasto.painting import forecast, inputs, pyramid
-from impasto.painting.climb import Engines
-from impasto.pictures import raster
-from impasto.recipe import settings as recipe
+import impasto
 
 
 def main() -> None:
     """Print the seconds and the bytes that are expected."""
     content, style, settings = sys.argv[1:]
-    chosen = recipe.make(**json.loads(settings))
-    read = inputs.prepare(chosen, content, style)
-    levels = pyramid.schedule(*raster.size_of(read.content), chosen)
-    made = forecast.make(Engines(), chosen, read, levels)
+    with impasto.Stylizer(**json.loads(settings)) as stylizer:
+        made = stylizer.forecast(stylizer.prepare(content, style))
     print(json.dumps({"seconds": made.start + made.painting, "bytes": made.peak}))
 
 

@@ -4,7 +4,7 @@
 
 Paints pairs with every measure at several style weights, and finds for each the multiplier and
 the steepness that make its pictures as far from the photograph as those of the Gram matrix: the
-``scale`` and ``dial`` of ``impasto.recipe.settings.OBJECTIVES``. Far means the held-out distance
+``scale`` and ``dial`` of ``impasto.recipe.settings.STYLE_LOSSES``. Far means the held-out distance
 of content.
 """
 
@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+import impasto
 from benchmarks import bench, heldout
-from impasto.painting import climb
-from impasto.painting.inputs import prepare
 from impasto.pictures import decode
 from impasto.recipe import settings as recipe
+from impasto.workshop import worker
 
 WEIGHTS = (0.5, 2.0, 8.0, 32.0, 128.0)
 """Relative style weights, each with its measure's present scale taken out."""
@@ -28,18 +28,18 @@ WEIGHTS = (0.5, 2.0, 8.0, 32.0, 128.0)
 def distances(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
     """Return, by measure and pair, the content's held-out distance at every weight."""
     found: dict[str, dict[str, list[float]]] = {}
-    for name, measure in recipe.OBJECTIVES.items():
-        engines = climb.Engines()
+    for name, measure in recipe.STYLE_LOSSES.items():
+        stylizer = impasto.Stylizer()
         found[name] = {}
         for content, style in bench.PAIRS[: options.pairs]:
             read = [decode.read(options.shared / f"{each}.jpg").pixels for each in (content, style)]
             row = []
             for weight in WEIGHTS:
                 made = recipe.make(
-                    objective=name, size=options.size, style_weight=weight / measure.scale
+                    style_loss=name, size=options.size, style_weight=weight / measure.scale
                 )
-                inputs = prepare(made, read[0], read[1])
-                result = climb.paint(inputs, made, lambda event: None, engines)
+                prepared = stylizer.prepare(*read, recipe=made)
+                result = worker.result_of(stylizer.run(prepared))
                 row.append(heldout.measure(read[0], read[1], result.picture)["content_cosine"])
             found[name][f"{content} x {style}"] = row
             print(name, content, style, np.round(row, 3), flush=True)

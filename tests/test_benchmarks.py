@@ -7,7 +7,7 @@ from benchmarks import baselines, heldout, processes
 from impasto.compute import backend
 from impasto.losses import objective
 from impasto.network import vgg, weights
-from impasto.pictures.guidance import Painting, Place
+from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
 from tests import tiny
 
@@ -29,7 +29,7 @@ def test_a_baseline_has_the_gradient_that_impasto_has_for_the_same_loss(way):
         style_layers=",".join(baselines.STYLE_LAYERS),
     )
     features = vgg.build(weights.load(), chosen.layers, "max", "float32", "zero")
-    places = (Place((Painting(style),)),)
+    places = (StyledRegion((Painting(style),)),)
     field = weights.NETWORKS["vgg16"].receptive_field
     targets = objective.freeze(features, chosen, content, places, field)
     step = objective.compiled_step(features, chosen)

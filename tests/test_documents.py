@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 
@@ -61,6 +62,47 @@ def test_options_that_are_named_exist(document):
 
 def test_the_map_of_the_house_names_every_module():
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    for path in (ROOT / "src" / "impasto").glob("*.py"):
+    for path in (ROOT / "src" / "impasto").rglob("*.py"):
         if not path.name.startswith("__"):
             assert f"`{path.stem}`" in text, path.stem
+
+
+def example(heading):
+    """The first block of Python under a heading of CONTRIBUTING.md."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    return re.search(rf"## {heading}\n.*?```python\n(.*?)```", text, re.DOTALL)[1]
+
+
+@pytest.mark.backend
+def test_the_solver_of_the_example_solves_and_goes_on_from_its_state():
+    import dataclasses
+
+    from impasto.compute.backend import to_numpy
+    from impasto.optimizers import packing, solver
+    from tests.optimizers.problems import START, bowl
+
+    known = {**vars(dataclasses), **vars(solver), "packing": packing, "to_numpy": to_numpy}
+    known["RATE"] = 5.0
+    exec(example("A new solver"), known)
+    made = known["SOLVER"]
+    state = made.begin(START, 40)
+    while state.progress.reason is None:
+        state = made.step(bowl, state)
+        again = made.unpack(made.pack(state), START, 40)
+        np.testing.assert_array_equal(again.point, state.point)
+    assert state.progress.evaluations == 40
+    assert state.progress.lowest[-1] < 0.5 * bowl(START).total
+
+
+@pytest.mark.backend
+def test_the_style_loss_of_the_example_is_zero_at_its_own_target():
+    from keras import ops
+
+    from impasto.losses import moments
+
+    known = dict(vars(moments))
+    exec(example("A new style loss"), known)
+    features = np.random.default_rng(1).uniform(0, 1, (2, 5, 6, 4)).astype(np.float32)
+    one, other = (moments.moments(ops.convert_to_tensor(each)) for each in features)
+    assert float(known["cosine_loss"](one, one)) == pytest.approx(0, abs=1e-6)
+    assert 0 < float(known["cosine_loss"](one, other)) < 1

@@ -16,6 +16,7 @@ PUBLIC = [
     "LevelFinished",
     "LevelStarted",
     "Listener",
+    "Painted",
     "PRESETS",
     "PictureError",
     "Reason",
@@ -23,8 +24,10 @@ PUBLIC = [
     "Region",
     "Result",
     "Saving",
+    "Settings",
     "SettingError",
     "Step",
+    "Stylizer",
     "WeightsError",
     "stylize",
 ]

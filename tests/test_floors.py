@@ -22,15 +22,19 @@ ROOMS = {
     ),
     "compute": ("backend", "host", "winograd"),
     "network": ("weightfiles", "weights", "vgg"),
-    "optimizers": ("solver", "lbfgs", "solvers"),
-    "losses": ("moments", "neighbors", "styles", "objective"),
-    "painting": (
-        *("provenance", "events", "memory", "pyramid", "inputs", "checkpoints", "journal"),
-        *("climb", "forecast"),
+    "optimizers": ("solver", "packing", "units", "lbfgs", "scipy", "adam", "solvers"),
+    "losses": (
+        *("terms", "moments", "comparisons", "content", "variation", "neighbors"),
+        *("style", "objective"),
     ),
-    "workshop": ("outputs", "orders", "progress", "interrupts", "session", "batch", "sweep"),
+    "painting": (
+        *("provenance", "events", "memory", "pyramid", "inputs", "checkpoints", "preparing"),
+        *("controls", "interrupts", "progress", "result", "engine", "climb", "forecast"),
+        *("painter", "stylizer"),
+    ),
+    "workshop": ("outputs", "orders", "worker", "batch", "sweep"),
     "__init__": (),
-    "cli": ("options", "app"),
+    "cli": ("options", "console", "one", "many", "app"),
     "__main__": (),
 }
 HEIGHT = {room: height for height, room in enumerate(ROOMS)}

@@ -72,34 +72,34 @@ def naive_pooling(x):
     return out
 
 
-def naive_losses(picture, content, style, relative, objective="gram", strips=1):
+def naive_losses(picture, content, style, relative, style_loss="gram", strips=1):
     """Content, style and total variation losses, straight from their equations."""
     seen, photograph, painting = (naive_features(p) for p in (picture, content, style))
     content_loss = [naive_mse(seen[n], photograph[n], relative) for n in LAYERS[1:]]
-    style_loss = []
+    styles = []
     for name in LAYERS:
         whole, target = seen[name], painting[name]
-        loss = naive_style(whole, target, relative, objective)
-        if strips > 1 and objective != "neighbors":
+        loss = naive_style(whole, target, relative, style_loss)
+        if strips > 1 and style_loss != "neighbors":
             width = whole.shape[1]
             each = -(-width // (strips + 1))
             parts = [whole[:, i * each : (i + 2) * each] for i in range(strips)]
             parts = [part for part in parts if part.size]
-            apart = [naive_style(part, target, relative, objective) for part in parts]
+            apart = [naive_style(part, target, relative, style_loss) for part in parts]
             loss = (loss + np.average(apart, weights=[part.size for part in parts])) / 2
-        style_loss.append(loss)
+        styles.append(loss)
     x = picture.astype(np.float64) / 255
     tv = np.mean((x[1:] - x[:-1]) ** 2) + np.mean((x[:, 1:] - x[:, :-1]) ** 2)
-    return {"content": np.mean(content_loss), "style": np.mean(style_loss), "tv": tv}
+    return {"content": np.mean(content_loss), "style": np.mean(styles), "tv": tv}
 
 
-def naive_style(received, target, relative, objective):
-    if objective == "wasserstein":
+def naive_style(received, target, relative, style_loss):
+    if style_loss == "wasserstein":
         return naive_wasserstein(received, target, relative)
-    if objective == "neighbors":
+    if style_loss == "neighbors":
         return naive_neighbors(received, target)
     loss = naive_mse(naive_gram(received), naive_gram(target), relative)
-    return loss + naive_shift(received, target, relative) * (objective == "moments")
+    return loss + naive_shift(received, target, relative) * (style_loss == "moments")
 
 
 def naive_wasserstein(received, target, relative):

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from impasto.painting import climb
-from impasto.painting.inputs import Region, prepare
+import impasto
 from impasto.pictures import encode, masks, raster, samples
 from impasto.recipe import settings as recipe
+from impasto.workshop import worker
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "gallery.md"
@@ -88,7 +88,7 @@ CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
     (
         "How style is measured",
         "Gram matrices, with means and deviations besides, as Gaussians, by nearest neighbors.",
-        tuple(Shown("astronaut", ("watercolour",), {"objective": o}) for o in recipe.OBJECTIVES),
+        tuple(Shown("astronaut", ("watercolour",), {"style_loss": o}) for o in recipe.STYLE_LOSSES),
     ),
     (
         "Layers",
@@ -116,19 +116,19 @@ CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
             Shown(
                 "rocket",
                 ("watercolour", "swirls"),
-                {"blend": (0.6, 0.4), "colors": "match", "objective": "wasserstein"},
+                {"blend": (0.6, 0.4), "colors": "match", "style_loss": "wasserstein"},
                 regions=(("rocket-sky", "swirls"),),
             ),
             Shown(
                 "astronaut",
                 ("swirls",),
-                {"style_scale": (1.5, 0.7), "colors": "content", "objective": "moments"},
+                {"style_scale": (1.5, 0.7), "colors": "content", "style_loss": "moments"},
                 regions=(("astronaut-figure", "woodcut"),),
             ),
             Shown(
                 "coffee",
                 ("glass", "swirls"),
-                {"objective": "neighbors", "style_scale": (1.5,), "strength": 0.6},
+                {"style_loss": "neighbors", "style_scale": (1.5,), "strength": 0.6},
                 keep="coffee-cup",
             ),
         ),
@@ -181,11 +181,10 @@ def main() -> None:
         **{name: samples.painting(name) for name in samples.PAINTINGS},
         **mask_pictures,
     }
-    engines = climb.Engines()
-    lines = [HEAD]
+    lines, stylizer = [HEAD], impasto.Stylizer()
     for title, words, shown in CONTROLS:
         if title in titles:
-            _paint(title, shown, sources, engines)
+            _paint(title, shown, sources, stylizer)
         lines += [f"## {title}", "", words, "", *_row(title, shown), ""]
     lines += ["## The masks", "", "White is in the place.", ""]
     for name, picture in mask_pictures.items():
@@ -214,18 +213,17 @@ def _name(title: str, number: int) -> str:
 
 
 def _paint(
-    title: str, shown: tuple[Shown, ...], sources: dict[str, Any], engines: climb.Engines
+    title: str, shown: tuple[Shown, ...], sources: dict[str, Any], stylizer: impasto.Stylizer
 ) -> None:
     for number, each in enumerate(shown, start=1):
-        chosen = recipe.make(each.preset, size=SIZE, **each.settings)
-        read = prepare(
-            chosen,
+        prepared = stylizer.prepare(
             sources[each.content],
             [sources[style] for style in each.styles],
-            [Region(*(sources[part] for part in region)) for region in each.regions],
-            sources[each.keep] if each.keep else None,
+            regions=[tuple(sources[part] for part in region) for region in each.regions],
+            keep=sources[each.keep] if each.keep else None,
+            recipe=recipe.make(each.preset, size=SIZE, **each.settings),
         )
-        result = climb.paint(read, chosen, lambda event: None, engines)
+        result = worker.result_of(stylizer.run(prepared))
         name = _name(title, number)
         encode.to_image(result.picture).save(FOLDER / f"{name}.jpg", quality=85, optimize=True)
         print(f"{name}: {result.seconds['total']:.1f} s", flush=True)

@@ -10,7 +10,7 @@ HEAD = """# Settings
 
 Every setting works alike as an option of `impasto stylize` (`--style-weight 20`), as an argument
 of `impasto.stylize` (`style_weight=20`) and in a recipe. This page is made from
-`src/impasto/recipe.py` by `make docs`.
+`src/impasto/recipe/settings.py` by `make docs`.
 
 | setting | default | unit | possible | what it does |
 | --- | --- | --- | --- | --- |

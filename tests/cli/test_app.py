@@ -13,7 +13,7 @@ import typer
 from PIL import ExifTags, Image
 from typer.testing import CliRunner
 
-from impasto.cli import app
+from impasto.cli import app, one
 from impasto.errors import WeightsError
 from impasto.network import weights
 from impasto.painting.provenance import Provenance
@@ -123,9 +123,8 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, tmp_path, 
 @pytest.mark.backend
 @pytest.mark.parametrize(("long", "quiet", "said"), [(1, [], 1), (1, ["--quiet"], 0), (1e6, [], 0)])
 def test_a_long_painting_says_so_as_it_begins(folder, tmp_path, monkeypatch, long, quiet, said):
-    from impasto.painting import forecast
 
-    monkeypatch.setattr(forecast, "LONG", long)
+    monkeypatch.setattr(one, "LONG", long)
     pictures = [str(folder / "photo.png"), str(folder / "painting.png")]
     arguments = ["stylize", *pictures, "-o", str(tmp_path / "a.png"), *SMALL, *quiet]
     done = CliRunner().invoke(app.app, arguments, catch_exceptions=False)
@@ -342,7 +341,7 @@ def test_everything_the_artist_decides_goes_together(folder):
     done = run(
         *("stylize", "photo.png", "painting.png", "photo.png", "--blend", "0.7,0.3"),
         *("--region", "mask.png:painting.png", "--keep", "kept.png", "--colors", "match"),
-        *("--objective", "wasserstein", "--style-scale", "1,1,0.5", "--preset", "subtle"),
+        *("--style-loss", "wasserstein", "--style-scale", "1,1,0.5", "--preset", "subtle"),
         *("-o", "together.png", *SMALL),
         cwd=folder,
     )

@@ -7,14 +7,20 @@ from hypothesis import strategies as st
 from keras import ops
 
 from impasto.compute import backend
+from impasto.losses import comparisons
 from impasto.losses import moments as losses
-from impasto.recipe import settings as recipe
+from impasto.losses.content import content_loss
+from impasto.losses.style import of_moments
+from impasto.losses.terms import View
+from impasto.losses.variation import total_variation
 from tests import tiny
 
 pytestmark = pytest.mark.backend
 
 COMPARISONS = {
-    name: getattr(losses, f"{name}_loss") for name in recipe.OBJECTIVES if name != "neighbors"
+    "gram": comparisons.gram_loss,
+    "moments": comparisons.moments_loss,
+    "wasserstein": comparisons.wasserstein_loss,
 }
 
 
@@ -85,48 +91,46 @@ def test_half_precision_features_do_not_overflow():
 @pytest.mark.parametrize("relative", [True, False])
 def test_content_loss_equals_its_equation(relative):
     received, target = features(5), features(6)
-    loss = losses.content_loss(
-        ops.convert_to_tensor(received), ops.convert_to_tensor(target), relative
-    )
+    loss = content_loss(ops.convert_to_tensor(received), ops.convert_to_tensor(target), relative)
     assert number(loss) == pytest.approx(tiny.naive_mse(received, target, relative), rel=1e-5)
 
 
 @pytest.mark.parametrize("relative", [True, False])
-@pytest.mark.parametrize("objective", COMPARISONS)
-def test_style_losses_equal_their_equations(objective, relative):
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_style_losses_equal_their_equations(name, relative):
     received, target = features(7), features(8)
-    loss = COMPARISONS[objective](moments(received), moments(target), relative)
-    expected = tiny.naive_style(received, target, relative, objective)
+    loss = COMPARISONS[name](moments(received), moments(target), relative)
+    expected = tiny.naive_style(received, target, relative, name)
     assert number(loss) == pytest.approx(expected, rel=1e-3)
 
 
-@pytest.mark.parametrize("objective", COMPARISONS)
-def test_style_losses_vanish_at_their_own_target(objective):
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_style_losses_vanish_at_their_own_target(name):
     same = moments(features(9))
-    assert number(COMPARISONS[objective](same, same, True)) == pytest.approx(0, abs=2e-6)
+    assert number(COMPARISONS[name](same, same, True)) == pytest.approx(0, abs=2e-6)
 
 
-@pytest.mark.parametrize("objective", COMPARISONS)
-def test_style_losses_do_not_depend_on_the_number_of_positions(objective):
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_style_losses_do_not_depend_on_the_number_of_positions(name):
     once, twice = features(10), np.tile(features(10), (2, 1, 1))
-    compare, target = COMPARISONS[objective], moments(features(11))
+    compare, target = COMPARISONS[name], moments(features(11))
     expected = number(compare(moments(once), target, True))
     assert number(compare(moments(twice), target, True)) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("objective", COMPARISONS)
-def test_style_losses_of_several_parts_are_those_of_each(objective):
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_style_losses_of_several_parts_are_those_of_each(name):
     parts, target = [moments(features(seed)) for seed in (20, 21)], moments(features(22))
     together = losses.Moments(*(ops.stack(fields) for fields in zip(*parts, strict=True)))
-    received = ops.convert_to_numpy(COMPARISONS[objective](together, target, True))
-    expected = [number(COMPARISONS[objective](part, target, True)) for part in parts]
+    received = ops.convert_to_numpy(COMPARISONS[name](together, target, True))
+    expected = [number(COMPARISONS[name](part, target, True)) for part in parts]
     assert received == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_wasserstein_distance_is_finite_with_fewer_positions_than_channels():
     few, none = features(23, height=1, width=2), np.zeros((1, 1, 5), np.float32)
     for of, target in ((few, few), (few, none), (none, few), (none, none)):
-        assert np.isfinite(number(losses.wasserstein_loss(moments(of), moments(target))))
+        assert np.isfinite(number(comparisons.wasserstein_loss(moments(of), moments(target))))
 
 
 @pytest.mark.parametrize("positions", [1, 2, 9])
@@ -137,7 +141,7 @@ def test_the_wasserstein_distance_is_finite_where_hardly_anything_varies(positio
     flat = base * random.uniform(0.95, 1.05, (1, positions, 1))
     constant = np.broadcast_to(base, (1, 40, 256))
     for target in (flat, constant):
-        value = losses.wasserstein_loss(
+        value = comparisons.wasserstein_loss(
             moments(features(23, channels=256) * 300), moments(target.astype(np.float32))
         )
         assert np.isfinite(number(value))
@@ -164,28 +168,28 @@ def test_the_gram_matrix_confuses_mean_and_deviation_and_the_moments_do_not():
     flat = np.full((4, 4, 1), np.sqrt(2), np.float32)
     strokes = np.ones((4, 4, 1), np.float32)
     strokes[::2], strokes[1::2] = 0, 2
-    assert number(losses.gram_loss(moments(flat), moments(strokes))) < 1e-6
-    assert number(losses.moments_loss(moments(flat), moments(strokes))) > 0.5
+    assert number(comparisons.gram_loss(moments(flat), moments(strokes))) < 1e-6
+    assert number(comparisons.moments_loss(moments(flat), moments(strokes))) > 0.5
 
 
 def test_relative_losses_do_not_change_with_the_scale_of_the_features():
     received, target = features(12), features(13)
-    expected = number(losses.gram_loss(moments(received), moments(target)))
-    scaled = number(losses.gram_loss(moments(received * 30), moments(target * 30)))
+    expected = number(comparisons.gram_loss(moments(received), moments(target)))
+    scaled = number(comparisons.gram_loss(moments(received * 30), moments(target * 30)))
     assert scaled == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_target_of_zeros_gives_a_finite_loss():
     nothing = np.zeros((4, 4, 5), np.float32)
-    assert np.isfinite(number(losses.moments_loss(moments(features(14)), moments(nothing))))
+    assert np.isfinite(number(comparisons.moments_loss(moments(features(14)), moments(nothing))))
 
 
 def test_total_variation_equals_its_equation_and_vanishes_on_a_flat_picture():
     picture = tiny.random_picture(5, 6, seed=1)
     expected = tiny.naive_losses(picture, picture, picture, relative=True)["tv"]
-    assert number(losses.total_variation(ops.convert_to_tensor(picture))) == pytest.approx(expected)
+    assert number(total_variation(ops.convert_to_tensor(picture))) == pytest.approx(expected)
     flat = np.full((5, 6, 3), 99, np.float32)
-    assert number(losses.total_variation(ops.convert_to_tensor(flat))) == 0
+    assert number(total_variation(ops.convert_to_tensor(flat))) == 0
 
 
 def test_slices_are_a_partition():
@@ -207,9 +211,12 @@ def spread(picture, target, strips, weights=None):
     tensor = ops.convert_to_tensor(picture)
     if weights is not None:
         weights = ops.convert_to_tensor(weights[..., None])
-    return number(
-        losses.spread(losses.moments_loss, tensor, weights, moments(target), True, strips)
-    )
+    return number(spread_of(comparisons.moments_loss, tensor, weights, moments(target), strips))
+
+
+def spread_of(compare, tensor, weights, target, strips):
+    measure = of_moments(compare, True, strips)
+    return measure.loss(measure.read(View(tensor, weights), target), target)
 
 
 @pytest.mark.parametrize("strips", [1, 3])
@@ -237,7 +244,7 @@ def test_slices_under_weights_are_moments_of_the_positions_that_count(seed, slic
 
 def test_a_single_strip_is_the_whole():
     received, target = features(16), features(17)
-    expected = number(losses.moments_loss(moments(received), moments(target)))
+    expected = number(comparisons.moments_loss(moments(received), moments(target)))
     assert spread(received, target, 1) == pytest.approx(expected, rel=1e-6)
 
 
@@ -254,13 +261,13 @@ def test_more_strips_than_columns_stay_finite():
     assert np.isfinite(spread(features(18, width=2), features(19), 5))
 
 
-@pytest.mark.parametrize("objective", COMPARISONS)
-def test_strips_without_positions_have_a_finite_gradient(objective):
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_strips_without_positions_have_a_finite_gradient(name):
     """A narrow picture in many strips: backend.value_and_gradient is what paintings use."""
     target = moments(features(19))
     step = backend.value_and_gradient(
         lambda picture, _: (
-            losses.spread(COMPARISONS[objective], picture * 1.0, None, target, True, 5),
+            spread_of(COMPARISONS[name], picture * 1.0, None, target, 5),
             {},
         )
     )

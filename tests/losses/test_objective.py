@@ -5,7 +5,7 @@ import pytest
 
 from impasto.losses import objective
 from impasto.losses.objective import TERMS
-from impasto.pictures.guidance import Painting, Place
+from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
 from tests import tiny
 
@@ -13,16 +13,16 @@ pytestmark = pytest.mark.backend
 
 CONTENT, STYLE, PICTURE = (tiny.random_picture(9, 8, seed) for seed in (1, 2, 3))
 SETTINGS = [
-    {"objective": "gram", "loss_scale": "relative"},
-    {"objective": "gram", "loss_scale": "absolute", "style_weight": 0.3},
-    {"objective": "moments", "loss_scale": "relative", "strips": 1},
-    {"objective": "gram", "loss_scale": "relative", "strips": 7},
-    {"objective": "moments", "loss_scale": "absolute", "tv_weight": 5.0},
-    {"objective": "wasserstein", "strips": 2, "strength": 0.4},
-    {"objective": "wasserstein", "loss_scale": "absolute", "strips": 1},
-    {"objective": "neighbors", "strength": 0.7},
+    {"style_loss": "gram", "loss_scale": "relative"},
+    {"style_loss": "gram", "loss_scale": "absolute", "style_weight": 0.3},
+    {"style_loss": "moments", "loss_scale": "relative", "strips": 1},
+    {"style_loss": "gram", "loss_scale": "relative", "strips": 7},
+    {"style_loss": "moments", "loss_scale": "absolute", "tv_weight": 5.0},
+    {"style_loss": "wasserstein", "strips": 2, "strength": 0.4},
+    {"style_loss": "wasserstein", "loss_scale": "absolute", "strips": 1},
+    {"style_loss": "neighbors", "strength": 0.7},
 ]
-WHOLE = (Place((Painting(STYLE),)),)
+WHOLE = (StyledRegion((Painting(STYLE),)),)
 OTHER = tiny.random_picture(7, 11, seed=6)
 
 
@@ -41,7 +41,9 @@ def test_losses_equal_the_naive_oracle(settings):
     chosen, whole = whole_picture(**settings)
     evaluation = whole.evaluate(PICTURE)
     relative = chosen.loss_scale == "relative"
-    expected = tiny.naive_losses(PICTURE, CONTENT, STYLE, relative, chosen.objective, chosen.strips)
+    expected = tiny.naive_losses(
+        PICTURE, CONTENT, STYLE, relative, chosen.style_loss, chosen.strips
+    )
     assert evaluation.terms == pytest.approx(expected, rel=1e-3)
     total = sum(weight * expected[name] for weight, name in zip(chosen.weights, TERMS, strict=True))
     assert evaluation.total == pytest.approx(total, rel=1e-3)
@@ -65,7 +67,7 @@ def test_the_gradient_equals_finite_differences_of_the_oracle(settings):
 
 def naive_total(chosen, picture):
     relative = chosen.loss_scale == "relative"
-    terms = tiny.naive_losses(picture, CONTENT, STYLE, relative, chosen.objective, chosen.strips)
+    terms = tiny.naive_losses(picture, CONTENT, STYLE, relative, chosen.style_loss, chosen.strips)
     return sum(w * terms[name] for w, name in zip(chosen.weights, TERMS, strict=True))
 
 
@@ -88,14 +90,14 @@ def test_one_compilation_serves_every_size():
     assert again.gradient.shape == larger.shape
 
 
-MEASURES = tuple(recipe.OBJECTIVES)
+MEASURES = tuple(recipe.STYLE_LOSSES)
 
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_a_blend_of_one_and_nothing_is_the_first_style_alone_exactly(measure):
-    both = (Place((Painting(STYLE, 1.0), Painting(OTHER, 0.0))),)
-    _, alone = whole_picture(objective=measure)
-    _, blended = whole_picture(both, objective=measure)
+    both = (StyledRegion((Painting(STYLE, 1.0), Painting(OTHER, 0.0))),)
+    _, alone = whole_picture(style_loss=measure)
+    _, blended = whole_picture(both, style_loss=measure)
     first, second = alone.evaluate(PICTURE), blended.evaluate(PICTURE)
     assert (first.total, first.terms) == (second.total, second.terms)
     np.testing.assert_array_equal(first.gradient, second.gradient)
@@ -103,9 +105,9 @@ def test_a_blend_of_one_and_nothing_is_the_first_style_alone_exactly(measure):
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_a_place_that_covers_everything_is_the_whole_picture(measure):
-    covered = (Place((Painting(STYLE),), np.ones(CONTENT.shape[:2], np.float32)),)
-    expected = whole_picture(objective=measure)[1].evaluate(PICTURE)
-    received = whole_picture(covered, objective=measure)[1].evaluate(PICTURE)
+    covered = (StyledRegion((Painting(STYLE),), np.ones(CONTENT.shape[:2], np.float32)),)
+    expected = whole_picture(style_loss=measure)[1].evaluate(PICTURE)
+    received = whole_picture(covered, style_loss=measure)[1].evaluate(PICTURE)
     assert received.terms == pytest.approx(expected.terms, rel=1e-4)
     scale = np.abs(expected.gradient).max()
     np.testing.assert_allclose(received.gradient, expected.gradient, atol=1e-3 * scale)
@@ -117,8 +119,8 @@ def test_a_place_far_away_has_no_part_in_the_gradient(measure):
     picture, photograph = (tiny.random_picture(16, 48, seed) for seed in (7, 8))
     left = np.zeros((16, 48), np.float32)
     left[:, :24] = 1
-    places = (Place((Painting(STYLE),), left),)
-    settings = {"objective": measure, "content_weight": 0, "tv_weight": 0}
+    places = (StyledRegion((Painting(STYLE),), left),)
+    settings = {"style_loss": measure, "content_weight": 0, "tv_weight": 0}
     gradient = whole_picture(places, photograph, **settings)[1].evaluate(picture).gradient
     assert np.abs(gradient[:, :20]).max() > 0
     np.testing.assert_array_equal(gradient[:, 32:], 0)
@@ -130,8 +132,11 @@ def test_the_gradient_of_places_and_masked_paintings_equals_finite_differences(m
     soft = generator.uniform(0, 1, CONTENT.shape[:2]).astype(np.float32)
     part = np.zeros(OTHER.shape[:2], np.float32)
     part[:, 3:] = 1
-    places = (Place((Painting(STYLE),), soft), Place((Painting(OTHER, mask=part),), 1 - soft))
-    _, whole = whole_picture(places, objective=measure, strips=2)
+    places = (
+        StyledRegion((Painting(STYLE),), soft),
+        StyledRegion((Painting(OTHER, mask=part),), 1 - soft),
+    )
+    _, whole = whole_picture(places, style_loss=measure, strips=2)
     gradient = whole.evaluate(PICTURE).gradient
     # Along the gradient itself, where the difference stands out of float32's rounding.
     direction = gradient / np.linalg.norm(gradient)
@@ -148,7 +153,7 @@ def test_only_the_part_of_a_painting_under_its_mask_counts():
     changed[:, 7:] = 255 - changed[:, 7:]  # out of sight from under the mask, at the first layer
     losses_seen = []
     for painting in (STYLE, changed):
-        places = (Place((Painting(painting, mask=half),)),)
+        places = (StyledRegion((Painting(painting, mask=half),)),)
         chosen = recipe.make(content_layers="second", style_layers="first")
         step = objective.compiled_step(tiny.features, chosen)
         task = objective.WholePicture(step, freeze(chosen, places))

@@ -1,69 +1,84 @@
-"""L-BFGS on problems whose answer is known, and its state as a value."""
+"""L-BFGS on problems whose answer is known, in the variables themselves."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 
 from impasto.optimizers import lbfgs
+from impasto.optimizers.solver import Reason
+from impasto.optimizers.units import PLAIN
+from tests.optimizers.problems import Evaluated
 
 CURVATURE = np.array([1.0, 5.0, 20.0, 100.0])
 
 
-def dot(a, b):
-    return float(np.vdot(a, b))
-
-
 def bowl(point):
-    return float(np.sum(CURVATURE * point**2) / 2), CURVATURE * point
+    return Evaluated(float(np.sum(CURVATURE * point**2) / 2), CURVATURE * point)
 
 
 def valley(point):
     """Rosenbrock 1960: its minimum of zero at (1, 1) lies in a narrow, curved valley."""
     a, b = point
     gradient = np.array([-400 * a * (b - a**2) - 2 * (1 - a), 200 * (b - a**2)])
-    return float(100 * (b - a**2) ** 2 + (1 - a) ** 2), gradient
+    return Evaluated(float(100 * (b - a**2) ** 2 + (1 - a) ** 2), gradient)
 
 
-def run(function, start, iterations):
-    state = lbfgs.begin(function, np.asarray(start, float))
-    for _ in range(iterations):
-        following = lbfgs.iterate(function, state, dot)
-        if following is None:
-            return state
-        assert following.value <= state.value
-        state = following
+def begun(start, budget=1000):
+    return lbfgs.begin(np.asarray(start, float), budget, PLAIN)
+
+
+def run(function, start, evaluations):
+    """The state after so many evaluations, or at the end if that comes before."""
+    state = begun(start)
+    for _ in range(evaluations):
+        if state.progress.reason is not None:
+            break
+        state = lbfgs.step(function, state)
     return state
 
 
 def test_a_quadratic_is_minimized_to_the_last_digit():
-    assert run(bowl, [1, -2, 3, -4], 60).value < 1e-20
+    assert run(bowl, [1, -2, 3, -4], 70).found.value < 1e-20
 
 
 def test_the_classic_start_of_rosenbrock_ends_at_one_one():
-    np.testing.assert_allclose(run(valley, [-1.2, 1.0], 100).point, [1, 1], atol=1e-6)
+    np.testing.assert_allclose(run(valley, [-1.2, 1.0], 150).found.variables, [1, 1], atol=1e-6)
+
+
+def test_every_point_that_is_accepted_is_lower_than_the_one_before():
+    state = begun([-1.2, 1.0])
+    values = []
+    for _ in range(40):
+        state = lbfgs.step(valley, state)
+        values.append(state.found.value)
+    assert (np.diff(values) <= 0).all()
+    assert values[-1] < 1e-3 * values[0]
 
 
 def test_the_first_step_has_length_one():
     state = run(bowl, [100.0, 100.0, 100.0, 100.0], 1)
-    assert np.linalg.norm(state.point - 100) == pytest.approx(1)
+    assert np.linalg.norm(state.search.variables - 100) == pytest.approx(1)
 
 
 def test_the_direction_is_newtons_where_the_pairs_span_the_space():
     """With a step along every axis two loops give the exact inverse Hessian's product."""
     pairs = tuple(
-        lbfgs.Pair(axis, CURVATURE * axis, dot(axis, CURVATURE * axis)) for axis in np.eye(4)
+        lbfgs.Pair(axis, CURVATURE * axis, lbfgs.dot(axis, CURVATURE * axis)) for axis in np.eye(4)
     )
-    value, gradient = bowl(np.ones(4))
-    way = lbfgs.direction(lbfgs.State(np.ones(4), value, gradient, pairs), dot)
+    way = lbfgs.direction(bowl(np.ones(4)).gradient, pairs)
     np.testing.assert_allclose(way, -np.ones(4))
 
 
 def test_a_run_goes_on_from_its_state_as_if_it_had_not_stopped():
-    whole = run(valley, [-1.2, 1.0], 20)
+    whole = run(valley, [-1.2, 1.0], 30)
     half = run(valley, [-1.2, 1.0], 9)
-    for _ in range(11):
-        half = lbfgs.iterate(valley, half, dot)
-    np.testing.assert_array_equal(half.point, whole.point)
+    kept = dataclasses.replace(half)
+    for _ in range(21):
+        half = lbfgs.step(valley, half)
+    np.testing.assert_array_equal(half.search.variables, whole.search.variables)
     assert len(whole.pairs) == lbfgs.MEMORY
+    assert kept.progress.evaluations == 9
 
 
 def test_a_step_that_is_too_long_is_shortened():
@@ -71,40 +86,57 @@ def test_a_step_that_is_too_long_is_shortened():
 
     def steep(point):
         tries.append(float(point[0]))
-        return float(point[0] ** 4), 4 * point**3
+        return Evaluated(float(point[0] ** 4), 4 * point**3)
 
-    state = lbfgs.iterate(steep, lbfgs.begin(steep, np.array([0.5])), dot)
+    state = begun([0.5])
+    while state.found is None or state.found.variables[0] == 0.5:
+        state = lbfgs.step(steep, state)
     assert len(tries) > 2
-    assert 0 <= abs(state.point[0]) < 0.5
-
-
-def test_a_try_that_is_not_finite_is_shortened():
-    def wall(point):
-        return (np.inf, point) if point[0] < 0.9 else (float(point[0]), np.ones(1))
-
-    assert 0.9 <= lbfgs.iterate(wall, lbfgs.begin(wall, np.ones(1)), dot).point[0] < 1
+    assert 0 <= abs(state.found.variables[0]) < 0.5
 
 
 def test_a_step_without_curvature_is_not_remembered():
     def slope(point):
-        return float(point.sum()), np.ones(2)
+        return Evaluated(float(point.sum()), np.ones(2))
 
-    assert run(slope, [0.0, 0.0], 3).pairs == ()
+    assert run(slope, [0.0, 0.0], 4).pairs == ()
 
 
 def test_pairs_that_mislead_are_forgotten_before_giving_up():
     wrong = lbfgs.Pair(np.ones(4), -np.ones(4), 1e-3)
-    value, gradient = bowl(np.ones(4))
-    state = lbfgs.iterate(bowl, lbfgs.State(np.ones(4), value, gradient, (wrong,)), dot)
-    assert state.value < value
+    state = dataclasses.replace(begun(np.ones(4)), pairs=(wrong,))
+    state = lbfgs.step(bowl, state)
+    for _ in range(20):
+        state = lbfgs.step(bowl, state)
+    assert state.found.value < bowl(np.ones(4)).total
 
 
 def test_there_is_no_step_from_a_minimum():
-    assert lbfgs.iterate(bowl, lbfgs.begin(bowl, np.zeros(4)), dot) is None
+    state = lbfgs.step(bowl, begun(np.zeros(4)))
+    assert (state.progress.reason, state.search) == (Reason.CONVERGED, None)
 
 
 def test_a_gradient_that_lies_is_given_up():
     def uphill(point):
-        return float(point @ point), -2 * point
+        return Evaluated(float(point @ point), -2 * point)
 
-    assert lbfgs.iterate(uphill, lbfgs.begin(uphill, np.ones(2)), dot) is None
+    state = run(uphill, np.ones(2), 40)
+    assert state.progress.reason is Reason.STALLED
+    assert state.progress.evaluations <= lbfgs.TRIES + 1
+
+
+def test_another_function_is_lowered_with_what_was_learned():
+    """Of the same curvature, with its minimum elsewhere."""
+
+    def moved(point):
+        return bowl(point - 2)
+
+    learned = lbfgs.turn(run(bowl, [1, -2, 3, -4], 30), 1000)
+    assert learned.pairs
+    assert learned.progress.evaluations == 30
+    values = []
+    for state in (learned, begun(learned.start)):
+        for _ in range(8):
+            state = lbfgs.step(moved, state)
+        values.append(state.found.value)
+    assert values[0] < values[1]

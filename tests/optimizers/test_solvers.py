@@ -1,73 +1,50 @@
-"""The optimizers on problems whose answer is known, and every way in which they end."""
+"""The solvers on problems whose answer is known, and every way in which they end."""
+
+import gc
+import threading
 
 import numpy as np
 import pytest
 from keras import ops
 
 from impasto.errors import CheckpointError
-from impasto.optimizers import solvers
+from impasto.optimizers import units
 from impasto.optimizers.solver import Reason
+from impasto.optimizers.solvers import SOLVERS
+from tests.optimizers.problems import START, TARGET, Evaluated, bowl, run, states, valley
 
 pytestmark = pytest.mark.backend
 
-TARGET = np.random.default_rng(1).uniform(0, 255, (8, 9, 3)).astype(np.float32)
-START = np.full((8, 9, 3), 128, np.float32)
 
-
-def bowl(point):
-    """A quadratic with its minimum of zero at TARGET, curved differently in every variable."""
-    curvature = np.linspace(1, 30, point.size, dtype=np.float32).reshape(point.shape)
-    difference = point - TARGET
-    return float(np.mean(curvature * difference**2)), 2 * curvature * difference / point.size
-
-
-def valley(point):
-    """Rosenbrock's function of neighboring pairs of pixels, in units of 100."""
-    x = point.astype(np.float64).ravel() / 100
-    a, b = x[::2], x[1::2]
-    gradient = np.zeros_like(x)
-    gradient[::2] = -400 * a * (b - a**2) - 2 * (1 - a)
-    gradient[1::2] = 200 * (b - a**2)
-    value = np.sum(100 * (b - a**2) ** 2 + (1 - a) ** 2)
-    return float(value), (gradient / 100).reshape(point.shape).astype(np.float32)
-
-
-def carry_on(point, value):
-    return None
-
-
-@pytest.mark.parametrize("name", solvers.OPTIMIZERS)
+@pytest.mark.parametrize("name", SOLVERS)
 def test_a_quadratic_is_minimized(name):
-    solution = solvers.OPTIMIZERS[name](bowl, START, 300, carry_on)
-    assert solution.value < 1e-3 * bowl(START)[0]
-    assert bowl(solution.point)[0] == pytest.approx(solution.value, rel=1e-4)
+    progress = run(name, bowl, budget=300)
+    assert progress.lowest[-1] < 1e-3 * bowl(START).total
+    assert bowl(progress.best).total == pytest.approx(progress.lowest[-1], rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["lbfgs", "scipy"])
 def test_lbfgs_finds_the_bottom_of_a_curved_valley(name):
-    solution = solvers.OPTIMIZERS[name](valley, START * 0, 500, carry_on)
-    assert solution.value < 1e-3 * valley(START * 0)[0]
+    assert run(name, valley, START * 0, 500).lowest[-1] < 1e-3 * valley(START * 0).total
 
 
 @pytest.mark.parametrize("name", ["lbfgs", "scipy"])
 def test_lbfgs_wastes_no_first_line_search(name):
     """An unscaled first step of length one would hardly lower the loss in ten evaluations."""
-    solution = solvers.OPTIMIZERS[name](bowl, START, 10, carry_on)
-    assert solution.value < 0.2 * bowl(START)[0]
+    assert run(name, bowl, budget=10).lowest[-1] < 0.2 * bowl(START).total
 
 
 @pytest.mark.parametrize("function", [bowl, valley])
 def test_lbfgs_needs_no_more_evaluations_than_scipy(function):
     """How many until a thousandth of the start's value; a fifth more is let pass."""
 
-    def needed(optimizer):
-        values = []
-        goal = 1e-3 * function(START)[0]
-        optimizer(function, START, 500, lambda p, v: values.append(v) or v > goal)
-        assert values[-1] <= goal
-        return len(values)
+    def needed(name):
+        lowest = np.array(run(name, function, budget=500).lowest)
+        reached = lowest <= 1e-3 * function(START).total
+        assert reached.any()
+        return int(reached.argmax()) + 1
 
-    assert needed(solvers.lbfgs) <= 1.2 * needed(solvers.scipy_lbfgs)
+    assert needed("lbfgs") <= 1.2 * needed("scipy")
 
 
 @pytest.mark.parametrize("name", ["lbfgs", "adam"])
@@ -77,93 +54,123 @@ def test_tensors_are_minimized_as_arrays_are(name):
     def on_device(point):
         difference = point - ops.convert_to_tensor(TARGET)
         weighted = ops.convert_to_tensor(curvature) * difference
-        return float(ops.mean(weighted * difference)), 2 * weighted / START.size
+        return Evaluated(float(ops.mean(weighted * difference)), 2 * weighted / START.size)
 
-    tensor = solvers.OPTIMIZERS[name](on_device, ops.convert_to_tensor(START), 25, carry_on)
-    array = solvers.OPTIMIZERS[name](bowl, START, 25, carry_on)
-    assert ops.is_tensor(tensor.point)
+    tensor = run(name, on_device, ops.convert_to_tensor(START))
+    array = run(name, bowl)
+    assert ops.is_tensor(tensor.best)
     assert tensor.evaluations == array.evaluations
-    assert tensor.value == pytest.approx(array.value, rel=1e-2)
-    np.testing.assert_allclose(ops.convert_to_numpy(tensor.point), array.point, atol=0.5)
+    assert tensor.lowest[-1] == pytest.approx(array.lowest[-1], rel=1e-2)
+    np.testing.assert_allclose(ops.convert_to_numpy(tensor.best), array.best, atol=0.5)
 
 
-@pytest.mark.parametrize("name", solvers.OPTIMIZERS)
-def test_the_budget_is_kept_exactly(name):
+@pytest.mark.parametrize("name", SOLVERS)
+def test_the_budget_is_kept_exactly_and_every_step_is_one_evaluation(name):
     points = []
-    solution = solvers.OPTIMIZERS[name](valley, START, 7, lambda p, v: points.append(p.copy()))
-    assert len(points) == solution.evaluations == 7
-    assert solution.reason is Reason.BUDGET
+
+    def function(point):
+        points.append(np.array(point))
+        return valley(point)
+
+    found = states(name, function, budget=7)
+    assert [each.progress.evaluations for each in found] == list(range(8))
+    assert len(points) == 7
+    assert found[-1].progress.reason is Reason.BUDGET
     np.testing.assert_allclose(points[0], START, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", solvers.OPTIMIZERS)
-def test_the_best_point_is_kept_when_the_listener_stops(name):
+@pytest.mark.parametrize("name", SOLVERS)
+def test_every_state_knows_the_best_point_and_the_last(name):
+    """A run may be left after any of them."""
     seen = []
-
-    def stop_after_three(point, value):
-        seen.append((value, point.copy()))
-        return len(seen) < 3
-
-    solution = solvers.OPTIMIZERS[name](bowl, START, 50, stop_after_three)
-    assert (solution.reason, solution.evaluations) == (Reason.STOPPED, 3)
-    value, point = min(seen, key=lambda each: each[0])
-    assert solution.value == value
-    np.testing.assert_array_equal(solution.point, point)
+    for state in states(name, valley)[1:]:
+        progress = state.progress
+        seen.append((progress.evaluation.total, progress.point))
+        value, point = min(seen, key=lambda each: each[0])
+        assert progress.lowest[-1] == value
+        np.testing.assert_array_equal(progress.best, point)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-@pytest.mark.parametrize("name", solvers.OPTIMIZERS)
+@pytest.mark.parametrize("name", SOLVERS)
 def test_a_value_that_is_not_finite_goes_back_to_the_best_point(name, bad):
     calls = []
 
     def breaks_down(point):
-        calls.append(point.copy())
-        value, gradient = bowl(point)
-        return (bad, gradient) if len(calls) == 4 else (value, gradient)
+        calls.append(point)
+        found = bowl(point)
+        return Evaluated(bad, found.gradient) if len(calls) == 4 else found
 
-    solution = solvers.OPTIMIZERS[name](breaks_down, START, 50, carry_on)
-    assert solution.reason is Reason.NOT_FINITE
-    assert np.isfinite(solution.value)
-    assert np.isfinite(solution.point).all()
+    progress = run(name, breaks_down, budget=50)
+    assert (progress.reason, progress.evaluations) == (Reason.NOT_FINITE, 3)
+    assert np.isfinite(progress.lowest[-1])
+    assert np.isfinite(progress.best).all()
 
 
-@pytest.mark.parametrize("name", solvers.OPTIMIZERS)
+@pytest.mark.parametrize("name", SOLVERS)
 def test_a_gradient_that_is_not_finite_at_the_start_gives_the_start_back(name):
-    def broken(point):
-        return 1.0, np.full_like(point, np.nan)
-
-    solution = solvers.OPTIMIZERS[name](broken, START, 50, carry_on)
-    assert (solution.reason, solution.evaluations) == (Reason.NOT_FINITE, 0)
-    np.testing.assert_array_equal(solution.point, START)
+    progress = run(name, lambda point: Evaluated(1.0, np.full_like(point, np.nan)))
+    assert (progress.reason, progress.evaluations) == (Reason.NOT_FINITE, 0)
+    np.testing.assert_array_equal(progress.best, START)
 
 
 def test_a_run_without_progress_ends_as_stalled():
-    def hardly_falling(point):
-        hardly_falling.calls += 1
-        return 1.0 - 1e-7 * hardly_falling.calls, np.ones_like(point)
+    calls = iter(range(1000))
 
-    hardly_falling.calls = 0
-    solution = solvers.adam(hardly_falling, START, 500, carry_on)
-    assert solution.reason is Reason.STALLED
-    assert solution.evaluations < 100
+    def hardly_falling(point):
+        return Evaluated(1.0 - 1e-7 * next(calls), np.ones_like(point))
+
+    progress = run("adam", hardly_falling, budget=500)
+    assert progress.reason is Reason.STALLED
+    assert progress.evaluations < 100
 
 
 def test_a_minimum_reached_ends_as_converged():
-    solution = solvers.lbfgs(lambda p: (0.0, np.zeros_like(p)), START, 50, carry_on)
-    assert solution.reason is Reason.CONVERGED
-    assert solution.evaluations < 5
+    progress = run("lbfgs", lambda p: Evaluated(0.0, np.zeros_like(p)), budget=50)
+    assert progress.reason is Reason.CONVERGED
+    assert progress.evaluations < 5
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_another_function_is_gone_on_with_within_the_budget(name):
+    """What was evaluated before counts; the best point is the new function's."""
+
+    def higher(point):
+        found = bowl(point)
+        return Evaluated(found.total + 1e6, found.gradient)
+
+    state = SOLVERS[name].turn(states(name, bowl, budget=20)[10], 20)
+    assert (state.progress.evaluations, state.progress.lowest) == (10, ())
+    progress = run(name, higher, state=state)
+    assert (progress.evaluations, progress.reason) == (20, Reason.BUDGET)
+    assert progress.lowest[-1] > 1e6
+    assert bowl(progress.best).total < bowl(START).total
+
+
+# SciPy's own loop ----------------------------------------------------------------------------
+
+
+def test_a_run_of_scipy_that_is_left_leaves_no_thread_behind():
+    def waiting():
+        return [each for each in threading.enumerate() if each.name == "impasto-scipy"]
+
+    state = SOLVERS["scipy"].begin(START, 50)
+    state = SOLVERS["scipy"].step(bowl, state)
+    (thread,) = waiting()
+    del state
+    gc.collect()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_scipy_writes_no_state_down_and_takes_none(one_line):
+    assert [SOLVERS["scipy"].pack(state) for state in states("scipy", bowl, budget=5)] == [None] * 6
+    with pytest.raises(CheckpointError) as caught:
+        SOLVERS["scipy"].unpack({}, START, 5)
+    assert "SciPy" in one_line(caught)
 
 
 # Going on ------------------------------------------------------------------------------------
-
-
-def states_of(name, function, start=START, budget=25):
-    """The solution, every point that was evaluated, and every state offered under way."""
-    points, offered = [], []
-    solution = solvers.OPTIMIZERS[name](
-        function, start, budget, lambda p, v: points.append(bytes_of(p)), None, offered.append
-    )
-    return solution, points, [state() for state in offered]  # called late: they must not change
 
 
 def bytes_of(point):
@@ -175,44 +182,36 @@ def bytes_of(point):
 @pytest.mark.parametrize("name", ["lbfgs", "adam"])
 def test_from_every_state_the_later_points_are_the_same_to_the_last_bit(name, function, where):
     def anywhere(point):
-        value, gradient = function(ops.convert_to_numpy(point))
-        return value, where(gradient)
+        found = function(ops.convert_to_numpy(point))
+        return Evaluated(found.total, where(found.gradient))
 
-    whole, points, states = states_of(name, anywhere, where(START))
-    assert len(states) > 15
-    for state in states:
-        again = []
-        solution = solvers.OPTIMIZERS[name](
-            anywhere, where(START), 25, lambda p, v, seen=again: seen.append(bytes_of(p)), state
-        )
-        assert again == points[len(state["bests"]) :]
-        assert bytes_of(solution.point) == bytes_of(whole.point)
-        assert type(solution.point) is type(whole.point)
-        assert (solution.value, solution.evaluations, solution.reason) == (
-            whole.value,
-            whole.evaluations,
-            whole.reason,
-        )
+    solver, start = SOLVERS[name], where(START)
+    whole = states(name, anywhere, start)
+    points = [bytes_of(state.progress.point) for state in whole[1:]]
+    assert solver.pack(whole[0]) is None
+    assert len(whole) > 15
+    for number, state in enumerate(whole[1:], start=1):
+        again = solver.unpack(solver.pack(state), start, 25)
+        rest = states(name, anywhere, start, state=again)
+        assert [bytes_of(each.progress.point) for each in rest[1:]] == points[number:]
+        end, expected = rest[-1].progress, whole[-1].progress
+        assert bytes_of(end.best) == bytes_of(expected.best)
+        assert type(end.best) is type(expected.best)
+        assert (end.lowest, end.reason) == (expected.lowest, expected.reason)
 
 
 @pytest.mark.parametrize("name", ["lbfgs", "adam"])
 def test_a_run_that_stalls_does_so_at_the_same_evaluation_when_gone_on_with(name):
     def hardly_falling(point):
-        return 1.0 + 1e-7 * bowl(point)[0], bowl(point)[1] * 1e-7
+        found = bowl(point)
+        return Evaluated(1.0 + 1e-7 * found.total, found.gradient * 1e-7)
 
-    whole, _, states = states_of(name, hardly_falling, budget=500)
-    assert whole.reason is Reason.STALLED
-    for state in states:
-        again = solvers.OPTIMIZERS[name](hardly_falling, START, 500, carry_on, state)
-        assert (again.reason, again.evaluations) == (whole.reason, whole.evaluations)
-
-
-def test_scipy_offers_no_state_and_takes_none(one_line):
-    _, _, states = states_of("scipy", bowl)
-    assert states == []
-    with pytest.raises(CheckpointError) as caught:
-        solvers.scipy_lbfgs(bowl, START, 5, carry_on, {})
-    assert "SciPy" in one_line(caught)
+    whole = states(name, hardly_falling, budget=500)
+    assert whole[-1].progress.reason is Reason.STALLED
+    for state in whole[1:]:
+        again = SOLVERS[name].unpack(SOLVERS[name].pack(state), START, 500)
+        end = run(name, hardly_falling, state=again)
+        assert (end.reason, end.evaluations) == (Reason.STALLED, whole[-1].progress.evaluations)
 
 
 FORGERIES = {
@@ -227,7 +226,8 @@ FORGERIES = {
 @pytest.mark.parametrize("forgery", FORGERIES)
 @pytest.mark.parametrize("name", ["lbfgs", "adam"])
 def test_a_forged_state_is_refused_whichever_array_it_is(name, forgery, one_line):
-    state = states_of(name, bowl)[2][5]
+    solver = SOLVERS[name]
+    state = solver.pack(states(name, bowl)[6])
     for array in state:
         if forgery == "not finite" and state[array].dtype.kind != "f":
             continue
@@ -235,11 +235,11 @@ def test_a_forged_state_is_refused_whichever_array_it_is(name, forgery, one_line
             continue
         forged = {**state, **FORGERIES[forgery](state, array)}
         with pytest.raises(CheckpointError) as caught:
-            solvers.OPTIMIZERS[name](bowl, START, 25, carry_on, forged)
+            solver.unpack(forged, START, 25)
         one_line(caught)
     missing = {array: state[array] for array in list(state)[1:]}
     with pytest.raises(CheckpointError):
-        solvers.OPTIMIZERS[name](bowl, START, 25, carry_on, missing)
+        solver.unpack(missing, START, 25)
 
 
 @pytest.mark.parametrize(
@@ -248,21 +248,32 @@ def test_a_forged_state_is_refused_whichever_array_it_is(name, forgery, one_line
         {"bests": np.array([1.0, 2.0])},
         {"bests": np.zeros(26)},
         {"bests": np.zeros(0)},
+        {"before": np.array([-1.0])},
+        {"before": np.array([20.0, 1.0])},
+        {"before": np.array([24.0])},
         {"value": np.zeros(2)},
         {"curvatures": np.zeros(3)},
         {"curvatures": np.ones(2)},
         {"change 0": START * 0},
+        {"search": np.array([0.0, 1.0])},
+        {"search": np.array([1.0, 12.0])},
+        {"search": np.array([1.0])},
     ],
 )
 def test_a_state_that_could_not_have_come_about_is_refused(forged):
-    state = states_of("lbfgs", bowl)[2][3]
-    assert len(state["curvatures"]) == 3
+    solver = SOLVERS["lbfgs"]
+    state = next(
+        packed
+        for each in states("lbfgs", bowl)[1:]
+        if len((packed := solver.pack(each))["curvatures"]) == 3
+    )
+    solver.unpack(state, START, 25)
     with pytest.raises(CheckpointError):
-        solvers.lbfgs(bowl, START, 25, carry_on, {**state, **forged})
+        solver.unpack({**state, **forged}, START, 25)
 
 
 def test_the_unit_of_a_frequency_falls_with_its_height():
-    units = solvers.frequency_units(6, 8)[..., 0]
-    assert units[0, 0] == solvers.STEP
-    assert (np.diff(units, axis=0) < 0).all()
-    assert (np.diff(units, axis=1) < 0).all()
+    scale = units.frequency_units(6, 8)[..., 0]
+    assert scale[0, 0] == units.STEP
+    assert (np.diff(scale, axis=0) < 0).all()
+    assert (np.diff(scale, axis=1) < 0).all()

@@ -18,8 +18,8 @@ from impasto.errors import CheckpointError, PictureError, SettingError
 from impasto.network.weights import NETWORKS
 from impasto.optimizers.solver import Reason
 from impasto.painting import checkpoints
-from impasto.painting.checkpoints import Checkpoint, Keeper
-from impasto.painting.events import LevelFinished, Record
+from impasto.painting.checkpoints import Keeper
+from impasto.painting.events import LevelFinished, Record, State
 from impasto.painting.provenance import Provenance, Source
 from impasto.painting.pyramid import schedule
 from impasto.recipe import settings as recipe
@@ -36,7 +36,7 @@ def array(*shape):
 
 
 def made(**other):
-    """A checkpoint in the second of two levels, after two evaluations of it."""
+    """A state in the second of two levels, after two evaluations of it."""
     first, second = LEVELS
     point = second.height, second.width, 3
     evaluations = [1] * first.evaluations + [2] * 2
@@ -44,7 +44,11 @@ def made(**other):
         "provenance": Provenance(RECIPE, "tensorflow", NETWORK, INPUTS, finished=False),
         "level": 2,
         "picture": array(*point),
-        "state": {"best": array(*point), "bests": np.array([0.1, 1 / 30]), "step 0": array(*point)},
+        "solver": {
+            "best": array(*point),
+            "bests": np.array([0.1, 1 / 30]),
+            "step 0": array(*point),
+        },
         "history": tuple(Record(n, 1 / 3, 0.1, 0.2, 0.3, 7.1) for n in evaluations),
         "levels": (
             LevelFinished(1, first.height, first.width, first.evaluations, math.pi, Reason.STALLED),
@@ -52,12 +56,12 @@ def made(**other):
         "seconds": {"network": 1 / 7, "targets": 0.1, "painting": 1e-9},
         "began": 2 / 3,
     }
-    return Checkpoint(**{**numbers, **other})
+    return State(**{**numbers, **other})
 
 
 def same(a, b):
-    """Whether two checkpoints are the same to the last bit."""
-    tensors = [{"picture": each.picture, **(each.state or {})} for each in (a, b)]
+    """Whether two states are the same to the last bit."""
+    tensors = [{"picture": each.picture, **(each.solver or {})} for each in (a, b)]
     assert {*tensors[0]} == {*tensors[1]}
     for name in tensors[0]:
         left, right = (each[name] for each in tensors)
@@ -66,7 +70,7 @@ def same(a, b):
             right.shape,
             right.tobytes(),
         )
-    plain = [dataclasses.replace(each, picture=array(1), state=None) for each in (a, b)]
+    plain = [dataclasses.replace(each, picture=array(1), solver=None) for each in (a, b)]
     left, right = (dataclasses.replace(each, picture=None) for each in plain)
     return left == right
 
@@ -106,7 +110,7 @@ def forged(data, change):
     "other",
     [
         {},
-        {"state": None, "history": made().history[:-2]},
+        {"solver": None, "history": made().history[:-2]},
         {"picture": np.asfortranarray(array(LEVELS[1].height, LEVELS[1].width, 3))},
     ],
 )
@@ -140,7 +144,7 @@ def test_the_same_state_gives_the_same_bytes(tmp_path):
 def test_every_number_comes_back(tmp_path, value, width):
     state = {"bests": np.full(width, value), "n": np.array(width), "e": np.zeros((width, 2))}
     history = (Record(2, value, value, 0.1, 0.2, 0.3),)
-    before = made(state=state, history=history)
+    before = made(solver=state, history=history)
     checkpoints.write(before, tmp_path / "a")
     assert same(checkpoints.read(tmp_path / "a"), before)
 
@@ -254,6 +258,12 @@ FORGERIES = {
     "a history of another dtype": tensor("history", lambda each: each.astype(np.float32)),
     "fewer best values": tensor("optimizer bests", lambda each: each[1:].copy()),
     "best values that are none": tensor("optimizer bests", lambda each: np.zeros((0, 3))),
+    "evaluations before these that are none": lambda said, tensors: tensors.update(
+        {"optimizer before": np.array([np.nan])}
+    ),
+    "more evaluations than there may be": lambda said, tensors: tensors.update(
+        {"optimizer before": np.array([1e9])}
+    ),
     "no picture": lambda said, tensors: tensors.pop("picture"),
     "no history": lambda said, tensors: tensors.pop("history"),
     "no best values": lambda said, tensors: tensors.pop("optimizer bests"),
@@ -372,27 +382,30 @@ def test_a_place_that_is_taken_is_refused_unless_it_is_gone_on_from(tmp_path, on
 
 def test_a_keeper_writes_when_the_time_has_come(tmp_path):
     path = tmp_path / "a"
-    asked = []
-
-    def newest():
-        asked.append(1)
-        return made()
-
     slow = Keeper(path)
-    slow.offer(newest)
-    assert (asked, path.exists()) == ([], False)
+    slow.note(made())
+    assert not path.exists()
     assert slow.save()
-    assert (len(asked), path.exists()) == (1, True)
+    assert path.exists()
     slow.remove()
     assert not path.exists()
     eager = Keeper(path, every=0)
-    eager.offer(newest)
-    eager.offer(newest)
-    assert len(asked) == 3
+    for level in (2, 1):
+        newest = made(level=level)
+        eager.note(newest)
+        assert checkpoints.read(path).level == level
     nowhere = Keeper(every=0)
-    nowhere.offer(newest)
+    nowhere.note(made())
     assert not nowhere.save()
-    assert len(asked) == 3
+
+
+def test_a_keeper_keeps_the_last_state_that_can_be_gone_on_from(tmp_path):
+    keeper = Keeper(tmp_path / "a", every=0)
+    keeper.note(made())
+    before = (tmp_path / "a").read_bytes()
+    keeper.note(made(lowered=True, level=1))
+    assert keeper.save()
+    assert (tmp_path / "a").read_bytes() == before
 
 
 @pytest.mark.parametrize("every", [-1.0, float("nan")])
@@ -402,26 +415,26 @@ def test_a_keeper_refuses_a_time_that_is_none(every, one_line):
     assert "checkpoint_every" in one_line(caught)
 
 
-def test_what_cannot_be_written_is_told_once_and_tried_again(tmp_path):
+def test_what_cannot_be_written_is_told_once_and_tried_again(tmp_path, caplog, monkeypatch):
     (tmp_path / "folder").mkdir()
-    told = []
-    keeper = Keeper(tmp_path / "folder" / "a", 0, told.append)
-    keeper.offer(made)
+    keeper = Keeper(tmp_path / "folder" / "a", 0)
+    keeper.note(made())
     old = (tmp_path / "folder" / "a").read_bytes()
     (tmp_path / "folder").rename(tmp_path / "away")
-    keeper.offer(made)
-    keeper.offer(made)
+    keeper.note(made())
+    keeper.note(made())
     assert not keeper.save()
-    assert len(told) == 1
-    assert "no checkpoint: " in told[0]
+    assert len(caplog.messages) == 1
+    assert "no checkpoint: " in caplog.text
     assert (tmp_path / "away" / "a").read_bytes() == old
     (tmp_path / "away").rename(tmp_path / "folder")
     assert keeper.save()
 
-    def too_large():
+    def too_large(state, path):
         raise MemoryError
 
-    keeper.offer(too_large)
-    assert len(told) == 1
-    Keeper(tmp_path / "b", 0, told.append).offer(too_large)
-    assert told[1:] == ["no checkpoint: memory ran out"]
+    monkeypatch.setattr(checkpoints, "write", too_large)
+    keeper.note(made())
+    assert len(caplog.messages) == 1
+    Keeper(tmp_path / "b", 0).note(made())
+    assert caplog.messages[1:] == ["no checkpoint: memory ran out"]

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from impasto.painting import forecast, inputs, memory, pyramid
-from impasto.painting.climb import Engines
+from impasto.painting.engine import Engines
 from impasto.painting.forecast import Costs, Curve, Forecast, Sample
 from impasto.painting.pyramid import Level
 from impasto.recipe import settings as recipe
@@ -86,22 +86,16 @@ def test_a_calibration_paints_two_small_sizes_or_fewer(read, size, sides):
     assert [level.width for level in levels] == sides
 
 
-def test_a_calibration_is_worth_it_for_what_takes_a_minute():
-    schedules = {size: pyramid.schedule(768, 1024, recipe.make(size=size)) for size in (512, 1024)}
-    assert not forecast.is_long(schedules[512])
-    assert forecast.is_long(schedules[1024])
-
-
 def test_the_lines_for_a_person():
     made = Forecast(5.0, ((Level(1, 30, 40, 18), 4.0), (Level(2, 75, 100, 12), 200.0)), 2.14e9, 8e9)
-    assert forecast.told(made, recipe.make(size=100, strength=0.6)) == [
+    assert made.told(recipe.make(size=100, strength=0.6)) == [
         "recipe: --size 100 --strength 0.6",
         "level 1: 40 x 30 px, 18 evaluations, 4 s",
         "level 2: 100 x 75 px, 12 evaluations, 3 min",
         "time: about 3 min, 5 s of it to begin with",
         "memory: about 2.1 GB at the peak, 8.0 GB are free",
     ]
-    assert "about 5.7 h for 100 pictures" in forecast.told(made, recipe.make(), 100)[-2]
+    assert "about 5.7 h for 100 pictures" in made.told_time(100)
 
 
 @pytest.mark.backend

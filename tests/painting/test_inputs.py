@@ -34,7 +34,7 @@ def red(tmp_path):
 
 
 def painting(read, number=0, place=0):
-    return read.places[place].paintings[number].picture
+    return read.regions[place].paintings[number].picture
 
 
 KINDS = {
@@ -102,7 +102,7 @@ def test_what_is_transparent_in_the_photograph_belongs_to_no_place():
     alpha[:, : RED.shape[1] // 2] = 255
     read = inputs.prepare(Recipe(size=RED.shape[1]), glass(RED, alpha), BLUE)
     np.testing.assert_array_equal(read.alpha, alpha / 255)
-    np.testing.assert_allclose(read.places[0].mask, alpha / 255, atol=1e-6)
+    np.testing.assert_allclose(read.regions[0].mask, alpha / 255, atol=1e-6)
     assert read.keep is None
     np.testing.assert_array_equal(read.content, RED)  # as if what is seen went on
 
@@ -113,7 +113,7 @@ def test_places_leave_what_is_transparent_out():
     everywhere = np.full(RED.shape, 255, np.uint8)
     regions = [(everywhere, BLUE)]
     read = inputs.prepare(Recipe(size=RED.shape[1]), glass(RED, alpha), None, regions)
-    assert read.places[0].mask[:, -7:].max() == 0
+    assert read.regions[0].mask[:, -7:].max() == 0
     assert read.keep is None
 
 
@@ -121,12 +121,12 @@ def test_what_is_transparent_in_a_painting_does_not_count():
     alpha = np.zeros(BLUE.shape[:2])
     alpha[:, :14] = 255
     read = inputs.prepare(Recipe(size=64), RED, glass(BLUE, alpha))
-    np.testing.assert_array_equal(read.places[0].paintings[0].mask, alpha / 255)
+    np.testing.assert_array_equal(read.regions[0].paintings[0].mask, alpha / 255)
     part = np.zeros(BLUE.shape, np.uint8)
     part[:14] = 255
     whole = np.full(RED.shape, 255, np.uint8)
     read = inputs.prepare(Recipe(size=64), RED, None, [(whole, glass(BLUE, alpha), part)])
-    both = read.places[0].paintings[0].mask
+    both = read.regions[0].paintings[0].mask
     np.testing.assert_allclose(both, alpha / 255 * part[..., 0] / 255, atol=1e-6)
 
 
@@ -244,18 +244,18 @@ def left(height=64, width=96):
 
 def test_several_paintings_have_shares_and_scales_in_their_order():
     recipe = Recipe(blend="0.7,0.3", style_scale="1,2", **SMALL)
-    (place,) = inputs.prepare(recipe, PHOTO, [BLUE, GREEN]).places
+    (place,) = inputs.prepare(recipe, PHOTO, [BLUE, GREEN]).regions
     assert place.mask is None
     assert [(each.share, each.scale) for each in place.paintings] == [(0.7, 1.0), (0.3, 2.0)]
     np.testing.assert_array_equal(place.paintings[1].picture, GREEN)
-    alike = inputs.prepare(Recipe(style_scale=2, **SMALL), PHOTO, [BLUE, GREEN]).places[0]
+    alike = inputs.prepare(Recipe(style_scale=2, **SMALL), PHOTO, [BLUE, GREEN]).regions[0]
     assert [(each.share, each.scale) for each in alike.paintings] == [(1.0, 2.0)] * 2
 
 
 def test_regions_take_their_paintings_and_the_rest_the_style():
     recipe = Recipe(style_scale="1,3", **SMALL)
     read = inputs.prepare(recipe, PHOTO, BLUE, [(left(), GREEN)])
-    region, rest = read.places
+    region, rest = read.regions
     np.testing.assert_array_equal(region.paintings[0].picture, GREEN)
     assert (region.paintings[0].scale, rest.paintings[0].scale) == (3.0, 1.0)
     np.testing.assert_allclose(region.mask + rest.mask, 1, atol=1e-6)
@@ -265,15 +265,15 @@ def test_regions_take_their_paintings_and_the_rest_the_style():
 
 def test_what_no_region_covers_stays_the_photograph_without_a_style():
     read = inputs.prepare(Recipe(**SMALL), PHOTO, None, [(left(), GREEN)])
-    assert len(read.places) == 1
-    np.testing.assert_allclose(read.keep, 1 - read.places[0].mask, atol=1e-6)
+    assert len(read.regions) == 1
+    np.testing.assert_allclose(read.keep, 1 - read.regions[0].mask, atol=1e-6)
 
 
 def test_the_same_painting_in_two_masks_is_one_place(red):
     right = 255 - left()
     for one, two in ((str(red), red), (GREEN, GREEN)):
         read = inputs.prepare(Recipe(**SMALL), PHOTO, None, [(left(), one), (right, two)])
-        (place,) = read.places
+        (place,) = read.regions
         np.testing.assert_allclose(place.mask, 1, atol=1e-6)
         assert read.keep is None
 
@@ -282,13 +282,13 @@ def test_different_parts_of_the_same_painting_are_places_apart():
     part = left(30, 20)
     regions = [(left(), GREEN, part), (255 - left(), GREEN)]
     read = inputs.prepare(Recipe(**SMALL), PHOTO, None, regions)
-    assert [place.paintings[0].mask is None for place in read.places] == [False, True]
+    assert [place.paintings[0].mask is None for place in read.regions] == [False, True]
 
 
 def test_masks_that_overlap_share_the_place():
     everything = np.full((10, 15), 255, np.uint8)
     read = inputs.prepare(Recipe(**SMALL), PHOTO, None, [(everything, BLUE), (left(), GREEN)])
-    first, second = read.places
+    first, second = read.regions
     assert first.mask[:, :40].max() == pytest.approx(0.5, abs=1e-2)
     np.testing.assert_allclose(first.mask + second.mask, 1, atol=1e-5)
 
@@ -296,22 +296,22 @@ def test_masks_that_overlap_share_the_place():
 def test_what_is_kept_belongs_to_no_place():
     read = inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, keep=left())
     assert read.keep[:, :40].min() > 0.99
-    assert read.places[0].mask[:, :40].max() < 0.01
+    assert read.regions[0].mask[:, :40].max() < 0.01
 
 
 def test_a_painting_keeps_its_shape_at_every_scale():
     recipe = Recipe(style_scale=2, **SMALL)
     read = inputs.prepare(recipe, PHOTO, np.zeros((50, 100, 3), np.uint8))
-    seen = guidance.at_level(read.places, 20, 25)[0].paintings[0].picture
+    seen = guidance.at_level(read.regions, 20, 25)[0].paintings[0].picture
     assert seen.shape[:2] == (32, 64)  # 16 x 32 px, as many as 20 x 25, twice as large
-    tiny = guidance.at_level(read.places, 4, 4)[0].paintings[0].picture
+    tiny = guidance.at_level(read.regions, 4, 4)[0].paintings[0].picture
     assert tiny.shape[:2] == (32, 64)  # 16 px on the short side at least, before the scale
 
 
 def test_masks_follow_the_level():
     recipe = Recipe(**SMALL)
     read = inputs.prepare(recipe, PHOTO, BLUE, [(left(), GREEN, left(30, 20))])
-    region, _ = guidance.at_level(read.places, 32, 48)
+    region, _ = guidance.at_level(read.regions, 32, 48)
     assert region.mask.shape == (32, 48)
     assert region.paintings[0].mask.shape == region.paintings[0].picture.shape[:2]
 
@@ -361,37 +361,15 @@ def test_a_mask_that_the_deepest_layer_cannot_see_is_refused(one_line):
     inputs.prepare(Recipe(size=96, style_layers="block1_conv1"), PHOTO, BLUE, [(dot, GREEN)])
 
 
-@pytest.mark.parametrize(
-    ("text", "drives", "parts"),
-    [
-        ("m.png:p.jpg", False, ("m.png", "p.jpg")),
-        ("/a/m.png:/b/p.jpg:/c/q.png", False, ("/a/m.png", "/b/p.jpg", "/c/q.png")),
-        ("m:p", False, ("m", "p")),
-        (r"C:\m.png:D:\p.jpg", True, (r"C:\m.png", r"D:\p.jpg")),
-        ("c:/m.png:p.jpg:d:/q.png", True, ("c:/m.png", "p.jpg", "d:/q.png")),
-        ("m.png:p.jpg", True, ("m.png", "p.jpg")),
-    ],
-)
-def test_regions_are_cut_up_at_colons(text, drives, parts):
-    assert inputs.parse_region(text, drives) == parts
-
-
-@pytest.mark.parametrize("text", ["", "m.png", "m.png:", ":p.jpg", "a:b:c:d"])
-def test_a_region_of_another_form_is_refused(one_line, text):
-    with pytest.raises(SettingError) as caught:
-        inputs.parse_region(text)
-    assert "expected MASK:PAINTING" in one_line(caught)
-
-
 def test_a_style_for_the_rest_is_left_out_where_nothing_is_left():
     read = inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, [(left(), GREEN), (255 - left(), RED)])
-    assert len(read.places) in (2, 3)  # a resized edge may leave a trace
-    assert sum(float(place.mask.mean()) for place in read.places[:2]) > 0.99
+    assert len(read.regions) in (2, 3)  # a resized edge may leave a trace
+    assert sum(float(place.mask.mean()) for place in read.regions[:2]) > 0.99
 
 
 def test_a_region_that_is_kept_whole_is_no_place():
     read = inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, [(left(), GREEN)], keep=left())
-    assert [place.paintings[0].picture[0, 0, 2] for place in read.places][-1] == 255
+    assert [place.paintings[0].picture[0, 0, 2] for place in read.regions][-1] == 255
     with pytest.raises(SettingError, match="everything is kept"):
         inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, keep=np.full((20, 20), 255, np.uint8))
 
@@ -431,5 +409,5 @@ def test_places_and_what_is_kept_are_everything_once():
     for style in (BLUE, None):
         regions = [(left(), GREEN), (soft, RED)]
         read = inputs.prepare(Recipe(**SMALL), PHOTO, style, regions, keep=soft.T[:64, :64])
-        total = sum(place.mask for place in read.places) + read.keep
+        total = sum(place.mask for place in read.regions) + read.keep
         np.testing.assert_allclose(total, 1, atol=0.03)

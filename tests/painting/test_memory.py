@@ -56,8 +56,8 @@ def test_where_nothing_fits_no_size_is_named(four_gigabytes):
         {"places": 2},
         {"evaluations": 11},
         {"colors": "content"},
-        {"objective": "wasserstein"},
-        {"objective": "neighbors"},
+        {"style_loss": "wasserstein"},
+        {"style_loss": "neighbors"},
         {"held": 1.0},
     ],
     ids=str,
@@ -76,7 +76,7 @@ def test_colors_that_change_count_where_inputs_are_huge():
 def test_every_choice_of_the_recipe_is_known():
     choices = {name: about.choices for name, *_, about in recipe.settings() if about.choices}
     assert set(memory.OPTIMIZER) == set(choices["optimizer"])
-    assert set(memory.OBJECTIVE) <= set(choices["objective"])
+    assert set(memory.STYLE_LOSS) <= set(choices["style_loss"])
     assert set(memory.CHANGING) <= set(choices["colors"])
     assert {*memory.FIXED, "auto"} == {*memory.EVALUATION, "auto"} == set(choices["precision"])
 

@@ -2,6 +2,7 @@
 
 import html
 import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -38,8 +39,6 @@ def test_any_name_survives(name):
 
 
 def test_the_packet_is_xml_that_names_its_tool():
-    import xml.etree.ElementTree as ElementTree
-
     root = ElementTree.fromstring(made().to_xmp().decode().strip("\ufeff"))
     texts = [element.text for element in root.iter() if element.text]
     assert any(text.startswith("impasto 0.") for text in texts)
@@ -66,7 +65,37 @@ def said(version, settings):
 
 
 def packet(text):
-    return f"<impasto:painting>{text}</impasto:painting>".encode()
+    name = provenance.NAMESPACE
+    return f'<impasto:painting xmlns:impasto="{name}">{text}</impasto:painting>'.encode()
+
+
+def rewritten(whole, how):
+    """The packet as another program saves it again: with prefixes of its own, or attributes."""
+    root = ElementTree.fromstring(whole.decode().strip("\ufeff"))
+    if how == "attributes":
+        (inner,) = root.iter(f"{{{RDF}}}Description")
+        for child in list(inner):
+            if not len(child):
+                inner.set(child.tag, child.text)
+                inner.remove(child)
+    return ElementTree.tostring(root)  # which calls the names ns0, ns1, …
+
+
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+
+
+@pytest.mark.parametrize("how", ["prefixes", "attributes"])
+def test_a_picture_that_another_program_saved_again_keeps_its_recipe(how):
+    again = rewritten(made().to_xmp(), how)
+    assert b"impasto:painting" not in again
+    assert provenance.from_xmp(again) == made()
+
+
+def test_declarations_which_could_grow_without_end_are_refused(one_line):
+    bomb = b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>' + packet("&b;")
+    with pytest.raises(PictureError) as caught:
+        provenance.from_xmp(bomb)
+    assert "damaged" in one_line(caught)
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("padding", "replicat", "padding is 'replicat': did you mean replicate"),
     ("strips", 0, "strips is 0: the least possible is 1"),
     ("strips", 17, "strips is 17: the most possible is 16"),
-    ("objective", "grams", "objective is 'grams': did you mean gram?"),
+    ("style_loss", "grams", "style_loss is 'grams': did you mean gram?"),
     ("loss_scale", "relativ", "loss_scale is 'relativ': did you mean relative?"),
     ("optimizer", "l-bfgs", "optimizer is 'l-bfgs': did you mean lbfgs?"),
     ("optimizer", "sgd", "optimizer is 'sgd': possible: lbfgs, scipy, adam"),
@@ -160,7 +160,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("style_scale", [1, 11], "style_scale is 11.0: the most possible is 10"),
     ("strength", 1.5, "strength is 1.5: the most possible is 1"),
     ("colors", "photo", "colors is 'photo': possible: style, content, match"),
-    ("objective", "wassertein", "objective is 'wassertein': did you mean wasserstein"),
+    ("style_loss", "wassertein", "style_loss is 'wassertein': did you mean wasserstein"),
 ]
 
 
@@ -329,9 +329,9 @@ def test_strength_turns_from_content_alone_to_style_alone():
 
 
 def test_measures_are_scaled_so_that_weights_mean_the_same_but_not_as_in_the_paper():
-    for name, measure in recipes.OBJECTIVES.items():
-        assert Recipe(objective=name).weights[1] == pytest.approx(10 * measure.scale)
-        assert Recipe(objective=name, loss_scale="absolute").weights[1] == 10
+    for name, measure in recipes.STYLE_LOSSES.items():
+        assert Recipe(style_loss=name).weights[1] == pytest.approx(10 * measure.scale)
+        assert Recipe(style_loss=name, loss_scale="absolute").weights[1] == 10
 
 
 def test_options_say_the_settings_again():
@@ -340,3 +340,20 @@ def test_options_say_the_settings_again():
         *("--blend", "1,0"),
         *("--seed", "3"),
     )
+
+
+def test_what_editors_complete_is_what_there_is():
+    assert [*recipes.Settings.__annotations__] == [name for name, *_ in recipes.settings()]
+
+
+def test_settings_go_on_working_by_their_old_names(one_line):
+    for made in (
+        recipes.make(objective="moments"),
+        recipes.change(recipes.make(), objective="moments"),
+        Recipe.from_dict({"objective": "moments"}),
+        Recipe.from_json('{"objective": "moments"}'),
+    ):
+        assert made.style_loss == "moments"
+    with pytest.raises(SettingError) as caught:
+        recipes.make(objective="moments", style_loss="gram")
+    assert "old name" in one_line(caught)

@@ -1,7 +1,6 @@
 """Many photographs with one recipe: what is planned, skipped, and survived."""
 
 import json
-import threading
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +10,7 @@ from impasto.errors import PictureError, SettingError
 from impasto.network.weights import NETWORKS
 from impasto.painting import inputs
 from impasto.painting.provenance import Provenance
+from impasto.painting.stylizer import Stylizer
 from impasto.pictures import encode
 from impasto.recipe.settings import Recipe, make
 from impasto.workshop import batch
@@ -56,7 +56,7 @@ def test_a_folder_without_pictures_is_refused(folder, one_line):
 
 def job(folder, recipe=RECIPE, **extras):
     sources = Sources.parse("", [str(folder / "b.png")], None, None)
-    return batch.Job(recipe, sources, Extras(**extras), quiet=True)
+    return batch.Job(recipe, sources, Extras(**extras))
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,7 @@ def test_done_is_what_was_painted_from_the_same_pictures_with_the_same_recipe(fo
     assert batch.is_done(task, RECIPE, read)
     for other in (
         Provenance(used, "x", NETWORK, read.sources, finished=False),
+        Provenance(used, "x", NETWORK, read.sources, steered=True),
         Provenance(used, "x", {"sha256": "0"}, read.sources),
         Provenance(used, "x", NETWORK, read.sources, version="0.0.1"),
     ):
@@ -123,18 +124,26 @@ TINY = Recipe(size=32, levels=1, evaluations=3, precision="float32")
 
 
 def paint(wanted, tasks, stop=-1):
-    """Paint; Ctrl-C comes at the first evaluation of the picture of number ``stop``."""
-    interrupted = threading.Event()
-
-    def show(number, name, levels):
-        return lambda event: interrupted.set() if number == stop else None
-
+    """Paint; the picture of number ``stop`` is stopped at its first evaluation, the last begun."""
     batch.make_room(wanted, tasks)
-    return list(batch.paint_all(wanted, tasks, show, interrupted, skip_done=True))
+    found = []
+    with Stylizer() as stylizer:
+
+        def watch(task, ready, events):
+            for event in events:
+                if tasks.index(task) == stop:
+                    stylizer.stop()
+                yield event
+
+        for ended in batch.paint_all(wanted, tasks, stylizer, watch, skip_done=True):
+            found.append(ended)
+            if tasks.index(ended.task) == stop:
+                break
+    return found
 
 
 @pytest.mark.backend
-def test_a_failure_stops_nothing_and_what_is_interrupted_goes_on(folder, capfd):
+def test_a_failure_stops_nothing_and_what_is_interrupted_goes_on(folder):
     (folder / "broken.png").write_bytes(b"not a picture")
     photographs = [str(folder / name) for name in ("a.png", "broken.png", "b.jpg")]
     tasks = batch.plan(photographs, folder / "out", ".png")

@@ -21,7 +21,7 @@ PICTURE = np.full((20, 30, 3), 90, np.float32)
 
 def step(number, picture=PICTURE):
     terms = {"content": 0.1, "style": 0.2, "tv": 0.0}
-    return Step(1, number, 0.5, terms, float(number), picture)
+    return Step(1, number, 0.5, terms, float(number), None, lambda: picture)
 
 
 class FakeResult:
@@ -44,9 +44,9 @@ class FakeResult:
 
 def test_every_nth_frame_is_written(tmp_path):
     recorder = Recorder(Outputs(tmp_path / "a.png", frames=tmp_path / "f", save_every=2), 5)
-    recorder(LevelStarted(1, 1, 20, 30, 5))
+    recorder.note(LevelStarted(1, 1, 20, 30, 5, None))
     for number in range(1, 6):
-        recorder(step(number))
+        recorder.note(step(number))
     assert sorted(path.name for path in (tmp_path / "f").iterdir()) == [
         "frame-00002.png",
         "frame-00004.png",
@@ -58,7 +58,7 @@ def test_every_nth_frame_is_written(tmp_path):
 def test_a_film_keeps_about_a_hundred_frames_of_any_number_of_evaluations(tmp_path):
     recorder = Recorder(Outputs(tmp_path / "a.png", timelapse=tmp_path / "a.gif"), 1050)
     for number in range(1, 1051):
-        recorder(step(number))
+        recorder.note(step(number))
     assert len(recorder.film) == 105
     assert recorder.film[0].dtype == np.uint8
     assert recorder.film_bytes([Level(1, 20, 30, 1050)]) == sum(
@@ -68,7 +68,7 @@ def test_a_film_keeps_about_a_hundred_frames_of_any_number_of_evaluations(tmp_pa
 
 def test_without_a_film_no_picture_is_kept(tmp_path):
     recorder = Recorder(Outputs(tmp_path / "a.png"), 10)
-    recorder(step(1))
+    recorder.note(step(1))
     assert recorder.film == []
     assert recorder.film_bytes([Level(1, 20, 30, 10)]) == 0
 
@@ -81,8 +81,8 @@ def test_everything_is_written(tmp_path):
         report=tmp_path / "c.json",
     )
     recorder = Recorder(wanted, 2)
-    recorder(step(1, PICTURE[:10, :15]))
-    recorder(step(2, PICTURE * 2))
+    recorder.note(step(1, PICTURE[:10, :15]))
+    recorder.note(step(2, PICTURE * 2))
     outputs.write(FakeResult(), recorder)
     for name, kind in (("a.png", "PNG"), ("a.gif", "GIF"), ("b.png", "PNG")):
         with Image.open(tmp_path / name) as image:
@@ -172,10 +172,10 @@ def test_no_output_overwrites_another_or_an_input(tmp_path):
 
 def test_frames_that_cannot_be_written_do_not_stop_the_painting(tmp_path):
     recorder = Recorder(Outputs(tmp_path / "a.png", frames=tmp_path / "f", save_every=1), 5)
-    recorder(step(1))
+    recorder.note(step(1))
     (tmp_path / "f" / "frame-00001.png").unlink()
     (tmp_path / "f").rmdir()
     (tmp_path / "f").write_text("in the way")
-    recorder(step(2))
-    recorder(step(3))
+    recorder.note(step(2))
+    recorder.note(step(3))
     assert "no more frames from evaluation 2" in recorder.failure

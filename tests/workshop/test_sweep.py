@@ -9,15 +9,15 @@ from impasto.workshop import sweep
 
 
 def test_all_combinations_row_by_row():
-    plan = sweep.plan(["strength=0.2,0.8", "objective=gram,moments,wasserstein"], recipe.make)
+    plan = sweep.plan(["strength=0.2,0.8", "style_loss=gram,moments,wasserstein"], recipe.make)
     assert plan.columns == 3
-    assert [(each.recipe.strength, each.recipe.objective) for each in plan.variants] == [
+    assert [(each.recipe.strength, each.recipe.style_loss) for each in plan.variants] == [
         (strength, objective)
         for strength in (0.2, 0.8)
         for objective in ("gram", "moments", "wasserstein")
     ]
     assert plan.variants[1].command(["impasto", "stylize", "a b.jpg"]) == (
-        "impasto stylize 'a b.jpg' --strength 0.2 --objective moments"
+        "impasto stylize 'a b.jpg' --strength 0.2 --style-loss moments"
     )
 
 

@@ -120,7 +120,7 @@ def _option(name: str, kind: Any, default: Any, about: recipes.About) -> inspect
     shown = recipes.show(default)
     words = "; ".join(filter(None, (about.possible, f"default {shown}" if shown else "")))
     option = typer.Option(
-        recipes.flag(name),
+        *(recipes.flag(each) for each in (name, *recipes.former(name))),
         help=f"{about.help} ({words})",
         metavar=about.unit.upper() or METAVARS[kind],
         rich_help_panel="Settings",
@@ -186,4 +186,33 @@ DryRun = Annotated[
 WeightsFile = Annotated[
     Path | None,
     file_option("--weights", "The network's weights, .h5 .keras .safetensors .pth or .onnx."),
+]
+
+# Of the commands that paint many pictures ----------------------------------------------------
+
+Varied = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--vary",
+        help="A setting and the values to try, NAME=VALUE,VALUE; any number of times. Values "
+        "with commas in them are set apart by semicolons.",
+        metavar="NAME=VALUES",
+        show_default=False,
+    ),
+]
+Sheet = Annotated[Path, typer.Option("--output", "-o", help="The sheet to write.")]
+Photographs = Annotated[
+    list[str], typer.Argument(help="Photographs, and folders of them.", show_default=False)
+]
+OptionalStyles = Annotated[
+    list[str] | None,
+    typer.Option("--style", help="The painting; several times for several, see --blend."),
+]
+Folder = Annotated[Path, typer.Option("--output", "-o", help="The folder for the pictures.")]
+Ending = Annotated[str, typer.Option(help="Of the pictures; it chooses the format.")]
+SkipDone = Annotated[
+    bool,
+    typer.Option(
+        "--skip-done", help="Skip what lies there, of the same pictures and the same recipe."
+    ),
 ]

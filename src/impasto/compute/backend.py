@@ -5,10 +5,7 @@
 
 import contextlib
 import functools
-import gc
 import os
-import re
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -17,34 +14,24 @@ from numpy.typing import NDArray
 
 from impasto.errors import BackendError
 
-# TensorFlow's C++ log greets with several lines on import; errors still come as exceptions.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-_GREETING = re.compile(rb"WARNING: All log messages before absl::|I\d{4} ")
+_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 
 @contextlib.contextmanager
 def _without_greetings() -> Iterator[None]:
-    """Keep from standard error what TensorFlow logs there before it reads its level."""
+    """Have TensorFlow's C++ log, which greets with several lines on import, tell errors alone.
+
+    It reads its level as it is loaded; a level that somebody chose stays.
+    """
+    chosen = _LOG_LEVEL in os.environ
+    os.environ.setdefault(_LOG_LEVEL, "3")
     try:
-        own = os.dup(2)
-    except OSError:  # closed
         yield
-        return
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(own, 2)
-            os.close(own)
-            said.seek(0)
-            os.write(2, b"".join(line for line in said if not _GREETING.match(line)))
+    finally:
+        if not chosen:
+            del os.environ[_LOG_LEVEL]
 
 
-# Nothing of what an import makes is garbage; looking for some takes a sixth of its time.
-_collecting = gc.isenabled()
-gc.disable()
 try:
     with _without_greetings():
         import keras as keras
@@ -54,11 +41,9 @@ except (ImportError, ValueError) as error:
         f"Keras cannot load its backend {os.environ.get('KERAS_BACKEND', 'tensorflow')!r} "
         f"({error}): KERAS_BACKEND may be tensorflow, jax (impasto[jax]) or torch (impasto[torch])"
     ) from error
-finally:
-    if _collecting:
-        gc.enable()
 
 Tensor: TypeAlias = Any
+"""A tensor of the running backend."""
 Loss: TypeAlias = Callable[[Tensor, Any], tuple[Tensor, dict[str, Tensor]]]
 """(picture, constants) -> (total, terms): scalars of a picture tensor (height, width, 3)."""
 
@@ -71,8 +56,27 @@ The gradient of a NumPy array is one, that of a tensor stays on its device."""
 
 Tensors: TypeAlias = tuple[Tensor, ...]
 Shape: TypeAlias = tuple[Any, ...]
+Like: TypeAlias = Sequence[tuple[Shape, str]]
+"""Shapes, whose sizes may be open, and dtypes of what a function on the host gives"""
+HostArray: TypeAlias = NDArray[Any]
+"""An array that a function on the host takes or gives."""
 HostFunction: TypeAlias = Callable[..., NDArray[Any] | tuple[NDArray[Any], ...]]
 """NumPy arrays -> an array or several"""
+
+
+_PROCESS = os.getpid()
+
+
+def check_process() -> None:
+    """Raise BackendError in a process that was forked after the tensor library was loaded.
+
+    Its threads are not there any more, and the first that waits for one of them waits forever.
+    """
+    if os.getpid() != _PROCESS:
+        raise BackendError(
+            "this process was forked after the tensor library was loaded, which does not live "
+            "through that: start processes with multiprocessing's method 'spawn' or 'forkserver'"
+        )
 
 
 def name() -> str:
@@ -187,6 +191,11 @@ def to_device(array: NDArray[np.float32]) -> Array:
     return array if _on_processor() else keras.ops.convert_to_tensor(array)
 
 
+def constant(value: Any) -> Tensor:
+    """Return numbers as a float32 tensor."""
+    return keras.ops.convert_to_tensor(np.asarray(value, np.float32))
+
+
 def ran_out_of_memory(error: BaseException | None) -> bool:
     """Return whether NumPy, or the running backend, raised an error for want of memory.
 
@@ -214,7 +223,7 @@ _OUT_OF_MEMORY = (
 def on_host(
     function: HostFunction,
     gradient: HostFunction,
-    like: Callable[[Shape], Sequence[tuple[Shape, str]]],
+    like: Callable[[Shape], Like],
     *constants: Tensor,
 ) -> Callable[[Tensor], Tensor]:
     """Return a NumPy function, with its NumPy gradient, as one of tensors in a compiled step.
@@ -235,9 +244,7 @@ def on_host(
     return lambda value: differentiable(forward, backward)(value)[0]
 
 
-def call_host(
-    function: HostFunction, like: Sequence[tuple[Shape, str]], *tensors: Tensor
-) -> Tensors:
+def call_host(function: HostFunction, like: Like, *tensors: Tensor) -> Tensors:
     """Call a NumPy function of tensors in a compiled step, which returns an array or several.
 
     ``like`` are shapes, whose sizes may be open, and dtypes of what it returns.

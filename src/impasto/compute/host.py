@@ -10,7 +10,7 @@ Feature maps are float32 (height, width, channels) throughout.
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeAlias, TypeVar
@@ -22,6 +22,8 @@ from threadpoolctl import ThreadpoolController
 Array: TypeAlias = NDArray[np.float32]
 Winners: TypeAlias = NDArray[np.uint8]
 """Which values of every 2 x 2 are the largest: one bit each, row by row."""
+Columns: TypeAlias = Sequence[int] | NDArray[np.int32]
+"""Of a part of a picture its first column there, and how many the whole has; nothing of a whole."""
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
@@ -191,16 +193,22 @@ def unpool(upstream: Array, winners: Winners, top: int, bottom: int, out: Array)
 _BITS = np.array([max(1, code.bit_count()) for code in range(16)], np.float32)
 
 
-def sliced_moments(features: Array, slices: int, weights: Array | None = None) -> Array:
+def sliced_moments(
+    features: Array, slices: int, columns: Columns = (), weights: Array | None = None
+) -> Array:
     """Return the moments of upright slices, (slices, channels + 1, channels).
 
     Of each slice the sum of w f fᵀ over its positions and, as the last row, the sum of w f, with
     weights w (height, width, 1). All slices have as many columns but the last ones, which have
-    what is left.
+    what is left. Of a part of a picture ``columns`` are its first one there, and how many the
+    whole has.
     """
     channels = features.shape[-1]
     result = np.zeros((slices, channels + 1, channels), np.float32)
-    pieces = _pieces(features, slices)
+    apart = _slices(features, slices, columns)
+    widest = max(across.stop - across.start for _, across in apart)
+    blocks = _blocks(len(features), widest * channels)
+    pieces = [(number, rows, across) for number, across in apart for rows in blocks]
 
     def work(piece: tuple[int, slice, slice]) -> Array | float:
         _, rows, columns = piece
@@ -217,11 +225,14 @@ def sliced_moments(features: Array, slices: int, weights: Array | None = None) -
 
 
 def sliced_moments_gradient(
-    features: Array, upstream: Array, weights: Array | None = None
+    features: Array,
+    upstream: Array,
+    columns: Columns = (),
+    weights: Array | None = None,
 ) -> Array:
     """Return the gradient of :func:`sliced_moments` with respect to the features."""
     result = empty(features.shape, features.dtype)
-    add = moments_gradient(features, upstream, weights)
+    add = moments_gradient(features, upstream, columns, weights)
 
     def work(rows: slice) -> None:
         with _written(result[rows]) as out:
@@ -233,25 +244,27 @@ def sliced_moments_gradient(
 
 
 def moments_gradient(
-    features: Array, upstream: Array, weights: Array | None = None
+    features: Array,
+    upstream: Array,
+    columns: Columns = (),
+    weights: Array | None = None,
 ) -> Callable[[slice, Array], None]:
     """Return what adds some rows of :func:`sliced_moments_gradient` to an array of their shape."""
     slices, _, channels = upstream.shape
     second, total = upstream[:, :-1], upstream[:, -1]
     symmetric = second + second.transpose(0, 2, 1)
-    each = -(-features.shape[1] // slices)
+    apart = _slices(features, slices, columns)
 
     def add(rows: slice, out: Array) -> None:
-        for number in range(-(-features.shape[1] // each)):
-            columns = slice(number * each, (number + 1) * each)
-            part = _wide(features[rows, columns])
-            if weights is not None and not weights[rows, columns].any():
+        for number, across in apart:
+            part = _wide(features[rows, across])
+            if weights is not None and not weights[rows, across].any():
                 continue
             gradient = part.reshape(-1, channels) @ symmetric[number]
             gradient += total[number]
             if weights is not None:
-                gradient *= weights[rows, columns].reshape(-1, 1)
-            out[:, columns] += gradient.reshape(part.shape)
+                gradient *= weights[rows, across].reshape(-1, 1)
+            out[:, across] += gradient.reshape(part.shape)
 
     return add
 
@@ -272,12 +285,13 @@ def matrix_power(matrices: Array, power: float, singular: float, least: float) -
     return result
 
 
-def _pieces(features: Array, slices: int) -> list[tuple[int, slice, slice]]:
-    """Cut a map into (number of the slice, rows, columns); slices without columns have none."""
-    height, width, channels = features.shape
-    each = -(-width // slices)
-    return [
-        (number, rows, slice(number * each, min(width, (number + 1) * each)))
-        for number in range(-(-width // each))
-        for rows in _blocks(height, each * channels)
-    ]
+def _slices(features: Array, slices: int, columns: Columns) -> list[tuple[int, slice]]:
+    """Return the number of every slice that a map has columns of, and those columns of it."""
+    width = features.shape[1]
+    first, of = map(int, columns) if len(columns) else (0, width)
+    each = -(-of // slices)
+    bounds = (
+        (number, max(0, number * each - first), min(width, (number + 1) * each - first))
+        for number in range(slices)
+    )
+    return [(number, slice(begin, end)) for number, begin, end in bounds if begin < end]

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from impasto.compute import backend
-from impasto.compute.backend import ops
-from impasto.losses.moments import EPSILON, Tensor
+from impasto.compute.backend import Tensor, ops
+from impasto.losses.terms import EPSILON, Measure, Painted, View
 
 POOL = 1024
 """Positions of a painting among which neighbors are looked for."""
@@ -31,26 +31,37 @@ class Pool(NamedTuple):
     """(POOL, C), features minus the mean, of length one"""
 
 
-def freeze(paintings: Sequence[tuple[float, Tensor, Tensor | None]]) -> list[Pool]:
-    """Summarize paintings, each its share, features (height, width, C) and position weights."""
-    whole = sum(share for share, _, _ in paintings)
-    return [_pool(share / whole, features, weights) for share, features, weights in paintings]
+def freeze(paintings: Sequence[Painted]) -> list[Pool]:
+    """Choose the features of paintings among which neighbors are looked for."""
+    whole = sum(each.share for each in paintings)
+    return [_pool(each.share / whole, each.features, each.weights) for each in paintings]
 
 
-def loss(
-    features: Tensor, weights: Tensor | None, target: Sequence[Pool], sums: Tensor | None = None
-) -> Tensor:
-    """Return the mean of 1 - cos(f, its nearest neighbor), from 0 to 2, over positions.
+class Sums(NamedTuple):
+    """What positions add up to."""
 
-    features are (height, width, C), weights (height, width, 1); of several paintings the mean
-    over their shares. Their ``sums``, which other measures ask for, are of no use here.
+    distance: Tensor
+    """() 1 - cos of every position and its nearest neighbor"""
+    count: Tensor
+    """() positions, by their weights"""
+
+
+def read(view: View, target: Sequence[Pool]) -> Sums:
+    """Sum 1 - cos(f, its nearest neighbor), from 0 to 2 each, over positions.
+
+    Of several paintings each counts by its share.
     """
-    features = ops.cast(features, "float32")
+    features = ops.cast(view.features, "float32")
     distance = sum(pool.share * _distances(features, pool) for pool in target)
-    if weights is None:
-        return ops.mean(distance)
-    weights = weights[..., 0]
-    return ops.sum(weights * distance) / ops.maximum(ops.sum(weights), EPSILON)
+    if view.weights is None:
+        return Sums(ops.sum(distance), ops.cast(ops.size(distance), "float32"))
+    weights = view.weights[..., 0]
+    return Sums(ops.sum(weights * distance), ops.sum(weights))
+
+
+def loss(sums: Sums, target: Sequence[Pool]) -> Tensor:
+    """Return the mean over positions, a scalar."""
+    return sums.distance / ops.maximum(sums.count, EPSILON)
 
 
 def _distances(features: Tensor, pool: Pool) -> Tensor:
@@ -80,3 +91,6 @@ def _pool(share: float, features: Tensor, weights: Tensor | None) -> Pool:
     chosen = np.random.default_rng(0).permutation(inside)[:POOL]
     directions = _directions(ops.convert_to_tensor(flat[np.resize(chosen, POOL)] - mean))
     return Pool(ops.convert_to_tensor(np.float32(share)), ops.convert_to_tensor(mean), directions)
+
+
+NEIGHBORS = Measure(freeze, read, loss)

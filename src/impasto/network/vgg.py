@@ -14,10 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.compute import backend, host, winograd
-from impasto.compute.backend import HostFunction, Shape, keras, ops
+from impasto.compute.backend import (
+    HostArray,
+    HostFunction,
+    Like,
+    Shape,
+    Tensor,
+    Tensors,
+    keras,
+    ops,
+)
 from impasto.network.weights import Weights
 
-Tensor: TypeAlias = Any
 Features: TypeAlias = Callable[..., dict[str, Tensor]]
 """(picture (height, width, 3), slices=0) -> by layer, features (height', width', channels).
 
@@ -221,60 +229,79 @@ class OnHost:
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the layer's map of (1, height, width, in), (1, height', width', channels)."""
         run, gradient, like = self._functions()
-        return backend.on_host(run, gradient, like)(inputs)
+
+        def backward(upstream: HostArray, features: HostArray, *found: HostArray) -> HostArray:
+            return gradient(upstream, features, found, None)
+
+        return backend.on_host(run, backward, like)(inputs)
 
     def with_sums(self, inputs: Tensor, slices: int) -> tuple[Tensor, Tensor]:
         """Return the layer's map, and sums over slices of what it was given; see ``Features``."""
         run, gradient, like = self._functions()
         channels = inputs.shape[-1]
 
-        def sums(features: Any) -> Any:
+        def sums(features: HostArray) -> HostArray:
             return host.sliced_moments(features[0], slices)
 
-        def forward(value: Tensor) -> Any:
+        def on_host(
+            upstream: HostArray, sums: HostArray, features: HostArray, *found: HostArray
+        ) -> HostArray:
+            return gradient(upstream, features, found, sums if sums.any() else None)
+
+        def forward(value: Tensor) -> tuple[Tensors, Tensors]:
             found = backend.call_host(run, like(ops.shape(value)), value)
             # A call of its own, which a compiled step leaves out where nobody asks for it.
             summed = backend.call_host(sums, [((slices, channels + 1, channels), "float32")], value)
             return (found[0], *summed), found
 
-        def backward(upstream: Any, value: Tensor, found: Any) -> Tensor:
-            result, sums = upstream
+        def backward(upstream: Tensors, value: Tensor, found: Tensors) -> Tensor:
             same = [(ops.shape(value), "float32")]
-            return backend.call_host(gradient, same, result, value, *found, sums)[0]
+            return backend.call_host(on_host, same, *upstream, value, *found)[0]
 
         result, summed = backend.differentiable(forward, backward)(inputs)
         return result, summed
 
-    def _functions(self) -> tuple[HostFunction, HostFunction, Callable[[Shape], Any]]:
-        """Return the layer in NumPy, its gradient, and what the layer gives, for ``on_host``."""
+    def _functions(self) -> tuple[HostFunction, "Gradient", Callable[[Shape], Like]]:
+        """Return the layer in NumPy, its gradient, and the shapes and dtypes of what it gives."""
         # TensorFlow never forgets a function that it called back: hundreds of megabytes of every
         # network that is gone, if these held on to what they compute with.
         known = weakref.ref(self.kernels)
         replicate, pooled, channels = self.replicate, self.pooled, self.kernels.bias.size
 
-        def run(features: Any) -> Any:
+        def run(features: HostArray) -> HostArray | tuple[HostArray, ...]:
             held = _still(known)
             arguments = features[0], held.forward, held.bias, replicate
             if pooled:
                 return tuple(each[None] for each in winograd.pooled_layer(*arguments))
             return winograd.layer(*arguments)[None]
 
-        def gradient(upstream: Any, features: Any, result: Any, *others: Any) -> Any:
-            flipped, add = _still(known).flipped, None
-            if len(others) > pooled and others[-1].any():
-                add = host.moments_gradient(features[0], others[-1])
+        def gradient(
+            upstream: HostArray,
+            features: HostArray,
+            found: tuple[HostArray, ...],
+            sums: HostArray | None,
+        ) -> HostArray:
+            flipped = _still(known).flipped
+            add = None if sums is None else host.moments_gradient(features[0], sums)
             if pooled:
-                size, winners = features.shape[1:3], others[0][0]
+                _, winners = found
+                size = features.shape[1:3]
                 return winograd.pooled_layer_gradient(
-                    upstream[0], winners, size, flipped, replicate, add
+                    upstream[0], winners[0], size, flipped, replicate, add
                 )[None]
-            return winograd.layer_gradient(upstream[0], result[0], flipped, replicate, add)[None]
+            return winograd.layer_gradient(upstream[0], found[0][0], flipped, replicate, add)[None]
 
-        def like(shape: Shape) -> Any:
+        def like(shape: Shape) -> Like:
             shape = (*shape[:3], channels)
             return _pooled(shape) if pooled else [(shape, "float32")]
 
         return run, gradient, like
+
+
+Gradient: TypeAlias = Callable[
+    [HostArray, HostArray, tuple[HostArray, ...], HostArray | None], HostArray
+]
+"""(upstream, input, what the layer gave, upstream of the input's sums or None) -> gradient"""
 
 
 def _still(known: "weakref.ref[Kernels]") -> Kernels:

@@ -1,2 +1,3 @@
 from .solver import Reason as Reason
-from .solvers import OPTIMIZERS as OPTIMIZERS
+from .solver import Solver as Solver
+from .solvers import SOLVERS as SOLVERS

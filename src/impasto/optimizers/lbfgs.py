@@ -1,4 +1,4 @@
-"""L-BFGS whose state is a value: it can be kept, written down, and gone on from.
+"""L-BFGS, one evaluation at a time, its state a value.
 
 Nocedal and Wright 2006, "Numerical Optimization", algorithm 7.4 (two loops over the last steps)
 and section 3.5 (interpolating line search). Points are arrays of any library that adds and
@@ -6,17 +6,16 @@ multiplies with operators (NumPy, or tensors that stay on their device); only a 
 leave them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-Array: TypeAlias = Any
-Function: TypeAlias = Callable[[Array], tuple[float, Array]]
-"""point -> (value, gradient of the point's shape)"""
-Dot: TypeAlias = Callable[[Array, Array], float]
-"""The inner product of two arrays, as a number."""
+from impasto.compute.backend import ops, to_numpy
+from impasto.errors import CheckpointError
+from impasto.optimizers import packing
+from impasto.optimizers.solver import Array, Function, Packed, Progress, Reason, Solver
+from impasto.optimizers.units import Units, of_frequencies
 
 MEMORY = 10
 """Pairs of steps and gradient changes that are remembered."""
@@ -44,70 +43,212 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class State:
-    """Everything that the next iteration depends on."""
+class Found:
+    """The point that was accepted last, in the solver's variables, with value and gradient."""
 
-    point: Array
+    variables: Array
     value: float
     gradient: Array
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where along a line the function is to be evaluated next."""
+
+    variables: Array
+    """the point of the next evaluation"""
+    direction: Array
+    slope: float
+    """the value's derivative along the direction, at length 0"""
+    length: float
+    tries: int
+    """evaluations made along this line"""
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that the next evaluation depends on."""
+
+    progress: Progress
+    units: Units
+    """what the variables mean"""
+    start: Array
+    """the variables of the first evaluation"""
+    found: Found | None = None
+    """None before the first evaluation"""
     pairs: tuple[Pair, ...] = ()
+    search: Search | None = None
+    """None before the first evaluation, and at the end"""
 
 
-def begin(function: Function, point: Array, pairs: tuple[Pair, ...] = ()) -> State:
-    """Evaluate the start; ``pairs`` may be those of a problem that is curved alike."""
-    value, gradient = function(point)
-    return State(point, value, gradient, pairs)
+def begin(start: Array, budget: int, units: Units | None = None) -> State:
+    """Return the state before the first evaluation, at ``start`` (height, width, channels).
 
-
-def iterate(function: Function, state: State, dot: Dot) -> State | None:
-    """Take one step downhill; None if there is none to take.
-
-    Makes one evaluation, more where the first try is too long. The first step of all has length
-    one, as in SciPy.
+    The variables are the coefficients of the picture's discrete cosine transform, each in a unit
+    of its own (see :func:`impasto.optimizers.units.frequency_units`), unless others are given.
     """
-    way = direction(state, dot)
-    slope = dot(way, state.gradient)
-    if not slope < 0.0:
-        return iterate(function, replace(state, pairs=()), dot) if state.pairs else None
-    length = 1.0 if state.pairs else 1.0 / dot(way, way) ** 0.5
-    for _ in range(TRIES):
-        point = state.point + length * way
-        value, gradient = function(point)
-        if value <= state.value + SUFFICIENT * length * slope:
-            step, change = length * way, gradient - state.gradient
-            return State(point, value, gradient, _remembered(state.pairs, step, change, dot))
-        length = _shorter(length, state.value, slope, value)
-    return iterate(function, replace(state, pairs=()), dot) if state.pairs else None
+    units = units or of_frequencies(start)
+    return State(Progress(start, budget), units, units.variables(start))
 
 
-def direction(state: State, dot: Dot) -> Array:
+def step(function: Function, state: State) -> State:
+    """Evaluate once, and say where next. The first step of all has length one, as in SciPy."""
+    variables = state.start if state.search is None else state.search.variables
+    progress = state.progress.evaluated(function, state.units.point(variables))
+    if progress.evaluation is None or progress.reason is Reason.NOT_FINITE:
+        return replace(state, progress=progress)
+    evaluation = progress.evaluation
+    here = Found(variables, evaluation.total, state.units.gradient(evaluation.gradient))
+    state = replace(state, progress=progress)
+    if state.found is None or state.search is None:
+        return _searched(replace(state, found=here))
+    line = state.search
+    if here.value <= state.found.value + SUFFICIENT * line.length * line.slope:
+        pairs = _remembered(state.pairs, line, here.gradient - state.found.gradient)
+        return _searched(replace(state, found=here, pairs=pairs))
+    if line.tries + 1 < TRIES:
+        length = _shorter(line.length, state.found.value, line.slope, here.value)
+        return _at(state, replace(line, length=length, tries=line.tries + 1))
+    return _searched(replace(state, pairs=())) if state.pairs else _ended(state, Reason.STALLED)
+
+
+def turn(state: State, budget: int) -> State:
+    """Return the state from which another function is lowered; pairs of steps are kept.
+
+    It begins at the point that was accepted last.
+    """
+    start = state.start if state.found is None else state.found.variables
+    return State(state.progress.turned(budget), state.units, start, pairs=state.pairs)
+
+
+def direction(gradient: Array, pairs: tuple[Pair, ...]) -> Array:
     """Return minus the approximate inverse Hessian times the gradient (algorithm 7.4)."""
-    way = -state.gradient
+    result = -gradient
     shares = []
-    for pair in reversed(state.pairs):
-        share = dot(pair.step, way) / pair.curvature
-        way = way - share * pair.change
+    for pair in reversed(pairs):
+        share = dot(pair.step, result) / pair.curvature
+        result = result - share * pair.change
         shares.append(share)
-    if state.pairs:
-        newest = state.pairs[-1]
+    if pairs:
+        newest = pairs[-1]
         # Equation 7.20: the size of the inverse Hessian along the newest step.
-        way = way * (newest.curvature / dot(newest.change, newest.change))
-    for pair, share in zip(state.pairs, reversed(shares), strict=True):
-        way = way + (share - dot(pair.change, way) / pair.curvature) * pair.step
-    return way
+        result = result * (newest.curvature / dot(newest.change, newest.change))
+    for pair, share in zip(pairs, reversed(shares), strict=True):
+        result = result + (share - dot(pair.change, result) / pair.curvature) * pair.step
+    return result
 
 
-def _remembered(pairs: tuple[Pair, ...], step: Array, change: Array, dot: Dot) -> tuple[Pair, ...]:
-    curvature = dot(step, change)
-    lengths = (dot(step, step) * dot(change, change)) ** 0.5
+def dot(a: Array, b: Array) -> float:
+    """Return the inner product of two arrays, as a number."""
+    if isinstance(a, np.ndarray):
+        return float(np.vdot(a, b))
+    return float(ops.sum(a * b))
+
+
+def _searched(state: State) -> State:
+    """Return the state with the next line to search, or ended where none leads down."""
+    if state.progress.reason is not None:
+        return replace(state, search=None)
+    assert state.found is not None
+    way = direction(state.found.gradient, state.pairs)
+    slope = dot(way, state.found.gradient)
+    if slope < 0.0:
+        length = 1.0 if state.pairs else 1.0 / dot(way, way) ** 0.5
+        return _at(state, Search(way, way, slope, length, 0))
+    if state.pairs:
+        return _searched(replace(state, pairs=()))
+    flat = not dot(state.found.gradient, state.found.gradient)
+    return _ended(state, Reason.CONVERGED if flat else Reason.STALLED)
+
+
+def _at(state: State, line: Search) -> State:
+    """Return the state whose next evaluation lies at the line's length."""
+    assert state.found is not None
+    variables = state.found.variables + line.length * line.direction
+    return replace(state, search=replace(line, variables=variables))
+
+
+def _ended(state: State, reason: Reason) -> State:
+    return replace(state, progress=replace(state.progress, reason=reason), search=None)
+
+
+def _remembered(pairs: tuple[Pair, ...], line: Search, change: Array) -> tuple[Pair, ...]:
+    taken = line.length * line.direction
+    curvature = dot(taken, change)
+    lengths = (dot(taken, taken) * dot(change, change)) ** 0.5
     if not curvature > FLAT * lengths:
         return pairs
-    return (*pairs, Pair(step, change, curvature))[-MEMORY:]
+    return (*pairs, Pair(taken, change, curvature))[-MEMORY:]
 
 
 def _shorter(length: float, start: float, slope: float, value: float) -> float:
     """Return the length at which a parabola through what is known is lowest, within bounds."""
-    if not np.isfinite(value):
-        return SHORTEST * length
     lowest = -slope * length**2 / (2 * (value - start - slope * length))
     return float(np.clip(lowest, SHORTEST * length, LONGEST * length))
+
+
+def pack(state: State) -> Packed | None:
+    """Write a state down; None before the first evaluation, when there is nothing to write.
+
+    The direction is left out: it is computed again from the gradient and the pairs.
+    """
+    if state.found is None:
+        return None
+    pairs: dict[str, NDArray[np.float32]] = {}
+    for number, pair in enumerate(state.pairs):
+        pairs[f"step {number}"] = to_numpy(pair.step)
+        pairs[f"change {number}"] = to_numpy(pair.change)
+    line = state.search
+    search = {} if line is None else {"search": np.array([line.length, line.tries], np.float64)}
+    return {
+        **packing.pack(state.progress),
+        "point": to_numpy(state.found.variables),
+        "gradient": to_numpy(state.found.gradient),
+        "value": np.array([state.found.value], np.float64),
+        "curvatures": np.array([pair.curvature for pair in state.pairs], np.float64),
+        **search,
+        **pairs,
+    }
+
+
+def unpack(packed: Packed, start: Array, budget: int) -> State:
+    """Return the state that :func:`pack` wrote down, with variables as :func:`begin` has them.
+
+    Without a search in it a new line begins. Raises CheckpointError for what cannot be a state.
+    """
+    curvatures, value = packing.numbers(packed, "curvatures"), packing.numbers(packed, "value")
+    count = range(len(curvatures))
+    arrays = {f"{part} {number}" for part in ("step", "change") for number in count}
+    required = {"best", "bests", "point", "gradient", "value", "curvatures"} | arrays
+    packing.check_names(packed, required, {"search", "before"}, "L-BFGS")
+    if len(curvatures) > MEMORY or len(value) != 1:
+        raise CheckpointError("the optimizer's state in it is not one of L-BFGS")
+    pairs = tuple(
+        Pair(
+            packing.like(packed, f"step {number}", start),
+            packing.like(packed, f"change {number}", start),
+            float(curvatures[number]),
+        )
+        for number in count
+    )
+    # Directions are divided by both.
+    if not all(pair.curvature > 0 and dot(pair.change, pair.change) > 0 for pair in pairs):
+        raise CheckpointError("the optimizer's state in it has steps without curvature")
+    point, gradient = (packing.like(packed, name, start) for name in ("point", "gradient"))
+    found = Found(point, float(value[0]), gradient)
+    progress = packing.unpack(packed, start, budget)
+    state = _searched(State(progress, of_frequencies(start), point, found, pairs))
+    return _gone_on(state, packed) if "search" in packed else state
+
+
+def _gone_on(state: State, packed: Packed) -> State:
+    """Return the state within the search that was written down."""
+    numbers = packing.numbers(packed, "search")
+    if len(numbers) != 2 or not (numbers[0] > 0 and 0 <= numbers[1] < TRIES):
+        raise CheckpointError("the optimizer's state in it has a search that cannot be")
+    if state.search is None:
+        return state
+    return _at(state, replace(state.search, length=float(numbers[0]), tries=int(numbers[1])))
+
+
+SOLVER = Solver(begin, step, turn, pack, unpack)

@@ -1,10 +1,6 @@
-from .checkpoints import Checkpoint as Checkpoint
-from .climb import Result as Result
-from .climb import stylize as stylize
-from .events import Event as Event
 from .events import LevelFinished as LevelFinished
 from .events import LevelStarted as LevelStarted
-from .events import Listener as Listener
+from .events import State as State
 from .events import Step as Step
 from .inputs import Inputs as Inputs
 from .inputs import Region as Region
@@ -12,3 +8,9 @@ from .inputs import prepare as prepare
 from .provenance import Provenance as Provenance
 from .pyramid import Level as Level
 from .pyramid import schedule as schedule
+from .result import Painted as Painted
+from .result import Result as Result
+from .stylizer import Event as Event
+from .stylizer import Listener as Listener
+from .stylizer import Stylizer as Stylizer
+from .stylizer import stylize as stylize

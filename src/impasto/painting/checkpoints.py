@@ -10,14 +10,15 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import logging
 import math
 import operator
 import os
 import re
 import stat
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -32,12 +33,13 @@ from impasto.errors import CheckpointError, InputError, SettingError
 from impasto.network import weights
 from impasto.optimizers.solver import Reason
 from impasto.painting import provenance
-from impasto.painting.events import LevelFinished, Record
-from impasto.painting.provenance import Provenance, Source
+from impasto.painting.events import LevelFinished, Record, State
+from impasto.painting.provenance import Source
 from impasto.painting.pyramid import Level
-from impasto.pictures.raster import Picture
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
+
+LOG = logging.getLogger(__name__)
 
 ENDING = ".checkpoint"
 """Of a checkpoint whose name impasto chooses; a person may choose any."""
@@ -64,35 +66,19 @@ _FORGED = "its numbers do not fit its recipe and these pictures: impasto did not
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A painting under way: everything that the rest of the work depends on."""
-
-    provenance: Provenance
-    level: int
-    """the level that is under way, from 1"""
-    picture: Picture
-    """what that level started from, float32 (height, width, 3)"""
-    state: Arrays | None
-    """the optimizer's, its best picture so far among it; None at the start of the level"""
-    history: tuple[Record, ...]
-    levels: tuple[LevelFinished, ...]
-    seconds: Mapping[str, float]
-    """since the work began, by stage"""
-    began: float
-    """seconds at which the level began"""
-
-
 # Writing ------------------------------------------------------------------------------------
 
 
-def write(checkpoint: Checkpoint, path: files.AnyPath) -> None:
-    """Write a checkpoint; the file is the old one, or the new one whole, at every instant.
+def write(state: State, path: files.AnyPath) -> None:
+    """Write what a state can be gone on from.
+
+    The file is the old one, or the new one whole, at every instant.
 
     Raises PictureError if it cannot be written.
     """
-    tensors = {name: np.asarray(array, order="C") for name, array in _tensors(checkpoint).items()}
-    header = _header(checkpoint, tensors)
+    state = resumable(state)
+    tensors = {name: np.asarray(array, order="C") for name, array in _tensors(state).items()}
+    header = _header(state, tensors)
     data = [array.reshape(-1).view(np.uint8).data for array in tensors.values()]
     digest = hashlib.sha256(header)
     for each in data:
@@ -102,28 +88,46 @@ def write(checkpoint: Checkpoint, path: files.AnyPath) -> None:
         file.writelines([signed, *data])
 
 
+def resumable(state: State) -> State:
+    """Return a state as it can be written down: the solver's as arrays, or the level's start.
+
+    A level that ended is written as it was at its end, and ends again at once.
+    """
+    from impasto.optimizers.solvers import SOLVERS  # loads the tensor library
+
+    packed = state.solver
+    if packed is not None and not isinstance(packed, Mapping):
+        packed = SOLVERS[state.provenance.recipe.optimizer].pack(packed)
+    behind = tuple(each for each in state.levels if each.level < state.level)
+    history = state.history
+    if packed is None:
+        history = tuple(record for record in history if record.level < state.level)
+    return replace(state, solver=packed, history=history, levels=behind)
+
+
 def _signature(digest: str) -> bytes:
     return f'"sha256":"{digest}"'.encode()
 
 
-def _tensors(checkpoint: Checkpoint) -> Arrays:
+def _tensors(state: State) -> Arrays:
     columns = [field.name for field in dataclasses.fields(Record)]
-    history = [[getattr(record, name) for name in columns] for record in checkpoint.history]
+    history = [[getattr(record, name) for name in columns] for record in state.history]
+    assert state.solver is None or isinstance(state.solver, Mapping)
     return {
-        "picture": checkpoint.picture,
+        "picture": state.picture,
         "history": np.array(history, np.float64).reshape(-1, len(columns)),
-        **{_STATE + name: array for name, array in (checkpoint.state or {}).items()},
+        **{_STATE + name: array for name, array in (state.solver or {}).items()},
     }
 
 
-def _header(checkpoint: Checkpoint, tensors: Arrays) -> bytes:
+def _header(state: State, tensors: Arrays) -> bytes:
     """Return a safetensors file up to its data: https://github.com/huggingface/safetensors."""
     said = {
-        "provenance": checkpoint.provenance.to_dict(),
-        "level": checkpoint.level,
-        "levels": [dataclasses.asdict(level) for level in checkpoint.levels],
-        "seconds": dict(checkpoint.seconds),
-        "began": checkpoint.began,
+        "provenance": state.provenance.to_dict(),
+        "level": state.level,
+        "levels": [level.to_dict() for level in state.levels],
+        "seconds": dict(state.seconds),
+        "began": state.began,
     }
     parts: dict[str, Any] = {"__metadata__": {"sha256": _UNSIGNED, "impasto": json.dumps(said)}}
     end = 0
@@ -139,7 +143,7 @@ def _header(checkpoint: Checkpoint, tensors: Arrays) -> bytes:
 # Reading ------------------------------------------------------------------------------------
 
 
-def read(path: files.AnyPath) -> Checkpoint:
+def read(path: files.AnyPath) -> State:
     """Read what :func:`write` wrote; its numbers are still to be checked, see :func:`check`.
 
     Raises CheckpointError for a file that is not one, is not whole, or is of another version.
@@ -181,7 +185,7 @@ def _verified(path: Path) -> bytes:
     return whole
 
 
-def _parsed(whole: bytes) -> Checkpoint:
+def _parsed(whole: bytes) -> State:
     """Return what is in a file whose hash is right; it may have been forged all the same."""
     try:
         header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])
@@ -199,21 +203,21 @@ def _parsed(whole: bytes) -> Checkpoint:
         raise CheckpointError(_FORGED) from None
 
 
-def _checkpoint(said: Any, tensors: dict[str, NDArray[Any]]) -> Checkpoint:
+def _checkpoint(said: Any, tensors: dict[str, NDArray[Any]]) -> State:
     """Make a checkpoint of JSON and tensors. Raises what is in _UNFIT."""
     history = tensors.pop("history")
     if history.dtype != np.float64 or not np.isfinite(history).all():
         raise ValueError
     picture = tensors.pop("picture")
-    state = {name.removeprefix(_STATE): array for name, array in tensors.items()}
+    solver = {name.removeprefix(_STATE): array for name, array in tensors.items()}
     seconds = {stage: _seconds(value) for stage, value in said["seconds"].items()}
     if set(seconds) - set(STAGES):
         raise ValueError
-    return Checkpoint(
+    return State(
         provenance=provenance.from_dict(said["provenance"]),
         level=operator.index(said["level"]),
         picture=picture,
-        state=state or None,
+        solver=solver or None,
         history=tuple(Record(int(level), *numbers) for level, *numbers in history.tolist()),
         levels=tuple(_level(each) for each in said["levels"]),
         seconds=seconds,
@@ -223,10 +227,9 @@ def _checkpoint(said: Any, tensors: dict[str, NDArray[Any]]) -> Checkpoint:
 
 def _level(said: Any) -> LevelFinished:
     names = ("level", "height", "width", "evaluations")
-    numbers = {name: operator.index(said[name]) for name in names}
-    return LevelFinished(
-        **numbers, seconds=_seconds(said["seconds"]), reason=Reason(said["reason"])
-    )
+    numbers: dict[str, Any] = {name: operator.index(said[name]) for name in names}
+    seconds, reason = _seconds(said["seconds"]), Reason(said["reason"])
+    return LevelFinished(**numbers, seconds=seconds, reason=reason, state=None)
 
 
 def _seconds(value: Any) -> float:
@@ -238,13 +241,13 @@ def _seconds(value: Any) -> float:
 # Going on -----------------------------------------------------------------------------------
 
 
-def recipe_of(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> Recipe:
+def recipe_of(state: State, settings: Mapping[str, Any]) -> Recipe:
     """Return the recipe to go on with; ``settings`` are those that were named once more.
 
     Raises SettingError for a setting that is another one in the checkpoint, and where the
     picture to start from, of which a checkpoint keeps no path, is not named again.
     """
-    before = checkpoint.provenance.recipe
+    before = state.provenance.recipe
     if "init" not in settings and before.init not in recipes.STARTS:
         # No checkpoint makes impasto read a file that the person did not name.
         raise SettingError("the checkpoint was started from a picture: name it with --init")
@@ -261,13 +264,17 @@ def recipe_of(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> Recipe:
     return asked
 
 
-def check(checkpoint: Checkpoint, inputs: Sequence[Source], levels: Sequence[Level]) -> None:
+def check(state: State, inputs: Sequence[Source], levels: Sequence[Level]) -> None:
     """Raise CheckpointError unless it is of these inputs, and its numbers fit these levels."""
-    before = checkpoint.provenance
+    before = state.provenance
     _check_inputs(inputs, before.inputs)
     if before.network.get("sha256") != weights.NETWORKS[before.recipe.network].sha256:
         raise CheckpointError("the checkpoint is of other weights of the network")
-    if not 1 <= checkpoint.level <= len(levels) or not _fits(checkpoint, levels):
+    try:
+        fits = 1 <= state.level <= len(levels) and _fits(state, levels)
+    except _UNFIT:
+        fits = False
+    if not fits:
         raise CheckpointError(f"the checkpoint cannot be used: {_FORGED}")
 
 
@@ -287,22 +294,31 @@ def _check_inputs(inputs: Sequence[Source], before: Sequence[Source]) -> None:
             )
 
 
-def _fits(checkpoint: Checkpoint, levels: Sequence[Level]) -> bool:
+def _fits(state: State, levels: Sequence[Level]) -> bool:
     """Return whether picture, levels and history are such as these levels can give."""
-    level, picture = levels[checkpoint.level - 1], checkpoint.picture
+    level, picture = levels[state.level - 1], state.picture
     if picture.shape != (level.height, level.width, 3) or picture.dtype != np.float32:
         return False
-    finished = [(each.level, each.height, each.width) for each in checkpoint.levels]
+    finished = [(each.level, each.height, each.width) for each in state.levels]
     behind = [(each.number, each.height, each.width) for each in levels[: level.number - 1]]
-    seen = np.size((checkpoint.state or {}).get("bests", ()))
-    counts = [*(each.evaluations for each in checkpoint.levels), seen]
+    counts = [*(each.evaluations for each in state.levels), _evaluations(state)]
+    # A painting that was steered may have been given fewer evaluations than it had made.
+    most = [math.inf if state.provenance.steered else each.evaluations for each in levels]
     if finished != behind or any(
-        not 0 <= count <= each.evaluations for count, each in zip(counts, levels, strict=False)
+        not 0 <= count <= limit for count, limit in zip(counts, most, strict=False)
     ):
         return False
     numbers = [number for number, count in enumerate(counts, 1) for _ in range(count)]
-    same = [record.level for record in checkpoint.history] == numbers
+    same = [record.level for record in state.history] == numbers
     return same and bool(np.isfinite(picture).all())
+
+
+def _evaluations(state: State) -> int:
+    """Return how many evaluations the solver's arrays say were made at the level under way."""
+    assert state.solver is None or isinstance(state.solver, Mapping)
+    arrays = state.solver or {}
+    before = arrays.get("before", np.zeros(1))
+    return int(np.size(arrays.get("bests", ()))) + (int(before[0]) if np.size(before) else 0)
 
 
 # While painting -----------------------------------------------------------------------------
@@ -330,45 +346,46 @@ def place(checkpoint: files.AnyPath | None, resume: files.AnyPath | None = None)
 class Keeper:
     """Keeps the newest state of a painting, and writes it when the time has come.
 
-    That it cannot be written, as on a full disk, does not stop the painting: ``tell`` is given
+    That it cannot be written, as on a full disk, does not stop the painting: the log is told
     the reason once, and it is tried again as often as before.
     """
 
-    def __init__(
-        self,
-        path: Path | None = None,
-        every: float = recipes.CHECKPOINT_EVERY,
-        tell: Callable[[str], None] = lambda words: None,
-    ) -> None:
+    def __init__(self, path: Path | None = None, every: float = recipes.CHECKPOINT_EVERY) -> None:
         """Begin; without a ``path`` nothing is written until that is asked for.
 
-        A checkpoint is written after the iteration during which ``every`` seconds have passed.
+        A checkpoint is written after the step during which ``every`` seconds have passed.
         Raises SettingError if ``every``, in seconds, is negative or not a number.
         """
         if not every >= 0:
             raise SettingError(f"checkpoint_every is {every:g}: the least possible is 0")
-        self.path, self.every, self.tell = path, every, tell
-        self._newest: Callable[[], Checkpoint] | None = None
+        self.path, self.every = path, every
+        self._newest: State | None = None
         self._due = time.monotonic() + every
         self._told = False
         if path is not None:
             files.remove_leftovers(path)
 
-    def offer(self, newest: Callable[[], Checkpoint]) -> None:
-        """Take note of how to have the newest checkpoint, and write it if it is time."""
-        self._newest = newest
+    def note(self, state: State) -> None:
+        """Take note of the newest state, and write it if it is time.
+
+        One that memory lowered is none of the recipe's own: the last one before it is kept, which
+        goes on at the full size where there is more memory.
+        """
+        if state.lowered:
+            return
+        self._newest = state
         if self.path is not None and time.monotonic() >= self._due:
             self.save()
 
     def save(self) -> bool:
-        """Write the newest checkpoint; return whether that could be done."""
+        """Write the newest state; return whether that could be done."""
         if self.path is None or self._newest is None:
             return False
         try:
-            write(self._newest(), self.path)
+            write(self._newest, self.path)
         except (InputError, MemoryError) as error:
             if not self._told:
-                self.tell(f"no checkpoint: {str(error) or 'memory ran out'}")
+                LOG.warning("no checkpoint: %s", str(error) or "memory ran out")
             self._told = True
             return False
         finally:

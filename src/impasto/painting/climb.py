@@ -1,381 +1,291 @@
-"""The facade: the one place where objective, optimizer and schedule meet."""
+"""The climb from the coarsest level to the finest: a generator of events, each with its state.
 
-import dataclasses
-import gc
-import os
-from collections.abc import Mapping, Sequence
+Whoever pulls decides whether the work goes on: who stops pulling has stopped it, and
+:func:`finished` makes the picture of any state.
+"""
+
+import time
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import TypeAlias
 
-import numpy as np
-from PIL import Image
-
-from impasto import files
-from impasto.compute import backend, host
-from impasto.errors import CheckpointError
+from impasto.compute import backend
+from impasto.compute.backend import Array
 from impasto.losses import objective
-from impasto.network import vgg, weights
-from impasto.network.vgg import Features
-from impasto.painting import checkpoints
-from impasto.painting.checkpoints import Checkpoint, Keeper
-from impasto.painting.events import LevelFinished, Listener, Record
-from impasto.painting.inputs import Inputs, PictureLike, Region, prepare, start
-from impasto.painting.journal import Clock, Journal
-from impasto.painting.provenance import Provenance, Source
-from impasto.painting.pyramid import Level, lower, schedule
-from impasto.pictures import colors, encode, masks, metadata, raster
+from impasto.network import weights
+from impasto.optimizers.solver import Progress, Reason
+from impasto.optimizers.solver import State as SolverState
+from impasto.optimizers.solvers import SOLVERS
+from impasto.painting import pyramid
+from impasto.painting.controls import Controls
+from impasto.painting.engine import Engine
+from impasto.painting.events import (
+    Happening,
+    LevelFinished,
+    LevelStarted,
+    Record,
+    State,
+    Step,
+    steered,
+)
+from impasto.painting.inputs import Inputs, start
+from impasto.painting.provenance import Provenance
+from impasto.painting.pyramid import Level
+from impasto.pictures import colors, masks, raster
 from impasto.pictures.guidance import at_level
-from impasto.pictures.masks import Mask
-from impasto.pictures.metadata import UNKNOWN, Metadata
 from impasto.pictures.raster import Picture
-from impasto.pictures.saving import USUAL, Saving
-from impasto.recipe import presets
-from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 
+Climbing: TypeAlias = Generator[Happening, None, State]
+"""Yields events, and returns the state that the last of them left."""
+
 
 @dataclass(frozen=True)
-class Result:
-    """A painted picture and how it came about."""
+class Job:
+    """What is to be painted, from what, and with what."""
 
-    picture: Picture
-    """float32 (height, width, 3), RGB in [0, 255], clipped"""
+    engine: Engine
+    inputs: Inputs
     recipe: Recipe
-    network: Mapping[str, str]
-    """name, source and sha256 of the weights"""
-    backend: str
-    precision: str
-    seconds: Mapping[str, float]
-    """total, and by stage: network, targets, painting; reading and writing files not counted"""
-    levels: tuple[LevelFinished, ...]
-    history: tuple[Record, ...]
-    """one record for every evaluation"""
-    stopped: bool
-    """whether the listener stopped the work before its end"""
-    lowered: bool
-    """whether memory ran out, so that the finest level was painted smaller and carried up"""
-    inputs: tuple[Source, ...] = ()
-    """the pictures that were read"""
-    alpha: Mask | None = None
-    """(height, width), how opaque the photograph is; None all over"""
-    metadata: Metadata = UNKNOWN
-    """what the photograph's file says of it"""
 
-    @property
-    def image(self) -> Image.Image:
-        """The picture as an 8-bit Pillow image, RGB or RGBA."""
-        return encode.to_image(self.picture, self.alpha)
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """The levels, coarsest first."""
+        return pyramid.schedule(*raster.size_of(self.inputs.content), self.recipe)
 
-    def save(self, path: str | os.PathLike[str], saving: Saving = USUAL) -> None:
-        """Write the picture, its recipe within; the ending chooses the format.
+    def content(self, size: tuple[int, int]) -> Picture:
+        """Return the photograph, as it is painted over, at a size."""
+        return raster.resize(self.inputs.content, *size)
 
-        What the photograph's file says of it goes along, but for where it was taken, unless
-        ``saving`` asks for it. Raises PictureError, and SettingError for a format that cannot be
-        written so.
+    def placed(self, array: Picture) -> Array:
+        """Return an array where the solver works: on a GPU, unless it takes NumPy's alone."""
+        return array if self.recipe.optimizer == "scipy" else backend.to_device(array)
+
+    def objective(self, content: Picture, style: float = 1.0) -> objective.Objective:
+        """Return what is minimized at the size of ``content``, its targets computed.
+
+        The style weight is multiplied by ``style``.
         """
-        encode.check(path, saving)
-        said = replace(
-            self.metadata,
-            dpi=saving.dpi or self.metadata.dpi,
-            position=self.metadata.position if saving.location else None,
+        size = raster.size_of(content)
+        regions = at_level(self.inputs.regions, *size)
+        field = weights.NETWORKS[self.recipe.network].receptive_field
+        targets = objective.freeze(
+            self.engine.features, self.recipe, content, regions, field, style
         )
-        xmp = self.provenance.to_xmp(metadata.to_xmp(said))
-        encode.write(self.picture, path, xmp, alpha=self.alpha, said=said, saving=saving)
+        task = objective.WholePicture(self.engine.step, targets)
+        if self.inputs.keep is None:
+            return task
+        keep = masks.resize(self.inputs.keep, *size)[..., None]
+        return objective.Kept(task, self.placed(content), self.placed(keep))
 
-    @property
-    def finished(self) -> bool:
-        """Whether the work went on to its end, as the recipe says."""
-        return not (self.stopped or self.lowered)
-
-    @property
-    def provenance(self) -> Provenance:
-        """What the picture depends on, as its file says it."""
-        return _provenance(
-            self.recipe,
-            self.precision,
-            self.network,
-            self.inputs,
-            self.backend,
-            self.finished,
-        )
-
-    def report(self) -> dict[str, Any]:
-        """Return everything but the picture, as JSON takes it."""
-        return {
-            "recipe": dataclasses.asdict(self.recipe),
-            "weights": dict(self.network),
-            "backend": self.backend,
-            "precision": self.precision,
-            "seconds": dict(self.seconds),
-            "evaluations": len(self.history),
-            "levels": [dataclasses.asdict(level) for level in self.levels],
-            "history": [dataclasses.asdict(record) for record in self.history],
-        }
+    def shown(self, picture: Picture) -> Picture:
+        """Return a painted picture with the colors and regions of the photograph that remain."""
+        if self.recipe.colors != "content" and self.inputs.keep is None:
+            return picture
+        size = raster.size_of(picture)
+        photograph = raster.resize(self.inputs.photograph, *size)
+        if self.recipe.colors == "content":
+            picture = colors.with_colors_of(picture, photograph)
+        if self.inputs.keep is None:
+            return picture
+        keep = masks.resize(self.inputs.keep, *size)[..., None]
+        return masks.compose(keep, photograph, picture)
 
 
-def _provenance(
-    recipe: Recipe,
-    precision: str,
-    network: Mapping[str, str],
-    inputs: tuple[Source, ...],
-    running: str,
-    finished: bool,
-) -> Provenance:
-    said = {name: network[name] for name in ("network", "sha256")}
-    used = replace(recipe, precision=precision, init=os.path.basename(recipe.init))
-    return Provenance(used, running, said, inputs, finished)
+class Clock:
+    """Seconds since the start, and by stage; those ``before`` the work was gone on with count."""
+
+    def __init__(self, before: Mapping[str, float]) -> None:
+        """Begin to count."""
+        self.last = time.perf_counter()
+        self.start = self.last - sum(before.values())
+        self.stages = dict(before)
+
+    def seconds(self) -> float:
+        """Return the seconds since the start."""
+        return time.perf_counter() - self.start
+
+    def lap(self, stage: str) -> None:
+        """Count the seconds since the last lap to ``stage``."""
+        self.stages = self.so_far(stage)
+        self.last = time.perf_counter()
+
+    def so_far(self, stage: str) -> dict[str, float]:
+        """Return the seconds by stage, those since the last lap in ``stage``."""
+        now = time.perf_counter()
+        return {**self.stages, stage: self.stages.get(stage, 0.0) + now - self.last}
 
 
-def stylize(
-    content: PictureLike,
-    style: PictureLike | Sequence[PictureLike] | None = None,
-    *,
-    regions: Sequence[Region | tuple[PictureLike, ...]] = (),
-    keep: PictureLike | None = None,
-    listener: Listener | None = None,
-    weights_file: str | os.PathLike[str] | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    checkpoint_every: float = recipes.CHECKPOINT_EVERY,
-    resume: str | os.PathLike[str] | None = None,
-    preset: str = recipes.DEFAULT,
-    **settings: Any,
-) -> Result:
-    """Repaint the photograph ``content`` in the manner of the painting ``style``.
+def first_state(job: Job, provenance: Provenance) -> State:
+    """Return the state before anything is painted."""
+    level = job.levels[0]
+    content = job.content((level.height, level.width))
+    return State(provenance, 1, start(job.inputs, content, job.recipe))
 
-    Parameters
-    ----------
-    content, style : path, Pillow image, or array (height, width, 3) or (height, width); several
-        paintings as a list, whose shares the setting ``blend`` gives
-    regions : places with paintings of their own, each (mask, painting) or (mask, painting, mask of
-        the painting); masks are gray pictures of any size, white in the place. What no mask
-        covers takes ``style``, or stays the photograph without one
-    keep : mask of what stays the photograph
-    listener : told every event; returning False stops the work, the best picture so far is kept
-    weights_file : a file with the network's weights, instead of the usual sources
-    checkpoint : a file that the state of the work is saved to every ``checkpoint_every`` seconds,
-        and when the listener stops it; it is removed when the work is done
-    resume : a checkpoint to go on from, with the same pictures; it is saved to as well, unless
-        ``checkpoint`` names another file. Settings are the checkpoint's, those given must be too
-    preset : the set of settings to start from, built in or of the user's own file
-    **settings : any field of :class:`impasto.Recipe`
 
-    Raises
-    ------
-    SettingError, PictureError, CheckpointError
-        before any painting starts, for what cannot be used
-    WeightsError, BackendError
-        where the network's weights cannot be had, or Keras's backend cannot be used
+def climb(job: Job, state: State, controls: Controls, clock: Clock) -> Iterator[Happening]:
+    """Paint from coarse to fine, on from ``state``, and yield what happens.
+
+    Every level starts from the change that the one before it made. Memory that runs out has the
+    level painted smaller, once there is no smaller one raises MemoryError.
     """
-    named = recipes.named(preset, presets.available(), **settings)
-    before = None if resume is None else checkpoints.read(resume)
-    chosen = Recipe(**named) if before is None else checkpoints.recipe_of(before, named)
-    keeper = Keeper(checkpoints.place(checkpoint, resume), checkpoint_every)
-    weights.check_file(weights_file)
-    inputs = prepare(chosen, content, style, regions, keep)
-    if before is not None:
-        levels = schedule(*raster.size_of(inputs.content), chosen)
-        checkpoints.check(before, inputs.sources, levels)
-    engines = Engines(weights_file)
-    try:
-        result = paint(inputs, chosen, listener or (lambda event: None), engines, keeper, before)
-        if result.finished:
-            keeper.remove()
-        else:
-            keeper.save()
-    finally:
-        del keeper  # what it would save refers to the network
-        engines.forget()
-    return result
+    while True:
+        level = job.levels[state.level - 1]
+        state = yield from _paint_level(job, level, state, controls, clock)
+        job = replace(job, recipe=steered(job.recipe, state.provenance.recipe))
+        if state.stopped or state.lowered or state.level == len(job.levels):
+            return
+        state = _next_level(job, state)
 
 
-def paint(
-    inputs: Inputs,
-    recipe: Recipe,
-    listener: Listener,
-    engines: "Engines",
-    keeper: Keeper | None = None,
-    before: Checkpoint | None = None,
-) -> Result:
-    """Paint pictures that were read and checked; see :func:`stylize`.
-
-    ``keeper`` is offered the state under way; ``before`` is one to go on from, checked too.
-    Raises CheckpointError if it is of another backend, or its optimizer's state is none.
-    """
-    if before is not None and before.provenance.backend != backend.name():
-        raise CheckpointError(
-            f"the checkpoint was begun on {files.shown(before.provenance.backend)}, and this is "
-            f"{backend.name()}: set KERAS_BACKEND to go on there"
-        )
-    clock = Clock(before.seconds if before else {})
-    engine = engines.get(recipe)
-    clock.lap("network")
-    origin = _provenance(
-        recipe, engine.precision, engine.network, inputs.sources, backend.name(), finished=False
-    )
-    journal = Journal(recipe, listener, clock, origin, keeper or Keeper(), before)
-    with host.one_blas_thread():  # once, since setting and lifting it takes its time
-        picture = _climb(inputs, engine, journal)
-    return Result(
-        picture=np.clip(picture, 0.0, 255.0),
-        recipe=recipe,
-        network=engine.network,
-        backend=backend.name(),
-        precision=engine.precision,
-        seconds={"total": clock.seconds(), **clock.stages},
-        levels=tuple(journal.levels),
-        history=tuple(journal.history),
-        stopped=journal.stopped,
-        lowered=journal.lowered,
-        inputs=inputs.sources,
-        alpha=None if inputs.alpha is None else masks.resize(inputs.alpha, *picture.shape[:2]),
-        metadata=inputs.metadata,
-    )
+def finished(job: Job, state: State) -> Picture:
+    """Return the picture of a state: its best one so far, carried up to the finest level's size."""
+    picture = backend.to_numpy(state.best)
+    content = job.content(raster.size_of(picture))
+    for level in job.levels[state.level - 1 :]:
+        picture, content = _carried_up(job, picture, content, (level.height, level.width))
+    return job.shown(picture)
 
 
-@dataclass(frozen=True)
-class _Engine:
-    """What all levels share: the network and the compiled loss."""
-
-    network: Mapping[str, str]
-    precision: str
-    features: Features
-    step: objective.Step
-
-
-class Engines:
-    """Networks and compiled losses, kept for the next picture whose recipe needs the same."""
-
-    def __init__(self, weights_file: str | os.PathLike[str] | None = None) -> None:
-        self.weights_file = weights_file
-        self._made: dict[tuple[Any, ...], _Engine] = {}
-
-    @staticmethod
-    def key(recipe: Recipe) -> tuple[Any, ...]:
-        """Return the settings that a network and its compiled loss depend on."""
-        names = [name for name, *_ in recipes.settings() if name not in _NOT_COMPILED]
-        return tuple(getattr(recipe, name) for name in names)
-
-    def get(self, recipe: Recipe) -> _Engine:
-        """Return what a recipe needs; one is kept, since each holds a network in memory."""
-        key = self.key(recipe)
-        if key not in self._made:
-            if self._made:
-                self.forget()
-            self._made[key] = _engine(recipe, self.weights_file)
-        return self._made[key]
-
-    def forget(self) -> None:
-        """Give back the memory of what was made.
-
-        Networks refer to themselves: Python alone would leave them for several pictures more.
-        """
-        self._made.clear()
-        gc.collect()
+def _carried_up(
+    job: Job, picture: Picture, content: Picture, size: tuple[int, int]
+) -> tuple[Picture, Picture]:
+    """Return a picture, and the photograph, at another size."""
+    if raster.size_of(picture) == size:
+        return picture, content
+    there = job.content(size)
+    return raster.carry_up(picture, content, there), there
 
 
-# Settings that another network or loss need not be compiled for. A new one is compiled for, until
-# it is known not to matter.
-_NOT_COMPILED = {
-    *("size", "blend", "style_scale", "colors", "init", "seed"),
-    *("strength", "content_weight", "style_weight", "tv_weight"),
-    *("optimizer", "levels", "evaluations"),
-}
-
-
-def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> _Engine:
-    loaded = weights.load(recipe.network, weights_file)
-    precision = vgg.resolve_precision(recipe.precision)
-    features = vgg.build(loaded, recipe.layers, recipe.pooling, precision, recipe.padding)
-    # What is said of the weights, and not their tensors, which the network holds in its own form.
-    network = {
-        "network": recipe.network,
-        "source": loaded.source,
-        "sha256": loaded.network.sha256,
-    }
-    step = objective.compiled_step(features, recipe)
-    return _Engine(network, precision, backend.traced(features), step)
-
-
-def _climb(inputs: Inputs, engine: _Engine, journal: Journal) -> Picture:
-    """Paint from coarse to fine: every level starts from the change the one before it made.
-
-    The result always has the finest level's size: if the work was stopped before, or memory ran
-    out, the change made so far is carried up.
-    """
-    levels = schedule(*raster.size_of(inputs.content), journal.recipe)
-    before, content = journal.before, None
-    picture = None if before is None else before.picture
-    for level in levels[before.level - 1 if before else 0 :]:
-        coarse, content = content, raster.resize(inputs.content, level.height, level.width)
-        if picture is None:
-            picture = start(inputs, content, journal.recipe)
-        if coarse is not None:
-            picture = raster.carry_up(picture, coarse, content)
-        if not journal.ended:
-            picture = _paint_level(level, len(levels), inputs, content, picture, engine, journal)
-    assert picture is not None  # there is a level at least
-    return _finished(picture, inputs, journal.recipe)
+def _next_level(job: Job, state: State) -> State:
+    best = backend.to_numpy(state.best)
+    level = job.levels[state.level]
+    content = job.content(raster.size_of(best))
+    picture, _ = _carried_up(job, best, content, (level.height, level.width))
+    return replace(state, level=level.number, picture=picture, solver=None)
 
 
 def _paint_level(
-    level: Level,
-    levels: int,
-    inputs: Inputs,
-    content: Picture,
-    picture: Picture,
-    engine: _Engine,
-    journal: Journal,
-) -> Picture:
-    """Paint a level; what does not fit into memory is painted smaller, and carried up."""
-    recipe = replace(journal.recipe, style_weight=level.style * journal.recipe.style_weight)
+    job: Job, level: Level, state: State, controls: Controls, clock: Clock
+) -> Climbing:
+    """Paint a level; what does not fit into memory is painted smaller."""
     try:
-        task = level_objective(engine, recipe, inputs, content)
-        journal.clock.lap("targets")
-        painted = journal.run(
-            level, levels, task, picture, lambda each: _finished(each, inputs, journal.recipe)
-        )
-        journal.clock.lap("painting")
-        return painted
+        for event in _steps(job, level, state, controls, clock):
+            assert event.state is not None  # only of levels that a state lists
+            state = event.state
+            yield event
+        return state
     except Exception as error:
         if not backend.ran_out_of_memory(error):
             raise
     # Outside of the handler, where the error would hold on to what filled the memory.
-    picture = journal.ran_out_of_memory(level, picture)
-    smaller = lower(level, journal.pixels)
+    return (yield from _paint_smaller(job, level, state, controls, clock))
+
+
+def _paint_smaller(
+    job: Job, level: Level, state: State, controls: Controls, clock: Clock
+) -> Climbing:
+    """Go on from the best picture at a smaller size, for want of memory."""
+    evaluations = sum(record.level == level.number for record in state.history)
+    ended = LevelFinished(level.number, level.height, level.width, evaluations, 0.0, Reason.MEMORY)
+    best = backend.to_numpy(state.best)
+    painted = [each for each in state.levels if each.reason is not Reason.MEMORY]
+    pixels = max((each.height * each.width for each in painted), default=0)
+    state = replace(state, picture=best, solver=None, levels=(*state.levels, ended), lowered=True)
+    yield ended.with_state(state)
+    smaller = pyramid.lower(level, pixels)
     if smaller is None:
-        if not journal.history:
+        if not state.history:
             raise MemoryError
-        return picture
-    coarse = raster.resize(inputs.content, smaller.height, smaller.width)
-    picture = raster.carry_up(picture, content, coarse)
-    picture = _paint_level(smaller, levels, inputs, coarse, picture, engine, journal)
-    return raster.carry_up(picture, coarse, content)
+        return state
+    content = job.content(raster.size_of(best))
+    picture, _ = _carried_up(job, best, content, (smaller.height, smaller.width))
+    state = replace(state, picture=picture)
+    return (yield from _paint_level(job, smaller, state, controls, clock))
 
 
-def level_objective(
-    engine: _Engine, recipe: Recipe, inputs: Inputs, content: Picture
-) -> objective.Objective:
-    """Return what is minimized at the size of ``content``, its targets computed."""
-    size = raster.size_of(content)
-    field = weights.NETWORKS[recipe.network].receptive_field
-    targets = objective.freeze(
-        engine.features, recipe, content, at_level(inputs.places, *size), field
+def _steps(
+    job: Job, level: Level, state: State, controls: Controls, clock: Clock
+) -> Iterator[Happening]:
+    """Minimize at one level."""
+    content = job.content((level.height, level.width))
+    task = job.objective(content, level.style)
+    clock.lap("targets")
+    solver, begin = SOLVERS[job.recipe.optimizer], job.placed(state.picture)
+    if isinstance(state.solver, Mapping):
+        found, began = solver.unpack(state.solver, begin, level.evaluations), state.began
+    else:
+        found, began = solver.begin(begin, level.evaluations), clock.seconds()
+    state = replace(state, began=began, seconds=clock.so_far("painting"))
+    yield LevelStarted(
+        level.number, len(job.levels), level.height, level.width, level.evaluations, state
     )
-    task: objective.Objective = objective.WholePicture(engine.step, targets)
-    if inputs.keep is None:
-        return task
-    return objective.Kept(task, content, masks.resize(inputs.keep, *size)[..., None])
+    while found.progress.reason is None and not controls.stopped:
+        if (recipe := controls.changed(job.recipe)) != job.recipe:
+            job = replace(job, recipe=recipe)
+            level = job.levels[level.number - 1]
+            state = replace(state, provenance=state.provenance.steered_to(recipe))
+            task = task.weighed(objective.weights(recipe, level.style))
+            found = solver.turn(found, level.evaluations)
+            continue
+        seen = found.progress.evaluations
+        found = solver.step(task.evaluate, found)
+        if found.progress.evaluations > seen:
+            state = _recorded(state, level, found, clock)
+            yield _step(job, state)
+    yield _ended(level, state, found.progress, controls.stopped, clock)
 
 
-def _finished(picture: Picture, inputs: Inputs, recipe: Recipe) -> Picture:
-    """Return a painted picture with the photograph's colors, and places, that are to remain."""
-    if recipe.colors != "content" and inputs.keep is None:
-        return picture
-    size = raster.size_of(picture)
-    photograph = raster.resize(inputs.photograph, *size)
-    if recipe.colors == "content":
-        picture = colors.with_colors_of(picture, photograph)
-    if inputs.keep is None:
-        return picture
-    keep = masks.resize(inputs.keep, *size)[..., None]
-    return masks.compose(keep, photograph, picture)
+def _recorded(state: State, level: Level, found: SolverState, clock: Clock) -> State:
+    """Return the state after one more evaluation."""
+    evaluation = found.progress.evaluation
+    assert isinstance(evaluation, objective.Evaluation)
+    record = Record(
+        level.number, total=evaluation.total, seconds=clock.seconds(), **evaluation.terms
+    )
+    return replace(
+        state,
+        solver=found,
+        history=(*state.history, record),
+        seconds=clock.so_far("painting"),
+    )
+
+
+def _step(job: Job, state: State) -> Step:
+    """Return the event of the evaluation that a state recorded last."""
+    record = state.history[-1]
+    assert state.solver is not None
+    assert not isinstance(state.solver, Mapping)
+    progress = state.solver.progress
+    terms = {name: getattr(record, name) for name in objective.TERMS}
+    return Step(
+        record.level,
+        progress.evaluations,
+        record.total,
+        terms,
+        record.seconds,
+        state,
+        lambda: job.shown(backend.to_numpy(progress.point)),
+    )
+
+
+def _ended(
+    level: Level, state: State, progress: Progress, stopped: bool, clock: Clock
+) -> LevelFinished:
+    """Return the event of a level's end."""
+    reason = Reason.STOPPED if stopped else progress.reason
+    assert reason is not None
+    ended = LevelFinished(
+        level.number,
+        level.height,
+        level.width,
+        progress.evaluations,
+        clock.seconds() - state.began,
+        reason,
+    )
+    clock.lap("painting")
+    left = replace(
+        state, levels=(*state.levels, ended), stopped=stopped, seconds=clock.so_far("painting")
+    )
+    return ended.with_state(left)

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from impasto.compute import backend, host
-from impasto.compute.backend import Array
-from impasto.optimizers.solvers import OPTIMIZERS
-from impasto.painting import climb, memory
-from impasto.painting.climb import Engines
+from impasto.optimizers.solvers import SOLVERS
+from impasto.painting import memory
+from impasto.painting.climb import Job
+from impasto.painting.engine import Engines
 from impasto.painting.inputs import Inputs, start
 from impasto.painting.pyramid import Level, schedule
 from impasto.pictures import raster
@@ -28,10 +28,6 @@ SIZES = (128, 320)
 
 EVALUATIONS = 4
 """Evaluations of a calibration at each size."""
-
-LONG = 6e6
-"""Pixels to be evaluated that take about a minute on two cores, and are worth a calibration."""
-
 
 BEND = 0.05
 """The power of the size with which a processor needs longer for a pixel beyond SIZES: the larger
@@ -82,11 +78,6 @@ class Sample:
     evaluation: float
 
 
-def is_long(levels: Sequence[Level]) -> bool:
-    """Return whether levels may well take more than a minute, so that a calibration is worth it."""
-    return sum(level.height * level.width * level.evaluations for level in levels) > LONG
-
-
 def calibrate(engines: Engines, recipe: Recipe, inputs: Inputs) -> Costs:
     """Load the network, and paint a little at two small sizes; takes seconds.
 
@@ -122,7 +113,7 @@ def _sample(engines: Engines, recipe: Recipe, inputs: Inputs, level: Level) -> S
 
 def seen(inputs: Inputs, pixels: int) -> int:
     """Return how many pixels the network looks at for the targets of a level of so many."""
-    paintings = (each for place in inputs.places for each in place.paintings if each.share)
+    paintings = (each for place in inputs.regions for each in place.paintings if each.share)
     sizes = (size_seen(each, pixels) for each in paintings)
     return pixels + sum(height * width for height, width in sizes)
 
@@ -132,18 +123,14 @@ def _paint(
 ) -> tuple[float, list[float]]:
     """Return the seconds for the targets, and for each evaluation with the optimizer's work."""
     times = [time.perf_counter()]
-    task = climb.level_objective(engines.get(recipe), recipe, inputs, content)
+    job = Job(engines.get(recipe), inputs, recipe)
+    task = job.objective(content)
     times.append(time.perf_counter())
-
-    def function(picture: Array) -> tuple[float, Array]:
-        evaluation = task.evaluate(picture)
-        return evaluation.total, evaluation.gradient
-
-    def on_step(picture: Array, total: float) -> None:
+    solver = SOLVERS[recipe.optimizer]
+    state = solver.begin(job.placed(start(inputs, content, recipe)), evaluations)
+    while state.progress.reason is None:
+        state = solver.step(task.evaluate, state)
         times.append(time.perf_counter())
-
-    first = backend.to_device(start(inputs, content, recipe))
-    OPTIMIZERS[recipe.optimizer](function, first, evaluations, on_step, None, lambda state: None)
     targets, *each = (after - before for before, after in itertools.pairwise(times))
     return targets, each
 
@@ -193,6 +180,29 @@ class Forecast:
         """Return the seconds for all levels together."""
         return sum(seconds for _, seconds in self.levels)
 
+    def told(self, recipe: Recipe, pictures: int = 1) -> list[str]:
+        """Return the lines that tell a person what so many pictures of a recipe will take."""
+        defaults = {name: default for name, _, default, _ in settings()}
+        other = {n: getattr(recipe, n) for n in defaults if getattr(recipe, n) != defaults[n]}
+        return [
+            f"recipe: {' '.join(as_options(other)) or 'the default of every setting'}",
+            *(
+                f"level {level.number}: {level.width} x {level.height} px, "
+                f"{level.evaluations} evaluations, {in_words(each)}"
+                for level, each in self.levels
+            ),
+            self.told_time(pictures),
+            f"memory: about {self.peak / 1e9:.1f} GB at the peak, {self.free / 1e9:.1f} GB "
+            "are free",
+        ]
+
+    def told_time(self, pictures: int = 1) -> str:
+        """Return the line that tells a person how long so many pictures will take."""
+        seconds = self.start + pictures * self.painting
+        several = f" for {pictures} pictures like the first" if pictures > 1 else ""
+        begin = in_words(self.start)
+        return f"time: about {in_words(seconds)}{several}, {begin} of it to begin with"
+
 
 def make(
     engines: Engines, recipe: Recipe, inputs: Inputs, levels: Sequence[Level], film: float = 0.0
@@ -219,25 +229,6 @@ def predict(found: Costs, inputs: Inputs, levels: Sequence[Level]) -> list[float
         + found.targets.at(seen(inputs, level.height * level.width))
         + level.evaluations * found.evaluation.at(level.height * level.width)
         for level in levels
-    ]
-
-
-def told(forecast: Forecast, recipe: Recipe, pictures: int = 1) -> list[str]:
-    """Return the lines that tell a person what so many pictures of a recipe will take."""
-    defaults = {name: default for name, _, default, _ in settings()}
-    other = {n: getattr(recipe, n) for n in defaults if getattr(recipe, n) != defaults[n]}
-    seconds = forecast.start + pictures * forecast.painting
-    several = f" for {pictures} pictures like the first" if pictures > 1 else ""
-    return [
-        f"recipe: {' '.join(as_options(other)) or 'the default of every setting'}",
-        *(
-            f"level {level.number}: {level.width} x {level.height} px, "
-            f"{level.evaluations} evaluations, {in_words(each)}"
-            for level, each in forecast.levels
-        ),
-        f"time: about {in_words(seconds)}{several}, {in_words(forecast.start)} of it to begin with",
-        f"memory: about {forecast.peak / 1e9:.1f} GB at the peak, {forecast.free / 1e9:.1f} GB "
-        "are free",
     ]
 
 

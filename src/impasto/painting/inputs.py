@@ -6,7 +6,6 @@ Loads no tensor library, so that what cannot be used is refused at once.
 import dataclasses
 import math
 import os
-import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias, cast
@@ -21,7 +20,7 @@ from impasto.network import weights
 from impasto.painting import memory, provenance
 from impasto.painting.provenance import Provenance, Source
 from impasto.pictures import colors, decode, guidance, masks, raster
-from impasto.pictures.guidance import Covered, Painting, Place
+from impasto.pictures.guidance import Covered, Painting, StyledRegion
 from impasto.pictures.masks import Mask
 from impasto.pictures.metadata import UNKNOWN, Metadata
 from impasto.pictures.raster import Picture
@@ -41,27 +40,13 @@ class Region(NamedTuple):
     """the part of the painting that counts"""
 
 
-def parse_region(text: str, drives: bool = os.name == "nt") -> tuple[str, ...]:
-    """Cut up MASK:PAINTING or MASK:PAINTING:PAINTING_MASK. Raises SettingError for all else.
-
-    Where paths begin with ``drives``, a single letter before a colon is one.
-    """
-    colon = r"(?<!^[A-Za-z])(?<!:[A-Za-z]):" if drives else ":"
-    parts = re.split(colon, text)
-    if len(parts) not in (2, 3) or not all(parts):
-        raise SettingError(
-            f"region {text!r}: expected MASK:PAINTING or MASK:PAINTING:PAINTING_MASK"
-        )
-    return tuple(parts)
-
-
 @dataclass(frozen=True)
 class Inputs:
     """The pictures of one painting, at their own sizes; masks of the photograph at ``size``."""
 
     content: Picture
     """the photograph, in gray if only its lightness is painted"""
-    places: tuple[Place, ...]
+    regions: tuple[StyledRegion, ...]
     photograph: Picture
     """the photograph as it is"""
     opening: Picture
@@ -151,7 +136,7 @@ def prepare(
     opening = next(each for each in found[-1 if styles else 0].paintings if each.share)
     return Inputs(
         content=colors.gray(colors.lightness(photograph)) if gray else photograph,
-        places=found,
+        regions=found,
         photograph=photograph,
         opening=opening.picture,
         work=work,
@@ -283,7 +268,7 @@ def _work(
         places=count,
         evaluations=recipe.evaluations,
         colors=recipe.colors,
-        objective=recipe.objective,
+        style_loss=recipe.style_loss,
         optimizer=recipe.optimizer,
         precision="bfloat16" if recipe.precision == "bfloat16" else "float32",
     )

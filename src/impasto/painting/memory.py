@@ -38,7 +38,7 @@ OPTIMIZER = {"lbfgs": 48, "scipy": 68, "adam": 0}
 
 STEPS = 10
 
-OBJECTIVE = {"wasserstein": (0.05e9, 200), "neighbors": (0, 1200)}
+STYLE_LOSS = {"wasserstein": (0.05e9, 200), "neighbors": (0, 1200)}
 """Bytes by measure of style, in all and for each pixel, besides those of Gram matrices."""
 
 PLACE = 300
@@ -65,7 +65,7 @@ class Work:
     evaluations: int = STEPS
     """at the finest level"""
     colors: str = "style"
-    objective: str = "gram"
+    style_loss: str = "gram"
     optimizer: str = "lbfgs"
     precision: str = "float32"
     """of features, float32 or bfloat16"""
@@ -93,7 +93,7 @@ def _product(size: tuple[int, int]) -> int:
 
 
 def _evaluating(work: Work, pixels: int) -> float:
-    fixed, each = OBJECTIVE.get(work.objective, (0, 0))
+    fixed, each = STYLE_LOSS.get(work.style_loss, (0, 0))
     steps = min(work.evaluations - 1, STEPS)
     each += EVALUATION[work.precision] + PLACE * (work.places - 1)
     return fixed + (each + steps * OPTIMIZER[work.optimizer]) * pixels

@@ -10,10 +10,10 @@ import html
 import importlib.metadata
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 from impasto.errors import PictureError, SettingError
 from impasto.recipe.settings import Recipe
@@ -57,6 +57,8 @@ class Provenance:
     inputs: tuple[Source, ...]
     finished: bool = True
     """whether the work went on to its end, so that the recipe gives this very picture"""
+    steered: bool = False
+    """whether settings were changed while painting, so that the recipe gives another picture"""
     version: str = dataclasses.field(default_factory=lambda: importlib.metadata.version("impasto"))
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,9 +68,15 @@ class Provenance:
             "backend": self.backend,
             "network": dict(self.network),
             "finished": self.finished,
+            **({"steered": True} if self.steered else {}),
             "inputs": [source._asdict() for source in self.inputs],
             "recipe": dataclasses.asdict(self.recipe),
         }
+
+    def steered_to(self, recipe: Recipe) -> "Provenance":
+        """Return it after the settings of ``recipe`` were chosen while painting."""
+        used = dataclasses.replace(recipe, precision=self.recipe.precision, init=self.recipe.init)
+        return dataclasses.replace(self, recipe=used, steered=True)
 
     def to_xmp(self, beside: str = "") -> bytes:
         """Return it as an XMP packet, with elements ``beside`` it; the same give the same bytes."""
@@ -80,20 +88,43 @@ class Provenance:
 
 
 def from_xmp(packet: bytes) -> Provenance:
-    """Read what :meth:`Provenance.to_xmp` wrote.
+    """Read what :meth:`Provenance.to_xmp` wrote, or another program wrote again.
 
     Raises PictureError for a packet of another origin, and SettingError for a recipe that this
     version does not understand.
     """
-    text = packet[:LARGEST].decode(errors="replace")
-    found = re.search(r"<impasto:painting>([^<]*)</impasto:painting>", text)
-    if not found:
+    text = _painting(packet)
+    if text is None:
         raise PictureError("carries no recipe: impasto did not paint it, or its metadata was lost")
     try:
-        said = json.loads(html.unescape(found[1]))
+        said = json.loads(text)
     except (ValueError, RecursionError):
         raise PictureError(DAMAGED) from None
     return from_dict(said)
+
+
+def _painting(packet: bytes) -> str | None:
+    """Return what an XMP packet says in impasto's name, whatever prefixes it has; None if nothing.
+
+    A property is an element or, as some programs write it, an attribute (ISO 16684-1, 7.9.2.2).
+    Raises PictureError for a packet that is cut off or carries declarations, which XMP has none of.
+    """
+    if NAMESPACE.encode() not in packet:
+        return None
+    name = f"{{{NAMESPACE}}}painting"
+    begin, end = packet.find(b"<"), packet.rfind(b">") + 1
+    if b"<!" in packet or end > LARGEST:
+        raise PictureError(DAMAGED)
+    try:
+        root = ElementTree.fromstring(packet[begin:end])
+    except (ElementTree.ParseError, ValueError):
+        raise PictureError(DAMAGED) from None
+    for element in root.iter():
+        if element.tag == name:
+            return "".join(element.itertext())
+        if name in element.attrib:
+            return element.attrib[name]
+    return None
 
 
 def from_dict(said: Any) -> Provenance:
@@ -102,14 +133,16 @@ def from_dict(said: Any) -> Provenance:
         sources = [Source(*(str(each[name]) for name in Source._fields)) for each in said["inputs"]]
         network = {str(key): str(value) for key, value in said["network"].items()}
         version, backend, settings = (said[name] for name in ("version", "backend", "recipe"))
-        finished = said["finished"] is True
+        finished, steered = said["finished"] is True, said.get("steered") is True
     except (ValueError, KeyError, TypeError, AttributeError):
         raise PictureError(DAMAGED) from None
     try:
         recipe = Recipe.from_dict(settings)
     except SettingError as error:
         raise SettingError(f"the recipe of impasto {str(version)[:20]!r} in it: {error}") from None
-    return Provenance(recipe, str(backend), network, tuple(sources), finished, str(version))
+    return Provenance(
+        recipe, str(backend), network, tuple(sources), finished, steered, str(version)
+    )
 
 
 def changed(inputs: Iterable[Source], before: Provenance) -> list[str]:

@@ -150,7 +150,7 @@ def _deep_png(work: _Work, path: Path) -> None:
 
     height, width, channels = work.values.shape
     pixels, rest = io.BytesIO(), io.BytesIO()
-    writer = png.Writer(width, height, grayscale=False, alpha=channels == 4, bitdepth=16)
+    writer = png.Writer(width, height, greyscale=False, alpha=channels == 4, bitdepth=16)
     writer.write(pixels, work.values.reshape(height, -1))
     _by_pillow(work._replace(values=np.zeros((1, 1, channels), np.uint16)), rest)
     header, *data = png.Reader(bytes=pixels.getvalue()).chunks()

@@ -22,8 +22,8 @@ class Painting:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A place of the picture and the paintings whose style it takes; everywhere without mask."""
+class StyledRegion:
+    """A region of the picture and the paintings whose style it takes; everywhere without mask."""
 
     paintings: tuple[Painting, ...]
     mask: Mask | None = None
@@ -39,46 +39,48 @@ class Covered(NamedTuple):
 
 def lay_out(
     everywhere: Sequence[Painting], covered: Sequence[Covered], kept: Mask, seen: Mask | None = None
-) -> tuple[tuple[Place, ...], Mask]:
-    """Return the places of a picture, and how much of it stays the photograph.
+) -> tuple[tuple[StyledRegion, ...], Mask]:
+    """Return the regions of a picture, and how much of it stays the photograph.
 
     ``everywhere`` is the style of what no mask covers; without one that is kept, besides what
-    ``kept`` says, which belongs to no place; nor does what is not ``seen``, since it is
+    ``kept`` says, which belongs to no region; nor does what is not ``seen``, since it is
     transparent. All masks have the size of the picture. Masks with paintings of the same name are
-    one place, since moments add up.
+    one region, since moments add up.
     """
     free = 1 - kept
     painted = free if seen is None else free * seen
     if not covered:
-        return _within([Place(tuple(everywhere))], painted), kept
+        return _within([StyledRegion(tuple(everywhere))], painted), kept
     shared, rest = masks.share_out([each.mask for each in covered])
     together: dict[Hashable, Mask] = {}
     for each, mask in zip(covered, shared, strict=True):
         together[each.name] = together.get(each.name, 0) + mask
     paintings = {each.name: each.painting for each in covered}
-    places = [Place((paintings[name],), mask) for name, mask in together.items()]
+    regions = [StyledRegion((paintings[name],), mask) for name, mask in together.items()]
     if everywhere:
-        return _within([*places, Place(tuple(everywhere), rest)], painted), kept
-    return _within(places, painted), 1 - free * (1 - rest)
+        return _within([*regions, StyledRegion(tuple(everywhere), rest)], painted), kept
+    return _within(regions, painted), 1 - free * (1 - rest)
 
 
-def _within(places: Sequence[Place], free: Mask) -> tuple[Place, ...]:
-    """Take what is kept out of every place, so that the photograph does not count as painted.
+def _within(regions: Sequence[StyledRegion], free: Mask) -> tuple[StyledRegion, ...]:
+    """Take what is kept out of every region, so that the photograph does not count as painted.
 
-    Places of which next to nothing is left are left out.
+    Regions of which next to nothing is left are left out.
     """
     if free.min() < 1:
-        bounded = [free if place.mask is None else place.mask * free for place in places]
-        places = [Place(place.paintings, m) for place, m in zip(places, bounded, strict=True)]
-    return tuple(place for place in places if place.mask is None or place.mask.max() > TRACE)
+        bounded = [free if region.mask is None else region.mask * free for region in regions]
+        regions = [
+            StyledRegion(region.paintings, m) for region, m in zip(regions, bounded, strict=True)
+        ]
+    return tuple(region for region in regions if region.mask is None or region.mask.max() > TRACE)
 
 
 TRACE = 0.02
-"""A place that has no more than this of any position is none: a rounding, or an edge resized."""
+"""A region that has no more than this of any position is none: a rounding, or an edge resized."""
 
 
-def at_level(places: Iterable[Place], height: int, width: int) -> tuple[Place, ...]:
-    """Return places with masks of (height, width) and paintings of the sizes they are seen at."""
+def at_level(regions: Iterable[StyledRegion], height: int, width: int) -> tuple[StyledRegion, ...]:
+    """Return regions with masks of (height, width) and paintings of the sizes they are seen at."""
 
     def seen(painting: Painting) -> Painting:
         size = size_seen(painting, height * width)
@@ -89,11 +91,11 @@ def at_level(places: Iterable[Place], height: int, width: int) -> tuple[Place, .
         )
 
     return tuple(
-        Place(
-            tuple(seen(each) for each in place.paintings),
-            None if place.mask is None else masks.resize(place.mask, height, width),
+        StyledRegion(
+            tuple(seen(each) for each in region.paintings),
+            None if region.mask is None else masks.resize(region.mask, height, width),
         )
-        for place in places
+        for region in regions
     )
 
 
@@ -108,16 +110,16 @@ def size_seen(painting: Painting, area: int) -> tuple[int, int]:
 
 
 Change: TypeAlias = Callable[[Painting, Mask | None, Picture], Picture]
-"""(painting, mask of its place, photograph) -> the painting's picture in other colors"""
+"""(painting, mask of its region, photograph) -> the painting's picture in other colors"""
 
 
-def _match(painting: Painting, place: Mask | None, photograph: Picture) -> Picture:
-    if place is not None:
-        place = masks.resize(place, *raster.size_of(photograph))
-    return colors.match(painting.picture, photograph, painting.mask, place)
+def _match(painting: Painting, region: Mask | None, photograph: Picture) -> Picture:
+    if region is not None:
+        region = masks.resize(region, *raster.size_of(photograph))
+    return colors.match(painting.picture, photograph, painting.mask, region)
 
 
-def _match_lightness(painting: Painting, place: Mask | None, photograph: Picture) -> Picture:
+def _match_lightness(painting: Painting, region: Mask | None, photograph: Picture) -> Picture:
     return colors.match_lightness(painting.picture, photograph)
 
 
@@ -125,18 +127,20 @@ CHANGES: dict[str, Change] = {"match": _match, "content": _match_lightness}
 """What becomes of paintings by the setting ``colors``, where it changes them."""
 
 
-def colored(places: Iterable[Place], photograph: Picture, chosen: str) -> tuple[Place, ...]:
-    """Return places whose paintings have the colors that the setting ``colors`` chose."""
+def colored(
+    regions: Iterable[StyledRegion], photograph: Picture, chosen: str
+) -> tuple[StyledRegion, ...]:
+    """Return regions whose paintings have the colors that the setting ``colors`` chose."""
     if chosen not in CHANGES:
-        return tuple(places)
+        return tuple(regions)
     change = CHANGES[chosen]
     return tuple(
-        Place(
+        StyledRegion(
             tuple(
-                dataclasses.replace(each, picture=change(each, place.mask, photograph))
-                for each in place.paintings
+                dataclasses.replace(each, picture=change(each, region.mask, photograph))
+                for each in region.paintings
             ),
-            place.mask,
+            region.mask,
         )
-        for place in places
+        for region in regions
     )

@@ -13,7 +13,7 @@ import os
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 from impasto.errors import SettingError, nearest
 
@@ -28,7 +28,7 @@ STARTS = ("content", "style", "noise")
 """The starting pictures that have a name; another one is the path of a picture."""
 
 
-class Measure(NamedTuple):
+class StyleLoss(NamedTuple):
     """A way to measure how far a picture is from a style."""
 
     help: str
@@ -39,13 +39,13 @@ class Measure(NamedTuple):
 
 
 # Scale and dial are fitted by benchmarks/strength.py; a new measure may begin without them.
-OBJECTIVES: dict[str, Measure] = {
-    "gram": Measure("the Gram matrix (Gatys)"),
-    "moments": Measure("it with the mean and the deviation of every channel", 0.77, 0.99),
-    "wasserstein": Measure("the distance between Gaussians of the same moments", 0.75, 0.74),
-    "neighbors": Measure("every feature with its nearest in the painting", 2.4, 1.04),
+STYLE_LOSSES: dict[str, StyleLoss] = {
+    "gram": StyleLoss("the Gram matrix (Gatys)"),
+    "moments": StyleLoss("it with the mean and the deviation of every channel", 0.77, 0.99),
+    "wasserstein": StyleLoss("the distance between Gaussians of the same moments", 0.75, 0.74),
+    "neighbors": StyleLoss("every feature with its nearest in the painting", 2.4, 1.04),
 }
-"""Every way to measure style, by the name that the setting ``objective`` takes."""
+"""Every way to measure style, by the name that the setting ``style_loss`` takes."""
 
 
 @dataclass(frozen=True)
@@ -130,12 +130,12 @@ class Recipe:
     tv_weight: float = _setting(
         1.0, "Weight of the total variation loss, which smooths.", minimum=0
     )
-    objective: str = _setting(
+    style_loss: str = _setting(
         "gram",
         "How style is measured: "
-        + "; ".join(f"{name}, {measure.help}" for name, measure in OBJECTIVES.items())
+        + "; ".join(f"{name}, {measure.help}" for name, measure in STYLE_LOSSES.items())
         + ".",
-        choices=tuple(OBJECTIVES),
+        choices=tuple(STYLE_LOSSES),
     )
     loss_scale: str = _setting(
         "relative",
@@ -208,20 +208,30 @@ class Recipe:
         return tuple(name for name, _ in (*self.content_layers, *self.style_layers))
 
     @property
-    def weights(self) -> tuple[float, float, float]:
-        """The weights of content, style and total variation, after strength and objective.
+    def compiled(self) -> tuple[object, ...]:
+        """The values of those settings that a network and its compiled loss depend on."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return tuple(getattr(self, name) for name in names if name not in _NOT_COMPILED)
 
-        With the odds o = (s / (1 - s))^DIAL of the strength s, and DIAL multiplied by the
-        measure's own, content is multiplied by min(1, 1 / o), the others by min(1, o).
+    @property
+    def weights(self) -> tuple[float, float, float]:
+        """The weights of content, style and total variation, after strength and style loss."""
+        return self.weights_at(1.0)
+
+    def weights_at(self, style: float) -> tuple[float, float, float]:
+        """Return the weights of content, style and variation where style weighs ``style`` times.
+
+        With the odds o = (s / (1 - s))^DIAL of the strength s, and DIAL multiplied by the style
+        loss's own, content is multiplied by min(1, 1 / o), the others by min(1, o).
         """
-        measure = OBJECTIVES[self.objective]
+        measure = STYLE_LOSSES[self.style_loss]
         less = min(self.strength, 1 - self.strength)
         turned = (less / (1 - less)) ** (DIAL * measure.dial)
         photograph, painting = (1.0, turned) if self.strength < 0.5 else (turned, 1.0)
         scale = measure.scale if self.loss_scale == "relative" else 1.0
         return (
             photograph * self.content_weight,
-            painting * scale * self.style_weight,
+            painting * scale * (style * self.style_weight),
             painting * self.tv_weight,
         )
 
@@ -244,8 +254,73 @@ class Recipe:
         if not isinstance(settings, dict):
             kind = type(settings).__name__
             raise SettingError(f"a recipe that is not a JSON object but {kind}")
+        settings = renamed(settings)
         check_names(settings)
         return cls(**settings)
+
+
+# A new setting is compiled for, until it is known not to matter.
+_NOT_COMPILED = {
+    *("size", "blend", "style_scale", "colors", "init", "seed"),
+    *("strength", "content_weight", "style_weight", "tv_weight"),
+    *("optimizer", "levels", "evaluations"),
+}
+
+LayersLike: TypeAlias = str | Mapping[str, float] | Iterable[str | tuple[str, float]]
+"""Layers as ``"a,b=0.5"``, as a mapping to shares, or as names or pairs of name and share."""
+
+NumbersLike: TypeAlias = str | float | Iterable[float]
+"""Numbers as ``"0.7,0.3"``, as one number or as several."""
+
+
+class Settings(TypedDict, total=False):
+    """The settings by name, for editors and type checkers; :class:`Recipe` says what each is."""
+
+    size: int | str
+    content_layers: LayersLike
+    style_layers: LayersLike
+    blend: NumbersLike
+    style_scale: NumbersLike
+    colors: str
+    strength: float | str
+    content_weight: float | str
+    style_weight: float | str
+    tv_weight: float | str
+    style_loss: str
+    loss_scale: str
+    strips: int | str
+    init: str | os.PathLike[str]
+    optimizer: str
+    levels: int | str
+    evaluations: int | str
+    seed: int | str
+    network: str
+    pooling: str
+    padding: str
+    precision: str
+
+
+RENAMED = {"objective": "style_loss"}
+"""Names that settings had before, and have now; the old ones go on working."""
+
+
+def former(name: str) -> list[str]:
+    """Return the names that a setting had before."""
+    return [old for old, new in RENAMED.items() if new == name]
+
+
+def renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by the names that they have now.
+
+    Raises SettingError for a setting that is given by its old and its new name.
+
+    >>> renamed({"objective": "gram"})
+    {'style_loss': 'gram'}
+    """
+    for old, new in RENAMED.items():
+        if settings.get(old) is not None and settings.get(new) is not None:
+            raise SettingError(f"{old} is {new} by its old name: give one of them")
+    return {RENAMED.get(name, name): value for name, value in settings.items()}
 
 
 CHECKPOINT_EVERY = 30.0
@@ -308,7 +383,7 @@ PRESETS: dict[str, Preset] = {
             "pooling": "avg",
             "padding": "zero",
             "strips": 1,
-            "objective": "gram",
+            "style_loss": "gram",
             "loss_scale": "absolute",
             "content_layers": "block4_conv2",
             "style_layers": "block1_conv1,block2_conv1,block3_conv1,block4_conv1,block5_conv1",
@@ -336,6 +411,7 @@ def named(
     preset: str = DEFAULT, presets: Mapping[str, Preset] | None = None, **settings: Any
 ) -> dict[str, Any]:
     """Return the settings alone that :func:`make` would set, unchecked but for their names."""
+    settings = renamed(settings)
     known = PRESETS if presets is None else presets
     if preset not in known:
         raise SettingError(f"there is no preset {_shown(preset)}: {nearest(preset, known)}")
@@ -346,6 +422,7 @@ def named(
 
 def change(recipe: Recipe, **settings: Any) -> Recipe:
     """Return the recipe with other settings; None is not a setting. Raises SettingError."""
+    settings = renamed(settings)
     check_names(settings)
     given = {name: value for name, value in settings.items() if value is not None}
     return dataclasses.replace(recipe, **given)

@@ -2,24 +2,23 @@
 
 import importlib.metadata
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from impasto import files
 from impasto.errors import ImpastoError, PictureError, SettingError
 from impasto.network.weights import NETWORKS
 from impasto.painting import checkpoints
 from impasto.painting.inputs import Inputs, read_provenance
-from impasto.painting.pyramid import Level
+from impasto.painting.stylizer import Event, Stylizer
 from impasto.pictures import decode
 from impasto.pictures.saving import USUAL, Saving
 from impasto.recipe.settings import Recipe
-from impasto.workshop import outputs, progress, session
-from impasto.workshop.orders import Extras, Sources
-from impasto.workshop.progress import Show
-from impasto.workshop.session import Order
+from impasto.workshop import outputs, worker
+from impasto.workshop.orders import Extras, Order, Sources
+from impasto.workshop.worker import Ready
 
 
 @dataclass(frozen=True)
@@ -73,27 +72,20 @@ class Job:
     """with :data:`impasto.workshop.orders.NAME` where the name of each picture is to stand"""
     saving: Saving = USUAL
     weights_file: Path | None = None
-    quiet: bool = False
 
     def order(self, task: Task) -> Order:
-        """Return what is wanted of a task; it goes on from its checkpoint, where that is there.
-
-        Raises CheckpointError, SettingError or PictureError if that one cannot be gone on from.
-        """
-        extras, recipe, resumed = self.extras.called(task.name), self.recipe, None
-        wanted = extras.outputs(task.picture, self.saving)
-        if extras.resume is not None and extras.resume.exists():
-            resumed = checkpoints.read(extras.resume)
-            recipe = checkpoints.recipe_of(resumed, vars(recipe))
-            outputs.remove_leftovers(wanted)
-        return Order(
-            recipe,
-            replace(self.sources, content=str(task.photograph)),
-            wanted,
-            self.weights_file,
-            self.quiet,
-            resumed=resumed,
-            keeper=extras.keeper(progress.say),
+        """Return what is wanted of a task; it goes on from its checkpoint, where that is there."""
+        extras = self.extras.called(task.name)
+        order = extras.order(
+            replace(self.sources, content=str(task.photograph)), task.picture, self.saving
+        )
+        there = extras.resume is not None and extras.resume.exists()
+        return replace(
+            order,
+            recipe=self.recipe,
+            weights_file=self.weights_file,
+            checkpoint=extras.checkpoint or extras.resume,
+            resume=extras.resume if there else None,
         )
 
 
@@ -112,7 +104,7 @@ def make_room(job: Job, tasks: Iterable[Task]) -> None:
     for task, extras in wanted.items():
         for path in filter(None, (written[task].frames, *written[task].paths().values())):
             path.parent.mkdir(parents=True, exist_ok=True)
-        extras.check()
+        checkpoints.place(extras.checkpoint, extras.resume)
         outputs.check(written[task], extras.read())
 
 
@@ -146,41 +138,44 @@ def is_done(task: Task, recipe: Recipe, read: Inputs) -> bool:
         recipe = replace(recipe, precision=before.recipe.precision)
     now = importlib.metadata.version("impasto"), NETWORKS[recipe.network].sha256
     same = before.recipe == recipe and before.inputs == read.sources
-    return same and before.finished and (before.version, before.network.get("sha256")) == now
+    return (
+        same
+        and before.finished
+        and not before.steered
+        and (before.version, before.network.get("sha256")) == now
+    )
+
+
+Watch: TypeAlias = Callable[[Task, Ready, Iterator[Event]], Iterator[Event]]
+"""(task, what was prepared of it, its events) -> the same events, which somebody looks at"""
 
 
 def paint_all(
-    job: Job,
-    tasks: Iterable[Task],
-    show: Callable[[int, str, tuple[Level, ...]], Show],
-    interrupted: threading.Event,
-    skip_done: bool = False,
+    job: Job, tasks: Iterable[Task], stylizer: Stylizer, watch: Watch, skip_done: bool = False
 ) -> Iterator[Ended]:
-    """Paint tasks one by one, and yield how each ended; once interrupted, none is begun.
+    """Paint tasks one by one, and yield how each ended; a failure stops nothing.
 
-    ``show`` is told a task's number, name and levels, and then what happens. Of the picture under
-    way when it is interrupted as much is kept as of a single one:
-    :func:`impasto.workshop.session.finish`.
+    Of the picture under way when it is stopped as much is kept as of a single one:
+    :func:`impasto.workshop.worker.finish`.
     """
-    from impasto.painting.climb import Engines  # loads the tensor library
-
-    engines = Engines(job.weights_file)
-    for number, task in enumerate(tasks):
+    for task in tasks:
         try:
-            wanted = job.order(task)
-            ready = session.prepare(wanted)
-            if skip_done and is_done(task, wanted.recipe, ready.inputs):
+            ready = worker.prepare(job.order(task), stylizer)
+            if skip_done and is_done(task, ready.prepared.recipe, ready.prepared.inputs):
                 yield Ended(task, skipped=True)
                 continue
-            shown = show(number, task.photograph.name, ready.levels)
-            result = session.work(wanted, ready, engines, shown, interrupted)
-            session.finish(wanted, ready, result)
-        except (ImpastoError, OSError) as error:
-            said, name = " ".join(str(error).split()), str(task.photograph)
-            yield Ended(task, failure=said if said.startswith(name) else f"{name}: {said}")
-        except MemoryError:
-            yield Ended(task, failure=f"{task.photograph}: memory ran out, choose a smaller size")
+            events = watch(task, ready, worker.paint(ready, stylizer))
+            worker.finish(ready, worker.result_of(events))
+        except (ImpastoError, OSError, MemoryError) as error:
+            yield Ended(task, failure=_told(task, error))
         else:
             yield Ended(task)
-        if interrupted.is_set():
-            return
+
+
+def _told(task: Task, error: Exception) -> str:
+    """Say why a task failed, in a line that begins with the photograph."""
+    name = str(task.photograph)
+    if isinstance(error, MemoryError):
+        return f"{name}: memory ran out, choose a smaller size"
+    said = " ".join(str(error).split())
+    return said if said.startswith(name) else f"{name}: {said}"

@@ -2,7 +2,9 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from impasto.errors import SettingError
 from impasto.pictures.saving import Saving
 from impasto.recipe import settings as recipes
+from impasto.recipe.settings import Recipe
 
 if TYPE_CHECKING:
-    from impasto.painting.checkpoints import Keeper
+    from impasto.painting.provenance import Provenance
     from impasto.workshop.outputs import Outputs
 
 
@@ -65,21 +68,33 @@ class Extras:
             self.checkpoint or self.resume,
         )
 
-    def check(self) -> None:
-        """Raise SettingError or PictureError if checkpoints cannot be saved."""
-        from impasto.painting import checkpoints
-
-        checkpoints.place(self.checkpoint, self.resume)
-
-    def keeper(self, tell: Callable[[str], None]) -> "Keeper":
-        """Return what saves checkpoints, and tells why if it cannot."""
-        from impasto.painting.checkpoints import Keeper
-
-        return Keeper(self.checkpoint or self.resume, self.checkpoint_every, tell)
+    def order(self, sources: "Sources", picture: Path, saving: Saving) -> "Order":
+        """Return the order that asks for these beside a picture."""
+        return Order(
+            sources,
+            self.outputs(picture, saving),
+            checkpoint=self.checkpoint,
+            checkpoint_every=self.checkpoint_every,
+            resume=self.resume,
+        )
 
 
 NAME = "{name}"
 """Stands for the name of each picture in the files of many."""
+
+
+def parse_region(text: str, drives: bool = os.name == "nt") -> tuple[str, ...]:
+    """Cut up MASK:PAINTING or MASK:PAINTING:PAINTING_MASK. Raises SettingError for all else.
+
+    Where paths begin with ``drives``, a single letter before a colon is one.
+    """
+    colon = r"(?<!^[A-Za-z])(?<!:[A-Za-z]):" if drives else ":"
+    parts = re.split(colon, text)
+    if len(parts) not in (2, 3) or not all(parts):
+        raise SettingError(
+            f"region {text!r}: expected MASK:PAINTING or MASK:PAINTING:PAINTING_MASK"
+        )
+    return tuple(parts)
 
 
 @dataclass(frozen=True)
@@ -97,13 +112,7 @@ class Sources:
         cls, content: str, style: list[str] | None, region: list[str] | None, keep: str | None
     ) -> "Sources":
         """Take the words of the command line."""
-        from impasto.painting import inputs
-
-        return cls(content, style or [], [inputs.parse_region(each) for each in region or []], keep)
-
-    def given(self) -> tuple[Any, ...]:
-        """Return what :func:`impasto.painting.inputs.prepare` takes after the recipe."""
-        return self.content, self.styles, self.regions, self.keep
+        return cls(content, style or [], [parse_region(each) for each in region or []], keep)
 
     def words(self) -> list[str]:
         """Return the words of the command line again."""
@@ -119,3 +128,26 @@ class Sources:
         """Return a name for the picture, from the photograph's and the paintings'."""
         paintings = [*self.styles, *(painting for _, painting, *_ in self.regions)]
         return "-".join(Path(path).stem for path in (self.content, *dict.fromkeys(paintings)))
+
+
+@dataclass(frozen=True)
+class Order:
+    """One picture that was asked for: what is read, and what is written."""
+
+    sources: Sources
+    outputs: "Outputs"
+    checkpoint: Path | None = None
+    checkpoint_every: float = recipes.CHECKPOINT_EVERY
+    resume: Path | None = None
+    recipe: Recipe | None = None
+    """None is the stylizer's own"""
+    before: "Provenance | None" = None
+    """what the picture says whose recipe it is"""
+    weights_file: Path | None = None
+
+    def words(self, recipe: Recipe) -> list[str]:
+        """Return the words of the command line that a checkpoint of the recipe does not hold."""
+        words = ["impasto", "stylize", *self.sources.words(), *self.outputs.words()]
+        words += ["--weights", str(self.weights_file)] if self.weights_file else []
+        init = recipe.init
+        return words + ([] if init in recipes.STARTS else ["--init", init])

@@ -6,20 +6,19 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from impasto import files
 from impasto.errors import PictureError, SettingError
-from impasto.painting.events import Event, Step
+from impasto.painting.events import Step
 from impasto.painting.pyramid import Level
+from impasto.painting.result import Result
+from impasto.painting.stylizer import Event
 from impasto.pictures import encode, films
 from impasto.pictures.saving import USUAL, Saving
-
-if TYPE_CHECKING:
-    from impasto.painting.climb import Result
 
 FILM_FRAMES = 100
 """About how many frames a film has."""
@@ -96,7 +95,7 @@ def _check_distinct(outputs: Outputs, inputs: Iterable[str]) -> None:
 
 @dataclass
 class Recorder:
-    """A listener that writes frames as they come and keeps those of the film."""
+    """Writes frames as they come and keeps those of the film."""
 
     outputs: Outputs
     evaluations: int
@@ -116,7 +115,7 @@ class Recorder:
         shown = sum(3 * each.height * each.width * each.evaluations for each in levels)
         return shown / self.film_every if self.outputs.timelapse else 0.0
 
-    def __call__(self, event: Event) -> None:
+    def note(self, event: Event) -> None:
         """Take notice of a step."""
         if not isinstance(event, Step):
             return
@@ -132,7 +131,7 @@ class Recorder:
                 self.failure = f"no more frames from evaluation {self.seen}: {error}"
 
 
-def write(result: "Result", recorder: Recorder) -> None:
+def write(result: Result, recorder: Recorder) -> None:
     """Write the picture and everything else that was asked for, the picture first.
 
     Raises PictureError; if it is the picture that cannot be written, with where it is instead.
@@ -151,7 +150,7 @@ def write(result: "Result", recorder: Recorder) -> None:
         films.write_film([*recorder.film, result.picture], outputs.timelapse)
 
 
-def _rescue(result: "Result", outputs: Outputs) -> str:
+def _rescue(result: Result, outputs: Outputs) -> str:
     """Say where the work is kept; without a checkpoint, save the picture somewhere else."""
     if outputs.checkpoint is not None and outputs.checkpoint.exists():
         return f"nothing is lost, --resume {files.shown(outputs.checkpoint)} goes on"
@@ -170,7 +169,7 @@ def remove_leftovers(outputs: Outputs) -> None:
         files.remove_leftovers(path)
 
 
-def plot(result: "Result") -> Any:
+def plot(result: Result) -> Any:
     """Draw the weighted terms and their total against evaluations; return a Matplotlib figure."""
     from matplotlib.figure import Figure
 

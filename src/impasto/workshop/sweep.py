@@ -2,20 +2,24 @@
 
 import itertools
 import math
-import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from impasto.errors import SettingError, nearest
-from impasto.painting.events import Listener
-from impasto.painting.inputs import Inputs
+from impasto.painting.stylizer import Event, Stylizer
+from impasto.pictures import encode
 from impasto.pictures.raster import Picture, on_white
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
+from impasto.workshop import worker
+from impasto.workshop.orders import Order, Sources
+from impasto.workshop.outputs import Outputs
 
 SIZE = 256
 """Longest side in pixels of a picture on the sheet, where no size is given."""
@@ -71,6 +75,7 @@ def _axis(text: str) -> tuple[str, list[str]]:
     kinds = {name: kind for name, kind, _, _ in recipes.settings()}
     name, _, values = text.partition("=")
     name = name.strip().replace("-", "_")
+    name = recipes.RENAMED.get(name, name)
     if name not in kinds:
         raise SettingError(f"vary {text!r}: there is no setting {name!r}: {nearest(name, kinds)}")
     with_commas = kinds[name] in (recipes.Layers, recipes.Numbers)
@@ -81,26 +86,25 @@ def _axis(text: str) -> tuple[str, list[str]]:
     return name, found
 
 
+Watch: TypeAlias = Callable[[Variant, Iterator[Event]], Iterator[Event]]
+"""(variant, its events) -> the same events, which somebody looks at"""
+
+
 def paint_all(
     variants: Sequence[Variant],
-    prepare: Callable[[Recipe], Inputs],
-    begin: Callable[[Variant], None],
-    listener: Listener,
-    weights_file: str | os.PathLike[str] | None = None,
+    sources: Sources,
+    stylizer: Stylizer,
+    watch: Watch,
 ) -> dict[int, Picture]:
     """Paint variants, those that share a network in a row; return the pictures by number.
 
-    ``prepare`` reads the pictures, ``begin`` is told before each. Once ``listener`` stops the
-    work, the picture begun is left out.
+    Once the work is stopped, the picture begun is left out.
     """
-    from impasto.painting.climb import Engines, paint  # loads the tensor library
-
-    engines = Engines(weights_file)
     painted: dict[int, Picture] = {}
-    for number in sorted(range(len(variants)), key=lambda n: repr(Engines.key(variants[n].recipe))):
-        begin(variants[number])
-        recipe = variants[number].recipe
-        result = paint(prepare(recipe), recipe, listener, engines)
+    for number in sorted(range(len(variants)), key=lambda n: repr(variants[n].recipe.compiled)):
+        order = Order(sources, Outputs(Path()), recipe=variants[number].recipe)
+        events = stylizer.run(worker.read(order, stylizer))
+        result = worker.result_of(watch(variants[number], events))
         if result.stopped:
             break
         picture = result.picture
@@ -108,31 +112,24 @@ def paint_all(
     return dict(sorted(painted.items()))
 
 
+LABEL, GAP = 18, 6
+"""Pixels of a label's height, and between pictures."""
+
+NARROWEST = 240
+"""Pixels that a column is wide at least, for its label."""
+
+
 def sheet(shown: Sequence[tuple[str, Picture]], columns: int) -> Picture:
-    """Lay pictures of one size out in rows, each under its label."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    rows = -(-len(shown) // columns)
+    """Lay pictures of one size out in rows, each under its label, on white."""
     height, width = shown[0][1].shape[:2]
-    inches = max(NARROWEST, width / DPI)
-    figure = Figure(
-        figsize=(inches * columns, (inches * height / width + 0.3) * rows),
-        layout="constrained",
-        dpi=DPI,
-    )
-    for number, (label, picture) in enumerate(shown, start=1):
-        axes = figure.add_subplot(rows, columns, number)
-        axes.imshow(picture / 255)
-        axes.set_axis_off()
-        axes.set_title(label, fontsize=6)
-    canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba(), np.float32)[..., :3]
-
-
-DPI = 120
-"""Pixels per inch of a sheet."""
-
-NARROWEST = 2.0
-"""Inches that a column has at least, for its label."""
+    across, down = max(NARROWEST, width) + GAP, height + LABEL + GAP
+    rows = -(-len(shown) // columns)
+    paper = Image.new("RGB", (across * columns + GAP, down * rows + GAP), "white")
+    draw = ImageDraw.Draw(paper)
+    font = ImageFont.load_default(11)
+    for number, (label, picture) in enumerate(shown):
+        row, column = divmod(number, columns)
+        left, top = GAP + column * across, GAP + row * down
+        draw.text((left, top + LABEL - 4), label, fill="black", font=font, anchor="ls")
+        paper.paste(encode.to_image(picture), (left, top + LABEL))
+    return np.asarray(paper, np.float32)

@@ -6,10 +6,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from impasto.losses import styles
+from impasto.losses.comparisons import gram_loss, moments_loss, wasserstein_loss
+from impasto.losses.neighbors import NEIGHBORS
+from impasto.losses.style import STYLE_LOSSES, of_moments
+from impasto.losses.terms import Painted, View
 from impasto.recipe import settings as recipe
 
 pytestmark = pytest.mark.backend
+
+MEASURES = {
+    "gram": of_moments(gram_loss, True, 1),
+    "moments": of_moments(moments_loss, True, 1),
+    "wasserstein": of_moments(wasserstein_loss, True, 1),
+    "neighbors": NEIGHBORS,
+}
+
+
+def test_the_table_has_every_style_loss_that_a_recipe_may_name():
+    assert [*STYLE_LOSSES] == [*recipe.STYLE_LOSSES] == [*MEASURES]
 
 
 def features(seed, height=5, width=8):
@@ -18,27 +32,28 @@ def features(seed, height=5, width=8):
 
 
 def loss(measure, received, target):
-    value = measure.loss(ops.convert_to_tensor(received), None, target)
+    sums = measure.read(View(ops.convert_to_tensor(received)), target)
+    value = measure.loss(sums, target)
     return float(ops.convert_to_numpy(value))
 
 
 def frozen(measure, *paintings):
-    return measure.freeze([(1.0, ops.convert_to_tensor(each), None) for each in paintings])
+    return measure.freeze([Painted(1.0, ops.convert_to_tensor(each)) for each in paintings])
 
 
-@pytest.mark.parametrize("name", recipe.OBJECTIVES)
+@pytest.mark.parametrize("name", MEASURES)
 def test_every_name_is_a_measure_that_vanishes_at_its_own_target(name):
-    measure = styles.measure(recipe.make(objective=name, strips=1))
+    measure = MEASURES[name]
     target = features(1)
     assert loss(measure, target, frozen(measure, target)) == pytest.approx(0, abs=1e-5)
     assert loss(measure, features(2), frozen(measure, target)) > 1e-3
 
 
-@pytest.mark.parametrize("name", recipe.OBJECTIVES)
+@pytest.mark.parametrize("name", MEASURES)
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=10, deadline=None)
 def test_no_measure_cares_for_the_order_of_positions(name, seed):
-    measure = styles.measure(recipe.make(objective=name, strips=1))
+    measure = MEASURES[name]
     received, target = features(seed), features(seed + 1)
     random = np.random.default_rng(seed)
     shuffled = random.permutation(received.reshape(-1, 4)).reshape(received.shape)

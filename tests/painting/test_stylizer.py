@@ -1,22 +1,26 @@
 """The whole road with the real network, at small sizes."""
 
 import gc
+import io
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import stylize
-from impasto.errors import CheckpointError, PictureError, SettingError
+from impasto import Painted, Stylizer, stylize
+from impasto.errors import BackendError, CheckpointError, PictureError, SettingError
 from impasto.losses import objective
-from impasto.network import vgg
+from impasto.network import vgg, weights
 from impasto.optimizers.solver import Reason
-from impasto.painting import checkpoints, climb, pyramid
+from impasto.painting import checkpoints, painter, pyramid
+from impasto.painting.engine import Engines
 from impasto.painting.events import LevelFinished, LevelStarted, Step
-from impasto.pictures import samples
-from impasto.pictures.guidance import Painting, Place
+from impasto.pictures import raster, samples
+from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
 
 pytestmark = pytest.mark.backend
@@ -100,13 +104,13 @@ def test_the_same_seed_gives_the_same_bytes(content, style):
 def test_a_gradient_has_the_same_bytes_every_time(content, style):
     """Large enough for the work to be shared out between cores, whose order must not matter."""
     chosen = recipe.make(precision="float32")
-    engine = climb.Engines().get(chosen)
-    picture = climb.pictures.resize(content, 96, 128)
-    places = (Place((Painting(style),)),)
-    field = climb.weights.NETWORKS["vgg16"].receptive_field
-    targets = climb.objective.freeze(engine.features, chosen, picture, places, field)
-    task = climb.objective.WholePicture(engine.step, targets)
-    start = climb.pictures.noise(96, 128, seed=1)
+    engine = Engines().get(chosen)
+    picture = raster.resize(content, 96, 128)
+    places = (StyledRegion((Painting(style),)),)
+    field = weights.NETWORKS["vgg16"].receptive_field
+    targets = objective.freeze(engine.features, chosen, picture, places, field)
+    task = objective.WholePicture(engine.step, targets)
+    start = raster.noise(96, 128, seed=1)
     gradients = {task.evaluate(start).gradient.tobytes() for _ in range(12)}
     assert len(gradients) == 1
 
@@ -155,9 +159,7 @@ def test_several_content_layers_and_a_single_style_layer(content, style):
 def test_only_content_gives_the_photograph_back(content, style):
     result = stylize(content, style, **SMALL, style_weight=0.0, tv_weight=0.0)
     assert result.history[-1].total < 1e-6
-    np.testing.assert_allclose(
-        result.picture, climb.pictures.resize(content, 34, 48).clip(0, 255), atol=1
-    )
+    np.testing.assert_allclose(result.picture, raster.resize(content, 34, 48).clip(0, 255), atol=1)
 
 
 def test_the_listener_is_told_everything_in_order(content, style):
@@ -191,8 +193,8 @@ def test_a_listener_that_stops_gets_the_best_picture_so_far(content, style):
     assert len(result.history) == 4
     assert result.levels[-1].reason is Reason.STOPPED
     best = min(seen, key=lambda each: each[0])[1]
-    coarse, fine = (climb.pictures.resize(content, *size) for size in ((16, 23), (34, 48)))
-    expected = climb.pictures.carry_up(best, coarse, fine)
+    coarse, fine = (raster.resize(content, *size) for size in ((16, 23), (34, 48)))
+    expected = raster.carry_up(best, coarse, fine)
     np.testing.assert_array_equal(result.picture, expected)
 
 
@@ -211,7 +213,7 @@ def test_a_listener_that_stops_at_the_finest_level_gets_the_best_picture_itself(
 
 def test_a_loss_that_breaks_down_writes_no_black_picture(content, style, monkeypatch):
     calls = []
-    original = climb.objective.WholePicture.evaluate
+    original = objective.WholePicture.evaluate
 
     def breaks_down(self, picture):
         calls.append(1)
@@ -220,7 +222,7 @@ def test_a_loss_that_breaks_down_writes_no_black_picture(content, style, monkeyp
             return type(evaluation)(float("nan"), evaluation.terms, evaluation.gradient)
         return evaluation
 
-    monkeypatch.setattr(climb.objective.WholePicture, "evaluate", breaks_down)
+    monkeypatch.setattr(objective.WholePicture, "evaluate", breaks_down)
     result = stylize(content, style, **{**SMALL, "levels": 1})
     assert result.levels[0].reason is Reason.NOT_FINITE
     assert np.isfinite(result.picture).all()
@@ -228,7 +230,7 @@ def test_a_loss_that_breaks_down_writes_no_black_picture(content, style, monkeyp
 
 
 def test_what_cannot_be_used_is_refused_before_the_network_is_loaded(content, style, monkeypatch):
-    monkeypatch.setattr(climb.weights, "load", lambda *_: pytest.fail("too late"))
+    monkeypatch.setattr(weights, "load", lambda *_: pytest.fail("too late"))
     with pytest.raises(SettingError, match="block4_conv2"):
         stylize(content, style, content_layers="block4_conv22")
     with pytest.raises(PictureError, match="content"):
@@ -275,25 +277,25 @@ def test_what_is_kept_is_the_photograph_to_the_last_bit(content, style):
     keep = half()
     for settings in ({}, {"init": "noise"}, {"colors": "content"}, {"optimizer": "adam"}):
         painted = stylize(content, style, keep=keep, **{**SMALL, **settings}).picture
-        photograph = climb.pictures.resize(content, *painted.shape[:2])
+        photograph = raster.resize(content, *painted.shape[:2])
         np.testing.assert_array_equal(painted[:, :20], photograph[:, :20])
         assert np.abs(painted[:, 28:] - photograph[:, 28:]).mean() > 3
 
 
 def test_regions_without_a_style_leave_the_rest_as_it_was(content, style):
     painted = stylize(content, regions=[(half(), style)], **SMALL).picture
-    photograph = climb.pictures.resize(content, *painted.shape[:2])
+    photograph = raster.resize(content, *painted.shape[:2])
     np.testing.assert_array_equal(painted[:, 28:], photograph[:, 28:])
     assert np.abs(painted[:, :20] - photograph[:, :20]).mean() > 3
 
 
-@pytest.mark.parametrize("objective", recipe.OBJECTIVES)
-def test_every_measure_of_style_paints_with_everything_else(objective, content, style, other):
+@pytest.mark.parametrize("style_loss", recipe.STYLE_LOSSES)
+def test_every_measure_of_style_paints_with_everything_else(style_loss, content, style, other):
     result = stylize(
         content,
         [style, other],
         regions=[(half(), other, half(96, 96))],
-        objective=objective,
+        style_loss=style_loss,
         blend="2,1",
         style_scale="1,0.5,1.5",
         colors="match",
@@ -308,7 +310,7 @@ def test_the_photographs_colors_remain_where_only_lightness_is_painted(content, 
     from skimage import color
 
     painted = stylize(content, style, colors="content", **SMALL).picture
-    photograph = climb.pictures.resize(content, *painted.shape[:2])
+    photograph = raster.resize(content, *painted.shape[:2])
     chroma, expected = (color.rgb2lab(each / 255)[..., 1:] for each in (painted, photograph))
     assert np.median(np.abs(chroma - expected)) < 1
     assert np.abs(painted - photograph).mean() > 3
@@ -316,7 +318,7 @@ def test_the_photographs_colors_remain_where_only_lightness_is_painted(content, 
 
 def test_strength_zero_is_the_photograph_and_one_forgets_it(content, style):
     nothing = stylize(content, style, strength=0, **SMALL)
-    photograph = climb.pictures.resize(content, *nothing.picture.shape[:2])
+    photograph = raster.resize(content, *nothing.picture.shape[:2])
     np.testing.assert_allclose(nothing.picture, photograph, atol=1)
     distances = [
         stylize(content, style, strength=s, **SMALL).history[-1].content for s in (0.3, 0.6, 1.0)
@@ -325,21 +327,20 @@ def test_strength_zero_is_the_photograph_and_one_forgets_it(content, style):
 
 
 def test_engines_are_made_again_only_for_what_is_compiled():
-    engines = climb.Engines()
+    engines = Engines()
     made = recipe.make(precision="float32", **{"style_layers": "block1_conv1"})
     engine = engines.get(made)
     changed = replace(made, strength=0.2, size=99, seed=3, blend="1,2")
     assert engines.get(changed) is engine
-    assert engines.get(replace(made, objective="moments")) is not engine
+    assert engines.get(replace(made, style_loss="moments")) is not engine
 
 
 def test_one_engine_paints_with_places_and_without(content, style):
-    engines = climb.Engines()
-    chosen = recipe.make(**{**SMALL, "levels": 1, "evaluations": 2})
-    for regions in ((), [(half(), style)], ()):
-        inputs = climb.prepare(chosen, content, style, regions)
-        result = climb.paint(inputs, chosen, lambda event: None, engines)
-        assert len(result.history) == 2
+    with Stylizer(**{**SMALL, "levels": 1, "evaluations": 2}) as stylizer:
+        for regions in ((), [(half(), style)], ()):
+            *_, last = stylizer.paint(content, style, regions=regions)
+            assert isinstance(last, Painted)
+            assert len(last.result.history) == 2
 
 
 # Going on -----------------------------------------------------------------------------------
@@ -347,13 +348,13 @@ def test_one_engine_paints_with_places_and_without(content, style):
 
 @pytest.fixture(scope="module")
 def engines():
-    return climb.Engines()
+    return Engines()
 
 
 @pytest.fixture
 def one_network(engines, monkeypatch):
     """Many paintings with one network in memory, as in a sweep."""
-    monkeypatch.setattr(climb, "Engines", lambda weights_file: engines)
+    monkeypatch.setattr(painter, "Engines", lambda weights_file: engines)
 
 
 def stopped_after(steps, content, style, path, **settings):
@@ -399,7 +400,7 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(steps, result, content, styl
     [
         {"optimizer": "adam"},
         {"optimizer": "scipy"},
-        {"init": "noise", "seed": 5, "objective": "wasserstein", "colors": "match"},
+        {"init": "noise", "seed": 5, "style_loss": "wasserstein", "colors": "match"},
     ],
 )
 def test_whatever_paints_it_goes_on_to_the_same_bytes(settings, content, style, tmp_path):
@@ -443,7 +444,7 @@ def test_a_checkpoint_of_another_backend_or_state_is_refused(content, style, tmp
     stopped_after(4, content, style, path, **SMALL)
     before = checkpoints.read(path)
     elsewhere = replace(before, provenance=replace(before.provenance, backend="abacus"))
-    forged = replace(before, state={"bests": before.state["bests"]})
+    forged = replace(before, solver={"bests": before.solver["bests"]})
     for other, words in ((elsewhere, "KERAS_BACKEND"), (forged, "the optimizer's state")):
         checkpoints.write(other, path)
         with pytest.raises(CheckpointError) as caught:
@@ -532,6 +533,164 @@ def test_a_network_that_is_no_longer_used_is_gone_from_memory(content, style):
     before = networks_in_memory()
     stylize(content, style, **SMALL)
     assert networks_in_memory() == before
+
+
+# One front door ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stylizer():
+    with Stylizer(**SMALL) as made:
+        yield made
+
+
+def test_a_stylizer_paints_what_the_function_paints_and_many_of_them(
+    stylizer, content, style, other, result
+):
+    for painting, expected in ((style, result), (other, None), (style, result)):
+        *happened, last = stylizer.paint(content, painting)
+        assert isinstance(last, Painted)
+        assert len([event for event in happened if isinstance(event, Step)]) == 15
+        if expected is not None:
+            assert last.result.picture.tobytes() == expected.picture.tobytes()
+    assert len(stylizer._painter.engines._made) == 1
+
+
+def test_every_event_leaves_a_state_that_a_painting_goes_on_from(
+    stylizer, content, style, result, tmp_path
+):
+    states = [event.state for event in stylizer.paint(content, style) if hasattr(event, "state")]
+    assert len(states) == 15 + 2 * 2
+    for number in (0, 1, 7, 10, 11, 12, 18):
+        checkpoints.write(states[number], tmp_path / "a")
+        again = stylize(content, style, resume=tmp_path / "a")
+        assert again.picture.tobytes() == result.picture.tobytes()
+
+
+def test_whoever_stops_pulling_has_stopped_the_work(stylizer, content, style):
+    seen = []
+    for event in stylizer.paint(content, style):
+        if isinstance(event, Step):
+            seen.append((event.total, event.picture))
+        if len(seen) == 12:
+            break
+    left = stylizer.so_far()
+    assert left.stopped
+    assert not left.finished
+    assert len(left.history) == 12
+    best = min(seen[9:], key=lambda each: each[0])[1]  # of the level under way
+    np.testing.assert_array_equal(left.picture, best.clip(0, 255))
+
+
+def test_a_picture_is_finished_only_if_somebody_looks(content, style, monkeypatch):
+    calls = []
+    whole = painter.Job.shown
+    monkeypatch.setattr(
+        painter.Job, "shown", lambda self, picture: calls.append(1) or whole(self, picture)
+    )
+    looked = stylize(content, style, **SMALL, colors="content", listener=lambda event: None)
+    assert len(calls) == 1  # the result
+    stylize(content, style, **SMALL, colors="content", listener=lambda e: getattr(e, "picture", 0))
+    assert len(calls) > 15
+    assert looked.finished
+
+
+def test_weights_are_steered_between_two_steps(stylizer, content, style, result):
+    for event in stylizer.paint(content, style):
+        if isinstance(event, Step) and (event.level, event.evaluation) == (1, 4):
+            stylizer.steer(strength=0.0, tv_weight=0.0)
+            engines = dict(stylizer._painter.engines._made)
+    assert isinstance(event, Painted)
+    assert stylizer._painter.engines._made == engines  # nothing was compiled anew
+    steered = event.result
+    assert steered.recipe.strength == 0
+    assert steered.provenance.steered
+    assert [record.total for record in steered.history[:4]] == [
+        record.total for record in result.history[:4]
+    ]
+    assert steered.history[4].total == pytest.approx(steered.history[4].content, rel=1e-4)
+    distance = [
+        np.abs(each.picture - raster.resize(content, 34, 48)).mean() for each in (steered, result)
+    ]
+    assert distance[0] < 0.5 * distance[1]
+
+
+def test_evaluations_are_steered_for_this_level_and_those_above(stylizer, content, style):
+    for event in stylizer.paint(content, style):
+        if isinstance(event, Step) and (event.level, event.evaluation) == (1, 3):
+            stylizer.steer(evaluations=3)
+    assert [level.evaluations for level in event.result.levels] == [4, 3]
+
+
+def test_what_cannot_be_steered_is_refused(stylizer, one_line):
+    for settings, words in (
+        ({"size": 64}, "size cannot be changed while painting"),
+        ({"strength": 2}, "strength is 2"),
+    ):
+        with pytest.raises(SettingError) as caught:
+            stylizer.steer(**settings)
+        assert words in one_line(caught)
+
+
+def test_a_steered_painting_goes_on_from_its_checkpoint(stylizer, content, style, tmp_path):
+    def painted(**more):
+        for event in stylizer.paint(content, style, **more):
+            if isinstance(event, Step) and (event.level, event.evaluation) == (1, 4):
+                stylizer.steer(strength=0.8)
+            yield event
+
+    (*_, whole) = painted()
+    for event in painted(checkpoint=tmp_path / "a", checkpoint_every=0):
+        if isinstance(event, Step) and (event.level, event.evaluation) == (1, 7):
+            break
+    again = stylize(content, style, resume=tmp_path / "a")
+    assert again.picture.tobytes() == whole.result.picture.tobytes()
+    assert again.provenance == whole.result.provenance
+
+
+def test_two_stylizers_paint_at_once_in_threads(content, style, result):
+    def paint(_):
+        return stylize(content, style, **SMALL).picture.tobytes()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert set(pool.map(paint, range(2))) == {result.picture.tobytes()}
+
+
+def test_a_result_is_an_array_and_shows_itself_in_a_notebook(result):
+    np.testing.assert_array_equal(np.asarray(result), result.picture)
+    with Image.open(io.BytesIO(result._repr_png_())) as image:
+        assert image.size == (48, 34)
+
+
+def test_a_recipe_may_be_given_whole(content, style, result):
+    again = stylize(content, style, recipe=replace(result.recipe, strength=0.9), strength=0.5)
+    assert again.picture.tobytes() == result.picture.tobytes()
+
+
+def test_a_bar_is_shown_where_somebody_may_see_it(content, style, capfd, monkeypatch):
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # as at a terminal
+    monkeypatch.setenv("COLUMNS", "100")
+    stylize(content, style, **SMALL, progress=True)
+    assert "evaluation" in capfd.readouterr().out
+    stylize(content, style, **SMALL)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_process_that_was_forked_is_told_what_to_do(content, style):
+    """A child that waited for the parent's threads would hang."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            stylize(content, style, **SMALL)
+        except BackendError as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        assert "spawn" in said.read()
+    os.waitpid(child, 0)
 
 
 def networks_in_memory():

@@ -1,0 +1,174 @@
+"""The commands that paint one picture."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from impasto.cli.options import (
+    Content,
+    DryRun,
+    FromPicture,
+    Keep,
+    Preset,
+    Presets,
+    Quiet,
+    Regions,
+    Styles,
+    WeightsFile,
+    with_extras,
+    with_saving,
+    with_settings,
+)
+from impasto.errors import SettingError
+from impasto.recipe import settings as recipes
+from impasto.workshop.orders import Extras, Order, Sources
+
+if TYPE_CHECKING:
+    from impasto.painting.provenance import Provenance
+    from impasto.painting.stylizer import Stylizer
+    from impasto.pictures.saving import Saving
+    from impasto.workshop.worker import Ready
+
+DEMO = ("coffee", "swirls")
+"""The photograph and the painting, both samples, that ``impasto demo`` uses."""
+
+
+@with_settings
+@with_extras
+@with_saving
+def stylize(
+    content: Content,
+    style: Styles = None,
+    *,
+    region: Regions = None,
+    keep: Keep = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The picture to write; its ending chooses the format. Without it the name comes "
+            "from the inputs, and no file is overwritten.",
+            rich_help_panel="Files",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Preset = recipes.DEFAULT,
+    own_presets: Presets = None,
+    recipe: FromPicture = None,
+    weights_file: WeightsFile = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    saving: "Saving",
+    extras: Extras,
+    settings: dict[str, Any],
+) -> None:
+    """Repaint the photograph CONTENT in the manner of the painting STYLE."""
+    from dataclasses import replace
+
+    from impasto import files
+    from impasto.painting import checkpoints
+    from impasto.workshop import outputs
+
+    if extras.resume is not None and recipe is not None:
+        raise SettingError("--resume and --recipe are two sets of settings: give one of them")
+    stylizer, before = stylizer_of(preset, own_presets, recipe, weights_file, settings)
+    sources = Sources.parse(content, style, region, keep)
+    picture = output or files.free_name(".", sources.stem())
+    order = replace(extras.order(sources, picture, saving), before=before)
+    checkpoints.place(extras.checkpoint, extras.resume)
+    outputs.check(order.outputs, (*sources.paths(), stylizer.recipe.init, *extras.read()))
+    paint(replace(order, weights_file=weights_file), stylizer, quiet, dry_run)
+
+
+def stylizer_of(
+    preset: str,
+    own_presets: Path | None,
+    picture: Path | None,
+    weights_file: Path | None,
+    settings: dict[str, Any],
+) -> "tuple[Stylizer, Provenance | None]":
+    """Return what paints with a preset or with a picture's recipe, and what that picture says."""
+    from impasto.painting import inputs
+    from impasto.painting.stylizer import Stylizer
+    from impasto.recipe import presets
+
+    if picture is None:
+        named = recipes.named(preset, presets.available(own_presets), **settings)
+        return Stylizer(weights_file=weights_file, **named), None
+    if preset != recipes.DEFAULT:
+        raise SettingError("--recipe and --preset are two sets of settings: give one of them")
+    before = inputs.read_provenance(picture)
+    if settings["init"] is None and before.recipe.init not in recipes.STARTS:
+        # No picture makes impasto read a file that the person did not name.
+        raise SettingError(f"{picture} was started from a picture: name one with --init")
+    changed = recipes.change(before.recipe, **settings)
+    return Stylizer(changed, weights_file=weights_file), before
+
+
+def paint(order: Order, stylizer: "Stylizer", quiet: bool, dry_run: bool = False) -> None:
+    """Paint, write everything that was asked for, and print the picture's path.
+
+    With ``dry_run`` only say what it would take.
+    """
+    from impasto.cli import console
+    from impasto.workshop import worker
+
+    with console.listening(quiet):
+        ready = worker.prepare(order, stylizer)
+        if dry_run:
+            return tell(ready, stylizer, quiet)
+        with console.bar(quiet) as bar:
+            if bar is not None:
+                bar.begin("", ready.prepared.levels)
+                foretell(ready, stylizer)
+            result = worker.result_of(console.watched(ready, stylizer, bar))
+        worker.finish(ready, result)
+        if not quiet:
+            console.summary(result, order.outputs)
+    print(order.outputs.picture)
+
+
+def foretell(ready: "Ready", stylizer: "Stylizer") -> None:
+    """Say beforehand how long a painting will take, if that is long."""
+    from impasto.cli import console
+    from impasto.painting.progress import work
+
+    if work(ready.prepared.levels) > LONG:
+        made = stylizer.forecast(ready.prepared, ready.film)
+        console.say(made.told_time())
+
+
+LONG = 6e6
+"""Pixels to be evaluated that take about a minute on two cores, and are worth a forecast."""
+
+
+def tell(ready: "Ready", stylizer: "Stylizer", quiet: bool, count: int = 1) -> None:
+    """Print the recipe, and what painting so many such pictures will take; write nothing."""
+    from impasto.cli import console
+
+    if not quiet:
+        console.say("painting a little, to measure this machine")
+    made = stylizer.forecast(ready.prepared, ready.film)
+    print("\n".join(made.told(ready.prepared.recipe, count)))
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where the pictures are written.")] = Path("demo"),
+    size: Annotated[str | None, typer.Option(help="Longest side in px.")] = None,
+    evaluations: Annotated[str | None, typer.Option(help="At the finest level.")] = None,
+) -> None:
+    """Paint a sample photograph in the manner of a sample painting and say where the picture is."""
+    from impasto.painting.stylizer import Stylizer
+    from impasto.pictures import encode, samples
+    from impasto.workshop import outputs
+
+    stylizer = Stylizer(recipes.make(size=size, evaluations=evaluations))
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = outputs.Outputs(folder / "demo.png", report=folder / "demo.json")
+    outputs.check(wanted)
+    photograph, painting = folder / f"{DEMO[0]}.png", folder / f"{DEMO[1]}.png"
+    encode.write(samples.photograph(DEMO[0]), photograph)
+    encode.write(samples.painting(DEMO[1]), painting)
+    paint(Order(Sources(str(photograph), [str(painting)]), wanted), stylizer, quiet=False)

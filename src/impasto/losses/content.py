@@ -1,0 +1,70 @@
+"""The content loss: how far features are from the photograph's, position by position.
+
+Gatys, Ecker and Bethge 2016, "Image Style Transfer Using Convolutional Neural Networks",
+equation 1, as a mean instead of half the sum.
+"""
+
+from typing import NamedTuple
+
+from impasto.compute.backend import Tensor, ops
+from impasto.losses.terms import EPSILON, Scene, Seen, Term
+from impasto.recipe.settings import Layers, Recipe
+
+
+class Photograph(NamedTuple):
+    """What a layer saw in the photograph."""
+
+    features: Tensor
+    """(height, width, C)"""
+    count: Tensor
+    """() how many numbers they are"""
+    size: Tensor
+    """() their mean square, to which the loss is relative; 1 for an absolute loss"""
+
+
+def content_loss(features: Tensor, target: Tensor, relative: bool = True) -> Tensor:
+    """Compare two feature maps of shape (height, width, C); return a scalar.
+
+    mean((F - P)²), divided by mean(P²) if ``relative``.
+    """
+    kept = photograph(target, relative)
+    return squared_distance(features, kept.features) / kept.count / kept.size
+
+
+def photograph(features: Tensor, relative: bool) -> Photograph:
+    """Return what is kept of the photograph's features (height, width, C)."""
+    features = ops.cast(features, "float32")
+    count = ops.cast(ops.size(features), "float32")
+    size = ops.mean(ops.square(features)) + EPSILON if relative else ops.ones(())
+    return Photograph(features, count, size)
+
+
+def squared_distance(features: Tensor, target: Tensor) -> Tensor:
+    """Return Σ (F - P)² over positions and channels, a scalar in float32."""
+    return ops.sum(ops.square(ops.cast(features, "float32") - target))
+
+
+def content_term(recipe: Recipe) -> Term:
+    """Return the content loss at the recipe's layers, their mean weighted by their shares."""
+    layers, relative = recipe.content_layers, recipe.loss_scale == "relative"
+
+    def freeze(scene: Scene) -> dict[str, Photograph]:
+        return {layer: photograph(scene.photograph[layer], relative) for layer, _ in layers}
+
+    def read(seen: Seen, target: dict[str, Photograph]) -> dict[str, Tensor]:
+        return {
+            layer: squared_distance(seen.maps[layer], kept.features)
+            for layer, kept in target.items()
+        }
+
+    def loss(sums: dict[str, Tensor], target: dict[str, Photograph]) -> Tensor:
+        losses = {layer: sums[layer] / kept.count / kept.size for layer, kept in target.items()}
+        return mean(losses, layers)
+
+    return Term(freeze, read, loss)
+
+
+def mean(values: dict[str, Tensor], layers: Layers) -> Tensor:
+    """Return the mean of losses by layer, weighted by the layers' shares."""
+    weighted = sum(weight * values[layer] for layer, weight in layers)
+    return weighted / sum(weight for _, weight in layers)

@@ -1,0 +1,110 @@
+"""What the front door opens to: engines, and the painting under way.
+
+Loads the tensor library.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+
+from impasto import files
+from impasto.compute import backend, host
+from impasto.errors import CheckpointError
+from impasto.painting import forecast
+from impasto.painting.climb import Clock, Job, climb, finished, first_state
+from impasto.painting.controls import Controls
+from impasto.painting.engine import Engines
+from impasto.painting.events import Happening, State, steered
+from impasto.painting.forecast import Forecast
+from impasto.painting.preparing import Prepared
+from impasto.painting.provenance import Provenance
+from impasto.painting.result import Painted, Result
+from impasto.pictures import masks, raster
+
+Event: TypeAlias = Happening | Painted
+
+
+class Painter:
+    """Paints what was prepared, with engines that are kept for the next picture."""
+
+    def __init__(self, weights_file: str | os.PathLike[str] | None = None) -> None:
+        """Load nothing yet; ``weights_file`` is a file with the weights, see ``weights.load``."""
+        self.engines = Engines(weights_file)
+        self.under_way: tuple[Job, State] | None = None
+
+    def run(self, prepared: Prepared, controls: Controls) -> Iterator[Event]:
+        """Paint, and yield what happens; the last event has the result.
+
+        Raises CheckpointError if the state to go on from is of another backend, or not its
+        solver's; WeightsError and BackendError where there is nothing to paint with.
+        """
+        before = prepared.state
+        if before is not None and before.provenance.backend != backend.name():
+            raise CheckpointError(
+                f"the checkpoint was begun on {files.shown(before.provenance.backend)}, and this "
+                f"is {backend.name()}: set KERAS_BACKEND to go on there"
+            )
+        clock = Clock({} if before is None else before.seconds)
+        job = Job(self.engines.get(prepared.recipe), prepared.inputs, prepared.recipe)
+        clock.lap("network")
+        origin = origin_of(job)
+        if before is None:
+            state = first_state(job, origin)
+        else:
+            origin = replace(origin, steered=before.provenance.steered)
+            state = replace(before, provenance=origin)
+        with host.one_blas_thread():  # once, since setting and lifting it takes its time
+            for event in climb(job, state, controls, clock):
+                assert event.state is not None
+                state = event.state
+                self.under_way = job, state
+                prepared.keeper.note(state)
+                yield event
+        yield Painted(result_of(job, state))
+
+    def so_far(self) -> Result | None:
+        """Return the best picture so far of the painting under way, or left; None without one."""
+        if self.under_way is None:
+            return None
+        job, state = self.under_way
+        whole = state.level == len(job.levels) == len(state.levels)
+        return result_of(job, replace(state, stopped=not whole))
+
+    def forecast(self, prepared: Prepared, held: float) -> Forecast:
+        """Return what a painting will take; ``held`` is bytes that are kept besides."""
+        return forecast.make(self.engines, prepared.recipe, prepared.inputs, prepared.levels, held)
+
+    def forget(self) -> None:
+        """Give back the memory of the network and of the painting under way."""
+        self.under_way = None
+        self.engines.forget()
+
+
+def origin_of(job: Job) -> Provenance:
+    """Return what a picture depends on, its recipe with the precision that is used."""
+    named = {name: job.engine.network[name] for name in ("network", "sha256")}
+    init = os.path.basename(job.recipe.init)
+    used = replace(job.recipe, precision=job.engine.precision, init=init)
+    return Provenance(used, backend.name(), named, job.inputs.sources, finished=False)
+
+
+def result_of(job: Job, state: State) -> Result:
+    """Return the result of a state: its best picture so far, at the finest level's size."""
+    picture = np.clip(finished(job, state), 0.0, 255.0)
+    alpha = job.inputs.alpha
+    return Result(
+        picture=picture,
+        recipe=steered(job.recipe, state.provenance.recipe),
+        network=job.engine.network,
+        origin=state.provenance,
+        seconds={"total": sum(state.seconds.values()), **state.seconds},
+        levels=state.levels,
+        history=state.history,
+        stopped=state.stopped,
+        lowered=state.lowered,
+        alpha=None if alpha is None else masks.resize(alpha, *raster.size_of(picture)),
+        metadata=job.inputs.metadata,
+    )

@@ -1,0 +1,22 @@
+"""A painting before anything slow: its pictures read, all that can be refused refused."""
+
+from dataclasses import dataclass
+
+from impasto.painting.checkpoints import Keeper
+from impasto.painting.events import State
+from impasto.painting.inputs import Inputs
+from impasto.painting.pyramid import Level
+from impasto.recipe.settings import Recipe
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A painting whose pictures were read and checked, before anything slow."""
+
+    recipe: Recipe
+    inputs: Inputs
+    levels: tuple[Level, ...]
+    keeper: Keeper
+    """writes its checkpoints"""
+    state: State | None = None
+    """the one to go on from"""

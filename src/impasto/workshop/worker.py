@@ -1,0 +1,124 @@
+"""An order carried out: pictures prepared, painted by a stylizer, and everything written."""
+
+import dataclasses
+import logging
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from impasto import files
+from impasto.painting import checkpoints, memory, provenance
+from impasto.painting.preparing import Prepared
+from impasto.painting.result import Painted, Result
+from impasto.painting.stylizer import Event, Stylizer
+from impasto.pictures import encode
+from impasto.workshop import outputs
+from impasto.workshop.orders import Order
+from impasto.workshop.outputs import Recorder
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An order whose pictures were read and checked, before anything slow."""
+
+    order: Order
+    prepared: Prepared
+    recorder: Recorder
+
+    @property
+    def film(self) -> float:
+        """Return the bytes that the film's frames will take."""
+        return self.recorder.film_bytes(self.prepared.levels)
+
+
+def prepare(order: Order, stylizer: Stylizer) -> Ready:
+    """Read and check, and say what the person should know."""
+    prepared = read(order, stylizer)
+    recorder = Recorder(order.outputs, sum(level.evaluations for level in prepared.levels))
+    if prepared.state is not None:
+        outputs.remove_leftovers(order.outputs)
+        recorder.seen = len(prepared.state.history)
+    ready = Ready(order, prepared, recorder)
+    memory.require(dataclasses.replace(prepared.inputs.work, held=ready.film))
+    for note in _notes(ready):
+        LOG.info("%s", note)
+    return ready
+
+
+def read(order: Order, stylizer: Stylizer) -> Prepared:
+    """Read and check the pictures of an order."""
+    sources = order.sources
+    return stylizer.prepare(
+        sources.content,
+        sources.styles,
+        regions=sources.regions,
+        keep=sources.keep,
+        checkpoint=order.checkpoint,
+        checkpoint_every=order.checkpoint_every,
+        resume=order.resume,
+        recipe=order.recipe,
+    )
+
+
+def _notes(ready: Ready) -> Iterator[str]:
+    """Yield what the person should know before anything is painted."""
+    order, state = ready.order, ready.prepared.state
+    yield from ready.prepared.inputs.notes
+    if order.before is not None:
+        yield from provenance.changed(ready.prepared.inputs.sources, order.before)
+    if state is not None:
+        yield f"goes on at level {state.level} after {len(state.history)} evaluations"
+        if order.outputs.timelapse:
+            yield "the film begins here: the pictures painted before are not in it"
+
+
+def paint(ready: Ready, stylizer: Stylizer) -> Iterator[Event]:
+    """Paint what was prepared, and record what was asked for; yields what happens.
+
+    The last event has the result, see :func:`finish`.
+    """
+    for event in stylizer.run(ready.prepared):
+        ready.recorder.note(event)
+        yield event
+
+
+def result_of(events: Iterator[Event]) -> Result:
+    """Pull a painting to its end, and return its result."""
+    *_, last = events
+    assert isinstance(last, Painted)
+    return last.result
+
+
+def finish(ready: Ready, result: Result) -> None:
+    """Write the outputs; of what is not finished save the state, and say how to go on."""
+    order, keeper, recorder = ready.order, ready.prepared.keeper, ready.recorder
+    picture = order.outputs.picture
+    if not result.finished:
+        if keeper.path is None and result.stopped:
+            keeper.path = files.free_name(picture.parent, picture.stem, checkpoints.ENDING)
+        if keeper.path is not None and keeper.save():
+            words = [*order.words(result.recipe), "--resume", str(keeper.path)]
+            LOG.warning("to go on: %s", shlex.join(words))
+    outputs.write(result, recorder)
+    if result.finished:
+        keeper.remove()
+    for note in _shortfalls(result):
+        LOG.info("%s", note)
+    if result.alpha is not None and not encode.keeps_transparency(picture):
+        LOG.warning("%s: its format has no transparency, which is white now", picture)
+    if recorder.failure:
+        LOG.warning("%s", recorder.failure)
+
+
+def _shortfalls(result: Result) -> Iterator[str]:
+    """Say why the picture is not all that it was to be, if it is not."""
+    if result.stopped:
+        yield "stopped: this is the best picture so far"
+    if result.lowered:
+        last = result.levels[-1]
+        yield (
+            f"memory ran out: painted at {last.width} x {last.height} px at most, and enlarged; "
+            "free some memory, or choose a smaller --size"
+        )
