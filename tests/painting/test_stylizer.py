@@ -346,14 +346,23 @@ def test_one_engine_paints_with_places_and_without(content, style):
 # Going on -----------------------------------------------------------------------------------
 
 
+class Remembering(Engines):
+    """Engines that outlive the painting they were made for."""
+
+    def forget(self):
+        pass
+
+
 @pytest.fixture(scope="module")
 def engines():
-    return Engines()
+    made = Remembering()
+    yield made
+    Engines.forget(made)
 
 
 @pytest.fixture
 def one_network(engines, monkeypatch):
-    """Many paintings with one network in memory, as in a sweep."""
+    """Many paintings with the same networks in memory, each compiled once."""
     monkeypatch.setattr(painter, "Engines", lambda weights_file: engines)
 
 
@@ -556,6 +565,7 @@ def test_a_stylizer_paints_what_the_function_paints_and_many_of_them(
     assert len(stylizer._painter.engines._made) == 1
 
 
+@pytest.mark.usefixtures("one_network")
 def test_every_event_leaves_a_state_that_a_painting_goes_on_from(
     stylizer, content, style, result, tmp_path
 ):
@@ -582,6 +592,7 @@ def test_whoever_stops_pulling_has_stopped_the_work(stylizer, content, style):
     np.testing.assert_array_equal(left.picture, best.clip(0, 255))
 
 
+@pytest.mark.usefixtures("one_network")
 def test_a_picture_is_finished_only_if_somebody_looks(content, style, monkeypatch):
     calls = []
     whole = painter.Job.shown
@@ -662,11 +673,13 @@ def test_a_result_is_an_array_and_shows_itself_in_a_notebook(result):
         assert image.size == (48, 34)
 
 
+@pytest.mark.usefixtures("one_network")
 def test_a_recipe_may_be_given_whole(content, style, result):
     again = stylize(content, style, recipe=replace(result.recipe, strength=0.9), strength=0.5)
     assert again.picture.tobytes() == result.picture.tobytes()
 
 
+@pytest.mark.usefixtures("one_network")
 def test_a_bar_is_shown_where_somebody_may_see_it(content, style, capfd, monkeypatch):
     monkeypatch.setenv("TTY_COMPATIBLE", "1")  # as at a terminal
     monkeypatch.setenv("COLUMNS", "100")
