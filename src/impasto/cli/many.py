@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from impasto.cli import one
 from impasto.cli.options import (
@@ -33,6 +33,7 @@ from impasto.workshop.orders import Extras, Order, Sources
 
 if TYPE_CHECKING:
     from impasto.painting.stylizer import Event, Stylizer
+    from impasto.pictures.raster import Picture
     from impasto.pictures.saving import Saving
     from impasto.workshop.batch import Ended, Job, Task
     from impasto.workshop.sweep import Plan, Variant
@@ -51,7 +52,7 @@ def sweep(
     preset: Preset = recipes.DEFAULT,
     own_presets: Presets = None,
     weights_file: WeightsFile = None,
-    settings: dict[str, Any],
+    settings: dict[str, recipes.Value],
 ) -> None:
     """Paint all combinations of some settings, small, and lay them out on one sheet.
 
@@ -90,7 +91,7 @@ def sweep(
     console.CONSOLE.file.flush()
 
 
-def _painted(plan: "Plan", sources: Sources, stylizer: "Stylizer") -> dict[int, Any]:
+def _painted(plan: "Plan", sources: Sources, stylizer: "Stylizer") -> "dict[int, Picture]":
     """Paint the variants until Ctrl-C; return the pictures by number, one at least."""
     from impasto.cli import console
     from impasto.workshop import sweep as sweeps
@@ -127,7 +128,7 @@ def batch(
     quiet: Quiet = False,
     saving: "Saving",
     extras: Extras,
-    settings: dict[str, Any],
+    settings: dict[str, recipes.Value],
 ) -> None:
     """Paint many photographs alike; those that fail are listed at the end, with exit status 1.
 

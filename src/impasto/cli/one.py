@@ -1,7 +1,7 @@
 """The commands that paint one picture."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -62,7 +62,7 @@ def stylize(
     quiet: Quiet = False,
     saving: "Saving",
     extras: Extras,
-    settings: dict[str, Any],
+    settings: dict[str, recipes.Value],
 ) -> None:
     """Repaint the photograph CONTENT in the manner of the painting STYLE."""
     from dataclasses import replace
@@ -87,7 +87,7 @@ def stylizer_of(
     own_presets: Path | None,
     picture: Path | None,
     weights_file: Path | None,
-    settings: dict[str, Any],
+    settings: dict[str, recipes.Value],
 ) -> "tuple[Stylizer, Provenance | None]":
     """Return what paints with a preset or with a picture's recipe, and what that picture says."""
     from impasto.painting import inputs

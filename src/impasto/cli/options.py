@@ -5,18 +5,27 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from impasto.pictures.saving import USUAL
+from impasto.pictures.saving import USUAL, Saving
 from impasto.recipe import settings as recipes
 from impasto.workshop.orders import Extras
 
 if TYPE_CHECKING:
     pass
 
-METAVARS = {int: "N", float: "X", str: "NAME", recipes.Layers: "NAMES", recipes.Numbers: "X,..."}
+Field: TypeAlias = tuple[str, type, str, str]
+"""A field's name, its type, its option, its help."""
+
+METAVARS: dict[object, str] = {
+    int: "N",
+    float: "X",
+    str: "NAME",
+    recipes.Layers: "NAMES",
+    recipes.Numbers: "X,...",
+}
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -37,7 +46,7 @@ def with_extras(command: Callable[..., None]) -> Callable[..., None]:
     return _with_fields(command, "extras", Extras(), _EXTRAS)
 
 
-_SAVING: Sequence[tuple[str, Any, str, str]] = (
+_SAVING: Sequence[Field] = (
     ("depth", int, "--depth", "Bits per channel, 8 or 16; 16 in .png and .tif."),
     ("quality", int, "--quality", "Of .jpg and .avif, 1 to 100."),
     ("subsampling", str, "--subsampling", "Of the colors in .jpg and .avif: 4:4:4 4:2:2 4:2:0."),
@@ -46,7 +55,7 @@ _SAVING: Sequence[tuple[str, Any, str, str]] = (
 )
 """Every field of Saving: its type, its option, its help."""
 
-_EXTRAS: Sequence[tuple[str, Any, str, str]] = (
+_EXTRAS: Sequence[Field] = (
     ("save_every", int, "--save-every", "Write every N-th evaluation's picture to --frames."),
     ("frames", Path, "--frames", "The folder for --save-every."),
     ("timelapse", Path, "--timelapse", "A film of the painting, .gif or .mp4."),
@@ -73,21 +82,21 @@ _EXTRAS: Sequence[tuple[str, Any, str, str]] = (
 def _with_fields(
     command: Callable[..., None],
     argument: str,
-    usual: Any,
-    fields: Sequence[tuple[str, Any, str, str]],
+    usual: Saving | Extras,
+    fields: Sequence[Field],
 ) -> Callable[..., None]:
     """Give a command an option for every field of ``usual``, gathered in one of its kind."""
 
-    def option(name: str, kind: Any, flag: str, words: str) -> inspect.Parameter:
+    def option(name: str, kind: type, flag: str, words: str) -> inspect.Parameter:
         default = getattr(usual, name)
         if default not in (None, False):
             words = f"{words.removesuffix('.')} (default {recipes.show(default)})."
-        annotation = Annotated[kind | None, file_option(flag, words)]
+        annotation = Annotated[kind | None, file_option(flag, words)]  # type: ignore[valid-type]
         return inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
         )
 
-    def gather(given: dict[str, Any]) -> Any:
+    def gather(given: dict[str, recipes.Value]) -> Saving | Extras:
         named = {name: value for name, value in given.items() if value is not None}
         return dataclasses.replace(usual, **named)
 
@@ -98,14 +107,14 @@ def _with_options(
     command: Callable[..., None],
     argument: str,
     options: Sequence[inspect.Parameter],
-    gather: Callable[[dict[str, Any]], Any],
+    gather: Callable[[dict[str, recipes.Value]], object],
 ) -> Callable[..., None]:
     """Replace an argument of a command by options of the command line, gathered for it."""
     signature = inspect.signature(command)
     own = [p for p in signature.parameters.values() if p.name != argument]
 
     @functools.wraps(command)
-    def wrapper(**arguments: Any) -> None:
+    def wrapper(**arguments: recipes.Value) -> None:
         given = {option.name: arguments.pop(option.name) for option in options}
         command(**arguments, **{argument: gather(given)})
 
@@ -115,7 +124,9 @@ def _with_options(
     return wrapper
 
 
-def _option(name: str, kind: Any, default: Any, about: recipes.About) -> inspect.Parameter:
+def _option(
+    name: str, kind: type, default: recipes.Value, about: recipes.About
+) -> inspect.Parameter:
     # Every value is taken as text: the recipe converts and checks it, here as everywhere.
     shown = recipes.show(default)
     words = "; ".join(filter(None, (about.possible, f"default {shown}" if shown else "")))
@@ -131,7 +142,7 @@ def _option(name: str, kind: Any, default: Any, about: recipes.About) -> inspect
     )
 
 
-def file_option(flag: str, help: str) -> Any:
+def file_option(flag: str, help: str) -> typer.models.OptionInfo:
     """Return an option that names a file, for the panel of files in the help."""
     return typer.Option(flag, help=help, rich_help_panel="Files", show_default=False)
 

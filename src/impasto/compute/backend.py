@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from impasto.errors import BackendError
 
@@ -44,23 +44,29 @@ except (ImportError, ValueError) as error:
 
 Tensor: TypeAlias = Any
 """A tensor of the running backend."""
-Loss: TypeAlias = Callable[[Tensor, Any], tuple[Tensor, dict[str, Tensor]]]
+Constants: TypeAlias = Any
+"""Any nesting of dicts, lists and tuples of tensors."""
+Loss: TypeAlias = Callable[[Tensor, Constants], tuple[Tensor, dict[str, Tensor]]]
 """(picture, constants) -> (total, terms): scalars of a picture tensor (height, width, 3)."""
 
 Array: TypeAlias = Any
 """A NumPy array, or a tensor of the running backend."""
-Step: TypeAlias = Callable[[Array, Any], tuple[float, dict[str, float], Array]]
+Evaluated: TypeAlias = tuple[float, dict[str, float], Array]
+"""Total, terms, and the total's gradient with the picture's shape."""
+Step: TypeAlias = Callable[[Array, Constants], Evaluated]
 """(picture, constants) -> (total, terms, gradient of the total with the picture's shape).
 
 The gradient of a NumPy array is one, that of a tensor stays on its device."""
 
 Tensors: TypeAlias = tuple[Tensor, ...]
-Shape: TypeAlias = tuple[Any, ...]
+Size: TypeAlias = Any
+"""A whole number; in a traced function perhaps a tensor of one."""
+Shape: TypeAlias = tuple[Size, ...]
 Like: TypeAlias = Sequence[tuple[Shape, str]]
 """Shapes, whose sizes may be open, and dtypes of what a function on the host gives"""
 HostArray: TypeAlias = NDArray[Any]
 """An array that a function on the host takes or gives."""
-HostFunction: TypeAlias = Callable[..., NDArray[Any] | tuple[NDArray[Any], ...]]
+HostFunction: TypeAlias = Callable[..., HostArray | tuple[HostArray, ...]]
 """NumPy arrays -> an array or several"""
 
 
@@ -111,18 +117,18 @@ def _tensorflow(loss: Loss) -> Step:
     in_pairs = tf.AggregationMethod.EXPERIMENTAL_TREE
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 
-    def differentiate(picture: Tensor, constants: Any) -> Any:
+    def differentiate(picture: Tensor, constants: Constants) -> tuple[Tensor, ...]:
         total, terms = loss(picture, constants)
         (gradient,) = tf.gradients(total, picture, aggregation_method=in_pairs)
         return total, terms, gradient
 
-    def open_sizes(tensor: Tensor) -> Any:
+    def open_sizes(tensor: Tensor) -> tf.TensorSpec:
         sizes = (None, None, *tensor.shape[2:]) if len(tensor.shape) == 3 else tensor.shape
         return tf.TensorSpec(sizes, tensor.dtype)
 
-    traced: dict[str, Any] = {}
+    traced: dict[str, Callable[..., tuple[Tensor, ...]]] = {}
 
-    def step(picture: Array, constants: Any) -> Any:
+    def step(picture: Array, constants: Constants) -> Evaluated:
         arguments = (tf.convert_to_tensor(picture), constants)
         signature = tf.nest.map_structure(open_sizes, arguments)
         if (key := repr(signature)) not in traced:
@@ -138,7 +144,7 @@ def _jax(loss: Loss) -> Step:
 
     compiled = jax.jit(jax.value_and_grad(loss, has_aux=True))
 
-    def step(picture: Array, constants: Any) -> Any:
+    def step(picture: Array, constants: Constants) -> Evaluated:
         (total, terms), gradient = compiled(picture, constants)
         return _as_given(picture, total, terms, gradient)
 
@@ -148,7 +154,7 @@ def _jax(loss: Loss) -> Step:
 def _torch(loss: Loss) -> Step:
     import torch
 
-    def step(picture: Array, constants: Any) -> Any:
+    def step(picture: Array, constants: Constants) -> Evaluated:
         variable = keras.ops.convert_to_tensor(picture).clone().requires_grad_(True)
         total, terms = loss(variable, constants)
         (gradient,) = torch.autograd.grad(total, variable)
@@ -157,7 +163,7 @@ def _torch(loss: Loss) -> Step:
     return step
 
 
-def traced(function: Callable[[Tensor], Any]) -> Callable[[Array], Any]:
+def traced(function: Callable[[Tensor], Constants]) -> Callable[[Array], Constants]:
     """Return a function of a picture as one that is traced at its first call, of any size.
 
     In TensorFlow, whose host functions get and give copies where they are not traced, and which
@@ -168,20 +174,22 @@ def traced(function: Callable[[Tensor], Any]) -> Callable[[Array], Any]:
     import tensorflow as tf
 
     @functools.cache
-    def trace() -> Any:
+    def trace() -> Callable[[Tensor], Constants]:
         of_any_size = tf.TensorSpec((None, None, 3), "float32")
         return tf.function(function, autograph=False).get_concrete_function(of_any_size)
 
     return lambda picture: trace()(tf.convert_to_tensor(picture))
 
 
-def _as_given(picture: Array, total: Tensor, terms: dict[str, Tensor], gradient: Tensor) -> Any:
+def _as_given(
+    picture: Array, total: Tensor, terms: dict[str, Tensor], gradient: Tensor
+) -> Evaluated:
     numbers = {name: float(to_numpy(value)) for name, value in terms.items()}
     is_numpy = isinstance(picture, np.ndarray)
     return float(to_numpy(total)), numbers, to_numpy(gradient) if is_numpy else gradient
 
 
-def to_numpy(array: Array) -> NDArray[Any]:
+def to_numpy(array: Array) -> HostArray:
     """Return a tensor as a NumPy array; one that is one already as it is."""
     return array if isinstance(array, np.ndarray) else keras.ops.convert_to_numpy(array)
 
@@ -191,7 +199,7 @@ def to_device(array: NDArray[np.float32]) -> Array:
     return array if _on_processor() else keras.ops.convert_to_tensor(array)
 
 
-def constant(value: Any) -> Tensor:
+def constant(value: ArrayLike) -> Tensor:
     """Return numbers as a float32 tensor."""
     return keras.ops.convert_to_tensor(np.asarray(value, np.float32))
 
@@ -250,7 +258,7 @@ def call_host(function: HostFunction, like: Like, *tensors: Tensor) -> Tensors:
     ``like`` are shapes, whose sizes may be open, and dtypes of what it returns.
     """
 
-    def call(*arrays: Any) -> list[NDArray[Any]]:
+    def call(*arrays: Tensor) -> list[HostArray]:
         found = function(*(np.asarray(array) for array in arrays))
         return list(found) if isinstance(found, tuple) else [found]
 
@@ -287,10 +295,10 @@ def differentiable(
         return lambda value: _torch_function()(value, forward, gradient)
 
     @keras.ops.custom_gradient
-    def function(value: Tensor) -> Any:
+    def function(value: Tensor) -> tuple[Tensors, Callable[..., Tensor]]:
         results, kept = forward(value)
 
-        def backward(*upstream: Any) -> Tensor:
+        def backward(*upstream: Tensor | Tensors) -> Tensor:
             # JAX hands over one tuple, TensorFlow each by itself.
             given = upstream[0] if isinstance(upstream[0], tuple) else upstream
             return gradient(given, value, kept)

@@ -5,10 +5,10 @@ first axis and give one loss for each.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from impasto.compute import backend, host
-from impasto.compute.backend import Tensor, ops
+from impasto.compute.backend import HostArray, Tensor, ops
 from impasto.losses.moments import Moments, gram, mean, mean_and_deviation
 from impasto.losses.terms import EPSILON
 
@@ -110,7 +110,7 @@ def _power(matrix: Tensor, power: float) -> Tensor:
         scaled = vectors * (ops.maximum(values, least) ** power)[..., None, :]
         return ops.stop_gradient(ops.matmul(scaled, ops.swapaxes(vectors, -1, -2)))
 
-    def run(value: Any) -> Any:
+    def run(value: HostArray) -> HostArray:
         return host.matrix_power(value, power, SINGULAR, EPSILON**2)
 
     (powers,) = backend.call_host(run, [(ops.shape(matrix), "float32")], matrix)

@@ -5,13 +5,13 @@ that they take and return tensors of whatever backend runs.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from impasto.compute import backend, host
-from impasto.compute.backend import HostArray, Tensor, ops
+from impasto.compute.backend import HostArray, Size, Tensor, ops
 from impasto.losses.terms import EPSILON, Columns
 
 
@@ -78,7 +78,7 @@ def slice_moments(
     return Moments(count, *take_sums(features, slices, weights, first, of))
 
 
-def _slices(array: Tensor, slices: int, first: Any, of: Any) -> Tensor:
+def _slices(array: Tensor, slices: int, first: Size, of: Size) -> Tensor:
     """Cut (height, width, C) into float32 (slices, positions, C), filled up with zeros."""
     height, width, channels = ops.shape(array)
     each = (of + slices - 1) // slices
@@ -89,7 +89,7 @@ def _slices(array: Tensor, slices: int, first: Any, of: Any) -> Tensor:
 
 
 def _sums_on_device(
-    features: Tensor, slices: int, weights: Tensor | None, first: Any, of: Any
+    features: Tensor, slices: int, weights: Tensor | None, first: Size, of: Size
 ) -> tuple[Tensor, Tensor]:
     flat = weighted = _slices(features, slices, first, of)
     if weights is not None:
@@ -98,7 +98,7 @@ def _sums_on_device(
 
 
 def _sums_on_host(
-    features: Tensor, slices: int, weights: Tensor | None, first: Any, of: Any
+    features: Tensor, slices: int, weights: Tensor | None, first: Size, of: Size
 ) -> tuple[Tensor, Tensor]:
     def run(features: HostArray, *constants: HostArray) -> HostArray:
         return host.sliced_moments(features, slices, *constants)

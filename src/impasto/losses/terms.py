@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from impasto.compute.backend import Tensor
+from impasto.compute.backend import Size, Tensor
 from impasto.network.vgg import Features
 from impasto.pictures.guidance import StyledRegion
 from impasto.pictures.raster import Picture
@@ -33,9 +33,9 @@ class Columns(NamedTuple):
     Both are whole numbers, or tensors of them.
     """
 
-    first: Any
+    first: Size
     """the part's first column"""
-    of: Any
+    of: Size
     """columns of the whole picture"""
 
 

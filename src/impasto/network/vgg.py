@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,7 +170,7 @@ class FrozenConvolution(keras.layers.Conv2D):
 
     frozen: "Frozen | None" = None
 
-    def freeze(self, kernel: Any, bias: Any, replicate: bool) -> None:
+    def freeze(self, kernel: HostArray, bias: HostArray, replicate: bool) -> None:
         """Set the weights for good: kernel (3, 3, in, out) and bias (out,), float32."""
         self.set_weights([kernel, bias])
         self.frozen = frozen(kernel, bias, replicate, self.compute_dtype)
@@ -207,8 +207,8 @@ def frozen(
 class Kernels:
     """What a layer computes with in NumPy; made for winograd."""
 
-    forward: Any
-    flipped: Any
+    forward: winograd.Kernel
+    flipped: winograd.Kernel
     bias: NDArray[np.float32]
 
 
@@ -310,14 +310,16 @@ def _still(known: "weakref.ref[Kernels]") -> Kernels:
     return kernels
 
 
-def _frozen_on_device(kernel: Any, flipped: Any, bias: Any, replicate: bool, dtype: str) -> Any:
+def _frozen_on_device(
+    kernel: HostArray, flipped: HostArray, bias: HostArray, replicate: bool, dtype: str
+) -> Frozen:
     kernel, flipped, bias = (ops.cast(each, dtype) for each in (kernel, flipped, bias))
 
-    def forward(extended: Tensor) -> Any:
+    def forward(extended: Tensor) -> tuple[Tensors, Tensors]:
         result = ops.relu(ops.conv(extended, kernel, data_format="channels_last") + bias)
         return (result,), (ops.stop_gradient(result),)
 
-    def gradient(upstream: Any, extended: Tensor, kept: Any) -> Tensor:
+    def gradient(upstream: Tensors, extended: Tensor, kept: Tensors) -> Tensor:
         beyond = ops.pad(backend.relu_gradient(upstream[0], kept[0]), _ONE_AROUND)
         return ops.conv(beyond, flipped, padding="same", data_format="channels_last")
 
@@ -359,10 +361,12 @@ def _pooled(shape: Shape, dtype: str = "float32") -> list[tuple[Shape, str]]:
     return [(halved, dtype), (halved, "uint8")]
 
 
-def _pool(features: Any) -> Any:
+def _pool(features: HostArray) -> tuple[HostArray, ...]:
     return tuple(each[None] for each in host.maximum_pool(features[0]))
 
 
-def _pool_gradient(upstream: Any, features: Any, _: Any, winners: Any) -> Any:
+def _pool_gradient(
+    upstream: HostArray, features: HostArray, _: HostArray, winners: HostArray
+) -> HostArray:
     height, width = features.shape[1:3]
     return host.maximum_pool_gradient(upstream[0], winners[0], height, width)[None]

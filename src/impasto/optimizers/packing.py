@@ -48,4 +48,4 @@ def numbers(packed: Packed, name: str) -> NDArray[np.float64]:
     array = packed.get(name, np.empty(0, np.float32))
     if array.ndim != 1 or array.dtype != np.float64 or not np.isfinite(array).all():
         raise CheckpointError(f"{name!r} of the optimizer's state is not a row of float64")
-    return array
+    return array.astype(np.float64, copy=False)

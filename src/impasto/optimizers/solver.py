@@ -19,7 +19,7 @@ PATIENCE, LEAST_GAIN = 15, 1e-3
 Array: TypeAlias = Any
 """A NumPy array, or a tensor of the running backend, which then stays on its device."""
 
-Packed: TypeAlias = Mapping[str, NDArray[Any]]
+Packed: TypeAlias = Mapping[str, NDArray[np.generic]]
 """A state written down: arrays by name, numbers as float64."""
 
 

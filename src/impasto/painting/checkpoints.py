@@ -63,7 +63,8 @@ _UNFIT = (
 """What reading a file that was forged without care may raise."""
 _FORGED = "its numbers do not fit its recipe and these pictures: impasto did not write it so"
 
-Arrays: TypeAlias = Mapping[str, NDArray[Any]]
+HostArray: TypeAlias = NDArray[Any]
+Arrays: TypeAlias = Mapping[str, HostArray]
 
 
 # Writing ------------------------------------------------------------------------------------
@@ -203,7 +204,7 @@ def _parsed(whole: bytes) -> State:
         raise CheckpointError(_FORGED) from None
 
 
-def _checkpoint(said: Any, tensors: dict[str, NDArray[Any]]) -> State:
+def _checkpoint(said: Any, tensors: dict[str, HostArray]) -> State:
     """Make a checkpoint of JSON and tensors. Raises what is in _UNFIT."""
     history = tensors.pop("history")
     if history.dtype != np.float64 or not np.isfinite(history).all():
@@ -241,7 +242,7 @@ def _seconds(value: Any) -> float:
 # Going on -----------------------------------------------------------------------------------
 
 
-def recipe_of(state: State, settings: Mapping[str, Any]) -> Recipe:
+def recipe_of(state: State, settings: Mapping[str, recipes.Value]) -> Recipe:
     """Return the recipe to go on with; ``settings`` are those that were named once more.
 
     Raises SettingError for a setting that is another one in the checkpoint, and where the

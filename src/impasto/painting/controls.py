@@ -2,7 +2,6 @@
 
 import queue
 from collections.abc import Mapping
-from typing import Any
 
 from impasto.errors import SettingError
 from impasto.painting.events import STEERABLE
@@ -19,13 +18,13 @@ class Controls:
     def __init__(self) -> None:
         """Ask for nothing."""
         self.stopped = False
-        self._changes: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+        self._changes: queue.SimpleQueue[Mapping[str, recipes.Value]] = queue.SimpleQueue()
 
     def stop(self) -> None:
         """End the work after the step under way, with the best picture so far."""
         self.stopped = True
 
-    def steer(self, recipe: Recipe, **settings: Any) -> Recipe:
+    def steer(self, recipe: Recipe, **settings: recipes.Value) -> Recipe:
         """Change settings of the ``recipe`` from the next step on, and return it so.
 
         Raises SettingError for one that cannot be changed while painting, and for values that

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from impasto.optimizers.solver import Packed, Reason
+from impasto.optimizers.solver import Array, Packed, Reason
 from impasto.optimizers.solver import State as SolverState
 from impasto.painting.provenance import Provenance
 from impasto.pictures.raster import Picture
@@ -50,7 +50,7 @@ class State:
     """whether the work was stopped before its end"""
 
     @property
-    def best(self) -> Any:
+    def best(self) -> Array:
         """The best picture of the level under way, an array or a tensor (height, width, 3)."""
         if self.solver is None:
             return self.picture
@@ -110,7 +110,7 @@ class LevelFinished:
     state: State | None = field(default=None, repr=False, compare=False)
     """of the event; the levels that a state or a result lists have none"""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return it as JSON takes it."""
         return {name: value for name, value in vars(self).items() if name != "state"}
 

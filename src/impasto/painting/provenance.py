@@ -61,7 +61,7 @@ class Provenance:
     """whether settings were changed while painting, so that the recipe gives another picture"""
     version: str = dataclasses.field(default_factory=lambda: importlib.metadata.version("impasto"))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return it as JSON takes it."""
         return {
             "version": self.version,

@@ -102,7 +102,7 @@ class Result:
         """What the picture depends on, as its file says it."""
         return replace(self.origin, finished=self.finished)
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> dict[str, object]:
         """Return everything but the picture, as JSON takes it."""
         return {
             "recipe": dataclasses.asdict(self.recipe),

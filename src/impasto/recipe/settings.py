@@ -23,6 +23,9 @@ Layers: TypeAlias = tuple[tuple[str, float], ...]
 Numbers: TypeAlias = tuple[float, ...]
 """One number, or one for each painting."""
 
+Value: TypeAlias = Any
+"""A setting's value as somebody gave it: converted and checked where a recipe is made of it."""
+
 
 STARTS = ("content", "style", "noise")
 """The starting pictures that have a name; another one is the path of a picture."""
@@ -70,7 +73,7 @@ class About:
         return f"{self.minimum:g} to {self.maximum:g}"
 
 
-def _setting(default: Any, help: str, **about: Any) -> Any:
+def _setting(default: Value, help: str, **about: Value) -> Value:
     return dataclasses.field(default=default, metadata={"about": About(help, **about)})
 
 
@@ -249,7 +252,7 @@ class Recipe:
         return cls.from_dict(settings)
 
     @classmethod
-    def from_dict(cls, settings: Any) -> "Recipe":
+    def from_dict(cls, settings: object) -> "Recipe":
         """Make a recipe of what JSON gave. Raises SettingError for anything but settings."""
         if not isinstance(settings, dict):
             kind = type(settings).__name__
@@ -309,7 +312,7 @@ def former(name: str) -> list[str]:
     return [old for old, new in RENAMED.items() if new == name]
 
 
-def renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
+def renamed(settings: Mapping[str, Value]) -> dict[str, Value]:
     """Return settings by the names that they have now.
 
     Raises SettingError for a setting that is given by its old and its new name.
@@ -338,9 +341,9 @@ class Preset(NamedTuple):
     """A named set of settings."""
 
     help: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Value]
 
-    def checked(self) -> dict[str, Any]:
+    def checked(self) -> dict[str, Value]:
         """Return the settings as a recipe holds them."""
         whole = Recipe(**self.settings)
         return {name: getattr(whole, name) for name in self.settings}
@@ -397,7 +400,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def make(
-    preset: str = DEFAULT, presets: Mapping[str, Preset] | None = None, **settings: Any
+    preset: str = DEFAULT, presets: Mapping[str, Preset] | None = None, **settings: Value
 ) -> Recipe:
     """Make a recipe from a preset and the settings that differ from it; None is not a setting.
 
@@ -408,8 +411,8 @@ def make(
 
 
 def named(
-    preset: str = DEFAULT, presets: Mapping[str, Preset] | None = None, **settings: Any
-) -> dict[str, Any]:
+    preset: str = DEFAULT, presets: Mapping[str, Preset] | None = None, **settings: Value
+) -> dict[str, Value]:
     """Return the settings alone that :func:`make` would set, unchecked but for their names."""
     settings = renamed(settings)
     known = PRESETS if presets is None else presets
@@ -420,7 +423,7 @@ def named(
     return {**known[preset].settings, **given}
 
 
-def change(recipe: Recipe, **settings: Any) -> Recipe:
+def change(recipe: Recipe, **settings: Value) -> Recipe:
     """Return the recipe with other settings; None is not a setting. Raises SettingError."""
     settings = renamed(settings)
     check_names(settings)
@@ -428,7 +431,7 @@ def change(recipe: Recipe, **settings: Any) -> Recipe:
     return dataclasses.replace(recipe, **given)
 
 
-def settings() -> Iterator[tuple[str, Any, Any, About]]:
+def settings() -> Iterator[tuple[str, Value, Value, About]]:
     """Yield name, type, default and description of every setting, in order.
 
     The type is one of int, float, str, Layers and Numbers.
@@ -445,12 +448,12 @@ def check_names(settings: Iterable[str]) -> None:
             raise SettingError(f"there is no setting {_shown(name)}: {nearest(name, known)}")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     """Return what was received, in a few words on one line."""
     return " ".join(reprlib.repr(value).split())
 
 
-def _numbers(setting: str, value: Any) -> Numbers:
+def _numbers(setting: str, value: Value) -> Numbers:
     """Read numbers from ``"0.7,0.3"``, from a number or from several."""
     several = value
     if isinstance(value, str):
@@ -465,7 +468,7 @@ def _numbers(setting: str, value: Any) -> Numbers:
         ) from None
 
 
-def _layers(setting: str, value: Any) -> Layers:
+def _layers(setting: str, value: Value) -> Layers:
     """Read layers from ``"a,b=0.5"``, from names, from (name, weight) pairs or from a mapping."""
     if isinstance(value, str):
         value = [name.strip() for name in value.split(",") if name.strip()]
@@ -489,7 +492,7 @@ def _layers(setting: str, value: Any) -> Layers:
     return tuple(layers.items())
 
 
-def show(value: Any) -> str:
+def show(value: object) -> str:
     """Write the value of a setting as the command line takes it.
 
     >>> show((("block1_conv1", 0.5), ("block2_conv1", 1.0)))
@@ -509,7 +512,7 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def as_options(settings: Mapping[str, Any]) -> tuple[str, ...]:
+def as_options(settings: Mapping[str, object]) -> tuple[str, ...]:
     """Write settings as options of the command line.
 
     >>> as_options({"style_scale": (2.0,), "seed": 7})
@@ -528,9 +531,9 @@ def _show_one(value: float | tuple[str, float]) -> str:
 _EXPECTED = {int: "a whole number", float: "a number", str: "a word"}
 
 
-def _convert(field: "dataclasses.Field[Any]", value: Any) -> Any:
+def _convert(field: "dataclasses.Field[Value]", value: Value) -> Value:
     """Bring a value to the field's type where nothing is lost by it."""
-    kind: Any = field.type
+    kind: Value = field.type
     if kind == Layers:
         return _layers(field.name, value)
     if kind == Numbers:
@@ -550,7 +553,7 @@ def _convert(field: "dataclasses.Field[Any]", value: Any) -> Any:
     return value
 
 
-def _check(name: str, value: Any, about: About) -> None:
+def _check(name: str, value: Value, about: About) -> None:
     if about.choices and value not in about.choices:
         raise SettingError(f"{name} is {_shown(value)}: {nearest(value, about.choices)}")
     for number in value if isinstance(value, tuple) else [value]:

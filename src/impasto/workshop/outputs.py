@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from impasto.painting.result import Result
 from impasto.painting.stylizer import Event
 from impasto.pictures import encode, films
 from impasto.pictures.saving import USUAL, Saving
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FILM_FRAMES = 100
 """About how many frames a film has."""
@@ -169,7 +172,7 @@ def remove_leftovers(outputs: Outputs) -> None:
         files.remove_leftovers(path)
 
 
-def plot(result: Result) -> Any:
+def plot(result: Result) -> "Figure":
     """Draw the weighted terms and their total against evaluations; return a Matplotlib figure."""
     from matplotlib.figure import Figure
 
