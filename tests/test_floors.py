@@ -17,8 +17,8 @@ ROOMS = {
     "files": (),
     "recipe": ("settings", "presets"),
     "pictures": (
-        *("saving", "raster", "metadata", "decode", "encode", "masks", "colors", "films"),
-        *("samples", "guidance"),
+        *("saving", "raster", "values", "transfer", "boxes", "profiles", "metadata", "formats"),
+        *("tiffs", "decode", "encode", "masks", "colors", "films", "samples", "guidance"),
     ),
     "compute": ("backend", "host", "winograd"),
     "network": ("weightfiles", "weights", "vgg"),

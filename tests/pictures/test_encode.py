@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from impasto.errors import PictureError, SettingError
-from impasto.pictures import decode, encode
+from impasto.pictures import decode, encode, profiles
 from impasto.pictures.saving import Saving
 from tests.imagery import BLUE, NOISE, RED, assert_halves, halves, pixels_of
 
@@ -58,7 +58,7 @@ def test_the_same_picture_gives_the_same_bytes(tmp_path):
     pixels = np.asarray(NOISE, np.float32)
 
     def written() -> dict[str, bytes]:
-        encode._srgb_profile.cache_clear()
+        profiles.srgb_profile.cache_clear()
         for ending in encode.PICTURES:
             encode.write(pixels, tmp_path / f"a{ending}")
         return {path.name: path.read_bytes() for path in tmp_path.iterdir()}

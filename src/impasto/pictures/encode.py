@@ -5,9 +5,7 @@ what is known of the photograph, and an XMP packet. The same picture gives the s
 """
 
 import io
-import struct
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +17,7 @@ from PIL.ExifTags import Base
 from impasto import files
 from impasto.errors import PictureError, SettingError
 from impasto.files import AnyPath
-from impasto.pictures import metadata, raster
+from impasto.pictures import metadata, profiles, raster
 from impasto.pictures.metadata import UNKNOWN, Metadata
 from impasto.pictures.raster import Mask, Picture
 from impasto.pictures.saving import USUAL, Saving
@@ -141,7 +139,7 @@ def _by_pillow(work: _Work, path: Path | io.BytesIO) -> None:
     elif xmp:
         options["xmp"] = xmp
     image = Image.fromarray(values.astype(np.uint8))
-    image.save(path, name, icc_profile=_srgb_profile(), **options)
+    image.save(path, name, icc_profile=profiles.srgb_profile(), **options)
 
 
 def _deep_png(work: _Work, path: Path) -> None:
@@ -150,7 +148,7 @@ def _deep_png(work: _Work, path: Path) -> None:
 
     height, width, channels = work.values.shape
     pixels, rest = io.BytesIO(), io.BytesIO()
-    writer = png.Writer(width, height, grayscale=False, alpha=channels == 4, bitdepth=16)
+    writer = png.Writer(width, height, greyscale=False, alpha=channels == 4, bitdepth=16)
     writer.write(pixels, work.values.reshape(height, -1))
     _by_pillow(work._replace(values=np.zeros((1, 1, channels), np.uint16)), rest)
     header, *data = png.Reader(bytes=pixels.getvalue()).chunks()
@@ -186,7 +184,7 @@ def _tiff(work: _Work, path: Path) -> None:
         extrasamples=["unassalpha"] if values.shape[2] == 4 else None,
         compression="zlib",
         predictor=True,
-        iccprofile=_srgb_profile(),
+        iccprofile=profiles.srgb_profile(),
         software=False,
         metadata=None,
         extratags=[
@@ -209,13 +207,3 @@ _WRITERS: dict[tuple[str, int], Callable[[_Work, Path], None]] = {
     ("TIFF", 16): _tiff,
 }
 """Where Pillow cannot write what is asked for."""
-
-
-@cache
-def _srgb_profile() -> bytes:
-    """Return an sRGB profile with a fixed date, where lcms puts the time of the call."""
-    from PIL import ImageCms
-
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
-    return bytes(profile)
