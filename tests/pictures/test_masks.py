@@ -19,7 +19,7 @@ def half(height=64, width=64):
 
 
 def test_white_is_one_and_black_is_nothing():
-    mask = masks.from_picture(gray([[0, 127.5, 255]]))
+    mask = masks.read(gray([[0, 127.5, 255]])).mask
     assert mask.dtype == np.float32
     np.testing.assert_allclose(mask, [[0, 0.5, 1]])
 
@@ -27,16 +27,16 @@ def test_white_is_one_and_black_is_nothing():
 def test_the_small_differences_that_jpeg_makes_are_no_colors():
     picture = gray(np.full((4, 4), 200.0))
     picture[..., 0] += 9
-    assert masks.from_picture(picture).shape == (4, 4)
+    assert masks.read(picture).mask.shape == (4, 4)
 
 
 def test_a_picture_with_colors_and_one_all_black_are_refused():
     red = np.zeros((4, 4, 3), np.float32)
     red[0, 0, 0] = 255
     with pytest.raises(ValueError, match="colors"):
-        masks.from_picture(red)
+        masks.read(red)
     with pytest.raises(ValueError, match="black"):
-        masks.from_picture(np.zeros((4, 4, 3), np.float32))
+        masks.read(np.zeros((4, 4, 3), np.float32))
 
 
 def test_resizing_stays_in_range_and_a_full_mask_stays_full():

@@ -58,11 +58,15 @@ def exif_of(image: Image.Image) -> Image.Exif:
 
 def exif_of_tiff(stream: BinaryIO) -> Image.Exif:
     """Return the tags of a TIFF that Pillow does not open; empty where they are broken."""
-    exif = Image.Exif()
-    stream.seek(0)
-    if _try(lambda: exif.load_from_fp(stream) or True) is None or _try(lambda: dict(exif)) is None:
-        return Image.Exif()
-    return exif
+
+    def load() -> Image.Exif:
+        exif = Image.Exif()
+        stream.seek(0)
+        exif.load_from_fp(stream)
+        dict(exif)  # which reads it
+        return exif
+
+    return _try(load) or Image.Exif()
 
 
 def read(image: Image.Image) -> Metadata:

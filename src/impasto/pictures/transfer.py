@@ -52,15 +52,15 @@ PRIMARIES: dict[int, Primaries] = {
 def from_srgb(values: Light) -> Light:
     """Return linear light of sRGB; IEC 61966-2-1, equation 5. Negative values as sYCC's."""
     size = np.abs(values)
-    return np.sign(values) * np.where(
-        size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4
-    )
+    light = np.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4)
+    return np.asarray(np.sign(values) * light, np.float32)
 
 
 def as_srgb(light: Light) -> Light:
     """Return the sRGB values in [0, 1] of linear light, clipped; IEC 61966-2-1, equation 9."""
     light = np.clip(light, 0, 1)
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    curved = 1.055 * light ** (1 / 2.4) - 0.055
+    return np.asarray(np.where(light <= 0.0031308, 12.92 * light, curved), np.float32)
 
 
 def gamma(power: float) -> Curve:
@@ -69,7 +69,8 @@ def gamma(power: float) -> Curve:
 
 
 def _smpte240(values: Light) -> Light:
-    return np.where(values < 4 * 0.0228, values / 4, ((values + 0.1115) / 1.1115) ** (1 / 0.45))
+    bright = ((np.maximum(values, 0) + 0.1115) / 1.1115) ** (1 / 0.45)
+    return np.asarray(np.where(values < 4 * 0.0228, values / 4, bright), np.float32)
 
 
 PQ_M1, PQ_M2 = 2610 / 16384, 2523 / 32
@@ -105,7 +106,8 @@ def from_hlg(values: Light) -> Light:
 def _shown_hlg(light: Light, luminance: NDArray[np.float64]) -> Light:
     """Return the display's light of the scene's: BT.2100's OOTF, 1 for diffuse white."""
     bright = np.maximum(light @ luminance.astype(np.float32), 0)[..., None]
-    return light * bright ** np.float32(HLG_GAMMA - 1) * np.float32(HLG_NITS / WHITE_NITS)
+    shown = light * bright ** np.float32(HLG_GAMMA - 1) * np.float32(HLG_NITS / WHITE_NITS)
+    return np.asarray(shown, np.float32)
 
 
 CURVES: dict[int, Curve] = {
@@ -206,9 +208,9 @@ def _linear(values: Light, space: Space, luminance: NDArray[np.float64]) -> Ligh
 def roll_off(light: Light, peak: float) -> Light:
     """Return light (..., 3) up to ``peak`` brought down to diffuse white, 1, hues kept.
 
-    The brightest of the three goes along the curve of ITU-R BT.2390-11, section 5.4.1 (EETF): in PQ,
-    relative to the peak, what lies below the knee 1.5 w - 0.5 stays, w being diffuse white, and a
-    Hermite spline goes from there to w. Black stays black, so its last step falls away.
+    The brightest of the three goes along the curve of ITU-R BT.2390-11, section 5.4.1 (EETF): in
+    PQ, relative to the peak, what lies below the knee 1.5 w - 0.5 stays, w being diffuse white, and
+    a Hermite spline goes from there to w. Black stays black, so its last step falls away.
     """
     top = as_pq(np.array(peak))
     white = as_pq(np.array(1.0)) / top

@@ -1,8 +1,8 @@
 """What the numbers of an array mean: how black and white are written, and transparency. Pure.
 
-Numbers come without a word about their range: from files of more than 8 bits, and from Python. Their
-type tells where it can, for floats the numbers themselves; where both readings are possible, it is
-refused and both are named.
+Numbers come without a word about their range: from files of more than 8 bits, and from Python.
+Their type tells where it can, for floats the numbers themselves; where both readings are possible,
+it is refused and both are named.
 """
 
 from typing import Any, NamedTuple
@@ -90,7 +90,7 @@ def _floats(values: NDArray[Any]) -> Scaled:
             "or convert it to 8 bit"
         )
     found = (values / most).astype(np.float32)
-    if 0 <= low and high <= most:
+    if low >= 0 and high <= most:
         return Scaled(found)
     np.clip(found, 0, 1, out=found)
     return Scaled(found, (f"values from {low:.7g} to {high:.7g} were clipped to 0 to {most:g}",))
