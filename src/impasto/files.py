@@ -74,8 +74,8 @@ def free_name(folder: AnyPath, stem: str, ending: str = ".png") -> Path:
 
     It is there from now on, as an empty file, so that nobody else takes it, and no file that
     appears meanwhile is replaced; :func:`release` gives it back, and so does the end of the program
-    if it is still empty. A stem that is too long for the folder is shortened. Raises PictureError if
-    no file can be made there.
+    if it is still empty. A stem that is too long for the folder is shortened. Raises PictureError
+    if no file can be made there.
     """
     number = 1
     while True:
