@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from impasto.errors import PictureError, nearest
 
@@ -148,6 +148,21 @@ DOTS = "..."
 
 def _bytes(name: str) -> int:
     return len(name.encode("utf-8", "surrogateescape"))
+
+
+def user_folder(kind: Literal["cache", "config"]) -> Path | None:
+    """Return the folder where a person's programs keep what they cache, or their settings.
+
+    None for somebody who has no home. It need not exist, nor be one that can be written to.
+    """
+    import platformdirs
+
+    find = {"cache": platformdirs.user_cache_dir, "config": platformdirs.user_config_dir}[kind]
+    try:
+        folder = Path(find("impasto"))
+    except (RuntimeError, OSError, KeyError):
+        return None
+    return folder if folder.is_absolute() else None  # else a "~" that stands for nothing
 
 
 def write_text(text: str, path: AnyPath) -> None:

