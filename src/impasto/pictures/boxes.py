@@ -29,6 +29,8 @@ class Stated(NamedTuple):
 
     icc: bytes = b""
     nclx: CodePoints | None = None
+    bits: int = 8
+    """per channel"""
 
 
 def stated(stream: BinaryIO) -> Stated:
@@ -107,9 +109,11 @@ def _associated(ipma: bytes, wanted: int) -> list[int]:
 
 
 def _merged(boxes: list[tuple[bytes, bytes]]) -> Stated:
-    """Return what all boxes of colors among these say together; there may be one of each kind."""
-    icc, nclx = b"", None
+    """Return what all boxes among these say together; of colors there may be one of each kind."""
+    icc, nclx, bits = b"", None, 8
     for kind, data in boxes:
+        if kind == b"pixi" and data[4:5] and data[5:]:
+            bits = max(data[5 : 5 + data[4]])
         if kind != b"colr":
             continue
         if data[:4] == b"nclx" and len(data) >= 11:
@@ -119,7 +123,7 @@ def _merged(boxes: list[tuple[bytes, bytes]]) -> Stated:
             icc = data[4:]
         elif data[:1] in (b"\2", b"\3") and len(data) > 3:  # of JPEG 2000: restricted, any
             icc = data[3:]
-    return Stated(icc, nclx)
+    return Stated(icc, nclx, bits)
 
 
 class Chunks(NamedTuple):

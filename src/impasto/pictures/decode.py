@@ -381,12 +381,14 @@ def _said_by_pillow(image: Image.Image, gathered: Said) -> Said:
 def _deep(image: Image.Image, stream: BinaryIO) -> _Numbers | None:
     """Return color of more than 8 bits per channel, for which Pillow has no mode; None for others.
 
-    16 bits of PNG by libpng, more than 8 of HEIC by libheif.
+    16 bits of PNG by libpng, more than 8 of HEIC by libheif, and of AVIF by libavif.
     """
     if image.format == "PNG" and image.mode in ("RGB", "RGBA", "LA"):
         return _deep_png(image, stream) if boxes.of_png(stream).bits == 16 else None
     if image.format == "HEIF" and image.info.get("bit_depth", 8) > 8:
         return _deep_heif(image, stream)
+    if image.format == "AVIF" and (bits := boxes.stated(stream).bits) > 8:
+        return _deep_avif(image, stream, bits)
     return None
 
 
@@ -396,9 +398,26 @@ def _deep_png(image: Image.Image, stream: BinaryIO) -> _Numbers:
     stream.seek(0)
     with files.quiet():
         pixels = imagecodecs.png_decode(stream.read())
-    turned = _turned(pixels, metadata.exif_of(image).get(ExifTags.Base.Orientation, 1))
-    colors, opaque = values.apart(turned)
+    colors, opaque = values.apart(_upright_pixels(image, pixels))
     return _Numbers(colors, None if opaque is None else values.as_alpha(opaque))
+
+
+def _deep_avif(image: Image.Image, stream: BinaryIO, bits: int) -> _Numbers:
+    import imagecodecs
+
+    stream.seek(0)
+    with files.quiet():
+        pixels = imagecodecs.avif_decode(stream.read())
+    if pixels.dtype != np.uint16 or pixels.shape[:2] != image.size[::-1]:
+        return _of_image(image)
+    return _of_bits(_upright_pixels(image, pixels), 2**bits - 1)
+
+
+def _of_bits(pixels: NDArray[Any], most: int) -> _Numbers:
+    """Return integers of which ``most`` is white, as floats."""
+    colors, opaque = values.apart(pixels)
+    alpha = None if opaque is None else np.minimum(opaque / most, 1).astype(np.float32)
+    return _Numbers(np.minimum(colors / np.float32(most), 1).astype(np.float32), alpha)
 
 
 def _deep_heif(image: Image.Image, stream: BinaryIO) -> _Numbers:
@@ -412,10 +431,7 @@ def _deep_heif(image: Image.Image, stream: BinaryIO) -> _Numbers:
     if pixels.dtype != np.uint16:
         return _of_image(image)
     bits = int(image.info["bit_depth"])
-    most = np.float32((2**bits - 1) << (16 - bits))
-    colors, opaque = values.apart(pixels)
-    alpha = None if opaque is None else np.minimum(opaque / most, 1).astype(np.float32)
-    return _Numbers(np.minimum(colors / most, 1).astype(np.float32), alpha)
+    return _of_bits(pixels, (2**bits - 1) << (16 - bits))
 
 
 _TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
@@ -428,6 +444,10 @@ _TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     8: lambda a: np.rot90(a, 1),
 }
 """How a picture is turned upright, by EXIF's orientation."""
+
+
+def _upright_pixels(image: Image.Image, pixels: NDArray[Any]) -> NDArray[Any]:
+    return _turned(pixels, metadata.exif_of(image).get(ExifTags.Base.Orientation, 1))
 
 
 def _turned(pixels: NDArray[Any], orientation: Any) -> NDArray[Any]:

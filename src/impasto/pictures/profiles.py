@@ -256,7 +256,7 @@ def from_lab(lab: NDArray[np.float32]) -> NDArray[np.float32]:
 
     found = imagecodecs.cms_transform(
         np.ascontiguousarray(lab),
-        imagecodecs.cms_profile("lab"),
+        imagecodecs.cms_profile("lab4"),
         srgb_profile(),
         colorspace="lab",
         outcolorspace="rgb",

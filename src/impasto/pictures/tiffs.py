@@ -28,6 +28,9 @@ DNG_VERSION = 50706
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, INKS, YCBCR, LAB, ICC_LAB = 0, 1, 2, 3, 5, 6, 8, 9
 COLORS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, INKS: 4, LAB: 3}
 """Channels of the interpretations that are read here."""
+BY_LIBTIFF = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000)
+"""Ways of packing that Pillow's libtiff knows: none, CCITT's, LZW, JPEG, Deflate, PackBits, LZMA,
+Zstandard."""
 ASSOCIATED, UNASSOCIATED = 1, 2
 """What an extra channel is: transparency that the colors were multiplied with, or not."""
 
@@ -89,8 +92,9 @@ def _area(page: Any) -> int:
 
 def is_for_pillow(found: Found) -> bool:
     """Return whether Pillow reads a page as it is."""
-    bits = int(found.page.bitspersample)
-    return found.frame is not None and bits <= 8 and found.page.dtype != np.float32
+    page = found.page
+    shallow = int(page.bitspersample) <= 8 and int(page.photometric) not in (LAB, ICC_LAB)
+    return found.frame is not None and shallow and int(page.compression) in BY_LIBTIFF
 
 
 def decode(page: Any) -> Pixels:
@@ -161,7 +165,8 @@ def _lab(colors: NDArray[Any], kind: int) -> NDArray[np.float32]:
     bits = 8 * colors.dtype.itemsize
     if colors.dtype.kind not in "ui" or bits not in (8, 16):
         raise PictureError("a TIFF of CIELAB in floats, which is not read: save it as RGB")
-    lightness = colors[..., :1].view(f"u{bits // 8}").astype(np.float32) * (100 / (2**bits - 1))
+    white = 0xFF00 if (kind, bits) == (ICC_LAB, 16) else 2**bits - 1
+    lightness = colors[..., :1].view(f"u{bits // 8}").astype(np.float32) * np.float32(100 / white)
     step = np.float32(2 ** (bits - 8))
     if kind == ICC_LAB:
         rest = colors[..., 1:].view(f"u{bits // 8}").astype(np.float32) / step - 128
