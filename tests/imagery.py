@@ -44,7 +44,7 @@ def pages(*written: tuple[np.ndarray, dict[str, Any]]) -> bytes:
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer) as writer:
         for array, options in written:
-            writer.write(array, photometric="rgb", metadata=None, **options)
+            writer.write(array, **{"photometric": "rgb", "metadata": None, **options})
     return buffer.getvalue()
 
 

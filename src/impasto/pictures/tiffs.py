@@ -31,6 +31,8 @@ COLORS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, INKS: 4, LAB: 
 BY_LIBTIFF = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000)
 """Ways of packing that Pillow's libtiff knows: none, CCITT's, LZW, JPEG, Deflate, PackBits, LZMA,
 Zstandard."""
+TOGETHER = 1
+"""How channels lie whose values for a pixel are beside each other."""
 ASSOCIATED, UNASSOCIATED = 1, 2
 """What an extra channel is: transparency that the colors were multiplied with, or not."""
 
@@ -94,7 +96,9 @@ def is_for_pillow(found: Found) -> bool:
     """Return whether Pillow reads a page as it is."""
     page = found.page
     shallow = int(page.bitspersample) <= 8 and int(page.photometric) not in (LAB, ICC_LAB)
-    return found.frame is not None and shallow and int(page.compression) in BY_LIBTIFF
+    together = int(page.samplesperpixel) == 1 or int(page.planarconfig) == TOGETHER
+    known = int(page.compression) in BY_LIBTIFF
+    return found.frame is not None and shallow and together and known
 
 
 def decode(page: Any) -> Pixels:
