@@ -209,3 +209,30 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
         [tmp_path / "a.png", tmp_path / "b.png", left["b.png"]]
     )
     files.remove_leftovers(tmp_path / "none" / "a.png")
+
+
+@pytest.mark.parametrize("kind", ["cache", "config"])
+def test_folders_of_a_person(monkeypatch, tmp_path, kind):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "")
+    if sys.platform == "linux":
+        assert files.user_folder(kind) == tmp_path / f".{kind}" / "impasto"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
+    assert files.user_folder(kind) is None or files.user_folder(kind).is_absolute()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a user without a name is of Linux")
+def test_somebody_without_a_home_has_no_folders(monkeypatch):
+    import pwd
+
+    def unknown(number):
+        raise KeyError(number)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert files.user_folder("cache") is None
+    assert files.user_folder("config") is None

@@ -111,7 +111,7 @@ def read(path: Path, most: int) -> dict[str, Array]:
             with zipfile.ZipFile(path) as archive:
                 return _of_archive(archive, most)
         with path.open("rb") as stream:
-            return _of_pickles(stream)
+            return _of_pickles(stream, most)
     except (pickle.UnpicklingError, EOFError, TypeError, IndexError, AttributeError):
         raise ValueError("is no PyTorch file, or holds other things than tensors") from None
 
@@ -141,7 +141,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     return archive.read(name) if name in archive.namelist() else b""
 
 
-def _of_pickles(stream: BinaryIO) -> dict[str, Array]:
+def _of_pickles(stream: BinaryIO, most: int) -> dict[str, Array]:
     """Read the older format: magic, protocol, system, state, keys, and storages by their keys."""
     if _Unpickler(stream).load() != MAGIC:
         raise pickle.UnpicklingError("another number at the beginning")
@@ -156,7 +156,8 @@ def _of_pickles(stream: BinaryIO) -> dict[str, Array]:
         if key not in kinds:
             break  # of what is left out the size of a number is not known
         kind = np.dtype(kinds[key].dtype).newbyteorder("<")
-        size = int.from_bytes(stream.read(8), "little") * kind.itemsize
+        if (size := int.from_bytes(stream.read(8), "little") * kind.itemsize) > most:
+            raise ValueError(f"says that it has {size:,} bytes: at most {most:,} are possible")
         storages[key] = np.frombuffer(stream.read(size), kind)
     return _tensors(state, storages)
 
