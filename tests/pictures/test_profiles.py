@@ -323,8 +323,59 @@ def test_the_order_of_statements_is_the_one_that_is_documented():
     assert [type(each) for each in profiles.meanings(everything, 4)].count(Profile) == 0
 
 
-def test_inks_are_taken_by_their_profile_or_each_for_itself():
+def test_inks_without_a_profile_count_each_for_itself():
     cyan = np.zeros((20, 20, 4), np.uint16)
     cyan[..., 0], cyan[..., 3] = 65535, 32768
     pixels = decode.read(tiff(cyan, photometric="separated")).pixels
     np.testing.assert_allclose(pixels[0, 0], (0, 127, 127), atol=1)
+
+
+def test_a_profile_within_a_bmp_counts():
+    pixels = integers(in_space("P3"), 8)[::-1, :, ::-1]
+    header = struct.pack(
+        "<IiiHHIIiiII", 124, 48, 32, 1, 24, 0, pixels.nbytes, 2835, 2835, 0, 0
+    ) + struct.pack("<4I4s", 0, 0, 0, 0, b"DEBM")
+    header = header + bytes(108 - len(header)) + struct.pack("<IIII", 4, 124 + pixels.nbytes, 0, 0)
+    header = header[:116] + struct.pack("<I", len(P3_ICC)) + header[120:]
+    start = struct.pack("<2sIHHI", b"BM", 138 + pixels.nbytes, 0, 0, 138)
+    data = start + header + pixels.tobytes() + P3_ICC
+    np.testing.assert_allclose(decode.read(data).pixels, CHART, atol=2)
+    cut = data[: -len(P3_ICC)]
+    np.testing.assert_allclose(decode.read(cut).pixels, 255 * in_space("P3"), atol=0.51)
+
+
+def inks_profile():
+    """An ICC profile of four inks of which black alone darkens: L* is 100 (1 - K). ICC.1, mft1."""
+    table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0])
+    table += struct.pack(">9i", *(65536 * (n % 4 == 0) for n in range(9)))
+    table += bytes(range(256)) * 4
+    table += b"".join(bytes([0 if node & 1 else 255, 128, 128]) for node in range(16))
+    table += bytes(range(256)) * 3
+    texts = b"desc" + bytes(4) + struct.pack(">I", 5) + b"inks\0" + bytes(79)
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)
+    tags = {b"desc": texts, b"cprt": b"text" + bytes(4) + b"none\0", b"wtpt": white, b"A2B0": table}
+    body, listed = b"", b""
+    for name, content in tags.items():
+        listed += name + struct.pack(">II", 132 + 12 * len(tags) + len(body), len(content))
+        body += content + bytes(-len(content) % 4)
+    size = 132 + len(listed) + len(body)
+    head = struct.pack(">I4sI4s4s4s12s4s", size, b"lcms", 0x02100000, b"prtr", b"CMYK", b"Lab ",
+                       struct.pack(">6H", 2000, 1, 1, 0, 0, 0), b"acsp")  # fmt: skip
+    head += bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
+    return head + bytes(128 - len(head)) + struct.pack(">I", len(tags)) + listed + body
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+@pytest.mark.parametrize("black", [0, 0.5, 1])
+def test_inks_are_taken_by_their_profile(kind, black):
+    """L* of 50 is (118.9,) * 3 in sRGB."""
+    inks = np.zeros((20, 20, 4), kind)
+    inks[..., 3] = round(black * np.iinfo(kind).max)
+    data = tiff(inks, photometric="separated", iccprofile=inks_profile())
+    expected = {0: 255, 0.5: 118.9, 1: 0}[black]
+    np.testing.assert_allclose(decode.read(data).pixels[3, 3], expected, atol=1.5)
+    image = Image.frombytes(
+        "CMYK", (20, 20), (inks // (np.iinfo(kind).max // 255)).astype("u1").tobytes()
+    )
+    data = encoded(image, "JPEG", icc_profile=inks_profile(), quality=100)
+    np.testing.assert_allclose(decode.read(data).pixels[3, 3], expected, atol=2.5)

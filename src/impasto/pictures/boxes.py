@@ -126,6 +126,19 @@ def _merged(boxes: list[tuple[bytes, bytes]]) -> Stated:
     return Stated(icc, nclx, bits)
 
 
+def profile_of_bmp(stream: BinaryIO) -> bytes:
+    """Return the color profile within a BMP; empty if it has none: BITMAPV5HEADER, of Windows."""
+    stream.seek(14)
+    header = stream.read(124)
+    if len(header) < 124 or int.from_bytes(header[:4], "little") < 124:
+        return b""
+    place, size = struct.unpack_from("<II", header, 112)
+    if header[56:60] != b"DEBM" or size > MAX_BLOCK:  # that it is embedded, as a number
+        return b""
+    stream.seek(14 + place)
+    return stream.read(size)
+
+
 class Chunks(NamedTuple):
     """What the chunks of a PNG say of its colors."""
 

@@ -355,6 +355,8 @@ def _said(image: Image.Image, stream: BinaryIO | None = None) -> Said:
     if stream is not None and image.format in ("HEIF", "AVIF", "JPEG2000"):
         stated = boxes.stated(stream)
         return replace(gathered, icc=gathered.icc or stated.icc, nclx=stated.nclx)
+    if stream is not None and image.format == "BMP":
+        return replace(gathered, icc=boxes.profile_of_bmp(stream))
     return gathered if stream is not None else _said_by_pillow(image, gathered)
 
 
