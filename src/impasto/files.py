@@ -100,7 +100,7 @@ def _reserve(path: Path) -> None:
     with open(path, "xb") as file:
         found = os.fstat(file.fileno())
     if not _RESERVED:
-        atexit.register(_release_all)
+        atexit.register(release_all)
     _RESERVED[Path(os.path.abspath(path))] = found.st_dev, found.st_ino, os.getpid()
 
 
@@ -114,7 +114,8 @@ def release(path: AnyPath) -> None:
             place.unlink()
 
 
-def _release_all() -> None:
+def release_all() -> None:
+    """Give back every name that was reserved and where nothing was written."""
     for path in list(_RESERVED):
         release(path)
 

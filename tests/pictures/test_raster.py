@@ -132,6 +132,3 @@ def test_a_change_stays_where_it_was_made():
     carried = raster.carry_up(changed, coarse, fine)
     assert carried[:4, :4].min() > 170
     np.testing.assert_array_equal(carried[12:], fine[12:])
-
-
-# Arrays -------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ tensors as (storage, offset, size, stride); all that it may call is listed in :d
 import io
 import math
 import pickle
+import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -84,7 +85,23 @@ _KNOWN: dict[tuple[str, str], Callable[..., Any] | _Kind] = {
 """All names that a pickle may use, and what stands for them here."""
 
 
-class _Unpickler(pickle.Unpickler):
+_CODES = (
+    *(pickle.PROTO, pickle.STOP, pickle.MARK, pickle.GLOBAL, pickle.REDUCE, pickle.BUILD),
+    *(pickle.BINPERSID, pickle.BINPUT, pickle.LONG_BINPUT, pickle.BINGET, pickle.LONG_BINGET),
+    *(pickle.EMPTY_DICT, pickle.EMPTY_LIST, pickle.EMPTY_TUPLE, pickle.TUPLE, pickle.TUPLE1),
+    *(pickle.TUPLE2, pickle.TUPLE3, pickle.APPEND, pickle.APPENDS, pickle.SETITEM),
+    *(pickle.SETITEMS, pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.BININT),
+    *(pickle.BININT1, pickle.BININT2, pickle.LONG1, pickle.BINFLOAT, pickle.BINUNICODE),
+    *(pickle.BINSTRING, pickle.SHORT_BINSTRING),
+)
+"""What a pickle may say: protocol 2, without what makes room for a size that it announces."""
+
+
+class _Unpickler(pickle._Unpickler):
+    """Python's own unpickler: the one in C makes room for as many objects as a number says."""
+
+    dispatch = {code[0]: pickle._Unpickler.dispatch[code[0]] for code in _CODES}  # noqa: RUF012
+
     def find_class(self, module: str, name: str) -> Any:
         """Return what stands for a name; raises UnpicklingError for all that are not known."""
         try:
@@ -110,10 +127,16 @@ def read(path: Path, most: int) -> dict[str, Array]:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 return _of_archive(archive, most)
-        with path.open("rb") as stream:
-            return _of_pickles(stream, most)
-    except (pickle.UnpicklingError, EOFError, TypeError, IndexError, AttributeError):
+        return _of_pickles(io.BytesIO(path.read_bytes()), most)
+    except _BROKEN:
         raise ValueError("is no PyTorch file, or holds other things than tensors") from None
+
+
+_BROKEN = (
+    *(pickle.UnpicklingError, EOFError, TypeError, LookupError, AttributeError, struct.error),
+    *(UnicodeError, RecursionError, OverflowError),
+)
+"""What reading a pickle raises that is no pickle, or none of tensors."""
 
 
 def _of_archive(archive: zipfile.ZipFile, most: int) -> dict[str, Array]:

@@ -14,7 +14,6 @@ import hashlib
 import importlib.util
 import itertools
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto import files
-from impasto.errors import SettingError, WeightsError, nearest
+from impasto.errors import PictureError, SettingError, WeightsError, nearest
 from impasto.network import weightfiles
 from impasto.network.weightfiles import Tensors
 
@@ -260,12 +259,11 @@ def _keep(tensors: Tensors, network: Network) -> None:
 
     if (path := cache_file(network)) is None:
         return
-    with contextlib.suppress(OSError, SafetensorError):
+    with contextlib.suppress(OSError, SafetensorError, PictureError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            temporary = Path(folder) / path.name
+        files.remove_leftovers(path)
+        with files.replacing(path) as temporary:
             save_file(tensors, temporary)
-            temporary.replace(path)
 
 
 # --- sources: a network in, tensors out ------------------------------------------------------
