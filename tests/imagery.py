@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pillow_heif
+import tifffile
 from PIL import Image
 
 pillow_heif.register_heif_opener(thumbnails=False)
@@ -30,6 +31,30 @@ def encoded(image: Image.Image, name: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, name, **options)
     return buffer.getvalue()
+
+
+def tiff(array: np.ndarray, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, array, **options)
+    return buffer.getvalue()
+
+
+def pages(*written: tuple[np.ndarray, dict[str, Any]]) -> bytes:
+    """A TIFF of several pages, each with its own options."""
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        for array, options in written:
+            writer.write(array, **{"photometric": "rgb", "metadata": None, **options})
+    return buffer.getvalue()
+
+
+def from_srgb(v: Any) -> Any:
+    """Light of sRGB values in [0, 1], by IEC 61966-2-1."""
+    return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+
+
+def to_srgb(v: Any) -> Any:
+    return np.where(v <= 0.0031308, 12.92 * v, 1.055 * np.maximum(v, 0) ** (1 / 2.4) - 0.055)
 
 
 def png(depth: int, kind: int, row: bytes, extra: bytes = b"", size: Any = None) -> bytes:

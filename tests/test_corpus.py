@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -18,8 +19,9 @@ from impasto.painting.provenance import Provenance
 from impasto.pictures import decode, metadata
 from impasto.pictures.metadata import Metadata, Position
 from impasto.recipe.settings import Recipe
-from tests.imagery import NOISE, WIDTH, encoded, halves, png
+from tests.imagery import NOISE, WIDTH, chunk, encoded, from_srgb, halves, pages, png, tiff, to_srgb
 
+DEEP = np.random.default_rng(1).integers(0, 65536, (24, 36, 3)).astype(np.uint16)
 MUTATED = 5000
 LONGEST = 10
 MAX_PIXELS = 20_000_000
@@ -32,7 +34,7 @@ SEEDS = (
     *(
         encoded(halves((1, 2, 3, 0), mode="RGBA"), name)
         for name in decode.FORMATS
-        if name != "JPEG"
+        if name not in ("JPEG", "PPM")
     ),
     encoded(NOISE, "TIFF", compression="tiff_lzw"),
     encoded(NOISE, "TIFF", compression="jpeg"),
@@ -43,6 +45,19 @@ SEEDS = (
     encoded(NOISE, "WEBP", exif=metadata.to_exif(SAID), xmp=PACKET),
     encoded(NOISE, "JPEG", xmp=PACKET),
     encoded(NOISE, "TIFF", exif=metadata.to_exif(SAID), tiffinfo={700: PACKET}),
+    encoded(NOISE, "JPEG")[:-2],
+    encoded(NOISE, "JPEG", progressive=True)[:-2],
+    *(tiff(DEEP, photometric="rgb", compression=packed) for packed in (None, "zlib", "lzw")),
+    tiff(np.moveaxis(DEEP, -1, 0), photometric="rgb", planarconfig="separate", tile=(16, 16)),
+    tiff(DEEP / np.float32(65535), photometric="rgb", compression="zlib", predictor=True),
+    tiff(DEEP[..., 0] >> 4, photometric="miniswhite", bitspersample=12),
+    tiff(DEEP, photometric="cielab"),
+    pages((DEEP[::2, ::2], {"subfiletype": 1}), (DEEP, {})),
+    imagecodecs.png_encode(DEEP),
+    png(16, 2, bytes(6 * WIDTH), chunk(b"cICP", bytes([9, 16, 0, 1]))),
+    png(8, 0, bytes(WIDTH), chunk(b"gAMA", (45455).to_bytes(4)) + chunk(b"cHRM", bytes(32))),
+    imagecodecs.avif_encode(DEEP >> 6, bitspersample=10, primaries=9, transfer=16),
+    encoded(Image.fromarray(DEEP[..., 0]), "PPM"),
 )
 
 
@@ -201,14 +216,6 @@ def test_wide_colors_are_brought_to_srgb(tmp_path, space):
     path.write_bytes(encoded(image, "PNG", icc_profile=profile_of(space)))
     np.testing.assert_allclose(decode.read(path).pixels[3, 3], expected, atol=1.5)
     assert abs(expected - values).max() > 4
-
-
-def from_srgb(v):
-    return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
-
-
-def to_srgb(v):
-    return np.where(v <= 0.0031308, 12.92 * v, 1.055 * np.maximum(v, 0) ** (1 / 2.4) - 0.055)
 
 
 def test_an_srgb_profile_changes_nothing(tmp_path):

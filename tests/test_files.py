@@ -1,5 +1,6 @@
 """Names of files, and how they get into their place."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -89,13 +90,101 @@ def test_a_folder_without_write_permission(tmp_path, one_line, ordinary_user):
     assert "Permission denied" in one_line(caught)
 
 
-def test_free_names(tmp_path):
+def test_free_names_are_reserved(tmp_path):
     assert files.free_name(tmp_path, "night") == tmp_path / "night.png"
-    (tmp_path / "night.png").touch()
     assert files.free_name(str(tmp_path), "night").name == "night-2.png"
-    (tmp_path / "night-2.png").symlink_to("nowhere")
-    assert files.free_name(tmp_path, "night").name == "night-3.png"
+    (tmp_path / "night-3.png").symlink_to("nowhere")
+    (tmp_path / "night-4.png").mkdir()
+    assert files.free_name(tmp_path, "night").name == "night-5.png"
     assert files.free_name(tmp_path, "night", ".gif").name == "night.gif"
+
+
+def test_a_name_that_is_given_back_is_free_and_what_was_written_stays(tmp_path):
+    free, written, replaced = (files.free_name(tmp_path, "night") for _ in range(3))
+    files.write_text("painted", written)
+    replaced.unlink()
+    replaced.touch()  # by somebody else
+    for path in (free, written, replaced, tmp_path / "never.png"):
+        files.release(path)
+    assert not free.exists()
+    assert written.read_text() == "painted"
+    assert replaced.exists()
+    assert files.free_name(tmp_path, "night") == free
+
+
+def test_a_program_that_ends_leaves_no_empty_file_and_two_at_once_have_two_names(tmp_path):
+    code = (
+        "import sys; from impasto import files\n"
+        "print(*[files.free_name('.', 'night').name for _ in range(40)], flush=True)\n"
+        "sys.stdin.read()"
+    )
+    pipe = subprocess.PIPE
+    runs = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdin=pipe, stdout=pipe)
+        for _ in range(3)
+    ]
+    names = [name for run in runs for name in run.stdout.readline().split()]
+    for run in runs:
+        run.communicate()
+    assert len(names) == len(set(names)) == 120
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("letter", ["n", "é", "絵", "🎨", "\udcff"])
+def test_names_too_long_are_shortened_at_whole_letters(tmp_path, letter):
+    first, second = (files.free_name(tmp_path, letter * 300 + "-painting") for _ in range(2))
+    for path, end in ((first, "-painting.png"), (second, "-painting-2.png")):
+        assert path.exists()
+        assert 245 < len(os.fsencode(path.name)) <= 255
+        assert path.name.startswith(letter)
+        assert path.name.endswith(end)
+        assert set(path.name.removesuffix(end)) == {letter, "."}
+
+
+def test_a_folder_where_no_file_can_be_made_is_told(tmp_path, one_line):
+    for folder in (tmp_path / "none", Path("/proc")):
+        with pytest.raises(PictureError) as caught:
+            files.free_name(folder, "night")
+        assert "cannot be written" in one_line(caught)
+
+
+CLOSED = """
+import os, sys
+{fill}
+from impasto import files
+from impasto.pictures import decode, encode
+pixels = decode.read(sys.argv[1]).pixels
+assert pixels[0, 0].tolist() == [255, 0, 0], pixels[0, 0]
+encode.write(pixels, sys.argv[2])
+with files.quiet():
+    pass
+assert (decode.read(sys.argv[2]).pixels == pixels).all()
+open(sys.argv[3], "w").write("done")
+"""
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+@pytest.mark.parametrize("fill", ["", "from impasto import files; files.fill_standard_streams()"])
+def test_pictures_are_read_and_written_where_standard_streams_are_closed(tmp_path, closed, fill):
+    paths = [tmp_path / name for name in ("a.png", "b.tif", "done")]
+    halves().save(paths[0])
+    code = CLOSED.format(fill=fill)
+    gone = " ".join(f"{number}>&-" for number in closed)
+    command = f'exec "$0" -c "$1" "$2" "$3" "$4" {gone}'
+    words = ["sh", "-c", command, sys.executable, code, *map(str, paths)]
+    subprocess.run(words, check=True, timeout=60)
+    assert paths[2].read_text() == "done"
+
+
+def test_standard_streams_that_are_filled_are_nobody_elses(tmp_path):
+    code = (
+        "import os; from impasto import files; files.fill_standard_streams()\n"
+        f"file = open({str(tmp_path / 'a')!r}, 'w'); assert file.fileno() > 2\n"
+        "os.write(1, b'heard'); os.write(2, b'heard'); file.write('written')"
+    )
+    command = 'exec "$0" -c "$1" 0>&- 1>&- 2>&-'
+    subprocess.run(["sh", "-c", command, sys.executable, code], check=True)
+    assert (tmp_path / "a").read_text() == "written"
 
 
 def test_importing_stays_light():
@@ -120,3 +209,30 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
         [tmp_path / "a.png", tmp_path / "b.png", left["b.png"]]
     )
     files.remove_leftovers(tmp_path / "none" / "a.png")
+
+
+@pytest.mark.parametrize("kind", ["cache", "config"])
+def test_folders_of_a_person(monkeypatch, tmp_path, kind):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "")
+    if sys.platform == "linux":
+        assert files.user_folder(kind) == tmp_path / f".{kind}" / "impasto"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
+    assert files.user_folder(kind) is None or files.user_folder(kind).is_absolute()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a user without a name is of Linux")
+def test_somebody_without_a_home_has_no_folders(monkeypatch):
+    import pwd
+
+    def unknown(number):
+        raise KeyError(number)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert files.user_folder("cache") is None
+    assert files.user_folder("config") is None

@@ -17,11 +17,11 @@ ROOMS = {
     "files": (),
     "recipe": ("settings", "presets"),
     "pictures": (
-        *("saving", "raster", "metadata", "decode", "encode", "masks", "colors", "films"),
-        *("samples", "guidance"),
+        *("saving", "raster", "values", "transfer", "boxes", "profiles", "metadata", "formats"),
+        *("tiffs", "decode", "encode", "masks", "colors", "films", "samples", "guidance"),
     ),
     "compute": ("backend", "host", "winograd"),
-    "network": ("weightfiles", "weights", "vgg"),
+    "network": ("torchfiles", "weightfiles", "weights", "vgg"),
     "optimizers": ("solver", "packing", "units", "lbfgs", "scipy", "adam", "solvers"),
     "losses": (
         *("terms", "moments", "comparisons", "content", "variation", "neighbors"),

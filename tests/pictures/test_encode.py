@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from impasto.errors import PictureError, SettingError
-from impasto.pictures import decode, encode
+from impasto.pictures import decode, encode, profiles
 from impasto.pictures.saving import Saving
 from tests.imagery import BLUE, NOISE, RED, assert_halves, halves, pixels_of
 
@@ -58,7 +58,7 @@ def test_the_same_picture_gives_the_same_bytes(tmp_path):
     pixels = np.asarray(NOISE, np.float32)
 
     def written() -> dict[str, bytes]:
-        encode._srgb_profile.cache_clear()
+        profiles.srgb_profile.cache_clear()
         for ending in encode.PICTURES:
             encode.write(pixels, tmp_path / f"a{ending}")
         return {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -94,12 +94,65 @@ def test_a_failure_in_the_middle_leaves_the_old_file(
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("ending", [".jpg", ".webp"])
-def test_a_picture_too_long_for_its_format(tmp_path, ending, one_line):
-    with pytest.raises(PictureError) as caught:
-        encode.write(np.zeros((16, 66_000, 3), np.float32), tmp_path / f"a{ending}")
-    assert "cannot be written" in one_line(caught)
+LIMITS = {".webp": 16_383, ".jpg": 65_500, ".avif": 32_768}
+"""What the libraries take, measured by writing and reading both of the neighbors below."""
+
+
+@pytest.mark.parametrize("ending", LIMITS)
+def test_the_limits_of_formats_are_those_of_the_libraries(tmp_path, ending, one_line):
+    longest, path = LIMITS[ending], tmp_path / f"a{ending}"
+    for shape in ((16, longest), (longest, 16)):
+        encode.check_size(path, *shape)
+        encode.write(np.zeros((*shape, 3), np.float32), path)
+        assert decode.read(path).pixels.shape[:2] == shape
+    path.unlink()
+    for act in (
+        lambda: encode.check_size(path, 16, longest + 1),
+        lambda: encode.write(np.zeros((longest + 1, 16, 3), np.float32), path),
+    ):
+        with pytest.raises(PictureError) as caught:
+            act()
+        assert f"sides of at most {longest:,} px" in one_line(caught)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("ending", "longest"), LIMITS.items())
+def test_without_impasto_the_libraries_refuse_one_more(tmp_path, ending, longest):
+    def written_and_read():
+        Image.new("RGB", (longest + 1, 16)).save(tmp_path / f"a{ending}")
+        with Image.open(tmp_path / f"a{ending}") as image:
+            image.load()
+
+    with pytest.raises((OSError, ValueError, RuntimeError)):
+        written_and_read()
+
+
+def test_a_tiff_has_four_gigabytes_and_a_png_has_no_limit_that_matters(one_line):
+    encode.check_size("a.tif", 30_000, 35_000)
+    with pytest.raises(PictureError) as caught:
+        encode.check_size("a.tif", 30_000, 35_000, Saving(depth=16))
+    assert one_line(caught).startswith(
+        "a.tif: TIFF holds 4 GB, and the picture has 35,000 x 30,000"
+    )
+    encode.check_size("a.png", 200_000, 35_000, Saving(depth=16))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "size", "depth", "ending"),
+    [
+        (".webp", (16_383, 400), 8, ".webp"),
+        (".webp", (400, 16_384), 8, ".png"),
+        (".JPG", (400, 65_501), 8, ".png"),
+        (".avif", (20_000, 20_000), 8, ".png"),
+        (".jpg", (400, 400), 16, ".png"),
+        (".tif", (400, 400), 16, ".tif"),
+        (".tif", (30_000, 35_000), 16, ".png"),
+        (".xyz", (400, 400), 8, ".png"),
+        ("", (400, 400), 8, ".png"),
+    ],
+)
+def test_what_is_finished_is_rescued_in_a_format_that_holds_it(wanted, size, depth, ending):
+    assert encode.ending_that_holds(wanted, *size, Saving(depth=depth)) == ending
 
 
 # Fit to print -------------------------------------------------------------------------------

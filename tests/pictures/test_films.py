@@ -153,3 +153,16 @@ def test_importing_stays_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(("ending", "longest"), [(".gif", 65_535), (".mp4", 16_384)])
+def test_films_have_the_limits_of_their_formats(tmp_path, ending, longest, one_line):
+    path = tmp_path / f"a{ending}"
+    films.check_film_size(path, 16, longest)
+    films.write_film([np.zeros((16, longest, 3), np.float32)], path, 0.1)
+    assert path.stat().st_size
+    with pytest.raises(PictureError) as caught:
+        films.check_film_size(path, longest + 1, 16)
+    assert f"at most {longest:,} px" in one_line(caught)
+    with pytest.raises(PictureError, match="at most"):
+        films.write_film([np.zeros((16, longest + 2, 3), np.float32)], path, 0.1)

@@ -19,24 +19,63 @@ def half(height=64, width=64):
 
 
 def test_white_is_one_and_black_is_nothing():
-    mask = masks.from_picture(gray([[0, 127.5, 255]]))
+    mask = masks.read(gray([[0, 127.5, 255]])).mask
     assert mask.dtype == np.float32
     np.testing.assert_allclose(mask, [[0, 0.5, 1]])
+
+
+@pytest.mark.parametrize("most", [1, 3, 15, 255 / 65535])
+def test_what_is_written_in_another_range_counts_and_is_told(most):
+    """Tools that segment write 0 and 1; so do 16 bits that hold no more than 8."""
+    mask, notes = masks.read(gray([[0, most / 2, most]]))
+    np.testing.assert_allclose(mask, [[0, 0.5, 1]])
+    assert notes == (f"its brightest value is {most:.3g} of 255, which is taken as white",)
+
+
+@pytest.mark.parametrize("most", [16, 128, 255])
+def test_a_gray_mask_stays_gray(most):
+    mask, notes = masks.read(gray(np.full((3, 4), most)))
+    np.testing.assert_allclose(mask, most / 255)
+    assert notes == ()
+
+
+@pytest.mark.parametrize(
+    ("mask", "picture", "told"),
+    [
+        ((100, 150), (1000, 1500), False),
+        ((67, 100), (1000, 1500), False),
+        ((3, 4), (1000, 1500), False),
+        ((100, 150), (1500, 1000), True),
+        ((100, 100), (1000, 1500), True),
+        ((1000, 1500), (1000, 1600), True),
+    ],
+)
+def test_a_mask_of_another_shape_is_told(mask, picture, told):
+    notes = masks.stretched(np.ones(mask, np.float32), *picture)
+    assert bool(notes) == told
+    if told:
+        assert f"{mask[1]} x {mask[0]} px is stretched over" in notes[0]
+        assert f"{picture[1]} x {picture[0]} px" in notes[0]
+
+
+def test_a_mask_of_nothing_reaches_nothing():
+    assert not masks.reaches(np.zeros((64, 64), np.float32), 4, 4)
+    assert masks.reaches(np.ones((64, 64), np.float32), 4, 4)
 
 
 def test_the_small_differences_that_jpeg_makes_are_no_colors():
     picture = gray(np.full((4, 4), 200.0))
     picture[..., 0] += 9
-    assert masks.from_picture(picture).shape == (4, 4)
+    assert masks.read(picture).mask.shape == (4, 4)
 
 
 def test_a_picture_with_colors_and_one_all_black_are_refused():
     red = np.zeros((4, 4, 3), np.float32)
     red[0, 0, 0] = 255
     with pytest.raises(ValueError, match="colors"):
-        masks.from_picture(red)
+        masks.read(red)
     with pytest.raises(ValueError, match="black"):
-        masks.from_picture(np.zeros((4, 4, 3), np.float32))
+        masks.read(np.zeros((4, 4, 3), np.float32))
 
 
 def test_resizing_stays_in_range_and_a_full_mask_stays_full():

@@ -89,3 +89,20 @@ def test_the_presets_that_were_promised_are_there_and_explained():
     }
     assert promised <= set(recipe.PRESETS)
     assert all(preset.help for preset in recipe.PRESETS.values())
+
+
+def test_somebody_without_a_home_has_the_presets_built_in(monkeypatch):
+    monkeypatch.setattr(presets.files, "user_folder", lambda kind: None)
+    assert presets.user_file().is_absolute()
+    assert set(recipe.PRESETS) <= set(presets.available())
+
+
+def test_a_home_that_is_closed_is_no_reason_to_stop(tmp_path, monkeypatch, ordinary_user):
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "presets.toml").write_text(OWN)
+    closed.chmod(0)
+    monkeypatch.setattr(presets, "user_file", lambda: closed / "presets.toml")
+    with ordinary_user():
+        assert presets.available() == recipe.PRESETS
+    closed.chmod(0o700)

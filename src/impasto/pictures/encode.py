@@ -5,9 +5,7 @@ what is known of the photograph, and an XMP packet. The same picture gives the s
 """
 
 import io
-import struct
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +17,7 @@ from PIL.ExifTags import Base
 from impasto import files
 from impasto.errors import PictureError, SettingError
 from impasto.files import AnyPath
-from impasto.pictures import metadata, raster
+from impasto.pictures import metadata, profiles, raster
 from impasto.pictures.metadata import UNKNOWN, Metadata
 from impasto.pictures.raster import Mask, Picture
 from impasto.pictures.saving import USUAL, Saving
@@ -65,6 +63,15 @@ def _rounded(pixels: Picture, alpha: Mask | None, depth: int) -> NDArray[np.uint
     return np.clip(np.rint(pixels * np.float32(most / 255)), 0, most).astype(np.uint16)
 
 
+_LONGEST_SIDE = {"WEBP": 16_383, "JPEG": 65_500, "AVIF": 32_768}
+"""Pixels that a side may have: WebP's own limit, libjpeg's (the format's is 65,535), and that of
+libavif's reader, which refuses what its writer takes up to 65,536."""
+_MOST_PIXELS = {"AVIF": 2**28}
+"""Pixels that a picture may have, by libavif's reader."""
+_MOST_BYTES = {"TIFF": 2**32 - 2**24}
+"""Bytes of pixels that a format may have, with room for what is beside them."""
+
+
 def check(path: AnyPath, saving: Saving = USUAL) -> None:
     """Check that a picture can be written at ``path``, before the work that will fill it.
 
@@ -73,6 +80,46 @@ def check(path: AnyPath, saving: Saving = USUAL) -> None:
     """
     files.check_output(path, PICTURES)
     _check_depth(_format(path), saving)
+
+
+def check_size(path: AnyPath, height: int, width: int, saving: Saving = USUAL) -> None:
+    """Raise PictureError for a picture of (height, width) that the format of ``path`` cannot hold.
+
+    To be asked before painting, as soon as the size is known.
+    """
+    name = _format(path)
+    if _holds(name, height, width, saving):
+        return
+    side, area = _LONGEST_SIDE.get(name), _MOST_PIXELS.get(name)
+    limit = "4 GB" if side is None else f"sides of at most {side:,} px"
+    limit += f" and {area:,} pixels in all" if area else ""
+    raise PictureError(
+        f"{files.shown(path)}: {name} holds {limit}, and the picture has {width:,} x {height:,}: "
+        "choose .png or a smaller size"
+    )
+
+
+def _holds(name: str, height: int, width: int, saving: Saving) -> bool:
+    return (
+        max(height, width) <= _LONGEST_SIDE.get(name, 2**31 - 1)
+        and height * width <= _MOST_PIXELS.get(name, 2**62)
+        and height * width * 4 * saving.depth // 8 <= _MOST_BYTES.get(name, 2**62)
+        and (saving.depth == 8 or name in _DEEP)
+    )
+
+
+def ending_that_holds(wanted: str, height: int, width: int, saving: Saving = USUAL) -> str:
+    """Return the ending ``wanted`` if its format holds a picture of (height, width); else .png.
+
+    For rescuing what is painted already: PNG holds every picture. Never raises.
+
+    >>> ending_that_holds(".webp", 400, 16_400)
+    '.png'
+    >>> ending_that_holds(".JPG", 400, 16_400)
+    '.JPG'
+    """
+    name = _NAMES.get(wanted.lower())
+    return wanted if name is not None and _holds(name, height, width, saving) else ".png"
 
 
 def _format(path: AnyPath) -> str:
@@ -107,6 +154,7 @@ def write(
     """
     name = _format(path)
     _check_depth(name, saving)
+    check_size(path, *raster.size_of(pixels), saving)
     if alpha is not None and not keeps_transparency(path):
         pixels, alpha = raster.on_white(pixels, alpha), None
     work = _Work(_rounded(pixels, alpha, saving.depth), name, xmp, said, saving)
@@ -141,7 +189,7 @@ def _by_pillow(work: _Work, path: Path | io.BytesIO) -> None:
     elif xmp:
         options["xmp"] = xmp
     image = Image.fromarray(values.astype(np.uint8))
-    image.save(path, name, icc_profile=_srgb_profile(), **options)
+    image.save(path, name, icc_profile=profiles.srgb_profile(), **options)
 
 
 def _deep_png(work: _Work, path: Path) -> None:
@@ -186,7 +234,7 @@ def _tiff(work: _Work, path: Path) -> None:
         extrasamples=["unassalpha"] if values.shape[2] == 4 else None,
         compression="zlib",
         predictor=True,
-        iccprofile=_srgb_profile(),
+        iccprofile=profiles.srgb_profile(),
         software=False,
         metadata=None,
         extratags=[
@@ -209,13 +257,3 @@ _WRITERS: dict[tuple[str, int], Callable[[_Work, Path], None]] = {
     ("TIFF", 16): _tiff,
 }
 """Where Pillow cannot write what is asked for."""
-
-
-@cache
-def _srgb_profile() -> bytes:
-    """Return an sRGB profile with a fixed date, where lcms puts the time of the call."""
-    from PIL import ImageCms
-
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
-    return bytes(profile)

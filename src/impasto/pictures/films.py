@@ -33,6 +33,20 @@ def check_film(path: files.AnyPath) -> None:
         _ffmpeg()
 
 
+LONGEST_SIDE = {".gif": 65_535, ".mp4": 16_384}
+"""Pixels that a side of a film may have; x264 takes no more."""
+
+
+def check_film_size(path: files.AnyPath, height: int, width: int) -> None:
+    """Raise PictureError for a film of (height, width) that its format cannot hold."""
+    most = LONGEST_SIDE[files.ending_of(path, FILMS)]
+    if max(height, width) > most:
+        raise PictureError(
+            f"{files.shown(path)}: such a film has sides of at most {most:,} px, and the picture "
+            f"is {width:,} x {height:,}: leave the film out or choose a smaller size"
+        )
+
+
 Frame: TypeAlias = Picture | NDArray[np.uint8]
 """A picture, or its 8-bit image as an array (height, width, 3)."""
 
@@ -48,6 +62,7 @@ def write_film(frames: Sequence[Frame], path: files.AnyPath, seconds: float = 6.
         raise SettingError(f"a film of {seconds} seconds: more than 0 are needed")
     if not frames:
         raise PictureError(f"{files.shown(path)}: a film needs at least one frame")
+    check_film_size(path, *frames[-1].shape[:2])
     with files.replacing(path) as temporary:
         write_frames(frames, temporary, seconds)
 

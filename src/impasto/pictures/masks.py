@@ -5,7 +5,7 @@ belongs to a place. What lies between 0 and 1 is a soft edge.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.ndimage
@@ -18,17 +18,48 @@ COLORED = 24
 """By how much the channels of a gray picture may differ, which JPEG makes of equal ones."""
 
 
-def from_picture(picture: Picture) -> Mask:
+FAINTEST = 16.0
+"""Of 255: a mask whose brightest value is less was not written in 0 to 255."""
+
+STRETCHED = 0.02
+"""By how much the sides of a mask may be in another ratio than the picture's before it is told."""
+
+
+class Read(NamedTuple):
+    """A mask, and notes on how it was taken."""
+
+    mask: Mask
+    notes: tuple[str, ...] = ()
+
+
+def read(picture: Picture) -> Read:
     """Turn a gray picture into a mask, white 1 and black 0.
 
-    Raises ValueError for a picture with colors, and for one that is black all over.
+    What tools that segment write, 0 and 1, counts as well: where the brightest value is next to
+    nothing, it is taken as white, and told. Raises ValueError
+    for a picture with colors, and for one that is black all over.
     """
     if np.max(np.ptp(picture, axis=-1)) > COLORED:
         raise ValueError("a picture with colors, where a mask is gray: white in the place")
-    mask = picture.mean(axis=-1, dtype=np.float32) / 255
-    if not mask.max() > 0:
+    gray = picture.mean(axis=-1, dtype=np.float32)
+    most = float(gray.max())
+    if not most > 0:
         raise ValueError("black all over: paint the place white")
-    return np.clip(mask, 0, 1)
+    if most >= FAINTEST:
+        return Read(np.clip(gray / 255, 0, 1))
+    note = f"its brightest value is {most:.3g} of 255, which is taken as white"
+    return Read(np.clip(gray / np.float32(most), 0, 1), (note,))
+
+
+def stretched(mask: Mask, height: int, width: int) -> tuple[str, ...]:
+    """Return a note if a mask has another shape than the (height, width) that it is laid over."""
+    ratio = (mask.shape[1] / mask.shape[0]) / (width / height)
+    if abs(np.log(ratio)) <= STRETCHED + 1 / min(*mask.shape, height, width):
+        return ()
+    return (
+        f"a mask of {mask.shape[1]} x {mask.shape[0]} px is stretched over a picture of "
+        f"{width} x {height} px, which has another shape",
+    )
 
 
 def resize(mask: Mask, height: int, width: int) -> Mask:
@@ -94,7 +125,7 @@ def compose(keep: Any, photograph: Any, picture: Any) -> Any:
 
 def reaches(mask: Mask, height: int, width: int) -> bool:
     """Return whether some position of a (height, width) map lies mostly in the place."""
-    return bool(_block_means(mask, height, width).max() >= mask.max() / 2)
+    return bool(mask.max() > FAINT and _block_means(mask, height, width).max() >= mask.max() / 2)
 
 
 def _block_means(mask: Mask, height: int, width: int) -> Mask:

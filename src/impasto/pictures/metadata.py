@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from PIL import ExifTags, Image
 from PIL.ExifTags import GPS, IFD, Base
@@ -51,22 +51,79 @@ UNKNOWN = Metadata()
 """Of a picture that says nothing."""
 
 
+def exif_of(image: Image.Image) -> Image.Exif:
+    """Return the EXIF of an open image; an empty one where it is broken."""
+    return _try(image.getexif) or Image.Exif()
+
+
+def exif_of_tiff(stream: BinaryIO) -> Image.Exif:
+    """Return the tags of a TIFF that Pillow does not open; empty where they are broken."""
+
+    def load() -> Image.Exif:
+        exif = Image.Exif()
+        stream.seek(0)
+        exif.load_from_fp(stream)
+        dict(exif)  # which reads it
+        return exif
+
+    return _try(load) or Image.Exif()
+
+
 def read(image: Image.Image) -> Metadata:
     """Return what an open image says; what is broken or makes no sense is left out."""
-    exif = _try(image.getexif) or Image.Exif()
+    return of(exif_of(image), image.info)
+
+
+def of(exif: Image.Exif, info: Mapping[Any, Any]) -> Metadata:
+    """Return what EXIF and a Pillow image's ``info`` say.
+
+    What is broken or makes no sense is left out.
+    """
     camera = _try(lambda: exif.get_ifd(IFD.Exif)) or {}
     where = _try(lambda: exif.get_ifd(IFD.GPSInfo)) or {}
     taken = Base.DateTimeOriginal in camera
     date = camera.get(Base.DateTimeOriginal) if taken else exif.get(Base.DateTime)
     offset = camera.get(Base.OffsetTimeOriginal if taken else Base.OffsetTime)
     return Metadata(
-        dpi=_dpi(image, exif),
+        dpi=_dpi(info, exif),
         date=_matching(r"\d{4}:\d\d:\d\d \d\d:\d\d:\d\d", date),
         offset=_matching(r"[+-]\d\d:\d\d", offset),
-        author=_text(exif.get(Base.Artist) or image.info.get("Author")),
-        copyright=_text(exif.get(Base.Copyright) or image.info.get("Copyright")),
+        author=_text(exif.get(Base.Artist) or info.get("Author")),
+        copyright=_text(exif.get(Base.Copyright) or info.get("Copyright")),
         position=_try(lambda: _position(where)),
     )
+
+
+class Colors(NamedTuple):
+    """What EXIF says of colors."""
+
+    space: str = ""
+    """sRGB or Adobe RGB"""
+    gamma: float | None = None
+    """the exponent that values were encoded with"""
+    chromaticities: tuple[float, ...] | None = None
+    """CIE x, y of red, green, blue and white"""
+
+
+def colors_of(exif: Image.Exif) -> Colors:
+    """Return what EXIF says of colors; DCF 2.0 (CIPA DC-009), section 3.2.4, for Adobe RGB.
+
+    Cameras say of Adobe RGB that it is uncalibrated, and R03 beside it; some programs say 2.
+    """
+    camera = _try(lambda: exif.get_ifd(IFD.Exif)) or {}
+    along = _try(lambda: str(exif.get_ifd(IFD.Interop).get(1))) or ""
+    space = camera.get(Base.ColorSpace)
+    if space == EXIF_SRGB:
+        return Colors("sRGB")
+    if space == EXIF_ADOBE or along.strip("\0 ") == "R03":
+        return Colors("Adobe RGB")
+    points = _try(lambda: [float(n) for n in (*exif[Base.PrimaryChromaticities], *exif[318])])
+    gamma = _try(lambda: 1 / float(camera[Base.Gamma]))
+    return Colors("", gamma, tuple(points) if points and len(points) == 8 else None)
+
+
+EXIF_SRGB, EXIF_ADOBE = 1, 2
+"""Color spaces in EXIF; 65535 is any other."""
 
 
 def _try(read: Callable[[], Found]) -> Found | None:
@@ -76,12 +133,12 @@ def _try(read: Callable[[], Found]) -> Found | None:
     return None
 
 
-def _dpi(image: Image.Image, exif: Mapping[int, Any]) -> float | None:
+def _dpi(info: Mapping[Any, Any], exif: Mapping[int, Any]) -> float | None:
     def of_exif() -> float:
         unit = 2.54 if exif.get(Base.ResolutionUnit) == CENTIMETERS else 1.0
         return float(exif[Base.XResolution]) * unit
 
-    found = _try(of_exif) or _try(lambda: float(image.info["dpi"][0]))
+    found = _try(of_exif) or _try(lambda: float(info["dpi"][0]))
     # One dot per inch is what programs write that know of none.
     return round(found, 2) if found and 1 < found < 100_000 else None
 

@@ -118,39 +118,3 @@ def fill_hidden(picture: Picture, alpha: Mask) -> Picture:
 def on_white(picture: Picture, alpha: Mask) -> Picture:
     """Return what a picture looks like on white paper."""
     return np.float32(255) + (picture - np.float32(255)) * alpha[..., None]
-
-
-def from_array(array: NDArray[Any]) -> Picture:
-    """Turn a gray (h, w), (h, w, 1) or color (h, w, 3) array into a picture.
-
-    Unsigned integers are taken by the range of their type (uint8 as [0, 255], uint16 as
-    [0, 65535]), signed ones as [0, 255], booleans as black and white, floats as [0, 1] if
-    none exceeds 1, else as [0, 255].
-
-    Raises ValueError for any other shape or type and for values that are out of range.
-    """
-    if array.ndim == 2:
-        array = array[..., np.newaxis]
-    if array.ndim != 3 or array.shape[2] not in (1, 3):
-        raise ValueError(
-            f"an array of shape {array.shape}: expected (height, width, 3) or (height, width)"
-        )
-    if array.size == 0:
-        raise ValueError(f"an array of shape {array.shape}: expected at least one pixel")
-    picture = (array * _scale(array)).astype(np.float32)
-    if not np.isfinite(picture).all() or picture.min() < 0 or picture.max() > 255:
-        raise ValueError("an array with values that are not finite or lie outside [0, 255]")
-    return np.repeat(picture, 3 // picture.shape[2], axis=2)
-
-
-def _scale(array: NDArray[Any]) -> float:
-    match array.dtype.kind:
-        case "b":
-            return 255.0
-        case "u":
-            return 255.0 / np.iinfo(array.dtype).max
-        case "i":
-            return 1.0
-        case "f":
-            return 255.0 if array.max() <= 1.0 else 1.0
-    raise ValueError(f"an array of {array.dtype}: expected integers or floats")

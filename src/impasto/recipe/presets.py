@@ -17,6 +17,7 @@ from typing import Any
 
 import platformdirs
 
+from impasto import files
 from impasto.errors import SettingError
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Preset
@@ -26,8 +27,12 @@ LARGEST = 1_000_000
 
 
 def user_file() -> Path:
-    """Return where the user's own presets are looked for: presets.toml in the settings folder."""
-    return Path(platformdirs.user_config_dir("impasto")) / "presets.toml"
+    """Return where the user's own presets are looked for: presets.toml in the settings folder.
+
+    For somebody who has no home, such as a service, in the machine's.
+    """
+    folder = files.user_folder("config") or Path(platformdirs.site_config_dir("impasto"))
+    return folder / "presets.toml"
 
 
 def available(file: str | os.PathLike[str] | None = None) -> dict[str, Preset]:
@@ -36,7 +41,7 @@ def available(file: str | os.PathLike[str] | None = None) -> dict[str, Preset]:
     Raises SettingError, naming file and preset, for what is not as it should be.
     """
     path = user_file() if file is None else Path(file)
-    if file is None and not path.is_file():
+    if file is None and not _is_there(path):
         return dict(recipes.PRESETS)
     own: dict[str, Preset] = {}
     for name, table in _tables(path).items():
@@ -47,6 +52,13 @@ def available(file: str | os.PathLike[str] | None = None) -> dict[str, Preset]:
         except SettingError as error:
             raise SettingError(f"{path}, preset {name}: {error}") from None
     return {**recipes.PRESETS, **own}
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a home that is closed to this program
+        return False
 
 
 def _tables(path: Path) -> Mapping[str, Any]:

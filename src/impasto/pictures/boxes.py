@@ -1,0 +1,188 @@
+"""What files made of boxes say about colors, and chunks of PNG: read without decoding a pixel.
+
+HEIC and AVIF are ISO base media (ISO/IEC 14496-12), whose pictures are items with properties
+(ISO/IEC 23008-12, section 9.3); JPEG 2000 has the same boxes (ISO/IEC 15444-1, annex I). PNG has
+chunks (PNG, third edition, section 11.3.2). What is broken says nothing.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+MAX_BLOCK = 2**22
+"""Bytes of a description that are looked at."""
+MOST_BOXES = 4096
+"""Boxes in a row that are looked at; a photograph in tiles has a property or two for each."""
+
+
+class CodePoints(NamedTuple):
+    """Colors named by numbers of ITU-T H.273."""
+
+    primaries: int
+    transfer: int
+    full_range: bool = True
+
+
+class Stated(NamedTuple):
+    """What the boxes of a picture say of its colors."""
+
+    icc: bytes = b""
+    nclx: CodePoints | None = None
+    bits: int = 8
+    """per channel"""
+
+
+def stated(stream: BinaryIO) -> Stated:
+    """Return what is said of the primary picture of HEIC or AVIF, or of a JPEG 2000."""
+    stream.seek(0)
+    try:
+        for kind, size in _top(stream):
+            if kind in (b"meta", b"jp2h") and size <= MAX_BLOCK:
+                data = stream.read(size)
+                return _of_item(data[4:]) if kind == b"meta" else _merged(_boxes(data))
+    except (struct.error, IndexError):
+        pass
+    return Stated()
+
+
+def _top(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yield the kind and size of every box of a file, the stream standing at its content."""
+    for _ in range(MOST_BOXES):
+        start, header = stream.tell(), stream.read(8)
+        if len(header) < 8:
+            return
+        size, kind = struct.unpack(">I4s", header)
+        used = 8
+        if size == 1:
+            size, used = struct.unpack(">Q", stream.read(8))[0], 16
+        if size and size < used:
+            return
+        yield kind, size - used if size else MAX_BLOCK
+        if not size:
+            return
+        stream.seek(start + size)
+
+
+def _boxes(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the boxes that lie in a row in ``data``."""
+    found: list[tuple[bytes, bytes]] = []
+    at = 0
+    while at + 8 <= len(data) and len(found) < MOST_BOXES:
+        size, kind = struct.unpack_from(">I4s", data, at)
+        if size and size < 8:
+            break
+        end = at + size if size else len(data)
+        found.append((kind, data[at + 8 : end]))
+        at = end
+    return found
+
+
+def _of_item(meta: bytes) -> Stated:
+    """Return what the properties of the primary item say; those of others are others' colors."""
+    parts = dict(_boxes(meta))
+    properties = dict(_boxes(parts.get(b"iprp", b"")))
+    listed = _boxes(properties.get(b"ipco", b""))
+    head = parts.get(b"pitm", b"")
+    primary = int.from_bytes(head[4:8] if head[:1] == b"\1" else head[4:6])
+    chosen = _associated(properties.get(b"ipma", b""), primary)
+    return _merged([listed[number - 1] for number in chosen if 0 < number <= len(listed)])
+
+
+def _associated(ipma: bytes, wanted: int) -> list[int]:
+    """Return the numbers of the properties of an item, counted from one."""
+    version, wide = ipma[:1] != b"\0", ipma[3:4] and ipma[3] & 1
+    at = 8
+    for _ in range(min(int.from_bytes(ipma[4:8]), MOST_BOXES)):
+        length = 4 if version else 2
+        item, count = int.from_bytes(ipma[at : at + length]), ipma[at + length]
+        at += length + 1
+        step = 2 if wide else 1
+        mask = 0x7FFF if wide else 0x7F  # the highest bit says that a reader must know it
+        numbers = [
+            int.from_bytes(ipma[at + n * step : at + (n + 1) * step]) & mask for n in range(count)
+        ]
+        if item == wanted:
+            return numbers
+        at += count * step
+    return []
+
+
+def _merged(boxes: list[tuple[bytes, bytes]]) -> Stated:
+    """Return what all boxes among these say together; of colors there may be one of each kind."""
+    icc, nclx, bits = b"", None, 8
+    for kind, data in boxes:
+        if kind == b"pixi" and data[4:5] and data[5:]:
+            bits = max(data[5 : 5 + data[4]])
+        if kind != b"colr":
+            continue
+        if data[:4] == b"nclx" and len(data) >= 11:
+            primaries, transfer, _ = struct.unpack_from(">3H", data, 4)
+            nclx = CodePoints(primaries, transfer)  # its decoder has brought it to full range
+        elif data[:4] in (b"prof", b"rICC"):
+            icc = data[4:]
+        elif data[:1] in (b"\2", b"\3") and len(data) > 3:  # of JPEG 2000: restricted, any
+            icc = data[3:]
+    return Stated(icc, nclx, bits)
+
+
+def profile_of_bmp(stream: BinaryIO) -> bytes:
+    """Return the color profile within a BMP; empty if it has none: BITMAPV5HEADER, of Windows."""
+    stream.seek(14)
+    header = stream.read(124)
+    if len(header) < 124 or int.from_bytes(header[:4], "little") < 124:
+        return b""
+    place, size = struct.unpack_from("<II", header, 112)
+    if header[56:60] != b"DEBM" or size > MAX_BLOCK:  # that it is embedded, as a number
+        return b""
+    stream.seek(14 + place)
+    return stream.read(size)
+
+
+class Chunks(NamedTuple):
+    """What the chunks of a PNG say of its colors."""
+
+    cicp: CodePoints | None = None
+    srgb: bool = False
+    gamma: float | None = None
+    """the exponent that its values were encoded with, such as 0.45455"""
+    chromaticities: tuple[float, ...] | None = None
+    """CIE x, y of red, green, blue and white"""
+    bits: int = 8
+
+
+def of_png(stream: BinaryIO) -> Chunks:
+    """Return what a PNG says of its colors before its pixels begin."""
+    stream.seek(8)
+    found: dict[bytes, bytes] = {}
+    for _ in range(MOST_BOXES):
+        header = stream.read(8)
+        if len(header) < 8 or header[4:] == b"IDAT":
+            break
+        size = int.from_bytes(header[:4])
+        if size != _TOLD.get(header[4:]):
+            stream.seek(size + 4, 1)
+            continue
+        data, crc = stream.read(size), stream.read(4)
+        if zlib.crc32(header[4:] + data) == int.from_bytes(crc):
+            found.setdefault(header[4:], data)
+    return _chunks(found)
+
+
+_TOLD = {b"IHDR": 13, b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32}
+"""Chunks that are read, and how many bytes they have."""
+
+
+def _chunks(said: dict[bytes, bytes]) -> Chunks:
+    cicp = gamma = chromaticities = None
+    if b"cICP" in said:
+        primaries, transfer, matrix, full = said[b"cICP"]
+        # Other matrices than none are not for PNG.
+        cicp = CodePoints(primaries, transfer, bool(full)) if matrix == 0 else None
+    if b"gAMA" in said:
+        gamma = int.from_bytes(said[b"gAMA"]) / 100_000 or None
+    if b"cHRM" in said:
+        white, colors = said[b"cHRM"][:8], said[b"cHRM"][8:]
+        chromaticities = tuple(n / 100_000 for n in struct.unpack(">8I", colors + white))
+    bits = said[b"IHDR"][8] if b"IHDR" in said else 8
+    return Chunks(cicp, b"sRGB" in said, gamma, chromaticities, bits)

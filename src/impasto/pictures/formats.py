@@ -1,0 +1,135 @@
+"""Which format a file has, by its first bytes, and what to do about those that are not read.
+
+Names of files decide nothing but which of a folder's are taken for pictures.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from impasto import files
+from impasto.errors import PictureError
+
+ENDINGS = (
+    *(".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".apng", ".webp", ".tif", ".tiff"),
+    *(".avif", ".heic", ".heif", ".hif", ".bmp", ".dib", ".gif", ".pnm", ".ppm", ".pgm", ".pbm"),
+    *(".pfm", ".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc"),
+)
+"""How the names of picture files end; of a file that is named, its first bytes alone decide."""
+RAW_ENDINGS = (
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq"),
+    *(".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2"),
+    *(".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+)
+"""How the names of cameras' raw files end."""
+
+RAW = (
+    "a camera raw file, which holds no finished picture: develop it in the camera's program or in "
+    "another raw converter, and export a TIFF or JPEG"
+)
+"""What is said of a camera's raw file."""
+_EXPORT = "export it as PNG, TIFF or JPEG"
+
+_REFUSED: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"FUJIFILMCCD-RAW", RAW),
+    (0, b"II\x1a\0\0\0HEAPCCDR", RAW),
+    (8, b"CR\2", RAW),
+    (0, b"IIRO", RAW),
+    (0, b"IIRS", RAW),
+    (0, b"MMOR", RAW),
+    (0, b"IIU\0", RAW),
+    (0, b"\0MRM", RAW),
+    (0, b"FOVb", RAW),
+    (4, b"ftypcrx ", RAW),
+    (0, b"\xff\x0a", f"a JPEG XL picture, which is not read: {_EXPORT}"),
+    (4, b"JXL \r\n\x87\n", f"a JPEG XL picture, which is not read: {_EXPORT}"),
+    (0, b"8BPS", f"a Photoshop document, which is not read: {_EXPORT}"),
+    (0, b"gimp xcf", f"a GIMP document, which is not read: {_EXPORT}"),
+    (0, b"\x76\x2f\x31\x01", f"an OpenEXR picture, which is not read: {_EXPORT}"),
+    (0, b"#?RADIANCE", f"a Radiance picture, which is not read: {_EXPORT}"),
+    (0, b"PF\n", "a color PFM picture, which is not read: save it as a TIFF of 32-bit floats"),
+    (0, b"\0\0\1\0", f"an icon, which is not read: {_EXPORT}"),
+    (0, b"%PDF", f"a PDF document, not a picture: {_EXPORT}"),
+    (0, b"%!PS", f"a PostScript document, not a picture: {_EXPORT}"),
+    (0, b"<svg", f"an SVG drawing, not a picture: {_EXPORT}"),
+    (0, b"<?xml", f"an XML file, not a picture; a drawing: {_EXPORT}"),
+    (0, b"<!doctype html", "a web page, not a picture: save the picture that it shows"),
+    (0, b"<html", "a web page, not a picture: save the picture that it shows"),
+    (0, b"PK\3\4", "an archive, not a picture: unpack it and name a picture inside it"),
+    (0, b"\0\5\x16\7", "a Mac's notes on another file, not a picture: name that file"),
+    *((4, b"ftyp" + kind, "a film, not a picture: save a frame of it") for kind in (
+        b"isom", b"iso2", b"mp41", b"mp42", b"qt  ", b"M4V ", b"avc1",
+    )),
+    (0, b"\x1a\x45\xdf\xa3", "a film, not a picture: save a frame of it"),
+)  # fmt: skip
+"""Where certain bytes stand, in capitals or not, and what a file is that has them there."""
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNM = tuple(b"P%d" % number for number in range(1, 8))
+HEAD = 64
+"""Bytes at the beginning that tell the format."""
+
+
+def refuse(head: bytes) -> None:
+    """Raise PictureError, with what to do, for a format that is known and not read."""
+    for at, word, what in _REFUSED:
+        if head[at : at + len(word)].lower() == word.lower():
+            raise PictureError(what)
+
+
+def is_tiff(head: bytes) -> bool:
+    """Return whether a file is TIFF, or BigTIFF."""
+    return head.startswith(_TIFF)
+
+
+def is_png(head: bytes) -> bool:
+    """Return whether a file is PNG."""
+    return head.startswith(b"\x89PNG\r\n\x1a\n")
+
+
+class Listing(NamedTuple):
+    """The pictures in a folder, sorted, and the other files there."""
+
+    pictures: tuple[Path, ...]
+    left_out: tuple[str, ...]
+    """a few words for each kind of file that was left out, with names"""
+
+
+def listing(folder: Path) -> Listing:
+    """Return which files in a folder are pictures by their names, and what is left out.
+
+    Hidden files are none, such as those that a Mac leaves beside every file on other disks; nor are
+    folders, which are not looked into. Raises PictureError for a folder that cannot be listed.
+    """
+    try:
+        found = sorted(each for each in folder.iterdir() if not each.is_dir())
+    except OSError as error:
+        where = files.shown(folder)
+        raise PictureError(f"{where} cannot be listed: {files.reason(error)}") from None
+    kinds: dict[str, list[Path]] = {}
+    for each in found:
+        kinds.setdefault(_kind(each), []).append(each)
+    pictures = tuple(kinds.pop(PICTURE, ()))
+    return Listing(pictures, tuple(_named(kind, paths) for kind, paths in sorted(kinds.items())))
+
+
+PICTURE = "picture"
+
+
+def _kind(path: Path) -> str:
+    ending = path.suffix.lower()
+    if path.name.startswith("."):
+        return "hidden"
+    if ending in ENDINGS:
+        return PICTURE
+    return "camera raw, to be developed first" if ending in RAW_ENDINGS else "no pictures"
+
+
+def _named(kind: str, paths: Sequence[Path]) -> str:
+    shown = ", ".join(files.shown(path.name) for path in paths[:NAMED])
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return f"left out ({kind}): {shown}{more}"
+
+
+NAMED = 5
+"""Files of a kind that are named."""

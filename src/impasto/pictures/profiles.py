@@ -1,0 +1,265 @@
+"""Which statement about its colors a file is taken at, and the picture in sRGB.
+
+A file may say in several ways what its numbers mean, and they may contradict each other. Here alone
+it is decided which one counts: the first in :data:`RANK` that is there and makes sense.
+"""
+
+import io
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto.pictures import transfer
+from impasto.pictures.boxes import MAX_BLOCK, CodePoints
+from impasto.pictures.raster import Picture
+from impasto.pictures.transfer import BT709, Primaries, Space
+
+Values: TypeAlias = NDArray[Any]
+"""uint8, uint16 (by the range of their type) or float32 in [0, 1], (height, width, channels): gray,
+RGB, or the inks of CMYK"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """All that a file says about its colors, by where it says so."""
+
+    cicp: CodePoints | None = None
+    """PNG's chunk cICP"""
+    icc: bytes = b""
+    """a color profile, of any format"""
+    nclx: CodePoints | None = None
+    """the property of HEIC and AVIF"""
+    srgb: bool = False
+    """PNG's chunk sRGB"""
+    gamma: float | None = None
+    """the exponent that values were encoded with: PNG's gAMA"""
+    chromaticities: tuple[float, ...] | None = None
+    """CIE x, y of red, green, blue and white: PNG's cHRM, tags of TIFF and EXIF"""
+    exif: str = ""
+    """EXIF's color space: sRGB, or Adobe RGB"""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A color profile, for pixels of so many channels."""
+
+    icc: bytes
+    channels: int
+
+
+Meaning: TypeAlias = Space | Profile
+"""What the numbers of a picture mean."""
+
+
+def _cicp(said: Said, channels: int) -> Meaning | None:
+    return None if said.cicp is None else _named(said.cicp)
+
+
+def _nclx(said: Said, channels: int) -> Meaning | None:
+    return None if said.nclx is None else _named(said.nclx)
+
+
+def _named(points: CodePoints) -> Meaning | None:
+    """Return the space of code points; 2, unspecified, is sRGB's, and unknown ones say nothing."""
+    primaries = BT709 if points.primaries == 2 else transfer.PRIMARIES.get(points.primaries)
+    curve = transfer.from_srgb if points.transfer == 2 else transfer.CURVES.get(points.transfer)
+    if primaries is None or curve is None or points[:2] == (2, 2):
+        return None
+    return Space(primaries, curve, narrow=not points.full_range)
+
+
+def _icc(said: Said, channels: int) -> Meaning | None:
+    """Return the profile if it is for such pixels; one for RGB tells the tones of gray as well."""
+    kind = said.icc[16:20]
+    if not 128 < len(said.icc) <= MAX_BLOCK or kind not in _KINDS:
+        return None
+    wanted = _KINDS[kind]
+    return Profile(said.icc, wanted) if wanted == channels or channels == 1 else None
+
+
+_KINDS = {b"GRAY": 1, b"RGB ": 3, b"CMYK": 4}
+"""Channels of the pixels that a profile is for, by the word in its header."""
+
+
+def _srgb(said: Said, channels: int) -> Meaning | None:
+    return transfer.SRGB if said.srgb or said.exif == "sRGB" else None
+
+
+def _exif(said: Said, channels: int) -> Meaning | None:
+    return transfer.ADOBE_RGB if said.exif == "Adobe RGB" else None
+
+
+def _measured(said: Said, channels: int) -> Meaning | None:
+    """Return the space of a gamma and of chromaticities; what is not said is sRGB's."""
+    gamma, chromaticities = said.gamma, said.chromaticities
+    if gamma is None and chromaticities is None:
+        return None
+    primaries = _usable(chromaticities)
+    if gamma is None or abs(gamma - SRGB_GAMMA) < CLOSE or not 0.1 < gamma < 10:
+        return Space(primaries, transfer.from_srgb)
+    return Space(primaries, transfer.gamma(1 / gamma))
+
+
+SRGB_GAMMA = 0.45455
+"""What a PNG says whose curve is sRGB's: PNG, third edition, table 18 and section 11.3.2.5."""
+CLOSE = 2e-3
+"""Differences of a gamma, or of chromaticities, that are roundings."""
+
+
+def _usable(chromaticities: tuple[float, ...] | None) -> Primaries:
+    """Return chromaticities that are not next to sRGB's and span a space; else sRGB's."""
+    if chromaticities is None or len(chromaticities) != 8:
+        return BT709
+    if np.allclose(chromaticities, BT709, atol=CLOSE, rtol=0):
+        return BT709
+    primaries = *chromaticities[:7], chromaticities[7]
+    try:
+        transfer.between(primaries)
+    except ValueError:
+        return BT709
+    return primaries
+
+
+RANK: dict[str, Callable[[Said, int], Meaning | None]] = {
+    "cICP": _cicp,
+    "color profile": _icc,
+    "nclx": _nclx,
+    "sRGB": _srgb,
+    "EXIF": _exif,
+    "gamma and chromaticities": _measured,
+}
+"""Statements in the order in which they count: PNG, third edition, section 4.3 and table 9, for
+PNG; a profile before nclx, as ISO/IEC 23008-12 section 6.5.5 asks for color; EXIF after all."""
+
+
+def meanings(said: Said, channels: int) -> Iterator[Meaning]:
+    """Yield what the numbers may mean, the statement first that counts; sRGB is the last."""
+    for read in RANK.values():
+        if (meaning := read(said, channels)) is not None:
+            yield meaning
+    yield transfer.SRGB
+
+
+def to_picture(values: Values, said: Said) -> tuple[Picture, tuple[str, ...]]:
+    """Return the picture in sRGB of such numbers, and notes on what became of its light.
+
+    A profile that is broken gives way to what else is said.
+    """
+    for meaning in meanings(said, values.shape[2]):
+        if isinstance(meaning, Profile):
+            if (picture := _by_profile(values, meaning)) is not None:
+                return picture, ()
+            continue
+        return _by_space(values, meaning)
+    raise AssertionError("sRGB is the last")
+
+
+def _by_space(values: Values, space: Space) -> tuple[Picture, tuple[str, ...]]:
+    if values.shape[2] == 4:
+        return plain(values), ()  # inks, whose colors no space of light tells
+    if replace(space, name="") == replace(transfer.SRGB, name=""):
+        return plain(values), ()
+    picture, brighter = transfer.to_srgb(unit(values), space)
+    if space.curve not in transfer.BEYOND_WHITE:
+        return picture, ()
+    named = "PQ" if space.curve is transfer.from_pq else "HLG"
+    what = "what is brighter than white was brought down to it" if brighter else "none beyond white"
+    return picture, (f"high dynamic range ({named}): {what}",)
+
+
+def unit(values: Values) -> NDArray[np.float32]:
+    """Return values as float32 in [0, 1]."""
+    most = 1 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
+    return values.astype(np.float32) / np.float32(most)
+
+
+def plain(values: Values) -> Picture:
+    """Return numbers as they are, in [0, 255]; inks take away from white, each for itself."""
+    scaled = values.astype(np.float32)
+    if values.dtype.kind == "f":
+        scaled *= np.float32(255)
+    elif values.dtype != np.uint8:
+        scaled /= np.float32(np.iinfo(values.dtype).max / 255)
+    if values.shape[2] == 4:
+        scaled = (255 - scaled[..., :3]) * (255 - scaled[..., 3:]) / np.float32(255)
+    return np.repeat(scaled, 3, axis=2) if values.shape[2] == 1 else scaled
+
+
+def _by_profile(values: Values, profile: Profile) -> Picture | None:
+    """Return the picture by LittleCMS; None for a profile that it cannot use."""
+    if _is_srgb(profile.icc):
+        return plain(values)  # exactly, where a transform would round
+    if values.shape[2] == 1 and values.dtype.kind == "u":
+        every = np.arange(np.iinfo(values.dtype).max + 1, dtype=np.uint16)[:, None, None]
+        table = _transformed(every if values.dtype != np.uint8 else every * np.uint16(257), profile)
+        return None if table is None else table[values[..., 0], 0]
+    return _transformed(values, profile)
+
+
+def _transformed(values: Values, profile: Profile) -> Picture | None:
+    import imagecodecs
+
+    if values.shape[2] < profile.channels:
+        values = np.repeat(values, profile.channels, axis=2)
+    kinds = {1: "gray", 3: "rgb", 4: "cmyk"}
+    deep = values.dtype != np.uint8
+    try:
+        found = imagecodecs.cms_transform(
+            np.ascontiguousarray(values[..., 0] if profile.channels == 1 else values),
+            profile.icc,
+            srgb_profile(),
+            colorspace=kinds[profile.channels],
+            outcolorspace="rgb",
+            outdtype="float32" if values.dtype.kind == "f" else "uint16",
+            flags=NO_TABLES if deep else 0,
+        )
+    except (imagecodecs.CmsError, ValueError):
+        return None
+    return np.clip(plain(found), 0, 255)
+
+
+NO_TABLES = 0x0100
+"""LittleCMS's cmsFLAGS_NOOPTIMIZE: its tables for 16 bits are off by up to 20 of 255."""
+
+SRGB_NAMES = ("sRGB IEC61966", "sRGB built-in")
+"""How descriptions of sRGB profiles begin; "Linear sRGB" is another space."""
+
+
+def _is_srgb(icc: bytes) -> bool:
+    from PIL import ImageCms
+
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        return ImageCms.getProfileDescription(profile).startswith(SRGB_NAMES)
+    except (ImageCms.PyCMSError, OSError):
+        return False
+
+
+@cache
+def srgb_profile() -> bytes:
+    """Return an sRGB profile with a fixed date, where LittleCMS puts the time of the call."""
+    from PIL import ImageCms
+
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
+    return bytes(profile)
+
+
+def from_lab(lab: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return sRGB in [0, 1] of CIELAB for D50: L* in 0 to 100, a* and b*; by LittleCMS."""
+    import imagecodecs
+
+    found = imagecodecs.cms_transform(
+        np.ascontiguousarray(lab),
+        imagecodecs.cms_profile("lab4"),
+        srgb_profile(),
+        colorspace="lab",
+        outcolorspace="rgb",
+        outdtype="float32",
+    )
+    return np.clip(np.asarray(found, np.float32), 0, 1)

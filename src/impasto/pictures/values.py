@@ -1,0 +1,140 @@
+"""What the numbers of an array mean: how black and white are written, and transparency. Pure.
+
+Numbers come without a word about their range: from files of more than 8 bits, and from Python.
+Their type tells where it can, for floats the numbers themselves; where both readings are possible,
+it is refused and both are named.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto.errors import PictureError
+
+OVERSHOOT = 0.25
+"""How far floats may lie outside their range, as resizing with a sharp filter puts them."""
+DARKEST = 16.0
+"""Floats in 0 to 255 whose brightest is below this would be a black picture."""
+BULK = 99
+"""Percent of the values that decide where single ones lie far beyond."""
+
+
+class Scaled(NamedTuple):
+    """Numbers brought to a range that their type tells, and what became of them."""
+
+    values: NDArray[Any]
+    """uint8, uint16, or float32 in [0, 1]"""
+    notes: tuple[str, ...] = ()
+
+
+def scaled(values: NDArray[Any], strict: bool = True) -> Scaled:
+    """Return numbers of any type as uint8, uint16, or float32 in [0, 1].
+
+    Raises PictureError for what is not finite, far out of range, or can be read in two ways. If it
+    is not ``strict``, as of a file that states its depth, or of a mask, whose own range counts,
+    16 bits may hold no more than 8.
+    """
+    if values.dtype.kind not in "buif":
+        raise PictureError(f"an array of {values.dtype}: expected integers or floats")
+    if values.size == 0:
+        raise PictureError(f"an array of shape {values.shape}: expected at least one pixel")
+    if values.dtype.kind == "b":
+        return Scaled(values.astype(np.uint8) * np.uint8(255))
+    if values.dtype.kind == "f":
+        return _floats(values)
+    return _integers(values, strict)
+
+
+def _integers(values: NDArray[Any], strict: bool) -> Scaled:
+    """Scale integers by the range of their type; wide ones are 8-bit values more often than not."""
+    if values.dtype == np.uint8:
+        return Scaled(values)
+    low, high = int(values.min()), int(values.max())
+    most = _integer_white(values.dtype, high, strict)
+    if low < 0 or high > most:
+        raise PictureError(
+            f"{values.dtype} values from {low} to {high}: 0 to {most} are possible, and 0 to 65535 "
+            "as uint16"
+        )
+    if most == 255:
+        return Scaled(values.astype(np.uint8))
+    if strict and high <= 255:
+        raise PictureError(
+            f"{values.dtype} values up to {high}: black if 65535 is white; if 255 is, give them as "
+            "uint8, and else multiply them"
+        )
+    if most < 65535:
+        return Scaled((values / most).astype(np.float32))
+    return Scaled((values // (most // 65535)).astype(np.uint16))
+
+
+def _integer_white(kind: np.dtype[Any], high: int, strict: bool) -> int:
+    """Return what white is among integers of a type of which the largest is ``high``."""
+    if kind == np.uint16:
+        return 65535
+    if high <= 255 or (strict and kind.kind == "i"):
+        return 255
+    if kind == np.int16:
+        return 32767
+    return int(np.iinfo(kind).max) if kind.kind == "u" and high > 65535 else 65535
+
+
+def _floats(values: NDArray[Any]) -> Scaled:
+    """Scale floats in 0 to 1 or in 0 to 255, whichever it is, and clip what is just outside."""
+    low, high = float(values.min()), float(values.max())
+    most = _white(values, high)
+    if not (np.isfinite(low) and np.isfinite(high)) or most is None or low < -OVERSHOOT * most:
+        raise PictureError(
+            f"values from {low:g} to {high:g}: 0 to 1 or 0 to 255 are possible; scale them to one, "
+            "or convert it to 8 bit"
+        )
+    found = (values / most).astype(np.float32)
+    if low >= 0 and high <= most:
+        return Scaled(found)
+    np.clip(found, 0, 1, out=found)
+    return Scaled(found, (f"values from {low:.7g} to {high:.7g} were clipped to 0 to {most:g}",))
+
+
+def _white(values: NDArray[Any], high: float) -> float | None:
+    """Return what white is among floats, 1 or 255; None if it can be told of neither."""
+    if high <= 1 + OVERSHOOT:
+        return 1.0
+    if high >= DARKEST:
+        return 255.0 if high <= 255 * (1 + OVERSHOOT) else None
+    # A few highlights, or a picture in 0 to 255 that is black all over?
+    return 1.0 if np.percentile(values, BULK) <= 1 + OVERSHOOT else None
+
+
+class Apart(NamedTuple):
+    """Channels of color, (height, width, 1 or 3), and how opaque it is, (height, width)."""
+
+    colors: NDArray[Any]
+    alpha: NDArray[Any] | None
+
+
+def apart(values: NDArray[Any]) -> Apart:
+    """Take transparency off an array (h, w), (h, w, 1 to 4). Raises PictureError for other shapes.
+
+    Two channels are gray and alpha, four RGB and alpha.
+    """
+    if values.ndim == 2:
+        values = values[..., np.newaxis]
+    if values.ndim != 3 or values.shape[2] not in (1, 2, 3, 4):
+        first = values.ndim == 3 and values.shape[0] in (1, 3, 4)
+        how = "; move its first axis to the end" if first else ""
+        raise PictureError(
+            f"an array of shape {values.shape}: expected (height, width, 3), with transparency "
+            f"(height, width, 4), or (height, width){how}"
+        )
+    count = values.shape[2]
+    if count in (2, 4):
+        return Apart(values[..., : count - 1], values[..., count - 1])
+    return Apart(values, None)
+
+
+def as_alpha(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return how opaque, in [0, 1], by the range of the numbers' type. Raises as :func:`scaled`."""
+    found = scaled(values, strict=False).values
+    most = 1 if found.dtype.kind == "f" else np.iinfo(found.dtype).max
+    return np.clip(found.astype(np.float32) / np.float32(most), 0, 1)
