@@ -21,7 +21,7 @@ ROOMS = {
         *("samples", "guidance"),
     ),
     "compute": ("backend", "host", "winograd"),
-    "network": ("weightfiles", "weights", "vgg"),
+    "network": ("torchfiles", "weightfiles", "weights", "vgg"),
     "optimizers": ("solver", "lbfgs", "solvers"),
     "losses": ("moments", "neighbors", "styles", "objective"),
     "painting": (

@@ -6,7 +6,6 @@ their sizes and values is :mod:`impasto.network.weights`.
 """
 
 import io
-import pickle
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +14,8 @@ from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from impasto.network import torchfiles
 
 Tensors: TypeAlias = dict[str, NDArray[np.float32]]
 
@@ -74,7 +75,7 @@ def _onnx(path: Path, layers: Sequence[str]) -> Tensors:
 
 def _torch(path: Path, layers: Sequence[str]) -> Tensors:
     """Read a state dict: convolutions in their order, as ``features.<number>.weight`` or alike."""
-    state = _state_dict(path)
+    state = torchfiles.read(path, LARGEST_FILE)
     kernels = [name for name, array in state.items() if array.ndim == 4]
     tensors: Tensors = {}
     for layer, name in zip(layers, kernels, strict=False):
@@ -88,33 +89,13 @@ def _torch(path: Path, layers: Sequence[str]) -> Tensors:
 
 def read_quantized(path: Path, layers: Sequence[str]) -> Tensors:
     """Read kernels as numbers into a table of values, ``<layer>_W_q`` and ``<layer>_W_table``."""
-    state = _state_dict(path)
+    state = torchfiles.read(path, LARGEST_FILE)
     tensors: Tensors = {}
     for layer in layers:
         table, numbers = (state[f"{layer}_W_{part}"] for part in ("table", "q"))
         _put(tensors, layer, _in_keras_layout(table[numbers]))
         _put(tensors, layer, state[f"{layer}_b"])
     return tensors
-
-
-def _state_dict(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the tensors of a PyTorch file by name; what else it holds is left out."""
-    import torch
-
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            _check_unpacked(sum(member.file_size for member in archive.infolist()))
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:  # which advises to trust the file
-        raise ValueError("is no PyTorch file, or holds other things than tensors") from None
-    if not isinstance(state, dict):
-        raise ValueError(f"holds no state dict but {type(state).__name__}")
-    return {
-        name: value.detach().numpy()
-        for name, value in state.items()
-        if isinstance(name, str) and isinstance(value, torch.Tensor)
-    }
 
 
 def _check_unpacked(size: int) -> None:
