@@ -29,8 +29,9 @@ ROOMS = {
         *("climb", "forecast"),
     ),
     "workshop": ("outputs", "orders", "progress", "interrupts", "session", "batch", "sweep"),
+    "evaluation": ("sources", "lite0", "edges", "measures", "eyes", "judges"),
     "__init__": (),
-    "cli": ("options", "app"),
+    "cli": ("options", "judge", "app"),
     "__main__": (),
 }
 HEIGHT = {room: height for height, room in enumerate(ROOMS)}

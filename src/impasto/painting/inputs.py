@@ -318,7 +318,7 @@ class _Reader:
         self.sources: list[Source] = []
 
     def loaded(self, source: PictureLike, role: str, least: int = decode.MIN_SIDE) -> decode.Loaded:
-        loaded = _load(source, role, least)
+        loaded = load_picture(source, role, least)
         self.notes.extend(note for note in loaded.notes if note not in self.notes)
         self.sources.append(_source(source, role, loaded.pixels))
         return loaded
@@ -350,7 +350,11 @@ def _source(source: PictureLike, role: str, pixels: Picture) -> Source:
     return Source(role, type(source).__name__, provenance.hash_of(pixels.data.cast("B")))
 
 
-def _load(source: PictureLike, role: str, least: int) -> decode.Loaded:
+def load_picture(source: PictureLike, role: str, least: int = decode.MIN_SIDE) -> decode.Loaded:
+    """Read a path, a Pillow image or an array, called ``role`` where it has no name of its own.
+
+    Raises PictureError for what is no picture of ``least`` pixels or more per side.
+    """
     if isinstance(source, str | os.PathLike):
         return decode.read(source, least)
     try:
