@@ -152,23 +152,28 @@ def test_what_cannot_be_a_tensor_of_this_file_is_refused(tmp_path, value, words)
         torchfiles.read(tmp_path / "a.pth", MOST)
 
 
-def test_a_file_that_says_more_than_it_has_is_refused(tmp_path):
-    state, values = {"a": tensor("1", (24,), (1,))}, np.arange(24, dtype=np.float32)
-    whole = in_a_row(state, ["1"], row(values))
-    broken = {
-        "cut off": whole[:-4],
-        "no numbers": whole[: -len(row(values))],
-        "of another": in_a_row(state, ["2"], row(values)),
-        "negative": in_a_row(state, ["1"], struct.pack("<q", -1)),
-        "endless": in_a_row(state, ["1"], struct.pack("<q", 2**62)),
-        "empty": b"",
-        "words": b"impasto",
-    }
-    for name, content in broken.items():
-        (tmp_path / "a.pth").write_bytes(content)
-        with pytest.raises(ValueError, match="numbers|no PyTorch file|fewer|buffer"):
-            torchfiles.read(tmp_path / "a.pth", MOST)
-            pytest.fail(name)
+STATE, VALUES = {"a": tensor("1", (24,), (1,))}, np.arange(24, dtype=np.float32)
+WHOLE = in_a_row(STATE, ["1"], row(VALUES))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        WHOLE[:-4],
+        WHOLE[: -len(row(VALUES))],
+        in_a_row(STATE, ["2"], row(VALUES)),
+        in_a_row(STATE, ["1"], struct.pack("<q", -1)),
+        in_a_row(STATE, ["1"], struct.pack("<q", 2**62)),
+        in_a_row(STATE, 3, b""),
+        b"",
+        b"impasto",
+    ],
+    ids=["cut off", "none", "of another", "negative", "endless", "no list", "empty", "words"],
+)
+def test_a_file_that_says_more_than_it_has_is_refused(tmp_path, content):
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(ValueError, match=r"numbers|no PyTorch file"):
+        torchfiles.read(tmp_path / "a.pth", MOST)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def judge(
     *,
     size: Annotated[
         int | None,
-        typer.Option(help="Longest side in px at which all are judged.  [default: 384]"),
+        typer.Option(help="Longest side in px at which all are judged.", show_default="384"),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, with every stage of every network.")

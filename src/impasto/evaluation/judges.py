@@ -3,13 +3,14 @@
 impasto judge PHOTOGRAPH PAINTING PICTURE …
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from impasto import files
+from impasto.compute import host
 from impasto.errors import PictureError, SettingError
 from impasto.evaluation import measures
 from impasto.evaluation.eyes import VGG19_LAYERS, Eyes, Seen
@@ -65,22 +66,26 @@ Lite0 is EfficientNet-Lite0.
 
 def compare_style(picture: Seen, painting: Seen) -> dict[str, Stages]:
     """Return the measures against a painting by name, at every stage of the networks."""
-    found: dict[str, Stages] = {}
-    networks = (
-        ("lite0", picture.lite0, painting.lite0, LITE0_STAGES, LITE0_STAGES),
-        ("vgg19", picture.vgg19, painting.vgg19, LOCAL_LAYERS, VGG19_LAYERS),
-    )
-    for name, own, other, local, whole in networks:
-        ways = {stage: measures.local_style(own[stage], other[stage]) for stage in local}
-        found[f"local_{name}"] = {stage: there for stage, (there, _) in ways.items()}
-        found[f"back_{name}"] = {stage: back for stage, (_, back) in ways.items()}
-        found[f"global_{name}"] = {
-            stage: measures.global_style(own[stage], other[stage]) for stage in whole
-        }
+    networks = {
+        "lite0": (picture.lite0, painting.lite0, LITE0_STAGES, LITE0_STAGES),
+        "vgg19": (picture.vgg19, painting.vgg19, LOCAL_LAYERS, VGG19_LAYERS),
+    }
     colors = picture.colors, painting.colors
-    found["palette_excess"] = {"": measures.palette_excess(*colors)}
-    found["palette_distance"] = {"": measures.palette_distance(*colors)}
-    return found
+    tasks: list[tuple[str, str, Callable[..., Any], Any, Any]] = [
+        ("palette_excess", "", measures.palette_excess, *colors),
+        ("palette_distance", "", measures.palette_distance, *colors),
+    ]
+    for name, (own, other, local, whole) in networks.items():
+        tasks += [(f"local_{name}", at, measures.local_style, own[at], other[at]) for at in local]
+        tasks += [(f"global_{name}", at, measures.global_style, own[at], other[at]) for at in whole]
+    results = host.in_parallel(lambda task: task[2](*task[3:]), tasks)
+    found: dict[str, dict[str, float]] = {}
+    for (name, stage, *_), result in zip(tasks, results, strict=True):
+        there, *back = result if isinstance(result, tuple) else (result,)
+        found.setdefault(name, {})[stage] = there
+        for way in back:
+            found.setdefault(name.replace("local", "back"), {})[stage] = way
+    return dict(found)
 
 
 def compare_structure(picture: Seen, photograph: Seen) -> dict[str, Stages]:
@@ -183,6 +188,16 @@ class Judges:
         size: int = SIZE,
     ) -> Judgment:
         """Judge named pictures as :func:`judge` does; float32 (height, width, 3) in [0, 255]."""
+        with host.one_blas_thread():  # on all of them, small products wait for each other
+            return self._judge(photograph, painting, pictures, size)
+
+    def _judge(
+        self,
+        photograph: Picture,
+        painting: Picture,
+        pictures: Iterable[tuple[str, Picture]],
+        size: int,
+    ) -> Judgment:
         height, width = raster.fit(*raster.size_of(photograph), size)
         look = self._eyes.look
         content = look(raster.resize(photograph, height, width))

@@ -2,8 +2,7 @@
 
 All are distances: zero for the same, smaller is nearer. What a network sees of a picture is a
 *map*, float32 (height, width, channels); the maps of two pictures may differ in height and width
-where places do not count. Colors are CIELAB's, where the eye sees a difference of about 2.3 (Mahy et
-al. 1994).
+where XX
 
 How large a difference means something is said of each; the figures are standard deviations over
 four crops of the same picture, found by ``python -m benchmarks.spread`` on the pictures named
@@ -61,7 +60,7 @@ def local_style(picture: Map, painting: Map) -> tuple[float, float]:
         cosines = own[start : start + AT_ONCE] @ other.T
         there.append(cosines.max(axis=1))
         np.maximum(back, cosines.max(axis=0), out=back)
-    return tuple(max(0.0, 1 - float(np.mean(each))) for each in (np.concatenate(there), back))
+    return _distance(np.concatenate(there)), _distance(back)
 
 
 def global_style(picture: Map, painting: Map) -> float:
@@ -149,6 +148,10 @@ def edge_distance(picture: Edges, photograph: Edges) -> float:
     own, other = own - own.mean(), other - other.mean()
     lengths = float(np.linalg.norm(own) * np.linalg.norm(other))
     return max(0.0, 1 - float(own @ other) / max(lengths, 1e-12))
+
+
+def _distance(cosines: NDArray[np.float32]) -> float:
+    return max(0.0, 1 - float(np.mean(cosines)))
 
 
 def unit(features: Map) -> Map:

@@ -49,7 +49,6 @@ class Storage(NamedTuple):
 
     kind: str
     key: str
-    count: int
 
 
 class Tensor(NamedTuple):
@@ -93,10 +92,10 @@ class _Unpickler(pickle._Unpickler):
         return _KNOWN[module, name]
 
     def persistent_load(self, pid: Any) -> Storage:
-        kind, storage, key, _, count, *view = pid
+        kind, storage, key, _, _, *view = pid  # where it was computed, and its length, as it says
         if kind != "storage" or any(each is not None for each in view):
             raise ValueError("holds a part of a storage: save the tensors anew")
-        return Storage(storage, key, count)
+        return Storage(storage, key)
 
 
 def read(path: Path, most: int) -> dict[str, NDArray[Any]]:
