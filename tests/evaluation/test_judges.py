@@ -1,6 +1,5 @@
 """How pictures are laid before the judges, and that what they say makes sense."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -164,8 +163,3 @@ EXPECTED = {
     "self_similarity": 0.096622,
     "edge_distance": 0.42846,
 }
-
-
-def test_a_judgment_is_a_value():
-    assert dataclasses.is_dataclass(judges.Judgment)
-    assert judges.Judgment.__dataclass_params__.frozen  # type: ignore[attr-defined]
