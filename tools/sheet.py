@@ -176,8 +176,8 @@ def taken(text: str) -> Column:
     """Return the column of NAME=FOLDER, of pictures that are there already."""
     label, _, name = text.partition("=")
     folder = Path(name)
-    if not folder.is_dir():
-        raise InputError(f"{text!r}: expected NAME=FOLDER, and {name!r} is no folder")
+    if not (label and name and folder.is_dir()):
+        raise InputError(f"{text!r}: expected NAME=FOLDER, a folder that is there")
 
     def picture(pair: Pair) -> Path | None:
         paths = (folder / f"{pair.name}{ending}" for ending in ENDINGS)
@@ -246,22 +246,23 @@ def pages(rows: Sequence[Row], labels: Sequence[str]) -> Iterator[Image.Image]:
 def _strip(row: Row, labels: Sequence[str]) -> Image.Image:
     """Lay a pair out from left to right: photograph, painting, a picture of every column."""
     beside = zip(BESIDE, (row.pair.photograph, row.pair.painting), strict=True)
-    shown = {name: read(source) for name, source in beside}
-    shown |= {label: decode.read(path).pixels for label, path in row.pictures.items()}
-    words = LINE * (2 + len(SHORT))
+    shown = {name: _small(read(source)) for name, source in beside}
+    shown |= {label: _small(decode.read(path).pixels) for label, path in row.pictures.items()}
     columns = (*BESIDE, *labels)
-    strip = Image.new("RGB", ((CELL + 8) * len(columns), CELL + words + 8), "white")
+    below = LINE * 2 + max(image.height for image in shown.values()) + 4
+    height = below + LINE * -(-len(SHORT) // 2) + 12
+    strip = Image.new("RGB", ((CELL + 8) * len(columns), height), "white")
     draw = ImageDraw.Draw(strip)
     font = ImageFont.load_default(LINE - 3)
+    draw.text((4, 2), f"{row.pair.name}   {row.pair.watch}", "black", font)
     for number, label in enumerate(columns):
         left = number * (CELL + 8) + 4
-        draw.text((left, 2), label, "black", font)
+        draw.text((left, LINE), label, "gray", font)
         if label in shown:
-            strip.paste(_small(shown[label]), (left, LINE + 2))
-        for line, (text, best) in enumerate(_lines(row, label)):
-            ink = "#b00000" if best else "black"
-            draw.text((left, CELL + LINE * (line + 1) + 4), text, ink, font)
-    draw.text((4, CELL + words - LINE + 4), f"{row.pair.name}   {row.pair.watch}", "black", font)
+            strip.paste(shown[label], (left, LINE * 2))
+        for place, (text, best) in enumerate(_lines(row, label)):
+            at = (left + place % 2 * CELL // 2, below + place // 2 * LINE)
+            draw.text(at, text, "#b00000" if best else "black", font)
     return strip
 
 
@@ -279,7 +280,7 @@ def _lines(row: Row, label: str) -> list[tuple[str, bool]]:
         value = row.figures[label][key]
         others = [figures[key] for name, figures in row.figures.items() if name not in BESIDE]
         best = label not in BESIDE and len(others) > 1 and value == min(others)
-        lines.append((f"{short:9} {value:.3f}", best))
+        lines.append((f"{short} {value:.3f}", best))
     return lines
 
 
@@ -336,6 +337,9 @@ def run(out: Path, pairs: Sequence[Pair], columns: Sequence[Column], size: int) 
     """Paint, judge and write everything; return a line for every picture that failed."""
     book, rows, failures = Book(out / "judged.json", size), [], []
     labels = [column.label for column in columns]
+    for label in labels:
+        if label in BESIDE or labels.count(label) > 1:
+            raise InputError(f"two columns are called {label!r}: give one of them another name")
     for pair in pairs:
         pictures: dict[str, Path] = {}
         try:
