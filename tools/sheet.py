@@ -334,30 +334,34 @@ def _of_pair(row: Row, key: str, columns: Sequence[str]) -> list[str]:
 
 
 def run(out: Path, pairs: Sequence[Pair], columns: Sequence[Column], size: int) -> list[str]:
-    """Paint, judge and write everything; return a line for every picture that failed."""
-    book, rows, failures = Book(out / "judged.json", size), [], []
+    """Paint, judge and write everything; return a line for every picture that failed.
+
+    Raises InputError for two columns of one name.
+    """
     labels = [column.label for column in columns]
-    for label in labels:
-        if label in BESIDE or labels.count(label) > 1:
-            raise InputError(f"two columns are called {label!r}: give one of them another name")
+    _check_labels(labels)
+    book = Book(out / "judged.json", size)
+    rows, failures = [], []
     for pair in pairs:
-        pictures: dict[str, Path] = {}
         try:
-            for column in columns:
-                if path := column.picture(pair):
-                    pictures[column.label] = path
-            if not pictures:
-                continue
-            rows.append(Row(pair, pictures, book.figures(pair, pictures)))
+            found = {column.label: column.picture(pair) for column in columns}
+            pictures = {label: path for label, path in found.items() if path}
+            if pictures:
+                rows.append(Row(pair, pictures, book.figures(pair, pictures)))
+                print(f"{pair.name}: judged", flush=True)
         except ImpastoError as error:
             failures.append(f"{pair.name}: {error}")
-            continue
-        print(f"{pair.name}: judged", flush=True)
     for number, page in enumerate(pages(rows, labels), 1):
         page.save(out / f"sheet-{number}.jpg", quality=90)
     if rows:
         files.write_text(summary(rows, labels), out / "sheet.md")
     return failures
+
+
+def _check_labels(labels: Sequence[str]) -> None:
+    for label in labels:
+        if label in BESIDE or labels.count(label) > 1:
+            raise InputError(f"two columns are called {label!r}: give one of them another name")
 
 
 def main() -> None:
