@@ -17,9 +17,9 @@ ten pairs)
     self-similarity   0.035
     edges             0.067
 
-Less than twice that may be chance in one pair; in a mean over n pairs it is √n times less. Found by ``python -m tools.sheet OUT --pairs TABLE
---recipe "a: init=noise seed=0" --recipe "b: init=noise seed=1"``; ``python -m benchmarks.spread``
-adds how much the figures swing over crops of one picture.
+Less than twice that may be chance in one pair; in a mean over n pairs it is √n times less. Found by
+``python -m tools.sheet OUT --pairs TABLE --recipe "a: init=noise seed=0" --recipe "b: init=noise
+seed=1"``; ``python -m benchmarks.spread`` tells how the figures swing over crops of one picture.
 """
 
 from typing import TypeAlias
@@ -61,8 +61,9 @@ def local_style(picture: Map, painting: Map) -> tuple[float, float]:
 
     from 0 to 2. "There" asks whether every place of the picture looks like some place of the
     painting, "back" whether every place of the painting is found somewhere in the picture. Two
-    seeds differ by 0.004 on EfficientNet-Lite0 and 0.008 on VGG19. Read both ways together: "there" alone is content with a picture that repeats one flat place of the painting,
-    and on VGG19 some photographs with soft backgrounds are nearer than what is painted of them.
+    seeds differ by 0.004 on EfficientNet-Lite0 and 0.008 on VGG19. Read both ways together: "there"
+    alone is content with a picture that repeats one flat place of the painting, and on VGG19 some
+    photographs with soft backgrounds are nearer than what is painted of them.
 
     Source: the loss of Kolkin et al. 2022, "Neural Neighbor Style Transfer", equation 1, here on
     networks that nothing optimizes; the way back as in Mechrez et al. 2018, "The Contextual Loss".
