@@ -84,8 +84,8 @@ def global_style(picture: Map, painting: Map) -> float:
         (‖μ − μₛ‖² + tr(Σ + Σₛ − 2 (Σₛ^½ Σ Σₛ^½)^½)) / tr Σₛ
 
     with the means μ and the covariances Σ of all features, s the painting's. It is 1 for a picture
-    of the painting's mean alone, and may be more. Two seeds differ by 0.009 on EfficientNet-Lite0 and
-    0.044 on VGG19.
+    of the painting's mean alone, and may be more. Two seeds differ by 0.009 on EfficientNet-Lite0,
+    by 0.044 on VGG19.
 
     Source: Fréchet 1957; Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule",
     equation 6. Departures: within one picture, over positions instead of over pictures, as the
