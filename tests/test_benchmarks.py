@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import baselines, heldout, processes
+from benchmarks import baselines, processes
 from impasto.compute import backend
 from impasto.losses import objective
 from impasto.network import vgg, weights
@@ -37,17 +37,6 @@ def test_a_baseline_has_the_gradient_that_impasto_has_for_the_same_loss(way):
     received = getattr(baselines, way)(content, style)(picture)
     error = np.linalg.norm(received - expected) / np.linalg.norm(expected)
     assert error < 1e-3
-
-
-def test_the_structural_distance_is_zero_for_the_same_and_grows_with_the_difference():
-    random = np.random.default_rng(1)
-    maps, other = (random.normal(size=(6, 7, 16)).astype(np.float32) for _ in range(2))
-    slightly = maps + 0.1 * other
-    assert heldout.structural_distance(maps, maps) == pytest.approx(0, abs=1e-6)
-    near, far = (heldout.structural_distance(maps, each) for each in (slightly, other))
-    assert 0 < near < far
-    # Where patches are, and how strong, does not matter to how they resemble each other.
-    assert heldout.structural_distance(maps, 3 * maps) == pytest.approx(0, abs=1e-5)
 
 
 def test_a_process_is_timed_and_its_memory_measured():

@@ -29,6 +29,7 @@ PUBLIC = [
     "Step",
     "Stylizer",
     "WeightsError",
+    "judge",
     "stylize",
 ]
 HEAVY = {"tensorflow", "jax", "torch", "keras", "matplotlib", "scipy", "skimage"}

@@ -33,8 +33,9 @@ ROOMS = {
         *("painter", "stylizer"),
     ),
     "workshop": ("outputs", "orders", "worker", "batch", "sweep"),
+    "evaluation": ("sources", "lite0", "edges", "measures", "eyes", "judges"),
     "__init__": (),
-    "cli": ("options", "console", "one", "many", "app"),
+    "cli": ("options", "console", "one", "many", "judge", "app"),
     "__main__": (),
 }
 HEIGHT = {room: height for height, room in enumerate(ROOMS)}

@@ -5,6 +5,7 @@ from .errors import InputError as InputError
 from .errors import PictureError as PictureError
 from .errors import SettingError as SettingError
 from .errors import WeightsError as WeightsError
+from .evaluation.judges import judge as judge
 from .optimizers.solver import Reason as Reason
 from .painting.events import LevelFinished as LevelFinished
 from .painting.events import LevelStarted as LevelStarted

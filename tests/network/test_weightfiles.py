@@ -319,8 +319,6 @@ def test_a_file_of_hdf5_names_no_other_and_hides_no_size(tmp_path, refused, writ
 
 @pytest.mark.parametrize("name", ["w.keras", "w.pth"])
 def test_an_archive_says_how_large_it_is_unpacked(tmp_path, refused, monkeypatch, name):
-    if name == "w.pth":
-        pytest.importorskip("torch")
     monkeypatch.setattr(weightfiles, "LARGEST_FILE", 10_000)
     with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model.weights.h5", bytes(10_001))

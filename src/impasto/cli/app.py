@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from impasto.cli import many, one
+from impasto.cli.judge import judge
 from impasto.cli.options import Presets
 from impasto.errors import ImpastoError, WeightsError
 from impasto.recipe import settings as recipes
@@ -77,6 +78,7 @@ app.command("stylize")(one.stylize)
 app.command("sweep")(many.sweep)
 app.command("batch")(many.batch)
 app.command("demo")(one.demo)
+app.command("judge")(judge)
 
 
 @app.command("samples")

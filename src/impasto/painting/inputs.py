@@ -340,7 +340,7 @@ class _Reader:
         return mask
 
     def _loaded(self, source: PictureLike, role: str, least: int, strict: bool) -> decode.Loaded:
-        loaded = _load(source, role, least, strict)
+        loaded = load_picture(source, role, least, strict)
         for note in loaded.notes:
             self._note(note)
         self.sources.append(_source(source, role, loaded.pixels))
@@ -371,8 +371,14 @@ def _source(source: PictureLike, role: str, pixels: Picture) -> Source:
     return Source(role, type(source).__name__, provenance.hash_of(pixels.data.cast("B")))
 
 
-def _load(source: PictureLike, role: str, least: int, strict: bool) -> decode.Loaded:
-    """Read whatever stands for a picture; notes and errors begin with its file or its role."""
+def load_picture(
+    source: PictureLike, role: str, least: int = decode.MIN_SIDE, strict: bool = True
+) -> decode.Loaded:
+    """Read whatever stands for a picture; notes and errors begin with its file or its role.
+
+    Raises PictureError for what is no picture of ``least`` pixels or more per side; ``strict``
+    is whether numbers have the range of a picture, and not that of a mask.
+    """
     if isinstance(source, str | os.PathLike):
         return decode.read(source, least)
     if isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read"):

@@ -16,9 +16,16 @@ from impasto.pictures.raster import Picture
 Colors: TypeAlias = NDArray[np.float64]
 
 
+def to_lab(picture: Picture) -> Colors:
+    """Return a picture in CIELAB under D65, (height, width, 3): L* in [0, 100], then a* and b*."""
+    from skimage import color
+
+    return np.asarray(color.rgb2lab(picture.astype(np.float64) / 255))
+
+
 def lightness(picture: Picture) -> NDArray[np.float64]:
     """Return CIELAB's lightness L* of a picture, (height, width), from 0 to 100."""
-    return _to_lab(picture)[..., 0]
+    return to_lab(picture)[..., 0]
 
 
 def gray(lightness: NDArray[np.float64]) -> Picture:
@@ -43,7 +50,7 @@ def with_colors_of(painted: Picture, photograph: Picture) -> Picture:
     Luminance-only transfer, Gatys et al. 2016, section 4. Departure: CIELAB instead of YIQ, whose
     luma is no even measure of how light a color looks.
     """
-    lab = _to_lab(photograph)
+    lab = to_lab(photograph)
     lab[..., 0] = lightness(np.clip(painted, 0, 255))
     return _from_lab(lab)
 
@@ -76,12 +83,6 @@ def _root(covariance: Colors, power: float) -> Colors:
     """Return a power of a symmetric matrix; a color that does not vary counts as noise of 1."""
     values, vectors = np.linalg.eigh(covariance)
     return (vectors * np.maximum(values, 1.0) ** power) @ vectors.T
-
-
-def _to_lab(picture: Picture) -> NDArray[np.float64]:
-    from skimage import color
-
-    return np.asarray(color.rgb2lab(picture.astype(np.float64) / 255))
 
 
 def _from_lab(lab: NDArray[np.float64]) -> Picture:

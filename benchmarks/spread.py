@@ -1,0 +1,85 @@
+"""How far the judges' figures swing by chance, so that one knows what a difference means.
+
+    python -m benchmarks.spread --pairs TABLE.md --pictures A=FOLDER --pictures B=FOLDER
+
+Cuts four overlapping crops out of every picture, with its photograph, and judges each against the
+whole painting. Prints as a table in Markdown, for every measure,
+
+- crop: the standard deviation over the crops of one picture,
+- crop, A - B: that of the difference of two pictures of the same pair, whose crops are the same,
+- A - B: the difference of the whole pictures; for two seeds of one recipe, √2 standard deviations,
+
+each as the root of the mean square over all pairs that have both pictures.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto.evaluation.judges import MEASURES, Judges
+from impasto.pictures import decode, raster
+from impasto.pictures.raster import Picture
+from tools import sheet
+
+PART = 7 / 8
+"""Of both sides of a picture that a crop has."""
+
+Figures: TypeAlias = NDArray[np.float64]
+"""(two pictures, measures)"""
+
+
+def crops(pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
+    """Yield pictures of one size cut alike, at each of the four corners."""
+    height, width = raster.size_of(pictures[0])
+    tall, wide = round(PART * height), round(PART * width)
+    for top in (0, height - tall):
+        for left in (0, width - wide):
+            yield [each[top : top + tall, left : left + wide] for each in pictures]
+
+
+def judged(judges: Judges, painting: Picture, cut: Sequence[Picture]) -> Figures:
+    """Return the figures of two pictures, after their photograph."""
+    photograph, *pictures = cut
+    named = ((str(number), picture) for number, picture in enumerate(pictures))
+    found = judges.judge(photograph, painting, named)
+    return np.array([[each.figures[key] for key in MEASURES] for each in found.pictures])
+
+
+def measure(judges: Judges, pair: sheet.Pair, paths: Sequence[Path]) -> tuple[Figures, ...]:
+    """Return a pair's deviations over crops, of one picture and of the difference, and that."""
+    pictures = [decode.read(path).pixels for path in paths]
+    size = raster.size_of(pictures[0])
+    whole = [raster.resize(each, *size) for each in (sheet.read(pair.photograph), *pictures)]
+    painting = sheet.read(pair.painting)
+    parts = np.stack([judged(judges, painting, cut) for cut in crops(whole)])
+    first, second = judged(judges, painting, whole)
+    apart = parts[:, 0] - parts[:, 1]
+    return parts[:, 0].std(axis=0, ddof=1), apart.std(axis=0, ddof=1), first - second
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=Path, required=True)
+    parser.add_argument("--pictures", action="append", required=True, metavar="NAME=FOLDER")
+    given = parser.parse_args()
+    columns = [sheet.taken(each) for each in given.pictures[:2]]
+    judges, found = Judges(), []
+    for pair in sheet.read_pairs(given.pairs):
+        paths = [path for column in columns if (path := column.picture(pair))]
+        if len(paths) == 2:
+            found.append(np.stack(measure(judges, pair, paths)))
+    swings = np.sqrt(np.mean(np.square(found), axis=0))
+    print(
+        f"{len(found)} pairs\n\n| measure | crop | crop, A - B | A - B |\n| --- | --- | --- | --- |"
+    )
+    for key, row in zip(MEASURES, swings.T, strict=True):
+        print(f"| {key} | {' | '.join(f'{value:.4f}' for value in row)} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""``impasto judge``: how far pictures are from their painting and their photograph, as a table."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from impasto.evaluation.judges import Judgment, Scores
+
+Photograph = Annotated[str, typer.Argument(help="The photograph.", show_default=False)]
+Painting = Annotated[str, typer.Argument(help="The painting.", show_default=False)]
+Pictures = Annotated[
+    list[str] | None,
+    typer.Argument(help="Pictures made of the two; none for the two alone.", show_default=False),
+]
+
+
+def judge(
+    photograph: Photograph,
+    painting: Painting,
+    picture: Pictures = None,
+    *,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Longest side in px at which all are judged.", show_default="384"),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, with every stage of every network.")
+    ] = False,
+) -> None:
+    """Say how far pictures are from the painting's style and the photograph's structure.
+
+    By networks and measures that impasto never optimizes. All are distances: smaller is nearer.
+    The photograph and the painting stand beside the pictures, since each is at zero from itself
+    and as far from the other as it gets.
+    """
+    from impasto.evaluation import judges
+
+    given = {} if size is None else {"size": size}
+    found = judges.judge(photograph, painting, *(picture or []), **given)
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=2))
+    else:
+        show(found)
+
+
+def show(found: "Judgment") -> None:
+    """Print a table on stdout: a line for every measure, the nearest picture of each in bold."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from impasto.evaluation.judges import MEASURES
+
+    table = Table(box=None, pad_edge=False, title=f"at {found.size} px; smaller is nearer")
+    table.title_justify, table.title_style = "left", ""
+    table.add_column("distance", no_wrap=True)
+    table.add_column("from", no_wrap=True)
+    columns = (found.photograph, found.painting, *found.pictures)
+    for each in columns:
+        table.add_column(Text(_heading(each), overflow="fold"), justify="right", max_width=20)
+    for key, measure in MEASURES.items():
+        nearest = min((each.figures[key] for each in found.pictures), default=None)
+        table.add_row(
+            measure.about,
+            measure.against,
+            *(_figure(each.figures[key], each in found.pictures, nearest) for each in columns),
+        )
+    Console(highlight=False).print(table)
+
+
+def _heading(scores: "Scores") -> str:
+    return Path(scores.name).name
+
+
+def _figure(value: float, is_picture: bool, nearest: float | None) -> str:
+    shown = f"{value:.1f}" if value >= 10 else f"{value:.3f}"
+    return f"[bold]{shown}[/bold]" if is_picture and value == nearest else shown

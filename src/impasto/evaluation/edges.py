@@ -1,0 +1,78 @@
+"""HED, holistically nested edge detection: where a person would draw the outlines of a picture.
+
+Xie and Tu 2015, "Holistically-Nested Edge Detection": a VGG16 trained anew on outlines drawn by
+hand (BSDS500), with one map of edges for each of its five blocks, and a sixth that weighs them.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from impasto.compute.backend import ops, to_numpy
+from impasto.network import vgg, weightfiles, weights
+from impasto.network.weightfiles import Tensors
+from impasto.pictures import raster
+from impasto.pictures.raster import Picture
+
+Edges: TypeAlias = NDArray[np.float32]
+"""float32 (height, width) in [0, 1]: how likely an edge is"""
+
+LAYERS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3")
+"""The last convolution of every block, after its ReLU."""
+
+SIDES = tuple(f"dsn{number}" for number in range(1, 6))
+FUSE = "fuse"
+
+BGR_MEAN = (104.00699, 116.66877, 122.67892)
+"""The mean that HED was trained with; that of VGG16 differs by up to one."""
+
+STRIDE = 16
+"""Pixels between the features of the last block; other sizes are continued to a multiple."""
+
+
+def read(path: Path) -> Tensors:
+    """Read the tensors by layer from Keras's file. Raises ValueError where one is missing."""
+    layers = (*weights.NETWORKS["vgg16"].convolutions, *SIDES, FUSE)
+    tensors = weightfiles.read(path, layers)
+    missing = [each for each in layers if f"{each}/kernel" not in tensors]
+    if missing:
+        raise ValueError(f"has no tensor {missing[0]}/kernel")
+    return tensors
+
+
+def build(tensors: Tensors) -> Callable[[Picture], Edges]:
+    """Return the function that takes a picture to the edges in it, of the same size."""
+    network = weights.Weights(weights.NETWORKS["vgg16"], "HED", tensors)
+    features = vgg.build(network, LAYERS, "max", "float32", "zero")
+    # In RGB, as pictures are; what the network subtracts on its way is made up for.
+    shift = np.subtract(vgg.BGR_MEAN, BGR_MEAN, dtype=np.float32)[::-1]
+
+    def edges(picture: Picture) -> Edges:
+        height, width = raster.size_of(picture)
+        beyond = [(0, -size % STRIDE) for size in (height, width)]
+        whole = np.pad(picture, (*beyond, (0, 0)), mode="edge")
+        seen = features(ops.convert_to_tensor(whole + shift))
+        maps = [to_numpy(seen[layer]) for layer in LAYERS]
+        return _fused(maps, tensors, raster.size_of(whole))[:height, :width]
+
+    return edges
+
+
+def _fused(maps: list[NDArray[np.float32]], tensors: Tensors, size: tuple[int, int]) -> Edges:
+    """Weigh the edges that every block sees, all brought to the size of the first."""
+    sides = [
+        _enlarged(one @ tensors[f"{side}/kernel"][0, 0] + tensors[f"{side}/bias"], size)
+        for one, side in zip(maps, SIDES, strict=True)
+    ]
+    logits = np.stack(sides, axis=-1) @ tensors[f"{FUSE}/kernel"][0, 0] + tensors[f"{FUSE}/bias"]
+    return (1 / (1 + np.exp(-logits[..., 0]))).astype(np.float32)
+
+
+def _enlarged(side: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Enlarge a map (height, width, 1) to (height, width), bilinearly."""
+    image = Image.fromarray(np.ascontiguousarray(side[..., 0], dtype=np.float32))
+    return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))

