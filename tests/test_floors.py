@@ -15,7 +15,7 @@ import impasto
 ROOMS = {
     "errors": (),
     "files": (),
-    "recipe": ("settings", "presets"),
+    "recipe": ("values", "settings", "presets"),
     "pictures": (
         *("saving", "raster", "values", "transfer", "boxes", "profiles", "metadata", "formats"),
         *("tiffs", "decode", "encode", "masks", "colors", "films", "samples", "guidance"),
@@ -24,8 +24,17 @@ ROOMS = {
     "network": ("torchfiles", "weightfiles", "weights", "vgg"),
     "optimizers": ("solver", "packing", "units", "lbfgs", "scipy", "adam", "solvers"),
     "losses": (
-        *("terms", "moments", "comparisons", "content", "variation", "neighbors"),
-        *("style", "objective"),
+        *(
+            "terms",
+            "moments",
+            "comparisons",
+            "content",
+            "variation",
+            "neighbors",
+            "pools",
+            "polish",
+        ),
+        *("matching", "style", "objective"),
     ),
     "painting": (
         *("provenance", "events", "memory", "pyramid", "inputs", "checkpoints", "preparing"),

@@ -95,9 +95,9 @@ def test_maps_in_bfloat16_give_what_those_in_float32_give_rounded(weighted):
         own = maps.astype(dtype)
         pooled, winners = host.maximum_pool(own)
         back = host.maximum_pool_gradient(upstream.astype(dtype), winners, 9, 7)
-        slope = host.sliced_moments_gradient(own, of_sums, weights)
+        slope = host.sliced_moments_gradient(own, of_sums, (), weights)
         assert pooled.dtype == back.dtype == slope.dtype == dtype
-        return host.sliced_moments(own, 2, weights), winners, pooled, back, slope
+        return host.sliced_moments(own, 2, (), weights), winners, pooled, back, slope
 
     for received, expected in zip(
         computed(ml_dtypes.bfloat16), computed(np.dtype(np.float32)), strict=True

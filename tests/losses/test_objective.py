@@ -90,7 +90,7 @@ def test_one_compilation_serves_every_size():
     assert again.gradient.shape == larger.shape
 
 
-MEASURES = tuple(recipe.STYLE_LOSSES)
+MEASURES = tuple(name for name in recipe.STYLE_LOSSES if name != "matching")  # of layers
 
 
 @pytest.mark.parametrize("measure", MEASURES)

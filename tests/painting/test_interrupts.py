@@ -31,6 +31,8 @@ def steps(count, seconds):
 
 
 def run(code, **more):
+    # Under nohup, for one, all tests would run with SIGHUP ignored.
+    more = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL), **more}
     return subprocess.run(
         [sys.executable, "-c", BEGIN + code], capture_output=True, text=True, timeout=30, **more
     )

@@ -5,10 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.painting.pyramid import (
-    COARSE_STYLE,
-    COARSEST,
-    GROWTH,
-    RATIO,
+    USUAL,
     Level,
     automatic_levels,
     lower,
@@ -29,15 +26,15 @@ def longest(level: Level) -> int:
 def test_the_default_schedule():
     levels = schedule(768, 1024, Recipe(size=512, evaluations=12))
     assert levels == (
-        Level(1, 73, 97, 27, COARSE_STYLE**2),
-        Level(2, 167, 223, 18, COARSE_STYLE),
+        Level(1, 73, 97, 27, USUAL.coarse_style**2),
+        Level(2, 167, 223, 18, USUAL.coarse_style),
         Level(3, 384, 512, 12, 1.0),
     )
 
 
 def test_the_coarsest_of_many_levels_weigh_style_alike():
     shares = [level.style for level in schedule(2048, 2048, Recipe(size=2048))]
-    assert shares == [COARSE_STYLE**2] * 3 + [COARSE_STYLE, 1.0]
+    assert shares == [USUAL.coarse_style**2] * 3 + [USUAL.coarse_style, 1.0]
 
 
 def test_one_level_is_the_size_asked_for():
@@ -71,7 +68,7 @@ def test_levels_grow_by_the_ratio_within_rounding(height, width, recipe):
     levels = schedule(height, width, recipe)
     for coarser, level in enumerate(reversed(levels)):
         if min(level.height, level.width) > SHORTEST + 1:
-            assert abs(longest(level) - recipe.size / RATIO**coarser) <= 0.5
+            assert abs(longest(level) - recipe.size / USUAL.ratio**coarser) <= 0.5
 
 
 @given(SIDES, SIDES, RECIPES)
@@ -87,7 +84,7 @@ def test_the_aspect_ratio_stays_within_a_pixel(height, width, recipe):
 def test_coarser_levels_get_more_evaluations_up_to_the_third(height, width, recipe):
     levels = schedule(height, width, recipe)
     for coarser, level in enumerate(reversed(levels)):
-        exact = recipe.evaluations * GROWTH ** min(coarser, 2)
+        exact = recipe.evaluations * USUAL.growth ** min(coarser, 2)
         assert level.evaluations == pytest.approx(exact, abs=0.5)
         assert level.evaluations >= recipe.evaluations
 
@@ -95,8 +92,8 @@ def test_coarser_levels_get_more_evaluations_up_to_the_third(height, width, reci
 @given(SIZES)
 def test_chosen_levels_begin_near_the_coarsest_size(size):
     first = schedule(size, size, Recipe(size=size))[0]
-    assert first.height == size or first.height > COARSEST / RATIO**0.5 - 1
-    assert first.height <= COARSEST * RATIO**0.5 + 1
+    assert first.height == size or first.height > USUAL.coarsest / USUAL.ratio**0.5 - 1
+    assert first.height <= USUAL.coarsest * USUAL.ratio**0.5 + 1
 
 
 def test_no_level_is_narrower_than_the_network_can_see():
@@ -110,3 +107,17 @@ def test_a_level_that_does_not_fit_is_halved_as_long_as_that_is_worth_it():
     assert smaller == Level(3, 212, 283, 12)
     assert lower(smaller, painted=150 * 200) is None
     assert lower(Level(1, 20, 20, 5), painted=0) is None
+
+
+def test_matching_doubles_its_levels_and_ends_with_a_last_pass_at_the_same_size():
+    levels = schedule(288, 384, Recipe(style_loss="matching", size=384))
+    assert [(level.width, level.evaluations) for level in levels] == [
+        (48, 20),
+        (96, 15),
+        (192, 11),
+        (384, 8),
+        (384, 6),
+    ]
+    assert [level.last for level in levels] == [False] * 4 + [True]
+    assert {level.style for level in levels} == {1.0}
+    assert [level.number for level in levels] == [1, 2, 3, 4, 5]

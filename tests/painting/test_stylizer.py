@@ -59,7 +59,7 @@ def test_painting_lowers_the_loss_at_every_level(result):
 def test_the_history_holds_every_evaluation_and_its_terms(result):
     assert len(result.history) == sum(level.evaluations for level in result.levels)
     content, style, tv = result.recipe.weights
-    shares = {1: pyramid.COARSE_STYLE, 2: 1.0}
+    shares = {1: pyramid.USUAL.coarse_style, 2: 1.0}
     for record in result.history:
         weighted = (
             content * record.content + shares[record.level] * style * record.style + tv * record.tv

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from impasto import files
 from impasto.cli import many, one
 from impasto.cli.judge import judge
 from impasto.cli.options import Presets
@@ -29,6 +30,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command; what impasto refuses becomes one line on stderr and exit status 2."""
+    files.fill_standard_streams()
     try:
         if app(sys.argv[1:] or ["--help"], standalone_mode=False) == INTERRUPTED:
             raise KeyboardInterrupt  # which Typer made a status of
@@ -45,6 +47,8 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         print("impasto: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    finally:
+        files.release_all()
 
 
 def run() -> None:

@@ -147,7 +147,8 @@ def batch(
     for path in sources.paths():
         decode.read(path, least=1)  # what no photograph could be painted with is refused now
     job = batches.Job(stylizer.recipe, sources, extras, saving, weights_file)
-    tasks = batches.plan(photographs, output, ending)
+    with console.listening(quiet):
+        tasks = batches.plan(photographs, output, ending)
     if dry_run:
         with console.listening(quiet):
             ready = worker.prepare(job.order(tasks[0]), stylizer)

@@ -128,7 +128,7 @@ def _option(
     name: str, kind: type, default: recipes.Value, about: recipes.About
 ) -> inspect.Parameter:
     # Every value is taken as text: the recipe converts and checks it, here as everywhere.
-    shown = recipes.show(default)
+    shown = about.usual or recipes.show(default)
     words = "; ".join(filter(None, (about.possible, f"default {shown}" if shown else "")))
     option = typer.Option(
         *(recipes.flag(each) for each in (name, *recipes.former(name))),

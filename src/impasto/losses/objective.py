@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from impasto.compute import backend
 from impasto.compute.backend import Array, Tensor
 from impasto.losses.content import content_term
-from impasto.losses.style import STYLE_LOSSES
+from impasto.losses.style import LAST_PASSES, STYLE_LOSSES
 from impasto.losses.terms import Scene, Seen, Target, Term
 from impasto.losses.variation import total_variation
 from impasto.network.vgg import Features
@@ -99,9 +99,13 @@ class Kept:
         return Kept(self.inner.weighed(weights), self.photograph, self.keep)
 
 
-def terms_of(recipe: Recipe) -> dict[str, Term]:
-    """Return the terms of a recipe that read features, by name; variation reads the picture."""
-    return {"content": content_term(recipe), "style": STYLE_LOSSES[recipe.style_loss](recipe)}
+def terms_of(recipe: Recipe, last: bool = False) -> dict[str, Term]:
+    """Return the terms of a recipe that read features, by name; variation reads the picture.
+
+    ``last`` is whether they are those of the style loss's last pass.
+    """
+    style = (LAST_PASSES if last else STYLE_LOSSES)[recipe.style_loss]
+    return {"content": content_term(recipe), "style": style(recipe)}
 
 
 def freeze(
@@ -111,15 +115,18 @@ def freeze(
     regions: Iterable[StyledRegion],
     receptive_field: Callable[[str], int],
     style: float = 1.0,
+    start: Picture | None = None,
+    last: bool = False,
 ) -> Targets:
     """Compute what a picture of the size of ``content`` is to be compared with.
 
     ``regions`` have masks of that size and paintings of the sizes they are seen at;
     ``receptive_field`` gives how many pixels wide the square is that a feature of a layer sees;
-    the style weight is multiplied by ``style``.
+    the style weight is multiplied by ``style``; ``start`` is the picture so far, of the size of
+    ``content``, None at the first; ``last`` is whether it is the style loss's last pass.
     """
-    scene = Scene(features, features(content), content, tuple(regions), receptive_field)
-    frozen = {name: term.freeze(scene) for name, term in terms_of(recipe).items()}
+    scene = Scene(features, features(content), content, tuple(regions), receptive_field, start)
+    frozen = {name: term.freeze(scene) for name, term in terms_of(recipe, last).items()}
     return Targets(frozen, weights(recipe, style))
 
 
@@ -128,13 +135,13 @@ def weights(recipe: Recipe, style: float = 1.0) -> Tensor:
     return backend.constant(recipe.weights_at(style))
 
 
-def compiled_step(features: Features, recipe: Recipe) -> Step:
-    """Compile the total loss of a recipe, to be shared by the objectives of all levels."""
-    return backend.value_and_gradient(total_loss(features, recipe))
+def compiled_step(features: Features, recipe: Recipe, last: bool = False) -> Step:
+    """Compile the total loss of a recipe, or of its last pass, for the objectives of all levels."""
+    return backend.value_and_gradient(total_loss(features, recipe, last))
 
 
 def total_loss(
-    features: Features, recipe: Recipe
+    features: Features, recipe: Recipe, last: bool = False
 ) -> Callable[[Tensor, Targets], tuple[Tensor, dict[str, Tensor]]]:
     """Return the function of (picture, targets) that gives the total and its terms.
 
@@ -144,7 +151,7 @@ def total_loss(
     is the sum over regions, weighted by how much of the picture each is. Gatys et al. 2016,
     equation 7, with the total variation of Mahendran and Vedaldi 2015 added.
     """
-    terms = terms_of(recipe)
+    terms = terms_of(recipe, last)
     slices = max(term.slices for term in terms.values())
 
     def loss(picture: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:

@@ -4,16 +4,20 @@
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from impasto.compute import backend
 from impasto.compute.backend import Tensor, ops
+from impasto.losses import pools
 from impasto.losses.comparisons import Comparison, gram_loss, moments_loss, wasserstein_loss
 from impasto.losses.content import mean
+from impasto.losses.matching import matching_term
 from impasto.losses.moments import Moments, blend, combine, moments, slice_moments
 from impasto.losses.neighbors import NEIGHBORS
+from impasto.losses.polish import POLISH
 from impasto.losses.terms import (
     EPSILON,
     Maps,
@@ -44,15 +48,17 @@ class Part(NamedTuple):
     """by layer, what the measure keeps of the paintings"""
 
 
-def by_layers(measure: Measure, recipe: Recipe) -> Term:
+def by_layers(measure: Measure, recipe: Recipe, turned: bool = False) -> Term:
     """Return a measure as a term: summed over regions, its mean taken over the style layers.
 
-    A region counts by how much of the picture it is, a layer by its share.
+    A region counts by how much of the picture it is, a layer by its share. Paintings are seen
+    rotated by 90, 180 and 270 degrees as well if they are to be ``turned``.
     """
     layers = [layer for layer, _ in recipe.style_layers]
 
     def freeze(scene: Scene) -> list[Part]:
-        return [_frozen(measure, layers, region, scene) for region in scene.regions]
+        regions = [_turned(each) for each in scene.regions] if turned else scene.regions
+        return [_frozen(measure, layers, region, scene) for region in regions]
 
     def read(seen: Seen, target: list[Part]) -> list[dict[str, Sums]]:
         return [
@@ -71,6 +77,17 @@ def by_layers(measure: Measure, recipe: Recipe) -> Term:
         return mean(losses, recipe.style_layers)
 
     return Term(freeze, read, loss, measure.slices)
+
+
+def _turned(region: StyledRegion) -> StyledRegion:
+    """Return a region whose paintings are there in four rotations each."""
+    paintings = []
+    for each in region.paintings:
+        pictures = pools.turned(each.picture)
+        under = [None] * len(pictures) if each.mask is None else pools.turned(each.mask)
+        for picture, mask in zip(pictures, under, strict=True):
+            paintings.append(replace(each, picture=picture, mask=mask))
+    return replace(region, paintings=tuple(paintings))
 
 
 def _view(seen: Seen, layer: str, part: Part) -> View:
@@ -164,5 +181,11 @@ STYLE_LOSSES: dict[str, Callable[[Recipe], Term]] = {
     "moments": _comparing(moments_loss),
     "wasserstein": _comparing(wasserstein_loss),
     "neighbors": lambda recipe: by_layers(NEIGHBORS, recipe),
+    "matching": matching_term,
 }
 """Every style loss, by the name that the setting ``style_loss`` takes."""
+
+LAST_PASSES: dict[str, Callable[[Recipe], Term]] = {
+    "matching": lambda recipe: by_layers(POLISH, recipe, turned=True),
+}
+"""What style losses end with, those that have a last pass of their own."""

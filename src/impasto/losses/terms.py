@@ -61,6 +61,8 @@ class Scene:
     """masks of this size, paintings of the sizes they are seen at"""
     receptive_field: Callable[[str], int]
     """how many pixels wide the square is that a feature of a layer sees"""
+    start: Picture | None = None
+    """the picture so far, which this size starts from; None at the first"""
 
 
 class View(NamedTuple):

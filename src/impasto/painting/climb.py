@@ -62,18 +62,27 @@ class Job:
         """Return an array where the solver works: on a GPU, unless it takes NumPy's alone."""
         return array if self.recipe.optimizer == "scipy" else backend.to_device(array)
 
-    def objective(self, content: Picture, style: float = 1.0) -> objective.Objective:
+    def objective(
+        self,
+        content: Picture,
+        style: float = 1.0,
+        start: Picture | None = None,
+        last: bool = False,
+    ) -> objective.Objective:
         """Return what is minimized at the size of ``content``, its targets computed.
 
-        The style weight is multiplied by ``style``.
+        The style weight is multiplied by ``style``; ``start`` is the picture so far, None at the
+        first level; ``last`` is whether it is the style loss's last pass.
         """
         size = raster.size_of(content)
         regions = at_level(self.inputs.regions, *size)
         field = weights.NETWORKS[self.recipe.network].receptive_field
         targets = objective.freeze(
-            self.engine.features, self.recipe, content, regions, field, style
+            self.engine.features, self.recipe, content, regions, field, style, start, last
         )
-        task = objective.WholePicture(self.engine.step, targets)
+        step = self.engine.last_step if last else self.engine.step
+        assert step is not None  # levels that are last come with a style loss that has a last pass
+        task = objective.WholePicture(step, targets)
         if self.inputs.keep is None:
             return task
         keep = masks.resize(self.inputs.keep, *size)[..., None]
@@ -155,6 +164,8 @@ def _carried_up(
     if raster.size_of(picture) == size:
         return picture, content
     there = job.content(size)
+    if pyramid.shape_of(job.recipe).carries_picture:
+        return raster.resize(picture, *size), there
     return raster.carry_up(picture, content, there), there
 
 
@@ -210,7 +221,8 @@ def _steps(
 ) -> Iterator[Happening]:
     """Minimize at one level."""
     content = job.content((level.height, level.width))
-    task = job.objective(content, level.style)
+    start = state.picture if level.number > 1 else None
+    task = job.objective(content, level.style, start, level.last)
     clock.lap("targets")
     solver, begin = SOLVERS[job.recipe.optimizer], job.placed(state.picture)
     if isinstance(state.solver, Mapping):

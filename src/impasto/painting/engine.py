@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from impasto.compute import backend
 from impasto.losses import objective
+from impasto.losses.style import LAST_PASSES
 from impasto.network import vgg, weights
 from impasto.network.vgg import Features
 from impasto.recipe.settings import Recipe
@@ -22,6 +23,8 @@ class Engine:
     """of the features, float32 or bfloat16"""
     features: Features
     step: objective.Step
+    last_step: objective.Step | None
+    """that of the style loss's last pass, if it has one"""
 
 
 class Engines:
@@ -65,4 +68,7 @@ def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> Engi
         "sha256": loaded.network.sha256,
     }
     step = objective.compiled_step(features, recipe)
-    return Engine(network, precision, backend.traced(features), step)
+    last_step = None
+    if recipe.style_loss in LAST_PASSES:
+        last_step = objective.compiled_step(features, recipe, last=True)
+    return Engine(network, precision, backend.traced(features), step, last_step)

@@ -182,8 +182,10 @@ class Forecast:
 
     def told(self, recipe: Recipe, pictures: int = 1) -> list[str]:
         """Return the lines that tell a person what so many pictures of a recipe will take."""
-        defaults = {name: default for name, _, default, _ in settings()}
-        other = {n: getattr(recipe, n) for n in defaults if getattr(recipe, n) != defaults[n]}
+        usual = Recipe(style_loss=recipe.style_loss)
+        names = [name for name, *_ in settings() if getattr(recipe, name) != getattr(usual, name)]
+        names += ["style_loss"] if recipe.style_loss != Recipe().style_loss else []
+        other = {name: getattr(recipe, name) for name in names}
         return [
             f"recipe: {' '.join(as_options(other)) or 'the default of every setting'}",
             *(

@@ -77,12 +77,30 @@ class Inputs:
 
 
 STARTS: dict[str, Callable[[Picture, Picture, Recipe], Picture]] = {
-    "content": lambda content, style, recipe: content,
+    "content": lambda content, style, recipe: _first(content, recipe),
     # Stretched to the photograph's shape: as a start, never as a target.
     "style": lambda content, style, recipe: raster.resize(style, *raster.size_of(content)),
     "noise": lambda content, style, recipe: raster.noise(*raster.size_of(content), recipe.seed),
 }
 """Starting pictures of (photograph, first painting, recipe) by the name that ``init`` takes."""
+
+
+def _first(content: Picture, recipe: Recipe) -> Picture:
+    """Return the photograph as painting begins on it.
+
+    Matching begins from its large forms alone (Kolkin et al. 2022), so that what is fine comes from
+    the painting; with less strength more of the photograph stays.
+    """
+    if recipe.style_loss != "matching":
+        return content
+    height, width = raster.size_of(content)
+    small = raster.resize(content, max(2, height // LARGE), max(2, width // LARGE))
+    share = np.float32(min(1.0, 2 * recipe.strength))
+    return share * raster.resize(small, height, width) + (1 - share) * content
+
+
+LARGE = 8
+"""How many times smaller a photograph is of which the large forms alone are left."""
 
 
 def read_provenance(path: files.AnyPath) -> Provenance:

@@ -11,24 +11,50 @@ from dataclasses import dataclass, replace
 from impasto.pictures.raster import SHORTEST, fit
 from impasto.recipe.settings import Recipe
 
-COARSEST = 96
-"""Longest side in pixels that the coarsest level has about, when the levels are chosen."""
 
-RATIO = 2.3
-"""How many times larger a level is than the one before: every level's first evaluations go into
-finding its way, so that fewer levels with more evaluations each reach more in the same time."""
+@dataclass(frozen=True)
+class Shape:
+    """How the levels of a style loss follow each other."""
 
-GROWTH = 1.5
-"""How many times the evaluations of a level the next coarser one gets; it costs a fifth."""
+    coarsest: int = 96
+    """longest side in pixels that the coarsest level has about, when the levels are chosen"""
+    ratio: float = 2.3
+    """how many times larger a level is than the one before: every level's first evaluations go into
+    finding its way, so that fewer levels with more evaluations each reach more in the same time"""
+    growth: float = 1.5
+    """how many times the evaluations of a level the next coarser one gets; it costs a fifth"""
+    steps: int = 2
+    """coarser levels than so many below the finest are painted like that one"""
+    coarse_style: float = 0.5
+    """what the style weight is multiplied with for every level coarser, as far as ``steps``: what
+    a coarse level takes apart of the photograph no finer one puts together again
+    (benchmarks/NOTES.md). Departure from Gatys et al. 2017, who weigh alike at both sizes."""
+    carries_picture: bool = False
+    """whether a level starts from the picture of the one before, enlarged; else from the change
+    that one made, added to the finer photograph"""
+    last_pass: float = 0.0
+    """evaluations of the last pass at the finest size, as a share of that level's; 0 without one"""
 
 
-COARSE_STYLE = 0.5
-"""What the style weight is multiplied with for every level coarser, as far as GROWTH goes: what a
-coarse level takes apart of the photograph no finer one puts together again (benchmarks/NOTES.md).
-Departure from Gatys et al. 2017, who weigh alike at both of their sizes."""
+USUAL = Shape()
 
-STEPS = 2
-"""Coarser levels than so many below the finest are painted like that one."""
+SHAPES = {
+    "matching": Shape(
+        coarsest=48,
+        ratio=2.0,
+        growth=1.36,
+        steps=3,
+        coarse_style=1.0,
+        carries_picture=True,
+        last_pass=0.75,
+    )
+}
+"""Shapes of those style losses that have their own."""
+
+
+def shape_of(recipe: Recipe) -> Shape:
+    """Return how the levels of a recipe follow each other."""
+    return SHAPES.get(recipe.style_loss, USUAL)
 
 
 @dataclass(frozen=True)
@@ -41,6 +67,8 @@ class Level:
     evaluations: int
     style: float = 1.0
     """what the weight of style is multiplied with"""
+    last: bool = False
+    """whether it is the style loss's last pass, over what the level before painted"""
 
 
 def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
@@ -49,19 +77,26 @@ def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
     No level is narrower than SHORTEST, as far as ``recipe.size`` itself allows, and none has the
     size of another, so that there may be fewer than the recipe asks for.
     """
-    count = recipe.levels or automatic_levels(recipe.size)
+    shape = shape_of(recipe)
+    count = recipe.levels or automatic_levels(recipe.size, shape)
     least = math.ceil(SHORTEST * max(height, width) / min(height, width))
-    sizes_down = (round(recipe.size / RATIO**coarser) for coarser in reversed(range(count)))
+    sizes_down = (round(recipe.size / shape.ratio**coarser) for coarser in reversed(range(count)))
     sizes = list(dict.fromkeys(min(recipe.size, max(least, size)) for size in sizes_down))
-    return tuple(
-        _level(number, *fit(height, width, size), recipe, min(len(sizes) - number, STEPS))
+    levels = [
+        _level(number, *fit(height, width, size), recipe, min(len(sizes) - number, shape.steps))
         for number, size in enumerate(sizes, start=1)
-    )
+    ]
+    if evaluations := round(shape.last_pass * recipe.evaluations):
+        finest = levels[-1]
+        last = replace(finest, number=finest.number + 1, evaluations=evaluations, last=True)
+        levels.append(last)
+    return tuple(levels)
 
 
 def _level(number: int, height: int, width: int, recipe: Recipe, coarser: int) -> Level:
-    evaluations = round(recipe.evaluations * GROWTH**coarser)
-    return Level(number, height, width, evaluations, COARSE_STYLE**coarser)
+    shape = shape_of(recipe)
+    evaluations = round(recipe.evaluations * shape.growth**coarser)
+    return Level(number, height, width, evaluations, shape.coarse_style**coarser)
 
 
 def lower(level: Level, painted: int) -> Level | None:
@@ -76,10 +111,10 @@ def lower(level: Level, painted: int) -> Level | None:
     return replace(level, height=height, width=width)
 
 
-def automatic_levels(size: int) -> int:
+def automatic_levels(size: int, shape: Shape = USUAL) -> int:
     """Return how many levels lead from about the coarsest size to ``size``.
 
     >>> [automatic_levels(size) for size in (64, 128, 256, 512, 1024, 2048)]
     [1, 1, 2, 3, 4, 5]
     """
-    return max(1, 1 + round(math.log(size / COARSEST, RATIO)))
+    return max(1, 1 + round(math.log(size / shape.coarsest, shape.ratio)))

@@ -4,31 +4,51 @@ The command line, the Python interface and the documentation all read the settin
 fields of :class:`Recipe`; nothing else in the package states a default.
 """
 
-import contextlib
 import dataclasses
 import json
-import math
-import numbers
 import os
-import reprlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias, TypedDict
+from typing import NamedTuple, TypedDict
 
 from impasto.errors import SettingError, nearest
-
-Layers: TypeAlias = tuple[tuple[str, float], ...]
-"""Layers of the network by name, each with its share of the loss."""
-
-Numbers: TypeAlias = tuple[float, ...]
-"""One number, or one for each painting."""
-
-Value: TypeAlias = Any
-"""A setting's value as somebody gave it: converted and checked where a recipe is made of it."""
-
+from impasto.recipe.values import About as About
+from impasto.recipe.values import Layers as Layers
+from impasto.recipe.values import LayersLike, NumbersLike, check, convert, received, show_one
+from impasto.recipe.values import Numbers as Numbers
+from impasto.recipe.values import Value as Value
+from impasto.recipe.values import show as show
 
 STARTS = ("content", "style", "noise")
 """The starting pictures that have a name; another one is the path of a picture."""
+
+
+FIVE_LAYERS: Layers = (
+    ("block1_conv1", 0.5),
+    ("block2_conv1", 1.0),
+    ("block3_conv1", 1.0),
+    ("block4_conv1", 1.0),
+    ("block5_conv1", 0.1),
+)
+"""The first layer of every block, as in Gatys et al. 2016."""
+
+TEN_LAYERS: Layers = tuple(
+    (f"block{block}_conv{number}", 1.0)
+    for block, count in ((1, 2), (2, 2), (3, 3), (4, 3))
+    for number in range(1, count + 1)
+)
+"""Every convolution of the first four blocks, as in Kolkin et al. 2022."""
+
+BY_STYLE_LOSS: dict[str, Value] = {
+    "style_layers": FIVE_LAYERS,
+    "content_weight": 1.0,
+    "style_weight": 10.0,
+    "tv_weight": 1.0,
+    "strips": 4,
+    "evaluations": 12,
+}
+"""Defaults of those settings whose default goes with the style loss, for most of them."""
 
 
 class StyleLoss(NamedTuple):
@@ -39,6 +59,8 @@ class StyleLoss(NamedTuple):
     """what its loss is multiplied with, so that a style weight means the same for all of them"""
     dial: float = 1.0
     """how much further than the Gram matrix's the weight has to be turned to go as far"""
+    defaults: Mapping[str, Value] = BY_STYLE_LOSS
+    """of the settings named in BY_STYLE_LOSS"""
 
 
 # Scale and dial are fitted by benchmarks/strength.py; a new measure may begin without them.
@@ -47,34 +69,34 @@ STYLE_LOSSES: dict[str, StyleLoss] = {
     "moments": StyleLoss("it with the mean and the deviation of every channel", 0.77, 0.99),
     "wasserstein": StyleLoss("the distance between Gaussians of the same moments", 0.75, 0.74),
     "neighbors": StyleLoss("every feature with its nearest in the painting", 2.4, 1.04),
+    "matching": StyleLoss(
+        "what all layers see at a position with its nearest in the painting, found once a level",
+        defaults={
+            "style_layers": TEN_LAYERS,
+            "content_weight": 0.0,
+            "style_weight": 1.0,
+            "tv_weight": 0.0,
+            "strips": 1,
+            "evaluations": 8,
+        },
+    ),
 }
 """Every way to measure style, by the name that the setting ``style_loss`` takes."""
 
 
-@dataclass(frozen=True)
-class About:
-    """What a person needs to know of one setting."""
-
-    help: str
-    unit: str = ""
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
-
-    @property
-    def possible(self) -> str:
-        """The values that are possible, in words; empty where the help says it."""
-        if self.choices:
-            return f"one of {', '.join(self.choices)}"
-        if self.minimum is None:
-            return ""
-        if self.maximum is None:
-            return f"{self.minimum:g} or more"
-        return f"{self.minimum:g} to {self.maximum:g}"
-
-
 def _setting(default: Value, help: str, **about: Value) -> Value:
     return dataclasses.field(default=default, metadata={"about": About(help, **about)})
+
+
+def _by_style_loss(name: str, help: str, **about: Value) -> Value:
+    """Return a setting whose default is the style loss's own: None, until a recipe is made."""
+    others = [
+        f"{show(loss.defaults[name])} with {loss_name}"
+        for loss_name, loss in STYLE_LOSSES.items()
+        if loss.defaults is not BY_STYLE_LOSS
+    ]
+    usual = f"{show(BY_STYLE_LOSS[name])}, or {', '.join(others)}"
+    return _setting(None, help, usual=usual, **about)
 
 
 @dataclass(frozen=True)
@@ -94,14 +116,8 @@ class Recipe:
     content_layers: Layers = _setting(
         (("block4_conv2", 1.0),), "Layers whose features are to stay those of the photograph."
     )
-    style_layers: Layers = _setting(
-        (
-            ("block1_conv1", 0.5),
-            ("block2_conv1", 1.0),
-            ("block3_conv1", 1.0),
-            ("block4_conv1", 1.0),
-            ("block5_conv1", 0.1),
-        ),
+    style_layers: Layers = _by_style_loss(
+        "style_layers",
         "Layers whose moments are to become those of the painting, each with its share: "
         "NAME or NAME=WEIGHT.",
     )
@@ -128,10 +144,12 @@ class Recipe:
         minimum=0,
         maximum=1,
     )
-    content_weight: float = _setting(1.0, "Weight of the content loss.", minimum=0)
-    style_weight: float = _setting(10.0, "Weight of the style loss.", minimum=0)
-    tv_weight: float = _setting(
-        1.0, "Weight of the total variation loss, which smooths.", minimum=0
+    content_weight: float = _by_style_loss(
+        "content_weight", "Weight of the content loss.", minimum=0
+    )
+    style_weight: float = _by_style_loss("style_weight", "Weight of the style loss.", minimum=0)
+    tv_weight: float = _by_style_loss(
+        "tv_weight", "Weight of the total variation loss, which smooths.", minimum=0
     )
     style_loss: str = _setting(
         "gram",
@@ -146,8 +164,8 @@ class Recipe:
         "painting; or absolute, as in the paper.",
         choices=("relative", "absolute"),
     )
-    strips: int = _setting(
-        4,
+    strips: int = _by_style_loss(
+        "strips",
         "Upright, overlapping strips that are to have the painting's moments each, besides the "
         "picture as a whole, so that no side is left unpainted; 1 takes the whole alone.",
         minimum=1,
@@ -168,8 +186,8 @@ class Recipe:
         minimum=0,
         maximum=12,
     )
-    evaluations: int = _setting(
-        12,
+    evaluations: int = _by_style_loss(
+        "evaluations",
         "Evaluations of the loss at the finest level; coarser levels, where they are cheap, get "
         "more.",
         minimum=1,
@@ -192,8 +210,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = _convert(field, getattr(self, field.name))
-            _check(field.name, value, field.metadata["about"])
+            value = getattr(self, field.name)
+            value = convert(field, self._usual(field.name) if value is None else value)
+            check(field.name, value, field.metadata["about"])
             object.__setattr__(self, field.name, value)
         if not any(self.weights):
             raise SettingError(
@@ -202,8 +221,15 @@ class Recipe:
             )
         if self.blend and not any(self.blend):
             raise SettingError(f"blend is {show(self.blend)}: all shares are zero")
+        if self.style_loss == "matching":
+            _check_matching(self)
         if not self.style_scale:
             raise SettingError("style_scale is empty: give a number, or one for each painting")
+
+    def _usual(self, name: str) -> Value:
+        """Return a setting's default, which may be the style loss's own."""
+        known = STYLE_LOSSES.get(self.style_loss)
+        return (BY_STYLE_LOSS if known is None else known.defaults).get(name)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -268,12 +294,6 @@ _NOT_COMPILED = {
     *("strength", "content_weight", "style_weight", "tv_weight"),
     *("optimizer", "levels", "evaluations"),
 }
-
-LayersLike: TypeAlias = str | Mapping[str, float] | Iterable[str | tuple[str, float]]
-"""Layers as ``"a,b=0.5"``, as a mapping to shares, or as names or pairs of name and share."""
-
-NumbersLike: TypeAlias = str | float | Iterable[float]
-"""Numbers as ``"0.7,0.3"``, as one number or as several."""
 
 
 class Settings(TypedDict, total=False):
@@ -417,7 +437,7 @@ def named(
     settings = renamed(settings)
     known = PRESETS if presets is None else presets
     if preset not in known:
-        raise SettingError(f"there is no preset {_shown(preset)}: {nearest(preset, known)}")
+        raise SettingError(f"there is no preset {received(preset)}: {nearest(preset, known)}")
     check_names(settings)
     given = {name: value for name, value in settings.items() if value is not None}
     return {**known[preset].settings, **given}
@@ -428,7 +448,12 @@ def change(recipe: Recipe, **settings: Value) -> Recipe:
     settings = renamed(settings)
     check_names(settings)
     given = {name: value for name, value in settings.items() if value is not None}
-    return dataclasses.replace(recipe, **given)
+    if given.get("style_loss", recipe.style_loss) == recipe.style_loss:
+        return dataclasses.replace(recipe, **given)
+    # What was the old style loss's own default becomes the new one's.
+    before = STYLE_LOSSES[recipe.style_loss].defaults
+    own = {name: None for name in before if getattr(recipe, name) == before[name]}
+    return dataclasses.replace(recipe, **{**own, **given})
 
 
 def settings() -> Iterator[tuple[str, Value, Value, About]]:
@@ -436,8 +461,9 @@ def settings() -> Iterator[tuple[str, Value, Value, About]]:
 
     The type is one of int, float, str, Layers and Numbers.
     """
+    usual = Recipe()
     for field in dataclasses.fields(Recipe):
-        yield field.name, field.type, field.default, field.metadata["about"]
+        yield field.name, field.type, getattr(usual, field.name), field.metadata["about"]
 
 
 def check_names(settings: Iterable[str]) -> None:
@@ -445,62 +471,7 @@ def check_names(settings: Iterable[str]) -> None:
     known = [field.name for field in dataclasses.fields(Recipe)]
     for name in settings:
         if name not in known:
-            raise SettingError(f"there is no setting {_shown(name)}: {nearest(name, known)}")
-
-
-def _shown(value: object) -> str:
-    """Return what was received, in a few words on one line."""
-    return " ".join(reprlib.repr(value).split())
-
-
-def _numbers(setting: str, value: Value) -> Numbers:
-    """Read numbers from ``"0.7,0.3"``, from a number or from several."""
-    several = value
-    if isinstance(value, str):
-        several = [part for part in value.split(",") if part.strip()]
-    elif isinstance(value, numbers.Real):
-        several = [value]
-    try:
-        return tuple(float(each) for each in several)
-    except (TypeError, ValueError, OverflowError):
-        raise SettingError(
-            f"{setting} is {_shown(value)}: expected numbers separated by commas"
-        ) from None
-
-
-def _layers(setting: str, value: Value) -> Layers:
-    """Read layers from ``"a,b=0.5"``, from names, from (name, weight) pairs or from a mapping."""
-    if isinstance(value, str):
-        value = [name.strip() for name in value.split(",") if name.strip()]
-    pairs = value.items() if isinstance(value, Mapping) else value
-    layers = {}
-    try:
-        for pair in pairs:
-            name, weight = pair.partition("=")[::2] if isinstance(pair, str) else pair
-            layers[str(name).strip()] = 1.0 if weight == "" else float(weight)
-    except (TypeError, ValueError, OverflowError):
-        raise SettingError(
-            f"{setting} is {_shown(value)}: expected names separated by commas, each NAME or "
-            "NAME=WEIGHT"
-        ) from None
-    if not layers:
-        raise SettingError(f"{setting} is empty: name at least one layer")
-    if any(not math.isfinite(weight) or weight < 0 for weight in layers.values()):
-        raise SettingError(f"{setting} is {_shown(value)}: the least possible weight is 0")
-    if not any(layers.values()):
-        raise SettingError(f"{setting} is {_shown(value)}: all weights are zero")
-    return tuple(layers.items())
-
-
-def show(value: object) -> str:
-    """Write the value of a setting as the command line takes it.
-
-    >>> show((("block1_conv1", 0.5), ("block2_conv1", 1.0)))
-    'block1_conv1=0.5,block2_conv1'
-    """
-    if not isinstance(value, tuple):
-        return str(value)
-    return ",".join(_show_one(each) for each in value)
+            raise SettingError(f"there is no setting {received(name)}: {nearest(name, known)}")
 
 
 def flag(name: str) -> str:
@@ -521,50 +492,19 @@ def as_options(settings: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(word for name, value in settings.items() for word in (flag(name), show(value)))
 
 
-def _show_one(value: float | tuple[str, float]) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    name, weight = value
-    return name if weight == 1 else f"{name}={weight:g}"
-
-
-_EXPECTED = {int: "a whole number", float: "a number", str: "a word"}
-
-
-def _convert(field: "dataclasses.Field[Value]", value: Value) -> Value:
-    """Bring a value to the field's type where nothing is lost by it."""
-    kind: Value = field.type
-    if kind == Layers:
-        return _layers(field.name, value)
-    if kind == Numbers:
-        return _numbers(field.name, value)
-    if kind in (int, float) and isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            return kind(value)
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        value = int(value)
-    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
-        with contextlib.suppress(OverflowError):
-            return float(value)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise SettingError(f"{field.name} is {_shown(value)}: expected {_EXPECTED[kind]}")
-    return value
-
-
-def _check(name: str, value: Value, about: About) -> None:
-    if about.choices and value not in about.choices:
-        raise SettingError(f"{name} is {_shown(value)}: {nearest(value, about.choices)}")
-    for number in value if isinstance(value, tuple) else [value]:
-        if isinstance(number, int | float):
-            _check_number(name, number, about)
-
-
-def _check_number(name: str, number: float, about: About) -> None:
-    if isinstance(number, float) and not math.isfinite(number):
-        raise SettingError(f"{name} is {number}: expected a finite number")
-    if about.minimum is not None and number < about.minimum:
-        raise SettingError(f"{name} is {_shown(number)}: the least possible is {about.minimum:g}")
-    if about.maximum is not None and number > about.maximum:
-        raise SettingError(f"{name} is {_shown(number)}: the most possible is {about.maximum:g}")
+def _check_matching(recipe: Recipe) -> None:
+    """Raise SettingError for what style by matching cannot mean."""
+    if recipe.strips != 1:
+        raise SettingError(
+            f"strips is {recipe.strips}: matching asks every position for the style, 1 is possible"
+        )
+    if recipe.loss_scale != "relative":
+        raise SettingError("loss_scale is absolute: matching is relative to its targets")
+    for name, weight in recipe.style_layers:
+        if weight != 1 or not re.fullmatch(r"block[1-4]_conv\d", name):
+            raise SettingError(
+                f"style_layers has {show_one((name, weight))}: matching takes convolutions of "
+                "blocks 1 to 4, all of them alike"
+            )
+    if not any(name.startswith(("block1", "block2", "block3")) for name, _ in recipe.style_layers):
+        raise SettingError("style_layers: matching needs a layer of blocks 1 to 3 at least")

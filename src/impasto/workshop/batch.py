@@ -1,6 +1,7 @@
 """Many photographs with one recipe: the network is loaded once, and a failure stops nothing."""
 
 import importlib.metadata
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,8 @@ from impasto.recipe.settings import Recipe
 from impasto.workshop import outputs, worker
 from impasto.workshop.orders import Extras, Order, Sources
 from impasto.workshop.worker import Ready
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -122,10 +125,12 @@ def _check_distinct(read: Iterable[str], written: Iterable[Path]) -> None:
 def _photographs(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]  # reading it says what is wrong with it
-    found = sorted(each for each in path.iterdir() if each.suffix.lower() in decode.ENDINGS)
-    if not found:
+    found = decode.listing(path)
+    for line in found.left_out:
+        LOG.warning("%s: left out: %s", files.shown(path), line)
+    if not found.pictures:
         raise PictureError(f"{files.shown(path)}: there are no pictures in this folder")
-    return found
+    return list(found.pictures)
 
 
 def is_done(task: Task, recipe: Recipe, read: Inputs) -> bool:

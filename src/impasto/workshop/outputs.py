@@ -88,6 +88,13 @@ def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
         encode.check((outputs.frames if exists else outputs.frames.parent) / "frame.png")
 
 
+def check_size(outputs: Outputs, height: int, width: int) -> None:
+    """Raise PictureError for an output whose format cannot hold a picture of (height, width)."""
+    encode.check_size(outputs.picture, height, width, outputs.saving)
+    if outputs.timelapse:
+        films.check_film_size(outputs.timelapse, height, width)
+
+
 def _check_distinct(outputs: Outputs, inputs: Iterable[str]) -> None:
     taken = {os.path.realpath(path): f"the input {path}" for path in inputs}
     for name, path in outputs.paths().items():
@@ -157,11 +164,15 @@ def _rescue(result: Result, outputs: Outputs) -> str:
     """Say where the work is kept; without a checkpoint, save the picture somewhere else."""
     if outputs.checkpoint is not None and outputs.checkpoint.exists():
         return f"nothing is lost, --resume {files.shown(outputs.checkpoint)} goes on"
-    wanted = outputs.picture
+    wanted, path = outputs.picture, None
+    height, width = result.picture.shape[:2]
+    ending = encode.ending_that_holds(wanted.suffix, height, width, outputs.saving)
     try:
-        path = files.free_name(tempfile.gettempdir(), wanted.stem, wanted.suffix)
+        path = files.free_name(tempfile.gettempdir(), wanted.stem, ending)
         result.save(path, outputs.saving)
     except (PictureError, OSError):
+        if path is not None:
+            files.release(path)
         return "and it could not be saved among the temporary files either"
     return f"the picture is {files.shown(path)} instead"
 

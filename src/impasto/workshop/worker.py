@@ -36,6 +36,7 @@ class Ready:
 def prepare(order: Order, stylizer: Stylizer) -> Ready:
     """Read and check, and say what the person should know."""
     prepared = read(order, stylizer)
+    outputs.check_size(order.outputs, *prepared.inputs.work.painted)
     recorder = Recorder(order.outputs, sum(level.evaluations for level in prepared.levels))
     if prepared.state is not None:
         outputs.remove_leftovers(order.outputs)
@@ -93,23 +94,33 @@ def result_of(events: Iterator[Event]) -> Result:
 
 def finish(ready: Ready, result: Result) -> None:
     """Write the outputs; of what is not finished save the state, and say how to go on."""
-    order, keeper, recorder = ready.order, ready.prepared.keeper, ready.recorder
-    picture = order.outputs.picture
+    picture, keeper = ready.order.outputs.picture, ready.prepared.keeper
     if not result.finished:
-        if keeper.path is None and result.stopped:
-            keeper.path = files.free_name(picture.parent, picture.stem, checkpoints.ENDING)
-        if keeper.path is not None and keeper.save():
-            words = [*order.words(result.recipe), "--resume", str(keeper.path)]
-            LOG.warning("to go on: %s", shlex.join(words))
-    outputs.write(result, recorder)
+        _save_state(ready, result)
+    outputs.write(result, ready.recorder)
     if result.finished:
         keeper.remove()
     for note in _shortfalls(result):
         LOG.info("%s", note)
     if result.alpha is not None and not encode.keeps_transparency(picture):
         LOG.warning("%s: its format has no transparency, which is white now", picture)
-    if recorder.failure:
-        LOG.warning("%s", recorder.failure)
+    if ready.recorder.failure:
+        LOG.warning("%s", ready.recorder.failure)
+
+
+def _save_state(ready: Ready, result: Result) -> None:
+    """Save the state of what was stopped, under a name of its own if none was asked for."""
+    order, keeper = ready.order, ready.prepared.keeper
+    picture = order.outputs.picture
+    if keeper.path is None and result.stopped:
+        keeper.path = files.free_name(picture.parent, picture.stem, checkpoints.ENDING)
+    if keeper.path is None:
+        return
+    if keeper.save():
+        words = [*order.words(result.recipe), "--resume", str(keeper.path)]
+        LOG.warning("to go on: %s", shlex.join(words))
+    else:
+        files.release(keeper.path)
 
 
 def _shortfalls(result: Result) -> Iterator[str]:

@@ -1,0 +1,221 @@
+"""Pools of features: what is kept of paintings to be looked through, and the search in it.
+
+What is looked for is the nearest by the cosine of the angle, each side about its own mean, as in
+Kolkin et al. 2022, "Neural Neighbor Style Transfer", section 3.2. Departure: the search runs in
+the pool's principal components, whose 128 find neighbors as near as all 2,688 channels do, to a
+few thousandths of the mean cosine.
+
+Everything here happens once a level. Without a GPU it is NumPy's; with one the products are the
+backend's, on the device. Either way in pieces of a fixed size, so that memory stays bounded and
+results do not depend on the number of cores; of equally near ones the first is taken.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto.compute import backend, host
+from impasto.compute.backend import ops
+
+Array: TypeAlias = NDArray[np.float32]
+Indexes: TypeAlias = NDArray[np.intp]
+
+COMPONENTS = 128
+"""Principal components that neighbors are looked for in."""
+
+LIMIT = 2**16
+"""Positions that a pool has at most, of all its paintings and their rotations: those of a painting
+of 512 x 512 px. They fill 700 MB; of larger paintings a sample is kept."""
+
+SAMPLE = 4096
+"""Positions that the principal components are computed from."""
+
+SPARE, ROUNDS = 8, 3
+"""Directions more than are asked for, and rounds, of the randomized search for components."""
+
+ROWS, COLUMNS = 256, 4096
+"""Positions looked for, and looked through, in one piece: a block of 4 MB."""
+
+TINY = 1e-12
+"""Keeps the direction of what does not differ from the mean finite: it is zero."""
+
+
+class Painting(NamedTuple):
+    """A painting as the network sees it, in several views such as its rotations."""
+
+    share: float
+    """how much of the style it is, relative to the others'"""
+    views: Sequence[Array]
+    """features, each (height, width, C)"""
+    weights: Sequence[Array] | None = None
+    """for each view (height, width): where it is less than half of the largest, the painting does
+    not count; None if all of it does"""
+
+
+class Pool(NamedTuple):
+    """Features of one painting or several, to be looked through; N in all, painting by painting."""
+
+    features: Array
+    """(N, C)"""
+    counts: tuple[int, ...]
+    """how many of them each painting has"""
+    shares: tuple[float, ...]
+    """each painting's share; they add up to 1"""
+    basis: Array | None
+    """(C, K) principal components, as columns; None to search in all channels"""
+    directions: Array
+    """(N, K): features minus their painting's mean, in components, of length one or zero"""
+
+
+def turned(picture: Array) -> list[Array]:
+    """Return (height, width, …) as it is and rotated by 90, 180 and 270 degrees."""
+    return [np.ascontiguousarray(np.rot90(picture, quarters)) for quarters in range(4)]
+
+
+def keep(
+    paintings: Sequence[Painting], components: int | None = COMPONENTS, limit: int = LIMIT
+) -> Pool:
+    """Keep of paintings what is looked through; ``components`` None searches in all channels.
+
+    Of more than ``limit`` positions a seeded sample is kept, as many of every painting.
+    Paintings whose share is zero are left out; some share is not.
+    """
+    counting = [painting for painting in paintings if painting.share > 0]
+    parts = [_positions(painting, limit // len(counting)) for painting in counting]
+    whole = sum(painting.share for painting in counting)
+    centered = np.concatenate([part - part.mean(axis=0) for part in parts])
+    directions = _directions(centered)
+    del centered
+    basis = None if components is None else _components(directions, components)
+    return Pool(
+        np.concatenate(parts),
+        tuple(len(part) for part in parts),
+        tuple(painting.share / whole for painting in counting),
+        basis,
+        directions if basis is None else _directions(directions @ basis),
+    )
+
+
+def _positions(painting: Painting, limit: int) -> Array:
+    """Return the features (N, C) of the positions that count, ``limit`` at most."""
+    channels = painting.views[0].shape[-1]
+    rows = [view.reshape(-1, channels) for view in painting.views]
+    if painting.weights is not None:
+        weights = [each.reshape(-1) for each in painting.weights]
+        half = max(each.max() for each in weights) / 2
+        rows = [row[each >= half] for row, each in zip(rows, weights, strict=True)]
+    flat = np.concatenate(rows)
+    return flat if len(flat) <= limit else flat[_sample(len(flat), limit)]
+
+
+def _sample(count: int, size: int) -> Indexes:
+    """Return ``size`` of ``count`` indexes in their order, chosen with a fixed seed."""
+    return np.sort(np.random.default_rng(0).permutation(count)[:size])
+
+
+def _directions(vectors: Array) -> Array:
+    lengths = np.sqrt(np.einsum("nc,nc->n", vectors, vectors))
+    return vectors / np.maximum(lengths, TINY)[:, None]
+
+
+def _components(directions: Array, count: int) -> Array:
+    """Return the first ``count`` principal components (C, K) of a sample, as columns.
+
+    Halko, Martinsson and Tropp 2011, "Finding Structure with Randomness", algorithm 4.4: a
+    random subspace, turned toward the largest components by a few multiplications, within which
+    the components are found exactly.
+    """
+    channels = directions.shape[1]
+    if count >= channels:
+        return np.eye(channels, dtype=np.float32)
+    sample = directions[_sample(len(directions), min(len(directions), SAMPLE))]
+    start = np.random.default_rng(0).standard_normal((channels, min(count + SPARE, channels)))
+    subspace = start.astype(np.float32)
+    for _ in range(ROUNDS):
+        subspace, _ = np.linalg.qr(sample.T @ (sample @ subspace))
+    within = sample @ subspace
+    _, vectors = np.linalg.eigh((within.T @ within).astype(np.float64))  # ascending
+    return np.asarray(subspace @ vectors[:, : -count - 1 : -1].astype(np.float32))
+
+
+def nearest(query: Array, pool: Pool, weights: Array | None = None) -> Indexes:
+    """Return for each row of ``query`` (n, C) the index (n,) of its nearest in the pool.
+
+    The nearest has the largest cosine of (q - mean of all q) and (f - mean of its painting's f).
+    ``weights`` (n,), positive, weigh the query's mean.
+
+    Of several paintings each gets its share of the positions, those at which it is nearer than
+    the others by most. Departure from the paper, which has one painting: a mean of what is
+    nearest in either would paint what is in neither.
+    """
+    centered = query - np.average(query, axis=0, weights=weights).astype(np.float32)
+    directions = _directions(centered)
+    if pool.basis is not None:
+        directions = _directions(directions @ pool.basis)
+    best = _best_on_host if backend.computed_on_host("float32") else _best_on_device
+    ends = np.cumsum(pool.counts)
+    starts = ends - pool.counts
+    found = [
+        best(directions, pool.directions[start:end])
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    cosines = np.stack([cosine for cosine, _ in found])
+    indexes = np.stack([start + index for start, (_, index) in zip(starts, found, strict=True)])
+    owners = shared_out(cosines, pool.shares)
+    return np.take_along_axis(indexes, owners[None], axis=0)[0]
+
+
+def shared_out(cosines: Array, shares: Sequence[float]) -> Indexes:
+    """Give each of n positions to one of the paintings, by their cosines (paintings, n).
+
+    One after the other, each takes its share of the positions: those at which its cosine exceeds
+    the largest of the paintings after it by most.
+    """
+    owners = np.full(cosines.shape[1], len(shares) - 1, np.intp)
+    free = np.arange(cosines.shape[1])
+    left = float(sum(shares))
+    for number, share in enumerate(shares[:-1]):
+        ahead = cosines[number, free] - cosines[number + 1 :, free].max(axis=0)
+        order = np.argsort(-ahead, kind="stable")
+        count = round(len(free) * share / left)
+        owners[free[order[:count]]] = number
+        free, left = np.sort(free[order[count:]]), left - share
+    return owners
+
+
+Found: TypeAlias = tuple[Array, Indexes]
+"""The largest cosine (n,) for every row, and where it is (n,)."""
+
+
+def _best_on_host(query: Array, directions: Array) -> Found:
+    def work(first: int) -> Found:
+        return _best_in_pieces(query[first : first + ROWS], directions)
+
+    found = host.in_parallel(work, range(0, len(query), ROWS))
+    cosines, indexes = zip(*found, strict=True)
+    return np.concatenate(cosines), np.concatenate(indexes)
+
+
+def _best_in_pieces(query: Array, directions: Array) -> Found:
+    best, at = np.full(len(query), -np.inf, np.float32), np.zeros(len(query), np.intp)
+    for first in range(0, len(directions), COLUMNS):
+        cosines = query @ directions[first : first + COLUMNS].T
+        index = cosines.argmax(axis=1)
+        cosine = np.take_along_axis(cosines, index[:, None], axis=1)[:, 0]
+        nearer = cosine > best
+        best[nearer], at[nearer] = cosine[nearer], first + index[nearer]
+    return best, at
+
+
+def _best_on_device(query: Array, directions: Array) -> Found:
+    among = ops.transpose(ops.convert_to_tensor(directions))
+    rows = max(1, ROWS * COLUMNS * 16 // len(directions))  # a block of 64 MB
+    found = []
+    for first in range(0, len(query), rows):
+        cosines = ops.matmul(ops.convert_to_tensor(query[first : first + rows]), among)
+        found.append((ops.max(cosines, axis=1), ops.argmax(cosines, axis=1)))
+    sides = zip(*found, strict=True)
+    cosines, indexes = ([backend.to_numpy(each) for each in side] for side in sides)
+    return np.concatenate(cosines), np.concatenate(indexes).astype(np.intp)

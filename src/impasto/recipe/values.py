@@ -1,0 +1,158 @@
+"""The values of settings: their types, how they are read from words and numbers, and shown."""
+
+import contextlib
+import dataclasses
+import math
+import numbers
+import os
+import reprlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from impasto.errors import SettingError, nearest
+
+Layers: TypeAlias = tuple[tuple[str, float], ...]
+"""Layers of the network by name, each with its share of the loss."""
+
+Numbers: TypeAlias = tuple[float, ...]
+"""One number, or one for each painting."""
+
+Value: TypeAlias = Any
+"""A setting's value as somebody gave it: converted and checked where a recipe is made of it."""
+
+LayersLike: TypeAlias = str | Mapping[str, float] | Iterable[str | tuple[str, float]]
+"""Layers as ``"a,b=0.5"``, as a mapping to shares, or as names or pairs of name and share."""
+
+NumbersLike: TypeAlias = str | float | Iterable[float]
+"""Numbers as ``"0.7,0.3"``, as one number or as several."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a person needs to know of one setting."""
+
+    help: str
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    usual: str = ""
+    """the default in words, where it goes with the style loss"""
+
+    @property
+    def possible(self) -> str:
+        """The values that are possible, in words; empty where the help says it."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if self.minimum is None:
+            return ""
+        if self.maximum is None:
+            return f"{self.minimum:g} or more"
+        return f"{self.minimum:g} to {self.maximum:g}"
+
+
+def received(value: object) -> str:
+    """Return what was received, in a few words on one line."""
+    return " ".join(reprlib.repr(value).split())
+
+
+def _numbers(setting: str, value: Value) -> Numbers:
+    """Read numbers from ``"0.7,0.3"``, from a number or from several."""
+    several = value
+    if isinstance(value, str):
+        several = [part for part in value.split(",") if part.strip()]
+    elif isinstance(value, numbers.Real):
+        several = [value]
+    try:
+        return tuple(float(each) for each in several)
+    except (TypeError, ValueError, OverflowError):
+        raise SettingError(
+            f"{setting} is {received(value)}: expected numbers separated by commas"
+        ) from None
+
+
+def _layers(setting: str, value: Value) -> Layers:
+    """Read layers from ``"a,b=0.5"``, from names, from (name, weight) pairs or from a mapping."""
+    if isinstance(value, str):
+        value = [name.strip() for name in value.split(",") if name.strip()]
+    pairs = value.items() if isinstance(value, Mapping) else value
+    layers = {}
+    try:
+        for pair in pairs:
+            name, weight = pair.partition("=")[::2] if isinstance(pair, str) else pair
+            layers[str(name).strip()] = 1.0 if weight == "" else float(weight)
+    except (TypeError, ValueError, OverflowError):
+        raise SettingError(
+            f"{setting} is {received(value)}: expected names separated by commas, each NAME or "
+            "NAME=WEIGHT"
+        ) from None
+    if not layers:
+        raise SettingError(f"{setting} is empty: name at least one layer")
+    if any(not math.isfinite(weight) or weight < 0 for weight in layers.values()):
+        raise SettingError(f"{setting} is {received(value)}: the least possible weight is 0")
+    if not any(layers.values()):
+        raise SettingError(f"{setting} is {received(value)}: all weights are zero")
+    return tuple(layers.items())
+
+
+def show(value: object) -> str:
+    """Write the value of a setting as the command line takes it.
+
+    >>> show((("block1_conv1", 0.5), ("block2_conv1", 1.0)))
+    'block1_conv1=0.5,block2_conv1'
+    """
+    if not isinstance(value, tuple):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    return ",".join(show_one(each) for each in value)
+
+
+def show_one(value: float | tuple[str, float]) -> str:
+    """Write one number, or one layer with its share, as the command line takes it."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    name, weight = value
+    return name if weight == 1 else f"{name}={weight:g}"
+
+
+_EXPECTED = {int: "a whole number", float: "a number", str: "a word"}
+
+
+def convert(field: "dataclasses.Field[Value]", value: Value) -> Value:
+    """Bring a value to the field's type where nothing is lost by it."""
+    kind: Value = field.type
+    if kind == Layers:
+        return _layers(field.name, value)
+    if kind == Numbers:
+        return _numbers(field.name, value)
+    if kind in (int, float) and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return kind(value)
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        value = int(value)
+    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):
+            return float(value)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise SettingError(f"{field.name} is {received(value)}: expected {_EXPECTED[kind]}")
+    return value
+
+
+def check(name: str, value: Value, about: About) -> None:
+    """Raise SettingError for a value that is none of the choices, or out of range."""
+    if about.choices and value not in about.choices:
+        raise SettingError(f"{name} is {received(value)}: {nearest(value, about.choices)}")
+    for number in value if isinstance(value, tuple) else [value]:
+        if isinstance(number, int | float):
+            _check_number(name, number, about)
+
+
+def _check_number(name: str, number: float, about: About) -> None:
+    if isinstance(number, float) and not math.isfinite(number):
+        raise SettingError(f"{name} is {number}: expected a finite number")
+    if about.minimum is not None and number < about.minimum:
+        raise SettingError(f"{name} is {received(number)}: the least possible is {about.minimum:g}")
+    if about.maximum is not None and number > about.maximum:
+        raise SettingError(f"{name} is {received(number)}: the most possible is {about.maximum:g}")

@@ -1,0 +1,184 @@
+"""Style by matched features: hypercolumns, targets and loss against plain NumPy."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from impasto.compute import backend
+from impasto.losses import matching, objective, pools
+from impasto.losses.matching import Matched
+from impasto.losses.pools import Painting as Kept
+from impasto.losses.terms import Seen
+from impasto.network import vgg, weights
+from impasto.pictures.guidance import Painting, StyledRegion
+from impasto.recipe import settings as recipe
+from tests.tiny import random_picture
+
+pytestmark = pytest.mark.backend
+
+CHANNELS = {"block1_conv1": 2, "block2_conv2": 3, "block3_conv1": 4, "block4_conv3": 5}
+
+
+def maps_of(seed, height=37, width=30):
+    """Maps as VGG gives them, of sizes that are floored at every pooling."""
+    random = np.random.default_rng(seed)
+    maps = {}
+    for name, channels in CHANNELS.items():
+        size = height >> (int(name[5]) - 1), width >> (int(name[5]) - 1)
+        maps[name] = np.maximum(random.normal(0.2, 1, (*size, channels)), 0).astype(np.float32)
+    return maps
+
+
+def tensors(maps):
+    return {name: ops.convert_to_tensor(each) for name, each in maps.items()}
+
+
+def naive_hypercolumns(maps):
+    """Every grid position by itself, in plain loops."""
+    height, width = maps["block3_conv1"].shape[:2]
+    out = np.zeros((height, width, sum(CHANNELS.values())))
+    deep = np.pad(maps["block4_conv3"], ((1, 2), (1, 2), (0, 0)), mode="edge")
+    for i in range(height):
+        for j in range(width):
+            column = []
+            for name, apart in (("block1_conv1", 4), ("block2_conv2", 2), ("block3_conv1", 1)):
+                block = maps[name][apart * i : apart * (i + 1), apart * j : apart * (j + 1)]
+                column.append(block.mean((0, 1)) / CHANNELS[name])
+            rows, columns = ((n // 2 + 1, n // 2 + (2 if n % 2 else 0)) for n in (i, j))
+            value = 0.0
+            for row, down in ((rows[0], 0.75), (rows[1], 0.25)):
+                for place, across in ((columns[0], 0.75), (columns[1], 0.25)):
+                    value = value + down * across * deep[row, place]
+            column.append(value / CHANNELS["block4_conv3"])
+            out[i, j] = np.concatenate(column)
+    return out
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 24), (48, 40)])
+def test_hypercolumns_are_what_plain_loops_give(height, width):
+    maps = maps_of(1, height, width)
+    found = backend.to_numpy(matching.hypercolumns(tensors(maps)))
+    np.testing.assert_allclose(found, naive_hypercolumns(maps), rtol=1e-4, atol=1e-6)
+
+
+def test_of_an_odd_size_the_deepest_values_go_on_to_the_edge():
+    maps = maps_of(2, 44, 36)  # a grid of 11 x 9, and 5 x 4 positions below it
+    found = backend.to_numpy(matching.hypercolumns(tensors(maps)))
+    assert found.shape == (11, 9, 14)
+    np.testing.assert_array_equal(found[10, :, -5:], found[9, :, -5:])
+
+
+def target_of(maps, pool, weights=None, share=1.0):
+    seen = tensors(maps)
+    return matching.targets(seen, [Matched(pool, weights)], seen, share)
+
+
+def pool_of(seed):
+    columns = backend.to_numpy(matching.hypercolumns(tensors(maps_of(seed, 32, 40))))
+    return pools.keep([Kept(1.0, [columns])], None)
+
+
+def loss_of(maps, target):
+    return float(matching.loss(matching.read(Seen(tensors(maps)), target), target))
+
+
+def test_the_loss_is_that_of_its_equation():
+    """With block 4 left out hypercolumns are compared as they are."""
+    query, picture = ({n: m for n, m in maps_of(s, 32, 24).items() if n[5] != "4"} for s in (3, 4))
+    columns = {
+        s: backend.to_numpy(matching.hypercolumns(tensors(m)))
+        for s, m in ((3, query), (4, picture))
+    }
+    other = {n: m for n, m in maps_of(5, 40, 40).items() if n[5] != "4"}
+    pool = pools.keep([Kept(1.0, [backend.to_numpy(matching.hypercolumns(tensors(other)))])], None)
+    wanted = pool.features[pools.nearest(columns[3].reshape(-1, 9), pool)].reshape(columns[3].shape)
+    weights = np.random.default_rng(6).uniform(0, 1, columns[3].shape[:2]).astype(np.float32)
+    for each in (None, weights):
+        w = np.ones(wanted.shape[:2]) if each is None else each
+        if each is not None:
+            found = pools.nearest(columns[3].reshape(-1, 9), pool, w.reshape(-1))
+            wanted = pool.features[found].reshape(columns[3].shape)
+        expected = np.sum(w[..., None] * (columns[4] - wanted) ** 2) / np.sum(
+            w[..., None] * wanted**2
+        )
+        assert loss_of(picture, target_of(query, pool, each)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_picture_that_has_its_targets_loses_nothing():
+    maps = maps_of(7, 32, 40)
+    columns = backend.to_numpy(matching.hypercolumns(tensors(maps)))
+    pool = pools.keep([Kept(1.0, [columns])], None)
+    query = {n: m for n, m in maps.items() if n[5] != "4"}
+    shallow = pools.keep([Kept(1.0, [columns[..., :9]])], None)
+    assert loss_of(query, target_of(query, shallow)) < 1e-9
+    assert loss_of(maps, target_of(maps, pool)) < 0.2
+    assert loss_of(maps_of(8, 32, 40), target_of(maps, pool)) > 0.5
+
+
+def test_without_strength_the_target_is_the_photograph():
+    maps = {n: m for n, m in maps_of(9, 32, 24).items() if n[5] != "4"}
+    other = {n: m for n, m in maps_of(10, 32, 24).items() if n[5] != "4"}
+    pool = pools.keep([Kept(1.0, [backend.to_numpy(matching.hypercolumns(tensors(other)))])], None)
+    losses = [loss_of(maps, target_of(maps, pool, share=share)) for share in (0.0, 0.5, 1.0)]
+    assert losses[0] < 1e-9
+    assert losses[0] < losses[1] < losses[2]
+
+
+def test_the_query_goes_from_the_photograph_to_the_picture():
+    photograph, picture = (random_picture(20, 24, seed) for seed in (11, 12))
+    assert matching.query(photograph, None, 0.7) is photograph
+    assert matching.query(photograph, picture, 0.0) is photograph
+    half, whole = (matching.query(photograph, picture, a) for a in (0.5, 1.0))
+    np.testing.assert_allclose(2 * half - photograph, whole, atol=1e-3)
+    smooth = np.full_like(photograph, 90)  # a photograph without detail adds none
+    np.testing.assert_allclose(matching.query(smooth, picture, 1.0), picture, atol=1e-3)
+
+
+# The whole term, with the network -------------------------------------------------------------
+
+CONTENT, STYLE, OTHER = (
+    random_picture(48, 64, 13),
+    random_picture(40, 60, 14),
+    random_picture(50, 44, 15),
+)
+
+
+@pytest.fixture(scope="module")
+def eye():
+    chosen = recipe.make(style_loss="matching", precision="float32")
+    return vgg.build(weights.load(), chosen.layers, "max", "float32", "replicate")
+
+
+def test_the_gradient_equals_finite_differences(eye):
+    chosen = recipe.make(style_loss="matching", content_weight=0.3, tv_weight=0.1, strength=0.4)
+    left = np.zeros(CONTENT.shape[:2], np.float32)
+    left[:, :32] = 1
+    regions = (
+        StyledRegion((Painting(STYLE, 2.0), Painting(OTHER, 1.0)), left),
+        StyledRegion((Painting(OTHER),), 1 - left),
+    )
+    start = random_picture(48, 64, 16)
+    field = weights.NETWORKS["vgg16"].receptive_field
+    targets = objective.freeze(eye, chosen, CONTENT, regions, field, start=start)
+    task = objective.WholePicture(objective.compiled_step(eye, chosen), targets)
+    picture = random_picture(48, 64, 17)
+    evaluation = task.evaluate(picture)
+    # Along the gradient itself, where the difference stands out of float32's rounding.
+    direction = evaluation.gradient / np.linalg.norm(evaluation.gradient)
+    ahead, behind = (task.evaluate(picture + np.float32(s) * direction).total for s in (2, -2))
+    expected = np.sum(evaluation.gradient * direction)
+    assert (ahead - behind) / 4 == pytest.approx(expected, rel=0.03)
+
+
+def test_the_same_inputs_have_the_same_targets_to_the_byte(eye):
+    chosen = recipe.make(style_loss="matching")
+    regions = (StyledRegion((Painting(STYLE),)),)
+    field = weights.NETWORKS["vgg16"].receptive_field
+    found = [
+        objective.freeze(
+            eye, chosen, CONTENT, regions, field, start=OTHER[:48, :44].repeat(2, 1)[:, :64]
+        )
+        for _ in range(2)
+    ]
+    for one, other in zip(*(each.terms["style"].maps.values() for each in found), strict=True):
+        assert backend.to_numpy(one).tobytes() == backend.to_numpy(other).tobytes()

@@ -1,0 +1,103 @@
+"""The search of neighbors against a naive oracle, and how paintings share positions out."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from impasto.losses import pools
+from impasto.losses.pools import Painting
+
+
+def features(seed, height=6, width=7, channels=9):
+    random = np.random.default_rng(seed)
+    return np.maximum(random.normal(0.3, 1, (height, width, channels)), 0).astype(np.float32)
+
+
+def naive_nearest(query, parts):
+    """For every row the best cosine about either mean, painting by painting, in plain loops."""
+    rows = query.astype(np.float64) - query.mean(0)
+    cosines, where = [], []
+    begin = 0
+    for part in parts:
+        others = part.astype(np.float64) - part.mean(0)
+        table = np.array(
+            [[a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in others] for a in rows]
+        )
+        cosines.append(table.max(1))
+        where.append(begin + table.argmax(1))
+        begin += len(part)
+    return np.array(cosines), np.array(where)
+
+
+@pytest.mark.parametrize("components", [None, 9, 100])
+def test_the_search_finds_what_plain_loops_find(components):
+    """In all channels, and in as many principal components as there are channels."""
+    query, painting = features(1).reshape(-1, 9), features(2, 8, 5)
+    pool = pools.keep([Painting(1.0, [painting])], components)
+    _, where = naive_nearest(query, [painting.reshape(-1, 9)])
+    np.testing.assert_array_equal(pools.nearest(query, pool), where[0])
+
+
+def test_few_components_find_neighbors_nearly_as_near():
+    random = np.random.default_rng(3)
+    mixing = random.normal(size=(8, 60)) * np.linspace(1, 0.05, 8)[:, None]
+    query, painting = (
+        (random.normal(size=(n, 8)) @ mixing + random.normal(0, 0.05, (n, 60))).astype(np.float32)
+        for n in (200, 300)
+    )
+    pool = pools.keep([Painting(1.0, [painting[None]])], 16)
+    cosines, _ = naive_nearest(query, [painting])
+    found = pool.features[pools.nearest(query, pool)] - painting.mean(0)
+    rows = query - query.mean(0)
+    reached = np.sum(found * rows, 1) / np.linalg.norm(found, axis=1) / np.linalg.norm(rows, axis=1)
+    assert reached.mean() > 0.99 * cosines[0].mean()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 9))
+def test_several_paintings_get_their_shares_where_they_are_nearer(seed, one, other):
+    query = features(seed).reshape(-1, 9)
+    parts = [features(seed + 1), features(seed + 2, 5, 5)]
+    pool = pools.keep([Painting(s, [p]) for s, p in zip((one, other), parts, strict=True)], None)
+    owners = (pools.nearest(query, pool) >= parts[0].shape[0] * parts[0].shape[1]).astype(int)
+    count = round(len(query) * one / (one + other))
+    assert np.sum(owners == 0) == count
+    cosines, _ = naive_nearest(query, [p.reshape(-1, 9) for p in parts])
+    ahead = cosines[0] - cosines[1]
+    if 0 < count < len(query):
+        assert ahead[owners == 0].min() >= ahead[owners == 1].max() - 1e-5
+
+
+def test_only_what_counts_of_a_painting_is_kept():
+    painting, weights = features(4), np.zeros((6, 7), np.float32)
+    weights[:2] = 0.5
+    pool = pools.keep([Painting(1.0, [painting], [weights])], None)
+    np.testing.assert_array_equal(pool.features, painting[:2].reshape(-1, 9))
+    alone = pools.keep([Painting(0.0, [features(5)]), Painting(2.0, [painting])], None)
+    np.testing.assert_array_equal(alone.features, painting.reshape(-1, 9))
+    assert alone.shares == (1.0,)
+
+
+def test_of_a_large_painting_a_sample_is_kept_the_same_every_time():
+    kept = [pools.keep([Painting(1.0, [features(6)])], None, limit=10) for _ in range(2)]
+    assert len(kept[0].features) == 10
+    np.testing.assert_array_equal(kept[0].features, kept[1].features)
+
+
+def test_a_picture_is_turned_by_quarters():
+    picture = features(7)
+    views = pools.turned(picture)
+    assert [view.shape[:2] for view in views] == [(6, 7), (7, 6), (6, 7), (7, 6)]
+    np.testing.assert_array_equal(views[2], picture[::-1, ::-1])
+    np.testing.assert_array_equal(np.rot90(views[3]), picture)
+
+
+def test_the_device_finds_what_the_host_finds():
+    query, directions = (pools._directions(features(n, 9, 9).reshape(-1, 9)) for n in (8, 9))
+    for on_host, on_device in zip(
+        pools._best_on_host(query, directions),
+        pools._best_on_device(query, directions),
+        strict=True,
+    ):
+        np.testing.assert_allclose(on_host, on_device, rtol=1e-5)
