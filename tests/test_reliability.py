@@ -4,6 +4,7 @@ IMPASTO_KILLS says how many times it is killed; continuous integration asks for 
 does. The moments are seeded, and spread from the start of the process to past its end.
 """
 
+import json
 import os
 import random
 import resource
@@ -278,3 +279,31 @@ def test_whatever_of_a_file_reached_the_disk_it_is_taken_whole_or_refused(copy, 
         with pytest.raises(CheckpointError, match=r"is damaged|is no checkpoint"):
             checkpoints.read(copy / "lost")
     assert checkpoints.read(copy / "a").history
+
+
+# Whatever Keras is set to ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"image_data_format": "channels_first"},
+        {"floatx": "float16"},
+        {"floatx": "float64", "epsilon": 0.1},
+        {"backend": "abacus"},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_a_persons_settings_of_keras_change_nothing_and_stay(settings, copy, whole):
+    home = copy / "home"
+    home.mkdir()
+    (home / "keras.json").write_text(json.dumps(settings))
+    before = (home / "keras.json").read_bytes()
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    environment["KERAS_HOME"] = str(home)
+    done = start(copy, *WORDS, *SMALL, env=environment)
+    _, said = done.communicate()
+    assert done.returncode == 0, said
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        assert (copy / "out.png").read_bytes() == whole[0]
+    assert (home / "keras.json").read_bytes() == before

@@ -1,12 +1,19 @@
 """The only module that loads Keras and asks which backend runs: TensorFlow, JAX or PyTorch.
 
 ``KERAS_BACKEND`` chooses it, as everywhere in Keras. Arrays come in and go out as NumPy's.
+
+Nothing depends on what else Keras is set to, by ``keras.json`` or a program: dtypes and the order
+of axes are named wherever Keras would take them from its settings, which stay as they are.
 """
 
 import contextlib
 import functools
+import importlib.util
+import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,17 +30,45 @@ def _without_greetings() -> Iterator[None]:
 
     It reads its level as it is loaded; a level that somebody chose stays.
     """
-    chosen = _LOG_LEVEL in os.environ
-    os.environ.setdefault(_LOG_LEVEL, "3")
+    with _by_default(_LOG_LEVEL, "3"):
+        yield
+
+
+@contextlib.contextmanager
+def _by_default(variable: str, value: str | None) -> Iterator[None]:
+    """Set a variable of the environment for a while, unless it is set or there is no value."""
+    chosen = value is None or variable in os.environ
+    if not chosen:
+        os.environ[variable] = str(value)
     try:
         yield
     finally:
         if not chosen:
-            del os.environ[_LOG_LEVEL]
+            del os.environ[variable]
+
+
+BACKENDS = ("tensorflow", "jax", "torch")
+"""Those that Keras may run on, by the names of their packages too."""
+
+
+def _instead() -> str | None:
+    """Return the backend to load instead of that in a person's ``keras.json``; None for that one.
+
+    The file may name a backend for other work, that impasto does not know or that this
+    environment lacks. What KERAS_BACKEND names was named for this run, and is not replaced.
+    """
+    home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
+    try:
+        said = json.loads(Path(home, "keras.json").read_text(encoding="utf-8"))
+        wanted = said.get("backend", "tensorflow")
+    except (OSError, ValueError, AttributeError):
+        return None
+    usable = wanted in BACKENDS and importlib.util.find_spec(wanted) is not None
+    return None if usable or "keras" in sys.modules else "tensorflow"
 
 
 try:
-    with _without_greetings():
+    with _without_greetings(), _by_default("KERAS_BACKEND", _instead()):
         import keras as keras
         from keras import ops as ops
 except (ImportError, ValueError) as error:

@@ -62,7 +62,7 @@ def wasserstein_loss(of: Moments, target: Moments, relative: bool = True) -> Ten
     (center, covariance), (target_center, target_covariance) = _gaussian(of), _gaussian(target)
     channels = covariance.shape[-1]
     ridge = RIDGE * ops.maximum(_trace(target_covariance), 0.0) / channels + EPSILON
-    added = ridge[..., None, None] * ops.eye(channels)
+    added = ridge[..., None, None] * ops.eye(channels, dtype="float32")
     covariance, target_covariance = covariance + added, target_covariance + added
     factor = _power(target_covariance, 0.5)
     root = _trace_of_root(ops.matmul(ops.matmul(factor, covariance), factor))
@@ -87,7 +87,7 @@ def _gaussian(of: Moments) -> tuple[Tensor, Tensor]:
 
 
 def _trace(matrix: Tensor) -> Tensor:
-    return ops.sum(matrix * ops.eye(matrix.shape[-1]), axis=(-2, -1))
+    return ops.sum(matrix * ops.eye(matrix.shape[-1], dtype="float32"), axis=(-2, -1))
 
 
 def _trace_of_root(matrix: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ def photograph(features: Tensor, relative: bool) -> Photograph:
     """Return what is kept of the photograph's features (height, width, C)."""
     features = ops.cast(features, "float32")
     count = ops.cast(ops.size(features), "float32")
-    size = ops.mean(ops.square(features)) + EPSILON if relative else ops.ones(())
+    size = ops.mean(ops.square(features)) + EPSILON if relative else ops.ones((), "float32")
     return Photograph(features, count, size)
 
 

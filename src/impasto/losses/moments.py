@@ -66,7 +66,7 @@ def slice_moments(
     first, of = columns or Columns(0, width)
     if weights is None:
         each = (of + slices - 1) // slices
-        begins = each * ops.arange(slices) - first
+        begins = each * ops.arange(slices, dtype="int32") - first
         count = ops.clip(begins + each, 0, width) - ops.clip(begins, 0, width)
         count = ops.cast(height * count, "float32")
     else:
@@ -136,7 +136,7 @@ def blend(parts: Sequence[tuple[float, Moments]]) -> Moments:
     """
     whole = sum(share for share, _ in parts)
     return Moments(
-        ops.ones(()),
+        ops.ones((), "float32"),
         sum(share / whole * mean(each) for share, each in parts),
         sum(share / whole * gram(each) for share, each in parts),
     )
@@ -158,6 +158,6 @@ def gram(of: Moments) -> Tensor:
 def mean_and_deviation(of: Moments) -> tuple[Tensor, Tensor]:
     """Return the mean and the standard deviation of every channel, (C,) each."""
     count, center = ops.maximum(of.count, EPSILON)[..., None], mean(of)
-    squares = ops.sum(of.second * ops.eye(of.second.shape[-1]), axis=-1)
+    squares = ops.sum(of.second * ops.eye(of.second.shape[-1], dtype="float32"), axis=-1)
     variance = squares / count - ops.square(center)
     return center, ops.sqrt(ops.maximum(variance, 0.0) + EPSILON)

@@ -147,14 +147,15 @@ def _network(weights: Weights, pooling: str, precision: str) -> keras.Model:
 
     # Not keras.models.clone_model, which imports TensorFlow whatever the backend.
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        named = {"name": layer.name, "dtype": policy}
+        named = {"name": layer.name, "dtype": policy, "data_format": "channels_last"}
         if isinstance(layer, keras.layers.Conv2D):
             return FrozenConvolution(
                 layer.filters, layer.kernel_size, padding="same", activation="relu", **named
             )
         return pool(layer.pool_size, layer.strides, **named)
 
-    inputs = value = keras.Input((None, None, 3), name=original.layers[0].name)
+    name = original.layers[0].name
+    inputs = value = keras.Input((None, None, 3), name=name, dtype="float32")
     for layer in original.layers[1:]:
         value = clone(layer)(value)
     return keras.Model(inputs, value)
