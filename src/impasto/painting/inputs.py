@@ -142,22 +142,7 @@ def prepare(
     others = [*covering, *(each for each in (kept, start) if each is not None)]
     work = _work(recipe, photograph, painted, others, len(wanted) + bool(styles))
     _check_memory(work, painted)
-    size = work.painted
-    covering = [masks.resize(mask, *size) for mask in covering]
-    _check_masks(recipe, covering, painted, size)
-    found, left = guidance.lay_out(
-        painted[: len(styles)],
-        [
-            Covered((*map(_identity, region[1:]), painting.scale), painting, mask)
-            for region, painting, mask in zip(wanted, painted[len(styles) :], covering, strict=True)
-        ],
-        np.zeros(size, np.float32) if kept is None else masks.resize(kept, *size),
-        None if loaded.alpha is None else masks.resize(loaded.alpha, *size),
-    )
-    if not found:
-        raise SettingError(
-            "everything is kept or transparent: leave something of the photograph to be painted"
-        )
+    found, left = _laid_out(recipe, loaded, painted, wanted, covering, kept, work.painted)
     gray = recipe.colors == "content"
     found = guidance.colored(found, photograph, recipe.colors)
     # What no region covers comes last.
@@ -175,6 +160,39 @@ def prepare(
         sources=tuple(read.sources),
         notes=tuple(read.notes),
     )
+
+
+def _laid_out(
+    recipe: Recipe,
+    photograph: decode.Loaded,
+    painted: Sequence[Painting],
+    wanted: Sequence[Region],
+    covering: Sequence[Mask],
+    kept: Mask | None,
+    size: tuple[int, int],
+) -> tuple[tuple[StyledRegion, ...], Mask]:
+    """Return the regions of a picture of ``size``, and how much of it stays the photograph.
+
+    ``painted`` are all paintings, those of the regions that are ``wanted`` last; ``covering`` are
+    the masks of these. Raises SettingError where nothing is left to be painted.
+    """
+    covering = [masks.resize(mask, *size) for mask in covering]
+    _check_masks(recipe, covering, painted, size)
+    styles, others = painted[: -len(wanted) or None], painted[len(painted) - len(wanted) :]
+    found, left = guidance.lay_out(
+        styles,
+        [
+            Covered((*map(_identity, region[1:]), painting.scale), painting, mask)
+            for region, painting, mask in zip(wanted, others, covering, strict=True)
+        ],
+        np.zeros(size, np.float32) if kept is None else masks.resize(kept, *size),
+        None if photograph.alpha is None else masks.resize(photograph.alpha, *size),
+    )
+    if not found:
+        raise SettingError(
+            "everything is kept or transparent: leave something of the photograph to be painted"
+        )
+    return found, left
 
 
 def _several(style: PictureLike | Sequence[PictureLike] | None) -> list[PictureLike]:
