@@ -326,6 +326,23 @@ def test_strength_zero_is_the_photograph_and_one_forgets_it(content, style):
     assert distances == sorted(distances)
 
 
+@pytest.mark.usefixtures("one_network")
+@pytest.mark.parametrize(
+    "more", [{}, {"init": "noise"}, {"optimizer": "scipy"}, {"style_loss": "matching"}]
+)
+def test_gray_stays_gray(content, style, more):
+    """Exactly: not one pixel takes on color, where both pictures have none."""
+    grays = [each.mean(-1) for each in (content, style)]
+    keep = np.zeros((34, 48), np.uint8)
+    keep[:, :9] = 255
+    settings = {**SMALL, "evaluations": 3, **more}
+    painted = stylize(*grays, keep=keep, **settings).picture
+    assert np.ptp(painted, axis=-1).max() == 0
+    assert painted.std() > 5
+    colored = stylize(grays[0], style, **settings).picture
+    assert np.ptp(colored, axis=-1).max() > 3
+
+
 def test_engines_are_made_again_only_for_what_is_compiled():
     engines = Engines()
     made = recipe.make(precision="float32", **{"style_layers": "block1_conv1"})

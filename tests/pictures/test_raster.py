@@ -132,3 +132,10 @@ def test_a_change_stays_where_it_was_made():
     carried = raster.carry_up(changed, coarse, fine)
     assert carried[:4, :4].min() > 170
     np.testing.assert_array_equal(carried[12:], fine[12:])
+
+
+@pytest.mark.parametrize(("apart", "gray"), [(0, True), (raster.GRAY, True), (4, False)])
+def test_a_picture_without_color_is_gray(apart, gray):
+    picture = np.full((4, 5, 3), 90, np.float32)
+    picture[2, 3, 1] += apart
+    assert raster.is_gray(picture) == gray

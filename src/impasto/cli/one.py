@@ -75,7 +75,7 @@ def stylize(
         raise SettingError("--resume and --recipe are two sets of settings: give one of them")
     stylizer, before = stylizer_of(preset, own_presets, recipe, weights_file, settings)
     sources = Sources.parse(content, style, region, keep)
-    picture = output or files.free_name(".", sources.stem())
+    picture = output.expanduser() if output else files.free_name(".", sources.stem())
     order = replace(extras.order(sources, picture, saving), before=before)
     checkpoints.place(extras.checkpoint, extras.resume)
     outputs.check(order.outputs, (*sources.paths(), stylizer.recipe.init, *extras.read()))

@@ -97,7 +97,7 @@ def _with_fields(
         )
 
     def gather(given: dict[str, recipes.Value]) -> Saving | Extras:
-        named = {name: value for name, value in given.items() if value is not None}
+        named = {name: _at_home(value) for name, value in given.items() if value is not None}
         return dataclasses.replace(usual, **named)
 
     return _with_options(command, argument, [option(*each) for each in fields], gather)
@@ -140,6 +140,11 @@ def _option(
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )
+
+
+def _at_home(value: recipes.Value) -> recipes.Value:
+    """Return a path with the person's home for a ``~``, which no shell replaces after a ``=``."""
+    return value.expanduser() if isinstance(value, Path) else value
 
 
 def file_option(flag: str, help: str) -> typer.models.OptionInfo:

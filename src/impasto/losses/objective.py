@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, TypeAlias
 
+import numpy as np
+
 from impasto.compute import backend
-from impasto.compute.backend import Array, Tensor
+from impasto.compute.backend import Array, Tensor, ops
 from impasto.losses.content import content_term
 from impasto.losses.style import LAST_PASSES, STYLE_LOSSES
 from impasto.losses.terms import Scene, Seen, Target, Term
@@ -97,6 +99,29 @@ class Kept:
     def weighed(self, weights: Tensor) -> "Kept":
         """Return it with other weights of the terms."""
         return Kept(self.inner.weighed(weights), self.photograph, self.keep)
+
+
+@dataclass(frozen=True)
+class Gray:
+    """Another objective, of pictures that are to stay gray: all channels change alike."""
+
+    inner: Objective
+
+    def evaluate(self, picture: Array) -> Evaluation:
+        """Return losses, and in every channel the mean of the gradient's channels."""
+        evaluation = self.inner.evaluate(picture)
+        return replace(evaluation, gradient=without_color(evaluation.gradient))
+
+    def weighed(self, weights: Tensor) -> "Gray":
+        """Return it with other weights of the terms."""
+        return Gray(self.inner.weighed(weights))
+
+
+def without_color(picture: Array) -> Array:
+    """Return (height, width, 3) with the mean of its channels in each, an array or a tensor."""
+    if isinstance(picture, np.ndarray):
+        return np.repeat(picture.mean(axis=-1, keepdims=True), 3, axis=-1)
+    return ops.repeat(ops.mean(picture, axis=-1, keepdims=True), 3, axis=-1)
 
 
 def terms_of(recipe: Recipe, last: bool = False) -> dict[str, Term]:

@@ -82,7 +82,9 @@ class Job:
         )
         step = self.engine.last_step if last else self.engine.step
         assert step is not None  # levels that are last come with a style loss that has a last pass
-        task = objective.WholePicture(step, targets)
+        task: objective.Objective = objective.WholePicture(step, targets)
+        if self.inputs.gray:
+            task = objective.Gray(task)
         if self.inputs.keep is None:
             return task
         keep = masks.resize(self.inputs.keep, *size)[..., None]
@@ -130,7 +132,8 @@ def first_state(job: Job, provenance: Provenance) -> State:
     """Return the state before anything is painted."""
     level = job.levels[0]
     content = job.content((level.height, level.width))
-    return State(provenance, 1, start(job.inputs, content, job.recipe))
+    begin = start(job.inputs, content, job.recipe)
+    return State(provenance, 1, objective.without_color(begin) if job.inputs.gray else begin)
 
 
 def climb(job: Job, state: State, controls: Controls, clock: Clock) -> Iterator[Happening]:

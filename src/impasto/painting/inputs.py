@@ -66,6 +66,8 @@ class Inputs:
     """how much of the photograph stays as it is"""
     start: Picture | None = None
     """only where it is a file"""
+    gray: bool = False
+    """whether photograph and paintings are without color, and so is what is painted"""
     alpha: Mask | None = None
     """how opaque the photograph is, at its own size; None all over"""
     metadata: Metadata = UNKNOWN
@@ -157,6 +159,7 @@ def prepare(
         start=start,
         alpha=loaded.alpha,
         metadata=loaded.metadata,
+        gray=all(map(raster.is_gray, (photograph, *(each.picture for each in painted)))),
         sources=tuple(read.sources),
         notes=tuple(read.notes),
     )

@@ -83,6 +83,15 @@ def noise(height: int, width: int, seed: int) -> Picture:
     return generator.uniform(0.0, 255.0, (height, width, 3)).astype(np.float32)
 
 
+GRAY = 3
+"""By how much of 255 channels may differ in a picture without color: JPEG rounds them apart."""
+
+
+def is_gray(picture: Picture) -> bool:
+    """Return whether a picture has no color."""
+    return bool(np.ptp(picture, axis=-1).max() <= GRAY)
+
+
 def carry_up(previous: Picture, coarse: Picture, fine: Picture) -> Picture:
     """Return the start of a finer level: ``fine + upsample(previous - coarse)``, clipped.
 

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,15 +86,41 @@ NAME = "{name}"
 def parse_region(text: str, drives: bool = os.name == "nt") -> tuple[str, ...]:
     """Cut up MASK:PAINTING or MASK:PAINTING:PAINTING_MASK. Raises SettingError for all else.
 
-    Where paths begin with ``drives``, a single letter before a colon is one.
+    Names may have colons in them: it is cut where all files are there, if there is such a place.
+    Where paths begin with ``drives``, a single letter before a colon is one. A ``~`` at the
+    beginning of a path is the person's home.
     """
     colon = r"(?<!^[A-Za-z])(?<!:[A-Za-z]):" if drives else ":"
-    parts = re.split(colon, text)
-    if len(parts) not in (2, 3) or not all(parts):
+    pieces = re.split(colon, text)
+    usual = tuple(os.path.expanduser(piece) for piece in pieces)
+    cuts = [_joined(pieces, places) for places in _cuts(len(pieces))]
+    there = next((cut for cut in cuts if all(map(os.path.exists, cut))), usual)
+    if len(there) not in (2, 3) or not all(there):
         raise SettingError(
             f"region {text!r}: expected MASK:PAINTING or MASK:PAINTING:PAINTING_MASK"
         )
-    return tuple(parts)
+    return there
+
+
+def _cuts(pieces: int) -> Iterator[tuple[int, ...]]:
+    """Yield where so many pieces may be cut into two or three."""
+    for count in (1, 2):
+        yield from itertools.combinations(range(1, min(pieces, 12)), count)
+
+
+def _joined(pieces: Sequence[str], places: Sequence[int]) -> tuple[str, ...]:
+    """Return pieces put together again but at these places."""
+    bounds = itertools.pairwise((0, *places, len(pieces)))
+    return tuple(os.path.expanduser(":".join(pieces[begin:end])) for begin, end in bounds)
+
+
+def as_word(path: str) -> str:
+    """Return a path as a command line takes it: one that begins with a dash is no option.
+
+    >>> as_word("-1.png"), as_word("a.png")
+    ('./-1.png', 'a.png')
+    """
+    return f"./{path}" if path.startswith("-") else path
 
 
 @dataclass(frozen=True)
@@ -112,12 +138,19 @@ class Sources:
         cls, content: str, style: list[str] | None, region: list[str] | None, keep: str | None
     ) -> "Sources":
         """Take the words of the command line."""
-        return cls(content, style or [], [parse_region(each) for each in region or []], keep)
+        home = os.path.expanduser
+        return cls(
+            home(content),
+            [home(each) for each in style or []],
+            [parse_region(each) for each in region or []],
+            home(keep) if keep else keep,
+        )
 
     def words(self) -> list[str]:
         """Return the words of the command line again."""
-        regions = itertools.chain(*(("--region", ":".join(each)) for each in self.regions))
-        return [self.content, *self.styles, *regions, *(["--keep", self.keep] if self.keep else [])]
+        regions = itertools.chain(*(("--region", as_word(":".join(each))) for each in self.regions))
+        keep = ["--keep", as_word(self.keep)] if self.keep else []
+        return [*map(as_word, (self.content, *self.styles)), *regions, *keep]
 
     def paths(self) -> tuple[str, ...]:
         """Return all of them."""
@@ -148,6 +181,6 @@ class Order:
     def words(self, recipe: Recipe) -> list[str]:
         """Return the words of the command line that a checkpoint of the recipe does not hold."""
         words = ["impasto", "stylize", *self.sources.words(), *self.outputs.words()]
-        words += ["--weights", str(self.weights_file)] if self.weights_file else []
+        words += ["--weights", as_word(str(self.weights_file))] if self.weights_file else []
         init = recipe.init
-        return words + ([] if init in recipes.STARTS else ["--init", init])
+        return words + ([] if init in recipes.STARTS else ["--init", as_word(init)])

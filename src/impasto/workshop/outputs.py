@@ -58,9 +58,14 @@ class Outputs:
             "--report": self.report,
         }
         given = {option: value for option, value in options.items() if value is not None}
-        return [word for option, value in given.items() for word in (option, str(value))] + list(
+        return [word for option, value in given.items() for word in (option, _word(value))] + list(
             self.saving.as_options()
         )
+
+
+def _word(value: Path | int) -> str:
+    """Return a value as a word that is no option, though a path may begin with a dash."""
+    return f"./{value}" if str(value).startswith("-") else str(value)
 
 
 def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
