@@ -137,13 +137,21 @@ app.main()
     assert not left.exists()
 
 
-def test_ctrl_c_saves_the_picture_and_a_checkpoint_and_says_how_to_go_on(copy, whole):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_end_saves_the_picture_and_a_checkpoint_and_says_how_to_go_on(number, copy, whole):
+    """Ctrl-C, the system's request to end, and a terminal that is closed."""
     (copy / "out.checkpoint").write_text("mine")
-    process = start(copy, *WORDS, *SMALL, "--save-every", "1", "--frames", "seen frames")
+    process = start(
+        copy,
+        *WORDS,
+        *SMALL,
+        *("--save-every", "1", "--frames", "seen frames"),
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )
     while not (copy / "seen frames" / "frame-00003.png").exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, said = process.communicate()
     assert process.returncode == 0, said
     assert out.strip() == "out.png"
@@ -307,3 +315,26 @@ def test_a_persons_settings_of_keras_change_nothing_and_stay(settings, copy, who
     if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
         assert (copy / "out.png").read_bytes() == whole[0]
     assert (home / "keras.json").read_bytes() == before
+
+
+# Whatever the streams are ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_reason_to_fail(closed, copy, whole):
+    command = shlex.join([sys.executable, "-m", "impasto", *WORDS, *SMALL])
+    done = subprocess.run(["sh", "-c", f"{command} {closed}"], cwd=copy, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert (copy / "out.png").read_bytes() == whole[0]
+
+
+def test_a_name_that_the_terminal_cannot_show_ends_no_batch(copy):
+    (copy / "photo.png").rename(copy / "写真.png")
+    environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": "cp1252"}
+    tiny = ["--size", "32", "--levels", "1", "--evaluations", "1", "--precision", "float32"]
+    words = ["batch", "写真.png", "painting.png", "--style", "painting.png", *tiny]
+    done = start(copy, *words, env=environment)
+    out, said = done.communicate()
+    assert done.returncode == 0, said
+    assert out.split() == ["painted/\\u5199\\u771f.png", "painted/painting.png"]
+    assert {path.name for path in (copy / "painted").iterdir()} == {"写真.png", "painting.png"}

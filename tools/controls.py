@@ -17,6 +17,9 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "gallery.md"
 FOLDER = ROOT / "docs" / "gallery" / "controls"
 
+MEASURES = ("gram", "moments", "wasserstein", "neighbors")
+"""Style losses that are shown side by side."""
+
 SIZE = 384
 """Longest side in pixels at which everything is painted and shown."""
 
@@ -88,7 +91,7 @@ CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
     (
         "How style is measured",
         "Gram matrices, with means and deviations besides, as Gaussians, by nearest neighbors.",
-        tuple(Shown("astronaut", ("watercolour",), {"style_loss": o}) for o in recipe.STYLE_LOSSES),
+        tuple(Shown("astronaut", ("watercolour",), {"style_loss": o}) for o in MEASURES),
     ),
     (
         "Layers",

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.metadata
+import io
 import json
 import os
 import sys
@@ -30,7 +31,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command; what impasto refuses becomes one line on stderr and exit status 2."""
-    files.fill_standard_streams()
+    _prepare_streams()
     try:
         if app(sys.argv[1:] or ["--help"], standalone_mode=False) == INTERRUPTED:
             raise KeyboardInterrupt  # which Typer made a status of
@@ -51,6 +52,17 @@ def main() -> None:
         files.release_all()
 
 
+def _prepare_streams() -> None:
+    """Make closed streams nothing, and have what a stream cannot encode escaped.
+
+    A file's name that a terminal cannot show must not end a batch.
+    """
+    files.fill_standard_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def run() -> None:
     """Run the command in a process of its own, and leave it at once.
 
@@ -61,7 +73,7 @@ def run() -> None:
         status: object = 0
     except SystemExit as left:
         status = left.code
-    with contextlib.suppress(OSError):  # whoever read the output has left
+    with contextlib.suppress(OSError, AttributeError):  # whoever read the output has left
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(status if isinstance(status, int) else int(bool(status)))

@@ -85,7 +85,9 @@ def read(view: View, target: Pool) -> Sums:
 def _thinned(value: Tensor) -> Tensor:
     """Return every n-th row and column of (height, width, C), so that GRID are left at most."""
     height, width = ops.shape(value)[:2]
-    longer = ops.maximum(height, width)
+    # Sizes are numbers, but where a traced function leaves them open.
+    known = isinstance(height, int) and isinstance(width, int)
+    longer = max(height, width) if known else ops.maximum(height, width)
     apart = (longer + GRID - 1) // GRID
     for axis, size in ((0, height), (1, width)):
         places = ops.arange((size + apart - 1) // apart) * apart
