@@ -5,9 +5,7 @@ Writing is atomic: a file appears complete under its name, or the old one stays 
 
 import atexit
 import difflib
-import hashlib
 import os
-import secrets
 import stat
 import sys
 import tempfile
@@ -181,7 +179,7 @@ def replacing(path: AnyPath) -> Iterator[Path]:
     """
     with _writing(path):
         target = _target(path)
-        token = secrets.token_hex(8)
+        token = os.urandom(8).hex()
         temporary = target.with_name(f"{_begun(target)}{token}{Path(path).suffix}")
         try:
             yield temporary
@@ -196,6 +194,8 @@ def replacing(path: AnyPath) -> Iterator[Path]:
 
 def _begun(target: Path) -> str:
     """Return how the names of temporary files begin that are to become ``target``."""
+    import hashlib  # half of what this module would take to load, for every --help
+
     return f".impasto-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
 
 

@@ -1,7 +1,6 @@
 """The command line: parse, call, show. No mathematics, and no tensor library until it paints."""
 
 import contextlib
-import importlib.metadata
 import io
 import json
 import os
@@ -86,6 +85,8 @@ def _common(
     ] = False,
 ) -> None:
     if version:
+        import importlib.metadata  # a tenth of what --help would take
+
         print(f"impasto {importlib.metadata.version('impasto')}")
         raise typer.Exit
 
