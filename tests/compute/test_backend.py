@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -117,3 +118,52 @@ def test_a_traced_function_takes_pictures_of_any_size_to_the_same():
         found = {name: backend.to_numpy(each) for name, each in traced(picture).items()}
         np.testing.assert_array_equal(found["double"], 2 * picture)
         assert found["mean"] == pytest.approx(picture.mean(), rel=1e-5)
+
+
+def loaded_with(code, **environment):
+    """What happens where a program loads Keras its own way, or a settings file is as it is."""
+    kept = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    begin = "from impasto.errors import BackendError\n"
+    done = subprocess.run(
+        [sys.executable, "-c", begin + code],
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not find_spec("jax"), reason="Keras's backend numpy needs JAX")
+def test_a_program_that_loaded_a_backend_which_cannot_paint_is_told():
+    code = """
+import keras
+from impasto.painting.engine import Engines
+from impasto.recipe.settings import Recipe
+try:
+    Engines().get(Recipe())
+except BackendError as error:
+    print(error)
+"""
+    said = loaded_with(code, KERAS_BACKEND="numpy")
+    assert said == "Keras runs on 'numpy': set KERAS_BACKEND to one of tensorflow, jax, torch\n"
+
+
+@pytest.mark.parametrize("text", ["[]", '{"epsilon": 1}', '{"floatx": "int8"}'])
+def test_a_settings_file_that_keras_refuses_is_named(text, tmp_path):
+    (tmp_path / "keras.json").write_text(text)
+    code = "try:\n import impasto.compute.backend\nexcept BackendError as error:\n print(error)"
+    said = loaded_with(code, KERAS_HOME=str(tmp_path))
+    assert said.count("\n") == 1
+    assert f"{tmp_path}/keras.json" in said
+    assert "remove it" in said
+
+
+def test_no_settings_file_is_left_where_there_was_none_and_one_that_was_there_stays(tmp_path):
+    code = "import impasto.compute.backend"
+    loaded_with(code, KERAS_HOME=str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "models").touch()
+    loaded_with(code, KERAS_HOME=str(tmp_path / "old"))
+    assert [path.name for path in (tmp_path / "old").iterdir()] == ["models"]

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from impasto import Painted, Stylizer, stylize
+from impasto.compute import backend
 from impasto.errors import BackendError, CheckpointError, PictureError, SettingError
 from impasto.losses import objective
 from impasto.network import vgg, weights
@@ -725,3 +726,23 @@ def test_a_process_that_was_forked_is_told_what_to_do(content, style):
 
 def networks_in_memory():
     return sum(isinstance(each, vgg.Kernels) for each in gc.get_objects())
+
+
+@pytest.mark.parametrize("loss", ["gram", "moments", "wasserstein", "neighbors"])
+def test_a_programs_settings_of_keras_change_nothing_and_stay(content, style, loss):
+    config = backend.keras.config
+    same = {**SMALL, "style_loss": loss, "levels": 1, "evaluations": 2, "pooling": "avg"}
+    usual = stylize(content, style, **same).picture
+    before = config.floatx(), config.image_data_format(), config.epsilon()
+    try:
+        config.set_floatx("float64")
+        config.set_image_data_format("channels_first")
+        config.set_epsilon(0.1)
+        found = stylize(content, style, **same).picture
+        kept = config.floatx(), config.image_data_format(), config.epsilon()
+    finally:
+        config.set_floatx(before[0])
+        config.set_image_data_format(before[1])
+        config.set_epsilon(before[2])
+    np.testing.assert_array_equal(found, usual)
+    assert kept == ("float64", "channels_first", 0.1)

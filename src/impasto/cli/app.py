@@ -1,9 +1,11 @@
 """The command line: parse, call, show. No mathematics, and no tensor library until it paints."""
 
+import atexit
 import contextlib
 import io
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +17,7 @@ from impasto.cli import many, one
 from impasto.cli.judge import judge
 from impasto.cli.options import Presets
 from impasto.errors import ImpastoError, WeightsError
+from impasto.painting import interrupts
 from impasto.recipe import settings as recipes
 
 INTERRUPTED = 130
@@ -67,6 +70,9 @@ def run() -> None:
 
     Everything is written by then, and taking a tensor library apart would take a second.
     """
+    for number in interrupts.ENDING:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
     try:
         main()
         status: object = 0
@@ -75,7 +81,15 @@ def run() -> None:
     with contextlib.suppress(OSError, AttributeError):  # whoever read the output has left
         sys.stdout.flush()
         sys.stderr.flush()
+    # What libraries asked for at the end: Matplotlib has a folder to remove.
+    atexit._run_exitfuncs()
     os._exit(status if isinstance(status, int) else int(bool(status)))
+
+
+def _end(number: int, _: object) -> None:
+    """Leave as a signal asks that came before a painting begins, or after it."""
+    print(f"impasto: ended by {signal.Signals(number).name}", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 @app.callback(invoke_without_command=True)

@@ -51,15 +51,21 @@ BACKENDS = ("tensorflow", "jax", "torch")
 """Those that Keras may run on, by the names of their packages too."""
 
 
+def _settings_file() -> Path:
+    """Return the file that Keras reads its settings from, and makes where there is none."""
+    home = os.path.expanduser("~")
+    usual = os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
+    return Path(os.path.expanduser(os.environ.get("KERAS_HOME", usual)), "keras.json")
+
+
 def _instead() -> str | None:
     """Return the backend to load instead of that in a person's ``keras.json``; None for that one.
 
     The file may name a backend for other work, that impasto does not know or that this
     environment lacks. What KERAS_BACKEND names was named for this run, and is not replaced.
     """
-    home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
     try:
-        said = json.loads(Path(home, "keras.json").read_text(encoding="utf-8"))
+        said = json.loads(_settings_file().read_text(encoding="utf-8"))
         wanted = said.get("backend", "tensorflow")
     except (OSError, ValueError, AttributeError):
         return None
@@ -67,14 +73,35 @@ def _instead() -> str | None:
     return None if usable or "keras" in sys.modules else "tensorflow"
 
 
+@contextlib.contextmanager
+def _leaving_no_settings() -> Iterator[None]:
+    """Remove the settings file, and its folder, that Keras makes where there was none before.
+
+    For somebody without a home it would lie among the temporary files.
+    """
+    made = [path for path in (_settings_file(), _settings_file().parent) if not path.exists()]
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # others may have put something into the folder
+            for path in made:
+                path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+
+
 try:
-    with _without_greetings(), _by_default("KERAS_BACKEND", _instead()):
+    with _without_greetings(), _by_default("KERAS_BACKEND", _instead()), _leaving_no_settings():
         import keras as keras
         from keras import ops as ops
-except (ImportError, ValueError) as error:
+except ImportError as error:
     raise BackendError(
         f"Keras cannot load its backend {os.environ.get('KERAS_BACKEND', 'tensorflow')!r} "
         f"({error}): KERAS_BACKEND may be tensorflow, jax (impasto[jax]) or torch (impasto[torch])"
+    ) from error
+except (ValueError, TypeError, AttributeError) as error:
+    raise BackendError(
+        f"Keras cannot be loaded with KERAS_BACKEND {os.environ.get('KERAS_BACKEND')!r} and its "
+        f"settings in {_settings_file()} ({' '.join(str(error).split())}): mend that file, or "
+        "remove it; KERAS_BACKEND may be tensorflow, jax or torch"
     ) from error
 
 Tensor: TypeAlias = Any
@@ -120,6 +147,14 @@ def check_process() -> None:
         )
 
 
+def check_backend() -> None:
+    """Raise BackendError if a program loaded Keras with a backend that cannot paint."""
+    if name() not in BACKENDS:
+        raise BackendError(
+            f"Keras runs on {name()!r}: set KERAS_BACKEND to one of {', '.join(BACKENDS)}"
+        )
+
+
 def name() -> str:
     """Return the name of the running backend: tensorflow, jax or torch."""
     return str(keras.backend.backend())
@@ -135,12 +170,8 @@ def value_and_gradient(loss: Loss) -> Step:
 
     Raises BackendError if Keras runs on a backend other than the three.
     """
-    compilers = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
-    if name() not in compilers:
-        raise BackendError(
-            f"Keras runs on {name()!r}: set KERAS_BACKEND to one of {', '.join(compilers)}"
-        )
-    return compilers[name()](loss)
+    check_backend()
+    return {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[name()](loss)
 
 
 def _tensorflow(loss: Loss) -> Step:

@@ -38,9 +38,11 @@ class Engines:
     def get(self, recipe: Recipe) -> Engine:
         """Return what a recipe needs; one is kept, since each holds a network in memory.
 
-        Raises WeightsError, and BackendError in a process that was forked.
+        Raises WeightsError, and BackendError in a process that was forked, or where a program
+        loaded Keras with a backend that cannot paint.
         """
         backend.check_process()
+        backend.check_backend()
         key = recipe.compiled
         if key not in self._made:
             if self._made:
