@@ -5,7 +5,6 @@ does. The moments are seeded, and spread from the start of the process to past i
 """
 
 import json
-import json
 import os
 import random
 import resource
