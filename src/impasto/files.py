@@ -264,7 +264,7 @@ def reason(error: BaseException) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep off stderr what libtiff and libjpeg print there themselves, past Python.
+    """Keep off stderr what libraries such as libtiff print there themselves, past Python.
 
     In a program that has none, its number may be that of any other file, which is left alone.
     """

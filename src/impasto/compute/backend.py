@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from impasto import files
 from impasto.errors import BackendError
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
@@ -26,11 +27,13 @@ _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 @contextlib.contextmanager
 def _without_greetings() -> Iterator[None]:
-    """Have TensorFlow's C++ log, which greets with several lines on import, tell errors alone.
+    """Keep off stderr what TensorFlow's C++ log greets with on import.
 
-    It reads its level as it is loaded; a level that somebody chose stays.
+    It reads its level as it is loaded; one that somebody chose stays, and at 0 they see all. On
+    processors with AVX-512 it has lines that heed no level, printed while its libraries are loaded.
     """
-    with _by_default(_LOG_LEVEL, "3"):
+    everything = os.environ.get(_LOG_LEVEL) == "0"
+    with _by_default(_LOG_LEVEL, "3"), contextlib.nullcontext() if everything else files.quiet():
         yield
 
 
