@@ -85,17 +85,41 @@ def keep(
     counting = [painting for painting in paintings if painting.share > 0]
     parts = [_positions(painting, limit // len(counting)) for painting in counting]
     whole = sum(painting.share for painting in counting)
-    centered = np.concatenate([part - part.mean(axis=0) for part in parts])
-    directions = _directions(centered)
-    del centered
-    basis = None if components is None else _components(directions, components)
+    means = [part.mean(axis=0) for part in parts]
+    basis = None if components is None else _components(_sampled(parts, means), components)
+    directions = [_within(*each, basis) for each in zip(parts, means, strict=True)]
     return Pool(
-        np.concatenate(parts),
+        _joined(parts),
         tuple(len(part) for part in parts),
         tuple(painting.share / whole for painting in counting),
         basis,
-        directions if basis is None else _directions(directions @ basis),
+        _joined(directions),
     )
+
+
+def _joined(arrays: Sequence[Array]) -> Array:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _within(features: Array, mean: Array, basis: Array | None) -> Array:
+    """Return the directions of features (n, C) about a mean, in the components of ``basis``."""
+    if basis is None:
+        return _directions(features - mean)
+    # As (f - mean) @ basis, without a copy of all features.
+    return _directions(features @ basis - mean @ basis)
+
+
+def _sampled(parts: Sequence[Array], means: Sequence[Array]) -> Array:
+    """Return the directions of a sample of all features, each about its painting's mean."""
+    ends = np.cumsum([len(part) for part in parts])
+    chosen = _sample(int(ends[-1]), min(int(ends[-1]), SAMPLE))
+    pieces = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
+    starts = [0, *ends[:-1]]
+    sampled = [
+        part[piece - start] - mean
+        for part, mean, piece, start in zip(parts, means, pieces, starts, strict=True)
+    ]
+    return _directions(_joined(sampled))
 
 
 def _positions(painting: Painting, limit: int) -> Array:
@@ -106,7 +130,7 @@ def _positions(painting: Painting, limit: int) -> Array:
         weights = [each.reshape(-1) for each in painting.weights]
         half = max(each.max() for each in weights) / 2
         rows = [row[each >= half] for row, each in zip(rows, weights, strict=True)]
-    flat = np.concatenate(rows)
+    flat = _joined(rows)
     return flat if len(flat) <= limit else flat[_sample(len(flat), limit)]
 
 
@@ -120,17 +144,16 @@ def _directions(vectors: Array) -> Array:
     return vectors / np.maximum(lengths, TINY)[:, None]
 
 
-def _components(directions: Array, count: int) -> Array:
-    """Return the first ``count`` principal components (C, K) of a sample, as columns.
+def _components(sample: Array, count: int) -> Array:
+    """Return the first ``count`` principal components (C, K) of a sample (n, C), as columns.
 
     Halko, Martinsson and Tropp 2011, "Finding Structure with Randomness", algorithm 4.4: a
     random subspace, turned toward the largest components by a few multiplications, within which
     the components are found exactly.
     """
-    channels = directions.shape[1]
+    channels = sample.shape[1]
     if count >= channels:
         return np.eye(channels, dtype=np.float32)
-    sample = directions[_sample(len(directions), min(len(directions), SAMPLE))]
     start = np.random.default_rng(0).standard_normal((channels, min(count + SPARE, channels)))
     subspace = start.astype(np.float32)
     for _ in range(ROUNDS):
@@ -150,10 +173,8 @@ def nearest(query: Array, pool: Pool, weights: Array | None = None) -> Indexes:
     the others by most. Departure from the paper, which has one painting: a mean of what is
     nearest in either would paint what is in neither.
     """
-    centered = query - np.average(query, axis=0, weights=weights).astype(np.float32)
-    directions = _directions(centered)
-    if pool.basis is not None:
-        directions = _directions(directions @ pool.basis)
+    mean = np.average(query, axis=0, weights=weights).astype(np.float32)
+    directions = _within(query, mean, pool.basis)
     best = _best_on_host if backend.computed_on_host("float32") else _best_on_device
     ends = np.cumsum(pool.counts)
     starts = ends - pool.counts
