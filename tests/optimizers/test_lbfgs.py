@@ -25,7 +25,7 @@ def valley(point):
 
 
 def begun(start, budget=1000):
-    return lbfgs.begin(np.asarray(start, float), budget, PLAIN)
+    return lbfgs.begin(np.asarray(start, float), budget, units=PLAIN)
 
 
 def run(function, start, evaluations):

@@ -11,13 +11,12 @@ import numpy as np
 
 from impasto.compute import backend
 from impasto.compute.backend import Tensor, ops
-from impasto.losses import pools
+from impasto.losses import polish, pools
 from impasto.losses.comparisons import Comparison, gram_loss, moments_loss, wasserstein_loss
 from impasto.losses.content import mean
-from impasto.losses.matching import matching_term
+from impasto.losses.matching import matching_term, share_of_painting
 from impasto.losses.moments import Moments, blend, combine, moments, slice_moments
 from impasto.losses.neighbors import NEIGHBORS
-from impasto.losses.polish import POLISH
 from impasto.losses.terms import (
     EPSILON,
     Maps,
@@ -58,7 +57,11 @@ def by_layers(measure: Measure, recipe: Recipe, turned: bool = False) -> Term:
 
     def freeze(scene: Scene) -> list[Part]:
         regions = [_turned(each) for each in scene.regions] if turned else scene.regions
-        return [_frozen(measure, layers, region, scene) for region in regions]
+        parts = [_frozen(measure, layers, region, scene) for region in regions]
+        if measure.settle is None or scene.start is None:
+            return parts
+        seen = Seen(scene.features(scene.start)), Seen(scene.photograph)
+        return [_settled(measure.settle, part, *seen) for part in parts]
 
     def read(seen: Seen, target: list[Part]) -> list[dict[str, Sums]]:
         return [
@@ -77,6 +80,16 @@ def by_layers(measure: Measure, recipe: Recipe, turned: bool = False) -> Term:
         return mean(losses, recipe.style_layers)
 
     return Term(freeze, read, loss, measure.slices)
+
+
+def _settled(
+    settle: Callable[[Target, View, View], Target], part: Part, so_far: Seen, photograph: Seen
+) -> Part:
+    style = {
+        layer: settle(target, _view(so_far, layer, part), _view(photograph, layer, part))
+        for layer, target in part.style.items()
+    }
+    return part._replace(style=style)
 
 
 def _turned(region: StyledRegion) -> StyledRegion:
@@ -185,7 +198,38 @@ STYLE_LOSSES: dict[str, Callable[[Recipe], Term]] = {
 }
 """Every style loss, by the name that the setting ``style_loss`` takes."""
 
-LAST_PASSES: dict[str, Callable[[Recipe], Term]] = {
-    "matching": lambda recipe: by_layers(POLISH, recipe, turned=True),
-}
+
+def _polishing(recipe: Recipe) -> Term:
+    """Return the last pass of matching: neighbors layer by layer, and a little of the moments.
+
+    Neighbors alone leave what is rare in a painting out, and with it contrast.
+    """
+    share = share_of_painting(recipe.strength)
+    neighbors = by_layers(polish.measure(share), recipe, turned=True)
+    moments_alike = by_layers(of_moments(moments_loss, relative=True, strips=1), recipe)
+    return _added((1.0, neighbors), (share * ALIKE, moments_alike))
+
+
+ALIKE = 0.1
+"""What moments weigh in the last pass, beside the neighbors' 1 (benchmarks/NOTES.md)."""
+
+
+def _added(*parts: tuple[float, Term]) -> Term:
+    """Return terms weighed and added up to one. The weights are frozen with the targets."""
+    weights, terms = zip(*parts, strict=True)
+
+    def freeze(scene: Scene) -> tuple[Tensor, list[Target]]:
+        return backend.constant(weights), [term.freeze(scene) for term in terms]
+
+    def read(seen: Seen, target: tuple[Tensor, list[Target]]) -> list[Sums]:
+        return [term.read(seen, each) for term, each in zip(terms, target[1], strict=True)]
+
+    def loss(sums: list[Sums], target: tuple[Tensor, list[Target]]) -> Tensor:
+        losses = [term.loss(*each) for term, *each in zip(terms, sums, target[1], strict=True)]
+        return ops.sum(target[0] * ops.stack(losses))
+
+    return Term(freeze, read, loss, max(term.slices for term in terms))
+
+
+LAST_PASSES: dict[str, Callable[[Recipe], Term]] = {"matching": _polishing}
 """What style losses end with, those that have a last pass of their own."""

@@ -99,6 +99,9 @@ class Measure(NamedTuple):
     """the sums of the whole picture -> the loss, a scalar"""
     slices: int = 0
     """upright slices over which it asks the network for sums of features; see ``vgg.Features``"""
+    settle: Callable[[Target, View, View], Target] | None = None
+    """(target, what is seen of the picture so far, and of the photograph) -> the target that goes
+    with these; None if the target is the paintings' alone"""
 
 
 class Term(NamedTuple):

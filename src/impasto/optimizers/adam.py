@@ -55,7 +55,7 @@ class State:
     """whether the function takes NumPy arrays"""
 
 
-def begin(start: Array, budget: int) -> State:
+def begin(start: Array, budget: int, learned: float = 0.0) -> State:
     """Return the state before the first evaluation, at ``start``."""
     rule = Rule(start, budget)
     return State(Progress(start, budget), rule, rule.values, isinstance(start, np.ndarray))

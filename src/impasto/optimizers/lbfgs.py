@@ -6,6 +6,7 @@ multiplies with operators (NumPy, or tensors that stay on their device); only a 
 leave them.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -74,6 +75,8 @@ class State:
     """what the variables mean"""
     start: Array
     """the variables of the first evaluation"""
+    learned: float = 0.0
+    """see :func:`learned`; what the first step goes by"""
     found: Found | None = None
     """None before the first evaluation"""
     pairs: tuple[Pair, ...] = ()
@@ -81,18 +84,21 @@ class State:
     """None before the first evaluation, and at the end"""
 
 
-def begin(start: Array, budget: int, units: Units | None = None) -> State:
+def begin(start: Array, budget: int, learned: float = 0.0, *, units: Units | None = None) -> State:
     """Return the state before the first evaluation, at ``start`` (height, width, channels).
+
+    The first step follows the gradient: ``learned`` times the number of variables far, or if
+    nothing is known so that it has length one, as in SciPy.
 
     The variables are the coefficients of the picture's discrete cosine transform, each in a unit
     of its own (see :func:`impasto.optimizers.units.frequency_units`), unless others are given.
     """
     units = units or of_frequencies(start)
-    return State(Progress(start, budget), units, units.variables(start))
+    return State(Progress(start, budget), units, units.variables(start), learned)
 
 
 def step(function: Function, state: State) -> State:
-    """Evaluate once, and say where next. The first step of all has length one, as in SciPy."""
+    """Evaluate once, and say where next."""
     variables = state.start if state.search is None else state.search.variables
     progress = state.progress.evaluated(function, state.units.point(variables))
     if progress.evaluation is None or progress.reason is Reason.NOT_FINITE:
@@ -101,7 +107,7 @@ def step(function: Function, state: State) -> State:
     here = Found(variables, evaluation.total, state.units.gradient(evaluation.gradient))
     state = replace(state, progress=progress)
     if state.found is None or state.search is None:
-        return _searched(replace(state, found=here))
+        return _stretched(_searched(replace(state, found=here)))
     line = state.search
     if here.value <= state.found.value + SUFFICIENT * line.length * line.slope:
         pairs = _remembered(state.pairs, line, here.gradient - state.found.gradient)
@@ -118,7 +124,7 @@ def turn(state: State, budget: int) -> State:
     It begins at the point that was accepted last.
     """
     start = state.start if state.found is None else state.found.variables
-    return State(state.progress.turned(budget), state.units, start, pairs=state.pairs)
+    return State(state.progress.turned(budget), state.units, start, 0.0, pairs=state.pairs)
 
 
 def direction(gradient: Array, pairs: tuple[Pair, ...]) -> Array:
@@ -130,9 +136,7 @@ def direction(gradient: Array, pairs: tuple[Pair, ...]) -> Array:
         result = result - share * pair.change
         shares.append(share)
     if pairs:
-        newest = pairs[-1]
-        # Equation 7.20: the size of the inverse Hessian along the newest step.
-        result = result * (newest.curvature / dot(newest.change, newest.change))
+        result = result * _size(pairs[-1])
     for pair, share in zip(pairs, reversed(shares), strict=True):
         result = result + (share - dot(pair.change, result) / pair.curvature) * pair.step
     return result
@@ -159,6 +163,29 @@ def _searched(state: State) -> State:
         return _searched(replace(state, pairs=()))
     flat = not dot(state.found.gradient, state.found.gradient)
     return _ended(state, Reason.CONVERGED if flat else Reason.STALLED)
+
+
+def _stretched(state: State) -> State:
+    """Return the state with the first step as long as another run's curvature says."""
+    if state.search is None or state.pairs or not state.learned:
+        return state
+    return _at(state, replace(state.search, length=state.learned * math.prod(state.start.shape)))
+
+
+def learned(state: State) -> float:
+    """Return the size of the inverse Hessian along the newest step, by number of variables.
+
+    Of a picture twice as large every variable doubles (the cosine transform is orthonormal), and
+    so the inverse Hessian of a loss that does not grow with the picture grows fourfold.
+    """
+    if not state.pairs:
+        return 0.0
+    return _size(state.pairs[-1]) / math.prod(state.start.shape)
+
+
+def _size(pair: Pair) -> float:
+    """Return the size of the inverse Hessian along a step (equation 7.20)."""
+    return pair.curvature / dot(pair.change, pair.change)
 
 
 def _at(state: State, line: Search) -> State:
@@ -237,7 +264,7 @@ def unpack(packed: Packed, start: Array, budget: int) -> State:
     point, gradient = (packing.like(packed, name, start) for name in ("point", "gradient"))
     found = Found(point, float(value[0]), gradient)
     progress = packing.unpack(packed, start, budget)
-    state = _searched(State(progress, of_frequencies(start), point, found, pairs))
+    state = _searched(State(progress, of_frequencies(start), point, 0.0, found, pairs))
     return _gone_on(state, packed) if "search" in packed else state
 
 
@@ -251,4 +278,4 @@ def _gone_on(state: State, packed: Packed) -> State:
     return _at(state, replace(state.search, length=float(numbers[0]), tries=int(numbers[1])))
 
 
-SOLVER = Solver(begin, step, turn, pack, unpack)
+SOLVER = Solver(begin, step, turn, pack, unpack, learned)

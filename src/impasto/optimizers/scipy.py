@@ -91,7 +91,7 @@ class State:
     """the variables that are to be evaluated next"""
 
 
-def begin(start: Array, budget: int) -> State:
+def begin(start: Array, budget: int, learned: float = 0.0) -> State:
     """Return the state before the first evaluation, in the variables of L-BFGS."""
     start = to_numpy(start)
     return _begun(Progress(start, budget), of_frequencies(start), start)

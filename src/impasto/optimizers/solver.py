@@ -117,13 +117,25 @@ class State(Protocol):
 
 
 S = TypeVar("S", bound=State)
+S_co = TypeVar("S_co", bound=State, covariant=True)
+
+
+class Begin(Protocol[S_co]):
+    """Makes the first state."""
+
+    def __call__(self, start: Array, budget: int, learned: float = 0.0) -> S_co:
+        """Return the state before the first evaluation, at ``start``.
+
+        ``budget`` is the evaluations that may be made. ``learned`` is what a run at another size
+        knows of the curvature, see ``Solver.learned``; 0 if nothing is known.
+        """
+        ...
 
 
 class Solver(NamedTuple, Generic[S]):
     """A way to lower a function; pure functions of states."""
 
-    begin: Callable[[Array, int], S]
-    """(start, budget of evaluations) -> the state before the first evaluation"""
+    begin: Begin[S]
     step: Callable[[Function, S], S]
     """(function, state) -> the state after one more evaluation, or ended"""
     turn: Callable[[S, int], S]
@@ -133,6 +145,8 @@ class Solver(NamedTuple, Generic[S]):
     """state -> what goes on from it to the same points to the last bit; None if nothing can"""
     unpack: Callable[[Packed, Array, int], S]
     """(packed, start, budget) -> the state; raises CheckpointError for what cannot be one"""
+    learned: Callable[[S], float] = lambda _: 0.0
+    """state -> what a run at another size may begin with; 0 if it learned nothing"""
 
 
 def is_finite(array: Array) -> bool:

@@ -129,6 +129,7 @@ def _header(state: State, tensors: Arrays) -> bytes:
         "levels": [level.to_dict() for level in state.levels],
         "seconds": dict(state.seconds),
         "began": state.began,
+        "learned": state.learned,
     }
     parts: dict[str, Any] = {"__metadata__": {"sha256": _UNSIGNED, "impasto": json.dumps(said)}}
     end = 0
@@ -211,7 +212,7 @@ def _checkpoint(said: Any, tensors: dict[str, HostArray]) -> State:
         raise ValueError
     picture = tensors.pop("picture")
     solver = {name.removeprefix(_STATE): array for name, array in tensors.items()}
-    seconds = {stage: _seconds(value) for stage, value in said["seconds"].items()}
+    seconds = {stage: _not_negative(value) for stage, value in said["seconds"].items()}
     if set(seconds) - set(STAGES):
         raise ValueError
     return State(
@@ -222,21 +223,22 @@ def _checkpoint(said: Any, tensors: dict[str, HostArray]) -> State:
         history=tuple(Record(int(level), *numbers) for level, *numbers in history.tolist()),
         levels=tuple(_level(each) for each in said["levels"]),
         seconds=seconds,
-        began=_seconds(said["began"]),
+        began=_not_negative(said["began"]),
+        learned=_not_negative(said["learned"]),
     )
 
 
 def _level(said: Any) -> LevelFinished:
     names = ("level", "height", "width", "evaluations")
     numbers: dict[str, Any] = {name: operator.index(said[name]) for name in names}
-    seconds, reason = _seconds(said["seconds"]), Reason(said["reason"])
+    seconds, reason = _not_negative(said["seconds"]), Reason(said["reason"])
     return LevelFinished(**numbers, seconds=seconds, reason=reason, state=None)
 
 
-def _seconds(value: Any) -> float:
-    if not 0.0 <= (seconds := float(value)) < math.inf:
+def _not_negative(value: Any) -> float:
+    if not 0.0 <= (number := float(value)) < math.inf:
         raise ValueError
-    return seconds
+    return number
 
 
 # Going on -----------------------------------------------------------------------------------

@@ -177,7 +177,11 @@ def _next_level(job: Job, state: State) -> State:
     level = job.levels[state.level]
     content = job.content(raster.size_of(best))
     picture, _ = _carried_up(job, best, content, (level.height, level.width))
-    return replace(state, level=level.number, picture=picture, solver=None)
+    solver = state.solver
+    assert solver is not None  # of a level that was painted
+    assert not isinstance(solver, Mapping)
+    learned = SOLVERS[job.recipe.optimizer].learned(solver)
+    return replace(state, level=level.number, picture=picture, solver=None, learned=learned)
 
 
 def _paint_level(
@@ -231,8 +235,9 @@ def _steps(
     if isinstance(state.solver, Mapping):
         found, began = solver.unpack(state.solver, begin, level.evaluations), state.began
     else:
-        found, began = solver.begin(begin, level.evaluations), clock.seconds()
-    state = replace(state, began=began, seconds=clock.so_far("painting"))
+        found = solver.begin(begin, level.evaluations, state.learned)
+        began = clock.seconds()
+    state = replace(state, solver=found, began=began, seconds=clock.so_far("painting"))
     yield LevelStarted(
         level.number, len(job.levels), level.height, level.width, level.evaluations, state
     )

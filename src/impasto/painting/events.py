@@ -44,6 +44,8 @@ class State:
     """since the work began, by stage"""
     began: float = 0.0
     """seconds at which the level began"""
+    learned: float = 0.0
+    """what the solver learned at the level before, see ``Solver.learned``"""
     lowered: bool = False
     """whether memory ran out, so that the work cannot be gone on with as the recipe says"""
     stopped: bool = False

@@ -46,7 +46,7 @@ SHAPES = {
         steps=3,
         coarse_style=1.0,
         carries_picture=True,
-        last_pass=0.75,
+        last_pass=1.5,
     )
 }
 """Shapes of those style losses that have their own."""
