@@ -21,7 +21,7 @@ ROOMS = {
         *("tiffs", "decode", "encode", "masks", "colors", "films", "samples", "guidance"),
     ),
     "compute": ("backend", "host", "winograd"),
-    "network": ("torchfiles", "weightfiles", "weights", "vgg"),
+    "network": ("torchfiles", "weightfiles", "weights", "activations", "vgg"),
     "optimizers": ("solver", "packing", "units", "lbfgs", "scipy", "adam", "solvers"),
     "losses": (
         *(

@@ -26,7 +26,7 @@ from impasto.recipe import settings as recipe
 
 pytestmark = pytest.mark.backend
 
-SMALL = {"size": 48, "levels": 2, "evaluations": 6, "precision": "float32"}
+SMALL = {"size": 48, "levels": 2, "evaluations": 6, "precision": "float32", "style_loss": "gram"}
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ is to have the matched ones:
 
     sum over positions of w |h - t|² / sum over positions of w |t|²
 
-with h the picture's hypercolumn, t its target and w its weight. It is a sum over positions, so
-that tiles, strips and regions add up.
+with h the picture's hypercolumn, t its target and w its weight; layers may have shares. It is a sum
+over positions, so that tiles, strips and regions add up.
 
 Departures: squared error instead of the cosine, which lets contrast run away; targets stay as
 they are for a level; and the deepest block is compared at its own positions, each with the mean
@@ -179,8 +179,12 @@ def targets(
     regions: Sequence[Matched],
     own: Mapping[str, Tensor],
     share: float = 1.0,
+    layers: Mapping[str, float] | None = None,
 ) -> Target:
     """Match the query's feature ``maps``, and return what the picture is compared with.
+
+    ``layers`` are shares of the layers in the loss, alike for all if not given; what is nearest
+    does not depend on them.
 
     Pools hold hypercolumns of the same layers. See :func:`matched` for several regions. What of a
     target is not the painting's ``share`` is the photograph's ``own`` features.
@@ -201,8 +205,11 @@ def targets(
         sizes[layer] = float(np.sum(counts * np.square(wanted[layer]), dtype=np.float64)) / count**2
         if weights is not None or apart > 1:
             counting[layer] = counts
-    whole = max(sum(sizes.values()), TINY)
-    scales = {name: 1 / count**2 / whole for name, count in zip(names, channels, strict=True)}
+    shares = layers or dict.fromkeys(names, 1.0)
+    whole = max(sum(shares[name] * size for name, size in sizes.items()), TINY)
+    scales = {
+        name: shares[name] / count**2 / whole for name, count in zip(names, channels, strict=True)
+    }
     return Target(
         *(
             {name: backend.constant(v) for name, v in each.items()}
@@ -258,7 +265,8 @@ def share_of_painting(strength: float) -> float:
 
 def matching_term(recipe: Recipe) -> Term:
     """Return style by matched features; ``strength`` says what is matched, and how much of it."""
-    layers = [layer for layer, _ in recipe.style_layers]
+    shares = dict(recipe.style_layers)
+    layers = list(shares)
     share = share_of_painting(recipe.strength)
 
     def freeze(scene: Scene) -> Target:
@@ -266,7 +274,7 @@ def matching_term(recipe: Recipe) -> Term:
         maps = scene.photograph if wanted is scene.content else scene.features(wanted)
         own = {layer: scene.photograph[layer] for layer in layers}
         found = [_matched(region, scene, layers) for region in scene.regions]
-        return targets({layer: maps[layer] for layer in layers}, found, own, share)
+        return targets({layer: maps[layer] for layer in layers}, found, own, share, shares)
 
     return Term(freeze, read, loss)
 

@@ -190,11 +190,11 @@ def _comparing(compare: Comparison) -> Callable[[Recipe], Term]:
 
 
 STYLE_LOSSES: dict[str, Callable[[Recipe], Term]] = {
+    "matching": matching_term,
     "gram": _comparing(gram_loss),
     "moments": _comparing(moments_loss),
     "wasserstein": _comparing(wasserstein_loss),
     "neighbors": lambda recipe: by_layers(NEIGHBORS, recipe),
-    "matching": matching_term,
 }
 """Every style loss, by the name that the setting ``style_loss`` takes."""
 

@@ -243,10 +243,14 @@ def _steps(
     )
     while found.progress.reason is None and not controls.stopped:
         if (recipe := controls.changed(job.recipe)) != job.recipe:
+            anew = recipe.strength != job.recipe.strength and recipe.targets_turn
             job = replace(job, recipe=recipe)
             level = job.levels[level.number - 1]
             state = replace(state, provenance=state.provenance.steered_to(recipe))
-            task = task.weighed(objective.weights(recipe, level.style))
+            if anew:
+                task = job.objective(content, level.style, start, level.last)
+            else:
+                task = task.weighed(objective.weights(recipe, level.style))
             found = solver.turn(found, level.evaluations)
             continue
         seen = found.progress.evaluations

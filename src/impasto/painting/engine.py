@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from impasto.compute import backend
 from impasto.losses import objective
 from impasto.losses.style import LAST_PASSES
-from impasto.network import vgg, weights
+from impasto.network import activations, vgg, weights
 from impasto.network.vgg import Features
 from impasto.recipe.settings import Recipe
 
@@ -61,6 +61,8 @@ class Engines:
 
 def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> Engine:
     loaded = weights.load(recipe.network, weights_file)
+    if recipe.activations == "normalized":
+        loaded = activations.normalized(loaded, activations.means(recipe.network))
     precision = vgg.resolve_precision(recipe.precision)
     features = vgg.build(loaded, recipe.layers, recipe.pooling, precision, recipe.padding)
     # What is said of the weights, and not their tensors, which the network holds in its own form.

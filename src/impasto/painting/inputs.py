@@ -24,6 +24,7 @@ from impasto.pictures.guidance import Covered, Painting, StyledRegion
 from impasto.pictures.masks import Mask
 from impasto.pictures.metadata import UNKNOWN, Metadata
 from impasto.pictures.raster import Picture
+from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 
 
@@ -161,7 +162,7 @@ def prepare(
         metadata=loaded.metadata,
         gray=all(map(raster.is_gray, (photograph, *(each.picture for each in painted)))),
         sources=tuple(read.sources),
-        notes=tuple(read.notes),
+        notes=(*recipes.idle(recipe), *read.notes),
     )
 
 

@@ -7,7 +7,6 @@ fields of :class:`Recipe`; nothing else in the package states a default.
 import dataclasses
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
@@ -15,7 +14,7 @@ from typing import NamedTuple, TypedDict
 from impasto.errors import SettingError, nearest
 from impasto.recipe.values import About as About
 from impasto.recipe.values import Layers as Layers
-from impasto.recipe.values import LayersLike, NumbersLike, check, convert, received, show_one
+from impasto.recipe.values import LayersLike, NumbersLike, check, convert, received
 from impasto.recipe.values import Numbers as Numbers
 from impasto.recipe.values import Value as Value
 from impasto.recipe.values import show as show
@@ -40,7 +39,10 @@ TEN_LAYERS: Layers = tuple(
 )
 """Every convolution of the first four blocks, as in Kolkin et al. 2022."""
 
-BY_STYLE_LOSS: dict[str, Value] = {
+CONTENT_LAYERS: Layers = (("block4_conv2", 1.0),)
+"""As in Gatys et al. 2016."""
+
+OF_MOMENTS: dict[str, Value] = {
     "style_layers": FIVE_LAYERS,
     "content_weight": 1.0,
     "style_weight": 10.0,
@@ -48,7 +50,18 @@ BY_STYLE_LOSS: dict[str, Value] = {
     "strips": 4,
     "evaluations": 12,
 }
-"""Defaults of those settings whose default goes with the style loss, for most of them."""
+"""Defaults of those settings whose default goes with the style loss: for Gram matrices and what is
+measured in their place."""
+
+OF_MATCHING: dict[str, Value] = {
+    "style_layers": TEN_LAYERS,
+    "content_weight": 0.0,
+    "style_weight": 1.0,
+    "tv_weight": 0.0,
+    "strips": 1,
+    "evaluations": 8,
+}
+"""And for matching, whose targets have the photograph's shapes already."""
 
 
 class StyleLoss(NamedTuple):
@@ -59,27 +72,23 @@ class StyleLoss(NamedTuple):
     """what its loss is multiplied with, so that a style weight means the same for all of them"""
     dial: float = 1.0
     """how much further than the Gram matrix's the weight has to be turned to go as far"""
-    defaults: Mapping[str, Value] = BY_STYLE_LOSS
-    """of the settings named in BY_STYLE_LOSS"""
+    defaults: Mapping[str, Value] = OF_MOMENTS
+    """of the settings named there"""
+    targets_turn: bool = False
+    """whether strength turns what it compares with, and not below a half its weight"""
 
 
 # Scale and dial are fitted by benchmarks/strength.py; a new measure may begin without them.
 STYLE_LOSSES: dict[str, StyleLoss] = {
+    "matching": StyleLoss(
+        "what all layers see at a position with its nearest in the painting, found once a level",
+        defaults=OF_MATCHING,
+        targets_turn=True,
+    ),
     "gram": StyleLoss("the Gram matrix (Gatys)"),
     "moments": StyleLoss("it with the mean and the deviation of every channel", 0.77, 0.99),
     "wasserstein": StyleLoss("the distance between Gaussians of the same moments", 0.75, 0.74),
     "neighbors": StyleLoss("every feature with its nearest in the painting", 2.4, 1.04),
-    "matching": StyleLoss(
-        "what all layers see at a position with its nearest in the painting, found once a level",
-        defaults={
-            "style_layers": TEN_LAYERS,
-            "content_weight": 0.0,
-            "style_weight": 1.0,
-            "tv_weight": 0.0,
-            "strips": 1,
-            "evaluations": 8,
-        },
-    ),
 }
 """Every way to measure style, by the name that the setting ``style_loss`` takes."""
 
@@ -90,12 +99,7 @@ def _setting(default: Value, help: str, **about: Value) -> Value:
 
 def _by_style_loss(name: str, help: str, **about: Value) -> Value:
     """Return a setting whose default is the style loss's own: None, until a recipe is made."""
-    others = [
-        f"{show(loss.defaults[name])} with {loss_name}"
-        for loss_name, loss in STYLE_LOSSES.items()
-        if loss.defaults is not BY_STYLE_LOSS
-    ]
-    usual = f"{show(BY_STYLE_LOSS[name])}, or {', '.join(others)}"
+    usual = f"{show(OF_MATCHING[name])} with matching, else {show(OF_MOMENTS[name])}"
     return _setting(None, help, usual=usual, **about)
 
 
@@ -114,12 +118,11 @@ class Recipe:
         maximum=65536,
     )
     content_layers: Layers = _setting(
-        (("block4_conv2", 1.0),), "Layers whose features are to stay those of the photograph."
+        CONTENT_LAYERS, "Layers whose features are to stay those of the photograph."
     )
     style_layers: Layers = _by_style_loss(
         "style_layers",
-        "Layers whose moments are to become those of the painting, each with its share: "
-        "NAME or NAME=WEIGHT.",
+        "Layers that are to see the painting's manner, each with its share: NAME or NAME=WEIGHT.",
     )
     blend: Numbers = _setting(
         (), "Shares of the paintings, one for each; without it they count alike.", minimum=0
@@ -140,7 +143,8 @@ class Recipe:
     strength: float = _setting(
         0.5,
         "One dial from the photograph to the painting, on top of the weights: 0 leaves the "
-        "photograph, 0.5 the weights as they are, 1 asks for nothing but style.",
+        "photograph, 0.5 the weights as they are, 1 asks for nothing but style; with matching, "
+        "the painting's own shapes.",
         minimum=0,
         maximum=1,
     )
@@ -152,7 +156,7 @@ class Recipe:
         "tv_weight", "Weight of the total variation loss, which smooths.", minimum=0
     )
     style_loss: str = _setting(
-        "gram",
+        "matching",
         "How style is measured: "
         + "; ".join(f"{name}, {measure.help}" for name, measure in STYLE_LOSSES.items())
         + ".",
@@ -167,7 +171,8 @@ class Recipe:
     strips: int = _by_style_loss(
         "strips",
         "Upright, overlapping strips that are to have the painting's moments each, besides the "
-        "picture as a whole, so that no side is left unpainted; 1 takes the whole alone.",
+        "picture as a whole, so that no side is left unpainted; 1 takes the whole alone, as "
+        "matching does, which asks every position.",
         minimum=1,
         maximum=16,
     )
@@ -181,8 +186,8 @@ class Recipe:
     )
     levels: int = _setting(
         0,
-        "Sizes painted one after the other from coarse to fine, each 2.3 times the one before; 1 "
-        "paints at one scale, 0 chooses by the size.",
+        "Sizes painted one after the other from coarse to fine, each about twice the one before; "
+        "1 paints at one scale, 0 chooses by the size.",
         minimum=0,
         maximum=12,
     )
@@ -195,6 +200,12 @@ class Recipe:
     )
     seed: int = _setting(0, "Seed of the noise.", minimum=0, maximum=2**32 - 1)
     network: str = _setting("vgg16", "The frozen network that looks.", choices=("vgg16", "vgg19"))
+    activations: str = _setting(
+        "published",
+        "The network's weights as they were published, or normalized as in the paper: rescaled so "
+        "that every channel is 1 in the mean over photographs.",
+        choices=("published", "normalized"),
+    )
     pooling: str = _setting("max", "Pooling between the network's blocks.", choices=("max", "avg"))
     padding: str = _setting(
         "replicate",
@@ -229,7 +240,7 @@ class Recipe:
     def _usual(self, name: str) -> Value:
         """Return a setting's default, which may be the style loss's own."""
         known = STYLE_LOSSES.get(self.style_loss)
-        return (BY_STYLE_LOSS if known is None else known.defaults).get(name)
+        return (OF_MOMENTS if known is None else known.defaults).get(name)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -247,20 +258,27 @@ class Recipe:
         """The weights of content, style and total variation, after strength and style loss."""
         return self.weights_at(1.0)
 
+    @property
+    def targets_turn(self) -> bool:
+        """Whether strength changes what the picture is compared with."""
+        return STYLE_LOSSES[self.style_loss].targets_turn
+
     def weights_at(self, style: float) -> tuple[float, float, float]:
         """Return the weights of content, style and variation where style weighs ``style`` times.
 
         With the odds o = (s / (1 - s))^DIAL of the strength s, and DIAL multiplied by the style
-        loss's own, content is multiplied by min(1, 1 / o), the others by min(1, o).
+        loss's own, content is multiplied by min(1, 1 / o), the others by min(1, o); but not a style
+        loss whose targets turn with the strength.
         """
         measure = STYLE_LOSSES[self.style_loss]
         less = min(self.strength, 1 - self.strength)
-        turned = (less / (1 - less)) ** (DIAL * measure.dial)
-        photograph, painting = (1.0, turned) if self.strength < 0.5 else (turned, 1.0)
+        odds = (less / (1 - less)) ** (DIAL * measure.dial)
+        photograph, painting = (1.0, odds) if self.strength < 0.5 else (odds, 1.0)
         scale = measure.scale if self.loss_scale == "relative" else 1.0
+        on_style = 1.0 if measure.targets_turn else painting
         return (
             photograph * self.content_weight,
-            painting * scale * (style * self.style_weight),
+            on_style * scale * (style * self.style_weight),
             painting * self.tv_weight,
         )
 
@@ -318,6 +336,7 @@ class Settings(TypedDict, total=False):
     evaluations: int | str
     seed: int | str
     network: str
+    activations: str
     pooling: str
     padding: str
     precision: str
@@ -369,8 +388,18 @@ class Preset(NamedTuple):
         return {name: getattr(whole, name) for name in self.settings}
 
 
+_CLASSIC: Mapping[str, Value] = {
+    "style_loss": "gram",
+    "loss_scale": "absolute",
+    "strips": 1,
+    "optimizer": "scipy",
+    "levels": 1,
+    "padding": "zero",
+}
+"""What recipes of 2015 and 2016 have in common."""
+
 PRESETS: dict[str, Preset] = {
-    DEFAULT: Preset("Coarse to fine, weights that suit most pairs.", {}),
+    DEFAULT: Preset("Matched features, coarse to fine: the painting's strokes all over.", {}),
     "painterly": Preset(
         "Large, visible brush-work; the photograph is clear in its shapes alone.",
         {"strength": 0.6, "style_scale": 1.4, "evaluations": 16},
@@ -381,38 +410,57 @@ PRESETS: dict[str, Preset] = {
     ),
     "subtle": Preset(
         "A photograph first, touched by the painting.",
-        {"strength": 0.3, "content_layers": "block3_conv2,block4_conv2"},
+        {"strength": 0.3},
     ),
     "photo-colours": Preset(
         "The painting's strokes in the photograph's own colors.", {"colors": "content"}
     ),
     "fine-strokes": Preset("Small strokes, much detail of the photograph.", {"style_scale": 0.6}),
     "broad-strokes": Preset("Strokes twice as large, as of a broad brush.", {"style_scale": 2.0}),
+    "gram": Preset(
+        "The classic style loss in its best form: Gram matrices, coarse to fine, in strips.",
+        {"style_loss": "gram"},
+    ),
     # Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks",
     # CVPR 2016: conv4_2 for content, conv1_1 ... conv5_1 for style with w_l = 1/5, average
-    # pooling, noise to start from, alpha/beta = 1e-3. Their losses are sums, ours are means:
-    # L_content = N M / 2 * mean, with N M = 512 * 64 * 64 at 512 px, and E_l = mean / 4, so
-    # beta / alpha = 1e3 becomes 1e3 * (1 / 4) / (N M / 2) = 2.4e-4.
-    # Departures: VGG16 for VGG19, whose weights are not rescaled to a mean activation of one; the
-    # balance is the paper's at 512 px, and stays the same at others; the painting is brought to
-    # the picture's area and keeps its own shape.
+    # pooling, weights rescaled to a mean activation of one, noise to start from.
+    # Departures: VGG16 for VGG19; losses are means, and the balance between them, which the paper
+    # gives for sums, is chosen so that pictures look like its figures at 512 px
+    # (benchmarks/NOTES.md); the painting is brought to the picture's area and keeps its own shape.
     "gatys": Preset(
         "The paper's own choices: one scale, from noise, its layers and weights.",
         {
-            "optimizer": "scipy",
-            "levels": 1,
+            **_CLASSIC,
             "evaluations": 500,
             "init": "noise",
+            "activations": "normalized",
             "pooling": "avg",
-            "padding": "zero",
-            "strips": 1,
-            "style_loss": "gram",
-            "loss_scale": "absolute",
             "content_layers": "block4_conv2",
             "style_layers": "block1_conv1,block2_conv1,block3_conv1,block4_conv1,block5_conv1",
             "content_weight": 1.0,
-            "style_weight": 2.4e-4,
+            "style_weight": 10.0,
             "tv_weight": 0.0,
+        },
+    ),
+    # Chollet, "Neural style transfer", keras.io/examples/generative/neural_style_transfer: ten
+    # rounds of 20 evaluations of L-BFGS. Its losses are sums, ours are means: at 512 x 384 px its
+    # weight of content, 2.5e-8 a number, is that times 32 * 24 * 512, and a layer's of style,
+    # 1e-6 / 5 / (4 * 3² * (h w)²) for the squares of its sums of products, is
+    # 2e-7 * C² / (36 * 16^(block - 1)), in all 3e-5.
+    # Departures: squared variation for its power of 2.5, as strong where neighbors differ by 10 of
+    # 255; L-BFGS goes on where it begins every round anew; the painting keeps its own shape.
+    "tutorial": Preset(
+        "The recipe of the Keras tutorial: one scale, from the photograph.",
+        {
+            **_CLASSIC,
+            "evaluations": 200,
+            "init": "content",
+            "content_layers": "block5_conv2",
+            "style_layers": "block1_conv1=1024,block2_conv1=256,block3_conv1=64,block4_conv1=16,"
+            "block5_conv1=1",
+            "content_weight": 9.8e-3,
+            "style_weight": 3.0e-5,
+            "tv_weight": 1.4e5,
         },
     ),
 }
@@ -500,11 +548,26 @@ def _check_matching(recipe: Recipe) -> None:
         )
     if recipe.loss_scale != "relative":
         raise SettingError("loss_scale is absolute: matching is relative to its targets")
-    for name, weight in recipe.style_layers:
-        if weight != 1 or not re.fullmatch(r"block[1-4]_conv\d", name):
+    for name, _ in recipe.style_layers:
+        if name.startswith("block5") or name.endswith("_pool"):
             raise SettingError(
-                f"style_layers has {show_one((name, weight))}: matching takes convolutions of "
-                "blocks 1 to 4, all of them alike"
+                f"style_layers has {received(name)}: matching takes convolutions of blocks 1 to 4"
             )
     if not any(name.startswith(("block1", "block2", "block3")) for name, _ in recipe.style_layers):
         raise SettingError("style_layers: matching needs a layer of blocks 1 to 3 at least")
+
+
+def idle(recipe: Recipe) -> list[str]:
+    """Return a sentence for every setting that was chosen and changes nothing."""
+    found = []
+    if recipe.content_weight == 0 and recipe.content_layers != CONTENT_LAYERS:
+        found.append(
+            "content_layers changes nothing, since content_weight is 0: give it a value, such as 1"
+        )
+    alone = recipe.content_weight == recipe.tv_weight == 0
+    if alone and recipe.style_weight != STYLE_LOSSES[recipe.style_loss].defaults["style_weight"]:
+        found.append(
+            "style_weight changes nothing, since no other loss has a weight: turn strength, or "
+            "give content_weight or tv_weight a value"
+        )
+    return found

@@ -1,0 +1,52 @@
+"""Networks whose channels all have the same mean activation.
+
+Gatys, Ecker and Bethge 2016, "Image Style Transfer Using Convolutional Neural Networks", section 2:
+the weights are rescaled so that the mean activation of each filter over pictures and positions is
+one. Convolutions, ReLU and pooling pass a positive factor on, so that the next layer can take it
+back: but for their scale the features stay the same.
+
+Departure: the means are over the photographs among impasto's samples, and not over ImageNet.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import resources
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from impasto.network.weights import Weights
+
+Means = Mapping[str, NDArray[np.float32]]
+"""By convolution the mean of every channel (C,), above zero."""
+
+FILE = "activations.safetensors"
+"""The means by network and convolution; written by ``python -m tools.activations``."""
+
+
+def means(name: str) -> dict[str, NDArray[np.float32]]:
+    """Return the mean activations of a network over photographs, by convolution (C,)."""
+    whole = safetensors.numpy.load((resources.files(__package__) / FILE).read_bytes())
+    return {
+        key.removeprefix(f"{name}/"): mean
+        for key, mean in whole.items()
+        if key.startswith(f"{name}/")
+    }
+
+
+def normalized(weights: Weights, means: Means) -> Weights:
+    """Return weights with which every channel's mean activation is 1 where it was ``means``.
+
+    Kernels (height, width, C, C') are multiplied by the factor that the C channels had before, and
+    divided, as the biases are, by the mean of each of the C' channels.
+    """
+    tensors = dict(weights.tensors)
+    before = np.ones(3, np.float32)
+    for layer in weights.network.convolutions:
+        kernel, bias = f"{layer}/kernel", f"{layer}/bias"
+        after = means[layer]
+        tensors[kernel] = tensors[kernel] * before[:, None] / after
+        tensors[bias] = tensors[bias] / after
+        before = after
+    return replace(weights, tensors=tensors)

@@ -1,0 +1,50 @@
+"""Measure the mean activations that ``impasto.network.activations`` keeps.
+
+    python -m tools.activations
+
+Over the sample photographs at 512 px, with maximum pooling and zeros around. A channel that no
+photograph activates keeps its weights: its mean is said to be 1.
+"""
+
+import importlib.resources
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from impasto.compute import backend
+from impasto.network import activations, vgg, weights
+from impasto.pictures import raster, samples
+
+SIZE = 512
+
+
+def measure(name: str) -> dict[str, NDArray[np.float32]]:
+    """Return the mean of every channel of a network's convolutions over photographs."""
+    loaded = weights.load(name)
+    layers = loaded.network.convolutions
+    features = vgg.build(loaded, layers, "max", "float32", "zero")
+    sums: dict[str, NDArray[np.float64]] = {}
+    for each in samples.PHOTOGRAPHS:
+        photograph = samples.photograph(each)
+        small = raster.resize(photograph, *raster.fit(*raster.size_of(photograph), SIZE))
+        for layer, seen in features(backend.constant(small)).items():
+            found = backend.to_numpy(seen).mean(axis=(0, 1), dtype=np.float64)
+            sums[layer] = sums.get(layer, 0.0) + found / len(samples.PHOTOGRAPHS)
+    return {
+        f"{name}/{layer}": np.where(mean > 0, mean, 1.0).astype(np.float32)
+        for layer, mean in sums.items()
+    }
+
+
+def main() -> None:
+    """Write the file in the package."""
+    whole = {key: mean for name in weights.NETWORKS for key, mean in measure(name).items()}
+    with importlib.resources.as_file(
+        importlib.resources.files("impasto.network") / activations.FILE
+    ) as path:
+        safetensors.numpy.save_file(whole, path)
+
+
+if __name__ == "__main__":
+    main()
