@@ -3,7 +3,10 @@
 What is looked for is the nearest by the cosine of the angle, each side about its own mean, as in
 Kolkin et al. 2022, "Neural Neighbor Style Transfer", section 3.2. Departure: the search runs in
 the pool's principal components, whose 128 find neighbors as near as all 2,688 channels do, to a
-few thousandths of the mean cosine.
+few thousandths of the mean cosine. Some features are near to very many others, such as those of an
+eye to whatever is dark and round: they would turn up everywhere. So a feature counts as less near
+the nearer it is to all that is looked for: the cross-domain similarity of Conneau, Lample, Ranzato,
+Denoyer and Jégou 2018, "Word Translation Without Parallel Data", section 2.3, on the pool's side.
 
 Everything here happens once a level. Without a GPU it is NumPy's; with one the products are the
 backend's, on the device. Either way in pieces of a fixed size, so that memory stays bounded and
@@ -34,6 +37,12 @@ SAMPLE = 4096
 
 SPARE, ROUNDS = 8, 3
 """Directions more than are asked for, and rounds, of the randomized search for components."""
+
+GROUPS = 16
+"""Groups of what is looked for, in turn, of each of which a feature's largest cosine counts."""
+
+CROWDING = 0.5
+"""How much the mean of these is taken from a feature's cosines (benchmarks/NOTES.md)."""
 
 ROWS, COLUMNS = 256, 4096
 """Positions looked for, and looked through, in one piece: a block of 4 MB."""
@@ -166,8 +175,9 @@ def _components(sample: Array, count: int) -> Array:
 def nearest(query: Array, pool: Pool, weights: Array | None = None) -> Indexes:
     """Return for each row of ``query`` (n, C) the index (n,) of its nearest in the pool.
 
-    The nearest has the largest cosine of (q - mean of all q) and (f - mean of its painting's f).
-    ``weights`` (n,), positive, weigh the query's mean.
+    The nearest has the largest cosine of (q - mean of all q) and (f - mean of its painting's f),
+    less CROWDING times the mean over GROUPS of the queries, every so-manieth, of the largest cosine
+    that f has with any of the group. ``weights`` (n,), positive, weigh the query's mean.
 
     Of several paintings each gets its share of the positions, those at which it is nearer than
     the others by most. Departure from the paper, which has one painting: a mean of what is
@@ -175,12 +185,14 @@ def nearest(query: Array, pool: Pool, weights: Array | None = None) -> Indexes:
     """
     mean = np.average(query, axis=0, weights=weights).astype(np.float32)
     directions = _within(query, mean, pool.basis)
-    best = _best_on_host if backend.computed_on_host("float32") else _best_on_device
+    on_host = backend.computed_on_host("float32")
+    best = _best_on_host if on_host else _best_on_device
+    crowding = _crowding_on_host if on_host else _crowding_on_device
     ends = np.cumsum(pool.counts)
     starts = ends - pool.counts
     found = [
-        best(directions, pool.directions[start:end])
-        for start, end in zip(starts, ends, strict=True)
+        best(directions, among, CROWDING * crowding(directions, among))
+        for among in (pool.directions[a:b] for a, b in zip(starts, ends, strict=True))
     ]
     cosines = np.stack([cosine for cosine, _ in found])
     indexes = np.stack([start + index for start, (_, index) in zip(starts, found, strict=True)])
@@ -207,22 +219,49 @@ def shared_out(cosines: Array, shares: Sequence[float]) -> Indexes:
 
 
 Found: TypeAlias = tuple[Array, Indexes]
-"""The largest cosine (n,) for every row, and where it is (n,)."""
+"""The largest of cosines less what is taken from them (n,) for every row, and where it is (n,)."""
 
 
-def _best_on_host(query: Array, directions: Array) -> Found:
+def _groups(query: Array) -> list[Array]:
+    count = min(GROUPS, len(query))
+    return [np.ascontiguousarray(query[first::count]) for first in range(count)]
+
+
+def _crowding_on_host(query: Array, directions: Array) -> Array:
+    groups = _groups(query)
+
+    def work(first: int) -> Array:
+        piece = directions[first : first + ROWS]
+        largest = [(piece @ group.T).max(axis=1) for group in groups]
+        return np.mean(largest, axis=0, dtype=np.float32)
+
+    return np.concatenate(host.in_parallel(work, range(0, len(directions), ROWS)))
+
+
+def _crowding_on_device(query: Array, directions: Array) -> Array:
+    groups = [ops.transpose(ops.convert_to_tensor(group)) for group in _groups(query)]
+
+    def work(first: int) -> Array:
+        piece = ops.convert_to_tensor(directions[first : first + COLUMNS])
+        largest = [ops.max(ops.matmul(piece, group), axis=1) for group in groups]
+        return backend.to_numpy(ops.mean(ops.stack(largest), axis=0))
+
+    return np.concatenate([work(first) for first in range(0, len(directions), COLUMNS)])
+
+
+def _best_on_host(query: Array, directions: Array, taken: Array) -> Found:
     def work(first: int) -> Found:
-        return _best_in_pieces(query[first : first + ROWS], directions)
+        return _best_in_pieces(query[first : first + ROWS], directions, taken)
 
     found = host.in_parallel(work, range(0, len(query), ROWS))
     cosines, indexes = zip(*found, strict=True)
     return np.concatenate(cosines), np.concatenate(indexes)
 
 
-def _best_in_pieces(query: Array, directions: Array) -> Found:
+def _best_in_pieces(query: Array, directions: Array, taken: Array) -> Found:
     best, at = np.full(len(query), -np.inf, np.float32), np.zeros(len(query), np.intp)
     for first in range(0, len(directions), COLUMNS):
-        cosines = query @ directions[first : first + COLUMNS].T
+        cosines = query @ directions[first : first + COLUMNS].T - taken[first : first + COLUMNS]
         index = cosines.argmax(axis=1)
         cosine = np.take_along_axis(cosines, index[:, None], axis=1)[:, 0]
         nearer = cosine > best
@@ -230,12 +269,13 @@ def _best_in_pieces(query: Array, directions: Array) -> Found:
     return best, at
 
 
-def _best_on_device(query: Array, directions: Array) -> Found:
+def _best_on_device(query: Array, directions: Array, taken: Array) -> Found:
     among = ops.transpose(ops.convert_to_tensor(directions))
+    less = ops.convert_to_tensor(taken)
     rows = max(1, ROWS * COLUMNS * 16 // len(directions))  # a block of 64 MB
     found = []
     for first in range(0, len(query), rows):
-        cosines = ops.matmul(ops.convert_to_tensor(query[first : first + rows]), among)
+        cosines = ops.matmul(ops.convert_to_tensor(query[first : first + rows]), among) - less
         found.append((ops.max(cosines, axis=1), ops.argmax(cosines, axis=1)))
     sides = zip(*found, strict=True)
     cosines, indexes = ([backend.to_numpy(each) for each in side] for side in sides)
