@@ -20,6 +20,7 @@ SECTIONS = [
     "Choosing layers",
     "From coarse to fine",
     "The paper's own choice",
+    "Style by matched features",
     "Which knob to turn",
 ]
 

