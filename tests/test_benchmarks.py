@@ -20,6 +20,7 @@ def test_a_baseline_has_the_gradient_that_impasto_has_for_the_same_loss(way):
         pytest.skip(f"computes with {library}")
     content, style, picture = (tiny.random_picture(48, 64, seed) for seed in (1, 2, 3))
     chosen = recipe.make(
+        "gram",
         loss_scale="absolute",
         strips=1,
         padding="zero",

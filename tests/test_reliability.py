@@ -24,7 +24,8 @@ from impasto.painting import checkpoints
 from impasto.pictures import samples
 
 KILLS = int(os.environ.get("IMPASTO_KILLS", "3"))
-SMALL = ["--size", "64", "--levels", "2", "--evaluations", "12", "--precision", "float32"]
+TINY = ["--style-loss", "gram", "--size", "64", "--levels", "2"]  # a single loss to compile
+SMALL = [*TINY, "--evaluations", "12", "--precision", "float32"]
 SAVING = ["--checkpoint-every", "0"]  # every iteration, so that many moments lie within writes
 WORDS = ["stylize", "photo.png", "painting.png", "-o", "out.png"]
 
@@ -172,7 +173,7 @@ def test_an_end_saves_the_picture_and_a_checkpoint_and_says_how_to_go_on(number,
 
 
 def test_ctrl_c_twice_leaves_and_keeps_the_last_checkpoint(copy, whole):
-    endless = [*SMALL[:4], "--evaluations", "99999", *SMALL[6:]]
+    endless = [*TINY, "--evaluations", "99999", "--precision", "float32"]
     process = start(copy, *WORDS, *endless, "--checkpoint", "a", *SAVING)
     while not (copy / "a").exists():
         assert process.poll() is None, process.communicate()

@@ -27,7 +27,7 @@ OTHER = tiny.random_picture(7, 11, seed=6)
 
 
 def whole_picture(places=WHOLE, content=CONTENT, **settings):
-    chosen = recipe.make(content_layers="second", style_layers="first,second", **settings)
+    chosen = recipe.make("gram", content_layers="second", style_layers="first,second", **settings)
     targets = freeze(chosen, places, content)
     return chosen, objective.WholePicture(objective.compiled_step(tiny.features, chosen), targets)
 
@@ -154,7 +154,7 @@ def test_only_the_part_of_a_painting_under_its_mask_counts():
     losses_seen = []
     for painting in (STYLE, changed):
         places = (StyledRegion((Painting(painting, mask=half),)),)
-        chosen = recipe.make(content_layers="second", style_layers="first")
+        chosen = recipe.make("gram", content_layers="second", style_layers="first")
         step = objective.compiled_step(tiny.features, chosen)
         task = objective.WholePicture(step, freeze(chosen, places))
         losses_seen.append(task.evaluate(PICTURE).terms["style"])

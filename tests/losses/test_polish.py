@@ -28,12 +28,42 @@ def loss(received, *paintings, weights=None):
 
 def naive(received, painting):
     flat, other = (e.reshape(-1, e.shape[-1]).astype(np.float64) for e in (received, painting))
-    mean = other.mean(0)
-    found = []
-    for one in flat - mean:
-        cosines = [one @ each / np.sqrt(one @ one * (each @ each)) for each in other - mean]
-        found.append(other[int(np.argmax(cosines))])
+    found = nearest(flat - other.mean(0), other)
     return np.sum((flat - found) ** 2) / np.sum(np.square(found))
+
+
+def nearest(centered, other):
+    """For every row the painting's of the smallest angle, each about a mean of its own."""
+    found = []
+    for one in centered:
+        cosines = [
+            one @ each / np.sqrt(one @ one * (each @ each)) for each in other - other.mean(0)
+        ]
+        found.append(other[int(np.argmax(cosines))])
+    return np.array(found)
+
+
+def settled(share, painting, so_far, photograph, received, weights=None):
+    """The loss by the measure of a share, as a level's last pass has it."""
+    measure = polish.measure(share)
+    view = View(ops.convert_to_tensor(so_far), weights), View(ops.convert_to_tensor(photograph))
+    target = measure.settle(measure.freeze([Painted(1.0, ops.convert_to_tensor(painting))]), *view)
+    seen = View(ops.convert_to_tensor(received), weights)
+    return float(measure.loss(measure.read(seen, target), target)), target
+
+
+def naive_settled(share, painting, so_far, photograph, received, weights=None):
+    """The same in float64 and plain loops."""
+    channels = painting.shape[-1]
+    other, before, own, flat = (
+        each.reshape(-1, channels).astype(np.float64)
+        for each in (painting, so_far, photograph, received)
+    )
+    weights = np.ones(len(flat)) if weights is None else weights.reshape(-1).astype(np.float64)
+    mean = sum(weight * row for weight, row in zip(weights, before, strict=True)) / sum(weights)
+    wanted = share * nearest(flat - mean, other) + (1 - share) * own
+    distance = sum(w * np.sum((f - t) ** 2) for w, f, t in zip(weights, flat, wanted, strict=True))
+    return distance / sum(w * np.sum(t**2) for w, t in zip(weights, wanted, strict=True))
 
 
 def test_the_loss_equals_its_equation():
@@ -88,3 +118,77 @@ def test_paintings_are_looked_through_by_their_shares(monkeypatch):
     rows = {tuple(row) for row in ops.convert_to_numpy(pool.features).tolist()}
     assert len(rows & {tuple(row) for row in one.reshape(-1, 4).tolist()}) == 6
     assert len(rows & {tuple(row) for row in other.reshape(-1, 4).tolist()}) == 2
+
+
+SOFT = np.random.default_rng(20).uniform(0, 1, (5, 6, 1)).astype(np.float32)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("weights", [None, SOFT], ids=["everywhere", "a soft region"])
+def test_a_share_of_the_painting_equals_its_equation(share, weights):
+    seen = [features(seed, 5, 6) for seed in (21, 22, 23, 24)]
+    there = None if weights is None else ops.convert_to_tensor(weights)
+    expected = naive_settled(share, *seen, weights)
+    assert settled(share, *seen, there)[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_picture_is_compared_about_its_own_mean_of_the_positions_that_count():
+    """That of the picture so far, which stays where it is while the picture changes."""
+    so_far, painting = features(25), features(26)
+    for weights in (None, SOFT):
+        there = None if weights is None else ops.convert_to_tensor(weights)
+        _, target = settled(1.0, painting, so_far, features(27), features(28), there)
+        expected = np.average(
+            so_far.reshape(-1, 4), axis=0, weights=None if weights is None else weights.ravel()
+        )
+        np.testing.assert_allclose(ops.convert_to_numpy(target.mean), expected, rtol=1e-5)
+
+
+def test_a_constant_that_is_added_to_a_picture_changes_no_neighbor():
+    """What is nearest depends on differences from the mean alone: exposure does not matter."""
+    painting, so_far, photograph = features(29), features(30), features(31)
+    brighter = so_far + np.float32(5)
+    _, target = settled(1.0, painting, brighter, photograph, brighter)
+    found = polish.read(View(ops.convert_to_tensor(brighter)), target)
+    wanted = nearest(
+        so_far.reshape(-1, 4) - so_far.reshape(-1, 4).mean(0),
+        painting.reshape(-1, 4).astype(np.float64),
+    )
+    assert float(found.size) == pytest.approx(np.sum(wanted**2), rel=1e-4)
+    assert float(found.distance) == pytest.approx(
+        np.sum((brighter.reshape(-1, 4) - wanted) ** 2), rel=1e-4
+    )
+
+
+def test_without_a_share_of_the_painting_the_photograph_is_what_is_wanted():
+    painting, so_far, photograph = features(32), features(33), features(34)
+    assert settled(0.0, painting, so_far, photograph, photograph)[0] == pytest.approx(0, abs=1e-6)
+    found, _ = settled(0.0, painting, so_far, photograph, so_far)
+    expected = np.sum((so_far - photograph) ** 2) / np.sum(photograph**2)
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_with_all_of_the_painting_the_photograph_is_not_asked():
+    painting, so_far, received = features(35), features(36), features(37)
+    losses = {
+        settled(1.0, painting, so_far, photograph, received)[0]
+        for photograph in (features(38), features(39))
+    }
+    assert len(losses) == 1
+
+
+def test_the_photograph_is_compared_at_the_same_grid_as_the_picture(monkeypatch):
+    monkeypatch.setattr(polish, "GRID", 3)
+    painting, so_far, photograph, received = (
+        features(40),
+        *(features(seed, 7, 5) for seed in (41, 42, 43)),
+    )
+    found, target = settled(0.3, painting, so_far, photograph, received)
+    mean = so_far.reshape(-1, 4).astype(np.float64).mean(0)  # of all positions
+    np.testing.assert_allclose(ops.convert_to_numpy(target.mean), mean, rtol=1e-5)
+    flat, own = (
+        each[::3, ::3].reshape(-1, 4).astype(np.float64) for each in (received, photograph)
+    )
+    wanted = 0.3 * nearest(flat - mean, painting.reshape(-1, 4).astype(np.float64)) + 0.7 * own
+    expected = np.sum((flat - wanted) ** 2) / np.sum(wanted**2)
+    assert found == pytest.approx(expected, rel=1e-4)

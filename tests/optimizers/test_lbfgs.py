@@ -7,6 +7,7 @@ import pytest
 
 from impasto.optimizers import lbfgs
 from impasto.optimizers.solver import Reason
+from impasto.optimizers.solvers import SOLVERS
 from impasto.optimizers.units import PLAIN
 from tests.optimizers.problems import Evaluated
 
@@ -140,3 +141,100 @@ def test_another_function_is_lowered_with_what_was_learned():
             state = lbfgs.step(moved, state)
         values.append(state.found.value)
     assert values[0] < values[1]
+
+
+# From one size to the next --------------------------------------------------------------------
+
+
+def picture_bowl(height, width, spread=1.0):
+    """A quadratic of pictures that does not grow with them: a mean, with its minimum at a wave.
+
+    It is curved ``spread`` times as much below as above.
+    """
+    rows, columns = np.linspace(0, 3, height)[:, None, None], np.linspace(0, 2, width)[:, None]
+    target = 128 + 60 * np.sin(rows) * np.cos(columns) * np.array([1.0, 0.8, -0.5])
+    curvature = np.geomspace(1, spread, height)[:, None, None]
+
+    def function(point):
+        difference = point - target
+        value = float(np.mean(curvature * difference**2))
+        return Evaluated(value, 2 * curvature * difference / point.size)
+
+    return function, np.full(target.shape, 128.0)
+
+
+def level(size, spread, learned=0.0):
+    """Every state of a run until a thousandth of the first value."""
+    function, start = picture_bowl(*size, spread)
+    found = [lbfgs.begin(start, 200, learned, units=PLAIN)]
+    first = function(start).total
+    while found[-1].found is None or found[-1].found.value > 1e-3 * first:
+        found.append(lbfgs.step(function, found[-1]))
+        assert len(found) < 200
+    return found
+
+
+def test_the_first_step_goes_as_far_as_what_was_learned_says():
+    start = np.full((6, 8, 3), 100.0)
+    function, _ = picture_bowl(6, 8)
+    for learned in (1e-4, 0.02):
+        state = lbfgs.step(function, lbfgs.begin(start, 10, learned))
+        step = state.search.variables - state.found.variables
+        expected = -learned * start.size * state.found.gradient
+        np.testing.assert_allclose(step, expected, rtol=1e-6, atol=1e-12 * np.abs(expected).max())
+    unknown = lbfgs.step(function, lbfgs.begin(start, 10))
+    assert np.linalg.norm(unknown.search.variables - unknown.found.variables) == pytest.approx(1)
+
+
+def test_what_is_learned_is_the_inverse_curvature_by_number_of_variables():
+    """Of a bowl that is curved alike everywhere it is exact, and one step ends at the minimum."""
+
+    def even(point):
+        return Evaluated(float(4 * np.sum((point - 3) ** 2) / 2), 4 * (point - 3))
+
+    state = run(even, np.zeros(5), 2)
+    assert len(state.pairs) == 1
+    assert lbfgs.learned(state) == pytest.approx(1 / 4 / 5)
+    other = lbfgs.begin(np.full(5, 9.0), 10, lbfgs.learned(state), units=PLAIN)
+    other = lbfgs.step(even, other)
+    np.testing.assert_allclose(other.search.variables, 3)
+
+
+def test_nothing_is_learned_before_there_is_a_pair_of_steps():
+    start = begun(np.ones(4))
+    assert lbfgs.learned(start) == 0
+    assert lbfgs.learned(lbfgs.step(bowl, start)) == 0
+    assert SOLVERS["lbfgs"].learned(run(bowl, np.ones(4), 5)) > 0
+
+
+@pytest.mark.parametrize("spread", [1, 4, 30])
+def test_a_larger_size_begins_with_a_longer_step_and_needs_no_more_evaluations(spread):
+    small, large = (12, 16), (24, 32)
+    learned = lbfgs.learned(level(small, spread)[-1])
+    assert learned > 0
+    anew, knowing = level(large, spread), level(large, spread, learned)
+    lengths = [
+        np.linalg.norm(states[1].search.variables - states[1].found.variables)
+        for states in (anew, knowing)
+    ]
+    assert lengths[0] == pytest.approx(1)
+    assert lengths[1] > 100 * lengths[0]
+    assert knowing[2].progress.lowest[-1] < anew[2].progress.lowest[-1]
+    assert len(knowing) <= len(anew)
+
+
+def test_a_first_step_that_learned_too_much_is_shortened():
+    state = lbfgs.begin(np.full(4, 5.0), 50, 1e6, units=PLAIN)
+    while state.found is None or state.found.value == bowl(np.full(4, 5.0)).total:
+        state = lbfgs.step(bowl, state)
+    assert state.found.value < bowl(np.full(4, 5.0)).total
+
+
+def test_another_function_at_the_same_size_begins_with_what_was_learned_of_it_alone():
+    """Pairs stay when the function is turned; a step that another size taught does not return."""
+    function, start = picture_bowl(6, 8)
+    state = lbfgs.step(function, lbfgs.begin(start, 20, 0.02))
+    turned = lbfgs.turn(state, 20)
+    assert turned.learned == 0
+    again = lbfgs.step(function, turned)
+    assert np.linalg.norm(again.search.variables - again.found.variables) == pytest.approx(1)

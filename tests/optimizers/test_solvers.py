@@ -132,6 +132,18 @@ def test_a_minimum_reached_ends_as_converged():
 
 
 @pytest.mark.parametrize("name", SOLVERS)
+def test_a_run_begins_with_what_another_learned_or_makes_nothing_of_it(name):
+    """At another size: what L-BFGS learned is a number, of the other solvers nothing."""
+    solver = SOLVERS[name]
+    learned = solver.learned(states(name, bowl)[-1])
+    assert (learned > 0) == (name == "lbfgs")
+    state = solver.begin(START, 25, learned)
+    assert state.progress.evaluations == 0
+    progress = run(name, bowl, state=solver.begin(START, 300, learned))
+    assert progress.lowest[-1] < 1e-3 * bowl(START).total
+
+
+@pytest.mark.parametrize("name", SOLVERS)
 def test_another_function_is_gone_on_with_within_the_budget(name):
     """What was evaluated before counts; the best point is the new function's."""
 

@@ -24,7 +24,7 @@ from impasto.painting.provenance import Provenance, Source
 from impasto.painting.pyramid import schedule
 from impasto.recipe import settings as recipe
 
-RECIPE = recipe.make(size=48, levels=2, evaluations=6, precision="float32")
+RECIPE = recipe.make("gram", size=48, levels=2, evaluations=6, precision="float32")
 LEVELS = schedule(300, 420, RECIPE)
 INPUTS = (Source("content", "photo.png", "ab" * 32), Source("style", "painting.png", "cd" * 32))
 NETWORK = {"network": "vgg16", "sha256": NETWORKS["vgg16"].sha256}
@@ -55,6 +55,7 @@ def made(**other):
         ),
         "seconds": {"network": 1 / 7, "targets": 0.1, "painting": 1e-9},
         "began": 2 / 3,
+        "learned": 1 / 9,
     }
     return State(**{**numbers, **other})
 
@@ -240,6 +241,10 @@ FORGERIES = {
     "negative seconds": put("seconds", "painting", value=-1),
     "endless seconds": put("began", value=1e400),
     "seconds too large for a float": put("began", value=10**400),
+    "a curvature that is none": put("learned", value="steep"),
+    "a negative curvature": put("learned", value=-0.1),
+    "an endless curvature": put("learned", value=1e400),
+    "no curvature learned": lambda said, tensors: said.pop("learned"),
     "an unknown stage": put("seconds", "reading", value=1),
     "no provenance": put("provenance", value=[]),
     "a recipe out of range": put("provenance", "recipe", "size", value=-5),

@@ -11,7 +11,7 @@ from impasto.painting.pyramid import Level
 from impasto.recipe import settings as recipe
 from tests.tiny import random_picture
 
-SMALL = {"size": 48, "levels": 2, "evaluations": 3, "precision": "float32"}
+SMALL = {"size": 48, "levels": 2, "evaluations": 3, "precision": "float32", "style_loss": "gram"}
 
 
 def test_a_line_goes_through_both_points():

@@ -12,7 +12,8 @@ from impasto.errors import InputError, PictureError, SettingError
 from impasto.painting import inputs
 from impasto.pictures import guidance, raster
 from impasto.recipe import settings as recipe
-from impasto.recipe.settings import Recipe
+from impasto.recipe.settings import Recipe, make
+from tests import tiny
 
 RED = np.full((20, 30, 3), (255, 0, 0), np.uint8)
 BLUE = np.full((24, 18, 3), (0, 0, 255), np.uint8)
@@ -154,7 +155,7 @@ def test_every_layer_of_the_network_is_known():
     blocks = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}
     convolutions = [f"block{b}_conv{n + 1}" for b, count in blocks.items() for n in range(count)]
     poolings = [f"block{block}_pool" for block in (1, 2, 3, 4)]
-    inputs.prepare(Recipe(style_layers=convolutions + poolings), RED, BLUE)
+    inputs.prepare(make("gram", style_layers=convolutions + poolings), RED, BLUE)
 
 
 # The start ----------------------------------------------------------------------------------
@@ -185,6 +186,29 @@ def test_starts_have_the_size_of_the_photograph(init):
     start = inputs.start(inputs.prepare(recipe, RED, BLUE), content, recipe)
     assert start.dtype == np.float32
     np.testing.assert_allclose(start, STARTS[init](content))
+
+
+def test_matching_begins_from_the_photographs_large_forms_as_far_as_strength_says():
+    """What is fine is to come from the painting; other style losses begin from all of it."""
+    content = tiny.random_picture(40, 56, seed=2)
+    starts = {
+        (style_loss, strength): inputs.start(
+            inputs.prepare(recipe := Recipe(style_loss=style_loss, strength=strength), RED, BLUE),
+            content,
+            recipe,
+        )
+        for style_loss, strength in (
+            *(("gram", strength) for strength in (0, 1)),
+            *(("matching", strength) for strength in (0, 0.25, 0.5, 1)),
+        )
+    }
+    for whole in (("gram", 0), ("gram", 1), ("matching", 0)):
+        np.testing.assert_array_equal(starts[whole], content)
+    large = raster.resize(raster.resize(content, 5, 7), 40, 56)
+    for strength in (0.5, 1):
+        np.testing.assert_allclose(starts["matching", strength], large, atol=1e-3)
+    np.testing.assert_allclose(starts["matching", 0.25], (content + large) / 2, atol=1e-3)
+    assert np.std(large) < 0.3 * np.std(content)
 
 
 @pytest.mark.parametrize(
@@ -354,12 +378,19 @@ def test_what_does_not_fit_together_is_refused(one_line, given, words):
     assert one_line(caught).startswith(words)
 
 
-def test_a_mask_that_the_deepest_layer_cannot_see_is_refused(one_line):
+@pytest.mark.parametrize(
+    ("style_loss", "layer"),
+    [
+        ("gram", "block5_conv1, whose positions are 16 px wide"),
+        ("matching", "block4_conv1, whose positions are 8 px wide"),
+    ],
+)
+def test_a_mask_that_the_deepest_layer_cannot_see_is_refused(one_line, style_loss, layer):
     dot = np.zeros((64, 96), np.uint8)
     dot[:4, :4] = 255
     with pytest.raises(SettingError) as caught:
-        inputs.prepare(Recipe(size=96), PHOTO, BLUE, [(dot, GREEN)])
-    assert "covers nothing at block5_conv1, whose positions are 16 px wide" in one_line(caught)
+        inputs.prepare(Recipe(size=96, style_loss=style_loss), PHOTO, BLUE, [(dot, GREEN)])
+    assert f"covers nothing at {layer}" in one_line(caught)
     inputs.prepare(Recipe(size=96, style_layers="block1_conv1"), PHOTO, BLUE, [(dot, GREEN)])
 
 

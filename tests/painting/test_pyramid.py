@@ -1,30 +1,46 @@
 """The schedule of sizes and evaluations from coarse to fine."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.painting.pyramid import (
+    SHAPES,
     USUAL,
     Level,
     automatic_levels,
     lower,
     schedule,
+    shape_of,
 )
 from impasto.pictures.raster import SHORTEST
-from impasto.recipe.settings import Recipe
+from impasto.recipe.settings import Recipe, make
 
 SIDES = st.integers(16, 6000)
 SIZES = st.integers(16, 4096)
-RECIPES = st.builds(Recipe, size=SIZES, levels=st.integers(0, 12), evaluations=st.integers(1, 1000))
+LOSSES = st.sampled_from(["gram", "matching"])  # one of each shape
+RECIPES = st.builds(
+    Recipe,
+    size=SIZES,
+    levels=st.integers(0, 12),
+    evaluations=st.integers(1, 1000),
+    style_loss=LOSSES,
+)
 
 
 def longest(level: Level) -> int:
     return max(level.height, level.width)
 
 
-def test_the_default_schedule():
-    levels = schedule(768, 1024, Recipe(size=512, evaluations=12))
+def climbing(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
+    """The levels of different sizes, without the last pass."""
+    return tuple(level for level in schedule(height, width, recipe) if not level.last)
+
+
+def test_a_schedule_of_moments():
+    levels = schedule(768, 1024, make("gram", size=512, evaluations=12))
     assert levels == (
         Level(1, 73, 97, 27, USUAL.coarse_style**2),
         Level(2, 167, 223, 18, USUAL.coarse_style),
@@ -33,24 +49,32 @@ def test_the_default_schedule():
 
 
 def test_the_coarsest_of_many_levels_weigh_style_alike():
-    shares = [level.style for level in schedule(2048, 2048, Recipe(size=2048))]
+    shares = [level.style for level in schedule(2048, 2048, make("gram", size=2048))]
     assert shares == [USUAL.coarse_style**2] * 3 + [USUAL.coarse_style, 1.0]
 
 
 def test_one_level_is_the_size_asked_for():
-    assert schedule(1000, 500, Recipe(size=300, levels=1, evaluations=7)) == (
-        Level(1, 300, 150, 7),
-    )
+    settings = {"size": 300, "levels": 1, "evaluations": 8}
+    painted = Level(1, 300, 150, 8)
+    assert schedule(1000, 500, make("gram", **settings)) == (painted,)
+    last = Level(2, 300, 150, 12, last=True)
+    assert schedule(1000, 500, Recipe(**settings)) == (painted, last)
 
 
-def test_as_many_levels_as_are_asked_for():
-    levels = schedule(100, 100, Recipe(size=400, levels=3))
-    assert [level.height for level in levels] == [76, 174, 400]
+@pytest.mark.parametrize(
+    ("style_loss", "heights"), [("gram", [76, 174, 400]), ("matching", [100, 200, 400])]
+)
+def test_as_many_levels_as_are_asked_for(style_loss, heights):
+    levels = climbing(100, 100, Recipe(size=400, levels=3, style_loss=style_loss))
+    assert [level.height for level in levels] == heights
 
 
-def test_no_level_is_smaller_than_a_network_can_see():
-    levels = schedule(100, 100, Recipe(size=64, levels=5))
-    assert [level.height for level in levels] == [16, 28, 64]
+@pytest.mark.parametrize(
+    ("style_loss", "heights"), [("gram", [16, 28, 64]), ("matching", [16, 32, 64])]
+)
+def test_no_level_is_smaller_than_a_network_can_see(style_loss, heights):
+    levels = climbing(100, 100, Recipe(size=64, levels=5, style_loss=style_loss))
+    assert [level.height for level in levels] == heights
 
 
 @given(SIDES, SIDES, RECIPES)
@@ -58,17 +82,35 @@ def test_numbers_count_from_one_and_the_last_level_has_the_size(height, width, r
     levels = schedule(height, width, recipe)
     assert [level.number for level in levels] == list(range(1, len(levels) + 1))
     assert longest(levels[-1]) == recipe.size
-    assert levels[-1].evaluations == recipe.evaluations
-    assert len(levels) <= (recipe.levels or automatic_levels(recipe.size))
-    assert len({longest(level) for level in levels}) == len(levels)
+    painted = climbing(height, width, recipe)
+    assert levels[: len(painted)] == painted
+    assert longest(painted[-1]) == recipe.size
+    assert painted[-1].evaluations == recipe.evaluations
+    assert len(painted) <= (recipe.levels or automatic_levels(recipe.size, shape_of(recipe)))
+    assert len({longest(level) for level in painted}) == len(painted)
+
+
+@given(SIDES, SIDES, RECIPES)
+def test_only_a_style_loss_that_has_one_ends_with_a_last_pass_over_what_was_painted(
+    height, width, recipe
+):
+    levels = schedule(height, width, recipe)
+    shape = SHAPES.get(recipe.style_loss, USUAL)
+    last = levels[len(climbing(height, width, recipe)) :]
+    assert len(last) == (shape.last_pass > 0)
+    for each in last:
+        finest = levels[-2]
+        assert (each.height, each.width) == (finest.height, finest.width)
+        assert each.style == finest.style
+        assert each.evaluations == pytest.approx(1.5 * recipe.evaluations, abs=0.5)
 
 
 @given(SIDES, SIDES, RECIPES)
 def test_levels_grow_by_the_ratio_within_rounding(height, width, recipe):
-    levels = schedule(height, width, recipe)
-    for coarser, level in enumerate(reversed(levels)):
+    ratio = shape_of(recipe).ratio
+    for coarser, level in enumerate(reversed(climbing(height, width, recipe))):
         if min(level.height, level.width) > SHORTEST + 1:
-            assert abs(longest(level) - recipe.size / USUAL.ratio**coarser) <= 0.5
+            assert abs(longest(level) - recipe.size / ratio**coarser) <= 0.5
 
 
 @given(SIDES, SIDES, RECIPES)
@@ -81,23 +123,25 @@ def test_the_aspect_ratio_stays_within_a_pixel(height, width, recipe):
 
 
 @given(SIDES, SIDES, RECIPES)
-def test_coarser_levels_get_more_evaluations_up_to_the_third(height, width, recipe):
-    levels = schedule(height, width, recipe)
-    for coarser, level in enumerate(reversed(levels)):
-        exact = recipe.evaluations * USUAL.growth ** min(coarser, 2)
+def test_coarser_levels_get_more_evaluations_up_to_a_few_below_the_finest(height, width, recipe):
+    growth, steps = {"gram": (1.5, 2), "matching": (1.36, 3)}[recipe.style_loss]
+    for coarser, level in enumerate(reversed(climbing(height, width, recipe))):
+        exact = recipe.evaluations * growth ** min(coarser, steps)
         assert level.evaluations == pytest.approx(exact, abs=0.5)
         assert level.evaluations >= recipe.evaluations
 
 
-@given(SIZES)
-def test_chosen_levels_begin_near_the_coarsest_size(size):
-    first = schedule(size, size, Recipe(size=size))[0]
-    assert first.height == size or first.height > USUAL.coarsest / USUAL.ratio**0.5 - 1
-    assert first.height <= USUAL.coarsest * USUAL.ratio**0.5 + 1
+@given(SIZES, LOSSES)
+def test_chosen_levels_begin_near_the_coarsest_size(size, style_loss):
+    recipe = Recipe(size=size, style_loss=style_loss)
+    shape, first = shape_of(recipe), schedule(size, size, recipe)[0]
+    assert first.height == size or first.height > shape.coarsest / shape.ratio**0.5 - 1
+    assert first.height <= shape.coarsest * shape.ratio**0.5 + 1
 
 
-def test_no_level_is_narrower_than_the_network_can_see():
-    levels = schedule(100, 1000, Recipe(size=512))
+@pytest.mark.parametrize("style_loss", ["gram", "matching"])
+def test_no_level_is_narrower_than_the_network_can_see(style_loss):
+    levels = schedule(100, 1000, Recipe(size=512, style_loss=style_loss))
     assert min(min(level.height, level.width) for level in levels) >= SHORTEST
 
 
@@ -107,16 +151,17 @@ def test_a_level_that_does_not_fit_is_halved_as_long_as_that_is_worth_it():
     assert smaller == Level(3, 212, 283, 12)
     assert lower(smaller, painted=150 * 200) is None
     assert lower(Level(1, 20, 20, 5), painted=0) is None
+    assert lower(replace(level, last=True), painted=0) == replace(smaller, last=True)
 
 
-def test_matching_doubles_its_levels_and_ends_with_a_last_pass_at_the_same_size():
-    levels = schedule(288, 384, Recipe(style_loss="matching", size=384))
+def test_the_default_schedule_doubles_its_levels_and_ends_with_a_last_pass_at_the_same_size():
+    levels = schedule(288, 384, Recipe(size=384))
     assert [(level.width, level.evaluations) for level in levels] == [
         (48, 20),
         (96, 15),
         (192, 11),
         (384, 8),
-        (384, 6),
+        (384, 12),
     ]
     assert [level.last for level in levels] == [False] * 4 + [True]
     assert {level.style for level in levels} == {1.0}

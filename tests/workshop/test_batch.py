@@ -120,7 +120,7 @@ def test_done_is_what_was_painted_from_the_same_pictures_with_the_same_recipe(fo
     assert not batch.is_done(task, RECIPE, other)
 
 
-TINY = Recipe(size=32, levels=1, evaluations=3, precision="float32")
+TINY = Recipe(size=32, levels=1, evaluations=3, precision="float32", style_loss="gram")
 
 
 def paint(wanted, tasks, stop=-1):

@@ -1,0 +1,318 @@
+"""Matching, the default, with everything else that a painting can be asked for.
+
+That gray stays gray, and that several paintings, regions, scales and colors go together at once, is
+in ``test_stylizer.py``, for every style loss.
+"""
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import color
+
+from impasto import Painted, Stylizer
+from impasto.painting import checkpoints
+from impasto.painting.events import Step
+from impasto.pictures import raster, samples
+from impasto.recipe import settings as recipes
+
+pytestmark = pytest.mark.backend
+
+SMALL = {"size": 48, "levels": 2, "evaluations": 2, "precision": "float32"}
+STEPS = [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (3, 1), (3, 2), (3, 3)]
+"""(level, evaluation); the third level is the last pass, at the size of the second"""
+SIZE = (34, 48)
+
+
+@pytest.fixture(scope="module")
+def content():
+    return samples.photograph("coffee")[:300:3, :420:3]
+
+
+@pytest.fixture(scope="module")
+def photograph(content):
+    return raster.resize(content, *SIZE).clip(0, 255)
+
+
+@pytest.fixture(scope="module")
+def style():
+    return samples.painting("swirls", 96)
+
+
+@pytest.fixture(scope="module")
+def other():
+    return samples.painting("glass", 96)
+
+
+@pytest.fixture(scope="module")
+def stylizer():
+    """One for all: none of what differs between these paintings is compiled."""
+    with Stylizer(**SMALL) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def paint(stylizer, content, style):
+    """Paint with other settings, or other pictures."""
+
+    def painted(*paintings, wanted=None, **settings):
+        (*_, last) = begun(stylizer, content, paintings or style, wanted, **settings)
+        assert isinstance(last, Painted)
+        assert last.result.finished
+        return last.result
+
+    return painted
+
+
+def begun(stylizer, content, style, wanted=None, **settings):
+    recipe = recipes.change(stylizer.recipe, **settings)
+    wanted = wanted or {}
+    style = None if "regions" in wanted and not wanted.get("rest") else style
+    wanted = {name: value for name, value in wanted.items() if name != "rest"}
+    return stylizer.run(stylizer.prepare(content, style, recipe=recipe, **wanted))
+
+
+@pytest.fixture(scope="module")
+def result(paint):
+    return paint()
+
+
+def bytes_of(result):
+    return result.picture.tobytes()
+
+
+def lowest(result, level):
+    totals = [record.total for record in result.history if record.level == level]
+    return min(totals), totals[0]
+
+
+def slope(least=0.0, most=1.0):
+    """A mask that is black at the left, white at the right, and soft between two columns."""
+    across = np.interp(np.linspace(0, 1, 140), [least, most], [0, 255])
+    return np.tile(across.round().astype(np.uint8), (100, 1))
+
+
+# What is painted ----------------------------------------------------------------------------
+
+
+def test_it_climbs_and_ends_with_a_last_pass_and_every_level_lowers_its_loss(result):
+    assert [(each.height, each.width) for each in result.levels] == [(17, 24), SIZE, SIZE]
+    assert [each.evaluations for each in result.levels] == [3, 2, 3]
+    assert [record.level for record in result.history] == [level for level, _ in STEPS]
+    assert result.picture.shape == (*SIZE, 3)
+    for level in (1, 2, 3):
+        least, first = lowest(result, level)
+        assert least < first
+    for record in result.history:
+        assert record.total == pytest.approx(record.style, rel=1e-5)  # nothing else weighs
+
+
+def test_the_same_picture_has_the_same_bytes_every_time(paint, result):
+    assert bytes_of(paint()) == bytes_of(result)
+
+
+def test_a_network_is_compiled_once_for_all_of_these(paint, stylizer):
+    paint(strength=0.9)
+    assert len(stylizer._painter.engines._made) == 1
+
+
+def test_a_blend_of_one_and_nothing_is_the_first_painting_alone_to_the_byte(
+    paint, style, other, result
+):
+    assert bytes_of(paint(style, other, blend="1,0")) == bytes_of(result)
+    assert bytes_of(paint(style, other, blend="0,1")) == bytes_of(paint(other))
+    mixed = {bytes_of(paint(style, other, blend=blend)) for blend in ("1,1", "3,1")}
+    assert len(mixed | {bytes_of(result), bytes_of(paint(other))}) == 4
+
+
+def test_a_region_with_a_soft_edge_leaves_what_is_outside_the_photograph(
+    paint, style, photograph, result
+):
+    painted = paint(wanted={"regions": [(slope(0.3, 0.6), style)]}).picture
+    np.testing.assert_array_equal(painted[:, :10], photograph[:, :10])
+    changed = np.abs(painted - photograph).mean((0, 2))
+    assert changed[32:].mean() > 3
+    assert 0 < changed[16:26].mean() < changed[32:].mean()  # part of each
+
+
+def test_soft_regions_that_meet_take_each_its_own_painting(paint, style, other, result):
+    regions = [(255 - slope(0.4, 0.6), style), (slope(0.4, 0.6), other)]
+    painted = paint(wanted={"regions": regions}).picture
+    whole = result.picture, paint(other).picture
+    for part, own in ((np.s_[:, :14], 0), (np.s_[:, 34:], 1)):
+        near = [np.abs(painted[part] - each[part]).mean() for each in whole]
+        assert near[own] < 0.7 * near[1 - own]
+
+
+def test_a_region_beside_a_style_for_the_rest_is_painted_everywhere(paint, other, photograph):
+    wanted = {"regions": [(slope(0.4, 0.6), other)], "rest": True}
+    changed = np.abs(paint(wanted=wanted).picture - photograph).mean((0, 2))
+    assert changed[:14].mean() > 3
+    assert changed[34:].mean() > 3
+
+
+def test_what_is_kept_is_the_photograph_to_the_last_bit(paint, photograph):
+    for settings in ({}, {"init": "noise"}, {"colors": "content"}, {"optimizer": "adam"}):
+        painted = paint(wanted={"keep": slope(0.3, 0.6)}, **settings).picture
+        np.testing.assert_array_equal(painted[:, 33:], photograph[:, 33:])
+        assert np.abs(painted[:, :10] - photograph[:, :10]).mean() > 3
+
+
+def test_a_painting_seen_at_another_scale_gives_another_picture(paint, style, other, result):
+    scaled = [paint(style_scale=scale) for scale in (0.5, 2)]
+    assert len({bytes_of(each) for each in (*scaled, result)}) == 3
+    for each in scaled:
+        for level in (1, 2, 3):
+            assert np.less(*lowest(each, level))
+    apart = paint(style, other, blend="1,0", style_scale="2,1")
+    assert bytes_of(apart) == bytes_of(scaled[1])
+
+
+def test_the_photographs_colors_remain_where_only_lightness_is_painted(paint, photograph):
+    painted = paint(colors="content").picture
+    chroma, expected = (color.rgb2lab(each / 255)[..., 1:] for each in (painted, photograph))
+    assert np.median(np.abs(chroma - expected)) < 1
+    assert np.abs(painted - photograph).mean() > 3
+
+
+def test_a_painting_that_was_given_the_photographs_colors_paints_in_them(paint, photograph, result):
+    matched = paint(colors="match").picture
+    own, expected = (
+        np.abs(each.mean((0, 1)) - photograph.mean((0, 1))).max()
+        for each in (matched, result.picture)
+    )
+    assert own < 0.5 * expected
+    assert np.abs(matched - photograph).mean() > 3
+
+
+# What it starts from ------------------------------------------------------------------------
+
+
+def test_a_seed_gives_the_same_bytes_and_another_seed_others(paint, result):
+    noisy = [bytes_of(paint(init="noise", seed=seed)) for seed in (5, 5, 6)]
+    assert noisy[0] == noisy[1]
+    assert len({*noisy, bytes_of(result)}) == 3
+
+
+def test_every_starting_picture_is_painted_over(paint, stylizer, content, style, tmp_path):
+    turned = np.roll(content, 40, axis=1)
+    Image.fromarray(turned.astype(np.uint8)).save(tmp_path / "start.png")
+    large = raster.resize(raster.resize(content, 17, 24), 2, 3)  # its large forms alone
+    starts = {"content": large, "style": style, str(tmp_path / "start.png"): turned}
+    for init, expected in starts.items():
+        first, *_ = (
+            event.picture
+            for event in begun(stylizer, content, style, init=init)
+            if isinstance(event, Step)
+        )
+        resized = raster.resize(np.asarray(expected, np.float32), *first.shape[:2])
+        assert np.abs(first - resized).mean() < 1
+        painted = paint(init=init)
+        for level in (1, 2, 3):
+            assert np.less(*lowest(painted, level))
+
+
+# What weighs --------------------------------------------------------------------------------
+
+
+def test_content_and_variation_fall_where_they_have_a_weight(paint, result):
+    for name, weight in (("content", 3.0), ("tv", 30.0)):
+        weighed = paint(**{f"{name}_weight": weight})
+        assert getattr(weighed.history[-1], name) < 0.9 * getattr(result.history[-1], name)
+        for record in weighed.history:
+            expected = record.style + weight * getattr(record, name)
+            assert record.total == pytest.approx(expected, rel=1e-4)
+
+
+def test_without_a_weight_content_layers_change_nothing_and_that_is_told(stylizer, content, style):
+    made = recipes.change(stylizer.recipe, content_layers="block3_conv1")
+    notes = stylizer.prepare(content, style, recipe=made).inputs.notes
+    assert any("content_layers changes nothing" in note for note in notes)
+    assert stylizer.prepare(content, style).inputs.notes == ()
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "scipy", "adam"])
+def test_every_optimizer_lowers_the_loss_at_every_level(paint, optimizer):
+    painted = paint(optimizer=optimizer, evaluations=4)
+    for level in (1, 2, 3):
+        assert np.less(*lowest(painted, level))
+    assert bytes_of(paint(optimizer=optimizer, evaluations=4)) == bytes_of(painted)
+
+
+def test_strength_zero_gives_the_photograph_back(paint, photograph):
+    painted = paint(strength=0).picture
+    np.testing.assert_allclose(painted, photograph, atol=1)
+    assert np.abs(painted - photograph).mean() < 0.25
+
+
+def test_the_distance_from_the_photographs_content_rises_with_strength(paint):
+    distances = [paint(strength=s).history[-1].content for s in (0, 0.25, 0.5, 0.75, 1)]
+    assert distances == sorted(distances)
+    assert len(set(distances)) == 5
+
+
+# Going on -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [{}, {"optimizer": "adam"}, {"init": "noise", "seed": 5}])
+def test_it_goes_on_to_the_same_bytes_from_every_event(
+    stylizer, content, style, settings, tmp_path
+):
+    *events, whole = begun(stylizer, content, style, **settings)
+    assert len(events) == len(STEPS) + 2 * 3
+    numbers = range(len(events)) if not settings else (0, 4, 9, 10, 12)
+    for number in numbers:
+        checkpoints.write(events[number].state, tmp_path / "a")
+        again = list(begun(stylizer, content, style, {"resume": tmp_path / "a"}, **settings))
+        assert bytes_of(again[-1].result) == bytes_of(whole.result)
+        assert again[-1].result.provenance == whole.result.provenance
+        assert [record.total for record in again[-1].result.history] == [
+            record.total for record in whole.result.history
+        ]
+        assert sum(isinstance(event, Step) for event in again) <= len(STEPS)
+
+
+def steered(stylizer, content, style, at, **change):
+    """The events of a painting that is steered after the evaluation ``at`` of a level."""
+    for event in begun(stylizer, content, style):
+        if isinstance(event, Step) and (event.level, event.evaluation) == at:
+            stylizer.steer(**change)
+        yield event
+
+
+@pytest.mark.parametrize("at", [(1, 2), (2, 1), (3, 1)], ids=["first", "second", "last pass"])
+def test_strength_is_steered_in_the_middle_of_a_level(stylizer, content, style, result, at):
+    engines = dict(stylizer._painter.engines._made)
+    *_, last = steered(stylizer, content, style, at, strength=1.0)
+    assert stylizer._painter.engines._made == engines  # nothing was compiled anew
+    assert last.result.recipe.strength == 1
+    assert last.result.provenance.steered
+    before = STEPS.index(at) + 1
+    totals, expected = ([record.total for record in each.history] for each in (last.result, result))
+    assert len(totals) == len(expected)
+    assert totals[:before] == expected[:before]
+    assert all(
+        found != usual for found, usual in zip(totals[before:], expected[before:], strict=True)
+    )
+    assert bytes_of(last.result) != bytes_of(result)
+
+
+def test_steered_to_the_photograph_it_comes_back_to_it(
+    stylizer, content, style, photograph, result
+):
+    """The targets are others from the next step on, and not the weights alone."""
+    *_, last = steered(stylizer, content, style, (2, 1), strength=0.0)
+    distances = [np.abs(each.picture - photograph).mean() for each in (last.result, result)]
+    assert distances[0] < 0.9 * distances[1]
+    features = [each.history[-1].content for each in (last.result, result)]
+    assert features[0] < 0.8 * features[1]
+
+
+@pytest.mark.parametrize("at", [(1, 2), (2, 1), (3, 1)], ids=["first", "second", "last pass"])
+def test_what_was_steered_goes_on_from_its_checkpoint(stylizer, content, style, at, tmp_path):
+    *events, whole = steered(stylizer, content, style, at, strength=0.8)
+    steps = [event for event in events if isinstance(event, Step)]
+    for step in steps[STEPS.index(at) + 1 :]:
+        checkpoints.write(step.state, tmp_path / "a")
+        *_, again = begun(stylizer, content, style, {"resume": tmp_path / "a"}, strength=0.8)
+        assert bytes_of(again.result) == bytes_of(whole.result)
+        assert again.result.provenance == whole.result.provenance
