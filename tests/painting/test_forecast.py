@@ -57,8 +57,8 @@ def sample(pixels, compiling):
 def test_what_is_compiled_once_is_told_from_what_is_compiled_for_every_size(
     first, second, once, each
 ):
-    found = forecast.costs(2.0, [sample(10_000, first), sample(80_000, second)])
-    assert (found.network, found.once, found.compiling) == pytest.approx((2.0, once, each))
+    found = forecast.costs([sample(10_000, first), sample(80_000, second)])
+    assert (found.once, found.compiling) == pytest.approx((once, each))
     assert found.evaluation.at(1e6) == pytest.approx(10.1)
     assert found.targets.at(2e6) == pytest.approx(20.5)
 
@@ -71,8 +71,11 @@ def read():
 
 
 def test_levels_cost_their_targets_and_their_evaluations(read):
-    found = Costs(9.0, 9.0, 0.5, Curve(1.0, 1e-3, 1), Curve(0.1, 1e-2, 1))
-    (first, second) = forecast.predict(found, read, [Level(1, 20, 30, 3), Level(2, 80, 100, 2)])
+    found = Costs(9.0, 0.5, Curve(1.0, 1e-3, 1), Curve(0.1, 1e-2, 1))
+    polish = Costs(9.0, 0.0, Curve(0.0, 0.0, 1), Curve(7.0, 0.0, 1))
+    levels = [Level(1, 20, 30, 3), Level(2, 80, 100, 2), Level(3, 80, 100, 4, last=True)]
+    (first, second, last) = forecast.predict([found, polish], read, levels)
+    assert last == pytest.approx(4 * 7)
     # Two paintings are seen as large as the picture, as far as they have the pixels.
     assert first == pytest.approx(0.5 + 1 + 1e-3 * (600 + 600 + 576) + 3 * 6.1)
     assert second == pytest.approx(0.5 + 1 + 1e-3 * (8000 + 2400 + 7921) + 2 * 80.1)
@@ -99,17 +102,21 @@ def test_the_lines_for_a_person():
 
 
 @pytest.mark.backend
-def test_a_forecast_of_a_real_calibration_grows_with_the_picture(read):
-    chosen, engines = recipe.make(**SMALL), Engines()
-    costs = forecast.calibrate(engines, chosen, read)
-    seconds = forecast.predict(costs, read, [Level(1, 32, 48, 3), Level(2, 320, 480, 3)])
-    assert 0 < seconds[0] < seconds[1] < math.inf
-    assert costs.network > 0
+@pytest.mark.parametrize("style_loss", ["gram", "matching"])
+def test_a_forecast_of_a_real_calibration_grows_with_the_picture(read, style_loss):
+    chosen, engines = recipe.make(**{**SMALL, "style_loss": style_loss}), Engines()
+    network, costs = forecast.calibrate(engines, chosen, read)
+    assert network > 0
+    assert len(costs) == (2 if style_loss == "matching" else 1)
+    for last in range(len(costs)):
+        levels = [Level(1, 32, 48, 3, last=bool(last)), Level(2, 320, 480, 3, last=bool(last))]
+        seconds = forecast.predict(costs, read, levels)
+        assert 0 < seconds[0] < seconds[1] < math.inf
 
 
 def test_a_forecast_names_memory_with_the_film(read, monkeypatch):
-    found = Costs(1.0, 2.0, 0.0, Curve(0.0, 0.0, 1), Curve(0.0, 1.0, 1))
-    monkeypatch.setattr(forecast, "calibrate", lambda *_: found)
+    found = Costs(2.0, 0.0, Curve(0.0, 0.0, 1), Curve(0.0, 1.0, 1))
+    monkeypatch.setattr(forecast, "calibrate", lambda *_: (1.0, [found]))
     chosen = recipe.make(**SMALL)
     levels = pyramid.schedule(96, 144, chosen)
     made = forecast.make(Engines(), chosen, read, levels, film=7e9)
