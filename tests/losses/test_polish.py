@@ -179,10 +179,8 @@ def test_with_all_of_the_painting_the_photograph_is_not_asked():
 
 def test_the_photograph_is_compared_at_the_same_grid_as_the_picture(monkeypatch):
     monkeypatch.setattr(polish, "GRID", 3)
-    painting, so_far, photograph, received = (
-        features(40),
-        *(features(seed, 7, 5) for seed in (41, 42, 43)),
-    )
+    painting = features(40)
+    so_far, photograph, received = (features(seed, 7, 5) for seed in (41, 42, 43))
     found, target = settled(0.3, painting, so_far, photograph, received)
     mean = so_far.reshape(-1, 4).astype(np.float64).mean(0)  # of all positions
     np.testing.assert_allclose(ops.convert_to_numpy(target.mean), mean, rtol=1e-5)

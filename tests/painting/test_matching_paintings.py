@@ -134,13 +134,20 @@ def test_a_region_with_a_soft_edge_leaves_what_is_outside_the_photograph(
     assert 0 < changed[16:26].mean() < changed[32:].mean()  # part of each
 
 
-def test_soft_regions_that_meet_take_each_its_own_painting(paint, style, other, result):
+def test_soft_regions_that_meet_take_each_its_own_painting(paint, style, other):
     regions = [(255 - slope(0.4, 0.6), style), (slope(0.4, 0.6), other)]
     painted = paint(wanted={"regions": regions}).picture
-    whole = result.picture, paint(other).picture
-    for part, own in ((np.s_[:, :14], 0), (np.s_[:, 34:], 1)):
-        near = [np.abs(painted[part] - each[part]).mean() for each in whole]
-        assert near[own] < 0.7 * near[1 - own]
+
+    def foreign(part, painting):
+        """How far the part's colors are from the nearest that the painting has, in the mean."""
+        colors, among = part.reshape(-1, 1, 3), painting[::3, ::3].reshape(1, -1, 3)
+        return np.linalg.norm(colors - among, axis=-1).min(axis=1).mean()
+
+    for part, own, another in (
+        (painted[:, :14], style, other),
+        (painted[:, 34:], other, style),
+    ):
+        assert foreign(part, own) < 0.8 * foreign(part, another)
 
 
 def test_a_region_beside_a_style_for_the_rest_is_painted_everywhere(paint, other, photograph):
@@ -245,9 +252,14 @@ def test_strength_zero_gives_the_photograph_back(paint, photograph):
 
 
 def test_the_distance_from_the_photographs_content_rises_with_strength(paint):
-    distances = [paint(strength=s).history[-1].content for s in (0, 0.25, 0.5, 0.75, 1)]
+    painted = [paint(strength=s, evaluations=6) for s in (0, 0.25, 0.5, 0.75)]
+    # Of the picture that was kept: the last evaluation may be a step that went too far.
+    distances = [
+        min((r for r in each.history if r.level == 3), key=lambda r: r.total).content
+        for each in painted
+    ]
     assert distances == sorted(distances)
-    assert len(set(distances)) == 5
+    assert len(set(distances)) == 4
 
 
 # Going on -----------------------------------------------------------------------------------

@@ -296,11 +296,10 @@ def test_every_measure_of_style_paints_with_everything_else(style_loss, content,
         content,
         [style, other],
         regions=[(half(), other, half(96, 96))],
-        style_loss=style_loss,
         blend="2,1",
         style_scale="1,0.5,1.5",
         colors="match",
-        **SMALL,
+        **{**SMALL, "style_loss": style_loss},
     )
     for level in (1, 2):
         totals = [record.total for record in result.history if record.level == level]
@@ -321,8 +320,11 @@ def test_strength_zero_is_the_photograph_and_one_forgets_it(content, style):
     nothing = stylize(content, style, strength=0, **SMALL)
     photograph = raster.resize(content, *nothing.picture.shape[:2])
     np.testing.assert_allclose(nothing.picture, photograph, atol=1)
+    painted = [stylize(content, style, strength=s, **SMALL) for s in (0.3, 0.6, 1.0)]
+    # Of the picture that was kept: the last evaluation may be a step that went too far.
     distances = [
-        stylize(content, style, strength=s, **SMALL).history[-1].content for s in (0.3, 0.6, 1.0)
+        min((r for r in each.history if r.level == 2), key=lambda r: r.total).content
+        for each in painted
     ]
     assert distances == sorted(distances)
 

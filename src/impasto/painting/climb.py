@@ -10,9 +10,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias
 
+import numpy as np
+
 from impasto.compute import backend
 from impasto.compute.backend import Array
 from impasto.losses import objective
+from impasto.losses.matching import share_of_painting
 from impasto.network import weights
 from impasto.optimizers.solver import Progress, Reason
 from impasto.optimizers.solver import State as SolverState
@@ -167,9 +170,12 @@ def _carried_up(
     if raster.size_of(picture) == size:
         return picture, content
     there = job.content(size)
-    if pyramid.shape_of(job.recipe).carries_picture:
-        return raster.resize(picture, *size), there
-    return raster.carry_up(picture, content, there), there
+    changed = raster.carry_up(picture, content, there)
+    if not pyramid.shape_of(job.recipe).carries_picture:
+        return changed, there
+    # The photograph's detail comes along as far as the picture is to be the photograph.
+    share = np.float32(share_of_painting(job.recipe.strength))
+    return share * raster.resize(picture, *size) + (1 - share) * changed, there
 
 
 def _next_level(job: Job, state: State) -> State:

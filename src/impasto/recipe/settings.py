@@ -553,7 +553,7 @@ def _check_matching(recipe: Recipe) -> None:
             raise SettingError(
                 f"style_layers has {received(name)}: matching takes convolutions of blocks 1 to 4"
             )
-    if not any(name.startswith(("block1", "block2", "block3")) for name, _ in recipe.style_layers):
+    if all(name.startswith("block4") for name, _ in recipe.style_layers):
         raise SettingError("style_layers: matching needs a layer of blocks 1 to 3 at least")
 
 
