@@ -136,7 +136,7 @@ def test_a_region_with_a_soft_edge_leaves_what_is_outside_the_photograph(
 
 def test_soft_regions_that_meet_take_each_its_own_painting(paint, style, other):
     regions = [(255 - slope(0.4, 0.6), style), (slope(0.4, 0.6), other)]
-    painted = paint(wanted={"regions": regions}).picture
+    painted = paint(wanted={"regions": regions}, evaluations=6).picture
 
     def foreign(part, painting):
         """How far the part's colors are from the nearest that the painting has, in the mean."""
