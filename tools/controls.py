@@ -17,9 +17,6 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "gallery.md"
 FOLDER = ROOT / "docs" / "gallery" / "controls"
 
-MEASURES = ("gram", "moments", "wasserstein", "neighbors")
-"""Style losses that are shown side by side."""
-
 SIZE = 384
 """Longest side in pixels at which everything is painted and shown."""
 
@@ -33,7 +30,7 @@ class Shown:
     settings: dict[str, Any] = field(default_factory=dict)
     regions: tuple[tuple[str, ...], ...] = ()
     keep: str = ""
-    preset: str = recipe.DEFAULT
+    preset: str = "gram"
 
     @property
     def command(self) -> str:
@@ -90,8 +87,12 @@ CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
     ),
     (
         "How style is measured",
-        "Gram matrices, with means and deviations besides, as Gaussians, by nearest neighbors.",
-        tuple(Shown("astronaut", ("watercolour",), {"style_loss": o}) for o in MEASURES),
+        "By matched features, as is usual; by Gram matrices; with means and deviations besides; as "
+        "Gaussians; by nearest neighbors.",
+        tuple(
+            Shown("astronaut", ("watercolour",), {"style_loss": o}, preset=recipe.DEFAULT)
+            for o in recipe.STYLE_LOSSES
+        ),
     ),
     (
         "Layers",
@@ -109,7 +110,7 @@ CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
         tuple(
             Shown("motorcycle", ("watercolour",), preset=preset)
             for preset in recipe.PRESETS
-            if preset not in (recipe.DEFAULT, "gatys")
+            if preset not in (recipe.DEFAULT, "gatys", "tutorial")
         ),
     ),
     (
@@ -199,7 +200,8 @@ def main() -> None:
 HEAD = f"""# What the artist decides
 
 Painted by `make gallery` at {SIZE} px, from the samples that `impasto samples DIR` writes and the
-masks at the end of this page. Under every picture stands its command, less `--size {SIZE}`.
+masks at the end of this page. Under every picture stands its command, less `--size {SIZE}`. Most
+show the classic style loss, `--preset gram`; the controls do the same to the default.
 """
 
 
