@@ -216,7 +216,8 @@ def test_beyond_a_quota_the_painting_goes_on_and_the_old_checkpoint_stays(copy, 
 
 def test_a_picture_that_cannot_be_written_is_kept_by_its_checkpoint(copy):
     """The state at the start of the coarsest of three levels is smaller than the picture."""
-    words = [*WORDS, "--size", "96", "--levels", "3", "--evaluations", "1", "--checkpoint", "a"]
+    coarse = ["--style-loss", "gram", "--size", "96", "--levels", "3", "--evaluations", "1"]
+    words = [*WORDS, *coarse, "--checkpoint", "a"]
     status, out, said = starved(copy, 10_000, *words, *SAVING)
     assert (status, out) == (2, "")
     assert said[-1] == (
@@ -393,12 +394,13 @@ def test_a_signal_before_a_painting_begins_gives_back_the_name_that_was_reserved
     name, status, copy
 ):
     code = f"""
-import os, signal, sys
+import os, signal, sys, time
 from impasto.cli import app
 from impasto.workshop import worker
 def ended(*_):
     assert [*__import__("pathlib").Path().glob("photo-*")]  # reserved by now
     os.kill(os.getpid(), signal.{name})
+    time.sleep(30)  # it may take a moment to be heard
 worker.prepare = ended
 sys.argv = ["impasto", "stylize", "photo.png", "painting.png"]
 app.run()
