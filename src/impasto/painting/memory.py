@@ -38,7 +38,7 @@ OPTIMIZER = {"lbfgs": 48, "scipy": 68, "adam": 0}
 
 STEPS = 10
 
-STYLE_LOSS = {"wasserstein": (0.05e9, 200), "neighbors": (0, 1200)}
+STYLE_LOSS = {"wasserstein": (0.05e9, 200), "neighbors": (0, 1200), "matching": (0, 9900)}
 """Bytes by measure of style, in all and for each pixel, besides those of Gram matrices."""
 
 PLACE = 300
