@@ -65,7 +65,7 @@ bench: judges
 # The wheel and the sdist, and the tests in the sdist against the wheel, far from this checkout:
 # all but those that read the checkout itself.
 DIST := $(or $(TMPDIR),/tmp)/impasto-dist
-CHECKOUT := documents benchmarks notebook sheet
+CHECKOUT := documents benchmarks means notebook sheet
 dist: $(READY)
 	rm -rf dist $(DIST)
 	$(BIN)/pip install --quiet build

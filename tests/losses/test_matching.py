@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from keras import ops
 
 from impasto.compute import backend
@@ -182,3 +184,11 @@ def test_the_same_inputs_have_the_same_targets_to_the_byte(eye):
     ]
     for one, other in zip(*(each.terms["style"].maps.values() for each in found), strict=True):
         assert backend.to_numpy(one).tobytes() == backend.to_numpy(other).tobytes()
+
+
+@given(st.tuples(*[st.floats(0, 1)] * 2))
+def test_the_dial_gives_the_painting_more_and_more(strengths):
+    shares = [matching.share_of_painting(each) for each in sorted(strengths)]
+    assert 0 <= shares[0] <= shares[1] <= 1
+    assert matching.share_of_painting(0) == 0
+    assert matching.share_of_painting(1) == 1

@@ -11,9 +11,10 @@ with h the picture's hypercolumn, t its target and w its weight; layers may have
 over positions, so that tiles, strips and regions add up.
 
 Departures: squared error instead of the cosine, which lets contrast run away; targets stay as
-they are for a level; and the deepest block is compared at its own positions, each with the mean
-of the targets of the four grid positions it covers. That has the gradient of the sum above with
-those maps enlarged by repetition, and reads a quarter of the numbers.
+they are for a level; below full strength a part of them is the photograph's own hypercolumn; and
+the deepest block is compared at its own positions, each with the mean of the targets of the four
+grid positions it covers. That has the gradient of the sum above with those maps enlarged by
+repetition, and reads a quarter of the numbers.
 """
 
 import re
@@ -34,6 +35,10 @@ from impasto.recipe.settings import Recipe
 
 GRID = 3
 """The block whose positions are the grid of hypercolumns: a quarter of the picture's size."""
+
+HALFWAY = 0.9
+"""The painting's share of a target at strength 0.5. A tenth of the photograph keeps faces and
+ridges that the painting has nothing like (benchmarks/NOTES.md)."""
 
 TINY = 1e-12
 """Keeps the loss finite against a target that is zero all over."""
@@ -258,9 +263,9 @@ def adventure(strength: float) -> float:
 def share_of_painting(strength: float) -> float:
     """Return how much of a target is the painting's, the rest the photograph's own features.
 
-    All of it from a half up; below, it falls with the strength to the photograph itself.
+    None of it at strength 0, HALFWAY at a half, all of it at 1, linear between these.
     """
-    return min(1.0, 2 * strength)
+    return float(np.interp(strength, (0, 0.5, 1), (0, HALFWAY, 1)))
 
 
 def matching_term(recipe: Recipe) -> Term:

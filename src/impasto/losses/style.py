@@ -210,7 +210,7 @@ def _polishing(recipe: Recipe) -> Term:
     return _added((1.0, neighbors), (share * ALIKE, moments_alike))
 
 
-ALIKE = 0.1
+ALIKE = 0.2
 """What moments weigh in the last pass, beside the neighbors' 1 (benchmarks/NOTES.md)."""
 
 
