@@ -75,7 +75,7 @@ class StyleLoss(NamedTuple):
     defaults: Mapping[str, Value] = OF_MOMENTS
     """of the settings named there"""
     targets_turn: bool = False
-    """whether strength turns what it compares with, and not below a half its weight"""
+    """whether strength turns what it compares with, instead of its weight"""
 
 
 # Scale and dial are fitted by benchmarks/strength.py; a new measure may begin without them.
