@@ -256,6 +256,14 @@ def half(height=100, width=140):
     return mask
 
 
+def test_a_name_that_one_picture_does_not_take_is_refused(content, style):
+    """A setting among them would otherwise be ignored in silence."""
+    stylizer = Stylizer()
+    for name in ("strength", "masks"):
+        with pytest.raises(TypeError, match=f"no '{name}'; settings are given to Stylizer"):
+            stylizer.paint(content, style, **{name: 0.3})
+
+
 def test_blending_one_and_nothing_is_the_first_style_alone_to_the_byte(
     content, style, other, result
 ):

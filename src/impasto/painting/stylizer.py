@@ -6,7 +6,7 @@ Everything that paints goes through here: Python, the command line, batches, swe
 import builtins
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
@@ -128,8 +128,10 @@ class Stylizer:
     ) -> Prepared:
         """Read and check the pictures, before anything slow; takes what :meth:`paint` takes.
 
-        ``recipe`` stands in for the stylizer's own, for this picture.
+        ``recipe`` stands in for the stylizer's own, for this picture. Raises TypeError for other
+        names: settings are the stylizer's, or the recipe's.
         """
+        _check_wanted(wanted)
         resume = wanted.get("resume")
         before = None if resume is None else checkpoints.read(resume)
         chosen = recipe or self.recipe
@@ -147,15 +149,19 @@ class Stylizer:
         self,
         content: PictureLike,
         style: PictureLike | Sequence[PictureLike] | None = None,
+        *,
+        recipe: Recipe | None = None,
         **wanted: Unpack[Wanted],
     ) -> Iterator[Event]:
         """Repaint the photograph ``content`` in the manner of ``style``; yields what happens.
+
+        ``recipe`` stands in for the stylizer's own, for this picture.
 
         The last event is a :class:`Painted`, with the result. Whoever stops pulling has stopped
         the work; :meth:`so_far` then has its best picture. See :func:`stylize` for the
         parameters, and for what is raised, at once.
         """
-        return self._painted(self.prepare(content, style, **wanted))
+        return self._painted(self.prepare(content, style, recipe=recipe, **wanted))
 
     def _painted(self, prepared: Prepared) -> Iterator[Event]:
         for event in self.run(prepared):
@@ -203,6 +209,15 @@ class Stylizer:
         from impasto.painting.painter import Painter  # loads the tensor library
 
         return Painter(self.weights_file)
+
+
+def _check_wanted(names: Iterable[str]) -> None:
+    """Raise TypeError for a name that :class:`Wanted` does not have, such as a setting's."""
+    for name in names:
+        if name not in Wanted.__annotations__:
+            known = ", ".join(("recipe", *Wanted.__annotations__))
+            advice = "; settings are given to Stylizer(...), or in a recipe"
+            raise TypeError(f"one picture takes {known}, and no {name!r}{advice}")
 
 
 def settle(prepared: Prepared, result: Result) -> None:
