@@ -171,7 +171,7 @@ def test_starting_from_a_file_resizes_it_to_the_photograph(red):
 STARTS = {
     "content": lambda content: content,
     "style": lambda content: np.broadcast_to(np.array([0, 0, 255]), content.shape),
-    "noise": lambda content: raster.noise(40, 50, 3),
+    "noise": lambda content: raster.noise(40, 50, 3, inputs.FAINT),
 }
 
 

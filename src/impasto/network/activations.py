@@ -5,7 +5,9 @@ the weights are rescaled so that the mean activation of each filter over picture
 one. Convolutions, ReLU and pooling pass a positive factor on, so that the next layer can take it
 back: but for their scale the features stay the same.
 
-Departure: the means are over the photographs among impasto's samples, and not over ImageNet.
+Departures: the means are over the photographs among impasto's samples, and not over ImageNet; so
+few hardly excite some channels, which would drown all others wherever a picture does, so that no
+mean is taken for less than FAINTEST of its layer's median.
 """
 
 from collections.abc import Mapping
@@ -21,6 +23,9 @@ from impasto.network.weights import Weights
 Means = Mapping[str, NDArray[np.float32]]
 """By convolution the mean of every channel (C,), above zero."""
 
+FAINTEST = 0.1
+"""The least that a channel's mean is taken for, in medians of its layer; benchmarks/NOTES.md."""
+
 FILE = "activations.safetensors"
 """The means by network and convolution; written by ``python -m tools.activations``."""
 
@@ -29,7 +34,7 @@ def means(name: str) -> dict[str, NDArray[np.float32]]:
     """Return the mean activations of a network over photographs, by convolution (C,)."""
     whole = safetensors.numpy.load((resources.files(__package__) / FILE).read_bytes())
     return {
-        key.removeprefix(f"{name}/"): mean
+        key.removeprefix(f"{name}/"): np.maximum(mean, np.float32(FAINTEST * np.median(mean)))
         for key, mean in whole.items()
         if key.startswith(f"{name}/")
     }

@@ -1,9 +1,9 @@
 """SciPy's L-BFGS-B, without bounds, behind the door of the other solvers.
 
-Byrd, Lu, Nocedal and Zhu 1995. SciPy runs its own loop and cannot be pulled. It runs in a thread
-of its own here, which waits at every point that it wants evaluated: the evaluation is made by
-whoever takes the step. What it knows it keeps to itself, so that its state can be gone on from
-once and not be written down.
+Byrd, Lu, Nocedal and Zhu 1995. It searches pixels, as Gatys et al. 2016 did. SciPy runs its own
+loop and cannot be pulled. It runs in a thread of its own here, which waits at every point that it
+wants evaluated: the evaluation is made by whoever takes the step. What it knows it keeps to
+itself, so that its state can be gone on from once and not be written down.
 """
 
 import queue
@@ -20,7 +20,7 @@ from impasto.compute.backend import to_numpy
 from impasto.errors import CheckpointError
 from impasto.optimizers.lbfgs import MEMORY
 from impasto.optimizers.solver import Array, Function, Packed, Progress, Reason, Solver
-from impasto.optimizers.units import Units, of_frequencies
+from impasto.optimizers.units import PIXELS, Units
 
 ABNORMAL = 2
 """SciPy's status for a line search that found no lower point."""
@@ -92,9 +92,9 @@ class State:
 
 
 def begin(start: Array, budget: int, learned: float = 0.0) -> State:
-    """Return the state before the first evaluation, in the variables of L-BFGS."""
+    """Return the state before the first evaluation."""
     start = to_numpy(start)
-    return _begun(Progress(start, budget), of_frequencies(start), start)
+    return _begun(Progress(start, budget), PIXELS, start)
 
 
 def _begun(progress: Progress, units: Units, start: Array) -> State:

@@ -1,4 +1,4 @@
-"""The variables in which a picture is searched: scaled coefficients of its cosine transform."""
+"""The variables in which a picture is searched: its pixels, or coefficients of its cosines."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,6 +44,12 @@ class Units:
 
 PLAIN = Units(lambda point: point, lambda point: point, 1.0)
 """The variables are the point itself."""
+
+PIXEL = 100.0
+"""What one unit of a variable means in pixel values where the variables are pixels; see STEP."""
+
+PIXELS = Units(lambda point: point, lambda point: point, np.float32(PIXEL))
+"""The variables are the pixels, in a unit in which a first step of length one can be seen."""
 
 
 def of_frequencies(start: Array) -> Units:

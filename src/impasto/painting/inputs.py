@@ -83,9 +83,18 @@ STARTS: dict[str, Callable[[Picture, Picture, Recipe], Picture]] = {
     "content": lambda content, style, recipe: _first(content, recipe),
     # Stretched to the photograph's shape: as a start, never as a target.
     "style": lambda content, style, recipe: raster.resize(style, *raster.size_of(content)),
-    "noise": lambda content, style, recipe: raster.noise(*raster.size_of(content), recipe.seed),
+    "noise": lambda content, style, recipe: raster.noise(
+        *raster.size_of(content), recipe.seed, FAINT
+    ),
 }
 """Starting pictures of (photograph, first painting, recipe) by the name that ``init`` takes."""
+
+FAINT = 2.0
+"""How far noise to start from goes from middle gray, of 255.
+
+Departure from Gatys et al. 2016, section 2, who start from white noise: noise over the whole range
+stays in the picture, since features of a patch hardly tell it from none (benchmarks/NOTES.md).
+"""
 
 
 def _first(content: Picture, recipe: Recipe) -> Picture:

@@ -77,10 +77,11 @@ def resample(picture: NDArray[np.float32], height: int, width: int) -> NDArray[n
     return np.stack([np.asarray(channel) for channel in channels], axis=-1)
 
 
-def noise(height: int, width: int, seed: int) -> Picture:
-    """Uniform white noise over the whole range, the starting picture of Gatys et al. 2016, §2."""
+def noise(height: int, width: int, seed: int, amplitude: float = 127.5) -> Picture:
+    """Uniform white noise about middle gray, by default over the whole range."""
     generator = np.random.default_rng(seed)
-    return generator.uniform(0.0, 255.0, (height, width, 3)).astype(np.float32)
+    limits = 127.5 - amplitude, 127.5 + amplitude
+    return generator.uniform(*limits, (height, width, 3)).astype(np.float32)
 
 
 GRAY = 3

@@ -181,7 +181,7 @@ class Recipe:
     )
     optimizer: str = _setting(
         "lbfgs",
-        "L-BFGS, the same by SciPy's routine, or Adam of Keras.",
+        "L-BFGS, SciPy's L-BFGS over the pixels, or Adam of Keras.",
         choices=("lbfgs", "scipy", "adam"),
     )
     levels: int = _setting(
@@ -410,7 +410,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "subtle": Preset(
         "A photograph first, touched by the painting.",
-        {"strength": 0.3},
+        {"strength": 0.2},
     ),
     "photo-colours": Preset(
         "The painting's strokes in the photograph's own colors.", {"colors": "content"}
@@ -438,7 +438,7 @@ PRESETS: dict[str, Preset] = {
             "content_layers": "block4_conv2",
             "style_layers": "block1_conv1,block2_conv1,block3_conv1,block4_conv1,block5_conv1",
             "content_weight": 1.0,
-            "style_weight": 10.0,
+            "style_weight": 20.0,
             "tv_weight": 0.0,
         },
     ),
