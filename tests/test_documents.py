@@ -30,6 +30,14 @@ def test_the_readme_shows_every_row_of_the_gallery_and_its_pictures_are_there():
             assert (gallery.FOLDER / f"{name}.jpg").is_file()
 
 
+def test_the_readme_begins_with_the_classic_beside_the_default():
+    photograph, painting = gallery.PAIRS[0]
+    name = f"{photograph}-{painting}-{gallery.CLASSIC}"
+    beginning = gallery.README.read_text(encoding="utf-8").partition("\n## ")[0]
+    assert f"docs/gallery/{name}.jpg" in beginning
+    assert (gallery.FOLDER / f"{name}.jpg").is_file()
+
+
 def test_the_page_of_controls_has_every_picture_and_command():
     page = controls.PAGE.read_text(encoding="utf-8")
     for _, _, shown in controls.CONTROLS:
