@@ -17,7 +17,7 @@ from impasto.errors import BackendError, CheckpointError, PictureError, SettingE
 from impasto.losses import objective
 from impasto.network import vgg, weights
 from impasto.optimizers.solver import Reason
-from impasto.painting import checkpoints, painter, pyramid
+from impasto.painting import checkpoints, inputs, painter, pyramid
 from impasto.painting.engine import Engines
 from impasto.painting.events import LevelFinished, LevelStarted, Step
 from impasto.pictures import raster, samples
@@ -131,7 +131,8 @@ def test_every_starting_picture(init, content, style, tmp_path):
         listener=lambda event: first.append(event.picture) if isinstance(event, Step) else None,
     )
     if init == "noise":
-        assert np.std(first[0]) == pytest.approx(255 / 12**0.5, rel=0.05)
+        assert np.std(first[0]) == pytest.approx(inputs.FAINT / 3**0.5, rel=0.05)
+        assert np.mean(first[0]) == pytest.approx(127.5, abs=0.1)
         return
     height, width = first[0].shape[:2]
     image = Image.fromarray(expected.astype(np.uint8)).resize((width, height), 1)

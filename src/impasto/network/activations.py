@@ -30,13 +30,21 @@ FILE = "activations.safetensors"
 """The means by network and convolution; written by ``python -m tools.activations``."""
 
 
-def means(name: str) -> dict[str, NDArray[np.float32]]:
+def measured(name: str) -> dict[str, NDArray[np.float32]]:
     """Return the mean activations of a network over photographs, by convolution (C,)."""
     whole = safetensors.numpy.load((resources.files(__package__) / FILE).read_bytes())
     return {
-        key.removeprefix(f"{name}/"): np.maximum(mean, np.float32(FAINTEST * np.median(mean)))
+        key.removeprefix(f"{name}/"): mean
         for key, mean in whole.items()
         if key.startswith(f"{name}/")
+    }
+
+
+def means(name: str) -> dict[str, NDArray[np.float32]]:
+    """Return what a network's weights are rescaled by: its measured means, none too faint."""
+    return {
+        layer: np.maximum(mean, np.float32(FAINTEST * np.median(mean)))
+        for layer, mean in measured(name).items()
     }
 
 
