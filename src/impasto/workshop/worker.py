@@ -1,5 +1,6 @@
 """An order carried out: pictures prepared, painted by a stylizer, and everything written."""
 
+import collections
 import dataclasses
 import logging
 import shlex
@@ -86,8 +87,11 @@ def paint(ready: Ready, stylizer: Stylizer) -> Iterator[Event]:
 
 
 def result_of(events: Iterator[Event]) -> Result:
-    """Pull a painting to its end, and return its result."""
-    *_, last = events
+    """Pull a painting to its end, and return its result.
+
+    Each event is let go of before the next is pulled: with its state it holds whole pictures.
+    """
+    (last,) = collections.deque(events, maxlen=1)
     assert isinstance(last, Painted)
     return last.result
 

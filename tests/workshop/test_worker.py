@@ -1,0 +1,31 @@
+"""An order carried out."""
+
+import weakref
+from collections.abc import Iterator
+
+import numpy as np
+
+from impasto.painting.result import Painted
+from impasto.painting.stylizer import Event, Stylizer
+from impasto.workshop import worker
+
+
+def test_a_painting_is_pulled_to_its_end_and_no_event_is_held():
+    """Each holds the state of its evaluation, which is several pictures."""
+    content, style = np.random.default_rng(0).uniform(0, 255, (2, 40, 48, 3))
+    stylizer = Stylizer(preset="gram", size=32, levels=1, evaluations=8, precision="float32")
+    passed: list[weakref.ref[Event]] = []
+    held = []
+
+    def watched() -> Iterator[Event]:
+        for event in stylizer.run(stylizer.prepare(content, style)):
+            passed.append(weakref.ref(event))
+            if isinstance(event, Painted):
+                last.append(event.result)
+            held.append(sum(each() is not None for each in passed))
+            yield event
+
+    last = []
+    assert worker.result_of(watched()) is last[0]
+    assert len(held) == 8 + 3  # a beginning, an end, and the picture
+    assert max(held) <= 2
