@@ -81,6 +81,7 @@ def _evaluation_at(size: int, repeats: int) -> Section:
 
 def _impasto(precision: str, content: Picture, style: Picture) -> Callable[[Picture], Any]:
     from impasto.losses import objective
+    from impasto.losses.terms import Eye
     from impasto.network import vgg, weights
     from impasto.pictures.guidance import Painting, StyledRegion
 
@@ -89,7 +90,8 @@ def _impasto(precision: str, content: Picture, style: Picture) -> Callable[[Pict
     network = weights.load(chosen.network)
     features = vgg.build(network, chosen.layers, chosen.pooling, precision, chosen.padding)
     places = (StyledRegion((Painting(style),)),)
-    targets = objective.freeze(features, chosen, content, places, network.network.receptive_field)
+    eye = Eye.of(features, network.network, chosen.layers)
+    targets = objective.freeze(eye, chosen, content, places).whole()
     return objective.WholePicture(objective.compiled_step(features, chosen), targets).evaluate
 
 

@@ -6,6 +6,7 @@ import pytest
 from benchmarks import baselines, processes
 from impasto.compute import backend
 from impasto.losses import objective
+from impasto.losses.terms import Eye
 from impasto.network import vgg, weights
 from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
@@ -31,8 +32,8 @@ def test_a_baseline_has_the_gradient_that_impasto_has_for_the_same_loss(way):
     )
     features = vgg.build(weights.load(), chosen.layers, "max", "float32", "zero")
     places = (StyledRegion((Painting(style),)),)
-    field = weights.NETWORKS["vgg16"].receptive_field
-    targets = objective.freeze(features, chosen, content, places, field)
+    eye = Eye.of(features, weights.NETWORKS["vgg16"], chosen.layers)
+    targets = objective.freeze(eye, chosen, content, places).whole()
     step = objective.compiled_step(features, chosen)
     expected = objective.WholePicture(step, targets).evaluate(picture).gradient
     received = getattr(baselines, way)(content, style)(picture)

@@ -25,16 +25,17 @@ ROOMS = {
     "optimizers": ("solver", "packing", "units", "lbfgs", "scipy", "adam", "solvers"),
     "losses": (
         *(
+            "tiles",
             "terms",
             "moments",
             "comparisons",
             "content",
             "variation",
-            "neighbors",
             "pools",
+            "neighbors",
             "polish",
         ),
-        *("matching", "style", "objective"),
+        *("matching", "style", "objective", "tiled"),
     ),
     "painting": (
         *("provenance", "events", "memory", "pyramid", "inputs", "checkpoints", "preparing"),

@@ -158,6 +158,42 @@ def receptive_field(layer):
     return {"first": 3, "second": 8}[layer]
 
 
+def stride(layer):
+    return {"first": 1, "second": 2}[layer]
+
+
+def eye(tile=0):
+    """The tiny network, shown so much of a picture at a time."""
+    from impasto.losses.terms import Eye
+    from impasto.losses.tiles import Grain
+
+    return Eye(features, stride, receptive_field, Grain(2, 4), tile)
+
+
+def painted(measure, *paintings):
+    """What a measure keeps of paintings, each a share, features and perhaps weights, as arrays."""
+    from keras import ops
+
+    from impasto.losses.pools import counting
+    from impasto.losses.terms import Painted
+
+    whole = sum(share for share, *_ in paintings)
+    kept = []
+    for number, (share, features, *weights) in enumerate(paintings):
+        under = weights[0] if weights else None
+        at = None
+        if measure.positions is not None:
+            limit = measure.positions(share / whole)
+            flat = None if under is None else [under[..., 0]]
+            (where,) = counting([features.shape[:2]], flat, limit)
+            at = np.where(where, np.arange(where.size).reshape(where.shape), -1)
+        there = (
+            None if each is None else ops.convert_to_tensor(each) for each in (features, under)
+        )
+        kept.append(measure.look(Painted(share, *there, number, at)))
+    return measure.freeze(kept)
+
+
 def random_picture(height, width, seed):
     generator = np.random.default_rng(seed)
     return generator.uniform(0, 255, (height, width, 3)).astype(np.float32)

@@ -24,7 +24,7 @@ def page() -> str:
 
 
 def _row(name: str, default: object, about: recipe.About) -> str:
-    shown = about.usual or recipe.show(default).replace(",", ", ")
+    shown = about.usual or about.show(default).replace(",", ", ")
     return f"| `{name}` | {shown} | {about.unit} | {about.possible} | {about.help} |"
 
 

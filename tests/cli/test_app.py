@@ -277,7 +277,7 @@ def test_help_shows_every_setting_with_its_default():
     for name, _, default, about in recipe.settings():
         assert f"--{name.replace('_', '-')}" in shown
         assert all(choice in shown for choice in about.choices)
-        assert recipe.show(default) in shown
+        assert about.show(default) in shown
 
 
 def test_help_is_light():
@@ -546,7 +546,27 @@ def test_a_batch_has_every_option_of_a_single_painting():
         name: {option for each in commands[name].params for option in each.opts}
         for name in ("stylize", "batch")
     }
-    assert options["stylize"] - options["batch"] == {"content", "style"}  # arguments there
+    # Arguments there, and what is done to a single picture.
+    assert options["stylize"] - options["batch"] == {"content", "style", "--finish"}
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--recipe", "photo.png", "--size", "64"], "leave out --recipe"),
+        (["--init", "noise", "--size", "64"], "leave out --init"),
+        ([], "larger --size"),
+        (["--size", "64"], "photo.png: carries no recipe"),
+    ],
+)
+def test_what_cannot_be_finished_is_refused(folder, monkeypatch, capfd, options, word):
+    monkeypatch.chdir(folder)
+    words = ["impasto", "stylize", "photo.png", "painting.png", "--finish", "photo.png", *options]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as left:
+        app.main()
+    assert left.value.code == 2
+    assert word in capfd.readouterr().err
 
 
 def test_a_batch_refuses_what_no_picture_could_use(folder, monkeypatch, capfd):

@@ -10,7 +10,7 @@ from impasto.compute import backend
 from impasto.losses import matching, objective, pools
 from impasto.losses.matching import Matched
 from impasto.losses.pools import Painting as Kept
-from impasto.losses.terms import Seen
+from impasto.losses.terms import Eye, Seen
 from impasto.network import vgg, weights
 from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
@@ -71,13 +71,27 @@ def test_of_an_odd_size_the_deepest_values_go_on_to_the_edge():
 
 
 def target_of(maps, pool, weights=None, share=1.0):
-    seen = tensors(maps)
-    return matching.targets(seen, [Matched(pool, weights)], seen, share)
+    columns = backend.to_numpy(matching.hypercolumns(tensors(maps)))
+    places = np.arange(columns[..., 0].size).reshape(columns.shape[:2])
+    (found,) = matching.search([columns], [Matched(pool, weights)], [places])
+    found = found._replace(indexes=found.indexes.reshape(columns.shape[:2]))
+    channels = {name: CHANNELS[name] for name in matching.layers_of(maps)}
+    wanted = matching.wanted([found], channels, columns, share)
+    return matching.target(wanted, matching.sizes(wanted), dict.fromkeys(channels, 1.0))
 
 
-def pool_of(seed):
-    columns = backend.to_numpy(matching.hypercolumns(tensors(maps_of(seed, 32, 40))))
-    return pools.keep([Kept(1.0, [columns])], None)
+def pool_of(maps):
+    columns = backend.to_numpy(matching.hypercolumns(tensors(maps)))
+    return kept(columns)
+
+
+def kept(columns):
+    return pools.keep([Kept(1.0, columns.reshape(-1, columns.shape[-1]))], None)
+
+
+def nearest(columns, pool, weights=None):
+    query = pools.projected(columns.reshape(-1, columns.shape[-1]), pool, weights)
+    return pool.features[pools.nearest(query, pool)].reshape(columns.shape)
 
 
 def loss_of(maps, target):
@@ -92,14 +106,13 @@ def test_the_loss_is_that_of_its_equation():
         for s, m in ((3, query), (4, picture))
     }
     other = {n: m for n, m in maps_of(5, 40, 40).items() if n[5] != "4"}
-    pool = pools.keep([Kept(1.0, [backend.to_numpy(matching.hypercolumns(tensors(other)))])], None)
-    wanted = pool.features[pools.nearest(columns[3].reshape(-1, 9), pool)].reshape(columns[3].shape)
+    pool = pool_of(other)
+    wanted = nearest(columns[3], pool)
     weights = np.random.default_rng(6).uniform(0, 1, columns[3].shape[:2]).astype(np.float32)
     for each in (None, weights):
         w = np.ones(wanted.shape[:2]) if each is None else each
         if each is not None:
-            found = pools.nearest(columns[3].reshape(-1, 9), pool, w.reshape(-1))
-            wanted = pool.features[found].reshape(columns[3].shape)
+            wanted = nearest(columns[3], pool, w.reshape(-1))
         expected = np.sum(w[..., None] * (columns[4] - wanted) ** 2) / np.sum(
             w[..., None] * wanted**2
         )
@@ -109,9 +122,9 @@ def test_the_loss_is_that_of_its_equation():
 def test_a_picture_that_has_its_targets_loses_nothing():
     maps = maps_of(7, 32, 40)
     columns = backend.to_numpy(matching.hypercolumns(tensors(maps)))
-    pool = pools.keep([Kept(1.0, [columns])], None)
+    pool = kept(columns)
     query = {n: m for n, m in maps.items() if n[5] != "4"}
-    shallow = pools.keep([Kept(1.0, [columns[..., :9]])], None)
+    shallow = kept(columns[..., :9])
     assert loss_of(query, target_of(query, shallow)) < 1e-9
     assert loss_of(maps, target_of(maps, pool)) < 0.2
     assert loss_of(maps_of(8, 32, 40), target_of(maps, pool)) > 0.5
@@ -120,7 +133,7 @@ def test_a_picture_that_has_its_targets_loses_nothing():
 def test_without_strength_the_target_is_the_photograph():
     maps = {n: m for n, m in maps_of(9, 32, 24).items() if n[5] != "4"}
     other = {n: m for n, m in maps_of(10, 32, 24).items() if n[5] != "4"}
-    pool = pools.keep([Kept(1.0, [backend.to_numpy(matching.hypercolumns(tensors(other)))])], None)
+    pool = pool_of(other)
     losses = [loss_of(maps, target_of(maps, pool, share=share)) for share in (0.0, 0.5, 1.0)]
     assert losses[0] < 1e-9
     assert losses[0] < losses[1] < losses[2]
@@ -148,7 +161,8 @@ CONTENT, STYLE, OTHER = (
 @pytest.fixture(scope="module")
 def eye():
     chosen = recipe.make(style_loss="matching", precision="float32")
-    return vgg.build(weights.load(), chosen.layers, "max", "float32", "replicate")
+    features = vgg.build(weights.load(), chosen.layers, "max", "float32", "replicate")
+    return Eye.of(features, weights.NETWORKS["vgg16"], chosen.layers)
 
 
 def test_the_gradient_equals_finite_differences(eye):
@@ -160,9 +174,8 @@ def test_the_gradient_equals_finite_differences(eye):
         StyledRegion((Painting(OTHER),), 1 - left),
     )
     start = random_picture(48, 64, 16)
-    field = weights.NETWORKS["vgg16"].receptive_field
-    targets = objective.freeze(eye, chosen, CONTENT, regions, field, start=start)
-    task = objective.WholePicture(objective.compiled_step(eye, chosen), targets)
+    targets = objective.freeze(eye, chosen, CONTENT, regions, start=start).whole()
+    task = objective.WholePicture(objective.compiled_step(eye.features, chosen), targets)
     picture = random_picture(48, 64, 17)
     evaluation = task.evaluate(picture)
     # Along the gradient itself, where the difference stands out of float32's rounding.
@@ -175,13 +188,8 @@ def test_the_gradient_equals_finite_differences(eye):
 def test_the_same_inputs_have_the_same_targets_to_the_byte(eye):
     chosen = recipe.make(style_loss="matching")
     regions = (StyledRegion((Painting(STYLE),)),)
-    field = weights.NETWORKS["vgg16"].receptive_field
-    found = [
-        objective.freeze(
-            eye, chosen, CONTENT, regions, field, start=OTHER[:48, :44].repeat(2, 1)[:, :64]
-        )
-        for _ in range(2)
-    ]
+    start = OTHER[:48, :44].repeat(2, 1)[:, :64]
+    found = [objective.freeze(eye, chosen, CONTENT, regions, start=start).whole() for _ in range(2)]
     for one, other in zip(*(each.terms["style"].maps.values() for each in found), strict=True):
         assert backend.to_numpy(one).tobytes() == backend.to_numpy(other).tobytes()
 

@@ -5,7 +5,8 @@ import pytest
 from keras import ops
 
 from impasto.losses import neighbors
-from impasto.losses.terms import Painted, View
+from impasto.losses.neighbors import NEIGHBORS
+from impasto.losses.terms import View
 from tests import tiny
 
 pytestmark = pytest.mark.backend
@@ -17,18 +18,10 @@ def features(seed, height=5, width=6, channels=4):
 
 
 def measure(received, *paintings, weights=None):
-    seen = [
-        Painted(
-            share, *(part if part is None else ops.convert_to_tensor(part) for part in painting)
-        )
-        for share, *painting in paintings
-    ]
     weights = None if weights is None else ops.convert_to_tensor(weights)
-    target = neighbors.freeze(seen)
-    loss = neighbors.loss(
-        neighbors.read(View(ops.convert_to_tensor(received), weights), target), target
-    )
-    return float(ops.convert_to_numpy(loss))
+    target = tiny.painted(NEIGHBORS, *paintings)
+    view = View(ops.convert_to_tensor(received), weights)
+    return float(ops.convert_to_numpy(neighbors.loss(neighbors.read(view, target), target)))
 
 
 def test_the_loss_equals_its_equation():
@@ -61,6 +54,6 @@ def test_only_positions_with_weight_count_in_picture_and_painting():
 
 def test_a_large_painting_is_looked_through_at_some_positions_alone(monkeypatch):
     monkeypatch.setattr(neighbors, "POOL", 8)
-    (pool,) = neighbors.freeze([Painted(1.0, ops.convert_to_tensor(features(9)))])
+    (pool,) = tiny.painted(NEIGHBORS, (1.0, features(9)))
     assert tuple(pool.directions.shape) == (8, 4)
     assert 0 < measure(features(10), (1.0, features(9), None)) < 2

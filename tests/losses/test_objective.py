@@ -33,7 +33,7 @@ def whole_picture(places=WHOLE, content=CONTENT, **settings):
 
 
 def freeze(chosen, places=WHOLE, content=CONTENT):
-    return objective.freeze(tiny.features, chosen, content, places, tiny.receptive_field)
+    return objective.freeze(tiny.eye(), chosen, content, places).whole()
 
 
 @pytest.mark.parametrize("settings", SETTINGS)

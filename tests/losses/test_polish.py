@@ -6,7 +6,8 @@ from keras import ops
 
 from impasto.compute import backend
 from impasto.losses import polish
-from impasto.losses.terms import Painted, View
+from impasto.losses.terms import View
+from tests import tiny
 
 pytestmark = pytest.mark.backend
 
@@ -17,13 +18,15 @@ def features(seed, height=5, width=6, channels=4):
 
 
 def loss(received, *paintings, weights=None):
-    painted = [
-        Painted(share, *(each if each is None else ops.convert_to_tensor(each) for each in rest))
-        for share, *rest in paintings
-    ]
-    target = polish.freeze(painted)
+    target = frozen(paintings, received)
     view = View(ops.convert_to_tensor(received), weights)
     return float(polish.loss(polish.read(view, target), target))
+
+
+def frozen(paintings, received):
+    """The target of paintings alone, compared where a picture like this one is."""
+    there = polish.compared(ops.zeros(received.shape))
+    return tiny.painted(polish.measure(), *paintings)._replace(photograph=there)
 
 
 def naive(received, painting):
@@ -46,8 +49,10 @@ def nearest(centered, other):
 def settled(share, painting, so_far, photograph, received, weights=None):
     """The loss by the measure of a share, as a level's last pass has it."""
     measure = polish.measure(share)
-    view = View(ops.convert_to_tensor(so_far), weights), View(ops.convert_to_tensor(photograph))
-    target = measure.settle(measure.freeze([Painted(1.0, ops.convert_to_tensor(painting))]), *view)
+    center = polish.survey(View(ops.convert_to_tensor(so_far), weights))
+    center = polish.Center(*map(backend.to_numpy, center))
+    there = View(ops.convert_to_tensor(photograph))
+    target = measure.settle(tiny.painted(measure, (1.0, painting)), center, there)
     seen = View(ops.convert_to_tensor(received), weights)
     return float(measure.loss(measure.read(seen, target), target)), target
 
@@ -76,7 +81,7 @@ def test_the_loss_equals_its_equation():
 def test_the_gradient_leads_to_the_neighbors_as_they_are():
     """2 (f - its neighbor) / Σ |its neighbor|²: finite differences would see neighbors change."""
     received, painting = features(10), features(11)
-    target = polish.freeze([Painted(1.0, ops.convert_to_tensor(painting))])
+    target = frozen([(1.0, painting)], received)
 
     def value(seen, _):
         return polish.loss(polish.read(View(seen * 1.0), target), target), {}
@@ -112,9 +117,7 @@ def test_only_positions_with_weight_count_in_picture_and_painting():
 def test_paintings_are_looked_through_by_their_shares(monkeypatch):
     monkeypatch.setattr(polish, "POOL", 8)
     one, other = features(8), features(9)
-    pool = polish.freeze(
-        [Painted(3.0, ops.convert_to_tensor(one)), Painted(1.0, ops.convert_to_tensor(other))]
-    )
+    pool = frozen([(3.0, one), (1.0, other)], one)
     rows = {tuple(row) for row in ops.convert_to_numpy(pool.features).tolist()}
     assert len(rows & {tuple(row) for row in one.reshape(-1, 4).tolist()}) == 6
     assert len(rows & {tuple(row) for row in other.reshape(-1, 4).tolist()}) == 2

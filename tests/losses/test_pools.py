@@ -14,6 +14,10 @@ def features(seed, height=6, width=7, channels=9):
     return np.maximum(random.normal(0.3, 1, (height, width, channels)), 0).astype(np.float32)
 
 
+def nearest(query, pool):
+    return pools.nearest(pools.projected(query, pool), pool)
+
+
 def naive_nearest(query, parts):
     """For every row what is best about either mean, painting by painting, in plain loops.
 
@@ -40,9 +44,9 @@ def naive_nearest(query, parts):
 def test_the_search_finds_what_plain_loops_find(components):
     """In all channels, and in as many principal components as there are channels."""
     query, painting = features(1).reshape(-1, 9), features(2, 8, 5)
-    pool = pools.keep([Painting(1.0, [painting])], components)
+    pool = pools.keep([Painting(1.0, painting.reshape(-1, 9))], components)
     _, where = naive_nearest(query, [painting.reshape(-1, 9)])
-    np.testing.assert_array_equal(pools.nearest(query, pool), where[0])
+    np.testing.assert_array_equal(nearest(query, pool), where[0])
 
 
 def test_few_components_find_neighbors_nearly_as_near():
@@ -52,11 +56,11 @@ def test_few_components_find_neighbors_nearly_as_near():
         (random.normal(size=(n, 8)) @ mixing + random.normal(0, 0.05, (n, 60))).astype(np.float32)
         for n in (200, 300)
     )
-    pool = pools.keep([Painting(1.0, [painting[None]])], 16)
-    whole = pools.keep([Painting(1.0, [painting[None]])], None)
+    pool = pools.keep([Painting(1.0, painting)], 16)
+    whole = pools.keep([Painting(1.0, painting)], None)
 
     def reached(pool):
-        found = pool.features[pools.nearest(query, pool)] - painting.mean(0)
+        found = pool.features[nearest(query, pool)] - painting.mean(0)
         rows = query - query.mean(0)
         lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(rows, axis=1)
         return np.mean(np.sum(found * rows, 1) / lengths)
@@ -81,8 +85,10 @@ def test_a_feature_that_is_near_to_everything_is_found_less_often():
 def test_several_paintings_get_their_shares_where_they_are_nearer(seed, one, other):
     query = features(seed).reshape(-1, 9)
     parts = [features(seed + 1), features(seed + 2, 5, 5)]
-    pool = pools.keep([Painting(s, [p]) for s, p in zip((one, other), parts, strict=True)], None)
-    owners = (pools.nearest(query, pool) >= parts[0].shape[0] * parts[0].shape[1]).astype(int)
+    pool = pools.keep(
+        [Painting(s, p.reshape(-1, 9)) for s, p in zip((one, other), parts, strict=True)], None
+    )
+    owners = (nearest(query, pool) >= parts[0].shape[0] * parts[0].shape[1]).astype(int)
     count = round(len(query) * one / (one + other))
     assert np.sum(owners == 0) == count
     cosines, _ = naive_nearest(query, [p.reshape(-1, 9) for p in parts])
@@ -91,20 +97,30 @@ def test_several_paintings_get_their_shares_where_they_are_nearer(seed, one, oth
         assert ahead[owners == 0].min() >= ahead[owners == 1].max() - 1e-5
 
 
+def test_queries_in_another_order_find_the_same():
+    """As the parts of a picture give them, each with its place in the whole."""
+    query, painting = features(12, 30, 9).reshape(-1, 9), features(13, 8, 8).reshape(-1, 9)
+    pool = pools.keep([Painting(1.0, painting)], None)
+    order = np.random.default_rng(14).permutation(len(query))
+    parts = [pools.projected(piece, pool) for piece in np.array_split(query[order], 4)]
+    found = np.zeros(len(query), int)
+    found[order] = pools.nearest(pools.joined(parts), pool, order)
+    np.testing.assert_array_equal(found, nearest(query, pool))
+
+
 def test_only_what_counts_of_a_painting_is_kept():
-    painting, weights = features(4), np.zeros((6, 7), np.float32)
+    weights = np.zeros((6, 7), np.float32)
     weights[:2] = 0.5
-    pool = pools.keep([Painting(1.0, [painting], [weights])], None)
-    np.testing.assert_array_equal(pool.features, painting[:2].reshape(-1, 9))
-    alone = pools.keep([Painting(0.0, [features(5)]), Painting(2.0, [painting])], None)
-    np.testing.assert_array_equal(alone.features, painting.reshape(-1, 9))
-    assert alone.shares == (1.0,)
+    (kept,) = pools.counting([(6, 7)], [weights], 100)
+    np.testing.assert_array_equal(kept, weights > 0)
 
 
 def test_of_a_large_painting_a_sample_is_kept_the_same_every_time():
-    kept = [pools.keep([Painting(1.0, [features(6)])], None, limit=10) for _ in range(2)]
-    assert len(kept[0].features) == 10
-    np.testing.assert_array_equal(kept[0].features, kept[1].features)
+    sizes = [(6, 7), (7, 6)]
+    first, again = (pools.counting(sizes, None, 10) for _ in range(2))
+    assert [each.shape for each in first] == sizes
+    assert sum(each.sum() for each in first) == 10
+    assert all(map(np.array_equal, first, again))
 
 
 def test_a_picture_is_turned_by_quarters():

@@ -9,8 +9,9 @@ from keras import ops
 from impasto.losses.comparisons import gram_loss, moments_loss, wasserstein_loss
 from impasto.losses.neighbors import NEIGHBORS
 from impasto.losses.style import STYLE_LOSSES, of_moments
-from impasto.losses.terms import Painted, View
+from impasto.losses.terms import View
 from impasto.recipe import settings as recipe
+from tests import tiny
 
 pytestmark = pytest.mark.backend
 
@@ -38,7 +39,7 @@ def loss(measure, received, target):
 
 
 def frozen(measure, *paintings):
-    return measure.freeze([Painted(1.0, ops.convert_to_tensor(each)) for each in paintings])
+    return tiny.painted(measure, *((1.0, each) for each in paintings))
 
 
 @pytest.mark.parametrize("name", MEASURES)

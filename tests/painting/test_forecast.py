@@ -5,8 +5,10 @@ import math
 import pytest
 
 from impasto.painting import forecast, inputs, memory, pyramid
+from impasto.painting.checkpoints import Keeper
 from impasto.painting.engine import Engines
 from impasto.painting.forecast import Costs, Curve, Forecast, Sample
+from impasto.painting.preparing import Prepared
 from impasto.painting.pyramid import Level
 from impasto.recipe import settings as recipe
 from tests.tiny import random_picture
@@ -119,7 +121,7 @@ def test_a_forecast_names_memory_with_the_film(read, monkeypatch):
     monkeypatch.setattr(forecast, "calibrate", lambda *_: (1.0, [found]))
     chosen = recipe.make(**SMALL)
     levels = pyramid.schedule(96, 144, chosen)
-    made = forecast.make(Engines(), chosen, read, levels, film=7e9)
+    made = forecast.make(Engines(), Prepared(chosen, read, levels, Keeper()), held=7e9)
     assert made.peak == memory.needed(read.work) + 7e9
     assert made.start == 3.0
     assert made.painting == sum(each.height * each.width * each.evaluations for each in levels)

@@ -10,7 +10,7 @@ from PIL import Image
 from skimage import color
 
 from impasto import Painted, Stylizer
-from impasto.painting import checkpoints
+from impasto.painting import checkpoints, inputs
 from impasto.painting.events import Step
 from impasto.pictures import raster, samples
 from impasto.recipe import settings as recipes
@@ -321,3 +321,62 @@ def test_what_was_steered_goes_on_from_its_checkpoint(stylizer, content, style, 
         *_, again = begun(stylizer, content, style, {"resume": tmp_path / "a"}, strength=0.8)
         assert bytes_of(again.result) == bytes_of(whole.result)
         assert again.result.provenance == whole.result.provenance
+
+
+# In tiles, to a larger size ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("style_loss", ["matching", "gram"])
+def test_a_picture_in_tiles_is_the_picture_of_the_whole(content, style, style_loss):
+    """But for rounding, of which the first steps of a solver make a little more."""
+    settings = {**SMALL, "size": 200, "levels": 1, "style_loss": style_loss}
+    events = {
+        tile: list(Stylizer(**settings, tile=tile).paint(content, style)) for tile in (0, 128)
+    }
+    whole, tiled = (events[tile][-1].result for tile in (0, 128))
+    assert (whole.recipe.tile, tiled.recipe.tile) == (0, 128)
+    totals = np.array([[record.total for record in each.history] for each in (whole, tiled)])
+    np.testing.assert_allclose(*totals[:, :2], rtol=1e-6)
+    np.testing.assert_allclose(*totals, rtol=1e-2)
+    assert np.abs(tiled.picture - whole.picture).mean() < 1
+
+
+def test_a_painting_in_tiles_goes_on_from_its_checkpoint_to_the_same_bytes(
+    content, style, tmp_path
+):
+    settings = {**SMALL, "size": 144, "levels": 1, "tile": 128}
+    with Stylizer(**settings) as stylizer:
+        (*_, last) = stylizer.paint(content, style)
+        path = tmp_path / "a.checkpoint"
+        events = stylizer.paint(content, style, checkpoint=path)
+        while not isinstance(next(events), Step):
+            pass
+        stylizer.stop()
+        assert [*events][-1].result.stopped
+        (*_, again) = stylizer.paint(content, style, resume=path)
+    assert again.result.picture.tobytes() == last.result.picture.tobytes()
+
+
+def test_a_finished_picture_is_taken_up_without_its_coarse_levels(paint, content, style, tmp_path):
+    picture = tmp_path / "small.png"
+    small = paint()
+    small.save(picture)
+    larger = inputs.finishing(picture)
+    assert larger == {"init": str(picture), "finished": 48, "tile": recipes.AUTO}
+    before = inputs.read_provenance(picture).recipe
+    with Stylizer(recipes.change(before, **larger, size=96)) as stylizer:
+        (*_, last) = stylizer.paint(content, style)
+    assert [each.width for each in last.result.levels] == [96, 96]
+    # It is the small picture, sharpened.
+    near = raster.resize(last.result.picture, *SIZE)
+    assert (
+        np.abs(near - small.picture).mean()
+        < 0.4 * np.abs(near - raster.resize(content, *SIZE)).mean()
+    )
+
+
+def test_the_original_size_is_the_photographs_own(content, style):
+    with Stylizer(**{**SMALL, "size": "original"}) as stylizer:
+        prepared = stylizer.prepare(content, style)
+    assert prepared.recipe.size == max(content.shape[:2])
+    assert (prepared.levels[-1].height, prepared.levels[-1].width) == content.shape[:2]

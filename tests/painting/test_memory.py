@@ -23,25 +23,25 @@ def four_gigabytes(monkeypatch):
 
 
 def test_what_fits_is_let_through(four_gigabytes):
-    memory.require(WORK)
+    memory.plan(WORK)
 
 
 def test_what_does_not_fit_is_refused_and_the_size_that_is_named_fits(four_gigabytes):
     with pytest.raises(
         SettingError, match=r"4000 x 3000 px needs about .* GB .* 4\.0 GB"
     ) as caught:
-        memory.require(replace(WORK, size=4000))
+        memory.plan(replace(WORK, size=4000))
     size = int(str(caught.value).rsplit(" ", 1)[1])
     assert 512 < size < 4000
-    memory.require(replace(WORK, size=size))
+    memory.plan(replace(WORK, size=size))
     with pytest.raises(SettingError):
-        memory.require(replace(WORK, size=size + 16))
+        memory.plan(replace(WORK, size=size + 16))
 
 
 def test_where_nothing_fits_no_size_is_named(four_gigabytes):
     four_gigabytes.available = 1e8
     with pytest.raises(SettingError, match="free some memory first"):
-        memory.require(replace(WORK, size=100))
+        memory.plan(replace(WORK, size=100))
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,72 @@ def test_every_choice_of_the_recipe_is_known():
 def test_small_pictures_need_less_in_bfloat16():
     small = replace(WORK, size=128)
     assert memory.needed(replace(small, precision="bfloat16")) < memory.needed(small)
+
+
+# In what tiles ---------------------------------------------------------------------------------
+
+
+def test_a_picture_is_looked_at_as_a_whole_while_that_fits_then_in_ever_smaller_tiles(
+    four_gigabytes,
+):
+    four_gigabytes.available = 1e12
+    work = replace(WORK, size=2048, style_loss="matching")
+    needs = {each: memory.needed(work, each) for each in memory.plans(work)}
+    assert next(iter(needs)) == memory.WHOLE
+    for each in needs:
+        most = needs[each]
+        faster = list(needs)[: list(needs).index(each)]
+        fitting = (one for one in faster if needs[one] <= most)
+        assert memory.plan(work, most) == next(fitting, each)
+    kept = [memory.Plan(1024, keep) for keep in (True, False)]
+    assert needs[kept[0]] > needs[kept[1]] > needs[memory.Plan(512, keep=False)]
+
+
+def test_the_tile_of_the_recipe_is_taken_and_a_picture_no_larger_is_one():
+    assert {each.tile for each in memory.plans(replace(WORK, size=1000, tile=384))} == {384}
+    assert list(memory.plans(replace(WORK, size=300, tile=384))) == [memory.WHOLE]
+    assert list(memory.plans(replace(WORK, size=1000, tile=recipe.WHOLE))) == [memory.WHOLE]
+
+
+def test_a_picture_in_tiles_hardly_needs_more_when_it_is_larger():
+    sizes = {size: replace(WORK, size=size, style_loss="matching") for size in (1024, 2048)}
+    tiled = memory.Plan(384, keep=False)
+    whole, part = (
+        memory.needed(sizes[2048], each) - memory.needed(sizes[1024], each)
+        for each in (memory.WHOLE, tiled)
+    )
+    assert part < whole / 15
+
+
+def test_what_is_allowed_counts_where_less_is_free_or_not(four_gigabytes):
+    with pytest.raises(SettingError, match=r"2\.0 GB are allowed"):
+        memory.plan(replace(WORK, size=4000), 2e9)
+    with pytest.raises(SettingError, match=r"4\.0 GB are free"):
+        memory.plan(replace(WORK, size=4000), 8e9)
+
+
+def test_a_narrower_plan_is_the_next_smaller_tile_until_there_is_none():
+    assert memory.WHOLE.narrower(1024) == memory.Plan(768, keep=False)
+    assert memory.Plan(512, keep=True).narrower(2000) == memory.Plan(384, keep=False)
+    assert memory.WHOLE.narrower(300) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(None, None), ("3GB", 3e9), ("800 mb", 8e8), ("1.5GiB", 1.5 * 2**30), ("5e8", None), (7, 7.0)],
+)
+def test_an_amount_is_read_or_refused(given, expected):
+    if expected is None and given is not None:
+        with pytest.raises(SettingError, match="expected an amount such as 3GB"):
+            memory.amount(given)
+    else:
+        assert memory.amount(given) == expected
+
+
+@pytest.mark.parametrize("given", ["", "much", "-3GB", "0", "3XB", 0, -1.0, math.inf, math.nan])
+def test_what_is_no_amount_is_refused(given):
+    with pytest.raises(SettingError, match="memory is"):
+        memory.amount(given)
 
 
 # What is free ---------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from impasto.errors import SettingError
 from impasto.painting.pyramid import (
     SHAPES,
     USUAL,
@@ -43,8 +44,8 @@ def test_a_schedule_of_moments():
     levels = schedule(768, 1024, make("gram", size=512, evaluations=12))
     assert levels == (
         Level(1, 73, 97, 27, USUAL.coarse_style**2),
-        Level(2, 167, 223, 18, USUAL.coarse_style),
-        Level(3, 384, 512, 12, 1.0),
+        Level(2, 167, 223, 18, USUAL.coarse_style, follows=True),
+        Level(3, 384, 512, 12, 1.0, follows=True),
     )
 
 
@@ -57,7 +58,7 @@ def test_one_level_is_the_size_asked_for():
     settings = {"size": 300, "levels": 1, "evaluations": 8}
     painted = Level(1, 300, 150, 8)
     assert schedule(1000, 500, make("gram", **settings)) == (painted,)
-    last = Level(2, 300, 150, 12, last=True)
+    last = Level(2, 300, 150, 12, last=True, follows=True)
     assert schedule(1000, 500, Recipe(**settings)) == (painted, last)
 
 
@@ -85,7 +86,8 @@ def test_numbers_count_from_one_and_the_last_level_has_the_size(height, width, r
     painted = climbing(height, width, recipe)
     assert levels[: len(painted)] == painted
     assert longest(painted[-1]) == recipe.size
-    assert painted[-1].evaluations == recipe.evaluations
+    if len(painted) == 1 or recipe.size <= shape_of(recipe).large:
+        assert painted[-1].evaluations == recipe.evaluations
     assert len(painted) <= (recipe.levels or automatic_levels(recipe.size, shape_of(recipe)))
     assert len({longest(level) for level in painted}) == len(painted)
 
@@ -102,7 +104,8 @@ def test_only_a_style_loss_that_has_one_ends_with_a_last_pass_over_what_was_pain
         finest = levels[-2]
         assert (each.height, each.width) == (finest.height, finest.width)
         assert each.style == finest.style
-        assert each.evaluations == pytest.approx(1.5 * recipe.evaluations, abs=0.5)
+        if recipe.size <= shape.large:
+            assert each.evaluations == pytest.approx(1.5 * recipe.evaluations, abs=0.5)
 
 
 @given(SIDES, SIDES, RECIPES)
@@ -127,8 +130,30 @@ def test_coarser_levels_get_more_evaluations_up_to_a_few_below_the_finest(height
     growth, steps = {"gram": (1.5, 2), "matching": (1.36, 3)}[recipe.style_loss]
     for coarser, level in enumerate(reversed(climbing(height, width, recipe))):
         exact = recipe.evaluations * growth ** min(coarser, steps)
-        assert level.evaluations == pytest.approx(exact, abs=0.5)
-        assert level.evaluations >= recipe.evaluations
+        if longest(level) <= shape_of(recipe).large:
+            assert level.evaluations == pytest.approx(exact, abs=0.5)
+            assert level.evaluations >= recipe.evaluations
+
+
+def test_large_levels_get_fewer_evaluations_in_proportion_to_their_side():
+    levels = schedule(4000, 6000, Recipe(size=6000))
+    assert [(level.width, level.evaluations) for level in levels[4:]] == [
+        (750, 20),
+        (1500, 10),
+        (3000, 4),
+        (6000, 2),
+        (6000, 2),
+    ]
+    (alone, last) = schedule(4000, 6000, Recipe(size=6000, levels=1))
+    assert (alone.evaluations, last.evaluations) == (8, 2)
+
+
+def test_of_a_finished_picture_only_what_is_larger_is_painted():
+    levels = schedule(288, 384, Recipe(size=384, init="a.png", finished=96))
+    assert [(level.number, level.width) for level in levels] == [(1, 192), (2, 384), (3, 384)]
+    assert all(level.follows for level in levels)
+    with pytest.raises(SettingError, match="finished at a larger"):
+        schedule(288, 384, Recipe(size=384, init="a.png", finished=384))
 
 
 @given(SIZES, LOSSES)

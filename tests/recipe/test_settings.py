@@ -140,6 +140,8 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("network", "vgg17", "network is 'vgg17': did you mean vgg1"),
     ("pooling", "mean\n" * 300, "pooling is 'mean"),
     ("pooling", "", "pooling is '': possible: max, avg"),
+    ("finished", -1, "finished is -1: the least possible is 0"),
+    ("tile", 64, "tile is 64: the least possible is 128"),
     ("precision", "bfloat", "precision is 'bfloat': did you mean bfloat16"),
     ("init", 3, "init is 3: expected a word"),
     ("content_layers", (), "content_layers is empty: name at least one layer"),

@@ -8,6 +8,7 @@ import typer
 from impasto.cli.options import (
     Content,
     DryRun,
+    Finish,
     FromPicture,
     Keep,
     Preset,
@@ -57,6 +58,7 @@ def stylize(
     preset: Preset = recipes.DEFAULT,
     own_presets: Presets = None,
     recipe: FromPicture = None,
+    finish: Finish = None,
     weights_file: WeightsFile = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -73,13 +75,31 @@ def stylize(
 
     if extras.resume is not None and recipe is not None:
         raise SettingError("--resume and --recipe are two sets of settings: give one of them")
-    stylizer, before = stylizer_of(preset, own_presets, recipe, weights_file, settings)
+    if finish is not None:
+        settings = finishing(finish, recipe, settings)
+    stylizer, before = stylizer_of(preset, own_presets, finish or recipe, weights_file, settings)
     sources = Sources.parse(content, style, region, keep)
     picture = output.expanduser() if output else files.free_name(".", sources.stem())
     order = replace(extras.order(sources, picture, saving), before=before)
     checkpoints.place(extras.checkpoint, extras.resume)
     outputs.check(order.outputs, (*sources.paths(), stylizer.recipe.init, *extras.read()))
     paint(replace(order, weights_file=weights_file), stylizer, quiet, dry_run)
+
+
+def finishing(
+    picture: Path, recipe: Path | None, settings: dict[str, recipes.Value]
+) -> dict[str, recipes.Value]:
+    """Return settings that take a finished picture up to a larger size, beside its own recipe."""
+    from impasto.painting import inputs
+
+    if recipe is not None:
+        raise SettingError("--finish takes the recipe of its picture: leave out --recipe")
+    if settings["init"] is not None:
+        raise SettingError("--finish starts from its picture: leave out --init")
+    if settings["size"] is None:
+        raise SettingError("--finish takes a picture up to a larger --size: give one")
+    larger = inputs.finishing(picture)
+    return {**settings, **{name: settings[name] or value for name, value in larger.items()}}
 
 
 def stylizer_of(

@@ -75,6 +75,7 @@ _EXTRAS: Sequence[Field] = (
         "A checkpoint to go on from, with the same pictures, to the same picture; settings may be "
         "left out. It is saved to as well, unless --checkpoint names another file.",
     ),
+    ("memory", str, "--memory", "How much may be used, such as 3GB; without it what is free."),
 )
 """Every field of Extras: its type, its option, its help."""
 
@@ -128,7 +129,7 @@ def _option(
     name: str, kind: type, default: recipes.Value, about: recipes.About
 ) -> inspect.Parameter:
     # Every value is taken as text: the recipe converts and checks it, here as everywhere.
-    shown = about.usual or recipes.show(default)
+    shown = about.usual or about.show(default)
     words = "; ".join(filter(None, (about.possible, f"default {shown}" if shown else "")))
     option = typer.Option(
         *(recipes.flag(each) for each in (name, *recipes.former(name))),
@@ -188,6 +189,15 @@ FromPicture = Annotated[
     Path | None,
     typer.Option(
         help="A picture that impasto painted, to take the settings from instead of a preset.",
+        rich_help_panel="Settings",
+        show_default=False,
+    ),
+]
+Finish = Annotated[
+    Path | None,
+    typer.Option(
+        help="A picture that impasto painted of the same inputs, to be taken up to a larger --size "
+        "without painting the coarse levels again.",
         rich_help_panel="Settings",
         show_default=False,
     ),

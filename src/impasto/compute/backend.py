@@ -191,21 +191,48 @@ def _tensorflow(loss: Loss) -> Step:
         (gradient,) = tf.gradients(total, picture, aggregation_method=in_pairs)
         return total, terms, gradient
 
+    traced = _traced(differentiate)
+    return lambda picture, constants: _as_given(picture, *traced(picture, constants))
+
+
+def _traced(function: Callable[..., Any]) -> Callable[[Array, Constants], Any]:
+    """Trace a function of (array, constants) once for every structure, sizes of rank 3 open."""
+    import tensorflow as tf
+
     def open_sizes(tensor: Tensor) -> tf.TensorSpec:
         sizes = (None, None, *tensor.shape[2:]) if len(tensor.shape) == 3 else tensor.shape
         return tf.TensorSpec(sizes, tensor.dtype)
 
-    traced: dict[str, Callable[..., tuple[Tensor, ...]]] = {}
+    found: dict[str, Callable[..., Any]] = {}
 
-    def step(picture: Array, constants: Constants) -> Evaluated:
-        arguments = (tf.convert_to_tensor(picture), constants)
+    def call(array: Array, constants: Constants) -> Any:
+        arguments = (tf.convert_to_tensor(array), constants)
         signature = tf.nest.map_structure(open_sizes, arguments)
-        if (key := repr(signature)) not in traced:
-            compiled = tf.function(differentiate, autograph=False)
-            traced[key] = compiled.get_concrete_function(*signature)
-        return _as_given(picture, *traced[key](*arguments))
+        if (key := repr(signature)) not in found:
+            compiled = tf.function(function, autograph=False)
+            found[key] = compiled.get_concrete_function(*signature)
+        return found[key](*arguments)
 
-    return step
+    return call
+
+
+def compiled(
+    function: Callable[[Tensor, Constants], Tensor],
+) -> Callable[[Array, Constants], Tensor]:
+    """Compile a function of an array and constants, as :func:`value_and_gradient` takes them."""
+    if name() == "tensorflow":
+        return _traced(function)
+    if name() == "jax":
+        import jax
+
+        return jax.jit(function)
+    import torch
+
+    def call(array: Array, constants: Constants) -> Tensor:
+        with torch.no_grad():
+            return function(keras.ops.convert_to_tensor(array), constants)
+
+    return call
 
 
 def _jax(loss: Loss) -> Step:

@@ -4,10 +4,14 @@ Gatys, Ecker and Bethge 2016, "Image Style Transfer Using Convolutional Neural N
 equation 1, as a mean instead of half the sum.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
+from impasto.compute import backend
 from impasto.compute.backend import Tensor, ops
-from impasto.losses.terms import EPSILON, Scene, Seen, Term
+from impasto.losses.terms import EPSILON, Scene, Seen, Sight, Term
 from impasto.recipe.settings import Layers, Recipe
 
 
@@ -27,16 +31,9 @@ def content_loss(features: Tensor, target: Tensor, relative: bool = True) -> Ten
 
     mean((F - P)²), divided by mean(P²) if ``relative``.
     """
-    kept = photograph(target, relative)
-    return squared_distance(features, kept.features) / kept.count / kept.size
-
-
-def photograph(features: Tensor, relative: bool) -> Photograph:
-    """Return what is kept of the photograph's features (height, width, C)."""
-    features = ops.cast(features, "float32")
-    count = ops.cast(ops.size(features), "float32")
-    size = ops.mean(ops.square(features)) + EPSILON if relative else ops.ones((), "float32")
-    return Photograph(features, count, size)
+    target = ops.cast(target, "float32")
+    size = ops.mean(ops.square(target)) + EPSILON if relative else 1.0
+    return squared_distance(features, target) / ops.cast(ops.size(target), "float32") / size
 
 
 def squared_distance(features: Tensor, target: Tensor) -> Tensor:
@@ -48,8 +45,20 @@ def content_term(recipe: Recipe) -> Term:
     """Return the content loss at the recipe's layers, their mean weighted by their shares."""
     layers, relative = recipe.content_layers, recipe.loss_scale == "relative"
 
-    def freeze(scene: Scene) -> dict[str, Photograph]:
-        return {layer: photograph(scene.photograph[layer], relative) for layer, _ in layers}
+    def freeze(scene: Scene) -> Callable[[Sight], dict[str, Photograph]]:
+        sizes = scene.summed(lambda sight: {name: _size(sight, name) for name, _ in layers})
+
+        def target(sight: Sight) -> dict[str, Photograph]:
+            return {
+                name: Photograph(
+                    ops.cast(sight.photograph.inner(name), "float32"),
+                    backend.constant(count),
+                    backend.constant(squares / count + EPSILON if relative else 1.0),
+                )
+                for name, (count, squares) in sizes.items()
+            }
+
+        return target
 
     def read(seen: Seen, target: dict[str, Photograph]) -> dict[str, Tensor]:
         return {
@@ -61,7 +70,13 @@ def content_term(recipe: Recipe) -> Term:
         losses = {layer: sums[layer] / kept.count / kept.size for layer, kept in target.items()}
         return mean(losses, layers)
 
-    return Term(freeze, read, loss)
+    return Term(freeze, read, loss, additive=True)
+
+
+def _size(sight: Sight, layer: str) -> tuple[int, Tensor]:
+    """Return how many numbers a layer sees of the photograph in a tile, and their squares' sum."""
+    features = ops.cast(sight.photograph.inner(layer), "float32")
+    return int(np.prod(ops.shape(features))), ops.sum(ops.square(features))
 
 
 def mean(values: dict[str, Tensor], layers: Layers) -> Tensor:

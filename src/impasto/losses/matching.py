@@ -18,17 +18,18 @@ repetition, and reads a quarter of the numbers.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from impasto.compute import backend
 from impasto.compute.backend import Tensor, ops
-from impasto.losses import pools
-from impasto.losses.pools import Array, Painting, Pool
-from impasto.losses.terms import Scene, Seen, Term
-from impasto.pictures import masks
+from impasto.losses import pools, tiles
+from impasto.losses.pools import Array, Indexes, Pool
+from impasto.losses.terms import Look, Scene, Seen, Sight, Term
+from impasto.pictures import guidance, masks
 from impasto.pictures.guidance import StyledRegion
 from impasto.pictures.raster import Picture, resample, size_of
 from impasto.recipe.settings import Recipe
@@ -50,6 +51,16 @@ class Matched(NamedTuple):
     pool: Pool
     weights: Array | None = None
     """(h, w) at the grid, how much of a position belongs to the region; all of it if None"""
+
+
+class Found(NamedTuple):
+    """Which features of its pool the positions of a region, or of a part of one, have found."""
+
+    pool: Pool
+    indexes: NDArray[np.int32]
+    """(h, w) at the grid; any where nothing belongs to the region"""
+    weights: Array | None
+    """(h, w) as :class:`Matched` has them"""
 
 
 class Target(NamedTuple):
@@ -106,14 +117,6 @@ def _block(layer: str) -> int:
     return int(layer[len("block")])
 
 
-def grid_of(maps: Mapping[str, Tensor]) -> Array:
-    """Return something of the size of the grid of ``maps``, (h, w)."""
-    layer = next(name for name in layers_of(maps) if _block(name) <= GRID)
-    height, width = map(int, ops.shape(maps[layer])[:2])
-    apart = 2 ** (GRID - _block(layer))
-    return np.empty((height // apart, width // apart), np.float32)
-
-
 def _averaged(value: Tensor, apart: int) -> Tensor:
     if apart == 1:
         return value
@@ -154,71 +157,117 @@ def query(photograph: Picture, picture: Picture | None, adventure: float) -> Pic
     return np.asarray(mixed, np.float32)
 
 
-def matched(columns: Array, regions: Sequence[Matched]) -> tuple[Array, Array | None]:
-    """Return targets (h, w, C) for hypercolumns, and how much of every position counts (h, w).
+def search(
+    columns: Iterable[Array], regions: Sequence[Matched], where: Sequence[Indexes]
+) -> list[Found]:
+    """Find for every position its nearest in the pool of each region it belongs to.
 
-    Every position takes its nearest in its region's pool; one of several regions the mean over
-    them, weighted by how much it belongs to each, which has the gradient of their weighted losses.
+    ``columns`` are hypercolumns (h, w, C) of the parts of a picture, ``where`` the places (h, w)
+    that each part's positions have in the whole, row by row.
     """
-    size, channels = columns.shape[:2], columns.shape[-1]
-    flat = columns.reshape(-1, channels)
-    if len(regions) == 1 and regions[0].weights is None:
-        pool = regions[0].pool
-        return pool.features[pools.nearest(flat, pool)].reshape(columns.shape), None
-    total, mixed = np.zeros(len(flat), np.float32), np.zeros_like(flat)
-    for region in regions:
-        weights = np.ones(len(flat)) if region.weights is None else region.weights.reshape(-1)
-        inside = np.flatnonzero(weights > 0)
-        if not inside.size:
-            continue
+    queries: list[list[pools.Query]] = [[] for _ in regions]
+    for part, places in zip(columns, where, strict=True):
+        flat = part.reshape(-1, part.shape[-1])
+        for region, found in zip(regions, queries, strict=True):
+            found.append(_asked(flat, places.reshape(-1), region))
+    places = np.concatenate([each.reshape(-1) for each in where])
+    return [
+        _found(region, pools.joined(asked), places)
+        for region, asked in zip(regions, queries, strict=True)
+    ]
+
+
+def _asked(flat: Array, places: Indexes, region: Matched) -> pools.Query:
+    if region.weights is None:
+        return pools.projected(flat, region.pool)
+    weights = region.weights.reshape(-1)[places]
+    inside = weights > 0
+    return pools.projected(flat[inside], region.pool, weights[inside])
+
+
+def _found(region: Matched, query: pools.Query, places: Indexes) -> Found:
+    """Look for all that belongs to a region at once, since its mean and its crowd are one."""
+    size = len(places) if region.weights is None else region.weights.size
+    indexes = np.zeros(size, np.int32)
+    if region.weights is not None:
+        places = places[region.weights.reshape(-1)[places] > 0]
+    if len(places):
+        indexes[places] = pools.nearest(query, region.pool, places)
+    return Found(region.pool, indexes, region.weights)
+
+
+def mixed(found: Sequence[Found]) -> tuple[Array, Array | None]:
+    """Return what positions are to have (h, w, C), and how much of each counts (h, w).
+
+    One of several regions takes the mean over them, weighted by how much it belongs to each, which
+    has the gradient of their weighted losses.
+    """
+    if len(found) == 1 and found[0].weights is None:
+        return found[0].pool.features[found[0].indexes], None
+    size, channels = found[0].indexes.shape, found[0].pool.features.shape[-1]
+    total, features = np.zeros(size, np.float32), np.zeros((*size, channels), np.float32)
+    for each in found:
+        weights = np.ones(size, np.float32) if each.weights is None else each.weights
+        inside = weights > 0
         share = weights[inside].astype(np.float32)
-        found = pools.nearest(flat[inside], region.pool, share)
-        mixed[inside] += share[:, None] * region.pool.features[found]
+        features[inside] += share[:, None] * each.pool.features[each.indexes[inside]]
         total[inside] += share
-    mixed /= np.maximum(total, TINY)[:, None]
-    return mixed.reshape(columns.shape), total.reshape(size)
+    features /= np.maximum(total, TINY)[..., None]
+    return features, total
 
 
-def targets(
-    maps: Mapping[str, Tensor],
-    regions: Sequence[Matched],
-    own: Mapping[str, Tensor],
-    share: float = 1.0,
-    layers: Mapping[str, float] | None = None,
-) -> Target:
-    """Match the query's feature ``maps``, and return what the picture is compared with.
+class Wanted(NamedTuple):
+    """What a part of a picture is to have, layer by layer."""
 
-    ``layers`` are shares of the layers in the loss, alike for all if not given; what is nearest
-    does not depend on them.
+    maps: dict[str, Array]
+    """(height, width, C) of the size of what :func:`comparable` gives"""
+    counts: dict[str, Array]
+    """(height, width, 1) how many positions of the grid each stands for, by their weights"""
+    weighted: bool
+    """whether positions count by weights"""
 
-    Pools hold hypercolumns of the same layers. See :func:`matched` for several regions. What of a
-    target is not the painting's ``share`` is the photograph's ``own`` features.
+
+def wanted(found: Sequence[Found], channels: Mapping[str, int], own: Array, share: float) -> Wanted:
+    """Return what a part of a picture is to have.
+
+    ``channels`` are those of each layer; what is not the painting's ``share`` is the photograph's
+    ``own`` hypercolumns (h, w, C).
     """
-    columns, weights = matched(backend.to_numpy(hypercolumns(maps)), regions)
+    columns, weights = mixed(found)
     if share < 1:
-        photograph = backend.to_numpy(hypercolumns(own))
-        columns = (np.float32(share) * columns + np.float32(1 - share) * photograph).astype(
-            np.float32
-        )
-    names = layers_of(maps)
-    channels = [int(maps[layer].shape[-1]) for layer in names]
-    parts = np.split(columns, np.cumsum(channels)[:-1], axis=-1)
-    wanted, counting, sizes = {}, {}, {}
-    for layer, count, part in zip(names, channels, parts, strict=True):
+        columns = np.float32(share) * columns + np.float32(1 - share) * own
+    parts = np.split(columns, np.cumsum([*channels.values()])[:-1], axis=-1)
+    maps, counts = {}, {}
+    for (layer, count), part in zip(channels.items(), parts, strict=True):
         apart = 2 ** max(0, _block(layer) - GRID)
-        wanted[layer], counts = _block_means(part * np.float32(count), weights, apart)
-        sizes[layer] = float(np.sum(counts * np.square(wanted[layer]), dtype=np.float64)) / count**2
-        if weights is not None or apart > 1:
-            counting[layer] = counts
-    shares = layers or dict.fromkeys(names, 1.0)
-    whole = max(sum(shares[name] * size for name, size in sizes.items()), TINY)
-    scales = {
-        name: shares[name] / count**2 / whole for name, count in zip(names, channels, strict=True)
+        maps[layer], counts[layer] = _block_means(part * np.float32(count), weights, apart)
+    return Wanted(maps, counts, weights is not None)
+
+
+def sizes(part: Wanted) -> dict[str, float]:
+    """Return Σ w |t|² of a part by layer, as hypercolumns have it; those of parts add up."""
+    return {
+        layer: float(np.sum(part.counts[layer] * np.square(each), dtype=np.float64))
+        / each.shape[-1] ** 2
+        for layer, each in part.maps.items()
+    }
+
+
+def target(part: Wanted, whole: Mapping[str, float], layers: Mapping[str, float]) -> Target:
+    """Return what a part of a picture is compared with.
+
+    ``whole`` are the :func:`sizes` of the whole picture, ``layers`` shares of the layers in the
+    loss, on which what is nearest does not depend.
+    """
+    size = max(sum(layers[name] * each for name, each in whole.items()), TINY)
+    scales = {name: layers[name] / each.shape[-1] ** 2 / size for name, each in part.maps.items()}
+    counting = {
+        name: each for name, each in part.counts.items() if part.weighted or _block(name) > GRID
     }
     return Target(
         *(
-            {name: backend.constant(v) for name, v in each.items()}
-            for each in (wanted, counting, scales)
+            {name: backend.constant(each) for name, each in field.items()}
+            for field in (part.maps, counting, scales)
         )
     )
 
@@ -275,38 +324,80 @@ def share_of_painting(strength: float) -> float:
 def matching_term(recipe: Recipe) -> Term:
     """Return style by matched features; ``strength`` says what is matched, and how much of it."""
     shares = dict(recipe.style_layers)
-    layers = list(shares)
+    layers = layers_of(shares)
     share = share_of_painting(recipe.strength)
 
-    def freeze(scene: Scene) -> Target:
-        wanted = query(scene.content, scene.start, adventure(recipe.strength))
-        maps = scene.photograph if wanted is scene.content else scene.features(wanted)
-        own = {layer: scene.photograph[layer] for layer in layers}
-        found = [_matched(region, scene, layers) for region in scene.regions]
-        return targets({layer: maps[layer] for layer in layers}, found, own, share, shares)
+    def freeze(scene: Scene) -> Callable[[Sight], Target]:
+        asked = query(scene.content, scene.start, adventure(recipe.strength))
+        regions = [_matched(region, scene, layers) for region in scene.regions]
+        found = _searched(scene, asked, regions, layers)
 
-    return Term(freeze, read, loss)
+        def part(sight: Sight) -> Wanted:
+            own = sight.photograph
+            channels = {layer: int(own.maps[layer].shape[-1]) for layer in layers}
+            here = [_part(each, sight) for each in found]
+            return wanted(here, channels, _columns(own, layers), share)
+
+        remembered = scene.remembered(part)
+        whole = scene.summed(lambda sight: sizes(remembered(sight)))
+        return scene.remembered(lambda sight: target(remembered(sight), whole, shares))
+
+    return Term(freeze, read, loss, additive=True)
+
+
+APART = 2 ** (GRID - 1)
+"""Pixels between positions of the grid."""
+
+
+def _columns(look: Look, layers: Sequence[str]) -> Array:
+    """Return the hypercolumns (h, w, C) of what is seen in a tile, of its inner box."""
+    columns = hypercolumns({layer: look.maps[layer] for layer in layers})
+    return look.cut(backend.to_numpy(columns), APART)
+
+
+def _searched(
+    scene: Scene, asked: Picture, regions: Sequence[Matched], layers: Sequence[str]
+) -> list[Found]:
+    """Return what all of the picture has found, each of its fields (h, w) at the grid."""
+    height, width = (side // APART for side in size_of(scene.content))
+    places = np.arange(height * width).reshape(height, width)
+    looks = (_columns(sight.look(asked), layers) for sight in scene.sights())
+    where = [tiles.part(places, APART, tile.inner) for tile in scene.tiles]
+    return [
+        each._replace(indexes=each.indexes.reshape(height, width))
+        for each in search(looks, regions, where)
+    ]
+
+
+def _part(found: Found, sight: Sight) -> Found:
+    weights = None if found.weights is None else sight.part(found.weights, APART)
+    return Found(found.pool, sight.part(found.indexes, APART), weights)
 
 
 def _matched(region: StyledRegion, scene: Scene, layers: Sequence[str]) -> Matched:
     """Return the pool of a region's paintings, and its weights at the grid."""
-    seen = []
-    for painting in region.paintings:
-        if not painting.share:
-            continue
-        views = [_columns(scene, turned, layers) for turned in pools.turned(painting.picture)]
-        under = None
-        if painting.mask is not None:
-            turned = pools.turned(painting.mask)
-            under = [masks.resize(m, *size_of(v)) for m, v in zip(turned, views, strict=True)]
-        seen.append(Painting(painting.share, views, under))
+    paintings = [each for each in region.paintings if each.share]
+    limit = pools.share_of_limit(len(paintings))
+    pool = pools.keep([_kept(each, scene, layers, limit) for each in paintings])
+    if region.mask is None:
+        return Matched(pool)
+    size = (side // APART for side in size_of(scene.content))
+    return Matched(pool, masks.resize(region.mask, *size))
+
+
+def _kept(
+    painting: guidance.Painting, scene: Scene, layers: Sequence[str], limit: int
+) -> pools.Painting:
+    """Return what is kept of a painting and its rotations."""
+    views = pools.turned(painting.picture)
+    grids = [(view.shape[0] // APART, view.shape[1] // APART) for view in views]
     weights = None
-    if region.mask is not None:
-        photograph = {layer: scene.photograph[layer] for layer in layers}
-        weights = masks.resize(region.mask, *size_of(grid_of(photograph)))
-    return Matched(pools.keep(seen), weights)
-
-
-def _columns(scene: Scene, picture: Picture, layers: Sequence[str]) -> Array:
-    maps = scene.features(picture)
-    return backend.to_numpy(hypercolumns({layer: maps[layer] for layer in layers}))
+    if painting.mask is not None:
+        turned = pools.turned(painting.mask)
+        weights = [masks.resize(mask, *grid) for mask, grid in zip(turned, grids, strict=True)]
+    rows = []
+    for view, kept in zip(views, pools.counting(grids, weights, limit), strict=True):
+        for look in scene.eye.looks(view):
+            here = tiles.part(kept, APART, look.tile.inner)
+            rows.append(_columns(look, layers)[here])
+    return pools.Painting(painting.share, np.concatenate(rows))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from impasto.compute import backend, host
 from impasto.compute.backend import HostArray, Size, Tensor, ops
-from impasto.losses.terms import EPSILON, Columns
+from impasto.losses.terms import EPSILON, Place
 
 
 class Moments(NamedTuple):
@@ -51,19 +51,19 @@ def slice_moments(
     features: Tensor,
     slices: int,
     weights: Tensor | None = None,
-    columns: Columns | None = None,
+    place: Place | None = None,
     sums: Tensor | None = None,
 ) -> Moments:
     """Return the moments of a picture's upright slices, along a first axis.
 
     ``features`` are (height, width, C), those of the whole picture or of the part of it that
-    ``columns`` tells. Positions may have ``weights`` (height, width, 1); without, ``sums`` may be
+    ``place`` tells. Positions may have ``weights`` (height, width, 1); without, ``sums`` may be
     those that the network gave (``vgg.Features``). All slices have the same number of columns but
     the last, which has what is left; where there are few columns, the last ones may have none
     and a count of zero.
     """
     height, width, _ = ops.shape(features)
-    first, of = columns or Columns(0, width)
+    first, of = (0, width) if place is None else (place.left, place.width)
     if weights is None:
         each = (of + slices - 1) // slices
         begins = each * ops.arange(slices, dtype="int32") - first
@@ -79,13 +79,20 @@ def slice_moments(
 
 
 def _slices(array: Tensor, slices: int, first: Size, of: Size) -> Tensor:
-    """Cut (height, width, C) into float32 (slices, positions, C), filled up with zeros."""
+    """Return (height, width, C) as float32 (slices, positions, C), zero where it is not in one."""
     height, width, channels = ops.shape(array)
     each = (of + slices - 1) // slices
-    # Zeros add nothing to a sum, and one reshaping is cheaper to differentiate than many slices.
-    padded = ops.pad(array, ((0, 0), (first, each * slices - first - width), (0, 0)))
-    apart = ops.transpose(ops.reshape(padded, (height, slices, each, channels)), (1, 0, 2, 3))
-    return ops.cast(ops.reshape(apart, (slices, height * each, channels)), "float32")
+    if isinstance(first, int):
+        # Zeros add nothing to a sum, and one reshaping is cheaper to differentiate than many
+        # slices.
+        padded = ops.pad(array, ((0, 0), (first, each * slices - first - width), (0, 0)))
+        apart = ops.transpose(ops.reshape(padded, (height, slices, each, channels)), (1, 0, 2, 3))
+        return ops.cast(ops.reshape(apart, (slices, height * each, channels)), "float32")
+    # Of a part whose place is known only as it is computed, whole slices of which most is zero.
+    owner = (first + ops.arange(width, dtype="int32")) // each
+    inside = ops.cast(owner == ops.arange(slices, dtype="int32")[:, None], "float32")
+    masked = inside[:, None, :, None] * ops.cast(array, "float32")
+    return ops.reshape(masked, (slices, height * width, channels))
 
 
 def _sums_on_device(
@@ -93,6 +100,7 @@ def _sums_on_device(
 ) -> tuple[Tensor, Tensor]:
     flat = weighted = _slices(features, slices, first, of)
     if weights is not None:
+        # Where a slice has nothing both are zero.
         weighted = flat * _slices(weights, slices, first, of)
     return ops.sum(weighted, axis=1), ops.matmul(ops.transpose(weighted, (0, 2, 1)), flat)
 
@@ -109,7 +117,7 @@ def _sums_on_host(
         return host.sliced_moments_gradient(features, upstream, *constants)
 
     channels = features.shape[-1]
-    where = ops.convert_to_tensor([first, of], dtype="int32")
+    where = ops.stack([ops.cast(each, "int32") for each in (first, of)])
     constants = (where,) if weights is None else (where, weights)
     like = [((slices, channels + 1, channels), "float32")]
     return _apart(backend.on_host(run, gradient, lambda _: like, *constants)(features))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from impasto.compute import backend
-from impasto.compute.backend import Tensor, ops
+from impasto.compute.backend import HostArray, Tensor, ops
 from impasto.losses.terms import EPSILON, Measure, Painted, View
 
 POOL = 1024
@@ -31,10 +31,54 @@ class Pool(NamedTuple):
     """(POOL, C), features minus the mean, of length one"""
 
 
-def freeze(paintings: Sequence[Painted]) -> list[Pool]:
-    """Choose the features of paintings among which neighbors are looked for."""
+class Rows(NamedTuple):
+    """What is kept of a painting, or of a part of one."""
+
+    number: int
+    share: float
+    features: HostArray
+    """(n, C) at those positions that are kept"""
+    at: HostArray
+    """(n,) their indexes in all of the painting"""
+    sums: HostArray
+    """(C,) all features by their weights, in float64"""
+    weight: float
+    """the sum of the weights"""
+
+
+def look(painted: Painted) -> Rows:
+    """Keep of a painting, or of a part of one, what a pool needs."""
+    features = backend.to_numpy(ops.cast(painted.features, "float32"))
+    flat = features.reshape(-1, features.shape[-1])
+    each = np.ones(len(flat), np.float32)
+    if painted.weights is not None:
+        each = backend.to_numpy(painted.weights).reshape(-1)
+    assert painted.at is not None
+    at = painted.at.reshape(-1)
+    kept = at >= 0
+    sums, weight = (each @ flat).astype(np.float64), float(each.sum(dtype=np.float64))
+    return Rows(painted.number, painted.share, flat[kept], at[kept], sums, weight)
+
+
+def by_painting(kept: Sequence[Rows]) -> list[Rows]:
+    """Return what was kept of each painting, from all its parts, in the order of positions."""
+    found = []
+    for number in dict.fromkeys(each.number for each in kept):
+        parts = [each for each in kept if each.number == number]
+        at = np.concatenate([each.at for each in parts])
+        order = np.argsort(at)
+        features = np.concatenate([each.features for each in parts])[order]
+        sums = np.sum([each.sums for each in parts], axis=0)
+        weight = sum(each.weight for each in parts)
+        found.append(Rows(number, parts[0].share, features, at[order], sums, weight))
+    return found
+
+
+def freeze(kept: Sequence[Rows]) -> list[Pool]:
+    """Return the features of paintings among which neighbors are looked for."""
+    paintings = by_painting(kept)
     whole = sum(each.share for each in paintings)
-    return [_pool(each.share / whole, each.features, each.weights) for each in paintings]
+    return [_pool(each.share / whole, each) for each in paintings]
 
 
 class Sums(NamedTuple):
@@ -81,16 +125,11 @@ def _directions(vectors: Tensor) -> Tensor:
     return vectors / ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + EPSILON)
 
 
-def _pool(share: float, features: Tensor, weights: Tensor | None) -> Pool:
-    array = backend.to_numpy(ops.cast(features, "float32"))
-    flat = array.reshape(-1, array.shape[-1])
-    each = np.ones(len(flat)) if weights is None else backend.to_numpy(weights).reshape(-1)
-    each = each if each.any() else np.ones(len(flat))
-    mean = np.average(flat, axis=0, weights=each).astype(np.float32)
-    inside = np.flatnonzero(each >= each.max() / 2)
-    chosen = np.random.default_rng(0).permutation(inside)[:POOL]
-    directions = _directions(ops.convert_to_tensor(flat[np.resize(chosen, POOL)] - mean))
-    return Pool(ops.convert_to_tensor(np.float32(share)), ops.convert_to_tensor(mean), directions)
+def _pool(share: float, kept: Rows) -> Pool:
+    mean = (kept.sums / max(kept.weight, EPSILON)).astype(np.float32)
+    rows = kept.features[np.resize(np.arange(len(kept.features)), POOL)]
+    directions = _directions(ops.convert_to_tensor(rows - mean))
+    return Pool(backend.constant(share), ops.convert_to_tensor(mean), directions)
 
 
-NEIGHBORS = Measure(freeze, read, loss)
+NEIGHBORS = Measure(look, freeze, read, loss, positions=lambda share: POOL)

@@ -13,7 +13,7 @@ from impasto.compute import backend
 from impasto.compute.backend import Array, Tensor, ops
 from impasto.losses.content import content_term
 from impasto.losses.style import LAST_PASSES, STYLE_LOSSES
-from impasto.losses.terms import Scene, Seen, Target, Term
+from impasto.losses.terms import Eye, Scene, Seen, Sight, Target, Term
 from impasto.losses.variation import total_variation
 from impasto.network.vgg import Features
 from impasto.pictures import masks
@@ -133,26 +133,43 @@ def terms_of(recipe: Recipe, last: bool = False) -> dict[str, Term]:
     return {"content": content_term(recipe), "style": style(recipe)}
 
 
+@dataclass(frozen=True)
+class Frozen:
+    """What a picture of one size is compared with, tile by tile, and how much each term weighs."""
+
+    scene: Scene
+    terms: Mapping[str, Callable[[Sight], Target]]
+    weights: Tensor
+    """(3,) in the order of TERMS"""
+
+    def at(self, sight: Sight) -> Targets:
+        """Return the targets of a tile."""
+        return Targets({name: term(sight) for name, term in self.terms.items()}, self.weights)
+
+    def whole(self) -> Targets:
+        """Return the targets of a picture that is one tile."""
+        (sight,) = self.scene.sights()
+        return self.at(sight)
+
+
 def freeze(
-    features: Features,
+    eye: Eye,
     recipe: Recipe,
     content: Picture,
     regions: Iterable[StyledRegion],
-    receptive_field: Callable[[str], int],
     style: float = 1.0,
     start: Picture | None = None,
     last: bool = False,
-) -> Targets:
+) -> Frozen:
     """Compute what a picture of the size of ``content`` is to be compared with.
 
-    ``regions`` have masks of that size and paintings of the sizes they are seen at;
-    ``receptive_field`` gives how many pixels wide the square is that a feature of a layer sees;
-    the style weight is multiplied by ``style``; ``start`` is the picture so far, of the size of
+    ``regions`` have masks of that size and paintings of the sizes they are seen at; the style
+    weight is multiplied by ``style``; ``start`` is the picture so far, of the size of
     ``content``, None at the first; ``last`` is whether it is the style loss's last pass.
     """
-    scene = Scene(features, features(content), content, tuple(regions), receptive_field, start)
+    scene = Scene(eye, content, tuple(regions), start)
     frozen = {name: term.freeze(scene) for name, term in terms_of(recipe, last).items()}
-    return Targets(frozen, weights(recipe, style))
+    return Frozen(scene, frozen, weights(recipe, style))
 
 
 def weights(recipe: Recipe, style: float = 1.0) -> Tensor:

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from impasto.compute import backend
-from impasto.compute.backend import Tensor, ops
-from impasto.losses.terms import EPSILON, Measure, Painted, View
+from impasto.compute.backend import Size, Tensor, ops
+from impasto.losses.neighbors import Rows, by_painting, look
+from impasto.losses.terms import EPSILON, Measure, Place, View
 
 POOL = 4096
 """Positions of the paintings among which neighbors are looked for."""
@@ -34,7 +35,7 @@ class Pool(NamedTuple):
     mean: Tensor
     """(C,), what is taken from a picture's features before they are compared"""
     photograph: Tensor
-    """(n, C) what the photograph has at the positions that are compared, one after the other"""
+    """(h, w, C) what the photograph has at the positions of a picture that are compared"""
     share: Tensor
     """() how much of what a position is to look like is the painting's; the rest is the
     photograph's"""
@@ -49,58 +50,90 @@ class Sums(NamedTuple):
     """() |t|²"""
 
 
+class Center(NamedTuple):
+    """What gives the mean of a picture's features."""
+
+    sums: Tensor
+    """(C,) features by their weights"""
+    count: Tensor
+    """() positions by their weights"""
+
+
 def measure(share: float = 1.0) -> Measure:
     """Return the measure by which a picture gets so much of the painting's strokes, 0 to 1.
 
     What a position is to look like is t = share · its neighbor + (1 - share) · the photograph.
     """
 
-    def settled(target: Pool, so_far: View, photograph: View) -> Pool:
-        return settle(target, so_far, photograph, share)
+    def settled(target: Pool, center: Center, photograph: View) -> Pool:
+        return settle(target, center, photograph, share)
 
-    return Measure(freeze, read, loss, settle=settled)
+    return Measure(look, freeze, read, loss, positions=positions, survey=survey, settle=settled)
 
 
-def freeze(paintings: Sequence[Painted]) -> Pool:
-    """Choose features of paintings, as many of each as its share says.
+def positions(share: float) -> int:
+    """Return how many positions of a painting are kept, by its share among all."""
+    return max(1, round(POOL * share))
 
-    A picture is compared about their mean, until :func:`settle` has seen it.
+
+def freeze(kept: Sequence[Rows]) -> Pool:
+    """Return the features of paintings among which neighbors are looked for.
+
+    It has no mean of the picture and no photograph until :func:`settle` has seen them.
     """
-    whole = sum(each.share for each in paintings)
-    parts = [_sample(each, round(POOL * each.share / whole)) for each in paintings]
-    features = np.concatenate(parts)
+    features = np.concatenate([each.features for each in by_painting(kept)])
     mean = features.mean(axis=0)
-    directions = _directions(ops.convert_to_tensor(features - mean))
-    none = ops.zeros((1, features.shape[-1]), dtype="float32")
+    none = ops.zeros((1, 1, features.shape[-1]), dtype="float32")
     return Pool(
         ops.convert_to_tensor(features),
-        directions,
+        _directions(ops.convert_to_tensor(features - mean)),
         ops.convert_to_tensor(mean),
         none,
         backend.constant(1.0),
     )
 
 
-def settle(target: Pool, so_far: View, photograph: View, share: float) -> Pool:
-    """Return the pool for a picture: its mean, of the positions that count, and the photograph."""
+def survey(so_far: View) -> Center:
+    """Sum a picture's features over the positions that count."""
     seen = ops.cast(so_far.features, "float32")
     weights = ops.ones_like(seen[..., :1]) if so_far.weights is None else so_far.weights
-    count = ops.maximum(ops.sum(weights), EPSILON)
+    return Center(ops.sum(weights * seen, axis=(0, 1)), ops.sum(weights))
+
+
+def settle(target: Pool, center: Center, photograph: View, share: float) -> Pool:
+    """Return the pool for a picture: its mean, and the photograph where it is compared."""
     return target._replace(
-        mean=ops.sum(weights * seen, axis=(0, 1)) / count,
-        photograph=_compared(photograph),
+        mean=backend.constant(center.sums / max(float(center.count), EPSILON)),
+        photograph=ops.cast(compared(photograph.features, photograph.place), "float32"),
         share=backend.constant(share),
     )
 
 
-def _sample(painting: Painted, count: int) -> backend.HostArray:
-    """Return the features (n, C) of at most so many positions that count, with a fixed seed."""
-    features = backend.to_numpy(ops.cast(painting.features, "float32"))
-    flat = features.reshape(-1, features.shape[-1])
-    if painting.weights is not None:
-        weights = backend.to_numpy(painting.weights).reshape(-1)
-        flat = flat[weights >= weights.max() / 2]
-    return flat[np.sort(np.random.default_rng(0).permutation(len(flat))[: max(1, count)])]
+def compared(value: Tensor, place: Place | None = None) -> Tensor:
+    """Return every n-th row and column of what is at hand, so that GRID are left at most.
+
+    Of a part of a picture those that it has of the whole's.
+    """
+    height, width = map(int, ops.shape(value)[:2])
+    top, left, *whole = place or (0, 0, height, width)
+    apart = _apart(*whole)
+    return value[-top % apart :: apart, -left % apart :: apart]
+
+
+def _apart(height: Size, width: Size) -> Size:
+    known = isinstance(height, int) and isinstance(width, int)
+    longer = max(height, width) if known else ops.maximum(height, width)
+    return (longer + GRID - 1) // GRID
+
+
+def _like(value: Tensor, place: Place | None, wanted: Tensor) -> Tensor:
+    """Return those rows and columns of (height, width, C) that ``wanted`` has."""
+    top, left, *whole = place or (0, 0, *ops.shape(value)[:2])
+    apart = _apart(*whole)
+    for axis, first in ((0, top), (1, left)):
+        places = ops.arange(ops.shape(wanted)[axis], dtype="int32") * apart + (-first) % apart
+        value = ops.take(value, places, axis=axis)
+    return value
 
 
 def _directions(vectors: Tensor) -> Tensor:
@@ -109,36 +142,20 @@ def _directions(vectors: Tensor) -> Tensor:
 
 def read(view: View, target: Pool) -> Sums:
     """Sum over a grid of positions; the neighbor is held constant."""
-    seen = _compared(view)
+    channels = view.features.shape[-1]
+    thinned = _like(view.features, view.place, target.photograph)
+    seen = ops.reshape(ops.cast(thinned, "float32"), (-1, channels))
     directions = _directions(ops.stop_gradient(seen) - target.mean)
     best = ops.argmax(ops.matmul(directions, ops.transpose(target.directions)), axis=-1)
     found = ops.stop_gradient(ops.take(target.features, best, axis=0))
-    found = target.share * found + (1 - target.share) * target.photograph
+    photograph = ops.reshape(target.photograph, (-1, channels))
+    found = target.share * found + (1 - target.share) * photograph
     distance = ops.sum(ops.square(seen - found), axis=-1)
     size = ops.sum(ops.square(found), axis=-1)
     if view.weights is None:
         return Sums(ops.sum(distance), ops.sum(size))
-    weights = ops.reshape(_thinned(view.weights), (-1,))
+    weights = ops.reshape(_like(view.weights, view.place, target.photograph), (-1,))
     return Sums(ops.sum(weights * distance), ops.sum(weights * size))
-
-
-def _compared(view: View) -> Tensor:
-    """Return the features (n, C) that are compared, one after the other."""
-    features = _thinned(ops.cast(view.features, "float32"))
-    return ops.reshape(features, (-1, features.shape[-1]))
-
-
-def _thinned(value: Tensor) -> Tensor:
-    """Return every n-th row and column of (height, width, C), so that GRID are left at most."""
-    height, width = ops.shape(value)[:2]
-    # Sizes are numbers, but where a traced function leaves them open.
-    known = isinstance(height, int) and isinstance(width, int)
-    longer = max(height, width) if known else ops.maximum(height, width)
-    apart = (longer + GRID - 1) // GRID
-    for axis, size in ((0, height), (1, width)):
-        places = ops.arange((size + apart - 1) // apart) * apart
-        value = ops.take(value, places, axis=axis)
-    return value
 
 
 def loss(sums: Sums, target: Pool) -> Tensor:

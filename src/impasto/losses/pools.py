@@ -44,6 +44,9 @@ GROUPS = 16
 CROWDING = 0.5
 """How much the mean of these is taken from a feature's cosines (benchmarks/NOTES.md)."""
 
+CROWD = 2**16
+"""Of more queries than that not all are asked what they are near to."""
+
 ROWS, COLUMNS = 256, 4096
 """Positions looked for, and looked through, in one piece: a block of 4 MB."""
 
@@ -52,15 +55,12 @@ TINY = 1e-12
 
 
 class Painting(NamedTuple):
-    """A painting as the network sees it, in several views such as its rotations."""
+    """What the network sees in a painting, in all its views such as its rotations."""
 
     share: float
     """how much of the style it is, relative to the others'"""
-    views: Sequence[Array]
-    """features, each (height, width, C)"""
-    weights: Sequence[Array] | None = None
-    """for each view (height, width): where it is less than half of the largest, the painting does
-    not count; None if all of it does"""
+    features: Array
+    """(n, C) at the positions that are kept, one after the other"""
 
 
 class Pool(NamedTuple):
@@ -83,24 +83,46 @@ def turned(picture: Array) -> list[Array]:
     return [np.ascontiguousarray(np.rot90(picture, quarters)) for quarters in range(4)]
 
 
-def keep(
-    paintings: Sequence[Painting], components: int | None = COMPONENTS, limit: int = LIMIT
-) -> Pool:
-    """Keep of paintings what is looked through; ``components`` None searches in all channels.
+def counting(
+    sizes: Sequence[tuple[int, int]], weights: Sequence[Array] | None, limit: int
+) -> list[NDArray[np.bool_]]:
+    """Return for each view of a painting, (height, width), which of its positions are kept.
 
-    Of more than ``limit`` positions a seeded sample is kept, as many of every painting.
-    Paintings whose share is zero are left out; some share is not.
+    Those that ``weights``, if there are any, say count at least half as much as the view's
+    most; of more than ``limit`` in all views a seeded sample.
     """
-    counting = [painting for painting in paintings if painting.share > 0]
-    parts = [_positions(painting, limit // len(counting)) for painting in counting]
-    whole = sum(painting.share for painting in counting)
+    kept = [np.ones(height * width, bool) for height, width in sizes]
+    if weights is not None:
+        half = max(each.max() for each in weights) / 2
+        kept = [each.reshape(-1) >= half for each in weights]
+    whole = np.flatnonzero(_all(kept))
+    if len(whole) > limit:
+        chosen = np.zeros(sum(map(len, kept)), bool)
+        chosen[whole[_sample(len(whole), limit)]] = True
+        kept = np.split(chosen, np.cumsum([len(each) for each in kept])[:-1])
+    return [each.reshape(size) for each, size in zip(kept, sizes, strict=True)]
+
+
+def _all(pieces: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    return np.concatenate(pieces)
+
+
+def share_of_limit(paintings: int, limit: int = LIMIT) -> int:
+    """Return how many positions each of several paintings may have in a pool."""
+    return limit // paintings
+
+
+def keep(paintings: Sequence[Painting], components: int | None = COMPONENTS) -> Pool:
+    """Keep of paintings what is looked through; ``components`` None searches in all channels."""
+    parts = [painting.features for painting in paintings]
+    whole = sum(painting.share for painting in paintings)
     means = [part.mean(axis=0) for part in parts]
     basis = None if components is None else _components(_sampled(parts, means), components)
     directions = [_within(*each, basis) for each in zip(parts, means, strict=True)]
     return Pool(
         _joined(parts),
         tuple(len(part) for part in parts),
-        tuple(painting.share / whole for painting in counting),
+        tuple(painting.share / whole for painting in paintings),
         basis,
         _joined(directions),
     )
@@ -129,18 +151,6 @@ def _sampled(parts: Sequence[Array], means: Sequence[Array]) -> Array:
         for part, mean, piece, start in zip(parts, means, pieces, starts, strict=True)
     ]
     return _directions(_joined(sampled))
-
-
-def _positions(painting: Painting, limit: int) -> Array:
-    """Return the features (N, C) of the positions that count, ``limit`` at most."""
-    channels = painting.views[0].shape[-1]
-    rows = [view.reshape(-1, channels) for view in painting.views]
-    if painting.weights is not None:
-        weights = [each.reshape(-1) for each in painting.weights]
-        half = max(each.max() for each in weights) / 2
-        rows = [row[each >= half] for row, each in zip(rows, weights, strict=True)]
-    flat = _joined(rows)
-    return flat if len(flat) <= limit else flat[_sample(len(flat), limit)]
 
 
 def _sample(count: int, size: int) -> Indexes:
@@ -172,26 +182,58 @@ def _components(sample: Array, count: int) -> Array:
     return np.asarray(subspace @ vectors[:, : -count - 1 : -1].astype(np.float32))
 
 
-def nearest(query: Array, pool: Pool, weights: Array | None = None) -> Indexes:
-    """Return for each row of ``query`` (n, C) the index (n,) of its nearest in the pool.
+class Query(NamedTuple):
+    """What neighbors are looked for, in a pool's components."""
+
+    coordinates: Array
+    """(n, K)"""
+    sums: NDArray[np.float64]
+    """(C,) all of it by its weights, in all channels"""
+    weight: float
+    """the sum of the weights"""
+
+
+def projected(columns: Array, pool: Pool, weights: Array | None = None) -> Query:
+    """Return what is kept of features (n, C) that neighbors are looked for of; queries add up.
+
+    ``weights`` (n,), positive, weigh their mean.
+    """
+    coordinates = columns if pool.basis is None else columns @ pool.basis
+    each = np.ones(len(columns), np.float32) if weights is None else weights
+    sums = (each @ columns).astype(np.float64)
+    return Query(coordinates, sums, float(each.sum(dtype=np.float64)))
+
+
+def joined(queries: Sequence[Query]) -> Query:
+    """Return several queries as one."""
+    coordinates, sums, weights = zip(*queries, strict=True)
+    return Query(_joined(coordinates), np.sum(sums, axis=0), sum(weights))
+
+
+def nearest(query: Query, pool: Pool, order: Indexes | None = None) -> Indexes:
+    """Return for each row of ``query`` (n, ...) the index (n,) of its nearest in the pool.
 
     The nearest has the largest cosine of (q - mean of all q) and (f - mean of its painting's f),
     less CROWDING times the mean over GROUPS of the queries, every so-manieth, of the largest cosine
-    that f has with any of the group. ``weights`` (n,), positive, weigh the query's mean.
+    that f has with any of the group. ``order`` (n,) are the places at which rows stand among the
+    queries where that is not their own order; of more than CROWD of them every so-manieth counts.
 
     Of several paintings each gets its share of the positions, those at which it is nearer than
     the others by most. Departure from the paper, which has one painting: a mean of what is
     nearest in either would paint what is in neither.
     """
-    mean = np.average(query, axis=0, weights=weights).astype(np.float32)
-    directions = _within(query, mean, pool.basis)
+    mean = (query.sums / query.weight).astype(np.float32)
+    center = mean if pool.basis is None else mean @ pool.basis
+    directions = _directions(query.coordinates - center)
+    crowd = directions if order is None else directions[np.argsort(order)]
+    crowd = crowd[:: -(-len(crowd) // CROWD)]
     on_host = backend.computed_on_host("float32")
     best = _best_on_host if on_host else _best_on_device
     crowding = _crowding_on_host if on_host else _crowding_on_device
     ends = np.cumsum(pool.counts)
     starts = ends - pool.counts
     found = [
-        best(directions, among, CROWDING * crowding(directions, among))
+        best(directions, among, CROWDING * crowding(crowd, among))
         for among in (pool.directions[a:b] for a, b in zip(starts, ends, strict=True))
     ]
     cosines = np.stack([cosine for cosine, _ in found])

@@ -3,15 +3,16 @@
 ``STYLE_LOSSES`` is the table of all of them, by the name that the setting ``style_loss`` takes.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from impasto.compute import backend
-from impasto.compute.backend import Tensor, ops
-from impasto.losses import polish, pools
+from impasto.compute.backend import HostArray, Tensor, ops
+from impasto.losses import polish, pools, tiles
 from impasto.losses.comparisons import Comparison, gram_loss, moments_loss, wasserstein_loss
 from impasto.losses.content import mean
 from impasto.losses.matching import matching_term, share_of_painting
@@ -19,11 +20,13 @@ from impasto.losses.moments import Moments, blend, combine, moments, slice_momen
 from impasto.losses.neighbors import NEIGHBORS
 from impasto.losses.terms import (
     EPSILON,
-    Maps,
+    Eye,
+    Look,
     Measure,
     Painted,
     Scene,
     Seen,
+    Sight,
     Sums,
     Target,
     Term,
@@ -32,7 +35,7 @@ from impasto.losses.terms import (
 from impasto.network.vgg import sums_of
 from impasto.pictures import masks
 from impasto.pictures.guidance import StyledRegion
-from impasto.pictures.raster import Mask
+from impasto.pictures.raster import Mask, size_of
 from impasto.recipe.settings import Recipe
 
 
@@ -55,13 +58,28 @@ def by_layers(measure: Measure, recipe: Recipe, turned: bool = False) -> Term:
     """
     layers = [layer for layer, _ in recipe.style_layers]
 
-    def freeze(scene: Scene) -> list[Part]:
+    def freeze(scene: Scene) -> Callable[[Sight], list[Part]]:
         regions = [_turned(each) for each in scene.regions] if turned else scene.regions
-        parts = [_frozen(measure, layers, region, scene) for region in regions]
-        if measure.settle is None or scene.start is None:
-            return parts
-        seen = Seen(scene.features(scene.start)), Seen(scene.photograph)
-        return [_settled(measure.settle, part, *seen) for part in parts]
+        places = [_frozen(measure, layers, region, scene) for region in regions]
+
+        def parts(sight: Sight) -> list[Part]:
+            return [_part(place, sight) for place in places]
+
+        if measure.survey is None or measure.settle is None or scene.start is None:
+            return scene.remembered(parts)
+        survey, settle = measure.survey, measure.settle
+        surveyed = scene.summed(
+            lambda sight: [
+                {layer: survey(_seen(sight.start, layer, part)) for layer in layers}
+                for part in parts(sight)
+            ]
+        )
+
+        def settled(sight: Sight) -> list[Part]:
+            found = zip(parts(sight), surveyed, strict=True)
+            return [_settled(settle, part, sums, sight.photograph) for part, sums in found]
+
+        return scene.remembered(settled)
 
     def read(seen: Seen, target: list[Part]) -> list[dict[str, Sums]]:
         return [
@@ -83,13 +101,20 @@ def by_layers(measure: Measure, recipe: Recipe, turned: bool = False) -> Term:
 
 
 def _settled(
-    settle: Callable[[Target, View, View], Target], part: Part, so_far: Seen, photograph: Seen
+    settle: Callable[[Target, Sums, View], Target],
+    part: Part,
+    sums: Mapping[str, Sums],
+    photograph: Look,
 ) -> Part:
     style = {
-        layer: settle(target, _view(so_far, layer, part), _view(photograph, layer, part))
+        layer: settle(target, sums[layer], _seen(photograph, layer, part))
         for layer, target in part.style.items()
     }
     return part._replace(style=style)
+
+
+def _seen(look: Look, layer: str, part: Part) -> View:
+    return View(look.inner(layer), part.weights.get(layer), look.place(layer))
 
 
 def _turned(region: StyledRegion) -> StyledRegion:
@@ -107,42 +132,84 @@ def _view(seen: Seen, layer: str, part: Part) -> View:
     return View(
         seen.maps[layer],
         part.weights.get(layer),
-        seen.columns.get(layer),
+        seen.places.get(layer),
         seen.maps.get(sums_of(layer)),
     )
 
 
-def _frozen(measure: Measure, layers: Sequence[str], region: StyledRegion, scene: Scene) -> Part:
-    paintings = [each for each in region.paintings if each.share]
-    seen = [scene.features(each.picture) for each in paintings]
-    under = [
-        _weights(each.mask, maps, layers, scene) for each, maps in zip(paintings, seen, strict=True)
-    ]
-    style = {
-        layer: measure.freeze(
-            [
-                Painted(painting.share, maps[layer], weights.get(layer))
-                for painting, maps, weights in zip(paintings, seen, under, strict=True)
-            ]
-        )
-        for layer in layers
+class _Region(NamedTuple):
+    """What all parts of a picture in a region are compared with."""
+
+    share: float
+    weights: Mapping[str, HostArray]
+    """by layer (height, width, 1) of the whole picture; nothing if all do"""
+    style: dict[str, Target]
+    stride: Callable[[str], int]
+
+
+def _part(region: _Region, sight: Sight) -> Part:
+    weights = {
+        layer: backend.constant(sight.part(each, region.stride(layer)))
+        for layer, each in region.weights.items()
     }
-    share = 1.0 if region.mask is None else region.mask.mean()
-    weights = _weights(region.mask, scene.photograph, layers, scene)
-    return Part(backend.constant(share), weights, style)
+    return Part(backend.constant(region.share), weights, region.style)
 
 
-def _weights(
-    mask: Mask | None, maps: Maps, layers: Iterable[str], scene: Scene
-) -> dict[str, Tensor]:
+def _frozen(measure: Measure, layers: Sequence[str], region: StyledRegion, scene: Scene) -> _Region:
+    kept: dict[str, list[Any]] = {layer: [] for layer in layers}
+    paintings = [each for each in region.paintings if each.share]
+    whole = sum(each.share for each in paintings)
+    for number, painting in enumerate(paintings):
+        under = _weights(painting.mask, layers, scene.eye)
+        places: dict[str, HostArray] = {}
+        if measure.positions is not None:
+            limit = measure.positions(painting.share / whole)
+            places = _places(size_of(painting.picture), under, layers, scene.eye, limit)
+        for look in scene.eye.looks(painting.picture):
+            for layer in layers:
+                part = functools.partial(_part_of, look, layer)
+                weights, at = part(under), part(places)
+                tensor = None if weights is None else backend.constant(weights)
+                painted = Painted(painting.share, look.inner(layer), tensor, number, at)
+                kept[layer].append(measure.look(painted))
+    style = {layer: measure.freeze(each) for layer, each in kept.items()}
+    share = 1.0 if region.mask is None else float(region.mask.mean())
+    return _Region(share, _weights(region.mask, layers, scene.eye), style, scene.eye.stride)
+
+
+def _part_of(look: Look, layer: str, fields: Mapping[str, HostArray]) -> HostArray | None:
+    """Return what of a layer's field lies in the part of a painting that is looked at."""
+    if layer not in fields:
+        return None
+    return tiles.part(fields[layer], look.stride(layer), look.tile.inner)
+
+
+def _places(
+    size: tuple[int, int],
+    weights: Mapping[str, HostArray],
+    layers: Iterable[str],
+    eye: Eye,
+    limit: int,
+) -> dict[str, HostArray]:
+    """Return by layer which positions of a painting are kept, as ``Painted.at`` has them."""
+    places = {}
+    for layer in layers:
+        height, width = (side // eye.stride(layer) for side in size)
+        under = [weights[layer][..., 0]] if layer in weights else None
+        (kept,) = pools.counting([(height, width)], under, limit)
+        indexes = np.arange(height * width, dtype=np.int32).reshape(height, width)
+        places[layer] = np.where(kept, indexes, -1)
+    return places
+
+
+def _weights(mask: Mask | None, layers: Iterable[str], eye: Eye) -> dict[str, HostArray]:
     """Return by layer how much of each position lies under a mask; nothing without one."""
     if mask is None:
         return {}
     weights = {}
     for layer in layers:
-        height, width, _ = map(int, ops.shape(maps[layer]))
-        field = scene.receptive_field(layer)
-        weights[layer] = backend.constant(masks.at_layer(mask, height, width, field))
+        height, width = (size // eye.stride(layer) for size in mask.shape)
+        weights[layer] = masks.at_layer(mask, height, width, eye.receptive_field(layer))
     return weights
 
 
@@ -162,11 +229,19 @@ def of_moments(compare: Comparison, relative: bool, strips: int) -> Measure:
     """
     slices = 1 if strips == 1 else strips + 1
 
-    def freeze(paintings: Sequence[Painted]) -> Moments:
-        return blend([(each.share, moments(each.features, each.weights)) for each in paintings])
+    def look(painted: Painted) -> _Kept:
+        found = moments(painted.features, painted.weights)
+        return _Kept(painted.number, painted.share, found)
+
+    def freeze(kept: Sequence[_Kept]) -> Moments:
+        paintings: dict[int, _Kept] = {}
+        for each in kept:
+            before = paintings.get(each.number)
+            paintings[each.number] = each if before is None else before.with_part(each)
+        return blend([(each.share, each.moments) for each in paintings.values()])
 
     def read(view: View, target: Moments) -> Moments:
-        return slice_moments(view.features, slices, view.weights, view.columns, view.sums)
+        return slice_moments(view.features, slices, view.weights, view.place, view.sums)
 
     def loss(sums: Moments, target: Moments) -> Tensor:
         if strips == 1:
@@ -178,7 +253,19 @@ def of_moments(compare: Comparison, relative: bool, strips: int) -> Measure:
         shares = parts.count[:-1] / ops.maximum(ops.sum(parts.count[:-1]), EPSILON)
         return (compared[-1] + ops.sum(shares * compared[:-1])) / 2
 
-    return Measure(freeze, read, loss, slices)
+    return Measure(look, freeze, read, loss, slices)
+
+
+class _Kept(NamedTuple):
+    """The moments of a painting, or of a part of one."""
+
+    number: int
+    share: float
+    moments: Moments
+
+    def with_part(self, part: "_Kept") -> "_Kept":
+        """Return it with another part of the same painting."""
+        return self._replace(moments=Moments(*map(ops.add, self.moments, part.moments)))
 
 
 def _comparing(compare: Comparison) -> Callable[[Recipe], Term]:
@@ -218,8 +305,9 @@ def _added(*parts: tuple[float, Term]) -> Term:
     """Return terms weighed and added up to one. The weights are frozen with the targets."""
     weights, terms = zip(*parts, strict=True)
 
-    def freeze(scene: Scene) -> tuple[Tensor, list[Target]]:
-        return backend.constant(weights), [term.freeze(scene) for term in terms]
+    def freeze(scene: Scene) -> Callable[[Sight], tuple[Tensor, list[Target]]]:
+        frozen = [term.freeze(scene) for term in terms]
+        return lambda sight: (backend.constant(weights), [each(sight) for each in frozen])
 
     def read(seen: Seen, target: tuple[Tensor, list[Target]]) -> list[Sums]:
         return [term.read(seen, each) for term, each in zip(terms, target[1], strict=True)]

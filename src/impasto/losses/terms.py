@@ -4,14 +4,22 @@ Sums are taken over positions and add up: over the parts of a picture, whoever r
 term is the same for a whole picture and for one that is read in parts.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
-from impasto.compute.backend import Size, Tensor
+import numpy as np
+
+from impasto.compute import backend
+from impasto.compute.backend import Array, HostArray, Size, Tensor, keras
+from impasto.losses import tiles
+from impasto.losses.tiles import Box, Grain, Tile
 from impasto.network.vgg import Features
+from impasto.network.weights import Network
 from impasto.pictures.guidance import StyledRegion
-from impasto.pictures.raster import Picture
+from impasto.pictures.raster import Picture, size_of
 
 EPSILON = 1e-8
 """Keeps a division by the size of a target, or by a count of positions, finite at zero."""
@@ -23,20 +31,24 @@ Sums: TypeAlias = Any
 """Any nesting of dicts, lists and tuples of tensors that are sums over positions."""
 
 Target: TypeAlias = Any
-"""Any nesting of dicts, lists and tuples of tensors. Those of rank 3 (height, width, channels)
-belong to the positions of a layer and are cut with the picture; all others hold for all of it."""
+"""Any nesting of dicts, lists and tuples of tensors; those of rank 3 (height, width, channels) may
+have any height and width."""
 
 
-class Columns(NamedTuple):
-    """Where a part of a picture lies between its left and its right edge, in a layer's positions.
+class Place(NamedTuple):
+    """Where a part of a picture lies, in a layer's positions.
 
-    Both are whole numbers, or tensors of them.
+    All are whole numbers, or tensors of them.
     """
 
-    first: Size
+    top: Size
+    """the part's first row"""
+    left: Size
     """the part's first column"""
-    of: Size
-    """columns of the whole picture"""
+    height: Size
+    """rows of the whole picture"""
+    width: Size
+    """columns of it"""
 
 
 @dataclass(frozen=True)
@@ -45,24 +57,155 @@ class Seen:
 
     maps: Maps
     """features, and under ``vgg.sums_of`` a layer the sums that the network gave along with it"""
-    columns: Mapping[str, Columns] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
     """by layer, where the part lies; nothing for a whole picture"""
 
 
 @dataclass(frozen=True)
+class Look:
+    """What the network sees in a tile of a picture that is at hand."""
+
+    maps: Maps
+    """features of the tile's outer box"""
+    tile: Tile
+    size: tuple[int, int]
+    """height and width of the whole picture, in pixels"""
+    stride: Callable[[str], int]
+
+    def cut(self, value: Array, apart: int) -> Array:
+        """Return what of a value of the outer box, its positions ``apart`` px, counts."""
+        if self.tile.inner == self.tile.outer:
+            return value
+        inner, outer = self.tile
+        return tiles.part(value, apart, Box(*np.subtract(inner, (outer.top, outer.left) * 2)))
+
+    def inner(self, layer: str) -> Tensor:
+        """Return a layer's features of the inner box, (height, width, channels)."""
+        return self.cut(self.maps[layer], self.stride(layer))
+
+    def place(self, layer: str) -> Place:
+        """Return where the inner box lies, in a layer's positions."""
+        apart = self.stride(layer)
+        top, left = (each // apart for each in self.tile.inner[:2])
+        return Place(top, left, *(each // apart for each in self.size))
+
+
+EDGES = 8
+"""Pixels that edges of tiles lie at multiples of at least, so that grids of features fit in."""
+
+
+@dataclass(frozen=True)
+class Eye:
+    """The network, and how much of a picture it is shown at a time."""
+
+    features: Features
+    stride: Callable[[str], int]
+    """how many pixels apart the features of a layer lie"""
+    receptive_field: Callable[[str], int]
+    """how many pixels wide the square is that a feature of a layer sees"""
+    grain: Grain
+    tile: int = 0
+    """side in pixels of the largest part it is shown, besides what is around that; 0 all at once"""
+
+    @classmethod
+    def of(
+        cls, features: Features, network: Network, layers: Iterable[str], tile: int = 0
+    ) -> "Eye":
+        """Return the eye that looks with the ``layers`` of a network."""
+        names = list(layers)
+        halo = network.halo(names)
+        apart = max(EDGES, *map(network.stride, names))
+        grain = Grain(apart, -(-halo // apart) * apart)
+        return cls(features, network.stride, network.receptive_field, grain, tile)
+
+    def cover(self, size: tuple[int, int]) -> tuple[Tile, ...]:
+        """Return the tiles of a picture of (height, width) pixels."""
+        return tiles.cover(*size, self.tile, self.grain)
+
+    def look(self, picture: Picture, tile: Tile) -> Look:
+        """Look at a tile of a picture."""
+        shown = picture if tile.outer == tile.inner else picture[tile.outer.slices]
+        return Look(self.features(shown), tile, size_of(picture), self.stride)
+
+    def looks(self, picture: Picture) -> Iterator[Look]:
+        """Look at a picture, tile by tile."""
+        for tile in self.cover(size_of(picture)):
+            yield self.look(picture, tile)
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """A tile of the picture that is painted, and what the network sees there when it is asked."""
+
+    scene: "Scene"
+    tile: Tile
+
+    @cached_property
+    def photograph(self) -> Look:
+        """What is seen in the photograph."""
+        return self.look(self.scene.content)
+
+    @cached_property
+    def start(self) -> Look:
+        """What is seen in the picture so far."""
+        assert self.scene.start is not None
+        return self.look(self.scene.start)
+
+    def look(self, picture: Picture) -> Look:
+        """Return what is seen in a picture of the scene's size."""
+        if picture is self.scene.content and "photograph" in vars(self):
+            return self.photograph
+        return self.scene.eye.look(picture, self.tile)
+
+    def part(self, field: HostArray, apart: int) -> HostArray:
+        """Return what of a field of the whole picture, its positions ``apart`` px, counts here."""
+        return tiles.part(field, apart, self.tile.inner)
+
+
+@dataclass(frozen=True, eq=False)
 class Scene:
     """What a picture of one size is to be compared with."""
 
-    features: Features
-    photograph: Maps
-    """the photograph's features at this size"""
+    eye: Eye
     content: Picture
+    """the photograph at this size"""
     regions: tuple[StyledRegion, ...]
     """masks of this size, paintings of the sizes they are seen at"""
-    receptive_field: Callable[[str], int]
-    """how many pixels wide the square is that a feature of a layer sees"""
     start: Picture | None = None
     """the picture so far, which this size starts from; None at the first"""
+
+    @cached_property
+    def tiles(self) -> tuple[Tile, ...]:
+        """The picture's tiles."""
+        return self.eye.cover(size_of(self.content))
+
+    def sights(self) -> Iterator[Sight]:
+        """Yield the tiles; what was seen in one is forgotten, but where it is the whole picture."""
+        if len(self.tiles) == 1:
+            yield self._whole
+        else:
+            yield from (Sight(self, tile) for tile in self.tiles)
+
+    @cached_property
+    def _whole(self) -> Sight:
+        (tile,) = self.tiles
+        return Sight(self, tile)
+
+    def summed(self, read: Callable[[Sight], Sums]) -> Sums:
+        """Return what is read at all tiles, added up in float64 as NumPy's."""
+        total: Sums = None
+        for sight in self.sights():
+            sums = keras.tree.map_structure(_wide, read(sight))
+            total = sums if total is None else keras.tree.map_structure(np.add, total, sums)
+        return total
+
+    def remembered(self, read: Callable[[Sight], Any]) -> Callable[[Sight], Any]:
+        """Return a function of a tile that keeps what it found, where the tile is the picture."""
+        return functools.cache(read) if len(self.tiles) == 1 else read
+
+
+def _wide(value: Any) -> HostArray:
+    return np.asarray(backend.to_numpy(value), np.float64)
 
 
 class View(NamedTuple):
@@ -72,14 +215,14 @@ class View(NamedTuple):
     """(height, width, C)"""
     weights: Tensor | None = None
     """(height, width, 1), how much of a position belongs to the region; None if all do"""
-    columns: Columns | None = None
+    place: Place | None = None
     """where a part of the picture lies; None for a whole one"""
     sums: Tensor | None = None
     """what the network gave of the features along with them, see ``vgg.Features``"""
 
 
 class Painted(NamedTuple):
-    """What is seen at one layer of a painting."""
+    """What is seen at one layer of a painting, or of a part of one."""
 
     share: float
     """the painting's share among all of the region"""
@@ -87,31 +230,47 @@ class Painted(NamedTuple):
     """(height, width, C)"""
     weights: Tensor | None = None
     """(height, width, 1), how much of a position counts; None if all do"""
+    number: int = 0
+    """which painting it is; parts of one have the same"""
+    at: HostArray | None = None
+    """(height, width) the index in all of the painting, row by row, of each position that is kept
+    by itself, -1 of all others; None if nobody asked for positions"""
 
 
 class Measure(NamedTuple):
     """A way to compare what is seen at one layer with paintings; pure functions."""
 
-    freeze: Callable[[Sequence[Painted]], Target]
+    look: Callable[[Painted], Any]
+    """what is kept of a painting, or of a part of one"""
+    freeze: Callable[[Sequence[Any]], Target]
+    """all that was kept -> the target"""
     read: Callable[[View, Target], Sums]
     """what is seen -> sums that add up over the parts of a picture"""
     loss: Callable[[Sums, Target], Tensor]
     """the sums of the whole picture -> the loss, a scalar"""
     slices: int = 0
     """upright slices over which it asks the network for sums of features; see ``vgg.Features``"""
-    settle: Callable[[Target, View, View], Target] | None = None
-    """(target, what is seen of the picture so far, and of the photograph) -> the target that goes
-    with these; None if the target is the paintings' alone"""
+    positions: Callable[[float], int] | None = None
+    """(a painting's share among all) -> how many of its positions are kept by themselves at most;
+    None for none"""
+    survey: Callable[[View], Sums] | None = None
+    """what is seen of the picture so far -> sums that :attr:`settle` needs; None if the target is
+    the paintings' alone"""
+    settle: Callable[[Target, Sums, View], Target] | None = None
+    """(target, the sums of the whole picture so far, what is seen of the photograph) -> the target
+    that goes with these, of the part that is seen"""
 
 
 class Term(NamedTuple):
     """One loss among those that add up to the total; pure functions."""
 
-    freeze: Callable[[Scene], Target]
-    """what pictures of the scene's size are compared with"""
+    freeze: Callable[[Scene], Callable[[Sight], Target]]
+    """what pictures of the scene's size are compared with, tile by tile"""
     read: Callable[[Seen, Target], Sums]
-    """what is seen, and the target's part that belongs there -> sums that add up over the parts"""
+    """what is seen, and the target of the same part -> sums that add up over the parts"""
     loss: Callable[[Sums, Target], Tensor]
-    """the sums of the whole picture -> the loss, a scalar"""
+    """the sums of the whole picture, the target of any part -> the loss, a scalar"""
     slices: int = 0
     """upright slices over which it asks the network for sums of features; see ``vgg.Features``"""
+    additive: bool = False
+    """whether the loss of sums is the sum of their losses, so that no part needs to wait for all"""

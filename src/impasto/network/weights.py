@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import importlib.util
 import itertools
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -75,6 +76,18 @@ class Network:
         passed = itertools.takewhile(lambda name: name != layer, self._in_order())
         pools = sum(name.endswith("_pool") for name in passed) + layer.endswith("_pool")
         return int(2**pools)
+
+    def halo(self, layers: Iterable[str]) -> int:
+        """Return how many pixels around a tile what layers see in it depends on at most.
+
+        A multiple of the distance at which features of the deepest of them lie. A feature sees
+        as far beyond the pixels it stands for to either side; one position more is for those who
+        interpolate between features.
+        """
+        names = list(layers)
+        apart = max(map(self.stride, names))
+        beyond = max((self.receptive_field(name) - self.stride(name)) / 2 for name in names)
+        return (math.ceil(beyond / apart) + 1) * apart
 
     def _in_order(self) -> Iterator[str]:
         """Yield convolutions and poolings as a picture passes them."""

@@ -254,9 +254,7 @@ def recipe_of(state: State, settings: Mapping[str, recipes.Value]) -> Recipe:
     if "init" not in settings and before.init not in recipes.STARTS:
         # No checkpoint makes impasto read a file that the person did not name.
         raise SettingError("the checkpoint was started from a picture: name it with --init")
-    asked = recipes.change(before, **settings)
-    if asked.precision == "auto":
-        asked = replace(asked, precision=before.precision)
+    asked = recipes.as_chosen(recipes.change(before, **settings), before)
     named = replace(asked, init=os.path.basename(asked.init))
     for name, *_ in recipes.settings():
         if (was := getattr(before, name)) != (received := getattr(named, name)):

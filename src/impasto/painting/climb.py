@@ -16,7 +16,6 @@ from impasto.compute import backend
 from impasto.compute.backend import Array
 from impasto.losses import objective
 from impasto.losses.matching import share_of_painting
-from impasto.network import weights
 from impasto.optimizers.solver import Progress, Reason
 from impasto.optimizers.solver import State as SolverState
 from impasto.optimizers.solvers import SOLVERS
@@ -33,6 +32,7 @@ from impasto.painting.events import (
     steered,
 )
 from impasto.painting.inputs import Inputs, start
+from impasto.painting.memory import WHOLE, Plan
 from impasto.painting.provenance import Provenance
 from impasto.painting.pyramid import Level
 from impasto.pictures import colors, masks, raster
@@ -51,6 +51,8 @@ class Job:
     engine: Engine
     inputs: Inputs
     recipe: Recipe
+    plan: Plan = WHOLE
+    """in what tiles"""
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
@@ -79,13 +81,10 @@ class Job:
         """
         size = raster.size_of(content)
         regions = at_level(self.inputs.regions, *size)
-        field = weights.NETWORKS[self.recipe.network].receptive_field
-        targets = objective.freeze(
-            self.engine.features, self.recipe, content, regions, field, style, start, last
+        frozen = objective.freeze(
+            self.engine.eye(self.plan.tile), self.recipe, content, regions, style, start, last
         )
-        step = self.engine.last_step if last else self.engine.step
-        assert step is not None  # levels that are last come with a style loss that has a last pass
-        task: objective.Objective = objective.WholePicture(step, targets)
+        task = self.engine.objective(frozen, last, self.plan.keep)
         if self.inputs.gray:
             task = objective.Gray(task)
         if self.inputs.keep is None:
@@ -149,6 +148,8 @@ def climb(job: Job, state: State, controls: Controls, clock: Clock) -> Iterator[
         level = job.levels[state.level - 1]
         state = yield from _paint_level(job, level, state, controls, clock)
         job = replace(job, recipe=steered(job.recipe, state.provenance.recipe))
+        if (tile := state.provenance.recipe.tile) != job.plan.tile:
+            job = replace(job, plan=Plan(tile, keep=False))
         if state.stopped or state.lowered or state.level == len(job.levels):
             return
         state = _next_level(job, state)
@@ -210,7 +211,14 @@ def _paint_level(
 def _paint_smaller(
     job: Job, level: Level, state: State, controls: Controls, clock: Clock
 ) -> Climbing:
-    """Go on from the best picture at a smaller size, for want of memory."""
+    """Go on from the best picture in smaller tiles, or at a smaller size, for want of memory."""
+    narrower = job.plan.narrower(max(level.height, level.width))
+    if narrower is not None:
+        return (
+            yield from _paint_level(
+                replace(job, plan=narrower), level, _again(level, state, narrower), controls, clock
+            )
+        )
     evaluations = sum(record.level == level.number for record in state.history)
     ended = LevelFinished(level.number, level.height, level.width, evaluations, 0.0, Reason.MEMORY)
     best = backend.to_numpy(state.best)
@@ -229,12 +237,24 @@ def _paint_smaller(
     return (yield from _paint_level(job, smaller, state, controls, clock))
 
 
+def _again(level: Level, state: State, plan: Plan) -> State:
+    """Return the state that begins a level anew, from its best picture so far, in other tiles."""
+    recipe = replace(state.provenance.recipe, tile=plan.tile)
+    return replace(
+        state,
+        provenance=replace(state.provenance, recipe=recipe),
+        picture=backend.to_numpy(state.best),
+        solver=None,
+        history=tuple(each for each in state.history if each.level < level.number),
+    )
+
+
 def _steps(
     job: Job, level: Level, state: State, controls: Controls, clock: Clock
 ) -> Iterator[Happening]:
     """Minimize at one level."""
     content = job.content((level.height, level.width))
-    start = state.picture if level.number > 1 else None
+    start = state.picture if level.follows else None
     task = job.objective(content, level.style, start, level.last)
     clock.lap("targets")
     solver, begin = SOLVERS[job.recipe.optimizer], job.placed(state.picture)

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from impasto.compute import backend
-from impasto.losses import objective
+from impasto.losses import objective, tiled
+from impasto.losses.objective import Frozen, Objective
 from impasto.losses.style import LAST_PASSES
+from impasto.losses.terms import Eye
+from impasto.losses.tiled import Tiles, TileSteps
 from impasto.network import activations, vgg, weights
 from impasto.network.vgg import Features
 from impasto.recipe.settings import Recipe
@@ -22,9 +25,31 @@ class Engine:
     precision: str
     """of the features, float32 or bfloat16"""
     features: Features
+    layers: tuple[str, ...]
+    """those in use"""
     step: objective.Step
     last_step: objective.Step | None
     """that of the style loss's last pass, if it has one"""
+    tiles: TileSteps
+    """the same for tiles"""
+    last_tiles: TileSteps | None
+
+    def eye(self, tile: int) -> Eye:
+        """Return the network as it is shown ``tile`` px of a picture at a time, or 0 for all."""
+        network = weights.NETWORKS[self.network["network"]]
+        return Eye.of(self.features, network, self.layers, tile)
+
+    def objective(self, frozen: Frozen, last: bool, keep: bool) -> Objective:
+        """Return what is minimized against targets; ``last`` is whether it is the last pass.
+
+        ``keep`` is whether the targets of all tiles are kept, and not computed at every evaluation.
+        """
+        step, steps = (self.last_step, self.last_tiles) if last else (self.step, self.tiles)
+        assert step is not None  # levels that are last come with a style loss that has a last pass
+        assert steps is not None
+        if len(frozen.scene.tiles) == 1:
+            return objective.WholePicture(step, frozen.whole())
+        return Tiles(steps, frozen, tiled.kept(frozen) if keep else None)
 
 
 class Engines:
@@ -71,8 +96,15 @@ def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> Engi
         "source": loaded.source,
         "sha256": loaded.network.sha256,
     }
-    step = objective.compiled_step(features, recipe)
-    last_step = None
-    if recipe.style_loss in LAST_PASSES:
-        last_step = objective.compiled_step(features, recipe, last=True)
-    return Engine(network, precision, backend.traced(features), step, last_step)
+    stride = loaded.network.stride
+    last = recipe.style_loss in LAST_PASSES
+    return Engine(
+        network,
+        precision,
+        backend.traced(features),
+        recipe.layers,
+        objective.compiled_step(features, recipe),
+        objective.compiled_step(features, recipe, last=True) if last else None,
+        tiled.compiled_steps(features, recipe, stride),
+        tiled.compiled_steps(features, recipe, stride, last=True) if last else None,
+    )

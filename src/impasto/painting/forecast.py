@@ -17,6 +17,8 @@ from impasto.painting import memory
 from impasto.painting.climb import Job
 from impasto.painting.engine import Engines
 from impasto.painting.inputs import Inputs, start
+from impasto.painting.memory import WHOLE, Plan
+from impasto.painting.preparing import Prepared
 from impasto.painting.pyramid import Level, schedule
 from impasto.pictures import raster
 from impasto.pictures.guidance import size_seen
@@ -102,9 +104,13 @@ def calibrate(engines: Engines, recipe: Recipe, inputs: Inputs) -> tuple[float, 
 def small_levels(inputs: Inputs, recipe: Recipe) -> list[Level]:
     """Return a level for each of SIZES, smaller ones or a single one where the picture is small."""
     height, width = raster.size_of(inputs.content)
-    alone = (dataclasses.replace(recipe, size=min(size, recipe.size), levels=1) for size in SIZES)
+    alone = (_alone(recipe, min(size, recipe.size)) for size in SIZES)
     levels = (schedule(height, width, each)[0] for each in alone)
     return list({(level.height, level.width): level for level in levels}.values())
+
+
+def _alone(recipe: Recipe, size: int) -> Recipe:
+    return dataclasses.replace(recipe, size=size, levels=1, finished=0)
 
 
 def _sample(engines: Engines, recipe: Recipe, inputs: Inputs, level: Level) -> Sample:
@@ -179,6 +185,8 @@ class Forecast:
     """bytes of memory"""
     free: float
     """bytes that there are"""
+    plan: Plan = WHOLE
+    """in what tiles it is read"""
 
     @property
     def painting(self) -> float:
@@ -200,8 +208,15 @@ class Forecast:
             ),
             self.told_time(pictures),
             f"memory: about {self.peak / 1e9:.1f} GB at the peak, {self.free / 1e9:.1f} GB "
-            "are free",
+            f"are free{self.told_plan()}",
         ]
+
+    def told_plan(self) -> str:
+        """Return words on how the picture is read, if it is not read as a whole."""
+        if not self.plan.tile:
+            return ""
+        anew = "" if self.plan.keep else ", whose targets are computed anew every time"
+        return f"; in tiles of {self.plan.tile} px{anew}"
 
     def told_time(self, pictures: int = 1) -> str:
         """Return the line that tells a person how long so many pictures will take."""
@@ -211,34 +226,48 @@ class Forecast:
         return f"time: about {in_words(seconds)}{several}, {begin} of it to begin with"
 
 
-def make(
-    engines: Engines, recipe: Recipe, inputs: Inputs, levels: Sequence[Level], film: float = 0.0
-) -> Forecast:
-    """Calibrate, and say what levels will take; ``film`` is the bytes that its frames take.
+def make(engines: Engines, prepared: Prepared, held: float = 0.0) -> Forecast:
+    """Calibrate, and say what a painting will take; ``held`` is bytes that are kept besides.
 
     Painting with the same ``engines`` afterwards takes no start any more.
     """
+    recipe, inputs, levels, plan = (
+        *(prepared.recipe, prepared.inputs, prepared.levels, prepared.plan),
+    )
     network, found = calibrate(engines, recipe, inputs)
     precision = engines.get(recipe).precision
-    work = dataclasses.replace(inputs.work, held=film, precision=precision)
+    work = dataclasses.replace(inputs.work, held=held, precision=precision)
     return Forecast(
         network + sum(each.once for each in found),
-        tuple(zip(levels, predict(found, inputs, levels), strict=True)),
-        memory.needed(work),
+        tuple(zip(levels, predict(found, inputs, levels, plan), strict=True)),
+        memory.needed(work, plan),
         memory.free(),
+        plan,
     )
 
 
-def predict(found: Sequence[Costs], inputs: Inputs, levels: Sequence[Level]) -> list[float]:
+def predict(
+    found: Sequence[Costs], inputs: Inputs, levels: Sequence[Level], plan: Plan = WHOLE
+) -> list[float]:
     """Return the seconds that each level will take; what is done once is not among them.
 
-    ``found`` are the costs of levels, and of a last pass where there is one.
+    ``found`` are the costs of levels, and of a last pass where there is one. Of what is read in
+    tiles more is looked at than there is; a last pass reads it twice, and targets that are not kept
+    are computed with every evaluation, both of which add about half.
     """
 
     def seconds(level: Level) -> float:
         kind, pixels = found[level.last], level.height * level.width
-        targets = kind.targets.at(seen(inputs, pixels))
-        return kind.compiling + targets + level.evaluations * kind.evaluation.at(pixels)
+        targets, shown, again = seen(inputs, pixels), float(pixels), 1.0
+        if 0 < plan.tile < max(level.height, level.width):
+            around = ((plan.tile + memory.AROUND) / plan.tile) ** 2
+            again = (1.5 if level.last else 1.0) * (1.0 if plan.keep else 1.5)
+            targets, shown = round(around * targets), around * pixels
+        return (
+            kind.compiling
+            + kind.targets.at(targets)
+            + level.evaluations * again * kind.evaluation.at(shown)
+        )
 
     return [seconds(level) for level in levels]
 

@@ -128,16 +128,27 @@ def read_provenance(path: files.AnyPath) -> Provenance:
         raise type(error)(f"{files.shown(path)}: {error}") from None
 
 
+def finishing(picture: files.AnyPath) -> dict[str, str | int]:
+    """Return the settings by which a picture that impasto painted is taken up to a larger size.
+
+    They change its own recipe, see :func:`read_provenance`.
+    """
+    longest = max(raster.size_of(decode.read(picture).pixels))
+    return {"init": os.fspath(picture), "finished": longest, "tile": recipes.AUTO}
+
+
 def prepare(
     recipe: Recipe,
     content: PictureLike,
     style: PictureLike | Sequence[PictureLike] | None,
     regions: Sequence[Region | tuple[PictureLike, ...]] = (),
     keep: PictureLike | None = None,
+    most: float | None = None,
 ) -> Inputs:
     """Read the pictures and check the recipe against them, before anything slow begins.
 
-    Raises PictureError or SettingError for what cannot be used.
+    ``most`` is how many bytes of memory may be used; as many as are free if it is None. Raises
+    PictureError or SettingError for what cannot be used.
     """
     weights.NETWORKS[recipe.network].check_layers(recipe.layers)
     styles, wanted = _several(style), _regions(regions)
@@ -145,6 +156,7 @@ def prepare(
     read = _Reader()
     loaded = read.loaded(content, "content")
     photograph = loaded.pixels
+    recipe = sized(recipe, raster.size_of(photograph))
     painted = _read_paintings(read, recipe, styles, wanted)
     over = raster.size_of(photograph)
     covering = [read.mask(each.mask, f"region {n}, mask", over) for n, each in enumerate(wanted, 1)]
@@ -153,7 +165,7 @@ def prepare(
     _check_painted_size(*raster.size_of(photograph), recipe.size)
     others = [*covering, *(each for each in (kept, start) if each is not None)]
     work = _work(recipe, photograph, painted, others, len(wanted) + bool(styles))
-    _check_memory(work, painted)
+    _check_memory(work, painted, most)
     found, left = _laid_out(recipe, loaded, painted, wanted, covering, kept, work.painted)
     gray = recipe.colors == "content"
     found = guidance.colored(found, photograph, recipe.colors)
@@ -173,6 +185,13 @@ def prepare(
         sources=tuple(read.sources),
         notes=(*recipes.idle(recipe), *read.notes),
     )
+
+
+def sized(recipe: Recipe, photograph: tuple[int, int]) -> Recipe:
+    """Return a recipe whose size is a number, where it was the photograph's own."""
+    if recipe.size != recipes.ORIGINAL:
+        return recipe
+    return dataclasses.replace(recipe, size=max(photograph))
 
 
 def _laid_out(
@@ -235,6 +254,11 @@ def check_numbers(recipe: Recipe, styles: int, regions: int) -> None:
     """Raise SettingError unless there is a painting, and a number for each where they differ."""
     if not styles + regions:
         raise SettingError("no painting: give one as the style, or one for each region")
+    if recipe.finished and recipe.init in STARTS:
+        raise SettingError(
+            f"finished is {recipe.finished} px, which is said of a picture to start from, and init "
+            f"is {recipe.init}: name that picture"
+        )
     if recipe.blend and not styles:
         raise SettingError("blend mixes the paintings named as the style, and there is none")
     if recipe.blend and len(recipe.blend) != styles:
@@ -334,21 +358,24 @@ def _work(
         style_loss=recipe.style_loss,
         optimizer=recipe.optimizer,
         precision="bfloat16" if recipe.precision == "bfloat16" else "float32",
+        tile=recipe.tile,
     )
 
 
-def _check_memory(work: memory.Work, painted: Sequence[Painting]) -> None:
+def _check_memory(work: memory.Work, painted: Sequence[Painting], most: float | None) -> None:
     """Raise SettingError for a size, or a painting seen so large, that does not fit into memory."""
     unscaled = [(own, min(1.0, scale)) for own, scale in work.paintings]
-    memory.require(dataclasses.replace(work, paintings=tuple(unscaled)))
-    if not memory.fits(work):
+    memory.plan(dataclasses.replace(work, paintings=tuple(unscaled)), most)
+    try:
+        memory.plan(work, most)
+    except SettingError:
         area = math.prod(work.painted)
         largest = max(painted, key=lambda each: math.prod(guidance.size_seen(each, area)))
         height, width = guidance.size_seen(largest, area)
         raise SettingError(
             f"style_scale {largest.scale:g} makes a painting {width} x {height} px, which does "
             "not fit into memory: choose a smaller one"
-        )
+        ) from None
 
 
 def start(inputs: Inputs, content: Picture, recipe: Recipe) -> Picture:

@@ -5,15 +5,18 @@ The constants are read off the peak resident memory of whole processes, of Tenso
 float32 is counted.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
 from impasto.errors import SettingError
 from impasto.pictures.raster import fit
+from impasto.recipe.settings import AUTO
 
 FIXED = {"float32": 1.47e9, "bfloat16": 1.09e9}
 """Bytes that the libraries, the network and its compilation take, whatever the size."""
@@ -39,7 +42,25 @@ OPTIMIZER = {"lbfgs": 48, "scipy": 68, "adam": 0}
 STEPS = 10
 
 STYLE_LOSS = {"wasserstein": (0.05e9, 200), "neighbors": (0, 1200), "matching": (0, 9900)}
-"""Bytes by measure of style, in all and for each pixel, besides those of Gram matrices."""
+"""Bytes by measure of style, in all and for each pixel that is looked at at a time, besides those
+of Gram matrices."""
+
+POOLS = {"matching": 1.5e9}
+"""Bytes at most of what is kept of paintings, whatever their size: of small ones STYLE_LOSS has
+them."""
+
+VECTORS = 200
+"""Bytes for each pixel of a picture that is looked at in tiles: the photograph, the picture so far,
+the solver's own, and what neighbors are looked for of."""
+
+KEPT = {"matching": 390}
+"""Bytes for each pixel of a picture of targets that are kept for all tiles."""
+
+SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)
+"""Sides of tiles in pixels that are chosen from."""
+
+AROUND = 2 * 56
+"""Pixels by which what is looked at of a tile is wider and higher than it is."""
 
 PLACE = 300
 """Bytes for each pixel and each place beyond the first: a gradient for every feature."""
@@ -71,6 +92,8 @@ class Work:
     """of features, float32 or bfloat16"""
     held: float = 0.0
     """bytes that are kept besides, such as the frames of a film"""
+    tile: int = AUTO
+    """the setting"""
 
     @property
     def painted(self) -> tuple[int, int]:
@@ -78,13 +101,32 @@ class Work:
         return fit(*self.photograph, self.size)
 
 
-def needed(work: Work) -> float:
+class Plan(NamedTuple):
+    """How a picture is read so that it fits into memory."""
+
+    tile: int = 0
+    """side in pixels of the largest part that the network is shown at a time; 0 all at once"""
+    keep: bool = True
+    """whether the targets of all tiles are kept, and not computed anew at every evaluation"""
+
+    def narrower(self, longest: int) -> "Plan | None":
+        """Return a plan that takes less memory for a level so long, None if there is none."""
+        side = min(self.tile or longest, longest)
+        return next((Plan(each, keep=False) for each in SIDES if each <= side / 1.3), None)
+
+
+WHOLE = Plan()
+
+
+def needed(work: Work, plan: Plan = WHOLE) -> float:
     """Return about how many bytes there are at the peak: before a tensor library, or with it."""
     pixels = _product(work.painted)
     inputs = (_product(work.photograph), *(own for own, _ in work.paintings), *work.others)
     copies = PICTURE * (sum(inputs) + (work.colors == "content") * inputs[0])
     preparing = CHANGING.get(work.colors, RESIZING) * max(inputs)
-    at_once = max(_evaluating(work, pixels), _targets(work, pixels), RESIZING * max(inputs))
+    at_once = max(
+        _evaluating(work, plan, pixels), _targets(work, plan, pixels), RESIZING * max(inputs)
+    )
     return copies + max(BARE + preparing, FIXED[work.precision] + at_once) + work.held
 
 
@@ -92,42 +134,94 @@ def _product(size: tuple[int, int]) -> int:
     return size[0] * size[1]
 
 
-def _evaluating(work: Work, pixels: int) -> float:
+def _shown(plan: Plan, pixels: float) -> float:
+    """Return how many pixels of so many the network is shown at a time."""
+    return min(pixels, (plan.tile + AROUND) ** 2) if plan.tile else pixels
+
+
+def _evaluating(work: Work, plan: Plan, pixels: int) -> float:
     fixed, each = STYLE_LOSS.get(work.style_loss, (0, 0))
-    steps = min(work.evaluations - 1, STEPS)
+    steps = min(work.evaluations - 1, STEPS) * OPTIMIZER[work.optimizer]
     each += EVALUATION[work.precision] + PLACE * (work.places - 1)
-    return fixed + (each + steps * OPTIMIZER[work.optimizer]) * pixels
+    if not plan.tile:
+        return fixed + (each + steps) * pixels
+    kept = KEPT.get(work.style_loss, 0) * plan.keep
+    pools = POOLS.get(work.style_loss, 0) * work.places
+    return fixed + pools + each * _shown(plan, pixels) + (VECTORS + kept + steps) * pixels
 
 
-def _targets(work: Work, pixels: int) -> float:
+def _targets(work: Work, plan: Plan, pixels: int) -> float:
     """All paintings of a place are looked at before their style is summarized."""
     seen = [pixels, *(min(own, pixels) * scale**2 for own, scale in work.paintings)]
+    seen = [_shown(plan, each) for each in seen]
+    if plan.tile:
+        seen = [max(seen)]
     return TARGET * sum(seen) + LOOKING * max(seen)
 
 
-def fits(work: Work) -> bool:
-    """Return whether a painting fits into the memory that is free."""
-    return needed(work) <= free()
+def plans(work: Work) -> Iterator[Plan]:
+    """Yield the ways to read a picture that the setting allows, the fastest first."""
+    whole = Plan(), max(work.painted)
+    sides = {AUTO: (0, *(side for side in SIDES if side < whole[1]))}.get(work.tile, (work.tile,))
+    for side in sides:
+        if side == 0 or side >= whole[1]:
+            yield Plan()
+        else:
+            yield from (Plan(side, keep) for keep in (True, False))
 
 
-def require(work: Work) -> None:
-    """Raise SettingError, naming the largest size that fits, if a painting does not fit."""
-    there = free()
-    if needed(work) <= there:
-        return
+def plan(work: Work, most: float | None = None) -> Plan:
+    """Return the fastest way to read a picture that fits into ``most`` bytes, and what is free.
+
+    Raises SettingError, naming the largest size that fits, if there is none.
+    """
+    there = min(free(), math.inf if most is None else most)
+    for each in plans(work):
+        if needed(work, each) <= there:
+            return each
     height, width = work.painted
+    least = min(needed(work, each) for each in plans(work))
     fitting = largest(work, there)
     advice = f"the largest size that fits is {fitting}" if fitting else "free some memory first"
+    allowed = "are allowed" if there == most else "are free"
     raise SettingError(
-        f"a picture of {width} x {height} px needs about {needed(work) / 1e9:.1f} GB of memory, "
-        f"{there / 1e9:.1f} GB are free: {advice}"
+        f"a picture of {width} x {height} px needs about {least / 1e9:.1f} GB of memory, "
+        f"{there / 1e9:.1f} GB {allowed}: {advice}"
     )
 
 
 def largest(work: Work, there: float) -> int:
     """Return the longest side in pixels, a multiple of 16, that fits into so many bytes, or 0."""
-    sizes = range(16, work.size + 1, 16)
-    return max((size for size in sizes if needed(replace(work, size=size)) <= there), default=0)
+    sizes = (replace(work, size=size) for size in range(work.size // 16 * 16, 0, -16))
+    fitting = (
+        each.size for each in sizes if any(needed(each, way) <= there for way in plans(each))
+    )
+    return next(fitting, 0)
+
+
+def amount(given: str | float | None) -> float | None:
+    """Return an amount of memory in bytes. Raises SettingError for none that can be."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return read_amount(given)
+    if not 0 < given < math.inf:
+        raise SettingError(f"memory is {given:g}: expected bytes, or an amount such as '3GB'")
+    return float(given)
+
+
+def read_amount(text: str) -> float:
+    """Return the bytes that words such as ``3GB`` or ``800 MB`` say. Raises SettingError.
+
+    >>> read_amount("3GB"), read_amount("1.5 gib")
+    (3000000000.0, 1610612736.0)
+    """
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]i?)?b?\s*", text, re.IGNORECASE)
+    if not found or not (amount := float(found[1])):
+        raise SettingError(f"memory is {text!r}: expected an amount such as 3GB or 800MB")
+    unit = (found[2] or "").lower()
+    base = 1024 if unit.endswith("i") else 1000
+    return float(amount * base ** " kmgt".index(unit[:1] or " "))
 
 
 # --- what is free ------------------------------------------------------------------------------

@@ -48,7 +48,8 @@ class Painter:
                 f"is {backend.name()}: set KERAS_BACKEND to go on there"
             )
         clock = Clock({} if before is None else before.seconds)
-        job = Job(self.engines.get(prepared.recipe), prepared.inputs, prepared.recipe)
+        engine = self.engines.get(prepared.recipe)
+        job = Job(engine, prepared.inputs, prepared.recipe, prepared.plan)
         clock.lap("network")
         origin = origin_of(job)
         if before is None:
@@ -75,7 +76,7 @@ class Painter:
 
     def forecast(self, prepared: Prepared, held: float) -> Forecast:
         """Return what a painting will take; ``held`` is bytes that are kept besides."""
-        return forecast.make(self.engines, prepared.recipe, prepared.inputs, prepared.levels, held)
+        return forecast.make(self.engines, prepared, held)
 
     def forget(self) -> None:
         """Give back the memory of the network and of the painting under way."""
@@ -87,7 +88,8 @@ def origin_of(job: Job) -> Provenance:
     """Return what a picture depends on, its recipe with the precision that is used."""
     named = {name: job.engine.network[name] for name in ("network", "sha256")}
     init = os.path.basename(job.recipe.init)
-    used = replace(job.recipe, precision=job.engine.precision, init=init)
+    tile = job.plan.tile
+    used = replace(job.recipe, precision=job.engine.precision, init=init, tile=tile)
     return Provenance(used, backend.name(), named, job.inputs.sources, finished=False)
 
 

@@ -75,7 +75,10 @@ class Provenance:
 
     def steered_to(self, recipe: Recipe) -> "Provenance":
         """Return it after the settings of ``recipe`` were chosen while painting."""
-        used = dataclasses.replace(recipe, precision=self.recipe.precision, init=self.recipe.init)
+        before = self.recipe
+        used = dataclasses.replace(
+            recipe, precision=before.precision, init=before.init, tile=before.tile
+        )
         return dataclasses.replace(self, recipe=used, steered=True)
 
     def to_xmp(self, beside: str = "") -> bytes:

@@ -8,6 +8,7 @@ Neural Style Transfer", section 6) start a high resolution from a low one in the
 import math
 from dataclasses import dataclass, replace
 
+from impasto.errors import SettingError
 from impasto.pictures.raster import SHORTEST, fit
 from impasto.recipe.settings import Recipe
 
@@ -34,6 +35,9 @@ class Shape:
     that one made, added to the finer photograph"""
     last_pass: float = 0.0
     """evaluations of the last pass at the finest size, as a share of that level's; 0 without one"""
+    large: float = math.inf
+    """longest side in pixels beyond which a level that goes on from a smaller one gets fewer
+    evaluations: shapes and strokes were found below, and have to be sharpened alone"""
 
 
 USUAL = Shape()
@@ -47,6 +51,7 @@ SHAPES = {
         coarse_style=1.0,
         carries_picture=True,
         last_pass=1.5,
+        large=1024,
     )
 }
 """Shapes of those style losses that have their own."""
@@ -69,28 +74,55 @@ class Level:
     """what the weight of style is multiplied with"""
     last: bool = False
     """whether it is the style loss's last pass, over what the level before painted"""
+    follows: bool = False
+    """whether it goes on from a picture that was painted smaller"""
 
 
 def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
     """Return the levels, coarsest first, for a photograph of (height, width) pixels.
 
     No level is narrower than SHORTEST, as far as ``recipe.size`` itself allows, and none has the
-    size of another, so that there may be fewer than the recipe asks for.
+    size of another, so that there may be fewer than the recipe asks for. Raises SettingError if
+    the recipe goes on from a picture as large as it asks for.
     """
     shape = shape_of(recipe)
-    count = recipe.levels or automatic_levels(recipe.size, shape)
-    least = math.ceil(SHORTEST * max(height, width) / min(height, width))
-    sizes_down = (round(recipe.size / shape.ratio**coarser) for coarser in reversed(range(count)))
-    sizes = list(dict.fromkeys(min(recipe.size, max(least, size)) for size in sizes_down))
+    sizes = [size for size in _sizes(height, width, recipe) if size > recipe.finished]
+    if not sizes:
+        raise SettingError(
+            f"size is {recipe.size}: a picture of {recipe.finished} px is finished at a larger one"
+        )
     levels = [
         _level(number, *fit(height, width, size), recipe, min(len(sizes) - number, shape.steps))
         for number, size in enumerate(sizes, start=1)
     ]
+    first = [] if recipe.finished else levels[:1]
+    levels = [*first, *(_following(level, shape) for level in levels[len(first) :])]
     if evaluations := round(shape.last_pass * recipe.evaluations):
         finest = levels[-1]
         last = replace(finest, number=finest.number + 1, evaluations=evaluations, last=True)
-        levels.append(last)
+        levels.append(_following(last, shape))
     return tuple(levels)
+
+
+def _sizes(height: int, width: int, recipe: Recipe) -> list[int]:
+    """Return the longest sides of the levels in pixels, coarsest first."""
+    shape = shape_of(recipe)
+    count = recipe.levels or automatic_levels(recipe.size, shape)
+    least = math.ceil(SHORTEST * max(height, width) / min(height, width))
+    sizes_down = (round(recipe.size / shape.ratio**coarser) for coarser in reversed(range(count)))
+    return list(dict.fromkeys(min(recipe.size, max(least, size)) for size in sizes_down))
+
+
+FEWEST = 2
+"""Evaluations that a large level gets at least, as far as the recipe has them."""
+
+
+def _following(level: Level, shape: Shape) -> Level:
+    """Return a level as it goes on from a smaller one."""
+    longest = max(level.height, level.width)
+    fewer = round(level.evaluations * min(1.0, shape.large / longest))
+    evaluations = max(min(FEWEST, level.evaluations), fewer)
+    return replace(level, evaluations=evaluations, follows=True)
 
 
 def _level(number: int, height: int, width: int, recipe: Recipe, coarser: int) -> Level:

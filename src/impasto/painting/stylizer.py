@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
 
 from impasto.errors import ImpastoError
 from impasto.network import weights
-from impasto.painting import checkpoints, interrupts, pyramid
+from impasto.painting import checkpoints, interrupts, memory, pyramid
 from impasto.painting import progress as bars
 from impasto.painting.checkpoints import Keeper
 from impasto.painting.controls import Controls
 from impasto.painting.events import Happening
-from impasto.painting.inputs import PictureLike, Region, prepare
+from impasto.painting.inputs import PictureLike, Region, prepare, sized
 from impasto.painting.preparing import Prepared
 from impasto.painting.result import Painted, Result
 from impasto.pictures import raster
@@ -49,6 +49,8 @@ class Wanted(TypedDict, total=False):
     """a file that the state of the work is saved to, and that is removed when the work is done"""
     checkpoint_every: float
     """seconds between two such times; it is saved when the work is stopped as well"""
+    memory: str | float | None
+    """how much memory may be used, in bytes or in words such as "3GB"; without it what is free"""
     resume: str | os.PathLike[str] | None
     """a checkpoint to go on from, with the same pictures; it is saved to as well, unless
     ``checkpoint`` names another file. Settings are the checkpoint's, those given must be too"""
@@ -139,11 +141,15 @@ class Stylizer:
             chosen = checkpoints.recipe_of(before, vars(recipe) if recipe else self._named)
         place = checkpoints.place(wanted.get("checkpoint"), resume)
         keeper = Keeper(place, wanted.get("checkpoint_every", recipes.CHECKPOINT_EVERY))
-        inputs = prepare(chosen, content, style, wanted.get("regions", ()), wanted.get("keep"))
+        most = memory.amount(wanted.get("memory"))
+        regions, keep = wanted.get("regions", ()), wanted.get("keep")
+        inputs = prepare(chosen, content, style, regions, keep, most)
+        chosen = sized(chosen, raster.size_of(inputs.photograph))
         levels = pyramid.schedule(*raster.size_of(inputs.content), chosen)
         if before is not None:
             checkpoints.check(before, inputs.sources, levels)
-        return Prepared(chosen, inputs, levels, keeper, before)
+        plan = memory.plan(inputs.work, most)
+        return Prepared(chosen, inputs, levels, keeper, before, plan, most)
 
     def paint(
         self,

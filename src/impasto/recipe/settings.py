@@ -23,6 +23,15 @@ STARTS = ("content", "style", "noise")
 """The starting pictures that have a name; another one is the path of a picture."""
 
 
+ORIGINAL = -1
+"""The size that is the photograph's own."""
+
+AUTO = -1
+"""The tile that is chosen by how much memory is free."""
+
+WHOLE = 0
+"""The tile that is the whole picture."""
+
 FIVE_LAYERS: Layers = (
     ("block1_conv1", 0.5),
     ("block2_conv1", 1.0),
@@ -112,8 +121,10 @@ class Recipe:
 
     size: int = _setting(
         512,
-        "Longest side of the picture; the aspect ratio stays.",
+        "Longest side of the picture; the aspect ratio stays. The word original takes the "
+        "photograph's.",
         unit="px",
+        words={"original": ORIGINAL},
         minimum=16,
         maximum=65536,
     )
@@ -191,10 +202,18 @@ class Recipe:
         minimum=0,
         maximum=12,
     )
+    finished: int = _setting(
+        0,
+        "Longest side at which the starting picture was painted to its end, so that larger levels "
+        "alone are painted; 0 if it was not. See --finish.",
+        unit="px",
+        minimum=0,
+        maximum=65536,
+    )
     evaluations: int = _by_style_loss(
         "evaluations",
         "Evaluations of the loss at the finest level; coarser levels, where they are cheap, get "
-        "more.",
+        "more, and levels of more than 1024 px fewer.",
         minimum=1,
         maximum=1_000_000,
     )
@@ -219,11 +238,24 @@ class Recipe:
         choices=("auto", "float32", "bfloat16"),
     )
 
+    tile: int = _setting(
+        AUTO,
+        "Side of the tiles in which a picture that is larger is looked at, which bounds memory; "
+        "whole, or 0, looks at it all at once, auto does while that fits, else it takes the "
+        "largest tiles that do.",
+        unit="px",
+        minimum=128,
+        maximum=65536,
+        words={"auto": AUTO, "whole": WHOLE},
+    )
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            value = convert(field, self._usual(field.name) if value is None else value)
-            check(field.name, value, field.metadata["about"])
+            about = field.metadata["about"]
+            value = about.number(self._usual(field.name) if value is None else value)
+            value = convert(field, value)
+            check(field.name, value, about)
             object.__setattr__(self, field.name, value)
         if not any(self.weights):
             raise SettingError(
@@ -310,7 +342,7 @@ class Recipe:
 _NOT_COMPILED = {
     *("size", "blend", "style_scale", "colors", "init", "seed"),
     *("strength", "content_weight", "style_weight", "tv_weight"),
-    *("optimizer", "levels", "evaluations"),
+    *("optimizer", "levels", "evaluations", "finished", "tile"),
 }
 
 
@@ -333,6 +365,7 @@ class Settings(TypedDict, total=False):
     init: str | os.PathLike[str]
     optimizer: str
     levels: int | str
+    finished: int | str
     evaluations: int | str
     seed: int | str
     network: str
@@ -340,6 +373,7 @@ class Settings(TypedDict, total=False):
     pooling: str
     padding: str
     precision: str
+    tile: int | str
 
 
 RENAMED = {"objective": "style_loss"}
@@ -504,6 +538,13 @@ def change(recipe: Recipe, **settings: Value) -> Recipe:
     return dataclasses.replace(recipe, **{**own, **given})
 
 
+def as_chosen(recipe: Recipe, before: Recipe) -> Recipe:
+    """Return the recipe with what was chosen in ``before``, where it leaves the choice open."""
+    left = {"precision": "auto", "tile": AUTO, "size": ORIGINAL}
+    taken = {name: getattr(before, name) for name in left if getattr(recipe, name) == left[name]}
+    return dataclasses.replace(recipe, **taken)
+
+
 def settings() -> Iterator[tuple[str, Value, Value, About]]:
     """Yield name, type, default and description of every setting, in order.
 
@@ -531,13 +572,16 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def as_options(settings: Mapping[str, object]) -> tuple[str, ...]:
+def as_options(chosen: Mapping[str, object]) -> tuple[str, ...]:
     """Write settings as options of the command line.
 
     >>> as_options({"style_scale": (2.0,), "seed": 7})
     ('--style-scale', '2', '--seed', '7')
     """
-    return tuple(word for name, value in settings.items() for word in (flag(name), show(value)))
+    abouts = {name: about for name, *_, about in settings()}
+    return tuple(
+        word for name, value in chosen.items() for word in (flag(name), abouts[name].show(value))
+    )
 
 
 def _check_matching(recipe: Recipe) -> None:

@@ -7,7 +7,7 @@ import numbers
 import os
 import reprlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from impasto.errors import SettingError, nearest
@@ -37,6 +37,8 @@ class About:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    words: Mapping[str, int] = field(default_factory=dict)
+    """numbers that have a name, by the name; they may be out of range"""
     usual: str = ""
     """the default in words, where it goes with the style loss"""
 
@@ -47,9 +49,19 @@ class About:
             return f"one of {', '.join(self.choices)}"
         if self.minimum is None:
             return ""
+        named = "".join(f", or {word}" for word in self.words)
         if self.maximum is None:
-            return f"{self.minimum:g} or more"
-        return f"{self.minimum:g} to {self.maximum:g}"
+            return f"{self.minimum:g} or more{named}"
+        return f"{self.minimum:g} to {self.maximum:g}{named}"
+
+    def number(self, value: Value) -> Value:
+        """Return the number that a word stands for; all else as it is."""
+        return self.words.get(value, value) if isinstance(value, str) else value
+
+    def show(self, value: object) -> str:
+        """Write a value of the setting as the command line takes it."""
+        names = [word for word, number in self.words.items() if number == value]
+        return names[0] if names else show(value)
 
 
 def received(value: object) -> str:
@@ -142,6 +154,8 @@ def convert(field: "dataclasses.Field[Value]", value: Value) -> Value:
 
 def check(name: str, value: Value, about: About) -> None:
     """Raise SettingError for a value that is none of the choices, or out of range."""
+    if value in about.words.values():
+        return
     if about.choices and value not in about.choices:
         raise SettingError(f"{name} is {received(value)}: {nearest(value, about.choices)}")
     for number in value if isinstance(value, tuple) else [value]:

@@ -16,7 +16,7 @@ from impasto.painting.inputs import Inputs, read_provenance
 from impasto.painting.stylizer import Event, Stylizer
 from impasto.pictures import decode
 from impasto.pictures.saving import USUAL, Saving
-from impasto.recipe.settings import Recipe
+from impasto.recipe.settings import Recipe, as_chosen
 from impasto.workshop import outputs, worker
 from impasto.workshop.orders import Extras, Order, Sources
 from impasto.workshop.worker import Ready
@@ -139,8 +139,7 @@ def is_done(task: Task, recipe: Recipe, read: Inputs) -> bool:
         before = read_provenance(task.picture)
     except ImpastoError:
         return False
-    if recipe.precision == "auto":
-        recipe = replace(recipe, precision=before.recipe.precision)
+    recipe = as_chosen(recipe, before.recipe)
     now = importlib.metadata.version("impasto"), NETWORKS[recipe.network].sha256
     same = before.recipe == recipe and before.inputs == read.sources
     return (

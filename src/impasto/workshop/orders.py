@@ -31,6 +31,7 @@ class Extras:
     checkpoint: Path | None = None
     checkpoint_every: float = recipes.CHECKPOINT_EVERY
     resume: Path | None = None
+    memory: str | None = None
 
     def called(self, name: str) -> "Extras":
         """Return them for one picture of many, whose name is put where ``{name}`` stands.
@@ -76,6 +77,7 @@ class Extras:
             checkpoint=self.checkpoint,
             checkpoint_every=self.checkpoint_every,
             resume=self.resume,
+            memory=self.memory,
         )
 
 
@@ -177,6 +179,8 @@ class Order:
     before: "Provenance | None" = None
     """what the picture says whose recipe it is"""
     weights_file: Path | None = None
+    memory: str | None = None
+    """how much may be used"""
 
     def words(self, recipe: Recipe) -> list[str]:
         """Return the words of the command line that a checkpoint of the recipe does not hold."""

@@ -43,7 +43,9 @@ def prepare(order: Order, stylizer: Stylizer) -> Ready:
         outputs.remove_leftovers(order.outputs)
         recorder.seen = len(prepared.state.history)
     ready = Ready(order, prepared, recorder)
-    memory.require(dataclasses.replace(prepared.inputs.work, held=ready.film))
+    held = dataclasses.replace(prepared.inputs.work, held=ready.film)
+    plan = memory.plan(held, prepared.most)
+    ready = dataclasses.replace(ready, prepared=dataclasses.replace(prepared, plan=plan))
     for note in _notes(ready):
         LOG.info("%s", note)
     return ready
@@ -61,6 +63,7 @@ def read(order: Order, stylizer: Stylizer) -> Prepared:
         checkpoint_every=order.checkpoint_every,
         resume=order.resume,
         recipe=order.recipe,
+        memory=order.memory,
     )
 
 

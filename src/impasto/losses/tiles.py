@@ -1,0 +1,92 @@
+"""How a picture is cut into tiles, and which part of an array belongs to one. Pure geometry.
+
+A tile counts for its inner box; the network is shown its outer box, so much more of the picture
+that what it sees of the inner one is what it would see of it in the whole picture.
+"""
+
+import math
+from itertools import pairwise
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Box(NamedTuple):
+    """Pixels of a picture: rows top to bottom and columns left to right, ends not included."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        """Rows of it."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """Columns of it."""
+        return self.right - self.left
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """What takes it out of a picture."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+class Tile(NamedTuple):
+    """A part of a picture."""
+
+    inner: Box
+    """what counts"""
+    outer: Box
+    """what the network is shown"""
+
+
+class Grain(NamedTuple):
+    """What tiles keep to, so that layers see in them what they see in the whole picture."""
+
+    apart: int
+    """pixels that edges of tiles lie at multiples of: the positions of the deepest layer"""
+    halo: int
+    """pixels that are shown around a tile, a multiple of ``apart``"""
+
+
+Array: TypeAlias = NDArray[np.generic]
+
+
+def cover(height: int, width: int, size: int, grain: Grain) -> tuple[Tile, ...]:
+    """Return the tiles of a picture, row by row, their sides about ``size`` px at most.
+
+    They are of about the same size. ``size`` 0 takes the picture as one tile.
+
+    >>> [tile.inner for tile in cover(100, 60, 64, Grain(8, 16))]
+    [Box(top=0, left=0, bottom=48, right=60), Box(top=48, left=0, bottom=100, right=60)]
+    """
+    rows, columns = (_edges(length, size, grain.apart) for length in (height, width))
+
+    def tile(top: int, bottom: int, left: int, right: int) -> Tile:
+        outer = Box(
+            max(0, top - grain.halo),
+            max(0, left - grain.halo),
+            min(height, bottom + grain.halo),
+            min(width, right + grain.halo),
+        )
+        return Tile(Box(top, left, bottom, right), outer)
+
+    return tuple(tile(*down, *across) for down in pairwise(rows) for across in pairwise(columns))
+
+
+def _edges(length: int, size: int, apart: int) -> list[int]:
+    """Return where tiles begin along a side, and its end."""
+    count = max(1, math.ceil(length / size)) if size else 1
+    inside = (round(length * number / count / apart) * apart for number in range(1, count))
+    return [0, *dict.fromkeys(edge for edge in inside if 0 < edge < length), length]
+
+
+def part(array: NDArray, apart: int, box: Box) -> NDArray:  # type: ignore[type-arg]
+    """Return what of an array (height, width, ...) lies in a box; its positions lie apart px."""
+    top, left = box.top // apart, box.left // apart
+    return array[top : top + box.height // apart, left : left + box.width // apart]
