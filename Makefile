@@ -22,12 +22,14 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-# TensorFlow always; the other backends where they are installed.
+# TensorFlow always; the other backends where they are installed. `make test SLOW=yes` leaves no
+# test out.
+QUICK := $(if $(SLOW),,and not slow)
 unit: $(READY)
-	KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2
+	KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2 $(if $(SLOW),,-m "not slow")
 	for backend in jax torch; do \
 	  if $(BIN)/python -c "import $$backend" 2>/dev/null; then \
-	    echo "backend $$backend"; KERAS_BACKEND=$$backend $(BIN)/pytest -n 2 -m backend tests || exit 1; \
+	    echo "backend $$backend"; KERAS_BACKEND=$$backend $(BIN)/pytest -n 2 -m "backend $(QUICK)" tests || exit 1; \
 	  fi; \
 	done
 

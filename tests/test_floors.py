@@ -44,8 +44,11 @@ ROOMS = {
     ),
     "workshop": ("outputs", "orders", "worker", "batch", "sweep"),
     "evaluation": ("sources", "lite0", "edges", "measures", "eyes", "judges"),
+    "studio": (
+        *("guard", "store", "describe", "masks", "painter", "foreman", "works", "app", "serve"),
+    ),
     "__init__": (),
-    "cli": ("options", "console", "one", "many", "judge", "app"),
+    "cli": ("options", "console", "one", "many", "judge", "studio", "app"),
     "__main__": (),
 }
 HEIGHT = {room: height for height, room in enumerate(ROOMS)}

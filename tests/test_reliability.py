@@ -73,6 +73,7 @@ def whole_or_none(path):
     return path.exists() and bool(checkpoints.read(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(KILLS))
 def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(number, copy, whole):
     """Killed twice: the work that was gone on with as well."""
@@ -106,6 +107,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(number, copy, whole):
     assert sorted(path.name for path in copy.iterdir()) == ["out.png", "painting.png", "photo.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("moment", "calls"), [("os.fsync", 5), ("os.replace", 3)])
 def test_killed_within_a_write_it_leaves_the_old_checkpoint_whole(moment, calls, copy, whole):
     """At the third write, whose temporary file is there and not yet in its place.
@@ -202,6 +204,7 @@ def starved(folder, size, *words):
     return process.returncode, out, said.splitlines()
 
 
+@pytest.mark.slow
 def test_beyond_a_quota_the_painting_goes_on_and_the_old_checkpoint_stays(copy, whole):
     """Checkpoints grow by two arrays of 33 kB with every step: some fit, and those after do not."""
     words = [*WORDS, *SMALL, "--checkpoint", "a", *SAVING]
@@ -214,6 +217,7 @@ def test_beyond_a_quota_the_painting_goes_on_and_the_old_checkpoint_stays(copy, 
     assert sorted(path.name for path in copy.iterdir()) == ["out.png", "painting.png", "photo.png"]
 
 
+@pytest.mark.slow
 def test_a_picture_that_cannot_be_written_is_kept_by_its_checkpoint(copy):
     """The state at the start of the coarsest of three levels is smaller than the picture."""
     coarse = ["--style-loss", "gram", "--size", "96", "--levels", "3", "--evaluations", "1"]
@@ -294,6 +298,7 @@ def test_whatever_of_a_file_reached_the_disk_it_is_taken_whole_or_refused(copy, 
 # Whatever Keras is set to ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -322,6 +327,7 @@ def test_a_persons_settings_of_keras_change_nothing_and_stay(settings, copy, who
 # Whatever the streams are ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_reason_to_fail(closed, copy, whole):
     command = shlex.join([sys.executable, "-m", "impasto", *WORDS, *SMALL])
@@ -330,6 +336,7 @@ def test_closed_streams_are_no_reason_to_fail(closed, copy, whole):
     assert (copy / "out.png").read_bytes() == whole[0]
 
 
+@pytest.mark.slow
 def test_a_name_that_the_terminal_cannot_show_ends_no_batch(copy):
     (copy / "photo.png").rename(copy / "写真.png")
     environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": "cp1252"}
@@ -345,6 +352,7 @@ def test_a_name_that_the_terminal_cannot_show_ends_no_batch(copy):
 # What is left behind, and what ends it early -----------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -373,6 +381,7 @@ def test_no_temporary_file_is_left_whatever_library_made_it(home, words, copy):
     assert not (copy / "home" / ".keras").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("unshare"), reason="no unshare, which makes such a user")
 def test_somebody_without_a_home_paints_and_leaves_nothing(copy, whole):
     there = os.path.exists("/tmp/.keras")
@@ -413,6 +422,7 @@ app.run()
 # Processes ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize("before", [False, True], ids=["nothing loaded", "painted before"])
 def test_every_way_to_start_processes_works_or_says_what_to_do(method, before, copy):
@@ -448,6 +458,7 @@ if __name__ == "__main__":
 # Where people run things ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "said",
     [

@@ -91,7 +91,6 @@ def test_stylize_writes_everything_else_that_was_asked_for(painted, folder):
     assert size(folder / "losses.png")[0] > 500
 
 
-@pytest.mark.backend
 def test_without_an_output_the_name_comes_from_both_inputs_and_nothing_is_overwritten(folder):
     (folder / "photo-painting.png").write_bytes(b"mine")
     done = run("stylize", "photo.png", "painting.png", *SMALL, "--quiet", cwd=folder)
@@ -101,7 +100,6 @@ def test_without_an_output_the_name_comes_from_both_inputs_and_nothing_is_overwr
     assert size(folder / "photo-painting-2.png") == (48, 32)
 
 
-@pytest.mark.backend
 @pytest.mark.parametrize("command", ["stylize", "batch"])
 def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, tmp_path, command):
     pictures = {
@@ -123,7 +121,7 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, tmp_path, 
     assert sorted(folder.rglob("*")) == before
 
 
-@pytest.mark.backend
+@pytest.mark.slow
 @pytest.mark.parametrize(("long", "quiet", "said"), [(1, [], 1), (1, ["--quiet"], 0), (1e6, [], 0)])
 def test_a_long_painting_says_so_as_it_begins(folder, tmp_path, monkeypatch, long, quiet, said):
 
@@ -331,7 +329,6 @@ def test_the_process_is_left_with_the_status_and_everything_printed(tmp_path, ar
     assert (done.stdout + done.stderr).startswith("impasto")
 
 
-@pytest.mark.backend
 def test_the_demo_paints(tmp_path):
     done = run("demo", "here", "--size", 48, "--evaluations", 3, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -339,7 +336,7 @@ def test_the_demo_paints(tmp_path):
     assert size(tmp_path / "here/demo.png") == (48, 32)
 
 
-@pytest.mark.backend
+@pytest.mark.slow
 def test_everything_the_artist_decides_goes_together(folder):
     done = run(
         *("stylize", "photo.png", "painting.png", "photo.png", "--blend", "0.7,0.3", *SMALL),
@@ -362,7 +359,7 @@ def test_presets_are_listed_and_explained(folder):
     assert "--style-weight 20" in done.output
 
 
-@pytest.mark.backend
+@pytest.mark.slow
 def test_a_sweep_paints_all_combinations_and_prints_their_commands(folder):
     done = run(
         *("sweep", "photo.png", "painting.png", "--vary", "strength=0.2,0.8"),
@@ -407,7 +404,6 @@ def test_a_sweep_refuses_what_cannot_be_painted_before_it_begins(
     assert word in said
 
 
-@pytest.mark.backend
 def test_a_picture_says_how_it_was_painted_and_is_painted_again_to_the_byte(painted, folder):
     said = json.loads(run("recipe", "out.png", cwd=folder).stdout)
     assert said["recipe"]["size"] == 48
@@ -441,7 +437,7 @@ def test_a_recipe_that_cannot_be_used_is_refused(folder, monkeypatch, capfd):
         assert word in said
 
 
-@pytest.mark.backend
+@pytest.mark.slow
 def test_a_picture_fit_to_print(folder):
     """Sixteen bits, the photograph's transparency, its date and author, and another resolution."""
     with Image.open(folder / "photo.png") as photo:
@@ -498,7 +494,6 @@ def test_how_a_picture_cannot_be_written_is_said_before_painting(folder, monkeyp
     assert "choose .png or .tif" in capfd.readouterr().err
 
 
-@pytest.mark.backend
 def test_a_batch_goes_on_after_a_failure_and_skips_what_is_done(folder):
     words = ("batch", "photo.png", "cut.png", "painting.png", "--style", "painting.png")
     beside = ["--report", "said/{name}.json", "--timelapse", "painted/{name}.gif"]
@@ -516,7 +511,6 @@ def test_a_batch_goes_on_after_a_failure_and_skips_what_is_done(folder):
     assert second.stderr.count("is there already") == 2
 
 
-@pytest.mark.backend
 def test_an_interrupted_batch_keeps_the_picture_under_way_and_says_so(folder, tmp_path):
     words = ["batch", "photo.png", "painting.png", "--style", "painting.png", "-o", tmp_path / "b"]
     words += ["--frames", tmp_path / "{name}", "--save-every", "1", *TINY]

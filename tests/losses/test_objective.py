@@ -93,6 +93,7 @@ def test_one_compilation_serves_every_size():
 MEASURES = tuple(name for name in recipe.STYLE_LOSSES if name != "matching")  # of layers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", MEASURES)
 def test_a_blend_of_one_and_nothing_is_the_first_style_alone_exactly(measure):
     both = (StyledRegion((Painting(STYLE, 1.0), Painting(OTHER, 0.0))),)
@@ -103,6 +104,7 @@ def test_a_blend_of_one_and_nothing_is_the_first_style_alone_exactly(measure):
     np.testing.assert_array_equal(first.gradient, second.gradient)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", MEASURES)
 def test_a_place_that_covers_everything_is_the_whole_picture(measure):
     covered = (StyledRegion((Painting(STYLE),), np.ones(CONTENT.shape[:2], np.float32)),)

@@ -86,10 +86,13 @@ def assert_alike(tiles, whole):
     assert tiles.terms == pytest.approx(whole.terms, rel=1e-5, abs=1e-6)
 
 
-@pytest.mark.backend
 @pytest.mark.parametrize(
     ("regions", "strips", "tile"),
-    [("everywhere", 1, 96), ("everywhere", 4, 64), ("masked", 4, 96)],
+    [
+        ("everywhere", 1, 96),
+        pytest.param("everywhere", 4, 64, marks=pytest.mark.backend),
+        ("masked", 4, 96),
+    ],
 )
 @pytest.mark.parametrize("style_loss", [name for name in recipe.STYLE_LOSSES if name != "matching"])
 def test_tiles_have_the_loss_and_the_gradient_of_the_whole(style_loss, strips, regions, tile):
@@ -119,9 +122,14 @@ def root_mean_square(values):
     return np.sqrt(np.mean(np.square(values)))
 
 
-@pytest.mark.backend
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("regions", "last"), [("everywhere", False), ("masked", False), ("masked", True)]
+    ("regions", "last"),
+    [
+        pytest.param("everywhere", False, marks=pytest.mark.backend),
+        ("masked", False),
+        ("masked", True),
+    ],
 )
 def test_the_default_recipe_in_tiles(network, regions, last):
     """Of millions of features a few lie so near zero, or two so near each other where they are
@@ -136,6 +144,7 @@ def test_the_default_recipe_in_tiles(network, regions, last):
     assert root_mean_square(difference) < 2e-3 * size
 
 
+@pytest.mark.slow
 def test_kept_targets_give_the_same_bytes_and_take_up_other_weights(network):
     chosen = recipe.make(precision="float32", content_weight=1.0)
     eye = real(network, chosen, 112)

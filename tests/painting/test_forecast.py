@@ -103,6 +103,7 @@ def test_the_lines_for_a_person():
     assert "about 5.7 h for 100 pictures" in made.told_time(100)
 
 
+@pytest.mark.slow
 @pytest.mark.backend
 @pytest.mark.parametrize("style_loss", ["gram", "matching"])
 def test_a_forecast_of_a_real_calibration_grows_with_the_picture(read, style_loss):

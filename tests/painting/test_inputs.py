@@ -408,7 +408,7 @@ def test_a_region_that_is_kept_whole_is_no_place():
 
 
 def test_a_painting_seen_too_large_for_memory_is_refused(one_line, monkeypatch):
-    monkeypatch.setattr(inputs.memory, "needed", lambda work: 1e9 * work.paintings[0][1])
+    monkeypatch.setattr(inputs.memory, "needed", lambda work, plan: 1e9 * work.paintings[0][1])
     monkeypatch.setattr(inputs.memory, "free", lambda: 2e9)
     with pytest.raises(SettingError) as caught:
         inputs.prepare(Recipe(style_scale=4, **SMALL), PHOTO, PHOTO)

@@ -15,8 +15,6 @@ from impasto.painting.events import Step
 from impasto.pictures import raster, samples
 from impasto.recipe import settings as recipes
 
-pytestmark = pytest.mark.backend
-
 SMALL = {"size": 48, "levels": 2, "evaluations": 2, "precision": "float32"}
 STEPS = [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (3, 1), (3, 2), (3, 3)]
 """(level, evaluation); the third level is the last pass, at the size of the second"""
@@ -94,6 +92,7 @@ def slope(least=0.0, most=1.0):
 # What is painted ----------------------------------------------------------------------------
 
 
+@pytest.mark.backend
 def test_it_climbs_and_ends_with_a_last_pass_and_every_level_lowers_its_loss(result):
     assert [(each.height, each.width) for each in result.levels] == [(17, 24), SIZE, SIZE]
     assert [each.evaluations for each in result.levels] == [3, 2, 3]
@@ -106,6 +105,7 @@ def test_it_climbs_and_ends_with_a_last_pass_and_every_level_lowers_its_loss(res
         assert record.total == pytest.approx(record.style, rel=1e-5)  # nothing else weighs
 
 
+@pytest.mark.backend
 def test_the_same_picture_has_the_same_bytes_every_time(paint, result):
     assert bytes_of(paint()) == bytes_of(result)
 
@@ -115,6 +115,7 @@ def test_a_network_is_compiled_once_for_all_of_these(paint, stylizer):
     assert len(stylizer._painter.engines._made) == 1
 
 
+@pytest.mark.slow
 def test_a_blend_of_one_and_nothing_is_the_first_painting_alone_to_the_byte(
     paint, style, other, result
 ):
@@ -124,6 +125,7 @@ def test_a_blend_of_one_and_nothing_is_the_first_painting_alone_to_the_byte(
     assert len(mixed | {bytes_of(result), bytes_of(paint(other))}) == 4
 
 
+@pytest.mark.slow
 def test_a_region_with_a_soft_edge_leaves_what_is_outside_the_photograph(
     paint, style, photograph, result
 ):
@@ -134,6 +136,8 @@ def test_a_region_with_a_soft_edge_leaves_what_is_outside_the_photograph(
     assert 0 < changed[16:26].mean() < changed[32:].mean()  # part of each
 
 
+@pytest.mark.slow
+@pytest.mark.backend
 def test_soft_regions_that_meet_take_each_its_own_painting(paint, style, other):
     red, blue = style * np.float32([1, 0.2, 0.2]), other * np.float32([0.2, 0.2, 1])
     regions = [(255 - slope(0.4, 0.6), red), (slope(0.4, 0.6), blue)]
@@ -157,6 +161,7 @@ def test_what_is_kept_is_the_photograph_to_the_last_bit(paint, photograph):
         assert np.abs(painted[:, :10] - photograph[:, :10]).mean() > 3
 
 
+@pytest.mark.slow
 def test_a_painting_seen_at_another_scale_gives_another_picture(paint, style, other, result):
     scaled = [paint(style_scale=scale) for scale in (0.5, 2)]
     assert len({bytes_of(each) for each in (*scaled, result)}) == 3
@@ -230,6 +235,7 @@ def test_without_a_weight_content_layers_change_nothing_and_that_is_told(stylize
     assert stylizer.prepare(content, style).inputs.notes == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["lbfgs", "scipy", "adam"])
 def test_every_optimizer_lowers_the_loss_at_every_level(paint, optimizer):
     painted = paint(optimizer=optimizer, evaluations=4)
@@ -244,6 +250,7 @@ def test_strength_zero_gives_the_photograph_back(paint, photograph):
     assert np.abs(painted - photograph).mean() < 0.25
 
 
+@pytest.mark.slow
 def test_the_distance_from_the_photographs_content_rises_with_strength(paint):
     painted = [paint(strength=s, evaluations=6) for s in (0, 0.25, 0.5, 0.75)]
     # Of the picture that was kept: the last evaluation may be a step that went too far.
@@ -258,6 +265,7 @@ def test_the_distance_from_the_photographs_content_rises_with_strength(paint):
 # Going on -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"optimizer": "adam"}, {"init": "noise", "seed": 5}])
 def test_it_goes_on_to_the_same_bytes_from_every_event(
     stylizer, content, style, settings, tmp_path
@@ -312,6 +320,7 @@ def test_steered_to_the_photograph_it_comes_back_to_it(
     assert features[0] < 0.9 * features[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [(1, 2), (2, 1), (3, 1)], ids=["first", "second", "last pass"])
 def test_what_was_steered_goes_on_from_its_checkpoint(stylizer, content, style, at, tmp_path):
     *events, whole = steered(stylizer, content, style, at, strength=0.8)

@@ -25,8 +25,6 @@ from impasto.pictures import raster, samples
 from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
 
-pytestmark = pytest.mark.backend
-
 SMALL = {"size": 48, "levels": 2, "evaluations": 6, "precision": "float32", "style_loss": "gram"}
 
 
@@ -45,6 +43,7 @@ def result(content, style):
     return stylize(content, style, **SMALL)
 
 
+@pytest.mark.backend
 def test_the_picture_has_the_size_asked_for_and_the_photographs_shape(result):
     assert result.picture.shape == (34, 48, 3)
     assert result.image.size == (48, 34)
@@ -52,12 +51,14 @@ def test_the_picture_has_the_size_asked_for_and_the_photographs_shape(result):
     assert 0 <= result.picture.min() < result.picture.max() <= 255
 
 
+@pytest.mark.backend
 def test_painting_lowers_the_loss_at_every_level(result):
     for level in (1, 2):
         totals = [record.total for record in result.history if record.level == level]
         assert min(totals) < 0.8 * totals[0]
 
 
+@pytest.mark.backend
 def test_the_history_holds_every_evaluation_and_its_terms(result):
     assert len(result.history) == sum(level.evaluations for level in result.levels)
     content, style, tv = result.recipe.weights
@@ -96,6 +97,7 @@ def test_the_report_holds_everything_and_is_json(result):
     assert stages == pytest.approx(report["seconds"]["total"], rel=0.05, abs=0.05)
 
 
+@pytest.mark.backend
 def test_the_same_seed_gives_the_same_bytes(content, style):
     settings = {**SMALL, "levels": 1, "init": "noise", "seed": 5}
     first, again = (stylize(content, style, **settings).picture.tobytes() for _ in range(2))
@@ -103,6 +105,7 @@ def test_the_same_seed_gives_the_same_bytes(content, style):
     assert stylize(content, style, **{**settings, "seed": 6}).picture.tobytes() != first
 
 
+@pytest.mark.backend
 def test_a_gradient_has_the_same_bytes_every_time(content, style):
     """Large enough for the work to be shared out between cores, whose order must not matter."""
     chosen = recipe.make(precision="float32")
@@ -117,6 +120,7 @@ def test_a_gradient_has_the_same_bytes_every_time(content, style):
     assert len(gradients) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("init", ["content", "style", "noise", "file"])
 def test_every_starting_picture(init, content, style, tmp_path):
     expected = {"content": content, "style": style}.get(init)
@@ -140,6 +144,7 @@ def test_every_starting_picture(init, content, style, tmp_path):
     assert np.abs(first[0] - np.asarray(image)).mean() < 1  # Pillow rounds on its way
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize(
     "settings", [{"optimizer": "adam"}, {"pooling": "avg"}, {"padding": "zero"}]
 )
@@ -284,6 +289,7 @@ def test_one_painting_in_two_masks_that_cover_everything_is_one_style(content, s
         assert received.total == pytest.approx(expected.total, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_the_photograph_to_the_last_bit(content, style):
     keep = half()
     for settings in ({}, {"init": "noise"}, {"colors": "content"}, {"optimizer": "adam"}):
@@ -293,6 +299,7 @@ def test_what_is_kept_is_the_photograph_to_the_last_bit(content, style):
         assert np.abs(painted[:, 28:] - photograph[:, 28:]).mean() > 3
 
 
+@pytest.mark.backend
 def test_regions_without_a_style_leave_the_rest_as_it_was(content, style):
     painted = stylize(content, regions=[(half(), style)], **SMALL).picture
     photograph = raster.resize(content, *painted.shape[:2])
@@ -300,7 +307,14 @@ def test_regions_without_a_style_leave_the_rest_as_it_was(content, style):
     assert np.abs(painted[:, :20] - photograph[:, :20]).mean() > 3
 
 
-@pytest.mark.parametrize("style_loss", recipe.STYLE_LOSSES)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "style_loss",
+    [
+        pytest.param(each, marks=[pytest.mark.backend] if each in ("gram", "neighbors") else [])
+        for each in recipe.STYLE_LOSSES
+    ],
+)
 def test_every_measure_of_style_paints_with_everything_else(style_loss, content, style, other):
     result = stylize(
         content,
@@ -316,6 +330,7 @@ def test_every_measure_of_style_paints_with_everything_else(style_loss, content,
         assert min(totals) < totals[0]
 
 
+@pytest.mark.backend
 def test_the_photographs_colors_remain_where_only_lightness_is_painted(content, style):
     from skimage import color
 
@@ -326,6 +341,7 @@ def test_the_photographs_colors_remain_where_only_lightness_is_painted(content, 
     assert np.abs(painted - photograph).mean() > 3
 
 
+@pytest.mark.slow
 def test_strength_zero_is_the_photograph_and_one_forgets_it(content, style):
     nothing = stylize(content, style, strength=0, **SMALL)
     photograph = raster.resize(content, *nothing.picture.shape[:2])
@@ -339,6 +355,7 @@ def test_strength_zero_is_the_photograph_and_one_forgets_it(content, style):
     assert distances == sorted(distances)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_network")
 @pytest.mark.parametrize(
     "more", [{}, {"init": "noise"}, {"optimizer": "scipy"}, {"style_loss": "matching"}]
@@ -409,6 +426,7 @@ def stopped_after(steps, content, style, path, **settings):
     return result
 
 
+@pytest.mark.backend
 @pytest.mark.usefixtures("one_network")
 @pytest.mark.parametrize("steps", [1, 4, 9, 10, 13])
 def test_what_was_stopped_goes_on_to_the_same_bytes(steps, result, content, style, tmp_path):
@@ -433,6 +451,7 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(steps, result, content, styl
     assert not path.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_network")
 @pytest.mark.parametrize(
     "settings",
@@ -477,6 +496,7 @@ def test_a_painting_may_be_stopped_and_gone_on_with_again_and_again(
     assert again.picture.tobytes() == result.picture.tobytes()
 
 
+@pytest.mark.backend
 @pytest.mark.usefixtures("one_network")
 def test_a_checkpoint_of_another_backend_or_state_is_refused(content, style, tmp_path, one_line):
     path = tmp_path / "a.checkpoint"
@@ -548,6 +568,7 @@ def test_where_memory_runs_out_the_level_is_painted_smaller(content, style, monk
     assert min(totals) < totals[0]
 
 
+@pytest.mark.backend
 def test_where_nothing_fits_there_is_no_picture(content, style, monkeypatch):
     def fail(self, picture):
         raise MemoryError
@@ -557,6 +578,7 @@ def test_where_nothing_fits_there_is_no_picture(content, style, monkeypatch):
         stylize(content, style, **SMALL)
 
 
+@pytest.mark.backend
 def test_other_errors_are_not_taken_for_a_lack_of_memory(content, style, monkeypatch):
     def fail(self, picture):
         raise RuntimeError("something else")
@@ -566,6 +588,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(content, style, monkeyp
         stylize(content, style, **SMALL)
 
 
+@pytest.mark.backend
 def test_a_network_that_is_no_longer_used_is_gone_from_memory(content, style):
     """Half a gigabyte each, which a program that paints many pictures would run out of."""
     gc.collect()
@@ -636,6 +659,7 @@ def test_a_picture_is_finished_only_if_somebody_looks(content, style, monkeypatc
     assert looked.finished
 
 
+@pytest.mark.backend
 def test_weights_are_steered_between_two_steps(stylizer, content, style, result):
     for event in stylizer.paint(content, style):
         if isinstance(event, Step) and (event.level, event.evaluation) == (1, 4):
@@ -689,6 +713,8 @@ def test_a_steered_painting_goes_on_from_its_checkpoint(stylizer, content, style
     assert again.provenance == whole.result.provenance
 
 
+@pytest.mark.slow
+@pytest.mark.backend
 def test_two_stylizers_paint_at_once_in_threads(content, style, result):
     def paint(_):
         return stylize(content, style, **SMALL).picture.tobytes()
@@ -719,6 +745,7 @@ def test_a_bar_is_shown_where_somebody_may_see_it(content, style, capfd, monkeyp
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.backend
 def test_a_process_that_was_forked_is_told_what_to_do(content, style):
     """A child that waited for the parent's threads would hang."""
     reading, writing = os.pipe()
@@ -740,6 +767,7 @@ def networks_in_memory():
     return sum(isinstance(each, vgg.Kernels) for each in gc.get_objects())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["gram", "moments", "wasserstein", "neighbors"])
 def test_a_programs_settings_of_keras_change_nothing_and_stay(content, style, loss):
     config = backend.keras.config

@@ -142,7 +142,7 @@ def paint(wanted, tasks, stop=-1):
     return found
 
 
-@pytest.mark.backend
+@pytest.mark.slow
 def test_a_failure_stops_nothing_and_what_is_interrupted_goes_on(folder):
     (folder / "broken.png").write_bytes(b"not a picture")
     photographs = [str(folder / name) for name in ("a.png", "broken.png", "b.jpg")]

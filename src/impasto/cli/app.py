@@ -16,6 +16,7 @@ from impasto import files
 from impasto.cli import many, one
 from impasto.cli.judge import judge
 from impasto.cli.options import Presets
+from impasto.cli.studio import studio
 from impasto.errors import ImpastoError, WeightsError
 from impasto.painting import interrupts
 from impasto.recipe import settings as recipes
@@ -110,6 +111,7 @@ app.command("sweep")(many.sweep)
 app.command("batch")(many.batch)
 app.command("demo")(one.demo)
 app.command("judge")(judge)
+app.command("studio")(studio)
 
 
 @app.command("samples")

@@ -203,6 +203,13 @@ class Stylizer:
         """End the painting under way after its next step, with the best picture so far."""
         self._controls.stop()
 
+    def load(self) -> None:
+        """Load the tensor library and the network now, and not with the first picture.
+
+        Raises WeightsError and BackendError where there is nothing to paint with.
+        """
+        self._painter.engines.get(self.recipe)
+
     def forecast(self, prepared: Prepared, held: float = 0.0) -> "Forecast":
         """Return what a painting will take; takes seconds, to paint a little of it.
 

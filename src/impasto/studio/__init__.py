@@ -1,0 +1,5 @@
+"""A page in the browser where one paints: a server for one person, on this machine."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

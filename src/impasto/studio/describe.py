@@ -1,0 +1,72 @@
+"""What the page is told of settings and recipes, from the settings' own help, unit and range."""
+
+from typing import Any
+
+from impasto.errors import SettingError
+from impasto.painting.events import STEERABLE
+from impasto.pictures import samples
+from impasto.recipe import presets
+from impasto.recipe import settings as recipes
+from impasto.recipe.settings import Recipe
+
+Json = dict[str, Any]
+
+
+def about() -> Json:
+    """Return all that does not change while the studio runs."""
+    return {
+        "settings": [_setting(*each) for each in recipes.settings()],
+        "presets": [
+            {"name": name, "help": preset.help, "recipe": shown(recipes.make(name, known))}
+            for known in [presets.available()]
+            for name, preset in known.items()
+        ],
+        "samples": {
+            "photographs": list(samples.PHOTOGRAPHS),
+            "paintings": list(samples.PAINTINGS),
+        },
+        "steerable": list(STEERABLE),
+    }
+
+
+def _setting(name: str, kind: Any, default: Any, about: recipes.About) -> Json:
+    simple = {int: "integer", float: "number", str: "text"}
+    return {
+        "name": name,
+        "label": name.replace("_", " "),
+        "kind": "choice" if about.choices else simple.get(kind, "text"),
+        "help": about.help,
+        "unit": about.unit,
+        "possible": about.possible,
+        "minimum": about.minimum,
+        "maximum": about.maximum,
+        "choices": list(about.choices),
+        "words": list(about.words),
+        "default": about.show(default),
+    }
+
+
+def shown(recipe: Recipe) -> dict[str, str]:
+    """Return a recipe's settings as a person writes them, by name."""
+    return {name: about.show(getattr(recipe, name)) for name, *_, about in recipes.settings()}
+
+
+def differences(recipe: Recipe, before: Recipe) -> list[tuple[str, str, str]]:
+    """Return the settings that differ, each with what it was and what it is."""
+    one, other = shown(before), shown(recipe)
+    return [
+        (name.replace("_", " "), one[name], other[name]) for name in one if one[name] != other[name]
+    ]
+
+
+def changed(recipe: Recipe, settings: object) -> Recipe:
+    """Return the recipe with what the page asked for, in words.
+
+    Raises SettingError, also for a picture to start from: no page makes impasto read a file.
+    """
+    if not isinstance(settings, dict):
+        raise SettingError("expected settings by name")
+    init = settings.get("init")
+    if init is not None and init not in recipes.STARTS:
+        raise SettingError(f"init is one of {', '.join(recipes.STARTS)}")
+    return recipes.change(recipe, **settings)

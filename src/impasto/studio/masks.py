@@ -1,0 +1,38 @@
+"""Masks that the page asks for."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from skimage import color, segmentation
+
+from impasto.errors import SettingError
+from impasto.pictures import decode, raster
+
+LONGEST = 768
+"""Longest side in pixels at which a place is looked for."""
+
+FURTHEST = 60.0
+"""Distance in CIELAB of what is selected at most, at a tolerance of 1."""
+
+
+def selected(picture: Path, x: float, y: float, tolerance: float) -> bytes:
+    """Return as a gray PNG what is connected with (x, y) and like it, both from 0 to 1.
+
+    Like it is what is no further in CIELAB than ``tolerance`` times FURTHEST. Raises SettingError
+    for numbers out of range.
+    """
+    if not all(0 <= each <= 1 for each in (x, y, tolerance)):
+        raise SettingError("a place and a tolerance are numbers from 0 to 1")
+    pixels = decode.read(picture).pixels
+    height, width = raster.size_of(pixels)
+    size = raster.fit(height, width, min(LONGEST, max(height, width)))
+    lab = color.rgb2lab(raster.resize(pixels, *size).clip(0, 255) / 255)
+    place = (min(int(y * size[0]), size[0] - 1), min(int(x * size[1]), size[1] - 1))
+    far = np.linalg.norm(lab - lab[place], axis=-1)
+    found = segmentation.flood(far <= max(1.0, tolerance * FURTHEST), place, connectivity=1)
+    mask = raster.resample(found[..., None].astype(np.float32) * 255, height, width)[..., 0]
+    out = io.BytesIO()
+    Image.fromarray(mask.clip(0, 255).round().astype(np.uint8), "L").save(out, "PNG")
+    return out.getvalue()

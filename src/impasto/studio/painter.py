@@ -1,0 +1,236 @@
+"""The painter: a process of its own, warm, told what to do in lines of JSON, and telling so.
+
+It hears ``paint``, ``steer`` and ``stop`` on its standard input, and says on its standard output
+what happens. When the input ends, the server is gone: the state of the work is saved, and so is the
+painter.
+"""
+
+import json
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from impasto.errors import ImpastoError
+from impasto.painting.events import STEERABLE, LevelStarted, Step
+from impasto.painting.progress import TimeLeft, work
+from impasto.painting.result import Painted, Result
+from impasto.painting.stylizer import Event, Stylizer
+from impasto.pictures import colors, encode, raster
+from impasto.pictures.raster import Picture
+from impasto.pictures.saving import Saving
+from impasto.recipe.settings import Recipe
+from impasto.workshop import worker
+from impasto.workshop.orders import Order, Sources
+from impasto.workshop.outputs import Outputs
+from impasto.workshop.worker import Ready
+
+Json = dict[str, Any]
+Say = Callable[..., None]
+
+PREVIEWS = 0.25
+"""Seconds between two pictures for the page."""
+
+DRAFT = 512
+"""Longest side in pixels of what is shown before the first picture."""
+
+
+@dataclass
+class Ears:
+    """What was heard: works to paint in their order, and whether the server is gone."""
+
+    works: "queue.SimpleQueue[Json | None]"
+    stylizer: Stylizer
+    gone: bool = False
+
+    def listen(self, lines: TextIO, say: Say) -> None:
+        """Take up what comes, until the end."""
+        for line in lines:
+            said = json.loads(line)
+            try:
+                self._hear(said)
+            except ImpastoError as error:
+                say("refused", work=said.get("work"), error=str(error))
+        self.gone = True
+        self.works.put(None)
+
+    def _hear(self, said: Json) -> None:
+        if said["do"] == "paint":
+            self.works.put(said)
+        elif said["do"] == "steer":
+            self.stylizer.steer(**said["settings"])
+        else:
+            self.stylizer.stop()
+
+
+def main() -> None:
+    """Paint what comes until there is nothing more to hear."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever libraries print is nothing that the server reads
+    lock = threading.Lock()
+
+    def say(event: str, **more: object) -> None:
+        with lock:
+            out.write(json.dumps({"event": event, **more}) + "\n")
+            out.flush()
+
+    with Stylizer() as stylizer:
+        ears = Ears(queue.SimpleQueue(), stylizer)
+        threading.Thread(target=ears.listen, args=(sys.stdin, say), daemon=True).start()
+        try:
+            stylizer.load()
+        except ImpastoError as error:
+            say("unable", error=str(error))
+            return
+        say("ready")
+        while (asked := ears.works.get()) is not None:
+            _paint(asked, ears, say)
+
+
+def _paint(asked: Json, ears: Ears, say: Say) -> None:
+    """Paint a work; whatever goes wrong with it is said, and the next one can come."""
+    number = asked["work"]
+
+    def tell(event: str, **more: object) -> None:
+        say(event, work=number, **more)
+
+    try:
+        with _Notes(tell):
+            ready = worker.prepare(order(asked), ears.stylizer)
+        painted = _followed(ready, Path(asked["folder"]), ears, tell)
+        if painted is None:
+            ready.prepared.keeper.save()
+            return
+        result = painted.result
+        _write(ready, result, Path(asked["folder"]))
+    except (ImpastoError, OSError) as error:
+        tell("failed", error=" ".join(str(error).split()))
+    except MemoryError:
+        tell("failed", error="memory ran out: choose a smaller size")
+    else:
+        tell(
+            "finished",
+            seconds=result.seconds["total"],
+            stopped=result.stopped,
+            steered=result.origin.steered,
+            recipe={name: getattr(result.recipe, name) for name in STEERABLE},
+            precision=result.precision,
+        )
+
+
+def order(asked: Json) -> Order:
+    """Return the order that the server's words stand for."""
+    folder = Path(asked["folder"])
+    checkpoint = folder / "checkpoint"
+    resume = checkpoint if asked["resume"] and checkpoint.exists() else None
+    regions = [tuple(each) for each in asked["regions"]]
+    sources = Sources(asked["content"], asked["styles"], regions, asked["keep"])
+    outputs = Outputs(folder / "picture.png", checkpoint=checkpoint)
+    return Order(
+        sources,
+        outputs,
+        checkpoint=checkpoint,
+        resume=resume,
+        recipe=Recipe.from_dict(asked["recipe"]),
+    )
+
+
+def _followed(ready: Ready, folder: Path, ears: Ears, tell: Say) -> Painted | None:
+    """Paint, and tell of it; returns nothing if the server went away meanwhile."""
+    levels = ready.prepared.levels
+    left, due = TimeLeft(levels), 0.0
+    last: Event | None = None
+    tell("started", levels=[[each.width, each.height, each.evaluations] for each in levels])
+    if ready.prepared.state is None:
+        _show(draft(ready), folder)
+        tell("draft")
+    for event in worker.paint(ready, ears.stylizer):
+        last = event
+        if isinstance(event, Painted):
+            break
+        left.note(event)
+        if isinstance(event, LevelStarted):
+            tell(
+                "level",
+                level=event.level,
+                levels=event.levels,
+                width=event.width,
+                height=event.height,
+            )
+        if isinstance(event, Step):
+            shown = time.monotonic() >= due
+            if shown:
+                _show(event.picture, folder)
+                due = time.monotonic() + PREVIEWS
+            tell(
+                "step",
+                level=event.level,
+                levels=len(levels),
+                evaluation=event.evaluation,
+                evaluations=levels[event.level - 1].evaluations,
+                total=event.total,
+                terms=dict(event.terms),
+                seconds=event.seconds,
+                done=left.done / work(levels),
+                left=left.told(),
+                shown=shown,
+            )
+        if ears.gone:
+            return None
+    assert isinstance(last, Painted)
+    return last
+
+
+def draft(ready: Ready) -> Picture:
+    """Return the photograph in the first painting's colors: what is shown until there is more."""
+    inputs = ready.prepared.inputs
+    height, width = raster.size_of(inputs.content)
+    small = raster.resize(
+        inputs.content, *raster.fit(height, width, min(DRAFT, max(height, width)))
+    )
+    paintings = [each for place in inputs.regions for each in place.paintings if each.share]
+    if not paintings or ready.prepared.recipe.colors != "style":
+        return small
+    painting = paintings[0].picture
+    some = painting[:: max(1, painting.shape[0] // 256), :: max(1, painting.shape[1] // 256)]
+    return colors.match(small, some)
+
+
+def _show(picture: Picture, folder: Path) -> None:
+    encode.write(picture.clip(0, 255), folder / "preview.jpg")
+
+
+def _write(ready: Ready, result: Result, folder: Path) -> None:
+    """Write the picture in every format that is offered, with the recipe in it."""
+    worker.finish(ready, result)
+    result.save(folder / "picture.jpg")
+    result.save(folder / "picture.tif", Saving(depth=16))
+    _show(result.picture, folder)
+
+
+class _Notes(logging.Handler):
+    """While it is entered, tells what the library logs."""
+
+    def __init__(self, tell: Say) -> None:
+        super().__init__()
+        self.tell, self.log = tell, logging.getLogger("impasto")
+
+    def __enter__(self) -> None:
+        self.log.addHandler(self)
+        self.log.setLevel(logging.INFO)
+
+    def __exit__(self, *_: object) -> None:
+        self.log.removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.tell("note", note=record.getMessage())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+// The dials, made from the settings' own help, unit and range.
+
+const MAIN = ["strength", "style_scale", "colors", "style_loss", "size", "evaluations"];
+const NAMES = { style_scale: "stroke size", evaluations: "quality" };
+const SHOWN_ELSEWHERE = ["blend", "finished"]; // by the paintings' shares, and by "Larger"
+
+export function element(tag, about = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(about)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (name in made && !name.includes("-")) made[name] = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...children.filter((each) => each !== null && each !== undefined));
+  return made;
+}
+
+export class Panel {
+  // changed(name, value) is called with what the person chose, in words.
+  constructor(about, changed) {
+    this.fields = {};
+    this.changed = changed;
+    const dials = document.getElementById("dials"), others = document.getElementById("others");
+    const byName = Object.fromEntries(about.settings.map((each) => [each.name, each]));
+    for (const name of MAIN) dials.append(this.row(byName[name]));
+    for (const each of about.settings) {
+      if (!MAIN.includes(each.name) && !SHOWN_ELSEWHERE.includes(each.name)) others.append(this.row(each));
+    }
+  }
+
+  row(about) {
+    const { name } = about, help = `help-${name}`, label = NAMES[name] ?? about.label;
+    const field = this.field(about);
+    field.id = `setting-${name}`;
+    field.setAttribute("aria-describedby", help);
+    field.addEventListener("change", () => this.changed(name, field.value.trim() || null));
+    this.fields[name] = field;
+    const unit = about.unit ? ` (${about.unit})` : "";
+    const shown = field.type === "range" ? element("output", { htmlFor: field.id }) : null;
+    if (shown) {
+      field.addEventListener("input", () => { shown.value = field.value; });
+      field.shown = shown;
+    }
+    const row = element("div", { className: "setting" },
+      element("label", { htmlFor: field.id }, element("span", {}, label + unit), shown ?? field),
+      shown ? field : null,
+      element("p", { id: help, className: "help" }, `${about.help}${about.possible && !about.choices.length ? ` ${about.possible}.` : ""}`));
+    this.fields[name].row = row;
+    return row;
+  }
+
+  field(about) {
+    if (about.choices.length) {
+      // Whatever stands there as a path stays, and can be seen.
+      return element("select", {}, ...about.choices.map((each) => new Option(each, each)));
+    }
+    if (about.kind === "number" && about.minimum === 0 && about.maximum === 1) {
+      return element("input", { type: "range", min: 0, max: 1, step: 0.01 });
+    }
+    return element("input", { type: "text", inputMode: about.kind === "text" || about.words.length ? "text" : "decimal", autocomplete: "off" });
+  }
+
+  show(recipe, idle) {
+    for (const [name, field] of Object.entries(this.fields)) {
+      if (document.activeElement === field && field.type !== "range") continue;
+      if (field.tagName === "SELECT" && ![...field.options].some((each) => each.value === recipe[name])) {
+        field.append(new Option(recipe[name], recipe[name]));
+      }
+      field.value = recipe[name];
+      if (field.shown) field.shown.value = recipe[name];
+      field.row.classList.toggle("idle", idle.includes(name));
+    }
+  }
+}

@@ -1,0 +1,107 @@
+"""A studio in a process of its own, and what talks to it over HTTP."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+
+class Client:
+    """Asks a studio as its page does, unless it is told to lie."""
+
+    def __init__(self, address):
+        self.host = address.split("/")[2]
+        self.token = address.partition("?token=")[2]
+        self.cookie = ""
+
+    def ask(self, method, path, body=None, **headers):
+        """The status, the headers and the bytes of an answer; a header that is None is left out."""
+        connection = http.client.HTTPConnection(self.host, timeout=60)
+        usual = {"Host": self.host, "Origin": f"http://{self.host}", "Cookie": self.cookie}
+        sent = {**usual, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        for name, value in sent.items():
+            for each in value if isinstance(value, list) else [value]:
+                if each is not None:
+                    connection.putheader(name, each)
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        if data is not None:
+            connection.putheader("Content-Length", str(len(data)))
+        connection.endheaders(data)
+        with contextlib.closing(connection):
+            answer = connection.getresponse()
+            return answer.status, dict(answer.getheaders()), answer.read()
+
+    def enter(self, token=None):
+        """Come in by a token, and keep the cookie."""
+        status, headers, said = self.ask("GET", f"/?token={token or self.token}")
+        if status == 303:
+            self.cookie = headers["set-cookie"].partition(";")[0]
+        return status, headers, said
+
+    def json(self, method, path, body=None, expected=200):
+        status, _, said = self.ask(method, path, body)
+        assert status == expected, (status, said)
+        return json.loads(said)
+
+    def session(self, **recipe):
+        """A session with the samples, and a recipe that takes a second."""
+        number = self.json("POST", "/api/sessions")["id"]
+        photograph = self.json("POST", "/api/samples/coffee")["id"]
+        painting = self.json("POST", "/api/samples/swirls")["id"]
+        small = {"size": "48", "levels": "1", "evaluations": "2", "precision": "float32"}
+        changes = {
+            "photograph": photograph,
+            "paintings": [{"picture": painting}],
+            "recipe": {**small, "style_loss": "gram", **recipe},
+        }
+        return self.json("PATCH", f"/api/sessions/{number}", changes)
+
+    def until(self, number, *states, seconds=120):
+        """The work, once it has come to one of these states."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            work = self.json("GET", f"/api/works/{number}")
+            if work["state"] in states:
+                return work
+            time.sleep(0.1)
+        raise AssertionError(f"{number} is still {work['state']}: {work}")
+
+
+class Server:
+    """``impasto studio`` in a process of its own."""
+
+    def __init__(self, folder, *options):
+        command = [sys.executable, "-m", "impasto", "studio", str(folder), "--no-browser"]
+        self.process = subprocess.Popen(
+            [*command, *(options or ("--port", "0"))], stdout=subprocess.PIPE, text=True
+        )
+        self.address = self.process.stdout.readline().strip()
+        assert self.address.startswith("http://127.0.0.1:"), self.address
+
+    @property
+    def port(self):
+        return int(self.address.split("/")[2].partition(":")[2])
+
+    def client(self):
+        made = Client(self.address)
+        for _ in range(100):
+            try:
+                status, _, said = made.enter()
+            except ConnectionRefusedError:
+                time.sleep(0.1)
+            else:
+                assert status == 303, said
+                return made
+        raise AssertionError("nobody answers")
+
+    def end(self, number=signal.SIGTERM):
+        """End it, and return its exit status."""
+        if self.process.poll() is None:
+            os.kill(self.process.pid, number)
+        self.process.stdout.close()
+        return self.process.wait(30)

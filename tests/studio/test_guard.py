@@ -1,0 +1,147 @@
+"""Nobody gets in but the browser that was opened: each attack is tried."""
+
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from impasto.studio.guard import Keys
+from tests.studio.client import Client, Server
+
+
+def test_the_token_is_good_once_and_the_cookie_is_kept_from_others(server, client):
+    again = Client(server.address)
+    status, _, said = again.enter()
+    assert status == 403
+    assert b"used already" in said
+    fresh = Keys(folder_of(server)).token()
+    status, headers, _ = again.enter(fresh)
+    assert status == 303
+    assert headers["location"] == "/"
+    for word in ("HttpOnly", "SameSite=strict", "Path=/"):
+        assert word in headers["set-cookie"]
+
+
+def folder_of(server):
+    return Path(server.process.args[4])
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    ["", "impasto=1", "impasto-{port}=a.b", "impasto-{port}=", 'x="', "impasto-{port}=\xe4.\xe4"],
+)
+def test_without_the_cookie_there_is_nothing(server, client, cookie):
+    for path in ("/", "/api/state", "/app.js", "/api/events"):
+        cookies = cookie.format(port=server.port)
+        status, _, said = client.ask("GET", path, Cookie=cookies or None)
+        assert status == 403, path
+        assert b"does not know this browser" in said
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1",
+        "127.0.0.1:1",
+        "localhost",
+        "127.0.0.1:{port}.evil.example",
+        "",
+        None,
+    ],
+)
+def test_another_host_is_refused(server, client, host):
+    """A name of somebody else's that points to this machine."""
+    wrong = host if host is None else host.format(port=server.port)
+    status, _, _ = client.ask("GET", "/api/state", Host=wrong)
+    assert status in (400, 403)
+    status, _, _ = client.ask("GET", "/api/state", Host=f"localhost:{server.port}")
+    assert status == 200
+
+
+def test_two_hosts_are_refused(server, client):
+    own = f"127.0.0.1:{server.port}"
+    status, _, _ = client.ask("GET", "/api/state", Host=[own, "evil.example"])
+    assert status in (400, 403)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "null",
+        "http://evil.example",
+        "https://127.0.0.1:{port}",
+        "http://127.0.0.1",
+        None,
+        ["http://127.0.0.1:{port}", "null"],
+    ],
+)
+def test_a_change_needs_the_exact_origin(server, client, origin):
+    def put(text):
+        return text.format(port=server.port)
+
+    wrong = [put(each) for each in origin] if isinstance(origin, list) else origin and put(origin)
+    before = client.json("GET", "/api/state")
+    for method, path in (("POST", "/api/sessions"), ("DELETE", "/api/works/00000000")):
+        status, _, said = client.ask(method, path, {}, Origin=wrong)
+        assert status == 403
+        assert b"another page" in said
+    assert client.json("GET", "/api/state") == before
+
+
+def test_every_answer_says_what_a_browser_must_not_do(client):
+    for path in ("/", "/api/state", "/nothing", "/api/works/00000000"):
+        _, headers, _ = client.ask("GET", path)
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'self'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert "access-control-allow-origin" not in headers
+
+
+def test_nothing_of_the_folder_or_the_disk_is_served(client, server):
+    for path in (
+        "/../key",
+        "/..%2fkey",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/api/works/../../key",
+        "/api/pictures/..%2f..%2fkey/shown.jpg",
+        "/api/works/00000000/..%2fwork.json",
+        "/api/pictures/0000000000000000/picture.json",
+    ):
+        status, _, said = client.ask("GET", path)
+        assert status in (400, 403, 404, 405), path
+        assert b"root:" not in said
+
+
+def test_secrets_are_the_persons_own(server, client):
+    keys = Keys(folder_of(server))
+    assert stat.S_IMODE((keys.folder / "key").stat().st_mode) == 0o600
+    token = keys.token()
+    assert all(token not in path.name for path in keys.folder.rglob("*"))
+
+
+def test_only_this_machine_is_listened_to(server, client):
+    """No other address of this machine answers."""
+    for address in {each[4][0] for each in socket.getaddrinfo(socket.gethostname(), None)}:
+        if address.startswith("127.") or ":" in address:
+            continue
+        with socket.socket() as made:
+            made.settimeout(2)
+            assert made.connect_ex((address, server.port)) != 0
+
+
+def test_a_second_command_gives_a_new_address_and_another_program_keeps_its_port(
+    server, client, folder, tmp_path
+):
+    second = Server(folder, "--port", str(server.port))
+    assert second.process.wait(30) == 0
+    assert second.address != server.address
+    other = Client(second.address)
+    assert other.enter()[0] == 303
+    assert (
+        other.json("GET", "/api/state")["sessions"] == client.json("GET", "/api/state")["sessions"]
+    )
+    with pytest.raises(AssertionError):  # the port is taken, by a studio of another folder
+        Server(tmp_path, "--port", str(server.port))

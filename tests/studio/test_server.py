@@ -1,0 +1,367 @@
+"""From an empty folder to a painted, steered, stopped and branched picture, over HTTP."""
+
+import io
+import json
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from impasto import Recipe
+from impasto.painting import inputs
+from tests.studio.client import Server
+
+
+def png(pixels):
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def session(client):
+    return client.session()
+
+
+@pytest.fixture(scope="module")
+def painted(client, session):
+    """The first picture of the session, finished."""
+    begun = client.json("POST", f"/api/sessions/{session['id']}/paint", {})
+    assert begun["state"] in ("queued", "painting")
+    return client.until(begun["id"], "done", "failed")
+
+
+def test_the_page_is_told_of_every_setting_once(client):
+    about = client.json("GET", "/api/about")
+    names = [each["name"] for each in about["settings"]]
+    assert names == list(vars(Recipe()))
+    assert all(each["help"] for each in about["settings"])
+    assert "default" in {each["name"] for each in about["presets"]}
+
+
+def test_a_picture_is_painted_and_handed_out_in_every_format(client, painted, session, folder):
+    assert painted["state"] == "done", painted["error"]
+    assert len(painted["history"]) == 2
+    for ending, kind in ((".png", "PNG"), (".jpg", "JPEG"), (".tif", "TIFF")):
+        path = f"/api/works/{painted['id']}/picture{ending}"
+        status, headers, data = client.ask("GET", f"{path}?download")
+        assert status == 200
+        assert headers["content-disposition"].startswith("attachment")
+        image = Image.open(io.BytesIO(data))
+        assert (image.format, image.size) == (kind, (48, 32))
+    there = folder / "works" / painted["id"]
+    recipe = inputs.read_provenance(there / "picture.png").recipe
+    assert (recipe.size, recipe.style_loss) == (48, "gram")
+    assert not (there / "checkpoint").exists()
+
+
+def test_the_command_paints_the_same_bytes(client, painted, folder, tmp_path):
+    from tests.cli.test_app import run
+
+    status, _, data = client.ask("GET", painted["result"])
+    assert status == 200
+    (tmp_path / "studio.png").write_bytes(data)
+    for name in ("coffee", "swirls"):
+        (path,) = folder.glob(f"pictures/*/{name}.png")
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    done = run(
+        "stylize",
+        "coffee.png",
+        "swirls.png",
+        "--recipe",
+        "studio.png",
+        "-o",
+        "again.png",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "again.png").read_bytes() == data
+
+
+def test_a_branch_says_what_differs(client, session, painted):
+    changes = {"strength": "0.8"}
+    begun = client.json(
+        "POST", f"/api/sessions/{session['id']}/paint", {"from": painted["id"], "changes": changes}
+    )
+    assert ["strength", "0.5", "0.8"] in begun["differs"]
+    assert client.until(begun["id"], "done", "failed")["state"] == "done"
+
+
+def test_a_finished_picture_is_taken_up(client, painted):
+    begun = client.json("POST", f"/api/works/{painted['id']}/finish", {"size": 64})
+    done = client.until(begun["id"], "done", "failed")
+    assert done["state"] == "done", done["error"]
+    _, _, data = client.ask("GET", done["result"])
+    assert Image.open(io.BytesIO(data)).size == (64, 43)
+    refused = client.json("POST", f"/api/works/{painted['id']}/finish", {"size": 40}, expected=400)
+    assert "larger" in refused["error"]
+
+
+def test_a_sweep_is_a_sheet_of_small_pictures(client, session):
+    swept = client.json(
+        "POST", f"/api/sessions/{session['id']}/sweep", {"vary": {"strength": ["0.2", "0.8"]}}
+    )
+    works = [client.until(each, "done", "failed") for each in swept["works"]]
+    assert [each["recipe"]["strength"] for each in works] == ["0.2", "0.8"]
+    assert {each["sheet"] for each in works} == {swept["sheet"]}
+    for vary in ({}, {"strength": ["0.2"]}, {"strength": ["1"] * 17}, {"nothing": ["1", "2"]}):
+        client.json("POST", f"/api/sessions/{session['id']}/sweep", {"vary": vary}, expected=400)
+
+
+def test_a_picture_that_impasto_painted_tells_its_recipe_and_inputs(client, painted):
+    _, _, data = client.ask("GET", painted["result"])
+    _, _, said = client.ask("POST", "/api/pictures?name=mine.png", data)
+    found = json.loads(said)["painted"]
+    assert found["recipe"]["style_loss"] == "gram"
+    assert [(each["role"], bool(each["here"])) for each in found["inputs"]] == [
+        ("content", True),
+        ("style", True),
+    ]
+
+
+def test_masks_keep_and_region_are_painted_with(client, folder):
+    mask = np.zeros((20, 30), np.uint8)
+    mask[:, :15] = 255
+    status, _, said = client.ask("POST", "/api/pictures?name=m.png&role=mask", png(mask))
+    assert status == 200
+    keep = json.loads(said)["id"]
+    dots = client.json("POST", "/api/samples/dots")["id"]
+    other = client.session()
+    changes = {"keep": keep, "regions": [{"mask": keep, "painting": dots}]}
+    client.json("PATCH", f"/api/sessions/{other['id']}", changes)
+    begun = client.json("POST", f"/api/sessions/{other['id']}/paint", {})
+    done = client.until(begun["id"], "done", "failed")
+    assert done["state"] == "done", done["error"]
+    _, _, data = client.ask("GET", done["result"])
+    photograph = Image.open(folder / "pictures" / other["photograph"]["id"] / "coffee.png")
+    there, own = np.asarray(Image.open(io.BytesIO(data))), np.asarray(photograph.resize((48, 32)))
+    far = np.abs(there.astype(float) - own).mean(axis=(0, 2))
+    assert far[:20].mean() < far[28:].mean() / 2  # on the left it stays
+
+
+def test_a_click_selects_what_is_alike(client, session):
+    place = f"/api/sessions/{session['id']}/select"
+    status, headers, data = client.ask("POST", place, {"x": 0.5, "y": 0.5, "tolerance": 0.2})
+    assert (status, headers["content-type"]) == (200, "image/png")
+    mask = np.asarray(Image.open(io.BytesIO(data)))
+    assert mask.shape == (400, 600)
+    assert mask[200, 300] == 255
+    assert 0 < (mask > 127).mean() < 0.9
+    client.json("POST", place, {"x": 2, "y": 0.5, "tolerance": 0.2}, expected=400)
+
+
+def test_a_forecast_follows_the_size(client, session, painted):
+    place = f"/api/sessions/{session['id']}"
+    small = client.json("POST", f"{place}/forecast")
+    assert small["fits"]
+    assert small["seconds"] > 0
+    client.json("PATCH", place, {"recipe": {"size": "512"}})
+    assert client.json("POST", f"{place}/forecast")["seconds"] > small["seconds"]
+    client.json("PATCH", place, {"recipe": {"size": "48"}})
+
+
+# What is refused -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "status"),
+    [
+        ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", 415),
+        ("a.png", b"not a picture at all", 415),
+        ("a.png", b"", 415),
+        ("a.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 100, 415),
+        ("a.html", b"<html><script>alert(1)</script>", 415),
+    ],
+)
+def test_what_is_no_picture_is_refused_and_leaves_nothing(client, folder, name, data, status):
+    before = sorted(folder.rglob("*"))
+    found, _, said = client.ask("POST", f"/api/pictures?name={name}", data)
+    assert found == status
+    assert json.loads(said)["error"].isprintable()
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_name_is_never_a_path(client, folder):
+    data = png(np.full((20, 20, 3), 90, np.uint8))
+    for name in ("..%2F..%2Fevil.png", "%2Fetc%2Fevil.png", "..", "picture.json", "a%00b.png"):
+        status, _, said = client.ask("POST", f"/api/pictures?name={name}", data)
+        assert status == 200
+        path = folder / "pictures" / json.loads(said)["id"]
+        assert path.is_dir()
+    assert not list(folder.parent.glob("evil*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"recipe": {"strength": "5"}}, "strength"),
+        ({"recipe": {"init": "/etc/passwd"}}, "init is one of"),
+        ({"recipe": {"no_such": "1"}}, "no_such"),
+        ({"recipe": 7}, "settings"),
+        ({"photograph": "../../key"}, "not there"),
+        ({"photograph": "0000000000000000"}, "not there"),
+        ({"preset": "nothing"}, "nothing"),
+        ({"paintings": [{"picture": 5}]}, "not there"),
+        ({"paintings": "all"}, "paintings"),
+        ({"paintings": [{}]}, "not there"),
+        ({"paintings": [7]}, "expected"),
+        ({"paintings": [{"picture": "0" * 16, "share": "x"}]}, "not there"),
+    ],
+)
+def test_what_a_session_cannot_be_is_refused_in_a_sentence(client, session, change, word):
+    place = f"/api/sessions/{session['id']}"
+    before = client.json("GET", place)
+    status, _, said = client.ask("PATCH", place, change)
+    assert status in (400, 404)
+    assert word in json.loads(said)["error"]
+    assert client.json("GET", place) == before
+
+
+@pytest.mark.parametrize("data", [b"[]", b"{", b"7", b'{"a":' * 5000, b" " * (2**20 + 1)])
+def test_what_is_no_json_object_is_refused(client, session, data):
+    status, _, said = client.ask("PATCH", f"/api/sessions/{session['id']}", data)
+    assert status == 400
+    assert "error" in json.loads(said)
+
+
+def test_what_is_not_there_is_said(client, session):
+    for method, path in (
+        ("GET", "/api/sessions/00000000"),
+        ("GET", "/api/works/00000000"),
+        ("POST", "/api/works/00000000/finish"),
+        ("POST", "/api/samples/nothing"),
+        ("DELETE", "/api/works/00000000"),
+        ("GET", "/api/nothing"),
+    ):
+        client.json(method, path, {} if method != "GET" else None, expected=404)
+    empty = client.json("POST", "/api/sessions")
+    refused = client.json("POST", f"/api/sessions/{empty['id']}/paint", {}, expected=400)
+    assert "no photograph" in refused["error"]
+
+
+# Under way -------------------------------------------------------------------------------------
+
+
+LONG = {"evaluations": "5000", "size": "64"}
+
+
+def test_what_is_painted_is_steered_stopped_and_gone_on_with(client):
+    session = client.session(**LONG)
+    begun = client.json("POST", f"/api/sessions/{session['id']}/paint", {})
+    number = begun["id"]
+    until_steps(client, number)
+    waiting = client.json("POST", f"/api/sessions/{session['id']}/paint", {})
+    assert client.json("GET", "/api/state")["queue"][1]["id"] == waiting["id"]
+    client.json("DELETE", f"/api/works/{waiting['id']}")
+    client.json("DELETE", f"/api/works/{number}", expected=400)
+    client.json("POST", f"/api/works/{number}/steer", {"strength": "0.9"})
+    client.json("POST", f"/api/works/{number}/steer", {"strength": "9"}, expected=400)
+    before = until_steps(client, number)["progress"]["evaluation"]
+    while until_steps(client, number)["progress"]["evaluation"] < before + 3:
+        time.sleep(0.05)
+    client.json("POST", f"/api/works/{number}/stop")
+    stopped = client.until(number, "stopped", "failed")
+    assert stopped["state"] == "stopped", stopped["error"]
+    assert stopped["resumable"]
+    assert stopped["steered"]
+    assert stopped["recipe"]["strength"] == "0.9"
+    assert client.ask("GET", stopped["result"])[0] == 200
+    client.json("POST", f"/api/works/{number}/resume")
+    again = until_steps(client, number)
+    assert again["progress"]["evaluation"] > 1
+    client.json("POST", f"/api/works/{number}/stop")
+    client.until(number, "stopped")
+    client.json("DELETE", f"/api/works/{number}")
+    client.json("GET", f"/api/works/{number}", expected=404)
+
+
+def until_steps(client, number, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        work = client.json("GET", f"/api/works/{number}")
+        if work["progress"]:
+            return work
+        time.sleep(0.05)
+    raise AssertionError(work)
+
+
+def test_events_tell_of_every_step(client, session):
+    heard = []
+
+    def listen():
+        import http.client
+
+        connection = http.client.HTTPConnection(client.host, timeout=60)
+        connection.request("GET", "/api/events", headers={"Cookie": client.cookie})
+        answer = connection.getresponse()
+        for line in answer:
+            heard.append(line.decode().strip())
+            if '"state": "done"' in heard[-1]:
+                return
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    while not heard:
+        time.sleep(0.05)
+    begun = client.json("POST", f"/api/sessions/{session['id']}/paint", {})
+    client.until(begun["id"], "done")
+    thread.join(20)
+    kinds = [line.removeprefix("event: ") for line in heard if line.startswith("event: ")]
+    assert kinds[0] == "hello"
+    for kind in ("draft", "level", "step", "work"):
+        assert kind in kinds
+    assert kinds.index("draft") < kinds.index("step")
+
+
+def test_a_painter_that_dies_goes_on_from_where_it_was(client, server, folder):
+    session = client.session(**LONG)
+    number = client.json("POST", f"/api/sessions/{session['id']}/paint", {})["id"]
+    until_steps(client, number)
+    (painter,) = [
+        each
+        for each in psutil.Process(server.process.pid).children()
+        if "impasto.studio.painter" in " ".join(each.cmdline())
+    ]
+    painter.kill()
+    end = time.monotonic() + 60
+    while client.json("GET", "/api/state")["worker"] == "painting" and time.monotonic() < end:
+        time.sleep(0.05)
+    until_steps(client, number)
+    client.json("POST", f"/api/works/{number}/stop")
+    assert client.until(number, "stopped", "failed")["state"] == "stopped"
+
+
+def test_a_server_that_is_killed_loses_nothing(tmp_path):
+    first = Server(tmp_path)
+    client = first.client()
+    session = client.session(**LONG)
+    number = client.json("POST", f"/api/sessions/{session['id']}/paint", {})["id"]
+    until_steps(client, number)
+    time.sleep(1)
+    first.end(signal.SIGKILL)
+    second = Server(tmp_path)
+    again = second.client()
+    again.cookie = again.cookie or client.cookie
+    work = until_steps(again, number)
+    assert work["state"] == "painting"
+    assert again.json("GET", f"/api/sessions/{session['id']}")["photograph"]["name"] == "coffee.png"
+    again.json("POST", f"/api/works/{number}/stop")
+    again.until(number, "stopped")
+    assert second.end(signal.SIGINT) == 0
+    assert not (tmp_path / "server.json").exists()
+
+
+def test_a_folder_that_cannot_be_is_refused_in_a_line(tmp_path):
+    from tests.cli.test_app import run
+
+    (tmp_path / "file").write_text("")
+    done = run("studio", "file/studio", "--no-browser", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("impasto: ")
+    assert done.stderr.count("\n") == 1
+    assert os.listdir(tmp_path) == ["file"]
