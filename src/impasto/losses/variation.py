@@ -20,7 +20,8 @@ def differences(picture: Tensor, place: tuple[Size, Size, Size, Size] | None = N
     ``place`` is the part's first row and column, and how many it has of them.
     """
     # Beyond the edge stands the same pixel once more, from which nothing differs.
-    beyond = ops.pad(picture / 255.0, ((0, 1), (0, 1), (0, 0)), mode="symmetric")
+    # As a batch of one: PyTorch pads nothing else so.
+    beyond = ops.pad(picture[None] / 255.0, ((0, 0), (0, 1), (0, 1), (0, 0)), mode="symmetric")[0]
     height, width, _ = ops.shape(picture)
     top, left, rows, columns = place or (0, 0, height, width)
     here = ops.slice(beyond, (top, left, 0), (rows + 1, columns + 1, 3))

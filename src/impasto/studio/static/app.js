@@ -53,6 +53,7 @@ async function showCanvas() {
   const against = compared === "photograph" ? session?.photograph?.url : work(compared)?.result;
   view.base = session?.photograph ? Math.min(3000, session.photograph.width) : null;
   const [picked, other] = await Promise.all([picture(address ?? session?.photograph?.url), picture(against)]);
+  view.finest = (version && Number(version.recipe.size)) || session?.photograph?.width || 1;
   view.divide = other ? at("divider").value / 1000 : null;
   at("divider").hidden = !other;
   view.show(picked, other);
@@ -65,11 +66,13 @@ async function showCanvas() {
 
 const STATES = { queued: "waits", painting: "being painted", done: "", stopped: "stopped", failed: "failed" };
 
-function title(version) {
+function what(version) {
   const differs = version.differs.filter(([name]) => !["precision", "tile", "finished"].includes(name));
-  const words = differs.slice(0, 2).map(([name, , now]) => `${name} ${now}`);
-  return [words.join(", ") || version.recipe.size + " px", STATES[version.state]].filter(Boolean).join(" · ");
+  const words = differs.slice(0, 2).map(([name, , now]) => `${name.replaceAll("_", " ")} ${now}`);
+  return words.join(", ") || `${version.recipe.size} px`;
 }
+
+const title = (version) => [what(version), STATES[version.state]].filter(Boolean).join(" · ");
 
 // --- the session --------------------------------------------------------------------------------
 
@@ -177,7 +180,7 @@ function showVersions() {
   at("versions").replaceChildren(...works.map((each) => element("li", { "aria-current": String(each.id === state.shown) },
     element("button", { onclick: safely(() => select(each.id)), title: title(each) },
       element("img", { src: each.preview ?? "icon.svg", alt: "", loading: "lazy" }),
-      element("span", {}, title(each)), element("span", {}, each.sheet ? "of a sheet" : each.steered ? "steered" : "")))));
+      element("span", {}, what(each)), element("span", {}, STATES[each.state] || (each.sheet ? "of a sheet" : each.steered ? "steered" : ""))))));
   const compare = at("compare"), before = compare.value;
   const finished = works.filter((each) => each.result && each.id !== state.shown);
   compare.replaceChildren(new Option("nothing", ""), new Option("the photograph", "photograph"),

@@ -41,10 +41,16 @@ export class Panel {
       field.addEventListener("input", () => { shown.value = field.value; });
       field.shown = shown;
     }
-    const row = element("div", { className: "setting" },
-      element("label", { htmlFor: field.id }, element("span", {}, label + unit), shown ?? field),
-      shown ? field : null,
-      element("p", { id: help, className: "help" }, `${about.help}${about.possible && !about.choices.length ? ` ${about.possible}.` : ""}`));
+    const words = element("p", { id: help, className: "help", hidden: true },
+      `${about.help}${about.possible && !about.choices.length ? ` ${about.possible}.` : ""}`);
+    const ask = element("button", { className: "ask", "aria-expanded": "false", "aria-controls": help, "aria-label": `What ${label} means` }, "?");
+    ask.addEventListener("click", () => {
+      words.hidden = !words.hidden;
+      ask.setAttribute("aria-expanded", String(!words.hidden));
+    });
+    const row = element("div", { className: "setting", title: about.help },
+      element("div", { className: "line" }, element("label", { htmlFor: field.id }, label + unit), ask, shown ?? field),
+      shown ? field : null, words);
     this.fields[name].row = row;
     return row;
   }

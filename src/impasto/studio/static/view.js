@@ -6,6 +6,7 @@ export class View {
     this.context = canvas.getContext("2d");
     this.picture = null; // what is shown, and what it is compared with
     this.other = null;
+    this.finest = 1; // how many pixels across the picture has when it is finished
     this.divide = null; // from 0 to 1: left of it is the other
     this.overlay = null; // a canvas of the picture's shape
     this.cursor = null; // where the brush is, in the picture, with its radius
@@ -87,7 +88,9 @@ export class View {
     context.clearRect(0, 0, canvas.width, canvas.height);
     if (!this.picture) return;
     const box = [this.left, this.top, this.size.width * this.scale, this.size.height * this.scale];
-    context.imageSmoothingEnabled = this.scale * this.size.width < 3 * this.picture.width;
+    // Single pixels are for whoever looks closely, not for a picture that is still coarse.
+    context.imageSmoothingEnabled = this.scale * this.size.width < 3 * Math.max(this.picture.width, this.finest);
+    context.imageSmoothingQuality = "high";
     context.drawImage(this.picture, ...box);
     if (this.other && this.divide !== null) {
       const middle = box[0] + box[2] * this.divide;
