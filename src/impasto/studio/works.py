@@ -1,5 +1,6 @@
 """What sessions and works mean: checked when they are changed, told to the page, and painted."""
 
+import functools
 import itertools
 import math
 import statistics
@@ -9,10 +10,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from impasto.errors import ImpastoError, SettingError
+from impasto.errors import ImpastoError, PictureError, SettingError
 from impasto.painting import inputs, memory, pyramid
 from impasto.painting.progress import work as pixels_of
 from impasto.pictures import encode, samples
+from impasto.pictures.raster import Picture
 from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
@@ -116,7 +118,10 @@ def _region(store: Store, asked: Any) -> Json:
 
 def taken_in(store: Store, path: Path, name: str, mask: bool) -> Json:
     """Take in a picture; says what it was painted with, if impasto painted it."""
-    picture, _ = store.add_picture(path, name, mask)
+    try:
+        picture, _ = store.add_picture(path, name, mask)
+    except PictureError as error:  # by the name that the person knows, not the server's
+        raise PictureError(str(error).replace(str(path), name)) from None
     return {**picture, "painted": None if mask else _painted(store, picture["id"])}
 
 
@@ -141,12 +146,16 @@ def _painted(store: Store, number: str) -> Json | None:
 
 def sampled(store: Store, name: str) -> Json:
     """Take in one of the samples."""
-    photograph = name in samples.PHOTOGRAPHS
-    pixels = samples.photograph(name) if photograph else samples.painting(name, samples.SIZE)
     with tempfile.TemporaryDirectory(dir=store.folder) as folder:
         path = Path(folder, f"{name}.png")
-        encode.write(pixels, path)
+        encode.write(_sample(name), path)
         return taken_in(store, path, path.name, mask=False)
+
+
+@functools.cache  # painting one takes seconds
+def _sample(name: str) -> Picture:
+    photograph = name in samples.PHOTOGRAPHS
+    return samples.photograph(name) if photograph else samples.painting(name, samples.SIZE)
 
 
 # Works ------------------------------------------------------------------------------------------

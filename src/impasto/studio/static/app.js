@@ -8,7 +8,8 @@ import { View } from "./view.js";
 const at = (id) => document.getElementById(id);
 const view = new View(at("canvas"));
 const state = {
-  about: null, session: null, worker: "starting", queue: [],
+  about: null, session: null,
+  wanted: null, // the id of the session to show: answers about another come too late worker: "starting", queue: [],
   shown: null, // the id of the version on the canvas; null is the photograph
   pictures: new Map(), // by address
   masking: null, // {mask, role, painting} while one is painted
@@ -140,13 +141,18 @@ function placeRow(thumb, words, away, again) {
 }
 
 async function changeSession(changes) {
-  state.session = await patch(`/api/sessions/${state.session.id}`, changes);
+  const changed = await patch(`/api/sessions/${state.session.id}`, changes);
+  if (changed.id !== state.wanted) return;
+  state.session = changed;
   show();
   if ("photograph" in changes) { state.shown = null; await showCanvas(); }
 }
 
 async function load(id) {
-  state.session = await get(`/api/sessions/${id}`);
+  state.wanted = id;
+  const found = await get(`/api/sessions/${id}`);
+  if (state.wanted !== id) return;
+  state.session = found;
   if (!work(state.shown)) state.shown = (underWay() ?? state.session.works[0])?.id ?? null;
   location.hash = id;
   show();
@@ -154,14 +160,15 @@ async function load(id) {
   await showProgress();
 }
 
-async function loadState(wanted) {
+// Shows the sessions and the queue; the wanted session may be gone, and another is shown then.
+async function loadState() {
   const found = await get("/api/state");
   state.queue = found.queue;
   showWorker(found.worker);
   if (!found.sessions.length) found.sessions.push(await post("/api/sessions"));
   at("sessions").replaceChildren(...found.sessions.map((each, number) =>
     new Option(each.name || `${found.sessions.length - number}`, each.id)));
-  const current = found.sessions.find((each) => each.id === wanted) ?? found.sessions[0];
+  const current = found.sessions.find((each) => each.id === state.wanted) ?? found.sessions[0];
   at("sessions").value = current.id;
   showQueue();
   return current.id;
@@ -251,7 +258,7 @@ function showQueue() {
     element("div", { className: "fields" }, element("p", {}, title(each)), element("div", { className: "row" },
       number ? element("button", { "aria-label": `Paint ${title(each)} earlier`, onclick: safely(() => earlier(waiting, number)) }, "Earlier") : null,
       element("button", { "aria-label": `Do not paint ${title(each)}`, onclick: safely(() => remove(`/api/works/${each.id}`)) }, "Remove"))))));
-  if (!waiting.length) at("queue").append(element("li", {}, element("span", {}), element("p", {}, "Nothing waits.")));
+  if (!waiting.length) at("queue").append(element("li", { className: "none" }, "Nothing waits."));
 }
 
 function earlier(waiting, number) {
@@ -537,8 +544,12 @@ const again = (() => {
   return () => {
     waiting ??= setTimeout(safely(async () => {
       waiting = null;
-      await loadState(state.session.id);
-      state.session = await get(`/api/sessions/${state.session.id}`);
+      const before = state.wanted, id = await loadState();
+      if (state.wanted !== before) return; // another was chosen meanwhile
+      state.wanted = id;
+      const session = await get(`/api/sessions/${id}`);
+      if (state.wanted !== id) return;
+      state.session = session;
       if (!work(state.shown) && !state.masking) state.shown = (underWay() ?? state.session.works[0])?.id ?? null;
       show();
       if (!state.masking) { await showCanvas(); await showProgress(); }
@@ -587,12 +598,12 @@ function wiring() {
   on("paint", "click", paint);
   on("stop", "click", async () => { const painting = underWay(); if (painting) await post(`/api/works/${painting.id}/stop`); });
   on("resume", "click", async () => took(await post(`/api/works/${state.shown}/resume`)));
-  on("new-session", "click", async () => { const made = await post("/api/sessions"); state.shown = null; await load(await loadState(made.id)); });
+  on("new-session", "click", async () => { const made = await post("/api/sessions"); state.shown = null; state.wanted = made.id; await load(await loadState()); });
   on("remove-session", "click", async () => {
     if (!confirm("Remove this session and all of its pictures?")) return;
     await remove(`/api/sessions/${state.session.id}`);
-    state.shown = null;
-    await load(await loadState(null));
+    state.shown = state.wanted = null;
+    await load(await loadState());
   });
   on("sessions", "change", async () => { state.shown = null; endMask(); await load(at("sessions").value); });
   on("compare", "change", showCanvas);
@@ -631,7 +642,8 @@ const begin = safely(async () => {
   panel = new Panel(state.about, safely(changed));
   wiring();
   pointers();
-  await load(await loadState(location.hash.slice(1)));
+  state.wanted = location.hash.slice(1);
+  await load(await loadState());
   dropping();
   hearing();
   document.body.dataset.ready = "yes";

@@ -1,0 +1,400 @@
+"""The page in a real browser, by mouse and by keyboard.
+
+Needs a Chromium on the path; without one these tests are skipped, unless IMPASTO_BROWSER is
+``required``.
+"""
+
+import base64
+import os
+import re
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto.painting import inputs
+from impasto.pictures import samples
+from tests.studio.client import Server
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+if not CHROMIUM and os.environ.get("IMPASTO_BROWSER") != "required":
+    pytest.skip("there is no Chromium on the path", allow_module_level=True)
+
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+playwright = pytest.importorskip("playwright.sync_api")
+expect = playwright.expect
+expect.set_options(timeout=45_000)
+
+QUICK = {"size": "64", "levels": "1", "evaluations": "3", "style_loss": "gram"}
+LONG = {**QUICK, "size": "128", "evaluations": "2000"}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    # Chromium's own sandbox is not to be had in containers.
+    with playwright.sync_playwright() as started:
+        made = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def context(browser, server):
+    """A window of a person who came in by the address that the terminal printed."""
+    made = browser.new_context(viewport={"width": 1440, "height": 900})
+    made.set_default_timeout(45_000)
+    page = made.new_page()
+    enter(page, server.address)
+    page.close()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(context, server):
+    """The page with a session of its own; fails with whatever its console complains of."""
+    made, wrong = context.new_page(), []
+    made.on("pageerror", lambda error: wrong.append(str(error)))
+    made.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    made.goto(f"http://127.0.0.1:{server.port}/")
+    ready(made)
+    begin_session(made)
+    yield made
+    made.close()
+    assert not [each for each in wrong if "status of 4" not in each]
+
+
+def enter(page, address):
+    for _ in range(100):
+        try:
+            page.goto(address)
+            break
+        except playwright.Error:
+            time.sleep(0.1)
+    ready(page)
+
+
+def ready(page):
+    expect(page.locator("body[data-ready]")).to_be_visible()
+
+
+def begin_session(page):
+    before = page.evaluate("location.hash")
+    page.click("#new-session")
+    until(lambda: page.evaluate("location.hash") != before)
+    expect(page.locator("#photograph-thumb")).to_be_hidden()
+
+
+def drop(page, place, path):
+    """Drop a file, as a browser does."""
+    data = base64.b64encode(path.read_bytes()).decode()
+    transfer = page.evaluate_handle(
+        """([data, name]) => {
+          const bytes = Uint8Array.from(atob(data), (each) => each.charCodeAt(0));
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([bytes], name));
+          return transfer;
+        }""",
+        [data, path.name],
+    )
+    page.dispatch_event(place, "drop", {"dataTransfer": transfer})
+
+
+def take_samples(page):
+    page.select_option("#photograph .sample", "coffee")
+    expect(page.locator("#photograph-thumb")).to_be_visible()
+    page.select_option("#painting .sample", "swirls")
+    expect(page.locator("#paintings li")).to_have_count(1)
+
+
+def ask_for(page, settings):
+    """Type settings in, those under "more" as well."""
+    if not page.locator("#more[open]").count():
+        page.click("#more summary")
+    for name, value in settings.items():
+        field = page.locator(f"#setting-{name}")
+        with page.expect_response(lambda answer: answer.request.method == "PATCH"):
+            if field.evaluate("(field) => field.tagName") == "SELECT":
+                field.select_option(value)
+            else:
+                field.fill(value)
+                field.press("Tab")
+    for name, value in settings.items():
+        expect(page.locator(f"#setting-{name}")).to_have_value(value)
+
+
+def set_strength(page, value):
+    page.locator("#setting-strength").evaluate(
+        "(field, value) => { field.value = value; field.dispatchEvent(new Event('change')); }",
+        value,
+    )
+
+
+def works(page):
+    return page.evaluate("() => window.studio.state.session.works")
+
+
+def states(page):
+    return [each["state"] for each in works(page)]
+
+
+def until(condition, seconds=45):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def middle(page, across=0.5, down=0.5):
+    box = page.locator("#canvas").bounding_box()
+    return box["x"] + across * box["width"], box["y"] + down * box["height"]
+
+
+def test_from_an_empty_folder_to_a_picture_by_mouse(page, tmp_path):
+    photograph = tmp_path / "a photograph.jpg"
+    Image.fromarray(samples.photograph("coffee").astype(np.uint8)).save(photograph)
+    painting = tmp_path / "painting.png"
+    Image.fromarray(samples.painting("swirls").astype(np.uint8)).save(painting)
+    drop(page, "#photograph", photograph)
+    expect(page.locator("#photograph-thumb")).to_have_attribute("alt", "a photograph.jpg")
+    with page.expect_file_chooser() as chosen:
+        page.click("#painting .choose")
+    chosen.value.set_files(painting)
+    expect(page.locator("#paintings li")).to_have_count(1)
+    ask_for(page, LONG)
+
+    # A mask: a stroke, undone and done again.
+    page.click("#keep")
+    page.mouse.move(*middle(page, 0.4, 0.4))
+    page.mouse.down()
+    page.mouse.move(*middle(page, 0.6, 0.6), steps=8)
+    page.mouse.up()
+    page.click("#undo")
+    page.click("#redo")
+    page.click("#mask-done")
+    expect(page.locator("#places li")).to_have_count(1)
+
+    # Painted, steered, stopped, gone on with.
+    page.click("#paint")
+    expect(page.locator("#stop")).to_be_visible()
+    expect(page.locator("#level")).to_contain_text("evaluation")
+    with page.expect_response("**/steer") as answer:
+        set_strength(page, 0.8)
+    assert answer.value.ok
+    page.wait_for_timeout(500)
+    page.click("#stop")
+    until(lambda: states(page)[:1] == ["stopped"])
+    assert works(page)[0]["steered"]
+    expect(page.locator("#resume")).to_be_visible()
+
+    # A branch, and what differs.
+    ask_for(page, {"evaluations": "3"})
+    page.click("#paint")
+    until(lambda: states(page)[:1] == ["done"])
+    expect(page.locator("#version table")).to_contain_text("evaluations")
+    expect(page.locator("#versions li")).to_have_count(2)
+
+    # Compared, and taken away in three formats, its recipe in it.
+    page.select_option("#compare", "photograph")
+    expect(page.locator("#divider")).to_be_visible()
+    page.locator("#divider").fill("250")
+    for ending, kind in (("png", "PNG"), ("jpg", "JPEG"), ("tif", "TIFF")):
+        with page.expect_download() as taken:
+            page.click(f"#version a[href*='picture.{ending}']")
+        path = tmp_path / taken.value.suggested_filename
+        taken.value.save_as(path)
+        with Image.open(path) as image:
+            assert image.format == kind
+        recipe = inputs.read_provenance(path).recipe
+        assert (recipe.size, recipe.evaluations, recipe.strength) == (128, 3, 0.8)
+
+
+@pytest.mark.slow
+def test_from_samples_to_a_picture_by_keyboard(page):
+    def press(place, *keys):
+        page.locator(place).focus()
+        for key in keys:
+            page.keyboard.press(key)
+
+    recipe = "() => window.studio.state.session.recipe"
+    press("#photograph .sample", "c")
+    expect(page.locator("#photograph-thumb")).to_be_visible()
+    press("#painting .sample", "s")
+    expect(page.locator("#paintings li")).to_have_count(1)
+    press("#more summary", "Enter")
+    for name, value in QUICK.items():
+        page.locator(f"#setting-{name}").focus()
+        page.keyboard.press("Control+A")
+        page.keyboard.type(value)
+        page.keyboard.press("Tab")
+        until(lambda name=name: page.evaluate(recipe)[name] == QUICK[name])
+    press("#canvas", "m", " ", "ArrowRight", "]", " ", "Control+z", "Enter")
+    expect(page.locator("#places li")).to_have_count(1)
+    press("#canvas", "p")
+    until(lambda: states(page)[:1] == ["done"])
+    press("#canvas", "c")
+    expect(page.locator("#divider")).to_be_visible()
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#keys")).to_be_hidden()
+
+
+def test_tab_reaches_everything(page):
+    take_samples(page)
+    reached = set()
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("() => document.activeElement.id"))
+    for name in ("new-session", "keep", "canvas", "fit", "compare", "paint", "setting-strength"):
+        assert name in reached
+
+
+def test_a_click_selects_what_is_alike(page):
+    take_samples(page)
+    page.click("#keep")
+    page.click("#picker")
+    with page.expect_response("**/select"):
+        page.mouse.click(*middle(page, 0.5, 0.8))
+    masked = "() => { const mask = window.studio.state.masking.mask; return !mask.isEmpty(); }"
+    until(lambda: page.evaluate(masked))
+    page.keyboard.press("Escape")
+    expect(page.locator("#tools")).to_be_hidden()
+
+
+@pytest.mark.slow
+def test_a_mask_has_no_dead_rim(page):
+    take_samples(page)
+    page.click("#keep")
+    page.click("#fill")
+    page.locator("#feather").fill("60")
+    with page.expect_download() as taken:
+        page.click("#export-mask")
+    mask = np.asarray(Image.open(taken.value.path()).convert("L"))
+    assert mask.min() == 255
+
+
+def test_a_reload_in_the_middle_shows_where_things_are(page):
+    take_samples(page)
+    ask_for(page, LONG)
+    page.click("#paint")
+    expect(page.locator("#level")).to_contain_text("evaluation")
+    page.reload()
+    ready(page)
+    expect(page.locator("#level")).to_contain_text("evaluation")
+    before = page.locator("#level").inner_text()
+    expect(page.locator("#level")).not_to_have_text(before)
+    page.click("#stop")
+    until(lambda: states(page)[:1] == ["stopped"])
+
+
+def test_two_tabs_show_the_same(page, context):
+    take_samples(page)
+    other = context.new_page()
+    other.goto(page.evaluate("location.href"))
+    ready(other)
+    expect(other.locator("#paintings li")).to_have_count(1)
+    page.click("#paintings button:text('Remove')")
+    expect(page.locator("#paintings li")).to_have_count(0)
+    expect(other.locator("#paintings li")).to_have_count(0)
+    other.close()
+
+
+def test_what_is_no_picture_gets_a_sentence(page, tmp_path):
+    wrong = tmp_path / "letter.jpg"
+    wrong.write_text("Dear reader")
+    drop(page, "#photograph", wrong)
+    expect(page.locator("#toasts")).to_contain_text("letter.jpg")
+    expect(page.locator("#photograph-thumb")).to_be_hidden()
+
+
+@pytest.mark.slow
+def test_a_painted_picture_brings_its_recipe_and_its_inputs(page, tmp_path):
+    take_samples(page)
+    ask_for(page, QUICK)
+    page.click("#paint")
+    until(lambda: states(page)[:1] == ["done"])
+    with page.expect_download() as taken:
+        page.click("#version a[href*='picture.png']")
+    path = tmp_path / "painted.png"
+    taken.value.save_as(path)
+    begin_session(page)
+    drop(page, "#photograph", path)
+    expect(page.locator("#toasts")).to_contain_text("its recipe and its pictures are taken")
+    expect(page.locator("#setting-style_loss")).to_have_value("gram")
+    expect(page.locator("#paintings li")).to_have_count(1)
+
+
+@pytest.mark.slow
+def test_a_sweep_is_a_sheet_to_click(page):
+    take_samples(page)
+    ask_for(page, QUICK)
+    page.click("#presets button:text('several')")
+    page.fill("#sweep-values", "0.2, 0.9")
+    page.click("#sweep-go")
+    until(lambda: states(page) == ["done"] * 2)
+    page.click("#version button:text('Sheet')")
+    expect(page.locator("#cells button")).to_have_count(2)
+    page.click("#cells button:has-text('0.9')")
+    expect(page.locator("#sheet")).to_be_hidden()
+    expect(page.locator("#version")).to_be_visible()
+
+
+def test_nothing_is_asked_of_another_machine(page, server):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.reload()
+    ready(page)
+    take_samples(page)
+    own = f"http://127.0.0.1:{server.port}/"
+    assert asked
+    assert not [each for each in asked if not each.startswith((own, "blob:", "data:"))]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768)])
+def test_names_contrast_and_room(page, scheme, width, height):
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": height})
+    take_samples(page)
+    page.click("#more summary")
+    page.click("#keep")
+    found = axe.Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll("button, label, h2, p, summary, option, th, td")]
+          .filter((each) => each.offsetParent && each.scrollWidth > each.clientWidth + 1
+            && getComputedStyle(each).overflow !== "visible")
+          .map((each) => each.textContent)"""
+    )
+    assert not cut
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_is_said_and_comes_back(browser, tmp_path):
+    first = Server(tmp_path / "studio")
+    with browser.new_context() as context:
+        context.set_default_timeout(45_000)
+        page = context.new_page()
+        enter(page, first.address)
+        take_samples(page)
+        ask_for(page, LONG)
+        page.click("#paint")
+        expect(page.locator("#level")).to_contain_text(re.compile("evaluation [1-9]"))
+        first.end(signal.SIGKILL)
+        expect(page.locator("#painter")).to_contain_text("nothing is lost")
+        second = Server(tmp_path / "studio", "--port", str(first.port))
+        try:
+            expect(page.locator("#toasts")).to_contain_text("the studio is back")
+            before = page.locator("#level").inner_text()
+            expect(page.locator("#level")).not_to_have_text(before)
+            page.click("#stop")
+            until(lambda: states(page)[:1] == ["stopped"])
+        finally:
+            second.end()
