@@ -24,6 +24,7 @@ STATE = "() => window.studio.state.session.works"
 
 
 def main() -> None:
+    """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="where the studio is made")
     parser.add_argument("--pictures", type=int, default=50)
@@ -46,6 +47,7 @@ def main() -> None:
 
 
 def until(page: Page, script: str, wanted: object) -> None:
+    """Wait until a script's value is the one wanted."""
     while page.evaluate(script) != wanted:
         time.sleep(0.02)
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 
 class Client:
@@ -75,11 +76,12 @@ class Client:
 class Server:
     """``impasto studio`` in a process of its own."""
 
-    def __init__(self, folder, *options):
+    def __init__(self, folder: Path, *options: str) -> None:
         command = [sys.executable, "-m", "impasto", "studio", str(folder), "--no-browser"]
         self.process = subprocess.Popen(
             [*command, *(options or ("--port", "0"))], stdout=subprocess.PIPE, text=True
         )
+        assert self.process.stdout
         self.address = self.process.stdout.readline().strip()
         assert self.address.startswith("http://127.0.0.1:"), self.address
 
@@ -99,9 +101,10 @@ class Server:
                 return made
         raise AssertionError("nobody answers")
 
-    def end(self, number=signal.SIGTERM):
+    def end(self, number: int = signal.SIGTERM) -> int:
         """End it, and return its exit status."""
         if self.process.poll() is None:
             os.kill(self.process.pid, number)
-        self.process.stdout.close()
+        if self.process.stdout:
+            self.process.stdout.close()
         return self.process.wait(30)

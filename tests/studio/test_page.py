@@ -283,6 +283,8 @@ def test_a_reload_in_the_middle_shows_where_things_are(page):
     take_samples(page)
     ask_for(page, LONG)
     page.click("#paint")
+    expect(page.locator("#draft")).to_be_visible()
+    expect(page.locator("#draft")).to_be_hidden()
     expect(page.locator("#level")).to_contain_text("evaluation")
     page.reload()
     ready(page)

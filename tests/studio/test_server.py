@@ -1,5 +1,7 @@
 """From an empty folder to a painted, steered, stopped and branched picture, over HTTP."""
 
+import contextlib
+import http.client
 import io
 import json
 import os
@@ -294,8 +296,6 @@ def test_events_tell_of_every_step(client, session):
     heard = []
 
     def listen():
-        import http.client
-
         connection = http.client.HTTPConnection(client.host, timeout=60)
         connection.request("GET", "/api/events", headers={"Cookie": client.cookie})
         answer = connection.getresponse()
@@ -316,6 +316,38 @@ def test_events_tell_of_every_step(client, session):
     for kind in ("draft", "level", "step", "work"):
         assert kind in kinds
     assert kinds.index("draft") < kinds.index("step")
+
+
+def test_queue_sheets_and_paintings_have_limits(client):
+    session = client.session(**LONG)
+    place = f"/api/sessions/{session['id']}"
+    values = [str(each / 100) for each in range(1, 18)]
+    status, _, said = client.ask("POST", f"{place}/sweep", {"vary": {"strength": values}})
+    assert status == 400, said
+    first = client.json("POST", f"{place}/paint", {})["id"]
+    for _ in range(3):
+        client.json("POST", f"{place}/sweep", {"vary": {"strength": values[:16]}})
+    statuses = [client.ask("POST", f"{place}/paint", {})[0] for _ in range(17)]
+    assert statuses.index(400) in (15, 16)
+    painting = session["paintings"][0]["picture"]["id"]
+    status, _, said = client.ask("PATCH", place, {"paintings": [{"picture": painting}] * 9})
+    assert (status, b"up to 8" in said) == (400, True)
+    for each in client.json("GET", place)["works"]:
+        if each["id"] != first:
+            client.json("DELETE", f"/api/works/{each['id']}")
+    client.json("POST", f"/api/works/{first}/stop")
+    client.until(first, "stopped", "done")
+
+
+def test_so_many_pages_are_told_and_no_more(client):
+    with contextlib.ExitStack() as stack:
+        statuses = []
+        for _ in range(17):
+            connection = http.client.HTTPConnection(client.host, timeout=60)
+            stack.callback(connection.close)
+            connection.request("GET", "/api/events", headers={"Cookie": client.cookie})
+            statuses.append(connection.getresponse().status)
+    assert statuses == [200] * 16 + [404]
 
 
 def test_a_painter_that_dies_goes_on_from_where_it_was(client, server, folder):

@@ -273,6 +273,7 @@ def told(store: Store, number: str, foreman: Foreman) -> Json:
         "result": f"{place}/picture.png" if finished else None,
         "resumable": work["state"] in ("stopped", "failed") and (folder / "checkpoint").exists(),
         "progress": foreman.progress.get(number),
+        "draft": bool(changes) and work["state"] == "painting" and number not in foreman.progress,
     }
 
 

@@ -575,7 +575,8 @@ function hearing() {
     },
     state: (said) => { if (said.worker) showWorker(said.worker); if ("session" in said || "worker" in said) again(); },
     work: again,
-    draft: (said) => preview(said, true),
+    // What the session was before the draft may still be on its way here: ask once more.
+    draft: async (said) => { await preview(said, true); again(); },
     level: () => {},
     note: (said) => say(said.note),
     step: (said) => {
