@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the studio is made")
     parser.add_argument("--pictures", type=int, default=50)
     parser.add_argument("--screenshots", type=Path)
+    parser.add_argument("--parts", nargs="+", default=["first", "mask", "memory"])
     asked = parser.parse_args()
     server = Server(asked.folder)
     with sync_playwright() as started:
@@ -39,9 +40,13 @@ def main() -> None:
         page.set_default_timeout(600_000)
         page.goto(server.address)
         page.wait_for_selector("body[data-ready]")
-        print("first pictures", first_picture(page, asked.screenshots))
-        print("mask, frames a second", frames(page))
-        print("memory", memory(page, server, asked.pictures))
+        take_samples(page)
+        if "first" in asked.parts:
+            print("first pictures", first_picture(page, asked.screenshots))
+        if "memory" in asked.parts:
+            print("memory", memory(page, server, asked.pictures))
+        if "mask" in asked.parts:
+            print("mask, frames a second", frames(page))
         browser.close()
     server.end()
 
@@ -52,12 +57,16 @@ def until(page: Page, script: str, wanted: object) -> None:
         time.sleep(0.02)
 
 
-def first_picture(page: Page, screenshots: Path | None) -> dict[str, float]:
-    """Paint the sample twice: the first time the painter gets warm."""
+def take_samples(page: Page) -> None:
+    """Have something to paint."""
     page.select_option("#photograph .sample", "coffee")
     page.wait_for_selector("#photograph-thumb:visible")
     page.select_option("#painting .sample", "swirls")
     page.wait_for_selector("#paintings li")
+
+
+def first_picture(page: Page, screenshots: Path | None) -> dict[str, float]:
+    """Paint the sample twice: the first time the painter gets warm."""
     found = {}
     for warm in (False, True):
         page.wait_for_timeout(1000)
@@ -81,7 +90,7 @@ def first_picture(page: Page, screenshots: Path | None) -> dict[str, float]:
         found["next step after a dial"] = time.perf_counter() - begun
         if warm and screenshots:
             shots(page, screenshots, "painting")
-        until(page, f"() => ({STATE})()[0].state", "done")
+        until(page, f"() => ({STATE})()[0]?.state", "done")
         found["finished"] = time.perf_counter() - begun
     if screenshots:
         page.select_option("#compare", "photograph")
@@ -146,11 +155,12 @@ def memory(page: Page, server: Server, pictures: int) -> dict[str, float]:
         page.fill(f"#setting-{name}", value)
         page.press(f"#setting-{name}", "Tab")
     page.wait_for_timeout(1000)
+    before = len(page.evaluate(STATE))
     process, found = psutil.Process(server.process.pid), {}
     for number in range(1, pictures + 1):
         page.click("#paint")
-        until(page, f"() => ({STATE})()[0].state", "done")
-        until(page, f"() => ({STATE})().length", number + 2)
+        until(page, f"() => ({STATE})()[0]?.state", "done")
+        until(page, f"() => ({STATE})().length", before + number)
         if number in (5, pictures // 2, pictures):
             for each in (process, *process.children()):
                 kind = "server" if each is process else "painter"

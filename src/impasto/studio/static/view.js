@@ -10,6 +10,7 @@ export class View {
     this.divide = null; // from 0 to 1: left of it is the other
     this.overlay = null; // a canvas of the picture's shape
     this.cursor = null; // where the brush is, in the picture, with its radius
+    this.kept = null;
     this.scale = 1; this.left = 0; this.top = 0; this.fitted = true;
     this.size = { width: 1, height: 1 };
     this.asked = false;
@@ -82,16 +83,29 @@ export class View {
     requestAnimationFrame(() => { this.asked = false; this.paint(); });
   }
 
+  // The picture at the size it is shown at: scaled once, and not for every dab of a brush.
+  scaled(box) {
+    const { width, height } = this.canvas, known = this.kept;
+    const now = [this.picture, width, height, this.finest, ...box];
+    if (known && known.of.every((each, at) => each === now[at])) return known.canvas;
+    const canvas = known?.canvas ?? document.createElement("canvas");
+    canvas.width = width; canvas.height = height;
+    const context = canvas.getContext("2d");
+    // Single pixels are for whoever looks closely, not for a picture that is still coarse.
+    context.imageSmoothingEnabled = this.scale * this.size.width < 3 * Math.max(this.picture.width, this.finest);
+    context.imageSmoothingQuality = "high";
+    context.drawImage(this.picture, ...box);
+    this.kept = { canvas, of: now };
+    return canvas;
+  }
+
   paint() {
     const { context, canvas } = this;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
     if (!this.picture) return;
     const box = [this.left, this.top, this.size.width * this.scale, this.size.height * this.scale];
-    // Single pixels are for whoever looks closely, not for a picture that is still coarse.
-    context.imageSmoothingEnabled = this.scale * this.size.width < 3 * Math.max(this.picture.width, this.finest);
-    context.imageSmoothingQuality = "high";
-    context.drawImage(this.picture, ...box);
+    context.drawImage(this.scaled(box), 0, 0);
     if (this.other && this.divide !== null) {
       const middle = box[0] + box[2] * this.divide;
       context.save();
@@ -104,6 +118,7 @@ export class View {
       context.fillRect(middle - 1, box[1], 2, box[3]);
     }
     if (this.overlay) {
+      context.imageSmoothingQuality = "low";
       context.globalAlpha = 0.55;
       context.drawImage(this.overlay, ...box);
       context.globalAlpha = 1;
