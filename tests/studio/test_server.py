@@ -62,6 +62,33 @@ def test_a_picture_is_painted_and_handed_out_in_every_format(client, painted, se
     assert not (there / "checkpoint").exists()
 
 
+def test_a_preview_that_is_replaced_while_it_is_asked_for_comes_whole(client, painted, folder):
+    path = folder / "works" / painted["id"] / "preview.jpg"
+    before = path.read_bytes() if path.exists() else None
+    done = threading.Event()
+
+    def replace():
+        for number in range(10_000_000):
+            if done.is_set():
+                return
+            new = path.with_suffix(".new")
+            new.write_bytes(b"x" * (1 + number % 50) * 1000)
+            os.replace(new, path)
+
+    path.write_bytes(b"x" * 1000)
+    writer = threading.Thread(target=replace)
+    writer.start()
+    try:
+        for _ in range(300):
+            status, headers, data = client.ask("GET", f"/api/works/{painted['id']}/preview.jpg")
+            assert (status, len(data)) == (200, int(headers["content-length"]))
+            assert not len(data) % 1000
+    finally:
+        done.set()
+        writer.join()
+        path.unlink() if before is None else path.write_bytes(before)
+
+
 def test_the_command_paints_the_same_bytes(client, painted, folder, tmp_path):
     from tests.cli.test_app import run
 

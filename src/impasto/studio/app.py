@@ -102,10 +102,17 @@ class Studio:
         number, name = request.path_params["work"], request.path_params["file"]
         if name not in HANDED_OUT or not (path := self.store.work_folder(number) / name).is_file():
             raise NotThere("this picture is not there")
-        kept = "no-store" if name == "preview.jpg" else "private, max-age=3600"
+        if name == "preview.jpg":
+            # It is replaced at any time, and what is sent is to be of the length that is told.
+            return Response(
+                path.read_bytes(), media_type="image/jpeg", headers={"Cache-Control": "no-store"}
+            )
         shown = None if "download" not in request.query_params else f"impasto-{number}{path.suffix}"
         return FileResponse(
-            path, media_type=HANDED_OUT[name], filename=shown, headers={"Cache-Control": kept}
+            path,
+            media_type=HANDED_OUT[name],
+            filename=shown,
+            headers={"Cache-Control": "private, max-age=3600"},
         )
 
     async def picture_file(self, request: Request) -> Response:
