@@ -37,9 +37,10 @@ ROOMS = {
         ),
         *("matching", "style", "objective", "tiled"),
     ),
+    "cluster": ("parcels", "bench", "crew"),
     "painting": (
         *("provenance", "events", "memory", "pyramid", "inputs", "checkpoints", "preparing"),
-        *("controls", "interrupts", "progress", "result", "engine", "climb", "forecast"),
+        *("controls", "interrupts", "progress", "result", "engine", "climb", "forecast", "spread"),
         *("painter", "stylizer"),
     ),
     "workshop": ("outputs", "orders", "worker", "batch", "sweep"),

@@ -8,7 +8,8 @@
     │   ├── CheckpointError      a checkpoint that cannot be gone on from
     │   └── SettingError         a setting out of range, unknown or contradictory
     ├── WeightsError             no source of the network's weights works
-    └── BackendError             the Keras backend is missing or not supported
+    ├── BackendError             the Keras backend is missing or not supported
+    └── ClusterError             workers that cannot be reached, or were lost
 
 Each message is one line: what was received, what is possible, what to do. The command line
 prints it without a traceback and exits with status 2.
@@ -44,6 +45,10 @@ class WeightsError(ImpastoError):
 
 class BackendError(ImpastoError):
     """The Keras backend is missing or not supported."""
+
+
+class ClusterError(ImpastoError):
+    """Workers that cannot be reached, are not alike, or were lost."""
 
 
 def nearest(received: str, possible: Iterable[str]) -> str:

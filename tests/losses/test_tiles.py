@@ -76,7 +76,7 @@ def compared(eye, chosen, regions, start=None, last=False, keep=True):
     frozen = objective.freeze(eye, chosen, CONTENT, regions, 1.0, start, last)
     assert len(frozen.scene.tiles) > 1
     steps = tiled.compiled_steps(eye.features, chosen, eye.stride, last)
-    task = tiled.Tiles(steps, frozen, tiled.kept(frozen) if keep else None)
+    task = tiled.objective_of(steps, frozen, keep)
     return task.evaluate(PICTURE), objective.WholePicture(step, whole.whole()).evaluate(PICTURE)
 
 
@@ -151,7 +151,7 @@ def test_kept_targets_give_the_same_bytes_and_take_up_other_weights(network):
     assert eye.grain == Grain(8, 56)
     frozen = objective.freeze(eye, chosen, CONTENT, REGIONS["everywhere"])
     steps = tiled.compiled_steps(network, chosen, eye.stride)
-    kept, anew = tiled.Tiles(steps, frozen, tiled.kept(frozen)), tiled.Tiles(steps, frozen)
+    kept, anew = (tiled.objective_of(steps, frozen, keep) for keep in (True, False))
     before = kept.evaluate(PICTURE)
     found = {each.evaluate(PICTURE).gradient.tobytes() for each in (kept, anew)}
     assert found == {before.gradient.tobytes()}

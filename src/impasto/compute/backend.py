@@ -290,6 +290,28 @@ def to_numpy(array: Array) -> HostArray:
     return array if isinstance(array, np.ndarray) else keras.ops.convert_to_numpy(array)
 
 
+def use_threads(count: int) -> None:
+    """Compute as a machine with so many cores does, to the last bit; before anything is computed.
+
+    How tensor libraries cut up their sums depends on the number of their threads.
+    """
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+    elif name() == "jax":
+        os.environ["NPROC"] = str(count)  # XLA's, which has no other word for it
+    else:
+        import torch
+
+        torch.set_num_threads(count)
+
+
+def is_tensor(value: object) -> bool:
+    """Return whether a value is one of the running backend's tensors."""
+    return bool(keras.ops.is_tensor(value))
+
+
 def to_device(array: NDArray[np.float32]) -> Array:
     """Bring an array to where it is computed on: a tensor on a GPU, the array itself without."""
     return array if _on_processor() else keras.ops.convert_to_tensor(array)

@@ -17,6 +17,7 @@ grid positions it covers. That has the gradient of the sum above with those maps
 repetition, and reads a quarter of the numbers.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -28,7 +29,7 @@ from impasto.compute import backend
 from impasto.compute.backend import Tensor, ops
 from impasto.losses import pools, tiles
 from impasto.losses.pools import Array, Indexes, Pool
-from impasto.losses.terms import Look, Scene, Seen, Sight, Term
+from impasto.losses.terms import Eye, Look, Scene, Seen, Sight, Term
 from impasto.pictures import guidance, masks
 from impasto.pictures.guidance import StyledRegion
 from impasto.pictures.raster import Picture, resample, size_of
@@ -376,17 +377,22 @@ def _part(found: Found, sight: Sight) -> Found:
 
 def _matched(region: StyledRegion, scene: Scene, layers: Sequence[str]) -> Matched:
     """Return the pool of a region's paintings, and its weights at the grid."""
-    paintings = [each for each in region.paintings if each.share]
-    limit = pools.share_of_limit(len(paintings))
-    pool = pools.keep([_kept(each, scene, layers, limit) for each in paintings])
+    pool = _pool(region, scene.eye, layers)
     if region.mask is None:
         return Matched(pool)
     size = (side // APART for side in size_of(scene.content))
     return Matched(pool, masks.resize(region.mask, *size))
 
 
+def _pool(region: StyledRegion, eye: Eye, layers: Sequence[str]) -> Pool:
+    paintings = [each for each in region.paintings if each.share]
+    limit = pools.share_of_limit(len(paintings))
+    pool = pools.keep([_kept(each, eye, layers, limit) for each in paintings])
+    return pool._replace(made=functools.partial(_pool, region, eye, layers))
+
+
 def _kept(
-    painting: guidance.Painting, scene: Scene, layers: Sequence[str], limit: int
+    painting: guidance.Painting, eye: Eye, layers: Sequence[str], limit: int
 ) -> pools.Painting:
     """Return what is kept of a painting and its rotations."""
     views = pools.turned(painting.picture)
@@ -397,7 +403,7 @@ def _kept(
         weights = [masks.resize(mask, *grid) for mask, grid in zip(turned, grids, strict=True)]
     rows = []
     for view, kept in zip(views, pools.counting(grids, weights, limit), strict=True):
-        for look in scene.eye.looks(view):
+        for look in eye.looks(view):
             here = tiles.part(kept, APART, look.tile.inner)
             rows.append(_columns(look, layers)[here])
     return pools.Painting(painting.share, np.concatenate(rows))

@@ -13,8 +13,8 @@ backend's, on the device. Either way in pieces of a fixed size, so that memory s
 results do not depend on the number of cores; of equally near ones the first is taken.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,12 @@ class Pool(NamedTuple):
     """(C, K) principal components, as columns; None to search in all channels"""
     directions: Array
     """(N, K): features minus their painting's mean, in components, of length one or zero"""
+    made: "Callable[[], Pool] | None" = None
+    """makes it again from the paintings"""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send the paintings to other processes instead of what is seen in them, which is more."""
+        return (Pool, tuple(self)) if self.made is None else (self.made, ())
 
 
 def turned(picture: Array) -> list[Array]:

@@ -6,9 +6,9 @@ adds up the sums, and a second takes the loss's slope along them back through ev
 come in a fixed order and are added up in float64, so that the same picture gives the same bytes.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -121,58 +121,139 @@ def _shaped(vector: Tensor, like: Sums) -> Sums:
 NONE = np.zeros(0, np.float32)
 
 
+class Reading(NamedTuple):
+    """How a tile is read, besides its pixels."""
+
+    number: int
+    """which of the picture's tiles it is, row by row"""
+    weights: HostArray
+    """(3,) of the terms, in the order of ``objective.TERMS``"""
+    slope: HostArray = NONE
+    """(n,) the loss's slope along the sums"""
+
+
+class Read(NamedTuple):
+    """The loss of a tile's sums."""
+
+    total: float
+    terms: dict[str, float]
+    gradient: HostArray
+    """by the pixels that the network was shown"""
+
+
+class Readers(Protocol):
+    """Who reads tiles: this process, or others; results come in the order of what was asked."""
+
+    def once(self, asked: Iterable[tuple[Reading, HostArray]]) -> Iterator[Read]:
+        """Yield the loss of every tile's sums."""
+        ...
+
+    def sums(self, asked: Iterable[tuple[Reading, HostArray]]) -> Iterator[HostArray]:
+        """Yield every tile's sums (n,)."""
+        ...
+
+    def along(self, asked: Iterable[tuple[Reading, HostArray]]) -> Iterator[HostArray]:
+        """Yield the gradient of the product of every tile's sums with the slope."""
+        ...
+
+    def slope(self, sums: HostArray, reading: Reading, shown: HostArray) -> Read:
+        """Return the loss of all sums, its gradient the slope; of any tile, by what it shows."""
+        ...
+
+
+class Reader:
+    """Reads tiles in this process."""
+
+    def __init__(self, steps: TileSteps, frozen: Frozen, keep: bool) -> None:
+        """Read nothing yet; ``keep`` is whether targets are kept, or computed as tiles come."""
+        self.steps, self.frozen = steps, frozen
+        self.kept: dict[int, Targets] | None = {} if keep else None
+        self._summed = False
+
+    def _given(self, reading: Reading) -> Given:
+        scene, number = self.frozen.scene, reading.number
+        sight = Sight(scene, scene.tiles[number])
+        targets = (self.kept or {}).get(number) or self.frozen.at(sight)
+        if self.kept is not None:
+            self.kept[number] = targets
+        weights = backend.constant(reading.weights)
+        return given(sight, targets._replace(weights=weights), reading.slope)
+
+    def once(self, asked: Iterable[tuple[Reading, HostArray]]) -> Iterator[Read]:
+        """Yield the loss of every tile's sums."""
+        for reading, shown in asked:
+            yield Read(*self.steps.once(shown, self._given(reading)))
+
+    def sums(self, asked: Iterable[tuple[Reading, HostArray]]) -> Iterator[HostArray]:
+        """Yield every tile's sums (n,)."""
+        for reading, shown in asked:
+            self._summed = True
+            yield backend.to_numpy(self.steps.read(shown, self._given(reading)))
+
+    def along(self, asked: Iterable[tuple[Reading, HostArray]]) -> Iterator[HostArray]:
+        """Yield the gradient of the product of every tile's sums with the slope."""
+        for reading, shown in asked:
+            yield self.steps.along(shown, self._given(reading))[2]
+
+    def slope(self, sums: HostArray, reading: Reading, shown: HostArray) -> Read:
+        """Return the loss of all sums, its gradient the slope."""
+        if not self._summed:  # what sums look like is known once some were read
+            list(self.sums([(reading, shown)]))
+        return Read(*self.steps.slope(sums, self._given(reading)))
+
+
 @dataclass(frozen=True)
 class Tiles:
     """The objective that looks at the picture tile by tile."""
 
-    steps: TileSteps
-    frozen: Frozen
-    kept: Mapping[Tile, Targets] | None = None
-    """the targets of all tiles, if there is room for them; else they are computed as they come"""
+    tiles: tuple[Tile, ...]
+    additive: bool
+    """whether one pass is enough"""
+    readers: Readers
+    weights: HostArray
+    """(3,) of the terms, in the order of ``objective.TERMS``"""
 
     def evaluate(self, picture: Array) -> Evaluation:
         """Return losses and gradient at ``picture``, as :class:`Objective` has them."""
         pixels = backend.to_numpy(picture)
-        total, losses, gradient = self._evaluated(pixels)
+        total, losses, gradient = self._added(pixels) if self.additive else self._twice(pixels)
         if not isinstance(picture, np.ndarray):
             gradient = ops.convert_to_tensor(gradient)
         return Evaluation(total, losses, gradient)
 
-    def _evaluated(self, pixels: HostArray) -> tuple[float, dict[str, float], HostArray]:
-        gradient = np.zeros_like(pixels)
-        if self.steps.additive:
-            total, losses = 0.0, dict.fromkeys(TERMS, 0.0)
-            for tile, given in self._given(NONE):
-                value, terms, slope = self.steps.once(_shown(pixels, tile), given)
-                gradient[tile.outer.slices] += slope
-                total += value
-                losses = {name: losses[name] + terms[name] for name in TERMS}
-            return total, losses, gradient
-        sums: HostArray = np.zeros((), np.float64)
-        for tile, given in self._given(NONE):
-            found = backend.to_numpy(self.steps.read(_shown(pixels, tile), given))
-            sums = sums + found.astype(np.float64)
-        total, losses, slope = self.steps.slope(np.asarray(sums, np.float32), given)
-        for tile, given in self._given(slope):
-            gradient[tile.outer.slices] += self.steps.along(_shown(pixels, tile), given)[2]
-        return total, losses, gradient
+    def _added(self, pixels: HostArray) -> Read:
+        total, losses, gradient = 0.0, dict.fromkeys(TERMS, 0.0), np.zeros_like(pixels)
+        read = self.readers.once(self._asked(pixels, NONE))
+        for tile, (value, terms, slope) in zip(self.tiles, read, strict=True):
+            gradient[tile.outer.slices] += slope
+            total += value
+            losses = {name: losses[name] + terms[name] for name in TERMS}
+        return Read(total, losses, gradient)
 
-    def _given(self, slope: HostArray) -> Iterator[tuple[Tile, Given]]:
-        """Yield the tiles in their order, with what they are read with."""
-        for sight in self.frozen.scene.sights():
-            if self.kept is None:
-                targets = self.frozen.at(sight)
-            else:
-                targets = self.kept[sight.tile]._replace(weights=self.frozen.weights)
-            yield sight.tile, given(sight, targets, slope)
+    def _twice(self, pixels: HostArray) -> Read:
+        sums: HostArray = np.zeros((), np.float64)
+        for found in self.readers.sums(self._asked(pixels, NONE)):
+            sums = sums + found.astype(np.float64)
+        last = self._one(pixels, len(self.tiles) - 1, NONE)
+        total, losses, slope = self.readers.slope(np.asarray(sums, np.float32), *last)
+        gradient = np.zeros_like(pixels)
+        read = self.readers.along(self._asked(pixels, slope))
+        for tile, each in zip(self.tiles, read, strict=True):
+            gradient[tile.outer.slices] += each
+        return Read(total, losses, gradient)
+
+    def _asked(self, pixels: HostArray, slope: HostArray) -> Iterator[tuple[Reading, HostArray]]:
+        """Yield the tiles in their order, with what the network is shown."""
+        for number in range(len(self.tiles)):
+            yield self._one(pixels, number, slope)
+
+    def _one(self, pixels: HostArray, number: int, slope: HostArray) -> tuple[Reading, HostArray]:
+        shown = np.ascontiguousarray(pixels[self.tiles[number].outer.slices])
+        return Reading(number, self.weights, slope), shown
 
     def weighed(self, weights: Tensor) -> "Tiles":
         """Return it with other weights of the terms; nothing is compiled anew."""
-        return replace(self, frozen=replace(self.frozen, weights=weights))
-
-
-def _shown(pixels: HostArray, tile: Tile) -> HostArray:
-    return np.ascontiguousarray(pixels[tile.outer.slices])
+        return replace(self, weights=backend.to_numpy(weights))
 
 
 def given(sight: Sight, targets: Targets, slope: HostArray) -> Given:
@@ -188,6 +269,13 @@ def given(sight: Sight, targets: Targets, slope: HostArray) -> Given:
     return Given(targets, *tensors)
 
 
-def kept(frozen: Frozen) -> dict[Tile, Targets]:
-    """Return the targets of all tiles."""
-    return {sight.tile: frozen.at(sight) for sight in frozen.scene.sights()}
+def objective_of(
+    steps: TileSteps, frozen: Frozen, keep: bool, readers: Readers | None = None
+) -> Tiles:
+    """Return the objective that reads tile by tile, by this process if there are no ``readers``.
+
+    ``keep`` is whether the targets of all tiles are kept, and not computed at every evaluation.
+    """
+    weights = backend.to_numpy(frozen.weights)
+    reader = readers or Reader(steps, frozen, keep)
+    return Tiles(frozen.scene.tiles, steps.additive, reader, weights)

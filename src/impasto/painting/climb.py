@@ -21,7 +21,7 @@ from impasto.optimizers.solver import State as SolverState
 from impasto.optimizers.solvers import SOLVERS
 from impasto.painting import pyramid
 from impasto.painting.controls import Controls
-from impasto.painting.engine import Engine
+from impasto.painting.engine import Engine, Sharing
 from impasto.painting.events import (
     Happening,
     LevelFinished,
@@ -53,6 +53,8 @@ class Job:
     recipe: Recipe
     plan: Plan = WHOLE
     """in what tiles"""
+    sharing: Sharing | None = None
+    """has tiles read by others"""
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
@@ -84,7 +86,7 @@ class Job:
         frozen = objective.freeze(
             self.engine.eye(self.plan.tile), self.recipe, content, regions, style, start, last
         )
-        task = self.engine.objective(frozen, last, self.plan.keep)
+        task = self.engine.objective(frozen, last, self.plan.keep, self.sharing)
         if self.inputs.gray:
             task = objective.Gray(task)
         if self.inputs.keep is None:

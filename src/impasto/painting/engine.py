@@ -2,15 +2,16 @@
 
 import gc
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from impasto.compute import backend
+from impasto.compute import backend, host
 from impasto.losses import objective, tiled
 from impasto.losses.objective import Frozen, Objective
 from impasto.losses.style import LAST_PASSES
 from impasto.losses.terms import Eye
-from impasto.losses.tiled import Tiles, TileSteps
+from impasto.losses.tiled import Readers, TileSteps
 from impasto.network import activations, vgg, weights
 from impasto.network.vgg import Features
 from impasto.recipe.settings import Recipe
@@ -20,6 +21,8 @@ from impasto.recipe.settings import Recipe
 class Engine:
     """The network and the compiled loss of a recipe."""
 
+    recipe: Recipe
+    """with the precision that is used"""
     network: Mapping[str, str]
     """name, source and sha256 of the weights"""
     precision: str
@@ -39,17 +42,26 @@ class Engine:
         network = weights.NETWORKS[self.network["network"]]
         return Eye.of(self.features, network, self.layers, tile)
 
-    def objective(self, frozen: Frozen, last: bool, keep: bool) -> Objective:
+    def objective(
+        self, frozen: Frozen, last: bool, keep: bool, sharing: "Sharing | None" = None
+    ) -> Objective:
         """Return what is minimized against targets; ``last`` is whether it is the last pass.
 
-        ``keep`` is whether the targets of all tiles are kept, and not computed at every evaluation.
+        ``keep`` is whether the targets of all tiles are kept, and not computed at every evaluation;
+        ``sharing`` has the tiles read by others.
         """
         step, steps = (self.last_step, self.last_tiles) if last else (self.step, self.tiles)
         assert step is not None  # levels that are last come with a style loss that has a last pass
         assert steps is not None
         if len(frozen.scene.tiles) == 1:
             return objective.WholePicture(step, frozen.whole())
-        return Tiles(steps, frozen, tiled.kept(frozen) if keep else None)
+        readers = None if sharing is None else sharing(self, frozen, last, keep)
+        return tiled.objective_of(steps, frozen, keep, readers)
+
+
+Sharing: TypeAlias = Callable[[Engine, Frozen, bool, bool], Readers]
+"""(engine, what a picture is compared with, whether it is the last pass, whether targets are kept)
+-> who reads the tiles"""
 
 
 class Engines:
@@ -72,7 +84,8 @@ class Engines:
         if key not in self._made:
             if self._made:
                 self.forget()
-            self._made[key] = _engine(recipe, self.weights_file)
+            with host.one_blas_thread():  # the same last bits on any number of cores
+                self._made[key] = _engine(recipe, self.weights_file)
         return self._made[key]
 
     def forget(self) -> None:
@@ -99,6 +112,7 @@ def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> Engi
     stride = loaded.network.stride
     last = recipe.style_loss in LAST_PASSES
     return Engine(
+        replace(recipe, precision=precision),
         network,
         precision,
         backend.traced(features),

@@ -59,6 +59,9 @@ KEPT = {"matching": 390}
 SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)
 """Sides of tiles in pixels that are chosen from."""
 
+SHARED = 1024
+"""Side in pixels of tiles at most that several workers share a picture in."""
+
 AROUND = 2 * 56
 """Pixels by which what is looked at of a tile is wider and higher than it is."""
 
@@ -94,6 +97,8 @@ class Work:
     """bytes that are kept besides, such as the frames of a film"""
     tile: int = AUTO
     """the setting"""
+    workers: int | None = None
+    """how many processes on this machine read tiles; 0 if others do, None without any"""
 
     @property
     def painted(self) -> tuple[int, int]:
@@ -145,9 +150,15 @@ def _evaluating(work: Work, plan: Plan, pixels: int) -> float:
     each += EVALUATION[work.precision] + PLACE * (work.places - 1)
     if not plan.tile:
         return fixed + (each + steps) * pixels
-    kept = KEPT.get(work.style_loss, 0) * plan.keep
+    kept = KEPT.get(work.style_loss, 0) * plan.keep * pixels
     pools = POOLS.get(work.style_loss, 0) * work.places
-    return fixed + pools + each * _shown(plan, pixels) + (VECTORS + kept + steps) * pixels
+    reading = fixed + pools + each * _shown(plan, pixels)
+    own = (VECTORS + steps) * pixels
+    if work.workers is None:
+        return reading + own + kept
+    # Each worker has a network, the photograph, and the picture so far.
+    other = FIXED[work.precision] + reading + 2 * PICTURE * pixels
+    return pools + own + work.workers * other + kept * bool(work.workers)
 
 
 def _targets(work: Work, plan: Plan, pixels: int) -> float:
@@ -161,13 +172,23 @@ def _targets(work: Work, plan: Plan, pixels: int) -> float:
 
 def plans(work: Work) -> Iterator[Plan]:
     """Yield the ways to read a picture that the setting allows, the fastest first."""
-    whole = Plan(), max(work.painted)
-    sides = {AUTO: (0, *(side for side in SIDES if side < whole[1]))}.get(work.tile, (work.tile,))
-    for side in sides:
-        if side == 0 or side >= whole[1]:
+    whole = max(work.painted)
+    smaller = [side for side in SIDES if side < whole]
+    if work.workers is not None:
+        shared = [side for side in smaller if side <= SHARED and _tiles(work, side) >= work.workers]
+        auto = shared or smaller[-1:] or [0]
+    else:
+        auto = [0, *smaller]
+    for side in auto if work.tile == AUTO else [work.tile]:
+        if side == 0 or side >= whole:
             yield Plan()
         else:
             yield from (Plan(side, keep) for keep in (True, False))
+
+
+def _tiles(work: Work, side: int) -> int:
+    height, width = work.painted
+    return math.ceil(height / side) * math.ceil(width / side)
 
 
 def plan(work: Work, most: float | None = None) -> Plan:

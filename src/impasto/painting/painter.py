@@ -3,20 +3,22 @@
 Loads the tensor library.
 """
 
+import functools
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from impasto import files
 from impasto.compute import backend, host
-from impasto.errors import CheckpointError
+from impasto.errors import CheckpointError, ClusterError
 from impasto.painting import forecast
 from impasto.painting.climb import Clock, Job, climb, finished, first_state
 from impasto.painting.controls import Controls
-from impasto.painting.engine import Engines
+from impasto.painting.engine import Engines, Sharing
 from impasto.painting.events import Happening, State, steered
 from impasto.painting.forecast import Forecast
 from impasto.painting.preparing import Prepared
@@ -24,15 +26,27 @@ from impasto.painting.provenance import Provenance
 from impasto.painting.result import Painted, Result
 from impasto.pictures import masks, raster
 
+if TYPE_CHECKING:
+    from impasto.cluster.crew import Crew
+
+LOG = logging.getLogger(__name__)
+
 Event: TypeAlias = Happening | Painted
 
 
 class Painter:
     """Paints what was prepared, with engines that are kept for the next picture."""
 
-    def __init__(self, weights_file: str | os.PathLike[str] | None = None) -> None:
-        """Load nothing yet; ``weights_file`` is a file with the weights, see ``weights.load``."""
+    def __init__(
+        self, weights_file: str | os.PathLike[str] | None = None, workers: int | str = 0
+    ) -> None:
+        """Load nothing yet; ``weights_file`` is a file with the weights, see ``weights.load``.
+
+        ``workers`` is how many processes on this machine read tiles, or the address of a
+        scheduler of others.
+        """
         self.engines = Engines(weights_file)
+        self.workers = workers
         self.under_way: tuple[Job, State] | None = None
 
     def run(self, prepared: Prepared, controls: Controls) -> Iterator[Event]:
@@ -47,9 +61,10 @@ class Painter:
                 f"the checkpoint was begun on {files.shown(before.provenance.backend)}, and this "
                 f"is {backend.name()}: set KERAS_BACKEND to go on there"
             )
+        sharing = self._sharing() if self.workers else None
         clock = Clock({} if before is None else before.seconds)
         engine = self.engines.get(prepared.recipe)
-        job = Job(engine, prepared.inputs, prepared.recipe, prepared.plan)
+        job = Job(engine, prepared.inputs, prepared.recipe, prepared.plan, sharing)
         clock.lap("network")
         origin = origin_of(job)
         if before is None:
@@ -58,13 +73,36 @@ class Painter:
             origin = replace(origin, steered=before.provenance.steered)
             state = replace(before, provenance=origin)
         with host.one_blas_thread():  # once, since setting and lifting it takes its time
-            for event in climb(job, state, controls, clock):
-                assert event.state is not None
-                state = event.state
-                self.under_way = job, state
-                prepared.keeper.note(state)
-                yield event
+            try:
+                for event in climb(job, state, controls, clock):
+                    assert event.state is not None
+                    state = event.state
+                    self.under_way = job, state
+                    prepared.keeper.note(state)
+                    yield event
+            except ClusterError as error:
+                if not state.history:
+                    raise
+                LOG.warning("%s", error)
+                state = replace(state, stopped=True)
         yield Painted(result_of(job, state))
+
+    def _sharing(self) -> Sharing:
+        """Hire workers, if that was not done yet, and return what has them read tiles.
+
+        Raises ClusterError if there are none, and SettingError without Dask.
+        """
+        from impasto.painting import spread  # loads Dask
+
+        crew, file = self._crew, self.engines.weights_file
+        weights_file = None if file is None else os.path.abspath(file)
+        return functools.partial(spread.share_out, crew, weights_file)
+
+    @functools.cached_property
+    def _crew(self) -> "Crew":
+        from impasto.cluster.crew import hire  # loads Dask
+
+        return hire(self.workers)
 
     def so_far(self) -> Result | None:
         """Return the best picture so far of the painting under way, or left; None without one."""
@@ -79,7 +117,9 @@ class Painter:
         return forecast.make(self.engines, prepared, held)
 
     def forget(self) -> None:
-        """Give back the memory of the network and of the painting under way."""
+        """Give back the memory of the network and of the painting under way; let workers go."""
+        if "_crew" in vars(self):
+            vars(self).pop("_crew").dismiss()
         self.under_way = None
         self.engines.forget()
 

@@ -5,13 +5,16 @@ Everything that paints goes through here: Python, the command line, batches, swe
 
 import builtins
 import contextlib
+import importlib.util
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
 
-from impasto.errors import ImpastoError
+from impasto.errors import ImpastoError, SettingError
 from impasto.network import weights
 from impasto.painting import checkpoints, interrupts, memory, pyramid
 from impasto.painting import progress as bars
@@ -79,6 +82,7 @@ class Stylizer:
         recipe: Recipe | None = None,
         *,
         weights_file: str | os.PathLike[str] | None = None,
+        workers: int | str | None = None,
         preset: str = recipes.DEFAULT,
         **settings: Unpack[Settings],
     ) -> None:
@@ -88,6 +92,8 @@ class Stylizer:
         ----------
         recipe : all settings, of which ``settings`` change some
         weights_file : a file with the network's weights, instead of the usual sources
+        workers : how many processes on this machine share the work on a picture in tiles, or the
+            address of a Dask scheduler of workers, such as ``"tcp://host:8786"``
         preset : without a recipe, the set of settings to start from, built in or of the user's own
             file
         **settings : any field of :class:`impasto.Recipe`
@@ -96,6 +102,7 @@ class Stylizer:
         ------
         SettingError for settings that cannot be, WeightsError for a weights file that is not there
         """
+        self.workers = as_workers(workers)
         if recipe is None:
             self._named = recipes.named(preset, presets.available(), **settings)
             self.recipe = Recipe(**self._named)
@@ -144,6 +151,9 @@ class Stylizer:
         most = memory.amount(wanted.get("memory"))
         regions, keep = wanted.get("regions", ()), wanted.get("keep")
         inputs = prepare(chosen, content, style, regions, keep, most)
+        if self.workers:
+            here = self.workers if isinstance(self.workers, int) else 0
+            inputs = replace(inputs, work=replace(inputs.work, workers=here))
         chosen = sized(chosen, raster.size_of(inputs.photograph))
         levels = pyramid.schedule(*raster.size_of(inputs.content), chosen)
         if before is not None:
@@ -221,7 +231,30 @@ class Stylizer:
     def _painter(self) -> "Painter":
         from impasto.painting.painter import Painter  # loads the tensor library
 
-        return Painter(self.weights_file)
+        return Painter(self.weights_file, self.workers)
+
+
+def as_workers(given: int | str | None) -> int | str:
+    """Return a number of workers, 0 for none, or the address of a scheduler.
+
+    Raises SettingError for what is neither, or if what it needs is not installed.
+
+    >>> as_workers(None)
+    0
+    """
+    text = str(given or 0).strip()
+    if text.isdigit():
+        workers: int | str = int(text)
+    elif re.fullmatch(r"[a-z]+://[^/\s]+:\d+", text):
+        workers = text
+    else:
+        raise SettingError(
+            f"workers is {given!r}: expected how many on this machine, or the address of a "
+            "scheduler such as tcp://host:8786"
+        )
+    if workers and importlib.util.find_spec("distributed") is None:
+        raise SettingError("workers need another package: pip install 'impasto[cluster]'")
+    return workers
 
 
 def _check_wanted(names: Iterable[str]) -> None:
@@ -248,6 +281,7 @@ def stylize(
     listener: Listener = lambda event: None,
     progress: bool = False,
     weights_file: str | os.PathLike[str] | None = None,
+    workers: int | str | None = None,
     recipe: Recipe | None = None,
     preset: str = recipes.DEFAULT,
     **asked: Unpack[Asked],
@@ -261,6 +295,8 @@ def stylize(
     listener : told every event; returning False stops the work, the best picture so far is kept
     progress : whether to show a bar, at a terminal or in a notebook
     weights_file : a file with the network's weights, instead of the usual sources
+    workers : how many processes on this machine share the work on a picture in tiles, or the
+        address of a Dask scheduler of workers
     recipe : all settings, of which those that are named change some
     preset : the set of settings to start from, built in or of the user's own file
     **asked : any of :class:`Wanted`, and any field of :class:`impasto.Recipe`
@@ -273,10 +309,14 @@ def stylize(
         before any painting starts, for what cannot be used
     WeightsError, BackendError
         where the network's weights cannot be had, or Keras's backend cannot be used
+    ClusterError
+        where there are no workers
     """
     wanted: Wanted = {name: asked[name] for name in Wanted.__annotations__ if name in asked}  # type: ignore[assignment,literal-required]
     settings: Settings = {name: asked[name] for name in asked if name not in wanted}  # type: ignore[assignment,literal-required]
-    with Stylizer(recipe, weights_file=weights_file, preset=preset, **settings) as stylizer:
+    with Stylizer(
+        recipe, weights_file=weights_file, workers=workers, preset=preset, **settings
+    ) as stylizer:
         prepared = stylizer.prepare(content, style, **wanted)
         result = _drained(stylizer, prepared, listener, progress)
         settle(prepared, result)

@@ -1,0 +1,94 @@
+"""What runs at a worker, and what it keeps between two pieces of work."""
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+from distributed import Worker, get_worker
+
+from impasto.errors import ClusterError
+
+
+class Facts(NamedTuple):
+    """What workers have in common with whoever hands out the work."""
+
+    impasto: str
+    """its version"""
+    python: str
+    """its version, without the last number"""
+
+
+def facts() -> Facts:
+    """Return those of this process."""
+    return Facts(
+        importlib.metadata.version("impasto"), ".".join(platform.python_version_tuple()[:2])
+    )
+
+
+@dataclass
+class Bench:
+    """What a worker keeps."""
+
+    key: str
+    parcel: bytes
+    """what all pieces of work have in common, by this key"""
+    of_parcel: dict[str, Any] = field(default_factory=dict)
+    """what was made of the parcel; forgotten with it"""
+    lasting: dict[str, Any] = field(default_factory=dict)
+    """what the next parcel finds as well"""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """one piece of work at a time, since each uses all cores"""
+
+
+Work: TypeAlias = Callable[[Bench, Any], Any]
+"""(what the worker keeps, an item) -> what comes of it"""
+
+
+class Missing(NamedTuple):
+    """Instead of a result: the worker has not got the parcel."""
+
+    address: str
+
+
+def do(work: Work, key: str, item: Any) -> Any:
+    """Do a piece of work at a worker that has the parcel of this key, else say that it has not."""
+    worker = get_worker()
+    bench: Bench | None = getattr(worker, "impasto", None)
+    if bench is None or bench.key != key:
+        return Missing(worker.address)
+    with bench.lock:
+        return work(bench, item)
+
+
+def equip(wanted: Facts, key: str, parcel: bytes, share: int, dask_worker: Worker) -> None:
+    """Give a worker a parcel; of ``share`` workers on one machine each gets its share of the cores.
+
+    Raises ClusterError for a worker that is not like whoever hands out the work.
+    """
+    if (own := facts()) != wanted:
+        raise ClusterError(
+            f"the worker at {dask_worker.address} has impasto {own.impasto} on Python "
+            f"{own.python}, and this is impasto {wanted.impasto} on Python {wanted.python}: "
+            "install the same there"
+        )
+    before: Bench | None = getattr(dask_worker, "impasto", None)
+    if before is None and share:
+        _keep_to_share(int(dask_worker.name), share)
+    lasting = {} if before is None else before.lasting
+    lock = threading.Lock() if before is None else before.lock
+    dask_worker.impasto = Bench(key, parcel, {}, lasting, lock)
+
+
+def _keep_to_share(number: int, share: int) -> None:
+    """Keep all threads of this process to every ``share``-th core, where the system can do that."""
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    cores = sorted(os.sched_getaffinity(0))[number::share]
+    for thread in os.listdir("/proc/self/task") if cores else ():
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread), cores)

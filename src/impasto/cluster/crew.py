@@ -1,0 +1,253 @@
+"""A crew of workers, by Dask: pieces of work are handed out, and again if a worker is lost.
+
+Results come in the order of the pieces, whoever did them, so that what is added up of them is the
+same however many workers there are. Workers on this machine are processes that listen to it
+alone, and to whoever has the certificate that is made for them. Elsewhere Dask's own settings say
+how messages are secured, https://distributed.dask.org/en/stable/tls.html.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import dask
+from distributed import Client, Future, KilledWorker, LocalCluster
+from distributed.comm import CommClosedError
+
+from impasto.cluster import bench
+from impasto.cluster.bench import Missing, Work
+from impasto.errors import ClusterError, ImpastoError
+
+CONNECT = 10.0
+"""Seconds within which a scheduler answers."""
+
+LOOK = 2.0
+"""Seconds after which somebody who waits looks whether anybody is still at work."""
+
+PATIENCE = 60.0
+"""Seconds that a crew without workers is waited for."""
+
+TRIES = 5
+"""How often a piece of work is handed out to workers that have not got the parcel."""
+
+SETTINGS: Mapping[str, Any] = {
+    "distributed.admin.large-graph-warning-threshold": "1 TB",
+    "distributed.scheduler.allowed-failures": 10,
+    # No pages about the work: nobody needs them, and everybody could look at them.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    # A worker has the environment that this process has.
+    "distributed.nanny.pre-spawn-environ": {},
+}
+"""Dask's, as long as there is a crew."""
+
+
+@dataclass(frozen=True)
+class Handed:
+    """A piece of work that was handed out."""
+
+    work: Work
+    item: Any
+    address: str
+    """the worker that is to do it if it can"""
+    future: Future
+
+
+class Crew:
+    """Workers, as long as the context lasts."""
+
+    def __init__(self, client: Client, here: int, stack: contextlib.ExitStack) -> None:
+        """Take over what ``stack`` is to close at the end.
+
+        ``here`` is how many of the workers were started on this machine, for this crew.
+        """
+        self.client, self.here, self._stack = client, here, stack
+        self.address = str(client.scheduler.address)
+        self._key, self._parcel = uuid.uuid4().hex, b""
+
+    def __enter__(self) -> "Crew":
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let the workers go; those that were started for this crew end."""
+        self.dismiss()
+
+    def dismiss(self) -> None:
+        """Let the workers go."""
+        self._stack.close()
+
+    def workers(self) -> list[str]:
+        """Return the addresses of the workers that are there.
+
+        Raises ClusterError if the scheduler went away.
+        """
+        with self._connected():
+            found = self.client.scheduler_info(n_workers=-1)["workers"]
+        return sorted(found, key=lambda address: str(found[address]["name"]))
+
+    def share(self, parcel: bytes) -> None:
+        """Have all workers keep a parcel from now on, and forget the one before.
+
+        Raises ClusterError for workers that are not like this process.
+        """
+        self._key, self._parcel = uuid.uuid4().hex, parcel
+        self._equip(self.workers())
+
+    def _equip(self, addresses: list[str]) -> None:
+        """Give workers the parcel. One that is lost meanwhile has its work handed out again."""
+        with self._connected():
+            found = self.client.run(
+                *(bench.equip, bench.facts(), self._key, self._parcel, self.here),
+                workers=addresses,
+                on_error="return",
+            )
+        for address, error in found.items():
+            if isinstance(error, ImpastoError):
+                raise error
+            if isinstance(error, ImportError):
+                raise ClusterError(
+                    f"the worker at {address} cannot load impasto ({error}): install it there"
+                )
+
+    def each(self, work: Work, items: Iterable[Any]) -> Iterator[Any]:
+        """Yield what ``work`` gives for every item, in the order of the items.
+
+        Raises what ``work`` raises, and ClusterError where nobody is left to do it.
+        """
+        workers = self.workers() or [""]
+        handed: deque[Handed] = deque()
+        try:
+            for number, item in enumerate(items):
+                handed.append(self._hand_out(work, item, workers[number % len(workers)]))
+                if len(handed) >= 2 * len(workers):
+                    yield self._result(handed.popleft())
+            while handed:
+                yield self._result(handed.popleft())
+        finally:
+            with contextlib.suppress(Exception):  # who is gone need not be told
+                self.client.cancel([each.future for each in handed])
+
+    def _hand_out(self, work: Work, item: Any, address: str) -> Handed:
+        with self._connected():
+            future = self.client.submit(
+                *(bench.do, work, self._key, item),
+                pure=False,
+                # The one that has kept what it made of this item, unless it is busy or gone.
+                workers=[address] if address else None,
+                allow_other_workers=True,
+            )
+        return Handed(work, item, address, future)
+
+    def _result(self, handed: Handed) -> Any:
+        for _ in range(TRIES):
+            found = self._waited_for(handed.future)
+            if not isinstance(found, Missing):
+                return found
+            self._equip([found.address])
+            handed = self._hand_out(handed.work, handed.item, found.address)
+        raise ClusterError(f"the workers of {self.address} are lost too often: look at their logs")
+
+    def _waited_for(self, future: Future) -> Any:
+        """Return a result, once it is there, as long as anybody is at work."""
+        seen = time.monotonic()
+        while True:
+            try:
+                with self._connected():
+                    return future.result(timeout=LOOK)
+            except TimeoutError:
+                if self.workers():
+                    seen = time.monotonic()
+                elif time.monotonic() - seen > PATIENCE:
+                    raise ClusterError(f"no worker is left at {self.address}") from None
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[None]:
+        """Say in a line what Dask raises where it has nobody to work."""
+        try:
+            yield
+        except KilledWorker as error:
+            raise ClusterError(
+                f"a piece of the work ended one worker after the other ({error.task}): have they "
+                "too little memory?"
+            ) from None
+        except (CancelledError, asyncio.CancelledError, CommClosedError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                raise
+            raise ClusterError(f"the scheduler at {self.address} went away") from None
+
+
+def hire(workers: int | str) -> Crew:
+    """Return a crew: so many processes on this machine, or those of a scheduler at an address.
+
+    Raises ClusterError if there is no scheduler, or it has no workers.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set(SETTINGS))
+        stack.enter_context(_quiet())
+        here = workers if isinstance(workers, int) else 0
+        client = stack.enter_context(
+            _client(stack.enter_context(_local(here)) if here else workers)
+        )
+        crew = Crew(client, here, stack.pop_all())
+    if not crew.workers():
+        crew.dismiss()
+        raise ClusterError(f"the scheduler at {workers} has no workers: start some")
+    return crew
+
+
+@contextlib.contextmanager
+def _local(count: int) -> Iterator[LocalCluster]:
+    """Start workers on this machine, which listen to it alone and take certified messages alone."""
+    with LocalCluster(
+        n_workers=count,
+        threads_per_worker=1,
+        memory_limit=0,  # what they may use is planned beforehand
+        host="127.0.0.1",
+        protocol="tls://",
+        security=True,
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL,
+    ) as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def _client(where: LocalCluster | str | int) -> Iterator[Client]:
+    try:
+        client = Client(where, timeout=CONNECT, set_as_default=False)
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        said = " ".join(str(error).split())
+        raise ClusterError(
+            f"no scheduler answers at {where} ({said}): expected a number of workers, or an "
+            "address such as tcp://host:8786"
+        ) from None
+    with client:
+        yield client
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to ourselves what Dask logs of workers that come and go."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)

@@ -1,0 +1,61 @@
+"""Values written down for another process of impasto: functions and tensors too, by pickle.
+
+Whoever sends a pickle can have the reader run anything, so that parcels are for workers that trust
+each other alone, as Dask's own messages are.
+"""
+
+import io
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+import cloudpickle
+
+from impasto.compute import backend
+from impasto.compute.backend import HostArray, Tensor, ops
+
+
+class _Writer(cloudpickle.Pickler):
+    """Writes tensors as arrays, and leaves out what the reader has of its own."""
+
+    def __init__(self, file: io.BytesIO, own: Mapping[str, object]) -> None:
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
+        self.names = {id(value): name for name, value in own.items()}
+
+    def persistent_id(self, value: object) -> str | None:
+        """Return the name of what the reader has of its own, None for all else."""
+        return self.names.get(id(value))
+
+    def reducer_override(self, value: Any) -> Any:
+        """Say how a tensor is written."""
+        if backend.is_tensor(value):
+            return _tensor, (backend.to_numpy(value),)
+        return super().reducer_override(value)
+
+
+class _Reader(pickle.Unpickler):
+    """Puts the reader's own values where they were left out."""
+
+    def __init__(self, file: io.BytesIO, own: Mapping[str, object]) -> None:
+        super().__init__(file)
+        self.own = own
+
+    def persistent_load(self, name: str) -> object:
+        """Return one of the reader's own values."""
+        return self.own[name]
+
+
+def _tensor(array: HostArray) -> Tensor:
+    return ops.convert_to_tensor(array)
+
+
+def write(value: object, own: Mapping[str, object]) -> bytes:
+    """Write a value down; what is in it of ``own``, by identity, is left out."""
+    file = io.BytesIO()
+    _Writer(file, own).dump(value)
+    return file.getvalue()
+
+
+def read(parcel: bytes, own: Mapping[str, object]) -> Any:
+    """Return what was written, with the reader's ``own`` values by the same names."""
+    return _Reader(io.BytesIO(parcel), own).load()

@@ -1,0 +1,129 @@
+"""The tiles of a picture, read by a crew of workers.
+
+Once for each level the workers get what it is painted from, see the paintings for themselves, and
+compute the targets of the tiles that come to them. From then on only pixels of tiles go out, and
+sums, slopes and gradients come back.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from impasto.cluster import parcels
+from impasto.cluster.bench import Bench
+from impasto.cluster.crew import Crew
+from impasto.compute import backend, host
+from impasto.compute.backend import HostArray
+from impasto.errors import ClusterError
+from impasto.losses.objective import Frozen
+from impasto.losses.tiled import Read, Reader, Reading
+from impasto.painting.engine import Engine, Engines
+from impasto.recipe.settings import Recipe
+
+Asked = tuple[Reading, HostArray]
+"""A tile, and what the network is shown of the picture."""
+
+
+class Level(NamedTuple):
+    """What a worker reads the tiles of a level with."""
+
+    backend: str
+    threads: int
+    """of whoever hands out the work, so that sums come out alike"""
+    recipe: Recipe
+    weights_file: str | None
+    last: bool
+    """whether it is the style loss's last pass"""
+    keep: bool
+    """whether the targets of tiles are kept"""
+    frozen: bytes
+    """what the picture is compared with; a parcel, since the network has to be there before"""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Readers that are workers."""
+
+    crew: Crew
+
+    def once(self, asked: Iterable[Asked]) -> Iterator[Read]:
+        """Yield the loss of every tile's sums."""
+        return self.crew.each(_once, asked)
+
+    def sums(self, asked: Iterable[Asked]) -> Iterator[HostArray]:
+        """Yield every tile's sums (n,)."""
+        return self.crew.each(_sums, asked)
+
+    def along(self, asked: Iterable[Asked]) -> Iterator[HostArray]:
+        """Yield the gradient of the product of every tile's sums with the slope."""
+        return self.crew.each(_along, asked)
+
+    def slope(self, sums: HostArray, reading: Reading, shown: HostArray) -> Read:
+        """Return the loss of all sums, its gradient the slope."""
+        (found,) = self.crew.each(_slope, [(sums, reading, shown)])
+        return Read(*found)
+
+
+def share_out(
+    crew: Crew,
+    weights_file: str | None,
+    engine: Engine,
+    frozen: Frozen,
+    last: bool,
+    keep: bool,
+) -> Spread:
+    """Give a level to the workers, and return them as readers of its tiles."""
+    written = parcels.write(frozen, {"features": engine.features})
+    level = Level(backend.name(), host.cores(), engine.recipe, weights_file, last, keep, written)
+    crew.share(parcels.write(level, {}))
+    return Spread(crew)
+
+
+# --- at a worker -------------------------------------------------------------------------------
+
+
+def _reader(bench: Bench) -> Reader:
+    if "reader" not in bench.of_parcel:
+        bench.of_parcel["reader"] = _opened(bench)
+    found: Reader = bench.of_parcel["reader"]
+    return found
+
+
+def _opened(bench: Bench) -> Reader:
+    level: Level = parcels.read(bench.parcel, {})
+    if backend.name() != level.backend:
+        raise ClusterError(
+            f"a worker paints with {backend.name()}, and this process with {level.backend}: set "
+            "KERAS_BACKEND alike"
+        )
+    if "engines" not in bench.lasting:
+        backend.use_threads(level.threads)
+        bench.lasting["engines"] = Engines(level.weights_file)
+    engine = bench.lasting["engines"].get(level.recipe)
+    frozen = parcels.read(level.frozen, {"features": engine.features})
+    steps = engine.last_tiles if level.last else engine.tiles
+    assert steps is not None
+    return Reader(steps, frozen, level.keep)
+
+
+def _once(bench: Bench, asked: Asked) -> Read:
+    with host.one_blas_thread():
+        (found,) = _reader(bench).once([asked])
+    return found
+
+
+def _sums(bench: Bench, asked: Asked) -> HostArray:
+    with host.one_blas_thread():
+        (found,) = _reader(bench).sums([asked])
+    return found
+
+
+def _along(bench: Bench, asked: Asked) -> HostArray:
+    with host.one_blas_thread():
+        (found,) = _reader(bench).along([asked])
+    return found
+
+
+def _slope(bench: Bench, asked: tuple[HostArray, Reading, HostArray]) -> Read:
+    with host.one_blas_thread():
+        return _reader(bench).slope(*asked)
