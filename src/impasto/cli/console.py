@@ -65,6 +65,14 @@ def stopping(stylizer: Stylizer) -> AbstractContextManager[Interrupts]:
     return heard(stop, leaves=True)
 
 
+def finishing() -> AbstractContextManager[Interrupts]:
+    """Return a context in which the first Ctrl-C lets the pictures under way be the last."""
+    return heard(
+        lambda: say("stopping after the pictures under way; Ctrl-C again leaves at once"),
+        leaves=True,
+    )
+
+
 def watched(ready: Ready, stylizer: Stylizer, bar: Bar | None) -> Iterator[Event]:
     """Paint what was prepared, and show it; yields what happens, until it is done or stopped."""
     with stopping(stylizer) as interrupts:

@@ -1,5 +1,6 @@
 """The commands that paint many pictures."""
 
+import itertools
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from impasto.cli.options import (
     Styles,
     Varied,
     WeightsFile,
+    Workers,
     with_extras,
     with_saving,
     with_settings,
@@ -52,6 +54,7 @@ def sweep(
     preset: Preset = recipes.DEFAULT,
     own_presets: Presets = None,
     weights_file: WeightsFile = None,
+    workers: Workers = None,
     settings: dict[str, recipes.Value],
 ) -> None:
     """Paint all combinations of some settings, small, and lay them out on one sheet.
@@ -59,7 +62,7 @@ def sweep(
     Prints the command for each.
     """
     from impasto.cli import console
-    from impasto.painting.stylizer import Stylizer
+    from impasto.painting.stylizer import Stylizer, as_workers
     from impasto.pictures import encode
     from impasto.recipe import presets
     from impasto.workshop import outputs, worker
@@ -79,7 +82,10 @@ def sweep(
     for each in plan.variants:
         # Refuses now what cannot be painted, and keeps nothing.
         worker.read(Order(sources, wanted, recipe=each.recipe), stylizer)
-    painted = _painted(plan, sources, stylizer)
+    if hands := as_workers(workers):
+        painted = _shared_out(plan, sources, weights_file, hands)
+    else:
+        painted = _painted(plan, sources, stylizer)
     shown = [(" ".join(plan.variants[number].options), painted[number]) for number in painted]
     encode.write(sweeps.sheet(shown, plan.columns), output)
     words = ["impasto", "stylize", *sources.words(), "--preset", preset]
@@ -108,6 +114,30 @@ def _painted(plan: "Plan", sources: Sources, stylizer: "Stylizer") -> "dict[int,
     return painted
 
 
+def _shared_out(
+    plan: "Plan", sources: Sources, weights_file: Path | None, workers: int | str
+) -> "dict[int, Picture]":
+    """Have workers paint the variants until Ctrl-C; return the pictures by number."""
+    from impasto.cli import console
+    from impasto.cluster.crew import hire
+    from impasto.workshop import sweep as sweeps
+
+    painted: dict[int, Picture] = {}
+    with (
+        console.listening(),
+        hire(workers) as crew,
+        console.finishing() as interrupts,
+    ):
+        begun = itertools.takewhile(lambda _: not interrupts.stopped, plan.variants)
+        found = sweeps.share_out(begun, sources, weights_file, crew)
+        for number, picture in enumerate(interrupts.pulled(found)):
+            console.say(" ".join(plan.variants[number].options))
+            painted[number] = picture
+    if not painted:
+        raise KeyboardInterrupt
+    return painted
+
+
 @with_settings
 @with_extras
 @with_saving
@@ -124,6 +154,7 @@ def batch(
     own_presets: Presets = None,
     recipe: FromPicture = None,
     weights_file: WeightsFile = None,
+    workers: Workers = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     saving: "Saving",
@@ -137,10 +168,12 @@ def batch(
     """
     from impasto.cli import console
     from impasto.painting import inputs
+    from impasto.painting.stylizer import as_workers
     from impasto.pictures import decode
     from impasto.workshop import batch as batches
     from impasto.workshop import worker
 
+    hands = as_workers(workers)
     stylizer, _ = one.stylizer_of(preset, own_presets, recipe, weights_file, settings)
     sources = Sources.parse("", style, region, keep)
     inputs.check_numbers(stylizer.recipe, len(sources.styles), len(sources.regions))
@@ -154,7 +187,11 @@ def batch(
             ready = worker.prepare(job.order(tasks[0]), stylizer)
             return one.tell(ready, stylizer, quiet, len(tasks))
     batches.make_room(job, tasks)
-    _finish(_paint_all(job, tasks, stylizer, quiet, skip_done), len(tasks))
+    if hands:
+        failures = _paint_shared(job, tasks, hands, quiet, skip_done)
+    else:
+        failures = _paint_all(job, tasks, stylizer, quiet, skip_done)
+    _finish(failures, len(tasks))
 
 
 def _paint_all(
@@ -182,6 +219,26 @@ def _paint_all(
             if interrupts.stopped:
                 _list(failures)
                 raise KeyboardInterrupt
+    return failures
+
+
+def _paint_shared(
+    job: "Job", tasks: "Sequence[Task]", workers: int | str, quiet: bool, skip_done: bool
+) -> list[str]:
+    """Have workers paint tasks until Ctrl-C, as :func:`_paint_all` does."""
+    from impasto.cli import console
+    from impasto.cluster.crew import hire
+    from impasto.workshop import batch as batches
+
+    failures: list[str] = []
+    with console.listening(quiet), hire(workers) as crew, console.finishing() as interrupts:
+        begun = itertools.takewhile(lambda _: not interrupts.stopped, tasks)
+        for ended in interrupts.pulled(batches.share_out(job, begun, crew, skip_done)):
+            _tell(ended, quiet)
+            failures += [ended.failure] if ended.failure else []
+        if interrupts.stopped:
+            _list(failures)
+            raise KeyboardInterrupt
     return failures
 
 

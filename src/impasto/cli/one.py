@@ -17,6 +17,7 @@ from impasto.cli.options import (
     Regions,
     Styles,
     WeightsFile,
+    Workers,
     with_extras,
     with_saving,
     with_settings,
@@ -60,6 +61,7 @@ def stylize(
     recipe: FromPicture = None,
     finish: Finish = None,
     weights_file: WeightsFile = None,
+    workers: Workers = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     saving: "Saving",
@@ -77,13 +79,18 @@ def stylize(
         raise SettingError("--resume and --recipe are two sets of settings: give one of them")
     if finish is not None:
         settings = finishing(finish, recipe, settings)
-    stylizer, before = stylizer_of(preset, own_presets, finish or recipe, weights_file, settings)
+    stylizer, before = stylizer_of(
+        preset, own_presets, finish or recipe, weights_file, settings, workers
+    )
     sources = Sources.parse(content, style, region, keep)
     picture = output.expanduser() if output else files.free_name(".", sources.stem())
     order = replace(extras.order(sources, picture, saving), before=before)
     checkpoints.place(extras.checkpoint, extras.resume)
     outputs.check(order.outputs, (*sources.paths(), stylizer.recipe.init, *extras.read()))
-    paint(replace(order, weights_file=weights_file), stylizer, quiet, dry_run)
+    try:
+        paint(replace(order, weights_file=weights_file), stylizer, quiet, dry_run)
+    finally:
+        stylizer.dismiss()
 
 
 def finishing(
@@ -108,6 +115,7 @@ def stylizer_of(
     picture: Path | None,
     weights_file: Path | None,
     settings: dict[str, recipes.Value],
+    workers: str | None = None,
 ) -> "tuple[Stylizer, Provenance | None]":
     """Return what paints with a preset or with a picture's recipe, and what that picture says."""
     from impasto.painting import inputs
@@ -116,7 +124,7 @@ def stylizer_of(
 
     if picture is None:
         named = recipes.named(preset, presets.available(own_presets), **settings)
-        return Stylizer(weights_file=weights_file, **named), None
+        return Stylizer(weights_file=weights_file, workers=workers, **named), None
     if preset != recipes.DEFAULT:
         raise SettingError("--recipe and --preset are two sets of settings: give one of them")
     before = inputs.read_provenance(picture)
@@ -124,7 +132,7 @@ def stylizer_of(
         # No picture makes impasto read a file that the person did not name.
         raise SettingError(f"{picture} was started from a picture: name one with --init")
     changed = recipes.change(before.recipe, **settings)
-    return Stylizer(changed, weights_file=weights_file), before
+    return Stylizer(changed, weights_file=weights_file, workers=workers), before
 
 
 def paint(order: Order, stylizer: "Stylizer", quiet: bool, dry_run: bool = False) -> None:

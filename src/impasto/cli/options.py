@@ -209,6 +209,16 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Print what it would take, in time and in memory, and stop."),
 ]
+Workers = Annotated[
+    str | None,
+    typer.Option(
+        help="Processes on this machine that share the work: its tiles of a single picture, the "
+        "pictures of several; or the address of a Dask scheduler of workers, tcp://host:8786.",
+        metavar="N|ADDRESS",
+        rich_help_panel="Machines",
+        show_default=False,
+    ),
+]
 WeightsFile = Annotated[
     Path | None,
     file_option("--weights", "The network's weights, .h5 .keras .safetensors .pth or .onnx."),

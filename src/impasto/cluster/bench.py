@@ -2,10 +2,11 @@
 
 import contextlib
 import importlib.metadata
+import logging
 import os
 import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,7 +16,7 @@ from impasto.errors import ClusterError
 
 
 class Facts(NamedTuple):
-    """What workers have in common with whoever hands out the work."""
+    """What workers are to have in common with whoever hands out the work."""
 
     impasto: str
     """its version"""
@@ -30,19 +31,44 @@ def facts() -> Facts:
     )
 
 
+class Parcel(NamedTuple):
+    """What all pieces of work have in common."""
+
+    key: str
+    content: bytes = b""
+    threads: int = 0
+    """with which whoever hands out the work computes; 0 is as many as a worker has"""
+    backend: str = ""
+    """on which it computes; any if it is empty"""
+
+
 @dataclass
 class Bench:
     """What a worker keeps."""
 
-    key: str
-    parcel: bytes
-    """what all pieces of work have in common, by this key"""
+    parcel: Parcel
     of_parcel: dict[str, Any] = field(default_factory=dict)
     """what was made of the parcel; forgotten with it"""
     lasting: dict[str, Any] = field(default_factory=dict)
     """what the next parcel finds as well"""
     lock: threading.Lock = field(default_factory=threading.Lock)
     """one piece of work at a time, since each uses all cores"""
+
+    def compute_alike(self) -> None:
+        """Load the tensor library, so that it computes what whoever hands out the work would.
+
+        To the last bit, on the same kind of processor. Raises ClusterError if it is another one.
+        """
+        from impasto.compute import backend
+
+        if self.parcel.backend not in ("", backend.name()):
+            raise ClusterError(
+                f"a worker computes with {backend.name()}, and this process with "
+                f"{self.parcel.backend}: set KERAS_BACKEND alike"
+            )
+        if "threads" not in self.lasting and self.parcel.threads:
+            backend.use_threads(self.parcel.threads)
+        self.lasting["threads"] = True
 
 
 Work: TypeAlias = Callable[[Bench, Any], Any]
@@ -55,17 +81,40 @@ class Missing(NamedTuple):
     address: str
 
 
-def do(work: Work, key: str, item: Any) -> Any:
+class Done(NamedTuple):
+    """What came of a piece of work, and what was logged meanwhile."""
+
+    result: Any
+    said: list[tuple[int, str]]
+    """levels and lines"""
+
+
+def do(work: Work, key: str, item: Any) -> Done | Missing:
     """Do a piece of work at a worker that has the parcel of this key, else say that it has not."""
     worker = get_worker()
     bench: Bench | None = getattr(worker, "impasto", None)
-    if bench is None or bench.key != key:
+    if bench is None or bench.parcel.key != key:
         return Missing(worker.address)
-    with bench.lock:
-        return work(bench, item)
+    with bench.lock, _heard() as said:
+        return Done(work(bench, item), said)
 
 
-def equip(wanted: Facts, key: str, parcel: bytes, share: int, dask_worker: Worker) -> None:
+@contextlib.contextmanager
+def _heard() -> Iterator[list[tuple[int, str]]]:
+    """Yield what is logged in this block, which nobody at the worker would read."""
+    said: list[tuple[int, str]] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append((record.levelno, record.getMessage()))  # type: ignore[method-assign]
+    log = logging.getLogger("impasto")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield said
+    finally:
+        log.removeHandler(handler)
+
+
+def equip(wanted: Facts, parcel: Parcel, share: int, dask_worker: Worker) -> None:
     """Give a worker a parcel; of ``share`` workers on one machine each gets its share of the cores.
 
     Raises ClusterError for a worker that is not like whoever hands out the work.
@@ -81,7 +130,7 @@ def equip(wanted: Facts, key: str, parcel: bytes, share: int, dask_worker: Worke
         _keep_to_share(int(dask_worker.name), share)
     lasting = {} if before is None else before.lasting
     lock = threading.Lock() if before is None else before.lock
-    dask_worker.impasto = Bench(key, parcel, {}, lasting, lock)
+    dask_worker.impasto = Bench(parcel, {}, lasting, lock)
 
 
 def _keep_to_share(number: int, share: int) -> None:

@@ -23,8 +23,11 @@ from distributed import Client, Future, KilledWorker, LocalCluster
 from distributed.comm import CommClosedError
 
 from impasto.cluster import bench
-from impasto.cluster.bench import Missing, Work
+from impasto.cluster.bench import Done, Missing, Parcel, Work
+from impasto.compute import host
 from impasto.errors import ClusterError, ImpastoError
+
+LOG = logging.getLogger(__name__)
 
 CONNECT = 10.0
 """Seconds within which a scheduler answers."""
@@ -71,7 +74,7 @@ class Crew:
         """
         self.client, self.here, self._stack = client, here, stack
         self.address = str(client.scheduler.address)
-        self._key, self._parcel = uuid.uuid4().hex, b""
+        self._parcel = Parcel(uuid.uuid4().hex, threads=host.cores())
 
     def __enter__(self) -> "Crew":
         """Return itself."""
@@ -99,19 +102,20 @@ class Crew:
             found = self.client.scheduler_info(n_workers=-1)["workers"]
         return sorted(found, key=lambda address: str(found[address]["name"]))
 
-    def share(self, parcel: bytes) -> None:
+    def share(self, content: bytes, backend: str) -> None:
         """Have all workers keep a parcel from now on, and forget the one before.
 
-        Raises ClusterError for workers that are not like this process.
+        They compute on a ``backend`` of Keras. Raises ClusterError for workers that are not like
+        this process.
         """
-        self._key, self._parcel = uuid.uuid4().hex, parcel
+        self._parcel = Parcel(uuid.uuid4().hex, content, host.cores(), backend)
         self._equip(self.workers())
 
     def _equip(self, addresses: list[str]) -> None:
         """Give workers the parcel. One that is lost meanwhile has its work handed out again."""
         with self._connected():
             found = self.client.run(
-                *(bench.equip, bench.facts(), self._key, self._parcel, self.here),
+                *(bench.equip, bench.facts(), self._parcel, self.here),
                 workers=addresses,
                 on_error="return",
             )
@@ -144,32 +148,44 @@ class Crew:
     def _hand_out(self, work: Work, item: Any, address: str) -> Handed:
         with self._connected():
             future = self.client.submit(
-                *(bench.do, work, self._key, item),
+                *(bench.do, work, self._parcel.key, item),
                 pure=False,
                 # The one that has kept what it made of this item, unless it is busy or gone.
                 workers=[address] if address else None,
-                allow_other_workers=True,
+                allow_other_workers=bool(address),
             )
         return Handed(work, item, address, future)
 
     def _result(self, handed: Handed) -> Any:
         for _ in range(TRIES):
-            found = self._waited_for(handed.future)
-            if not isinstance(found, Missing):
-                return found
-            self._equip([found.address])
-            handed = self._hand_out(handed.work, handed.item, found.address)
+            found = self._waited_for(handed)
+            if isinstance(found, Done):
+                for level, line in found.said:
+                    LOG.log(level, "%s", line)
+                return found.result
+            if isinstance(found, Missing):
+                self._equip([found.address])
+            address = found.address if found else self.workers()[0]
+            handed = self._hand_out(handed.work, handed.item, address)
         raise ClusterError(f"the workers of {self.address} are lost too often: look at their logs")
 
-    def _waited_for(self, future: Future) -> Any:
-        """Return a result, once it is there, as long as anybody is at work."""
+    def _waited_for(self, handed: Handed) -> Done | Missing | None:
+        """Return a result, once it is there; None if it is to be handed out to another worker.
+
+        Dask does that by itself, unless all workers were gone for a while.
+        """
         seen = time.monotonic()
         while True:
             try:
                 with self._connected():
-                    return future.result(timeout=LOOK)
+                    found: Done | Missing = handed.future.result(timeout=LOOK)
+                    return found
             except TimeoutError:
-                if self.workers():
+                workers = self.workers()
+                if workers and handed.address not in workers:
+                    self.client.cancel([handed.future])
+                    return None
+                if workers:
                     seen = time.monotonic()
                 elif time.monotonic() - seen > PATIENCE:
                     raise ClusterError(f"no worker is left at {self.address}") from None

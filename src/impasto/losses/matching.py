@@ -401,9 +401,21 @@ def _kept(
     if painting.mask is not None:
         turned = pools.turned(painting.mask)
         weights = [masks.resize(mask, *grid) for mask, grid in zip(turned, grids, strict=True)]
-    rows = []
-    for view, kept in zip(views, pools.counting(grids, weights, limit), strict=True):
-        for look in eye.looks(view):
-            here = tiles.part(kept, APART, look.tile.inner)
-            rows.append(_columns(look, layers)[here])
-    return pools.Painting(painting.share, np.concatenate(rows))
+    counting = pools.counting(grids, weights, limit)
+    rows = (
+        _columns(look, layers)[tiles.part(kept, APART, look.tile.inner)]
+        for view, kept in zip(views, counting, strict=True)
+        for look in eye.looks(view)
+    )
+    return pools.Painting(painting.share, _filled(rows, sum(int(each.sum()) for each in counting)))
+
+
+def _filled(rows: Iterable[Array], count: int) -> Array:
+    """Return so many rows in all as one array, without room for them twice."""
+    filled, end = np.empty((0, 0), np.float32), 0
+    for each in rows:
+        if not filled.size:
+            filled = np.empty((count, each.shape[-1]), np.float32)
+        filled[end : end + len(each)] = each
+        end += len(each)
+    return filled

@@ -116,10 +116,14 @@ class Painter:
         """Return what a painting will take; ``held`` is bytes that are kept besides."""
         return forecast.make(self.engines, prepared, held)
 
-    def forget(self) -> None:
-        """Give back the memory of the network and of the painting under way; let workers go."""
+    def dismiss(self) -> None:
+        """Let workers go."""
         if "_crew" in vars(self):
             vars(self).pop("_crew").dismiss()
+
+    def forget(self) -> None:
+        """Give back the memory of the network and of the painting under way; let workers go."""
+        self.dismiss()
         self.under_way = None
         self.engines.forget()
 

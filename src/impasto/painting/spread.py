@@ -14,7 +14,6 @@ from impasto.cluster.bench import Bench
 from impasto.cluster.crew import Crew
 from impasto.compute import backend, host
 from impasto.compute.backend import HostArray
-from impasto.errors import ClusterError
 from impasto.losses.objective import Frozen
 from impasto.losses.tiled import Read, Reader, Reading
 from impasto.painting.engine import Engine, Engines
@@ -27,9 +26,6 @@ Asked = tuple[Reading, HostArray]
 class Level(NamedTuple):
     """What a worker reads the tiles of a level with."""
 
-    backend: str
-    threads: int
-    """of whoever hands out the work, so that sums come out alike"""
     recipe: Recipe
     weights_file: str | None
     last: bool
@@ -74,8 +70,8 @@ def share_out(
 ) -> Spread:
     """Give a level to the workers, and return them as readers of its tiles."""
     written = parcels.write(frozen, {"features": engine.features})
-    level = Level(backend.name(), host.cores(), engine.recipe, weights_file, last, keep, written)
-    crew.share(parcels.write(level, {}))
+    level = Level(engine.recipe, weights_file, last, keep, written)
+    crew.share(parcels.write(level, {}), backend.name())
     return Spread(crew)
 
 
@@ -90,16 +86,10 @@ def _reader(bench: Bench) -> Reader:
 
 
 def _opened(bench: Bench) -> Reader:
-    level: Level = parcels.read(bench.parcel, {})
-    if backend.name() != level.backend:
-        raise ClusterError(
-            f"a worker paints with {backend.name()}, and this process with {level.backend}: set "
-            "KERAS_BACKEND alike"
-        )
-    if "engines" not in bench.lasting:
-        backend.use_threads(level.threads)
-        bench.lasting["engines"] = Engines(level.weights_file)
-    engine = bench.lasting["engines"].get(level.recipe)
+    bench.compute_alike()
+    level: Level = parcels.read(bench.parcel.content, {})
+    engines: Engines = bench.lasting.setdefault("engines", Engines(level.weights_file))
+    engine = engines.get(level.recipe)
     frozen = parcels.read(level.frozen, {"features": engine.features})
     steps = engine.last_tiles if level.last else engine.tiles
     assert steps is not None

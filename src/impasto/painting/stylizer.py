@@ -127,6 +127,11 @@ class Stylizer:
         if "_painter" in vars(self):
             self._painter.forget()
 
+    def dismiss(self) -> None:
+        """Let workers go, if there are any; the next picture hires them again."""
+        if "_painter" in vars(self):
+            self._painter.dismiss()
+
     def prepare(
         self,
         content: PictureLike,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from impasto import files
 from impasto.errors import ImpastoError, PictureError, SettingError
@@ -16,10 +16,14 @@ from impasto.painting.inputs import Inputs, read_provenance
 from impasto.painting.stylizer import Event, Stylizer
 from impasto.pictures import decode
 from impasto.pictures.saving import USUAL, Saving
-from impasto.recipe.settings import Recipe, as_chosen
+from impasto.recipe.settings import STARTS, Recipe, as_chosen
 from impasto.workshop import outputs, worker
 from impasto.workshop.orders import Extras, Order, Sources
 from impasto.workshop.worker import Ready
+
+if TYPE_CHECKING:
+    from impasto.cluster.bench import Bench
+    from impasto.cluster.crew import Crew
 
 LOG = logging.getLogger(__name__)
 
@@ -35,6 +39,10 @@ class Task:
     def name(self) -> str:
         """Return what stands for it in the names of files."""
         return self.picture.stem
+
+    def absolute(self) -> "Task":
+        """Return it for whoever is in another folder."""
+        return Task(self.photograph.absolute(), self.picture.absolute())
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,14 @@ class Job:
     """with :data:`impasto.workshop.orders.NAME` where the name of each picture is to stand"""
     saving: Saving = USUAL
     weights_file: Path | None = None
+
+    def absolute(self) -> "Job":
+        """Return it for whoever is in another folder."""
+        init = self.recipe.init
+        recipe = self.recipe if init in STARTS else replace(self.recipe, init=os.path.abspath(init))
+        file = None if self.weights_file is None else self.weights_file.absolute()
+        sources, extras = self.sources.absolute(), self.extras.absolute()
+        return replace(self, recipe=recipe, sources=sources, extras=extras, weights_file=file)
 
     def order(self, task: Task) -> Order:
         """Return what is wanted of a task; it goes on from its checkpoint, where that is there."""
@@ -174,6 +190,32 @@ def paint_all(
             yield Ended(task, failure=_told(task, error))
         else:
             yield Ended(task)
+
+
+def share_out(
+    job: Job, tasks: Iterable[Task], crew: "Crew", skip_done: bool = False
+) -> Iterator[Ended]:
+    """Have workers paint tasks, a picture each at a time; yield how each ended, in their order.
+
+    They read and write the files themselves, so that they are to see the same folders.
+    """
+    begun: list[Task] = []
+
+    def items() -> Iterator[tuple[Job, Task, bool]]:
+        for task in tasks:
+            begun.append(task)
+            yield job.absolute(), task.absolute(), skip_done
+
+    for number, ended in enumerate(crew.each(_at_worker, items())):
+        yield replace(ended, task=begun[number])
+
+
+def _at_worker(bench: "Bench", item: tuple[Job, Task, bool]) -> Ended:
+    bench.compute_alike()
+    job, task, skip_done = item
+    stylizer = bench.lasting.setdefault("stylizer", Stylizer(weights_file=job.weights_file))
+    (ended,) = paint_all(job, [task], stylizer, lambda task, ready, events: events, skip_done)
+    return ended
 
 
 def _told(task: Task, error: Exception) -> str:

@@ -50,6 +50,13 @@ class Extras:
         }
         return dataclasses.replace(self, **put)
 
+    def absolute(self) -> "Extras":
+        """Return them for whoever is in another folder."""
+        paths: dict[str, Any] = {
+            key: path.absolute() for key, path in vars(self).items() if isinstance(path, Path)
+        }
+        return dataclasses.replace(self, **paths)
+
     def read(self) -> tuple[str, ...]:
         """Return the files that are read, and not written again at the same place."""
         return (str(self.resume),) if self.resume and self.checkpoint else ()
@@ -153,6 +160,16 @@ class Sources:
         regions = itertools.chain(*(("--region", as_word(":".join(each))) for each in self.regions))
         keep = ["--keep", as_word(self.keep)] if self.keep else []
         return [*map(as_word, (self.content, *self.styles)), *regions, *keep]
+
+    def absolute(self) -> "Sources":
+        """Return them for whoever is in another folder."""
+        there = os.path.abspath
+        return Sources(
+            there(self.content) if self.content else "",
+            [there(each) for each in self.styles],
+            [tuple(map(there, each)) for each in self.regions],
+            there(self.keep) if self.keep else self.keep,
+        )
 
     def paths(self) -> tuple[str, ...]:
         """Return all of them."""

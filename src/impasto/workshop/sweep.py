@@ -2,11 +2,12 @@
 
 import itertools
 import math
+import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -21,6 +22,10 @@ from impasto.workshop import worker
 from impasto.workshop.orders import Order, Sources
 from impasto.workshop.outputs import Outputs
 
+if TYPE_CHECKING:
+    from impasto.cluster.bench import Bench
+    from impasto.cluster.crew import Crew
+
 SIZE = 256
 """Longest side in pixels of a picture on the sheet, where no size is given."""
 
@@ -34,6 +39,13 @@ class Variant:
 
     options: tuple[str, ...]
     recipe: Recipe
+
+    def absolute(self) -> "Variant":
+        """Return it for whoever is in another folder."""
+        init = self.recipe.init
+        if init in recipes.STARTS:
+            return self
+        return replace(self, recipe=replace(self.recipe, init=os.path.abspath(init)))
 
     def command(self, words: Sequence[str]) -> str:
         """Return the command that paints it, after the ``words`` that all have in common."""
@@ -110,6 +122,26 @@ def paint_all(
         picture = result.picture
         painted[number] = picture if result.alpha is None else on_white(picture, result.alpha)
     return dict(sorted(painted.items()))
+
+
+def share_out(
+    variants: Iterable[Variant], sources: Sources, weights_file: Path | None, crew: "Crew"
+) -> Iterator[Picture]:
+    """Have workers paint variants, and yield the pictures in their order.
+
+    They read the pictures themselves, so that they are to see the same folders.
+    """
+    file = None if weights_file is None else weights_file.absolute()
+    items = ((sources.absolute(), each.absolute(), file) for each in variants)
+    return crew.each(_at_worker, items)
+
+
+def _at_worker(bench: "Bench", item: tuple[Sources, Variant, Path | None]) -> Picture:
+    bench.compute_alike()
+    sources, variant, weights_file = item
+    stylizer = bench.lasting.setdefault("stylizer", Stylizer(weights_file=weights_file))
+    painted = paint_all([variant], sources, stylizer, lambda variant, events: events)
+    return painted[0]
 
 
 LABEL, GAP = 18, 6

@@ -1,0 +1,41 @@
+"""What is written down for a worker comes out there as it was."""
+
+import numpy as np
+import pytest
+
+from impasto.cluster import parcels
+from impasto.compute import backend
+from impasto.compute.backend import ops
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_tensors_come_out_as_tensors(dtype):
+    array = np.arange(6, dtype=dtype).reshape(2, 3)
+    (found,) = parcels.read(parcels.write([ops.convert_to_tensor(array)], {}), {})
+    assert backend.is_tensor(found)
+    np.testing.assert_array_equal(backend.to_numpy(found), array)
+    assert backend.to_numpy(found).dtype == dtype
+
+
+def test_functions_come_out_with_what_they_hold():
+    factor = np.float32(3)
+
+    def times(value):
+        return factor * value
+
+    assert parcels.read(parcels.write(times, {}), {})(2) == 6
+
+
+def test_what_the_reader_has_of_its_own_is_left_out():
+    huge = np.zeros(10**6)
+    written = parcels.write({"a": huge, "b": [huge, 1]}, {"huge": huge})
+    assert len(written) < 10**4
+    found = parcels.read(written, {"huge": "mine"})
+    assert found == {"a": "mine", "b": ["mine", 1]}
+
+
+def test_one_value_in_two_places_stays_one():
+    one = [1]
+    first, second = parcels.read(parcels.write([one, one], {}), {})
+    assert first is second

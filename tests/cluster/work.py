@@ -1,0 +1,44 @@
+"""Pieces of work that the tests hand out; workers import them from here."""
+
+import logging
+import os
+import signal
+import time
+
+
+def double(bench, item):
+    return 2 * item
+
+
+def slow_if_odd(bench, item):
+    time.sleep(0.3 * (item % 2))
+    return item, os.getpid()
+
+
+def fail(bench, item):
+    raise ValueError(f"{item} cannot be done")
+
+
+def say(bench, item):
+    logging.getLogger("impasto.work").warning("done %s", item)
+    return item
+
+
+def remember(bench, item):
+    """How often this worker has worked for the parcel, and in all; and what the parcel is."""
+    for kept in (bench.of_parcel, bench.lasting):
+        kept["times"] = kept.get("times", 0) + 1
+    return bench.of_parcel["times"], bench.lasting["times"], bench.parcel.content
+
+
+def die_once(bench, item):
+    """End the worker the first time, by the file that is named."""
+    number, path = item
+    if path is not None and not os.path.exists(path):
+        with open(path, "w"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def cores(bench, item):
+    return sorted(os.sched_getaffinity(0))
