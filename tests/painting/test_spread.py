@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from distributed import LocalCluster
@@ -19,7 +20,13 @@ from impasto.pictures import samples
 from impasto.recipe import settings as recipe
 from impasto.recipe.settings import Recipe
 
-SETTINGS = {"size": 160, "levels": 1, "evaluations": 4, "precision": "float32", "tile": 128}
+SETTINGS: dict[str, Any] = {
+    "size": 160,
+    "levels": 1,
+    "evaluations": 4,
+    "precision": "float32",
+    "tile": 128,
+}
 GRAM = Recipe(**SETTINGS, style_loss="gram")
 
 KILLS = min(10, int(os.environ.get("IMPASTO_KILLS", "3")))

@@ -5,6 +5,7 @@ import importlib.metadata
 import logging
 import os
 import platform
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -112,6 +113,16 @@ def _heard() -> Iterator[list[tuple[int, str]]]:
         yield said
     finally:
         log.removeHandler(handler)
+
+
+def dask_setup(worker: Worker) -> None:
+    """Have a worker of this machine ignore Ctrl-C, which a terminal sends to all processes.
+
+    Dask calls it as the worker starts. Who hands out the work hears of it, and lets it go.
+    """
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def equip(wanted: Facts, parcel: Parcel, share: int, dask_worker: Worker) -> None:

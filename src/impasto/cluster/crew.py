@@ -47,6 +47,7 @@ SETTINGS: Mapping[str, Any] = {
     # No pages about the work: nobody needs them, and everybody could look at them.
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
+    "distributed.worker.preload": ["impasto.cluster.bench"],
     # A worker has the environment that this process has.
     "distributed.nanny.pre-spawn-environ": {},
 }

@@ -223,7 +223,7 @@ class Tiles:
 
     def _added(self, pixels: HostArray) -> Read:
         total, losses, gradient = 0.0, dict.fromkeys(TERMS, 0.0), np.zeros_like(pixels)
-        read = self.readers.once(self._asked(pixels, NONE))
+        read = self.readers.once(self.asked(pixels, NONE))
         for tile, (value, terms, slope) in zip(self.tiles, read, strict=True):
             gradient[tile.outer.slices] += slope
             total += value
@@ -232,17 +232,17 @@ class Tiles:
 
     def _twice(self, pixels: HostArray) -> Read:
         sums: HostArray = np.zeros((), np.float64)
-        for found in self.readers.sums(self._asked(pixels, NONE)):
+        for found in self.readers.sums(self.asked(pixels, NONE)):
             sums = sums + found.astype(np.float64)
         last = self._one(pixels, len(self.tiles) - 1, NONE)
         total, losses, slope = self.readers.slope(np.asarray(sums, np.float32), *last)
         gradient = np.zeros_like(pixels)
-        read = self.readers.along(self._asked(pixels, slope))
+        read = self.readers.along(self.asked(pixels, slope))
         for tile, each in zip(self.tiles, read, strict=True):
             gradient[tile.outer.slices] += each
         return Read(total, losses, gradient)
 
-    def _asked(self, pixels: HostArray, slope: HostArray) -> Iterator[tuple[Reading, HostArray]]:
+    def asked(self, pixels: HostArray, slope: HostArray) -> Iterator[tuple[Reading, HostArray]]:
         """Yield the tiles in their order, with what the network is shown."""
         for number in range(len(self.tiles)):
             yield self._one(pixels, number, slope)

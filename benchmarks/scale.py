@@ -1,0 +1,183 @@
+"""What tiles and workers cost, measured; and what a gigapixel would take, reckoned from that.
+
+    python -m benchmarks.scale [--sizes 1024,2048] [--tile 512] [--workers 1,2] [--size 512]
+
+Also a section of ``benchmarks.bench``.
+"""
+
+import argparse
+import functools
+import json
+import math
+import statistics
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+import impasto
+from impasto.compute import host
+from impasto.compute.backend import HostArray
+from impasto.losses import tiled
+from impasto.losses.tiled import Tiles
+from impasto.painting.climb import Job
+from impasto.painting.engine import Engines
+from impasto.painting.memory import Plan
+from impasto.pictures import raster, samples
+
+Section = dict[str, Any]
+
+PIXEL = 12
+"""Bytes of a pixel in float32."""
+
+
+def tiles(sizes: Sequence[int], tile: int, repeats: int = 3) -> Section:
+    """Time one loss and gradient of the default recipe, whole and in tiles."""
+    engines, found = Engines(), {}
+    for size in sizes:
+        whole, parts = (_evaluations(engines, size, each, repeats) for each in (0, tile))
+        row = {"whole_s": statistics.median(whole), "tiled_s": statistics.median(parts)}
+        found[str(size)] = {**row, "ratio": row["tiled_s"] / row["whole_s"]}
+    return found
+
+
+def _evaluations(engines: Engines, size: int, tile: int, repeats: int) -> list[float]:
+    job = _job(engines, size, tile)
+    level = job.levels[0]
+    content = job.content((level.height, level.width))
+    with host.one_blas_thread():
+        task = job.objective(content, start=content)
+        task.evaluate(content)  # compiles, and keeps the targets of tiles
+        return [_timed(lambda: task.evaluate(content)) for _ in range(repeats)]
+
+
+def _job(engines: Engines, size: int, tile: int) -> Job:
+    stylizer = impasto.Stylizer(size=size, levels=1, tile=tile, precision="float32")
+    photograph = raster.resize(samples.photograph("coffee"), size * 2 // 3, size)
+    prepared = stylizer.prepare(photograph, samples.painting("swirls", 512))
+    return Job(engines.get(prepared.recipe), prepared.inputs, prepared.recipe, Plan(tile))
+
+
+def _timed(run: Any) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What the tiles of a picture cost."""
+
+    tile: float
+    """seconds for one at one worker"""
+    shown: int
+    """pixels that are sent with one, and come back as a gradient"""
+    own: float
+    """seconds of an evaluation that whoever hands out the work takes by itself, for all tiles"""
+
+
+def costs(size: int, tile: int, repeats: int = 3) -> tuple[Costs, int]:
+    """Measure one tile, and the rest of an evaluation; return them and how many tiles there are."""
+    job = _job(Engines(), size, tile)
+    level = job.levels[0]
+    content = job.content((level.height, level.width))
+    with host.one_blas_thread():
+        task = job.objective(content, start=content)
+        assert isinstance(task, Tiles)
+        task.evaluate(content)
+        evaluation = min(_timed(lambda: task.evaluate(content)) for _ in range(repeats))
+        each = []
+        for asked in task.asked(content, tiled.NONE):
+            read = functools.partial(_read, task, asked)
+            each.append(min(_timed(read) for _ in range(repeats)))
+    shown = [each.outer.height * each.outer.width for each in task.tiles]
+    mean = statistics.mean(each)
+    own = max(0.0, evaluation - sum(each))
+    return Costs(mean, round(statistics.mean(shown)), own), len(task.tiles)
+
+
+def _read(task: Tiles, asked: tuple[tiled.Reading, HostArray]) -> None:
+    list(task.readers.once([asked]))
+
+
+def seconds(found: Costs, count: int, workers: int, bandwidth: float) -> float:
+    """Return how long an evaluation of so many tiles takes with workers, each a machine.
+
+    Tiles go round in turns; what is sent and comes back goes through the one link of whoever hands
+    out the work, of ``bandwidth`` bytes a second, while others compute.
+    """
+    computed = math.ceil(count / workers) * found.tile
+    sent = 2 * PIXEL * found.shown * count / bandwidth
+    return max(computed, sent) + found.own
+
+
+def most_workers(found: Costs, bandwidth: float) -> float:
+    """Return how many workers one link keeps busy."""
+    return found.tile / (2 * PIXEL * found.shown / bandwidth)
+
+
+def gigapixel(found: Costs, tile: int, bandwidth: float) -> Section:
+    """Return the seconds of one evaluation of 1e9 pixels by numbers of machines."""
+    count = math.ceil(1e9 / tile**2)
+    grown = replace(found, own=found.own * 1e9 / tile**2)
+    return {
+        str(workers): round(seconds(grown, count, workers, bandwidth)) for workers in (1, 8, 64)
+    }
+
+
+def workers(size: int, tile: int, counts: Iterable[int]) -> Section:
+    """Paint a picture with so many workers of this machine, 0 for none; whether bytes are alike."""
+    photograph = raster.resize(samples.photograph("coffee"), size * 2 // 3, size)
+    painting, found, pictures = samples.painting("swirls", 512), {}, []
+    for count in counts:
+        with impasto.Stylizer(
+            size=size, tile=tile, levels=1, precision="float32", workers=count
+        ) as stylizer:
+            list(stylizer.paint(photograph, painting, recipe=_short(stylizer)))  # warm
+            began = time.perf_counter()
+            *_, last = stylizer.paint(photograph, painting)
+        assert isinstance(last, impasto.Painted)
+        found[str(count)] = round(time.perf_counter() - began, 2)
+        pictures.append(last.result.picture)
+    alike = all(np.array_equal(pictures[0], each) for each in pictures)
+    return {"seconds": found, "same_bytes": alike}
+
+
+def _short(stylizer: impasto.Stylizer) -> impasto.Recipe:
+    return replace(stylizer.recipe, evaluations=2)
+
+
+def section(
+    sizes: Sequence[int], tile: int, counts: Sequence[int], size: int, bandwidth: float
+) -> Section:
+    """Return all that is measured, and what is reckoned from it."""
+    found, count = costs(size, tile)
+    return {
+        "tiles": tiles(sizes, tile),
+        "tile": {"seconds": found.tile, "bytes_each_way": PIXEL * found.shown, "own_s": found.own},
+        "workers": workers(size, tile, counts),
+        "gigapixel_evaluation_s": gigapixel(found, tile, bandwidth),
+        "workers_a_link_keeps_busy": round(most_workers(found, bandwidth)),
+        "tiles_of_the_picture": count,
+    }
+
+
+def main() -> None:
+    """Measure, and print it as JSON."""
+    parser = argparse.ArgumentParser(description="What tiles and workers cost.")
+    parser.add_argument("--sizes", default="1024")
+    parser.add_argument("--tile", type=int, default=512)
+    parser.add_argument("--workers", default="0,1,2")
+    parser.add_argument("--size", type=int, default=768, help="of the picture that is painted")
+    parser.add_argument("--bandwidth", type=float, default=125e6, help="bytes a second; 1 Gbit/s")
+    asked = parser.parse_args()
+    sizes, counts = (
+        [int(each) for each in text.split(",")] for text in (asked.sizes, asked.workers)
+    )
+    print(json.dumps(section(sizes, asked.tile, counts, asked.size, asked.bandwidth), indent=2))
+
+
+if __name__ == "__main__":
+    main()
