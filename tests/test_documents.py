@@ -14,7 +14,13 @@ from tools import controls, gallery, settings
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
     *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"),
-    *("docs/settings.md", "docs/gallery.md", "docs/reliability.md", "docs/studio.md"),
+    *(
+        "docs/settings.md",
+        "docs/gallery.md",
+        "docs/reliability.md",
+        "docs/studio.md",
+        "docs/scale.md",
+    ),
 ]
 
 

@@ -118,7 +118,7 @@ def test_a_picture_in_tiles_hardly_needs_more_when_it_is_larger():
         memory.needed(sizes[2048], each) - memory.needed(sizes[1024], each)
         for each in (memory.WHOLE, tiled)
     )
-    assert part < whole / 15
+    assert part < whole / 6
 
 
 def test_what_is_allowed_counts_where_less_is_free_or_not(four_gigabytes):

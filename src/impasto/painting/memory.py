@@ -45,9 +45,15 @@ STYLE_LOSS = {"wasserstein": (0.05e9, 200), "neighbors": (0, 1200), "matching": 
 """Bytes by measure of style, in all and for each pixel that is looked at at a time, besides those
 of Gram matrices."""
 
-POOLS = {"matching": 1.5e9}
-"""Bytes at most of what is kept of paintings, whatever their size: of small ones STYLE_LOSS has
-them."""
+FULL = {"matching": (0.85e9, 3350)}
+"""The same of large pictures, whose paintings are not kept whole (``pools.LIMIT``)."""
+
+POOLS = {"matching": 0.75e9}
+"""Bytes at most of what is kept of paintings, whatever their size, where pictures are looked at in
+tiles: of others STYLE_LOSS and FULL have them."""
+
+TILED = {"matching": 1850}
+"""Bytes by measure of style for each pixel of a tile, instead of what STYLE_LOSS says."""
 
 VECTORS = 200
 """Bytes for each pixel of a picture that is looked at in tiles: the photograph, the picture so far,
@@ -145,7 +151,7 @@ def _shown(plan: Plan, pixels: float) -> float:
 
 
 def _evaluating(work: Work, plan: Plan, pixels: int) -> float:
-    fixed, each = STYLE_LOSS.get(work.style_loss, (0, 0))
+    fixed, each = _for_style(work.style_loss, plan, pixels)
     steps = min(work.evaluations - 1, STEPS) * OPTIMIZER[work.optimizer]
     each += EVALUATION[work.precision] + PLACE * (work.places - 1)
     if not plan.tile:
@@ -159,6 +165,15 @@ def _evaluating(work: Work, plan: Plan, pixels: int) -> float:
     # Each worker has a network, the photograph, and the picture so far.
     other = FIXED[work.precision] + reading + 2 * PICTURE * pixels
     return pools + own + work.workers * other + kept * bool(work.workers)
+
+
+def _for_style(name: str, plan: Plan, pixels: int) -> tuple[float, float]:
+    """Return the bytes for a measure of style, in all and for each pixel that is looked at."""
+    fixed, each = STYLE_LOSS.get(name, (0, 0))
+    if plan.tile:
+        return fixed, TILED.get(name, each)
+    rates = ((fixed, each), FULL.get(name, (fixed, each)))
+    return min(rates, key=lambda rate: rate[0] + rate[1] * pixels)
 
 
 def _targets(work: Work, plan: Plan, pixels: int) -> float:
