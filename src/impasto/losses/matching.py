@@ -124,7 +124,9 @@ def _averaged(value: Tensor, apart: int) -> Tensor:
     height, width, channels = ops.shape(value)
     rows, columns = height // apart, width // apart
     whole = value[: rows * apart, : columns * apart]
-    return ops.mean(ops.reshape(whole, (rows, apart, columns, apart, channels)), axis=(1, 3))
+    # One axis after the other, since tensor libraries take long for both at once.
+    down = ops.mean(ops.reshape(whole, (rows, apart, columns * apart * channels)), axis=1)
+    return ops.mean(ops.reshape(down, (rows, columns, apart, channels)), axis=2)
 
 
 def _doubled(value: Tensor, axis: int, size: int) -> Tensor:
@@ -132,13 +134,17 @@ def _doubled(value: Tensor, axis: int, size: int) -> Tensor:
 
     Every value becomes two, a quarter of the way towards either neighbor.
     """
-    value = ops.moveaxis(value, axis, 0)
-    before = ops.concatenate([value[:1], value[:-1]], axis=0)
-    after = ops.concatenate([value[1:], value[-1:]], axis=0)
-    pairs = ops.stack([0.75 * value + 0.25 * before, 0.75 * value + 0.25 * after], axis=1)
-    count, _, *others = ops.shape(pairs)
-    doubled = ops.reshape(pairs, (2 * count, *others))
-    return ops.moveaxis(ops.concatenate([doubled, doubled[-1:]], axis=0)[:size], 0, axis)
+
+    def part(of: Tensor, begin: int | None, end: int | None) -> Tensor:
+        return of[(slice(None),) * axis + (slice(begin, end),)]
+
+    before = ops.concatenate([part(value, None, 1), part(value, None, -1)], axis=axis)
+    after = ops.concatenate([part(value, 1, None), part(value, -1, None)], axis=axis)
+    quarters = [0.75 * value + 0.25 * before, 0.75 * value + 0.25 * after]
+    shape = list(ops.shape(value))
+    shape[axis] = 2 * shape[axis]
+    doubled = ops.reshape(ops.stack(quarters, axis=axis + 1), tuple(shape))
+    return part(ops.concatenate([doubled, part(doubled, -1, None)], axis=axis), None, size)
 
 
 def query(photograph: Picture, picture: Picture | None, adventure: float) -> Picture:

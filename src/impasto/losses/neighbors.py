@@ -14,6 +14,7 @@ import numpy as np
 
 from impasto.compute import backend
 from impasto.compute.backend import HostArray, Tensor, ops
+from impasto.losses import pools
 from impasto.losses.terms import EPSILON, Measure, Painted, View
 
 POOL = 1024
@@ -111,13 +112,8 @@ def loss(sums: Sums, target: Sequence[Pool]) -> Tensor:
 def _distances(features: Tensor, pool: Pool) -> Tensor:
     """Return (height, width) of 1 - cos; the neighbor is held constant."""
     directions = _directions(features - pool.mean)
-    seen = ops.stop_gradient(directions)
-
-    def nearest(row: Tensor) -> Tensor:
-        best = ops.argmax(ops.matmul(row, ops.transpose(pool.directions)), axis=-1)
-        return ops.take(pool.directions, best, axis=0)
-
-    neighbors = ops.stop_gradient(ops.map(nearest, seen))  # a row at a time bounds the memory
+    best = pools.largest_by_row(ops.stop_gradient(directions), pool.directions)
+    neighbors = ops.take(pool.directions, best, axis=0)
     return 1.0 - ops.sum(directions * neighbors, axis=-1)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from impasto.compute import backend
 from impasto.compute.backend import Size, Tensor, ops
+from impasto.losses import pools
 from impasto.losses.neighbors import Rows, by_painting, look
 from impasto.losses.terms import EPSILON, Measure, Place, View
 
@@ -146,7 +147,7 @@ def read(view: View, target: Pool) -> Sums:
     thinned = _like(view.features, view.place, target.photograph)
     seen = ops.reshape(ops.cast(thinned, "float32"), (-1, channels))
     directions = _directions(ops.stop_gradient(seen) - target.mean)
-    best = ops.argmax(ops.matmul(directions, ops.transpose(target.directions)), axis=-1)
+    best = pools.largest(directions, target.directions)
     found = ops.stop_gradient(ops.take(target.features, best, axis=0))
     photograph = ops.reshape(target.photograph, (-1, channels))
     found = target.share * found + (1 - target.share) * photograph

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.compute import backend, host
-from impasto.compute.backend import ops
+from impasto.compute.backend import Tensor, ops
 
 Array: TypeAlias = NDArray[np.float32]
 Indexes: TypeAlias = NDArray[np.intp]
@@ -246,6 +246,30 @@ def nearest(query: Query, pool: Pool, order: Indexes | None = None) -> Indexes:
     indexes = np.stack([start + index for start, (_, index) in zip(starts, found, strict=True)])
     owners = shared_out(cosines, pool.shares)
     return np.take_along_axis(indexes, owners[None], axis=0)[0]
+
+
+def largest(query: Tensor, among: Tensor) -> Tensor:
+    """Return for each row of ``query`` (n, C) the row of ``among`` (N, C) of the largest product.
+
+    int32 (n,), in a compiled step. A tensor library's search for the largest of a row takes longer
+    on a processor than the products do (benchmarks/NOTES.md).
+    """
+    if backend.computed_on_host("float32"):
+        like = [((ops.shape(query)[0],), "int32")]
+        return backend.call_host(_largest_on_host, like, query, among)[0]
+    return ops.argmax(ops.matmul(query, ops.transpose(among)), axis=-1)
+
+
+def largest_by_row(query: Tensor, among: Tensor) -> Tensor:
+    """Return :func:`largest` for (height, width, C), in memory that does not grow with it."""
+    if not backend.computed_on_host("float32"):
+        return ops.map(lambda row: largest(row, among), query)
+    height, width, channels = ops.shape(query)
+    return ops.reshape(largest(ops.reshape(query, (-1, channels)), among), (height, width))
+
+
+def _largest_on_host(query: Array, among: Array) -> NDArray[np.int32]:
+    return _best_on_host(query, among, np.zeros(len(among), np.float32))[1].astype(np.int32)
 
 
 def shared_out(cosines: Array, shares: Sequence[float]) -> Indexes:
