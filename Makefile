@@ -50,6 +50,7 @@ docs: $(READY)
 gallery: $(READY)
 	$(BIN)/python -m tools.gallery
 	$(BIN)/python -m tools.controls
+	$(BIN)/python -m tools.presets
 
 # Only their files of weights are read: what else they ask for is left out.
 judges: $(READY)

@@ -12,6 +12,7 @@ import signal
 import time
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -376,6 +377,39 @@ def test_names_contrast_and_room(page, scheme, width, height):
     )
     assert not cut
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_page_of_an_older_version_is_told_to_reload(context, server):
+    page = context.new_page()
+    builds = iter(["old", *["new"] * 1000])
+
+    def hello(route):
+        said = f'retry: 100\nevent: hello\ndata: {{"build": "{next(builds)}"}}\n\n'
+        route.fulfill(content_type="text/event-stream", body=said)
+
+    page.route("**/api/events", hello)
+    page.goto(f"http://127.0.0.1:{server.port}/")
+    expect(page.locator("#toasts")).to_contain_text("the studio was renewed: reload the page")
+    page.close()
+
+
+@pytest.mark.slow
+def test_a_machine_that_slept_goes_on(page, server):
+    take_samples(page)
+    ask_for(page, LONG)
+    page.click("#paint")
+    expect(page.locator("#level")).to_contain_text(re.compile("evaluation [1-9]"))
+    studio = psutil.Process(server.process.pid)
+    asleep = [studio, *studio.children(recursive=True)]
+    for process in asleep:
+        process.suspend()
+    time.sleep(20)
+    before = page.locator("#level").inner_text()
+    for process in asleep:
+        process.resume()
+    expect(page.locator("#level")).not_to_have_text(before)
+    page.click("#stop")
+    until(lambda: states(page)[:1] == ["stopped"])
 
 
 @pytest.mark.slow

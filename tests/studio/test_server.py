@@ -16,6 +16,7 @@ from PIL import Image
 
 from impasto import Recipe
 from impasto.painting import inputs
+from impasto.recipe import settings as recipes
 from tests.studio.client import Server
 
 
@@ -424,3 +425,12 @@ def test_a_folder_that_cannot_be_is_refused_in_a_line(tmp_path):
     assert done.stderr.startswith("impasto: ")
     assert done.stderr.count("\n") == 1
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_every_built_in_preset_has_a_small_picture(client):
+    presets = client.json("GET", "/api/about")["presets"]
+    assert {each["name"] for each in presets} >= set(recipes.PRESETS)
+    for each in presets:
+        if each["picture"] is not None:
+            _, _, data = client.ask("GET", f"/{each['picture']}")
+            assert Image.open(io.BytesIO(data)).size == (96, 96)

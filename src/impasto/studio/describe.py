@@ -17,7 +17,12 @@ def about() -> Json:
     return {
         "settings": [_setting(*each) for each in recipes.settings()],
         "presets": [
-            {"name": name, "help": preset.help, "recipe": shown(recipes.make(name, known))}
+            {
+                "name": name,
+                "help": preset.help,
+                "recipe": shown(recipes.make(name, known)),
+                "picture": f"presets/{name}.jpg" if name in recipes.PRESETS else None,
+            }
             for known in [presets.available()]
             for name, preset in known.items()
         ],

@@ -625,7 +625,8 @@ function wiring() {
   addEventListener("keydown", keys);
   for (const each of state.about.presets) {
     at("presets").append(element("button", { title: each.help, "data-name": each.name, "aria-pressed": "false",
-      onclick: safely(() => changeSession({ preset: each.name })) }, each.name));
+      onclick: safely(() => changeSession({ preset: each.name })) },
+    ...(each.picture ? [element("img", { src: each.picture, alt: "", loading: "lazy" })] : []), each.name));
   }
   at("presets").append(element("button", { onclick: () => at("sweep").showModal() }, "several …"));
   at("sweep-setting").append(...state.about.settings.map((each) => new Option(each.label, each.name)));
