@@ -337,7 +337,7 @@ def test_a_painted_picture_brings_its_recipe_and_its_inputs(page, tmp_path):
 def test_a_sweep_is_a_sheet_to_click(page):
     take_samples(page)
     ask_for(page, QUICK)
-    page.click("#presets button:text('several')")
+    page.click("#several")
     page.fill("#sweep-values", "0.2, 0.9")
     page.click("#sweep-go")
     until(lambda: states(page) == ["done"] * 2)

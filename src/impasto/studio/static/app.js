@@ -628,7 +628,7 @@ function wiring() {
       onclick: safely(() => changeSession({ preset: each.name })) },
     ...(each.picture ? [element("img", { src: each.picture, alt: "", loading: "lazy" })] : []), each.name));
   }
-  at("presets").append(element("button", { onclick: () => at("sweep").showModal() }, "several …"));
+  at("presets").after(element("button", { id: "several", onclick: () => at("sweep").showModal() }, "several …"));
   at("sweep-setting").append(...state.about.settings.map((each) => new Option(each.label, each.name)));
   at("sweep-setting").value = "strength";
   on("sweep-go", "click", async () => {
