@@ -41,9 +41,10 @@ def test_no_more_is_handed_out_than_workers_need(two):
     assert list(two.each(work.double, [7])) == [14]
 
 
-def test_what_work_raises_is_raised(two):
-    with pytest.raises(ValueError, match="3 cannot be done"):
-        list(two.each(work.fail, [3]))
+@pytest.mark.parametrize("kind", [ValueError, FileNotFoundError, TimeoutError])
+def test_what_work_raises_is_raised(two, kind):
+    with pytest.raises(kind, match="3 cannot be done"):
+        list(two.each(work.fail, [kind("3 cannot be done")]))
 
 
 def test_what_work_logs_is_logged_here(two, caplog):
@@ -113,6 +114,15 @@ def test_where_there_is_no_scheduler_that_is_said(monkeypatch, one_line):
     monkeypatch.setattr(crew, "CONNECT", 2)
     with pytest.raises(ClusterError, match="no scheduler answers at tcp://127") as caught:
         hire("tcp://127.0.0.1:1")
+    one_line(caught)
+
+
+def test_a_worker_without_impasto_is_named(two, monkeypatch, one_line):
+    """Dask's own words for it, as a worker in an environment of its own gave them."""
+    said = Exception("ModuleNotFoundError(\"No module named 'impasto'\")")
+    monkeypatch.setattr(two.client, "run", lambda *_, **__: {"tcp://there": said})
+    with pytest.raises(ClusterError, match="worker at tcp://there cannot load impasto") as caught:
+        two.share(b"", "")
     one_line(caught)
 
 

@@ -16,7 +16,7 @@ def slow_if_odd(bench, item):
 
 
 def fail(bench, item):
-    raise ValueError(f"{item} cannot be done")
+    raise item
 
 
 def say(bench, item):

@@ -161,6 +161,13 @@ def test_without_dask_it_is_said_what_to_install(monkeypatch, one_line):
     one_line(caught)
 
 
+def test_a_picture_of_one_tile_needs_no_workers_and_says_so(content, style, caplog):
+    caplog.set_level(logging.INFO)
+    with Stylizer(workers="tcp://127.0.0.1:1") as stylizer:
+        painted(stylizer, content, style, replace(GRAM, size=48, tile=recipe.WHOLE))
+    assert "nothing for workers to do" in caplog.text
+
+
 def test_a_picture_is_cut_up_for_workers(content, style):
     settings = {name: SETTINGS[name] for name in ("levels", "evaluations")}
     prepared = Stylizer(workers=2, size=600, **settings).prepare(content, style)

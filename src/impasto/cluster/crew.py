@@ -75,7 +75,7 @@ class Crew:
         """
         self.client, self.here, self._stack = client, here, stack
         self.address = str(client.scheduler.address)
-        self._parcel = Parcel(uuid.uuid4().hex, threads=host.cores())
+        self._parcel = Parcel("")
 
     def __enter__(self) -> "Crew":
         """Return itself."""
@@ -123,9 +123,10 @@ class Crew:
         for address, error in found.items():
             if isinstance(error, ImpastoError):
                 raise error
-            if isinstance(error, ImportError):
+            if isinstance(error, Exception) and "No module named" in str(error):  # in its words
                 raise ClusterError(
-                    f"the worker at {address} cannot load impasto ({error}): install it there"
+                    f"the worker at {address} cannot load impasto ({error}): install the same "
+                    "there, and where the scheduler runs"
                 )
 
     def each(self, work: Work, items: Iterable[Any]) -> Iterator[Any]:
@@ -166,7 +167,7 @@ class Crew:
                 return found.result
             if isinstance(found, Missing):
                 self._equip([found.address])
-            address = found.address if found else self.workers()[0]
+            address = found.address if found else next(iter(self.workers()), "")
             handed = self._hand_out(handed.work, handed.item, address)
         raise ClusterError(f"the workers of {self.address} are lost too often: look at their logs")
 
@@ -177,11 +178,14 @@ class Crew:
         """
         seen = time.monotonic()
         while True:
+            wait = LOOK if handed.future.status == "pending" else None
             try:
-                with self._connected():
-                    found: Done | Missing = handed.future.result(timeout=LOOK)
+                with self._connected(handed.future):
+                    found: Done | Missing = handed.future.result(timeout=wait)
                     return found
             except TimeoutError:
+                if handed.future.status == "error":  # it is the work's own
+                    raise
                 workers = self.workers()
                 if workers and handed.address not in workers:
                     self.client.cancel([handed.future])
@@ -192,8 +196,8 @@ class Crew:
                     raise ClusterError(f"no worker is left at {self.address}") from None
 
     @contextlib.contextmanager
-    def _connected(self) -> Iterator[None]:
-        """Say in a line what Dask raises where it has nobody to work."""
+    def _connected(self, future: Future | None = None) -> Iterator[None]:
+        """Say in a line what Dask raises where it has nobody to work; not what work raises."""
         try:
             yield
         except KilledWorker as error:
@@ -201,8 +205,15 @@ class Crew:
                 f"a piece of the work ended one worker after the other ({error.task}): have they "
                 "too little memory?"
             ) from None
+        except RuntimeError as error:
+            if "deserialization of the task graph" not in str(error):
+                raise
+            raise ClusterError(
+                f"the scheduler at {self.address} cannot load impasto: install the same there"
+            ) from None
         except (CancelledError, asyncio.CancelledError, CommClosedError, OSError) as error:
-            if isinstance(error, TimeoutError):
+            failed = future is not None and future.status == "error"
+            if failed or isinstance(error, TimeoutError):
                 raise
             raise ClusterError(f"the scheduler at {self.address} went away") from None
 
@@ -210,7 +221,7 @@ class Crew:
 def hire(workers: int | str) -> Crew:
     """Return a crew: so many processes on this machine, or those of a scheduler at an address.
 
-    Raises ClusterError if there is no scheduler, or it has no workers.
+    Raises ClusterError if there is no scheduler, or it has no workers, or not like this process.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set(SETTINGS))
@@ -220,9 +231,13 @@ def hire(workers: int | str) -> Crew:
             _client(stack.enter_context(_local(here)) if here else workers)
         )
         crew = Crew(client, here, stack.pop_all())
-    if not crew.workers():
+    try:
+        if not crew.workers():
+            raise ClusterError(f"the scheduler at {workers} has no workers: start some")
+        crew.share(b"", "")
+    except ClusterError:
         crew.dismiss()
-        raise ClusterError(f"the scheduler at {workers} has no workers: start some")
+        raise
     return crew
 
 

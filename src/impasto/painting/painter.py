@@ -61,7 +61,9 @@ class Painter:
                 f"the checkpoint was begun on {files.shown(before.provenance.backend)}, and this "
                 f"is {backend.name()}: set KERAS_BACKEND to go on there"
             )
-        sharing = self._sharing() if self.workers else None
+        sharing = self._sharing() if self.workers and prepared.plan.tile else None
+        if self.workers and sharing is None:
+            LOG.info("the picture is a single tile: there is nothing for workers to do")
         clock = Clock({} if before is None else before.seconds)
         engine = self.engines.get(prepared.recipe)
         job = Job(engine, prepared.inputs, prepared.recipe, prepared.plan, sharing)
