@@ -90,7 +90,7 @@ def test_weights_may_be_steered_while_workers_read(crew, content, style):
 
 
 def alive(crew):
-    """Return the processes of the workers, but of one killed a moment ago, which may be known yet."""
+    """Return the processes of the workers; one killed a moment ago may be listed yet."""
     client, found = crew._painter._crew.client, {}
     while not found:
         found = client.run(os.getpid, on_error="ignore")
