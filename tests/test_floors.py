@@ -15,6 +15,7 @@ import impasto
 ROOMS = {
     "errors": (),
     "files": (),
+    "paged": (),
     "recipe": ("values", "settings", "presets"),
     "pictures": (
         *("saving", "raster", "values", "transfer", "boxes", "profiles", "metadata", "formats"),

@@ -14,6 +14,10 @@ def features(seed, height=6, width=7, channels=9):
     return np.maximum(random.normal(0.3, 1, (height, width, channels)), 0).astype(np.float32)
 
 
+def rows_of(query):
+    return lambda first, last: query[first:last], len(query)
+
+
 def nearest(query, pool):
     return pools.nearest(pools.projected(query, pool), pool)
 
@@ -76,7 +80,9 @@ def test_a_feature_that_is_near_to_everything_is_found_less_often():
     query, among = (pools._directions(each.astype(np.float32)) for each in (rows, directions))
     taken = pools.CROWDING * pools._crowding_on_host(query, among)
     assert taken.argmax() == 0
-    plain, less = (pools._best_on_host(query, among, t)[1] for t in (np.zeros(4, "f4"), taken))
+    plain, less = (
+        pools._best_on_host(*rows_of(query), among, each)[1] for each in (np.zeros(4, "f4"), taken)
+    )
     assert 0 < np.sum(less == 0) < np.sum(plain == 0)
 
 
@@ -102,9 +108,11 @@ def test_queries_in_another_order_find_the_same():
     query, painting = features(12, 30, 9).reshape(-1, 9), features(13, 8, 8).reshape(-1, 9)
     pool = pools.keep([Painting(1.0, painting)], None)
     order = np.random.default_rng(14).permutation(len(query))
-    parts = [pools.projected(piece, pool) for piece in np.array_split(query[order], 4)]
+    asking = pools.Asking(len(query))
+    for piece in np.array_split(query[order], 4):
+        asking.add(pools.projected(piece, pool))
     found = np.zeros(len(query), int)
-    found[order] = pools.nearest(pools.joined(parts), pool, order)
+    found[order] = pools.nearest(asking.whole, pool, order)
     np.testing.assert_array_equal(found, nearest(query, pool))
 
 
@@ -136,8 +144,8 @@ def test_the_device_finds_what_the_host_finds():
     taken = pools._crowding_on_host(query, directions)
     np.testing.assert_allclose(pools._crowding_on_device(query, directions), taken, rtol=1e-5)
     for on_host, on_device in zip(
-        pools._best_on_host(query, directions, taken),
-        pools._best_on_device(query, directions, taken),
+        pools._best_on_host(*rows_of(query), directions, taken),
+        pools._best_on_device(*rows_of(query), directions, taken),
         strict=True,
     ):
         np.testing.assert_allclose(on_host, on_device, rtol=1e-5)

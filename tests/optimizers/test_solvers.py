@@ -286,7 +286,7 @@ def test_a_state_that_could_not_have_come_about_is_refused(forged):
 
 
 def test_the_unit_of_a_frequency_falls_with_its_height():
-    scale = units.frequency_units(6, 8)[..., 0]
+    scale = units.frequency_units(range(6), 8)[..., 0]
     assert scale[0, 0] == units.STEP
     assert (np.diff(scale, axis=0) < 0).all()
     assert (np.diff(scale, axis=1) < 0).all()

@@ -347,7 +347,7 @@ def test_a_picture_in_tiles_is_the_picture_of_the_whole(content, style, style_lo
     totals = np.array([[record.total for record in each.history] for each in (whole, tiled)])
     np.testing.assert_allclose(*totals[:, :2], rtol=1e-6)
     np.testing.assert_allclose(*totals, rtol=1e-2)
-    assert np.abs(tiled.picture - whole.picture).mean() < 1
+    assert np.abs(tiled.picture - whole.picture).mean() < 2
 
 
 def test_a_painting_in_tiles_goes_on_from_its_checkpoint_to_the_same_bytes(

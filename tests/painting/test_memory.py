@@ -30,12 +30,18 @@ def test_what_does_not_fit_is_refused_and_the_size_that_is_named_fits(four_gigab
     with pytest.raises(
         SettingError, match=r"4000 x 3000 px needs about .* GB .* 4\.0 GB"
     ) as caught:
-        memory.plan(replace(WORK, size=4000))
+        memory.plan(replace(WORK, size=4000, optimizer="scipy"))
     size = int(str(caught.value).rsplit(" ", 1)[1])
     assert 512 < size < 4000
-    memory.plan(replace(WORK, size=size))
+    memory.plan(replace(WORK, size=size, optimizer="scipy"))
     with pytest.raises(SettingError):
-        memory.plan(replace(WORK, size=size + 16))
+        memory.plan(replace(WORK, size=size + 16, optimizer="scipy"))
+
+
+@pytest.mark.parametrize(("size", "most"), [((4000, 6000), 3e9), ((5657, 8485), 4e9)])
+def test_huge_photographs_fit_since_arrays_lie_in_files(size, most):
+    work = Work(size, max(size), ((2**18, 1.0),), evaluations=8, style_loss="matching")
+    assert memory.needed(work, memory.plan(work, most)) <= most
 
 
 def test_where_nothing_fits_no_size_is_named(four_gigabytes):
@@ -122,10 +128,20 @@ def test_a_picture_in_tiles_hardly_needs_more_when_it_is_larger():
 
 
 def test_what_is_allowed_counts_where_less_is_free_or_not(four_gigabytes):
+    work = replace(WORK, size=4000, optimizer="scipy")
     with pytest.raises(SettingError, match=r"2\.0 GB are allowed"):
-        memory.plan(replace(WORK, size=4000), 2e9)
+        memory.plan(work, 2e9)
     with pytest.raises(SettingError, match=r"4\.0 GB are free"):
-        memory.plan(replace(WORK, size=4000), 8e9)
+        memory.plan(work, 8e9)
+
+
+def test_a_full_disk_is_told_before_anything_is_painted(monkeypatch, one_line):
+    memory.check_disk(WORK)
+    monkeypatch.setattr(memory.psutil, "disk_usage", lambda path: SimpleNamespace(free=1e9))
+    memory.check_disk(WORK)  # arrays that are small are kept in memory
+    with pytest.raises(SettingError, match=r"about 3\.0 GB .* 1\.0 GB are free") as caught:
+        memory.check_disk(replace(WORK, size=4000))
+    one_line(caught)
 
 
 def test_a_narrower_plan_is_the_next_smaller_tile_until_there_is_none():

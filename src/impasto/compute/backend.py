@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from impasto import files
+from impasto import files, paged
 from impasto.errors import BackendError
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
@@ -286,8 +286,8 @@ def _as_given(
 
 
 def to_numpy(array: Array) -> HostArray:
-    """Return a tensor as a NumPy array; one that is one already as it is."""
-    return array if isinstance(array, np.ndarray) else keras.ops.convert_to_numpy(array)
+    """Return a tensor as a NumPy array; one that is one already, or is paged, as it is."""
+    return array if paged.on_host(array) else keras.ops.convert_to_numpy(array)
 
 
 def use_threads(count: int) -> None:

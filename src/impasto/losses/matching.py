@@ -160,8 +160,9 @@ def query(photograph: Picture, picture: Picture | None, adventure: float) -> Pic
     height, width = size_of(photograph)
     half = resample(photograph, max(1, height // 2), max(1, width // 2))
     detail = photograph - resample(half, height, width)
-    mixed = (1 - adventure) * photograph + adventure * (picture + detail)
-    return np.asarray(mixed, np.float32)
+    rest, share = np.array([1 - adventure, adventure], np.float32)
+    mixed: Picture = rest * photograph + share * (picture + detail)
+    return mixed
 
 
 def search(
@@ -172,15 +173,14 @@ def search(
     ``columns`` are hypercolumns (h, w, C) of the parts of a picture, ``where`` the places (h, w)
     that each part's positions have in the whole, row by row.
     """
-    queries: list[list[pools.Query]] = [[] for _ in regions]
-    for part, places in zip(columns, where, strict=True):
-        flat = part.reshape(-1, part.shape[-1])
-        for region, found in zip(regions, queries, strict=True):
-            found.append(_asked(flat, places.reshape(-1), region))
     places = np.concatenate([each.reshape(-1) for each in where])
+    asking = [pools.Asking(len(_inside(region, places))) for region in regions]
+    for part, here in zip(columns, where, strict=True):
+        flat = part.reshape(-1, part.shape[-1])
+        for region, asked in zip(regions, asking, strict=True):
+            asked.add(_asked(flat, here.reshape(-1), region))
     return [
-        _found(region, pools.joined(asked), places)
-        for region, asked in zip(regions, queries, strict=True)
+        _found(region, asked.whole, places) for region, asked in zip(regions, asking, strict=True)
     ]
 
 
@@ -192,12 +192,16 @@ def _asked(flat: Array, places: Indexes, region: Matched) -> pools.Query:
     return pools.projected(flat[inside], region.pool, weights[inside])
 
 
+def _inside(region: Matched, places: Indexes) -> Indexes:
+    """Return those of the places that belong to a region."""
+    return places if region.weights is None else places[region.weights.reshape(-1)[places] > 0]
+
+
 def _found(region: Matched, query: pools.Query, places: Indexes) -> Found:
     """Look for all that belongs to a region at once, since its mean and its crowd are one."""
     size = len(places) if region.weights is None else region.weights.size
     indexes = np.zeros(size, np.int32)
-    if region.weights is not None:
-        places = places[region.weights.reshape(-1)[places] > 0]
+    places = _inside(region, places)
     if len(places):
         indexes[places] = pools.nearest(query, region.pool, places)
     return Found(region.pool, indexes, region.weights)

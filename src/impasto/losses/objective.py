@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
+from impasto import paged
 from impasto.compute import backend
 from impasto.compute.backend import Array, Tensor, ops
 from impasto.losses.content import content_term
@@ -70,7 +71,9 @@ class WholePicture:
 
     def evaluate(self, picture: Array) -> Evaluation:
         """Return losses and gradient at ``picture``, as :class:`Objective` has them."""
-        return Evaluation(*self.step(picture, self.targets))
+        shown = paged.whole(picture)
+        total, losses, gradient = self.step(shown, self.targets)
+        return Evaluation(total, losses, gradient if shown is picture else paged.stored(gradient))
 
     def weighed(self, weights: Tensor) -> "WholePicture":
         """Return it with other weights of the terms; nothing is compiled anew."""
@@ -119,8 +122,10 @@ class Gray:
 
 def without_color(picture: Array) -> Array:
     """Return (height, width, 3) with the mean of its channels in each, an array or a tensor."""
-    if isinstance(picture, np.ndarray):
-        return np.repeat(picture.mean(axis=-1, keepdims=True), 3, axis=-1)
+    if paged.on_host(picture):
+        return paged.mapped(
+            lambda rows: np.repeat(rows.mean(axis=-1, keepdims=True), 3, axis=-1), picture
+        )
     return ops.repeat(ops.mean(picture, axis=-1, keepdims=True), 3, axis=-1)
 
 

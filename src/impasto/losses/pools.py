@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from impasto import paged
 from impasto.compute import backend, host
 from impasto.compute.backend import Tensor, ops
 
@@ -210,10 +211,22 @@ def projected(columns: Array, pool: Pool, weights: Array | None = None) -> Query
     return Query(coordinates, sums, float(each.sum(dtype=np.float64)))
 
 
-def joined(queries: Sequence[Query]) -> Query:
-    """Return several queries as one."""
-    coordinates, sums, weights = zip(*queries, strict=True)
-    return Query(_joined(coordinates), np.sum(sums, axis=0), sum(weights))
+class Asking:
+    """Gathers queries into one, of so many rows in all."""
+
+    def __init__(self, count: int) -> None:
+        """Have nothing yet."""
+        self.count, self.whole = count, Query(np.empty((0, 0), np.float32), np.zeros(1), 0.0)
+        self._end = 0
+
+    def add(self, part: Query) -> None:
+        """Take a part; parts come in the order of their rows."""
+        rows, sums, weight = self.whole
+        if not self._end:
+            rows = paged.zeros((self.count, part.coordinates.shape[1]))
+        rows[self._end : self._end + len(part.coordinates)] = part.coordinates
+        self._end += len(part.coordinates)
+        self.whole = Query(rows, sums + part.sums, weight + part.weight)
 
 
 def nearest(query: Query, pool: Pool, order: Indexes | None = None) -> Indexes:
@@ -230,16 +243,20 @@ def nearest(query: Query, pool: Pool, order: Indexes | None = None) -> Indexes:
     """
     mean = (query.sums / query.weight).astype(np.float32)
     center = mean if pool.basis is None else mean @ pool.basis
-    directions = _directions(query.coordinates - center)
-    crowd = directions if order is None else directions[np.argsort(order)]
-    crowd = crowd[:: -(-len(crowd) // CROWD)]
+    count = len(query.coordinates)
+    own = np.arange(count) if order is None else np.argsort(order)
+    crowd = _directions(query.coordinates[own[:: -(-count // CROWD)]] - center)
+
+    def rows(first: int, last: int) -> Array:
+        return _directions(query.coordinates[first:last] - center)
+
     on_host = backend.computed_on_host("float32")
     best = _best_on_host if on_host else _best_on_device
     crowding = _crowding_on_host if on_host else _crowding_on_device
     ends = np.cumsum(pool.counts)
     starts = ends - pool.counts
     found = [
-        best(directions, among, CROWDING * crowding(crowd, among))
+        best(rows, count, among, CROWDING * crowding(crowd, among))
         for among in (pool.directions[a:b] for a, b in zip(starts, ends, strict=True))
     ]
     cosines = np.stack([cosine for cosine, _ in found])
@@ -269,7 +286,11 @@ def largest_by_row(query: Tensor, among: Tensor) -> Tensor:
 
 
 def _largest_on_host(query: Array, among: Array) -> NDArray[np.int32]:
-    return _best_on_host(query, among, np.zeros(len(among), np.float32))[1].astype(np.int32)
+    def rows(first: int, last: int) -> Array:
+        return query[first:last]
+
+    none = np.zeros(len(among), np.float32)
+    return _best_on_host(rows, len(query), among, none)[1].astype(np.int32)
 
 
 def shared_out(cosines: Array, shares: Sequence[float]) -> Indexes:
@@ -321,11 +342,15 @@ def _crowding_on_device(query: Array, directions: Array) -> Array:
     return np.concatenate([work(first) for first in range(0, len(directions), COLUMNS)])
 
 
-def _best_on_host(query: Array, directions: Array, taken: Array) -> Found:
-    def work(first: int) -> Found:
-        return _best_in_pieces(query[first : first + ROWS], directions, taken)
+Rows: TypeAlias = Callable[[int, int], Array]
+"""(first, last) -> rows of what is looked for, the last not included."""
 
-    found = host.in_parallel(work, range(0, len(query), ROWS))
+
+def _best_on_host(query: Rows, count: int, directions: Array, taken: Array) -> Found:
+    def work(first: int) -> Found:
+        return _best_in_pieces(query(first, min(count, first + ROWS)), directions, taken)
+
+    found = host.in_parallel(work, range(0, count, ROWS))
     cosines, indexes = zip(*found, strict=True)
     return np.concatenate(cosines), np.concatenate(indexes)
 
@@ -341,13 +366,14 @@ def _best_in_pieces(query: Array, directions: Array, taken: Array) -> Found:
     return best, at
 
 
-def _best_on_device(query: Array, directions: Array, taken: Array) -> Found:
+def _best_on_device(query: Rows, count: int, directions: Array, taken: Array) -> Found:
     among = ops.transpose(ops.convert_to_tensor(directions))
     less = ops.convert_to_tensor(taken)
     rows = max(1, ROWS * COLUMNS * 16 // len(directions))  # a block of 64 MB
     found = []
-    for first in range(0, len(query), rows):
-        cosines = ops.matmul(ops.convert_to_tensor(query[first : first + rows]), among) - less
+    for first in range(0, count, rows):
+        piece = ops.convert_to_tensor(query(first, min(count, first + rows)))
+        cosines = ops.matmul(piece, among) - less
         found.append((ops.max(cosines, axis=1), ops.argmax(cosines, axis=1)))
     sides = zip(*found, strict=True)
     cosines, indexes = ([backend.to_numpy(each) for each in side] for side in sides)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from impasto import paged
 from impasto.compute import backend
 from impasto.compute.backend import Array, HostArray, Size, Tensor, keras
 from impasto.losses import tiles
@@ -124,7 +125,7 @@ class Eye:
 
     def look(self, picture: Picture, tile: Tile) -> Look:
         """Look at a tile of a picture."""
-        shown = picture if tile.outer == tile.inner else picture[tile.outer.slices]
+        shown = paged.whole(picture) if tile.outer == tile.inner else picture[tile.outer.slices]
         return Look(self.features(shown), tile, size_of(picture), self.stride)
 
     def looks(self, picture: Picture) -> Iterator[Look]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from impasto import paged
 from impasto.compute import backend
 from impasto.compute.backend import Array, HostArray, Tensor, keras, ops
 from impasto.losses.objective import TERMS, Evaluation, Frozen, Targets, terms_of
@@ -217,12 +218,12 @@ class Tiles:
         """Return losses and gradient at ``picture``, as :class:`Objective` has them."""
         pixels = backend.to_numpy(picture)
         total, losses, gradient = self._added(pixels) if self.additive else self._twice(pixels)
-        if not isinstance(picture, np.ndarray):
-            gradient = ops.convert_to_tensor(gradient)
+        if not paged.on_host(picture):
+            gradient = ops.convert_to_tensor(paged.whole(gradient))
         return Evaluation(total, losses, gradient)
 
     def _added(self, pixels: HostArray) -> Read:
-        total, losses, gradient = 0.0, dict.fromkeys(TERMS, 0.0), np.zeros_like(pixels)
+        total, losses, gradient = 0.0, dict.fromkeys(TERMS, 0.0), paged.zeros_like(pixels)
         read = self.readers.once(self.asked(pixels, NONE))
         for tile, (value, terms, slope) in zip(self.tiles, read, strict=True):
             gradient[tile.outer.slices] += slope
@@ -236,7 +237,7 @@ class Tiles:
             sums = sums + found.astype(np.float64)
         last = self._one(pixels, len(self.tiles) - 1, NONE)
         total, losses, slope = self.readers.slope(np.asarray(sums, np.float32), *last)
-        gradient = np.zeros_like(pixels)
+        gradient = paged.zeros_like(pixels)
         read = self.readers.along(self.asked(pixels, slope))
         for tile, each in zip(self.tiles, read, strict=True):
             gradient[tile.outer.slices] += each

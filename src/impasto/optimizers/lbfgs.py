@@ -2,8 +2,8 @@
 
 Nocedal and Wright 2006, "Numerical Optimization", algorithm 7.4 (two loops over the last steps)
 and section 3.5 (interpolating line search). Points are arrays of any library that adds and
-multiplies with operators (NumPy, or tensors that stay on their device); only a few numbers ever
-leave them.
+multiplies with operators (NumPy's, paged ones, or tensors that stay on their device); only a few
+numbers ever leave them.
 """
 
 import math
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from impasto import paged
 from impasto.compute.backend import ops, to_numpy
 from impasto.errors import CheckpointError
 from impasto.optimizers import packing
@@ -144,8 +145,8 @@ def direction(gradient: Array, pairs: tuple[Pair, ...]) -> Array:
 
 def dot(a: Array, b: Array) -> float:
     """Return the inner product of two arrays, as a number."""
-    if isinstance(a, np.ndarray):
-        return float(np.vdot(a, b))
+    if paged.on_host(a):
+        return paged.dot(a, b)
     return float(ops.sum(a * b))
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from impasto import paged
 from impasto.compute.backend import ops, to_numpy
 from impasto.errors import CheckpointError
 from impasto.optimizers.solver import Array, Packed, Progress
@@ -38,9 +39,9 @@ def like(packed: Packed, name: str, point: Array) -> Array:
     """
     array = packed.get(name, np.empty(0))
     shape = tuple(point.shape)
-    if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+    if array.shape != shape or array.dtype != np.float32 or not paged.is_finite(array):
         raise CheckpointError(f"{name!r} of the optimizer's state is not of shape {shape}, float32")
-    return array if isinstance(point, np.ndarray) else ops.convert_to_tensor(array)
+    return array if paged.on_host(point) else ops.convert_to_tensor(array)
 
 
 def numbers(packed: Packed, name: str) -> NDArray[np.float64]:

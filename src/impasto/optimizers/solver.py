@@ -13,11 +13,13 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from impasto import paged
+
 PATIENCE, LEAST_GAIN = 15, 1e-3
 """A run has stalled when its lowest value fell by less than this share over so many evaluations."""
 
 Array: TypeAlias = Any
-"""A NumPy array, or a tensor of the running backend, which then stays on its device."""
+"""An array of NumPy, or paged, or a tensor of the running backend, which stays on its device."""
 
 Packed: TypeAlias = Mapping[str, NDArray[np.generic]]
 """A state written down: arrays by name, numbers as float64."""
@@ -151,8 +153,8 @@ class Solver(NamedTuple, Generic[S]):
 
 def is_finite(array: Array) -> bool:
     """Return whether every number of an array or a tensor is finite."""
-    if isinstance(array, np.ndarray):
-        return bool(np.isfinite(array).all())
+    if paged.on_host(array):
+        return paged.is_finite(array)
     from impasto.compute.backend import ops  # only a tensor needs the tensor library
 
     return bool(ops.all(ops.isfinite(array)))

@@ -1,12 +1,14 @@
 """The variables in which a picture is searched: its pixels, or coefficients of its cosines."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from impasto import paged
 from impasto.compute.backend import ops
 from impasto.optimizers.solver import Array
 
@@ -55,30 +57,37 @@ PIXELS = Units(lambda point: point, lambda point: point, np.float32(PIXEL))
 def of_frequencies(start: Array) -> Units:
     """Return the units of a picture (height, width, channels), where its numbers are."""
     height, width, _ = start.shape
-    scale = frequency_units(height, width)
-    if isinstance(start, np.ndarray):
+    scale = paged.zeros((height, width, 1))
+    for rows in paged.rows(scale):
+        scale[rows] = frequency_units(range(rows.start, rows.stop), width)
+    if paged.on_host(start):
         return Units(_cosine, _inverse_cosine, scale)
-    return Units(*_cosine_on_device(height, width), ops.convert_to_tensor(scale))
+    return Units(*_cosine_on_device(height, width), ops.convert_to_tensor(paged.whole(scale)))
 
 
-def frequency_units(height: int, width: int) -> NDArray[np.float32]:
-    """Return what one unit of each cosine coefficient means, (height, width, 1).
+def frequency_units(rows: Sequence[int], width: int) -> NDArray[np.float32]:
+    """Return what one unit of each cosine coefficient in some rows means, (rows, width, 1).
 
     STEP / sqrt(1 + f), where f is the radial frequency in half periods over the picture. The
     features answer coarse changes far more than fine ones of the same size; with every frequency
     in its own unit the curvature is more even, and L-BFGS needs fewer evaluations.
     """
-    rows, columns = np.arange(height)[:, None], np.arange(width)[None, :]
-    frequency = np.hypot(rows, columns)
+    frequency = np.hypot(np.array(rows)[:, None], np.arange(width)[None, :])
     return (STEP / np.sqrt(1.0 + frequency))[..., None].astype(np.float32)
 
 
 def _cosine(picture: Array) -> Array:
-    return scipy.fft.dctn(picture, axes=(0, 1), norm="ortho", workers=-1)
+    return _along_both(scipy.fft.dct, picture)
 
 
 def _inverse_cosine(coefficients: Array) -> Array:
-    return scipy.fft.idctn(coefficients, axes=(0, 1), norm="ortho", workers=-1)
+    return _along_both(scipy.fft.idct, coefficients)
+
+
+def _along_both(transform: Callable[..., Array], array: Array) -> Array:
+    across = functools.partial(transform, axis=1, norm="ortho", workers=-1)
+    down = functools.partial(transform, axis=0, norm="ortho", workers=-1)
+    return paged.mapped(across, paged.mapped_down(down, array))
 
 
 def _cosine_on_device(

@@ -17,18 +17,16 @@ import os
 import re
 import stat
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import psutil
 import safetensors
-import safetensors.numpy
 from numpy.typing import NDArray
 
-from impasto import files
+from impasto import files, paged
 from impasto.errors import CheckpointError, InputError, SettingError
 from impasto.network import weights
 from impasto.optimizers.solver import Reason
@@ -50,6 +48,8 @@ LARGEST_HEADER = 100_000_000
 STAGES = ("network", "targets", "painting")
 """What the seconds of a painting are counted by."""
 
+_PIECE = 2**24
+"""Bytes of a file that are looked at together."""
 _UNSIGNED = "0" * 64
 """Stands in the header for the hash while that is computed."""
 _SIGNED = re.compile(rb'"sha256":"([0-9a-f]{64})"')
@@ -78,15 +78,21 @@ def write(state: State, path: files.AnyPath) -> None:
     Raises PictureError if it cannot be written.
     """
     state = resumable(state)
-    tensors = {name: np.asarray(array, order="C") for name, array in _tensors(state).items()}
+    tensors = _tensors(state)
     header = _header(state, tensors)
-    data = [array.reshape(-1).view(np.uint8).data for array in tensors.values()]
     digest = hashlib.sha256(header)
-    for each in data:
+    for each in _data(tensors):
         digest.update(each)
     signed = header.replace(_signature(_UNSIGNED), _signature(digest.hexdigest()), 1)
     with files.replacing(path) as temporary, temporary.open("wb") as file:
-        file.writelines([signed, *data])
+        file.write(signed)
+        file.writelines(_data(tensors))
+
+
+def _data(tensors: Arrays) -> Iterator[memoryview]:
+    for array in tensors.values():
+        for block in paged.blocks(array):
+            yield np.ascontiguousarray(block).reshape(-1).view(np.uint8).data
 
 
 def resumable(state: State) -> State:
@@ -151,7 +157,7 @@ def read(path: files.AnyPath) -> State:
     Raises CheckpointError for a file that is not one, is not whole, or is of another version.
     """
     try:
-        return _parsed(_verified(Path(path)))
+        return _parsed(Path(path), _verified(Path(path)))
     except InputError as error:
         raise CheckpointError(f"{files.shown(path)}: {error}") from None
     except FileNotFoundError:
@@ -163,41 +169,36 @@ def read(path: files.AnyPath) -> State:
 
 
 def _verified(path: Path) -> bytes:
-    """Return a file's bytes, once they have the hash that they say."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
+    """Return the JSON in a file, once all of that has the hash that it says."""
+    if not stat.S_ISREG(path.stat().st_mode):
         raise CheckpointError("is not a file")
-    if 2 * status.st_size > (free := psutil.virtual_memory().available):
-        raise CheckpointError(
-            f"has {status.st_size / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are free: "
-            "free some memory first"
-        )
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        found = _SIGNED.search(file.read(min(length, LARGEST_HEADER)))
+        header = file.read(min(length, LARGEST_HEADER))
+        found = _SIGNED.search(header)
         if not found or length > LARGEST_HEADER:
             raise CheckpointError("is no checkpoint of impasto")
-        file.seek(0)
-        whole = file.read()
-    begin, end = found.start(1) + 8, found.end(1) + 8
-    digest = hashlib.sha256(whole[:begin] + _UNSIGNED.encode())
-    digest.update(memoryview(whole)[end:])
+        unsigned = header[: found.start(1)] + _UNSIGNED.encode() + header[found.end(1) :]
+        digest = hashlib.sha256(length.to_bytes(8, "little") + unsigned)
+        while piece := file.read(_PIECE):
+            digest.update(piece)
     if digest.hexdigest().encode() != found[1]:
         raise CheckpointError("is damaged: it was cut off or changed since it was written")
-    return whole
+    return header
 
 
-def _parsed(whole: bytes) -> State:
+def _parsed(path: Path, header: bytes) -> State:
     """Return what is in a file whose hash is right; it may have been forged all the same."""
     try:
-        header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])
-        said = json.loads(header["__metadata__"]["impasto"])
+        said = json.loads(json.loads(header)["__metadata__"]["impasto"])
         version = str(said["provenance"]["version"])
         if version != (now := importlib.metadata.version("impasto")):
             raise CheckpointError(
                 f"was written by impasto {version[:20]!r}, and this is {now}: go on with that one"
             )
-        tensors = {name: np.array(each) for name, each in safetensors.numpy.load(whole).items()}
+        with safetensors.safe_open(path, "np") as file:
+            names = file.keys()
+            tensors = {name: paged.stored(np.array(file.get_tensor(name))) for name in names}
         return _checkpoint(said, tensors)
     except (SettingError, CheckpointError):
         raise
@@ -311,7 +312,7 @@ def _fits(state: State, levels: Sequence[Level]) -> bool:
         return False
     numbers = [number for number, count in enumerate(counts, 1) for _ in range(count)]
     same = [record.level for record in state.history] == numbers
-    return same and bool(np.isfinite(picture).all())
+    return same and paged.is_finite(picture)
 
 
 def _evaluations(state: State) -> int:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from impasto import paged
 from impasto.compute import backend
 from impasto.compute.backend import Array
 from impasto.losses import objective
@@ -67,6 +68,8 @@ class Job:
 
     def placed(self, array: Picture) -> Array:
         """Return an array where the solver works: on a GPU, unless it takes NumPy's alone."""
+        if self.recipe.optimizer != "lbfgs":
+            array = paged.whole(array)
         return array if self.recipe.optimizer == "scipy" else backend.to_device(array)
 
     def objective(
@@ -101,7 +104,7 @@ class Job:
         size = raster.size_of(picture)
         photograph = raster.resize(self.inputs.photograph, *size)
         if self.recipe.colors == "content":
-            picture = colors.with_colors_of(picture, photograph)
+            picture = paged.mapped(colors.with_colors_of, picture, photograph)
         if self.inputs.keep is None:
             return picture
         keep = masks.resize(self.inputs.keep, *size)[..., None]
@@ -318,7 +321,7 @@ def _step(job: Job, state: State) -> Step:
         terms,
         record.seconds,
         state,
-        lambda: job.shown(backend.to_numpy(progress.point)),
+        lambda: paged.whole(job.shown(backend.to_numpy(progress.point))),
     )
 
 

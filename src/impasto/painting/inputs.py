@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from impasto import files
+from impasto import files, paged
 from impasto.errors import InputError, PictureError, SettingError, nearest
 from impasto.network import weights
 from impasto.painting import memory, provenance
@@ -169,22 +169,28 @@ def prepare(
     found, left = _laid_out(recipe, loaded, painted, wanted, covering, kept, work.painted)
     gray = recipe.colors == "content"
     found = guidance.colored(found, photograph, recipe.colors)
+    is_gray = all(map(raster.is_gray, (photograph, *(each.picture for each in painted))))
+    photograph = paged.stored(photograph)
     # What no region covers comes last.
     opening = next(each for each in found[-1 if styles else 0].paintings if each.share)
     return Inputs(
-        content=colors.gray(colors.lightness(photograph)) if gray else photograph,
+        content=paged.mapped(_without_color, photograph) if gray else photograph,
         regions=found,
         photograph=photograph,
         opening=opening.picture,
         work=work,
         keep=left if left.any() else None,
-        start=start,
+        start=None if start is None else paged.stored(start),
         alpha=loaded.alpha,
         metadata=loaded.metadata,
-        gray=all(map(raster.is_gray, (photograph, *(each.picture for each in painted)))),
+        gray=is_gray,
         sources=tuple(read.sources),
         notes=(*recipes.idle(recipe), *read.notes),
     )
+
+
+def _without_color(picture: Picture) -> Picture:
+    return colors.gray(colors.lightness(picture))
 
 
 def sized(recipe: Recipe, photograph: tuple[int, int]) -> Recipe:
@@ -364,6 +370,7 @@ def _work(
 
 def _check_memory(work: memory.Work, painted: Sequence[Painting], most: float | None) -> None:
     """Raise SettingError for a size, or a painting seen so large, that does not fit into memory."""
+    memory.check_disk(work)
     unscaled = [(own, min(1.0, scale)) for own, scale in work.paintings]
     memory.plan(dataclasses.replace(work, paintings=tuple(unscaled)), most)
     try:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import psutil
 
+from impasto import paged
 from impasto.errors import SettingError
 from impasto.pictures.raster import fit
 from impasto.recipe.settings import AUTO
@@ -57,7 +58,17 @@ TILED = {"matching": 1850}
 
 VECTORS = 200
 """Bytes for each pixel of a picture that is looked at in tiles: the photograph, the picture so far,
-the solver's own, and what neighbors are looked for of."""
+the solver's own, and what neighbors are looked for of; unless it is paged (``impasto.paged``)."""
+
+PAGED = 4
+"""The same of a paged one: the places of neighbors."""
+
+DISK = 250
+"""Bytes on the disk for each pixel of a paged picture: all that is in memory of smaller ones."""
+
+BETWEEN = 24
+"""Bytes for each pixel of a paged picture between levels, while it is made larger, and while it is
+written; nothing is read meanwhile."""
 
 KEPT = {"matching": 390}
 """Bytes for each pixel of a picture of targets that are kept for all tiles."""
@@ -133,11 +144,13 @@ def needed(work: Work, plan: Plan = WHOLE) -> float:
     """Return about how many bytes there are at the peak: before a tensor library, or with it."""
     pixels = _product(work.painted)
     inputs = (_product(work.photograph), *(own for own, _ in work.paintings), *work.others)
-    copies = PICTURE * (sum(inputs) + (work.colors == "content") * inputs[0])
+    kept = sum(each for each in inputs[1:])
+    if not paged.is_large(PICTURE * inputs[0]):
+        kept += inputs[0] * (2 if work.colors == "content" else 1)
+    copies = PICTURE * kept
     preparing = CHANGING.get(work.colors, RESIZING) * max(inputs)
-    at_once = max(
-        _evaluating(work, plan, pixels), _targets(work, plan, pixels), RESIZING * max(inputs)
-    )
+    between = BETWEEN * pixels if paged.is_large(PICTURE * pixels) else RESIZING * max(inputs)
+    at_once = max(_evaluating(work, plan, pixels), _targets(work, plan, pixels), between)
     return copies + max(BARE + preparing, FIXED[work.precision] + at_once) + work.held
 
 
@@ -152,14 +165,15 @@ def _shown(plan: Plan, pixels: float) -> float:
 
 def _evaluating(work: Work, plan: Plan, pixels: int) -> float:
     fixed, each = _for_style(work.style_loss, plan, pixels)
-    steps = min(work.evaluations - 1, STEPS) * OPTIMIZER[work.optimizer]
+    in_files = work.optimizer == "lbfgs" and paged.is_large(PICTURE * pixels)
+    steps = 0 if in_files else min(work.evaluations - 1, STEPS) * OPTIMIZER[work.optimizer]
     each += EVALUATION[work.precision] + PLACE * (work.places - 1)
     if not plan.tile:
         return fixed + (each + steps) * pixels
     kept = KEPT.get(work.style_loss, 0) * plan.keep * pixels
     pools = POOLS.get(work.style_loss, 0) * work.places
     reading = fixed + pools + each * _shown(plan, pixels)
-    own = (VECTORS + steps) * pixels
+    own = (PAGED if in_files else VECTORS + steps) * pixels
     if work.workers is None:
         return reading + own + kept
     # Each worker has a network, the photograph, and the picture so far.
@@ -224,6 +238,20 @@ def plan(work: Work, most: float | None = None) -> Plan:
         f"a picture of {width} x {height} px needs about {least / 1e9:.1f} GB of memory, "
         f"{there / 1e9:.1f} GB {allowed}: {advice}"
     )
+
+
+def check_disk(work: Work) -> None:
+    """Raise SettingError for a picture that is paged to a disk that is too full for it."""
+    height, width = work.painted
+    if not paged.is_large(PICTURE * height * width):
+        return
+    wanted, there = DISK * height * width, psutil.disk_usage(str(paged.folder())).free
+    if wanted > there:
+        raise SettingError(
+            f"a picture of {width} x {height} px takes about {wanted / 1e9:.1f} GB of the disk "
+            f"while it is painted, {there / 1e9:.1f} GB are free in {paged.folder()}: free some, "
+            "or name another folder in TMPDIR"
+        )
 
 
 def largest(work: Work, there: float) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from impasto import files
+from impasto import files, paged
 from impasto.compute import backend, host
 from impasto.errors import CheckpointError, ClusterError
 from impasto.painting import forecast
@@ -141,7 +141,7 @@ def origin_of(job: Job) -> Provenance:
 
 def result_of(job: Job, state: State) -> Result:
     """Return the result of a state: its best picture so far, at the finest level's size."""
-    picture = np.clip(finished(job, state), 0.0, 255.0)
+    picture = paged.whole(np.clip(finished(job, state), 0.0, 255.0))
     alpha = job.inputs.alpha
     return Result(
         picture=picture,

@@ -57,10 +57,13 @@ def _rounded(pixels: Picture, alpha: Mask | None, depth: int) -> NDArray[np.uint
     """Return (height, width, 3 or 4) whole numbers of so many bits."""
     if not np.isfinite(pixels).all():
         raise PictureError("the picture has values that are not finite: it is not written")
-    if alpha is not None:
-        pixels = np.concatenate([pixels, 255 * alpha[..., None]], axis=2)
-    most = 2**depth - 1
-    return np.clip(np.rint(pixels * np.float32(most / 255)), 0, most).astype(np.uint16)
+    most, channels = 2**depth - 1, 3 if alpha is None else 4
+    values = np.empty((*raster.size_of(pixels), channels), np.uint16)
+    for row, into in enumerate(values):  # in memory that does not grow with the picture
+        into[:, :3] = np.clip(np.rint(pixels[row] * np.float32(most / 255)), 0, most)
+        if alpha is not None:
+            into[:, 3] = np.clip(np.rint(255 * alpha[row] * np.float32(most / 255)), 0, most)
+    return values
 
 
 _LONGEST_SIDE = {"WEBP": 16_383, "JPEG": 65_500, "AVIF": 32_768}

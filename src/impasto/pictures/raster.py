@@ -12,8 +12,10 @@ import scipy.ndimage
 from numpy.typing import NDArray
 from PIL import Image
 
+from impasto import paged
+
 Picture: TypeAlias = NDArray[np.float32]
-"""float32 (height, width, 3), RGB as sRGB, in [0, 255]."""
+"""float32 (height, width, 3), RGB as sRGB, in [0, 255]; those larger than memory are paged."""
 
 Mask: TypeAlias = NDArray[np.float32]
 """float32 (height, width), in [0, 1]: how much of a pixel belongs to something."""
@@ -68,13 +70,12 @@ def resample(picture: NDArray[np.float32], height: int, width: int) -> NDArray[n
     """
     if picture.shape[:2] == (height, width):
         return picture
-    channels = [
-        Image.fromarray(np.ascontiguousarray(channel)).resize(
-            (width, height), Image.Resampling.LANCZOS
-        )
-        for channel in np.moveaxis(picture, -1, 0).astype(np.float32)
-    ]
-    return np.stack([np.asarray(channel) for channel in channels], axis=-1)
+    resampled = paged.zeros((height, width, picture.shape[-1]))
+    for channel in range(picture.shape[-1]):
+        values = Image.fromarray(np.ascontiguousarray(picture[..., channel], np.float32))
+        values = values.resize((width, height), Image.Resampling.LANCZOS)
+        resampled[..., channel] = np.asarray(values)
+    return resampled
 
 
 def noise(height: int, width: int, seed: int, amplitude: float = 127.5) -> Picture:
@@ -105,7 +106,7 @@ def carry_up(previous: Picture, coarse: Picture, fine: Picture) -> Picture:
     coarser level never saw.
     """
     change = resample(previous - coarse, *size_of(fine))
-    return np.clip(fine + change, 0.0, 255.0).astype(np.float32)
+    return np.clip(fine + change, 0.0, 255.0)
 
 
 def fill_hidden(picture: Picture, alpha: Mask) -> Picture:

@@ -1,0 +1,281 @@
+"""Arrays in files, for pictures that are larger than memory.
+
+A *paged* array is added, multiplied and cut into as NumPy's are, a few rows at a time; its numbers
+lie in a file without a name, which is gone once nobody refers to the array, however a process
+ends. What is cut out of one is an array of NumPy's own.
+"""
+
+import contextlib
+import math
+import os
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from impasto.errors import SettingError
+
+Array: TypeAlias = NDArray[np.float32]
+"""An array, or a paged one, which is used like one."""
+
+LARGE = 2**23
+"""Bytes beyond which an array is paged: a picture of 0.7 megapixels."""
+
+BLOCK = 2**23
+"""Bytes of an array that are in memory at a time while something is computed of all of it."""
+
+
+class Paged(np.lib.mixins.NDArrayOperatorsMixin):
+    """A float32 array of two axes or more in a file, of zeros at first."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        """Make room. Raises SettingError if the disk is full, as does whatever writes to it."""
+        self.shape = tuple(shape)
+        self._lock = threading.Lock()
+        with _roomy():
+            self._file = tempfile.TemporaryFile(buffering=0, dir=folder())  # noqa: SIM115
+            weakref.finalize(self, self._file.close)
+            self._file.truncate(self.nbytes)
+
+    @property
+    def ndim(self) -> int:
+        """How many axes it has."""
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its numbers."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        """Return how many rows it has."""
+        return self.shape[0]
+
+    def rows(self, top: int = 0, bottom: int | None = None) -> Iterator[slice]:
+        """Yield rows, top to bottom, that are in memory at a time."""
+        bottom = len(self) if bottom is None else bottom
+        each = max(1, BLOCK * len(self) // self.nbytes)
+        for first in range(top, max(bottom, top + 1), each):
+            yield slice(first, min(bottom, first + each))
+
+    def __getitem__(self, key: Any) -> Array:
+        """Return a copy of a part: of rows in one piece, or by their indexes."""
+        first, columns, rest = self._parts(key)
+        if isinstance(first, slice):
+            top, bottom, _ = first.indices(len(self))
+            pieces = [self._read(rows, columns)[rest] for rows in self.rows(top, bottom)]
+            return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        places = [int(each) for each in np.atleast_1d(first)]
+        found = [self._read(slice(each, each + 1), columns)[rest][0] for each in places]
+        return np.stack(found) if np.ndim(first) else found[0]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Overwrite a part, of rows in one piece."""
+        first, columns, rest = self._parts(key)
+        top, bottom, _ = first.indices(len(self))
+        selected = (max(0, bottom - top), _long(columns), *self.shape[2:])
+        value = np.broadcast_to(value, np.broadcast_to(np.float32(0), selected)[rest].shape)
+        for rows in self.rows(top, bottom):
+            here = value[rows.start - top : rows.stop - top]
+            if any(each != slice(None) for each in rest):
+                block = self._read(rows, columns)
+                block[rest] = here
+                here = block
+            self._write(rows, columns, here)
+
+    def _parts(self, key: Any) -> tuple[Any, slice, tuple[Any, ...]]:
+        """Return what a key says of the rows; columns in one piece; what is left of these."""
+        given = list(key) if isinstance(key, tuple) else [key]
+        at = next((n for n, each in enumerate(given) if each is Ellipsis), None)
+        if at is not None:
+            given[at : at + 1] = [slice(None)] * (self.ndim - len(given) + 1)
+        given += [slice(None)] * (self.ndim - len(given))
+        first, second, *rest = given
+        in_one_piece = isinstance(second, slice) and second.step in (None, 1)
+        left, right, _ = second.indices(self.shape[1]) if in_one_piece else (0, self.shape[1], 1)
+        left_over = slice(None) if in_one_piece else second
+        return first, slice(left, right), (slice(None), left_over, *rest)
+
+    def _read(self, rows: slice, columns: slice) -> Array:
+        block = np.empty((_long(rows), _long(columns), *self.shape[2:]), np.float32)
+        with self._lock:
+            for place, data in self._places(rows, columns, block):
+                self._file.seek(place)
+                while data:
+                    data = data[self._file.readinto(data) :]
+        return block
+
+    def _write(self, rows: slice, columns: slice, block: Array) -> None:
+        block = np.ascontiguousarray(block, np.float32)
+        with self._lock, _roomy():
+            for place, data in self._places(rows, columns, block):
+                self._file.seek(place)
+                while data:
+                    data = data[self._file.write(data) :]
+
+    def _places(
+        self, rows: slice, columns: slice, block: Array
+    ) -> Iterator[tuple[int, memoryview]]:
+        """Yield where in the file the numbers of a block lie, and they."""
+        each = math.prod(self.shape[2:]) * self.dtype.itemsize
+        pitch = self.shape[1] * each
+        data = block.reshape(-1).view(np.uint8).data
+        if _long(columns) == self.shape[1]:
+            yield rows.start * pitch, data
+            return
+        wide = _long(columns) * each
+        for number, row in enumerate(range(rows.start, rows.stop)):
+            yield row * pitch + columns.start * each, data[number * wide : (number + 1) * wide]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return all of it as an array in memory."""
+        if copy is False:
+            raise ValueError("what is in a file is copied to become an array")
+        whole = self[:]
+        return whole if dtype is None else whole.astype(dtype, copy=False)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *given: Any, **options: Any) -> Any:
+        """Compute a paged array a few rows at a time."""
+        (into,) = options.pop("out", (None,))
+        if method != "__call__" or options or ufunc.nout != 1:
+            return NotImplemented
+        return mapped(ufunc, *given, into=into)
+
+    def clip(self, low: float, high: float, out: "Paged | None" = None) -> "Paged":
+        """Return it with its numbers between ``low`` and ``high``."""
+        return cast(Paged, mapped(lambda block: np.clip(block, low, high), self, into=out))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send the numbers to other processes, which page them too."""
+        return stored, (self[:],)
+
+
+def _long(piece: slice) -> int:
+    return int(piece.stop - piece.start)
+
+
+@contextlib.contextmanager
+def _roomy() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SettingError(
+            f"the picture so far cannot be kept in {folder()} ({error.strerror or error}): free "
+            "some of the disk, or name another folder in TMPDIR"
+        ) from None
+
+
+def folder() -> Path:
+    """Return where files of arrays lie: where TMPDIR says, or on the disk.
+
+    The usual folder for temporary files is in memory on some systems.
+    """
+    on_disk = Path("/var/tmp")
+    named = any(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
+    usable = on_disk.is_dir() and os.access(on_disk, os.W_OK)
+    return on_disk if usable and not named else Path(tempfile.gettempdir())
+
+
+# --- of either kind ----------------------------------------------------------------------------
+
+
+def on_host(array: Any) -> bool:
+    """Return whether an array is NumPy's or paged, and not a tensor."""
+    return isinstance(array, np.ndarray | Paged)
+
+
+def is_large(size: float) -> bool:
+    """Return whether an array of so many bytes is paged."""
+    return size > LARGE
+
+
+def zeros(shape: Sequence[int]) -> Array:
+    """Return float32 zeros, paged if they are large."""
+    large = is_large(math.prod(shape) * Paged.dtype.itemsize)
+    return cast(Array, Paged(shape)) if large else np.zeros(shape, np.float32)
+
+
+def zeros_like(array: Array) -> Array:
+    """Return zeros of the shape of an array, paged if it is."""
+    return zeros(array.shape) if isinstance(array, Paged) else np.zeros_like(array)
+
+
+def stored(array: Any) -> Any:
+    """Return an array, paged if it is a large one of float32."""
+    pageable = isinstance(array, np.ndarray) and array.dtype == np.float32 and array.ndim > 1
+    if not pageable or not is_large(array.nbytes):
+        return array
+    paged = zeros(array.shape)
+    paged[:] = array
+    return paged
+
+
+def whole(array: Any) -> Any:
+    """Return a paged array as NumPy's; anything else as it is."""
+    return np.asarray(array) if isinstance(array, Paged) else array
+
+
+def rows(array: NDArray[Any]) -> Iterator[slice]:
+    """Yield rows of an array that are in memory at a time."""
+    yield from array.rows() if isinstance(array, Paged) else [slice(0, len(array))]
+
+
+def blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield an array in pieces that are in memory at a time."""
+    yield from (array[each] for each in array.rows()) if isinstance(array, Paged) else [array]
+
+
+def mapped(function: Callable[..., Any], *given: Any, into: Any = None) -> Any:
+    """Return a function of arrays that takes each row by itself, its result paged if they are.
+
+    It is given their rows, a few at a time. What has not as many rows as the paged ones it gets as
+    it is. ``into`` overwrites an array instead.
+    """
+    paged = next((each for each in given if isinstance(each, Paged)), None)
+    if paged is None:
+        return function(*given)
+    length = len(paged)
+
+    def part(each: Any, rows: slice) -> Any:
+        by_row = np.ndim(each) == paged.ndim and len(each) == length
+        return each[rows] if by_row else each
+
+    for rows in paged.rows():
+        found = function(*(part(each, rows) for each in given))
+        if into is None:
+            into = Paged((length, *found.shape[1:]))
+        into[rows] = found
+    return into
+
+
+def mapped_down(function: Callable[[Array], Array], array: Array) -> Array:
+    """Return a function of an array that takes each column by itself, as :func:`mapped` does.
+
+    It gives as many numbers as it gets.
+    """
+    if not isinstance(array, Paged):
+        return function(array)
+    found = zeros(array.shape)
+    each = max(1, BLOCK * array.shape[1] // array.nbytes)
+    for first in range(0, array.shape[1], each):
+        columns = slice(first, first + each)
+        found[:, columns] = function(array[:, columns])
+    return found
+
+
+def dot(a: Array, b: Array) -> float:
+    """Return the inner product of two arrays."""
+    pairs = zip(blocks(a), blocks(b), strict=True)
+    return float(sum(float(np.vdot(*pair)) for pair in pairs))
+
+
+def is_finite(array: NDArray[Any]) -> bool:
+    """Return whether every number is finite."""
+    return all(bool(np.isfinite(block).all()) for block in blocks(array))
