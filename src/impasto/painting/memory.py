@@ -247,10 +247,11 @@ def check_disk(work: Work) -> None:
         return
     wanted, there = DISK * height * width, psutil.disk_usage(str(paged.folder())).free
     if wanted > there:
+        fitting = int(work.size * (there / wanted) ** 0.5) // 16 * 16
         raise SettingError(
             f"a picture of {width} x {height} px takes about {wanted / 1e9:.1f} GB of the disk "
-            f"while it is painted, {there / 1e9:.1f} GB are free in {paged.folder()}: free some, "
-            "or name another folder in TMPDIR"
+            f"while it is painted, {there / 1e9:.1f} GB are free in {paged.folder()} (name "
+            f"another folder in TMPDIR): the largest size that fits is {fitting}"
         )
 
 
