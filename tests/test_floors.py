@@ -26,6 +26,7 @@ ROOMS = {
     "optimizers": ("solver", "packing", "units", "lbfgs", "scipy", "adam", "solvers"),
     "losses": (
         *(
+            "kinds",
             "tiles",
             "terms",
             "moments",

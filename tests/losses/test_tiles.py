@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from impasto.compute import backend
 from impasto.losses import objective, tiled
+from impasto.losses.kinds import FORMS, LAST, Kind
 from impasto.losses.terms import Eye
 from impasto.losses.tiles import Box, Grain, cover, part
 from impasto.network import vgg, weights
@@ -69,13 +70,13 @@ def test_of_an_array_its_positions_in_the_box_are_taken(top, height, apart):
     np.testing.assert_array_equal(found, array[top : (top * apart + height) // apart])
 
 
-def compared(eye, chosen, regions, start=None, last=False, keep=True):
+def compared(eye, chosen, regions, start=None, kind=FORMS, keep=True):
     """The evaluation in tiles, and that of the whole."""
-    whole = objective.freeze(replace(eye, tile=0), chosen, CONTENT, regions, 1.0, start, last)
-    step = objective.compiled_step(eye.features, chosen, last)
-    frozen = objective.freeze(eye, chosen, CONTENT, regions, 1.0, start, last)
+    whole = objective.freeze(replace(eye, tile=0), chosen, CONTENT, regions, 1.0, start, kind)
+    step = objective.compiled_step(eye.features, chosen, kind)
+    frozen = objective.freeze(eye, chosen, CONTENT, regions, 1.0, start, kind)
     assert len(frozen.scene.tiles) > 1
-    steps = tiled.compiled_steps(eye.features, chosen, eye.stride, last)
+    steps = tiled.compiled_steps(eye.features, chosen, eye.stride, kind)
     task = tiled.objective_of(steps, frozen, keep)
     return task.evaluate(PICTURE), objective.WholePicture(step, whole.whole()).evaluate(PICTURE)
 
@@ -114,8 +115,9 @@ def network():
     return vgg.build(weights.load(), chosen.layers, "max", "float32", chosen.padding)
 
 
-def real(network, chosen, tile):
-    return Eye.of(network, weights.NETWORKS["vgg16"], chosen.layers, tile)
+def real(network, chosen, tile, kind=FORMS):
+    layers = objective.layers_of(chosen, kind)
+    return Eye.of(network, weights.NETWORKS["vgg16"], layers, tile)
 
 
 def root_mean_square(values):
@@ -124,20 +126,25 @@ def root_mean_square(values):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("regions", "last"),
+    ("regions", "kind"),
     [
-        pytest.param("everywhere", False, marks=pytest.mark.backend),
-        ("masked", False),
-        ("masked", True),
+        pytest.param("everywhere", FORMS, marks=pytest.mark.backend),
+        ("masked", FORMS),
+        ("masked", LAST),
+        ("masked", Kind(sharpens=True)),
+        ("masked", Kind(last=True, sharpens=True)),
     ],
 )
-def test_the_default_recipe_in_tiles(network, regions, last):
+def test_the_default_recipe_in_tiles(network, regions, kind):
     """Of millions of features a few lie so near zero, or two so near each other where they are
     pooled, that the rounding of another order of additions lets the gradient pass or not. Where it
     does the same, it is the same."""
-    chosen = recipe.make(precision="float32", content_weight=0.5, tv_weight=0.5)
+    content = 0.0 if kind.sharpens else 0.5
+    chosen = recipe.make(precision="float32", content_weight=content, tv_weight=0.5)
     start = START if regions == "masked" else None
-    tiles, whole = compared(real(network, chosen, 112), chosen, REGIONS[regions], start, last)
+    eye = real(network, chosen, 112, kind)
+    assert (eye.grain.halo < 56) == kind.sharpens
+    tiles, whole = compared(eye, chosen, REGIONS[regions], start, kind)
     assert_alike(tiles, whole)
     difference, size = np.abs(tiles.gradient - whole.gradient), root_mean_square(whole.gradient)
     assert np.median(difference) < 1e-5 * size

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from impasto.losses.kinds import FORMS, LAST
 from impasto.painting import forecast, inputs, memory, pyramid
 from impasto.painting.checkpoints import Keeper
 from impasto.painting.engine import Engines
@@ -75,8 +76,8 @@ def read():
 def test_levels_cost_their_targets_and_their_evaluations(read):
     found = Costs(9.0, 0.5, Curve(1.0, 1e-3, 1), Curve(0.1, 1e-2, 1))
     polish = Costs(9.0, 0.0, Curve(0.0, 0.0, 1), Curve(7.0, 0.0, 1))
-    levels = [Level(1, 20, 30, 3), Level(2, 80, 100, 2), Level(3, 80, 100, 4, last=True)]
-    (first, second, last) = forecast.predict([found, polish], read, levels)
+    levels = [Level(1, 20, 30, 3), Level(2, 80, 100, 2), Level(3, 80, 100, 4, kind=LAST)]
+    (first, second, last) = forecast.predict({FORMS: found, LAST: polish}, read, levels)
     assert last == pytest.approx(4 * 7)
     # Two paintings are seen as large as the picture, as far as they have the pixels.
     assert first == pytest.approx(0.5 + 1 + 1e-3 * (600 + 600 + 576) + 3 * 6.1)
@@ -108,18 +109,19 @@ def test_the_lines_for_a_person():
 @pytest.mark.parametrize("style_loss", ["gram", "matching"])
 def test_a_forecast_of_a_real_calibration_grows_with_the_picture(read, style_loss):
     chosen, engines = recipe.make(**{**SMALL, "style_loss": style_loss}), Engines()
-    network, costs = forecast.calibrate(engines, chosen, read)
+    sharpening = [kind._replace(sharpens=True) for kind in (FORMS, LAST)]
+    kinds = [FORMS, LAST, *sharpening] if style_loss == "matching" else [FORMS]
+    network, costs = forecast.calibrate(engines, chosen, read, kinds)
     assert network > 0
-    assert len(costs) == (2 if style_loss == "matching" else 1)
-    for last in range(len(costs)):
-        levels = [Level(1, 32, 48, 3, last=bool(last)), Level(2, 320, 480, 3, last=bool(last))]
+    for kind in kinds:
+        levels = [Level(1, 32, 48, 3, kind=kind), Level(2, 320, 480, 3, kind=kind)]
         seconds = forecast.predict(costs, read, levels)
         assert 0 < seconds[0] < seconds[1] < math.inf
 
 
 def test_a_forecast_names_memory_with_the_film(read, monkeypatch):
     found = Costs(2.0, 0.0, Curve(0.0, 0.0, 1), Curve(0.0, 1.0, 1))
-    monkeypatch.setattr(forecast, "calibrate", lambda *_: (1.0, [found]))
+    monkeypatch.setattr(forecast, "calibrate", lambda *_: (1.0, {FORMS: found}))
     chosen = recipe.make(**SMALL)
     levels = pyramid.schedule(96, 144, chosen)
     made = forecast.make(Engines(), Prepared(chosen, read, levels, Keeper()), held=7e9)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.errors import SettingError
+from impasto.losses.kinds import FORMS, LAST
 from impasto.painting.pyramid import (
     SHAPES,
     USUAL,
@@ -37,7 +38,7 @@ def longest(level: Level) -> int:
 
 def climbing(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
     """The levels of different sizes, without the last pass."""
-    return tuple(level for level in schedule(height, width, recipe) if not level.last)
+    return tuple(level for level in schedule(height, width, recipe) if not level.kind.last)
 
 
 def test_a_schedule_of_moments():
@@ -58,7 +59,7 @@ def test_one_level_is_the_size_asked_for():
     settings = {"size": 300, "levels": 1, "evaluations": 8}
     painted = Level(1, 300, 150, 8)
     assert schedule(1000, 500, make("gram", **settings)) == (painted,)
-    last = Level(2, 300, 150, 12, last=True, follows=True)
+    last = Level(2, 300, 150, 12, kind=LAST, follows=True)
     assert schedule(1000, 500, Recipe(**settings)) == (painted, last)
 
 
@@ -84,7 +85,6 @@ def test_numbers_count_from_one_and_the_last_level_has_the_size(height, width, r
     assert [level.number for level in levels] == list(range(1, len(levels) + 1))
     assert longest(levels[-1]) == recipe.size
     painted = climbing(height, width, recipe)
-    assert levels[: len(painted)] == painted
     assert longest(painted[-1]) == recipe.size
     if len(painted) == 1 or recipe.size <= shape_of(recipe).large:
         assert painted[-1].evaluations == recipe.evaluations
@@ -98,12 +98,14 @@ def test_only_a_style_loss_that_has_one_ends_with_a_last_pass_over_what_was_pain
 ):
     levels = schedule(height, width, recipe)
     shape = SHAPES.get(recipe.style_loss, USUAL)
-    last = levels[len(climbing(height, width, recipe)) :]
-    assert len(last) == (shape.last_pass > 0)
-    for each in last:
-        finest = levels[-2]
+    last = [number for number, each in enumerate(levels) if each.kind.last]
+    sharpened = any(each.kind.sharpens for each in levels)
+    assert len(last) == (shape.last_pass > 0) * (1 + sharpened)
+    for number in last:
+        each, finest = levels[number], levels[number - 1]
         assert (each.height, each.width) == (finest.height, finest.width)
         assert each.style == finest.style
+        assert each.kind.sharpens == finest.kind.sharpens
         if recipe.size <= shape.large:
             assert each.evaluations == pytest.approx(1.5 * recipe.evaluations, abs=0.5)
 
@@ -139,6 +141,7 @@ def test_large_levels_get_fewer_evaluations_in_proportion_to_their_side():
     levels = schedule(4000, 6000, Recipe(size=6000))
     assert [(level.width, level.evaluations) for level in levels[4:]] == [
         (750, 20),
+        (750, 12),
         (1500, 10),
         (3000, 4),
         (6000, 2),
@@ -151,7 +154,7 @@ def test_large_levels_get_fewer_evaluations_in_proportion_to_their_side():
 def test_of_a_finished_picture_only_what_is_larger_is_painted():
     levels = schedule(288, 384, Recipe(size=384, init="a.png", finished=96))
     assert [(level.number, level.width) for level in levels] == [(1, 192), (2, 384), (3, 384)]
-    assert all(level.follows for level in levels)
+    assert all(level.follows and level.kind.sharpens for level in levels)
     with pytest.raises(SettingError, match="finished at a larger"):
         schedule(288, 384, Recipe(size=384, init="a.png", finished=384))
 
@@ -176,7 +179,21 @@ def test_a_level_that_does_not_fit_is_halved_as_long_as_that_is_worth_it():
     assert smaller == Level(3, 212, 283, 12)
     assert lower(smaller, painted=150 * 200) is None
     assert lower(Level(1, 20, 20, 5), painted=0) is None
-    assert lower(replace(level, last=True), painted=0) == replace(smaller, last=True)
+    assert lower(replace(level, kind=LAST), painted=0) == replace(smaller, kind=LAST)
+
+
+def test_forms_of_a_large_picture_are_found_at_a_small_size_and_sharpened_from_there():
+    """As many evaluations as a picture of 1,024 px has, the last pass too; then few."""
+    levels = schedule(1500, 3000, Recipe(size=3000))
+    small, large = levels[:6], levels[6:]
+    assert [level.width for level in small] == [47, 94, 188, 375, 750, 750]
+    assert [level.kind for level in small] == [FORMS] * 5 + [LAST]
+    assert small[-1].evaluations == 12
+    assert [(level.width, level.kind.last) for level in large] == [
+        *((1500, False), (3000, False), (3000, True))
+    ]
+    assert all(level.kind.sharpens and level.follows for level in large)
+    assert max(level.evaluations for level in large) < 12
 
 
 def test_the_default_schedule_doubles_its_levels_and_ends_with_a_last_pass_at_the_same_size():
@@ -188,6 +205,6 @@ def test_the_default_schedule_doubles_its_levels_and_ends_with_a_last_pass_at_th
         (384, 8),
         (384, 12),
     ]
-    assert [level.last for level in levels] == [False] * 4 + [True]
+    assert [level.kind.last for level in levels] == [False] * 4 + [True]
     assert {level.style for level in levels} == {1.0}
     assert [level.number for level in levels] == [1, 2, 3, 4, 5]

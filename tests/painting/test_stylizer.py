@@ -15,7 +15,7 @@ from impasto import Painted, Stylizer, stylize
 from impasto.compute import backend
 from impasto.errors import BackendError, CheckpointError, PictureError, SettingError
 from impasto.losses import objective
-from impasto.losses.terms import Eye
+from impasto.losses.kinds import FORMS
 from impasto.network import vgg, weights
 from impasto.optimizers.solver import Reason
 from impasto.painting import checkpoints, inputs, painter, pyramid
@@ -112,9 +112,9 @@ def test_a_gradient_has_the_same_bytes_every_time(content, style):
     engine = Engines().get(chosen)
     picture = raster.resize(content, 96, 128)
     places = (StyledRegion((Painting(style),)),)
-    eye = Eye.of(engine.features, weights.NETWORKS["vgg16"], chosen.layers)
-    targets = objective.freeze(eye, chosen, picture, places).whole()
-    task = objective.WholePicture(engine.step, targets)
+    painting = engine.of_levels(chosen, FORMS)
+    frozen = objective.freeze(painting.eye(0), chosen, picture, places)
+    task = painting.objective(frozen, keep=True)
     start = raster.noise(96, 128, seed=1)
     gradients = {task.evaluate(start).gradient.tobytes() for _ in range(12)}
     assert len(gradients) == 1

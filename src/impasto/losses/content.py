@@ -70,7 +70,7 @@ def content_term(recipe: Recipe) -> Term:
         losses = {layer: sums[layer] / kept.count / kept.size for layer, kept in target.items()}
         return mean(losses, layers)
 
-    return Term(freeze, read, loss, additive=True)
+    return Term(freeze, read, loss, tuple(dict(layers)), additive=True)
 
 
 def _size(sight: Sight, layer: str) -> tuple[int, Tensor]:

@@ -83,7 +83,7 @@ def comparable(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
     depends on what is there alone, so that aligned tiles give what the whole picture does.
     """
     return {
-        layer: _averaged(ops.cast(maps[layer], "float32"), 2 ** max(0, GRID - _block(layer)))
+        layer: _averaged(ops.cast(maps[layer], "float32"), 2 ** max(0, GRID - block_of(layer)))
         for layer in layers_of(maps)
     }
 
@@ -97,12 +97,12 @@ def hypercolumns(maps: Mapping[str, Tensor]) -> Tensor:
     """
     reduced = comparable(maps)
     height, width = next(
-        ops.shape(each)[:2] for layer, each in reduced.items() if _block(layer) <= GRID
+        ops.shape(each)[:2] for layer, each in reduced.items() if block_of(layer) <= GRID
     )
 
     def at_grid(layer: str, value: Tensor) -> Tensor:
         value = value / value.shape[-1]
-        if _block(layer) <= GRID:
+        if block_of(layer) <= GRID:
             return value
         return _doubled(_doubled(value, 0, height), 1, width)
 
@@ -114,7 +114,8 @@ def layers_of(maps: Iterable[str]) -> list[str]:
     return sorted(name for name in maps if re.fullmatch(r"block[1-4]_conv\d", name))
 
 
-def _block(layer: str) -> int:
+def block_of(layer: str) -> int:
+    """Return the number of the block that a layer is in."""
     return int(layer[len("block")])
 
 
@@ -250,7 +251,7 @@ def wanted(found: Sequence[Found], channels: Mapping[str, int], own: Array, shar
     parts = np.split(columns, np.cumsum([*channels.values()])[:-1], axis=-1)
     maps, counts = {}, {}
     for (layer, count), part in zip(channels.items(), parts, strict=True):
-        apart = 2 ** max(0, _block(layer) - GRID)
+        apart = 2 ** max(0, block_of(layer) - GRID)
         maps[layer], counts[layer] = _block_means(part * np.float32(count), weights, apart)
     return Wanted(maps, counts, weights is not None)
 
@@ -273,7 +274,7 @@ def target(part: Wanted, whole: Mapping[str, float], layers: Mapping[str, float]
     size = max(sum(layers[name] * each for name, each in whole.items()), TINY)
     scales = {name: layers[name] / each.shape[-1] ** 2 / size for name, each in part.maps.items()}
     counting = {
-        name: each for name, each in part.counts.items() if part.weighted or _block(name) > GRID
+        name: each for name, each in part.counts.items() if part.weighted or block_of(name) > GRID
     }
     return Target(
         *(
@@ -332,14 +333,19 @@ def share_of_painting(strength: float) -> float:
     return HALFWAY + (1 - HALFWAY) * (2 * strength - 1)
 
 
-def matching_term(recipe: Recipe) -> Term:
-    """Return style by matched features; ``strength`` says what is matched, and how much of it."""
+def matching_term(recipe: Recipe, adventurous: float | None = None) -> Term:
+    """Return style by matched features; ``strength`` says what is matched, and how much of it.
+
+    ``adventurous`` is how much of what is matched is the picture so far, where it is not strength
+    that says so; see :func:`query`.
+    """
     shares = dict(recipe.style_layers)
     layers = layers_of(shares)
     share = share_of_painting(recipe.strength)
 
     def freeze(scene: Scene) -> Callable[[Sight], Target]:
-        asked = query(scene.content, scene.start, adventure(recipe.strength))
+        far = adventure(recipe.strength) if adventurous is None else adventurous
+        asked = query(scene.content, scene.start, far)
         regions = [_matched(region, scene, layers) for region in scene.regions]
         found = _searched(scene, asked, regions, layers)
 
@@ -353,7 +359,7 @@ def matching_term(recipe: Recipe) -> Term:
         whole = scene.summed(lambda sight: sizes(remembered(sight)))
         return scene.remembered(lambda sight: target(remembered(sight), whole, shares))
 
-    return Term(freeze, read, loss, additive=True)
+    return Term(freeze, read, loss, tuple(layers), additive=True)
 
 
 APART = 2 ** (GRID - 1)

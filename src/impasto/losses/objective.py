@@ -13,7 +13,8 @@ from impasto import paged
 from impasto.compute import backend
 from impasto.compute.backend import Array, Tensor, ops
 from impasto.losses.content import content_term
-from impasto.losses.style import LAST_PASSES, STYLE_LOSSES
+from impasto.losses.kinds import FORMS, Kind
+from impasto.losses.style import style_term
 from impasto.losses.terms import Eye, Scene, Seen, Sight, Target, Term
 from impasto.losses.variation import total_variation
 from impasto.network.vgg import Features
@@ -129,13 +130,21 @@ def without_color(picture: Array) -> Array:
     return ops.repeat(ops.mean(picture, axis=-1, keepdims=True), 3, axis=-1)
 
 
-def terms_of(recipe: Recipe, last: bool = False) -> dict[str, Term]:
-    """Return the terms of a recipe that read features, by name; variation reads the picture.
+def terms_of(recipe: Recipe, kind: Kind = FORMS) -> dict[str, Term]:
+    """Return the terms of levels of a kind that read features; variation reads the picture.
 
-    ``last`` is whether they are those of the style loss's last pass.
+    Where a level sharpens it asks for content only if that weighs something, so that deep layers
+    need not be computed for it.
     """
-    style = (LAST_PASSES if last else STYLE_LOSSES)[recipe.style_loss]
-    return {"content": content_term(recipe), "style": style(recipe)}
+    terms = {"content": content_term(recipe), "style": style_term(recipe, kind)}
+    if kind.sharpens and not recipe.content_weight:
+        del terms["content"]
+    return terms
+
+
+def layers_of(recipe: Recipe, kind: Kind = FORMS) -> tuple[str, ...]:
+    """Return the layers that these terms read."""
+    return tuple({name: None for term in terms_of(recipe, kind).values() for name in term.layers})
 
 
 @dataclass(frozen=True)
@@ -164,16 +173,16 @@ def freeze(
     regions: Iterable[StyledRegion],
     style: float = 1.0,
     start: Picture | None = None,
-    last: bool = False,
+    kind: Kind = FORMS,
 ) -> Frozen:
     """Compute what a picture of the size of ``content`` is to be compared with.
 
     ``regions`` have masks of that size and paintings of the sizes they are seen at; the style
     weight is multiplied by ``style``; ``start`` is the picture so far, of the size of
-    ``content``, None at the first; ``last`` is whether it is the style loss's last pass.
+    ``content``, None at the first; ``kind`` is what its level is for.
     """
     scene = Scene(eye, content, tuple(regions), start)
-    frozen = {name: term.freeze(scene) for name, term in terms_of(recipe, last).items()}
+    frozen = {name: term.freeze(scene) for name, term in terms_of(recipe, kind).items()}
     return Frozen(scene, frozen, weights(recipe, style))
 
 
@@ -182,13 +191,13 @@ def weights(recipe: Recipe, style: float = 1.0) -> Tensor:
     return backend.constant(recipe.weights_at(style))
 
 
-def compiled_step(features: Features, recipe: Recipe, last: bool = False) -> Step:
-    """Compile the total loss of a recipe, or of its last pass, for the objectives of all levels."""
-    return backend.value_and_gradient(total_loss(features, recipe, last))
+def compiled_step(features: Features, recipe: Recipe, kind: Kind = FORMS) -> Step:
+    """Compile the total loss of a recipe for the objectives of all levels of a kind."""
+    return backend.value_and_gradient(total_loss(features, recipe, kind))
 
 
 def total_loss(
-    features: Features, recipe: Recipe, last: bool = False
+    features: Features, recipe: Recipe, kind: Kind = FORMS
 ) -> Callable[[Tensor, Targets], tuple[Tensor, dict[str, Tensor]]]:
     """Return the function of (picture, targets) that gives the total and its terms.
 
@@ -198,12 +207,12 @@ def total_loss(
     is the sum over regions, weighted by how much of the picture each is. Gatys et al. 2016,
     equation 7, with the total variation of Mahendran and Vedaldi 2015 added.
     """
-    terms = terms_of(recipe, last)
+    terms, layers = terms_of(recipe, kind), layers_of(recipe, kind)
     slices = max(term.slices for term in terms.values())
 
     def loss(picture: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
-        seen = Seen(features(picture, slices))
-        values = {}
+        seen = Seen(features(picture, slices, layers))
+        values = dict.fromkeys(TERMS, ops.zeros(()))
         for name, term in terms.items():
             target = targets.terms[name]
             values[name] = term.loss(term.read(seen, target), target)

@@ -15,7 +15,8 @@ from impasto.compute.backend import HostArray, Tensor, ops
 from impasto.losses import polish, pools, tiles
 from impasto.losses.comparisons import Comparison, gram_loss, moments_loss, wasserstein_loss
 from impasto.losses.content import mean
-from impasto.losses.matching import matching_term, share_of_painting
+from impasto.losses.kinds import FORMS, Kind
+from impasto.losses.matching import block_of, matching_term, share_of_painting
 from impasto.losses.moments import Moments, blend, combine, moments, slice_moments
 from impasto.losses.neighbors import NEIGHBORS
 from impasto.losses.terms import (
@@ -36,7 +37,7 @@ from impasto.network.vgg import sums_of
 from impasto.pictures import masks
 from impasto.pictures.guidance import StyledRegion
 from impasto.pictures.raster import Mask, size_of
-from impasto.recipe.settings import Recipe
+from impasto.recipe.settings import Layers, Recipe
 
 
 class Part(NamedTuple):
@@ -97,7 +98,7 @@ def by_layers(measure: Measure, recipe: Recipe, turned: bool = False) -> Term:
         }
         return mean(losses, recipe.style_layers)
 
-    return Term(freeze, read, loss, measure.slices)
+    return Term(freeze, read, loss, tuple(layers), measure.slices)
 
 
 def _settled(
@@ -316,8 +317,31 @@ def _added(*parts: tuple[float, Term]) -> Term:
         losses = [term.loss(*each) for term, *each in zip(terms, sums, target[1], strict=True)]
         return ops.sum(target[0] * ops.stack(losses))
 
-    return Term(freeze, read, loss, max(term.slices for term in terms))
+    layers = tuple(dict.fromkeys(name for term in terms for name in term.layers))
+    return Term(freeze, read, loss, layers, max(term.slices for term in terms))
 
 
 LAST_PASSES: dict[str, Callable[[Recipe], Term]] = {"matching": _polishing}
 """What style losses end with, those that have a last pass of their own."""
+
+SHARPENING: dict[str, Callable[[Recipe], Term]] = {
+    "matching": lambda recipe: matching_term(recipe, adventurous=1.0)
+}
+"""What sharpens a picture, of those style losses whose forms are found at smaller sizes."""
+
+DEEPEST = 3
+"""The deepest block that looks at a picture to sharpen it: others see forms, which stay, and take a
+third of the time."""
+
+
+def style_term(recipe: Recipe, kind: Kind = FORMS) -> Term:
+    """Return the style loss of levels of a kind."""
+    table = LAST_PASSES if kind.last else SHARPENING if kind.sharpens else STYLE_LOSSES
+    if kind.sharpens:
+        recipe = replace(recipe, style_layers=shallow(recipe.style_layers))
+    return table[recipe.style_loss](recipe)
+
+
+def shallow(layers: Layers) -> Layers:
+    """Return those of the layers that look at a picture to sharpen it: all, if none is shallow."""
+    return tuple(each for each in layers if block_of(each[0]) <= DEEPEST) or layers

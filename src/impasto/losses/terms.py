@@ -271,6 +271,8 @@ class Term(NamedTuple):
     """what is seen, and the target of the same part -> sums that add up over the parts"""
     loss: Callable[[Sums, Target], Tensor]
     """the sums of the whole picture, the target of any part -> the loss, a scalar"""
+    layers: tuple[str, ...]
+    """those of which it reads features"""
     slices: int = 0
     """upright slices over which it asks the network for sums of features; see ``vgg.Features``"""
     additive: bool = False

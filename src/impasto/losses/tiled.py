@@ -15,7 +15,8 @@ import numpy as np
 from impasto import paged
 from impasto.compute import backend
 from impasto.compute.backend import Array, HostArray, Tensor, keras, ops
-from impasto.losses.objective import TERMS, Evaluation, Frozen, Targets, terms_of
+from impasto.losses.kinds import FORMS, Kind
+from impasto.losses.objective import TERMS, Evaluation, Frozen, Targets, layers_of, terms_of
 from impasto.losses.terms import Place, Seen, Sight, Sums
 from impasto.losses.tiles import Tile
 from impasto.losses.variation import Differences, differences, variation
@@ -53,14 +54,14 @@ class TileSteps(NamedTuple):
 
 
 def compiled_steps(
-    features: Features, recipe: Recipe, stride: Callable[[str], int], last: bool = False
+    features: Features, recipe: Recipe, stride: Callable[[str], int], kind: Kind = FORMS
 ) -> TileSteps:
-    """Compile the total loss of a recipe, or of its last pass, for tiles."""
-    terms = terms_of(recipe, last)
+    """Compile the total loss of a recipe for tiles, of all levels of a kind."""
+    terms, layers = terms_of(recipe, kind), layers_of(recipe, kind)
     shapes: dict[str, Any] = {}
 
     def read(tile: Tensor, given: Given) -> dict[str, Sums]:
-        seen = within(features(tile), given, stride)
+        seen = within(features(tile, 0, layers), given, stride)
         sums = {name: term.read(seen, given.targets.terms[name]) for name, term in terms.items()}
         rows, columns = ops.shape(given.frame)[:2]
         sums["tv"] = differences(tile, (given.corner[0], given.corner[1], rows, columns))
@@ -68,9 +69,9 @@ def compiled_steps(
         return sums
 
     def loss_of(sums: Mapping[str, Sums], given: Given) -> tuple[Tensor, dict[str, Tensor]]:
-        values = {
-            name: term.loss(sums[name], given.targets.terms[name]) for name, term in terms.items()
-        }
+        values = dict.fromkeys(TERMS, ops.zeros(()))
+        for name, term in terms.items():
+            values[name] = term.loss(sums[name], given.targets.terms[name])
         values["tv"] = variation(Differences(*sums["tv"]), given.corner[4], given.corner[5])
         weights = given.targets.weights
         return sum(weights[number] * values[name] for number, name in enumerate(TERMS)), values

@@ -6,7 +6,7 @@ Recognition", as built by ``keras.applications`` and cut off after the deepest l
 
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -27,7 +27,9 @@ from impasto.compute.backend import (
 from impasto.network.weights import Weights
 
 Features: TypeAlias = Callable[..., dict[str, Tensor]]
-"""(picture (height, width, 3), slices=0) -> by layer, features (height', width', channels).
+"""(picture (height, width, 3), slices=0, asked=all) -> by layer, features (height', width', C).
+
+Those of the layers that are ``asked`` for, of those that it was built for.
 
 With slices also, under :func:`sums_of` a layer, the sums of its features over so many upright
 slices (slices, channels + 1, channels) as ``host.sliced_moments`` gives them, where the
@@ -69,15 +71,20 @@ def build(
             layer.freeze(kernel, bias, padding == "replicate")
     stages = _stages(model, names)
 
-    def features(picture: Tensor, slices: int = 0) -> dict[str, Tensor]:
-        value, seen, before = preprocess(picture)[None], {}, ""
+    def features(
+        picture: Tensor, slices: int = 0, asked: Collection[str] = names
+    ) -> dict[str, Tensor]:
+        value, seen, before, left = preprocess(picture)[None], {}, "", set(asked)
         for name, stage in stages.items():
+            if not left:  # what is deeper nobody asks for
+                break
             if slices and before in names and isinstance(stage, OnHost):
                 value, seen[sums_of(before)] = stage.with_sums(value, slices)
             else:
                 value = stage(value)
-            if name in names:
+            if name in left:
                 seen[name] = ops.squeeze(value, 0)
+                left.remove(name)
             before = name
         return seen
 

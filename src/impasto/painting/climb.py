@@ -16,6 +16,7 @@ from impasto import paged
 from impasto.compute import backend
 from impasto.compute.backend import Array
 from impasto.losses import objective
+from impasto.losses.kinds import FORMS, Kind
 from impasto.losses.matching import share_of_painting
 from impasto.optimizers.solver import Progress, Reason
 from impasto.optimizers.solver import State as SolverState
@@ -77,19 +78,19 @@ class Job:
         content: Picture,
         style: float = 1.0,
         start: Picture | None = None,
-        last: bool = False,
+        kind: Kind = FORMS,
     ) -> objective.Objective:
         """Return what is minimized at the size of ``content``, its targets computed.
 
         The style weight is multiplied by ``style``; ``start`` is the picture so far, None at the
-        first level; ``last`` is whether it is the style loss's last pass.
+        first level; ``kind`` is what the level is for.
         """
         size = raster.size_of(content)
         regions = at_level(self.inputs.regions, *size)
-        frozen = objective.freeze(
-            self.engine.eye(self.plan.tile), self.recipe, content, regions, style, start, last
-        )
-        task = self.engine.objective(frozen, last, self.plan.keep, self.sharing)
+        painting = self.engine.of_levels(self.recipe, kind)
+        eye = painting.eye(self.plan.tile)
+        frozen = objective.freeze(eye, self.recipe, content, regions, style, start, kind)
+        task = painting.objective(frozen, self.plan.keep, self.sharing)
         if self.inputs.gray:
             task = objective.Gray(task)
         if self.inputs.keep is None:
@@ -260,7 +261,7 @@ def _steps(
     """Minimize at one level."""
     content = job.content((level.height, level.width))
     start = state.picture if level.follows else None
-    task = job.objective(content, level.style, start, level.last)
+    task = job.objective(content, level.style, start, level.kind)
     clock.lap("targets")
     solver, begin = SOLVERS[job.recipe.optimizer], job.placed(state.picture)
     if isinstance(state.solver, Mapping):
@@ -275,11 +276,13 @@ def _steps(
     while found.progress.reason is None and not controls.stopped:
         if (recipe := controls.changed(job.recipe)) != job.recipe:
             anew = recipe.strength != job.recipe.strength and recipe.targets_turn
+            # Where a level sharpens and content weighed nothing there is no target for it.
+            anew |= level.kind.sharpens and recipe.content_weight > job.recipe.content_weight == 0
             job = replace(job, recipe=recipe)
             level = job.levels[level.number - 1]
             state = replace(state, provenance=state.provenance.steered_to(recipe))
             if anew:
-                task = job.objective(content, level.style, start, level.last)
+                task = job.objective(content, level.style, start, level.kind)
             else:
                 task = task.weighed(objective.weights(recipe, level.style))
             found = solver.turn(found, level.evaluations)

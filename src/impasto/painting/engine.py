@@ -1,5 +1,6 @@
 """What all levels of a painting share: the network, and the compiled loss."""
 
+import functools
 import gc
 import os
 from collections.abc import Callable, Mapping
@@ -8,60 +9,69 @@ from typing import TypeAlias
 
 from impasto.compute import backend, host
 from impasto.losses import objective, tiled
+from impasto.losses.kinds import Kind
 from impasto.losses.objective import Frozen, Objective
-from impasto.losses.style import LAST_PASSES
 from impasto.losses.terms import Eye
 from impasto.losses.tiled import Readers, TileSteps
 from impasto.network import activations, vgg, weights
 from impasto.network.vgg import Features
+from impasto.network.weights import Network
 from impasto.recipe.settings import Recipe
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What levels of a kind are painted with."""
+
+    recipe: Recipe
+    """with the precision that is used"""
+    kind: Kind
+    network: Network
+    layers: tuple[str, ...]
+    """those that are looked at"""
+    features: Features
+    step: objective.Step
+    tiles: TileSteps
+    """the same for tiles"""
+
+    def eye(self, tile: int) -> Eye:
+        """Return the network as it is shown ``tile`` px of a picture at a time, or 0 for all."""
+        return Eye.of(self.features, self.network, self.layers, tile)
+
+    def objective(self, frozen: Frozen, keep: bool, sharing: "Sharing | None" = None) -> Objective:
+        """Return what is minimized against targets.
+
+        ``keep`` is whether the targets of all tiles are kept, and not computed at every evaluation;
+        ``sharing`` has the tiles read by others.
+        """
+        if len(frozen.scene.tiles) == 1:
+            return objective.WholePicture(self.step, frozen.whole())
+        readers = None if sharing is None else sharing(self, frozen, keep)
+        return tiled.objective_of(self.tiles, frozen, keep, readers)
+
+
+Sharing: TypeAlias = Callable[[Pass, Frozen, bool], Readers]
+"""(what is painted with, what a picture is compared with, whether targets are kept) -> who reads
+the tiles"""
 
 
 @dataclass(frozen=True)
 class Engine:
     """The network and the compiled loss of a recipe."""
 
-    recipe: Recipe
-    """with the precision that is used"""
     network: Mapping[str, str]
     """name, source and sha256 of the weights"""
     precision: str
     """of the features, float32 or bfloat16"""
-    features: Features
-    layers: tuple[str, ...]
-    """those in use"""
-    step: objective.Step
-    last_step: objective.Step | None
-    """that of the style loss's last pass, if it has one"""
-    tiles: TileSteps
-    """the same for tiles"""
-    last_tiles: TileSteps | None
+    made: Callable[[Kind, bool], Pass]
+    """(kind, whether content weighs anything) -> what such levels are painted with"""
 
-    def eye(self, tile: int) -> Eye:
-        """Return the network as it is shown ``tile`` px of a picture at a time, or 0 for all."""
-        network = weights.NETWORKS[self.network["network"]]
-        return Eye.of(self.features, network, self.layers, tile)
+    def of_levels(self, recipe: Recipe, kind: Kind) -> Pass:
+        """Return what levels of a kind are painted with.
 
-    def objective(
-        self, frozen: Frozen, last: bool, keep: bool, sharing: "Sharing | None" = None
-    ) -> Objective:
-        """Return what is minimized against targets; ``last`` is whether it is the last pass.
-
-        ``keep`` is whether the targets of all tiles are kept, and not computed at every evaluation;
-        ``sharing`` has the tiles read by others.
+        That is compiled once; where they sharpen once more for content that begins to weigh.
         """
-        step, steps = (self.last_step, self.last_tiles) if last else (self.step, self.tiles)
-        assert step is not None  # levels that are last come with a style loss that has a last pass
-        assert steps is not None
-        if len(frozen.scene.tiles) == 1:
-            return objective.WholePicture(step, frozen.whole())
-        readers = None if sharing is None else sharing(self, frozen, last, keep)
-        return tiled.objective_of(steps, frozen, keep, readers)
-
-
-Sharing: TypeAlias = Callable[[Engine, Frozen, bool, bool], Readers]
-"""(engine, what a picture is compared with, whether it is the last pass, whether targets are kept)
--> who reads the tiles"""
+        return self.made(kind, not kind.sharpens or bool(recipe.content_weight))
 
 
 class Engines:
@@ -102,6 +112,7 @@ def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> Engi
     if recipe.activations == "normalized":
         loaded = activations.normalized(loaded, activations.means(recipe.network))
     precision = vgg.resolve_precision(recipe.precision)
+    recipe = replace(recipe, precision=precision)
     features = vgg.build(loaded, recipe.layers, recipe.pooling, precision, recipe.padding)
     # What is said of the weights, and not their tensors, which the network holds in its own form.
     network = {
@@ -109,16 +120,19 @@ def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> Engi
         "source": loaded.source,
         "sha256": loaded.network.sha256,
     }
-    stride = loaded.network.stride
-    last = recipe.style_loss in LAST_PASSES
-    return Engine(
-        replace(recipe, precision=precision),
-        network,
-        precision,
-        backend.traced(features),
-        recipe.layers,
-        objective.compiled_step(features, recipe),
-        objective.compiled_step(features, recipe, last=True) if last else None,
-        tiled.compiled_steps(features, recipe, stride),
-        tiled.compiled_steps(features, recipe, stride, last=True) if last else None,
-    )
+
+    @functools.cache
+    def made(kind: Kind, content: bool) -> Pass:
+        chosen = replace(recipe, content_weight=float(content))
+        layers = objective.layers_of(chosen, kind)
+        return Pass(
+            chosen,
+            kind,
+            loaded.network,
+            layers,
+            backend.traced(functools.partial(features, asked=layers)),
+            objective.compiled_step(features, chosen, kind),
+            tiled.compiled_steps(features, chosen, loaded.network.stride, kind),
+        )
+
+    return Engine(network, precision, made)

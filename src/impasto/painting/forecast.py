@@ -8,10 +8,11 @@ import dataclasses
 import itertools
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from impasto.compute import backend, host
+from impasto.losses.kinds import FORMS, Kind
 from impasto.optimizers.solvers import SOLVERS
 from impasto.painting import memory
 from impasto.painting.climb import Job
@@ -78,26 +79,27 @@ class Sample:
     evaluation: float
 
 
-def calibrate(engines: Engines, recipe: Recipe, inputs: Inputs) -> tuple[float, list[Costs]]:
+def calibrate(
+    engines: Engines, recipe: Recipe, inputs: Inputs, kinds: Iterable[Kind]
+) -> tuple[float, dict[Kind, Costs]]:
     """Load the network, and paint a little at two small sizes; takes seconds.
 
-    Returns the seconds that loading took, and the costs of levels; then, of a style loss with a
-    last pass, of that. What was compiled stays in ``engines`` for the painting itself.
+    Returns the seconds that loading took, and the costs of levels by their kind. What was compiled
+    stays in ``engines`` for the painting itself.
     """
     began = time.perf_counter()
-    engine = engines.get(recipe)
+    engines.get(recipe)
     network = time.perf_counter() - began
     bend = BEND if backend.computed_on_host("float32") else 0.0
-    kinds = [False] if engine.last_step is None else [False, True]
     levels = small_levels(inputs, recipe)
     with host.one_blas_thread():
-        found = [
-            costs(
-                [_sample(engines, recipe, inputs, replace(level, last=last)) for level in levels],
+        found = {
+            kind: costs(
+                [_sample(engines, recipe, inputs, replace(level, kind=kind)) for level in levels],
                 bend,
             )
-            for last in kinds
-        ]
+            for kind in kinds
+        }
     return network, found
 
 
@@ -115,8 +117,8 @@ def _alone(recipe: Recipe, size: int) -> Recipe:
 
 def _sample(engines: Engines, recipe: Recipe, inputs: Inputs, level: Level) -> Sample:
     content = raster.resize(inputs.content, level.height, level.width)
-    first, (evaluation,) = _paint(engines, recipe, inputs, content, 1, level.last)
-    targets, each = _paint(engines, recipe, inputs, content, EVALUATIONS, level.last)
+    first, (evaluation,) = _paint(engines, recipe, inputs, content, 1, level.kind)
+    targets, each = _paint(engines, recipe, inputs, content, EVALUATIONS, level.kind)
     pixels = level.height * level.width
     return Sample(
         pixels, seen(inputs, pixels), first + evaluation, targets, statistics.median(each)
@@ -131,12 +133,12 @@ def seen(inputs: Inputs, pixels: int) -> int:
 
 
 def _paint(
-    engines: Engines, recipe: Recipe, inputs: Inputs, content: Picture, evaluations: int, last: bool
+    engines: Engines, recipe: Recipe, inputs: Inputs, content: Picture, evaluations: int, kind: Kind
 ) -> tuple[float, list[float]]:
     """Return the seconds for the targets, and for each evaluation with the optimizer's work."""
     times = [time.perf_counter()]
     job = Job(engines.get(recipe), inputs, recipe)
-    task = job.objective(content, start=content if last else None, last=last)
+    task = job.objective(content, start=None if kind == FORMS else content, kind=kind)
     times.append(time.perf_counter())
     solver = SOLVERS[recipe.optimizer]
     state = solver.begin(job.placed(start(inputs, content, recipe)), evaluations)
@@ -234,11 +236,12 @@ def make(engines: Engines, prepared: Prepared, held: float = 0.0) -> Forecast:
     recipe, inputs, levels, plan = (
         *(prepared.recipe, prepared.inputs, prepared.levels, prepared.plan),
     )
-    network, found = calibrate(engines, recipe, inputs)
+    kinds = dict.fromkeys(level.kind for level in levels)
+    network, found = calibrate(engines, recipe, inputs, kinds)
     precision = engines.get(recipe).precision
     work = dataclasses.replace(inputs.work, held=held, precision=precision)
     return Forecast(
-        network + sum(each.once for each in found),
+        network + sum(each.once for each in found.values()),
         tuple(zip(levels, predict(found, inputs, levels, plan), strict=True)),
         memory.needed(work, plan),
         memory.free(),
@@ -247,21 +250,21 @@ def make(engines: Engines, prepared: Prepared, held: float = 0.0) -> Forecast:
 
 
 def predict(
-    found: Sequence[Costs], inputs: Inputs, levels: Sequence[Level], plan: Plan = WHOLE
+    found: Mapping[Kind, Costs], inputs: Inputs, levels: Sequence[Level], plan: Plan = WHOLE
 ) -> list[float]:
     """Return the seconds that each level will take; what is done once is not among them.
 
-    ``found`` are the costs of levels, and of a last pass where there is one. Of what is read in
+    ``found`` are the costs of levels by their kind. Of what is read in
     tiles more is looked at than there is; a last pass reads it twice, and targets that are not kept
     are computed with every evaluation, both of which add about half.
     """
 
     def seconds(level: Level) -> float:
-        kind, pixels = found[level.last], level.height * level.width
+        kind, pixels = found[level.kind], level.height * level.width
         targets, shown, again = seen(inputs, pixels), float(pixels), 1.0
         if 0 < plan.tile < max(level.height, level.width):
             around = ((plan.tile + memory.AROUND) / plan.tile) ** 2
-            again = (1.5 if level.last else 1.0) * (1.0 if plan.keep else 1.5)
+            again = (1.5 if level.kind.last else 1.0) * (1.0 if plan.keep else 1.5)
             targets, shown = round(around * targets), around * pixels
         return (
             kind.compiling

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, replace
 
 from impasto.errors import SettingError
+from impasto.losses.kinds import FORMS, Kind
 from impasto.pictures.raster import SHORTEST, fit
 from impasto.recipe.settings import Recipe
 
@@ -36,8 +37,9 @@ class Shape:
     last_pass: float = 0.0
     """evaluations of the last pass at the finest size, as a share of that level's; 0 without one"""
     large: float = math.inf
-    """longest side in pixels beyond which a level that goes on from a smaller one gets fewer
-    evaluations: shapes and strokes were found below, and have to be sharpened alone"""
+    """longest side in pixels beyond which levels sharpen what was painted smaller, with the fewer
+    evaluations the larger they are: forms are found up to there, the last pass included, so that a
+    large picture looks like a small one"""
 
 
 USUAL = Shape()
@@ -72,8 +74,8 @@ class Level:
     evaluations: int
     style: float = 1.0
     """what the weight of style is multiplied with"""
-    last: bool = False
-    """whether it is the style loss's last pass, over what the level before painted"""
+    kind: Kind = FORMS
+    """what it is for"""
     follows: bool = False
     """whether it goes on from a picture that was painted smaller"""
 
@@ -95,13 +97,13 @@ def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
         _level(number, *fit(height, width, size), recipe, min(len(sizes) - number, shape.steps))
         for number, size in enumerate(sizes, start=1)
     ]
-    first = [] if recipe.finished else levels[:1]
-    levels = [*first, *(_following(level, shape) for level in levels[len(first) :])]
-    if evaluations := round(shape.last_pass * recipe.evaluations):
-        finest = levels[-1]
-        last = replace(finest, number=finest.number + 1, evaluations=evaluations, last=True)
-        levels.append(_following(last, shape))
-    return tuple(levels)
+    forms = [each for each in levels if not recipe.finished and _longest(each) <= shape.large]
+    forms = forms or ([] if recipe.finished else levels[:1])
+    sharper = [_sharpening(each, shape) for each in levels[len(forms) :]]
+    forms = [replace(each, follows=number > 0) for number, each in enumerate(forms)]
+    evaluations = round(shape.last_pass * recipe.evaluations)
+    passes = [*_with_last(forms, evaluations, shape), *_with_last(sharper, evaluations, shape)]
+    return tuple(replace(each, number=number) for number, each in enumerate(passes, start=1))
 
 
 def _sizes(height: int, width: int, recipe: Recipe) -> list[int]:
@@ -117,12 +119,30 @@ FEWEST = 2
 """Evaluations that a large level gets at least, as far as the recipe has them."""
 
 
-def _following(level: Level, shape: Shape) -> Level:
-    """Return a level as it goes on from a smaller one."""
-    longest = max(level.height, level.width)
-    fewer = round(level.evaluations * min(1.0, shape.large / longest))
-    evaluations = max(min(FEWEST, level.evaluations), fewer)
-    return replace(level, evaluations=evaluations, follows=True)
+def _longest(level: Level) -> int:
+    return max(level.height, level.width)
+
+
+def _sharpening(level: Level, shape: Shape) -> Level:
+    """Return a level as it goes on from a smaller one whose forms were found."""
+    kind = Kind(sharpens=shape.large < math.inf)
+    return _fewer(replace(level, kind=kind, follows=True), shape)
+
+
+def _fewer(level: Level, shape: Shape) -> Level:
+    """Return a level with the fewer evaluations the larger it is."""
+    fewer = round(level.evaluations * min(1.0, shape.large / _longest(level)))
+    return replace(level, evaluations=max(min(FEWEST, level.evaluations), fewer))
+
+
+def _with_last(levels: list[Level], evaluations: int, shape: Shape) -> list[Level]:
+    """Return levels with so many evaluations of the last pass at their finest size."""
+    if not levels or not evaluations:
+        return levels
+    finest = levels[-1]
+    kind = finest.kind._replace(last=True)
+    last = replace(finest, evaluations=evaluations, kind=kind, follows=True)
+    return [*levels, _fewer(last, shape)]
 
 
 def _level(number: int, height: int, width: int, recipe: Recipe, coarser: int) -> Level:

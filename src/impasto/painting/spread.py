@@ -14,9 +14,10 @@ from impasto.cluster.bench import Bench
 from impasto.cluster.crew import Crew
 from impasto.compute import backend, host
 from impasto.compute.backend import HostArray
+from impasto.losses.kinds import Kind
 from impasto.losses.objective import Frozen
 from impasto.losses.tiled import Read, Reader, Reading
-from impasto.painting.engine import Engine, Engines
+from impasto.painting.engine import Engines, Pass
 from impasto.recipe.settings import Recipe
 
 Asked = tuple[Reading, HostArray]
@@ -28,8 +29,8 @@ class Level(NamedTuple):
 
     recipe: Recipe
     weights_file: str | None
-    last: bool
-    """whether it is the style loss's last pass"""
+    kind: Kind
+    """what it is for"""
     keep: bool
     """whether the targets of tiles are kept"""
     frozen: bytes
@@ -63,14 +64,13 @@ class Spread:
 def share_out(
     crew: Crew,
     weights_file: str | None,
-    engine: Engine,
+    painting: Pass,
     frozen: Frozen,
-    last: bool,
     keep: bool,
 ) -> Spread:
     """Give a level to the workers, and return them as readers of its tiles."""
-    written = parcels.write(frozen, {"features": engine.features})
-    level = Level(engine.recipe, weights_file, last, keep, written)
+    written = parcels.write(frozen, {"features": painting.features})
+    level = Level(painting.recipe, weights_file, painting.kind, keep, written)
     crew.share(parcels.write(level, {}), backend.name())
     return Spread(crew)
 
@@ -89,11 +89,9 @@ def _opened(bench: Bench) -> Reader:
     bench.compute_alike()
     level: Level = parcels.read(bench.parcel.content, {})
     engines: Engines = bench.lasting.setdefault("engines", Engines(level.weights_file))
-    engine = engines.get(level.recipe)
-    frozen = parcels.read(level.frozen, {"features": engine.features})
-    steps = engine.last_tiles if level.last else engine.tiles
-    assert steps is not None
-    return Reader(steps, frozen, level.keep)
+    painting = engines.get(level.recipe).of_levels(level.recipe, level.kind)
+    frozen = parcels.read(level.frozen, {"features": painting.features})
+    return Reader(painting.tiles, frozen, level.keep)
 
 
 def _once(bench: Bench, asked: Asked) -> Read:
