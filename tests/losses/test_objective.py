@@ -1,12 +1,16 @@
 """Loss and gradient of whole recipes on a tiny network: the oracle, finite differences."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from impasto.losses import objective
+from impasto.losses.kinds import FINEST, FORMS, LAST, SHARP, SHARPENING
 from impasto.losses.objective import TERMS
 from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
+from impasto.recipe.settings import Recipe
 from tests import tiny
 
 pytestmark = pytest.mark.backend
@@ -175,3 +179,21 @@ def test_what_is_kept_is_the_photograph_for_the_losses_and_has_no_gradient():
     assert received.total == expected.total
     np.testing.assert_array_equal(received.gradient[:4], 0)
     np.testing.assert_array_equal(received.gradient[4:], expected.gradient[4:])
+
+
+def test_where_forms_were_found_fewer_layers_look():
+    default = Recipe()
+    deepest = {
+        kind: max(objective.layers_of(default, kind))
+        for kind in (FORMS, FINEST, LAST, SHARPENING, SHARP)
+    }
+    assert deepest == {
+        FORMS: "block4_conv3",
+        FINEST: "block3_conv3",
+        LAST: "block4_conv1",
+        SHARPENING: "block3_conv3",
+        SHARP: "block3_conv3",
+    }
+    # Content that weighs something is looked for everywhere.
+    weighed = replace(default, content_weight=1.0)
+    assert all("block4_conv2" in objective.layers_of(weighed, kind) for kind in deepest)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from impasto.compute import backend
 from impasto.losses import objective, tiled
-from impasto.losses.kinds import FORMS, LAST, Kind
+from impasto.losses.kinds import FORMS, LAST, SHARP, SHARPENING
 from impasto.losses.terms import Eye
 from impasto.losses.tiles import Box, Grain, cover, part
 from impasto.network import vgg, weights
@@ -131,19 +131,19 @@ def root_mean_square(values):
         pytest.param("everywhere", FORMS, marks=pytest.mark.backend),
         ("masked", FORMS),
         ("masked", LAST),
-        ("masked", Kind(sharpens=True)),
-        ("masked", Kind(last=True, sharpens=True)),
+        ("masked", SHARPENING),
+        ("masked", SHARP),
     ],
 )
 def test_the_default_recipe_in_tiles(network, regions, kind):
     """Of millions of features a few lie so near zero, or two so near each other where they are
     pooled, that the rounding of another order of additions lets the gradient pass or not. Where it
     does the same, it is the same."""
-    content = 0.0 if kind.sharpens else 0.5
+    content = 0.0 if kind.shallow else 0.5
     chosen = recipe.make(precision="float32", content_weight=content, tv_weight=0.5)
     start = START if regions == "masked" else None
     eye = real(network, chosen, 112, kind)
-    assert (eye.grain.halo < 56) == kind.sharpens
+    assert (eye.grain.halo < 40) == kind.shallow
     tiles, whole = compared(eye, chosen, REGIONS[regions], start, kind)
     assert_alike(tiles, whole)
     difference, size = np.abs(tiles.gradient - whole.gradient), root_mean_square(whole.gradient)

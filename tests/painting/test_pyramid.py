@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.errors import SettingError
-from impasto.losses.kinds import FORMS, LAST
+from impasto.losses.kinds import FINEST, FORMS, LAST
 from impasto.painting.pyramid import (
     SHAPES,
     USUAL,
@@ -187,7 +187,7 @@ def test_forms_of_a_large_picture_are_found_at_a_small_size_and_sharpened_from_t
     levels = schedule(1500, 3000, Recipe(size=3000))
     small, large = levels[:6], levels[6:]
     assert [level.width for level in small] == [47, 94, 188, 375, 750, 750]
-    assert [level.kind for level in small] == [FORMS] * 5 + [LAST]
+    assert [level.kind for level in small] == [FORMS] * 4 + [FINEST, LAST]
     assert small[-1].evaluations == 12
     assert [(level.width, level.kind.last) for level in large] == [
         *((1500, False), (3000, False), (3000, True))
@@ -205,6 +205,6 @@ def test_the_default_schedule_doubles_its_levels_and_ends_with_a_last_pass_at_th
         (384, 8),
         (384, 12),
     ]
-    assert [level.kind.last for level in levels] == [False] * 4 + [True]
+    assert [level.kind for level in levels] == [FORMS] * 3 + [FINEST, LAST]
     assert {level.style for level in levels} == {1.0}
     assert [level.number for level in levels] == [1, 2, 3, 4, 5]

@@ -8,9 +8,11 @@ class Kind(NamedTuple):
 
     last: bool = False
     """the style loss's last pass, over what was painted before it"""
+    shallow: bool = False
+    """shallow layers alone look at it, since forms were found at smaller sizes"""
     sharpens: bool = False
-    """forms were found at a smaller size, and their strokes are made sharp: what is there is
-    matched, and shallow layers alone look at it"""
+    """what is there is matched, and its strokes are made sharp"""
 
 
-FORMS, LAST = Kind(), Kind(last=True)
+FORMS, FINEST, LAST = Kind(), Kind(shallow=True), Kind(last=True)
+SHARPENING, SHARP = Kind(shallow=True, sharpens=True), Kind(last=True, shallow=True, sharpens=True)

@@ -133,11 +133,11 @@ def without_color(picture: Array) -> Array:
 def terms_of(recipe: Recipe, kind: Kind = FORMS) -> dict[str, Term]:
     """Return the terms of levels of a kind that read features; variation reads the picture.
 
-    Where a level sharpens it asks for content only if that weighs something, so that deep layers
+    All but those that find forms ask for content only if that weighs something, so that deep layers
     need not be computed for it.
     """
     terms = {"content": content_term(recipe), "style": style_term(recipe, kind)}
-    if kind.sharpens and not recipe.content_weight:
+    if kind != FORMS and not recipe.content_weight:
         del terms["content"]
     return terms
 

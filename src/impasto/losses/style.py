@@ -290,13 +290,19 @@ STYLE_LOSSES: dict[str, Callable[[Recipe], Term]] = {
 def _polishing(recipe: Recipe) -> Term:
     """Return the last pass of matching: neighbors layer by layer, and a little of the moments.
 
-    Neighbors alone leave what is rare in a painting out, and with it contrast.
+    Neighbors alone leave what is rare in a painting out, and with it contrast. Departure from
+    Kolkin et al. 2022: of block 4 only its first layer looks (benchmarks/NOTES.md).
     """
+    layers = tuple(each for each in recipe.style_layers if each[0] not in LEFT_OUT)
+    recipe = replace(recipe, style_layers=layers)
     share = share_of_painting(recipe.strength)
     neighbors = by_layers(polish.measure(share), recipe, turned=True)
     moments_alike = by_layers(of_moments(moments_loss, relative=True, strips=1), recipe)
     return _added((1.0, neighbors), (share * ALIKE, moments_alike))
 
+
+LEFT_OUT = ("block4_conv2", "block4_conv3", "block4_conv4")
+"""Layers without which the last pass gives as good a picture, in less time."""
 
 ALIKE = 0.2
 """What moments weigh in the last pass, beside the neighbors' 1 (benchmarks/NOTES.md)."""
@@ -324,24 +330,24 @@ def _added(*parts: tuple[float, Term]) -> Term:
 LAST_PASSES: dict[str, Callable[[Recipe], Term]] = {"matching": _polishing}
 """What style losses end with, those that have a last pass of their own."""
 
-SHARPENING: dict[str, Callable[[Recipe], Term]] = {
+SHARPENED: dict[str, Callable[[Recipe], Term]] = {
     "matching": lambda recipe: matching_term(recipe, adventurous=1.0)
 }
 """What sharpens a picture, of those style losses whose forms are found at smaller sizes."""
 
 DEEPEST = 3
-"""The deepest block that looks at a picture to sharpen it: others see forms, which stay, and take a
-third of the time."""
+"""The deepest block that looks at a picture whose forms were found; deeper ones see forms, and take
+a third of the time."""
 
 
 def style_term(recipe: Recipe, kind: Kind = FORMS) -> Term:
     """Return the style loss of levels of a kind."""
-    table = LAST_PASSES if kind.last else SHARPENING if kind.sharpens else STYLE_LOSSES
-    if kind.sharpens:
+    table = LAST_PASSES if kind.last else SHARPENED if kind.sharpens else STYLE_LOSSES
+    if kind.shallow:
         recipe = replace(recipe, style_layers=shallow(recipe.style_layers))
     return table[recipe.style_loss](recipe)
 
 
 def shallow(layers: Layers) -> Layers:
-    """Return those of the layers that look at a picture to sharpen it: all, if none is shallow."""
-    return tuple(each for each in layers if block_of(each[0]) <= DEEPEST) or layers
+    """Return those of the layers that look where forms were found; matching has some."""
+    return tuple(each for each in layers if block_of(each[0]) <= DEEPEST)

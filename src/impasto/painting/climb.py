@@ -276,8 +276,8 @@ def _steps(
     while found.progress.reason is None and not controls.stopped:
         if (recipe := controls.changed(job.recipe)) != job.recipe:
             anew = recipe.strength != job.recipe.strength and recipe.targets_turn
-            # Where a level sharpens and content weighed nothing there is no target for it.
-            anew |= level.kind.sharpens and recipe.content_weight > job.recipe.content_weight == 0
+            # Where a level finds no forms and content weighed nothing there is no target for it.
+            anew |= level.kind != FORMS and recipe.content_weight > job.recipe.content_weight == 0
             job = replace(job, recipe=recipe)
             level = job.levels[level.number - 1]
             state = replace(state, provenance=state.provenance.steered_to(recipe))

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from impasto.compute import backend, host
 from impasto.losses import objective, tiled
-from impasto.losses.kinds import Kind
+from impasto.losses.kinds import FORMS, Kind
 from impasto.losses.objective import Frozen, Objective
 from impasto.losses.terms import Eye
 from impasto.losses.tiled import Readers, TileSteps
@@ -69,9 +69,9 @@ class Engine:
     def of_levels(self, recipe: Recipe, kind: Kind) -> Pass:
         """Return what levels of a kind are painted with.
 
-        That is compiled once; where they sharpen once more for content that begins to weigh.
+        That is compiled once; where they find no forms once more for content that begins to weigh.
         """
-        return self.made(kind, not kind.sharpens or bool(recipe.content_weight))
+        return self.made(kind, kind == FORMS or bool(recipe.content_weight))
 
 
 class Engines:

@@ -14,7 +14,10 @@ from impasto.recipe.settings import Recipe
 
 @dataclass(frozen=True)
 class Record:
-    """What the history keeps of a step: weighted total, unweighted terms, seconds since start."""
+    """What the history keeps of a step: weighted total, unweighted terms, seconds since start.
+
+    Content is 0 where it weighs nothing and is not computed: where matching finds no forms.
+    """
 
     level: int
     total: float
@@ -78,7 +81,8 @@ class Step:
     """The loss was evaluated once.
 
     ``evaluation`` counts from 1 within the level; ``terms`` holds the unweighted content, style
-    and tv losses, ``total`` their weighted sum; ``seconds`` since the work began.
+    and tv losses, see :class:`Record`, ``total`` their weighted sum; ``seconds`` since the work
+    began.
     """
 
     level: int

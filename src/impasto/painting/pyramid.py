@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 
 from impasto.errors import SettingError
-from impasto.losses.kinds import FORMS, Kind
+from impasto.losses.kinds import FINEST, FORMS, LAST, SHARP, SHARPENING, Kind
 from impasto.pictures.raster import SHORTEST, fit
 from impasto.recipe.settings import Recipe
 
@@ -102,6 +102,8 @@ def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
     sharper = [_sharpening(each, shape) for each in levels[len(forms) :]]
     forms = [replace(each, follows=number > 0) for number, each in enumerate(forms)]
     evaluations = round(shape.last_pass * recipe.evaluations)
+    if len(forms) > 1 and shape.large < math.inf:
+        forms[-1] = replace(forms[-1], kind=FINEST)
     passes = [*_with_last(forms, evaluations, shape), *_with_last(sharper, evaluations, shape)]
     return tuple(replace(each, number=number) for number, each in enumerate(passes, start=1))
 
@@ -125,7 +127,7 @@ def _longest(level: Level) -> int:
 
 def _sharpening(level: Level, shape: Shape) -> Level:
     """Return a level as it goes on from a smaller one whose forms were found."""
-    kind = Kind(sharpens=shape.large < math.inf)
+    kind = SHARPENING if shape.large < math.inf else FORMS
     return _fewer(replace(level, kind=kind, follows=True), shape)
 
 
@@ -140,7 +142,7 @@ def _with_last(levels: list[Level], evaluations: int, shape: Shape) -> list[Leve
     if not levels or not evaluations:
         return levels
     finest = levels[-1]
-    kind = finest.kind._replace(last=True)
+    kind = SHARP if finest.kind.sharpens else LAST
     last = replace(finest, evaluations=evaluations, kind=kind, follows=True)
     return [*levels, _fewer(last, shape)]
 
