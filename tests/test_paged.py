@@ -77,6 +77,8 @@ def test_rows_are_found_by_their_indexes():
     places = np.array([3, 19, 0, 3])
     assert np.array_equal(found[places], array[places])
     assert np.array_equal(found[5], array[5])
+    with pytest.raises(IndexError, match="in one piece"):
+        found[::2]
 
 
 @given(SHAPES)

@@ -98,6 +98,8 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
             given[at : at + 1] = [slice(None)] * (self.ndim - len(given) + 1)
         given += [slice(None)] * (self.ndim - len(given))
         first, second, *rest = given
+        if isinstance(first, slice) and first.step not in (None, 1):
+            raise IndexError("of a paged array rows are taken in one piece, or by their indexes")
         in_one_piece = isinstance(second, slice) and second.step in (None, 1)
         left, right, _ = second.indices(self.shape[1]) if in_one_piece else (0, self.shape[1], 1)
         left_over = slice(None) if in_one_piece else second

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from impasto.losses import objective
-from impasto.losses.kinds import FINEST, FORMS, LAST, SHARP, SHARPENING
+from impasto.losses.kinds import FINEST, FORMS, LAST, LAST_SHARPENING, SHARPENING
 from impasto.losses.objective import TERMS
 from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
@@ -185,14 +185,14 @@ def test_where_forms_were_found_fewer_layers_look():
     default = Recipe()
     deepest = {
         kind: max(objective.layers_of(default, kind))
-        for kind in (FORMS, FINEST, LAST, SHARPENING, SHARP)
+        for kind in (FORMS, FINEST, LAST, SHARPENING, LAST_SHARPENING)
     }
     assert deepest == {
         FORMS: "block4_conv3",
         FINEST: "block3_conv3",
         LAST: "block4_conv1",
         SHARPENING: "block3_conv3",
-        SHARP: "block3_conv3",
+        LAST_SHARPENING: "block3_conv3",
     }
     # Content that weighs something is looked for everywhere.
     weighed = replace(default, content_weight=1.0)

@@ -81,13 +81,14 @@ def test_blocks_of_arrays_change_no_more_than_rounding(
         np.testing.assert_allclose(found.picture, usual.picture, atol=0.5)
 
 
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_a_paged_painting_is_gone_on_with_to_the_same_bytes(
-    stylizer, content, style, tmp_path, monkeypatch
+    stylizer, content, style, optimizer, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(paged, "LARGE", 0)
-    chosen, path = replace(MATCHING, tile=128), tmp_path / "a.checkpoint"
+    chosen = replace(MATCHING, tile=128, optimizer=optimizer)
+    path, steps = tmp_path / "a.checkpoint", 0
     usual = painted(stylizer, content, style, chosen)
-    steps = 0
     for event in stylizer.paint(content, style, recipe=chosen, checkpoint=path, checkpoint_every=0):
         steps += isinstance(event, Step)
         if steps == 6:

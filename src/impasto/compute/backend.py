@@ -314,7 +314,7 @@ def is_tensor(value: object) -> bool:
 
 def to_device(array: NDArray[np.float32]) -> Array:
     """Bring an array to where it is computed on: a tensor on a GPU, the array itself without."""
-    return array if _on_processor() else keras.ops.convert_to_tensor(array)
+    return array if _on_processor() else keras.ops.convert_to_tensor(paged.whole(array))
 
 
 def constant(value: ArrayLike) -> Tensor:

@@ -15,4 +15,5 @@ class Kind(NamedTuple):
 
 
 FORMS, FINEST, LAST = Kind(), Kind(shallow=True), Kind(last=True)
-SHARPENING, SHARP = Kind(shallow=True, sharpens=True), Kind(last=True, shallow=True, sharpens=True)
+SHARPENING = Kind(shallow=True, sharpens=True)
+LAST_SHARPENING = SHARPENING._replace(last=True)

@@ -78,7 +78,7 @@ def build(
         for name, stage in stages.items():
             if not left:  # what is deeper nobody asks for
                 break
-            if slices and before in names and isinstance(stage, OnHost):
+            if slices and before in seen and isinstance(stage, OnHost):
                 value, seen[sums_of(before)] = stage.with_sums(value, slices)
             else:
                 value = stage(value)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from impasto import paged
 from impasto.compute.backend import dtype_of, keras, ops, to_numpy
 from impasto.errors import CheckpointError
 from impasto.optimizers import packing
@@ -92,6 +93,7 @@ def unpack(packed: Packed, start: Array, budget: int) -> State:
     fresh = begin(start, budget)
     names = [f"variable {number}" for number in range(len(fresh.variables))]
     packing.check_names(packed, {"best", "bests", *names}, {"before"}, "Adam")
+    packed = {name: paged.whole(array) for name, array in packed.items()}
     for name, variable in zip(names, fresh.variables, strict=True):
         array, shape, dtype = packed[name], tuple(variable.shape), dtype_of(variable)
         if array.shape != shape or str(array.dtype) != dtype or not np.isfinite(array).all():

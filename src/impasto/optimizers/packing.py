@@ -41,7 +41,7 @@ def like(packed: Packed, name: str, point: Array) -> Array:
     shape = tuple(point.shape)
     if array.shape != shape or array.dtype != np.float32 or not paged.is_finite(array):
         raise CheckpointError(f"{name!r} of the optimizer's state is not of shape {shape}, float32")
-    return array if paged.on_host(point) else ops.convert_to_tensor(array)
+    return array if paged.on_host(point) else ops.convert_to_tensor(paged.whole(array))
 
 
 def numbers(packed: Packed, name: str) -> NDArray[np.float64]:

@@ -144,7 +144,7 @@ def needed(work: Work, plan: Plan = WHOLE) -> float:
     """Return about how many bytes there are at the peak: before a tensor library, or with it."""
     pixels = _product(work.painted)
     inputs = (_product(work.photograph), *(own for own, _ in work.paintings), *work.others)
-    kept = sum(each for each in inputs[1:])
+    kept = sum(inputs[1:])
     if not paged.is_large(PICTURE * inputs[0]):
         kept += inputs[0] * (2 if work.colors == "content" else 1)
     copies = PICTURE * kept

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 
 from impasto.errors import SettingError
-from impasto.losses.kinds import FINEST, FORMS, LAST, SHARP, SHARPENING, Kind
+from impasto.losses.kinds import FINEST, FORMS, LAST, LAST_SHARPENING, SHARPENING, Kind
 from impasto.pictures.raster import SHORTEST, fit
 from impasto.recipe.settings import Recipe
 
@@ -142,7 +142,7 @@ def _with_last(levels: list[Level], evaluations: int, shape: Shape) -> list[Leve
     if not levels or not evaluations:
         return levels
     finest = levels[-1]
-    kind = SHARP if finest.kind.sharpens else LAST
+    kind = LAST_SHARPENING if finest.kind.sharpens else LAST
     last = replace(finest, evaluations=evaluations, kind=kind, follows=True)
     return [*levels, _fewer(last, shape)]
 
