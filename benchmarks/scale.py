@@ -21,11 +21,14 @@ import impasto
 from impasto.compute import host
 from impasto.compute.backend import HostArray
 from impasto.losses import tiled
+from impasto.losses.kinds import FORMS, SHARPENING, Kind
+from impasto.losses.objective import Detail, Objective
 from impasto.losses.tiled import Tiles
 from impasto.painting.climb import Job
 from impasto.painting.engine import Engines
 from impasto.painting.memory import Plan
 from impasto.pictures import raster, samples
+from impasto.recipe.settings import make
 
 Section = dict[str, Any]
 
@@ -34,7 +37,7 @@ PIXEL = 12
 
 
 def tiles(sizes: Sequence[int], tile: int, repeats: int = 3) -> Section:
-    """Time one loss and gradient of the default recipe, whole and in tiles."""
+    """Time one loss and gradient as large pictures are painted with, whole and in tiles."""
     engines, found = Engines(), {}
     for size in sizes:
         whole, parts = (_evaluations(engines, size, each, repeats) for each in (0, tile))
@@ -44,13 +47,21 @@ def tiles(sizes: Sequence[int], tile: int, repeats: int = 3) -> Section:
 
 
 def _evaluations(engines: Engines, size: int, tile: int, repeats: int) -> list[float]:
+    with host.one_blas_thread():
+        task, content = _task(engines, size, tile)
+        task.evaluate(content)  # compiles, and keeps the targets of tiles
+        return [_timed(lambda: task.evaluate(content)) for _ in range(repeats)]
+
+
+def _task(
+    engines: Engines, size: int, tile: int, kind: Kind = SHARPENING
+) -> tuple[Objective, HostArray]:
+    """Return what is minimized at a level of a kind, and a picture."""
     job = _job(engines, size, tile)
     level = job.levels[0]
     content = job.content((level.height, level.width))
-    with host.one_blas_thread():
-        task = job.objective(content, start=content)
-        task.evaluate(content)  # compiles, and keeps the targets of tiles
-        return [_timed(lambda: task.evaluate(content)) for _ in range(repeats)]
+    task = job.objective(content, start=content, kind=kind)
+    return task.inner if isinstance(task, Detail) else task, content
 
 
 def _job(engines: Engines, size: int, tile: int) -> Job:
@@ -78,13 +89,10 @@ class Costs:
     """seconds of an evaluation that whoever hands out the work takes by itself, for all tiles"""
 
 
-def costs(size: int, tile: int, repeats: int = 3) -> tuple[Costs, int]:
+def costs(size: int, tile: int, repeats: int = 3, kind: Kind = SHARPENING) -> tuple[Costs, int]:
     """Measure one tile, and the rest of an evaluation; return them and how many tiles there are."""
-    job = _job(Engines(), size, tile)
-    level = job.levels[0]
-    content = job.content((level.height, level.width))
     with host.one_blas_thread():
-        task = job.objective(content, start=content)
+        task, content = _task(Engines(), size, tile, kind)
         assert isinstance(task, Tiles)
         task.evaluate(content)
         evaluation = min(_timed(lambda: task.evaluate(content)) for _ in range(repeats))
@@ -102,15 +110,18 @@ def _read(task: Tiles, asked: tuple[tiled.Reading, HostArray]) -> None:
     list(task.readers.once([asked]))
 
 
-def seconds(found: Costs, count: int, workers: int, bandwidth: float) -> float:
-    """Return how long an evaluation of so many tiles takes with workers, each a machine.
+def seconds(
+    found: Costs, count: int, workers: int, bandwidth: float, machines: int | None = None
+) -> float:
+    """Return how long an evaluation of so many tiles takes with workers.
 
-    Tiles go round in turns; what is sent and comes back goes through the one link of whoever hands
-    out the work, of ``bandwidth`` bytes a second, while others compute.
+    Each is a machine, or they share so many. Tiles go round in turns; what is sent and comes back
+    goes through the one link of whoever hands out the work, of ``bandwidth`` bytes a second,
+    while others compute.
     """
-    computed = math.ceil(count / workers) * found.tile
+    tile = found.tile * workers / (machines or workers)
     sent = 2 * PIXEL * found.shown * count / bandwidth
-    return max(computed, sent) + found.own
+    return max(math.ceil(count / workers) * tile, sent) + found.own
 
 
 def most_workers(found: Costs, bandwidth: float) -> float:
@@ -128,25 +139,50 @@ def gigapixel(found: Costs, tile: int, bandwidth: float) -> Section:
 
 
 def workers(size: int, tile: int, counts: Iterable[int]) -> Section:
-    """Paint a picture with so many workers of this machine, 0 for none; whether bytes are alike."""
+    """Paint a picture with so many workers of this machine, 0 for none; whether bytes are alike.
+
+    Workers share this machine's cores, so that they can be no faster than one process.
+    """
     photograph = raster.resize(samples.photograph("coffee"), size * 2 // 3, size)
     painting, found, pictures = samples.painting("swirls", 512), {}, []
+    recipe = make(size=size, tile=tile, levels=1, evaluations=EVALUATIONS, precision="float32")
     for count in counts:
-        with impasto.Stylizer(
-            size=size, tile=tile, levels=1, precision="float32", workers=count
-        ) as stylizer:
+        with impasto.Stylizer(recipe=recipe, workers=count) as stylizer:
             list(stylizer.paint(photograph, painting, recipe=_short(stylizer)))  # warm
             began = time.perf_counter()
-            *_, last = stylizer.paint(photograph, painting)
+            *steps, last = stylizer.paint(photograph, painting)
         assert isinstance(last, impasto.Painted)
-        found[str(count)] = round(time.perf_counter() - began, 2)
+        found[str(count)] = {
+            "painting_s": round(time.perf_counter() - began, 2),
+            "evaluation_s": round(_between(steps), 3),
+        }
         pictures.append(last.result.picture)
     alike = all(np.array_equal(pictures[0], each) for each in pictures)
-    return {"seconds": found, "same_bytes": alike}
+    return {"took": found, "same_bytes": alike}
+
+
+EVALUATIONS = 4
+"""Of a level that is painted with workers."""
+
+
+def _between(events: Iterable[Any]) -> float:
+    """Return the median of seconds from one evaluation of the first level to the next."""
+    times = [each.seconds for each in events if isinstance(each, impasto.Step) and each.level == 1]
+    return statistics.median(np.diff(times))
 
 
 def _short(stylizer: impasto.Stylizer) -> impasto.Recipe:
-    return replace(stylizer.recipe, evaluations=2)
+    return replace(stylizer.recipe, evaluations=1)
+
+
+def simulated(size: int, tile: int, counts: Iterable[int]) -> Section:
+    """Return what the simulation says of one evaluation by workers that share this machine."""
+    found, count = costs(size, tile, kind=FORMS)
+    link = 2e9  # bytes a second, from one process of this machine to another
+    return {
+        str(each): round(seconds(found, count, max(1, each), link, machines=1), 3)
+        for each in counts
+    }
 
 
 def section(
@@ -158,6 +194,7 @@ def section(
         "tiles": tiles(sizes, tile),
         "tile": {"seconds": found.tile, "bytes_each_way": PIXEL * found.shown, "own_s": found.own},
         "workers": workers(size, tile, counts),
+        "simulated_evaluation_s": simulated(size, tile, counts),
         "gigapixel_evaluation_s": gigapixel(found, tile, bandwidth),
         "workers_a_link_keeps_busy": round(most_workers(found, bandwidth)),
         "tiles_of_the_picture": count,

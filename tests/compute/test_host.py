@@ -164,3 +164,54 @@ def test_powers_of_matrices_multiply_to_the_matrix():
     inverse = host.matrix_power(matrices, -0.5, 1e-7, 1e-16)
     np.testing.assert_allclose(inverse @ roots, np.broadcast_to(np.eye(6), roots.shape), atol=1e-2)
     assert np.isfinite(host.matrix_power(-matrices[0, 0], -0.5, 1e-7, 1e-16)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
+@given(st.integers(4, 11), st.integers(4, 11), st.sampled_from([2, 4]), st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_means_of_blocks_and_their_gradient(dtype, height, width, apart, seed):
+    maps = features(seed, height, width, 3).astype(dtype)
+    found = host.block_means(maps, apart)
+    upstream = features(seed + 1, *found.shape)
+    expected, gradient = np.zeros_like(found), np.zeros(maps.shape, np.float32)
+    for i, j in np.ndindex(*found.shape[:2]):
+        window = slice(apart * i, apart * (i + 1)), slice(apart * j, apart * (j + 1))
+        expected[i, j] = maps[window].astype(np.float32).mean(axis=(0, 1))
+        gradient[window] = upstream[i, j] / apart**2
+    np.testing.assert_array_equal(found, expected)
+    received = host.block_means_gradient(upstream, maps, apart)
+    assert received.dtype == dtype
+    np.testing.assert_array_equal(received, gradient.astype(dtype))
+
+
+def test_thinned_features_and_their_gradient():
+    maps = features(0, 9, 11, 2)
+    grid = np.array([1, 2, 3, 3, 3], np.int32)
+    found = host.thinned(maps, grid)
+    np.testing.assert_array_equal(found, maps[[1, 4, 7]][:, [2, 5, 8]])
+    gradient = host.thinned_gradient(found, maps, grid)
+    np.testing.assert_array_equal(host.thinned(gradient, grid), found)
+    assert np.count_nonzero(gradient) == np.count_nonzero(found)
+
+
+def test_freed_memory_is_kept_and_given_back():
+    with host.freed_memory_kept(), host.freed_memory_kept():
+        assert np.ones(2**22).sum() == 2**22
+    assert np.ones(2**22).sum() == 2**22
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        ("flags\t\t: fpu avx2 fma\n", False),
+        ("flags\t\t: fpu avx512_bf16\n", True),
+        ("Features\t: fp asimd bf16\n", True),
+        ("hardware: none of these lines\n", True),
+        (None, True),
+    ],
+)
+def test_what_a_processor_has_is_read_where_it_is_listed(tmp_path, listed, expected):
+    file = tmp_path / "cpuinfo"
+    if listed is not None:
+        file.write_text(listed)
+    assert host.has_bfloat16(file) == expected

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from impasto.losses import objective
-from impasto.losses.kinds import FINEST, FORMS, LAST, LAST_SHARPENING, SHARPENING
+from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
 from impasto.losses.objective import TERMS
 from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
@@ -181,18 +181,26 @@ def test_what_is_kept_is_the_photograph_for_the_losses_and_has_no_gradient():
     np.testing.assert_array_equal(received.gradient[4:], expected.gradient[4:])
 
 
+def test_detail_alone_is_changed():
+    class Everywhere:
+        def evaluate(self, picture):
+            return objective.Evaluation(1.0, {}, np.full_like(picture, 2.0))
+
+    task = objective.Detail(Everywhere(), lambda gradient: gradient - 1.5)
+    assert task.evaluate(PICTURE).total == 1.0
+    np.testing.assert_array_equal(task.evaluate(PICTURE).gradient, 0.5)
+
+
 def test_where_forms_were_found_fewer_layers_look():
     default = Recipe()
     deepest = {
-        kind: max(objective.layers_of(default, kind))
-        for kind in (FORMS, FINEST, LAST, SHARPENING, LAST_SHARPENING)
+        kind: max(objective.layers_of(default, kind)) for kind in (FORMS, FINEST, LAST, SHARPENING)
     }
     assert deepest == {
         FORMS: "block4_conv3",
         FINEST: "block3_conv3",
         LAST: "block4_conv1",
         SHARPENING: "block3_conv3",
-        LAST_SHARPENING: "block3_conv3",
     }
     # Content that weighs something is looked for everywhere.
     weighed = replace(default, content_weight=1.0)

@@ -6,7 +6,7 @@ from keras import ops
 
 from impasto.compute import backend
 from impasto.losses import polish
-from impasto.losses.terms import View
+from impasto.losses.terms import Place, View
 from tests import tiny
 
 pytestmark = pytest.mark.backend
@@ -25,8 +25,11 @@ def loss(received, *paintings, weights=None):
 
 def frozen(paintings, received):
     """The target of paintings alone, compared where a picture like this one is."""
-    there = polish.compared(ops.zeros(received.shape))
-    return tiny.painted(polish.measure(), *paintings)._replace(photograph=there)
+    height, width, _ = received.shape
+    grid = polish.compared(Place(0, 0, height, width), height, width)
+    target = tiny.painted(polish.measure(), *paintings)
+    numbers = ops.convert_to_tensor(np.array(grid, np.int32))
+    return target._replace(photograph=ops.zeros(received[grid.slices].shape), grid=numbers)
 
 
 def naive(received, painting):

@@ -77,7 +77,7 @@ def test_a_feature_that_is_near_to_everything_is_found_less_often():
     random = np.random.default_rng(11)
     rows = np.concatenate([np.ones((64, 1)), random.normal(0, 0.5, (64, 8))], axis=1)
     directions = np.eye(9)[[0, 1, 2, 3]] + 0.3 * np.eye(9)[0]
-    query, among = (pools._directions(each.astype(np.float32)) for each in (rows, directions))
+    query, among = (pools.normalized(each.astype(np.float32)) for each in (rows, directions))
     taken = pools.CROWDING * pools._crowding_on_host(query, among)
     assert taken.argmax() == 0
     plain, less = (
@@ -140,7 +140,7 @@ def test_a_picture_is_turned_by_quarters():
 
 
 def test_the_device_finds_what_the_host_finds():
-    query, directions = (pools._directions(features(n, 9, 9).reshape(-1, 9)) for n in (8, 9))
+    query, directions = (pools.normalized(features(n, 9, 9).reshape(-1, 9)) for n in (8, 9))
     taken = pools._crowding_on_host(query, directions)
     np.testing.assert_allclose(pools._crowding_on_device(query, directions), taken, rtol=1e-5)
     for on_host, on_device in zip(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from impasto.compute import backend
 from impasto.losses import objective, tiled
-from impasto.losses.kinds import FORMS, LAST, LAST_SHARPENING, SHARPENING
+from impasto.losses.kinds import FORMS, LAST, SHARPENING
 from impasto.losses.terms import Eye
 from impasto.losses.tiles import Box, Grain, cover, part
 from impasto.network import vgg, weights
@@ -132,7 +132,6 @@ def root_mean_square(values):
         ("masked", FORMS),
         ("masked", LAST),
         ("masked", SHARPENING),
-        ("masked", LAST_SHARPENING),
     ],
 )
 def test_the_default_recipe_in_tiles(network, regions, kind):

@@ -154,7 +154,14 @@ def test_auto_takes_bfloat16_where_there_are_instructions_for_it(monkeypatch, in
     seconds = {"float32": iter([9, 1.0, 5, 1.2, 1.1]), "bfloat16": iter([9, 7, in_bfloat16, 3, 8])}
     monkeypatch.setattr(vgg, "_layer_to_time", lambda precision: precision)
     monkeypatch.setattr(vgg, "_seconds", lambda precision: next(seconds[precision]))
+    monkeypatch.setattr(vgg.host, "has_bfloat16", lambda: True)
     assert vgg.resolve_precision("auto") == chosen
+
+
+def test_auto_takes_no_time_where_there_are_no_instructions_for_bfloat16(monkeypatch):
+    monkeypatch.setattr(vgg, "_seconds", lambda _: pytest.fail("a layer was timed"))
+    monkeypatch.setattr(vgg.host, "has_bfloat16", lambda: False)
+    assert vgg.resolve_precision("auto") == "float32"
 
 
 def gradient(function, point):

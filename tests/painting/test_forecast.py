@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from impasto.losses.kinds import FORMS, LAST
+from impasto.losses.kinds import FORMS, LAST, SHARPENING
 from impasto.painting import forecast, inputs, memory, pyramid
 from impasto.painting.checkpoints import Keeper
 from impasto.painting.engine import Engines
@@ -109,8 +109,7 @@ def test_the_lines_for_a_person():
 @pytest.mark.parametrize("style_loss", ["gram", "matching"])
 def test_a_forecast_of_a_real_calibration_grows_with_the_picture(read, style_loss):
     chosen, engines = recipe.make(**{**SMALL, "style_loss": style_loss}), Engines()
-    sharpening = [kind._replace(sharpens=True) for kind in (FORMS, LAST)]
-    kinds = [FORMS, LAST, *sharpening] if style_loss == "matching" else [FORMS]
+    kinds = [FORMS, LAST, SHARPENING] if style_loss == "matching" else [FORMS]
     network, costs = forecast.calibrate(engines, chosen, read, kinds)
     assert network > 0
     for kind in kinds:

@@ -4,13 +4,17 @@ That gray stays gray, and that several paintings, regions, scales and colors go 
 in ``test_stylizer.py``, for every style loss.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 from skimage import color
 
 from impasto import Painted, Stylizer
-from impasto.painting import checkpoints, inputs
+from impasto.losses import tiles
+from impasto.losses.tiles import Grain
+from impasto.painting import checkpoints, inputs, pyramid
 from impasto.painting.events import Step
 from impasto.pictures import raster, samples
 from impasto.recipe import settings as recipes
@@ -350,6 +354,23 @@ def test_a_picture_in_tiles_is_the_picture_of_the_whole(content, style, style_lo
     assert np.abs(tiled.picture - whole.picture).mean() < 2
 
 
+@pytest.mark.slow
+def test_rows_at_the_edges_of_tiles_differ_as_rows_elsewhere_do(style, monkeypatch):
+    """Also where a picture is sharpened, in three levels of twice the size each."""
+    monkeypatch.setitem(pyramid.SHAPES, "matching", replace(pyramid.SHAPES["matching"], large=96))
+    content = samples.photograph("coffee")[:400, :384]
+    with Stylizer(size=384, evaluations=3, precision="float32", tile=128) as stylizer:
+        (*_, last) = stylizer.paint(content, style)
+    assert any(level.kind.sharpens for level in pyramid.schedule(400, 384, last.result.recipe))
+    for picture in (last.result.picture, last.result.picture.swapaxes(0, 1)):
+        apart = np.abs(np.diff(picture.astype(np.float64), axis=0)).mean(axis=(1, 2))
+        cover = tiles.cover(*raster.size_of(picture), 128, Grain(8, 24))
+        edges = np.array(sorted({tile.inner.top for tile in cover} - {0})) - 1
+        elsewhere = np.setdiff1d(np.arange(len(apart)), edges)
+        assert len(edges) == 2
+        assert np.all(apart[edges] < np.quantile(apart[elsewhere], 0.95))
+
+
 def test_a_painting_in_tiles_goes_on_from_its_checkpoint_to_the_same_bytes(
     content, style, tmp_path
 ):
@@ -375,7 +396,7 @@ def test_a_finished_picture_is_taken_up_without_its_coarse_levels(paint, content
     before = inputs.read_provenance(picture).recipe
     with Stylizer(recipes.change(before, **larger, size=96)) as stylizer:
         (*_, last) = stylizer.paint(content, style)
-    assert [each.width for each in last.result.levels] == [96, 96]
+    assert [each.width for each in last.result.levels] == [96]
     # It is the small picture, sharpened.
     near = raster.resize(last.result.picture, *SIZE)
     assert (

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.errors import SettingError
-from impasto.losses.kinds import FINEST, FORMS, LAST
+from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
 from impasto.painting.pyramid import (
     SHAPES,
     USUAL,
@@ -99,13 +99,12 @@ def test_only_a_style_loss_that_has_one_ends_with_a_last_pass_over_what_was_pain
     levels = schedule(height, width, recipe)
     shape = SHAPES.get(recipe.style_loss, USUAL)
     last = [number for number, each in enumerate(levels) if each.kind.last]
-    sharpened = any(each.kind.sharpens for each in levels)
-    assert len(last) == (shape.last_pass > 0) * (1 + sharpened)
+    assert len(last) == (shape.last_pass > 0)
     for number in last:
         each, finest = levels[number], levels[number - 1]
         assert (each.height, each.width) == (finest.height, finest.width)
         assert each.style == finest.style
-        assert each.kind.sharpens == finest.kind.sharpens
+        assert not each.kind.sharpens
         if recipe.size <= shape.large:
             assert each.evaluations == pytest.approx(1.5 * recipe.evaluations, abs=0.5)
 
@@ -130,30 +129,29 @@ def test_the_aspect_ratio_stays_within_a_pixel(height, width, recipe):
 @given(SIDES, SIDES, RECIPES)
 def test_coarser_levels_get_more_evaluations_up_to_a_few_below_the_finest(height, width, recipe):
     growth, steps = {"gram": (1.5, 2), "matching": (1.36, 3)}[recipe.style_loss]
-    for coarser, level in enumerate(reversed(climbing(height, width, recipe))):
+    forms = [each for each in climbing(height, width, recipe) if not each.kind.sharpens]
+    for coarser, level in enumerate(reversed(forms)):
         exact = recipe.evaluations * growth ** min(coarser, steps)
-        if longest(level) <= shape_of(recipe).large:
-            assert level.evaluations == pytest.approx(exact, abs=0.5)
-            assert level.evaluations >= recipe.evaluations
+        assert level.evaluations == pytest.approx(exact, abs=0.5)
+        assert level.evaluations >= recipe.evaluations
 
 
 def test_large_levels_get_fewer_evaluations_in_proportion_to_their_side():
-    levels = schedule(4000, 6000, Recipe(size=6000))
+    levels = schedule(4000, 6000, Recipe(size=6000, evaluations=16))
     assert [(level.width, level.evaluations) for level in levels[4:]] == [
-        (750, 20),
-        (750, 12),
-        (1500, 10),
-        (3000, 4),
-        (6000, 2),
-        (6000, 2),
+        (750, 16),
+        (750, 24),
+        (1500, 11),
+        (3000, 5),
+        (6000, 3),
     ]
     (alone, last) = schedule(4000, 6000, Recipe(size=6000, levels=1))
-    assert (alone.evaluations, last.evaluations) == (8, 2)
+    assert (alone.evaluations, last.evaluations) == (8, 3)
 
 
 def test_of_a_finished_picture_only_what_is_larger_is_painted():
     levels = schedule(288, 384, Recipe(size=384, init="a.png", finished=96))
-    assert [(level.number, level.width) for level in levels] == [(1, 192), (2, 384), (3, 384)]
+    assert [(level.number, level.width) for level in levels] == [(1, 192), (2, 384)]
     assert all(level.follows and level.kind.sharpens for level in levels)
     with pytest.raises(SettingError, match="finished at a larger"):
         schedule(288, 384, Recipe(size=384, init="a.png", finished=384))
@@ -188,12 +186,11 @@ def test_forms_of_a_large_picture_are_found_at_a_small_size_and_sharpened_from_t
     small, large = levels[:6], levels[6:]
     assert [level.width for level in small] == [47, 94, 188, 375, 750, 750]
     assert [level.kind for level in small] == [FORMS] * 4 + [FINEST, LAST]
-    assert small[-1].evaluations == 12
-    assert [(level.width, level.kind.last) for level in large] == [
-        *((1500, False), (3000, False), (3000, True))
-    ]
-    assert all(level.kind.sharpens and level.follows for level in large)
-    assert max(level.evaluations for level in large) < 12
+    of_that_size = schedule(375, 750, Recipe(size=750))
+    assert [level.evaluations for level in small] == [each.evaluations for each in of_that_size]
+    assert [level.width for level in large] == [1500, 3000]
+    assert all(level.kind == SHARPENING and level.follows for level in large)
+    assert max(level.evaluations for level in large) < 8
 
 
 def test_the_default_schedule_doubles_its_levels_and_ends_with_a_last_pass_at_the_same_size():

@@ -259,22 +259,31 @@ def _torch(loss: Loss) -> Step:
     return step
 
 
-def traced(function: Callable[[Tensor], Constants]) -> Callable[[Array], Constants]:
-    """Return a function of a picture as one that is traced at its first call, of any size.
+Then: TypeAlias = Callable[[Any], Any]
+"""What is made of the result of a function of a picture."""
 
-    In TensorFlow, whose host functions get and give copies where they are not traced, and which
-    then keeps their memory; elsewhere the function itself.
+
+def traced(function: Callable[[Tensor], Any]) -> Callable[..., Any]:
+    """Return (picture, then=None) -> function(picture), and what ``then`` makes of it.
+
+    Each is traced at its first call, for pictures of any size: in TensorFlow, whose host functions
+    get and give copies where they are not traced, and which then keeps their memory.
     """
+
+    def composed(picture: Tensor, then: Then | None) -> Any:
+        return function(picture) if then is None else then(function(picture))
+
     if name() != "tensorflow":
-        return function
+        return lambda picture, then=None: composed(picture, then)
     import tensorflow as tf
 
     @functools.cache
-    def trace() -> Callable[[Tensor], Constants]:
+    def trace(then: Then | None) -> Callable[[Tensor], Any]:
         of_any_size = tf.TensorSpec((None, None, 3), "float32")
-        return tf.function(function, autograph=False).get_concrete_function(of_any_size)
+        made = tf.function(functools.partial(composed, then=then), autograph=False)
+        return made.get_concrete_function(of_any_size)
 
-    return lambda picture: trace()(tf.convert_to_tensor(picture))
+    return lambda picture, then=None: trace(then)(tf.convert_to_tensor(picture))
 
 
 def _as_given(
@@ -314,7 +323,7 @@ def is_tensor(value: object) -> bool:
 
 def to_device(array: NDArray[np.float32]) -> Array:
     """Bring an array to where it is computed on: a tensor on a GPU, the array itself without."""
-    return array if _on_processor() else keras.ops.convert_to_tensor(paged.whole(array))
+    return array if on_processor() else keras.ops.convert_to_tensor(paged.whole(array))
 
 
 def constant(value: ArrayLike) -> Tensor:
@@ -465,7 +474,7 @@ def dtype_of(tensor: Tensor) -> str:
 
 def computed_on_host(dtype: str) -> bool:
     """Return whether convolutions of such tensors are computed in NumPy: float32, no GPU."""
-    return dtype == "float32" and _on_processor()
+    return dtype == "float32" and on_processor()
 
 
 def gathered_on_host(dtype: str) -> bool:
@@ -473,11 +482,12 @@ def gathered_on_host(dtype: str) -> bool:
 
     PyTorch hands over no bfloat16.
     """
-    return _on_processor() and (dtype == "float32" or name() != "torch")
+    return on_processor() and (dtype == "float32" or name() != "torch")
 
 
 @functools.cache
-def _on_processor() -> bool:
+def on_processor() -> bool:
+    """Return whether tensors are on a processor, and not on a GPU."""
     if name() == "tensorflow":
         import tensorflow as tf
 

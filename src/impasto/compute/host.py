@@ -7,13 +7,16 @@ work is cut up never depends on the number of cores, and neither do the results,
 Feature maps are float32 (height, width, channels) throughout.
 """
 
+import ctypes
 import functools
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeAlias, TypeVar
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -39,6 +42,18 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def has_bfloat16(described: Path = Path("/proc/cpuinfo")) -> bool:
+    """Return whether the processor may have instructions for bfloat16: where Linux lists none, not.
+
+    ``described`` is Linux's list of what processors can do.
+    """
+    try:
+        text = described.read_text()
+    except OSError:
+        return True
+    return not re.search(r"^(flags|Features)\s*:", text, re.M) or "bf16" in text
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
@@ -103,6 +118,31 @@ def _blas_limit() -> _BlasLimit:
     return _BlasLimit()
 
 
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # as malloc.h has them
+_LARGEST, _USUAL_TRIM, _USUAL_MMAP = 2**31 - 1, 2**17, 2**16
+
+
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Have memory that is freed kept for what needs some next, until the end.
+
+    The C library of Linux gives that of every large array back at once, and the system clears what
+    it hands out: a sixth of a painting's time (benchmarks/NOTES.md). With others nothing changes.
+    """
+    library: Any = ctypes.CDLL(None) if os.name == "posix" else None
+    if not (hasattr(library, "mallopt") and hasattr(library, "malloc_trim")):
+        yield
+        return
+    library.mallopt(_MMAP_MAX, 0)
+    library.mallopt(_TRIM_THRESHOLD, _LARGEST)
+    try:
+        yield
+    finally:
+        library.mallopt(_MMAP_MAX, _USUAL_MMAP)
+        library.mallopt(_TRIM_THRESHOLD, _USUAL_TRIM)
+        library.malloc_trim(0)
+
+
 def _blocks(height: int, numbers_in_row: int) -> list[slice]:
     """Cut rows into blocks of about CHUNK numbers."""
     rows = max(1, CHUNK // max(1, numbers_in_row))
@@ -139,6 +179,83 @@ def maximum_pool_gradient(upstream: Array, winners: Winners, height: int, width:
             unpool(upstream, winners, rows.start, rows.stop, out)
 
     in_parallel(work, _blocks(height, width * channels))
+    return result
+
+
+def block_means(features: NDArray[Any], apart: int) -> Array:
+    """Return the mean of every ``apart`` x ``apart`` of (height, width, channels).
+
+    An odd last row or column is left out.
+    """
+    height, width, channels = features.shape
+    down, across = height // apart, width // apart
+    result = empty((down, across, channels))
+
+    def work(rows: slice) -> None:
+        part = features[apart * rows.start : apart * rows.stop, : across * apart]
+        # One axis after the other, since NumPy takes long for both at once.
+        summed = _wide(part).reshape(-1, apart, across * apart * channels).sum(axis=1)
+        result[rows] = summed.reshape(-1, across, apart, channels).sum(axis=2)
+        result[rows] *= np.float32(1 / apart**2)
+
+    in_parallel(work, _blocks(down, apart * width * channels))
+    return result
+
+
+def block_means_gradient(upstream: Array, features: NDArray[Any], apart: int) -> NDArray[Any]:
+    """Return the gradient of :func:`block_means` with respect to the features."""
+    _, width, channels = features.shape
+    down, across = upstream.shape[:2]
+    result = empty(features.shape, features.dtype)
+    result[down * apart :], result[:, across * apart :] = 0.0, 0.0
+
+    def work(rows: slice) -> None:
+        shares = upstream[rows] * np.float32(1 / apart**2)
+        within = result[apart * rows.start : apart * rows.stop, : across * apart]
+        for row in range(apart):
+            into = within[row::apart].reshape(-1, across, apart, channels, copy=False)
+            into[...] = shares[:, :, None]
+
+    in_parallel(work, _blocks(down, apart * width * channels))
+    return result
+
+
+class Grid(NamedTuple):
+    """Some rows and columns of a map."""
+
+    top: int
+    """the first row"""
+    left: int
+    """the first column"""
+    apart: int
+    """how many rows, and columns, on the next one is"""
+    rows: int
+    columns: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """What to index a map with to get them."""
+        top, left, apart, rows, columns = map(int, self)
+        across = slice(left, left + apart * columns, apart)
+        return slice(top, top + apart * rows, apart), across
+
+
+def thinned(features: NDArray[Any], grid: NDArray[np.int32]) -> NDArray[Any]:
+    """Return those rows and columns of (height, width, channels) that a :class:`Grid` names."""
+    return np.ascontiguousarray(features[Grid(*grid).slices])
+
+
+def thinned_gradient(
+    upstream: NDArray[Any], features: NDArray[Any], grid: NDArray[np.int32]
+) -> NDArray[Any]:
+    """Return the gradient of :func:`thinned` with respect to the features."""
+    result = empty(features.shape, features.dtype)
+
+    def work(rows: slice) -> None:
+        result[rows] = 0.0
+
+    in_parallel(work, _blocks(len(features), features[0].size))
+    result[Grid(*grid).slices] = upstream
     return result
 
 

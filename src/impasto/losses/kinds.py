@@ -16,4 +16,3 @@ class Kind(NamedTuple):
 
 FORMS, FINEST, LAST = Kind(), Kind(shallow=True), Kind(last=True)
 SHARPENING = Kind(shallow=True, sharpens=True)
-LAST_SHARPENING = SHARPENING._replace(last=True)

@@ -25,8 +25,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.compute import backend
-from impasto.compute.backend import Tensor, ops
+from impasto.compute import backend, host
+from impasto.compute.backend import HostArray, Tensor, ops
 from impasto.losses import pools, tiles
 from impasto.losses.pools import Array, Indexes, Pool
 from impasto.losses.terms import Eye, Look, Scene, Seen, Sight, Term
@@ -83,7 +83,7 @@ def comparable(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
     depends on what is there alone, so that aligned tiles give what the whole picture does.
     """
     return {
-        layer: _averaged(ops.cast(maps[layer], "float32"), 2 ** max(0, GRID - block_of(layer)))
+        layer: _averaged(maps[layer], 2 ** max(0, GRID - block_of(layer)))
         for layer in layers_of(maps)
     }
 
@@ -121,13 +121,22 @@ def block_of(layer: str) -> int:
 
 def _averaged(value: Tensor, apart: int) -> Tensor:
     if apart == 1:
-        return value
+        return ops.cast(value, "float32")
     height, width, channels = ops.shape(value)
     rows, columns = height // apart, width // apart
-    whole = value[: rows * apart, : columns * apart]
-    # One axis after the other, since tensor libraries take long for both at once.
-    down = ops.mean(ops.reshape(whole, (rows, apart, columns * apart * channels)), axis=1)
-    return ops.mean(ops.reshape(down, (rows, columns, apart, channels)), axis=2)
+    if not backend.gathered_on_host(backend.dtype_of(value)):
+        value = ops.cast(value, "float32")[: rows * apart, : columns * apart]
+        blocks = ops.reshape(value, (rows, apart, columns, apart, channels))
+        return ops.mean(blocks, axis=(1, 3))
+
+    def means(features: HostArray) -> HostArray:
+        return host.block_means(features, apart)
+
+    def gradient(upstream: HostArray, features: HostArray, _: HostArray) -> HostArray:
+        return host.block_means_gradient(upstream, features, apart)
+
+    like = [((rows, columns, channels), "float32")]
+    return backend.on_host(means, gradient, lambda _: like)(value)
 
 
 def _doubled(value: Tensor, axis: int, size: int) -> Tensor:

@@ -121,6 +121,24 @@ class Gray:
         return Gray(self.inner.weighed(weights))
 
 
+@dataclass(frozen=True)
+class Detail:
+    """Another objective, of pictures that change in fine detail alone."""
+
+    inner: Objective
+    fine: Callable[[Array], Array]
+    """takes what is not fine out of a gradient"""
+
+    def evaluate(self, picture: Array) -> Evaluation:
+        """Return losses, and what is fine of the gradient."""
+        evaluation = self.inner.evaluate(picture)
+        return replace(evaluation, gradient=self.fine(evaluation.gradient))
+
+    def weighed(self, weights: Tensor) -> "Detail":
+        """Return it with other weights of the terms."""
+        return replace(self, inner=self.inner.weighed(weights))
+
+
 def without_color(picture: Array) -> Array:
     """Return (height, width, 3) with the mean of its channels in each, an array or a tensor."""
     if paged.on_host(picture):

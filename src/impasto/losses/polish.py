@@ -12,14 +12,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from impasto.compute import backend
-from impasto.compute.backend import Size, Tensor, ops
+from impasto.compute import backend, host
+from impasto.compute.backend import HostArray, Tensor, ops
+from impasto.compute.host import Grid
 from impasto.losses import pools
 from impasto.losses.neighbors import Rows, by_painting, look
 from impasto.losses.terms import EPSILON, Measure, Place, View
 
 POOL = 4096
 """Positions of the paintings among which neighbors are looked for."""
+
+COMPONENTS = 64
+"""Principal components that neighbors are looked for in, of layers of 256 channels at most; of more
+channels a quarter of them. Their loss is within a hundredth of that in all channels
+(benchmarks/NOTES.md)."""
 
 GRID = 64
 """Positions along the longer side of a map that are compared, at most; those of VGG's deeper
@@ -31,12 +37,16 @@ class Pool(NamedTuple):
 
     features: Tensor
     """(N, C)"""
+    basis: Tensor
+    """(C, K) principal components, as columns"""
     directions: Tensor
-    """(N, C), features minus their mean, of length one"""
+    """(N, K), features minus their mean in these, of length one"""
     mean: Tensor
     """(C,), what is taken from a picture's features before they are compared"""
     photograph: Tensor
     """(h, w, C) what the photograph has at the positions of a picture that are compared"""
+    grid: Tensor
+    """int32 (5,) which positions of a picture are compared, see :class:`Grid`"""
     share: Tensor
     """() how much of what a position is to look like is the painting's; the rest is the
     photograph's"""
@@ -84,70 +94,82 @@ def freeze(kept: Sequence[Rows]) -> Pool:
     """
     features = np.concatenate([each.features for each in by_painting(kept)])
     mean = features.mean(axis=0)
-    none = ops.zeros((1, 1, features.shape[-1]), dtype="float32")
-    return Pool(
-        ops.convert_to_tensor(features),
-        _directions(ops.convert_to_tensor(features - mean)),
-        ops.convert_to_tensor(mean),
-        none,
-        backend.constant(1.0),
+    components = max(COMPONENTS, len(mean) // 4)
+    basis = pools.principal_components(pools.normalized(features - mean), components)
+    directions = pools.normalized((features - mean) @ basis)
+    nowhere = np.zeros((1, 1, len(mean)))
+    features, basis, directions, mean, nowhere = map(
+        backend.constant, (features, basis, directions, mean, nowhere)
     )
+    grid = _whole_numbers(Grid(0, 0, 1, 1, 1))
+    return Pool(features, basis, directions, mean, nowhere, grid, backend.constant(1.0))
+
+
+def _whole_numbers(grid: Grid) -> Tensor:
+    return ops.convert_to_tensor(np.array(grid, np.int32))
 
 
 def survey(so_far: View) -> Center:
     """Sum a picture's features over the positions that count."""
     seen = ops.cast(so_far.features, "float32")
-    weights = ops.ones_like(seen[..., :1]) if so_far.weights is None else so_far.weights
-    return Center(ops.sum(weights * seen, axis=(0, 1)), ops.sum(weights))
+    if so_far.weights is not None:
+        return Center(ops.sum(so_far.weights * seen, axis=(0, 1)), ops.sum(so_far.weights))
+    height, width, _ = ops.shape(seen)
+    return Center(ops.sum(seen, axis=(0, 1)), backend.constant(height * width))
 
 
 def settle(target: Pool, center: Center, photograph: View, share: float) -> Pool:
     """Return the pool for a picture: its mean, and the photograph where it is compared."""
+    height, width = map(int, ops.shape(photograph.features)[:2])
+    grid = compared(photograph.place or Place(0, 0, height, width), height, width)
     return target._replace(
         mean=backend.constant(center.sums / max(float(center.count), EPSILON)),
-        photograph=ops.cast(compared(photograph.features, photograph.place), "float32"),
+        photograph=ops.cast(photograph.features[grid.slices], "float32"),
+        grid=_whole_numbers(grid),
         share=backend.constant(share),
     )
 
 
-def compared(value: Tensor, place: Place | None = None) -> Tensor:
-    """Return every n-th row and column of what is at hand, so that GRID are left at most.
+def compared(place: Place, height: int, width: int) -> Grid:
+    """Return which positions of a part of a picture, of that size, are compared.
 
-    Of a part of a picture those that it has of the whole's.
+    Every n-th row and column of the whole's, so that of these GRID are left at most.
     """
-    height, width = map(int, ops.shape(value)[:2])
-    top, left, *whole = place or (0, 0, height, width)
-    apart = _apart(*whole)
-    return value[-top % apart :: apart, -left % apart :: apart]
+    top, left, *whole = place
+    apart = -(-max(whole) // GRID)
+    first = (-top % apart, -left % apart)
+    rows, columns = (
+        -(-(length - begin) // apart) for length, begin in zip((height, width), first, strict=True)
+    )
+    return Grid(*first, apart, rows, columns)
 
 
-def _apart(height: Size, width: Size) -> Size:
-    known = isinstance(height, int) and isinstance(width, int)
-    longer = max(height, width) if known else ops.maximum(height, width)
-    return (longer + GRID - 1) // GRID
+def _thinned(value: Tensor, target: Pool) -> Tensor:
+    """Return those rows and columns of (height, width, C) that are compared."""
+    rows, columns = ops.shape(target.photograph)[:2]
+    dtype = backend.dtype_of(value)
+    if not backend.gathered_on_host(dtype):
+        for axis, count in enumerate((rows, columns)):
+            places = ops.arange(count, dtype="int32") * target.grid[2] + target.grid[axis]
+            value = ops.take(value, places, axis=axis)
+        return value
+    like = [((rows, columns, value.shape[-1]), dtype)]
+    return backend.on_host(host.thinned, _thinned_gradient, lambda _: like, target.grid)(value)
 
 
-def _like(value: Tensor, place: Place | None, wanted: Tensor) -> Tensor:
-    """Return those rows and columns of (height, width, C) that ``wanted`` has."""
-    top, left, *whole = place or (0, 0, *ops.shape(value)[:2])
-    apart = _apart(*whole)
-    for axis, first in ((0, top), (1, left)):
-        places = ops.arange(ops.shape(wanted)[axis], dtype="int32") * apart + (-first) % apart
-        value = ops.take(value, places, axis=axis)
-    return value
-
-
-def _directions(vectors: Tensor) -> Tensor:
-    return vectors / ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + EPSILON)
+def _thinned_gradient(
+    upstream: HostArray, features: HostArray, _: HostArray, grid: HostArray
+) -> HostArray:
+    return host.thinned_gradient(upstream, features, grid)
 
 
 def read(view: View, target: Pool) -> Sums:
     """Sum over a grid of positions; the neighbor is held constant."""
     channels = view.features.shape[-1]
-    thinned = _like(view.features, view.place, target.photograph)
-    seen = ops.reshape(ops.cast(thinned, "float32"), (-1, channels))
-    directions = _directions(ops.stop_gradient(seen) - target.mean)
-    best = pools.largest(directions, target.directions)
+    seen = ops.reshape(ops.cast(_thinned(view.features, target), "float32"), (-1, channels))
+    # Not of length one, which does not change where the largest product is.
+    asked = ops.matmul(ops.stop_gradient(seen) - target.mean, target.basis)
+    best = pools.largest(asked, target.directions)
     found = ops.stop_gradient(ops.take(target.features, best, axis=0))
     photograph = ops.reshape(target.photograph, (-1, channels))
     found = target.share * found + (1 - target.share) * photograph
@@ -155,7 +177,7 @@ def read(view: View, target: Pool) -> Sums:
     size = ops.sum(ops.square(found), axis=-1)
     if view.weights is None:
         return Sums(ops.sum(distance), ops.sum(size))
-    weights = ops.reshape(_like(view.weights, view.place, target.photograph), (-1,))
+    weights = ops.reshape(_thinned(view.weights, target), (-1,))
     return Sums(ops.sum(weights * distance), ops.sum(weights * size))
 
 

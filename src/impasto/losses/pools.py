@@ -2,11 +2,12 @@
 
 What is looked for is the nearest by the cosine of the angle, each side about its own mean, as in
 Kolkin et al. 2022, "Neural Neighbor Style Transfer", section 3.2. Departure: the search runs in
-the pool's principal components, whose 128 find neighbors as near as all 2,688 channels do, to a
-few thousandths of the mean cosine. Some features are near to very many others, such as those of an
-eye to whatever is dark and round: they would turn up everywhere. So a feature counts as less near
-the nearer it is to all that is looked for: the cross-domain similarity of Conneau, Lample, Ranzato,
-Denoyer and Jégou 2018, "Word Translation Without Parallel Data", section 2.3, on the pool's side.
+the pool's principal components, whose 64 find neighbors nearly as near as all 2,688 channels do:
+the loss is within a hundredth (benchmarks/NOTES.md). Some features are near to very many others,
+such as those of an eye to whatever is dark and round: they would turn up everywhere. So a feature
+counts as less near the nearer it is to all that is looked for: the cross-domain similarity of
+Conneau, Lample, Ranzato, Denoyer and Jégou 2018, "Word Translation Without Parallel Data", section
+2.3, on the pool's side.
 
 Everything here happens once a level. Without a GPU it is NumPy's; with one the products are the
 backend's, on the device. Either way in pieces of a fixed size, so that memory stays bounded and
@@ -26,7 +27,7 @@ from impasto.compute.backend import Tensor, ops
 Array: TypeAlias = NDArray[np.float32]
 Indexes: TypeAlias = NDArray[np.intp]
 
-COMPONENTS = 128
+COMPONENTS = 64
 """Principal components that neighbors are looked for in."""
 
 LIMIT = 2**16
@@ -45,7 +46,7 @@ GROUPS = 16
 CROWDING = 0.5
 """How much the mean of these is taken from a feature's cosines (benchmarks/NOTES.md)."""
 
-CROWD = 2**16
+CROWD = 2**12
 """Of more queries than that not all are asked what they are near to."""
 
 ROWS, COLUMNS = 256, 4096
@@ -85,9 +86,13 @@ class Pool(NamedTuple):
         return (Pool, tuple(self)) if self.made is None else (self.made, ())
 
 
+TURNS = 4
+"""Rotations in which paintings are seen, by a quarter each."""
+
+
 def turned(picture: Array) -> list[Array]:
     """Return (height, width, …) as it is and rotated by 90, 180 and 270 degrees."""
-    return [np.ascontiguousarray(np.rot90(picture, quarters)) for quarters in range(4)]
+    return [np.ascontiguousarray(np.rot90(picture, quarters)) for quarters in range(TURNS)]
 
 
 def counting(
@@ -124,7 +129,7 @@ def keep(paintings: Sequence[Painting], components: int | None = COMPONENTS) -> 
     parts = [painting.features for painting in paintings]
     whole = sum(painting.share for painting in paintings)
     means = [part.mean(axis=0) for part in parts]
-    basis = None if components is None else _components(_sampled(parts, means), components)
+    basis = None if components is None else principal_components(_sampled(parts, means), components)
     directions = [_within(*each, basis) for each in zip(parts, means, strict=True)]
     return Pool(
         _joined(parts),
@@ -142,9 +147,9 @@ def _joined(arrays: Sequence[Array]) -> Array:
 def _within(features: Array, mean: Array, basis: Array | None) -> Array:
     """Return the directions of features (n, C) about a mean, in the components of ``basis``."""
     if basis is None:
-        return _directions(features - mean)
+        return normalized(features - mean)
     # As (f - mean) @ basis, without a copy of all features.
-    return _directions(features @ basis - mean @ basis)
+    return normalized(features @ basis - mean @ basis)
 
 
 def _sampled(parts: Sequence[Array], means: Sequence[Array]) -> Array:
@@ -157,7 +162,7 @@ def _sampled(parts: Sequence[Array], means: Sequence[Array]) -> Array:
         part[piece - start] - mean
         for part, mean, piece, start in zip(parts, means, pieces, starts, strict=True)
     ]
-    return _directions(_joined(sampled))
+    return normalized(_joined(sampled))
 
 
 def _sample(count: int, size: int) -> Indexes:
@@ -165,12 +170,13 @@ def _sample(count: int, size: int) -> Indexes:
     return np.sort(np.random.default_rng(0).permutation(count)[:size])
 
 
-def _directions(vectors: Array) -> Array:
+def normalized(vectors: Array) -> Array:
+    """Return vectors (n, C) at length one, or zero."""
     lengths = np.sqrt(np.einsum("nc,nc->n", vectors, vectors))
     return vectors / np.maximum(lengths, TINY)[:, None]
 
 
-def _components(sample: Array, count: int) -> Array:
+def principal_components(sample: Array, count: int) -> Array:
     """Return the first ``count`` principal components (C, K) of a sample (n, C), as columns.
 
     Halko, Martinsson and Tropp 2011, "Finding Structure with Randomness", algorithm 4.4: a
@@ -245,10 +251,10 @@ def nearest(query: Query, pool: Pool, order: Indexes | None = None) -> Indexes:
     center = mean if pool.basis is None else mean @ pool.basis
     count = len(query.coordinates)
     own = np.arange(count) if order is None else np.argsort(order)
-    crowd = _directions(query.coordinates[own[:: -(-count // CROWD)]] - center)
+    crowd = normalized(query.coordinates[own[:: -(-count // CROWD)]] - center)
 
     def rows(first: int, last: int) -> Array:
-        return _directions(query.coordinates[first:last] - center)
+        return normalized(query.coordinates[first:last] - center)
 
     on_host = backend.computed_on_host("float32")
     best = _best_on_host if on_host else _best_on_device

@@ -294,11 +294,10 @@ def _polishing(recipe: Recipe) -> Term:
     Kolkin et al. 2022: of block 4 only its first layer looks (benchmarks/NOTES.md).
     """
     layers = tuple(each for each in recipe.style_layers if each[0] not in LEFT_OUT)
-    recipe = replace(recipe, style_layers=layers)
     share = share_of_painting(recipe.strength)
-    neighbors = by_layers(polish.measure(share), recipe, turned=True)
-    moments_alike = by_layers(of_moments(moments_loss, relative=True, strips=1), recipe)
-    return _added((1.0, neighbors), (share * ALIKE, moments_alike))
+    moments_alike = of_moments(moments_loss, relative=True, strips=1)
+    measure = _with_upright(polish.measure(share), moments_alike, share * ALIKE)
+    return by_layers(measure, replace(recipe, style_layers=layers), turned=True)
 
 
 LEFT_OUT = ("block4_conv2", "block4_conv3", "block4_conv4")
@@ -308,23 +307,46 @@ ALIKE = 0.2
 """What moments weigh in the last pass, beside the neighbors' 1 (benchmarks/NOTES.md)."""
 
 
-def _added(*parts: tuple[float, Term]) -> Term:
-    """Return terms weighed and added up to one. The weights are frozen with the targets."""
-    weights, terms = zip(*parts, strict=True)
+class _Both(NamedTuple):
+    """Targets of two measures, and what the second weighs beside the first."""
 
-    def freeze(scene: Scene) -> Callable[[Sight], tuple[Tensor, list[Target]]]:
-        frozen = [term.freeze(scene) for term in terms]
-        return lambda sight: (backend.constant(weights), [each(sight) for each in frozen])
+    first: Target
+    second: Target
+    weight: Tensor
+    """() a part of the target, so that nothing is compiled anew where it changes"""
 
-    def read(seen: Seen, target: tuple[Tensor, list[Target]]) -> list[Sums]:
-        return [term.read(seen, each) for term, each in zip(terms, target[1], strict=True)]
 
-    def loss(sums: list[Sums], target: tuple[Tensor, list[Target]]) -> Tensor:
-        losses = [term.loss(*each) for term, *each in zip(terms, sums, target[1], strict=True)]
-        return ops.sum(target[0] * ops.stack(losses))
+def _with_upright(measure: Measure, other: Measure, weight: float) -> Measure:
+    """Return a measure of paintings that are turned, and so much of another of the upright ones.
 
-    layers = tuple(dict.fromkeys(name for term in terms for name in term.layers))
-    return Term(freeze, read, loss, layers, max(term.slices for term in terms))
+    The other has neither positions nor a survey.
+    """
+    settle = measure.settle
+    assert settle is not None
+
+    def look(painted: Painted) -> tuple[Any, Any]:
+        upright = painted.number % pools.TURNS == 0
+        return measure.look(painted), other.look(painted) if upright else None
+
+    def freeze(kept: Sequence[tuple[Any, Any]]) -> _Both:
+        firsts, seconds = zip(*kept, strict=True)
+        upright = [each for each in seconds if each is not None]
+        return _Both(measure.freeze(firsts), other.freeze(upright), backend.constant(weight))
+
+    def settled(target: _Both, sums: Sums, view: View) -> _Both:
+        return target._replace(first=settle(target.first, sums, view))
+
+    def read(view: View, target: _Both) -> tuple[Sums, Sums]:
+        return measure.read(view, target.first), other.read(view, target.second)
+
+    def loss(sums: tuple[Sums, Sums], target: _Both) -> Tensor:
+        return measure.loss(sums[0], target.first) + target.weight * other.loss(
+            sums[1], target.second
+        )
+
+    return Measure(
+        look, freeze, read, loss, other.slices, measure.positions, measure.survey, settled
+    )
 
 
 LAST_PASSES: dict[str, Callable[[Recipe], Term]] = {"matching": _polishing}

@@ -117,9 +117,14 @@ def sums_of(layer: str) -> str:
 
 
 def resolve_precision(precision: str) -> str:
-    """Turn ``auto`` into float32 or bfloat16, by timing one layer in both, once."""
+    """Turn ``auto`` into float32 or bfloat16, by timing one layer in both, once.
+
+    Not on a processor without instructions for bfloat16, which is slower there.
+    """
     if precision != "auto":
         return precision
+    if backend.on_processor() and not host.has_bfloat16():
+        return "float32"
     layers = [_layer_to_time("float32"), _layer_to_time("bfloat16")]
     # In turn, so that whatever else the machine does hits both; the first round compiles.
     rounds = [[_seconds(layer) for layer in layers] for _ in range(5)]
@@ -157,7 +162,12 @@ def _network(weights: Weights, pooling: str, precision: str) -> keras.Model:
         named = {"name": layer.name, "dtype": policy, "data_format": "channels_last"}
         if isinstance(layer, keras.layers.Conv2D):
             return FrozenConvolution(
-                layer.filters, layer.kernel_size, padding="same", activation="relu", **named
+                layer.filters,
+                layer.kernel_size,
+                padding="same",
+                activation="relu",
+                kernel_initializer="zeros",  # random ones take their time, and are set anyway
+                **named,
             )
         return pool(layer.pool_size, layer.strides, **named)
 

@@ -56,13 +56,44 @@ PIXELS = Units(lambda point: point, lambda point: point, np.float32(PIXEL))
 
 def of_frequencies(start: Array) -> Units:
     """Return the units of a picture (height, width, channels), where its numbers are."""
-    height, width, _ = start.shape
-    scale = paged.zeros((height, width, 1))
-    for rows in paged.rows(scale):
-        scale[rows] = frequency_units(range(rows.start, rows.stop), width)
-    if paged.on_host(start):
-        return Units(_cosine, _inverse_cosine, scale)
-    return Units(*_cosine_on_device(height, width), ops.convert_to_tensor(paged.whole(scale)))
+    return Units(*_cosines(start), _by_frequency(start, frequency_units))
+
+
+def fine(like: Array, length: float) -> Callable[[Array], Array]:
+    """Return what takes long waves out of arrays of the shape of one (height, width, channels).
+
+    Of a wave as long as ``length`` pixels half is left, of one twice as long a sixth, of one half
+    as long nearly all: each cosine coefficient times 1 - 2^-(length / its wavelength)².
+    """
+    height = like.shape[0]
+
+    def shares(rows: Sequence[int], width: int) -> NDArray[np.float32]:
+        # Coefficient n has n half periods over the whole length.
+        down, across = np.array(rows)[:, None] / height, np.arange(width)[None, :] / width
+        waves = length * np.hypot(down, across) / 2
+        return (1.0 - 2.0 ** -(waves**2))[..., None].astype(np.float32)
+
+    (forward, inverse), left = _cosines(like), _by_frequency(like, shares)
+    return lambda array: inverse(forward(array) * left)
+
+
+def _cosines(like: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+    """Return the cosine transform and its inverse, for arrays that are where ``like`` is."""
+    if paged.on_host(like):
+        return _cosine, _inverse_cosine
+    height, width, _ = like.shape
+    return _cosine_on_device(height, width)
+
+
+def _by_frequency(
+    like: Array, numbers: Callable[[Sequence[int], int], NDArray[np.float32]]
+) -> Array:
+    """Return (height, width, 1) numbers, of (some rows, the width), for all coefficients."""
+    height, width, _ = like.shape
+    found = paged.zeros((height, width, 1))
+    for rows in paged.rows(found):
+        found[rows] = numbers(range(rows.start, rows.stop), width)
+    return found if paged.on_host(like) else ops.convert_to_tensor(paged.whole(found))
 
 
 def frequency_units(rows: Sequence[int], width: int) -> NDArray[np.float32]:

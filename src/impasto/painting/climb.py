@@ -21,6 +21,7 @@ from impasto.losses.matching import share_of_painting
 from impasto.optimizers.solver import Progress, Reason
 from impasto.optimizers.solver import State as SolverState
 from impasto.optimizers.solvers import SOLVERS
+from impasto.optimizers.units import fine
 from impasto.painting import pyramid
 from impasto.painting.controls import Controls
 from impasto.painting.engine import Engine, Sharing
@@ -91,6 +92,8 @@ class Job:
         eye = painting.eye(self.plan.tile)
         frozen = objective.freeze(eye, self.recipe, content, regions, style, start, kind)
         task = painting.objective(frozen, self.plan.keep, self.sharing)
+        if kind.sharpens:
+            task = objective.Detail(task, fine(self.placed(content), pyramid.DETAIL))
         if self.inputs.gray:
             task = objective.Gray(task)
         if self.inputs.keep is None:

@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -74,7 +75,9 @@ class Painter:
         else:
             origin = replace(origin, steered=before.provenance.steered)
             state = replace(before, provenance=origin)
-        with host.one_blas_thread():  # once, since setting and lifting it takes its time
+        # A picture in tiles is one for which memory is scarce.
+        kept = nullcontext() if prepared.plan.tile else host.freed_memory_kept()
+        with host.one_blas_thread(), kept:  # once, since setting and lifting it takes its time
             try:
                 for event in climb(job, state, controls, clock):
                     assert event.state is not None

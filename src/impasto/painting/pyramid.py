@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 
 from impasto.errors import SettingError
-from impasto.losses.kinds import FINEST, FORMS, LAST, LAST_SHARPENING, SHARPENING, Kind
+from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING, Kind
 from impasto.pictures.raster import SHORTEST, fit
 from impasto.recipe.settings import Recipe
 
@@ -93,19 +93,21 @@ def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
         raise SettingError(
             f"size is {recipe.size}: a picture of {recipe.finished} px is finished at a larger one"
         )
-    levels = [
-        _level(number, *fit(height, width, size), recipe, min(len(sizes) - number, shape.steps))
-        for number, size in enumerate(sizes, start=1)
+    found = [] if recipe.finished else [size for size in sizes if size <= shape.large]
+    found = found or ([] if recipe.finished else sizes[:1])
+    forms = [
+        _level(fit(height, width, size), recipe, min(coarser, shape.steps))
+        for coarser, size in zip(reversed(range(len(found))), found, strict=True)
     ]
-    forms = [each for each in levels if not recipe.finished and _longest(each) <= shape.large]
-    forms = forms or ([] if recipe.finished else levels[:1])
-    sharper = [_sharpening(each, shape) for each in levels[len(forms) :]]
     forms = [replace(each, follows=number > 0) for number, each in enumerate(forms)]
-    evaluations = round(shape.last_pass * recipe.evaluations)
     if len(forms) > 1 and shape.large < math.inf:
         forms[-1] = replace(forms[-1], kind=FINEST)
-    passes = [*_with_last(forms, evaluations, shape), *_with_last(sharper, evaluations, shape)]
-    return tuple(replace(each, number=number) for number, each in enumerate(passes, start=1))
+    if forms and (evaluations := round(shape.last_pass * recipe.evaluations)):
+        last = replace(forms[-1], evaluations=evaluations, kind=LAST, follows=True)
+        forms.append(_fewer(last, shape))
+    larger = [fit(height, width, size) for size in sizes[len(found) :]]
+    levels = [*forms, *(_sharpening(_level(size, recipe, 0), shape) for size in larger)]
+    return tuple(replace(each, number=number) for number, each in enumerate(levels, start=1))
 
 
 def _sizes(height: int, width: int, recipe: Recipe) -> list[int]:
@@ -117,7 +119,11 @@ def _sizes(height: int, width: int, recipe: Recipe) -> list[int]:
     return list(dict.fromkeys(min(recipe.size, max(least, size)) for size in sizes_down))
 
 
-FEWEST = 2
+DETAIL = 16
+"""Pixels: waves longer than that stay as they are where a picture is sharpened. With shallow layers
+alone it would lose the contrast that the last pass gave (benchmarks/NOTES.md)."""
+
+FEWEST = 3
 """Evaluations that a large level gets at least, as far as the recipe has them."""
 
 
@@ -137,20 +143,10 @@ def _fewer(level: Level, shape: Shape) -> Level:
     return replace(level, evaluations=max(min(FEWEST, level.evaluations), fewer))
 
 
-def _with_last(levels: list[Level], evaluations: int, shape: Shape) -> list[Level]:
-    """Return levels with so many evaluations of the last pass at their finest size."""
-    if not levels or not evaluations:
-        return levels
-    finest = levels[-1]
-    kind = LAST_SHARPENING if finest.kind.sharpens else LAST
-    last = replace(finest, evaluations=evaluations, kind=kind, follows=True)
-    return [*levels, _fewer(last, shape)]
-
-
-def _level(number: int, height: int, width: int, recipe: Recipe, coarser: int) -> Level:
+def _level(size: tuple[int, int], recipe: Recipe, coarser: int) -> Level:
     shape = shape_of(recipe)
     evaluations = round(recipe.evaluations * shape.growth**coarser)
-    return Level(number, height, width, evaluations, shape.coarse_style**coarser)
+    return Level(1, *size, evaluations, shape.coarse_style**coarser)
 
 
 def lower(level: Level, painted: int) -> Level | None:
