@@ -83,6 +83,7 @@ def _evaluation_at(size: int, repeats: int) -> Section:
 
 
 def _impasto(precision: str, content: Picture, style: Picture) -> Callable[[Picture], Any]:
+    from impasto.compute import backend
     from impasto.losses import objective
     from impasto.losses.terms import Eye
     from impasto.network import vgg, weights
@@ -93,7 +94,7 @@ def _impasto(precision: str, content: Picture, style: Picture) -> Callable[[Pict
     network = weights.load(chosen.network)
     features = vgg.build(network, chosen.layers, chosen.pooling, precision, chosen.padding)
     places = (StyledRegion((Painting(style),)),)
-    eye = Eye.of(features, network.network, chosen.layers)
+    eye = Eye.of(backend.traced(features), network.network, chosen.layers)
     targets = objective.freeze(eye, chosen, content, places).whole()
     return objective.WholePicture(objective.compiled_step(features, chosen), targets).evaluate
 

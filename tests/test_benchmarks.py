@@ -32,7 +32,7 @@ def test_a_baseline_has_the_gradient_that_impasto_has_for_the_same_loss(way):
     )
     features = vgg.build(weights.load(), chosen.layers, "max", "float32", "zero")
     places = (StyledRegion((Painting(style),)),)
-    eye = Eye.of(features, weights.NETWORKS["vgg16"], chosen.layers)
+    eye = Eye.of(backend.traced(features), weights.NETWORKS["vgg16"], chosen.layers)
     targets = objective.freeze(eye, chosen, content, places).whole()
     step = objective.compiled_step(features, chosen)
     expected = objective.WholePicture(step, targets).evaluate(picture).gradient

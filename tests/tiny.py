@@ -164,10 +164,11 @@ def stride(layer):
 
 def eye(tile=0):
     """The tiny network, shown so much of a picture at a time."""
+    from impasto.compute import backend
     from impasto.losses.terms import Eye
     from impasto.losses.tiles import Grain
 
-    return Eye(features, stride, receptive_field, Grain(2, 4), tile)
+    return Eye(backend.traced(features), stride, receptive_field, Grain(2, 4), tile)
 
 
 def painted(measure, *paintings):

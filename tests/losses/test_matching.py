@@ -158,14 +158,20 @@ CONTENT, STYLE, OTHER = (
 )
 
 
+LAYERS = recipe.make(style_loss="matching").layers
+
+
 @pytest.fixture(scope="module")
-def eye():
-    chosen = recipe.make(style_loss="matching", precision="float32")
-    features = vgg.build(weights.load(), chosen.layers, "max", "float32", "replicate")
-    return Eye.of(features, weights.NETWORKS["vgg16"], chosen.layers)
+def network():
+    return vgg.build(weights.load(), LAYERS, "max", "float32", "replicate")
 
 
-def test_the_gradient_equals_finite_differences(eye):
+@pytest.fixture(scope="module")
+def eye(network):
+    return Eye.of(backend.traced(network), weights.NETWORKS["vgg16"], LAYERS)
+
+
+def test_the_gradient_equals_finite_differences(network, eye):
     chosen = recipe.make(style_loss="matching", content_weight=0.3, tv_weight=0.1, strength=0.4)
     left = np.zeros(CONTENT.shape[:2], np.float32)
     left[:, :32] = 1
@@ -175,7 +181,7 @@ def test_the_gradient_equals_finite_differences(eye):
     )
     start = random_picture(48, 64, 16)
     targets = objective.freeze(eye, chosen, CONTENT, regions, start=start).whole()
-    task = objective.WholePicture(objective.compiled_step(eye.features, chosen), targets)
+    task = objective.WholePicture(objective.compiled_step(network, chosen), targets)
     picture = random_picture(48, 64, 17)
     evaluation = task.evaluate(picture)
     # Along the gradient itself, where the difference stands out of float32's rounding.

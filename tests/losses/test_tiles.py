@@ -70,13 +70,13 @@ def test_of_an_array_its_positions_in_the_box_are_taken(top, height, apart):
     np.testing.assert_array_equal(found, array[top : (top * apart + height) // apart])
 
 
-def compared(eye, chosen, regions, start=None, kind=FORMS, keep=True):
+def compared(features, eye, chosen, regions, start=None, kind=FORMS, keep=True):
     """The evaluation in tiles, and that of the whole."""
     whole = objective.freeze(replace(eye, tile=0), chosen, CONTENT, regions, 1.0, start, kind)
-    step = objective.compiled_step(eye.features, chosen, kind)
+    step = objective.compiled_step(features, chosen, kind)
     frozen = objective.freeze(eye, chosen, CONTENT, regions, 1.0, start, kind)
     assert len(frozen.scene.tiles) > 1
-    steps = tiled.compiled_steps(eye.features, chosen, eye.stride, kind)
+    steps = tiled.compiled_steps(features, chosen, eye.stride, kind)
     task = tiled.objective_of(steps, frozen, keep)
     return task.evaluate(PICTURE), objective.WholePicture(step, whole.whole()).evaluate(PICTURE)
 
@@ -100,7 +100,9 @@ def test_tiles_have_the_loss_and_the_gradient_of_the_whole(style_loss, strips, r
     chosen = recipe.make(
         style_loss=style_loss, strips=strips, content_layers="second", style_layers="first,second"
     )
-    tiles, whole = compared(tiny.eye(tile), chosen, REGIONS[regions], keep=tile == 64)
+    tiles, whole = compared(
+        tiny.features, tiny.eye(tile), chosen, REGIONS[regions], keep=tile == 64
+    )
     assert_alike(tiles, whole)
     difference = np.linalg.norm(tiles.gradient - whole.gradient)
     # Of two neighbors that are as near, another may be found.
@@ -117,7 +119,7 @@ def network():
 
 def real(network, chosen, tile, kind=FORMS):
     layers = objective.layers_of(chosen, kind)
-    return Eye.of(network, weights.NETWORKS["vgg16"], layers, tile)
+    return Eye.of(backend.traced(network), weights.NETWORKS["vgg16"], layers, tile)
 
 
 def root_mean_square(values):
@@ -143,7 +145,7 @@ def test_the_default_recipe_in_tiles(network, regions, kind):
     start = START if regions == "masked" else None
     eye = real(network, chosen, 112, kind)
     assert (eye.grain.halo < 40) == kind.shallow
-    tiles, whole = compared(eye, chosen, REGIONS[regions], start, kind)
+    tiles, whole = compared(network, eye, chosen, REGIONS[regions], start, kind)
     assert_alike(tiles, whole)
     difference, size = np.abs(tiles.gradient - whole.gradient), root_mean_square(whole.gradient)
     assert np.median(difference) < 1e-5 * size
@@ -168,6 +170,6 @@ def test_kept_targets_give_the_same_bytes_and_take_up_other_weights(network):
 def test_what_is_around_a_tile_is_needed(network):
     chosen = recipe.make(precision="float32")
     tight = replace(real(network, chosen, 112), grain=Grain(8, 8))
-    tiles, whole = compared(tight, chosen, REGIONS["everywhere"])
+    tiles, whole = compared(network, tight, chosen, REGIONS["everywhere"])
     size = root_mean_square(whole.gradient)
     assert root_mean_square(tiles.gradient - whole.gradient) > 3e-3 * size

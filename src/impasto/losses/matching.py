@@ -95,18 +95,23 @@ def hypercolumns(maps: Mapping[str, Tensor]) -> Tensor:
     channels. Those of block 4 are enlarged bilinearly by two about half-pixel centers, and
     continued by the values at their edge. A map at the grid or above must be among them.
     """
+    return ops.concatenate(list(at_grid(maps).values()), axis=-1)
+
+
+def at_grid(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return by layer (h, w, C) what :func:`hypercolumns` puts one after the other."""
     reduced = comparable(maps)
     height, width = next(
         ops.shape(each)[:2] for layer, each in reduced.items() if block_of(layer) <= GRID
     )
 
-    def at_grid(layer: str, value: Tensor) -> Tensor:
+    def enlarged(layer: str, value: Tensor) -> Tensor:
         value = value / value.shape[-1]
         if block_of(layer) <= GRID:
             return value
         return _doubled(_doubled(value, 0, height), 1, width)
 
-    return ops.concatenate([at_grid(*item) for item in reduced.items()], axis=-1)
+    return {layer: enlarged(layer, value) for layer, value in reduced.items()}
 
 
 def layers_of(maps: Iterable[str]) -> list[str]:
@@ -359,10 +364,10 @@ def matching_term(recipe: Recipe, adventurous: float | None = None) -> Term:
         found = _searched(scene, asked, regions, layers)
 
         def part(sight: Sight) -> Wanted:
-            own = sight.photograph
-            channels = {layer: int(own.maps[layer].shape[-1]) for layer in layers}
+            own = _grids(sight.photograph, layers)
+            channels = {layer: each.shape[-1] for layer, each in own.items()}
             here = [_part(each, sight) for each in found]
-            return wanted(here, channels, _columns(own, layers), share)
+            return wanted(here, channels, _joined(own), share)
 
         remembered = scene.remembered(part)
         whole = scene.summed(lambda sight: sizes(remembered(sight)))
@@ -377,8 +382,16 @@ APART = 2 ** (GRID - 1)
 
 def _columns(look: Look, layers: Sequence[str]) -> Array:
     """Return the hypercolumns (h, w, C) of what is seen in a tile, of its inner box."""
-    columns = hypercolumns({layer: look.maps[layer] for layer in layers})
-    return look.cut(backend.to_numpy(columns), APART)
+    return _joined(_grids(look, layers))
+
+
+def _grids(look: Look, layers: Sequence[str]) -> dict[str, Array]:
+    found = look.see(at_grid)
+    return {layer: look.cut(backend.to_numpy(found[layer]), APART) for layer in layers}
+
+
+def _joined(grids: Mapping[str, Array]) -> Array:
+    return np.concatenate(list(grids.values()), axis=-1)
 
 
 def _searched(

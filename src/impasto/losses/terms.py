@@ -17,7 +17,6 @@ from impasto.compute import backend
 from impasto.compute.backend import Array, HostArray, Size, Tensor, keras
 from impasto.losses import tiles
 from impasto.losses.tiles import Box, Grain, Tile
-from impasto.network.vgg import Features
 from impasto.network.weights import Network
 from impasto.pictures.guidance import StyledRegion
 from impasto.pictures.raster import Picture, size_of
@@ -66,12 +65,17 @@ class Seen:
 class Look:
     """What the network sees in a tile of a picture that is at hand."""
 
-    maps: Maps
-    """features of the tile's outer box"""
+    see: Callable[..., Any]
+    """(then=None) -> the features of the tile's outer box, or what ``then`` makes of them"""
     tile: Tile
     size: tuple[int, int]
     """height and width of the whole picture, in pixels"""
     stride: Callable[[str], int]
+
+    @cached_property
+    def maps(self) -> Maps:
+        """Features of the tile's outer box."""
+        return self.see()
 
     def cut(self, value: Array, apart: int) -> Array:
         """Return what of a value of the outer box, its positions ``apart`` px, counts."""
@@ -99,7 +103,8 @@ EDGES = 8
 class Eye:
     """The network, and how much of a picture it is shown at a time."""
 
-    features: Features
+    features: Callable[..., Any]
+    """as ``backend.traced`` gives it"""
     stride: Callable[[str], int]
     """how many pixels apart the features of a layer lie"""
     receptive_field: Callable[[str], int]
@@ -110,9 +115,9 @@ class Eye:
 
     @classmethod
     def of(
-        cls, features: Features, network: Network, layers: Iterable[str], tile: int = 0
+        cls, features: Callable[..., Any], network: Network, layers: Iterable[str], tile: int = 0
     ) -> "Eye":
-        """Return the eye that looks with the ``layers`` of a network."""
+        """Return the eye that looks with the ``layers`` of a network, its features traced."""
         names = list(layers)
         halo = network.halo(names)
         apart = max(EDGES, *map(network.stride, names))
@@ -126,7 +131,8 @@ class Eye:
     def look(self, picture: Picture, tile: Tile) -> Look:
         """Look at a tile of a picture."""
         shown = paged.whole(picture) if tile.outer == tile.inner else picture[tile.outer.slices]
-        return Look(self.features(shown), tile, size_of(picture), self.stride)
+        see = functools.partial(self.features, shown)
+        return Look(see, tile, size_of(picture), self.stride)
 
     def looks(self, picture: Picture) -> Iterator[Look]:
         """Look at a picture, tile by tile."""

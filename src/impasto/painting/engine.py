@@ -5,7 +5,7 @@ import gc
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from impasto.compute import backend, host
 from impasto.losses import objective, tiled
@@ -14,7 +14,6 @@ from impasto.losses.objective import Frozen, Objective
 from impasto.losses.terms import Eye
 from impasto.losses.tiled import Readers, TileSteps
 from impasto.network import activations, vgg, weights
-from impasto.network.vgg import Features
 from impasto.network.weights import Network
 from impasto.recipe.settings import Recipe
 
@@ -29,7 +28,8 @@ class Pass:
     network: Network
     layers: tuple[str, ...]
     """those that are looked at"""
-    features: Features
+    features: Callable[..., Any]
+    """traced, see ``backend.traced``"""
     step: objective.Step
     tiles: TileSteps
     """the same for tiles"""
