@@ -194,10 +194,33 @@ def test_thinned_features_and_their_gradient():
     assert np.count_nonzero(gradient) == np.count_nonzero(found)
 
 
-def test_freed_memory_is_kept_and_given_back():
-    with host.freed_memory_kept(), host.freed_memory_kept():
+def test_freed_memory_is_kept_until_the_last_has_left_and_given_back():
+    class Library:
+        def __init__(self):
+            self.calls = []
+
+        def mallopt(self, which, value):
+            self.calls.append((which, value))
+
+        def malloc_trim(self, pad):
+            self.calls.append(("trim", pad))
+
+    library = Library()
+    kept = host._FreedMemory(library)
+    with kept:
+        began = list(library.calls)
+        with kept:
+            pass
+        assert library.calls == began == [(-4, 0), (-1, 2**31 - 1)]
+    assert library.calls[2:] == [(-4, 2**16), (-1, 2**17), ("trim", 0)]
+    with host._FreedMemory(None):
+        pass
+
+
+def test_freed_memory_is_kept_here():
+    with host.freed_memory_kept():
         assert np.ones(2**22).sum() == 2**22
-    assert np.ones(2**22).sum() == 2**22
+    host.give_back_freed_memory()
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,7 @@ def test_auto_takes_bfloat16_where_there_are_instructions_for_it(monkeypatch, in
 
 def test_auto_takes_no_time_where_there_are_no_instructions_for_bfloat16(monkeypatch):
     monkeypatch.setattr(vgg, "_seconds", lambda _: pytest.fail("a layer was timed"))
+    monkeypatch.setattr(vgg.backend, "on_processor", lambda: True)
     monkeypatch.setattr(vgg.host, "has_bfloat16", lambda: False)
     assert vgg.resolve_precision("auto") == "float32"
 

@@ -24,4 +24,4 @@ def test_a_tensor_has_the_same_detail_as_an_array():
     array = np.random.default_rng(0).normal(size=(20, 30, 3)).astype(np.float32)
     tensor = ops.convert_to_tensor(array)
     found = ops.convert_to_numpy(fine(tensor, 8)(tensor))
-    np.testing.assert_allclose(found, fine(array, 8)(array), atol=1e-4)
+    np.testing.assert_allclose(found, fine(array, 8)(array), atol=5e-3)

@@ -356,7 +356,7 @@ def test_a_picture_in_tiles_is_the_picture_of_the_whole(content, style, style_lo
 
 @pytest.mark.slow
 def test_rows_at_the_edges_of_tiles_differ_as_rows_elsewhere_do(style, monkeypatch):
-    """Also where a picture is sharpened, in three levels of twice the size each."""
+    """Also where a picture is sharpened, in two levels of twice the size each."""
     monkeypatch.setitem(pyramid.SHAPES, "matching", replace(pyramid.SHAPES["matching"], large=96))
     content = samples.photograph("coffee")[:400, :384]
     with Stylizer(size=384, evaluations=3, precision="float32", tile=128) as stylizer:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from impasto import Stylizer, paged
+from impasto.painting import pyramid
 from impasto.painting.events import Step
 from impasto.pictures import samples
 from impasto.recipe.settings import Recipe
@@ -62,6 +63,20 @@ def test_paged_paintings_are_painted_alike(stylizer, content, style, chosen, kee
     found = painted(stylizer, content, style, chosen, **wanted)
     assert type(found.picture) is np.ndarray
     assert [each.total for each in found.history] == [each.total for each in usual.history]
+    assert found.picture.tobytes() == usual.picture.tobytes()
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "scipy", "adam"])
+def test_a_picture_that_is_sharpened_is_painted_alike(
+    stylizer, content, style, optimizer, monkeypatch
+):
+    shape = replace(pyramid.SHAPES["matching"], large=96)
+    monkeypatch.setitem(pyramid.SHAPES, "matching", shape)
+    chosen = replace(MATCHING, optimizer=optimizer)
+    usual = painted(stylizer, content, style, chosen, keep=keeping(content))
+    assert len(usual.levels) == 3  # at 80 px, the last pass, and 160 px
+    monkeypatch.setattr(paged, "LARGE", 0)
+    found = painted(stylizer, content, style, chosen, keep=keeping(content))
     assert found.picture.tobytes() == usual.picture.tobytes()
 
 

@@ -153,6 +153,9 @@ def test_of_a_finished_picture_only_what_is_larger_is_painted():
     levels = schedule(288, 384, Recipe(size=384, init="a.png", finished=96))
     assert [(level.number, level.width) for level in levels] == [(1, 192), (2, 384)]
     assert all(level.follows and level.kind.sharpens for level in levels)
+    classic = replace(make("gram", size=384, evaluations=12), init="a.png", finished=96)
+    found = [(level.width, level.evaluations) for level in schedule(288, 384, classic)]
+    assert found == [(167, 18), (384, 12)]
     with pytest.raises(SettingError, match="finished at a larger"):
         schedule(288, 384, Recipe(size=384, init="a.png", finished=384))
 

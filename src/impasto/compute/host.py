@@ -122,25 +122,58 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # as malloc.h has them
 _LARGEST, _USUAL_TRIM, _USUAL_MMAP = 2**31 - 1, 2**17, 2**16
 
 
-@contextmanager
-def freed_memory_kept() -> Iterator[None]:
-    """Have memory that is freed kept for what needs some next, until the end.
+class _FreedMemory:
+    """Has freed memory kept as long as anybody is inside; see :func:`freed_memory_kept`."""
+
+    def __init__(self, library: Any) -> None:
+        self.library = library
+        self.lock = threading.Lock()
+        self.inside = 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self._set(_LARGEST, 0)
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self._set(_USUAL_TRIM, _USUAL_MMAP)
+                self.give_back()
+
+    def _set(self, trim: int, mmap: int) -> None:
+        if self.library is not None:
+            self.library.mallopt(_MMAP_MAX, mmap)
+            self.library.mallopt(_TRIM_THRESHOLD, trim)
+
+    def give_back(self) -> None:
+        if self.library is not None:
+            self.library.malloc_trim(0)
+
+
+def freed_memory_kept() -> AbstractContextManager[None]:
+    """Return a context in which memory that is freed is kept for what needs some next.
 
     The C library of Linux gives that of every large array back at once, and the system clears what
-    it hands out: a sixth of a painting's time (benchmarks/NOTES.md). With others nothing changes.
+    it hands out: a tenth of a painting's time (benchmarks/NOTES.md). With others nothing changes.
+    Afterwards its usual thresholds hold, which no longer adapt.
     """
+    with _MAKING:
+        return _freed_memory()
+
+
+def give_back_freed_memory() -> None:
+    """Give memory that is free back to the system, where it was kept."""
+    _freed_memory().give_back()
+
+
+@functools.cache
+def _freed_memory() -> _FreedMemory:
     library: Any = ctypes.CDLL(None) if os.name == "posix" else None
-    if not (hasattr(library, "mallopt") and hasattr(library, "malloc_trim")):
-        yield
-        return
-    library.mallopt(_MMAP_MAX, 0)
-    library.mallopt(_TRIM_THRESHOLD, _LARGEST)
-    try:
-        yield
-    finally:
-        library.mallopt(_MMAP_MAX, _USUAL_MMAP)
-        library.mallopt(_TRIM_THRESHOLD, _USUAL_TRIM)
-        library.malloc_trim(0)
+    known = hasattr(library, "mallopt") and hasattr(library, "malloc_trim")
+    return _FreedMemory(library if known else None)
 
 
 def _blocks(height: int, numbers_in_row: int) -> list[slice]:
@@ -213,7 +246,7 @@ def block_means_gradient(upstream: Array, features: NDArray[Any], apart: int) ->
         shares = upstream[rows] * np.float32(1 / apart**2)
         within = result[apart * rows.start : apart * rows.stop, : across * apart]
         for row in range(apart):
-            into = within[row::apart].reshape(-1, across, apart, channels, copy=False)
+            into = within[row::apart].reshape(-1, across, apart, channels)
             into[...] = shares[:, :, None]
 
     in_parallel(work, _blocks(down, apart * width * channels))

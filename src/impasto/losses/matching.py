@@ -386,7 +386,7 @@ def _columns(look: Look, layers: Sequence[str]) -> Array:
 
 
 def _grids(look: Look, layers: Sequence[str]) -> dict[str, Array]:
-    found = look.see(at_grid)
+    found = look.made(at_grid)
     return {layer: look.cut(backend.to_numpy(found[layer]), APART) for layer in layers}
 
 

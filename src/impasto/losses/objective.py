@@ -123,7 +123,12 @@ class Gray:
 
 @dataclass(frozen=True)
 class Detail:
-    """Another objective, of pictures that change in fine detail alone."""
+    """Another objective, of pictures that are to change in fine detail.
+
+    Its value is that of all of the picture, its gradient what is fine of it: where a solver goes
+    along gradients, coarse waves stay as they are. Adam, which brings all pixels to one speed, puts
+    a part of them back.
+    """
 
     inner: Objective
     fine: Callable[[Array], Array]

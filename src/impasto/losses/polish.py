@@ -24,7 +24,7 @@ POOL = 4096
 
 COMPONENTS = 64
 """Principal components that neighbors are looked for in, of layers of 256 channels at most; of more
-channels a quarter of them. Their loss is within a hundredth of that in all channels
+channels a quarter of them. The loss of all layers is within a hundredth of that in all channels
 (benchmarks/NOTES.md)."""
 
 GRID = 64

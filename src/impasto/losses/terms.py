@@ -77,6 +77,16 @@ class Look:
         """Features of the tile's outer box."""
         return self.see()
 
+    @cached_property
+    def _made(self) -> dict[Callable[[Maps], Any], Any]:
+        return {}
+
+    def made(self, then: Callable[[Maps], Any]) -> Any:
+        """Return what a function makes of the features, which are computed but once."""
+        if then not in self._made:
+            self._made[then] = then(self.maps) if "maps" in vars(self) else self.see(then)
+        return self._made[then]
+
     def cut(self, value: Array, apart: int) -> Array:
         """Return what of a value of the outer box, its positions ``apart`` px, counts."""
         if self.tile.inner == self.tile.outer:

@@ -62,8 +62,9 @@ def of_frequencies(start: Array) -> Units:
 def fine(like: Array, length: float) -> Callable[[Array], Array]:
     """Return what takes long waves out of arrays of the shape of one (height, width, channels).
 
-    Of a wave as long as ``length`` pixels half is left, of one twice as long a sixth, of one half
-    as long nearly all: each cosine coefficient times 1 - 2^-(length / its wavelength)².
+    Of a wave as long as ``length`` pixels half is left, of one twice as long a sixth, of one four
+    times as long a twenty-fourth, of one half as long nearly all: each cosine coefficient times
+    1 - 2^-(length / its wavelength)².
     """
     height = like.shape[0]
 
@@ -93,7 +94,9 @@ def _by_frequency(
     found = paged.zeros((height, width, 1))
     for rows in paged.rows(found):
         found[rows] = numbers(range(rows.start, rows.stop), width)
-    return found if paged.on_host(like) else ops.convert_to_tensor(paged.whole(found))
+    if not paged.on_host(like):
+        return ops.convert_to_tensor(paged.whole(found))
+    return paged.whole(found) if isinstance(like, np.ndarray) else found
 
 
 def frequency_units(rows: Sequence[int], width: int) -> NDArray[np.float32]:

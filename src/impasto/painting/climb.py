@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from impasto import paged
-from impasto.compute import backend
+from impasto.compute import backend, host
 from impasto.compute.backend import Array
 from impasto.losses import objective
 from impasto.losses.kinds import FORMS, Kind
@@ -92,14 +92,14 @@ class Job:
         eye = painting.eye(self.plan.tile)
         frozen = objective.freeze(eye, self.recipe, content, regions, style, start, kind)
         task = painting.objective(frozen, self.plan.keep, self.sharing)
-        if kind.sharpens:
-            task = objective.Detail(task, fine(self.placed(content), pyramid.DETAIL))
         if self.inputs.gray:
             task = objective.Gray(task)
-        if self.inputs.keep is None:
-            return task
-        keep = masks.resize(self.inputs.keep, *size)[..., None]
-        return objective.Kept(task, self.placed(content), self.placed(keep))
+        if self.inputs.keep is not None:
+            keep = masks.resize(self.inputs.keep, *size)[..., None]
+            task = objective.Kept(task, self.placed(content), self.placed(keep))
+        if kind.sharpens:
+            task = objective.Detail(task, fine(self.placed(content), pyramid.DETAIL))
+        return task
 
     def shown(self, picture: Picture) -> Picture:
         """Return a painted picture with the colors and regions of the photograph that remain."""
@@ -214,6 +214,7 @@ def _paint_level(
         if not backend.ran_out_of_memory(error):
             raise
     # Outside of the handler, where the error would hold on to what filled the memory.
+    host.give_back_freed_memory()
     return (yield from _paint_smaller(job, level, state, controls, clock))
 
 

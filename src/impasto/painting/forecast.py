@@ -92,7 +92,7 @@ def calibrate(
     network = time.perf_counter() - began
     bend = BEND if backend.computed_on_host("float32") else 0.0
     levels = small_levels(inputs, recipe)
-    with host.one_blas_thread():
+    with host.one_blas_thread(), host.freed_memory_kept():
         found = {
             kind: costs(
                 [_sample(engines, recipe, inputs, replace(level, kind=kind)) for level in levels],

@@ -105,8 +105,13 @@ def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
     if forms and (evaluations := round(shape.last_pass * recipe.evaluations)):
         last = replace(forms[-1], evaluations=evaluations, kind=LAST, follows=True)
         forms.append(_fewer(last, shape))
-    larger = [fit(height, width, size) for size in sizes[len(found) :]]
-    levels = [*forms, *(_sharpening(_level(size, recipe, 0), shape) for size in larger)]
+    larger = sizes[len(found) :]
+    steps = shape.steps if shape.large == math.inf else 0
+    sharper = [
+        _sharpening(_level(fit(height, width, size), recipe, min(coarser, steps)), shape)
+        for coarser, size in zip(reversed(range(len(larger))), larger, strict=True)
+    ]
+    levels = [*forms, *sharper]
     return tuple(replace(each, number=number) for number, each in enumerate(levels, start=1))
 
 
@@ -120,7 +125,7 @@ def _sizes(height: int, width: int, recipe: Recipe) -> list[int]:
 
 
 DETAIL = 16
-"""Pixels: waves longer than that stay as they are where a picture is sharpened. With shallow layers
+"""Pixels: waves longer than that hardly change where a picture is sharpened. With shallow layers
 alone it would lose the contrast that the last pass gave (benchmarks/NOTES.md)."""
 
 FEWEST = 3
