@@ -6,6 +6,7 @@ Neural Style Transfer", section 6) start a high resolution from a low one in the
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from impasto.errors import SettingError
@@ -93,26 +94,36 @@ def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
         raise SettingError(
             f"size is {recipe.size}: a picture of {recipe.finished} px is finished at a larger one"
         )
-    found = [] if recipe.finished else [size for size in sizes if size <= shape.large]
-    found = found or ([] if recipe.finished else sizes[:1])
-    forms = [
-        _level(fit(height, width, size), recipe, min(coarser, shape.steps))
-        for coarser, size in zip(reversed(range(len(found))), found, strict=True)
-    ]
-    forms = [replace(each, follows=number > 0) for number, each in enumerate(forms)]
-    if len(forms) > 1 and shape.large < math.inf:
-        forms[-1] = replace(forms[-1], kind=FINEST)
-    if forms and (evaluations := round(shape.last_pass * recipe.evaluations)):
-        last = replace(forms[-1], evaluations=evaluations, kind=LAST, follows=True)
-        forms.append(_fewer(last, shape))
-    larger = sizes[len(found) :]
-    steps = shape.steps if shape.large == math.inf else 0
-    sharper = [
-        _sharpening(_level(fit(height, width, size), recipe, min(coarser, steps)), shape)
-        for coarser, size in zip(reversed(range(len(larger))), larger, strict=True)
-    ]
-    levels = [*forms, *sharper]
+    small = [] if recipe.finished else [size for size in sizes if size <= shape.large] or sizes[:1]
+    shapes = [fit(height, width, size) for size in sizes]
+    levels = [*_forms(shapes[: len(small)], recipe), *_sharper(shapes[len(small) :], recipe)]
     return tuple(replace(each, number=number) for number, each in enumerate(levels, start=1))
+
+
+def _forms(sizes: Sequence[tuple[int, int]], recipe: Recipe) -> list[Level]:
+    """Return the levels at which forms are found, coarsest first, with the last pass."""
+    shape = shape_of(recipe)
+    coarser = (min(each, shape.steps) for each in reversed(range(len(sizes))))
+    levels = [_level(*each, recipe) for each in zip(sizes, coarser, strict=True)]
+    levels = [replace(each, follows=number > 0) for number, each in enumerate(levels)]
+    if len(levels) > 1 and shape.large < math.inf:
+        levels[-1] = replace(levels[-1], kind=FINEST)
+    if levels and (evaluations := round(shape.last_pass * recipe.evaluations)):
+        last = replace(levels[-1], evaluations=evaluations, kind=LAST, follows=True)
+        levels.append(_fewer(last, shape))
+    return levels
+
+
+def _sharper(sizes: Sequence[tuple[int, int]], recipe: Recipe) -> list[Level]:
+    """Return the levels that go on from a smaller one whose forms were found, coarsest first.
+
+    They sharpen it, where the style loss has that; else they are levels as all others are.
+    """
+    shape = shape_of(recipe)
+    kind, steps = (SHARPENING, 0) if shape.large < math.inf else (FORMS, shape.steps)
+    coarser = (min(each, steps) for each in reversed(range(len(sizes))))
+    levels = [_level(*each, recipe) for each in zip(sizes, coarser, strict=True)]
+    return [_fewer(replace(each, kind=kind, follows=True), shape) for each in levels]
 
 
 def _sizes(height: int, width: int, recipe: Recipe) -> list[int]:
@@ -132,23 +143,13 @@ FEWEST = 3
 """Evaluations that a large level gets at least, as far as the recipe has them."""
 
 
-def _longest(level: Level) -> int:
-    return max(level.height, level.width)
-
-
-def _sharpening(level: Level, shape: Shape) -> Level:
-    """Return a level as it goes on from a smaller one whose forms were found."""
-    kind = SHARPENING if shape.large < math.inf else FORMS
-    return _fewer(replace(level, kind=kind, follows=True), shape)
-
-
 def _fewer(level: Level, shape: Shape) -> Level:
     """Return a level with the fewer evaluations the larger it is."""
-    fewer = round(level.evaluations * min(1.0, shape.large / _longest(level)))
+    fewer = round(level.evaluations * min(1.0, shape.large / max(level.height, level.width)))
     return replace(level, evaluations=max(min(FEWEST, level.evaluations), fewer))
 
 
-def _level(size: tuple[int, int], recipe: Recipe, coarser: int) -> Level:
+def _level(size: tuple[int, int], coarser: int, recipe: Recipe) -> Level:
     shape = shape_of(recipe)
     evaluations = round(recipe.evaluations * shape.growth**coarser)
     return Level(1, *size, evaluations, shape.coarse_style**coarser)
