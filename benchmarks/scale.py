@@ -168,7 +168,7 @@ EVALUATIONS = 4
 def _between(events: Iterable[Any]) -> float:
     """Return the median of seconds from one evaluation of the first level to the next."""
     times = [each.seconds for each in events if isinstance(each, impasto.Step) and each.level == 1]
-    return statistics.median(np.diff(times))
+    return float(statistics.median(np.diff(times)))
 
 
 def _short(stylizer: impasto.Stylizer) -> impasto.Recipe:
