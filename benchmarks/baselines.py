@@ -43,8 +43,8 @@ def keras_eager(content: Picture, style: Picture) -> Gradient:
     return gradient
 
 
-def torch_classic(content: Picture, style: Picture) -> Gradient:
-    """Return the way of the classic repositories: float32, (N, C, H, W), autograd."""
+def torch_features() -> tuple[Callable[[Any], dict[str, Any]], Callable[[Picture], Any]]:
+    """Return the network as PyTorch's layers, and what turns a picture into its input."""
     import torch
 
     layers = _torch_layers()
@@ -56,12 +56,21 @@ def torch_classic(content: Picture, style: Picture) -> Gradient:
             maps[name] = x
         return maps
 
+    def enter(picture: Picture) -> Any:
+        return torch.from_numpy(np.ascontiguousarray(_enter(picture).transpose(0, 3, 1, 2)))
+
+    return features, enter
+
+
+def torch_classic(content: Picture, style: Picture) -> Gradient:
+    """Return the way of the classic repositories: float32, (N, C, H, W), autograd."""
+    import torch
+
+    features, enter = torch_features()
+
     def gram(maps: Any) -> Any:
         flat = maps.reshape(maps.shape[1], -1)
         return flat @ flat.T / flat.shape[1]
-
-    def enter(picture: Picture) -> Any:
-        return torch.from_numpy(np.ascontiguousarray(_enter(picture).transpose(0, 3, 1, 2)))
 
     with torch.no_grad():
         target = features(enter(content))[CONTENT_LAYER]
@@ -81,8 +90,8 @@ def torch_classic(content: Picture, style: Picture) -> Gradient:
     return gradient
 
 
-def forward_convolutions(dtype: str) -> Callable[[Picture], None]:
-    """Return all convolutions up to the deepest layer and nothing else, compiled by TensorFlow.
+def forward_convolutions(dtype: str, last: str) -> Callable[[Picture], None]:
+    """Return all convolutions up to the ``last`` and nothing else, compiled by TensorFlow.
 
     Twice their time is what one loss and gradient takes at least with these routines. Pooling is
     replaced by taking every second value, ReLU and bias are left out.
@@ -90,7 +99,7 @@ def forward_convolutions(dtype: str) -> Callable[[Picture], None]:
     import tensorflow as tf
 
     loaded = weights.load()
-    names = loaded.network.convolutions[: loaded.network.convolutions.index("block5_conv1") + 1]
+    names = loaded.network.convolutions[: loaded.network.convolutions.index(last) + 1]
     kernels = [tf.cast(loaded.tensors[f"{name}/kernel"], dtype) for name in names]
 
     @tf.function(autograph=False)

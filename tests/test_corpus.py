@@ -89,7 +89,7 @@ def read_all(folder):
     """Read every damaged file; print how many could be read and how many were refused."""
     import faulthandler
 
-    decode.MAX_PIXELS = MAX_PIXELS
+    decode.ANY = decode.Limits(least=1, most=MAX_PIXELS)
     path, read = os.path.join(folder, "picture.bin"), 0
     for number in range(MUTATED):
         with open(path, "wb") as file:
@@ -110,7 +110,7 @@ def read_all(folder):
 
 def read_or_refused(path):
     try:
-        return decode.read(path).pixels
+        return decode.read(path, decode.Limits(most=MAX_PIXELS)).pixels
     except PictureError as error:
         return str(error)
 

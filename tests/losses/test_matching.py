@@ -1,5 +1,8 @@
 """Style by matched features: hypercolumns, targets and loss against plain NumPy."""
 
+from dataclasses import replace
+
+import keras
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +11,7 @@ from keras import ops
 
 from impasto.compute import backend
 from impasto.losses import matching, objective, pools
+from impasto.losses.kinds import FINEST, LAST
 from impasto.losses.matching import Matched
 from impasto.losses.pools import Painting as Kept
 from impasto.losses.terms import Eye, Seen
@@ -77,7 +81,8 @@ def target_of(maps, pool, weights=None, share=1.0):
     found = found._replace(indexes=found.indexes.reshape(columns.shape[:2]))
     channels = {name: CHANNELS[name] for name in matching.layers_of(maps)}
     wanted = matching.wanted([found], channels, columns, share)
-    return matching.target(wanted, matching.sizes(wanted), dict.fromkeys(channels, 1.0))
+    sizes = matching.sizes([found], channels)
+    return matching.target(wanted, sizes, dict.fromkeys(channels, 1.0))
 
 
 def pool_of(maps):
@@ -206,3 +211,55 @@ def test_the_dial_gives_the_painting_more_and_more(strengths):
     assert 0 <= shares[0] <= shares[1] <= 1
     assert matching.share_of_painting(0) == 0
     assert matching.share_of_painting(1) == 1
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_targets_that_never_leave_the_device_are_those_of_the_host(eye, monkeypatch, masked):
+    """As with a GPU, of two paintings, and of a region of its own."""
+    first, second, third = (random_picture(40, 36, seed) for seed in (21, 22, 23))
+    photograph, start = (random_picture(48, 40, seed) for seed in (24, 25))
+    regions = [StyledRegion((Painting(first, share=2.0), Painting(second)))]
+    if masked:
+        mask = np.tile(np.linspace(0, 1, 40, dtype=np.float32), (48, 1))
+        regions = [replace(regions[0], mask=1 - mask), StyledRegion((Painting(third),), mask=mask)]
+    chosen = recipe.make(content_weight=0)
+
+    def targets(kind):
+        frozen = objective.freeze(eye, chosen, photograph, regions, start=start, kind=kind)
+        return {
+            path: backend.to_numpy(each)
+            for path, each in keras.tree.flatten_with_path(frozen.whole().terms["style"])
+        }
+
+    for kind in (FINEST, LAST):
+        on_host = targets(kind)
+        with monkeypatch.context() as patched:
+            patched.setattr(backend, "at_hand", lambda tensor: tensor)
+            on_device = targets(kind)
+        assert on_host.keys() == on_device.keys()
+        for path, each in on_host.items():
+            if "basis" in path or "directions" in path:  # no matter which way they point
+                continue
+            error = np.abs(each - on_device[path]).max()
+            assert error <= 1e-4 * np.abs(each).max(), path
+
+
+def test_pools_on_a_device_bring_but_places_and_sums_to_the_host(eye, monkeypatch):
+    """What is seen in paintings and in the picture stays where it was computed."""
+    painting, photograph = random_picture(64, 64, 31), random_picture(64, 64, 32)
+    regions = [StyledRegion((Painting(painting),))]
+    brought = []
+    to_numpy = backend.to_numpy
+
+    def counted(array):
+        found = to_numpy(array)
+        brought.append(0 if found is array else found.size)
+        return found
+
+    monkeypatch.setattr(backend, "at_hand", lambda tensor: tensor)
+    monkeypatch.setattr(backend, "to_numpy", counted)
+    chosen = recipe.make(content_weight=0)
+    objective.freeze(eye, chosen, photograph, regions, start=photograph, kind=FINEST).whole()
+    grid = 16 * 16
+    assert grid <= max(brought) < (pools.COMPONENTS + pools.SPARE) ** 2 + 1
+    assert sum(brought) < 4 * grid + 2 * (pools.COMPONENTS + pools.SPARE) ** 2 + 2 * 4000

@@ -10,7 +10,7 @@ from PIL import Image
 
 from impasto.errors import InputError, PictureError, SettingError
 from impasto.painting import inputs
-from impasto.pictures import guidance, raster
+from impasto.pictures import decode, guidance, raster
 from impasto.recipe import settings as recipe
 from impasto.recipe.settings import Recipe, make
 from tests import tiny
@@ -542,3 +542,12 @@ def test_a_painting_of_which_nothing_is_left_is_refused_in_every_way_of_color(on
 def test_a_picture_that_is_nearly_black_is_told():
     notes = inputs.prepare(Recipe(), np.full_like(RED, 3), BLUE).notes
     assert notes == ("content: nearly black, its brightest value is 3 of 255",)
+
+
+def test_as_many_pixels_as_memory_holds_are_read_where_a_large_picture_is_asked_for():
+    """A small file may hold very many that nobody asked for."""
+    assert inputs._limits(make(size=512), 100e9) == decode.USUAL
+    for size in ("original", 16_000):
+        limits = inputs._limits(make(size=size), 100e9)
+        assert decode.MAX_PIXELS < limits.most < 100e9 / 12
+        assert inputs._limits(make(size=size), 1e9) == decode.USUAL

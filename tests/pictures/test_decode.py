@@ -291,10 +291,24 @@ def test_bad_files_are_refused_in_one_line(tmp_path, recwarn, data, words, one_l
 def test_size_is_checked_before_decoding(tmp_path, monkeypatch):
     path = tmp_path / "big.png"
     path.write_bytes(encoded(halves(), "PNG"))
-    monkeypatch.setattr(decode, "MAX_PIXELS", 700)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("decoded"))
     with pytest.raises(PictureError, match="768 pixels: at most 700"):
+        decode.read(path, decode.Limits(most=700))
+
+
+def test_more_pixels_than_usual_are_read_where_they_are_asked_for(tmp_path, monkeypatch):
+    """As of a telephone's 200 megapixels; Pillow draws a line of its own, for the whole process."""
+    path = tmp_path / "large.png"
+    Image.new("1", (14_000, 12_800)).save(path)
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+    usual = Image.MAX_IMAGE_PIXELS
+    with pytest.raises(PictureError, match="ask for its own size"):
         decode.read(path)
+    with pytest.raises(PictureError, match=r"at most 179,199,999 are possible; reduce it first$"):
+        decode.read(path, decode.Limits(most=179_199_999))
+    with path.open("rb") as stream, decode.opening(stream, most=10**9) as image:
+        assert image.size == (14_000, 12_800)
+    assert usual == Image.MAX_IMAGE_PIXELS
 
 
 def test_missing_files_suggest_near_names(tmp_path, one_line):

@@ -178,7 +178,7 @@ def batch(
     sources = Sources.parse("", style, region, keep)
     inputs.check_numbers(stylizer.recipe, len(sources.styles), len(sources.regions))
     for path in sources.paths():
-        decode.read(path, least=1)  # what no photograph could be painted with is refused now
+        decode.read(path, decode.ANY)  # what no photograph could be painted with is refused now
     job = batches.Job(stylizer.recipe, sources, extras, saving, weights_file)
     with console.listening(quiet):
         tasks = batches.plan(photographs, output, ending)

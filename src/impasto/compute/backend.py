@@ -289,14 +289,40 @@ def traced(function: Callable[[Tensor], Any]) -> Callable[..., Any]:
 def _as_given(
     picture: Array, total: Tensor, terms: dict[str, Tensor], gradient: Tensor
 ) -> Evaluated:
-    numbers = {name: float(to_numpy(value)) for name, value in terms.items()}
-    is_numpy = isinstance(picture, np.ndarray)
-    return float(to_numpy(total)), numbers, to_numpy(gradient) if is_numpy else gradient
+    # All numbers at once: a device is waited for but once.
+    value, *others = to_numpy(ops.stack([total, *terms.values()])).tolist()
+    numbers = dict(zip(terms, others, strict=True))
+    return value, numbers, to_numpy(gradient) if isinstance(picture, np.ndarray) else gradient
 
 
 def to_numpy(array: Array) -> HostArray:
     """Return a tensor as a NumPy array; one that is one already, or is paged, as it is."""
     return array if paged.on_host(array) else keras.ops.convert_to_numpy(array)
+
+
+def at_hand(tensor: Tensor) -> Array:
+    """Return a tensor as what is computed with once a level: NumPy's without a GPU, else itself."""
+    return to_numpy(tensor) if on_processor() else tensor
+
+
+def functions_of(array: Array) -> Any:
+    """Return the functions that take such an array: NumPy's, or those of the backend's tensors.
+
+    They have the same names; what there is under one name alone is not for both.
+    """
+    return ops if is_tensor(array) else np
+
+
+def beside(value: HostArray, array: Array) -> Array:
+    """Return numbers of the host as what can be computed with beside ``array``."""
+    return ops.convert_to_tensor(value) if is_tensor(array) else value
+
+
+def rows(array: Array, indexes: NDArray[Any]) -> Array:
+    """Return those rows of an array (n, ...) or of a tensor, in the form of ``indexes``."""
+    if not is_tensor(array):
+        return array[indexes]
+    return ops.take(array, ops.convert_to_tensor(indexes.astype(np.int32)), axis=0)
 
 
 def use_threads(count: int) -> None:
@@ -327,7 +353,9 @@ def to_device(array: NDArray[np.float32]) -> Array:
 
 
 def constant(value: ArrayLike) -> Tensor:
-    """Return numbers as a float32 tensor."""
+    """Return numbers as a float32 tensor; a tensor as it is."""
+    if is_tensor(value):
+        return value
     return keras.ops.convert_to_tensor(np.asarray(value, np.float32))
 
 

@@ -5,10 +5,10 @@ A *hypercolumn* is what all layers together see at one position. For a level of 
 hypercolumns of a query are each matched with the nearest that the painting has, and the picture
 is to have the matched ones:
 
-    sum over positions of w |h - t|² / sum over positions of w |t|²
+    sum over positions of w |h - t|² / sum over positions of w |m|²
 
-with h the picture's hypercolumn, t its target and w its weight; layers may have shares. It is a sum
-over positions, so that tiles, strips and regions add up.
+with h the picture's hypercolumn, m the matched one, t the target that it makes and w its weight;
+layers may have shares. It is a sum over positions, so that tiles, strips and regions add up.
 
 Departures: squared error instead of the cosine, which lets contrast run away; targets stay as
 they are for a level; below full strength a part of them is the photograph's own hypercolumn; and
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.compute import backend, host
-from impasto.compute.backend import HostArray, Tensor, ops
+from impasto.compute.backend import HostArray, Tensor, functions_of, ops
 from impasto.losses import pools, tiles
 from impasto.losses.pools import Array, Indexes, Pool
 from impasto.losses.terms import Eye, Look, Scene, Seen, Sight, Term
@@ -191,7 +191,7 @@ def search(
     places = np.concatenate([each.reshape(-1) for each in where])
     asking = [pools.Asking(len(_inside(region, places))) for region in regions]
     for part, here in zip(columns, where, strict=True):
-        flat = part.reshape(-1, part.shape[-1])
+        flat = functions_of(part).reshape(part, (-1, part.shape[-1]))
         for region, asked in zip(regions, asking, strict=True):
             asked.add(_asked(flat, here.reshape(-1), region))
     return [
@@ -204,7 +204,8 @@ def _asked(flat: Array, places: Indexes, region: Matched) -> pools.Query:
         return pools.projected(flat, region.pool)
     weights = region.weights.reshape(-1)[places]
     inside = weights > 0
-    return pools.projected(flat[inside], region.pool, weights[inside])
+    rows = backend.rows(flat, np.flatnonzero(inside))
+    return pools.projected(rows, region.pool, weights[inside])
 
 
 def _inside(region: Matched, places: Indexes) -> Indexes:
@@ -229,17 +230,14 @@ def mixed(found: Sequence[Found]) -> tuple[Array, Array | None]:
     has the gradient of their weighted losses.
     """
     if len(found) == 1 and found[0].weights is None:
-        return found[0].pool.features[found[0].indexes], None
-    size, channels = found[0].indexes.shape, found[0].pool.features.shape[-1]
-    total, features = np.zeros(size, np.float32), np.zeros((*size, channels), np.float32)
+        return backend.rows(found[0].pool.features, found[0].indexes), None
+    total, features = np.zeros(found[0].indexes.shape, np.float32), 0.0
     for each in found:
-        weights = np.ones(size, np.float32) if each.weights is None else each.weights
-        inside = weights > 0
-        share = weights[inside].astype(np.float32)
-        features[inside] += share[:, None] * each.pool.features[each.indexes[inside]]
-        total[inside] += share
-    features /= np.maximum(total, TINY)[..., None]
-    return features, total
+        weights = np.float32(1) if each.weights is None else each.weights.astype(np.float32)
+        total = total + weights
+        share = backend.beside(np.broadcast_to(weights, total.shape)[..., None], each.pool.features)
+        features = features + share * backend.rows(each.pool.features, each.indexes)
+    return features / backend.beside(np.maximum(total, TINY)[..., None], features), total
 
 
 class Wanted(NamedTuple):
@@ -261,22 +259,38 @@ def wanted(found: Sequence[Found], channels: Mapping[str, int], own: Array, shar
     """
     columns, weights = mixed(found)
     if share < 1:
-        columns = np.float32(share) * columns + np.float32(1 - share) * own
-    parts = np.split(columns, np.cumsum([*channels.values()])[:-1], axis=-1)
+        columns = share * columns + (1 - share) * own
+    ends = [int(end) for end in np.cumsum([*channels.values()])[:-1]]
+    parts = functions_of(columns).split(columns, ends, axis=-1)
     maps, counts = {}, {}
     for (layer, count), part in zip(channels.items(), parts, strict=True):
         apart = 2 ** max(0, block_of(layer) - GRID)
-        maps[layer], counts[layer] = _block_means(part * np.float32(count), weights, apart)
+        maps[layer], counts[layer] = _block_means(part * float(count), weights, apart)
     return Wanted(maps, counts, weights is not None)
 
 
-def sizes(part: Wanted) -> dict[str, float]:
-    """Return Σ w |t|² of a part by layer, as hypercolumns have it; those of parts add up."""
+def sizes(found: Sequence[Found], channels: Mapping[str, int]) -> dict[str, float]:
+    """Return Σ w |m|² over a part of a picture by layer, m what was found; those of parts add up.
+
+    What is found alone, and not the photograph's part in a target: that a picture in tiles need
+    not look at the photograph for it.
+    """
+    columns, weights = mixed(found)
+    squares = functions_of(columns).square(columns)
+    if weights is not None:
+        squares = squares * backend.beside(weights[..., None], squares)
+    each = _sums(squares)
+    ends = np.cumsum([*channels.values()])[:-1]
     return {
-        layer: float(np.sum(part.counts[layer] * np.square(each), dtype=np.float64))
-        / each.shape[-1] ** 2
-        for layer, each in part.maps.items()
+        layer: float(part.sum()) for layer, part in zip(channels, np.split(each, ends), strict=True)
     }
+
+
+def _sums(values: Array) -> NDArray[np.float64]:
+    """Return (C,) the sums of (h, w, C) over positions."""
+    if backend.is_tensor(values):
+        return backend.to_numpy(ops.sum(values, axis=(0, 1))).astype(np.float64)
+    return np.sum(values, axis=(0, 1), dtype=np.float64)
 
 
 def target(part: Wanted, whole: Mapping[str, float], layers: Mapping[str, float]) -> Target:
@@ -307,10 +321,11 @@ def _block_means(values: Array, weights: Array | None, apart: int) -> tuple[Arra
     rows, columns = height // apart, width // apart
     crop = slice(rows * apart), slice(columns * apart)
     apart_each = each[crop].reshape(rows, apart, columns, apart, 1)
-    blocks = values[crop].reshape(rows, apart, columns, apart, channels)
     counts = apart_each.sum(axis=(1, 3))
-    means = (blocks * apart_each).sum(axis=(1, 3)) / np.maximum(counts, TINY)
-    return means.astype(np.float32), counts.astype(np.float32)
+    of = functions_of(values)
+    blocks = of.reshape(values[crop], (rows, apart, columns, apart, channels))
+    sums = of.sum(blocks * backend.beside(apart_each, values), axis=(1, 3))
+    return sums / backend.beside(np.maximum(counts, TINY), values), counts
 
 
 def read(seen: Seen, target: Target) -> dict[str, Tensor]:
@@ -363,15 +378,16 @@ def matching_term(recipe: Recipe, adventurous: float | None = None) -> Term:
         regions = [_matched(region, scene, layers) for region in scene.regions]
         found = _searched(scene, asked, regions, layers)
 
-        def part(sight: Sight) -> Wanted:
-            own = _grids(sight.photograph, layers)
-            channels = {layer: each.shape[-1] for layer, each in own.items()}
-            here = [_part(each, sight) for each in found]
-            return wanted(here, channels, _joined(own), share)
+        first = _grids(next(scene.sights()).photograph, layers)
+        channels = {layer: each.shape[-1] for layer, each in first.items()}
+        whole = scene.summed(lambda sight: sizes([_part(each, sight) for each in found], channels))
 
-        remembered = scene.remembered(part)
-        whole = scene.summed(lambda sight: sizes(remembered(sight)))
-        return scene.remembered(lambda sight: target(remembered(sight), whole, shares))
+        def part(sight: Sight) -> Target:
+            own = _columns(sight.photograph, layers)
+            here = [_part(each, sight) for each in found]
+            return target(wanted(here, channels, own, share), whole, shares)
+
+        return scene.remembered(part)
 
     return Term(freeze, read, loss, tuple(layers), additive=True)
 
@@ -387,11 +403,12 @@ def _columns(look: Look, layers: Sequence[str]) -> Array:
 
 def _grids(look: Look, layers: Sequence[str]) -> dict[str, Array]:
     found = look.made(at_grid)
-    return {layer: look.cut(backend.to_numpy(found[layer]), APART) for layer in layers}
+    return {layer: look.cut(backend.at_hand(found[layer]), APART) for layer in layers}
 
 
 def _joined(grids: Mapping[str, Array]) -> Array:
-    return np.concatenate(list(grids.values()), axis=-1)
+    found = list(grids.values())
+    return functions_of(found[0]).concatenate(found, axis=-1)
 
 
 def _searched(
@@ -441,19 +458,28 @@ def _kept(
         weights = [masks.resize(mask, *grid) for mask, grid in zip(turned, grids, strict=True)]
     counting = pools.counting(grids, weights, limit)
     rows = (
-        _columns(look, layers)[tiles.part(kept, APART, look.tile.inner)]
+        _rows_of(_columns(look, layers), tiles.part(kept, APART, look.tile.inner))
         for view, kept in zip(views, counting, strict=True)
         for look in eye.looks(view)
     )
     return pools.Painting(painting.share, _filled(rows, sum(int(each.sum()) for each in counting)))
 
 
+def _rows_of(columns: Array, kept: NDArray[np.bool_]) -> Array:
+    """Return those of (h, w, C) that are kept, (n, C)."""
+    flat = functions_of(columns).reshape(columns, (-1, columns.shape[-1]))
+    return backend.rows(flat, np.flatnonzero(kept))
+
+
 def _filled(rows: Iterable[Array], count: int) -> Array:
-    """Return so many rows in all as one array, without room for them twice."""
-    filled, end = np.empty((0, 0), np.float32), 0
+    """Return so many rows in all as one array, on the host without room for them twice."""
+    filled, end, parts = np.empty((0, 0), np.float32), 0, []
     for each in rows:
+        if backend.is_tensor(each):
+            parts.append(each)
+            continue
         if not filled.size:
             filled = np.empty((count, each.shape[-1]), np.float32)
         filled[end : end + len(each)] = each
         end += len(each)
-    return filled
+    return ops.concatenate(parts) if parts else filled

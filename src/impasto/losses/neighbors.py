@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from impasto.compute import backend
-from impasto.compute.backend import HostArray, Tensor, ops
+from impasto.compute.backend import HostArray, Tensor, functions_of, ops
 from impasto.losses import pools
 from impasto.losses.terms import EPSILON, Measure, Painted, View
 
@@ -49,16 +49,19 @@ class Rows(NamedTuple):
 
 def look(painted: Painted) -> Rows:
     """Keep of a painting, or of a part of one, what a pool needs."""
-    features = backend.to_numpy(ops.cast(painted.features, "float32"))
-    flat = features.reshape(-1, features.shape[-1])
+    features = backend.at_hand(ops.cast(painted.features, "float32"))
+    of = functions_of(features)
+    flat = of.reshape(features, (-1, features.shape[-1]))
     each = np.ones(len(flat), np.float32)
     if painted.weights is not None:
         each = backend.to_numpy(painted.weights).reshape(-1)
     assert painted.at is not None
     at = painted.at.reshape(-1)
-    kept = at >= 0
-    sums, weight = (each @ flat).astype(np.float64), float(each.sum(dtype=np.float64))
-    return Rows(painted.number, painted.share, flat[kept], at[kept], sums, weight)
+    (kept,) = np.nonzero(at >= 0)
+    sums = backend.to_numpy(of.matmul(backend.beside(each, flat), flat)).astype(np.float64)
+    weight = float(each.sum(dtype=np.float64))
+    rows = backend.to_numpy(backend.rows(flat, kept))
+    return Rows(painted.number, painted.share, rows, at[kept], sums, weight)
 
 
 def by_painting(kept: Sequence[Rows]) -> list[Rows]:

@@ -9,9 +9,10 @@ counts as less near the nearer it is to all that is looked for: the cross-domain
 Conneau, Lample, Ranzato, Denoyer and Jégou 2018, "Word Translation Without Parallel Data", section
 2.3, on the pool's side.
 
-Everything here happens once a level. Without a GPU it is NumPy's; with one the products are the
-backend's, on the device. Either way in pieces of a fixed size, so that memory stays bounded and
-results do not depend on the number of cores; of equally near ones the first is taken.
+Everything here happens once a level. Without a GPU features are NumPy's arrays; with one they are
+the backend's tensors and stay on the device, but for which is nearest. Either way they are looked
+through in pieces of a fixed size, so that memory stays bounded and results do not depend on the
+number of cores; of equally near ones the first is taken.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,9 +23,10 @@ from numpy.typing import NDArray
 
 from impasto import paged
 from impasto.compute import backend, host
-from impasto.compute.backend import Tensor, ops
+from impasto.compute.backend import Tensor, functions_of, ops
 
-Array: TypeAlias = NDArray[np.float32]
+Array: TypeAlias = Any
+"""float32: NumPy's, or with a GPU a tensor on it."""
 Indexes: TypeAlias = NDArray[np.intp]
 
 COMPONENTS = 64
@@ -128,7 +130,7 @@ def keep(paintings: Sequence[Painting], components: int | None = COMPONENTS) -> 
     """Keep of paintings what is looked through; ``components`` None searches in all channels."""
     parts = [painting.features for painting in paintings]
     whole = sum(painting.share for painting in paintings)
-    means = [part.mean(axis=0) for part in parts]
+    means = [functions_of(part).mean(part, axis=0) for part in parts]
     basis = None if components is None else principal_components(_sampled(parts, means), components)
     directions = [_within(*each, basis) for each in zip(parts, means, strict=True)]
     return Pool(
@@ -141,7 +143,7 @@ def keep(paintings: Sequence[Painting], components: int | None = COMPONENTS) -> 
 
 
 def _joined(arrays: Sequence[Array]) -> Array:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    return arrays[0] if len(arrays) == 1 else functions_of(arrays[0]).concatenate(arrays)
 
 
 def _within(features: Array, mean: Array, basis: Array | None) -> Array:
@@ -149,7 +151,7 @@ def _within(features: Array, mean: Array, basis: Array | None) -> Array:
     if basis is None:
         return normalized(features - mean)
     # As (f - mean) @ basis, without a copy of all features.
-    return normalized(features @ basis - mean @ basis)
+    return normalized(features @ basis - functions_of(mean).matmul(mean, basis))
 
 
 def _sampled(parts: Sequence[Array], means: Sequence[Array]) -> Array:
@@ -159,7 +161,7 @@ def _sampled(parts: Sequence[Array], means: Sequence[Array]) -> Array:
     pieces = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
     starts = [0, *ends[:-1]]
     sampled = [
-        part[piece - start] - mean
+        functions_of(part).take(part, piece - start, axis=0) - mean
         for part, mean, piece, start in zip(parts, means, pieces, starts, strict=True)
     ]
     return normalized(_joined(sampled))
@@ -172,8 +174,9 @@ def _sample(count: int, size: int) -> Indexes:
 
 def normalized(vectors: Array) -> Array:
     """Return vectors (n, C) at length one, or zero."""
-    lengths = np.sqrt(np.einsum("nc,nc->n", vectors, vectors))
-    return vectors / np.maximum(lengths, TINY)[:, None]
+    of = functions_of(vectors)
+    lengths = of.sqrt(of.einsum("nc,nc->n", vectors, vectors))
+    return vectors / of.maximum(lengths, TINY)[:, None]
 
 
 def principal_components(sample: Array, count: int) -> Array:
@@ -183,16 +186,19 @@ def principal_components(sample: Array, count: int) -> Array:
     random subspace, turned toward the largest components by a few multiplications, within which
     the components are found exactly.
     """
-    channels = sample.shape[1]
+    channels, of = sample.shape[1], functions_of(sample)
     if count >= channels:
-        return np.eye(channels, dtype=np.float32)
+        return of.eye(channels, dtype="float32")
     start = np.random.default_rng(0).standard_normal((channels, min(count + SPARE, channels)))
-    subspace = start.astype(np.float32)
+    subspace = backend.beside(start.astype(np.float32), sample)
+    qr = np.linalg.qr if of is np else ops.qr
     for _ in range(ROUNDS):
-        subspace, _ = np.linalg.qr(sample.T @ (sample @ subspace))
+        subspace, _ = qr(of.transpose(sample) @ (sample @ subspace))
     within = sample @ subspace
-    _, vectors = np.linalg.eigh((within.T @ within).astype(np.float64))  # ascending
-    return np.asarray(subspace @ vectors[:, : -count - 1 : -1].astype(np.float32))
+    products = backend.to_numpy(of.transpose(within) @ within)
+    _, vectors = np.linalg.eigh(products.astype(np.float64))  # ascending
+    largest = np.ascontiguousarray(vectors[:, : -count - 1 : -1].astype(np.float32))
+    return subspace @ backend.beside(largest, sample)
 
 
 class Query(NamedTuple):
@@ -213,8 +219,9 @@ def projected(columns: Array, pool: Pool, weights: Array | None = None) -> Query
     """
     coordinates = columns if pool.basis is None else columns @ pool.basis
     each = np.ones(len(columns), np.float32) if weights is None else weights
-    sums = (each @ columns).astype(np.float64)
-    return Query(coordinates, sums, float(each.sum(dtype=np.float64)))
+    sums = functions_of(columns).matmul(backend.beside(each, columns), columns)
+    in_all = backend.to_numpy(sums).astype(np.float64)
+    return Query(coordinates, in_all, float(each.sum(dtype=np.float64)))
 
 
 class Asking:
@@ -228,10 +235,13 @@ class Asking:
     def add(self, part: Query) -> None:
         """Take a part; parts come in the order of their rows."""
         rows, sums, weight = self.whole
-        if not self._end:
-            rows = paged.zeros((self.count, part.coordinates.shape[1]))
-        rows[self._end : self._end + len(part.coordinates)] = part.coordinates
-        self._end += len(part.coordinates)
+        new = part.coordinates
+        if backend.is_tensor(new):
+            rows = ops.concatenate([rows, new]) if self._end else new
+        else:
+            rows = rows if self._end else paged.zeros((self.count, new.shape[1]))
+            rows[self._end : self._end + len(new)] = new
+        self._end += len(new)
         self.whole = Query(rows, sums + part.sums, weight + part.weight)
 
 
@@ -247,18 +257,19 @@ def nearest(query: Query, pool: Pool, order: Indexes | None = None) -> Indexes:
     the others by most. Departure from the paper, which has one painting: a mean of what is
     nearest in either would paint what is in neither.
     """
-    mean = (query.sums / query.weight).astype(np.float32)
-    center = mean if pool.basis is None else mean @ pool.basis
+    mean = backend.beside((query.sums / query.weight).astype(np.float32), pool.directions)
+    center = mean if pool.basis is None else functions_of(mean).matmul(mean, pool.basis)
     count = len(query.coordinates)
     own = np.arange(count) if order is None else np.argsort(order)
-    crowd = normalized(query.coordinates[own[:: -(-count // CROWD)]] - center)
+    asked = own[:: -(-count // CROWD)]
+    crowd = normalized(backend.rows(query.coordinates, asked) - center)
 
     def rows(first: int, last: int) -> Array:
         return normalized(query.coordinates[first:last] - center)
 
-    on_host = backend.computed_on_host("float32")
-    best = _best_on_host if on_host else _best_on_device
-    crowding = _crowding_on_host if on_host else _crowding_on_device
+    on_device = backend.is_tensor(pool.directions)
+    best = _best_on_device if on_device else _best_on_host
+    crowding = _crowding_on_device if on_device else _crowding_on_host
     ends = np.cumsum(pool.counts)
     starts = ends - pool.counts
     found = [
@@ -323,7 +334,7 @@ Found: TypeAlias = tuple[Array, Indexes]
 
 def _groups(query: Array) -> list[Array]:
     count = min(GROUPS, len(query))
-    return [np.ascontiguousarray(query[first::count]) for first in range(count)]
+    return [backend.rows(query, np.arange(first, len(query), count)) for first in range(count)]
 
 
 def _crowding_on_host(query: Array, directions: Array) -> Array:
@@ -338,14 +349,14 @@ def _crowding_on_host(query: Array, directions: Array) -> Array:
 
 
 def _crowding_on_device(query: Array, directions: Array) -> Array:
-    groups = [ops.transpose(ops.convert_to_tensor(group)) for group in _groups(query)]
+    groups = [ops.transpose(group) for group in _groups(query)]
 
     def work(first: int) -> Array:
-        piece = ops.convert_to_tensor(directions[first : first + COLUMNS])
+        piece = directions[first : first + COLUMNS]
         largest = [ops.max(ops.matmul(piece, group), axis=1) for group in groups]
-        return backend.to_numpy(ops.mean(ops.stack(largest), axis=0))
+        return ops.mean(ops.stack(largest), axis=0)
 
-    return np.concatenate([work(first) for first in range(0, len(directions), COLUMNS)])
+    return ops.concatenate([work(first) for first in range(0, len(directions), COLUMNS)])
 
 
 Rows: TypeAlias = Callable[[int, int], Array]
@@ -373,14 +384,14 @@ def _best_in_pieces(query: Array, directions: Array, taken: Array) -> Found:
 
 
 def _best_on_device(query: Rows, count: int, directions: Array, taken: Array) -> Found:
-    among = ops.transpose(ops.convert_to_tensor(directions))
-    less = ops.convert_to_tensor(taken)
+    among = ops.transpose(directions)
     rows = max(1, ROWS * COLUMNS * 16 // len(directions))  # a block of 64 MB
     found = []
     for first in range(0, count, rows):
-        piece = ops.convert_to_tensor(query(first, min(count, first + rows)))
-        cosines = ops.matmul(piece, among) - less
+        cosines = ops.matmul(query(first, min(count, first + rows)), among) - taken
         found.append((ops.max(cosines, axis=1), ops.argmax(cosines, axis=1)))
-    sides = zip(*found, strict=True)
-    cosines, indexes = ([backend.to_numpy(each) for each in side] for side in sides)
-    return np.concatenate(cosines), np.concatenate(indexes).astype(np.intp)
+    # All at once, so that the device need not wait in between.
+    cosines, indexes = (
+        backend.to_numpy(ops.concatenate(side)) for side in zip(*found, strict=True)
+    )
+    return cosines, indexes.astype(np.intp)

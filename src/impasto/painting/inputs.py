@@ -154,7 +154,7 @@ def prepare(
     styles, wanted = _several(style), _regions(regions)
     check_numbers(recipe, len(styles), len(wanted))
     read = _Reader()
-    loaded = read.loaded(content, "content")
+    loaded = read.loaded(content, "content", _limits(recipe, most))
     photograph = loaded.pixels
     recipe = sized(recipe, raster.size_of(photograph))
     painted = _read_paintings(read, recipe, styles, wanted)
@@ -191,6 +191,16 @@ def prepare(
 
 def _without_color(picture: Picture) -> Picture:
     return colors.gray(colors.lightness(picture))
+
+
+def _limits(recipe: Recipe, most: float | None) -> decode.Limits:
+    """Return what the photograph may have: what memory holds, where a large picture is asked for.
+
+    Pixels that nobody asked for have the usual limit: a small file may hold very many.
+    """
+    if recipe.size != recipes.ORIGINAL and recipe.size**2 <= decode.MAX_PIXELS:
+        return decode.USUAL
+    return decode.Limits(most=max(decode.MAX_PIXELS, memory.readable(most)))
 
 
 def sized(recipe: Recipe, photograph: tuple[int, int]) -> Recipe:
@@ -399,9 +409,11 @@ class _Reader:
         self.notes: list[str] = []
         self.sources: list[Source] = []
 
-    def loaded(self, source: PictureLike, role: str) -> decode.Loaded:
+    def loaded(
+        self, source: PictureLike, role: str, limits: decode.Limits = decode.USUAL
+    ) -> decode.Loaded:
         """Read a picture; one that is black, or next to it, is told."""
-        loaded = self._loaded(source, role, decode.MIN_SIDE, strict=True)
+        loaded = self._loaded(source, role, limits, strict=True)
         if (most := float(loaded.pixels.max())) < masks.FAINTEST:
             self._note(
                 f"{_named(source, role)}: nearly black, its brightest value is {most:.3g} of 255"
@@ -411,7 +423,7 @@ class _Reader:
     def mask(self, source: PictureLike, role: str, over: tuple[int, int]) -> Mask:
         """Read a mask that is laid over a picture of ``over``, (height, width)."""
         named = _named(source, role)
-        loaded = self._loaded(source, role, least=1, strict=False)
+        loaded = self._loaded(source, role, decode.ANY, strict=False)
         if loaded.alpha is not None:
             raise PictureError(f"{named}: transparent in parts, where a mask is gray all over")
         try:
@@ -422,8 +434,10 @@ class _Reader:
             self._note(f"{named}: {note}")
         return mask
 
-    def _loaded(self, source: PictureLike, role: str, least: int, strict: bool) -> decode.Loaded:
-        loaded = load_picture(source, role, least, strict)
+    def _loaded(
+        self, source: PictureLike, role: str, limits: decode.Limits, strict: bool
+    ) -> decode.Loaded:
+        loaded = load_picture(source, role, limits, strict)
         for note in loaded.notes:
             self._note(note)
         self.sources.append(_source(source, role, loaded.pixels))
@@ -455,22 +469,22 @@ def _source(source: PictureLike, role: str, pixels: Picture) -> Source:
 
 
 def load_picture(
-    source: PictureLike, role: str, least: int = decode.MIN_SIDE, strict: bool = True
+    source: PictureLike, role: str, limits: decode.Limits = decode.USUAL, strict: bool = True
 ) -> decode.Loaded:
     """Read whatever stands for a picture; notes and errors begin with its file or its role.
 
-    Raises PictureError for what is no picture of ``least`` pixels or more per side; ``strict``
-    is whether numbers have the range of a picture, and not that of a mask.
+    Raises PictureError for what is no picture within ``limits``; ``strict`` is whether numbers have
+    the range of a picture, and not that of a mask.
     """
     if isinstance(source, str | os.PathLike):
-        return decode.read(source, least)
+        return decode.read(source, limits)
     if isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read"):
-        return decode.read(cast(decode.Source, source), least, role)
+        return decode.read(cast(decode.Source, source), limits, role)
     try:
         if isinstance(source, Image.Image):
-            loaded = decode.image_pixels(source, least)
+            loaded = decode.image_pixels(source, limits)
         else:
-            loaded = decode.array_pixels(_as_array(source), least, strict)
+            loaded = decode.array_pixels(_as_array(source), limits, strict)
     except ValueError as error:
         raise PictureError(f"{role}: {error}") from None
     notes = tuple(f"{role}: {note}" for note in loaded.notes)

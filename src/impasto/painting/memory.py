@@ -31,6 +31,9 @@ PICTURE = 12
 RESIZING = 20
 """Bytes for each pixel of an input, at its own size, while it is made smaller."""
 
+READING = 60
+"""Bytes for each pixel of an input while it is read, at most."""
+
 CHANGING = {"content": 170, "match": 50}
 """Bytes for each pixel of an input while it gets other colors, by the setting ``colors``."""
 
@@ -262,6 +265,12 @@ def largest(work: Work, there: float) -> int:
         each.size for each in sizes if any(needed(each, way) <= there for way in plans(each))
     )
     return next(fitting, 0)
+
+
+def readable(most: float | None) -> int:
+    """Return how many pixels a photograph may have, to be read in so many bytes or what is free."""
+    there = free() if most is None else most
+    return int(max(0.0, there - BARE) / READING)
 
 
 def amount(given: str | float | None) -> float | None:

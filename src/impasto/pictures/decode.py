@@ -10,6 +10,7 @@ import io
 import logging
 import os
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -35,7 +36,8 @@ from impasto.pictures.raster import Mask, Picture
 MIN_SIDE = 16
 """Pixels per side that a picture must have."""
 MAX_PIXELS = 178_956_970
-"""Pixels that a picture may have, checked before it is decoded; Pillow draws the same line."""
+"""Pixels that a picture may have unless more are asked for, checked before it is decoded; Pillow
+draws the same line."""
 MAX_BYTES = 2**31
 """Bytes that a picture's file may have."""
 FORMATS = (
@@ -43,6 +45,20 @@ FORMATS = (
     *(["JPEG2000"] if features.check("jpg_2000") else []),
 )
 """What is opened; Pillow's many rarer decoders never see a byte."""
+
+
+class Limits(NamedTuple):
+    """What sizes a picture may have."""
+
+    least: int = MIN_SIDE
+    """pixels per side"""
+    most: int = MAX_PIXELS
+    """pixels in all"""
+
+
+USUAL = Limits()
+ANY = Limits(least=1)
+"""Of masks, and of what is only looked through."""
 
 Source: TypeAlias = AnyPath | bytes | bytearray | memoryview | BinaryIO
 """A path, the bytes of a file, or a stream of them such as io.BytesIO."""
@@ -72,17 +88,17 @@ class _Numbers(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def read(source: Source, least: int = MIN_SIDE, name: str = "") -> Loaded:
+def read(source: Source, limits: Limits = USUAL, name: str = "") -> Loaded:
     """Read a picture file, or its bytes: upright, in sRGB, the first frame in full size.
 
     Raises PictureError, in one line that begins with the path, or with ``name`` where there is
-    none, for anything that is not a complete picture of ``least`` pixels or more per side and
-    `MAX_PIXELS` or fewer in all. Notes begin with the file's name.
+    none, for anything that is not a complete picture within ``limits``. Notes begin with the
+    file's name.
     """
     path = Path(source) if isinstance(source, str | os.PathLike) else None
     try:
         with opened(source) as stream:
-            loaded = _read(stream, least)
+            loaded = _read(stream, limits)
     except PictureError as error:
         raise PictureError(f"{shown(path) if path else name or IN_MEMORY}: {error}") from error
     short = shown(path.name) if path else name or IN_MEMORY
@@ -131,12 +147,35 @@ def _all_of(stream: BinaryIO) -> bytes:
 
 
 @contextmanager
-def opening(stream: BinaryIO) -> Iterator[Image.Image]:
-    """Open a picture file, nothing of it decoded yet; a broken one becomes a PictureError."""
+def opening(stream: BinaryIO, most: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """Open a picture file, nothing of it decoded yet; a broken one becomes a PictureError.
+
+    ``most`` is how many pixels are asked for.
+    """
     _know_heif()
     stream.seek(0)
-    with _decoding(), Image.open(stream, formats=FORMATS) as image:
+    with _decoding(), _large(most), Image.open(stream, formats=FORMATS) as image:
         yield image
+
+
+_LARGE = threading.Lock()
+
+
+@contextmanager
+def _large(most: int) -> Iterator[None]:
+    """Have Pillow open pictures of more pixels than it does by itself, one after the other.
+
+    It knows no limit but one for the whole process.
+    """
+    if most <= MAX_PIXELS:
+        yield
+        return
+    with _LARGE:
+        usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, most
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = usual
 
 
 @cache
@@ -147,13 +186,13 @@ def _know_heif() -> None:
     pillow_heif.register_heif_opener(thumbnails=False)
 
 
-def _read(stream: BinaryIO, least: int) -> Loaded:
+def _read(stream: BinaryIO, limits: Limits) -> Loaded:
     head = stream.read(formats.HEAD)
     formats.refuse(head)
     if formats.is_tiff(head):
-        return _read_tiff(stream, least)
-    with opening(stream) as image:
-        check_size(*image.size, least)
+        return _read_tiff(stream, limits)
+    with opening(stream, limits.most) as image:
+        check_size(*image.size, limits)
         image, mended = _whole(image, stream)
         deep = _deep(image, stream)
         numbers = _of_image(image) if deep is None else deep
@@ -162,19 +201,19 @@ def _read(stream: BinaryIO, least: int) -> Loaded:
         return _finish(numbers, said, metadata.read(image), (*mended, *several))
 
 
-def image_pixels(image: Image.Image, least: int = MIN_SIDE) -> Loaded:
+def image_pixels(image: Image.Image, limits: Limits = USUAL) -> Loaded:
     """Convert a Pillow image of any mode, at the frame it stands at; `read` does the same.
 
     Raises PictureError if its size or its values are out of range or its file is broken.
     """
-    check_size(*image.size, least)
+    check_size(*image.size, limits)
     with _decoding():
         numbers = _of_image(image)
         several = ("the first of several frames is used",) if _has_more_frames(image) else ()
         return _finish(numbers, _said(image), metadata.read(image), several)
 
 
-def array_pixels(array: NDArray[Any], least: int = MIN_SIDE, strict: bool = True) -> Loaded:
+def array_pixels(array: NDArray[Any], limits: Limits = USUAL, strict: bool = True) -> Loaded:
     """Convert an array: gray (h, w) or (h, w, 1), RGB (h, w, 3), with alpha (h, w, 2 or 4).
 
     Unsigned integers are taken by the range of their type, signed ones as 0 to 255, booleans as
@@ -185,7 +224,7 @@ def array_pixels(array: NDArray[Any], least: int = MIN_SIDE, strict: bool = True
     colors, opaque = values.apart(np.asarray(array))
     height, width = raster.size_of(colors)
     found = values.scaled(colors, strict)
-    check_size(width, height, least)
+    check_size(width, height, limits)
     alpha = None if opaque is None else values.as_alpha(opaque)
     return _finish(_Numbers(found.values, alpha, found.notes), Said(), UNKNOWN, ())
 
@@ -202,18 +241,22 @@ def _finish(numbers: _Numbers, said: Said, about: Metadata, notes: tuple[str, ..
         raise PictureError(f"{error}") from None
 
 
-def check_size(width: int, height: int, least: int = MIN_SIDE) -> None:
+def check_size(width: int, height: int, limits: Limits = USUAL) -> None:
     """Raise PictureError for a picture with sides too short or with too many pixels."""
+    least, most = limits
     if min(width, height) < least:
         raise PictureError(
             f"a picture of {width} x {height} px: at least {least} x {least} px are needed"
         )
-    if width * height > MAX_PIXELS:
-        raise PictureError(_too_many(width * height))
+    if width * height > most:
+        raise PictureError(_too_many(width * height, most))
 
 
-def _too_many(pixels: int) -> str:
-    return f"a picture of {pixels:,} pixels: at most {MAX_PIXELS:,} are possible; reduce it first"
+def _too_many(pixels: int, most: int = MAX_PIXELS) -> str:
+    words = f"a picture of {pixels:,} pixels: at most {most:,} are possible; reduce it first"
+    if most > MAX_PIXELS:
+        return words
+    return f"{words}, or, if it is the photograph, ask for its own size (original)"
 
 
 @contextmanager
@@ -457,7 +500,7 @@ def _turned(pixels: NDArray[Any], orientation: Any) -> NDArray[Any]:
     return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 
-def _read_tiff(stream: BinaryIO, least: int) -> Loaded:
+def _read_tiff(stream: BinaryIO, limits: Limits) -> Loaded:
     """Read the page of a TIFF that is the picture, by Pillow where that knows such pixels."""
     import tifffile
 
@@ -471,22 +514,22 @@ def _read_tiff(stream: BinaryIO, least: int) -> Loaded:
         except (PictureError, MemoryError):
             raise
         except Exception:  # what one library finds broken another may read
-            return _tiff_by_pillow(stream, 0, least)
+            return _tiff_by_pillow(stream, 0, limits)
         notes = ("the first of several frames is used",) if found.several else ()
-        check_size(found.page.imagewidth, found.page.imagelength, least)
+        check_size(found.page.imagewidth, found.page.imagelength, limits)
         if tiffs.is_for_pillow(found):
             with suppress(UnidentifiedImageError):
-                return _tiff_by_pillow(stream, cast(int, found.frame), least, notes)
+                return _tiff_by_pillow(stream, cast(int, found.frame), limits, notes)
         return _tiff_by_tifffile(stream, found.page, notes)
 
 
 def _tiff_by_pillow(
-    stream: BinaryIO, frame: int, least: int, notes: tuple[str, ...] = ()
+    stream: BinaryIO, frame: int, limits: Limits, notes: tuple[str, ...] = ()
 ) -> Loaded:
     stream.seek(0)
-    with Image.open(stream, formats=("TIFF",)) as image:
+    with _large(limits.most), Image.open(stream, formats=("TIFF",)) as image:
         image.seek(frame)
-        check_size(*image.size, least)
+        check_size(*image.size, limits)
         numbers = _of_image(image)
         return _finish(numbers, _said(image, stream), metadata.read(image), notes)
 
@@ -517,7 +560,7 @@ def read_xmp(path: AnyPath) -> bytes:
     try:
         with opened(path) as stream, opening(stream) as image:
             if image.format == "PNG":
-                check_size(*image.size, least=1)
+                check_size(*image.size, ANY)
                 image.load()  # the text may stand behind the pixels
             packet = image.info.get("xmp", b"")
     except PictureError as error:

@@ -1,0 +1,57 @@
+"""How long the search for neighbors takes, and the search among everything that it stands for."""
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+from impasto.losses import polish, pools
+
+
+@contextmanager
+def timed() -> Iterator[list[float]]:
+    """Yield a list that gets the seconds of every search on a processor, while it is open.
+
+    Of networks that are compiled meanwhile. Some searches run side by side: what is counted is the
+    time in which there is one.
+    """
+    seconds: list[float] = []
+    lock, running = threading.Lock(), {"searches": 0, "since": 0.0}
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*arguments: Any) -> Any:
+            with lock:
+                if not running["searches"]:
+                    running["since"] = time.perf_counter()
+                running["searches"] += 1
+            try:
+                return function(*arguments)
+            finally:
+                with lock:
+                    running["searches"] -= 1
+                    if not running["searches"]:
+                        seconds.append(time.perf_counter() - running["since"])
+
+        return call
+
+    with (
+        mock.patch.object(pools, "nearest", counted(pools.nearest)),
+        mock.patch.object(pools, "_largest_on_host", counted(pools._largest_on_host)),
+    ):
+        yield seconds
+
+
+@contextmanager
+def exhaustive() -> Iterator[None]:
+    """Search in all channels, and ask all queries what they are near to, while it is open."""
+    everything = functools.partial(pools.keep, components=None)
+    with (
+        mock.patch.object(pools, "keep", everything),
+        mock.patch.object(pools, "CROWD", 2**31),
+        mock.patch.object(polish, "COMPONENTS", 2**31),
+    ):
+        yield
