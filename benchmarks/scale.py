@@ -11,9 +11,9 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from impasto.compute.backend import HostArray
 from impasto.losses import tiled
 from impasto.losses.kinds import FORMS, SHARPENING, Kind
 from impasto.losses.objective import Detail, Objective
-from impasto.losses.tiled import Tiles
+from impasto.losses.tiled import Read, Readers, Tiles
 from impasto.painting.climb import Job
 from impasto.painting.engine import Engines
 from impasto.painting.memory import Plan
@@ -83,6 +83,8 @@ class Costs:
 
     tile: float
     """seconds for one at one worker"""
+    pixels: int
+    """that one counts for"""
     shown: int
     """pixels that are sent with one, and come back as a gradient"""
     own: float
@@ -95,19 +97,33 @@ def costs(size: int, tile: int, repeats: int = 3, kind: Kind = SHARPENING) -> tu
         task, content = _task(Engines(), size, tile, kind)
         assert isinstance(task, Tiles)
         task.evaluate(content)
-        evaluation = min(_timed(lambda: task.evaluate(content)) for _ in range(repeats))
-        each = []
-        for asked in task.asked(content, tiled.NONE):
-            read = functools.partial(_read, task, asked)
-            each.append(min(_timed(read) for _ in range(repeats)))
-    shown = [each.outer.height * each.outer.width for each in task.tiles]
-    mean = statistics.mean(each)
-    own = max(0.0, evaluation - sum(each))
-    return Costs(mean, round(statistics.mean(shown)), own), len(task.tiles)
+        each, answers = [], {}
+        for reading, shown in task.asked(content, tiled.NONE):
+            read = functools.partial(_read, task, (reading, shown))
+            each.append(statistics.median(_timed(read) for _ in range(repeats)))
+            answers[reading.number] = read()
+        alone = replace(task, readers=cast(Readers, _Answers(answers)))
+        own = statistics.median(_timed(lambda: alone.evaluate(content)) for _ in range(repeats))
+    outer = [each.outer.height * each.outer.width for each in task.tiles]
+    count = len(task.tiles)
+    pixels = content.shape[0] * content.shape[1] // count
+    return Costs(statistics.mean(each), pixels, round(statistics.mean(outer)), own), count
 
 
-def _read(task: Tiles, asked: tuple[tiled.Reading, HostArray]) -> None:
-    list(task.readers.once([asked]))
+def _read(task: Tiles, asked: tuple[tiled.Reading, HostArray]) -> Read:
+    (found,) = task.readers.once([asked])
+    return found
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """Has the answers ready, so that what is left is what handing out takes."""
+
+    answers: dict[int, Read]
+
+    def once(self, asked: Iterable[tuple[tiled.Reading, HostArray]]) -> Iterator[Read]:
+        for reading, _ in asked:
+            yield self.answers[reading.number]
 
 
 def seconds(
@@ -129,10 +145,13 @@ def most_workers(found: Costs, bandwidth: float) -> float:
     return found.tile / (2 * PIXEL * found.shown / bandwidth)
 
 
-def gigapixel(found: Costs, tile: int, bandwidth: float) -> Section:
-    """Return the seconds of one evaluation of 1e9 pixels by numbers of machines."""
-    count = math.ceil(1e9 / tile**2)
-    grown = replace(found, own=found.own * 1e9 / tile**2)
+def gigapixel(found: Costs, tiles: int, bandwidth: float) -> Section:
+    """Return the seconds of one evaluation of 1e9 pixels by numbers of machines.
+
+    ``tiles`` is how many the costs were measured of.
+    """
+    count = math.ceil(1e9 / found.pixels)
+    grown = replace(found, own=found.own * count / tiles)
     return {
         str(workers): round(seconds(grown, count, workers, bandwidth)) for workers in (1, 8, 64)
     }
@@ -195,7 +214,7 @@ def section(
         "tile": {"seconds": found.tile, "bytes_each_way": PIXEL * found.shown, "own_s": found.own},
         "workers": workers(size, tile, counts),
         "simulated_evaluation_s": simulated(size, tile, counts),
-        "gigapixel_evaluation_s": gigapixel(found, tile, bandwidth),
+        "gigapixel_evaluation_s": gigapixel(found, count, bandwidth),
         "workers_a_link_keeps_busy": round(most_workers(found, bandwidth)),
         "tiles_of_the_picture": count,
     }

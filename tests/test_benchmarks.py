@@ -58,7 +58,7 @@ def test_a_process_that_takes_too_long_is_cut_off_and_one_that_fails_is_told():
 
 
 def test_workers_are_reckoned_with_until_their_link_is_full():
-    costs = scale.Costs(tile=10.0, shown=10**6, own=1.0)
+    costs = scale.Costs(tile=10.0, pixels=10**6, shown=10**6, own=1.0)
     assert scale.seconds(costs, 64, 1, 1e9) == 641
     assert scale.seconds(costs, 64, 8, 1e9) == 81
     assert scale.seconds(costs, 64, 7, 1e9) == 101

@@ -663,3 +663,17 @@ def test_a_batch_refuses_what_no_picture_could_use(folder, monkeypatch, capfd):
             app.main()
         assert left.value.code == 2
         assert word in capfd.readouterr().err
+
+
+def test_a_command_loads_no_windows_and_draws_all_the_same():
+    """Which take a second where Matplotlib is installed, as it is with impasto."""
+    code = (
+        "import io, sys; from impasto.cli import app; app._start_sooner()\n"
+        "from impasto.compute import backend\n"
+        "from matplotlib.figure import Figure\n"
+        "figure, file = Figure(), io.BytesIO(); figure.subplots().plot([1, 2])\n"
+        "figure.savefig(file)\n"
+        "print(len(file.getvalue()) > 1000, sys.modules['matplotlib.pyplot'])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["True", "None"]
