@@ -92,7 +92,7 @@ def test_on_a_device_an_evaluation_brings_but_numbers_to_the_host():
     assert len(evaluations) >= 2
     assert all(each["bytes to the host"] < 100 for each in evaluations)
     targets = [each for name, each in found.items() if name.endswith("targets")]
-    assert 0 < max(each["bytes to the host"] for each in targets) < 2e6
+    assert 0 < max(each["bytes to the host"] for each in targets) < 1e7  # of positions kept
 
 
 def test_the_classic_recipe_paints():
