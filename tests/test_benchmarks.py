@@ -73,7 +73,7 @@ def test_what_tiles_and_workers_cost_is_measured():
     assert found["tiles"]["192"]["ratio"] > 1
     assert found["tiles_of_the_picture"] == 2
     one, eight, many = found["gigapixel_evaluation_s"].values()
-    assert one > eight > many
+    assert one > eight >= many
 
 
 def test_a_search_is_timed_and_what_it_stands_for_is_hardly_nearer():
