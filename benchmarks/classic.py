@@ -8,13 +8,13 @@ in PyTorch's own tutorial instead of 1,000.
     python -m benchmarks.classic CONTENT STYLE OUT --size 512
 """
 
-import argparse
 import json
 import time
 from typing import Any
 
 import numpy as np
 
+from benchmarks import processes
 from benchmarks.baselines import BGR_MEAN, CONTENT_LAYER, torch_features
 from impasto.pictures import decode, encode, raster
 from impasto.pictures.raster import Picture
@@ -60,11 +60,7 @@ def _gram(maps: Any) -> Any:
 
 def main() -> None:
     """Paint one pair and print what it took, as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("content")
-    parser.add_argument("style")
-    parser.add_argument("out")
-    parser.add_argument("--size", type=int, default=512)
+    parser = processes.parser_of_pair(__doc__.splitlines()[0])
     parser.add_argument("--evaluations", type=int, default=EVALUATIONS)
     arguments = parser.parse_args()
     content, style = (decode.read(path).pixels for path in (arguments.content, arguments.style))

@@ -3,21 +3,16 @@
 python -m benchmarks.loaded CONTENT STYLE OUT --size 512
 """
 
-import argparse
 import json
 import time
 
 import impasto
+from benchmarks import processes
 
 
 def main() -> None:
     """Paint, and print seconds as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("content")
-    parser.add_argument("style")
-    parser.add_argument("out")
-    parser.add_argument("--size", type=int, default=512)
-    arguments = parser.parse_args()
+    arguments = processes.parser_of_pair(__doc__.splitlines()[0]).parse_args()
     took = []
     with impasto.Stylizer(size=arguments.size) as stylizer:
         for _ in range(2):

@@ -1,5 +1,6 @@
 """Whole processes, timed from outside: wall seconds and peak memory, as a person meets them."""
 
+import argparse
 import os
 import signal
 import subprocess
@@ -54,3 +55,12 @@ def run(command: Sequence[str], limit: float = 3600.0, **environment: str) -> Ru
     # Linux counts in kibibytes, macOS in bytes.
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return Run(seconds, peak, cut_off, output)
+
+
+def parser_of_pair(about: str) -> argparse.ArgumentParser:
+    """Return what reads CONTENT STYLE OUT --size N, as all that paint a pair take it."""
+    parser = argparse.ArgumentParser(description=about)
+    for name in ("content", "style", "out"):
+        parser.add_argument(name)
+    parser.add_argument("--size", type=int, default=512)
+    return parser

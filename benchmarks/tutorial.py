@@ -8,7 +8,6 @@ after the round in which ``--seconds`` were over and says where it stood.
     python -m benchmarks.tutorial CONTENT STYLE OUT --size 512
 """
 
-import argparse
 import json
 import time
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import fmin_l_bfgs_b
 
+from benchmarks import processes
 from benchmarks.baselines import BGR_MEAN, stock_network
 from impasto.pictures import decode, encode, raster
 from impasto.pictures.raster import Picture
@@ -93,11 +93,7 @@ def follow(content: Picture, style: Picture, limit: float) -> list[tuple[float, 
 
 def main() -> None:
     """Paint one pair and print what it took, as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("content")
-    parser.add_argument("style")
-    parser.add_argument("out")
-    parser.add_argument("--size", type=int, default=512)
+    parser = processes.parser_of_pair(__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=3600.0)
     arguments = parser.parse_args()
     content, style = (decode.read(path).pixels for path in (arguments.content, arguments.style))

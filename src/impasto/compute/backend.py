@@ -308,7 +308,7 @@ def at_hand(tensor: Tensor) -> Array:
 def functions_of(array: Array) -> Any:
     """Return the functions that take such an array: NumPy's, or those of the backend's tensors.
 
-    They have the same names; what there is under one name alone is not for both.
+    For what both have under the same name.
     """
     return ops if is_tensor(array) else np
 
