@@ -1,6 +1,8 @@
 """Paint a pair twice in one process, and print what each took: the second has all loaded.
 
-python -m benchmarks.loaded CONTENT STYLE OUT --size 512
+What the first takes besides is the network, and what is compiled.
+
+    python -m benchmarks.loaded CONTENT STYLE OUT --size 512
 """
 
 import json
