@@ -21,7 +21,7 @@ ROOMS = {
         *("saving", "raster", "values", "transfer", "boxes", "profiles", "metadata", "formats"),
         *("tiffs", "decode", "encode", "masks", "colors", "films", "samples", "guidance"),
     ),
-    "compute": ("backend", "host", "winograd"),
+    "compute": ("backend", "host", "winograd", "readings"),
     "network": ("torchfiles", "weightfiles", "weights", "activations", "vgg"),
     "optimizers": ("solver", "packing", "units", "lbfgs", "scipy", "adam", "solvers"),
     "losses": (

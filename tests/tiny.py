@@ -13,7 +13,7 @@ KERNELS = [
 ]
 
 
-def features(picture, slices=0, asked=()):
+def features(picture, asked=(), readings=()):
     """Picture tensor (height, width, 3) to features, as impasto.network.vgg.build returns them."""
     from impasto.network.vgg import MaxPooling
 

@@ -67,7 +67,7 @@ def test_the_moments_of_slices_are_sums_over_their_positions(height, width, slic
     for number in range(slices):
         flat = maps[:, number * each : (number + 1) * each].reshape(-1, 3)
         np.testing.assert_array_equal(received[number, :-1], flat.T @ flat)
-        np.testing.assert_array_equal(received[number, -1], flat.sum(axis=0))
+        np.testing.assert_allclose(received[number, -1], flat.sum(axis=0), rtol=1e-5, atol=1e-5)
 
 
 @given(SIZES, st.integers(1, 11), st.integers(1, 6), st.integers(0, 2**32 - 1))
@@ -81,7 +81,8 @@ def test_the_gradient_of_the_moments_is_that_of_finite_differences(height, width
 
     # The sums are quadratic, for which central differences are exact.
     expected = (value(maps + direction) - value(maps - direction)) / 2
-    gradient = host.sliced_moments_gradient(maps.astype(np.float32), upstream)
+    seen = maps.astype(np.float32)
+    gradient = host.added_up(host.sliced_moments_gradient(upstream, seen), seen)
     assert np.sum(gradient * direction) == pytest.approx(expected)
 
 
@@ -95,7 +96,7 @@ def test_maps_in_bfloat16_give_what_those_in_float32_give_rounded(weighted):
         own = maps.astype(dtype)
         pooled, winners = host.maximum_pool(own)
         back = host.maximum_pool_gradient(upstream.astype(dtype), winners, 9, 7)
-        slope = host.sliced_moments_gradient(own, of_sums, (), weights)
+        slope = host.added_up(host.sliced_moments_gradient(of_sums, own, (), weights), own)
         assert pooled.dtype == back.dtype == slope.dtype == dtype
         return host.sliced_moments(own, 2, (), weights), winners, pooled, back, slope
 
@@ -179,7 +180,7 @@ def test_means_of_blocks_and_their_gradient(dtype, height, width, apart, seed):
         expected[i, j] = maps[window].astype(np.float32).mean(axis=(0, 1))
         gradient[window] = upstream[i, j] / apart**2
     np.testing.assert_array_equal(found, expected)
-    received = host.block_means_gradient(upstream, maps, apart)
+    received = host.added_up(host.block_means_gradient(upstream, apart), maps)
     assert received.dtype == dtype
     np.testing.assert_array_equal(received, gradient.astype(dtype))
 
@@ -189,7 +190,7 @@ def test_thinned_features_and_their_gradient():
     grid = np.array([1, 2, 3, 3, 3], np.int32)
     found = host.thinned(maps, grid)
     np.testing.assert_array_equal(found, maps[[1, 4, 7]][:, [2, 5, 8]])
-    gradient = host.thinned_gradient(found, maps, grid)
+    gradient = host.added_up(host.thinned_gradient(found, grid), maps)
     np.testing.assert_array_equal(host.thinned(gradient, grid), found)
     assert np.count_nonzero(gradient) == np.count_nonzero(found)
 
@@ -238,3 +239,26 @@ def test_what_a_processor_has_is_read_where_it_is_listed(tmp_path, listed, expec
     if listed is not None:
         file.write_text(listed)
     assert host.has_bfloat16(file) == expected
+
+
+@given(st.integers(4, 11), st.integers(4, 11), st.data())
+@settings(max_examples=40, deadline=None)
+def test_any_rows_of_what_is_added_are_those_of_the_whole(height, width, data):
+    maps = features(1, height, width, 2)
+    grid = np.array([1, 2, 2, (height - 1 + 1) // 2, (width - 2 + 1) // 2], np.int32)
+    means, thin = host.block_means(maps, 4), host.thinned(maps, grid)
+    weights = features(2, height, width, 1)
+    adds = [
+        host.block_means_gradient(features(3, *means.shape), 4),
+        host.thinned_gradient(features(4, *thin.shape), grid),
+        host.sliced_moments_gradient(features(5, 2, 3, 2), maps, (), weights),
+    ]
+    add = data.draw(st.sampled_from(adds))
+    top = data.draw(st.integers(0, height - 1))
+    rows = slice(top, data.draw(st.integers(top + 1, height)))
+    # As a part of something wider, which a layer's gradient is where edges are replicated.
+    wider = np.ones((rows.stop - rows.start, width + 2, 2), np.float32)
+    add(rows, wider[:, 1:-1])
+    expected = host.added_up(add, maps)[rows]
+    np.testing.assert_allclose(wider[:, 1:-1] - 1, expected, rtol=1e-4, atol=1e-5)
+    assert np.all(wider[:, [0, -1]] == 1)

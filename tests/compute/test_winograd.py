@@ -68,14 +68,14 @@ def test_the_gradient_is_the_transpose_of_the_layer_where_it_is_positive(
     st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=40, deadline=None)
-def test_the_gradient_of_moments_is_added_on_the_way(height, width, replicate, slices, seed):
+def test_what_is_added_on_the_way_is_added_to_the_gradient(height, width, replicate, slices, seed):
     features, kernel = random(seed, height, width, 2), random(seed, 3, 3, 2, 3)
     result = winograd.layer(features, winograd.transform(kernel), np.zeros(3, "f"), replicate)
     upstream, moments = random(seed + 1, height, width, 3), random(seed + 2, slices, 3, 2)
     arguments = upstream, result, flipped(kernel), replicate
     expected = winograd.layer_gradient(*arguments)
-    expected = expected + host.sliced_moments_gradient(features, moments)
-    add = host.moments_gradient(features, moments)
+    add = host.sliced_moments_gradient(moments, features)
+    expected = expected + host.added_up(add, features)
     received = winograd.layer_gradient(*arguments, add)
     np.testing.assert_allclose(received, expected, rtol=1e-3, atol=1e-3)
 

@@ -194,7 +194,7 @@ def test_total_variation_equals_its_equation_and_vanishes_on_a_flat_picture():
 
 def test_slices_are_a_partition():
     whole = moments(features(15))
-    parts = losses.slice_moments(ops.convert_to_tensor(features(15)), 3)
+    parts = losses.slice_moments(View(ops.convert_to_tensor(features(15))), 3)
     assert list(ops.convert_to_numpy(parts.count)) == [18, 18, 6]
     first = moments(features(15)[:, :3])
     np.testing.assert_allclose(
@@ -232,9 +232,8 @@ def test_weights_of_one_change_nothing(strips):
 def test_slices_under_weights_are_moments_of_the_positions_that_count(seed, slices):
     whole = features(seed)
     weights = np.random.default_rng(seed).uniform(-1, 1, (6, 7)).clip(0).astype(np.float32)
-    parts = losses.slice_moments(
-        ops.convert_to_tensor(whole), slices, ops.convert_to_tensor(weights[..., None])
-    )
+    view = View(ops.convert_to_tensor(whole), ops.convert_to_tensor(weights[..., None]))
+    parts = losses.slice_moments(view, slices)
     total = losses.combine(np.ones((1, slices), np.float32), parts)
     for expected, received in zip(moments(whole, weights), total, strict=True):
         np.testing.assert_allclose(

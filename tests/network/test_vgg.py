@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from impasto.compute import backend
+from impasto.compute import backend, readings
 from impasto.losses import moments as losses
+from impasto.losses.terms import Seen
 from impasto.network import vgg, weights
 from tests import tiny
 
@@ -239,34 +240,43 @@ def test_the_gradient_of_maximum_pooling_goes_to_the_maximum_and_ties_share_it()
     np.testing.assert_array_equal(received, expected)
 
 
-def test_what_is_computed_on_the_way_is_what_is_computed_afterwards(loaded, picture):
-    """A layer that is only pooled, and sums of another, against both after the layer's map."""
+def test_what_is_read_on_the_way_is_what_is_read_afterwards(loaded, picture):
+    """A layer that is only pooled, and what is read off others, against both after their maps."""
     build = functools.partial(
         vgg.build, loaded, pooling="max", precision="float32", padding="replicate"
     )
-    wanted = ["block2_conv1", "block3_conv1"]
-    together, apart = build(wanted), build([*wanted, "block1_conv2", "block2_conv2"])
+    channels = {"block2_conv1": 128, "block2_conv2": 128, "block3_conv1": 256}
+    together, apart = build(channels), build([*channels, "block1_conv2"])
+    sides = {"block2_conv1": (30, 25), "block2_conv2": (30, 25), "block3_conv1": (15, 12)}
     random = np.random.default_rng(1)
-    weights = [
-        ops.convert_to_tensor(random.normal(size=(3, channels + 1, channels)).astype(np.float32))
-        for channels in (128, 256)
-    ]
 
-    def evaluate(features, slices):
+    def wanted(layer):
+        rows, columns = (side // 3 for side in sides[layer])
+        grid = ops.convert_to_tensor(np.array([1, 2, 3, rows, columns], np.int32))
+        return [readings.means(2), readings.thinned(grid, rows, columns), losses.sliced(3)]
+
+    weights = {
+        (layer, reading.name): random.normal(size=reading.like((*sides[layer], count))[0][0])
+        for layer, count in channels.items()
+        for reading in wanted(layer)
+    }
+
+    def evaluate(features, on_the_way):
         def loss(picture, constants):
-            seen = features(picture, slices)
-            total = ops.mean(ops.square(seen["block3_conv1"]))
-            for name, weight in zip(wanted, weights, strict=True):
-                sums = seen.get(vgg.sums_of(name))
-                if sums is None:
-                    moments = losses.slice_moments(seen[name], 3)
-                    sums = ops.concatenate((moments.second, moments.sum[:, None]), axis=1)
-                total = total + ops.mean(sums * weight) / 1e3
+            asked = {layer: wanted(layer) for layer in channels}
+            seen = Seen(features(picture, tuple(channels), asked if on_the_way else {}))
+            given = sum("/" in name for name in seen.maps)
+            assert bool(given) == (on_the_way and backend.on_processor())
+            total = ops.mean(ops.square(seen.maps["block3_conv1"]))
+            for layer in channels:
+                for reading in wanted(layer):
+                    weight = backend.constant(weights[layer, reading.name])
+                    total = total + ops.mean(seen.read(layer, reading) * weight) / 1e3
             return total, {}
 
         return backend.value_and_gradient(loss)(picture[:61, :50].astype(np.float32), {})
 
-    value, _, received = evaluate(together, 3)
-    expected, _, gradient = evaluate(apart, 0)
+    value, _, received = evaluate(together, True)
+    expected, _, gradient = evaluate(apart, False)
     assert value == pytest.approx(expected, rel=1e-5)
     assert np.linalg.norm(received - gradient) < 1e-4 * np.linalg.norm(gradient)

@@ -27,6 +27,8 @@ Winners: TypeAlias = NDArray[np.uint8]
 """Which values of every 2 x 2 are the largest: one bit each, row by row."""
 Columns: TypeAlias = Sequence[int] | NDArray[np.int32]
 """Of a part of a picture its first column there, and how many the whole has; nothing of a whole."""
+Add: TypeAlias = Callable[[slice, Array], None]
+"""(rows, out): adds these rows of a map to an array of their shape, float32."""
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
@@ -199,10 +201,12 @@ def maximum_pool(features: Array) -> tuple[Array, Winners]:
     return result, winners
 
 
-def maximum_pool_gradient(upstream: Array, winners: Winners, height: int, width: int) -> Array:
+def maximum_pool_gradient(
+    upstream: Array, winners: Winners, height: int, width: int, add: Add | None = None
+) -> Array:
     """Return the gradient of :func:`maximum_pool` of a map of that height and width.
 
-    Equal largest values share it alike.
+    Equal largest values share it alike. What else the map's gradient consists of can be added.
     """
     channels = upstream.shape[-1]
     result = empty((height, width, channels), upstream.dtype)
@@ -210,8 +214,23 @@ def maximum_pool_gradient(upstream: Array, winners: Winners, height: int, width:
     def work(rows: slice) -> None:
         with _written(result[rows]) as out:
             unpool(upstream, winners, rows.start, rows.stop, out)
+            if add:
+                add(rows, out)
 
     in_parallel(work, _blocks(height, width * channels))
+    return result
+
+
+def added_up(add: Add, like: NDArray[Any]) -> NDArray[Any]:
+    """Return what is added to a map, as a map of its own with that shape and dtype."""
+    result = empty(like.shape, like.dtype)
+
+    def work(rows: slice) -> None:
+        with _written(result[rows]) as out:
+            out[...] = 0.0
+            add(rows, out)
+
+    in_parallel(work, _blocks(len(like), like[0].size))
     return result
 
 
@@ -235,22 +254,19 @@ def block_means(features: NDArray[Any], apart: int) -> Array:
     return result
 
 
-def block_means_gradient(upstream: Array, features: NDArray[Any], apart: int) -> NDArray[Any]:
-    """Return the gradient of :func:`block_means` with respect to the features."""
-    _, width, channels = features.shape
-    down, across = upstream.shape[:2]
-    result = empty(features.shape, features.dtype)
-    result[down * apart :], result[:, across * apart :] = 0.0, 0.0
+def block_means_gradient(upstream: Array, apart: int) -> Add:
+    """Return what adds rows of the gradient of :func:`block_means` by the features."""
+    down, across, channels = upstream.shape
 
-    def work(rows: slice) -> None:
-        shares = upstream[rows] * np.float32(1 / apart**2)
-        within = result[apart * rows.start : apart * rows.stop, : across * apart]
-        for row in range(apart):
-            into = within[row::apart].reshape(-1, across, apart, channels)
-            into[...] = shares[:, :, None]
+    def add(rows: slice, out: Array) -> None:
+        last = min(down, -(-rows.stop // apart))
+        for number in range(rows.start // apart, last):
+            top, bottom = max(rows.start, number * apart), min(rows.stop, (number + 1) * apart)
+            within = out[top - rows.start : bottom - rows.start, : across * apart]
+            blocks = within.reshape(bottom - top, across, apart, channels)  # a view
+            blocks += upstream[number, :, None] * np.float32(1 / apart**2)
 
-    in_parallel(work, _blocks(down, apart * width * channels))
-    return result
+    return add
 
 
 class Grid(NamedTuple):
@@ -273,23 +289,26 @@ class Grid(NamedTuple):
         return slice(top, top + apart * rows, apart), across
 
 
-def thinned(features: NDArray[Any], grid: NDArray[np.int32]) -> NDArray[Any]:
+def thinned(features: NDArray[Any], grid: NDArray[np.int32]) -> Array:
     """Return those rows and columns of (height, width, channels) that a :class:`Grid` names."""
-    return np.ascontiguousarray(features[Grid(*grid).slices])
+    return np.ascontiguousarray(_wide(features[Grid(*grid).slices]))
 
 
-def thinned_gradient(
-    upstream: NDArray[Any], features: NDArray[Any], grid: NDArray[np.int32]
-) -> NDArray[Any]:
-    """Return the gradient of :func:`thinned` with respect to the features."""
-    result = empty(features.shape, features.dtype)
+def thinned_gradient(upstream: Array, grid: NDArray[np.int32]) -> Add:
+    """Return what adds rows of the gradient of :func:`thinned` by the features."""
+    top, _, apart, count, _ = map(int, grid)
+    _, across = Grid(*grid).slices
 
-    def work(rows: slice) -> None:
-        result[rows] = 0.0
+    def add(rows: slice, out: Array) -> None:
+        first, last = (
+            min(count, max(0, -(-(row - top) // apart))) for row in (rows.start, rows.stop)
+        )
+        if first < last:
+            out[top + apart * first - rows.start :: apart][: last - first, across] += upstream[
+                first:last
+            ]
 
-    in_parallel(work, _blocks(len(features), features[0].size))
-    result[Grid(*grid).slices] = upstream
-    return result
+    return add
 
 
 def _wide(features: NDArray[Any]) -> Array:
@@ -367,7 +386,9 @@ def sliced_moments(
             if not weights[rows, columns].any():
                 return 0.0
             weighted = flat * weights[rows, columns].reshape(-1, 1)
-        return np.concatenate((weighted.T @ flat, weighted.sum(axis=0)[None]))
+        # Of many rows BLAS adds up columns in a third of the time.
+        total = np.ones((1, len(weighted)), np.float32) @ weighted
+        return np.concatenate((weighted.T @ flat, total))
 
     for (number, _, _), part in zip(pieces, in_parallel(work, pieces), strict=True):
         result[number] += part
@@ -375,31 +396,9 @@ def sliced_moments(
 
 
 def sliced_moments_gradient(
-    features: Array,
-    upstream: Array,
-    columns: Columns = (),
-    weights: Array | None = None,
-) -> Array:
-    """Return the gradient of :func:`sliced_moments` with respect to the features."""
-    result = empty(features.shape, features.dtype)
-    add = moments_gradient(features, upstream, columns, weights)
-
-    def work(rows: slice) -> None:
-        with _written(result[rows]) as out:
-            out[...] = 0.0
-            add(rows, out)
-
-    in_parallel(work, _blocks(len(features), features[0].size))
-    return result
-
-
-def moments_gradient(
-    features: Array,
-    upstream: Array,
-    columns: Columns = (),
-    weights: Array | None = None,
-) -> Callable[[slice, Array], None]:
-    """Return what adds some rows of :func:`sliced_moments_gradient` to an array of their shape."""
+    upstream: Array, features: Array, columns: Columns = (), weights: Array | None = None
+) -> Add:
+    """Return what adds rows of the gradient of :func:`sliced_moments` by the features."""
     slices, _, channels = upstream.shape
     second, total = upstream[:, :-1], upstream[:, -1]
     symmetric = second + second.transpose(0, 2, 1)

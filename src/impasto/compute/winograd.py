@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from numpy.typing import NDArray
 
 from impasto.compute import host
-from impasto.compute.host import CHUNK, Array, Winners, empty, in_parallel
+from impasto.compute.host import CHUNK, Add, Array, Winners, empty, in_parallel
 
 TILE, WINDOW = 4, 6
 """Sides of an output tile, and of the window of the input that it is made from."""
@@ -62,10 +62,6 @@ class Kernel(NamedTuple):
     """(9 in, out)"""
     transformed: Array
     """(36, in, out)"""
-
-
-Add: TypeAlias = Callable[[slice, Array], None]
-"""(rows, out): adds these rows of a map to an array of their shape."""
 
 
 def transform(kernel: Array) -> Kernel:

@@ -25,8 +25,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.compute import backend, host
-from impasto.compute.backend import HostArray, Tensor, functions_of, ops
+from impasto.compute import backend, readings
+from impasto.compute.backend import Tensor, functions_of, ops
+from impasto.compute.readings import Reading
 from impasto.losses import pools, tiles
 from impasto.losses.pools import Array, Indexes, Pool
 from impasto.losses.terms import Eye, Look, Scene, Seen, Sight, Term
@@ -82,10 +83,13 @@ def comparable(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
     row or column, as in VGG's pooling; those at it and below it stay as they are. A position
     depends on what is there alone, so that aligned tiles give what the whole picture does.
     """
-    return {
-        layer: _averaged(maps[layer], 2 ** max(0, GRID - block_of(layer)))
-        for layer in layers_of(maps)
-    }
+    seen = Seen(maps)
+    return {layer: _compared(seen, layer) for layer in layers_of(maps)}
+
+
+def _compared(seen: Seen, layer: str) -> Tensor:
+    means = _means(layer)
+    return seen.read(layer, means) if means else ops.cast(seen.maps[layer], "float32")
 
 
 def hypercolumns(maps: Mapping[str, Tensor]) -> Tensor:
@@ -124,24 +128,10 @@ def block_of(layer: str) -> int:
     return int(layer[len("block")])
 
 
-def _averaged(value: Tensor, apart: int) -> Tensor:
-    if apart == 1:
-        return ops.cast(value, "float32")
-    height, width, channels = ops.shape(value)
-    rows, columns = height // apart, width // apart
-    if not backend.gathered_on_host(backend.dtype_of(value)):
-        value = ops.cast(value, "float32")[: rows * apart, : columns * apart]
-        blocks = ops.reshape(value, (rows, apart, columns, apart, channels))
-        return ops.mean(blocks, axis=(1, 3))
-
-    def means(features: HostArray) -> HostArray:
-        return host.block_means(features, apart)
-
-    def gradient(upstream: HostArray, features: HostArray, _: HostArray) -> HostArray:
-        return host.block_means_gradient(upstream, features, apart)
-
-    like = [((rows, columns, channels), "float32")]
-    return backend.on_host(means, gradient, lambda _: like)(value)
+def _means(layer: str) -> Reading | None:
+    """Return what is compared of a layer's features, where that is not the features themselves."""
+    apart = 2 ** max(0, GRID - block_of(layer))
+    return readings.means(apart) if apart > 1 else None
 
 
 def _doubled(value: Tensor, axis: int, size: int) -> Tensor:
@@ -331,9 +321,8 @@ def _block_means(values: Array, weights: Array | None, apart: int) -> tuple[Arra
 def read(seen: Seen, target: Target) -> dict[str, Tensor]:
     """Sum w |h - t|² over positions and channels, by layer; sums of several tiles add up."""
     sums = {}
-    maps = comparable({layer: seen.maps[layer] for layer in target.maps})
     for layer, wanted in target.maps.items():
-        squares = ops.square(maps[layer] - wanted)
+        squares = ops.square(_compared(seen, layer) - wanted)
         if layer in target.weights:
             squares = squares * target.weights[layer]
         sums[layer] = ops.sum(squares)
@@ -389,7 +378,10 @@ def matching_term(recipe: Recipe, adventurous: float | None = None) -> Term:
 
         return scene.remembered(part)
 
-    return Term(freeze, read, loss, tuple(layers), additive=True)
+    def read_off(target: Target) -> dict[str, list[Reading]]:
+        return {layer: [means] for layer in target.maps if (means := _means(layer))}
+
+    return Term(freeze, read, loss, tuple(layers), read_off, additive=True)
 
 
 APART = 2 ** (GRID - 1)

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.compute import backend, host
-from impasto.compute.backend import HostArray, Size, Tensor, ops
-from impasto.losses.terms import EPSILON, Place
+from impasto.compute import host
+from impasto.compute.backend import HostArray, Like, Shape, Size, Tensor, ops
+from impasto.compute.readings import Reading
+from impasto.losses.terms import EPSILON, Place, View
 
 
 class Moments(NamedTuple):
@@ -47,35 +48,51 @@ def moments(features: Tensor, weights: Tensor | None = None) -> Moments:
     return Moments(count, ops.sum(weighted, axis=0), ops.matmul(ops.transpose(weighted), flat))
 
 
-def slice_moments(
-    features: Tensor,
-    slices: int,
-    weights: Tensor | None = None,
-    place: Place | None = None,
-    sums: Tensor | None = None,
-) -> Moments:
+def slice_moments(view: View, slices: int) -> Moments:
     """Return the moments of a picture's upright slices, along a first axis.
 
-    ``features`` are (height, width, C), those of the whole picture or of the part of it that
-    ``place`` tells. Positions may have ``weights`` (height, width, 1); without, ``sums`` may be
-    those that the network gave (``vgg.Features``). All slices have the same number of columns but
-    the last, which has what is left; where there are few columns, the last ones may have none
-    and a count of zero.
+    ``view`` are features of the whole picture or of a part of it. All slices have the same number
+    of columns but the last, which has what is left; where there are few columns, the last ones may
+    have none and a count of zero.
     """
-    height, width, _ = ops.shape(features)
-    first, of = (0, width) if place is None else (place.left, place.width)
-    if weights is None:
+    height, width, _ = ops.shape(view.features)
+    first, of = (0, width) if view.place is None else (view.place.left, view.place.width)
+    if view.weights is None:
         each = (of + slices - 1) // slices
         begins = each * ops.arange(slices, dtype="int32") - first
         count = ops.clip(begins + each, 0, width) - ops.clip(begins, 0, width)
         count = ops.cast(height * count, "float32")
     else:
-        count = ops.sum(_slices(weights, slices, first, of), axis=(1, 2))
-    if sums is not None and weights is None:
-        return Moments(count, *_apart(sums))
-    on_host = backend.gathered_on_host(backend.dtype_of(features))
-    take_sums = _sums_on_host if on_host else _sums_on_device
-    return Moments(count, *take_sums(features, slices, weights, first, of))
+        count = ops.sum(_slices(view.weights, slices, first, of), axis=(1, 2))
+    return Moments(count, *_apart(view.read(sliced(slices, view.place, view.weights))))
+
+
+def sliced(slices: int, place: Place | None = None, weights: Tensor | None = None) -> Reading:
+    """Return what ``host.sliced_moments`` gives of features, as something to be read off."""
+
+    def take(features: HostArray, *constants: HostArray) -> HostArray:
+        return host.sliced_moments(features, slices, *constants)
+
+    def like(shape: Shape) -> Like:
+        return [((slices, shape[-1] + 1, shape[-1]), "float32")]
+
+    def on_device(features: Tensor) -> Tensor:
+        first, of = (0, ops.shape(features)[1]) if place is None else (place.left, place.width)
+        flat = weighted = _slices(features, slices, first, of)
+        if weights is not None:
+            # Where a slice has nothing both are zero.
+            weighted = flat * _slices(weights, slices, first, of)
+        seconds = ops.matmul(ops.transpose(weighted, (0, 2, 1)), flat)
+        return ops.concatenate((seconds, ops.sum(weighted, axis=1, keepdims=True)), axis=1)
+
+    constants: tuple[Tensor, ...] = ()
+    if place is not None or weights is not None:
+        where = () if place is None else (place.left, place.width)
+        columns = [ops.cast(each, "int32") for each in where]
+        constants = (ops.stack(columns) if columns else ops.zeros((0,), "int32"),)
+        constants += () if weights is None else (weights,)
+    name = f"moments {slices}" + ("" if weights is None else ", weighted")
+    return Reading(name, take, host.sliced_moments_gradient, like, on_device, constants)
 
 
 def _slices(array: Tensor, slices: int, first: Size, of: Size) -> Tensor:
@@ -93,34 +110,6 @@ def _slices(array: Tensor, slices: int, first: Size, of: Size) -> Tensor:
     inside = ops.cast(owner == ops.arange(slices, dtype="int32")[:, None], "float32")
     masked = inside[:, None, :, None] * ops.cast(array, "float32")
     return ops.reshape(masked, (slices, height * width, channels))
-
-
-def _sums_on_device(
-    features: Tensor, slices: int, weights: Tensor | None, first: Size, of: Size
-) -> tuple[Tensor, Tensor]:
-    flat = weighted = _slices(features, slices, first, of)
-    if weights is not None:
-        # Where a slice has nothing both are zero.
-        weighted = flat * _slices(weights, slices, first, of)
-    return ops.sum(weighted, axis=1), ops.matmul(ops.transpose(weighted, (0, 2, 1)), flat)
-
-
-def _sums_on_host(
-    features: Tensor, slices: int, weights: Tensor | None, first: Size, of: Size
-) -> tuple[Tensor, Tensor]:
-    def run(features: HostArray, *constants: HostArray) -> HostArray:
-        return host.sliced_moments(features, slices, *constants)
-
-    def gradient(
-        upstream: HostArray, features: HostArray, _: HostArray, *constants: HostArray
-    ) -> HostArray:
-        return host.sliced_moments_gradient(features, upstream, *constants)
-
-    channels = features.shape[-1]
-    where = ops.stack([ops.cast(each, "int32") for each in (first, of)])
-    constants = (where,) if weights is None else (where, weights)
-    like = [((slices, channels + 1, channels), "float32")]
-    return _apart(backend.on_host(run, gradient, lambda _: like, *constants)(features))
 
 
 def _apart(sums: Tensor) -> tuple[Tensor, Tensor]:

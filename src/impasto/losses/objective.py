@@ -12,6 +12,7 @@ import numpy as np
 from impasto import paged
 from impasto.compute import backend
 from impasto.compute.backend import Array, Tensor, ops
+from impasto.compute.readings import Reading
 from impasto.losses.content import content_term
 from impasto.losses.kinds import FORMS, Kind
 from impasto.losses.style import style_term
@@ -231,10 +232,9 @@ def total_loss(
     equation 7, with the total variation of Mahendran and Vedaldi 2015 added.
     """
     terms, layers = terms_of(recipe, kind), layers_of(recipe, kind)
-    slices = max(term.slices for term in terms.values())
 
     def loss(picture: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
-        seen = Seen(features(picture, slices, layers))
+        seen = Seen(features(picture, layers, _readings(terms, targets)))
         values = dict.fromkeys(TERMS, ops.zeros(()))
         for name, term in terms.items():
             target = targets.terms[name]
@@ -244,3 +244,12 @@ def total_loss(
         return total, values
 
     return loss
+
+
+def _readings(terms: Mapping[str, Term], targets: Targets) -> dict[str, list[Reading]]:
+    """Return by layer what the terms read of it."""
+    found: dict[str, list[Reading]] = {}
+    for name, term in terms.items():
+        for layer, each in term.readings(targets.terms[name]).items():
+            found.setdefault(layer, []).extend(each)
+    return found

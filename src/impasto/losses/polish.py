@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from impasto.compute import backend, host
-from impasto.compute.backend import HostArray, Tensor, ops
+from impasto.compute import backend, readings
+from impasto.compute.backend import Tensor, ops
 from impasto.compute.host import Grid
+from impasto.compute.readings import Reading
 from impasto.losses import pools
 from impasto.losses.neighbors import Rows, by_painting, look
 from impasto.losses.terms import EPSILON, Measure, Place, View
@@ -79,7 +80,10 @@ def measure(share: float = 1.0) -> Measure:
     def settled(target: Pool, center: Center, photograph: View) -> Pool:
         return settle(target, center, photograph, share)
 
-    return Measure(look, freeze, read, loss, positions=positions, survey=survey, settle=settled)
+    def read_off(target: Pool) -> list[Reading]:
+        return [_thinned(target)]
+
+    return Measure(look, freeze, read, loss, read_off, positions, survey, settled)
 
 
 def positions(share: float) -> int:
@@ -144,29 +148,15 @@ def compared(place: Place, height: int, width: int) -> Grid:
     return Grid(*first, apart, rows, columns)
 
 
-def _thinned(value: Tensor, target: Pool) -> Tensor:
-    """Return those rows and columns of (height, width, C) that are compared."""
-    rows, columns = ops.shape(target.photograph)[:2]
-    dtype = backend.dtype_of(value)
-    if not backend.gathered_on_host(dtype):
-        for axis, count in enumerate((rows, columns)):
-            places = ops.arange(count, dtype="int32") * target.grid[2] + target.grid[axis]
-            value = ops.take(value, places, axis=axis)
-        return value
-    like = [((rows, columns, value.shape[-1]), dtype)]
-    return backend.on_host(host.thinned, _thinned_gradient, lambda _: like, target.grid)(value)
-
-
-def _thinned_gradient(
-    upstream: HostArray, features: HostArray, _: HostArray, grid: HostArray
-) -> HostArray:
-    return host.thinned_gradient(upstream, features, grid)
+def _thinned(target: Pool) -> Reading:
+    """Return what is read of a map: those rows and columns that are compared."""
+    return readings.thinned(target.grid, *ops.shape(target.photograph)[:2])
 
 
 def read(view: View, target: Pool) -> Sums:
     """Sum over a grid of positions; the neighbor is held constant."""
     channels = view.features.shape[-1]
-    seen = ops.reshape(ops.cast(_thinned(view.features, target), "float32"), (-1, channels))
+    seen = ops.reshape(view.read(_thinned(target)), (-1, channels))
     # Not of length one, which does not change where the largest product is.
     asked = ops.matmul(ops.stop_gradient(seen) - target.mean, target.basis)
     best = pools.largest(asked, target.directions)
@@ -177,7 +167,7 @@ def read(view: View, target: Pool) -> Sums:
     size = ops.sum(ops.square(found), axis=-1)
     if view.weights is None:
         return Sums(ops.sum(distance), ops.sum(size))
-    weights = ops.reshape(_thinned(view.weights, target), (-1,))
+    weights = ops.reshape(readings.read(_thinned(target), view.weights), (-1,))
     return Sums(ops.sum(weights * distance), ops.sum(weights * size))
 
 

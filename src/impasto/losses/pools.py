@@ -306,8 +306,7 @@ def _largest_on_host(query: Array, among: Array) -> NDArray[np.int32]:
     def rows(first: int, last: int) -> Array:
         return query[first:last]
 
-    none = np.zeros(len(among), np.float32)
-    return _best_on_host(rows, len(query), among, none)[1].astype(np.int32)
+    return _best_on_host(rows, len(query), among, None)[1].astype(np.int32)
 
 
 def shared_out(cosines: Array, shares: Sequence[float]) -> Indexes:
@@ -363,7 +362,7 @@ Rows: TypeAlias = Callable[[int, int], Array]
 """(first, last) -> rows of what is looked for, the last not included."""
 
 
-def _best_on_host(query: Rows, count: int, directions: Array, taken: Array) -> Found:
+def _best_on_host(query: Rows, count: int, directions: Array, taken: Array | None) -> Found:
     def work(first: int) -> Found:
         return _best_in_pieces(query(first, min(count, first + ROWS)), directions, taken)
 
@@ -372,10 +371,12 @@ def _best_on_host(query: Rows, count: int, directions: Array, taken: Array) -> F
     return np.concatenate(cosines), np.concatenate(indexes)
 
 
-def _best_in_pieces(query: Array, directions: Array, taken: Array) -> Found:
+def _best_in_pieces(query: Array, directions: Array, taken: Array | None) -> Found:
     best, at = np.full(len(query), -np.inf, np.float32), np.zeros(len(query), np.intp)
     for first in range(0, len(directions), COLUMNS):
-        cosines = query @ directions[first : first + COLUMNS].T - taken[first : first + COLUMNS]
+        cosines = query @ directions[first : first + COLUMNS].T
+        if taken is not None:
+            cosines -= taken[first : first + COLUMNS]
         index = cosines.argmax(axis=1)
         cosine = np.take_along_axis(cosines, index[:, None], axis=1)[:, 0]
         nearer = cosine > best

@@ -12,12 +12,13 @@ import numpy as np
 
 from impasto.compute import backend
 from impasto.compute.backend import HostArray, Tensor, ops
+from impasto.compute.readings import Reading
 from impasto.losses import polish, pools, tiles
 from impasto.losses.comparisons import Comparison, gram_loss, moments_loss, wasserstein_loss
 from impasto.losses.content import mean
 from impasto.losses.kinds import FORMS, Kind
 from impasto.losses.matching import block_of, matching_term, share_of_painting
-from impasto.losses.moments import Moments, blend, combine, moments, slice_moments
+from impasto.losses.moments import Moments, blend, combine, moments, slice_moments, sliced
 from impasto.losses.neighbors import NEIGHBORS
 from impasto.losses.terms import (
     EPSILON,
@@ -33,7 +34,6 @@ from impasto.losses.terms import (
     Term,
     View,
 )
-from impasto.network.vgg import sums_of
 from impasto.pictures import masks
 from impasto.pictures.guidance import StyledRegion
 from impasto.pictures.raster import Mask, size_of
@@ -98,7 +98,10 @@ def by_layers(measure: Measure, recipe: Recipe, turned: bool = False) -> Term:
         }
         return mean(losses, recipe.style_layers)
 
-    return Term(freeze, read, loss, tuple(layers), measure.slices)
+    def readings(target: list[Part]) -> dict[str, Sequence[Reading]]:
+        return {layer: measure.readings(each) for layer, each in target[0].style.items()}
+
+    return Term(freeze, read, loss, tuple(layers), readings)
 
 
 def _settled(
@@ -134,7 +137,7 @@ def _view(seen: Seen, layer: str, part: Part) -> View:
         seen.maps[layer],
         part.weights.get(layer),
         seen.places.get(layer),
-        seen.maps.get(sums_of(layer)),
+        functools.partial(seen.read, layer),
     )
 
 
@@ -242,7 +245,7 @@ def of_moments(compare: Comparison, relative: bool, strips: int) -> Measure:
         return blend([(each.share, each.moments) for each in paintings.values()])
 
     def read(view: View, target: Moments) -> Moments:
-        return slice_moments(view.features, slices, view.weights, view.place, view.sums)
+        return slice_moments(view, slices)
 
     def loss(sums: Moments, target: Moments) -> Tensor:
         if strips == 1:
@@ -254,7 +257,7 @@ def of_moments(compare: Comparison, relative: bool, strips: int) -> Measure:
         shares = parts.count[:-1] / ops.maximum(ops.sum(parts.count[:-1]), EPSILON)
         return (compared[-1] + ops.sum(shares * compared[:-1])) / 2
 
-    return Measure(look, freeze, read, loss, slices)
+    return Measure(look, freeze, read, loss, lambda target: [sliced(slices)])
 
 
 class _Kept(NamedTuple):
@@ -344,9 +347,10 @@ def _with_upright(measure: Measure, other: Measure, weight: float) -> Measure:
             sums[1], target.second
         )
 
-    return Measure(
-        look, freeze, read, loss, other.slices, measure.positions, measure.survey, settled
-    )
+    def readings(target: _Both) -> list[Reading]:
+        return [*measure.readings(target.first), *other.readings(target.second)]
+
+    return Measure(look, freeze, read, loss, readings, measure.positions, measure.survey, settled)
 
 
 LAST_PASSES: dict[str, Callable[[Recipe], Term]] = {"matching": _polishing}

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from impasto import paged
-from impasto.compute import backend
+from impasto.compute import backend, readings
 from impasto.compute.backend import Array, HostArray, Size, Tensor, keras
+from impasto.compute.readings import Reading
 from impasto.losses import tiles
 from impasto.losses.tiles import Box, Grain, Tile
+from impasto.network.vgg import reading_of
 from impasto.network.weights import Network
 from impasto.pictures.guidance import StyledRegion
 from impasto.pictures.raster import Picture, size_of
@@ -56,9 +58,14 @@ class Seen:
     """What the network sees in a picture, or in a part of one."""
 
     maps: Maps
-    """features, and under ``vgg.sums_of`` a layer the sums that the network gave along with it"""
+    """features, and under ``vgg.reading_of`` what the network read off them on the way"""
     places: Mapping[str, Place] = field(default_factory=dict)
     """by layer, where the part lies; nothing for a whole picture"""
+
+    def read(self, layer: str, reading: Reading) -> Tensor:
+        """Return what is read off a layer's features, by the network if that did."""
+        found = self.maps.get(reading_of(layer, reading))
+        return readings.read(reading, self.maps[layer]) if found is None else found
 
 
 @dataclass(frozen=True)
@@ -234,8 +241,12 @@ class View(NamedTuple):
     """(height, width, 1), how much of a position belongs to the region; None if all do"""
     place: Place | None = None
     """where a part of the picture lies; None for a whole one"""
-    sums: Tensor | None = None
-    """what the network gave of the features along with them, see ``vgg.Features``"""
+    reader: Callable[[Reading], Tensor] | None = None
+    """what reads them off for less than anyone; None for nobody"""
+
+    def read(self, reading: Reading) -> Tensor:
+        """Return what is read off the features."""
+        return self.reader(reading) if self.reader else readings.read(reading, self.features)
 
 
 class Painted(NamedTuple):
@@ -265,8 +276,8 @@ class Measure(NamedTuple):
     """what is seen -> sums that add up over the parts of a picture"""
     loss: Callable[[Sums, Target], Tensor]
     """the sums of the whole picture -> the loss, a scalar"""
-    slices: int = 0
-    """upright slices over which it asks the network for sums of features; see ``vgg.Features``"""
+    readings: Callable[[Target], Sequence[Reading]] = lambda target: ()
+    """target -> what it reads of a whole picture, for the network to read off on the way"""
     positions: Callable[[float], int] | None = None
     """(a painting's share among all) -> how many of its positions are kept by themselves at most;
     None for none"""
@@ -289,7 +300,7 @@ class Term(NamedTuple):
     """the sums of the whole picture, the target of any part -> the loss, a scalar"""
     layers: tuple[str, ...]
     """those of which it reads features"""
-    slices: int = 0
-    """upright slices over which it asks the network for sums of features; see ``vgg.Features``"""
+    readings: Callable[[Target], Mapping[str, Sequence[Reading]]] = lambda target: {}
+    """target -> by layer, what it reads of a whole picture, as :class:`Measure` has it"""
     additive: bool = False
     """whether the loss of sums is the sum of their losses, so that no part needs to wait for all"""

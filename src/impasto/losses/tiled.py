@@ -61,7 +61,7 @@ def compiled_steps(
     shapes: dict[str, Any] = {}
 
     def read(tile: Tensor, given: Given) -> dict[str, Sums]:
-        seen = within(features(tile, 0, layers), given, stride)
+        seen = within(features(tile, layers), given, stride)
         sums = {name: term.read(seen, given.targets.terms[name]) for name, term in terms.items()}
         rows, columns = ops.shape(given.frame)[:2]
         sums["tv"] = differences(tile, (given.corner[0], given.corner[1], rows, columns))

@@ -6,8 +6,9 @@ Recognition", as built by ``keras.applications`` and cut off after the deepest l
 
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from impasto.compute import backend, host, winograd
 from impasto.compute.backend import (
     HostArray,
-    HostFunction,
     Like,
     Shape,
     Tensor,
@@ -24,16 +24,15 @@ from impasto.compute.backend import (
     keras,
     ops,
 )
+from impasto.compute.readings import Reading, added, taken
 from impasto.network.weights import Weights
 
 Features: TypeAlias = Callable[..., dict[str, Tensor]]
-"""(picture (height, width, 3), slices=0, asked=all) -> by layer, features (height', width', C).
+"""(picture (height, width, 3), asked=all, readings={}) -> by layer, features (height', width', C).
 
-Those of the layers that are ``asked`` for, of those that it was built for.
-
-With slices also, under :func:`sums_of` a layer, the sums of its features over so many upright
-slices (slices, channels + 1, channels) as ``host.sliced_moments`` gives them, where the
-network has them for less than anyone after it.
+Those of the layers that are ``asked`` for, of those that it was built for. Of ``readings``, several
+for a layer, also what is read, under :func:`reading_of` both, where the network has it for less
+than anyone after it.
 """
 
 BFLOAT16_GAIN = 0.9
@@ -72,14 +71,19 @@ def build(
     stages = _stages(model, names)
 
     def features(
-        picture: Tensor, slices: int = 0, asked: Collection[str] = names
+        picture: Tensor,
+        asked: Collection[str] = names,
+        readings: Mapping[str, Sequence[Reading]] = NOTHING,
     ) -> dict[str, Tensor]:
-        value, seen, before, left = preprocess(picture)[None], {}, "", set(asked)
+        value, before, left = preprocess(picture)[None], "", set(asked)
+        seen: dict[str, Tensor] = {}
         for name, stage in stages.items():
             if not left:  # what is deeper nobody asks for
                 break
-            if slices and before in seen and isinstance(stage, OnHost):
-                value, seen[sums_of(before)] = stage.with_sums(value, slices)
+            if isinstance(stage, OnHost):
+                wanted = readings.get(before, ())
+                value, *found = stage.with_readings(value, wanted)
+                seen.update(zip((reading_of(before, each) for each in wanted), found, strict=True))
             else:
                 value = stage(value)
             if name in left:
@@ -91,6 +95,9 @@ def build(
     return features
 
 
+NOTHING: Mapping[str, Sequence[Reading]] = MappingProxyType({})
+
+
 def _stages(model: keras.Model, names: Iterable[str]) -> dict[str, Callable[[Tensor], Tensor]]:
     """Return what is done one after the other, by the name of the layer whose map it gives.
 
@@ -99,21 +106,26 @@ def _stages(model: keras.Model, names: Iterable[str]) -> dict[str, Callable[[Ten
     stages: dict[str, Callable[[Tensor], Tensor]] = {}
     before = ""
     for layer in model.layers[1:]:  # the first is the input
-        convolution = stages.get(before)
-        alone = before in names or not isinstance(layer, MaxPooling)
-        if isinstance(convolution, OnHost) and not alone:
+        pooled = getattr(stages.get(before), "pooled", None)
+        if pooled and isinstance(layer, MaxPooling) and before not in names:
             del stages[before]
-            stages[layer.name] = replace(convolution, pooled=True)
+            stages[layer.name] = pooled
         else:
-            on_host = getattr(layer, "frozen", None)
-            stages[layer.name] = on_host if isinstance(on_host, OnHost) else layer
+            stages[layer.name] = _on_host(layer) or layer
         before = layer.name
     return stages
 
 
-def sums_of(layer: str) -> str:
-    """Return the name that a layer's sums have among the features."""
-    return f"{layer}/sums"
+def _on_host(layer: keras.layers.Layer) -> "OnHost | None":
+    if isinstance(layer, MaxPooling) and backend.gathered_on_host(layer.compute_dtype):
+        return _pooling(layer.compute_dtype)
+    computed = getattr(layer, "frozen", None)
+    return computed if isinstance(computed, OnHost) else None
+
+
+def reading_of(layer: str, reading: Reading) -> str:
+    """Return the name that what is read off a layer has among the features."""
+    return f"{layer}/{reading.name}"
 
 
 def resolve_precision(precision: str) -> str:
@@ -217,7 +229,7 @@ def frozen(
     flipped = np.ascontiguousarray(np.flip(kernel, (0, 1)).swapaxes(2, 3))
     if backend.computed_on_host(dtype):
         kernels = (winograd.transform(kernel), winograd.transform(flipped), np.asarray(bias))
-        return OnHost(Kernels(*kernels), replicate)
+        return _frozen_on_host(Kernels(*kernels), replicate)
     return _frozen_on_device(kernel, flipped, bias, replicate, dtype)
 
 
@@ -230,96 +242,102 @@ class Kernels:
     bias: NDArray[np.float32]
 
 
+Gradient: TypeAlias = Callable[
+    [HostArray, HostArray, tuple[HostArray, ...], "host.Add | None"], HostArray
+]
+"""(upstream, input, what was found, what is added to it or None) -> gradient by the input.
+
+Without the batch of one that inputs and upstreams have as tensors."""
+
+
 @dataclass(frozen=True)
 class OnHost:
-    """A frozen layer that ``compute.winograd`` computes, with what is cheaper along with it.
+    """A layer that is computed in NumPy, with what is cheaper along with it.
 
     The maps of the first layers, and their gradients, are the largest arrays there are: what is
-    only pooled is pooled at once, and the gradient of sums over the features that the layer is
-    given is added to theirs at once.
+    only pooled is pooled at once, and the gradients of what is read off the features that the layer
+    is given are added to theirs at once.
     """
 
-    kernels: Kernels
-    replicate: bool
-    pooled: bool = False
-    """whether to give the maximum of every 2 x 2 instead of all values"""
+    run: Callable[[HostArray], tuple[HostArray, ...]]
+    """input (height, width, in) -> its map, and after it what only the gradient needs"""
+    gradient: Gradient
+    like: Callable[[Shape], Like]
+    """the shape of an input of the same dtype, with its batch -> those of what ``run`` gives"""
+    pooled: "OnHost | None" = None
+    """the same layer with a maximum over 2 x 2 after it, where there is one"""
+    kernels: Kernels | None = None
+    """what it computes with, which lives as long as it does"""
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the layer's map of (1, height, width, in), (1, height', width', channels)."""
-        run, gradient, like = self._functions()
+        return self.with_readings(inputs, ())[0]
 
-        def backward(upstream: HostArray, features: HostArray, *found: HostArray) -> HostArray:
-            return gradient(upstream, features, found, None)
+    def with_readings(self, inputs: Tensor, readings: Sequence[Reading]) -> Tensors:
+        """Return the layer's map, and what is read off the features that it is given."""
+        run, gradient, like = self.run, self.gradient, self.like
+        together, constants = added(readings), [x for each in readings for x in each.constants]
 
-        return backend.on_host(run, backward, like)(inputs)
+        def call(features: HostArray) -> tuple[HostArray, ...]:
+            return tuple(each[None] for each in run(features[0]))
 
-    def with_sums(self, inputs: Tensor, slices: int) -> tuple[Tensor, Tensor]:
-        """Return the layer's map, and sums over slices of what it was given; see ``Features``."""
-        run, gradient, like = self._functions()
-        channels = inputs.shape[-1]
-
-        def sums(features: HostArray) -> HostArray:
-            return host.sliced_moments(features[0], slices)
-
-        def on_host(
-            upstream: HostArray, sums: HostArray, features: HostArray, *found: HostArray
-        ) -> HostArray:
-            return gradient(upstream, features, found, sums if sums.any() else None)
+        def on_host(features: HostArray, upstream: HostArray, *others: HostArray) -> HostArray:
+            found, given = [each[0] for each in others[:kept]], others[kept:]
+            add = together(features[0], *given)
+            return gradient(upstream[0], features[0], tuple(found), add)[None]
 
         def forward(value: Tensor) -> tuple[Tensors, Tensors]:
-            found = backend.call_host(run, like(ops.shape(value)), value)
-            # A call of its own, which a compiled step leaves out where nobody asks for it.
-            summed = backend.call_host(sums, [((slices, channels + 1, channels), "float32")], value)
-            return (found[0], *summed), found
+            found = backend.call_host(call, like(ops.shape(value)), value)
+            return (found[0], *taken(readings, value)), found
 
         def backward(upstream: Tensors, value: Tensor, found: Tensors) -> Tensor:
-            same = [(ops.shape(value), "float32")]
-            return backend.call_host(on_host, same, *upstream, value, *found)[0]
+            same = [(ops.shape(value), backend.dtype_of(value))]
+            given = (value, upstream[0], *found, *upstream[1:], *constants)
+            return backend.call_host(on_host, same, *given)[0]
 
-        result, summed = backend.differentiable(forward, backward)(inputs)
-        return result, summed
-
-    def _functions(self) -> tuple[HostFunction, "Gradient", Callable[[Shape], Like]]:
-        """Return the layer in NumPy, its gradient, and the shapes and dtypes of what it gives."""
-        # TensorFlow never forgets a function that it called back: hundreds of megabytes of every
-        # network that is gone, if these held on to what they compute with.
-        known = weakref.ref(self.kernels)
-        replicate, pooled, channels = self.replicate, self.pooled, self.kernels.bias.size
-
-        def run(features: HostArray) -> HostArray | tuple[HostArray, ...]:
-            held = _still(known)
-            arguments = features[0], held.forward, held.bias, replicate
-            if pooled:
-                return tuple(each[None] for each in winograd.pooled_layer(*arguments))
-            return winograd.layer(*arguments)[None]
-
-        def gradient(
-            upstream: HostArray,
-            features: HostArray,
-            found: tuple[HostArray, ...],
-            sums: HostArray | None,
-        ) -> HostArray:
-            flipped = _still(known).flipped
-            add = None if sums is None else host.moments_gradient(features[0], sums)
-            if pooled:
-                _, winners = found
-                size = features.shape[1:3]
-                return winograd.pooled_layer_gradient(
-                    upstream[0], winners[0], size, flipped, replicate, add
-                )[None]
-            return winograd.layer_gradient(upstream[0], found[0][0], flipped, replicate, add)[None]
-
-        def like(shape: Shape) -> Like:
-            shape = (*shape[:3], channels)
-            return _pooled(shape) if pooled else [(shape, "float32")]
-
-        return run, gradient, like
+        kept = len(like(ops.shape(inputs)))
+        return backend.differentiable(forward, backward)(inputs)
 
 
-Gradient: TypeAlias = Callable[
-    [HostArray, HostArray, tuple[HostArray, ...], HostArray | None], HostArray
-]
-"""(upstream, input, what the layer gave, upstream of the input's sums or None) -> gradient"""
+def _frozen_on_host(kernels: Kernels, replicate: bool) -> OnHost:
+    # TensorFlow never forgets a function that it called back: hundreds of megabytes of every
+    # network that is gone, if these held on to what they compute with.
+    known, channels = weakref.ref(kernels), kernels.bias.size
+
+    def run(features: HostArray) -> tuple[HostArray, ...]:
+        held = _still(known)
+        return (winograd.layer(features, held.forward, held.bias, replicate),)
+
+    def gradient(
+        upstream: HostArray,
+        features: HostArray,
+        found: tuple[HostArray, ...],
+        add: host.Add | None,
+    ) -> HostArray:
+        flipped = _still(known).flipped
+        return winograd.layer_gradient(upstream, found[0], flipped, replicate, add)
+
+    def run_pooled(features: HostArray) -> tuple[HostArray, ...]:
+        held = _still(known)
+        return winograd.pooled_layer(features, held.forward, held.bias, replicate)
+
+    def pooled_gradient(
+        upstream: HostArray,
+        features: HostArray,
+        found: tuple[HostArray, ...],
+        add: host.Add | None,
+    ) -> HostArray:
+        size, flipped = features.shape[:2], _still(known).flipped
+        return winograd.pooled_layer_gradient(upstream, found[1], size, flipped, replicate, add)
+
+    def like(shape: Shape) -> Like:
+        return [((*shape[:3], channels), "float32")]
+
+    def like_pooled(shape: Shape) -> Like:
+        return _pooled((*shape[:3], channels), "float32")
+
+    pooled = OnHost(run_pooled, pooled_gradient, like_pooled, kernels=kernels)
+    return OnHost(run, gradient, like, pooled, kernels)
 
 
 def _still(known: "weakref.ref[Kernels]") -> Kernels:
@@ -361,9 +379,7 @@ class MaxPooling(keras.layers.MaxPooling2D):
         """Pool (1, height, width, channels); an odd last row or column is left out, as in VGG."""
         dtype = self.compute_dtype
         if backend.gathered_on_host(dtype):
-            return backend.on_host(_pool, _pool_gradient, lambda shape: _pooled(shape, dtype))(
-                inputs
-            )
+            return _pooling(dtype)(inputs)
         _, height, width, channels = ops.shape(inputs)
         rows, columns = height // 2, width // 2
         windows = ops.reshape(
@@ -372,19 +388,21 @@ class MaxPooling(keras.layers.MaxPooling2D):
         return ops.max(windows, axis=(2, 4))
 
 
-def _pooled(shape: Shape, dtype: str = "float32") -> list[tuple[Shape, str]]:
+def _pooling(dtype: str) -> OnHost:
+    def gradient(
+        upstream: HostArray,
+        features: HostArray,
+        found: tuple[HostArray, ...],
+        add: host.Add | None,
+    ) -> HostArray:
+        height, width, _ = features.shape
+        return host.maximum_pool_gradient(upstream, found[1], height, width, add)
+
+    return OnHost(host.maximum_pool, gradient, lambda shape: _pooled(shape, dtype))
+
+
+def _pooled(shape: Shape, dtype: str) -> Like:
     """Return shapes and dtypes of a maximum over 2 x 2 and of where it was."""
     batch, height, width, channels = shape
     halved = (batch, height // 2, width // 2, channels)
     return [(halved, dtype), (halved, "uint8")]
-
-
-def _pool(features: HostArray) -> tuple[HostArray, ...]:
-    return tuple(each[None] for each in host.maximum_pool(features[0]))
-
-
-def _pool_gradient(
-    upstream: HostArray, features: HostArray, _: HostArray, winners: HostArray
-) -> HostArray:
-    height, width = features.shape[1:3]
-    return host.maximum_pool_gradient(upstream[0], winners[0], height, width)[None]
