@@ -167,7 +167,6 @@ def growth(options: argparse.Namespace) -> Section:
             found[str(size)] = {
                 "seconds": done.seconds,
                 "microseconds_each_pixel": done.seconds / pixels * 1e6,
-                "peak_gigabytes": done.peak / 1e9,
             }
             options.save({"growth": found})
     return found

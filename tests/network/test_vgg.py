@@ -240,43 +240,50 @@ def test_the_gradient_of_maximum_pooling_goes_to_the_maximum_and_ties_share_it()
     np.testing.assert_array_equal(received, expected)
 
 
-def test_what_is_read_on_the_way_is_what_is_read_afterwards(loaded, picture):
-    """A layer that is only pooled, and what is read off others, against both after their maps."""
+SIDES = {"block1_conv1": (61, 50), "block2_conv1": (30, 25), "block2_conv2": (30, 25)}
+CHANNELS = {"block1_conv1": 64, "block2_conv1": 128, "block2_conv2": 128}
+
+
+def read_of(layer, kind):
+    rows, columns = (side // 3 for side in SIDES[layer])
+    grid = ops.convert_to_tensor(np.array([1, 2, 3, rows, columns], np.int32))
+    kinds = {
+        "means": readings.means(2),
+        "thinned": readings.thinned(grid, ops.zeros((rows, columns, 1))),
+        "moments": losses.sliced(3),
+    }
+    return kinds[kind]
+
+
+@pytest.mark.parametrize("kind", ["means", "thinned", "moments"])
+@pytest.mark.parametrize("layer", SIDES)
+def test_what_is_read_on_the_way_is_what_is_read_afterwards(loaded, picture, layer, kind):
+    """Off a layer before a pooled one, before another, before pooling; also beside another.
+
+    Both parts of the gradient are of one size, so that neither can be missing.
+    """
     build = functools.partial(
         vgg.build, loaded, pooling="max", precision="float32", padding="replicate"
     )
-    channels = {"block2_conv1": 128, "block2_conv2": 128, "block3_conv1": 256}
-    together, apart = build(channels), build([*channels, "block1_conv2"])
-    sides = {"block2_conv1": (30, 25), "block2_conv2": (30, 25), "block3_conv1": (15, 12)}
-    random = np.random.default_rng(1)
+    layers = (layer, "block3_conv1")
+    together, apart = build(layers), build([*layers, "block1_conv2", "block2_conv2"])
+    shape = read_of(layer, kind).shape((*SIDES[layer], CHANNELS[layer]))
+    weight = backend.constant(np.random.default_rng(1).normal(size=shape))
 
-    def wanted(layer):
-        rows, columns = (side // 3 for side in sides[layer])
-        grid = ops.convert_to_tensor(np.array([1, 2, 3, rows, columns], np.int32))
-        return [readings.means(2), readings.thinned(grid, rows, columns), losses.sliced(3)]
-
-    weights = {
-        (layer, reading.name): random.normal(size=reading.like((*sides[layer], count))[0][0])
-        for layer, count in channels.items()
-        for reading in wanted(layer)
-    }
-
-    def evaluate(features, on_the_way):
+    def gradient(features, on_the_way, share):
         def loss(picture, constants):
-            asked = {layer: wanted(layer) for layer in channels}
-            seen = Seen(features(picture, tuple(channels), asked if on_the_way else {}))
-            given = sum("/" in name for name in seen.maps)
-            assert bool(given) == (on_the_way and backend.on_processor())
-            total = ops.mean(ops.square(seen.maps["block3_conv1"]))
-            for layer in channels:
-                for reading in wanted(layer):
-                    weight = backend.constant(weights[layer, reading.name])
-                    total = total + ops.mean(seen.read(layer, reading) * weight) / 1e3
-            return total, {}
+            reading = read_of(layer, kind)
+            asked = {layer: [read_of(layer, "means"), reading]} if on_the_way else {}
+            seen = Seen(features(picture, layers, asked))
+            assert (vgg.reading_of(layer, reading) in seen.maps) == (
+                on_the_way and backend.on_processor()
+            )
+            found = ops.sum(seen.read(layer, reading) * weight)
+            return share * found + (1 - share) * ops.sum(ops.square(seen.maps["block3_conv1"])), {}
 
-        return backend.value_and_gradient(loss)(picture[:61, :50].astype(np.float32), {})
+        return backend.value_and_gradient(loss)(picture[:61, :50].astype(np.float32), {})[2]
 
-    value, _, received = evaluate(together, True)
-    expected, _, gradient = evaluate(apart, False)
-    assert value == pytest.approx(expected, rel=1e-5)
-    assert np.linalg.norm(received - gradient) < 1e-4 * np.linalg.norm(gradient)
+    sizes = [np.linalg.norm(gradient(apart, False, share)) for share in (1.0, 0.0)]
+    even = sizes[1] / sum(sizes)
+    received, expected = gradient(together, True, even), gradient(apart, False, even)
+    assert np.linalg.norm(received - expected) < 1e-4 * np.linalg.norm(expected)

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import importlib.util
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -128,7 +129,7 @@ Size: TypeAlias = Any
 """A whole number; in a traced function perhaps a tensor of one."""
 Shape: TypeAlias = tuple[Size, ...]
 Like: TypeAlias = Sequence[tuple[Shape, str]]
-"""Shapes, whose sizes may be open, and dtypes of what a function on the host gives"""
+"""Shapes, NaN where a size is open, and dtypes of what a function on the host gives"""
 HostArray: TypeAlias = NDArray[Any]
 """An array that a function on the host takes or gives."""
 HostFunction: TypeAlias = Callable[..., HostArray | tuple[HostArray, ...]]
@@ -383,34 +384,19 @@ _OUT_OF_MEMORY = (
 )
 
 
-def on_host(
-    function: HostFunction,
-    gradient: HostFunction,
-    like: Callable[[Shape], Like],
-    *constants: Tensor,
-) -> Callable[[Tensor], Tensor]:
-    """Return a NumPy function, with its NumPy gradient, as one of tensors in a compiled step.
+def known_shape(tensor: Tensor) -> Shape:
+    """Return a tensor's sizes, NaN for those that a traced function leaves open.
 
-    function(input, *constants) gives the result, and after it what only the gradient needs;
-    gradient(upstream, input, *all of these, *constants) an array like the input. ``like`` turns the
-    input's shape, whose sizes may be open, into shapes and dtypes of what the function gives.
+    Whatever is reckoned from NaN is NaN: so that the shapes :func:`call_host` is told cost a graph
+    nothing, where Keras's own would be operations of it.
     """
-
-    def forward(value: Tensor) -> tuple[Tensors, Tensors]:
-        found = call_host(function, like(keras.ops.shape(value)), value, *constants)
-        return found[:1], found
-
-    def backward(upstream: Tensors, value: Tensor, found: Tensors) -> Tensor:
-        same = [(keras.ops.shape(value), dtype_of(value))]
-        return call_host(gradient, same, *upstream, value, *found, *constants)[0]
-
-    return lambda value: differentiable(forward, backward)(value)[0]
+    return tuple(math.nan if size is None else size for size in tensor.shape)
 
 
 def call_host(function: HostFunction, like: Like, *tensors: Tensor) -> Tensors:
     """Call a NumPy function of tensors in a compiled step, which returns an array or several.
 
-    ``like`` are shapes, whose sizes may be open, and dtypes of what it returns.
+    ``like`` are shapes, as :func:`known_shape` has them, and dtypes of what it returns.
     """
 
     def call(*arrays: Tensor) -> list[HostArray]:

@@ -1,10 +1,11 @@
 """What a processor computes faster by itself than tensor libraries do there, in NumPy.
 
-Maximum pooling, moments, their gradients, and what they share with
+Maximum pooling, means, moments, their gradients, and what they share with
 :mod:`impasto.compute.winograd`: all cores, each on pieces of its own that fit its cache. How the
 work is cut up never depends on the number of cores, and neither do the results, to the last bit.
 
-Feature maps are float32 (height, width, channels) throughout.
+Feature maps are float32 (height, width, channels); those that TensorFlow and JAX hold in bfloat16
+are taken too.
 """
 
 import ctypes

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from impasto.compute import backend, host
-from impasto.compute.backend import HostArray, HostFunction, Like, Shape, Size, Tensor, ops
+from impasto.compute.backend import HostArray, Shape, Tensor, Tensors, ops
 from impasto.compute.host import Add
 
 Adding: TypeAlias = Callable[..., Add]
@@ -20,15 +20,16 @@ Adding: TypeAlias = Callable[..., Add]
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A function of features (height, width, channels), in two ways; see :func:`read`."""
+    """A function of features (height, width, channels) to float32, in two ways."""
 
     name: str
-    """what it is found by among others of the same features"""
-    take: HostFunction
+    """what it is found by among others of the same features in one compiled step; whatever else it
+    depends on must be the same there"""
+    take: Callable[..., HostArray]
     """(features, *constants) -> what is read, in NumPy"""
     adding: Adding
-    like: Callable[[Shape], Like]
-    """the shape of features -> shape and dtype of what is read of them, in a list"""
+    shape: Callable[[Shape], Shape]
+    """the shape of features -> the shape of what is read of them, as ``backend.known_shape``"""
     on_device: Callable[[Tensor], Tensor]
     """features -> what is read, in tensors"""
     constants: tuple[Tensor, ...] = ()
@@ -39,29 +40,32 @@ def read(reading: Reading, features: Tensor) -> Tensor:
     if not backend.gathered_on_host(backend.dtype_of(features)):
         return reading.on_device(features)
     # Not the reading itself: TensorFlow never forgets a function that it called back.
-    adding = reading.adding
+    take, adding = reading.take, reading.adding
 
-    def gradient(
-        upstream: HostArray, seen: HostArray, _: HostArray, *constants: HostArray
-    ) -> HostArray:
+    def gradient(upstream: HostArray, seen: HostArray, *constants: HostArray) -> HostArray:
         return host.added_up(adding(upstream, seen, *constants), seen)
 
-    return backend.on_host(reading.take, gradient, reading.like, *reading.constants)(features)
+    def forward(value: Tensor) -> tuple[Tensors, Tensors]:
+        like = [(reading.shape(backend.known_shape(value)), "float32")]
+        return backend.call_host(take, like, value, *reading.constants), ()
+
+    def backward(upstream: Tensors, value: Tensor, _: Tensors) -> Tensor:
+        like = [(backend.known_shape(value), backend.dtype_of(value))]
+        return backend.call_host(gradient, like, *upstream, value, *reading.constants)[0]
+
+    return backend.differentiable(forward, backward)(features)[0]
 
 
-def taken(readings: Sequence[Reading], features: Tensor) -> tuple[Tensor, ...]:
-    """Return what is read off features (1, height, width, channels), without a gradient.
-
-    Each by a call of its own, which a compiled step leaves out where nobody asks for it.
-    """
+def taken(readings: Sequence[Reading], features: Tensor) -> Tensors:
+    """Return what is read off features (1, height, width, channels), without a gradient."""
 
     def one(reading: Reading) -> Tensor:
         take = reading.take
 
-        def call(seen: HostArray, *constants: HostArray) -> HostArray | tuple[HostArray, ...]:
+        def call(seen: HostArray, *constants: HostArray) -> HostArray:
             return take(seen[0], *constants)
 
-        like = reading.like(ops.shape(features)[1:])
+        like = [(reading.shape(backend.known_shape(features)[1:]), "float32")]
         return backend.call_host(call, like, features, *reading.constants)[0]
 
     return tuple(map(one, readings))
@@ -94,7 +98,7 @@ def added(readings: Sequence[Reading]) -> Callable[..., Add | None]:
 def means(apart: int) -> Reading:
     """Return the means of every ``apart`` x ``apart``, (height // apart, width // apart, channels).
 
-    float32, without an odd last row or column.
+    Without an odd last row or column.
     """
 
     def take(features: HostArray) -> HostArray:
@@ -103,9 +107,9 @@ def means(apart: int) -> Reading:
     def adding(upstream: HostArray, features: HostArray) -> Add:
         return host.block_means_gradient(upstream, apart)
 
-    def like(shape: Shape) -> Like:
-        height, width, channels = shape
-        return [((height // apart, width // apart, channels), "float32")]
+    def shape(of: Shape) -> Shape:
+        height, width, channels = of
+        return height // apart, width // apart, channels
 
     def on_device(features: Tensor) -> Tensor:
         height, width, channels = ops.shape(features)
@@ -114,22 +118,25 @@ def means(apart: int) -> Reading:
         blocks = ops.reshape(features, (rows, apart, columns, apart, channels))
         return ops.mean(blocks, axis=(1, 3))
 
-    return Reading(f"means {apart}", take, adding, like, on_device)
+    return Reading(f"means {apart}", take, adding, shape, on_device)
 
 
-def thinned(grid: Tensor, rows: Size, columns: Size) -> Reading:
-    """Return so many rows and columns, float32; ``grid`` is a ``host.Grid`` of them, int32."""
+def thinned(grid: Tensor, alike: Tensor) -> Reading:
+    """Return some rows and columns, as many as another map has, ``alike``.
+
+    ``grid`` is a ``host.Grid`` of them, int32.
+    """
 
     def adding(upstream: HostArray, features: HostArray, grid: HostArray) -> Add:
         return host.thinned_gradient(upstream, grid)
 
-    def like(shape: Shape) -> Like:
-        return [((rows, columns, shape[-1]), "float32")]
+    def shape(of: Shape) -> Shape:
+        return *backend.known_shape(alike)[:2], of[-1]
 
     def on_device(features: Tensor) -> Tensor:
-        for axis, count in enumerate((rows, columns)):
+        for axis, count in enumerate(ops.shape(alike)[:2]):
             places = ops.arange(count, dtype="int32") * grid[2] + grid[axis]
             features = ops.take(features, places, axis=axis)
         return ops.cast(features, "float32")
 
-    return Reading("thinned", host.thinned, adding, like, on_device, (grid,))
+    return Reading("thinned", host.thinned, adding, shape, on_device, (grid,))

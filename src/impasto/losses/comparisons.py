@@ -113,7 +113,7 @@ def _power(matrix: Tensor, power: float) -> Tensor:
     def run(value: HostArray) -> HostArray:
         return host.matrix_power(value, power, SINGULAR, EPSILON**2)
 
-    (powers,) = backend.call_host(run, [(ops.shape(matrix), "float32")], matrix)
+    (powers,) = backend.call_host(run, [(backend.known_shape(matrix), "float32")], matrix)
     return ops.stop_gradient(powers)
 
 

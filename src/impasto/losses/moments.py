@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.compute import host
-from impasto.compute.backend import HostArray, Like, Shape, Size, Tensor, ops
+from impasto.compute.backend import HostArray, Shape, Size, Tensor, ops
 from impasto.compute.readings import Reading
 from impasto.losses.terms import EPSILON, Place, View
 
@@ -73,8 +73,8 @@ def sliced(slices: int, place: Place | None = None, weights: Tensor | None = Non
     def take(features: HostArray, *constants: HostArray) -> HostArray:
         return host.sliced_moments(features, slices, *constants)
 
-    def like(shape: Shape) -> Like:
-        return [((slices, shape[-1] + 1, shape[-1]), "float32")]
+    def shape(of: Shape) -> Shape:
+        return slices, of[-1] + 1, of[-1]
 
     def on_device(features: Tensor) -> Tensor:
         first, of = (0, ops.shape(features)[1]) if place is None else (place.left, place.width)
@@ -92,7 +92,7 @@ def sliced(slices: int, place: Place | None = None, weights: Tensor | None = Non
         constants = (ops.stack(columns) if columns else ops.zeros((0,), "int32"),)
         constants += () if weights is None else (weights,)
     name = f"moments {slices}" + ("" if weights is None else ", weighted")
-    return Reading(name, take, host.sliced_moments_gradient, like, on_device, constants)
+    return Reading(name, take, host.sliced_moments_gradient, shape, on_device, constants)
 
 
 def _slices(array: Tensor, slices: int, first: Size, of: Size) -> Tensor:

@@ -80,7 +80,7 @@ def measure(share: float = 1.0) -> Measure:
     def settled(target: Pool, center: Center, photograph: View) -> Pool:
         return settle(target, center, photograph, share)
 
-    def read_off(target: Pool) -> list[Reading]:
+    def read_off(target: Pool, weighted: bool) -> list[Reading]:
         return [_thinned(target)]
 
     return Measure(look, freeze, read, loss, read_off, positions, survey, settled)
@@ -150,7 +150,7 @@ def compared(place: Place, height: int, width: int) -> Grid:
 
 def _thinned(target: Pool) -> Reading:
     """Return what is read of a map: those rows and columns that are compared."""
-    return readings.thinned(target.grid, *ops.shape(target.photograph)[:2])
+    return readings.thinned(target.grid, target.photograph)
 
 
 def read(view: View, target: Pool) -> Sums:

@@ -289,7 +289,7 @@ def largest(query: Tensor, among: Tensor) -> Tensor:
     on a processor than the products do (benchmarks/NOTES.md).
     """
     if backend.computed_on_host("float32"):
-        like = [((ops.shape(query)[0],), "int32")]
+        like = [((backend.known_shape(query)[0],), "int32")]
         return backend.call_host(_largest_on_host, like, query, among)[0]
     return ops.argmax(ops.matmul(query, ops.transpose(among)), axis=-1)
 

@@ -99,7 +99,11 @@ def by_layers(measure: Measure, recipe: Recipe, turned: bool = False) -> Term:
         return mean(losses, recipe.style_layers)
 
     def readings(target: list[Part]) -> dict[str, Sequence[Reading]]:
-        return {layer: measure.readings(each) for layer, each in target[0].style.items()}
+        first = target[0]  # the others of a picture read the same
+        return {
+            layer: measure.readings(each, layer in first.weights)
+            for layer, each in first.style.items()
+        }
 
     return Term(freeze, read, loss, tuple(layers), readings)
 
@@ -257,7 +261,10 @@ def of_moments(compare: Comparison, relative: bool, strips: int) -> Measure:
         shares = parts.count[:-1] / ops.maximum(ops.sum(parts.count[:-1]), EPSILON)
         return (compared[-1] + ops.sum(shares * compared[:-1])) / 2
 
-    return Measure(look, freeze, read, loss, lambda target: [sliced(slices)])
+    def readings(target: Moments, weighted: bool) -> list[Reading]:
+        return [] if weighted else [sliced(slices)]
+
+    return Measure(look, freeze, read, loss, readings)
 
 
 class _Kept(NamedTuple):
@@ -347,8 +354,9 @@ def _with_upright(measure: Measure, other: Measure, weight: float) -> Measure:
             sums[1], target.second
         )
 
-    def readings(target: _Both) -> list[Reading]:
-        return [*measure.readings(target.first), *other.readings(target.second)]
+    def readings(target: _Both, weighted: bool) -> list[Reading]:
+        firsts = measure.readings(target.first, weighted)
+        return [*firsts, *other.readings(target.second, weighted)]
 
     return Measure(look, freeze, read, loss, readings, measure.positions, measure.survey, settled)
 

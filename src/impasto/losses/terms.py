@@ -242,7 +242,7 @@ class View(NamedTuple):
     place: Place | None = None
     """where a part of the picture lies; None for a whole one"""
     reader: Callable[[Reading], Tensor] | None = None
-    """what reads them off for less than anyone; None for nobody"""
+    """what they are read with; None: by themselves"""
 
     def read(self, reading: Reading) -> Tensor:
         """Return what is read off the features."""
@@ -276,8 +276,9 @@ class Measure(NamedTuple):
     """what is seen -> sums that add up over the parts of a picture"""
     loss: Callable[[Sums, Target], Tensor]
     """the sums of the whole picture -> the loss, a scalar"""
-    readings: Callable[[Target], Sequence[Reading]] = lambda target: ()
-    """target -> what it reads of a whole picture, for the network to read off on the way"""
+    readings: Callable[[Target, bool], Sequence[Reading]] = lambda target, weighted: ()
+    """(target, whether positions have weights) -> what it reads of a whole picture, for the network
+    to read off on the way"""
     positions: Callable[[float], int] | None = None
     """(a painting's share among all) -> how many of its positions are kept by themselves at most;
     None for none"""

@@ -117,8 +117,6 @@ def _stages(model: keras.Model, names: Iterable[str]) -> dict[str, Callable[[Ten
 
 
 def _on_host(layer: keras.layers.Layer) -> "OnHost | None":
-    if isinstance(layer, MaxPooling) and backend.gathered_on_host(layer.compute_dtype):
-        return _pooling(layer.compute_dtype)
     computed = getattr(layer, "frozen", None)
     return computed if isinstance(computed, OnHost) else None
 
@@ -243,7 +241,7 @@ class Kernels:
 
 
 Gradient: TypeAlias = Callable[
-    [HostArray, HostArray, tuple[HostArray, ...], "host.Add | None"], HostArray
+    [HostArray, HostArray, tuple[HostArray, ...], host.Add | None], HostArray
 ]
 """(upstream, input, what was found, what is added to it or None) -> gradient by the input.
 
@@ -281,21 +279,22 @@ class OnHost:
         def call(features: HostArray) -> tuple[HostArray, ...]:
             return tuple(each[None] for each in run(features[0]))
 
-        def on_host(features: HostArray, upstream: HostArray, *others: HostArray) -> HostArray:
-            found, given = [each[0] for each in others[:kept]], others[kept:]
-            add = together(features[0], *given)
-            return gradient(upstream[0], features[0], tuple(found), add)[None]
+        count = len(readings) + len(constants)
+
+        def call_back(features: HostArray, upstream: HostArray, *others: HostArray) -> HostArray:
+            add = together(features[0], *others[:count])
+            found = tuple(each[0] for each in others[count:])
+            return gradient(upstream[0], features[0], found, add)[None]
 
         def forward(value: Tensor) -> tuple[Tensors, Tensors]:
-            found = backend.call_host(call, like(ops.shape(value)), value)
+            found = backend.call_host(call, like(backend.known_shape(value)), value)
             return (found[0], *taken(readings, value)), found
 
         def backward(upstream: Tensors, value: Tensor, found: Tensors) -> Tensor:
-            same = [(ops.shape(value), backend.dtype_of(value))]
-            given = (value, upstream[0], *found, *upstream[1:], *constants)
-            return backend.call_host(on_host, same, *given)[0]
+            same = [(backend.known_shape(value), backend.dtype_of(value))]
+            given = (value, *upstream, *constants, *found)
+            return backend.call_host(call_back, same, *given)[0]
 
-        kept = len(like(ops.shape(inputs)))
         return backend.differentiable(forward, backward)(inputs)
 
 
@@ -375,11 +374,16 @@ class MaxPooling(keras.layers.MaxPooling2D):
     as long as the pooling.
     """
 
+    @property
+    def frozen(self) -> OnHost | None:
+        """What pools without a GPU."""
+        dtype = self.compute_dtype
+        return _pooling(dtype) if backend.gathered_on_host(dtype) else None
+
     def call(self, inputs: Tensor) -> Tensor:
         """Pool (1, height, width, channels); an odd last row or column is left out, as in VGG."""
-        dtype = self.compute_dtype
-        if backend.gathered_on_host(dtype):
-            return _pooling(dtype)(inputs)
+        if self.frozen:
+            return self.frozen(inputs)
         _, height, width, channels = ops.shape(inputs)
         rows, columns = height // 2, width // 2
         windows = ops.reshape(
