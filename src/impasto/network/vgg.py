@@ -240,9 +240,9 @@ class Kernels:
     bias: NDArray[np.float32]
 
 
-Gradient: TypeAlias = Callable[
-    [HostArray, HostArray, tuple[HostArray, ...], host.Add | None], HostArray
-]
+Found: TypeAlias = tuple[HostArray, ...]
+"""A layer's map, and after it what only its gradient needs."""
+Gradient: TypeAlias = Callable[[HostArray, HostArray, Found, host.Add | None], HostArray]
 """(upstream, input, what was found, what is added to it or None) -> gradient by the input.
 
 Without the batch of one that inputs and upstreams have as tensors."""
@@ -257,8 +257,8 @@ class OnHost:
     is given are added to theirs at once.
     """
 
-    run: Callable[[HostArray], tuple[HostArray, ...]]
-    """input (height, width, in) -> its map, and after it what only the gradient needs"""
+    run: Callable[[HostArray], Found]
+    """of an input (height, width, in)"""
     gradient: Gradient
     like: Callable[[Shape], Like]
     """the shape of an input of the same dtype, with its batch -> those of what ``run`` gives"""
@@ -276,7 +276,7 @@ class OnHost:
         run, gradient, like = self.run, self.gradient, self.like
         together, constants = added(readings), [x for each in readings for x in each.constants]
 
-        def call(features: HostArray) -> tuple[HostArray, ...]:
+        def call(features: HostArray) -> Found:
             return tuple(each[None] for each in run(features[0]))
 
         count = len(readings) + len(constants)
@@ -303,28 +303,22 @@ def _frozen_on_host(kernels: Kernels, replicate: bool) -> OnHost:
     # network that is gone, if these held on to what they compute with.
     known, channels = weakref.ref(kernels), kernels.bias.size
 
-    def run(features: HostArray) -> tuple[HostArray, ...]:
+    def run(features: HostArray) -> Found:
         held = _still(known)
         return (winograd.layer(features, held.forward, held.bias, replicate),)
 
     def gradient(
-        upstream: HostArray,
-        features: HostArray,
-        found: tuple[HostArray, ...],
-        add: host.Add | None,
+        upstream: HostArray, features: HostArray, found: Found, add: host.Add | None
     ) -> HostArray:
         flipped = _still(known).flipped
         return winograd.layer_gradient(upstream, found[0], flipped, replicate, add)
 
-    def run_pooled(features: HostArray) -> tuple[HostArray, ...]:
+    def run_pooled(features: HostArray) -> Found:
         held = _still(known)
         return winograd.pooled_layer(features, held.forward, held.bias, replicate)
 
     def pooled_gradient(
-        upstream: HostArray,
-        features: HostArray,
-        found: tuple[HostArray, ...],
-        add: host.Add | None,
+        upstream: HostArray, features: HostArray, found: Found, add: host.Add | None
     ) -> HostArray:
         size, flipped = features.shape[:2], _still(known).flipped
         return winograd.pooled_layer_gradient(upstream, found[1], size, flipped, replicate, add)
@@ -394,10 +388,7 @@ class MaxPooling(keras.layers.MaxPooling2D):
 
 def _pooling(dtype: str) -> OnHost:
     def gradient(
-        upstream: HostArray,
-        features: HostArray,
-        found: tuple[HostArray, ...],
-        add: host.Add | None,
+        upstream: HostArray, features: HostArray, found: Found, add: host.Add | None
     ) -> HostArray:
         height, width, _ = features.shape
         return host.maximum_pool_gradient(upstream, found[1], height, width, add)
