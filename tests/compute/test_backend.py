@@ -167,3 +167,73 @@ def test_no_settings_file_is_left_where_there_was_none_and_one_that_was_there_st
     (tmp_path / "old" / "models").touch()
     loaded_with(code, KERAS_HOME=str(tmp_path / "old"))
     assert [path.name for path in (tmp_path / "old").iterdir()] == ["models"]
+
+
+def together(rows, more):
+    """A few operations, with what such functions may be given."""
+    assert more["nothing"] is None
+    return ops.sum(rows * more["by"] + 1, axis=0), [ops.max(rows)]
+
+
+def test_a_fused_function_gives_what_it_gives_by_itself():
+    rows = tiny.random_picture(4, 5, seed=3)[..., 0]
+    more = {"by": np.float32(2), "nothing": None}
+    total, (largest,) = backend.fused(together)(ops.convert_to_tensor(rows), more)
+    np.testing.assert_allclose(backend.to_numpy(total), (rows * 2 + 1).sum(axis=0), rtol=1e-6)
+    assert float(largest) == rows.max()
+
+
+def test_a_fused_function_of_numpys_arrays_is_the_function_itself():
+    assert backend.fused(lambda array: array)(array := np.zeros(2)) is array
+
+
+@pytest.mark.skipif(backend.name() != "jax", reason="only JAX compiles operation by operation")
+def test_a_fused_function_is_one_program_of_jax():
+    import jax
+
+    compiled = []
+
+    def heard(event, seconds, **_):
+        if "backend_compile" in event:
+            compiled.append(seconds)
+
+    rows = ops.convert_to_tensor(tiny.random_picture(6, 7, seed=4)[..., 0])
+    more = {"by": np.float32(2), "nothing": None}
+    jax.monitoring.register_event_duration_secs_listener(heard)
+    try:
+        for _ in range(2):
+            fused = backend.fused(together)
+            fused(rows, more)
+            fused(rows, more)
+        assert len(compiled) == 1  # the second is found among those that JAX has
+        together(rows, more)
+        assert len(compiled) > 1
+    finally:
+        jax.monitoring.unregister_event_duration_listener(heard)
+
+
+@pytest.mark.skipif(backend.name() != "jax", reason="only JAX has programs of its own for sizes")
+def test_a_program_of_jax_does_not_hold_what_its_function_holds(monkeypatch):
+    import jax
+
+    jit, programs = jax.jit, []
+
+    def seen(function, **settings):
+        compiled = jit(function, **settings)
+
+        def call(*arguments):
+            programs.append(compiled.lower(*arguments).as_text())
+            return compiled(*arguments)
+
+        return call
+
+    monkeypatch.setattr(jax, "jit", seen)
+    kernel = tiny.random_picture(100, 100, seed=5)[..., 0]
+    held = ops.convert_to_tensor(kernel)
+    traced = backend.traced(lambda picture: ops.matmul(held, picture[..., 0]))
+    for width in (3, 4, 3):
+        picture = tiny.random_picture(100, width, seed=6)
+        found = backend.to_numpy(traced(ops.convert_to_tensor(picture)))
+        np.testing.assert_allclose(found, kernel @ picture[..., 0], rtol=1e-4)
+    assert len(programs) == 3
+    assert max(map(len, programs)) < 10_000 < kernel.nbytes

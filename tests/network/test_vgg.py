@@ -4,6 +4,7 @@ import functools
 import importlib.util
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -82,6 +83,25 @@ def test_features_equal_those_of_onnxruntime_at_every_convolution(loaded, pictur
     for layer in NETWORK.convolutions:
         error = np.linalg.norm(received[layer] - expected[layer]) / np.linalg.norm(expected[layer])
         assert error < 1e-4, layer
+
+
+@pytest.mark.parametrize("name", ["vgg16", "vgg19"])
+def test_the_layers_are_those_that_keras_has(name):
+    kerass = getattr(keras.applications, name.upper())(weights=None, include_top=False)
+    kernels = {
+        f"{layer.name}/kernel": np.broadcast_to(np.float32(0), layer.kernel.shape)
+        for layer in kerass.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    }
+    ours = vgg._network(weights.Weights(weights.NETWORKS[name], "", kernels), "max", "float32")
+    assert len(ours.layers) == len(kerass.layers)
+    told = ("name", "filters", "kernel_size", "pool_size", "strides", "padding", "dilation_rate")
+    for our, layer in zip(ours.layers[1:], kerass.layers[1:], strict=True):
+        for each in told:
+            assert getattr(our, each, None) == getattr(layer, each, None), (layer.name, each)
+        assert isinstance(our, type(layer))
+        activation = getattr(layer, "activation", None)
+        assert getattr(our, "activation", None) is activation
 
 
 def test_the_network_is_cut_off_after_the_deepest_layer_in_use(loaded, monkeypatch):

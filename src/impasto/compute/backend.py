@@ -13,9 +13,9 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -164,6 +164,31 @@ def name() -> str:
     return str(keras.backend.backend())
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def fused(function: F, static: tuple[int, ...] = ()) -> F:
+    """Return a pure function of arrays that is one program where these are tensors of JAX.
+
+    By itself JAX compiles every operation for every shape, and starts one after the other.
+    Elsewhere, and of NumPy's arrays, it is the function itself. What it is given is arrays and
+    tensors in any nesting, but for the arguments of these numbers, which can be hashed.
+    """
+
+    @functools.cache
+    def compiled() -> F:
+        import jax
+
+        return cast(F, jax.jit(function, static_argnums=static))
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        on_jax = name() == "jax" and any(map(is_tensor, keras.tree.flatten(arguments)))
+        return (compiled() if on_jax else function)(*arguments)
+
+    return cast(F, call)
+
+
 def value_and_gradient(loss: Loss) -> Step:
     """Compile ``loss`` into one step that gives its value, its terms and its gradient.
 
@@ -190,7 +215,7 @@ def _tensorflow(loss: Loss) -> Step:
     def differentiate(picture: Tensor, constants: Constants) -> tuple[Tensor, ...]:
         total, terms = loss(picture, constants)
         (gradient,) = tf.gradients(total, picture, aggregation_method=in_pairs)
-        return total, terms, gradient
+        return _in_one(total, terms), terms, gradient
 
     traced = _traced(differentiate)
     return lambda picture, constants: _as_given(picture, *traced(picture, constants))
@@ -239,13 +264,40 @@ def compiled(
 def _jax(loss: Loss) -> Step:
     import jax
 
-    compiled = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    differentiate = jax.value_and_grad(loss, has_aux=True)
 
-    def step(picture: Array, constants: Constants) -> Evaluated:
-        (total, terms), gradient = compiled(picture, constants)
-        return _as_given(picture, total, terms, gradient)
+    def evaluated(picture: Array, constants: Constants) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        (total, terms), gradient = differentiate(picture, constants)
+        return _in_one(total, terms), terms, gradient
 
-    return step
+    compiled = _program(evaluated)
+    return lambda picture, constants: _as_given(picture, *compiled(picture, constants))
+
+
+def _program(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function of tensors in JAX, once for every structure and all sizes.
+
+    The tensors that it holds on to, such as a network's kernels, are handed to the program: as a
+    part of it each program would have them once more, and take longer to compile.
+    """
+    import jax
+
+    def compile_for(*arguments: Any) -> tuple[Callable[..., Any], list[Tensor], Any]:
+        traced, like = jax.make_jaxpr(function, return_shape=True)(*arguments)
+        run = jax.jit(functools.partial(jax.core.eval_jaxpr, traced.jaxpr))
+        return run, list(map(ops.convert_to_tensor, traced.consts)), jax.tree.structure(like)
+
+    found: dict[Any, tuple[Callable[..., Any], list[Tensor], Any]] = {}
+
+    def call(*arguments: Any) -> Any:
+        leaves, structure = jax.tree.flatten(arguments)
+        key = (structure, *((np.shape(each), dtype_of(each)) for each in leaves))
+        if key not in found:
+            found[key] = compile_for(*arguments)
+        run, held, like = found[key]
+        return jax.tree.unflatten(like, run(held, *leaves))
+
+    return call
 
 
 def _torch(loss: Loss) -> Step:
@@ -255,7 +307,7 @@ def _torch(loss: Loss) -> Step:
         variable = keras.ops.convert_to_tensor(picture).clone().requires_grad_(True)
         total, terms = loss(variable, constants)
         (gradient,) = torch.autograd.grad(total, variable)
-        return _as_given(picture, total, terms, gradient)
+        return _as_given(picture, _in_one(total, terms), terms, gradient)
 
     return step
 
@@ -267,15 +319,19 @@ Then: TypeAlias = Callable[[Any], Any]
 def traced(function: Callable[[Tensor], Any]) -> Callable[..., Any]:
     """Return (picture, then=None) -> function(picture), and what ``then`` makes of it.
 
-    Each is traced at its first call, for pictures of any size: in TensorFlow, whose host functions
-    get and give copies where they are not traced, and which then keeps their memory.
+    Each is traced at its first call: in TensorFlow, whose host functions get and give copies where
+    they are not traced, and which then keeps their memory, for pictures of any size; in JAX, which
+    otherwise compiles every operation by itself, for each size.
     """
 
     def composed(picture: Tensor, then: Then | None) -> Any:
         return function(picture) if then is None else then(function(picture))
 
-    if name() != "tensorflow":
+    if name() == "torch":
         return lambda picture, then=None: composed(picture, then)
+    if name() == "jax":
+        program = functools.cache(lambda then: _program(functools.partial(composed, then=then)))
+        return lambda picture, then=None: program(then)(picture)
     import tensorflow as tf
 
     @functools.cache
@@ -287,13 +343,15 @@ def traced(function: Callable[[Tensor], Any]) -> Callable[..., Any]:
     return lambda picture, then=None: trace(then)(tf.convert_to_tensor(picture))
 
 
-def _as_given(
-    picture: Array, total: Tensor, terms: dict[str, Tensor], gradient: Tensor
-) -> Evaluated:
-    # All numbers at once: a device is waited for but once.
-    value, *others = to_numpy(ops.stack([total, *terms.values()])).tolist()
-    numbers = dict(zip(terms, others, strict=True))
-    return value, numbers, to_numpy(gradient) if isinstance(picture, np.ndarray) else gradient
+def _in_one(total: Tensor, terms: dict[str, Tensor]) -> Tensor:
+    """Return all numbers as one tensor: a device is waited for but once."""
+    return ops.stack([total, *(terms[name] for name in sorted(terms))])
+
+
+def _as_given(picture: Array, numbers: Tensor, names: Iterable[str], gradient: Tensor) -> Evaluated:
+    value, *others = to_numpy(numbers).tolist()
+    terms = dict(zip(sorted(names), others, strict=True))
+    return value, terms, to_numpy(gradient) if isinstance(picture, np.ndarray) else gradient
 
 
 def to_numpy(array: Array) -> HostArray:
@@ -321,9 +379,12 @@ def beside(value: HostArray, array: Array) -> Array:
 
 def rows(array: Array, indexes: NDArray[Any]) -> Array:
     """Return those rows of an array (n, ...) or of a tensor, in the form of ``indexes``."""
-    if not is_tensor(array):
-        return array[indexes]
-    return ops.take(array, ops.convert_to_tensor(indexes.astype(np.int32)), axis=0)
+    return _rows(array, indexes.astype(np.int32)) if is_tensor(array) else array[indexes]
+
+
+@fused
+def _rows(tensor: Tensor, indexes: NDArray[np.int32]) -> Tensor:
+    return ops.take(tensor, ops.convert_to_tensor(indexes), axis=0)
 
 
 def use_threads(count: int) -> None:

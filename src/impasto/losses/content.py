@@ -75,8 +75,13 @@ def content_term(recipe: Recipe) -> Term:
 
 def _size(sight: Sight, layer: str) -> tuple[int, Tensor]:
     """Return how many numbers a layer sees of the photograph in a tile, and their squares' sum."""
-    features = ops.cast(sight.photograph.inner(layer), "float32")
-    return int(np.prod(ops.shape(features))), ops.sum(ops.square(features))
+    features = sight.photograph.inner(layer)
+    return int(np.prod(ops.shape(features))), _squares(features)
+
+
+@backend.fused
+def _squares(features: Tensor) -> Tensor:
+    return ops.sum(ops.square(ops.cast(features, "float32")))
 
 
 def mean(values: dict[str, Tensor], layers: Layers) -> Tensor:

@@ -102,6 +102,7 @@ def hypercolumns(maps: Mapping[str, Tensor]) -> Tensor:
     return ops.concatenate(list(at_grid(maps).values()), axis=-1)
 
 
+@backend.fused
 def at_grid(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return by layer (h, w, C) what :func:`hypercolumns` puts one after the other."""
     reduced = comparable(maps)
@@ -248,15 +249,28 @@ def wanted(found: Sequence[Found], channels: Mapping[str, int], own: Array, shar
     ``own`` hypercolumns (h, w, C).
     """
     columns, weights = mixed(found)
+    maps, counts = _wanted(columns, weights, own, share, tuple(channels.items()))
+    return Wanted(maps, counts, weights is not None)
+
+
+@functools.partial(backend.fused, static=(3, 4))
+def _wanted(
+    columns: Array,
+    weights: Array | None,
+    own: Array,
+    share: float,
+    channels: tuple[tuple[str, int], ...],
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return what :class:`Wanted` has, of what was found and its weights (h, w)."""
     if share < 1:
         columns = share * columns + (1 - share) * own
-    ends = [int(end) for end in np.cumsum([*channels.values()])[:-1]]
+    ends = [int(end) for end in np.cumsum([count for _, count in channels])[:-1]]
     parts = functions_of(columns).split(columns, ends, axis=-1)
     maps, counts = {}, {}
-    for (layer, count), part in zip(channels.items(), parts, strict=True):
+    for (layer, count), part in zip(channels, parts, strict=True):
         apart = 2 ** max(0, block_of(layer) - GRID)
         maps[layer], counts[layer] = _block_means(part * float(count), weights, apart)
-    return Wanted(maps, counts, weights is not None)
+    return maps, counts
 
 
 def sizes(found: Sequence[Found], channels: Mapping[str, int]) -> dict[str, float]:
@@ -266,21 +280,22 @@ def sizes(found: Sequence[Found], channels: Mapping[str, int]) -> dict[str, floa
     not look at the photograph for it.
     """
     columns, weights = mixed(found)
-    squares = functions_of(columns).square(columns)
-    if weights is not None:
-        squares = squares * backend.beside(weights[..., None], squares)
-    each = _sums(squares)
+    each = backend.to_numpy(_squares(columns, weights)).astype(np.float64)
     ends = np.cumsum([*channels.values()])[:-1]
     return {
         layer: float(part.sum()) for layer, part in zip(channels, np.split(each, ends), strict=True)
     }
 
 
-def _sums(values: Array) -> NDArray[np.float64]:
-    """Return (C,) the sums of (h, w, C) over positions."""
+@backend.fused
+def _squares(values: Array, weights: Array | None) -> Array:
+    """Return (C,) the sums of squares of (h, w, C) over positions, weighted by (h, w)."""
+    squares = functions_of(values).square(values)
+    if weights is not None:
+        squares = squares * backend.beside(weights[..., None], squares)
     if backend.is_tensor(values):
-        return backend.to_numpy(ops.sum(values, axis=(0, 1))).astype(np.float64)
-    return np.sum(values, axis=(0, 1), dtype=np.float64)
+        return ops.sum(squares, axis=(0, 1))
+    return np.sum(squares, axis=(0, 1), dtype=np.float64)
 
 
 def target(part: Wanted, whole: Mapping[str, float], layers: Mapping[str, float]) -> Target:
@@ -312,10 +327,11 @@ def _block_means(values: Array, weights: Array | None, apart: int) -> tuple[Arra
     crop = slice(rows * apart), slice(columns * apart)
     apart_each = each[crop].reshape(rows, apart, columns, apart, 1)
     counts = apart_each.sum(axis=(1, 3))
+    at_least = functions_of(counts).maximum(counts, TINY)
     of = functions_of(values)
     blocks = of.reshape(values[crop], (rows, apart, columns, apart, channels))
     sums = of.sum(blocks * backend.beside(apart_each, values), axis=(1, 3))
-    return sums / backend.beside(np.maximum(counts, TINY), values), counts
+    return sums / backend.beside(at_least, values), counts
 
 
 def read(seen: Seen, target: Target) -> dict[str, Tensor]:
@@ -390,7 +406,7 @@ APART = 2 ** (GRID - 1)
 
 def _columns(look: Look, layers: Sequence[str]) -> Array:
     """Return the hypercolumns (h, w, C) of what is seen in a tile, of its inner box."""
-    return _joined(_grids(look, layers))
+    return _joined(_grids(look, layers), tuple(layers))
 
 
 def _grids(look: Look, layers: Sequence[str]) -> dict[str, Array]:
@@ -398,8 +414,9 @@ def _grids(look: Look, layers: Sequence[str]) -> dict[str, Array]:
     return {layer: look.cut(backend.at_hand(found[layer]), APART) for layer in layers}
 
 
-def _joined(grids: Mapping[str, Array]) -> Array:
-    found = list(grids.values())
+@functools.partial(backend.fused, static=(1,))
+def _joined(grids: Mapping[str, Array], layers: tuple[str, ...]) -> Array:
+    found = [grids[layer] for layer in layers]
     return functions_of(found[0]).concatenate(found, axis=-1)
 
 
@@ -459,8 +476,13 @@ def _kept(
 
 def _rows_of(columns: Array, kept: NDArray[np.bool_]) -> Array:
     """Return those of (h, w, C) that are kept, (n, C)."""
+    return _rows(columns, np.flatnonzero(kept))
+
+
+@backend.fused
+def _rows(columns: Array, places: Indexes) -> Array:
     flat = functions_of(columns).reshape(columns, (-1, columns.shape[-1]))
-    return backend.rows(flat, np.flatnonzero(kept))
+    return functions_of(flat).take(flat, places, axis=0)
 
 
 def _filled(rows: Iterable[Array], count: int) -> Array:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.compute import host
+from impasto.compute import backend, host
 from impasto.compute.backend import HostArray, Shape, Size, Tensor, ops
 from impasto.compute.readings import Reading
 from impasto.losses.terms import EPSILON, Place, View
@@ -31,6 +31,7 @@ class Moments(NamedTuple):
     """(C, C) sum of w f fᵀ; divided by the count it is the Gram matrix"""
 
 
+@backend.fused
 def moments(features: Tensor, weights: Tensor | None = None) -> Moments:
     """Sum features of shape (height, width, C) over positions, weighted by (height, width).
 
@@ -131,11 +132,16 @@ def blend(parts: Sequence[tuple[float, Moments]]) -> Moments:
 
     Several paintings are one style whose moments are the weighted means of theirs.
     """
-    whole = sum(share for share, _ in parts)
+    shares, each = zip(*parts, strict=True)
+    return _blended([share / sum(shares) for share in shares], each)
+
+
+@backend.fused
+def _blended(shares: Sequence[float], parts: Sequence[Moments]) -> Moments:
     return Moments(
         ops.ones((), "float32"),
-        sum(share / whole * mean(each) for share, each in parts),
-        sum(share / whole * gram(each) for share, each in parts),
+        sum(share * mean(each) for share, each in zip(shares, parts, strict=True)),
+        sum(share * gram(each) for share, each in zip(shares, parts, strict=True)),
     )
 
 

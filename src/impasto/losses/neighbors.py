@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from impasto.compute import backend
-from impasto.compute.backend import HostArray, Tensor, functions_of, ops
+from impasto.compute.backend import Array, HostArray, Tensor, functions_of, ops
 from impasto.losses import pools
 from impasto.losses.terms import EPSILON, Measure, Painted, View
 
@@ -33,56 +33,101 @@ class Pool(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What is kept of a painting, or of a part of one."""
+    """Features that are kept of a painting, or of a part of one."""
 
     number: int
+    """which painting it is"""
     share: float
-    features: HostArray
-    """(n, C) at those positions that are kept"""
+    features: Array
+    """(n, C), on a GPU a tensor"""
     at: HostArray
     """(n,) their indexes in all of the painting"""
+
+
+class Kept(NamedTuple):
+    """What is kept of a painting, or of a part of one."""
+
+    rows: Rows
     sums: HostArray
     """(C,) all features by their weights, in float64"""
     weight: float
     """the sum of the weights"""
 
 
-def look(painted: Painted) -> Rows:
+def look(painted: Painted) -> Kept:
     """Keep of a painting, or of a part of one, what a pool needs."""
-    features = backend.at_hand(ops.cast(painted.features, "float32"))
-    of = functions_of(features)
-    flat = of.reshape(features, (-1, features.shape[-1]))
-    each = np.ones(len(flat), np.float32)
+    features = _at_hand(painted)
+    each = np.ones(features.shape[:2], np.float32)
     if painted.weights is not None:
-        each = backend.to_numpy(painted.weights).reshape(-1)
+        each = backend.to_numpy(painted.weights)[..., 0]
+    sums = backend.to_numpy(_weighted_sum(features, each)).astype(np.float64)
+    return Kept(rows(painted), sums, float(each.sum(dtype=np.float64)))
+
+
+@backend.fused
+def _weighted_sum(features: Array, weights: Array) -> Array:
+    flat = _in_float32(_flat(features))
+    weights = functions_of(flat).reshape(backend.beside(weights, flat), (-1,))
+    return functions_of(flat).matmul(weights, flat)
+
+
+def rows(painted: Painted) -> Rows:
+    """Return those features of a painting, or of a part of one, that are kept."""
     assert painted.at is not None
     at = painted.at.reshape(-1)
     (kept,) = np.nonzero(at >= 0)
-    sums = backend.to_numpy(of.matmul(backend.beside(each, flat), flat)).astype(np.float64)
-    weight = float(each.sum(dtype=np.float64))
-    rows = backend.to_numpy(backend.rows(flat, kept))
-    return Rows(painted.number, painted.share, rows, at[kept], sums, weight)
+    features = _rows(_at_hand(painted), kept.astype(np.int32))
+    return Rows(painted.number, painted.share, features, at[kept])
+
+
+@backend.fused
+def _rows(features: Array, kept: HostArray) -> Array:
+    return _in_float32(functions_of(features).take(_flat(features), kept, axis=0))
+
+
+def _at_hand(painted: Painted) -> Array:
+    """Return features as what is computed with once a level; NumPy's are float32."""
+    features = painted.features
+    return backend.at_hand(_in_float32(features) if backend.on_processor() else features)
+
+
+def _in_float32(features: Array) -> Array:
+    return ops.cast(features, "float32") if backend.is_tensor(features) else features
+
+
+def _flat(features: Array) -> Array:
+    """Return (height, width, C) as (positions, C)."""
+    return functions_of(features).reshape(features, (-1, features.shape[-1]))
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Return what was kept of all parts of a painting, in the order of positions."""
+    if len(parts) == 1:
+        return parts[0]
+    at = np.concatenate([each.at for each in parts])
+    order = np.argsort(at)
+    features = [each.features for each in parts]
+    whole = functions_of(features[0]).concatenate(features)
+    return parts[0]._replace(features=backend.rows(whole, order), at=at[order])
 
 
 def by_painting(kept: Sequence[Rows]) -> list[Rows]:
-    """Return what was kept of each painting, from all its parts, in the order of positions."""
-    found = []
-    for number in dict.fromkeys(each.number for each in kept):
-        parts = [each for each in kept if each.number == number]
-        at = np.concatenate([each.at for each in parts])
-        order = np.argsort(at)
-        features = np.concatenate([each.features for each in parts])[order]
-        sums = np.sum([each.sums for each in parts], axis=0)
-        weight = sum(each.weight for each in parts)
-        found.append(Rows(number, parts[0].share, features, at[order], sums, weight))
-    return found
+    """Return what was kept of each painting, from all its parts."""
+    numbers = dict.fromkeys(each.number for each in kept)
+    return [joined([each for each in kept if each.number == number]) for number in numbers]
 
 
-def freeze(kept: Sequence[Rows]) -> list[Pool]:
+def freeze(kept: Sequence[Kept]) -> list[Pool]:
     """Return the features of paintings among which neighbors are looked for."""
-    paintings = by_painting(kept)
+    paintings = by_painting([each.rows for each in kept])
     whole = sum(each.share for each in paintings)
-    return [_pool(each.share / whole, each) for each in paintings]
+    pools = []
+    for painting in paintings:
+        parts = [each for each in kept if each.rows.number == painting.number]
+        sums, weight = np.sum([each.sums for each in parts], axis=0), sum(e.weight for e in parts)
+        mean = (sums / max(weight, EPSILON)).astype(np.float32)
+        pools.append(_pool(painting.share / whole, painting.features, mean))
+    return pools
 
 
 class Sums(NamedTuple):
@@ -124,11 +169,11 @@ def _directions(vectors: Tensor) -> Tensor:
     return vectors / ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + EPSILON)
 
 
-def _pool(share: float, kept: Rows) -> Pool:
-    mean = (kept.sums / max(kept.weight, EPSILON)).astype(np.float32)
-    rows = kept.features[np.resize(np.arange(len(kept.features)), POOL)]
-    directions = _directions(ops.convert_to_tensor(rows - mean))
-    return Pool(backend.constant(share), ops.convert_to_tensor(mean), directions)
+def _pool(share: float, features: Array, mean: HostArray) -> Pool:
+    rows = backend.rows(features, np.resize(np.arange(len(features)), POOL))
+    mean = ops.convert_to_tensor(mean)
+    directions = _directions(backend.constant(rows) - mean)
+    return Pool(backend.constant(share), mean, directions)
 
 
 NEIGHBORS = Measure(look, freeze, read, loss, positions=lambda share: POOL)

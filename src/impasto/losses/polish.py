@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from impasto.compute import backend, readings
-from impasto.compute.backend import Tensor, ops
+from impasto.compute.backend import Array, Tensor, functions_of, ops
 from impasto.compute.host import Grid
 from impasto.compute.readings import Reading
 from impasto.losses import pools
-from impasto.losses.neighbors import Rows, by_painting, look
+from impasto.losses.neighbors import Rows, by_painting, rows
 from impasto.losses.terms import EPSILON, Measure, Place, View
 
 POOL = 4096
@@ -83,7 +83,7 @@ def measure(share: float = 1.0) -> Measure:
     def read_off(target: Pool, weighted: bool) -> list[Reading]:
         return [_thinned(target)]
 
-    return Measure(look, freeze, read, loss, read_off, positions, survey, settled)
+    return Measure(rows, freeze, read, loss, read_off, positions, survey, settled)
 
 
 def positions(share: float) -> int:
@@ -96,11 +96,10 @@ def freeze(kept: Sequence[Rows]) -> Pool:
 
     It has no mean of the picture and no photograph until :func:`settle` has seen them.
     """
-    features = np.concatenate([each.features for each in by_painting(kept)])
-    mean = features.mean(axis=0)
+    features, mean, directions = _centered([each.features for each in by_painting(kept)])
     components = max(COMPONENTS, len(mean) // 4)
-    basis = pools.principal_components(pools.normalized(features - mean), components)
-    directions = pools.normalized((features - mean) @ basis)
+    basis = pools.principal_components(directions, components)
+    directions = _turned(features, mean, basis)
     nowhere = np.zeros((1, 1, len(mean)))
     features, basis, directions, mean, nowhere = map(
         backend.constant, (features, basis, directions, mean, nowhere)
@@ -109,15 +108,35 @@ def freeze(kept: Sequence[Rows]) -> Pool:
     return Pool(features, basis, directions, mean, nowhere, grid, backend.constant(1.0))
 
 
+@backend.fused
+def _centered(parts: Sequence[Array]) -> tuple[Array, Array, Array]:
+    """Return features of all parts, their mean, and their directions about it."""
+    of = functions_of(parts[0])
+    features = of.concatenate(parts)
+    mean = of.mean(features, axis=0)
+    return features, mean, pools.normalized(features - mean)
+
+
+@backend.fused
+def _turned(features: Array, mean: Array, basis: Array) -> Array:
+    """Return the directions of features about a mean, in components."""
+    return pools.normalized((features - mean) @ basis)
+
+
 def _whole_numbers(grid: Grid) -> Tensor:
     return ops.convert_to_tensor(np.array(grid, np.int32))
 
 
 def survey(so_far: View) -> Center:
     """Sum a picture's features over the positions that count."""
-    seen = ops.cast(so_far.features, "float32")
-    if so_far.weights is not None:
-        return Center(ops.sum(so_far.weights * seen, axis=(0, 1)), ops.sum(so_far.weights))
+    return _surveyed(so_far.features, so_far.weights)
+
+
+@backend.fused
+def _surveyed(features: Tensor, weights: Tensor | None) -> Center:
+    seen = ops.cast(features, "float32")
+    if weights is not None:
+        return Center(ops.sum(weights * seen, axis=(0, 1)), ops.sum(weights))
     height, width, _ = ops.shape(seen)
     return Center(ops.sum(seen, axis=(0, 1)), backend.constant(height * width))
 

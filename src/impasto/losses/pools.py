@@ -130,8 +130,10 @@ def keep(paintings: Sequence[Painting], components: int | None = COMPONENTS) -> 
     """Keep of paintings what is looked through; ``components`` None searches in all channels."""
     parts = [painting.features for painting in paintings]
     whole = sum(painting.share for painting in paintings)
-    means = [functions_of(part).mean(part, axis=0) for part in parts]
-    basis = None if components is None else principal_components(_sampled(parts, means), components)
+    means = [_mean(part) for part in parts]
+    basis = None
+    if components is not None:
+        basis = principal_components(_sampled(parts, means, _samples(parts)), components)
     directions = [_within(*each, basis) for each in zip(parts, means, strict=True)]
     return Pool(
         _joined(parts),
@@ -146,6 +148,12 @@ def _joined(arrays: Sequence[Array]) -> Array:
     return arrays[0] if len(arrays) == 1 else functions_of(arrays[0]).concatenate(arrays)
 
 
+@backend.fused
+def _mean(features: Array) -> Array:
+    return functions_of(features).mean(features, axis=0)
+
+
+@backend.fused
 def _within(features: Array, mean: Array, basis: Array | None) -> Array:
     """Return the directions of features (n, C) about a mean, in the components of ``basis``."""
     if basis is None:
@@ -154,15 +162,20 @@ def _within(features: Array, mean: Array, basis: Array | None) -> Array:
     return normalized(features @ basis - functions_of(mean).matmul(mean, basis))
 
 
-def _sampled(parts: Sequence[Array], means: Sequence[Array]) -> Array:
-    """Return the directions of a sample of all features, each about its painting's mean."""
+def _samples(parts: Sequence[Array]) -> list[Indexes]:
+    """Return for each painting which of its features are in a sample of all."""
     ends = np.cumsum([len(part) for part in parts])
     chosen = _sample(int(ends[-1]), min(int(ends[-1]), SAMPLE))
     pieces = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
-    starts = [0, *ends[:-1]]
+    return [piece - start for piece, start in zip(pieces, [0, *ends[:-1]], strict=True)]
+
+
+@backend.fused
+def _sampled(parts: Sequence[Array], means: Sequence[Array], chosen: Sequence[Indexes]) -> Array:
+    """Return the directions of some features, each about its painting's mean."""
     sampled = [
-        functions_of(part).take(part, piece - start, axis=0) - mean
-        for part, mean, piece, start in zip(parts, means, pieces, starts, strict=True)
+        functions_of(part).take(part, rows, axis=0) - mean
+        for part, mean, rows in zip(parts, means, chosen, strict=True)
     ]
     return normalized(_joined(sampled))
 
@@ -190,15 +203,21 @@ def principal_components(sample: Array, count: int) -> Array:
     if count >= channels:
         return of.eye(channels, dtype="float32")
     start = np.random.default_rng(0).standard_normal((channels, min(count + SPARE, channels)))
-    subspace = backend.beside(start.astype(np.float32), sample)
+    subspace, products = _subspace(sample, backend.beside(start.astype(np.float32), sample))
+    _, vectors = np.linalg.eigh(backend.to_numpy(products).astype(np.float64))  # ascending
+    largest = np.ascontiguousarray(vectors[:, : -count - 1 : -1].astype(np.float32))
+    return subspace @ backend.beside(largest, sample)
+
+
+@backend.fused
+def _subspace(sample: Array, subspace: Array) -> tuple[Array, Array]:
+    """Return a subspace turned toward the largest components, and products of what is in it."""
+    of = functions_of(sample)
     qr = np.linalg.qr if of is np else ops.qr
     for _ in range(ROUNDS):
         subspace, _ = qr(of.transpose(sample) @ (sample @ subspace))
     within = sample @ subspace
-    products = backend.to_numpy(of.transpose(within) @ within)
-    _, vectors = np.linalg.eigh(products.astype(np.float64))  # ascending
-    largest = np.ascontiguousarray(vectors[:, : -count - 1 : -1].astype(np.float32))
-    return subspace @ backend.beside(largest, sample)
+    return subspace, of.transpose(within) @ within
 
 
 class Query(NamedTuple):
@@ -217,11 +236,16 @@ def projected(columns: Array, pool: Pool, weights: Array | None = None) -> Query
 
     ``weights`` (n,), positive, weigh their mean.
     """
-    coordinates = columns if pool.basis is None else columns @ pool.basis
     each = np.ones(len(columns), np.float32) if weights is None else weights
-    sums = functions_of(columns).matmul(backend.beside(each, columns), columns)
+    coordinates, sums = _projected(columns, pool.basis, each)
     in_all = backend.to_numpy(sums).astype(np.float64)
     return Query(coordinates, in_all, float(each.sum(dtype=np.float64)))
+
+
+@backend.fused
+def _projected(columns: Array, basis: Array | None, weights: Array) -> tuple[Array, Array]:
+    coordinates = columns if basis is None else columns @ basis
+    return coordinates, functions_of(columns).matmul(backend.beside(weights, columns), columns)
 
 
 class Asking:
@@ -262,10 +286,11 @@ def nearest(query: Query, pool: Pool, order: Indexes | None = None) -> Indexes:
     count = len(query.coordinates)
     own = np.arange(count) if order is None else np.argsort(order)
     asked = own[:: -(-count // CROWD)]
-    crowd = normalized(backend.rows(query.coordinates, asked) - center)
+    crowd = _about(backend.rows(query.coordinates, asked), center)
 
     def rows(first: int, last: int) -> Array:
-        return normalized(query.coordinates[first:last] - center)
+        whole = (first, last) == (0, count)
+        return _about(query.coordinates if whole else query.coordinates[first:last], center)
 
     on_device = backend.is_tensor(pool.directions)
     best = _best_on_device if on_device else _best_on_host
@@ -280,6 +305,11 @@ def nearest(query: Query, pool: Pool, order: Indexes | None = None) -> Indexes:
     indexes = np.stack([start + index for start, (_, index) in zip(starts, found, strict=True)])
     owners = shared_out(cosines, pool.shares)
     return np.take_along_axis(indexes, owners[None], axis=0)[0]
+
+
+@backend.fused
+def _about(coordinates: Array, center: Array) -> Array:
+    return normalized(coordinates - center)
 
 
 def largest(query: Tensor, among: Tensor) -> Tensor:
@@ -331,13 +361,15 @@ Found: TypeAlias = tuple[Array, Indexes]
 """The largest of cosines less what is taken from them (n,) for every row, and where it is (n,)."""
 
 
-def _groups(query: Array) -> list[Array]:
-    count = min(GROUPS, len(query))
-    return [backend.rows(query, np.arange(first, len(query), count)) for first in range(count)]
+def _groups(count: int) -> Indexes:
+    """Return which of so many are in each group (groups, n), filled up with the group's first."""
+    groups = min(GROUPS, count)
+    rows = np.arange(groups)[:, None] + np.arange(0, count, groups)
+    return np.where(rows < count, rows, rows[:, :1])
 
 
 def _crowding_on_host(query: Array, directions: Array) -> Array:
-    groups = _groups(query)
+    groups = query[_groups(len(query))]
 
     def work(first: int) -> Array:
         piece = directions[first : first + ROWS]
@@ -347,13 +379,13 @@ def _crowding_on_host(query: Array, directions: Array) -> Array:
     return np.concatenate(host.in_parallel(work, range(0, len(directions), ROWS)))
 
 
+@backend.fused
 def _crowding_on_device(query: Array, directions: Array) -> Array:
-    groups = [ops.transpose(group) for group in _groups(query)]
+    groups = ops.transpose(ops.take(query, _groups(len(query)), axis=0), (0, 2, 1))
 
     def work(first: int) -> Array:
-        piece = directions[first : first + COLUMNS]
-        largest = [ops.max(ops.matmul(piece, group), axis=1) for group in groups]
-        return ops.mean(ops.stack(largest), axis=0)
+        products = ops.matmul(directions[first : first + COLUMNS], groups)
+        return ops.mean(ops.max(products, axis=2), axis=0)
 
     return ops.concatenate([work(first) for first in range(0, len(directions), COLUMNS)])
 
@@ -385,14 +417,17 @@ def _best_in_pieces(query: Array, directions: Array, taken: Array | None) -> Fou
 
 
 def _best_on_device(query: Rows, count: int, directions: Array, taken: Array) -> Found:
-    among = ops.transpose(directions)
     rows = max(1, ROWS * COLUMNS * 16 // len(directions))  # a block of 64 MB
-    found = []
-    for first in range(0, count, rows):
-        cosines = ops.matmul(query(first, min(count, first + rows)), among) - taken
-        found.append((ops.max(cosines, axis=1), ops.argmax(cosines, axis=1)))
+    found = [
+        _best_of(query(first, min(count, first + rows)), directions, taken)
+        for first in range(0, count, rows)
+    ]
     # All at once, so that the device need not wait in between.
-    cosines, indexes = (
-        backend.to_numpy(ops.concatenate(side)) for side in zip(*found, strict=True)
-    )
+    cosines, indexes = (backend.to_numpy(_joined(side)) for side in zip(*found, strict=True))
     return cosines, indexes.astype(np.intp)
+
+
+@backend.fused
+def _best_of(query: Array, directions: Array, taken: Array) -> tuple[Array, Array]:
+    cosines = ops.matmul(query, ops.transpose(directions)) - taken
+    return ops.max(cosines, axis=1), ops.argmax(cosines, axis=1)

@@ -1,7 +1,7 @@
 """Keras's own VGG, frozen: named layers, preprocessing, features.
 
 Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image
-Recognition", as built by ``keras.applications`` and cut off after the deepest layer in use.
+Recognition", as ``keras.applications`` has it, cut off after the deepest layer in use.
 """
 
 import time
@@ -162,29 +162,24 @@ def preprocess(picture: Tensor) -> Tensor:
 
 
 def _network(weights: Weights, pooling: str, precision: str) -> keras.Model:
-    application = getattr(keras.applications, weights.network.name.upper())
-    original = application(weights=None, include_top=False)
+    """Put the layers together that Keras's own network has, under their names.
+
+    Not ``keras.applications``, which fills every kernel with random numbers first.
+    """
     policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
     pool = {"max": MaxPooling, "avg": keras.layers.AveragePooling2D}[pooling]
 
-    # Not keras.models.clone_model, which imports TensorFlow whatever the backend.
-    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        named = {"name": layer.name, "dtype": policy, "data_format": "channels_last"}
-        if isinstance(layer, keras.layers.Conv2D):
-            return FrozenConvolution(
-                layer.filters,
-                layer.kernel_size,
-                padding="same",
-                activation="relu",
-                kernel_initializer="zeros",  # random ones take their time, and are set anyway
-                **named,
-            )
-        return pool(layer.pool_size, layer.strides, **named)
+    def layer(name: str) -> keras.layers.Layer:
+        named = {"name": name, "dtype": policy, "data_format": "channels_last"}
+        if name.endswith("_pool"):
+            return pool(2, 2, **named)
+        *_, size, _, channels = weights.tensors[f"{name}/kernel"].shape
+        as_given = {"padding": "same", "activation": "relu", "kernel_initializer": "zeros"}
+        return FrozenConvolution(channels, size, **as_given, **named)
 
-    name = original.layers[0].name
-    inputs = value = keras.Input((None, None, 3), name=name, dtype="float32")
-    for layer in original.layers[1:]:
-        value = clone(layer)(value)
+    inputs = value = keras.Input((None, None, 3), name="picture", dtype="float32")
+    for name in weights.network.in_order():
+        value = layer(name)(value)
     return keras.Model(inputs, value)
 
 

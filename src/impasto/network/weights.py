@@ -62,7 +62,7 @@ class Network:
     def receptive_field(self, layer: str) -> int:
         """Return how many pixels wide the square is that a feature of a layer depends on."""
         field, apart = 1, 1
-        for name in self._in_order():
+        for name in self.in_order():
             if name.endswith("_pool"):
                 field, apart = field + apart, 2 * apart
             else:
@@ -73,7 +73,7 @@ class Network:
 
     def stride(self, layer: str) -> int:
         """Return how many pixels apart the features of a layer lie."""
-        passed = itertools.takewhile(lambda name: name != layer, self._in_order())
+        passed = itertools.takewhile(lambda name: name != layer, self.in_order())
         pools = sum(name.endswith("_pool") for name in passed) + layer.endswith("_pool")
         return int(2**pools)
 
@@ -89,7 +89,7 @@ class Network:
         beyond = max((self.receptive_field(name) - self.stride(name)) / 2 for name in names)
         return (math.ceil(beyond / apart) + 1) * apart
 
-    def _in_order(self) -> Iterator[str]:
+    def in_order(self) -> Iterator[str]:
         """Yield convolutions and poolings as a picture passes them."""
         for block, names in itertools.groupby(self.convolutions, lambda name: name.split("_")[0]):
             yield from names

@@ -7,12 +7,15 @@ numbers ever leave them.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from impasto import paged
+from impasto.compute import backend
 from impasto.compute.backend import ops, to_numpy
 from impasto.errors import CheckpointError
 from impasto.optimizers import packing
@@ -111,7 +114,7 @@ def step(function: Function, state: State) -> State:
         return _stretched(_searched(replace(state, found=here)))
     line = state.search
     if here.value <= state.found.value + SUFFICIENT * line.length * line.slope:
-        pairs = _remembered(state.pairs, line, here.gradient - state.found.gradient)
+        pairs = _remembered(state.pairs, line, here.gradient, state.found.gradient)
         return _searched(replace(state, found=here, pairs=pairs))
     if line.tries + 1 < TRIES:
         length = _shorter(line.length, state.found.value, line.slope, here.value)
@@ -130,24 +133,43 @@ def turn(state: State, budget: int) -> State:
 
 def direction(gradient: Array, pairs: tuple[Pair, ...]) -> Array:
     """Return minus the approximate inverse Hessian times the gradient (algorithm 7.4)."""
-    result = -gradient
-    shares = []
-    for pair in reversed(pairs):
-        share = dot(pair.step, result) / pair.curvature
-        result = result - share * pair.change
+    if not pairs:
+        return -gradient
+    curvatures: Any = [pair.curvature for pair in pairs]
+    if not paged.on_host(gradient):
+        # One program for any number of pairs: of infinite curvature one adds nothing.
+        nothing = Pair(gradient, gradient, math.inf)
+        pairs = (nothing,) * (MEMORY - len(pairs)) + pairs
+        curvatures = np.array([pair.curvature for pair in pairs], np.float32)
+    steps, changes = [pair.step for pair in pairs], [pair.change for pair in pairs]
+    return _two_loops(gradient, steps, changes, curvatures)
+
+
+@backend.fused
+def _two_loops(
+    gradient: Array, steps: Sequence[Array], changes: Sequence[Array], curvatures: Sequence[Any]
+) -> Array:
+    pairs = list(zip(steps, changes, curvatures, strict=True))
+    result, shares = -gradient, []
+    for step, change, curvature in reversed(pairs):
+        share = _dot(step, result) / curvature
+        result = result - share * change
         shares.append(share)
-    if pairs:
-        result = result * _size(pairs[-1])
-    for pair, share in zip(pairs, reversed(shares), strict=True):
-        result = result + (share - dot(pair.change, result) / pair.curvature) * pair.step
+    result = result * (curvatures[-1] / _dot(changes[-1], changes[-1]))
+    for (step, change, curvature), share in zip(pairs, reversed(shares), strict=True):
+        result = result + (share - _dot(change, result) / curvature) * step
     return result
 
 
 def dot(a: Array, b: Array) -> float:
     """Return the inner product of two arrays, as a number."""
-    if paged.on_host(a):
-        return paged.dot(a, b)
-    return float(ops.sum(a * b))
+    return float(_dot(a, b))
+
+
+@backend.fused
+def _dot(a: Array, b: Array) -> Any:
+    """Return the inner product of two arrays: a number of the host's, a tensor of tensors."""
+    return paged.dot(a, b) if paged.on_host(a) else ops.sum(a * b)
 
 
 def _searched(state: State) -> State:
@@ -192,7 +214,7 @@ def _size(pair: Pair) -> float:
 def _at(state: State, line: Search) -> State:
     """Return the state whose next evaluation lies at the line's length."""
     assert state.found is not None
-    variables = state.found.variables + line.length * line.direction
+    variables = _along(state.found.variables, line.length, line.direction)
     return replace(state, search=replace(line, variables=variables))
 
 
@@ -200,13 +222,32 @@ def _ended(state: State, reason: Reason) -> State:
     return replace(state, progress=replace(state.progress, reason=reason), search=None)
 
 
-def _remembered(pairs: tuple[Pair, ...], line: Search, change: Array) -> tuple[Pair, ...]:
-    taken = line.length * line.direction
-    curvature = dot(taken, change)
-    lengths = (dot(taken, taken) * dot(change, change)) ** 0.5
+@backend.fused
+def _along(variables: Array, length: float, direction: Array) -> Array:
+    return variables + length * direction
+
+
+def _remembered(
+    pairs: tuple[Pair, ...], line: Search, gradient: Array, before: Array
+) -> tuple[Pair, ...]:
+    taken, change, products = _pair(line.length, line.direction, gradient, before)
+    if backend.is_tensor(products):
+        products = to_numpy(products).tolist()
+    curvature, *squares = products
+    lengths = math.prod(squares) ** 0.5
     if not curvature > FLAT * lengths:
         return pairs
     return (*pairs, Pair(taken, change, curvature))[-MEMORY:]
+
+
+@backend.fused
+def _pair(
+    length: float, direction: Array, gradient: Array, before: Array
+) -> tuple[Array, Array, Any]:
+    """Return a step, how the gradient changed along it, and their products."""
+    taken, change = length * direction, gradient - before
+    products = [_dot(taken, change), _dot(taken, taken), _dot(change, change)]
+    return taken, change, products if paged.on_host(change) else ops.stack(products)
 
 
 def _shorter(length: float, start: float, slope: float, value: float) -> float:

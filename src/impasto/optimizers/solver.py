@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto import paged
+from impasto.compute import backend
+from impasto.compute.backend import ops
 
 PATIENCE, LEAST_GAIN = 15, 1e-3
 """A run has stalled when its lowest value fell by less than this share over so many evaluations."""
@@ -155,6 +157,9 @@ def is_finite(array: Array) -> bool:
     """Return whether every number of an array or a tensor is finite."""
     if paged.on_host(array):
         return paged.is_finite(array)
-    from impasto.compute.backend import ops  # only a tensor needs the tensor library
+    return bool(_is_finite(array))
 
-    return bool(ops.all(ops.isfinite(array)))
+
+@backend.fused
+def _is_finite(tensor: Array) -> Array:
+    return ops.all(ops.isfinite(tensor))

@@ -9,6 +9,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from impasto import paged
+from impasto.compute import backend
 from impasto.compute.backend import ops
 from impasto.optimizers.solver import Array
 
@@ -133,11 +134,19 @@ def _cosine_on_device(
         for length in (height, width)
     )
 
-    def transform(left: Array, array: Array, right: Array) -> Array:
-        apart = ops.transpose(array, (2, 0, 1))
-        return ops.transpose(ops.matmul(ops.matmul(left, apart), right), (1, 2, 0))
-
     return (
-        lambda picture: transform(rows, picture, ops.transpose(columns)),
-        lambda coefficients: transform(ops.transpose(rows), coefficients, columns),
+        lambda picture: _between(rows, picture, columns),
+        lambda coefficients: _between_transposed(rows, coefficients, columns),
     )
+
+
+@backend.fused
+def _between(rows: Array, picture: Array, columns: Array) -> Array:
+    apart = ops.transpose(picture, (2, 0, 1))
+    return ops.transpose(ops.matmul(ops.matmul(rows, apart), ops.transpose(columns)), (1, 2, 0))
+
+
+@backend.fused
+def _between_transposed(rows: Array, coefficients: Array, columns: Array) -> Array:
+    apart = ops.transpose(coefficients, (2, 0, 1))
+    return ops.transpose(ops.matmul(ops.matmul(ops.transpose(rows), apart), columns), (1, 2, 0))
