@@ -1,16 +1,21 @@
-"""What a painting would send between the host and a device: counted, on any machine.
+"""What a painting would ask of a device, and send to and fro: counted, on any machine.
 
-Paints as with a GPU, features and solver in the backend's tensors, and counts what is turned into
-tensors and what comes back, by level; on a machine without a GPU nothing is really sent.
+Paints as with a GPU, features and solver in the backend's tensors, and counts by level what is
+turned into tensors, what comes back, and what is started: programs of JAX, operations of PyTorch.
+On a machine without a GPU nothing is really sent. Of JAX's programs it counts how many are compiled
+and for how long, which only the first picture of a process needs.
 
-    KERAS_BACKEND=torch python -m benchmarks.transfers [--size 256]
+    KERAS_BACKEND=jax python -m benchmarks.transfers [--size 256]
 """
 
 import argparse
 import collections
+import gzip
 import json
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -50,29 +55,99 @@ def counted() -> Iterator[Counts]:
         yield counts
 
 
+@contextmanager
+def started(counts: Counts) -> Iterator[None]:
+    """Count what is started while it is open; nothing with TensorFlow, which does not tell."""
+    record = {"jax": _programs, "torch": _operations}.get(backend.name())
+    if record is None:
+        yield
+        return
+    with record(counts):
+        yield
+
+
+@contextmanager
+def _programs(counts: Counts) -> Iterator[None]:
+    """Count the programs that JAX runs, by its profiler, and those that it compiles."""
+    import jax
+
+    def heard(event: str, seconds: float, **_: Any) -> None:
+        if event.endswith("backend_compile_duration"):
+            counts["programs compiled"] += 1
+            counts["milliseconds compiling"] += round(1000 * seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(heard)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            with jax.profiler.trace(folder):
+                yield
+            for file in Path(folder).rglob("*.trace.json.gz"):
+                events = json.loads(gzip.decompress(file.read_bytes()))["traceEvents"]
+                counts["programs run"] += _outermost(events)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(heard)
+
+
+def _outermost(events: Iterable[dict[str, Any]]) -> int:
+    """Return how many calls of programs lie in no other: the profiler tells of each twice."""
+    calls = [each for each in events if each.get("name", "").startswith("PjitFunction")]
+    count, until = 0, -np.inf
+    for each in sorted(calls, key=lambda call: float(call["ts"])):
+        if each["ts"] >= until:
+            count, until = count + 1, each["ts"] + each["dur"]
+    return count
+
+
+@contextmanager
+def _operations(counts: Counts) -> Iterator[None]:
+    """Count the operations that PyTorch starts; those that only name another shape as well."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Counting(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, operation: Any, types: Any, arguments: Any = (), named: Any = None
+        ) -> Any:
+            counts["operations"] += 1
+            return operation(*arguments, **(named or {}))
+
+    with Counting():
+        yield
+
+
 def by_level(size: int) -> dict[str, Any]:
-    """Return what was sent for the targets of every level, and for one of its evaluations."""
-    found: dict[str, Any] = {}
+    """Return what is asked and sent for the targets of every level, and for one evaluation each.
+
+    Of the first picture of a process, and of the second, for which all is compiled.
+    """
     photograph, painting = samples.photograph("coffee"), samples.painting("swirls", size)
-    with impasto.Stylizer(size=size, precision="float32") as stylizer, counted() as counts:
-        level, before = 0, counts.copy()
-        for event in stylizer.paint(photograph, painting):
+    with impasto.Stylizer(size=size, precision="float32") as stylizer:
+        return {
+            which: _of_a_picture(stylizer.paint(photograph, painting))
+            for which in ("first picture", "second picture")
+        }
+
+
+def _of_a_picture(events: Iterator[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    level = 0
+    with counted() as counts:
+        while True:
+            before = counts.copy()
+            with started(counts):
+                event = next(events, None)
+            if event is None:
+                return found
+            each = {name: counts[name] - before[name] for name in sorted(counts)}
             if isinstance(event, impasto.LevelStarted):
                 level += 1
-                found[f"level {level}, targets"] = _since(before, counts)
+                found[f"level {level}, targets"] = each
             elif isinstance(event, impasto.Step):
-                found[f"level {level}, an evaluation"] = _since(before, counts)
-            before = counts.copy()
-    return found
-
-
-def _since(before: Counts, counts: Counts) -> dict[str, int]:
-    return {name: counts[name] - before[name] for name in sorted(counts)}
+                found[f"level {level}, an evaluation"] = each
 
 
 def main() -> None:
     """Count, and print it as JSON."""
-    parser = argparse.ArgumentParser(description="What is sent between the host and a device.")
+    parser = argparse.ArgumentParser(description="What is asked of a device and sent to and fro.")
     parser.add_argument("--size", type=int, default=256)
     print(json.dumps(by_level(parser.parse_args().size), indent=1))
 

@@ -86,13 +86,18 @@ def test_a_search_is_timed_and_what_it_stands_for_is_hardly_nearer():
         assert 0.99 < ratio < 1.1
 
 
+@pytest.mark.backend
 def test_on_a_device_an_evaluation_brings_but_numbers_to_the_host():
-    found = transfers.by_level(64)
-    evaluations = [each for name, each in found.items() if name.endswith("an evaluation")]
+    first, second = transfers.by_level(64).values()
+    evaluations = [each for name, each in second.items() if name.endswith("an evaluation")]
     assert len(evaluations) >= 2
     assert all(each["bytes to the host"] < 100 for each in evaluations)
-    targets = [each for name, each in found.items() if name.endswith("targets")]
-    assert 0 < max(each["bytes to the host"] for each in targets) < 1e7  # of positions kept
+    assert all(each.get("programs run", 1) <= 10 for each in evaluations)
+    targets = [each for name, each in second.items() if name.endswith("targets")]
+    assert 0 < max(each["bytes to the host"] for each in targets) < 1e6
+    if backend.name() == "jax":
+        assert sum(each.get("programs compiled", 0) for each in first.values()) > 20
+        assert sum(each.get("programs compiled", 0) for each in second.values()) == 0
 
 
 def test_the_classic_recipe_paints():

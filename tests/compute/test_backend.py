@@ -175,7 +175,13 @@ def together(rows, more):
     return ops.sum(rows * more["by"] + 1, axis=0), [ops.max(rows)]
 
 
-def test_a_fused_function_gives_what_it_gives_by_itself():
+@pytest.fixture
+def gpu(monkeypatch):
+    """As with one."""
+    monkeypatch.setattr(backend, "on_processor", lambda: False)
+
+
+def test_a_fused_function_gives_what_it_gives_by_itself(gpu):
     rows = tiny.random_picture(4, 5, seed=3)[..., 0]
     more = {"by": np.float32(2), "nothing": None}
     total, (largest,) = backend.fused(together)(ops.convert_to_tensor(rows), more)
@@ -183,12 +189,12 @@ def test_a_fused_function_gives_what_it_gives_by_itself():
     assert float(largest) == rows.max()
 
 
-def test_a_fused_function_of_numpys_arrays_is_the_function_itself():
+def test_a_fused_function_of_numpys_arrays_is_the_function_itself(gpu):
     assert backend.fused(lambda array: array)(array := np.zeros(2)) is array
 
 
 @pytest.mark.skipif(backend.name() != "jax", reason="only JAX compiles operation by operation")
-def test_a_fused_function_is_one_program_of_jax():
+def test_a_fused_function_is_one_program_of_jax(gpu):
     import jax
 
     compiled = []

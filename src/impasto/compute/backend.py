@@ -168,11 +168,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def fused(function: F, static: tuple[int, ...] = ()) -> F:
-    """Return a pure function of arrays that is one program where these are tensors of JAX.
+    """Return a pure function of arrays that is one program where these are JAX's, on a GPU.
 
     By itself JAX compiles every operation for every shape, and starts one after the other.
-    Elsewhere, and of NumPy's arrays, it is the function itself. What it is given is arrays and
-    tensors in any nesting, but for the arguments of these numbers, which can be hashed.
+    Elsewhere it is the function itself: on a processor, where little is left to tensors, the last
+    bits of what is compiled together depend on the number of threads. What it is given is arrays
+    and tensors in any nesting, but for the arguments of these numbers, which can be hashed.
     """
 
     @functools.cache
@@ -183,8 +184,9 @@ def fused(function: F, static: tuple[int, ...] = ()) -> F:
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
-        on_jax = name() == "jax" and any(map(is_tensor, keras.tree.flatten(arguments)))
-        return (compiled() if on_jax else function)(*arguments)
+        on_jax = name() == "jax" and not on_processor()
+        together = on_jax and any(map(is_tensor, keras.tree.flatten(arguments)))
+        return (compiled() if together else function)(*arguments)
 
     return cast(F, call)
 
@@ -330,8 +332,9 @@ def traced(function: Callable[[Tensor], Any]) -> Callable[..., Any]:
     if name() == "torch":
         return lambda picture, then=None: composed(picture, then)
     if name() == "jax":
-        program = functools.cache(lambda then: _program(functools.partial(composed, then=then)))
-        return lambda picture, then=None: program(then)(picture)
+        # Not one program of both, whose last bits would be others.
+        seen = _program(function)
+        return lambda picture, then=None: seen(picture) if then is None else then(seen(picture))
     import tensorflow as tf
 
     @functools.cache

@@ -135,19 +135,16 @@ def direction(gradient: Array, pairs: tuple[Pair, ...]) -> Array:
     """Return minus the approximate inverse Hessian times the gradient (algorithm 7.4)."""
     if not pairs:
         return -gradient
-    curvatures: Any = [pair.curvature for pair in pairs]
-    if not paged.on_host(gradient):
+    if backend.name() == "jax" and backend.is_tensor(gradient):
         # One program for any number of pairs: of infinite curvature one adds nothing.
-        nothing = Pair(gradient, gradient, math.inf)
-        pairs = (nothing,) * (MEMORY - len(pairs)) + pairs
-        curvatures = np.array([pair.curvature for pair in pairs], np.float32)
+        pairs = (Pair(gradient, gradient, math.inf),) * (MEMORY - len(pairs)) + pairs
     steps, changes = [pair.step for pair in pairs], [pair.change for pair in pairs]
-    return _two_loops(gradient, steps, changes, curvatures)
+    return _two_loops(gradient, steps, changes, [pair.curvature for pair in pairs])
 
 
 @backend.fused
 def _two_loops(
-    gradient: Array, steps: Sequence[Array], changes: Sequence[Array], curvatures: Sequence[Any]
+    gradient: Array, steps: Sequence[Array], changes: Sequence[Array], curvatures: Sequence[float]
 ) -> Array:
     pairs = list(zip(steps, changes, curvatures, strict=True))
     result, shares = -gradient, []
