@@ -92,10 +92,12 @@ def test_on_a_device_an_evaluation_brings_but_numbers_to_the_host():
     evaluations = [each for name, each in second.items() if name.endswith("an evaluation")]
     assert len(evaluations) >= 2
     assert all(each["bytes to the host"] < 100 for each in evaluations)
-    assert all(each.get("programs run", 1) <= 10 for each in evaluations)
     targets = [each for name, each in second.items() if name.endswith("targets")]
     assert 0 < max(each["bytes to the host"] for each in targets) < 1e6
+    if backend.name() == "torch":
+        assert all(each["operations"] > 0 for each in evaluations)
     if backend.name() == "jax":
+        assert all(0 < each["programs run"] <= 10 for each in evaluations)
         assert sum(each.get("programs compiled", 0) for each in first.values()) > 20
         assert sum(each.get("programs compiled", 0) for each in second.values()) == 0
 

@@ -67,3 +67,19 @@ def test_other_names_do_not_exist():
 )
 def test_little_is_loaded(code):
     assert run(f"{code}; import sys; print({HEAVY} & {{*sys.modules}})") == "set()"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import impasto; impasto.Stylizer; impasto.Reason; impasto.Step",
+        "import impasto.cli.console",
+        "import impasto.painting.checkpoints",
+        "import impasto.studio.app",
+    ],
+)
+def test_no_tensor_library_is_loaded_before_something_is_painted(code):
+    if "studio" in code:
+        pytest.importorskip("starlette")
+    libraries = {"keras", "tensorflow", "jax", "torch"}
+    assert run(f"{code}; import sys; print({libraries} & {{*sys.modules}})") == "set()"

@@ -268,7 +268,7 @@ def test_pools_on_a_device_bring_but_places_and_sums_to_the_host(eye, monkeypatc
         brought.append(0 if found is array else found.size)
         return found
 
-    monkeypatch.setattr(backend, "at_hand", lambda tensor: tensor)
+    monkeypatch.setattr(backend, "on_processor", lambda: False)
     monkeypatch.setattr(backend, "to_numpy", counted)
     chosen = recipe.make(content_weight=0)
     objective.freeze(eye, chosen, photograph, regions, start=photograph, kind=FINEST).whole()

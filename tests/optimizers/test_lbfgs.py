@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from impasto.compute import backend
+from impasto.compute.backend import ops
 from impasto.optimizers import lbfgs
 from impasto.optimizers.solver import Reason
 from impasto.optimizers.solvers import SOLVERS
@@ -69,6 +71,30 @@ def test_the_direction_is_newtons_where_the_pairs_span_the_space():
     )
     way = lbfgs.direction(bowl(np.ones(4)).gradient, pairs)
     np.testing.assert_allclose(way, -np.ones(4))
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("count", [0, 1, 3, lbfgs.MEMORY])
+def test_the_direction_on_a_device_is_that_of_arrays(monkeypatch, count):
+    monkeypatch.setattr(backend, "on_processor", lambda: False)
+    rng = np.random.default_rng(count)
+
+    def random():
+        return rng.standard_normal((4, 5, 3)).astype(np.float32)
+
+    def pair():
+        step = random()
+        change = step * CURVATURE[:, None, None].astype(np.float32) + random() / 10
+        return lbfgs.Pair(step, change, lbfgs.dot(step, change))
+
+    def on_device(pair):
+        step, change = map(ops.convert_to_tensor, (pair.step, pair.change))
+        return dataclasses.replace(pair, step=step, change=change)
+
+    gradient, pairs = random(), tuple(pair() for _ in range(count))
+    expected = lbfgs.direction(gradient, pairs)
+    way = lbfgs.direction(ops.convert_to_tensor(gradient), tuple(map(on_device, pairs)))
+    np.testing.assert_allclose(backend.to_numpy(way), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_a_run_goes_on_from_its_state_as_if_it_had_not_stopped():

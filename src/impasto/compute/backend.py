@@ -172,8 +172,9 @@ def fused(function: F, static: tuple[int, ...] = ()) -> F:
 
     By itself JAX compiles every operation for every shape, and starts one after the other.
     Elsewhere it is the function itself: on a processor, where little is left to tensors, the last
-    bits of what is compiled together depend on the number of threads. What it is given is arrays
-    and tensors in any nesting, but for the arguments of these numbers, which can be hashed.
+    bits of what is compiled together depend on the number of threads. What it is given, without
+    names, is arrays, tensors, None and numbers that nothing is decided by, in any nesting; but for
+    the arguments of these numbers, which can be hashed.
     """
 
     @functools.cache
@@ -251,9 +252,7 @@ def compiled(
     if name() == "tensorflow":
         return _traced(function)
     if name() == "jax":
-        import jax
-
-        return jax.jit(function)
+        return _program(function)
     import torch
 
     def call(array: Array, constants: Constants) -> Tensor:
@@ -277,10 +276,11 @@ def _jax(loss: Loss) -> Step:
 
 
 def _program(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function of tensors in JAX, once for every structure and all sizes.
+    """Compile a function of tensors in JAX, once for every structure and every size.
 
-    The tensors that it holds on to, such as a network's kernels, are handed to the program: as a
-    part of it each program would have them once more, and take longer to compile.
+    The tensors that it holds on to, such as a network's kernels, are found as it is traced and
+    handed to the program: with ``jax.jit`` alone each program would have them as a part of it, and
+    take longer to compile.
     """
     import jax
 
@@ -410,6 +410,16 @@ def use_threads(count: int) -> None:
 def is_tensor(value: object) -> bool:
     """Return whether a value is one of the running backend's tensors."""
     return bool(keras.ops.is_tensor(value))
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Return whether every number of a tensor is finite."""
+    return bool(_is_finite(tensor))
+
+
+@fused
+def _is_finite(tensor: Tensor) -> Tensor:
+    return ops.all(ops.isfinite(tensor))
 
 
 def to_device(array: NDArray[np.float32]) -> Array:

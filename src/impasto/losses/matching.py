@@ -249,20 +249,21 @@ def wanted(found: Sequence[Found], channels: Mapping[str, int], own: Array, shar
     ``own`` hypercolumns (h, w, C).
     """
     columns, weights = mixed(found)
-    maps, counts = _wanted(columns, weights, own, share, tuple(channels.items()))
+    mixed_in = own if share < 1 else None
+    maps, counts = _wanted(columns, weights, mixed_in, share, tuple(channels.items()))
     return Wanted(maps, counts, weights is not None)
 
 
-@functools.partial(backend.fused, static=(3, 4))
+@functools.partial(backend.fused, static=(4,))
 def _wanted(
     columns: Array,
     weights: Array | None,
-    own: Array,
+    own: Array | None,
     share: float,
     channels: tuple[tuple[str, int], ...],
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Return what :class:`Wanted` has, of what was found and its weights (h, w)."""
-    if share < 1:
+    if own is not None:
         columns = share * columns + (1 - share) * own
     ends = [int(end) for end in np.cumsum([count for _, count in channels])[:-1]]
     parts = functions_of(columns).split(columns, ends, axis=-1)

@@ -61,7 +61,7 @@ def look(painted: Painted) -> Kept:
     if painted.weights is not None:
         each = backend.to_numpy(painted.weights)[..., 0]
     sums = backend.to_numpy(_weighted_sum(features, each)).astype(np.float64)
-    return Kept(rows(painted), sums, float(each.sum(dtype=np.float64)))
+    return Kept(_kept(painted, features), sums, float(each.sum(dtype=np.float64)))
 
 
 @backend.fused
@@ -73,15 +73,19 @@ def _weighted_sum(features: Array, weights: Array) -> Array:
 
 def rows(painted: Painted) -> Rows:
     """Return those features of a painting, or of a part of one, that are kept."""
+    return _kept(painted, _at_hand(painted))
+
+
+def _kept(painted: Painted, features: Array) -> Rows:
     assert painted.at is not None
     at = painted.at.reshape(-1)
     (kept,) = np.nonzero(at >= 0)
-    features = _rows(_at_hand(painted), kept.astype(np.int32))
-    return Rows(painted.number, painted.share, features, at[kept])
+    taken = _taken(features, kept.astype(np.int32))
+    return Rows(painted.number, painted.share, taken, at[kept])
 
 
 @backend.fused
-def _rows(features: Array, kept: HostArray) -> Array:
+def _taken(features: Array, kept: HostArray) -> Array:
     return _in_float32(functions_of(features).take(_flat(features), kept, axis=0))
 
 
@@ -121,13 +125,13 @@ def freeze(kept: Sequence[Kept]) -> list[Pool]:
     """Return the features of paintings among which neighbors are looked for."""
     paintings = by_painting([each.rows for each in kept])
     whole = sum(each.share for each in paintings)
-    pools = []
+    found = []
     for painting in paintings:
         parts = [each for each in kept if each.rows.number == painting.number]
         sums, weight = np.sum([each.sums for each in parts], axis=0), sum(e.weight for e in parts)
         mean = (sums / max(weight, EPSILON)).astype(np.float32)
-        pools.append(_pool(painting.share / whole, painting.features, mean))
-    return pools
+        found.append(_pool(painting.share / whole, painting.features, mean))
+    return found
 
 
 class Sums(NamedTuple):
@@ -170,9 +174,9 @@ def _directions(vectors: Tensor) -> Tensor:
 
 
 def _pool(share: float, features: Array, mean: HostArray) -> Pool:
-    rows = backend.rows(features, np.resize(np.arange(len(features)), POOL))
+    some = backend.rows(features, np.resize(np.arange(len(features)), POOL))
     mean = ops.convert_to_tensor(mean)
-    directions = _directions(backend.constant(rows) - mean)
+    directions = _directions(backend.constant(some) - mean)
     return Pool(backend.constant(share), mean, directions)
 
 

@@ -173,9 +173,9 @@ def _network(weights: Weights, pooling: str, precision: str) -> keras.Model:
         named = {"name": name, "dtype": policy, "data_format": "channels_last"}
         if name.endswith("_pool"):
             return pool(2, 2, **named)
-        *_, size, _, channels = weights.tensors[f"{name}/kernel"].shape
+        channels = weights.tensors[f"{name}/kernel"].shape[-1]
         as_given = {"padding": "same", "activation": "relu", "kernel_initializer": "zeros"}
-        return FrozenConvolution(channels, size, **as_given, **named)
+        return FrozenConvolution(channels, 3, **as_given, **named)
 
     inputs = value = keras.Input((None, None, 3), name="picture", dtype="float32")
     for name in weights.network.in_order():

@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto import paged
-from impasto.compute import backend
-from impasto.compute.backend import ops
 
 PATIENCE, LEAST_GAIN = 15, 1e-3
 """A run has stalled when its lowest value fell by less than this share over so many evaluations."""
@@ -157,9 +155,6 @@ def is_finite(array: Array) -> bool:
     """Return whether every number of an array or a tensor is finite."""
     if paged.on_host(array):
         return paged.is_finite(array)
-    return bool(_is_finite(array))
+    from impasto.compute import backend  # only a tensor needs the tensor library
 
-
-@backend.fused
-def _is_finite(tensor: Array) -> Array:
-    return ops.all(ops.isfinite(tensor))
+    return backend.is_finite(array)
