@@ -288,11 +288,12 @@ def nearest(query: Query, pool: Pool, order: Indexes | None = None) -> Indexes:
     asked = own[:: -(-count // CROWD)]
     crowd = _about(backend.rows(query.coordinates, asked), center)
 
+    on_device = backend.is_tensor(pool.directions)
+
     def rows(first: int, last: int) -> Array:
-        whole = (first, last) == (0, count)
+        whole = on_device and (first, last) == (0, count)  # not what is paged
         return _about(query.coordinates if whole else query.coordinates[first:last], center)
 
-    on_device = backend.is_tensor(pool.directions)
     best = _best_on_device if on_device else _best_on_host
     crowding = _crowding_on_device if on_device else _crowding_on_host
     ends = np.cumsum(pool.counts)
