@@ -271,8 +271,8 @@ def _jax(loss: Loss) -> Step:
         (total, terms), gradient = differentiate(picture, constants)
         return _in_one(total, terms), terms, gradient
 
-    compiled = _program(evaluated)
-    return lambda picture, constants: _as_given(picture, *compiled(picture, constants))
+    run = _program(evaluated)
+    return lambda picture, constants: _as_given(picture, *run(picture, constants))
 
 
 def _program(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -326,21 +326,19 @@ def traced(function: Callable[[Tensor], Any]) -> Callable[..., Any]:
     otherwise compiles every operation by itself, for each size.
     """
 
-    def composed(picture: Tensor, then: Then | None) -> Any:
-        return function(picture) if then is None else then(function(picture))
+    def composed(see: Callable[[Tensor], Any], picture: Tensor, then: Then | None) -> Any:
+        return see(picture) if then is None else then(see(picture))
 
-    if name() == "torch":
-        return lambda picture, then=None: composed(picture, then)
-    if name() == "jax":
-        # Not one program of both, whose last bits would be others.
-        seen = _program(function)
-        return lambda picture, then=None: seen(picture) if then is None else then(seen(picture))
+    if name() != "tensorflow":
+        # Not one program of JAX with what is made of it, whose last bits would be others.
+        see = _program(function) if name() == "jax" else function
+        return lambda picture, then=None: composed(see, picture, then)
     import tensorflow as tf
 
     @functools.cache
     def trace(then: Then | None) -> Callable[[Tensor], Any]:
         of_any_size = tf.TensorSpec((None, None, 3), "float32")
-        made = tf.function(functools.partial(composed, then=then), autograph=False)
+        made = tf.function(functools.partial(composed, function, then=then), autograph=False)
         return made.get_concrete_function(of_any_size)
 
     return lambda picture, then=None: trace(then)(tf.convert_to_tensor(picture))

@@ -249,8 +249,8 @@ def wanted(found: Sequence[Found], channels: Mapping[str, int], own: Array, shar
     ``own`` hypercolumns (h, w, C).
     """
     columns, weights = mixed(found)
-    mixed_in = own if share < 1 else None
-    maps, counts = _wanted(columns, weights, mixed_in, share, tuple(channels.items()))
+    own = own if share < 1 else None
+    maps, counts = _wanted(columns, weights, own, share, tuple(channels.items()))
     return Wanted(maps, counts, weights is not None)
 
 
@@ -477,13 +477,7 @@ def _kept(
 
 def _rows_of(columns: Array, kept: NDArray[np.bool_]) -> Array:
     """Return those of (h, w, C) that are kept, (n, C)."""
-    return _rows(columns, np.flatnonzero(kept))
-
-
-@backend.fused
-def _rows(columns: Array, places: Indexes) -> Array:
-    flat = functions_of(columns).reshape(columns, (-1, columns.shape[-1]))
-    return functions_of(flat).take(flat, places, axis=0)
+    return pools.at_places(columns, np.flatnonzero(kept))
 
 
 def _filled(rows: Iterable[Array], count: int) -> Array:

@@ -66,9 +66,9 @@ def look(painted: Painted) -> Kept:
 
 @backend.fused
 def _weighted_sum(features: Array, weights: Array) -> Array:
-    flat = _in_float32(_flat(features))
-    weights = functions_of(flat).reshape(backend.beside(weights, flat), (-1,))
-    return functions_of(flat).matmul(weights, flat)
+    of = functions_of(features)
+    flat = _in_float32(of.reshape(features, (-1, features.shape[-1])))
+    return of.matmul(of.reshape(backend.beside(weights, flat), (-1,)), flat)
 
 
 def rows(painted: Painted) -> Rows:
@@ -80,13 +80,8 @@ def _kept(painted: Painted, features: Array) -> Rows:
     assert painted.at is not None
     at = painted.at.reshape(-1)
     (kept,) = np.nonzero(at >= 0)
-    taken = _taken(features, kept.astype(np.int32))
+    taken = _in_float32(pools.at_places(features, kept))
     return Rows(painted.number, painted.share, taken, at[kept])
-
-
-@backend.fused
-def _taken(features: Array, kept: HostArray) -> Array:
-    return _in_float32(functions_of(features).take(_flat(features), kept, axis=0))
 
 
 def _at_hand(painted: Painted) -> Array:
@@ -97,11 +92,6 @@ def _at_hand(painted: Painted) -> Array:
 
 def _in_float32(features: Array) -> Array:
     return ops.cast(features, "float32") if backend.is_tensor(features) else features
-
-
-def _flat(features: Array) -> Array:
-    """Return (height, width, C) as (positions, C)."""
-    return functions_of(features).reshape(features, (-1, features.shape[-1]))
 
 
 def joined(parts: Sequence[Rows]) -> Rows:
@@ -128,8 +118,8 @@ def freeze(kept: Sequence[Kept]) -> list[Pool]:
     found = []
     for painting in paintings:
         parts = [each for each in kept if each.rows.number == painting.number]
-        sums, weight = np.sum([each.sums for each in parts], axis=0), sum(e.weight for e in parts)
-        mean = (sums / max(weight, EPSILON)).astype(np.float32)
+        sums = np.sum([each.sums for each in parts], axis=0)
+        mean = (sums / max(sum(each.weight for each in parts), EPSILON)).astype(np.float32)
         found.append(_pool(painting.share / whole, painting.features, mean))
     return found
 
@@ -174,9 +164,9 @@ def _directions(vectors: Tensor) -> Tensor:
 
 
 def _pool(share: float, features: Array, mean: HostArray) -> Pool:
-    some = backend.rows(features, np.resize(np.arange(len(features)), POOL))
+    filled = backend.rows(features, np.resize(np.arange(len(features)), POOL))
     mean = ops.convert_to_tensor(mean)
-    directions = _directions(backend.constant(some) - mean)
+    directions = _directions(backend.constant(filled) - mean)
     return Pool(backend.constant(share), mean, directions)
 
 

@@ -99,7 +99,7 @@ def freeze(kept: Sequence[Rows]) -> Pool:
     features, mean, directions = _centered([each.features for each in by_painting(kept)])
     components = max(COMPONENTS, len(mean) // 4)
     basis = pools.principal_components(directions, components)
-    directions = _turned(features, mean, basis)
+    directions = _in_components(features, mean, basis)
     nowhere = np.zeros((1, 1, len(mean)))
     features, basis, directions, mean, nowhere = map(
         backend.constant, (features, basis, directions, mean, nowhere)
@@ -118,7 +118,7 @@ def _centered(parts: Sequence[Array]) -> tuple[Array, Array, Array]:
 
 
 @backend.fused
-def _turned(features: Array, mean: Array, basis: Array) -> Array:
+def _in_components(features: Array, mean: Array, basis: Array) -> Array:
     """Return the directions of features about a mean, in components."""
     return pools.normalized((features - mean) @ basis)
 

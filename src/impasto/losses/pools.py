@@ -185,6 +185,13 @@ def _sample(count: int, size: int) -> Indexes:
     return np.sort(np.random.default_rng(0).permutation(count)[:size])
 
 
+@backend.fused
+def at_places(features: Array, places: Indexes) -> Array:
+    """Return those of features (height, width, C) at some positions, row by row, (n, C)."""
+    of = functions_of(features)
+    return of.take(of.reshape(features, (-1, features.shape[-1])), places, axis=0)
+
+
 def normalized(vectors: Array) -> Array:
     """Return vectors (n, C) at length one, or zero."""
     of = functions_of(vectors)

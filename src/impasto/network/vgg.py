@@ -1,4 +1,4 @@
-"""Keras's own VGG, frozen: named layers, preprocessing, features.
+"""VGG in layers of Keras, frozen: named layers, preprocessing, features.
 
 Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image
 Recognition", as ``keras.applications`` has it, cut off after the deepest layer in use.

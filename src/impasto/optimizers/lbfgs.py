@@ -152,7 +152,7 @@ def _two_loops(
         share = _dot(step, result) / curvature
         result = result - share * change
         shares.append(share)
-    result = result * (curvatures[-1] / _dot(changes[-1], changes[-1]))
+    result = result * _size(changes[-1], curvatures[-1])
     for (step, change, curvature), share in zip(pairs, reversed(shares), strict=True):
         result = result + (share - _dot(change, result) / curvature) * step
     return result
@@ -200,12 +200,13 @@ def learned(state: State) -> float:
     """
     if not state.pairs:
         return 0.0
-    return _size(state.pairs[-1]) / math.prod(state.start.shape)
+    newest = state.pairs[-1]
+    return float(_size(newest.change, newest.curvature)) / math.prod(state.start.shape)
 
 
-def _size(pair: Pair) -> float:
-    """Return the size of the inverse Hessian along a step (equation 7.20)."""
-    return pair.curvature / dot(pair.change, pair.change)
+def _size(change: Array, curvature: float) -> Any:
+    """Return the size of the inverse Hessian along a step (equation 7.20), as :func:`_dot` does."""
+    return curvature / _dot(change, change)
 
 
 def _at(state: State, line: Search) -> State:
