@@ -24,7 +24,7 @@ from distributed.comm import CommClosedError
 
 from impasto.cluster import bench
 from impasto.cluster.bench import Done, Missing, Parcel, Work
-from impasto.compute import host
+from impasto.compute import threads
 from impasto.errors import ClusterError, ImpastoError
 
 LOG = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class Crew:
         They compute on a ``backend`` of Keras. Raises ClusterError for workers that are not like
         this process.
         """
-        self._parcel = Parcel(uuid.uuid4().hex, content, host.cores(), backend)
+        self._parcel = Parcel(uuid.uuid4().hex, content, threads.cores(), backend)
         self._equip(self.workers())
 
     def _equip(self, addresses: list[str]) -> None:

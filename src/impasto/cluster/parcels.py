@@ -11,8 +11,7 @@ from typing import Any
 
 import cloudpickle
 
-from impasto.compute import backend
-from impasto.compute.backend import HostArray, Tensor, ops
+from impasto.compute.arrays import HostArray, Tensor, is_tensor, to_numpy
 
 
 class _Writer(cloudpickle.Pickler):
@@ -28,8 +27,8 @@ class _Writer(cloudpickle.Pickler):
 
     def reducer_override(self, value: Any) -> Any:
         """Say how a tensor is written."""
-        if backend.is_tensor(value):
-            return _tensor, (backend.to_numpy(value),)
+        if is_tensor(value):
+            return _tensor, (to_numpy(value),)
         return super().reducer_override(value)
 
 
@@ -46,6 +45,8 @@ class _Reader(pickle.Unpickler):
 
 
 def _tensor(array: HostArray) -> Tensor:
+    from impasto.compute.backend import ops  # a tensor was written, so that the library is needed
+
     return ops.convert_to_tensor(array)
 
 

@@ -1,4 +1,4 @@
-"""Where numbers are made: the Keras backend, and what a processor computes faster in NumPy.
+"""Where numbers are made: arrays of either engine, the Keras backend, and compiled kernels.
 
 Knows arrays and tensors; neither networks nor pictures.
 """

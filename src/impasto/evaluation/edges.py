@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from impasto.compute.backend import ops, to_numpy
+from impasto.compute.arrays import to_numpy
+from impasto.compute.backend import ops
 from impasto.network import vgg, weightfiles, weights
 from impasto.network.weightfiles import Tensors
 from impasto.pictures import raster

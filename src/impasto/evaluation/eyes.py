@@ -11,7 +11,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.compute.backend import ops, to_numpy
+from impasto.compute.arrays import to_numpy
+from impasto.compute.backend import ops
 from impasto.errors import WeightsError
 from impasto.evaluation import edges, lite0, sources
 from impasto.network import vgg, weights

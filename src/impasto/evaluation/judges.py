@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from impasto import files
-from impasto.compute import host
+from impasto.compute import threads
 from impasto.errors import PictureError, SettingError
 from impasto.evaluation import measures
 from impasto.evaluation.eyes import VGG19_LAYERS, Eyes, Seen
@@ -78,7 +78,7 @@ def compare_style(picture: Seen, painting: Seen) -> dict[str, Stages]:
     for name, (own, other, local, whole) in networks.items():
         tasks += [(f"local_{name}", at, measures.local_style, own[at], other[at]) for at in local]
         tasks += [(f"global_{name}", at, measures.global_style, own[at], other[at]) for at in whole]
-    results = host.in_parallel(lambda task: task[2](*task[3:]), tasks)
+    results = threads.in_parallel(lambda task: task[2](*task[3:]), tasks)
     found: dict[str, dict[str, float]] = {}
     for (name, stage, *_), result in zip(tasks, results, strict=True):
         there, *back = result if isinstance(result, tuple) else (result,)
@@ -188,7 +188,7 @@ class Judges:
         size: int = SIZE,
     ) -> Judgment:
         """Judge named pictures as :func:`judge` does; float32 (height, width, 3) in [0, 255]."""
-        with host.one_blas_thread():  # on all of them, small products wait for each other
+        with threads.one_blas_thread():  # on all of them, small products wait for each other
             return self._judge(photograph, painting, pictures, size)
 
     def _judge(

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.compute.backend import ops, to_numpy
+from impasto.compute.arrays import to_numpy
+from impasto.compute.backend import ops
 from impasto.network import torchfiles
 from impasto.pictures.raster import Picture
 

@@ -1,19 +1,28 @@
 """How far two sets of moments are apart: the style losses that are functions of moments.
 
-Each takes the moments of the picture and of the painting; those of several parts stand along a
-first axis and give one loss for each.
+Each takes the moments of the image and of the style; those of several parts stand along a first
+axis and give one loss for each. Beside it stands its gradient by the image's moments, in NumPy.
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple
 
-from impasto.compute import backend, host
-from impasto.compute.backend import HostArray, Tensor, ops
-from impasto.losses.moments import Moments, gram, mean, mean_and_deviation
+import numpy as np
+
+from impasto.compute import threads
+from impasto.compute.arrays import HostArray, Tensor, array_namespace, is_tensor
+from impasto.losses.moments import Moments, gram, mean, mean_and_deviation, positive_count
 from impasto.losses.terms import EPSILON
 
-Comparison: TypeAlias = Callable[[Moments, Moments, bool], Tensor]
-"""(moments, target, relative) -> loss; moments with a first axis give one loss for each."""
+
+class Comparison(NamedTuple):
+    """A loss of two sets of moments, and its gradient."""
+
+    loss: Callable[[Moments, Moments, bool], Tensor]
+    """(moments, target, relative) -> loss; moments with a first axis give one loss for each"""
+    gradient: Callable[[Moments, Moments, bool], Moments]
+    """(moments, target, relative) -> of each loss the gradient by its own moments, in NumPy; by the
+    counts it is zero, since no feature changes them"""
 
 
 def gram_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
@@ -36,6 +45,7 @@ def moments_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
     et al. 2023, "Scaling Painting Style Transfer", add mean and deviation to cure that.
     Departure: their weights (1e3 / C² and 1e4) are replaced by the relative scale.
     """
+    ops = array_namespace(of.sum)
     center, deviation = mean_and_deviation(of)
     target_center, target_deviation = mean_and_deviation(target)
     shift = ops.mean(
@@ -59,11 +69,8 @@ def wasserstein_loss(of: Moments, target: Moments, relative: bool = True) -> Ten
     Departure: RIDGE of the target's mean variance is added to both variances, since the root has
     no gradient where a covariance is singular, as it is with fewer positions than channels.
     """
-    (center, covariance), (target_center, target_covariance) = _gaussian(of), _gaussian(target)
-    channels = covariance.shape[-1]
-    ridge = RIDGE * ops.maximum(_trace(target_covariance), 0.0) / channels + EPSILON
-    added = ridge[..., None, None] * ops.eye(channels, dtype="float32")
-    covariance, target_covariance = covariance + added, target_covariance + added
+    ops = array_namespace(of.sum)
+    (center, covariance), (target_center, target_covariance) = _gaussians(of, target)
     factor = _power(target_covariance, 0.5)
     root = _trace_of_root(ops.matmul(ops.matmul(factor, covariance), factor))
     distance = (
@@ -72,13 +79,74 @@ def wasserstein_loss(of: Moments, target: Moments, relative: bool = True) -> Ten
         + _trace(target_covariance)
         - 2 * root
     )
-    if not relative:
-        return distance / channels
-    return distance / (_trace(gram(target)) + EPSILON)
+    return distance / _wasserstein_scale(target, relative)
 
+
+def gram_gradient(of: Moments, target: Moments, relative: bool = True) -> Moments:
+    """Return the gradient of :func:`gram_loss`: 2 (G - A) / C² by the Gram matrix."""
+    by_gram = 2 * (gram(of) - gram(target)) / np.float32(of.sum.shape[-1] ** 2)
+    if relative:
+        by_gram = by_gram / (np.mean(np.square(gram(target))) + np.float32(EPSILON))
+    return _by_moments(of, np.zeros_like(of.sum), by_gram)
+
+
+def moments_gradient(of: Moments, target: Moments, relative: bool = True) -> Moments:
+    """Return the gradient of :func:`moments_loss`."""
+    by_gram = gram_gradient(of, target, relative)
+    center, deviation = mean_and_deviation(of)
+    target_center, target_deviation = mean_and_deviation(target)
+    scale = np.float32(of.sum.shape[-1] / 2)
+    if relative:
+        scale = scale * (np.mean(np.square(target_center) + np.square(target_deviation)) + EPSILON)
+    # σ = (s / n - μ²)^½ with s the diagonal of the second moments.
+    by_variance = (deviation - target_deviation) / scale / (2 * deviation)
+    by_mean = (center - target_center) / scale - 2 * by_variance * center
+    identity = np.eye(of.sum.shape[-1], dtype=np.float32)
+    by_shift = _by_moments(of, by_mean, by_variance[..., None] * identity)
+    return Moments(by_gram.count, by_shift.sum, by_gram.second + by_shift.second)
+
+
+def wasserstein_gradient(of: Moments, target: Moments, relative: bool = True) -> Moments:
+    """Return the gradient of :func:`wasserstein_loss`.
+
+    By the covariance it is I - F (F Σ F)^-½ F with F = Σₛ^½, the gradient of tr((F Σ F)^½) being
+    F (F Σ F)^-½ F / 2.
+    """
+    (center, covariance), (target_center, target_covariance) = _gaussians(of, target)
+    factor = _power(target_covariance, 0.5)
+    inverse = _power(factor @ covariance @ factor, -0.5)
+    scale = _wasserstein_scale(target, relative)
+    by_covariance = (np.eye(center.shape[-1], dtype=np.float32) - factor @ inverse @ factor) / scale
+    by_mean = 2 * (center - target_center) / scale
+    by_mean = by_mean - 2 * (by_covariance @ center[..., None])[..., 0]
+    return _by_moments(of, by_mean, by_covariance)
+
+
+def _by_moments(of: Moments, by_mean: HostArray, by_gram: HostArray) -> Moments:
+    """Return a gradient by sums from that by means: by μ, and by the Gram matrix."""
+    count = positive_count(of)
+    return Moments(np.zeros_like(count), by_mean / count[..., None], by_gram / count[..., None, None])
+
+
+GRAM = Comparison(gram_loss, gram_gradient)
+MOMENTS = Comparison(moments_loss, moments_gradient)
+WASSERSTEIN = Comparison(wasserstein_loss, wasserstein_gradient)
 
 RIDGE = 1e-3
 """What is added to every variance in the Wasserstein distance, relative to the target's mean."""
+
+SINGULAR = 1e-7
+"""Eigenvalues are taken to be at least so much of the largest: rounding leaves them below zero."""
+
+
+def _gaussians(of: Moments, target: Moments) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Return means and covariances of both, to which the ridge is added."""
+    ops = array_namespace(of.sum)
+    (center, covariance), (target_center, target_covariance) = _gaussian(of), _gaussian(target)
+    channels = covariance.shape[-1]
+    ridge = RIDGE * ops.maximum(_trace(target_covariance), 0.0) / channels + EPSILON
+    added = ridge[..., None, None] * ops.eye(channels, dtype="float32")
+    return (center, covariance + added), (target_center, target_covariance + added)
 
 
 def _gaussian(of: Moments) -> tuple[Tensor, Tensor]:
@@ -86,7 +154,14 @@ def _gaussian(of: Moments) -> tuple[Tensor, Tensor]:
     return center, gram(of) - center[..., :, None] * center[..., None, :]
 
 
+def _wasserstein_scale(target: Moments, relative: bool) -> Tensor:
+    if not relative:
+        return target.sum.shape[-1]
+    return _trace(gram(target)) + EPSILON
+
+
 def _trace(matrix: Tensor) -> Tensor:
+    ops = array_namespace(matrix)
     return ops.sum(matrix * ops.eye(matrix.shape[-1], dtype="float32"), axis=(-2, -1))
 
 
@@ -96,32 +171,36 @@ def _trace_of_root(matrix: Tensor) -> Tensor:
     As tr(M^-½ M) with the root held constant: through the eigenvectors the gradient would not be
     finite where eigenvalues are equal.
     """
-    inverse = _power(matrix, -0.5)
+    ops, inverse = array_namespace(matrix), _power(matrix, -0.5)
     trace = ops.sum(inverse * matrix, axis=(-2, -1))
     return (trace + ops.stop_gradient(trace)) / 2
 
 
 def _power(matrix: Tensor, power: float) -> Tensor:
-    """Return a power of symmetric positive matrices, held constant."""
-    matrix = ops.stop_gradient(matrix)
-    if not backend.computed_on_host("float32"):
-        values, vectors = ops.linalg.eigh(matrix)
-        least = ops.max(values, axis=-1, keepdims=True) * SINGULAR + EPSILON**2
-        scaled = vectors * (ops.maximum(values, least) ** power)[..., None, :]
-        return ops.stop_gradient(ops.matmul(scaled, ops.swapaxes(vectors, -1, -2)))
-
-    def run(value: HostArray) -> HostArray:
-        return host.matrix_power(value, power, SINGULAR, EPSILON**2)
-
-    (powers,) = backend.call_host(run, [(backend.known_shape(matrix), "float32")], matrix)
-    return ops.stop_gradient(powers)
+    """Return a power of symmetric positive matrices (..., n, n), held constant."""
+    if not is_tensor(matrix):
+        return _power_on_host(matrix, power)
+    ops = array_namespace(matrix)
+    values, vectors = ops.linalg.eigh(ops.stop_gradient(matrix))
+    least = ops.max(values, axis=-1, keepdims=True) * SINGULAR + EPSILON**2
+    scaled = vectors * (ops.maximum(values, least) ** power)[..., None, :]
+    return ops.stop_gradient(ops.matmul(scaled, ops.swapaxes(vectors, -1, -2)))
 
 
-SINGULAR = 1e-7
-"""Eigenvalues are taken to be at least so much of the largest: rounding leaves them below zero."""
+def _power_on_host(matrix: HostArray, power: float) -> HostArray:
+    found = np.empty_like(matrix)
+
+    def work(place: tuple[int, ...]) -> None:
+        values, vectors = np.linalg.eigh(matrix[place])
+        least = max(values[-1], 0) * SINGULAR + EPSILON**2
+        found[place] = (vectors * np.maximum(values, least) ** power) @ vectors.T
+
+    threads.in_parallel(work, list(np.ndindex(matrix.shape[:-2])))
+    return found
 
 
 def _compare(received: Tensor, target: Tensor, relative: bool, axes: tuple[int, ...]) -> Tensor:
+    ops = array_namespace(received)
     difference = ops.mean(ops.square(received - target), axis=axes)
     if not relative:
         return difference

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from impasto.compute import backend
-from impasto.compute.backend import Tensor, ops
-from impasto.losses.terms import EPSILON, Scene, Seen, Sight, Term
+from impasto.compute.arrays import HostArray, Tensor, array_namespace
+from impasto.losses.terms import EPSILON, AddGradient, Pullback, Scene, Seen, Sight, Term
 from impasto.recipe.settings import Layers, Recipe
 
 
@@ -31,6 +30,7 @@ def content_loss(features: Tensor, target: Tensor, relative: bool = True) -> Ten
 
     mean((F - P)²), divided by mean(P²) if ``relative``.
     """
+    ops = array_namespace(features)
     target = ops.cast(target, "float32")
     size = ops.mean(ops.square(target)) + EPSILON if relative else 1.0
     return squared_distance(features, target) / ops.cast(ops.size(target), "float32") / size
@@ -38,6 +38,7 @@ def content_loss(features: Tensor, target: Tensor, relative: bool = True) -> Ten
 
 def squared_distance(features: Tensor, target: Tensor) -> Tensor:
     """Return Σ (F - P)² over positions and channels, a scalar in float32."""
+    ops = array_namespace(features)
     return ops.sum(ops.square(ops.cast(features, "float32") - target))
 
 
@@ -51,9 +52,9 @@ def content_term(recipe: Recipe) -> Term:
         def target(sight: Sight) -> dict[str, Photograph]:
             return {
                 name: Photograph(
-                    ops.cast(sight.photograph.inner(name), "float32"),
-                    backend.constant(count),
-                    backend.constant(squares / count + EPSILON if relative else 1.0),
+                    _in_float32(sight.photograph.inner(name)),
+                    np.float32(count),
+                    np.float32(squares / count + EPSILON if relative else 1.0),
                 )
                 for name, (count, squares) in sizes.items()
             }
@@ -70,21 +71,55 @@ def content_term(recipe: Recipe) -> Term:
         losses = {layer: sums[layer] / kept.count / kept.size for layer, kept in target.items()}
         return mean(losses, layers)
 
-    return Term(freeze, read, loss, tuple(dict(layers)), additive=True)
+    def vjp(
+        seen: Seen, target: dict[str, Photograph]
+    ) -> tuple[dict[str, HostArray], Pullback]:
+        apart = {layer: seen.maps[layer] - kept.features for layer, kept in target.items()}
+
+        def pullback(by: dict[str, HostArray]) -> dict[str, list[AddGradient]]:
+            return {layer: [added(2 * by[layer] * each)] for layer, each in apart.items()}
+
+        return {layer: np.vdot(each, each) for layer, each in apart.items()}, pullback
+
+    def loss_gradient(
+        sums: dict[str, HostArray], target: dict[str, Photograph]
+    ) -> dict[str, HostArray]:
+        shares = mean_gradient(layers)
+        return {
+            layer: np.float32(shares[layer] / kept.count / kept.size)
+            for layer, kept in target.items()
+        }
+
+    return Term(freeze, read, loss, vjp, loss_gradient, tuple(dict(layers)), additive=True)
+
+
+def added(gradient: HostArray) -> AddGradient:
+    """Return what adds an array to a gradient of its shape."""
+
+    def add(to: HostArray) -> None:
+        to += gradient
+
+    return add
 
 
 def _size(sight: Sight, layer: str) -> tuple[int, Tensor]:
     """Return how many numbers a layer sees of the photograph in a tile, and their squares' sum."""
-    features = sight.photograph.inner(layer)
-    return int(np.prod(ops.shape(features))), _squares(features)
+    features = _in_float32(sight.photograph.inner(layer))
+    ops = array_namespace(features)
+    return int(np.prod(ops.shape(features))), ops.sum(ops.square(features))
 
 
-@backend.fused
-def _squares(features: Tensor) -> Tensor:
-    return ops.sum(ops.square(ops.cast(features, "float32")))
+def _in_float32(features: Tensor) -> Tensor:
+    return array_namespace(features).cast(features, "float32")
 
 
 def mean(values: dict[str, Tensor], layers: Layers) -> Tensor:
     """Return the mean of losses by layer, weighted by the layers' shares."""
     weighted = sum(weight * values[layer] for layer, weight in layers)
     return weighted / sum(weight for _, weight in layers)
+
+
+def mean_gradient(layers: Layers) -> dict[str, float]:
+    """Return by layer the gradient of :func:`mean`: the layer's share."""
+    whole = sum(weight for _, weight in layers)
+    return {layer: weight / whole for layer, weight in layers}

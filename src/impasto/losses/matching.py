@@ -25,12 +25,29 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.compute import backend, readings
-from impasto.compute.backend import Tensor, functions_of, ops
-from impasto.compute.readings import Reading
+from impasto.compute.arrays import (
+    HostArray,
+    Tensor,
+    array_namespace,
+    as_array_like,
+    gather_rows,
+    is_tensor,
+    to_numpy,
+)
+from impasto.compute.reductions import block_mean, block_mean_gradient
 from impasto.losses import pools, tiles
+from impasto.losses.content import added
 from impasto.losses.pools import Array, Indexes, Pool
-from impasto.losses.terms import Eye, Look, Scene, Seen, Sight, Term
+from impasto.losses.terms import (
+    AddGradient,
+    Eye,
+    Look,
+    Pullback,
+    Scene,
+    Seen,
+    Sight,
+    Term,
+)
 from impasto.pictures import guidance, masks
 from impasto.pictures.guidance import StyledRegion
 from impasto.pictures.raster import Picture, resample, size_of
@@ -83,13 +100,7 @@ def comparable(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
     row or column, as in VGG's pooling; those at it and below it stay as they are. A position
     depends on what is there alone, so that aligned tiles give what the whole picture does.
     """
-    seen = Seen(maps)
-    return {layer: _compared(seen, layer) for layer in layers_of(maps)}
-
-
-def _compared(seen: Seen, layer: str) -> Tensor:
-    means = _means(layer)
-    return seen.read(layer, means) if means else ops.cast(seen.maps[layer], "float32")
+    return {layer: block_mean(maps[layer], _block(layer)) for layer in layers_of(maps)}
 
 
 def hypercolumns(maps: Mapping[str, Tensor]) -> Tensor:
@@ -99,15 +110,15 @@ def hypercolumns(maps: Mapping[str, Tensor]) -> Tensor:
     channels. Those of block 4 are enlarged bilinearly by two about half-pixel centers, and
     continued by the values at their edge. A map at the grid or above must be among them.
     """
-    return ops.concatenate(list(at_grid(maps).values()), axis=-1)
+    grids = list(at_grid(maps).values())
+    return array_namespace(grids[0]).concatenate(grids, axis=-1)
 
 
-@backend.fused
 def at_grid(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return by layer (h, w, C) what :func:`hypercolumns` puts one after the other."""
     reduced = comparable(maps)
     height, width = next(
-        ops.shape(each)[:2] for layer, each in reduced.items() if block_of(layer) <= GRID
+        each.shape[:2] for layer, each in reduced.items() if block_of(layer) <= GRID
     )
 
     def enlarged(layer: str, value: Tensor) -> Tensor:
@@ -129,10 +140,9 @@ def block_of(layer: str) -> int:
     return int(layer[len("block")])
 
 
-def _means(layer: str) -> Reading | None:
-    """Return what is compared of a layer's features, where that is not the features themselves."""
-    apart = 2 ** max(0, GRID - block_of(layer))
-    return readings.means(apart) if apart > 1 else None
+def _block(layer: str) -> int:
+    """Return the side of the blocks of a layer's positions whose means are compared."""
+    return int(2 ** max(0, GRID - block_of(layer)))
 
 
 def _doubled(value: Tensor, axis: int, size: int) -> Tensor:
@@ -141,13 +151,15 @@ def _doubled(value: Tensor, axis: int, size: int) -> Tensor:
     Every value becomes two, a quarter of the way towards either neighbor.
     """
 
+    ops = array_namespace(value)
+
     def part(of: Tensor, begin: int | None, end: int | None) -> Tensor:
         return of[(slice(None),) * axis + (slice(begin, end),)]
 
     before = ops.concatenate([part(value, None, 1), part(value, None, -1)], axis=axis)
     after = ops.concatenate([part(value, 1, None), part(value, -1, None)], axis=axis)
     quarters = [0.75 * value + 0.25 * before, 0.75 * value + 0.25 * after]
-    shape = list(ops.shape(value))
+    shape = list(value.shape)
     shape[axis] = 2 * shape[axis]
     doubled = ops.reshape(ops.stack(quarters, axis=axis + 1), tuple(shape))
     return part(ops.concatenate([doubled, part(doubled, -1, None)], axis=axis), None, size)
@@ -182,7 +194,7 @@ def search(
     places = np.concatenate([each.reshape(-1) for each in where])
     asking = [pools.Asking(len(_inside(region, places))) for region in regions]
     for part, here in zip(columns, where, strict=True):
-        flat = functions_of(part).reshape(part, (-1, part.shape[-1]))
+        flat = array_namespace(part).reshape(part, (-1, part.shape[-1]))
         for region, asked in zip(regions, asking, strict=True):
             asked.add(_asked(flat, here.reshape(-1), region))
     return [
@@ -195,7 +207,7 @@ def _asked(flat: Array, places: Indexes, region: Matched) -> pools.Query:
         return pools.projected(flat, region.pool)
     weights = region.weights.reshape(-1)[places]
     inside = weights > 0
-    rows = backend.rows(flat, np.flatnonzero(inside))
+    rows = gather_rows(flat, np.flatnonzero(inside))
     return pools.projected(rows, region.pool, weights[inside])
 
 
@@ -221,14 +233,14 @@ def mixed(found: Sequence[Found]) -> tuple[Array, Array | None]:
     has the gradient of their weighted losses.
     """
     if len(found) == 1 and found[0].weights is None:
-        return backend.rows(found[0].pool.features, found[0].indexes), None
+        return gather_rows(found[0].pool.features, found[0].indexes), None
     total, features = np.zeros(found[0].indexes.shape, np.float32), 0.0
     for each in found:
         weights = np.float32(1) if each.weights is None else each.weights.astype(np.float32)
         total = total + weights
-        share = backend.beside(np.broadcast_to(weights, total.shape)[..., None], each.pool.features)
-        features = features + share * backend.rows(each.pool.features, each.indexes)
-    return features / backend.beside(np.maximum(total, TINY)[..., None], features), total
+        share = as_array_like(np.broadcast_to(weights, total.shape)[..., None], each.pool.features)
+        features = features + share * gather_rows(each.pool.features, each.indexes)
+    return features / as_array_like(np.maximum(total, TINY)[..., None], features), total
 
 
 class Wanted(NamedTuple):
@@ -254,7 +266,6 @@ def wanted(found: Sequence[Found], channels: Mapping[str, int], own: Array, shar
     return Wanted(maps, counts, weights is not None)
 
 
-@functools.partial(backend.fused, static=(4,))
 def _wanted(
     columns: Array,
     weights: Array | None,
@@ -266,7 +277,7 @@ def _wanted(
     if own is not None:
         columns = share * columns + (1 - share) * own
     ends = [int(end) for end in np.cumsum([count for _, count in channels])[:-1]]
-    parts = functions_of(columns).split(columns, ends, axis=-1)
+    parts = array_namespace(columns).split(columns, ends, axis=-1)
     maps, counts = {}, {}
     for (layer, count), part in zip(channels, parts, strict=True):
         apart = 2 ** max(0, block_of(layer) - GRID)
@@ -281,21 +292,20 @@ def sizes(found: Sequence[Found], channels: Mapping[str, int]) -> dict[str, floa
     not look at the photograph for it.
     """
     columns, weights = mixed(found)
-    each = backend.to_numpy(_squares(columns, weights)).astype(np.float64)
+    each = to_numpy(_squares(columns, weights)).astype(np.float64)
     ends = np.cumsum([*channels.values()])[:-1]
     return {
         layer: float(part.sum()) for layer, part in zip(channels, np.split(each, ends), strict=True)
     }
 
 
-@backend.fused
 def _squares(values: Array, weights: Array | None) -> Array:
     """Return (C,) the sums of squares of (h, w, C) over positions, weighted by (h, w)."""
-    squares = functions_of(values).square(values)
+    squares = array_namespace(values).square(values)
     if weights is not None:
-        squares = squares * backend.beside(weights[..., None], squares)
-    if backend.is_tensor(values):
-        return ops.sum(squares, axis=(0, 1))
+        squares = squares * as_array_like(weights[..., None], squares)
+    if is_tensor(values):
+        return array_namespace(values).sum(squares, axis=(0, 1))
     return np.sum(squares, axis=(0, 1), dtype=np.float64)
 
 
@@ -306,16 +316,14 @@ def target(part: Wanted, whole: Mapping[str, float], layers: Mapping[str, float]
     loss, on which what is nearest does not depend.
     """
     size = max(sum(layers[name] * each for name, each in whole.items()), TINY)
-    scales = {name: layers[name] / each.shape[-1] ** 2 / size for name, each in part.maps.items()}
+    scales = {
+        name: np.float32(layers[name] / each.shape[-1] ** 2 / size)
+        for name, each in part.maps.items()
+    }
     counting = {
         name: each for name, each in part.counts.items() if part.weighted or block_of(name) > GRID
     }
-    return Target(
-        *(
-            {name: backend.constant(each) for name, each in field.items()}
-            for field in (part.maps, counting, scales)
-        )
-    )
+    return Target(part.maps, counting, scales)
 
 
 def _block_means(values: Array, weights: Array | None, apart: int) -> tuple[Array, Array]:
@@ -328,27 +336,54 @@ def _block_means(values: Array, weights: Array | None, apart: int) -> tuple[Arra
     crop = slice(rows * apart), slice(columns * apart)
     apart_each = each[crop].reshape(rows, apart, columns, apart, 1)
     counts = apart_each.sum(axis=(1, 3))
-    at_least = functions_of(counts).maximum(counts, TINY)
-    of = functions_of(values)
+    at_least = array_namespace(counts).maximum(counts, TINY)
+    of = array_namespace(values)
     blocks = of.reshape(values[crop], (rows, apart, columns, apart, channels))
-    sums = of.sum(blocks * backend.beside(apart_each, values), axis=(1, 3))
-    return sums / backend.beside(at_least, values), counts
+    sums = of.sum(blocks * as_array_like(apart_each, values), axis=(1, 3))
+    return sums / as_array_like(at_least, values), counts
 
 
 def read(seen: Seen, target: Target) -> dict[str, Tensor]:
     """Sum w |h - t|² over positions and channels, by layer; sums of several tiles add up."""
     sums = {}
     for layer, wanted in target.maps.items():
-        squares = ops.square(_compared(seen, layer) - wanted)
+        ops = array_namespace(seen.maps[layer])
+        squares = ops.square(block_mean(seen.maps[layer], _block(layer)) - wanted)
         if layer in target.weights:
             squares = squares * target.weights[layer]
         sums[layer] = ops.sum(squares)
     return sums
 
 
+def vjp(seen: Seen, target: Target) -> tuple[dict[str, HostArray], Pullback]:
+    """Return :func:`read` of NumPy features, and its pullback: 2 w (h - t)."""
+    sums, weighted = {}, {}
+    for layer, wanted in target.maps.items():
+        apart = block_mean(seen.maps[layer], _block(layer)) - wanted
+        weighted[layer] = apart
+        if layer in target.weights:
+            weighted[layer] = apart * target.weights[layer]
+        sums[layer] = np.float32(np.vdot(apart, weighted[layer]))
+
+    def pullback(by: Mapping[str, HostArray]) -> dict[str, list[AddGradient]]:
+        return {layer: [_adding(2 * by[layer] * each, layer)] for layer, each in weighted.items()}
+
+    return sums, pullback
+
+
+def _adding(gradient: HostArray, layer: str) -> AddGradient:
+    size = _block(layer)
+    return block_mean_gradient(gradient, size) if size > 1 else added(gradient)
+
+
 def loss(sums: Mapping[str, Tensor], target: Target) -> Tensor:
     """Return the loss of the whole picture from its sums: 0 where it has its targets."""
     return sum(sums[layer] * scale for layer, scale in target.scales.items())
+
+
+def loss_gradient(sums: Mapping[str, Tensor], target: Target) -> Mapping[str, HostArray]:
+    """Return the gradient of :func:`loss` by the sums."""
+    return target.scales
 
 
 def adventure(strength: float) -> float:
@@ -384,7 +419,7 @@ def matching_term(recipe: Recipe, adventurous: float | None = None) -> Term:
         regions = [_matched(region, scene, layers) for region in scene.regions]
         found = _searched(scene, asked, regions, layers)
 
-        first = _grids(next(scene.sights()).photograph, layers)
+        first = next(scene.sights()).photograph.made(at_grid)
         channels = {layer: each.shape[-1] for layer, each in first.items()}
         whole = scene.summed(lambda sight: sizes([_part(each, sight) for each in found], channels))
 
@@ -395,10 +430,7 @@ def matching_term(recipe: Recipe, adventurous: float | None = None) -> Term:
 
         return scene.remembered(part)
 
-    def read_off(target: Target) -> dict[str, list[Reading]]:
-        return {layer: [means] for layer in target.maps if (means := _means(layer))}
-
-    return Term(freeze, read, loss, tuple(layers), read_off, additive=True)
+    return Term(freeze, read, loss, vjp, loss_gradient, tuple(layers), additive=True)
 
 
 APART = 2 ** (GRID - 1)
@@ -407,18 +439,9 @@ APART = 2 ** (GRID - 1)
 
 def _columns(look: Look, layers: Sequence[str]) -> Array:
     """Return the hypercolumns (h, w, C) of what is seen in a tile, of its inner box."""
-    return _joined(_grids(look, layers), tuple(layers))
-
-
-def _grids(look: Look, layers: Sequence[str]) -> dict[str, Array]:
-    found = look.made(at_grid)
-    return {layer: look.cut(backend.at_hand(found[layer]), APART) for layer in layers}
-
-
-@functools.partial(backend.fused, static=(1,))
-def _joined(grids: Mapping[str, Array], layers: tuple[str, ...]) -> Array:
-    found = [grids[layer] for layer in layers]
-    return functions_of(found[0]).concatenate(found, axis=-1)
+    grids = look.made(at_grid)
+    found = [look.cut(grids[layer], APART) for layer in layers]
+    return array_namespace(found[0]).concatenate(found, axis=-1)
 
 
 def _searched(
@@ -484,11 +507,11 @@ def _filled(rows: Iterable[Array], count: int) -> Array:
     """Return so many rows in all as one array, on the host without room for them twice."""
     filled, end, parts = np.empty((0, 0), np.float32), 0, []
     for each in rows:
-        if backend.is_tensor(each):
+        if is_tensor(each):
             parts.append(each)
             continue
         if not filled.size:
             filled = np.empty((count, each.shape[-1]), np.float32)
         filled[end : end + len(each)] = each
         end += len(each)
-    return ops.concatenate(parts) if parts else filled
+    return array_namespace(parts[0]).concatenate(parts) if parts else filled

@@ -7,15 +7,23 @@ feature splitting, and not in features of all layers together; and among POOL po
 painting at most, which bounds the work.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from impasto.compute import backend
-from impasto.compute.backend import Array, HostArray, Tensor, functions_of, ops
+from impasto.compute.arrays import (
+    Array,
+    HostArray,
+    Tensor,
+    array_namespace,
+    as_array_like,
+    gather_rows,
+    to_numpy,
+)
 from impasto.losses import pools
-from impasto.losses.terms import EPSILON, Measure, Painted, View
+from impasto.losses.content import added
+from impasto.losses.terms import EPSILON, AddGradient, Measure, Painted, View
 
 POOL = 1024
 """Positions of a painting among which neighbors are looked for."""
@@ -56,24 +64,23 @@ class Kept(NamedTuple):
 
 def look(painted: Painted) -> Kept:
     """Keep of a painting, or of a part of one, what a pool needs."""
-    features = _at_hand(painted)
+    features = _in_float32(painted.features)
     each = np.ones(features.shape[:2], np.float32)
     if painted.weights is not None:
-        each = backend.to_numpy(painted.weights)[..., 0]
-    sums = backend.to_numpy(_weighted_sum(features, each)).astype(np.float64)
+        each = to_numpy(painted.weights)[..., 0]
+    sums = to_numpy(_weighted_sum(features, each)).astype(np.float64)
     return Kept(_kept(painted, features), sums, float(each.sum(dtype=np.float64)))
 
 
-@backend.fused
 def _weighted_sum(features: Array, weights: Array) -> Array:
-    of = functions_of(features)
+    of = array_namespace(features)
     flat = _in_float32(of.reshape(features, (-1, features.shape[-1])))
-    return of.matmul(of.reshape(backend.beside(weights, flat), (-1,)), flat)
+    return of.matmul(of.reshape(as_array_like(weights, flat), (-1,)), flat)
 
 
 def rows(painted: Painted) -> Rows:
     """Return those features of a painting, or of a part of one, that are kept."""
-    return _kept(painted, _at_hand(painted))
+    return _kept(painted, _in_float32(painted.features))
 
 
 def _kept(painted: Painted, features: Array) -> Rows:
@@ -84,14 +91,8 @@ def _kept(painted: Painted, features: Array) -> Rows:
     return Rows(painted.number, painted.share, taken, at[kept])
 
 
-def _at_hand(painted: Painted) -> Array:
-    """Return features as what is computed with once a level; NumPy's are float32."""
-    features = painted.features
-    return backend.at_hand(_in_float32(features) if backend.on_processor() else features)
-
-
 def _in_float32(features: Array) -> Array:
-    return ops.cast(features, "float32") if backend.is_tensor(features) else features
+    return array_namespace(features).cast(features, "float32")
 
 
 def joined(parts: Sequence[Rows]) -> Rows:
@@ -101,8 +102,8 @@ def joined(parts: Sequence[Rows]) -> Rows:
     at = np.concatenate([each.at for each in parts])
     order = np.argsort(at)
     features = [each.features for each in parts]
-    whole = functions_of(features[0]).concatenate(features)
-    return parts[0]._replace(features=backend.rows(whole, order), at=at[order])
+    whole = array_namespace(features[0]).concatenate(features)
+    return parts[0]._replace(features=gather_rows(whole, order), at=at[order])
 
 
 def by_painting(kept: Sequence[Rows]) -> list[Rows]:
@@ -138,6 +139,7 @@ def read(view: View, target: Sequence[Pool]) -> Sums:
 
     Of several paintings each counts by its share.
     """
+    ops = array_namespace(view.features)
     features = ops.cast(view.features, "float32")
     distance = sum(pool.share * _distances(features, pool) for pool in target)
     if view.weights is None:
@@ -148,11 +150,42 @@ def read(view: View, target: Sequence[Pool]) -> Sums:
 
 def loss(sums: Sums, target: Sequence[Pool]) -> Tensor:
     """Return the mean over positions, a scalar."""
+    ops = array_namespace(sums.distance)
     return sums.distance / ops.maximum(sums.count, EPSILON)
+
+
+def loss_gradient(sums: Sums, target: Sequence[Pool]) -> Sums:
+    """Return the gradient of :func:`loss` by the distance; no feature changes the count."""
+    return Sums(np.float32(1 / max(float(sums.count), EPSILON)), np.float32(0))
+
+
+def vjp(view: View, target: Sequence[Pool]) -> tuple[Sums, Callable[[Sums], AddGradient]]:
+    """Return :func:`read` of NumPy features, and its pullback.
+
+    With u = f - mean, its length r and the neighbor n the gradient of 1 - u·n / r is
+    (u (u·n) / r² - n) / r.
+    """
+    weights = np.float32(1) if view.weights is None else view.weights[..., 0]
+    distance, gradient = np.zeros(view.features.shape[:2], np.float32), np.float32(0)
+    for pool in target:
+        apart = view.features - pool.mean
+        lengths = np.sqrt(np.sum(np.square(apart), axis=-1, keepdims=True) + EPSILON)
+        directions = apart / lengths
+        neighbors = pool.directions[pools.largest_by_row(directions, pool.directions)]
+        cosine = np.sum(directions * neighbors, axis=-1, keepdims=True)
+        distance += pool.share * (1 - cosine[..., 0])
+        gradient = gradient + pool.share * (directions * cosine - neighbors) / lengths
+    count = distance.size if view.weights is None else weights.sum()
+
+    def pullback(by: Sums) -> AddGradient:
+        return added(by.distance * np.broadcast_to(weights, distance.shape)[..., None] * gradient)
+
+    return Sums(np.sum(weights * distance), np.float32(count)), pullback
 
 
 def _distances(features: Tensor, pool: Pool) -> Tensor:
     """Return (height, width) of 1 - cos; the neighbor is held constant."""
+    ops = array_namespace(features)
     directions = _directions(features - pool.mean)
     best = pools.largest_by_row(ops.stop_gradient(directions), pool.directions)
     neighbors = ops.take(pool.directions, best, axis=0)
@@ -160,14 +193,16 @@ def _distances(features: Tensor, pool: Pool) -> Tensor:
 
 
 def _directions(vectors: Tensor) -> Tensor:
+    ops = array_namespace(vectors)
     return vectors / ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + EPSILON)
 
 
 def _pool(share: float, features: Array, mean: HostArray) -> Pool:
-    filled = backend.rows(features, np.resize(np.arange(len(features)), POOL))
-    mean = ops.convert_to_tensor(mean)
-    directions = _directions(backend.constant(filled) - mean)
-    return Pool(backend.constant(share), mean, directions)
+    filled = gather_rows(features, np.resize(np.arange(len(features)), POOL))
+    mean = as_array_like(mean, filled)
+    return Pool(np.float32(share), mean, _directions(filled - mean))
 
 
-NEIGHBORS = Measure(look, freeze, read, loss, positions=lambda share: POOL)
+NEIGHBORS = Measure(
+    look, freeze, read, loss, vjp, loss_gradient, positions=lambda share: POOL
+)

@@ -5,20 +5,17 @@ Solvers see nothing but ``Objective.evaluate``.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
 from impasto import paged
-from impasto.compute import backend
-from impasto.compute.backend import Array, Tensor, ops
-from impasto.compute.readings import Reading
+from impasto.compute.arrays import Array, HostArray, Tensor, array_namespace
 from impasto.losses.content import content_term
 from impasto.losses.kinds import FORMS, Kind
 from impasto.losses.style import style_term
-from impasto.losses.terms import Eye, Scene, Seen, Sight, Target, Term
+from impasto.losses.terms import Eye, Maps, Scene, Seen, Sight, Target, Term
 from impasto.losses.variation import total_variation
-from impasto.network.vgg import Features
 from impasto.pictures import masks
 from impasto.pictures.guidance import StyledRegion
 from impasto.pictures.raster import Picture
@@ -47,7 +44,7 @@ class Objective(Protocol):
         """
         ...
 
-    def weighed(self, weights: Tensor) -> "Objective":
+    def weighed(self, weights: HostArray) -> "Objective":
         """Return it with other weights of the terms, as :func:`weights` gives them."""
         ...
 
@@ -70,6 +67,8 @@ class WholePicture:
 
     step: Step
     targets: Targets
+    place: Callable[[Any], Any]
+    """brings arrays to where the engine computes"""
 
     def evaluate(self, picture: Array) -> Evaluation:
         """Return losses and gradient at ``picture``, as :class:`Objective` has them."""
@@ -77,9 +76,9 @@ class WholePicture:
         total, losses, gradient = self.step(shown, self.targets)
         return Evaluation(total, losses, gradient if shown is picture else paged.stored(gradient))
 
-    def weighed(self, weights: Tensor) -> "WholePicture":
-        """Return it with other weights of the terms; nothing is compiled anew."""
-        return replace(self, targets=self.targets._replace(weights=weights))
+    def weighed(self, weights: HostArray) -> "WholePicture":
+        """Return it with other weights of the terms; nothing is compiled again."""
+        return replace(self, targets=self.targets._replace(weights=self.place(weights)))
 
 
 class Kept:
@@ -101,7 +100,7 @@ class Kept:
         evaluation = self.inner.evaluate(self.compose(picture))
         return replace(evaluation, gradient=evaluation.gradient * self.free)
 
-    def weighed(self, weights: Tensor) -> "Kept":
+    def weighed(self, weights: HostArray) -> "Kept":
         """Return it with other weights of the terms."""
         return Kept(self.inner.weighed(weights), self.photograph, self.keep)
 
@@ -117,7 +116,7 @@ class Gray:
         evaluation = self.inner.evaluate(picture)
         return replace(evaluation, gradient=without_color(evaluation.gradient))
 
-    def weighed(self, weights: Tensor) -> "Gray":
+    def weighed(self, weights: HostArray) -> "Gray":
         """Return it with other weights of the terms."""
         return Gray(self.inner.weighed(weights))
 
@@ -140,7 +139,7 @@ class Detail:
         evaluation = self.inner.evaluate(picture)
         return replace(evaluation, gradient=self.fine(evaluation.gradient))
 
-    def weighed(self, weights: Tensor) -> "Detail":
+    def weighed(self, weights: HostArray) -> "Detail":
         """Return it with other weights of the terms."""
         return replace(self, inner=self.inner.weighed(weights))
 
@@ -151,6 +150,7 @@ def without_color(picture: Array) -> Array:
         return paged.mapped(
             lambda rows: np.repeat(rows.mean(axis=-1, keepdims=True), 3, axis=-1), picture
         )
+    ops = array_namespace(picture)
     return ops.repeat(ops.mean(picture, axis=-1, keepdims=True), 3, axis=-1)
 
 
@@ -177,7 +177,7 @@ class Frozen:
 
     scene: Scene
     terms: Mapping[str, Callable[[Sight], Target]]
-    weights: Tensor
+    weights: HostArray
     """(3,) in the order of TERMS"""
 
     def at(self, sight: Sight) -> Targets:
@@ -210,18 +210,13 @@ def freeze(
     return Frozen(scene, frozen, weights(recipe, style))
 
 
-def weights(recipe: Recipe, style: float = 1.0) -> Tensor:
+def weights(recipe: Recipe, style: float = 1.0) -> HostArray:
     """Return the weights of the terms (3,), that of style multiplied by ``style``."""
-    return backend.constant(recipe.weights_at(style))
-
-
-def compiled_step(features: Features, recipe: Recipe, kind: Kind = FORMS) -> Step:
-    """Compile the total loss of a recipe for the objectives of all levels of a kind."""
-    return backend.value_and_gradient(total_loss(features, recipe, kind))
+    return np.array(recipe.weights_at(style), np.float32)
 
 
 def total_loss(
-    features: Features, recipe: Recipe, kind: Kind = FORMS
+    features: Callable[..., Maps], recipe: Recipe, kind: Kind = FORMS
 ) -> Callable[[Tensor, Targets], tuple[Tensor, dict[str, Tensor]]]:
     """Return the function of (picture, targets) that gives the total and its terms.
 
@@ -234,8 +229,9 @@ def total_loss(
     terms, layers = terms_of(recipe, kind), layers_of(recipe, kind)
 
     def loss(picture: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
-        seen = Seen(features(picture, layers, _readings(terms, targets)))
-        values = dict.fromkeys(TERMS, ops.zeros(()))
+        ops = array_namespace(picture)
+        seen = Seen(features(picture, layers))
+        values = dict.fromkeys(TERMS, ops.zeros((), "float32"))
         for name, term in terms.items():
             target = targets.terms[name]
             values[name] = term.loss(term.read(seen, target), target)
@@ -244,12 +240,3 @@ def total_loss(
         return total, values
 
     return loss
-
-
-def _readings(terms: Mapping[str, Term], targets: Targets) -> dict[str, list[Reading]]:
-    """Return by layer what the terms read of it."""
-    found: dict[str, list[Reading]] = {}
-    for name, term in terms.items():
-        for layer, each in term.readings(targets.terms[name]).items():
-            found.setdefault(layer, []).extend(each)
-    return found

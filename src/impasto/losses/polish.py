@@ -7,18 +7,16 @@ that a part of it needs no mean of the whole; at GRID positions a side at most, 
 painting.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from impasto.compute import backend, readings
-from impasto.compute.backend import Array, Tensor, functions_of, ops
-from impasto.compute.host import Grid
-from impasto.compute.readings import Reading
+from impasto.compute.arrays import Array, HostArray, Tensor, array_namespace
+from impasto.compute.reductions import Grid, strided_sample
 from impasto.losses import pools
 from impasto.losses.neighbors import Rows, by_painting, rows
-from impasto.losses.terms import EPSILON, Measure, Place, View
+from impasto.losses.terms import EPSILON, AddGradient, Measure, Place, View
 
 POOL = 4096
 """Positions of the paintings among which neighbors are looked for."""
@@ -80,10 +78,7 @@ def measure(share: float = 1.0) -> Measure:
     def settled(target: Pool, center: Center, photograph: View) -> Pool:
         return settle(target, center, photograph, share)
 
-    def read_off(target: Pool, weighted: bool) -> list[Reading]:
-        return [_thinned(target)]
-
-    return Measure(rows, freeze, read, loss, read_off, positions, survey, settled)
+    return Measure(rows, freeze, read, loss, vjp, loss_gradient, positions, survey, settled)
 
 
 def positions(share: float) -> int:
@@ -100,56 +95,49 @@ def freeze(kept: Sequence[Rows]) -> Pool:
     components = max(COMPONENTS, len(mean) // 4)
     basis = pools.principal_components(directions, components)
     directions = _in_components(features, mean, basis)
-    nowhere = np.zeros((1, 1, len(mean)))
-    features, basis, directions, mean, nowhere = map(
-        backend.constant, (features, basis, directions, mean, nowhere)
-    )
+    nowhere = np.zeros((1, 1, mean.shape[0]), np.float32)
     grid = _whole_numbers(Grid(0, 0, 1, 1, 1))
-    return Pool(features, basis, directions, mean, nowhere, grid, backend.constant(1.0))
+    return Pool(features, basis, directions, mean, nowhere, grid, np.float32(1))
 
 
-@backend.fused
 def _centered(parts: Sequence[Array]) -> tuple[Array, Array, Array]:
     """Return features of all parts, their mean, and their directions about it."""
-    of = functions_of(parts[0])
+    of = array_namespace(parts[0])
     features = of.concatenate(parts)
     mean = of.mean(features, axis=0)
     return features, mean, pools.normalized(features - mean)
 
 
-@backend.fused
 def _in_components(features: Array, mean: Array, basis: Array) -> Array:
     """Return the directions of features about a mean, in components."""
     return pools.normalized((features - mean) @ basis)
 
 
-def _whole_numbers(grid: Grid) -> Tensor:
-    return ops.convert_to_tensor(np.array(grid, np.int32))
+def _whole_numbers(grid: Grid) -> HostArray:
+    return np.array(grid, np.int32)
 
 
 def survey(so_far: View) -> Center:
     """Sum a picture's features over the positions that count."""
-    return _surveyed(so_far.features, so_far.weights)
-
-
-@backend.fused
-def _surveyed(features: Tensor, weights: Tensor | None) -> Center:
-    seen = ops.cast(features, "float32")
+    ops, weights = array_namespace(so_far.features), so_far.weights
+    seen = ops.cast(so_far.features, "float32")
     if weights is not None:
         return Center(ops.sum(weights * seen, axis=(0, 1)), ops.sum(weights))
-    height, width, _ = ops.shape(seen)
-    return Center(ops.sum(seen, axis=(0, 1)), backend.constant(height * width))
+    height, width, _ = seen.shape
+    return Center(ops.sum(seen, axis=(0, 1)), np.float32(height * width))
 
 
 def settle(target: Pool, center: Center, photograph: View, share: float) -> Pool:
     """Return the pool for a picture: its mean, and the photograph where it is compared."""
-    height, width = map(int, ops.shape(photograph.features)[:2])
+    height, width, _ = photograph.features.shape
     grid = compared(photograph.place or Place(0, 0, height, width), height, width)
     return target._replace(
-        mean=backend.constant(center.sums / max(float(center.count), EPSILON)),
-        photograph=ops.cast(photograph.features[grid.slices], "float32"),
+        mean=(center.sums / max(float(center.count), EPSILON)).astype(np.float32),
+        photograph=array_namespace(photograph.features).cast(
+            photograph.features[grid.slices], "float32"
+        ),
         grid=_whole_numbers(grid),
-        share=backend.constant(share),
+        share=np.float32(share),
     )
 
 
@@ -167,29 +155,61 @@ def compared(place: Place, height: int, width: int) -> Grid:
     return Grid(*first, apart, rows, columns)
 
 
-def _thinned(target: Pool) -> Reading:
-    """Return what is read of a map: those rows and columns that are compared."""
-    return readings.thinned(target.grid, target.photograph)
-
-
 def read(view: View, target: Pool) -> Sums:
     """Sum over a grid of positions; the neighbor is held constant."""
-    channels = view.features.shape[-1]
-    seen = ops.reshape(view.read(_thinned(target)), (-1, channels))
+    ops = array_namespace(view.features)
+    apart, found, weights = _apart(view, target)
+    distance, size = (ops.sum(ops.square(each), axis=-1) for each in (apart, found))
+    if weights is None:
+        return Sums(ops.sum(distance), ops.sum(size))
+    return Sums(ops.sum(weights * distance), ops.sum(weights * size))
+
+
+def vjp(view: View, target: Pool) -> tuple[Sums, Callable[[Sums], AddGradient]]:
+    """Return :func:`read` of NumPy features, and its pullback: 2 w (f - t) at the grid."""
+    apart, found, weights = _apart(view, target)
+    column = np.float32(1) if weights is None else weights[:, None]
+    sums = Sums(np.vdot(apart, column * apart), np.vdot(found, column * found))
+    rows_and_columns = Grid(*target.grid).slices
+
+    def pullback(by: Sums) -> AddGradient:
+        gradient = (2 * by.distance * column * apart).reshape(target.photograph.shape)
+
+        def add(to: HostArray) -> None:
+            to[rows_and_columns] += gradient
+
+        return add
+
+    return sums, pullback
+
+
+def _apart(view: View, target: Pool) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return how far features are from what they are to be, that, and their weights.
+
+    (n, C), (n, C) and (n,) at the positions of the grid.
+    """
+    ops, channels = array_namespace(view.features), view.features.shape[-1]
+    rows, columns = ops.shape(target.photograph)[:2]
+    seen = ops.reshape(
+        strided_sample(view.features, target.grid, rows, columns), (-1, channels)
+    )
     # Not of length one, which does not change where the largest product is.
     asked = ops.matmul(ops.stop_gradient(seen) - target.mean, target.basis)
     best = pools.largest(asked, target.directions)
     found = ops.stop_gradient(ops.take(target.features, best, axis=0))
     photograph = ops.reshape(target.photograph, (-1, channels))
     found = target.share * found + (1 - target.share) * photograph
-    distance = ops.sum(ops.square(seen - found), axis=-1)
-    size = ops.sum(ops.square(found), axis=-1)
     if view.weights is None:
-        return Sums(ops.sum(distance), ops.sum(size))
-    weights = ops.reshape(readings.read(_thinned(target), view.weights), (-1,))
-    return Sums(ops.sum(weights * distance), ops.sum(weights * size))
+        return seen - found, found, None
+    weights = strided_sample(view.weights, target.grid, rows, columns)
+    return seen - found, found, ops.reshape(weights, (-1,))
 
 
 def loss(sums: Sums, target: Pool) -> Tensor:
     """Return the sum of squares relative to that of the neighbors, a scalar."""
-    return sums.distance / ops.maximum(sums.size, EPSILON)
+    return sums.distance / array_namespace(sums.distance).maximum(sums.size, EPSILON)
+
+
+def loss_gradient(sums: Sums, target: Pool) -> Sums:
+    """Return the gradient of :func:`loss` by the distance; the neighbors are held constant."""
+    return Sums(np.float32(1 / max(float(sums.size), EPSILON)), np.float32(0))

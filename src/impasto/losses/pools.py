@@ -22,8 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto import paged
-from impasto.compute import backend, host
-from impasto.compute.backend import Tensor, functions_of, ops
+from impasto.compute import threads
+from impasto.compute.arrays import (
+    array_namespace,
+    as_array_like,
+    gather_rows,
+    is_tensor,
+    to_numpy,
+)
+from impasto.compute.native import kernels
 
 Array: TypeAlias = Any
 """float32: NumPy's, or with a GPU a tensor on it."""
@@ -50,6 +57,9 @@ CROWDING = 0.5
 
 CROWD = 2**12
 """Of more queries than that not all are asked what they are near to."""
+
+MANY = 2**16
+"""Positions looked for in one call of the compiled search."""
 
 ROWS, COLUMNS = 256, 4096
 """Positions looked for, and looked through, in one piece: a block of 4 MB; on a GPU one of 64."""
@@ -145,21 +155,19 @@ def keep(paintings: Sequence[Painting], components: int | None = COMPONENTS) -> 
 
 
 def _joined(arrays: Sequence[Array]) -> Array:
-    return arrays[0] if len(arrays) == 1 else functions_of(arrays[0]).concatenate(arrays)
+    return arrays[0] if len(arrays) == 1 else array_namespace(arrays[0]).concatenate(arrays)
 
 
-@backend.fused
 def _mean(features: Array) -> Array:
-    return functions_of(features).mean(features, axis=0)
+    return array_namespace(features).mean(features, axis=0)
 
 
-@backend.fused
 def _within(features: Array, mean: Array, basis: Array | None) -> Array:
     """Return the directions of features (n, C) about a mean, in the components of ``basis``."""
     if basis is None:
         return normalized(features - mean)
     # As (f - mean) @ basis, without a copy of all features.
-    return normalized(features @ basis - functions_of(mean).matmul(mean, basis))
+    return normalized(features @ basis - array_namespace(mean).matmul(mean, basis))
 
 
 def _samples(parts: Sequence[Array]) -> list[Indexes]:
@@ -170,11 +178,10 @@ def _samples(parts: Sequence[Array]) -> list[Indexes]:
     return [piece - start for piece, start in zip(pieces, [0, *ends[:-1]], strict=True)]
 
 
-@backend.fused
 def _sampled(parts: Sequence[Array], means: Sequence[Array], chosen: Sequence[Indexes]) -> Array:
     """Return the directions of some features, each about its painting's mean."""
     sampled = [
-        functions_of(part).take(part, rows, axis=0) - mean
+        array_namespace(part).take(part, rows, axis=0) - mean
         for part, mean, rows in zip(parts, means, chosen, strict=True)
     ]
     return normalized(_joined(sampled))
@@ -185,16 +192,15 @@ def _sample(count: int, size: int) -> Indexes:
     return np.sort(np.random.default_rng(0).permutation(count)[:size])
 
 
-@backend.fused
 def at_places(features: Array, places: Indexes) -> Array:
     """Return those of features (height, width, C) at some positions, row by row, (n, C)."""
-    of = functions_of(features)
+    of = array_namespace(features)
     return of.take(of.reshape(features, (-1, features.shape[-1])), places, axis=0)
 
 
 def normalized(vectors: Array) -> Array:
     """Return vectors (n, C) at length one, or zero."""
-    of = functions_of(vectors)
+    of = array_namespace(vectors)
     lengths = of.sqrt(of.einsum("nc,nc->n", vectors, vectors))
     return vectors / of.maximum(lengths, TINY)[:, None]
 
@@ -206,21 +212,21 @@ def principal_components(sample: Array, count: int) -> Array:
     random subspace, turned toward the largest components by a few multiplications, within which
     the components are found exactly.
     """
-    channels, of = sample.shape[1], functions_of(sample)
+    channels = sample.shape[1]
     if count >= channels:
-        return of.eye(channels, dtype="float32")
+        return as_array_like(np.eye(channels, dtype=np.float32), sample)
     start = np.random.default_rng(0).standard_normal((channels, min(count + SPARE, channels)))
-    subspace, products = _subspace(sample, backend.beside(start.astype(np.float32), sample))
-    _, vectors = np.linalg.eigh(backend.to_numpy(products).astype(np.float64))  # ascending
+    subspace = as_array_like(start.astype(np.float32), sample)
+    subspace, products = _subspace(sample, subspace)
+    _, vectors = np.linalg.eigh(to_numpy(products).astype(np.float64))  # ascending
     largest = np.ascontiguousarray(vectors[:, : -count - 1 : -1].astype(np.float32))
-    return subspace @ backend.beside(largest, sample)
+    return subspace @ as_array_like(largest, sample)
 
 
-@backend.fused
 def _subspace(sample: Array, subspace: Array) -> tuple[Array, Array]:
     """Return a subspace turned toward the largest components, and products of what is in it."""
-    of = functions_of(sample)
-    qr = np.linalg.qr if of is np else ops.qr
+    of = array_namespace(sample)
+    qr = of.qr if is_tensor(sample) else np.linalg.qr
     for _ in range(ROUNDS):
         subspace, _ = qr(of.transpose(sample) @ (sample @ subspace))
     within = sample @ subspace
@@ -245,14 +251,13 @@ def projected(columns: Array, pool: Pool, weights: Array | None = None) -> Query
     """
     each = np.ones(len(columns), np.float32) if weights is None else weights
     coordinates, sums = _projected(columns, pool.basis, each)
-    in_all = backend.to_numpy(sums).astype(np.float64)
+    in_all = to_numpy(sums).astype(np.float64)
     return Query(coordinates, in_all, float(each.sum(dtype=np.float64)))
 
 
-@backend.fused
 def _projected(columns: Array, basis: Array | None, weights: Array) -> tuple[Array, Array]:
     coordinates = columns if basis is None else columns @ basis
-    return coordinates, functions_of(columns).matmul(backend.beside(weights, columns), columns)
+    return coordinates, array_namespace(columns).matmul(as_array_like(weights, columns), columns)
 
 
 class Asking:
@@ -267,8 +272,8 @@ class Asking:
         """Take a part; parts come in the order of their rows."""
         rows, sums, weight = self.whole
         new = part.coordinates
-        if backend.is_tensor(new):
-            rows = ops.concatenate([rows, new]) if self._end else new
+        if is_tensor(new):
+            rows = _joined([rows, new]) if self._end else new
         else:
             rows = rows if self._end else paged.zeros((self.count, new.shape[1]))
             rows[self._end : self._end + len(new)] = new
@@ -288,14 +293,14 @@ def nearest(query: Query, pool: Pool, order: Indexes | None = None) -> Indexes:
     the others by most. Departure from the paper, which has one painting: a mean of what is
     nearest in either would paint what is in neither.
     """
-    mean = backend.beside((query.sums / query.weight).astype(np.float32), pool.directions)
-    center = mean if pool.basis is None else functions_of(mean).matmul(mean, pool.basis)
+    mean = as_array_like((query.sums / query.weight).astype(np.float32), pool.directions)
+    center = mean if pool.basis is None else array_namespace(mean).matmul(mean, pool.basis)
     count = len(query.coordinates)
     own = np.arange(count) if order is None else np.argsort(order)
     asked = own[:: -(-count // CROWD)]
-    crowd = _about(backend.rows(query.coordinates, asked), center)
+    crowd = _about(gather_rows(query.coordinates, asked), center)
 
-    on_device = backend.is_tensor(pool.directions)
+    on_device = is_tensor(pool.directions)
 
     def rows(first: int, last: int) -> Array:
         whole = on_device and (first, last) == (0, count)  # not what is paged
@@ -315,36 +320,27 @@ def nearest(query: Query, pool: Pool, order: Indexes | None = None) -> Indexes:
     return np.take_along_axis(indexes, owners[None], axis=0)[0]
 
 
-@backend.fused
 def _about(coordinates: Array, center: Array) -> Array:
     return normalized(coordinates - center)
 
 
-def largest(query: Tensor, among: Tensor) -> Tensor:
+def largest(query: Array, among: Array) -> Array:
     """Return for each row of ``query`` (n, C) the row of ``among`` (N, C) of the largest product.
 
-    int32 (n,), in a compiled step. A tensor library's search for the largest of a row takes longer
-    on a processor than the products do (benchmarks/NOTES.md).
+    int32 (n,), also in a compiled step.
     """
-    if backend.computed_on_host("float32"):
-        like = [((backend.known_shape(query)[0],), "int32")]
-        return backend.call_host(_largest_on_host, like, query, among)[0]
+    if not is_tensor(query):
+        return _best_on_host(lambda first, last: query[first:last], len(query), among, None)[1]
+    ops = array_namespace(query)
     return ops.argmax(ops.matmul(query, ops.transpose(among)), axis=-1)
 
 
-def largest_by_row(query: Tensor, among: Tensor) -> Tensor:
+def largest_by_row(query: Array, among: Array) -> Array:
     """Return :func:`largest` for (height, width, C), in memory that does not grow with it."""
-    if not backend.computed_on_host("float32"):
-        return ops.map(lambda row: largest(row, among), query)
-    height, width, channels = ops.shape(query)
-    return ops.reshape(largest(ops.reshape(query, (-1, channels)), among), (height, width))
-
-
-def _largest_on_host(query: Array, among: Array) -> NDArray[np.int32]:
-    def rows(first: int, last: int) -> Array:
-        return query[first:last]
-
-    return _best_on_host(rows, len(query), among, None)[1].astype(np.int32)
+    if is_tensor(query):
+        return array_namespace(query).map(lambda row: largest(row, among), query)
+    height, width, channels = query.shape
+    return largest(query.reshape(-1, channels), among).reshape(height, width)
 
 
 def shared_out(cosines: Array, shares: Sequence[float]) -> Indexes:
@@ -378,13 +374,17 @@ def _groups(count: int) -> Indexes:
 
 def _crowding_on_host(query: Array, directions: Array) -> Array:
     groups = query[_groups(len(query))]
+    if kernels.available():
+        best = kernels.best()
+        nearest = [best.nearest(directions, best.prepare_index(group))[1] for group in groups]
+        return np.mean(nearest, axis=0, dtype=np.float32)
 
     def work(first: int) -> Array:
         piece = directions[first : first + ROWS]
         largest = [(piece @ group.T).max(axis=1) for group in groups]
         return np.mean(largest, axis=0, dtype=np.float32)
 
-    return np.concatenate(host.in_parallel(work, range(0, len(directions), ROWS)))
+    return np.concatenate(threads.in_parallel(work, range(0, len(directions), ROWS)))
 
 
 def _crowding_on_device(query: Array, directions: Array) -> Array:
@@ -393,8 +393,8 @@ def _crowding_on_device(query: Array, directions: Array) -> Array:
     return _joined([_crowding_of(query, _groups(len(query)), piece) for piece in pieces])
 
 
-@backend.fused
 def _crowding_of(query: Array, groups: Indexes, directions: Array) -> Array:
+    ops = array_namespace(query)
     grouped = ops.transpose(ops.take(query, groups, axis=0), (0, 2, 1))
     return ops.mean(ops.max(ops.matmul(directions, grouped), axis=2), axis=0)
 
@@ -404,11 +404,26 @@ Rows: TypeAlias = Callable[[int, int], Array]
 
 
 def _best_on_host(query: Rows, count: int, directions: Array, taken: Array | None) -> Found:
+    if kernels.available():
+        return _best_compiled(query, count, directions, taken)
+
     def work(first: int) -> Found:
         return _best_in_pieces(query(first, min(count, first + ROWS)), directions, taken)
 
-    found = host.in_parallel(work, range(0, count, ROWS))
+    found = threads.in_parallel(work, range(0, count, ROWS))
     cosines, indexes = zip(*found, strict=True)
+    return np.concatenate(cosines), np.concatenate(indexes)
+
+
+def _best_compiled(query: Rows, count: int, directions: Array, taken: Array | None) -> Found:
+    """Return the same by the compiled search, which makes no array of the products."""
+    best = kernels.best()
+    index = best.prepare_index(directions)
+    found = [
+        best.nearest(query(first, min(count, first + MANY)), index, taken)
+        for first in range(0, count, MANY)
+    ]
+    indexes, cosines = zip(*found, strict=True)
     return np.concatenate(cosines), np.concatenate(indexes)
 
 
@@ -432,11 +447,11 @@ def _best_on_device(query: Rows, count: int, directions: Array, taken: Array) ->
         for first in range(0, count, rows)
     ]
     # All at once, so that the device need not wait in between.
-    cosines, indexes = (backend.to_numpy(_joined(side)) for side in zip(*found, strict=True))
+    cosines, indexes = (to_numpy(_joined(side)) for side in zip(*found, strict=True))
     return cosines, indexes.astype(np.intp)
 
 
-@backend.fused
 def _best_of(query: Array, directions: Array, taken: Array) -> tuple[Array, Array]:
+    ops = array_namespace(query)
     cosines = ops.matmul(query, ops.transpose(directions)) - taken
     return ops.max(cosines, axis=1), ops.argmax(cosines, axis=1)

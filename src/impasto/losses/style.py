@@ -9,23 +9,31 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import optree
 
-from impasto.compute import backend
-from impasto.compute.backend import HostArray, Tensor, ops
-from impasto.compute.readings import Reading
+from impasto.compute.arrays import HostArray, Tensor, array_namespace
 from impasto.losses import polish, pools, tiles
-from impasto.losses.comparisons import Comparison, gram_loss, moments_loss, wasserstein_loss
-from impasto.losses.content import mean
+from impasto.losses.comparisons import GRAM, MOMENTS, WASSERSTEIN, Comparison
+from impasto.losses.content import mean, mean_gradient
 from impasto.losses.kinds import FORMS, Kind
 from impasto.losses.matching import block_of, matching_term, share_of_painting
-from impasto.losses.moments import Moments, blend, combine, moments, slice_moments, sliced
+from impasto.losses.moments import (
+    Moments,
+    blend,
+    combine,
+    moments,
+    slice_moments,
+    slice_moments_vjp,
+)
 from impasto.losses.neighbors import NEIGHBORS
 from impasto.losses.terms import (
     EPSILON,
+    AddGradient,
     Eye,
     Look,
     Measure,
     Painted,
+    Pullback,
     Scene,
     Seen,
     Sight,
@@ -98,14 +106,39 @@ def by_layers(measure: Measure, recipe: Recipe, turned: bool = False) -> Term:
         }
         return mean(losses, recipe.style_layers)
 
-    def readings(target: list[Part]) -> dict[str, Sequence[Reading]]:
-        first = target[0]  # the others of a picture read the same
-        return {
-            layer: measure.readings(each, layer in first.weights)
-            for layer, each in first.style.items()
-        }
+    def vjp(seen: Seen, target: list[Part]) -> tuple[list[dict[str, Sums]], Pullback]:
+        found = [
+            {layer: measure.vjp(_view(seen, layer, part), part.style[layer]) for layer in layers}
+            for part in target
+        ]
 
-    return Term(freeze, read, loss, tuple(layers), readings)
+        def pullback(by: list[dict[str, Sums]]) -> dict[str, list[AddGradient]]:
+            return {
+                layer: [
+                    part[layer][1](each[layer]) for part, each in zip(found, by, strict=True)
+                ]
+                for layer in layers
+            }
+
+        return [{layer: sums for layer, (sums, _) in part.items()} for part in found], pullback
+
+    def loss_gradient(sums: list[dict[str, Sums]], target: list[Part]) -> list[dict[str, Sums]]:
+        shares = mean_gradient(recipe.style_layers)
+
+        def by(layer: str, read: Sums, part: Part) -> Sums:
+            found = measure.loss_gradient(read, part.style[layer])
+            return _scaled(np.float32(part.share * shares[layer]), found)
+
+        return [
+            {layer: by(layer, read[layer], part) for layer in layers}
+            for read, part in zip(sums, target, strict=True)
+        ]
+
+    return Term(freeze, read, loss, vjp, loss_gradient, tuple(layers))
+
+
+def _scaled(factor: np.float32, sums: Sums) -> Sums:
+    return optree.tree_map(lambda each: factor * each, sums)
 
 
 def _settled(
@@ -137,12 +170,7 @@ def _turned(region: StyledRegion) -> StyledRegion:
 
 
 def _view(seen: Seen, layer: str, part: Part) -> View:
-    return View(
-        seen.maps[layer],
-        part.weights.get(layer),
-        seen.places.get(layer),
-        functools.partial(seen.read, layer),
-    )
+    return View(seen.maps[layer], part.weights.get(layer), seen.places.get(layer))
 
 
 class _Region(NamedTuple):
@@ -157,10 +185,9 @@ class _Region(NamedTuple):
 
 def _part(region: _Region, sight: Sight) -> Part:
     weights = {
-        layer: backend.constant(sight.part(each, region.stride(layer)))
-        for layer, each in region.weights.items()
+        layer: sight.part(each, region.stride(layer)) for layer, each in region.weights.items()
     }
-    return Part(backend.constant(region.share), weights, region.style)
+    return Part(np.float32(region.share), weights, region.style)
 
 
 def _frozen(measure: Measure, layers: Sequence[str], region: StyledRegion, scene: Scene) -> _Region:
@@ -177,8 +204,7 @@ def _frozen(measure: Measure, layers: Sequence[str], region: StyledRegion, scene
             for layer in layers:
                 part = functools.partial(_part_of, look, layer)
                 weights, at = part(under), part(places)
-                tensor = None if weights is None else backend.constant(weights)
-                painted = Painted(painting.share, look.inner(layer), tensor, number, at)
+                painted = Painted(painting.share, look.inner(layer), weights, number, at)
                 kept[layer].append(measure.look(painted))
     style = {layer: measure.freeze(each) for layer, each in kept.items()}
     share = 1.0 if region.mask is None else float(region.mask.mean())
@@ -221,11 +247,11 @@ def _weights(mask: Mask | None, layers: Iterable[str], eye: Eye) -> dict[str, Ho
     return weights
 
 
-def of_moments(compare: Comparison, relative: bool, strips: int) -> Measure:
+def of_moments(comparison: Comparison, relative: bool, strips: int) -> Measure:
     """Return the measure that compares moments, of the whole picture and of upright strips.
 
-    (compare(whole) + Σ share · compare(strip)) / 2, where a strip's share is that of its
-    positions among those of all strips; compare(whole) alone for a single strip.
+    (loss(whole) + Σ share · loss(strip)) / 2, where a strip's share is that of its positions among
+    those of all strips; loss(whole) alone for a single strip.
 
     Moments of the whole picture do not care where the strokes are: half of a sky may be painted
     twice over and the other half be left a gray photograph. Departure from Gatys et al.: every
@@ -252,19 +278,44 @@ def of_moments(compare: Comparison, relative: bool, strips: int) -> Measure:
         return slice_moments(view, slices)
 
     def loss(sums: Moments, target: Moments) -> Tensor:
-        if strips == 1:
-            return ops.sum(compare(sums, target, relative))
-        pairs = np.eye(strips, slices) + np.eye(strips, slices, k=1)
-        membership = np.concatenate((pairs, np.ones((1, slices)))).astype(np.float32)
-        parts = combine(membership, sums)
-        compared = compare(parts, target, relative)
-        shares = parts.count[:-1] / ops.maximum(ops.sum(parts.count[:-1]), EPSILON)
-        return (compared[-1] + ops.sum(shares * compared[:-1])) / 2
+        parts = _strips(strips, sums)
+        ops, shares = array_namespace(parts.sum), _strip_shares(parts)
+        return ops.sum(shares * comparison.loss(parts, target, relative))
 
-    def readings(target: Moments, weighted: bool) -> list[Reading]:
-        return [] if weighted else [sliced(slices)]
+    def vjp(view: View, target: Moments) -> tuple[Moments, Callable[[Moments], AddGradient]]:
+        return slice_moments_vjp(view, slices)
 
-    return Measure(look, freeze, read, loss, readings)
+    def loss_gradient(sums: Moments, target: Moments) -> Moments:
+        parts = _strips(strips, sums)
+        shares = _strip_shares(parts)
+        by = comparison.gradient(parts, target, relative)
+        weighted = Moments(*(each * shares.reshape(-1, *[1] * (each.ndim - 1)) for each in by))
+        return combine(_membership(strips).T, weighted)
+
+    return Measure(look, freeze, read, loss, vjp, loss_gradient)
+
+
+def _membership(strips: int) -> HostArray:
+    """Return (parts, slices) of 1 where a slice belongs to a strip, or to the whole: the last."""
+    if strips == 1:
+        return np.ones((1, 1), np.float32)
+    slices = strips + 1
+    pairs = np.eye(strips, slices) + np.eye(strips, slices, k=1)
+    return np.concatenate((pairs, np.ones((1, slices)))).astype(np.float32)
+
+
+def _strips(strips: int, slices: Moments) -> Moments:
+    """Return the moments of every strip and, as the last, of the whole, from those of slices."""
+    return slices if strips == 1 else combine(_membership(strips), slices)
+
+
+def _strip_shares(parts: Moments) -> Tensor:
+    """Return what the loss of each strip, and of the whole, counts: they add up to 1."""
+    ops, strips = array_namespace(parts.sum), parts.count[:-1]
+    if not parts.sum.shape[0] - 1:
+        return ops.ones((1,), "float32")
+    shares = strips / ops.maximum(ops.sum(strips), EPSILON)
+    return ops.concatenate((shares / 2, 0.5 * ops.ones((1,), "float32")))
 
 
 class _Kept(NamedTuple):
@@ -276,12 +327,13 @@ class _Kept(NamedTuple):
 
     def with_part(self, part: "_Kept") -> "_Kept":
         """Return it with another part of the same painting."""
-        return self._replace(moments=Moments(*map(ops.add, self.moments, part.moments)))
+        sums = (one + other for one, other in zip(self.moments, part.moments, strict=True))
+        return self._replace(moments=Moments(*sums))
 
 
-def _comparing(compare: Comparison) -> Callable[[Recipe], Term]:
+def _comparing(comparison: Comparison) -> Callable[[Recipe], Term]:
     def term(recipe: Recipe) -> Term:
-        measure = of_moments(compare, recipe.loss_scale == "relative", recipe.strips)
+        measure = of_moments(comparison, recipe.loss_scale == "relative", recipe.strips)
         return by_layers(measure, recipe)
 
     return term
@@ -289,9 +341,9 @@ def _comparing(compare: Comparison) -> Callable[[Recipe], Term]:
 
 STYLE_LOSSES: dict[str, Callable[[Recipe], Term]] = {
     "matching": matching_term,
-    "gram": _comparing(gram_loss),
-    "moments": _comparing(moments_loss),
-    "wasserstein": _comparing(wasserstein_loss),
+    "gram": _comparing(GRAM),
+    "moments": _comparing(MOMENTS),
+    "wasserstein": _comparing(WASSERSTEIN),
     "neighbors": lambda recipe: by_layers(NEIGHBORS, recipe),
 }
 """Every style loss, by the name that the setting ``style_loss`` takes."""
@@ -305,7 +357,7 @@ def _polishing(recipe: Recipe) -> Term:
     """
     layers = tuple(each for each in recipe.style_layers if each[0] not in LEFT_OUT)
     share = share_of_painting(recipe.strength)
-    moments_alike = of_moments(moments_loss, relative=True, strips=1)
+    moments_alike = of_moments(MOMENTS, relative=True, strips=1)
     measure = _with_upright(polish.measure(share), moments_alike, share * ALIKE)
     return by_layers(measure, replace(recipe, style_layers=layers), turned=True)
 
@@ -341,7 +393,7 @@ def _with_upright(measure: Measure, other: Measure, weight: float) -> Measure:
     def freeze(kept: Sequence[tuple[Any, Any]]) -> _Both:
         firsts, seconds = zip(*kept, strict=True)
         upright = [each for each in seconds if each is not None]
-        return _Both(measure.freeze(firsts), other.freeze(upright), backend.constant(weight))
+        return _Both(measure.freeze(firsts), other.freeze(upright), np.float32(weight))
 
     def settled(target: _Both, sums: Sums, view: View) -> _Both:
         return target._replace(first=settle(target.first, sums, view))
@@ -354,11 +406,27 @@ def _with_upright(measure: Measure, other: Measure, weight: float) -> Measure:
             sums[1], target.second
         )
 
-    def readings(target: _Both, weighted: bool) -> list[Reading]:
-        firsts = measure.readings(target.first, weighted)
-        return [*firsts, *other.readings(target.second, weighted)]
+    def vjp(view: View, target: _Both) -> tuple[Any, Callable[[Any], AddGradient]]:
+        found = measure.vjp(view, target.first), other.vjp(view, target.second)
 
-    return Measure(look, freeze, read, loss, readings, measure.positions, measure.survey, settled)
+        def pullback(by: tuple[Sums, Sums]) -> AddGradient:
+            adds = [back(each) for (_, back), each in zip(found, by, strict=True)]
+
+            def add(to: HostArray) -> None:
+                for each in adds:
+                    each(to)
+
+            return add
+
+        return tuple(sums for sums, _ in found), pullback
+
+    def loss_gradient(sums: tuple[Sums, Sums], target: _Both) -> tuple[Sums, Sums]:
+        second = other.loss_gradient(sums[1], target.second)
+        return measure.loss_gradient(sums[0], target.first), _scaled(target.weight, second)
+
+    return Measure(
+        look, freeze, read, loss, vjp, loss_gradient, measure.positions, measure.survey, settled
+    )
 
 
 LAST_PASSES: dict[str, Callable[[Recipe], Term]] = {"matching": _polishing}

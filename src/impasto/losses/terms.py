@@ -11,14 +11,12 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import optree
 
 from impasto import paged
-from impasto.compute import backend, readings
-from impasto.compute.backend import Array, HostArray, Size, Tensor, keras
-from impasto.compute.readings import Reading
+from impasto.compute.arrays import Array, HostArray, Size, Tensor, to_numpy
 from impasto.losses import tiles
 from impasto.losses.tiles import Box, Grain, Tile
-from impasto.network.vgg import reading_of
 from impasto.network.weights import Network
 from impasto.pictures.guidance import StyledRegion
 from impasto.pictures.raster import Picture, size_of
@@ -33,8 +31,14 @@ Sums: TypeAlias = Any
 """Any nesting of dicts, lists and tuples of tensors that are sums over positions."""
 
 Target: TypeAlias = Any
-"""Any nesting of dicts, lists and tuples of tensors; those of rank 3 (height, width, channels) may
+"""Any nesting of dicts, lists and tuples of arrays; those of rank 3 (height, width, channels) may
 have any height and width."""
+
+AddGradient: TypeAlias = Callable[[HostArray], None]
+"""Adds a gradient by a layer's features (height, width, channels), in place."""
+
+Pullback: TypeAlias = Callable[[Sums], Mapping[str, Sequence[AddGradient]]]
+"""∂loss/∂sums -> by layer, what adds ∂loss/∂features: the vector-Jacobian product of a reduction."""
 
 
 class Place(NamedTuple):
@@ -58,22 +62,17 @@ class Seen:
     """What the network sees in a picture, or in a part of one."""
 
     maps: Maps
-    """features, and under ``vgg.reading_of`` what the network read off them on the way"""
+    """features"""
     places: Mapping[str, Place] = field(default_factory=dict)
     """by layer, where the part lies; nothing for a whole picture"""
-
-    def read(self, layer: str, reading: Reading) -> Tensor:
-        """Return what is read off a layer's features, by the network if that did."""
-        found = self.maps.get(reading_of(layer, reading))
-        return readings.read(reading, self.maps[layer]) if found is None else found
 
 
 @dataclass(frozen=True)
 class Look:
     """What the network sees in a tile of a picture that is at hand."""
 
-    see: Callable[..., Any]
-    """(then=None) -> the features of the tile's outer box, or what ``then`` makes of them"""
+    see: Callable[[], Maps]
+    """() -> the features of the tile's outer box"""
     tile: Tile
     size: tuple[int, int]
     """height and width of the whole picture, in pixels"""
@@ -89,9 +88,9 @@ class Look:
         return {}
 
     def made(self, then: Callable[[Maps], Any]) -> Any:
-        """Return what a function makes of the features, which are computed but once."""
+        """Return a function of the features, which is computed once."""
         if then not in self._made:
-            self._made[then] = then(self.maps) if "maps" in vars(self) else self.see(then)
+            self._made[then] = then(self.maps)
         return self._made[then]
 
     def cut(self, value: Array, apart: int) -> Array:
@@ -120,8 +119,8 @@ EDGES = 8
 class Eye:
     """The network, and how much of a picture it is shown at a time."""
 
-    features: Callable[..., Any]
-    """as ``backend.traced`` gives it"""
+    features: Callable[[Picture], Maps]
+    """computes the features of a picture (height, width, 3)"""
     stride: Callable[[str], int]
     """how many pixels apart the features of a layer lie"""
     receptive_field: Callable[[str], int]
@@ -132,9 +131,13 @@ class Eye:
 
     @classmethod
     def of(
-        cls, features: Callable[..., Any], network: Network, layers: Iterable[str], tile: int = 0
+        cls,
+        features: Callable[[Picture], Maps],
+        network: Network,
+        layers: Iterable[str],
+        tile: int = 0,
     ) -> "Eye":
-        """Return the eye that looks with the ``layers`` of a network, its features traced."""
+        """Return the eye that looks with the ``layers`` of a network."""
         names = list(layers)
         halo = network.halo(names)
         apart = max(EDGES, *map(network.stride, names))
@@ -219,8 +222,8 @@ class Scene:
         """Return what is read at all tiles, added up in float64 as NumPy's."""
         total: Sums = None
         for sight in self.sights():
-            sums = keras.tree.map_structure(_wide, read(sight))
-            total = sums if total is None else keras.tree.map_structure(np.add, total, sums)
+            sums = optree.tree_map(_wide, read(sight))  # type: ignore[arg-type]
+            total = sums if total is None else optree.tree_map(np.add, total, sums)
         return total
 
     def remembered(self, read: Callable[[Sight], Any]) -> Callable[[Sight], Any]:
@@ -229,7 +232,7 @@ class Scene:
 
 
 def _wide(value: Any) -> HostArray:
-    return np.asarray(backend.to_numpy(value), np.float64)
+    return np.asarray(to_numpy(value), np.float64)
 
 
 class View(NamedTuple):
@@ -241,12 +244,6 @@ class View(NamedTuple):
     """(height, width, 1), how much of a position belongs to the region; None if all do"""
     place: Place | None = None
     """where a part of the picture lies; None for a whole one"""
-    reader: Callable[[Reading], Tensor] | None = None
-    """what they are read with; None: by themselves"""
-
-    def read(self, reading: Reading) -> Tensor:
-        """Return what is read off the features."""
-        return self.reader(reading) if self.reader else readings.read(reading, self.features)
 
 
 class Painted(NamedTuple):
@@ -276,9 +273,10 @@ class Measure(NamedTuple):
     """what is seen -> sums that add up over the parts of a picture"""
     loss: Callable[[Sums, Target], Tensor]
     """the sums of the whole picture -> the loss, a scalar"""
-    readings: Callable[[Target, bool], Sequence[Reading]] = lambda target, weighted: ()
-    """(target, whether positions have weights) -> what it reads of a whole picture, for the network
-    to read off on the way"""
+    vjp: Callable[[View, Target], tuple[Sums, Callable[[Sums], AddGradient]]]
+    """NumPy features, target -> the sums as :attr:`read` has them, and their pullback"""
+    loss_gradient: Callable[[Sums, Target], Sums]
+    """the sums of the whole picture -> ∂loss/∂sums, in NumPy"""
     positions: Callable[[float], int] | None = None
     """(a painting's share among all) -> how many of its positions are kept by themselves at most;
     None for none"""
@@ -299,9 +297,11 @@ class Term(NamedTuple):
     """what is seen, and the target of the same part -> sums that add up over the parts"""
     loss: Callable[[Sums, Target], Tensor]
     """the sums of the whole picture, the target of any part -> the loss, a scalar"""
+    vjp: Callable[[Seen, Target], tuple[Sums, Pullback]]
+    """NumPy features, target -> the sums as :attr:`read` has them, and their pullback"""
+    loss_gradient: Callable[[Sums, Target], Sums]
+    """the sums of the whole picture, the target of any part -> ∂loss/∂sums, in NumPy"""
     layers: tuple[str, ...]
     """those of which it reads features"""
-    readings: Callable[[Target], Mapping[str, Sequence[Reading]]] = lambda target: {}
-    """target -> by layer, what it reads of a whole picture, as :class:`Measure` has it"""
     additive: bool = False
     """whether the loss of sums is the sum of their losses, so that no part needs to wait for all"""

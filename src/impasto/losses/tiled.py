@@ -11,16 +11,31 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import optree
 
 from impasto import paged
-from impasto.compute import backend
-from impasto.compute.backend import Array, HostArray, Tensor, keras, ops
+from impasto.compute.arrays import (
+    Array,
+    HostArray,
+    Size,
+    Tensor,
+    array_namespace,
+    as_array_like,
+    to_numpy,
+)
 from impasto.losses.kinds import FORMS, Kind
-from impasto.losses.objective import TERMS, Evaluation, Frozen, Targets, layers_of, terms_of
-from impasto.losses.terms import Place, Seen, Sight, Sums
+from impasto.losses.objective import (
+    TERMS,
+    Evaluation,
+    Frozen,
+    Step,
+    Targets,
+    layers_of,
+    terms_of,
+)
+from impasto.losses.terms import Maps, Place, Seen, Sight, Sums
 from impasto.losses.tiles import Tile
 from impasto.losses.variation import Differences, differences, variation
-from impasto.network.vgg import Features
 from impasto.pictures.raster import size_of
 from impasto.recipe.settings import Recipe
 
@@ -39,63 +54,63 @@ class Given(NamedTuple):
 
 
 class TileSteps(NamedTuple):
-    """The compiled loss of a recipe, for the tiles of all levels."""
+    """The loss of a recipe, for the tiles of all levels."""
 
     additive: bool
     """whether one pass is enough"""
-    once: backend.Step
+    once: Step
     """(tile, given) -> the loss of the tile's sums, its terms and its gradient"""
     read: Callable[[Array, Given], Tensor]
     """(tile, given) -> the sums (n,)"""
-    along: backend.Step
+    along: Step
     """(tile, given) -> the sums' product with the slope, and its gradient"""
-    slope: backend.Step
+    slope: Step
     """(sums (n,), given) -> the loss, its terms and its slope"""
 
 
-def compiled_steps(
-    features: Features, recipe: Recipe, stride: Callable[[str], int], kind: Kind = FORMS
-) -> TileSteps:
-    """Compile the total loss of a recipe for tiles, of all levels of a kind."""
+class TileLoss(NamedTuple):
+    """The parts of a recipe's total loss of a tile: functions of the arrays of either engine."""
+
+    additive: bool
+    """whether the loss of all sums is the sum of the tiles' losses"""
+    read: Callable[[Tensor, Given], dict[str, Sums]]
+    """(tile, given) -> the tile's sums by term"""
+    loss: Callable[[Mapping[str, Sums], Given], tuple[Tensor, dict[str, Tensor]]]
+    """(sums, given) -> the total, and the terms"""
+
+
+def tile_loss(
+    features: Callable[..., Maps], recipe: Recipe, stride: Callable[[str], int], kind: Kind = FORMS
+) -> TileLoss:
+    """Return the total loss of a recipe of a tile, for all levels of a kind."""
     terms, layers = terms_of(recipe, kind), layers_of(recipe, kind)
-    shapes: dict[str, Any] = {}
 
     def read(tile: Tensor, given: Given) -> dict[str, Sums]:
         seen = within(features(tile, layers), given, stride)
         sums = {name: term.read(seen, given.targets.terms[name]) for name, term in terms.items()}
-        rows, columns = ops.shape(given.frame)[:2]
-        sums["tv"] = differences(tile, (given.corner[0], given.corner[1], rows, columns))
-        shapes["sums"] = keras.tree.map_structure(lambda each: np.empty(each.shape), sums)
-        return sums
+        return {**sums, "tv": differences(tile, own_place(given))}
 
-    def loss_of(sums: Mapping[str, Sums], given: Given) -> tuple[Tensor, dict[str, Tensor]]:
-        values = dict.fromkeys(TERMS, ops.zeros(()))
+    def loss(sums: Mapping[str, Sums], given: Given) -> tuple[Tensor, dict[str, Tensor]]:
+        zero = array_namespace(given.corner).zeros((), "float32")
+        values = dict.fromkeys(TERMS, zero)
         for name, term in terms.items():
             values[name] = term.loss(sums[name], given.targets.terms[name])
         values["tv"] = variation(Differences(*sums["tv"]), given.corner[4], given.corner[5])
         weights = given.targets.weights
         return sum(weights[number] * values[name] for number, name in enumerate(TERMS)), values
 
-    def once(tile: Tensor, given: Given) -> tuple[Tensor, dict[str, Tensor]]:
-        return loss_of(read(tile, given), given)
+    return TileLoss(all(term.additive for term in terms.values()), read, loss)
 
-    def along(tile: Tensor, given: Given) -> tuple[Tensor, dict[str, Tensor]]:
-        return ops.sum(_flat(read(tile, given)) * given.slope), {}
 
-    def slope(vector: Tensor, given: Given) -> tuple[Tensor, dict[str, Tensor]]:
-        return loss_of(_shaped(vector, shapes["sums"]), given)
-
-    return TileSteps(
-        all(term.additive for term in terms.values()),
-        backend.value_and_gradient(once),
-        backend.compiled(lambda tile, given: _flat(read(tile, given))),
-        backend.value_and_gradient(along),
-        backend.value_and_gradient(slope),
-    )
+def own_place(given: Given) -> tuple[Size, Size, Size, Size]:
+    """Return where the inner box lies in the outer one: its first row and column, and its sides."""
+    rows, columns = array_namespace(given.frame).shape(given.frame)[:2]
+    return given.corner[0], given.corner[1], rows, columns
 
 
 def within(maps: Mapping[str, Tensor], given: Given, stride: Callable[[str], int]) -> Seen:
     """Return what is seen in the inner box of a tile whose outer box gave ``maps``."""
+    ops = array_namespace(given.frame)
     height, width = ops.shape(given.frame)[:2]
     inner, places = {}, {}
     for layer, value in maps.items():
@@ -107,17 +122,22 @@ def within(maps: Mapping[str, Tensor], given: Given, stride: Callable[[str], int
     return Seen(inner, places)
 
 
-def _flat(sums: Sums) -> Tensor:
-    return ops.concatenate([ops.reshape(each, (-1,)) for each in keras.tree.flatten(sums)])
+def flat(sums: Sums) -> Tensor:
+    """Return all numbers of a tile's sums as one array (n,)."""
+    leaves = optree.tree_leaves(sums)
+    ops = array_namespace(leaves[0])
+    return ops.concatenate([ops.reshape(each, (-1,)) for each in leaves])
 
 
-def _shaped(vector: Tensor, like: Sums) -> Sums:
-    shaped, begin = [], 0
-    for each in keras.tree.flatten(like):
+def shaped(vector: Tensor, like: Sums) -> Sums:
+    """Return sums of the structure of others from an array (n,), see :func:`flat`."""
+    leaves, structure = optree.tree_flatten(like)
+    ops, found, begin = array_namespace(vector), [], 0
+    for each in leaves:
         size = int(np.prod(each.shape))
-        shaped.append(ops.reshape(vector[begin : begin + size], tuple(each.shape)))
+        found.append(ops.reshape(vector[begin : begin + size], tuple(each.shape)))
         begin += size
-    return keras.tree.pack_sequence_as(like, shaped)
+    return optree.tree_unflatten(structure, found)
 
 
 NONE = np.zeros(0, np.float32)
@@ -166,20 +186,26 @@ class Readers(Protocol):
 class Reader:
     """Reads tiles in this process."""
 
-    def __init__(self, steps: TileSteps, frozen: Frozen, keep: bool) -> None:
-        """Read nothing yet; ``keep`` is whether targets are kept, or computed as tiles come."""
-        self.steps, self.frozen = steps, frozen
+    def __init__(
+        self, steps: TileSteps, frozen: Frozen, keep: bool, place: Callable[[Any], Any]
+    ) -> None:
+        """Read nothing yet; ``keep`` is whether targets are kept, or computed as tiles come.
+
+        ``place`` brings arrays to where the engine computes, see ``engines.Engine``.
+        """
+        self.steps, self.frozen, self.place = steps, frozen, place
         self.kept: dict[int, Targets] | None = {} if keep else None
         self._summed = False
 
     def _given(self, reading: Reading) -> Given:
         scene, number = self.frozen.scene, reading.number
         sight = Sight(scene, scene.tiles[number])
-        targets = (self.kept or {}).get(number) or self.frozen.at(sight)
+        targets = (self.kept or {}).get(number) or self.place(self.frozen.at(sight))
         if self.kept is not None:
             self.kept[number] = targets
-        weights = backend.constant(reading.weights)
-        return given(sight, targets._replace(weights=weights), reading.slope)
+        found = given(sight, targets, reading.slope)
+        moving = self.place((reading.weights, found.corner, found.frame, found.slope))
+        return Given(targets._replace(weights=moving[0]), *moving[1:])
 
     def once(self, asked: Iterable[tuple[Reading, HostArray]]) -> Iterator[Read]:
         """Yield the loss of every tile's sums."""
@@ -190,7 +216,7 @@ class Reader:
         """Yield every tile's sums (n,)."""
         for reading, shown in asked:
             self._summed = True
-            yield backend.to_numpy(self.steps.read(shown, self._given(reading)))
+            yield to_numpy(self.steps.read(shown, self._given(reading)))
 
     def along(self, asked: Iterable[tuple[Reading, HostArray]]) -> Iterator[HostArray]:
         """Yield the gradient of the product of every tile's sums with the slope."""
@@ -217,10 +243,10 @@ class Tiles:
 
     def evaluate(self, picture: Array) -> Evaluation:
         """Return losses and gradient at ``picture``, as :class:`Objective` has them."""
-        pixels = backend.to_numpy(picture)
+        pixels = to_numpy(picture)
         total, losses, gradient = self._added(pixels) if self.additive else self._twice(pixels)
         if not paged.on_host(picture):
-            gradient = ops.convert_to_tensor(paged.whole(gradient))
+            gradient = as_array_like(paged.whole(gradient), picture)
         return Evaluation(total, losses, gradient)
 
     def _added(self, pixels: HostArray) -> Read:
@@ -253,9 +279,9 @@ class Tiles:
         shown = np.ascontiguousarray(pixels[self.tiles[number].outer.slices])
         return Reading(number, self.weights, slope), shown
 
-    def weighed(self, weights: Tensor) -> "Tiles":
-        """Return it with other weights of the terms; nothing is compiled anew."""
-        return replace(self, weights=backend.to_numpy(weights))
+    def weighed(self, weights: HostArray) -> "Tiles":
+        """Return it with other weights of the terms; nothing is compiled again."""
+        return replace(self, weights=weights)
 
 
 def given(sight: Sight, targets: Targets, slope: HostArray) -> Given:
@@ -267,17 +293,11 @@ def given(sight: Sight, targets: Targets, slope: HostArray) -> Given:
         *size_of(sight.scene.content),
     )
     frame = np.zeros((inner.height, inner.width, 1), np.uint8)
-    tensors = (ops.convert_to_tensor(each) for each in (np.array(corner, np.int32), frame, slope))
-    return Given(targets, *tensors)
+    return Given(targets, np.array(corner, np.int32), frame, slope)
 
 
 def objective_of(
-    steps: TileSteps, frozen: Frozen, keep: bool, readers: Readers | None = None
+    steps: TileSteps, frozen: Frozen, readers: Readers
 ) -> Tiles:
-    """Return the objective that reads tile by tile, by this process if there are no ``readers``.
-
-    ``keep`` is whether the targets of all tiles are kept, and not computed at every evaluation.
-    """
-    weights = backend.to_numpy(frozen.weights)
-    reader = readers or Reader(steps, frozen, keep)
-    return Tiles(frozen.scene.tiles, steps.additive, reader, weights)
+    """Return the objective whose tiles are read by ``readers``."""
+    return Tiles(frozen.scene.tiles, steps.additive, readers, frozen.weights)

@@ -2,7 +2,9 @@
 
 from typing import NamedTuple
 
-from impasto.compute.backend import Size, Tensor, ops
+import numpy as np
+
+from impasto.compute.arrays import HostArray, Size, Tensor, array_namespace
 
 
 class Differences(NamedTuple):
@@ -14,28 +16,59 @@ class Differences(NamedTuple):
     """() of each pixel and the one to the right of it"""
 
 
-def differences(picture: Tensor, place: tuple[Size, Size, Size, Size] | None = None) -> Differences:
-    """Sum over all pixels of (height, width, 3), or over those of a part of it.
+Place = tuple[Size, Size, Size, Size]
+"""A part's first row and column, and how many it has of them."""
 
-    ``place`` is the part's first row and column, and how many it has of them.
-    """
+
+def differences(picture: Tensor, place: Place | None = None) -> Differences:
+    """Sum over all pixels of (height, width, 3), or over those of a part of it."""
+    ops = array_namespace(picture)
+    down, right = _apart(picture, place)
+    return Differences(ops.sum(ops.square(down)), ops.sum(ops.square(right)))
+
+
+def differences_vjp(
+    picture: HostArray, by: Differences, place: Place | None = None
+) -> HostArray:
+    """Return the gradient by the picture of :func:`differences`, from that by the sums."""
+    height, width, _ = picture.shape
+    top, left, rows, columns = map(int, place or (0, 0, height, width))
+    down, right = _apart(picture, place)
+    # A difference falls with its own pixel and grows with the next; at the edge both are one.
+    found = np.zeros((height + 1, width + 1, 3), np.float32)
+    down, right = 2 / 255 * by.down * down, 2 / 255 * by.right * right
+    found[top : top + rows, left : left + columns] -= down + right
+    found[top + 1 : top + 1 + rows, left : left + columns] += down
+    found[top : top + rows, left + 1 : left + 1 + columns] += right
+    return found[:height, :width]
+
+
+def _apart(picture: Tensor, place: Place | None) -> tuple[Tensor, Tensor]:
+    """Return (rows, columns, 3) of how far the next pixel down, and to the right, is from each."""
+    ops = array_namespace(picture)
     # Beyond the edge stands the same pixel once more, from which nothing differs.
     # As a batch of one: PyTorch pads nothing else so.
     beyond = ops.pad(picture[None] / 255.0, ((0, 0), (0, 1), (0, 1), (0, 0)), mode="symmetric")[0]
     height, width, _ = ops.shape(picture)
     top, left, rows, columns = place or (0, 0, height, width)
     here = ops.slice(beyond, (top, left, 0), (rows + 1, columns + 1, 3))
-    own = here[:-1, :-1]
-    return Differences(
-        ops.sum(ops.square(here[1:, :-1] - own)), ops.sum(ops.square(here[:-1, 1:] - own))
-    )
+    return here[1:, :-1] - here[:-1, :-1], here[:-1, 1:] - here[:-1, :-1]
 
 
 def variation(sums: Differences, height: Size, width: Size) -> Tensor:
     """Return mean(Δx²) + mean(Δy²) of a picture of so many pixels from its differences."""
+    return sum(each / count for each, count in zip(sums, _counts(sums, height, width), strict=True))
+
+
+def variation_gradient(sums: Differences, height: int, width: int) -> Differences:
+    """Return the gradient of :func:`variation` by the sums."""
+    return Differences(*(np.float32(1 / count) for count in _counts(sums, height, width)))
+
+
+def _counts(sums: Differences, height: Size, width: Size) -> list[Tensor]:
+    ops = array_namespace(sums.down)
     numbers = (3 * (height - 1) * width, 3 * height * (width - 1))
-    counts = (ops.cast(ops.maximum(each, 1), "float32") for each in numbers)
-    return sum(each / count for each, count in zip(sums, counts, strict=True))
+    return [ops.cast(ops.maximum(each, 1), "float32") for each in numbers]
 
 
 def total_variation(picture: Tensor) -> Tensor:
@@ -44,7 +77,5 @@ def total_variation(picture: Tensor) -> Tensor:
     mean(Δx²) + mean(Δy²) with values in [0, 1], that is, differences divided by 255: the squared
     (anisotropic) form of Mahendran and Vedaldi 2015, section 2, with β = 2.
     """
-    scaled = picture / 255.0
-    down = scaled[1:] - scaled[:-1]
-    right = scaled[:, 1:] - scaled[:, :-1]
-    return ops.mean(ops.square(down)) + ops.mean(ops.square(right))
+    height, width, _ = array_namespace(picture).shape(picture)
+    return variation(differences(picture), height, width)

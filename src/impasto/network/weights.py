@@ -28,6 +28,10 @@ from impasto.network import weightfiles
 from impasto.network.weightfiles import Tensors
 
 
+BGR_MEAN = (103.939, 116.779, 123.68)
+"""The mean of ImageNet's pixels, subtracted before the first layer (Caffe's convention)."""
+
+
 @dataclass(frozen=True)
 class Network:
     """A network whose weights are known: what they are called, their hash and their license."""

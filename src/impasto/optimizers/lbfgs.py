@@ -7,7 +7,6 @@ numbers ever leave them.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto import paged
-from impasto.compute import backend
-from impasto.compute.backend import ops, to_numpy
+from impasto.compute.arrays import array_namespace, is_tensor, to_numpy
 from impasto.errors import CheckpointError
 from impasto.optimizers import packing
 from impasto.optimizers.solver import Array, Function, Packed, Progress, Reason, Solver
@@ -135,26 +133,14 @@ def direction(gradient: Array, pairs: tuple[Pair, ...]) -> Array:
     """Return minus the approximate inverse Hessian times the gradient (algorithm 7.4)."""
     if not pairs:
         return -gradient
-    if backend.name() == "jax" and backend.is_tensor(gradient):
-        # One program for any number of pairs: of infinite curvature one adds nothing.
-        pairs = (Pair(gradient, gradient, math.inf),) * (MEMORY - len(pairs)) + pairs
-    steps, changes = [pair.step for pair in pairs], [pair.change for pair in pairs]
-    return _two_loops(gradient, steps, changes, [pair.curvature for pair in pairs])
-
-
-@backend.fused
-def _two_loops(
-    gradient: Array, steps: Sequence[Array], changes: Sequence[Array], curvatures: Sequence[float]
-) -> Array:
-    pairs = list(zip(steps, changes, curvatures, strict=True))
     result, shares = -gradient, []
-    for step, change, curvature in reversed(pairs):
-        share = _dot(step, result) / curvature
-        result = result - share * change
+    for pair in reversed(pairs):
+        share = _dot(pair.step, result) / pair.curvature
+        result = result - share * pair.change
         shares.append(share)
-    result = result * _size(changes[-1], curvatures[-1])
-    for (step, change, curvature), share in zip(pairs, reversed(shares), strict=True):
-        result = result + (share - _dot(change, result) / curvature) * step
+    result = result * _size(pairs[-1].change, pairs[-1].curvature)
+    for pair, share in zip(pairs, reversed(shares), strict=True):
+        result = result + (share - _dot(pair.change, result) / pair.curvature) * pair.step
     return result
 
 
@@ -163,10 +149,9 @@ def dot(a: Array, b: Array) -> float:
     return float(_dot(a, b))
 
 
-@backend.fused
 def _dot(a: Array, b: Array) -> Any:
     """Return the inner product of two arrays: a number of the host's, a tensor of tensors."""
-    return paged.dot(a, b) if paged.on_host(a) else ops.sum(a * b)
+    return paged.dot(a, b) if paged.on_host(a) else array_namespace(a).sum(a * b)
 
 
 def _searched(state: State) -> State:
@@ -220,7 +205,6 @@ def _ended(state: State, reason: Reason) -> State:
     return replace(state, progress=replace(state.progress, reason=reason), search=None)
 
 
-@backend.fused
 def _along(variables: Array, length: float, direction: Array) -> Array:
     return variables + length * direction
 
@@ -229,7 +213,7 @@ def _remembered(
     pairs: tuple[Pair, ...], line: Search, gradient: Array, before: Array
 ) -> tuple[Pair, ...]:
     taken, change, products = _pair(line.length, line.direction, gradient, before)
-    if backend.is_tensor(products):
+    if is_tensor(products):
         products = to_numpy(products).tolist()
     curvature, *squares = products
     lengths = math.prod(squares) ** 0.5
@@ -238,14 +222,13 @@ def _remembered(
     return (*pairs, Pair(taken, change, curvature))[-MEMORY:]
 
 
-@backend.fused
 def _pair(
     length: float, direction: Array, gradient: Array, before: Array
 ) -> tuple[Array, Array, Any]:
     """Return a step, how the gradient changed along it, and their products."""
     taken, change = length * direction, gradient - before
     products = [_dot(taken, change), _dot(taken, taken), _dot(change, change)]
-    return taken, change, products if paged.on_host(change) else ops.stack(products)
+    return taken, change, products if paged.on_host(change) else array_namespace(change).stack(products)
 
 
 def _shorter(length: float, start: float, slope: float, value: float) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto import paged
-from impasto.compute.backend import ops, to_numpy
+from impasto.compute.arrays import as_array_like, to_numpy
 from impasto.errors import CheckpointError
 from impasto.optimizers.solver import Array, Packed, Progress
 
@@ -41,7 +41,7 @@ def like(packed: Packed, name: str, point: Array) -> Array:
     shape = tuple(point.shape)
     if array.shape != shape or array.dtype != np.float32 or not paged.is_finite(array):
         raise CheckpointError(f"{name!r} of the optimizer's state is not of shape {shape}, float32")
-    return array if paged.on_host(point) else ops.convert_to_tensor(paged.whole(array))
+    return array if paged.on_host(point) else as_array_like(paged.whole(array), point)
 
 
 def numbers(packed: Packed, name: str) -> NDArray[np.float64]:

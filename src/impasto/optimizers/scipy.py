@@ -16,7 +16,7 @@ import numpy as np
 import scipy.optimize
 from numpy.typing import NDArray
 
-from impasto.compute.backend import to_numpy
+from impasto.compute.arrays import to_numpy
 from impasto.errors import CheckpointError
 from impasto.optimizers.lbfgs import MEMORY
 from impasto.optimizers.solver import Array, Function, Packed, Progress, Reason, Solver

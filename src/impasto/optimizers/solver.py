@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto import paged
+from impasto.compute.arrays import array_namespace
 
 PATIENCE, LEAST_GAIN = 15, 1e-3
 """A run has stalled when its lowest value fell by less than this share over so many evaluations."""
@@ -155,6 +156,5 @@ def is_finite(array: Array) -> bool:
     """Return whether every number of an array or a tensor is finite."""
     if paged.on_host(array):
         return paged.is_finite(array)
-    from impasto.compute import backend  # only a tensor needs the tensor library
-
-    return backend.is_finite(array)
+    ops = array_namespace(array)
+    return bool(ops.all(ops.isfinite(array)))

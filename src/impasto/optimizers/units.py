@@ -9,9 +9,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from impasto import paged
-from impasto.compute import backend
-from impasto.compute.backend import ops
-from impasto.optimizers.solver import Array
+from impasto.compute.arrays import Array, array_namespace, as_array_like
 
 STEP = 400.0
 """What one unit of a variable means in pixel values at the lowest frequency.
@@ -83,8 +81,7 @@ def _cosines(like: Array) -> tuple[Callable[[Array], Array], Callable[[Array], A
     """Return the cosine transform and its inverse, for arrays that are where ``like`` is."""
     if paged.on_host(like):
         return _cosine, _inverse_cosine
-    height, width, _ = like.shape
-    return _cosine_on_device(height, width)
+    return _cosine_on_device(like)
 
 
 def _by_frequency(
@@ -96,7 +93,7 @@ def _by_frequency(
     for rows in paged.rows(found):
         found[rows] = numbers(range(rows.start, rows.stop), width)
     if not paged.on_host(like):
-        return ops.convert_to_tensor(paged.whole(found))
+        return as_array_like(paged.whole(found), like)
     return paged.whole(found) if isinstance(like, np.ndarray) else found
 
 
@@ -125,13 +122,11 @@ def _along_both(transform: Callable[..., Array], array: Array) -> Array:
     return paged.mapped(across, paged.mapped_down(down, array))
 
 
-def _cosine_on_device(
-    height: int, width: int
-) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+def _cosine_on_device(like: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
     """Return the transform and its inverse as products with its matrices."""
     rows, columns = (
-        ops.convert_to_tensor(scipy.fft.dct(np.eye(length, dtype=np.float32), axis=0, norm="ortho"))
-        for length in (height, width)
+        as_array_like(scipy.fft.dct(np.eye(length, dtype=np.float32), axis=0, norm="ortho"), like)
+        for length in like.shape[:2]
     )
 
     return (
@@ -140,13 +135,13 @@ def _cosine_on_device(
     )
 
 
-@backend.fused
 def _between(rows: Array, picture: Array, columns: Array) -> Array:
+    ops = array_namespace(picture)
     apart = ops.transpose(picture, (2, 0, 1))
     return ops.transpose(ops.matmul(ops.matmul(rows, apart), ops.transpose(columns)), (1, 2, 0))
 
 
-@backend.fused
 def _between_transposed(rows: Array, coefficients: Array, columns: Array) -> Array:
+    ops = array_namespace(coefficients)
     apart = ops.transpose(coefficients, (2, 0, 1))
     return ops.transpose(ops.matmul(ops.matmul(ops.transpose(rows), apart), columns), (1, 2, 0))

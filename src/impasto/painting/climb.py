@@ -13,8 +13,8 @@ from typing import TypeAlias
 import numpy as np
 
 from impasto import paged
-from impasto.compute import backend, host
-from impasto.compute.backend import Array
+from impasto.compute import threads
+from impasto.compute.arrays import Array, ran_out_of_memory, to_numpy
 from impasto.losses import objective
 from impasto.losses.kinds import FORMS, Kind
 from impasto.losses.matching import share_of_painting
@@ -72,7 +72,7 @@ class Job:
         """Return an array where the solver works: on a GPU, unless it takes NumPy's alone."""
         if self.recipe.optimizer != "lbfgs":
             array = paged.whole(array)
-        return array if self.recipe.optimizer == "scipy" else backend.to_device(array)
+        return array if self.recipe.optimizer == "scipy" else self.engine.computing.place_image(array)
 
     def objective(
         self,
@@ -166,7 +166,7 @@ def climb(job: Job, state: State, controls: Controls, clock: Clock) -> Iterator[
 
 def finished(job: Job, state: State) -> Picture:
     """Return the picture of a state: its best one so far, carried up to the finest level's size."""
-    picture = backend.to_numpy(state.best)
+    picture = to_numpy(state.best)
     content = job.content(raster.size_of(picture))
     for level in job.levels[state.level - 1 :]:
         picture, content = _carried_up(job, picture, content, (level.height, level.width))
@@ -189,7 +189,7 @@ def _carried_up(
 
 
 def _next_level(job: Job, state: State) -> State:
-    best = backend.to_numpy(state.best)
+    best = to_numpy(state.best)
     level = job.levels[state.level]
     content = job.content(raster.size_of(best))
     picture, _ = _carried_up(job, best, content, (level.height, level.width))
@@ -211,10 +211,10 @@ def _paint_level(
             yield event
         return state
     except Exception as error:
-        if not backend.ran_out_of_memory(error):
+        if not ran_out_of_memory(error):
             raise
     # Outside of the handler, where the error would hold on to what filled the memory.
-    host.give_back_freed_memory()
+    threads.give_back_freed_memory()
     return (yield from _paint_smaller(job, level, state, controls, clock))
 
 
@@ -231,7 +231,7 @@ def _paint_smaller(
         )
     evaluations = sum(record.level == level.number for record in state.history)
     ended = LevelFinished(level.number, level.height, level.width, evaluations, 0.0, Reason.MEMORY)
-    best = backend.to_numpy(state.best)
+    best = to_numpy(state.best)
     painted = [each for each in state.levels if each.reason is not Reason.MEMORY]
     pixels = max((each.height * each.width for each in painted), default=0)
     state = replace(state, picture=best, solver=None, levels=(*state.levels, ended), lowered=True)
@@ -253,7 +253,7 @@ def _again(level: Level, state: State, plan: Plan) -> State:
     return replace(
         state,
         provenance=replace(state.provenance, recipe=recipe),
-        picture=backend.to_numpy(state.best),
+        picture=to_numpy(state.best),
         solver=None,
         history=tuple(each for each in state.history if each.level < level.number),
     )
@@ -328,7 +328,7 @@ def _step(job: Job, state: State) -> Step:
         terms,
         record.seconds,
         state,
-        lambda: paged.whole(job.shown(backend.to_numpy(progress.point))),
+        lambda: paged.whole(job.shown(to_numpy(progress.point))),
     )
 
 

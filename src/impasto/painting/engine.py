@@ -5,16 +5,18 @@ import gc
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from impasto.compute import backend, host
+from impasto.compute import threads
+from impasto.engines import selection
+from impasto.engines.interface import Engine as Computing
 from impasto.losses import objective, tiled
 from impasto.losses.kinds import FORMS, Kind
 from impasto.losses.objective import Frozen, Objective
-from impasto.losses.terms import Eye
-from impasto.losses.tiled import Readers, TileSteps
-from impasto.network import activations, vgg, weights
-from impasto.network.weights import Network
+from impasto.losses.terms import Eye, Maps
+from impasto.losses.tiled import Reader, Readers, TileSteps
+from impasto.network import activations, weights
+from impasto.pictures.raster import Picture
 from impasto.recipe.settings import Recipe
 
 
@@ -23,20 +25,19 @@ class Pass:
     """What levels of a kind are painted with."""
 
     recipe: Recipe
-    """with the precision that is used"""
+    """with the engine and the precision that are used"""
     kind: Kind
-    network: Network
+    computing: Computing
     layers: tuple[str, ...]
     """those that are looked at"""
-    features: Callable[..., Any]
-    """traced, see ``backend.traced``"""
+    features: Callable[[Picture], Maps]
     step: objective.Step
     tiles: TileSteps
     """the same for tiles"""
 
     def eye(self, tile: int) -> Eye:
         """Return the network as it is shown ``tile`` px of a picture at a time, or 0 for all."""
-        return Eye.of(self.features, self.network, self.layers, tile)
+        return Eye.of(self.features, self.computing.network, self.layers, tile)
 
     def objective(self, frozen: Frozen, keep: bool, sharing: "Sharing | None" = None) -> Objective:
         """Return what is minimized against targets.
@@ -45,9 +46,14 @@ class Pass:
         ``sharing`` has the tiles read by others.
         """
         if len(frozen.scene.tiles) == 1:
-            return objective.WholePicture(self.step, frozen.whole())
-        readers = None if sharing is None else sharing(self, frozen, keep)
-        return tiled.objective_of(self.tiles, frozen, keep, readers)
+            targets = self.computing.place(frozen.whole())
+            return objective.WholePicture(self.step, targets, self.computing.place)
+        readers = sharing(self, frozen, keep) if sharing else self.reader(frozen, keep)
+        return tiled.objective_of(self.tiles, frozen, readers)
+
+    def reader(self, frozen: Frozen, keep: bool) -> Reader:
+        """Return what reads tiles in this process; ``keep`` as in :meth:`objective`."""
+        return Reader(self.tiles, frozen, keep, self.computing.place)
 
 
 Sharing: TypeAlias = Callable[[Pass, Frozen, bool], Readers]
@@ -61,8 +67,9 @@ class Engine:
 
     network: Mapping[str, str]
     """name, source and sha256 of the weights"""
-    precision: str
-    """of the features, float32 or bfloat16"""
+    recipe: Recipe
+    """with the engine and the precision that are used"""
+    computing: Computing
     made: Callable[[Kind, bool], Pass]
     """(kind, whether content weighs anything) -> what such levels are painted with"""
 
@@ -88,13 +95,11 @@ class Engines:
         Raises WeightsError, and BackendError in a process that was forked, or where a program
         loaded Keras with a backend that cannot paint.
         """
-        backend.check_process()
-        backend.check_backend()
         key = recipe.compiled
         if key not in self._made:
             if self._made:
                 self.forget()
-            with host.one_blas_thread():  # the same last bits on any number of cores
+            with threads.one_blas_thread():  # the same last bits on any number of cores
                 self._made[key] = _engine(recipe, self.weights_file)
         return self._made[key]
 
@@ -111,9 +116,9 @@ def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> Engi
     loaded = weights.load(recipe.network, weights_file)
     if recipe.activations == "normalized":
         loaded = activations.normalized(loaded, activations.means(recipe.network))
-    precision = vgg.resolve_precision(recipe.precision)
-    recipe = replace(recipe, precision=precision)
-    features = vgg.build(loaded, recipe.layers, recipe.pooling, precision, recipe.padding)
+    computing = selection.build(recipe, loaded)
+    name = "native" if computing.backend == "native" else "keras"
+    recipe = replace(recipe, engine=name, precision=computing.precision)
     # What is said of the weights, and not their tensors, which the network holds in its own form.
     network = {
         "network": recipe.network,
@@ -128,11 +133,11 @@ def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> Engi
         return Pass(
             chosen,
             kind,
-            loaded.network,
+            computing,
             layers,
-            backend.traced(functools.partial(features, asked=layers)),
-            objective.compiled_step(features, chosen, kind),
-            tiled.compiled_steps(features, chosen, loaded.network.stride, kind),
+            computing.features(layers),
+            computing.step(chosen, kind),
+            computing.tile_steps(chosen, kind),
         )
 
-    return Engine(network, precision, made)
+    return Engine(network, recipe, computing, made)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from impasto.compute import backend, host
+from impasto.compute import threads
 from impasto.losses.kinds import FORMS, Kind
 from impasto.optimizers.solvers import SOLVERS
 from impasto.painting import memory
@@ -90,9 +90,9 @@ def calibrate(
     began = time.perf_counter()
     engines.get(recipe)
     network = time.perf_counter() - began
-    bend = BEND if backend.computed_on_host("float32") else 0.0
+    bend = BEND if engines.get(recipe).computing.backend == "native" else 0.0
     levels = small_levels(inputs, recipe)
-    with host.one_blas_thread(), host.freed_memory_kept():
+    with threads.one_blas_thread(), threads.freed_memory_kept():
         found = {
             kind: costs(
                 [_sample(engines, recipe, inputs, replace(level, kind=kind)) for level in levels],
@@ -238,7 +238,7 @@ def make(engines: Engines, prepared: Prepared, held: float = 0.0) -> Forecast:
     )
     kinds = dict.fromkeys(level.kind for level in levels)
     network, found = calibrate(engines, recipe, inputs, kinds)
-    precision = engines.get(recipe).precision
+    precision = engines.get(recipe).recipe.precision
     work = dataclasses.replace(inputs.work, held=held, precision=precision)
     return Forecast(
         network + sum(each.once for each in found.values()),

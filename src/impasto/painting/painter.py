@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from impasto import files, paged
-from impasto.compute import backend, host
+from impasto.compute import threads
 from impasto.errors import CheckpointError, ClusterError
 from impasto.painting import forecast
 from impasto.painting.climb import Clock, Job, climb, finished, first_state
@@ -57,16 +57,13 @@ class Painter:
         solver's; WeightsError and BackendError where there is nothing to paint with.
         """
         before = prepared.state
-        if before is not None and before.provenance.backend != backend.name():
-            raise CheckpointError(
-                f"the checkpoint was begun on {files.shown(before.provenance.backend)}, and this "
-                f"is {backend.name()}: set KERAS_BACKEND to go on there"
-            )
         sharing = self._sharing() if self.workers and prepared.plan.tile else None
         if self.workers and sharing is None:
             LOG.info("the picture is a single tile: there is nothing for workers to do")
         clock = Clock({} if before is None else before.seconds)
         engine = self.engines.get(prepared.recipe)
+        if before is not None:
+            _check_backend(before.provenance.backend, engine.computing.backend)
         job = Job(engine, prepared.inputs, prepared.recipe, prepared.plan, sharing)
         clock.lap("network")
         origin = origin_of(job)
@@ -76,8 +73,8 @@ class Painter:
             origin = replace(origin, steered=before.provenance.steered)
             state = replace(before, provenance=origin)
         # A picture in tiles is one for which memory is scarce.
-        kept = nullcontext() if prepared.plan.tile else host.freed_memory_kept()
-        with host.one_blas_thread(), kept:  # once, since setting and lifting it takes its time
+        kept = nullcontext() if prepared.plan.tile else threads.freed_memory_kept()
+        with threads.one_blas_thread(), kept:  # once, since setting and lifting it takes its time
             try:
                 for event in climb(job, state, controls, clock):
                     assert event.state is not None
@@ -134,12 +131,27 @@ class Painter:
 
 
 def origin_of(job: Job) -> Provenance:
-    """Return what a picture depends on, its recipe with the precision that is used."""
+    """Return what a picture depends on, its recipe with the engine and precision that are used."""
     named = {name: job.engine.network[name] for name in ("network", "sha256")}
     init = os.path.basename(job.recipe.init)
     tile = job.plan.tile
-    used = replace(job.recipe, precision=job.engine.precision, init=init, tile=tile)
-    return Provenance(used, backend.name(), named, job.inputs.sources, finished=False)
+    chosen = job.engine.recipe
+    used = replace(
+        job.recipe, engine=chosen.engine, precision=chosen.precision, init=init, tile=tile
+    )
+    backend = job.engine.computing.backend
+    return Provenance(used, backend, named, job.inputs.sources, finished=False)
+
+
+def _check_backend(before: str, now: str) -> None:
+    """Raise CheckpointError unless a state is continued by the engine and backend it is of."""
+    if before == now:
+        return
+    how = "--engine native" if before == "native" else f"--engine keras and KERAS_BACKEND={before}"
+    raise CheckpointError(
+        f"the checkpoint was painted on {files.shown(before)}, and this is {now}: "
+        f"resume with {files.shown(how)}"
+    )
 
 
 def result_of(job: Job, state: State) -> Result:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from impasto.cluster import parcels
 from impasto.cluster.bench import Bench
 from impasto.cluster.crew import Crew
-from impasto.compute import backend, host
-from impasto.compute.backend import HostArray
+from impasto.compute import threads
+from impasto.compute.arrays import HostArray
 from impasto.losses.kinds import Kind
 from impasto.losses.objective import Frozen
 from impasto.losses.tiled import Read, Reader, Reading
@@ -71,7 +71,7 @@ def share_out(
     """Give a level to the workers, and return them as readers of its tiles."""
     written = parcels.write(frozen, {"features": painting.features})
     level = Level(painting.recipe, weights_file, painting.kind, keep, written)
-    crew.share(parcels.write(level, {}), backend.name())
+    crew.share(parcels.write(level, {}), painting.computing.backend)
     return Spread(crew)
 
 
@@ -91,27 +91,27 @@ def _opened(bench: Bench) -> Reader:
     engines: Engines = bench.lasting.setdefault("engines", Engines(level.weights_file))
     painting = engines.get(level.recipe).of_levels(level.recipe, level.kind)
     frozen = parcels.read(level.frozen, {"features": painting.features})
-    return Reader(painting.tiles, frozen, level.keep)
+    return painting.reader(frozen, level.keep)
 
 
 def _once(bench: Bench, asked: Asked) -> Read:
-    with host.one_blas_thread():
+    with threads.one_blas_thread():
         (found,) = _reader(bench).once([asked])
     return found
 
 
 def _sums(bench: Bench, asked: Asked) -> HostArray:
-    with host.one_blas_thread():
+    with threads.one_blas_thread():
         (found,) = _reader(bench).sums([asked])
     return found
 
 
 def _along(bench: Bench, asked: Asked) -> HostArray:
-    with host.one_blas_thread():
+    with threads.one_blas_thread():
         (found,) = _reader(bench).along([asked])
     return found
 
 
 def _slope(bench: Bench, asked: tuple[HostArray, Reading, HostArray]) -> Read:
-    with host.one_blas_thread():
+    with threads.one_blas_thread():
         return _reader(bench).slope(*asked)

@@ -232,9 +232,17 @@ class Recipe:
         "zeros as in the paper, which leave a frame.",
         choices=("replicate", "zero"),
     )
+    engine: str = _setting(
+        "auto",
+        "What computes: compiled kernels on this processor, or Keras on the backend that "
+        "KERAS_BACKEND names; auto takes Keras where there is a GPU, or where the kernels cannot "
+        "do what is asked.",
+        choices=("auto", "native", "keras"),
+    )
     precision: str = _setting(
         "auto",
-        "Number format of the features; auto takes bfloat16 where this machine is faster with it.",
+        "Number format of the features; auto takes bfloat16 on a GPU, else float32, which the "
+        "native engine always computes with.",
         choices=("auto", "float32", "bfloat16"),
     )
 
@@ -372,6 +380,7 @@ class Settings(TypedDict, total=False):
     activations: str
     pooling: str
     padding: str
+    engine: str
     precision: str
     tile: int | str
 
@@ -540,7 +549,7 @@ def change(recipe: Recipe, **settings: Value) -> Recipe:
 
 def as_chosen(recipe: Recipe, before: Recipe) -> Recipe:
     """Return the recipe with what was chosen in ``before``, where it leaves the choice open."""
-    left = {"precision": "auto", "tile": AUTO, "size": ORIGINAL}
+    left = {"engine": "auto", "precision": "auto", "tile": AUTO, "size": ORIGINAL}
     taken = {name: getattr(before, name) for name in left if getattr(recipe, name) == left[name]}
     return dataclasses.replace(recipe, **taken)
 

@@ -1,0 +1,33 @@
+"""NumPy under the names of ``keras.ops``, for the functions that both engines share.
+
+A module with every function of NumPy, and those of ``keras.ops`` that NumPy calls otherwise. Code
+takes it, or ``keras.ops``, from :func:`impasto.compute.arrays.array_namespace`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(np, name)
+
+
+def cast(value: Any, dtype: DTypeLike) -> NDArray[Any]:
+    """Return numbers as an array of a dtype; an array that has it is not copied."""
+    return np.asarray(value, dtype)
+
+
+def stop_gradient(value: Any) -> Any:
+    """Return the value: NumPy's arrays carry no gradient."""
+    return value
+
+
+def slice(value: NDArray[Any], begin: Sequence[int], size: Sequence[int]) -> NDArray[Any]:
+    """Return the part that begins at an index and has a size, along every axis."""
+    part = np.index_exp[:0]
+    for first, count in zip(begin, size, strict=True):
+        part += np.index_exp[first : first + count]
+    return value[part]

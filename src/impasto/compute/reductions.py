@@ -1,0 +1,174 @@
+"""What losses read off feature maps (height, width, channels), and the gradients of it in NumPy.
+
+Block means, a strided sample of positions, and moments by vertical slices. The forward functions
+take arrays of either engine; a gradient is a function that adds it to that of a map in place, so
+that nothing of a map's size is made for it.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto.compute import threads
+from impasto.compute.arrays import Array, HostArray, Size, array_namespace, is_tensor
+from impasto.compute.native import kernels
+
+AddGradient: TypeAlias = Callable[[HostArray], None]
+"""Adds a gradient by a map (height, width, channels), in place."""
+
+CHUNK = 2**19
+"""Numbers that a thread handles at once: 2 MB, a core's share of the cache."""
+
+
+def block_mean(features: Array, size: int) -> Array:
+    """Return the mean of every ``size`` x ``size`` positions, (height // size, width // size, C).
+
+    float32, without an odd last row or column, as in VGG's pooling.
+    """
+    if size == 1:
+        return array_namespace(features).cast(features, "float32")
+    if not is_tensor(features) and kernels.available():
+        return kernels.best().block_mean(features, size)
+    ops = array_namespace(features)
+    height, width, channels = ops.shape(features)
+    rows, columns = height // size, width // size
+    cut = ops.cast(features, "float32")[: rows * size, : columns * size]
+    return ops.mean(ops.reshape(cut, (rows, size, columns, size, channels)), axis=(1, 3))
+
+
+def block_mean_gradient(upstream: NDArray[np.float32], size: int) -> AddGradient:
+    """Return what adds the gradient of :func:`block_mean`, from that by the means."""
+
+    def add(gradient: HostArray) -> None:
+        kernels.best().add_block_mean_gradient(upstream, size, gradient)
+
+    return add
+
+
+class Grid(NamedTuple):
+    """Every n-th row and column of a map."""
+
+    top: int
+    """the first row"""
+    left: int
+    """the first column"""
+    stride: int
+    """positions from one row, or column, to the next"""
+    rows: int
+    columns: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """What to index a map with to get them."""
+        top, left, stride, rows, columns = map(int, self)
+        across = slice(left, left + stride * columns, stride)
+        return slice(top, top + stride * rows, stride), across
+
+
+def strided_sample(features: Array, grid: Array, rows: Size, columns: Size) -> Array:
+    """Return the positions of a :class:`Grid`, int32 (5,), as (rows, columns, C) float32."""
+    ops = array_namespace(features)
+    if not is_tensor(features):
+        return np.ascontiguousarray(features[Grid(*grid).slices], np.float32)
+    for axis, count in enumerate((rows, columns)):
+        places = ops.arange(count, dtype="int32") * grid[2] + grid[axis]
+        features = ops.take(features, places, axis=axis)
+    return ops.cast(features, "float32")
+
+
+def slice_bounds(width: int, slices: int, first: int = 0, whole: int = 0) -> list[tuple[int, slice]]:
+    """Return the number and the columns of every vertical slice that a map has columns of.
+
+    All have as many columns but the last ones, which have what is left. Of a part of an image
+    ``first`` is its first column there and ``whole`` how many columns that has.
+    """
+    each = -(-(whole or width) // slices)
+    bounds = (
+        (number, max(0, number * each - first), min(width, (number + 1) * each - first))
+        for number in range(slices)
+    )
+    return [(number, slice(begin, end)) for number, begin, end in bounds if begin < end]
+
+
+def slice_moments(
+    features: NDArray[np.float32],
+    weights: NDArray[np.float32] | None,
+    slices: int,
+    first: int = 0,
+    whole: int = 0,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return by slice Σ w f (slices, C) and Σ w f fᵀ (slices, C, C), in NumPy.
+
+    ``weights`` are (height, width, 1); see :func:`slice_bounds`.
+    """
+    height, width, channels = features.shape
+    sums = np.zeros((slices, channels), np.float32)
+    seconds = np.zeros((slices, channels, channels), np.float32)
+    bounds = slice_bounds(width, slices, first, whole)
+    pieces = [
+        (number, rows, columns)
+        for number, columns in bounds
+        for rows in row_blocks(height, (columns.stop - columns.start) * channels)
+    ]
+
+    def work(piece: tuple[int, slice, slice]) -> tuple[HostArray, HostArray] | None:
+        _, rows, columns = piece
+        flat = weighted = features[rows, columns].reshape(-1, channels)
+        if weights is not None:
+            if not weights[rows, columns].any():
+                return None
+            weighted = flat * weights[rows, columns].reshape(-1, 1)
+        # BLAS adds up the columns of many rows in a third of NumPy's time.
+        return (np.ones((1, len(weighted)), np.float32) @ weighted)[0], weighted.T @ flat
+
+    for (number, _, _), found in zip(pieces, threads.in_parallel(work, pieces), strict=True):
+        if found is not None:
+            sums[number] += found[0]
+            seconds[number] += found[1]
+    return sums, seconds
+
+
+def slice_moments_gradient(
+    by_sums: NDArray[np.float32],
+    by_seconds: NDArray[np.float32],
+    features: NDArray[np.float32],
+    weights: NDArray[np.float32] | None,
+    first: int = 0,
+    whole: int = 0,
+) -> AddGradient:
+    """Return what adds the gradient of :func:`slice_moments`: w (a + (B + Bᵀ) f) at each position.
+
+    ``by_sums`` (slices, C) is a, ``by_seconds`` (slices, C, C) is B.
+    """
+    slices, channels = by_sums.shape
+    symmetric = by_seconds + by_seconds.transpose(0, 2, 1)
+    bounds = slice_bounds(features.shape[1], slices, first, whole)
+
+    def add(gradient: HostArray) -> None:
+        def work(piece: tuple[int, slice, slice]) -> None:
+            number, rows, columns = piece
+            if weights is not None and not weights[rows, columns].any():
+                return
+            part = features[rows, columns]
+            found = part.reshape(-1, channels) @ symmetric[number]
+            found += by_sums[number]
+            if weights is not None:
+                found *= weights[rows, columns].reshape(-1, 1)
+            gradient[rows, columns] += found.reshape(part.shape)
+
+        pieces = [
+            (number, rows, columns)
+            for number, columns in bounds
+            for rows in row_blocks(len(features), (columns.stop - columns.start) * channels)
+        ]
+        threads.in_parallel(work, pieces)
+
+    return add
+
+
+def row_blocks(height: int, numbers_in_row: int) -> list[slice]:
+    """Cut rows into blocks of about CHUNK numbers, whatever the number of cores."""
+    rows = max(1, CHUNK // max(1, numbers_in_row))
+    return [slice(first, min(height, first + rows)) for first in range(0, height, rows)]

@@ -1,0 +1,147 @@
+"""Threads, memory and BLAS of this process: what the compiled kernels and NumPy work with."""
+
+import ctypes
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from threadpoolctl import ThreadpoolController
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+ALIGNMENT = 64
+"""Bytes; an array that begins at a multiple of it is taken over by TensorFlow without a copy."""
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
+    """Return an uninitialized, aligned array."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def in_parallel(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> list[Result]:
+    """Do the work for every piece, on all cores; within a piece BLAS keeps to one core."""
+    with one_blas_thread():
+        return list(_workers().map(work, pieces))
+
+
+@functools.cache
+def _workers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(cores(), thread_name_prefix="impasto")
+
+
+class _BlasLimit:
+    """Keeps BLAS to one core as long as anybody is inside; see :func:`one_blas_thread`."""
+
+    def __init__(self) -> None:
+        self.controller = ThreadpoolController().select(user_api="blas")
+        # threadpoolctl heeds a single thread, which must still be there to lift the limit.
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="impasto-blas")
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.limit: Any = None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.limit = self.thread.submit(self.controller.limit, limits=1).result()
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.thread.submit(self.limit.restore_original_limits).result()
+
+
+_MAKING = threading.Lock()
+
+
+def one_blas_thread() -> AbstractContextManager[None]:
+    """Return a context in which BLAS keeps to one core in every thread, nested or at once.
+
+    Tensor libraries call from several threads. If the first to leave set BLAS free for those still
+    inside, its last bits would change with the number of its threads, and OpenBLAS may wait
+    forever for a thread that was taken away while it multiplied.
+    """
+    with _MAKING:
+        return _blas_limit()
+
+
+@functools.cache
+def _blas_limit() -> _BlasLimit:
+    return _BlasLimit()
+
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # as malloc.h has them
+_LARGEST, _USUAL_TRIM, _USUAL_MMAP = 2**31 - 1, 2**17, 2**16
+
+
+class _FreedMemory:
+    """Has freed memory kept as long as anybody is inside; see :func:`freed_memory_kept`."""
+
+    def __init__(self, library: Any) -> None:
+        self.library = library
+        self.lock = threading.Lock()
+        self.inside = 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self._set(_LARGEST, 0)
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self._set(_USUAL_TRIM, _USUAL_MMAP)
+                self.give_back()
+
+    def _set(self, trim: int, mmap: int) -> None:
+        if self.library is not None:
+            self.library.mallopt(_MMAP_MAX, mmap)
+            self.library.mallopt(_TRIM_THRESHOLD, trim)
+
+    def give_back(self) -> None:
+        if self.library is not None:
+            self.library.malloc_trim(0)
+
+
+def freed_memory_kept() -> AbstractContextManager[None]:
+    """Return a context in which memory that is freed is kept for what needs some next.
+
+    The C library of Linux gives that of every large array back at once, and the system clears what
+    it hands out: a tenth of a painting's time (benchmarks/NOTES.md). With others nothing changes.
+    Afterwards its usual thresholds hold, which no longer adapt.
+    """
+    with _MAKING:
+        return _freed_memory()
+
+
+def give_back_freed_memory() -> None:
+    """Give memory that is free back to the system, where it was kept."""
+    _freed_memory().give_back()
+
+
+@functools.cache
+def _freed_memory() -> _FreedMemory:
+    library: Any = ctypes.CDLL(None) if os.name == "posix" else None
+    known = hasattr(library, "mallopt") and hasattr(library, "malloc_trim")
+    return _FreedMemory(library if known else None)

@@ -1,0 +1,6 @@
+"""Two engines that compute features, losses and gradients: compiled kernels, and Keras.
+
+The native engine (:mod:`~impasto.engines.native`) runs C kernels on processors, in float32, with a
+gradient written beside every loss. The Keras engine (:mod:`~impasto.engines.keras`) runs the same
+losses on TensorFlow, JAX or PyTorch, on GPUs too, and leaves gradients to the backend.
+"""

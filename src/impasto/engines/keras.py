@@ -1,0 +1,110 @@
+"""The Keras engine: features by a Keras model, gradients by the backend's automatic differentiation.
+
+It is the reference that the native engine is tested against, and the engine of GPUs.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import optree
+
+from impasto.compute import backend
+from impasto.compute.arrays import Array, Tensor, is_tensor, to_numpy
+from impasto.compute.backend import ops
+from impasto.losses import tiled
+from impasto.losses.kinds import Kind
+from impasto.losses.objective import Step, total_loss
+from impasto.losses.terms import Maps, Sums
+from impasto.losses.tiled import Given, TileSteps
+from impasto.network import vgg
+from impasto.network.weights import Network, Weights
+from impasto.pictures.raster import Picture
+from impasto.recipe.settings import Recipe
+
+
+class KerasEngine:
+    """Computes with the backend that Keras runs on."""
+
+    def __init__(self, weights: Weights, recipe: Recipe) -> None:
+        """Build the model of the layers that a recipe names.
+
+        Raises BackendError if Keras runs on another backend than the three, or in a process that
+        was forked after the tensor library was loaded.
+        """
+        backend.check_process()
+        backend.check_backend()
+        self.backend = backend.name()
+        self.precision = _precision(recipe.precision)
+        self.network: Network = weights.network
+        self._features = vgg.build(
+            weights, recipe.layers, recipe.pooling, self.precision, recipe.padding
+        )
+
+    def features(self, layers: Sequence[str]) -> Callable[[Picture], Maps]:
+        """Return the function from an image (height, width, 3) to its features by layer."""
+        if not backend.on_processor():
+            return backend.traced(functools.partial(self._features, asked=layers))
+
+        def found(image: Tensor) -> dict[str, Tensor]:
+            maps = self._features(image, asked=layers)
+            return {name: ops.cast(each, "float32") for name, each in maps.items()}
+
+        run = backend.traced(found)
+        return lambda image: {name: to_numpy(each) for name, each in run(image).items()}
+
+    def step(self, recipe: Recipe, kind: Kind) -> Step:
+        """Return the total loss of a recipe and its gradient, for all levels of a kind."""
+        return backend.value_and_gradient(total_loss(self._features, recipe, kind))
+
+    def tile_steps(self, recipe: Recipe, kind: Kind) -> TileSteps:
+        """Return the same for an image that is processed in tiles."""
+        loss = tiled.tile_loss(self._features, recipe, self.network.stride, kind)
+        shapes: dict[str, Any] = {}
+
+        def read(tile: Tensor, given: Given) -> Tensor:
+            sums = loss.read(tile, given)
+            shapes["sums"] = optree.tree_map(lambda each: np.empty(each.shape), sums)
+            return tiled.flat(sums)
+
+        def once(tile: Tensor, given: Given) -> tuple[Tensor, dict[str, Tensor]]:
+            return loss.loss(loss.read(tile, given), given)
+
+        def along(tile: Tensor, given: Given) -> tuple[Tensor, dict[str, Tensor]]:
+            return ops.sum(read(tile, given) * given.slope), {}
+
+        def slope(sums: Tensor, given: Given) -> tuple[Tensor, dict[str, Tensor]]:
+            like: Sums = shapes["sums"]
+            return loss.loss(tiled.shaped(sums, like), given)
+
+        return TileSteps(
+            loss.additive,
+            backend.value_and_gradient(once),
+            backend.compiled(read),
+            backend.value_and_gradient(along),
+            backend.value_and_gradient(slope),
+        )
+
+    def place(self, arrays: Any) -> Any:
+        """Return any nesting of dicts, lists and tuples of arrays as tensors."""
+        return optree.tree_map(_tensor, arrays)
+
+    def place_image(self, image: Picture) -> Array:
+        """Return an image where solvers work on it: a tensor on a GPU, else as it is."""
+        return backend.to_device(image)
+
+
+def _tensor(value: Any) -> Tensor:
+    if is_tensor(value):
+        return value
+    array = np.asarray(value)
+    # Numbers of Python's own are float64.
+    return ops.convert_to_tensor(array.astype(np.float32) if array.dtype == np.float64 else array)
+
+
+def _precision(asked: str) -> str:
+    """Return the number format of the features; on a GPU bfloat16 unless another is asked for."""
+    if asked != "auto":
+        return asked
+    return "float32" if backend.on_processor() else "bfloat16"

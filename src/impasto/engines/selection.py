@@ -1,0 +1,67 @@
+"""Which engine computes, where the recipe leaves that open."""
+
+import logging
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Literal
+
+from impasto.compute.native import kernels
+from impasto.engines.interface import Engine
+from impasto.engines.native import NativeEngine
+from impasto.errors import BackendError
+from impasto.network.weights import Weights
+from impasto.recipe.settings import Recipe
+
+LOG = logging.getLogger(__name__)
+
+Name = Literal["native", "keras"]
+
+HOW = "install a C compiler, then run: pip install --force-reinstall --no-deps impasto"
+"""What to do where the kernels are missing."""
+
+
+def choose(recipe: Recipe) -> Name:
+    """Return the engine of a recipe: its own, or what ``auto`` stands for here.
+
+    Keras on a GPU, for bfloat16, or where the kernels were not built; else native.
+    """
+    if recipe.engine == "native":
+        return "native"
+    if recipe.engine == "keras" or recipe.precision == "bfloat16":
+        return "keras"
+    if not kernels.available():
+        LOG.warning("the compiled kernels are missing, and Keras is several times slower: %s", HOW)
+        return "keras"
+    return "keras" if _has_gpu() else "native"
+
+
+def build(recipe: Recipe, weights: Weights) -> Engine:
+    """Return the engine of a recipe, its network made of checked weights.
+
+    Raises BackendError where it cannot be had.
+    """
+    if choose(recipe) == "keras":
+        from impasto.engines.keras import KerasEngine  # loads the tensor library
+
+        return KerasEngine(weights, recipe)
+    try:
+        return NativeEngine(weights, recipe)
+    except ImportError as error:
+        raise BackendError(f"the native engine cannot be used ({error}): {HOW}") from None
+
+
+def _has_gpu() -> bool:
+    """Return whether Keras would compute on a GPU. Loads it only where there may be one."""
+    if not _may_have_gpu():
+        return False
+    from impasto.compute import backend
+
+    return not backend.on_processor()
+
+
+def _may_have_gpu() -> bool:
+    apple = sys.platform == "darwin" and os.environ.get("KERAS_BACKEND") == "torch"
+    devices = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
+    return apple or any(each.exists() for each in devices) or bool(shutil.which("nvidia-smi"))

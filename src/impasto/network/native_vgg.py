@@ -1,0 +1,122 @@
+"""VGG by the compiled kernels: features, and the gradient by the image, in NumPy.
+
+The network of :mod:`impasto.network.vgg`, float32, without a tensor library.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto.compute.native.kernels import Kernels, PreparedKernel
+from impasto.network.weights import BGR_MEAN, Weights
+
+Array = NDArray[np.float32]
+AddGradient = Callable[[Array], None]
+"""Adds a gradient by a layer's features (height, width, channels), in place."""
+
+
+class Layer(NamedTuple):
+    """A convolution with its ReLU."""
+
+    forward: PreparedKernel
+    flipped: PreparedKernel
+    """the kernel that the gradient is convolved with: turned by 180 degrees, channels exchanged"""
+    bias: Array
+    """(out,)"""
+
+
+@dataclass(frozen=True)
+class NativeVGG:
+    """A frozen network."""
+
+    kernels: Kernels
+    layers: Mapping[str, Layer | None]
+    """by name, in the order in which an image passes them; None for a pooling"""
+    average: bool
+    """whether poolings take the average instead of the maximum"""
+    replicate: bool
+    """whether convolutions see the values at the edge once more, or zeros"""
+
+    @classmethod
+    def build(cls, kernels: Kernels, weights: Weights, pooling: str, padding: str) -> "NativeVGG":
+        """Return the network of checked weights; see :func:`impasto.network.vgg.build`."""
+        layers = {
+            name: None if name.endswith("_pool") else _layer(kernels, weights, name)
+            for name in weights.network.in_order()
+        }
+        return cls(kernels, layers, pooling == "avg", padding == "replicate")
+
+    def features(self, image: Array, asked: Collection[str]) -> dict[str, Array]:
+        """Return by layer the features (height', width', C) of RGB in [0, 255] (height, width, 3).
+
+        Those that are ``asked`` for.
+        """
+        value, left, found = preprocess(image), set(asked), {}
+        for name in self.layers:
+            if not left:  # deeper layers are not needed
+                break
+            value = self._forward(name, value)
+            if name in left:
+                found[name] = value
+                left.remove(name)
+        return found
+
+    def trace(self, image: Array, asked: Collection[str]) -> dict[str, Array]:
+        """Return the features of every layer up to the deepest that is asked for, in order."""
+        value, left, found = preprocess(image), set(asked), {}
+        for name in self.layers:
+            if not left:
+                break
+            value = found[name] = self._forward(name, value)
+            left.discard(name)
+        return found
+
+    def gradient(
+        self, maps: Mapping[str, Array], adds: Mapping[str, Sequence[AddGradient]]
+    ) -> Array:
+        """Return the gradient by the image (height, width, 3), from the gradients by features.
+
+        ``maps`` are those of :meth:`trace`; ``adds`` by layer add what its features' gradient
+        consists of besides what comes from the layer after it.
+        """
+        names, adding = list(maps), [name for name in maps if adds.get(name)]
+        if not adding:
+            return np.zeros((*maps[names[0]].shape[:2], 3), np.float32)
+        names = names[: names.index(adding[-1]) + 1]  # no gradient comes from deeper layers
+        upstream = np.zeros_like(maps[names[-1]])
+        for number in reversed(range(len(names))):
+            name = names[number]
+            for add in adds.get(name, ()):
+                add(upstream)
+            before = maps[names[number - 1]] if number else None
+            upstream = self._backward(name, upstream, maps[name], before)
+        return np.ascontiguousarray(upstream[..., ::-1])
+
+    def _forward(self, name: str, value: Array) -> Array:
+        layer = self.layers[name]
+        if layer is not None:
+            return self.kernels.convolve(value, layer.forward, layer.bias, self.replicate)
+        return self.kernels.average_pool(value) if self.average else self.kernels.max_pool(value)
+
+    def _backward(self, name: str, upstream: Array, output: Array, before: Array | None) -> Array:
+        layer = self.layers[name]
+        if layer is not None:
+            return self.kernels.convolve_gradient(upstream, output, layer.flipped, self.replicate)
+        assert before is not None  # the first layer is a convolution
+        if self.average:
+            return self.kernels.average_pool_gradient(upstream, before.shape)
+        return self.kernels.max_pool_gradient(upstream, before, output)
+
+
+def preprocess(image: Array) -> Array:
+    """Turn RGB in [0, 255] into BGR minus the mean, (height, width, 3)."""
+    return image[..., ::-1] - np.array(BGR_MEAN, np.float32)
+
+
+def _layer(kernels: Kernels, weights: Weights, name: str) -> Layer:
+    kernel, bias = (weights.tensors[f"{name}/{part}"] for part in ("kernel", "bias"))
+    flipped = np.ascontiguousarray(np.flip(kernel, (0, 1)).swapaxes(2, 3))
+    return Layer(kernels.prepare(kernel), kernels.prepare(flipped), np.asarray(bias, np.float32))
