@@ -450,7 +450,8 @@ class Kernels:
     def add_block_mean_gradient(self, upstream: Array, size: int, gradient: Array) -> None:
         """Add the gradient of :meth:`block_mean` by its features to ``gradient``, in place.
 
-        ``gradient`` is (height, width, channels), ``upstream`` is (height // size, width // size, channels).
+        ``gradient`` is (height, width, channels), ``upstream`` (height // size, width // size,
+        channels).
         """
         upstream = _rows(_checked("upstream", upstream, 3, least=0))
         if size < 1:
