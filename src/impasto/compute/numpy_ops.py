@@ -27,7 +27,5 @@ def stop_gradient(value: Any) -> Any:
 
 def slice(value: NDArray[Any], begin: Sequence[int], size: Sequence[int]) -> NDArray[Any]:
     """Return the part that begins at an index and has a size, along every axis."""
-    part = np.index_exp[:0]
-    for first, count in zip(begin, size, strict=True):
-        part += np.index_exp[first : first + count]
-    return value[part]
+    ends = zip(begin, size, strict=True)
+    return value[tuple(np.s_[int(first) : int(first + count)] for first, count in ends)]

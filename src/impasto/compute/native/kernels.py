@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.compute.host import cores, empty
+from impasto.compute.threads import cores, empty
 
 Array: TypeAlias = NDArray[np.float32]
 
@@ -559,3 +559,9 @@ def _row(array: Array) -> int:
 
 def _address(array: NDArray[Any]) -> int:
     return array.ctypes.data
+
+
+@functools.cache
+def best() -> Kernels:
+    """Return the kernels for the best instruction set of this processor."""
+    return Kernels.load()
