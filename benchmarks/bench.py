@@ -22,7 +22,7 @@ from rich.table import Table
 
 import impasto
 from benchmarks import baselines, heldout, processes, scale, searching, tutorial
-from impasto.compute import host
+from impasto.compute import threads
 from impasto.evaluation.judges import Judges
 from impasto.losses import objective
 from impasto.losses.kinds import FINEST, FORMS, LAST, Kind
@@ -102,12 +102,12 @@ def _impasto(
     painting = Engines().get(chosen).of_levels(chosen, kind)
     places = (StyledRegion((Painting(style),)),)
     start = None if kind == FORMS else content
-    with host.one_blas_thread():
+    with threads.one_blas_thread():
         frozen = objective.freeze(painting.eye(0), chosen, content, places, start=start, kind=kind)
         task = painting.objective(frozen, keep=True)
 
     def evaluate(picture: Picture) -> Any:
-        with host.one_blas_thread():
+        with threads.one_blas_thread():
             return task.evaluate(picture)
 
     return evaluate

@@ -18,8 +18,8 @@ from typing import Any, cast
 import numpy as np
 
 import impasto
-from impasto.compute import host
-from impasto.compute.backend import HostArray
+from impasto.compute import threads
+from impasto.compute.arrays import HostArray
 from impasto.losses import tiled
 from impasto.losses.kinds import FORMS, SHARPENING, Kind
 from impasto.losses.objective import Detail, Objective
@@ -47,7 +47,7 @@ def tiles(sizes: Sequence[int], tile: int, repeats: int = 3) -> Section:
 
 
 def _evaluations(engines: Engines, size: int, tile: int, repeats: int) -> list[float]:
-    with host.one_blas_thread():
+    with threads.one_blas_thread():
         task, content = _task(engines, size, tile)
         task.evaluate(content)  # compiles, and keeps the targets of tiles
         return [_timed(lambda: task.evaluate(content)) for _ in range(repeats)]
@@ -93,7 +93,7 @@ class Costs:
 
 def costs(size: int, tile: int, repeats: int = 3, kind: Kind = SHARPENING) -> tuple[Costs, int]:
     """Measure one tile, and the rest of an evaluation; return them and how many tiles there are."""
-    with host.one_blas_thread():
+    with threads.one_blas_thread():
         task, content = _task(Engines(), size, tile, kind)
         assert isinstance(task, Tiles)
         task.evaluate(content)

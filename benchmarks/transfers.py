@@ -32,7 +32,7 @@ Counts = collections.Counter[str]
 def counted() -> Iterator[Counts]:
     """Paint as with a GPU while it is open, and count what is sent either way."""
     counts: Counts = collections.Counter()
-    to_tensor, to_numpy = backend.ops.convert_to_tensor, backend.to_numpy
+    to_tensor, to_numpy = backend.ops.convert_to_tensor, backend.ops.convert_to_numpy
 
     def sent(value: Any, *arguments: Any, **named: Any) -> Any:
         if isinstance(value, np.ndarray):
@@ -50,7 +50,7 @@ def counted() -> Iterator[Counts]:
     with (
         mock.patch.object(backend, "on_processor", return_value=False),
         mock.patch.object(backend.ops, "convert_to_tensor", sent),
-        mock.patch.object(backend, "to_numpy", brought),
+        mock.patch.object(backend.ops, "convert_to_numpy", brought),
     ):
         yield counts
 
@@ -120,7 +120,7 @@ def by_level(size: int) -> dict[str, Any]:
     Of the first picture of a process, and of the second, for which all is compiled.
     """
     photograph, painting = samples.photograph("coffee"), samples.painting("swirls", size)
-    with impasto.Stylizer(size=size, precision="float32") as stylizer:
+    with impasto.Stylizer(size=size, engine="keras", precision="float32") as stylizer:
         return {
             which: _of_a_picture(stylizer.paint(photograph, painting))
             for which in ("first picture", "second picture")

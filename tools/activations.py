@@ -12,7 +12,8 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from impasto.compute import backend
+from impasto.compute.arrays import to_numpy
+from impasto.compute.backend import ops
 from impasto.network import activations, vgg, weights
 from impasto.pictures import raster, samples
 
@@ -28,8 +29,8 @@ def measure(name: str) -> dict[str, NDArray[np.float32]]:
     for each in samples.PHOTOGRAPHS:
         photograph = samples.photograph(each)
         small = raster.resize(photograph, *raster.fit(*raster.size_of(photograph), SIZE))
-        for layer, seen in features(backend.constant(small)).items():
-            found = backend.to_numpy(seen).mean(axis=(0, 1), dtype=np.float64)
+        for layer, seen in features(ops.convert_to_tensor(small)).items():
+            found = to_numpy(seen).mean(axis=(0, 1), dtype=np.float64)
             sums[layer] = sums.get(layer, 0.0) + found / len(samples.PHOTOGRAPHS)
     return {
         f"{name}/{layer}": np.where(mean > 0, mean, 1.0).astype(np.float32)

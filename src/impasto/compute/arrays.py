@@ -62,7 +62,9 @@ def gather_rows(array: Array, indexes: NDArray[Any]) -> Array:
 def dtype_of(array: Array) -> str:
     """Return the name of an array's dtype, such as float32."""
     dtype = array.dtype
-    return str(dtype if not is_tensor(array) else sys.modules["keras"].backend.standardize_dtype(dtype))
+    return str(
+        dtype if not is_tensor(array) else sys.modules["keras"].backend.standardize_dtype(dtype)
+    )
 
 
 def ran_out_of_memory(error: BaseException | None) -> bool:

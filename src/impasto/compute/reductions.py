@@ -78,7 +78,9 @@ def strided_sample(features: Array, grid: Array, rows: Size, columns: Size) -> A
     return ops.cast(features, "float32")
 
 
-def slice_bounds(width: int, slices: int, first: int = 0, whole: int = 0) -> list[tuple[int, slice]]:
+def slice_bounds(
+    width: int, slices: int, first: int = 0, whole: int = 0
+) -> list[tuple[int, slice]]:
     """Return the number and the columns of every vertical slice that a map has columns of.
 
     All have as many columns but the last ones, which have what is left. Of a part of an image

@@ -1,4 +1,4 @@
-"""The Keras engine: features by a Keras model, gradients by the backend's automatic differentiation.
+"""The Keras engine: features by a Keras model, gradients by the backend.
 
 It is the reference that the native engine is tested against, and the engine of GPUs.
 """
@@ -65,7 +65,7 @@ class KerasEngine:
 
         def read(tile: Tensor, given: Given) -> Tensor:
             sums = loss.read(tile, given)
-            shapes["sums"] = optree.tree_map(lambda each: np.empty(each.shape), sums)
+            shapes["sums"] = _shapes(sums)
             return tiled.flat(sums)
 
         def once(tile: Tensor, given: Given) -> tuple[Tensor, dict[str, Tensor]]:
@@ -93,6 +93,10 @@ class KerasEngine:
     def place_image(self, image: Picture) -> Array:
         """Return an image where solvers work on it: a tensor on a GPU, else as it is."""
         return backend.to_device(image)
+
+
+def _shapes(sums: Sums) -> Sums:
+    return optree.tree_map(lambda each: np.empty(each.shape), sums)
 
 
 def _tensor(value: Any) -> Tensor:

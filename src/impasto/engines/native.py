@@ -101,31 +101,23 @@ class _TileSteps:
         found: HostArray = np.asarray(tiled.flat(self.like), np.float32)
         return found
 
-    def once(
-        self, tile: HostArray, given: Given
-    ) -> tuple[float, dict[str, float], HostArray]:
+    def once(self, tile: HostArray, given: Given) -> tuple[float, dict[str, float], HostArray]:
         maps, reduced = self._reduced(tile, given)
         sums = {name: each for name, (each, _) in reduced.items()}
         sums["tv"] = differences(tile, tiled.own_place(given))
         total, values, by = self._loss(sums, given)
         return total, values, self._gradient(tile, maps, reduced, by, given)
 
-    def along(
-        self, tile: HostArray, given: Given
-    ) -> tuple[float, dict[str, float], HostArray]:
+    def along(self, tile: HostArray, given: Given) -> tuple[float, dict[str, float], HostArray]:
         maps, reduced = self._reduced(tile, given)
         sums = {name: each for name, (each, _) in reduced.items()}
         sums["tv"] = differences(tile, tiled.own_place(given))
-        by = tiled.shaped(given.slope, optree.tree_map(np.asarray, sums))
+        by = tiled.shaped(given.slope, _arrays(sums))
         product = float(np.vdot(tiled.flat(sums), given.slope))
         return product, {}, self._gradient(tile, maps, reduced, by, given)
 
-    def slope(
-        self, sums: HostArray, given: Given
-    ) -> tuple[float, dict[str, float], HostArray]:
-        total, values, by = self._loss(
-            tiled.shaped(sums, optree.tree_map(np.asarray, self.like)), given
-        )
+    def slope(self, sums: HostArray, given: Given) -> tuple[float, dict[str, float], HostArray]:
+        total, values, by = self._loss(tiled.shaped(sums, _arrays(self.like)), given)
         return total, values, np.asarray(tiled.flat(by), np.float32)
 
     def _reduced(
@@ -191,9 +183,7 @@ def _by_sums(
     return by, values
 
 
-def _collected(
-    reduced: Mapping[str, tuple[Sums, Pullback]], by: Mapping[str, Sums]
-) -> Adds:
+def _collected(reduced: Mapping[str, tuple[Sums, Pullback]], by: Mapping[str, Sums]) -> Adds:
     """Return what all terms add to the gradients by features."""
     found: Adds = defaultdict(list)
     for name, (_, pullback) in reduced.items():
@@ -205,6 +195,10 @@ def _collected(
 
 def _scaled(factor: Any, sums: Sums) -> Sums:
     return optree.tree_map(lambda each: np.float32(factor) * each, sums)
+
+
+def _arrays(sums: Sums) -> Sums:
+    return optree.tree_map(np.asarray, sums)
 
 
 def _total(values: Mapping[str, float], targets: Targets) -> float:

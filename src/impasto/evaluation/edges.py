@@ -50,7 +50,7 @@ def build(tensors: Tensors) -> Callable[[Picture], Edges]:
     network = weights.Weights(weights.NETWORKS["vgg16"], "HED", tensors)
     features = vgg.build(network, LAYERS, "max", "float32", "zero")
     # In RGB, as pictures are; what the network subtracts on its way is made up for.
-    shift = np.subtract(vgg.BGR_MEAN, BGR_MEAN, dtype=np.float32)[::-1]
+    shift = np.subtract(weights.BGR_MEAN, BGR_MEAN, dtype=np.float32)[::-1]
 
     def edges(picture: Picture) -> Edges:
         height, width = raster.size_of(picture)

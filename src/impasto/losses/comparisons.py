@@ -125,7 +125,9 @@ def wasserstein_gradient(of: Moments, target: Moments, relative: bool = True) ->
 def _by_moments(of: Moments, by_mean: HostArray, by_gram: HostArray) -> Moments:
     """Return a gradient by sums from that by means: by μ, and by the Gram matrix."""
     count = positive_count(of)
-    return Moments(np.zeros_like(count), by_mean / count[..., None], by_gram / count[..., None, None])
+    return Moments(
+        np.zeros_like(count), by_mean / count[..., None], by_gram / count[..., None, None]
+    )
 
 
 GRAM = Comparison(gram_loss, gram_gradient)

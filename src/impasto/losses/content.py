@@ -71,19 +71,15 @@ def content_term(recipe: Recipe) -> Term:
         losses = {layer: sums[layer] / kept.count / kept.size for layer, kept in target.items()}
         return mean(losses, layers)
 
-    def vjp(
-        seen: Seen, target: dict[str, Photograph]
-    ) -> tuple[dict[str, HostArray], Pullback]:
+    def vjp(seen: Seen, target: dict[str, Photograph]) -> tuple[dict[str, Tensor], Pullback]:
         apart = {layer: seen.maps[layer] - kept.features for layer, kept in target.items()}
 
-        def pullback(by: dict[str, HostArray]) -> dict[str, list[AddGradient]]:
+        def pullback(by: dict[str, Tensor]) -> dict[str, list[AddGradient]]:
             return {layer: [added(2 * by[layer] * each)] for layer, each in apart.items()}
 
         return {layer: np.vdot(each, each) for layer, each in apart.items()}, pullback
 
-    def loss_gradient(
-        sums: dict[str, HostArray], target: dict[str, Photograph]
-    ) -> dict[str, HostArray]:
+    def loss_gradient(sums: dict[str, Tensor], target: dict[str, Photograph]) -> dict[str, Tensor]:
         shares = mean_gradient(layers)
         return {
             layer: np.float32(shares[layer] / kept.count / kept.size)

@@ -355,7 +355,7 @@ def read(seen: Seen, target: Target) -> dict[str, Tensor]:
     return sums
 
 
-def vjp(seen: Seen, target: Target) -> tuple[dict[str, HostArray], Pullback]:
+def vjp(seen: Seen, target: Target) -> tuple[dict[str, Tensor], Pullback]:
     """Return :func:`read` of NumPy features, and its pullback: 2 w (h - t)."""
     sums, weighted = {}, {}
     for layer, wanted in target.maps.items():
@@ -365,7 +365,7 @@ def vjp(seen: Seen, target: Target) -> tuple[dict[str, HostArray], Pullback]:
             weighted[layer] = apart * target.weights[layer]
         sums[layer] = np.float32(np.vdot(apart, weighted[layer]))
 
-    def pullback(by: Mapping[str, HostArray]) -> dict[str, list[AddGradient]]:
+    def pullback(by: Mapping[str, Tensor]) -> dict[str, list[AddGradient]]:
         return {layer: [_adding(2 * by[layer] * each, layer)] for layer, each in weighted.items()}
 
     return sums, pullback
@@ -381,7 +381,7 @@ def loss(sums: Mapping[str, Tensor], target: Target) -> Tensor:
     return sum(sums[layer] * scale for layer, scale in target.scales.items())
 
 
-def loss_gradient(sums: Mapping[str, Tensor], target: Target) -> Mapping[str, HostArray]:
+def loss_gradient(sums: Mapping[str, Tensor], target: Target) -> Mapping[str, Tensor]:
     """Return the gradient of :func:`loss` by the sums."""
     return target.scales
 

@@ -83,7 +83,9 @@ def slice_moments_vjp(view: View, slices: int) -> tuple[Moments, Callable[[Momen
     count = np.zeros(slices, np.float32)
     for number, columns in reductions.slice_bounds(width, slices, first, whole):
         part = slice(None), columns
-        count[number] = height * (columns.stop - columns.start) if weights is None else weights[part].sum()
+        count[number] = (
+            height * (columns.stop - columns.start) if weights is None else weights[part].sum()
+        )
 
     def pullback(by: Moments) -> AddGradient:
         return reductions.slice_moments_gradient(by.sum, by.second, features, weights, first, whole)

@@ -203,6 +203,4 @@ def _pool(share: float, features: Array, mean: HostArray) -> Pool:
     return Pool(np.float32(share), mean, _directions(filled - mean))
 
 
-NEIGHBORS = Measure(
-    look, freeze, read, loss, vjp, loss_gradient, positions=lambda share: POOL
-)
+NEIGHBORS = Measure(look, freeze, read, loss, vjp, loss_gradient, positions=lambda share: POOL)

@@ -190,9 +190,7 @@ def _apart(view: View, target: Pool) -> tuple[Tensor, Tensor, Tensor | None]:
     """
     ops, channels = array_namespace(view.features), view.features.shape[-1]
     rows, columns = ops.shape(target.photograph)[:2]
-    seen = ops.reshape(
-        strided_sample(view.features, target.grid, rows, columns), (-1, channels)
-    )
+    seen = ops.reshape(strided_sample(view.features, target.grid, rows, columns), (-1, channels))
     # Not of length one, which does not change where the largest product is.
     asked = ops.matmul(ops.stop_gradient(seen) - target.mean, target.basis)
     best = pools.largest(asked, target.directions)

@@ -5,8 +5,8 @@
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import optree
@@ -65,10 +65,29 @@ def by_layers(measure: Measure, recipe: Recipe, turned: bool = False) -> Term:
     A region counts by how much of the picture it is, a layer by its share. Paintings are seen
     rotated by 90, 180 and 270 degrees as well if they are to be ``turned``.
     """
-    layers = [layer for layer, _ in recipe.style_layers]
+    of = _ByLayers(measure, recipe.style_layers, turned)
+    return Term(of.freeze, of.read, of.loss, of.vjp, of.loss_gradient, of.layers)
 
-    def freeze(scene: Scene) -> Callable[[Sight], list[Part]]:
-        regions = [_turned(each) for each in scene.regions] if turned else scene.regions
+
+RegionSums: TypeAlias = list[dict[str, Sums]]
+"""By region and layer, the sums of a measure."""
+
+
+@dataclass(frozen=True)
+class _ByLayers:
+    """The functions of the term that :func:`by_layers` returns."""
+
+    measure: Measure
+    shares: Layers
+    turned: bool
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(layer for layer, _ in self.shares)
+
+    def freeze(self, scene: Scene) -> Callable[[Sight], list[Part]]:
+        measure, layers = self.measure, self.layers
+        regions = [_turned(each) for each in scene.regions] if self.turned else scene.regions
         places = [_frozen(measure, layers, region, scene) for region in regions]
 
         def parts(sight: Sight) -> list[Part]:
@@ -90,51 +109,50 @@ def by_layers(measure: Measure, recipe: Recipe, turned: bool = False) -> Term:
 
         return scene.remembered(settled)
 
-    def read(seen: Seen, target: list[Part]) -> list[dict[str, Sums]]:
+    def read(self, seen: Seen, target: list[Part]) -> RegionSums:
+        read = self.measure.read
         return [
-            {layer: measure.read(_view(seen, layer, part), part.style[layer]) for layer in layers}
+            {layer: read(_view(seen, layer, part), style) for layer, style in part.style.items()}
             for part in target
         ]
 
-    def loss(sums: list[dict[str, Sums]], target: list[Part]) -> Tensor:
+    def loss(self, sums: RegionSums, target: list[Part]) -> Tensor:
         parts = list(zip(sums, target, strict=True))
         losses = {
             layer: sum(
-                part.share * measure.loss(read[layer], part.style[layer]) for read, part in parts
+                part.share * self.measure.loss(read[layer], part.style[layer])
+                for read, part in parts
             )
-            for layer in layers
+            for layer in self.layers
         }
-        return mean(losses, recipe.style_layers)
+        return mean(losses, self.shares)
 
-    def vjp(seen: Seen, target: list[Part]) -> tuple[list[dict[str, Sums]], Pullback]:
+    def vjp(self, seen: Seen, target: list[Part]) -> tuple[RegionSums, Pullback]:
+        vjp = self.measure.vjp
         found = [
-            {layer: measure.vjp(_view(seen, layer, part), part.style[layer]) for layer in layers}
+            {layer: vjp(_view(seen, layer, part), style) for layer, style in part.style.items()}
             for part in target
         ]
 
-        def pullback(by: list[dict[str, Sums]]) -> dict[str, list[AddGradient]]:
+        def pullback(by: RegionSums) -> dict[str, list[AddGradient]]:
             return {
-                layer: [
-                    part[layer][1](each[layer]) for part, each in zip(found, by, strict=True)
-                ]
-                for layer in layers
+                layer: [part[layer][1](each[layer]) for part, each in zip(found, by, strict=True)]
+                for layer in self.layers
             }
 
         return [{layer: sums for layer, (sums, _) in part.items()} for part in found], pullback
 
-    def loss_gradient(sums: list[dict[str, Sums]], target: list[Part]) -> list[dict[str, Sums]]:
-        shares = mean_gradient(recipe.style_layers)
+    def loss_gradient(self, sums: RegionSums, target: list[Part]) -> RegionSums:
+        shares = mean_gradient(self.shares)
 
         def by(layer: str, read: Sums, part: Part) -> Sums:
-            found = measure.loss_gradient(read, part.style[layer])
+            found = self.measure.loss_gradient(read, part.style[layer])
             return _scaled(np.float32(part.share * shares[layer]), found)
 
         return [
-            {layer: by(layer, read[layer], part) for layer in layers}
+            {layer: by(layer, read[layer], part) for layer in self.layers}
             for read, part in zip(sums, target, strict=True)
         ]
-
-    return Term(freeze, read, loss, vjp, loss_gradient, tuple(layers))
 
 
 def _scaled(factor: np.float32, sums: Sums) -> Sums:
@@ -383,31 +401,44 @@ def _with_upright(measure: Measure, other: Measure, weight: float) -> Measure:
 
     The other has neither positions nor a survey.
     """
-    settle = measure.settle
-    assert settle is not None
+    of = _WithUpright(measure, other, weight)
+    return Measure(
+        *(of.look, of.freeze, of.read, of.loss, of.vjp, of.loss_gradient),
+        *(measure.positions, measure.survey, of.settle),
+    )
 
-    def look(painted: Painted) -> tuple[Any, Any]:
+
+@dataclass(frozen=True)
+class _WithUpright:
+    """The functions of the measure that :func:`_with_upright` returns."""
+
+    first: Measure
+    second: Measure
+    weight: float
+
+    def look(self, painted: Painted) -> tuple[Any, Any]:
         upright = painted.number % pools.TURNS == 0
-        return measure.look(painted), other.look(painted) if upright else None
+        return self.first.look(painted), self.second.look(painted) if upright else None
 
-    def freeze(kept: Sequence[tuple[Any, Any]]) -> _Both:
+    def freeze(self, kept: Sequence[tuple[Any, Any]]) -> _Both:
         firsts, seconds = zip(*kept, strict=True)
         upright = [each for each in seconds if each is not None]
-        return _Both(measure.freeze(firsts), other.freeze(upright), np.float32(weight))
+        second = self.second.freeze(upright)
+        return _Both(self.first.freeze(firsts), second, np.float32(self.weight))
 
-    def settled(target: _Both, sums: Sums, view: View) -> _Both:
-        return target._replace(first=settle(target.first, sums, view))
+    def settle(self, target: _Both, sums: Sums, view: View) -> _Both:
+        assert self.first.settle is not None
+        return target._replace(first=self.first.settle(target.first, sums, view))
 
-    def read(view: View, target: _Both) -> tuple[Sums, Sums]:
-        return measure.read(view, target.first), other.read(view, target.second)
+    def read(self, view: View, target: _Both) -> tuple[Sums, Sums]:
+        return self.first.read(view, target.first), self.second.read(view, target.second)
 
-    def loss(sums: tuple[Sums, Sums], target: _Both) -> Tensor:
-        return measure.loss(sums[0], target.first) + target.weight * other.loss(
-            sums[1], target.second
-        )
+    def loss(self, sums: tuple[Sums, Sums], target: _Both) -> Tensor:
+        second = self.second.loss(sums[1], target.second)
+        return self.first.loss(sums[0], target.first) + target.weight * second
 
-    def vjp(view: View, target: _Both) -> tuple[Any, Callable[[Any], AddGradient]]:
-        found = measure.vjp(view, target.first), other.vjp(view, target.second)
+    def vjp(self, view: View, target: _Both) -> tuple[Any, Callable[[Any], AddGradient]]:
+        found = self.first.vjp(view, target.first), self.second.vjp(view, target.second)
 
         def pullback(by: tuple[Sums, Sums]) -> AddGradient:
             adds = [back(each) for (_, back), each in zip(found, by, strict=True)]
@@ -420,13 +451,10 @@ def _with_upright(measure: Measure, other: Measure, weight: float) -> Measure:
 
         return tuple(sums for sums, _ in found), pullback
 
-    def loss_gradient(sums: tuple[Sums, Sums], target: _Both) -> tuple[Sums, Sums]:
-        second = other.loss_gradient(sums[1], target.second)
-        return measure.loss_gradient(sums[0], target.first), _scaled(target.weight, second)
-
-    return Measure(
-        look, freeze, read, loss, vjp, loss_gradient, measure.positions, measure.survey, settled
-    )
+    def loss_gradient(self, sums: tuple[Sums, Sums], target: _Both) -> tuple[Sums, Sums]:
+        second = self.second.loss_gradient(sums[1], target.second)
+        first = self.first.loss_gradient(sums[0], target.first)
+        return first, _scaled(target.weight, second)
 
 
 LAST_PASSES: dict[str, Callable[[Recipe], Term]] = {"matching": _polishing}

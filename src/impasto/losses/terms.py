@@ -38,7 +38,7 @@ AddGradient: TypeAlias = Callable[[HostArray], None]
 """Adds a gradient by a layer's features (height, width, channels), in place."""
 
 Pullback: TypeAlias = Callable[[Sums], Mapping[str, Sequence[AddGradient]]]
-"""∂loss/∂sums -> by layer, what adds ∂loss/∂features: the vector-Jacobian product of a reduction."""
+"""∂loss/∂sums -> by layer, what adds ∂loss/∂features: a vector-Jacobian product."""
 
 
 class Place(NamedTuple):
@@ -222,7 +222,7 @@ class Scene:
         """Return what is read at all tiles, added up in float64 as NumPy's."""
         total: Sums = None
         for sight in self.sights():
-            sums = optree.tree_map(_wide, read(sight))  # type: ignore[arg-type]
+            sums = optree.tree_map(_wide, read(sight))
             total = sums if total is None else optree.tree_map(np.add, total, sums)
         return total
 

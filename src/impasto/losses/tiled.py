@@ -8,7 +8,7 @@ come in a fixed order and are added up in float64, so that the same picture give
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import optree
@@ -28,7 +28,6 @@ from impasto.losses.objective import (
     TERMS,
     Evaluation,
     Frozen,
-    Step,
     Targets,
     layers_of,
     terms_of,
@@ -53,18 +52,22 @@ class Given(NamedTuple):
     """(n,) the loss's slope along the sums; empty where they are not asked for"""
 
 
+TileStep: TypeAlias = Callable[[Array, Given], tuple[float, dict[str, float], Array]]
+"""(array, given) -> a scalar, terms, and the scalar's gradient by the array."""
+
+
 class TileSteps(NamedTuple):
     """The loss of a recipe, for the tiles of all levels."""
 
     additive: bool
     """whether one pass is enough"""
-    once: Step
+    once: TileStep
     """(tile, given) -> the loss of the tile's sums, its terms and its gradient"""
     read: Callable[[Array, Given], Tensor]
     """(tile, given) -> the sums (n,)"""
-    along: Step
+    along: TileStep
     """(tile, given) -> the sums' product with the slope, and its gradient"""
-    slope: Step
+    slope: TileStep
     """(sums (n,), given) -> the loss, its terms and its slope"""
 
 
@@ -296,8 +299,6 @@ def given(sight: Sight, targets: Targets, slope: HostArray) -> Given:
     return Given(targets, np.array(corner, np.int32), frame, slope)
 
 
-def objective_of(
-    steps: TileSteps, frozen: Frozen, readers: Readers
-) -> Tiles:
+def objective_of(steps: TileSteps, frozen: Frozen, readers: Readers) -> Tiles:
     """Return the objective whose tiles are read by ``readers``."""
     return Tiles(frozen.scene.tiles, steps.additive, readers, frozen.weights)

@@ -27,9 +27,7 @@ def differences(picture: Tensor, place: Place | None = None) -> Differences:
     return Differences(ops.sum(ops.square(down)), ops.sum(ops.square(right)))
 
 
-def differences_vjp(
-    picture: HostArray, by: Differences, place: Place | None = None
-) -> HostArray:
+def differences_vjp(picture: HostArray, by: Differences, place: Place | None = None) -> HostArray:
     """Return the gradient by the picture of :func:`differences`, from that by the sums."""
     height, width, _ = picture.shape
     top, left, rows, columns = map(int, place or (0, 0, height, width))

@@ -116,4 +116,3 @@ class MaxPooling(keras.layers.MaxPooling2D):
         rows, columns = height // 2, width // 2
         cut = inputs[:, : rows * 2, : columns * 2]
         return ops.max(ops.reshape(cut, (1, rows, 2, columns, 2, channels)), axis=(2, 4))
-

@@ -27,7 +27,6 @@ from impasto.errors import PictureError, SettingError, WeightsError, nearest
 from impasto.network import weightfiles
 from impasto.network.weightfiles import Tensors
 
-
 BGR_MEAN = (103.939, 116.779, 123.68)
 """The mean of ImageNet's pixels, subtracted before the first layer (Caffe's convention)."""
 

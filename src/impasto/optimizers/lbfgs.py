@@ -228,7 +228,9 @@ def _pair(
     """Return a step, how the gradient changed along it, and their products."""
     taken, change = length * direction, gradient - before
     products = [_dot(taken, change), _dot(taken, taken), _dot(change, change)]
-    return taken, change, products if paged.on_host(change) else array_namespace(change).stack(products)
+    if is_tensor(change):  # in one, so that a device is waited for once
+        return taken, change, array_namespace(change).stack(products)
+    return taken, change, products
 
 
 def _shorter(length: float, start: float, slope: float, value: float) -> float:

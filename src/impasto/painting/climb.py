@@ -72,7 +72,9 @@ class Job:
         """Return an array where the solver works: on a GPU, unless it takes NumPy's alone."""
         if self.recipe.optimizer != "lbfgs":
             array = paged.whole(array)
-        return array if self.recipe.optimizer == "scipy" else self.engine.computing.place_image(array)
+        if self.recipe.optimizer == "scipy":
+            return array
+        return self.engine.computing.place_image(array)
 
     def objective(
         self,
