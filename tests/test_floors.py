@@ -5,6 +5,8 @@ type checkers count like all others. A room's face, ``__init__``, loads its modu
 """
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +23,8 @@ ROOMS = {
         *("saving", "raster", "values", "transfer", "boxes", "profiles", "metadata", "formats"),
         *("tiffs", "decode", "encode", "masks", "colors", "films", "samples", "guidance"),
     ),
-    "compute": ("backend", "host", "winograd", "readings", "native.kernels"),
-    "network": ("torchfiles", "weightfiles", "weights", "activations", "vgg"),
+    "compute": ("numpy_ops", "arrays", "threads", "backend", "native.kernels", "reductions"),
+    "network": ("torchfiles", "weightfiles", "weights", "activations", "vgg", "native_vgg"),
     "optimizers": ("solver", "packing", "units", "lbfgs", "scipy", "adam", "solvers"),
     "losses": (
         *(
@@ -39,6 +41,7 @@ ROOMS = {
         ),
         *("matching", "style", "objective", "tiled"),
     ),
+    "engines": ("interface", "native", "keras", "selection"),
     "cluster": ("parcels", "bench", "crew"),
     "painting": (
         *("provenance", "events", "memory", "pyramid", "inputs", "checkpoints", "preparing"),
@@ -137,6 +140,48 @@ def test_imports_come_from_rooms_and_modules_before(path):
             assert HEIGHT[other] < HEIGHT[room], other
         elif module != "__init__":
             assert used in within[: within.index(module)], used
+
+
+TENSOR_LIBRARIES = {"keras", "tensorflow", "jax", "torch"}
+"""Packages that take seconds to import."""
+
+MAY_IMPORT = {
+    ("compute", "backend"): TENSOR_LIBRARIES,
+    ("network", "weights"): {"keras"},  # downloads the published files
+}
+"""Modules that import a tensor library; ``keras.ops`` comes from the first of them."""
+
+
+def test_tensor_libraries_are_imported_in_two_modules():
+    found = {}
+    for path in SOURCES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if packages := set(packages_of(tree)) & TENSOR_LIBRARIES:
+            found[place(path)] = packages
+    assert found == MAY_IMPORT
+
+
+def packages_of(tree: ast.AST) -> Iterator[str]:
+    """The packages of all absolute imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name.split(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield (node.module or "").split(".")[0]
+
+
+def test_the_native_engine_paints_without_a_tensor_library():
+    code = f"""
+import sys
+import impasto.engines.selection
+assert not {TENSOR_LIBRARIES} & set(sys.modules)
+import numpy, impasto
+image = numpy.linspace(0, 255, 32 * 32 * 3).reshape(32, 32, 3).astype("uint8")
+painted = impasto.stylize(image, image[::-1], size=32, evaluations=2, engine="native")
+print(painted.recipe.engine, *({TENSOR_LIBRARIES} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "native\n"), done.stderr
 
 
 @pytest.mark.parametrize("room", [room for room, modules in ROOMS.items() if modules])

@@ -4,3 +4,7 @@ The native engine (:mod:`~impasto.engines.native`) runs C kernels on processors,
 gradient written beside every loss. The Keras engine (:mod:`~impasto.engines.keras`) runs the same
 losses on TensorFlow, JAX or PyTorch, on GPUs too, and leaves gradients to the backend.
 """
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
