@@ -38,11 +38,12 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]
 def in_parallel(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> list[Result]:
     """Do the work for every piece, on all cores; within a piece BLAS keeps to one core."""
     with one_blas_thread():
-        return list(_workers().map(work, pieces))
+        return list(_workers(os.getpid()).map(work, pieces))
 
 
 @functools.cache
-def _workers() -> ThreadPoolExecutor:
+def _workers(process: int) -> ThreadPoolExecutor:
+    """Return the threads of a process: those of its parent did not survive a fork."""
     return ThreadPoolExecutor(cores(), thread_name_prefix="impasto")
 
 
@@ -81,11 +82,11 @@ def one_blas_thread() -> AbstractContextManager[None]:
     forever for a thread that was taken away while it multiplied.
     """
     with _MAKING:
-        return _blas_limit()
+        return _blas_limit(os.getpid())
 
 
 @functools.cache
-def _blas_limit() -> _BlasLimit:
+def _blas_limit(process: int) -> _BlasLimit:
     return _BlasLimit()
 
 

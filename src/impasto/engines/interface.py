@@ -1,11 +1,11 @@
 """What an engine is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from impasto.losses.kinds import Kind
 from impasto.losses.objective import Step
-from impasto.losses.terms import Maps
+from impasto.losses.terms import Features
 from impasto.losses.tiled import TileSteps
 from impasto.network.weights import Network
 from impasto.pictures.raster import Picture
@@ -30,10 +30,10 @@ class Engine(Protocol):
         """The network whose weights are used."""
         ...
 
-    def features(self, layers: Sequence[str]) -> Callable[[Picture], Maps]:
+    def features(self, layers: Sequence[str]) -> Features:
         """Return the function from an image (height, width, 3) to its features by layer.
 
-        They are NumPy arrays, or tensors on a GPU.
+        They are float32: NumPy arrays, or tensors on a GPU.
         """
         ...
 

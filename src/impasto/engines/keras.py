@@ -3,8 +3,7 @@
 It is the reference that the native engine is tested against, and the engine of GPUs.
 """
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from impasto.compute.backend import ops
 from impasto.losses import tiled
 from impasto.losses.kinds import Kind
 from impasto.losses.objective import Step, total_loss
-from impasto.losses.terms import Maps, Sums
+from impasto.losses.terms import Features, Maps, Reduce, Sums
 from impasto.losses.tiled import Given, TileSteps
 from impasto.network import vgg
 from impasto.network.weights import Network, Weights
@@ -42,17 +41,24 @@ class KerasEngine:
             weights, recipe.layers, recipe.pooling, self.precision, recipe.padding
         )
 
-    def features(self, layers: Sequence[str]) -> Callable[[Picture], Maps]:
+    def features(self, layers: Sequence[str]) -> Features:
         """Return the function from an image (height, width, 3) to its features by layer."""
-        if not backend.on_processor():
-            return backend.traced(functools.partial(self._features, asked=layers))
 
         def found(image: Tensor) -> dict[str, Tensor]:
             maps = self._features(image, asked=layers)
             return {name: ops.cast(each, "float32") for name, each in maps.items()}
 
         run = backend.traced(found)
-        return lambda image: {name: to_numpy(each) for name, each in run(image).items()}
+
+        def features(image: Picture, reduce: Reduce | None = None) -> Maps:
+            maps = run(image)
+            if backend.on_processor():  # where NumPy is faster than single operations
+                maps = {name: to_numpy(each) for name, each in maps.items()}
+            if reduce is None:
+                return maps
+            return {name: reduce(name, each) for name, each in maps.items()}
+
+        return features
 
     def step(self, recipe: Recipe, kind: Kind) -> Step:
         """Return the total loss of a recipe and its gradient, for all levels of a kind."""

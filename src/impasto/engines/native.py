@@ -15,7 +15,16 @@ from impasto.compute.native.kernels import Kernels
 from impasto.losses import tiled
 from impasto.losses.kinds import Kind
 from impasto.losses.objective import TERMS, Step, Targets, layers_of, terms_of
-from impasto.losses.terms import AddGradient, Maps, Pullback, Seen, Sums, Term
+from impasto.losses.terms import (
+    AddGradient,
+    Features,
+    Maps,
+    Pullback,
+    Reduce,
+    Seen,
+    Sums,
+    Term,
+)
 from impasto.losses.tiled import Given, TileSteps
 from impasto.losses.variation import (
     Differences,
@@ -44,9 +53,15 @@ class NativeEngine:
         self.network: Network = weights.network
         self._vgg = NativeVGG.build(Kernels.load(), weights, recipe.pooling, recipe.padding)
 
-    def features(self, layers: Sequence[str]) -> Callable[[Picture], Maps]:
+    def features(self, layers: Sequence[str]) -> Features:
         """Return the function from an image (height, width, 3) to its features by layer."""
-        return lambda image: self._vgg.features(image, layers)
+
+        def features(image: Picture, reduce: Reduce | None = None) -> Maps:
+            if reduce is None:
+                return self._vgg.features(image, layers)
+            return self._vgg.features(image, layers, reduce)
+
+        return features
 
     def step(self, recipe: Recipe, kind: Kind) -> Step:
         """Return the total loss of a recipe and its gradient, for all levels of a kind."""

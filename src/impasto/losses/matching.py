@@ -100,7 +100,12 @@ def comparable(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
     row or column, as in VGG's pooling; those at it and below it stay as they are. A position
     depends on what is there alone, so that aligned tiles give what the whole picture does.
     """
-    return {layer: block_mean(maps[layer], _block(layer)) for layer in layers_of(maps)}
+    return {layer: compared(layer, maps[layer]) for layer in layers_of(maps)}
+
+
+def compared(layer: str, features: Tensor) -> Tensor:
+    """Return what is compared of a layer's features (height, width, C), see :func:`comparable`."""
+    return block_mean(features, _block(layer))
 
 
 def hypercolumns(maps: Mapping[str, Tensor]) -> Tensor:
@@ -110,24 +115,35 @@ def hypercolumns(maps: Mapping[str, Tensor]) -> Tensor:
     channels. Those of block 4 are enlarged bilinearly by two about half-pixel centers, and
     continued by the values at their edge. A map at the grid or above must be among them.
     """
-    grids = list(at_grid(maps).values())
-    return array_namespace(grids[0]).concatenate(grids, axis=-1)
+    return joined(at_grid(comparable(maps)))
 
 
-def at_grid(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return by layer (h, w, C) what :func:`hypercolumns` puts one after the other."""
-    reduced = comparable(maps)
+def at_grid(reduced: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return by layer (h, w, C) what :func:`comparable` gives, all at the grid."""
     height, width = next(
         each.shape[:2] for layer, each in reduced.items() if block_of(layer) <= GRID
     )
 
     def enlarged(layer: str, value: Tensor) -> Tensor:
-        value = value / value.shape[-1]
         if block_of(layer) <= GRID:
             return value
         return _doubled(_doubled(value, 0, height), 1, width)
 
-    return {layer: enlarged(layer, value) for layer, value in reduced.items()}
+    return {layer: enlarged(layer, reduced[layer]) for layer in layers_of(reduced)}
+
+
+def joined(grids: Mapping[str, Tensor]) -> Tensor:
+    """Return (h, w, C): the maps (h, w, C') of all layers, each divided by its channels."""
+    values = list(grids.values())
+    channels = [each.shape[-1] for each in values]
+    if is_tensor(values[0]):
+        shares = [each / count for each, count in zip(values, channels, strict=True)]
+        return array_namespace(values[0]).concatenate(shares, axis=-1)
+    columns, begin = np.empty((*values[0].shape[:2], sum(channels)), np.float32), 0
+    for each, count in zip(values, channels, strict=True):
+        np.multiply(each, np.float32(1 / count), out=columns[..., begin : begin + count])
+        begin += count
+    return columns
 
 
 def layers_of(maps: Iterable[str]) -> list[str]:
@@ -419,7 +435,8 @@ def matching_term(recipe: Recipe, adventurous: float | None = None) -> Term:
         regions = [_matched(region, scene, layers) for region in scene.regions]
         found = _searched(scene, asked, regions, layers)
 
-        first = next(scene.sights()).photograph.made(at_grid)
+        first = next(scene.sights()).photograph.reduced(compared)
+        first = {layer: first[layer] for layer in layers}
         channels = {layer: each.shape[-1] for layer, each in first.items()}
         whole = scene.summed(lambda sight: sizes([_part(each, sight) for each in found], channels))
 
@@ -439,9 +456,8 @@ APART = 2 ** (GRID - 1)
 
 def _columns(look: Look, layers: Sequence[str]) -> Array:
     """Return the hypercolumns (h, w, C) of what is seen in a tile, of its inner box."""
-    grids = look.made(at_grid)
-    found = [look.cut(grids[layer], APART) for layer in layers]
-    return array_namespace(found[0]).concatenate(found, axis=-1)
+    grids = at_grid(look.reduced(compared))
+    return joined({layer: look.cut(grids[layer], APART) for layer in layers})
 
 
 def _searched(
@@ -500,6 +516,8 @@ def _kept(
 
 def _rows_of(columns: Array, kept: NDArray[np.bool_]) -> Array:
     """Return those of (h, w, C) that are kept, (n, C)."""
+    if kept.all():
+        return array_namespace(columns).reshape(columns, (-1, columns.shape[-1]))
     return pools.at_places(columns, np.flatnonzero(kept))
 
 

@@ -27,6 +27,12 @@ EPSILON = 1e-8
 Maps: TypeAlias = Mapping[str, Tensor]
 """By layer, features (height, width, channels)."""
 
+Reduce: TypeAlias = Callable[[str, Tensor], Tensor]
+"""(layer, its features) -> what is kept of them."""
+
+Features: TypeAlias = Callable[..., Maps]
+"""(picture (height, width, 3), reduce=None) -> by layer its features, or what is kept of them."""
+
 Sums: TypeAlias = Any
 """Any nesting of dicts, lists and tuples of tensors that are sums over positions."""
 
@@ -71,8 +77,8 @@ class Seen:
 class Look:
     """What the network sees in a tile of a picture that is at hand."""
 
-    see: Callable[[], Maps]
-    """() -> the features of the tile's outer box"""
+    see: Callable[..., Maps]
+    """(reduce=None) -> the features of the tile's outer box, see :data:`Features`"""
     tile: Tile
     size: tuple[int, int]
     """height and width of the whole picture, in pixels"""
@@ -84,14 +90,22 @@ class Look:
         return self.see()
 
     @cached_property
-    def _made(self) -> dict[Callable[[Maps], Any], Any]:
+    def _reduced(self) -> dict[Reduce, Maps]:
         return {}
 
-    def made(self, then: Callable[[Maps], Any]) -> Any:
-        """Return a function of the features, which is computed once."""
-        if then not in self._made:
-            self._made[then] = then(self.maps)
-        return self._made[then]
+    def reduced(self, reduce: Reduce) -> Maps:
+        """Return a function of every layer's features, which is computed once.
+
+        Unless they are used otherwise no more than one layer's features are in memory at a time.
+        """
+        if reduce not in self._reduced:
+            known = vars(self).get("maps")
+            self._reduced[reduce] = (
+                self.see(reduce)
+                if known is None
+                else {layer: reduce(layer, value) for layer, value in known.items()}
+            )
+        return self._reduced[reduce]
 
     def cut(self, value: Array, apart: int) -> Array:
         """Return what of a value of the outer box, its positions ``apart`` px, counts."""
@@ -119,8 +133,7 @@ EDGES = 8
 class Eye:
     """The network, and how much of a picture it is shown at a time."""
 
-    features: Callable[[Picture], Maps]
-    """computes the features of a picture (height, width, 3)"""
+    features: Features
     stride: Callable[[str], int]
     """how many pixels apart the features of a layer lie"""
     receptive_field: Callable[[str], int]
@@ -132,7 +145,7 @@ class Eye:
     @classmethod
     def of(
         cls,
-        features: Callable[[Picture], Maps],
+        features: Features,
         network: Network,
         layers: Iterable[str],
         tile: int = 0,

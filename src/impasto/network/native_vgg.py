@@ -49,10 +49,15 @@ class NativeVGG:
         }
         return cls(kernels, layers, pooling == "avg", padding == "replicate")
 
-    def features(self, image: Array, asked: Collection[str]) -> dict[str, Array]:
+    def features(
+        self,
+        image: Array,
+        asked: Collection[str],
+        reduce: Callable[[str, Array], Array] = lambda layer, features: features,
+    ) -> dict[str, Array]:
         """Return by layer the features (height', width', C) of RGB in [0, 255] (height, width, 3).
 
-        Those that are ``asked`` for.
+        Those that are ``asked`` for, or what ``reduce`` keeps of them.
         """
         value, left, found = preprocess(image), set(asked), {}
         for name in self.layers:
@@ -60,7 +65,7 @@ class NativeVGG:
                 break
             value = self._forward(name, value)
             if name in left:
-                found[name] = value
+                found[name] = reduce(name, value)
                 left.remove(name)
         return found
 

@@ -13,10 +13,9 @@ from impasto.engines.interface import Engine as Computing
 from impasto.losses import objective, tiled
 from impasto.losses.kinds import FORMS, Kind
 from impasto.losses.objective import Frozen, Objective
-from impasto.losses.terms import Eye, Maps
+from impasto.losses.terms import Eye, Features
 from impasto.losses.tiled import Reader, Readers, TileSteps
 from impasto.network import activations, weights
-from impasto.pictures.raster import Picture
 from impasto.recipe.settings import Recipe
 
 
@@ -30,7 +29,7 @@ class Pass:
     computing: Computing
     layers: tuple[str, ...]
     """those that are looked at"""
-    features: Callable[[Picture], Maps]
+    features: Features
     step: objective.Step
     tiles: TileSteps
     """the same for tiles"""

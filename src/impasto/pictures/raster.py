@@ -8,7 +8,7 @@ when a picture file is written and never before.
 from typing import Any, TypeAlias
 
 import numpy as np
-import scipy.ndimage
+import scipy
 from numpy.typing import NDArray
 from PIL import Image
 

@@ -270,6 +270,11 @@ class Recipe:
                 "all weights are zero: give content_weight, style_weight or tv_weight a value, or "
                 "strength another one"
             )
+        if self.engine == "native" and self.precision == "bfloat16":
+            raise SettingError(
+                "the native engine computes in float32, and precision is bfloat16: leave one of "
+                "them out, or choose the keras engine"
+            )
         if self.blend and not any(self.blend):
             raise SettingError(f"blend is {show(self.blend)}: all shares are zero")
         if self.style_loss == "matching":
