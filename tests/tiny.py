@@ -1,9 +1,16 @@
-"""A network small enough to check by hand: two seeded convolutions, in Keras and in NumPy."""
+"""Networks small enough to check by hand: two seeded convolutions, and a VGG of few channels."""
 
 import functools
 
 import numpy as np
+import optree
 import scipy.linalg
+
+from impasto.compute.arrays import is_tensor
+from impasto.losses.pools import counting
+from impasto.losses.terms import Eye, Painted
+from impasto.losses.tiles import Grain
+from impasto.network.weights import BGR_MEAN, NETWORKS, Network, Weights
 
 LAYERS = ("first", "second")
 _random = np.random.default_rng(7)
@@ -13,37 +20,54 @@ KERNELS = [
 ]
 
 
-def features(picture, asked=(), readings=()):
-    """Picture tensor (height, width, 3) to features, as impasto.network.vgg.build returns them."""
-    from impasto.network.vgg import MaxPooling
+def network(kernels, biases):
+    """Weights of a network of these layers, each followed by a pooling."""
+    names = LAYERS[: len(kernels)]
+    tensors = {}
+    for name, kernel, bias in zip(names, kernels, biases, strict=True):
+        tensors |= {f"{name}/kernel": kernel, f"{name}/bias": np.asarray(bias, np.float32)}
+    return Weights(Network("tiny", names, *[""] * 5), "", tensors)
 
-    maps = {}
-    x = picture[None]
-    for name, convolve in zip(LAYERS, layers(), strict=True):
-        x = convolve(x)
-        maps[name] = x[0]
-        x = MaxPooling(2, 2)(x)
-    return maps
+
+WEIGHTS = network(KERNELS, [np.zeros(4), np.zeros(5)])
+"""The two seeded convolutions."""
+
+WIDTHS = (8, 12, 16, 20, 8)
+"""Channels of the five blocks of a VGG that is computed in milliseconds."""
 
 
 @functools.cache
-def layers():
-    """The two layers, made once: a layer lives as long as its network."""
-    return [layer(kernel) for kernel in KERNELS]
+def vgg(name="vgg16"):
+    """Seeded weights of a VGG with few channels, whose features keep their size."""
+    random, tensors, before = np.random.default_rng(11), {}, 3
+    for layer in NETWORKS[name].convolutions:
+        channels = WIDTHS[int(layer[len("block")]) - 1]
+        deviation = np.sqrt(2 / (9 * before))
+        kernel = random.normal(0, deviation, (3, 3, before, channels))
+        tensors[f"{layer}/kernel"] = kernel.astype(np.float32)
+        tensors[f"{layer}/bias"] = random.normal(0, 1, channels).astype(np.float32)
+        before = channels
+    return Weights(NETWORKS[name], "", tensors)
 
 
-def layer(kernel, bias=None, replicate=False):
-    """One frozen layer of the network, (1, height, width, in) to (1, height, width, out)."""
-    from impasto.network.vgg import frozen
+ENGINES = ("native", "keras")
 
-    bias = np.zeros(kernel.shape[3], np.float32) if bias is None else bias
-    return frozen(kernel, bias, replicate, "float32")
+
+def engine(name, recipe, weights=WEIGHTS):
+    """One of both engines, of small weights."""
+    if name == "native":
+        from impasto.engines.native import NativeEngine
+
+        return NativeEngine(weights, recipe)
+    from impasto.engines.keras import KerasEngine
+
+    return KerasEngine(weights, recipe)
 
 
 def naive_features(picture):
-    """The same, in float64 and plain loops."""
+    """Features of the two convolutions, in float64 and plain loops."""
     maps = {}
-    x = picture.astype(np.float64)
+    x = picture.astype(np.float64)[..., ::-1] - BGR_MEAN
     for name, kernel in zip(LAYERS, KERNELS, strict=True):
         x = np.maximum(naive_convolution(x, kernel.astype(np.float64)), 0)
         maps[name] = x
@@ -154,30 +178,18 @@ def naive_shift(received, target, relative):
     return shift / np.mean(target_mean**2 + target_deviation**2) if relative else shift
 
 
-def receptive_field(layer):
-    return {"first": 3, "second": 8}[layer]
+def eye(engine, tile=0):
+    """An engine's network of two convolutions, shown so much of a picture at a time."""
+    network = engine.network
+    features = engine.features(LAYERS)
+    return Eye(features, network.stride, network.receptive_field, Grain(2, 4), tile)
 
 
-def stride(layer):
-    return {"first": 1, "second": 2}[layer]
+def painted(measure, *paintings, place=lambda array: array):
+    """What a measure keeps of paintings, each a share, features and perhaps weights.
 
-
-def eye(tile=0):
-    """The tiny network, shown so much of a picture at a time."""
-    from impasto.compute import backend
-    from impasto.losses.terms import Eye
-    from impasto.losses.tiles import Grain
-
-    return Eye(backend.traced(features), stride, receptive_field, Grain(2, 4), tile)
-
-
-def painted(measure, *paintings):
-    """What a measure keeps of paintings, each a share, features and perhaps weights, as arrays."""
-    from keras import ops
-
-    from impasto.losses.pools import counting
-    from impasto.losses.terms import Painted
-
+    ``place`` makes the arrays that are looked at, such as tensors.
+    """
     whole = sum(share for share, *_ in paintings)
     kept = []
     for number, (share, features, *weights) in enumerate(paintings):
@@ -188,11 +200,14 @@ def painted(measure, *paintings):
             flat = None if under is None else [under[..., 0]]
             (where,) = counting([features.shape[:2]], flat, limit)
             at = np.where(where, np.arange(where.size).reshape(where.shape), -1)
-        there = (
-            None if each is None else ops.convert_to_tensor(each) for each in (features, under)
-        )
+        there = (None if each is None else place(each) for each in (features, under))
         kept.append(measure.look(Painted(share, *there, number, at)))
     return measure.freeze(kept)
+
+
+def placed(target, place):
+    """A target whose arrays are all of one kind, as an engine has them."""
+    return optree.tree_map(lambda each: each if is_tensor(each) else place(each), target)
 
 
 def random_picture(height, width, seed):

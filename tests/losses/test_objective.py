@@ -30,18 +30,27 @@ WHOLE = (StyledRegion((Painting(STYLE),)),)
 OTHER = tiny.random_picture(7, 11, seed=6)
 
 
-def whole_picture(places=WHOLE, content=CONTENT, **settings):
-    chosen = recipe.make("gram", content_layers="second", style_layers="first,second", **settings)
-    targets = freeze(chosen, places, content)
-    return chosen, objective.WholePicture(objective.compiled_step(tiny.features, chosen), targets)
+@pytest.fixture(scope="module", params=tiny.ENGINES)
+def whole_picture(request):
+    """A recipe and its objective on the tiny network, by either engine."""
+
+    def made(places=WHOLE, content=CONTENT, **settings):
+        layers = {"content_layers": "second", "style_layers": "first,second", "padding": "zero"}
+        chosen = recipe.make("gram", **{**layers, **settings})
+        engine = tiny.engine(request.param, chosen)
+        targets = engine.place(freeze(engine, chosen, places, content))
+        step = engine.step(chosen, FORMS)
+        return chosen, objective.WholePicture(step, targets, engine.place)
+
+    return made
 
 
-def freeze(chosen, places=WHOLE, content=CONTENT):
-    return objective.freeze(tiny.eye(), chosen, content, places).whole()
+def freeze(engine, chosen, places=WHOLE, content=CONTENT):
+    return objective.freeze(tiny.eye(engine), chosen, content, places).whole()
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_losses_equal_the_naive_oracle(settings):
+def test_losses_equal_the_naive_oracle(whole_picture, settings):
     chosen, whole = whole_picture(**settings)
     evaluation = whole.evaluate(PICTURE)
     relative = chosen.loss_scale == "relative"
@@ -54,7 +63,7 @@ def test_losses_equal_the_naive_oracle(settings):
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_the_gradient_equals_finite_differences_of_the_oracle(settings):
+def test_the_gradient_equals_finite_differences_of_the_oracle(whole_picture, settings):
     chosen, whole = whole_picture(**settings)
     gradient = whole.evaluate(PICTURE).gradient
     assert gradient.shape == PICTURE.shape
@@ -75,7 +84,7 @@ def naive_total(chosen, picture):
     return sum(w * terms[name] for w, name in zip(chosen.weights, TERMS, strict=True))
 
 
-def test_a_weight_of_zero_takes_a_term_out_of_the_total_and_the_gradient():
+def test_a_weight_of_zero_takes_a_term_out_of_the_total_and_the_gradient(whole_picture):
     _, whole = whole_picture(style_weight=0.0, tv_weight=0.0)
     evaluation = whole.evaluate(CONTENT)
     assert evaluation.terms["style"] > 0
@@ -83,15 +92,19 @@ def test_a_weight_of_zero_takes_a_term_out_of_the_total_and_the_gradient():
     np.testing.assert_allclose(evaluation.gradient, 0, atol=1e-9)
 
 
-def test_one_compilation_serves_every_size():
-    chosen, whole = whole_picture()
-    whole.evaluate(PICTURE)
-    larger = tiny.random_picture(15, 12, seed=5)
-    targets = freeze(chosen, content=larger)
-    again = objective.WholePicture(whole.step, targets).evaluate(larger)
-    expected = tiny.naive_losses(larger, larger, STYLE, relative=True, strips=chosen.strips)
-    assert again.terms == pytest.approx(expected, rel=1e-4, abs=1e-9)
-    assert again.gradient.shape == larger.shape
+@pytest.mark.parametrize("name", tiny.ENGINES)
+def test_one_compilation_serves_every_size(name):
+    chosen = recipe.make(
+        "gram", content_layers="second", style_layers="first,second", padding="zero"
+    )
+    engine = tiny.engine(name, chosen)
+    step = engine.step(chosen, FORMS)
+    for picture in (PICTURE, tiny.random_picture(15, 12, seed=5)):
+        targets = engine.place(freeze(engine, chosen, content=picture))
+        found = objective.WholePicture(step, targets, engine.place).evaluate(picture)
+        expected = tiny.naive_losses(picture, picture, STYLE, relative=True, strips=chosen.strips)
+        assert found.terms == pytest.approx(expected, rel=1e-4, abs=1e-9)
+        assert found.gradient.shape == picture.shape
 
 
 MEASURES = tuple(name for name in recipe.STYLE_LOSSES if name != "matching")  # of layers
@@ -99,7 +112,7 @@ MEASURES = tuple(name for name in recipe.STYLE_LOSSES if name != "matching")  # 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("measure", MEASURES)
-def test_a_blend_of_one_and_nothing_is_the_first_style_alone_exactly(measure):
+def test_a_blend_of_one_and_nothing_is_the_first_style_alone_exactly(whole_picture, measure):
     both = (StyledRegion((Painting(STYLE, 1.0), Painting(OTHER, 0.0))),)
     _, alone = whole_picture(style_loss=measure)
     _, blended = whole_picture(both, style_loss=measure)
@@ -110,7 +123,7 @@ def test_a_blend_of_one_and_nothing_is_the_first_style_alone_exactly(measure):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("measure", MEASURES)
-def test_a_place_that_covers_everything_is_the_whole_picture(measure):
+def test_a_place_that_covers_everything_is_the_whole_picture(whole_picture, measure):
     covered = (StyledRegion((Painting(STYLE),), np.ones(CONTENT.shape[:2], np.float32)),)
     expected = whole_picture(style_loss=measure)[1].evaluate(PICTURE)
     received = whole_picture(covered, style_loss=measure)[1].evaluate(PICTURE)
@@ -120,7 +133,7 @@ def test_a_place_that_covers_everything_is_the_whole_picture(measure):
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_a_place_far_away_has_no_part_in_the_gradient(measure):
+def test_a_place_far_away_has_no_part_in_the_gradient(whole_picture, measure):
     """Half a picture wider than any receptive field: only its own half feels a style."""
     picture, photograph = (tiny.random_picture(16, 48, seed) for seed in (7, 8))
     left = np.zeros((16, 48), np.float32)
@@ -133,7 +146,9 @@ def test_a_place_far_away_has_no_part_in_the_gradient(measure):
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_the_gradient_of_places_and_masked_paintings_equals_finite_differences(measure):
+def test_the_gradient_of_places_and_masked_paintings_equals_finite_differences(
+    whole_picture, measure
+):
     generator = np.random.default_rng(9)
     soft = generator.uniform(0, 1, CONTENT.shape[:2]).astype(np.float32)
     part = np.zeros(OTHER.shape[:2], np.float32)
@@ -152,7 +167,7 @@ def test_the_gradient_of_places_and_masked_paintings_equals_finite_differences(m
     assert np.sum(gradient * direction) == pytest.approx((ahead - behind) / 2, rel=0.03)
 
 
-def test_only_the_part_of_a_painting_under_its_mask_counts():
+def test_only_the_part_of_a_painting_under_its_mask_counts(whole_picture):
     half = np.zeros(STYLE.shape[:2], np.float32)
     half[:, :4] = 1
     changed = STYLE.copy()
@@ -160,14 +175,12 @@ def test_only_the_part_of_a_painting_under_its_mask_counts():
     losses_seen = []
     for painting in (STYLE, changed):
         places = (StyledRegion((Painting(painting, mask=half),)),)
-        chosen = recipe.make("gram", content_layers="second", style_layers="first")
-        step = objective.compiled_step(tiny.features, chosen)
-        task = objective.WholePicture(step, freeze(chosen, places))
+        _, task = whole_picture(places, style_layers="first")
         losses_seen.append(task.evaluate(PICTURE).terms["style"])
     assert losses_seen[0] == pytest.approx(losses_seen[1], rel=1e-5)
 
 
-def test_what_is_kept_is_the_photograph_for_the_losses_and_has_no_gradient():
+def test_what_is_kept_is_the_photograph_for_the_losses_and_has_no_gradient(whole_picture):
     keep = np.zeros((*CONTENT.shape[:2], 1), np.float32)
     keep[:4] = 1
     _, inner = whole_picture()

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from keras import ops
 
 from impasto.compute import backend
+from impasto.compute.arrays import to_numpy
 from impasto.losses import polish
 from impasto.losses.terms import Place, View
 from tests import tiny
@@ -17,19 +17,31 @@ def features(seed, height=5, width=6, channels=4):
     return np.maximum(random.normal(0.3, 1, (height, width, channels)), 0).astype(np.float32)
 
 
-def loss(received, *paintings, weights=None):
-    target = frozen(paintings, received)
-    view = View(ops.convert_to_tensor(received), weights)
-    return float(polish.loss(polish.read(view, target), target))
+@pytest.fixture(scope="module")
+def loss(frozen, place):
+    """The loss of an array against paintings."""
+
+    def value(received, *paintings, weights=None):
+        target = frozen(paintings, received)
+        view = View(place(received), None if weights is None else place(weights))
+        return float(polish.loss(polish.read(view, target), target))
+
+    return value
 
 
-def frozen(paintings, received):
+@pytest.fixture(scope="module")
+def frozen(place):
     """The target of paintings alone, compared where a picture like this one is."""
-    height, width, _ = received.shape
-    grid = polish.compared(Place(0, 0, height, width), height, width)
-    target = tiny.painted(polish.measure(), *paintings)
-    numbers = ops.convert_to_tensor(np.array(grid, np.int32))
-    return target._replace(photograph=ops.zeros(received[grid.slices].shape), grid=numbers)
+
+    def target(paintings, received):
+        height, width, _ = received.shape
+        grid = polish.compared(Place(0, 0, height, width), height, width)
+        found = tiny.painted(polish.measure(), *paintings, place=place)
+        nothing = np.zeros(received[grid.slices].shape, np.float32)
+        found = found._replace(photograph=nothing, grid=np.array(grid, np.int32))
+        return tiny.placed(found, place)
+
+    return target
 
 
 def naive(received, painting):
@@ -49,15 +61,21 @@ def nearest(centered, other):
     return np.array(found)
 
 
-def settled(share, painting, so_far, photograph, received, weights=None):
-    """The loss by the measure of a share, as a level's last pass has it."""
-    measure = polish.measure(share)
-    center = polish.survey(View(ops.convert_to_tensor(so_far), weights))
-    center = polish.Center(*map(backend.to_numpy, center))
-    there = View(ops.convert_to_tensor(photograph))
-    target = measure.settle(tiny.painted(measure, (1.0, painting)), center, there)
-    seen = View(ops.convert_to_tensor(received), weights)
-    return float(measure.loss(measure.read(seen, target), target)), target
+@pytest.fixture(scope="module")
+def settled(place):
+    """The loss by the measure of a share, as a level's last pass has it, and its target."""
+
+    def value(share, painting, so_far, photograph, received, weights=None):
+        measure = polish.measure(share)
+        weights = None if weights is None else place(weights)
+        center = polish.Center(*map(to_numpy, polish.survey(View(place(so_far), weights))))
+        target = tiny.painted(measure, (1.0, painting), place=place)
+        target = measure.settle(target, center, View(place(photograph)))
+        target = tiny.placed(target, place)
+        seen = View(place(received), weights)
+        return float(measure.loss(measure.read(seen, target), target)), target
+
+    return value
 
 
 def naive_settled(share, painting, so_far, photograph, received, weights=None):
@@ -74,22 +92,28 @@ def naive_settled(share, painting, so_far, photograph, received, weights=None):
     return distance / sum(w * np.sum(t**2) for w, t in zip(weights, wanted, strict=True))
 
 
-def test_the_loss_equals_its_equation():
+def test_the_loss_equals_its_equation(loss):
     received, painting = features(1), features(2)
     assert loss(received, (1.0, painting, None)) == pytest.approx(
         naive(received, painting), rel=1e-4
     )
 
 
-def test_the_gradient_leads_to_the_neighbors_as_they_are():
+def test_the_gradient_leads_to_the_neighbors_as_they_are(frozen, place):
     """2 (f - its neighbor) / Σ |its neighbor|²: finite differences would see neighbors change."""
     received, painting = features(10), features(11)
     target = frozen([(1.0, painting)], received)
 
-    def value(seen, _):
-        return polish.loss(polish.read(View(seen * 1.0), target), target), {}
+    if place is np.asarray:
+        sums, pullback = polish.vjp(View(received), target)
+        gradient = np.zeros_like(received)
+        pullback(polish.loss_gradient(sums, target))(gradient)
+    else:
 
-    _, _, gradient = backend.value_and_gradient(value)(received, {})
+        def value(seen, _):
+            return polish.loss(polish.read(View(seen * 1.0), target), target), {}
+
+        _, _, gradient = backend.value_and_gradient(value)(received, {})
     flat, other = received.reshape(-1, 4), painting.reshape(-1, 4)
     rows, among = (e - other.mean(0) for e in (flat, other))
     cosines = rows @ among.T / np.linalg.norm(rows, axis=1)[:, None] / np.linalg.norm(among, axis=1)
@@ -98,30 +122,30 @@ def test_the_gradient_leads_to_the_neighbors_as_they_are():
     np.testing.assert_allclose(gradient.reshape(-1, 4), expected, rtol=1e-3, atol=1e-6)
 
 
-def test_it_vanishes_at_its_own_target():
+def test_it_vanishes_at_its_own_target(loss):
     assert loss(features(3), (1.0, features(3), None)) == pytest.approx(0, abs=1e-6)
 
 
-def test_a_large_map_is_compared_at_a_grid_of_positions(monkeypatch):
+def test_a_large_map_is_compared_at_a_grid_of_positions(loss, monkeypatch):
     monkeypatch.setattr(polish, "GRID", 3)
     received, painting = features(4, 7, 5), features(5)
     expected = naive(received[::3, ::3], painting)
     assert loss(received, (1.0, painting, None)) == pytest.approx(expected, rel=1e-4)
 
 
-def test_only_positions_with_weight_count_in_picture_and_painting():
+def test_only_positions_with_weight_count_in_picture_and_painting(loss):
     received, painting = features(6), features(7)
     half = np.zeros((5, 6, 1), np.float32)
     half[:2] = 1
-    found = loss(received, (1.0, painting, half), weights=ops.convert_to_tensor(half))
+    found = loss(received, (1.0, painting, half), weights=half)
     assert found == pytest.approx(naive(received[:2], painting[:2]), rel=1e-4)
 
 
-def test_paintings_are_looked_through_by_their_shares(monkeypatch):
+def test_paintings_are_looked_through_by_their_shares(frozen, monkeypatch):
     monkeypatch.setattr(polish, "POOL", 8)
     one, other = features(8), features(9)
     pool = frozen([(3.0, one), (1.0, other)], one)
-    rows = {tuple(row) for row in ops.convert_to_numpy(pool.features).tolist()}
+    rows = {tuple(row) for row in to_numpy(pool.features).tolist()}
     assert len(rows & {tuple(row) for row in one.reshape(-1, 4).tolist()}) == 6
     assert len(rows & {tuple(row) for row in other.reshape(-1, 4).tolist()}) == 2
 
@@ -131,31 +155,29 @@ SOFT = np.random.default_rng(20).uniform(0, 1, (5, 6, 1)).astype(np.float32)
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("weights", [None, SOFT], ids=["everywhere", "a soft region"])
-def test_a_share_of_the_painting_equals_its_equation(share, weights):
+def test_a_share_of_the_painting_equals_its_equation(settled, share, weights):
     seen = [features(seed, 5, 6) for seed in (21, 22, 23, 24)]
-    there = None if weights is None else ops.convert_to_tensor(weights)
     expected = naive_settled(share, *seen, weights)
-    assert settled(share, *seen, there)[0] == pytest.approx(expected, rel=1e-4)
+    assert settled(share, *seen, weights)[0] == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_picture_is_compared_about_its_own_mean_of_the_positions_that_count():
+def test_a_picture_is_compared_about_its_own_mean_of_the_positions_that_count(settled):
     """That of the picture so far, which stays where it is while the picture changes."""
     so_far, painting = features(25), features(26)
     for weights in (None, SOFT):
-        there = None if weights is None else ops.convert_to_tensor(weights)
-        _, target = settled(1.0, painting, so_far, features(27), features(28), there)
+        _, target = settled(1.0, painting, so_far, features(27), features(28), weights)
         expected = np.average(
             so_far.reshape(-1, 4), axis=0, weights=None if weights is None else weights.ravel()
         )
-        np.testing.assert_allclose(ops.convert_to_numpy(target.mean), expected, rtol=1e-5)
+        np.testing.assert_allclose(to_numpy(target.mean), expected, rtol=1e-5)
 
 
-def test_a_constant_that_is_added_to_a_picture_changes_no_neighbor():
+def test_a_constant_that_is_added_to_a_picture_changes_no_neighbor(settled, place):
     """What is nearest depends on differences from the mean alone: exposure does not matter."""
     painting, so_far, photograph = features(29), features(30), features(31)
     brighter = so_far + np.float32(5)
     _, target = settled(1.0, painting, brighter, photograph, brighter)
-    found = polish.read(View(ops.convert_to_tensor(brighter)), target)
+    found = polish.read(View(place(brighter)), target)
     wanted = nearest(
         so_far.reshape(-1, 4) - so_far.reshape(-1, 4).mean(0),
         painting.reshape(-1, 4).astype(np.float64),
@@ -166,7 +188,7 @@ def test_a_constant_that_is_added_to_a_picture_changes_no_neighbor():
     )
 
 
-def test_without_a_share_of_the_painting_the_photograph_is_what_is_wanted():
+def test_without_a_share_of_the_painting_the_photograph_is_what_is_wanted(settled):
     painting, so_far, photograph = features(32), features(33), features(34)
     assert settled(0.0, painting, so_far, photograph, photograph)[0] == pytest.approx(0, abs=1e-6)
     found, _ = settled(0.0, painting, so_far, photograph, so_far)
@@ -174,7 +196,7 @@ def test_without_a_share_of_the_painting_the_photograph_is_what_is_wanted():
     assert found == pytest.approx(expected, rel=1e-4)
 
 
-def test_with_all_of_the_painting_the_photograph_is_not_asked():
+def test_with_all_of_the_painting_the_photograph_is_not_asked(settled):
     painting, so_far, received = features(35), features(36), features(37)
     losses = {
         settled(1.0, painting, so_far, photograph, received)[0]
@@ -183,13 +205,13 @@ def test_with_all_of_the_painting_the_photograph_is_not_asked():
     assert len(losses) == 1
 
 
-def test_the_photograph_is_compared_at_the_same_grid_as_the_picture(monkeypatch):
+def test_the_photograph_is_compared_at_the_same_grid_as_the_picture(settled, monkeypatch):
     monkeypatch.setattr(polish, "GRID", 3)
     painting = features(40)
     so_far, photograph, received = (features(seed, 7, 5) for seed in (41, 42, 43))
     found, target = settled(0.3, painting, so_far, photograph, received)
     mean = so_far.reshape(-1, 4).astype(np.float64).mean(0)  # of all positions
-    np.testing.assert_allclose(ops.convert_to_numpy(target.mean), mean, rtol=1e-5)
+    np.testing.assert_allclose(to_numpy(target.mean), mean, rtol=1e-5)
     flat, own = (
         each[::3, ::3].reshape(-1, 4).astype(np.float64) for each in (received, photograph)
     )

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keras import ops
 
-from impasto.losses.comparisons import gram_loss, moments_loss, wasserstein_loss
+from impasto.compute.arrays import to_numpy
+from impasto.losses.comparisons import GRAM, MOMENTS, WASSERSTEIN
 from impasto.losses.neighbors import NEIGHBORS
 from impasto.losses.style import STYLE_LOSSES, of_moments
 from impasto.losses.terms import View
@@ -16,9 +16,9 @@ from tests import tiny
 pytestmark = pytest.mark.backend
 
 MEASURES = {
-    "gram": of_moments(gram_loss, True, 1),
-    "moments": of_moments(moments_loss, True, 1),
-    "wasserstein": of_moments(wasserstein_loss, True, 1),
+    "gram": of_moments(GRAM, True, 1),
+    "moments": of_moments(MOMENTS, True, 1),
+    "wasserstein": of_moments(WASSERSTEIN, True, 1),
     "neighbors": NEIGHBORS,
 }
 
@@ -32,18 +32,27 @@ def features(seed, height=5, width=8):
     return np.maximum(random.normal(0.3, 1, (height, width, 4)), 0).astype(np.float32)
 
 
-def loss(measure, received, target):
-    sums = measure.read(View(ops.convert_to_tensor(received)), target)
-    value = measure.loss(sums, target)
-    return float(ops.convert_to_numpy(value))
+@pytest.fixture(scope="module")
+def loss(place):
+    """The loss of an array by a measure."""
+
+    def value(measure, received, target):
+        sums = measure.read(View(place(received)), target)
+        return float(to_numpy(measure.loss(sums, target)))
+
+    return value
 
 
-def frozen(measure, *paintings):
-    return tiny.painted(measure, *((1.0, each) for each in paintings))
+@pytest.fixture(scope="module")
+def frozen(place):
+    """The target of paintings."""
+    return lambda measure, *paintings: tiny.painted(
+        measure, *((1.0, each) for each in paintings), place=place
+    )
 
 
 @pytest.mark.parametrize("name", MEASURES)
-def test_every_name_is_a_measure_that_vanishes_at_its_own_target(name):
+def test_every_name_is_a_measure_that_vanishes_at_its_own_target(loss, frozen, name):
     measure = MEASURES[name]
     target = features(1)
     assert loss(measure, target, frozen(measure, target)) == pytest.approx(0, abs=1e-5)
@@ -53,7 +62,7 @@ def test_every_name_is_a_measure_that_vanishes_at_its_own_target(name):
 @pytest.mark.parametrize("name", MEASURES)
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=10, deadline=None)
-def test_no_measure_cares_for_the_order_of_positions(name, seed):
+def test_no_measure_cares_for_the_order_of_positions(loss, frozen, name, seed):
     measure = MEASURES[name]
     received, target = features(seed), features(seed + 1)
     random = np.random.default_rng(seed)
