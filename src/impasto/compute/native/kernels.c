@@ -32,6 +32,7 @@ typedef struct {
     int64_t height, width, in, out;
     int64_t replicate; /* the layer repeats the values at its edges; else it continues with zeros */
     int64_t tiles;     /* tiles in a block of the Winograd convolution, or rows in a band of a narrow one */
+    int64_t first;     /* stage by stage: the first of these tiles */
 } Convolution;
 
 /* All the same, the largest product of each query with the directions of an index. */

@@ -35,6 +35,18 @@ Sums over many channels in F(6 x 6) have an error of more than 3e-5 of the large
 transformed kernels are seven times the size of the kernel.
 """
 
+CACHED: Final = 2**21
+"""Numbers of a transformed kernel that a core's cache holds beside a block of tiles.
+
+Of a larger kernel every thread reads a part alone, for all tiles at once.
+"""
+
+STAGED: Final = 384
+"""Tiles at once, at most, where the kernel is not cached."""
+
+FEW_BLOCKS: Final = 8
+"""Blocks up to which they are not enough to share out."""
+
 BAND: Final = 16
 """Rows of a gradient by few channels that are a work item."""
 
@@ -51,7 +63,7 @@ class _Convolution(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("input", "gate", "weights", "bias", "output")),
         *((name, ctypes.c_int64) for name in ("input_row", "gate_row", "height", "width")),
-        *((name, ctypes.c_int64) for name in ("in_", "out", "replicate", "tiles")),
+        *((name, ctypes.c_int64) for name in ("in_", "out", "replicate", "tiles", "first")),
     )
 
 
@@ -76,8 +88,8 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "prepare_index": (None, _TAKES_WEIGHTS),
     "narrow_scratch": (_SIZE, (_POINTER,)),
     "spread_scratch": (_SIZE, (_POINTER,)),
-    "convolve_narrow": (None, (_POINTER, *_ITEMS, _POINTER)),
-    "gradient_narrow": (None, (_POINTER, *_ITEMS, _POINTER)),
+    "convolve_narrow": (None, (_POINTER, _POINTER, *_ITEMS)),
+    "gradient_narrow": (None, (_POINTER, _POINTER, *_ITEMS)),
     "max_pool": (None, (_POINTER, _SIZE, _SIZE, _SIZE, _POINTER, *_ITEMS)),
     "max_pool_gradient": (
         None,
@@ -92,11 +104,10 @@ for _tile in (4, 6):
         f"prepare_{_tile}": (None, _TAKES_WEIGHTS),
         f"tiles_{_tile}": (_SIZE, (_POINTER,)),
         f"block_scratch_{_tile}": (_SIZE, (_POINTER,)),
-        f"stage_scratch_{_tile}": (_SIZE, (_POINTER,)),
-        f"convolve_blocks_{_tile}": (None, (_POINTER, *_ITEMS, _POINTER)),
-        f"convolve_windows_{_tile}": (None, (_POINTER, *_ITEMS, _POINTER, _POINTER)),
-        f"convolve_products_{_tile}": (None, (_POINTER, *_ITEMS, _POINTER)),
-        f"convolve_tiles_{_tile}": (None, (_POINTER, *_ITEMS, _POINTER)),
+        f"convolve_blocks_{_tile}": (None, (_POINTER, _POINTER, *_ITEMS)),
+        f"convolve_windows_{_tile}": (None, (_POINTER, _POINTER, *_ITEMS)),
+        f"convolve_products_{_tile}": (None, (_POINTER, _POINTER, *_ITEMS)),
+        f"convolve_tiles_{_tile}": (None, (_POINTER, _POINTER, *_ITEMS)),
     }
 
 
@@ -245,10 +256,10 @@ class Kernels:
     ) -> None:
         """Do the work items 0 to ``count``, shared out among threads.
 
-        ``work`` is called with a first and a last item and, if ``scratch`` is given, with the
-        address of that many floats. ``cost`` is the number of multiplications of all items. The
-        calling thread takes part, so nothing waits for threads that are busy, or that did not
-        survive a fork.
+        ``work`` is called with a first and a last item and before them, if ``scratch`` is given,
+        with the address of that many floats. ``cost`` is the number of multiplications of all
+        items. The calling thread takes part, so nothing waits for threads that are busy, or that
+        did not survive a fork.
         """
         threads = min(self.threads, count) if cost > SMALL else 1
         each = -(-count // (PIECES * threads)) if threads > 1 else count
@@ -258,7 +269,7 @@ class Kernels:
             memory = () if scratch is None else (empty((scratch,)),)
             addresses = [_address(array) for array in memory]
             while (begin := next(starts)) < count:
-                work(begin, min(count, begin + each), *addresses)
+                work(*addresses, begin, min(count, begin + each))
 
         started = [_helpers(threads - 1).submit(run) for _ in range(threads - 1)]
         run()
@@ -348,27 +359,25 @@ class Kernels:
     def _winograd(self, task: _Convolution, kernel: PreparedKernel, cost: float) -> None:
         large = task.height * task.width >= LARGE_TILES and task.in_ * task.out <= EXACT
         tile, weights = (6, kernel.six) if large else (4, kernel.four)
-        task.weights = _address(weights)
-        each = 48 if tile == 4 else 12 if max(task.in_, task.out) <= 128 else 36
-        task.tiles = each
-        tiles = self.function(f"tiles_{tile}")(ctypes.byref(task))
-        if tiles > 2 * each:
-            function = f"convolve_blocks_{tile}"
-            self._items(function, task, -(-tiles // each), cost, f"block_scratch_{tile}")
+        task.weights, whole = _address(weights), ctypes.byref(task)
+        count = self.function(f"tiles_{tile}")(whole)
+        task.tiles = block = tiles_in_block(tile, max(task.in_, task.out))
+        if weights.size <= CACHED and count > FEW_BLOCKS * block:
+            blocks, scratch = -(-count // block), f"block_scratch_{tile}"
+            self._items(f"convolve_blocks_{tile}", task, blocks, cost, scratch)
             return
-        whole = ctypes.byref(task)
-        shared = empty((self.function(f"stage_scratch_{tile}")(whole),))
-        memory = _address(shared)
-        transform, multiply, finish = (
-            self.function(f"convolve_{stage}_{tile}") for stage in ("windows", "products", "tiles")
-        )
+        most = task.tiles = -(-count // -(-count // STAGED))
+        memory = empty((self.function(f"block_scratch_{tile}")(whole),))
         products = weights.shape[0] * weights.shape[1]
-        self.share(
-            *(tiles, cost, lambda begin, end, zeros: transform(whole, begin, end, memory, zeros)),
-            scratch=task.in_ + self.panel_width,
-        )
-        self.share(products, cost, lambda begin, end: multiply(whole, begin, end, memory))
-        self.share(tiles, cost, lambda begin, end: finish(whole, begin, end, memory))
+        for first in range(0, count, most):
+            task.first, task.tiles = first, min(most, count - first)
+            for stage, items in (
+                ("windows", task.tiles),
+                ("products", products),
+                ("tiles", task.tiles),
+            ):
+                call = self.function(f"convolve_{stage}_{tile}")
+                self.share(items, cost, functools.partial(call, whole, _address(memory)))
 
     def _items(self, name: str, task: _Convolution, count: int, cost: float, scratch: str) -> None:
         call, whole = self.function(name), ctypes.byref(task)
@@ -518,6 +527,11 @@ class Kernels:
         return found, value
 
 
+def tiles_in_block(tile: int, channels: int) -> int:
+    """Return how many tiles a block of a Winograd convolution has, so that it fits the cache."""
+    return max(12, 36 * 64 // channels // 12 * 12) if tile == 4 else 12
+
+
 @functools.cache
 def _function(name: str, instruction_set: str) -> Callable[..., Any]:
     function = getattr(_library(), f"{name}_{instruction_set}")
@@ -547,8 +561,10 @@ def _contiguous(array: Array) -> Array:
 
 def _rows(array: Array) -> Array:
     """Return an array whose rows (all axes but the first) are contiguous: itself if it has them."""
-    if array.size and array[0].flags.c_contiguous and array.strides[0] >= array[0].nbytes:
-        return array
+    if array.size and array.flags.aligned and array[0].flags.c_contiguous:
+        length, rest = divmod(array.strides[0], array.itemsize)
+        if length >= array[0].size and not rest:
+            return array
     return np.ascontiguousarray(array)
 
 
