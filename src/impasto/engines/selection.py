@@ -5,14 +5,15 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from impasto.compute.native import kernels
-from impasto.engines.interface import Engine
-from impasto.engines.native import NativeEngine
 from impasto.errors import BackendError
 from impasto.network.weights import Weights
 from impasto.recipe.settings import Recipe
+
+if TYPE_CHECKING:
+    from impasto.engines.interface import Engine
 
 LOG = logging.getLogger(__name__)
 
@@ -31,25 +32,26 @@ def choose(recipe: Recipe) -> Name:
         return "native"
     if recipe.engine == "keras" or recipe.precision == "bfloat16":
         return "keras"
-    if not kernels.available():
-        LOG.warning("the compiled kernels are missing, and Keras is several times slower: %s", HOW)
-        return "keras"
-    return "keras" if _has_gpu() else "native"
+    return "keras" if not kernels.available() or _has_gpu() else "native"
 
 
-def build(recipe: Recipe, weights: Weights) -> Engine:
+def build(recipe: Recipe, weights: Weights) -> "Engine":
     """Return the engine of a recipe, its network made of checked weights.
 
     Raises BackendError where it cannot be had.
     """
     if choose(recipe) == "keras":
+        if recipe.engine == "auto" and not kernels.available():
+            LOG.warning("the compiled kernels are missing, and Keras is slower: %s", HOW)
         from impasto.engines.keras import KerasEngine  # loads the tensor library
 
         return KerasEngine(weights, recipe)
+    from impasto.engines.native import NativeEngine  # with all losses
+
     try:
         return NativeEngine(weights, recipe)
     except ImportError as error:
-        raise BackendError(f"the native engine cannot be used ({error}): {HOW}") from None
+        raise BackendError(f"{error} Or choose the keras engine.") from None
 
 
 def _has_gpu() -> bool:

@@ -238,8 +238,9 @@ def make(engines: Engines, prepared: Prepared, held: float = 0.0) -> Forecast:
     )
     kinds = dict.fromkeys(level.kind for level in levels)
     network, found = calibrate(engines, recipe, inputs, kinds)
-    precision = engines.get(recipe).recipe.precision
-    work = dataclasses.replace(inputs.work, held=held, precision=precision)
+    used = engines.get(recipe).recipe
+    features = memory.features_of(used.engine, used.precision)
+    work = dataclasses.replace(inputs.work, held=held, features=features)
     return Forecast(
         network + sum(each.once for each in found.values()),
         tuple(zip(levels, predict(found, inputs, levels, plan), strict=True)),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from impasto import files, paged
+from impasto.engines import selection
 from impasto.errors import InputError, PictureError, SettingError, nearest
 from impasto.network import weights
 from impasto.painting import memory, provenance
@@ -373,7 +374,7 @@ def _work(
         colors=recipe.colors,
         style_loss=recipe.style_loss,
         optimizer=recipe.optimizer,
-        precision="bfloat16" if recipe.precision == "bfloat16" else "float32",
+        features=memory.features_of(selection.choose(recipe), recipe.precision),
         tile=recipe.tile,
     )
 

@@ -93,6 +93,13 @@ TARGET, LOOKING = 400, 300
 computed: for features that are kept, and for those in between of the picture that is looked at."""
 
 
+def features_of(engine: str, precision: str) -> str:
+    """Return what computes features: ``native``, or with Keras their number format."""
+    if engine == "native":
+        return "native"
+    return "bfloat16" if precision == "bfloat16" else "float32"
+
+
 @dataclass(frozen=True)
 class Work:
     """What decides how much memory a painting takes."""
@@ -111,8 +118,8 @@ class Work:
     colors: str = "style"
     style_loss: str = "gram"
     optimizer: str = "lbfgs"
-    precision: str = "float32"
-    """of features, float32 or bfloat16"""
+    features: str = "native"
+    """what computes features, see :func:`features_of`"""
     held: float = 0.0
     """bytes that are kept besides, such as the frames of a film"""
     tile: int = AUTO
@@ -154,7 +161,7 @@ def needed(work: Work, plan: Plan = WHOLE) -> float:
     preparing = CHANGING.get(work.colors, RESIZING) * max(inputs)
     between = BETWEEN * pixels if paged.is_large(PICTURE * pixels) else RESIZING * max(inputs)
     at_once = max(_evaluating(work, plan, pixels), _targets(work, plan, pixels), between)
-    return copies + max(BARE + preparing, FIXED[work.precision] + at_once) + work.held
+    return copies + max(BARE + preparing, FIXED[work.features] + at_once) + work.held
 
 
 def _product(size: tuple[int, int]) -> int:
@@ -170,7 +177,7 @@ def _evaluating(work: Work, plan: Plan, pixels: int) -> float:
     fixed, each = _for_style(work.style_loss, plan, pixels)
     in_files = work.optimizer == "lbfgs" and paged.is_large(PICTURE * pixels)
     steps = 0 if in_files else min(work.evaluations - 1, STEPS) * OPTIMIZER[work.optimizer]
-    each += EVALUATION[work.precision] + PLACE * (work.places - 1)
+    each += EVALUATION[work.features] + PLACE * (work.places - 1)
     if not plan.tile:
         return fixed + (each + steps) * pixels
     kept = KEPT.get(work.style_loss, 0) * plan.keep * pixels
@@ -180,7 +187,7 @@ def _evaluating(work: Work, plan: Plan, pixels: int) -> float:
     if work.workers is None:
         return reading + own + kept
     # Each worker has a network, the photograph, and the picture so far.
-    other = FIXED[work.precision] + reading + 2 * PICTURE * pixels
+    other = FIXED[work.features] + reading + 2 * PICTURE * pixels
     return pools + own + work.workers * other + kept * bool(work.workers)
 
 

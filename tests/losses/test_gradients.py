@@ -1,0 +1,121 @@
+"""The gradients written beside the losses, against automatic differentiation and differences.
+
+Both engines are given the same features: seeded maps, not those of a network.
+"""
+
+import functools
+import hashlib
+
+import numpy as np
+import pytest
+
+from impasto.compute import backend
+from impasto.compute.backend import ops
+from impasto.losses import pools
+from impasto.losses.content import content_term
+from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
+from impasto.losses.style import style_term
+from impasto.losses.terms import Eye, Scene, Seen
+from impasto.losses.tiles import Grain
+from impasto.losses.variation import (
+    differences,
+    differences_vjp,
+    total_variation,
+    variation,
+    variation_gradient,
+)
+from impasto.network.weights import NETWORKS
+from impasto.pictures.guidance import Painting, StyledRegion
+from impasto.recipe import settings as recipe
+from tests import tiny
+
+pytestmark = pytest.mark.backend
+
+CHANNELS = {1: 5, 2: 6, 3: 7, 4: 8, 5: 6}
+VGG = NETWORKS["vgg16"]
+HEIGHT, WIDTH = 42, 59  # odd at every layer but the first
+PHOTOGRAPH, START, PICTURE = (tiny.random_picture(HEIGHT, WIDTH, seed) for seed in (1, 2, 3))
+STYLE, OTHER = tiny.random_picture(33, 40, 4), tiny.random_picture(40, 34, 5)
+
+
+def maps_of(picture):
+    """Seeded maps of the sizes that VGG's have, others for every picture."""
+    digest = hashlib.sha256(np.ascontiguousarray(picture)).digest()
+    random, maps = np.random.default_rng(list(digest)), {}
+    for layer in VGG.layers:
+        height, width = (side // VGG.stride(layer) for side in picture.shape[:2])
+        channels = CHANNELS[int(layer[len("block")])]
+        mixing = random.normal(0, 1, (channels, channels))
+        values = random.normal(0.3, 1, (height, width, channels)) @ mixing + 0.5
+        maps[layer] = np.maximum(values, 0).astype(np.float32)
+    return maps
+
+
+EYE = Eye(maps_of, VGG.stride, VGG.receptive_field, Grain(8, 56))
+
+ACROSS = np.tile(np.linspace(0, 1, WIDTH, dtype=np.float32), (HEIGHT, 1))
+UNDER = np.eye(40, 34, k=5, dtype=np.float32) + np.eye(40, 34, k=6, dtype=np.float32)
+REGIONS = {
+    "whole": (StyledRegion((Painting(STYLE),)),),
+    "a region": (StyledRegion((Painting(STYLE),), ACROSS),),
+    "two regions, three paintings": (
+        StyledRegion((Painting(STYLE, 2.0), Painting(OTHER, 1.0, mask=UNDER)), ACROSS),
+        StyledRegion((Painting(OTHER),), 1 - ACROSS),
+    ),
+}
+SETTINGS = {
+    "matching": ({"style_loss": "matching", "strength": 0.4}, FORMS),
+    "matching, finest": ({"style_loss": "matching", "strength": 0.4}, FINEST),
+    "matching, sharpening": ({"style_loss": "matching"}, SHARPENING),
+    "matching, last pass": ({"style_loss": "matching", "strength": 0.4}, LAST),
+    "gram": ({"style_loss": "gram", "strips": 1}, FORMS),
+    "gram, absolute": ({"style_loss": "gram", "loss_scale": "absolute", "strips": 3}, FORMS),
+    "moments": ({"style_loss": "moments", "strips": 4}, FORMS),
+    "moments, absolute": ({"style_loss": "moments", "loss_scale": "absolute"}, FORMS),
+    "wasserstein": ({"style_loss": "wasserstein", "strips": 4}, FORMS),
+    "wasserstein, absolute": ({"style_loss": "wasserstein", "loss_scale": "absolute"}, FORMS),
+    "neighbors": ({"style_loss": "neighbors"}, FORMS),
+    "content": ({"loss_scale": "relative"}, None),
+    "content, absolute": ({"loss_scale": "absolute"}, None),
+}
+LAYERS = "block1_conv1,block2_conv2,block3_conv1,block4_conv1,block4_conv3"
+
+
+def the_same(name, regions):
+    """A term, its target, and the features of the picture at the layers it reads."""
+    chosen, kind = SETTINGS[name]
+    made = recipe.make(
+        style_layers=LAYERS, content_layers="block3_conv1=2,block4_conv2=1", **chosen
+    )
+    term = content_term(made) if kind is None else style_term(made, kind)
+    scene = Scene(EYE, PHOTOGRAPH, REGIONS[regions], START)
+    (sight,) = scene.sights()
+    maps = maps_of(PICTURE)
+    return term, term.freeze(scene)(sight), {layer: maps[layer] for layer in term.layers}
+
+
+def by_hand(term, target, maps):
+    """Loss, and by layer its gradient, in NumPy."""
+    sums, pullback = term.vjp(Seen(maps), target)
+    gradient = {layer: np.zeros_like(each) for layer, each in maps.items()}
+    for layer, adds in pullback(term.loss_gradient(sums, target)).items():
+        for add in adds:
+            add(gradient[layer])
+    return float(term.loss(sums, target)), gradient
+
+
+def by_the_backend(term, target, maps):
+    """The same by automatic differentiation of ``read`` and ``loss``."""
+
+    def loss(packed, target):
+        read = term.read(Seen(unpacked(packed, maps)), target)
+        return term.loss(read, target), {}
+
+    placed = tiny.engine("keras", recipe.make(layers_of_tiny())).place(target)
+    total, _, gradient = backend.value_and_gradient(loss)(packed_of(maps), placed)
+    return total, unpacked(gradient, maps)
+
+
+def packed_of(maps):
+    """All numbers of maps as one picture (n, 1, 1)."""
+    return np.concatenate([each.ravel() for each in maps.values()]).reshape(-1, 1, 1)
