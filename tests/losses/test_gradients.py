@@ -111,7 +111,7 @@ def by_the_backend(term, target, maps):
         read = term.read(Seen(unpacked(packed, maps)), target)
         return term.loss(read, target), {}
 
-    placed = tiny.engine("keras", recipe.make(layers_of_tiny())).place(target)
+    placed = placing()(target)
     total, _, gradient = backend.value_and_gradient(loss)(packed_of(maps), placed)
     return total, unpacked(gradient, maps)
 
@@ -119,3 +119,105 @@ def by_the_backend(term, target, maps):
 def packed_of(maps):
     """All numbers of maps as one picture (n, 1, 1)."""
     return np.concatenate([each.ravel() for each in maps.values()]).reshape(-1, 1, 1)
+
+
+def unpacked(packed, maps):
+    """Maps of the sizes of others from what :func:`packed_of` gave."""
+    found, begin = {}, 0
+    for layer, each in maps.items():
+        part = packed[begin : begin + each.size]
+        is_array = isinstance(part, np.ndarray)
+        found[layer] = part.reshape(each.shape) if is_array else ops.reshape(part, each.shape)
+        begin += each.size
+    return found
+
+
+@functools.cache
+def placing():
+    """What makes tensors of targets, as the Keras engine has them."""
+    layers = {"content_layers": "second", "style_layers": "first", "padding": "zero"}
+    return tiny.engine("keras", recipe.make("gram", **layers)).place
+
+
+CASES = [
+    (name, regions)
+    for name, (_, kind) in SETTINGS.items()
+    for regions in (REGIONS if kind is not None else ["whole"])
+]
+
+MOST = {"wasserstein": 1e-4, "wasserstein, absolute": 1e-4}
+"""Of the gradient's norm, where it is not 1e-5: roots of matrices are ill conditioned."""
+
+
+@pytest.mark.parametrize(("name", "regions"), CASES)
+def test_gradients_are_those_of_automatic_differentiation(name, regions):
+    term, target, maps = the_same(name, regions)
+    value, gradient = by_hand(term, target, maps)
+    total, expected = by_the_backend(term, target, maps)
+    assert value == pytest.approx(total, rel=1e-5)
+    apart = packed_of(gradient) - packed_of(expected)
+    size = np.linalg.norm(packed_of(expected))
+    assert size > 0
+    assert np.linalg.norm(apart) < MOST.get(name, 1e-5) * size
+    for layer in maps:  # none is left out because its gradient is small beside the others'
+        assert np.any(gradient[layer]) == np.any(expected[layer]), layer
+
+
+@pytest.mark.parametrize(("name", "regions"), CASES)
+def test_gradients_are_those_of_finite_differences(name, regions, held_neighbors):
+    term, target, maps = the_same(name, regions)
+    _, gradient = by_hand(term, target, maps)
+    # Along the gradient itself, where the difference stands out of float32's rounding.
+    size = np.sqrt(sum(np.vdot(each, each) for each in gradient.values()))
+    length = 0.01 * np.linalg.norm(packed_of(maps))
+
+    def value(step):
+        moved = {
+            layer: each + np.float32(step / size) * gradient[layer] for layer, each in maps.items()
+        }
+        return float(term.loss(term.read(Seen(moved), target), target))
+
+    difference = (value(length) - value(-length)) / (2 * length)
+    assert difference == pytest.approx(size, rel=5e-3)
+
+
+@pytest.fixture
+def held_neighbors(monkeypatch):
+    """Neighbors that are found once for a pool: a gradient holds them constant."""
+    largest, found = pools.largest, {}
+
+    def once(query, among):
+        if id(among) not in found:
+            found[id(among)] = largest(query, among)
+        return found[id(among)]
+
+    monkeypatch.setattr(pools, "largest", once)
+
+
+PLACES = {"whole": None, "a part": (3, 5, 12, 9), "to the corner": (6, 4, HEIGHT - 6, WIDTH - 4)}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_the_gradient_of_total_variation(place):
+    sums = differences(PICTURE, place)
+    slope = variation_gradient(sums, HEIGHT, WIDTH)
+    gradient = differences_vjp(PICTURE, slope, place)
+
+    def loss(picture, _):
+        return variation(differences(picture, place), HEIGHT, WIDTH), {}
+
+    total, _, expected = backend.value_and_gradient(loss)(PICTURE, {})
+    assert float(variation(sums, HEIGHT, WIDTH)) == pytest.approx(total, rel=1e-5)
+    assert np.linalg.norm(gradient - expected) < 1e-5 * np.linalg.norm(expected)
+    # A quadratic, of which central differences are exact.
+    direction = gradient / np.linalg.norm(gradient)
+    ahead, behind = (
+        float(variation(differences(PICTURE + sign * direction * 50, place), HEIGHT, WIDTH))
+        for sign in (np.float32(1), np.float32(-1))
+    )
+    assert (ahead - behind) / 100 == pytest.approx(np.linalg.norm(gradient), rel=1e-3)
+
+
+def test_total_variation_is_that_of_the_whole_picture():
+    sums = differences(PICTURE)
+    assert float(total_variation(PICTURE)) == float(variation(sums, HEIGHT, WIDTH))

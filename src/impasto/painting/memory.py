@@ -19,7 +19,7 @@ from impasto.errors import SettingError
 from impasto.pictures.raster import fit
 from impasto.recipe.settings import AUTO
 
-FIXED = {"float32": 1.47e9, "bfloat16": 1.09e9}
+FIXED = {"native": 0.46e9, "float32": 1.47e9, "bfloat16": 1.47e9}
 """Bytes that the libraries, the network and its compilation take, whatever the size."""
 
 BARE = 0.2e9
@@ -37,7 +37,7 @@ READING = 60
 CHANGING = {"content": 170, "match": 50}
 """Bytes for each pixel of an input while it gets other colors, by the setting ``colors``."""
 
-EVALUATION = {"float32": 1150, "bfloat16": 1400}
+EVALUATION = {"native": 1800, "float32": 3000, "bfloat16": 3000}
 """Bytes for each pixel that is evaluated, mostly features that the gradient needs."""
 
 OPTIMIZER = {"lbfgs": 48, "scipy": 68, "adam": 0}
