@@ -90,27 +90,139 @@ def torch_classic(content: Picture, style: Picture) -> Gradient:
     return gradient
 
 
-def forward_convolutions(dtype: str, last: str) -> Callable[[Picture], None]:
-    """Return all convolutions up to the ``last`` and nothing else, compiled by TensorFlow.
+Convolutions: TypeAlias = Callable[[Picture], object]
 
-    Twice their time is what one loss and gradient takes at least with these routines. Pooling is
-    replaced by taking every second value, ReLU and bias are left out.
+
+def native_convolutions(last: str) -> Convolutions:
+    """Return all convolutions up to the ``last`` and their gradients, by the native engine."""
+    from impasto.compute.native import kernels
+    from impasto.network.native_vgg import NativeVGG
+
+    network = NativeVGG.build(kernels.best(), weights.load(), "max", "replicate")
+
+    def run(picture: Picture) -> object:
+        maps = network.trace(picture, [last])
+        return network.gradient(maps, {last: [lambda gradient: gradient.fill(1.0)]})
+
+    return run
+
+
+def tensorflow_convolutions(last: str) -> Convolutions:
+    """Return the same twice forward, compiled by TensorFlow.
+
+    A gradient by the input costs what the convolution does. Pooling is replaced by taking every
+    second value, ReLU and bias are left out.
     """
     import tensorflow as tf
 
-    loaded = weights.load()
-    names = loaded.network.convolutions[: loaded.network.convolutions.index(last) + 1]
-    kernels = [tf.cast(loaded.tensors[f"{name}/kernel"], dtype) for name in names]
+    kernels = [tf.constant(kernel) for kernel in _kernels(last)]
 
     @tf.function(autograph=False)
     def run(x: Any) -> Any:
-        for name, kernel in zip(names, kernels, strict=True):
-            if name.endswith("conv1") and name != names[0]:
-                x = x[:, ::2, ::2]
-            x = tf.nn.conv2d(x, kernel, 1, "SAME")
+        for number, kernel in enumerate(kernels):
+            x = tf.nn.conv2d(
+                x if number not in _after_pools(last) else x[:, ::2, ::2], kernel, 1, "SAME"
+            )
         return x
 
-    return lambda picture: run(tf.cast(_enter(picture), dtype)).numpy()
+    return _twice(lambda picture: run(tf.constant(_enter(picture))).numpy())
+
+
+def torch_convolutions(last: str) -> Convolutions:
+    """Return the same twice forward, by PyTorch with channels last."""
+    import torch
+
+    kernels = [
+        torch.from_numpy(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))).to(
+            memory_format=torch.channels_last
+        )
+        for kernel in _kernels(last)
+    ]
+
+    def run(picture: Picture) -> object:
+        x = torch.from_numpy(np.ascontiguousarray(_enter(picture).transpose(0, 3, 1, 2)))
+        x = x.to(memory_format=torch.channels_last)
+        with torch.no_grad():
+            for number, kernel in enumerate(kernels):
+                x = x[:, :, ::2, ::2] if number in _after_pools(last) else x
+                x = torch.nn.functional.conv2d(x, kernel, padding=1)
+        return x
+
+    return _twice(run)
+
+
+def onnxruntime_convolutions(last: str) -> Convolutions:
+    """Return the same twice forward, by onnxruntime."""
+    import onnx
+    import onnxruntime
+    from onnx import helper
+
+    nodes, tensors, value = [], [], "x"
+    for number, kernel in enumerate(_kernels(last)):
+        if number in _after_pools(last):
+            nodes.append(
+                helper.make_node(
+                    "MaxPool", [value], [f"p{number}"], kernel_shape=[2, 2], strides=[2, 2]
+                )
+            )
+            value = f"p{number}"
+        turned = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))
+        tensors.append(onnx.numpy_helper.from_array(turned, f"k{number}"))
+        nodes.append(helper.make_node("Conv", [value, f"k{number}"], [f"y{number}"], pads=[1] * 4))
+        value = f"y{number}"
+    given, found = (
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, None, None, None])
+        for name in ("x", value)
+    )
+    graph = helper.make_graph(nodes, "convolutions", [given], [found], tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+
+    def run(picture: Picture) -> object:
+        x = np.ascontiguousarray(_enter(picture).transpose(0, 3, 1, 2))
+        return session.run(None, {"x": x})
+
+    return _twice(run)
+
+
+CONVOLUTIONS: dict[str, Callable[[str], Convolutions]] = {
+    "native": native_convolutions,
+    "TensorFlow": tensorflow_convolutions,
+    "PyTorch": torch_convolutions,
+    "onnxruntime": onnxruntime_convolutions,
+}
+"""By library, the function from the last layer to all convolutions and their gradients."""
+
+
+def products(operations: float) -> Convolutions:
+    """Return matrix products of so many operations in all, by NumPy's BLAS on all cores.
+
+    F(6 x 6, 3 x 3) needs 1 / 5.06 of a convolution's, F(4 x 4, 3 x 3) a quarter.
+    """
+    side = 2048
+    one, other = np.random.default_rng(0).standard_normal((2, side, side), dtype=np.float32)
+    rows = round(operations / (2 * side**2))
+    pieces = [slice(first, min(first + side, rows)) for first in range(0, rows, side)]
+    return lambda picture: [one[: each.stop - each.start] @ other for each in pieces]
+
+
+def _kernels(last: str) -> list[NDArray[np.float32]]:
+    loaded = weights.load()
+    return [loaded.tensors[f"{name}/kernel"] for name in _names(last)]
+
+
+def _names(last: str) -> tuple[str, ...]:
+    names = weights.NETWORKS["vgg16"].convolutions
+    return names[: names.index(last) + 1]
+
+
+def _after_pools(last: str) -> set[int]:
+    """Return the numbers of the convolutions that a pooling comes before."""
+    return {number for number, name in enumerate(_names(last)) if number and name.endswith("conv1")}
+
+
+def _twice(run: Convolutions) -> Convolutions:
+    return lambda picture: (run(picture), run(picture))
 
 
 def _enter(picture: Picture) -> NDArray[np.float32]:

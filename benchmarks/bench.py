@@ -76,10 +76,11 @@ def _evaluation_at(size: int, repeats: int) -> Section:
     deepest = {kind: max(objective.layers_of(settings.make(), kind)) for kind in KINDS.values()}
     variants: dict[str, Callable[[Picture], Any]] = {}
     for name, kind in KINDS.items():
-        variants[f"impasto{name}"] = _impasto("auto", content, style, kind)
-        for dtype in ("float32", "bfloat16"):
-            forward = baselines.forward_convolutions(dtype, deepest[kind])
-            variants[f"2 x its forward convolutions{name}, {dtype}"] = _twice(forward)
+        for engine in ("native", "keras"):
+            variants[f"impasto, {engine}{name}"] = _impasto(content, style, kind, engine)
+        for library, convolutions in baselines.CONVOLUTIONS.items():
+            variants[f"{library}, convolutions{name}"] = convolutions(deepest[kind])
+    variants["sgemm, 1e11 operations"] = baselines.products(1e11)
     variants["Keras, eager (the tutorial's way)"] = baselines.keras_eager(content, style)
     variants["PyTorch, classic"] = baselines.torch_classic(content, style)
     seconds: dict[str, list[float]] = {name: [] for name in variants}
@@ -93,12 +94,12 @@ def _evaluation_at(size: int, repeats: int) -> Section:
 
 
 def _impasto(
-    precision: str, content: Picture, style: Picture, kind: Kind = FORMS
+    content: Picture, style: Picture, kind: Kind = FORMS, engine: str = "auto"
 ) -> Callable[[Picture], Any]:
-    """Return the default recipe's loss and gradient at levels of a kind."""
+    """Return the default recipe's loss and gradient, in float32, at levels of a kind."""
     from impasto.painting.engine import Engines
 
-    chosen = settings.make(precision=precision)
+    chosen = settings.make(engine=engine, precision="float32")
     painting = Engines().get(chosen).of_levels(chosen, kind)
     places = (StyledRegion((Painting(style),)),)
     start = None if kind == FORMS else content
@@ -111,14 +112,6 @@ def _impasto(
             return task.evaluate(picture)
 
     return evaluate
-
-
-def _twice(run: Callable[[Picture], None]) -> Callable[[Picture], None]:
-    def both(picture: Picture) -> None:
-        run(picture)
-        run(picture)
-
-    return both
 
 
 def search(options: argparse.Namespace) -> Section:
@@ -148,9 +141,9 @@ def _nearness(content: Picture, style: Picture, size: int) -> Section:
     style = raster.resize(style, *raster.fit_area(*raster.size_of(style), height * width))
     found = {}
     for kind in (FINEST, LAST):
-        usual = _impasto("float32", content, style, kind)(content).total
+        usual = _impasto(content, style, kind)(content).total
         with searching.exhaustive():
-            nearest = _impasto("float32", content, style, kind)(content).total
+            nearest = _impasto(content, style, kind)(content).total
         found["last pass" if kind.last else "finest level"] = usual / nearest
     return found
 
@@ -279,6 +272,7 @@ OURS = ("impasto", "stylize", "{content}", "{style}", "-o", "{out}", "--size", "
 WAYS: Mapping[str, tuple[str, ...]] = {
     "impasto": (*OURS, "--quiet"),
     "impasto, loaded": ("benchmarks.loaded", *PAIR),
+    "impasto, keras": (*OURS, "--quiet", "--engine", "keras"),
     "impasto, gram": (*OURS, "--quiet", "--preset", "gram"),
     "tutorial": ("benchmarks.tutorial", *PAIR),
     "PyTorch, classic": ("benchmarks.classic", *PAIR),
@@ -341,7 +335,7 @@ def course(options: argparse.Namespace) -> Section:
     size = raster.fit(*raster.size_of(content), options.size)
     content = raster.resize(content, *size)
     fitted = raster.resize(style, *raster.fit_area(*raster.size_of(style), size[0] * size[1]))
-    judge = _impasto("float32", content, fitted)
+    judge = _impasto(content, fitted)
     followed = {
         "impasto": _follow_impasto(content, style, options),
         "impasto, one scale": _follow_impasto(content, style, options, levels=1, evaluations=40),
@@ -437,7 +431,7 @@ def _cell(value: Any) -> str:
 def _show(name: str, section: Section) -> None:
     if name == "evaluation":
         for size, variants in section.items():
-            ours = variants["impasto"]["median"]
+            ours = variants["impasto, native"]["median"]
             _table(
                 f"one loss and gradient at {size} px",
                 (
