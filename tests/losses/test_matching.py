@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from keras import ops
 
 from impasto.compute import backend
+from impasto.compute.arrays import to_numpy
+from impasto.compute.backend import ops
 from impasto.losses import matching, objective, polish, pools
 from impasto.losses.kinds import FINEST, FORMS, LAST
 from impasto.losses.matching import Matched
 from impasto.losses.pools import Painting as Kept
 from impasto.losses.terms import Eye, Seen
-from impasto.network import vgg, weights
 from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
+from tests import tiny
 from tests.tiny import random_picture
 
 pytestmark = pytest.mark.backend
@@ -34,8 +35,14 @@ def maps_of(seed, height=37, width=30):
     return maps
 
 
-def tensors(maps):
-    return {name: ops.convert_to_tensor(each) for name, each in maps.items()}
+@pytest.fixture(scope="module")
+def hypercolumns(place):
+    """Those of maps, as an array."""
+    return lambda maps: to_numpy(matching.hypercolumns(placed(maps, place)))
+
+
+def placed(maps, place):
+    return {name: place(each) for name, each in maps.items()}
 
 
 def naive_hypercolumns(maps):
@@ -60,21 +67,21 @@ def naive_hypercolumns(maps):
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 24), (48, 40)])
-def test_hypercolumns_are_what_plain_loops_give(height, width):
+def test_hypercolumns_are_what_plain_loops_give(hypercolumns, height, width):
     maps = maps_of(1, height, width)
-    found = backend.to_numpy(matching.hypercolumns(tensors(maps)))
+    found = hypercolumns(maps)
     np.testing.assert_allclose(found, naive_hypercolumns(maps), rtol=1e-4, atol=1e-6)
 
 
-def test_of_an_odd_size_the_deepest_values_go_on_to_the_edge():
+def test_of_an_odd_size_the_deepest_values_go_on_to_the_edge(hypercolumns):
     maps = maps_of(2, 44, 36)  # a grid of 11 x 9, and 5 x 4 positions below it
-    found = backend.to_numpy(matching.hypercolumns(tensors(maps)))
+    found = hypercolumns(maps)
     assert found.shape == (11, 9, 14)
     np.testing.assert_array_equal(found[10, :, -5:], found[9, :, -5:])
 
 
 def target_of(maps, pool, weights=None, share=1.0):
-    columns = backend.to_numpy(matching.hypercolumns(tensors(maps)))
+    columns = matching.hypercolumns(maps)
     places = np.arange(columns[..., 0].size).reshape(columns.shape[:2])
     (found,) = matching.search([columns], [Matched(pool, weights)], [places])
     found = found._replace(indexes=found.indexes.reshape(columns.shape[:2]))
@@ -85,8 +92,7 @@ def target_of(maps, pool, weights=None, share=1.0):
 
 
 def pool_of(maps):
-    columns = backend.to_numpy(matching.hypercolumns(tensors(maps)))
-    return kept(columns)
+    return kept(matching.hypercolumns(maps))
 
 
 def kept(columns):
@@ -98,17 +104,21 @@ def nearest(columns, pool, weights=None):
     return pool.features[pools.nearest(query, pool)].reshape(columns.shape)
 
 
-def loss_of(maps, target):
-    return float(matching.loss(matching.read(Seen(tensors(maps)), target), target))
+@pytest.fixture(scope="module")
+def loss_of(place):
+    """The loss of maps against a target."""
+
+    def loss(maps, target):
+        target = tiny.placed(target, place)
+        return float(matching.loss(matching.read(Seen(placed(maps, place)), target), target))
+
+    return loss
 
 
-def test_the_loss_is_that_of_its_equation():
+def test_the_loss_is_that_of_its_equation(hypercolumns, loss_of):
     """With block 4 left out hypercolumns are compared as they are."""
     query, picture = ({n: m for n, m in maps_of(s, 32, 24).items() if n[5] != "4"} for s in (3, 4))
-    columns = {
-        s: backend.to_numpy(matching.hypercolumns(tensors(m)))
-        for s, m in ((3, query), (4, picture))
-    }
+    columns = {s: hypercolumns(m) for s, m in ((3, query), (4, picture))}
     other = {n: m for n, m in maps_of(5, 40, 40).items() if n[5] != "4"}
     pool = pool_of(other)
     wanted = nearest(columns[3], pool)
@@ -123,9 +133,9 @@ def test_the_loss_is_that_of_its_equation():
         assert loss_of(picture, target_of(query, pool, each)) == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_picture_that_has_its_targets_loses_nothing():
+def test_a_picture_that_has_its_targets_loses_nothing(hypercolumns, loss_of):
     maps = maps_of(7, 32, 40)
-    columns = backend.to_numpy(matching.hypercolumns(tensors(maps)))
+    columns = hypercolumns(maps)
     pool = kept(columns)
     query = {n: m for n, m in maps.items() if n[5] != "4"}
     shallow = kept(columns[..., :9])
@@ -134,7 +144,7 @@ def test_a_picture_that_has_its_targets_loses_nothing():
     assert loss_of(maps_of(8, 32, 40), target_of(maps, pool)) > 0.5
 
 
-def test_without_strength_the_target_is_the_photograph():
+def test_without_strength_the_target_is_the_photograph(loss_of):
     maps = {n: m for n, m in maps_of(9, 32, 24).items() if n[5] != "4"}
     other = {n: m for n, m in maps_of(10, 32, 24).items() if n[5] != "4"}
     pool = pool_of(other)
@@ -162,20 +172,23 @@ CONTENT, STYLE, OTHER = (
 )
 
 
-LAYERS = recipe.make(style_loss="matching").layers
+@pytest.fixture(scope="module", params=tiny.ENGINES)
+def engine(request):
+    """Either engine, of a small network with the layers of matching."""
+    return tiny.engine(request.param, recipe.make(), tiny.vgg())
 
 
 @pytest.fixture(scope="module")
-def network():
-    return vgg.build(weights.load(), LAYERS, "max", "float32", "replicate")
+def eye(engine):
+    return eye_of(engine)
 
 
-@pytest.fixture(scope="module")
-def eye(network):
-    return Eye.of(backend.traced(network), weights.NETWORKS["vgg16"], LAYERS)
+def eye_of(engine):
+    layers = recipe.make().layers
+    return Eye.of(engine.features(layers), engine.network, layers)
 
 
-def test_the_gradient_equals_finite_differences(network, eye):
+def test_the_gradient_equals_finite_differences(engine, eye):
     chosen = recipe.make(style_loss="matching", content_weight=0.3, tv_weight=0.1, strength=0.4)
     left = np.zeros(CONTENT.shape[:2], np.float32)
     left[:, :32] = 1
@@ -184,8 +197,8 @@ def test_the_gradient_equals_finite_differences(network, eye):
         StyledRegion((Painting(OTHER),), 1 - left),
     )
     start = random_picture(48, 64, 16)
-    targets = objective.freeze(eye, chosen, CONTENT, regions, start=start).whole()
-    task = objective.WholePicture(objective.compiled_step(network, chosen), targets)
+    targets = engine.place(objective.freeze(eye, chosen, CONTENT, regions, start=start).whole())
+    task = objective.WholePicture(engine.step(chosen, FORMS), targets, engine.place)
     picture = random_picture(48, 64, 17)
     evaluation = task.evaluate(picture)
     # Along the gradient itself, where the difference stands out of float32's rounding.
@@ -201,7 +214,7 @@ def test_the_same_inputs_have_the_same_targets_to_the_byte(eye):
     start = OTHER[:48, :44].repeat(2, 1)[:, :64]
     found = [objective.freeze(eye, chosen, CONTENT, regions, start=start).whole() for _ in range(2)]
     for one, other in zip(*(each.terms["style"].maps.values() for each in found), strict=True):
-        assert backend.to_numpy(one).tobytes() == backend.to_numpy(other).tobytes()
+        assert to_numpy(one).tobytes() == to_numpy(other).tobytes()
 
 
 @given(st.tuples(*[st.floats(0, 1)] * 2))
@@ -213,7 +226,7 @@ def test_the_dial_gives_the_painting_more_and_more(strengths):
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_targets_that_never_leave_the_device_are_those_of_the_host(eye, monkeypatch, masked):
+def test_targets_that_never_leave_the_device_are_those_of_the_host(monkeypatch, masked):
     """As with a GPU, of two paintings, and of a region of its own."""
     first, second, third = (random_picture(40, 36, seed) for seed in (21, 22, 23))
     photograph, start = (random_picture(48, 40, seed) for seed in (24, 25))
@@ -222,10 +235,11 @@ def test_targets_that_never_leave_the_device_are_those_of_the_host(eye, monkeypa
         mask = np.tile(np.linspace(0, 1, 40, dtype=np.float32), (48, 1))
         regions = [replace(regions[0], mask=1 - mask), StyledRegion((Painting(third),), mask=mask)]
     chosen = recipe.make(content_weight=0)
+    eye = eye_of(tiny.engine("keras", chosen, tiny.vgg()))
 
     def targets(kind):
         frozen = objective.freeze(eye, chosen, photograph, regions, start=start, kind=kind)
-        return {path: backend.to_numpy(each) for path, each in named(frozen.whole().terms["style"])}
+        return {path: to_numpy(each) for path, each in named(frozen.whole().terms["style"])}
 
     for kind in (FORMS, FINEST, LAST):
         on_host = targets(kind)
@@ -256,26 +270,28 @@ def named(target, path=()):
         yield path, target
 
 
-def test_pools_on_a_device_bring_but_places_and_sums_to_the_host(eye, monkeypatch):
+def test_pools_on_a_device_bring_but_places_and_sums_to_the_host(monkeypatch):
     """What is seen in paintings and in the picture stays where it was computed."""
     painting, photograph = random_picture(64, 64, 31), random_picture(64, 64, 32)
     regions = [StyledRegion((Painting(painting),))]
-    brought = []
-    to_numpy = backend.to_numpy
+    brought, to_numpy = [], ops.convert_to_numpy
 
-    def counted(array):
-        found = to_numpy(array)
-        brought.append(0 if found is array else found.size)
+    def counted(tensor):
+        found = to_numpy(tensor)
+        brought.append(found.size)
         return found
 
-    monkeypatch.setattr(backend, "on_processor", lambda: False)
-    monkeypatch.setattr(backend, "to_numpy", counted)
     chosen = recipe.make(content_weight=0)
+    eye = eye_of(tiny.engine("keras", chosen, tiny.vgg()))
+    monkeypatch.setattr(backend, "on_processor", lambda: False)
+    monkeypatch.setattr(ops, "convert_to_numpy", counted)
+    monkeypatch.setattr(polish, "COMPONENTS", 3)
     objective.freeze(eye, chosen, photograph, regions, start=photograph, kind=FINEST).whole()
-    grid = 16 * 16
-    assert grid <= max(brought) < (pools.COMPONENTS + pools.SPARE) ** 2 + 1
-    assert sum(brought) < 4 * grid + 2 * (pools.COMPONENTS + pools.SPARE) ** 2 + 2 * 4000
+    grid, channels = 16 * 16, sum(2 * [8, 12]) + sum(3 * [16])
+    products = (pools.COMPONENTS + pools.SPARE) ** 2
+    assert grid <= max(brought) <= products
+    # Which is nearest in each of both searches, and sums over positions.
+    assert sum(brought) < 4 * grid + 2 * products + 4 * channels
     brought.clear()
     objective.freeze(eye, chosen, photograph, regions, start=photograph, kind=LAST).whole()
-    components = [max(polish.COMPONENTS, channels // 4) for channels in (128, 256, 512)]
-    assert 0 < max(brought) <= (max(components) + pools.SPARE) ** 2
+    assert 0 < max(brought) <= (max(tiny.WIDTHS) // 4 + pools.SPARE) ** 2
