@@ -64,14 +64,14 @@ def engine(name, recipe, weights=WEIGHTS):
     return KerasEngine(weights, recipe)
 
 
-def naive_features(picture):
+def naive_features(picture, pooling="max", padding="zero"):
     """Features of the two convolutions, in float64 and plain loops."""
     maps = {}
     x = picture.astype(np.float64)[..., ::-1] - BGR_MEAN
     for name, kernel in zip(LAYERS, KERNELS, strict=True):
-        x = np.maximum(naive_convolution(x, kernel.astype(np.float64)), 0)
+        x = np.maximum(naive_convolution(x, kernel.astype(np.float64), padding == "replicate"), 0)
         maps[name] = x
-        x = naive_pooling(x)
+        x = naive_pooling(x, {"max": np.max, "avg": np.mean}[pooling])
     return maps
 
 
@@ -87,12 +87,12 @@ def naive_convolution(x, kernel, replicate=False):
     return out
 
 
-def naive_pooling(x):
+def naive_pooling(x, of=np.max):
     height, width, channels = x.shape
     out = np.zeros((height // 2, width // 2, channels))
     for i in range(height // 2):
         for j in range(width // 2):
-            out[i, j] = x[2 * i : 2 * i + 2, 2 * j : 2 * j + 2].max(axis=(0, 1))
+            out[i, j] = of(x[2 * i : 2 * i + 2, 2 * j : 2 * j + 2], axis=(0, 1))
     return out
 
 

@@ -7,12 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from impasto.compute import backend
 from impasto.losses import objective, tiled
 from impasto.losses.kinds import FORMS, LAST, SHARPENING
 from impasto.losses.terms import Eye
 from impasto.losses.tiles import Box, Grain, cover, part
-from impasto.network import vgg, weights
 from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
 from tests import tiny
@@ -70,15 +68,21 @@ def test_of_an_array_its_positions_in_the_box_are_taken(top, height, apart):
     np.testing.assert_array_equal(found, array[top : (top * apart + height) // apart])
 
 
-def compared(features, eye, chosen, regions, start=None, kind=FORMS, keep=True):
+def compared(engine, eye, chosen, regions, start=None, kind=FORMS, keep=True):
     """The evaluation in tiles, and that of the whole."""
     whole = objective.freeze(replace(eye, tile=0), chosen, CONTENT, regions, 1.0, start, kind)
-    step = objective.compiled_step(features, chosen, kind)
     frozen = objective.freeze(eye, chosen, CONTENT, regions, 1.0, start, kind)
     assert len(frozen.scene.tiles) > 1
-    steps = tiled.compiled_steps(features, chosen, eye.stride, kind)
-    task = tiled.objective_of(steps, frozen, keep)
-    return task.evaluate(PICTURE), objective.WholePicture(step, whole.whole()).evaluate(PICTURE)
+    targets = engine.place(whole.whole())
+    step = objective.WholePicture(engine.step(chosen, kind), targets, engine.place)
+    task = in_tiles(engine, chosen, frozen, kind, keep)
+    return task.evaluate(PICTURE), step.evaluate(PICTURE)
+
+
+def in_tiles(engine, chosen, frozen, kind=FORMS, keep=True):
+    """The objective that reads tiles in this process."""
+    steps = engine.tile_steps(chosen, kind)
+    return tiled.objective_of(steps, frozen, tiled.Reader(steps, frozen, keep, engine.place))
 
 
 def assert_alike(tiles, whole):
@@ -96,13 +100,13 @@ def assert_alike(tiles, whole):
     ],
 )
 @pytest.mark.parametrize("style_loss", [name for name in recipe.STYLE_LOSSES if name != "matching"])
-def test_tiles_have_the_loss_and_the_gradient_of_the_whole(style_loss, strips, regions, tile):
-    chosen = recipe.make(
-        style_loss=style_loss, strips=strips, content_layers="second", style_layers="first,second"
-    )
-    tiles, whole = compared(
-        tiny.features, tiny.eye(tile), chosen, REGIONS[regions], keep=tile == 64
-    )
+@pytest.mark.parametrize("name", tiny.ENGINES)
+def test_tiles_have_the_loss_and_the_gradient_of_the_whole(name, style_loss, strips, regions, tile):
+    layers = {"content_layers": "second", "style_layers": "first,second"}
+    chosen = recipe.make(style_loss=style_loss, strips=strips, padding="zero", **layers)
+    engine = tiny.engine(name, chosen)
+    eye = tiny.eye(engine, tile)
+    tiles, whole = compared(engine, eye, chosen, REGIONS[regions], keep=tile == 64)
     assert_alike(tiles, whole)
     difference = np.linalg.norm(tiles.gradient - whole.gradient)
     # Of two neighbors that are as near, another may be found.
@@ -110,16 +114,15 @@ def test_tiles_have_the_loss_and_the_gradient_of_the_whole(style_loss, strips, r
     assert difference < most * np.linalg.norm(whole.gradient)
 
 
-@pytest.fixture(scope="module")
-def network():
-    """The real one, with the layers of matching."""
-    chosen = recipe.make(precision="float32")
-    return vgg.build(weights.load(), chosen.layers, "max", "float32", chosen.padding)
+@pytest.fixture(scope="module", params=tiny.ENGINES)
+def engine(request):
+    """Either engine, of a small network with the layers of matching."""
+    return tiny.engine(request.param, recipe.make(), tiny.vgg())
 
 
-def real(network, chosen, tile, kind=FORMS):
+def looking(engine, chosen, tile, kind=FORMS):
     layers = objective.layers_of(chosen, kind)
-    return Eye.of(backend.traced(network), weights.NETWORKS["vgg16"], layers, tile)
+    return Eye.of(engine.features(layers), engine.network, layers, tile)
 
 
 def root_mean_square(values):
@@ -136,16 +139,16 @@ def root_mean_square(values):
         ("masked", SHARPENING),
     ],
 )
-def test_the_default_recipe_in_tiles(network, regions, kind):
+def test_the_default_recipe_in_tiles(engine, regions, kind):
     """Of millions of features a few lie so near zero, or two so near each other where they are
     pooled, that the rounding of another order of additions lets the gradient pass or not. Where it
     does the same, it is the same."""
     content = 0.0 if kind.shallow else 0.5
     chosen = recipe.make(precision="float32", content_weight=content, tv_weight=0.5)
     start = START if regions == "masked" else None
-    eye = real(network, chosen, 112, kind)
+    eye = looking(engine, chosen, 112, kind)
     assert (eye.grain.halo < 40) == kind.shallow
-    tiles, whole = compared(network, eye, chosen, REGIONS[regions], start, kind)
+    tiles, whole = compared(engine, eye, chosen, REGIONS[regions], start, kind)
     assert_alike(tiles, whole)
     difference, size = np.abs(tiles.gradient - whole.gradient), root_mean_square(whole.gradient)
     assert np.median(difference) < 1e-5 * size
@@ -153,23 +156,22 @@ def test_the_default_recipe_in_tiles(network, regions, kind):
 
 
 @pytest.mark.slow
-def test_kept_targets_give_the_same_bytes_and_take_up_other_weights(network):
+def test_kept_targets_give_the_same_bytes_and_take_up_other_weights(engine):
     chosen = recipe.make(precision="float32", content_weight=1.0)
-    eye = real(network, chosen, 112)
+    eye = looking(engine, chosen, 112)
     assert eye.grain == Grain(8, 56)
     frozen = objective.freeze(eye, chosen, CONTENT, REGIONS["everywhere"])
-    steps = tiled.compiled_steps(network, chosen, eye.stride)
-    kept, anew = (tiled.objective_of(steps, frozen, keep) for keep in (True, False))
+    kept, anew = (in_tiles(engine, chosen, frozen, keep=keep) for keep in (True, False))
     before = kept.evaluate(PICTURE)
     found = {each.evaluate(PICTURE).gradient.tobytes() for each in (kept, anew)}
     assert found == {before.gradient.tobytes()}
-    after = kept.weighed(backend.constant((0.0, 1.0, 0.0))).evaluate(PICTURE)
+    after = kept.weighed(np.array((0, 1, 0), np.float32)).evaluate(PICTURE)
     assert after.total == pytest.approx(before.terms["style"], rel=1e-6)
 
 
-def test_what_is_around_a_tile_is_needed(network):
+def test_what_is_around_a_tile_is_needed(engine):
     chosen = recipe.make(precision="float32")
-    tight = replace(real(network, chosen, 112), grain=Grain(8, 8))
-    tiles, whole = compared(network, tight, chosen, REGIONS["everywhere"])
+    tight = replace(looking(engine, chosen, 112), grain=Grain(8, 8))
+    tiles, whole = compared(engine, tight, chosen, REGIONS["everywhere"])
     size = root_mean_square(whole.gradient)
     assert root_mean_square(tiles.gradient - whole.gradient) > 3e-3 * size

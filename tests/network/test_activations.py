@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from impasto.compute import backend
+from impasto.compute.arrays import to_numpy
+from impasto.compute.backend import ops
 from impasto.network import activations, vgg, weights
 from tests import tiny
 
@@ -27,10 +28,10 @@ def test_the_features_are_those_of_the_published_network_over_the_means():
     picture = tiny.random_picture(48, 64, seed=1)
     for pooling in ("max", "avg"):
         published, normalized = (
-            vgg.build(each, layers, pooling, "float32", "zero")(backend.constant(picture))
+            vgg.build(each, layers, pooling, "float32", "zero")(ops.convert_to_tensor(picture))
             for each in (loaded, activations.normalized(loaded, means))
         )
         for layer in layers:
-            expected = backend.to_numpy(published[layer]) / means[layer]
-            found = backend.to_numpy(normalized[layer])
+            expected = to_numpy(published[layer]) / means[layer]
+            found = to_numpy(normalized[layer])
             np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * expected.max())

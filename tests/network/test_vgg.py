@@ -1,6 +1,5 @@
-"""The real network: its features against onnxruntime, and the gradients written for it."""
+"""The network in Keras: its features against onnxruntime, its layers and their gradients."""
 
-import functools
 import importlib.util
 from pathlib import Path
 
@@ -9,9 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from impasto.compute import backend, readings
-from impasto.losses import moments as losses
-from impasto.losses.terms import Seen
+from impasto.compute import backend
 from impasto.network import vgg, weights
 from tests import tiny
 
@@ -69,7 +66,7 @@ def onnx_features(picture):
         graph, opset_imports=model.opset_import, ir_version=model.ir_version
     )
     session = onnxruntime.InferenceSession(features.SerializeToString())
-    bgr = picture[..., ::-1] - np.asarray(vgg.BGR_MEAN, np.float32)
+    bgr = picture[..., ::-1] - np.asarray(weights.BGR_MEAN, np.float32)
     maps = session.run(None, {first.input[0]: bgr.transpose(2, 0, 1)[None]})
     return {
         name: each[0].transpose(1, 2, 0) for name, each in zip(relus.values(), maps, strict=True)
@@ -88,14 +85,15 @@ def test_features_equal_those_of_onnxruntime_at_every_convolution(loaded, pictur
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])
 def test_the_layers_are_those_that_keras_has(name):
     kerass = getattr(keras.applications, name.upper())(weights=None, include_top=False)
-    kernels = {
-        f"{layer.name}/kernel": np.broadcast_to(np.float32(0), layer.kernel.shape)
-        for layer in kerass.layers
-        if isinstance(layer, keras.layers.Conv2D)
-    }
-    ours = vgg._network(weights.Weights(weights.NETWORKS[name], "", kernels), "max", "float32")
+    tensors = {}
+    for layer in kerass.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            tensors[f"{layer.name}/kernel"] = np.broadcast_to(np.float32(0), layer.kernel.shape)
+            tensors[f"{layer.name}/bias"] = np.zeros(layer.bias.shape, np.float32)
+    network = weights.Weights(weights.NETWORKS[name], "", tensors)
+    ours = vgg._model(network, [kerass.layers[-1].name], "max", "float32", "zero")
     assert len(ours.layers) == len(kerass.layers)
-    told = ("name", "filters", "kernel_size", "pool_size", "strides", "padding", "dilation_rate")
+    told = ("name", "filters", "kernel_size", "pool_size", "strides", "dilation_rate")
     for our, layer in zip(ours.layers[1:], kerass.layers[1:], strict=True):
         for each in told:
             assert getattr(our, each, None) == getattr(layer, each, None), (layer.name, each)
@@ -104,17 +102,32 @@ def test_the_layers_are_those_that_keras_has(name):
         assert getattr(our, "activation", None) is activation
 
 
-def test_the_network_is_cut_off_after_the_deepest_layer_in_use(loaded, monkeypatch):
-    channels = []
+def test_the_network_is_cut_off_after_the_deepest_layer_in_use(monkeypatch):
+    made = []
+    original = vgg.Convolution.build
 
-    def frozen(kernel, *others):
-        channels.append(kernel.shape[2:])
-        return original(kernel, *others)
+    def build(layer, shape):
+        made.append((shape[-1], layer.filters))
+        original(layer, shape)
 
-    original = vgg.frozen
-    monkeypatch.setattr(vgg, "frozen", frozen)
-    vgg.build(loaded, ["block2_conv1"], "max", "float32", "zero")
-    assert channels == [(3, 64), (64, 64), (64, 128)]
+    monkeypatch.setattr(vgg.Convolution, "build", build)
+    vgg.build(tiny.vgg(), ["block2_conv1"], "max", "float32", "zero")
+    assert made == [(3, 8), (8, 8), (8, 12)]
+
+
+def test_layers_that_are_not_asked_for_are_not_computed(monkeypatch):
+    features = vgg.build(tiny.vgg(), ["block1_conv2", "block3_conv1"], "max", "float32", "zero")
+    computed = []
+    original = vgg.Convolution.call
+
+    def call(layer, inputs):
+        computed.append(layer.name)
+        return original(layer, inputs)
+
+    monkeypatch.setattr(vgg.Convolution, "call", call)
+    found = features(ops.zeros((8, 8, 3)), asked=["block1_conv2"])
+    assert list(found) == ["block1_conv2"]
+    assert computed == ["block1_conv1", "block1_conv2"]
 
 
 @pytest.mark.parametrize("layer", ["block1_conv1", "block3_conv2", "block2_pool", "block5_conv1"])
@@ -161,31 +174,6 @@ def test_bfloat16_features_are_close_to_float32(loaded, picture):
         assert 0 < error < 0.03, layer
 
 
-def test_a_precision_that_was_named_is_kept_and_auto_chooses_one():
-    assert vgg.resolve_precision("bfloat16") == "bfloat16"
-    assert vgg.resolve_precision("float32") == "float32"
-    assert vgg.resolve_precision("auto") in ("float32", "bfloat16")
-
-
-@pytest.mark.parametrize(
-    ("in_bfloat16", "chosen"), [(0.7, "bfloat16"), (1.0, "bfloat16"), (1.6, "float32")]
-)
-def test_auto_takes_bfloat16_where_there_are_instructions_for_it(monkeypatch, in_bfloat16, chosen):
-    # A round that something else slowed down does not count.
-    seconds = {"float32": iter([9, 1.0, 5, 1.2, 1.1]), "bfloat16": iter([9, 7, in_bfloat16, 3, 8])}
-    monkeypatch.setattr(vgg, "_layer_to_time", lambda precision: precision)
-    monkeypatch.setattr(vgg, "_seconds", lambda precision: next(seconds[precision]))
-    monkeypatch.setattr(vgg.host, "has_bfloat16", lambda: True)
-    assert vgg.resolve_precision("auto") == chosen
-
-
-def test_auto_takes_no_time_where_there_are_no_instructions_for_bfloat16(monkeypatch):
-    monkeypatch.setattr(vgg, "_seconds", lambda _: pytest.fail("a layer was timed"))
-    monkeypatch.setattr(vgg.backend, "on_processor", lambda: True)
-    monkeypatch.setattr(vgg.host, "has_bfloat16", lambda: False)
-    assert vgg.resolve_precision("auto") == "float32"
-
-
 def gradient(function, point):
     def loss(picture, constants):
         value = function(picture)
@@ -194,13 +182,22 @@ def gradient(function, point):
     return backend.value_and_gradient(loss)(point, {})[2]
 
 
+def convolution(kernel, bias, replicate=False):
+    """A layer (1, height, width, in) to (1, height, width, out)."""
+    settings = {"activation": "relu", "dtype": "float32", "data_format": "channels_last"}
+    layer = vgg.Convolution(kernel.shape[-1], 3, replicate=replicate, **settings)
+    layer.build((None, None, None, kernel.shape[2]))
+    layer.set_weights([kernel, bias])
+    return layer
+
+
 @pytest.mark.parametrize("replicate", [True, False])
 @pytest.mark.parametrize("size", [(6, 5), (1, 9)])
-def test_a_frozen_layer_and_its_gradient_are_those_of_the_naive_one(size, replicate):
+def test_a_convolution_and_its_gradient_are_those_of_the_naive_one(size, replicate):
     """For a linear A, <A x, y> = <x, Aᵀ y>; with a large bias the ReLU lets everything through."""
     upstream = np.random.default_rng(1).normal(size=(*size, 4)).astype(np.float32)
     picture = tiny.random_picture(*size, seed=2)
-    layer = tiny.layer(tiny.KERNELS[0], np.full(4, 1e3, np.float32), replicate)
+    layer = convolution(tiny.KERNELS[0], np.full(4, 1e3, np.float32), replicate)
     result = ops.convert_to_numpy(layer(ops.convert_to_tensor(picture[None])))[0]
     naive = tiny.naive_convolution(picture, tiny.KERNELS[0], replicate) + 1e3
     np.testing.assert_allclose(result, naive, rtol=1e-5)
@@ -213,41 +210,14 @@ def test_a_frozen_layer_and_its_gradient_are_those_of_the_naive_one(size, replic
         assert np.sum(received * direction) == pytest.approx(expected, rel=1e-3)
 
 
-def test_the_gradient_of_a_frozen_layer_passes_only_where_its_result_is_positive():
+def test_the_gradient_of_a_convolution_passes_only_where_its_result_is_positive():
     picture = tiny.random_picture(6, 5, seed=2)
-    layer = tiny.layer(tiny.KERNELS[0], np.array([-1e4, 0, 0, 1e4], np.float32))
+    layer = convolution(tiny.KERNELS[0], np.array([-1e4, 0, 0, 1e4], np.float32))
     for channel, expected in ((0, 0), (3, 1)):
         received = gradient(
             lambda picture, c=channel: ops.sum(layer(picture[None])[..., c]), picture
         )
         assert np.any(received) == expected
-
-
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-3), ("bfloat16", 0.02)])
-def test_the_device_computes_what_the_host_computes(
-    loaded, picture, monkeypatch, precision, tolerance
-):
-    """On a GPU Keras's own operations run; here they can be made to."""
-    layers = ["block1_conv1", "block2_pool", "block3_conv2"]
-    small = picture[:37, :50]
-
-    def evaluate():
-        features = vgg.build(loaded, layers, "max", precision, "replicate")
-
-        def total(picture):
-            return sum(ops.sum(ops.cast(each, "float32")) for each in features(picture).values())
-
-        maps = numpy_features(loaded, small, layers, padding="replicate", precision=precision)
-        return maps, gradient(total, small)
-
-    on_host, gradient_on_host = evaluate()
-    for asked in ("computed_on_host", "gathered_on_host"):
-        monkeypatch.setattr(backend, asked, lambda dtype: False)
-    on_device, gradient_on_device = evaluate()
-    for name in layers:
-        np.testing.assert_allclose(on_host[name], on_device[name], rtol=tolerance, atol=1e-2)
-    error = np.linalg.norm(gradient_on_host - gradient_on_device)
-    assert error < tolerance * np.linalg.norm(gradient_on_device)
 
 
 def test_the_gradient_of_maximum_pooling_goes_to_the_maximum_and_ties_share_it():
@@ -258,52 +228,3 @@ def test_the_gradient_of_maximum_pooling_goes_to_the_maximum_and_ties_share_it()
     expected = np.zeros_like(picture)
     expected[0, 1], expected[0, 2], expected[1, 3] = 1.0, 0.5, 0.5
     np.testing.assert_array_equal(received, expected)
-
-
-SIDES = {"block1_conv1": (61, 50), "block2_conv1": (30, 25), "block2_conv2": (30, 25)}
-CHANNELS = {"block1_conv1": 64, "block2_conv1": 128, "block2_conv2": 128}
-
-
-def read_of(layer, kind):
-    rows, columns = (side // 3 for side in SIDES[layer])
-    grid = ops.convert_to_tensor(np.array([1, 2, 3, rows, columns], np.int32))
-    kinds = {
-        "means": readings.means(2),
-        "thinned": readings.thinned(grid, ops.zeros((rows, columns, 1))),
-        "moments": losses.sliced(3),
-    }
-    return kinds[kind]
-
-
-@pytest.mark.parametrize("kind", ["means", "thinned", "moments"])
-@pytest.mark.parametrize("layer", SIDES)
-def test_what_is_read_on_the_way_is_what_is_read_afterwards(loaded, picture, layer, kind):
-    """Off a layer before a pooled one, before another, before pooling; also beside another.
-
-    Both parts of the gradient are of one size, so that neither can be missing.
-    """
-    build = functools.partial(
-        vgg.build, loaded, pooling="max", precision="float32", padding="replicate"
-    )
-    layers = (layer, "block3_conv1")
-    together, apart = build(layers), build([*layers, "block1_conv2", "block2_conv2"])
-    shape = read_of(layer, kind).shape((*SIDES[layer], CHANNELS[layer]))
-    weight = backend.constant(np.random.default_rng(1).normal(size=shape))
-
-    def gradient(features, on_the_way, share):
-        def loss(picture, constants):
-            reading = read_of(layer, kind)
-            asked = {layer: [read_of(layer, "means"), reading]} if on_the_way else {}
-            seen = Seen(features(picture, layers, asked))
-            assert (vgg.reading_of(layer, reading) in seen.maps) == (
-                on_the_way and backend.on_processor()
-            )
-            found = ops.sum(seen.read(layer, reading) * weight)
-            return share * found + (1 - share) * ops.sum(ops.square(seen.maps["block3_conv1"])), {}
-
-        return backend.value_and_gradient(loss)(picture[:61, :50].astype(np.float32), {})[2]
-
-    sizes = [np.linalg.norm(gradient(apart, False, share)) for share in (1.0, 0.0)]
-    even = sizes[1] / sum(sizes)
-    received, expected = gradient(together, True, even), gradient(apart, False, even)
-    assert np.linalg.norm(received - expected) < 1e-4 * np.linalg.norm(expected)

@@ -74,6 +74,8 @@ def _model(
     inputs = value = keras.Input((None, None, 3), name="picture", dtype="float32")
     outputs = {}
     for name in weights.network.in_order():
+        if outputs.keys() >= set(names):  # deeper layers are not needed
+            break
         value = outputs[name] = layer(name)(value)
     model = keras.Model(inputs, [outputs[name] for name in names], trainable=False)
     for made in model.layers:

@@ -268,6 +268,7 @@ def _steps(
     content = job.content((level.height, level.width))
     start = state.picture if level.follows else None
     task = job.objective(content, level.style, start, level.kind)
+    threads.give_back_freed_memory()  # targets take other pieces of memory than evaluations
     clock.lap("targets")
     solver, begin = SOLVERS[job.recipe.optimizer], job.placed(state.picture)
     if isinstance(state.solver, Mapping):
