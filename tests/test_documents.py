@@ -1,5 +1,6 @@
 """What the documents say of the program is what the program says of itself."""
 
+import json
 import re
 from pathlib import Path
 
@@ -120,3 +121,12 @@ def test_the_style_loss_of_the_example_is_zero_at_its_own_target():
     one, other = (moments.moments(ops.convert_to_tensor(each)) for each in features)
     assert float(known["cosine_loss"](one, one)) == pytest.approx(0, abs=1e-6)
     assert 0 < float(known["cosine_loss"](one, other)) < 1
+
+
+def test_the_javascript_tools_are_pinned_and_their_lock_file_names_no_registry():
+    tools = ROOT / "tools" / "js"
+    pinned = json.loads((tools / "package.json").read_text(encoding="utf-8"))["devDependencies"]
+    locked = json.loads((tools / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+    for name, version in pinned.items():
+        assert locked[f"node_modules/{name}"]["version"] == version
+    assert not [name for name, entry in locked.items() if "resolved" in entry]
