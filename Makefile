@@ -18,6 +18,8 @@ check: test js
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/vulture
+	$(BIN)/vulture src tools benchmarks # a name that tests alone use is dead, too
 
 types: $(READY)
 	$(BIN)/mypy

@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from impasto.cli import app
+from impasto.evaluation import sources
 from impasto.pictures import samples
 from tools import controls, gallery, settings
 
@@ -93,6 +94,12 @@ def sources_of(parts):
         for begin in (module, module[-1:]):
             if parts[: len(begin)] == begin:
                 yield path.read_text(encoding="utf-8"), parts[len(begin) :]
+
+
+def test_make_judges_installs_what_the_message_names():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    packages = re.search(r"^JUDGES := (.*)$", makefile, re.MULTILINE)[1]
+    assert f"pip install --no-deps {packages}" == sources.INSTALL
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
