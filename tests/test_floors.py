@@ -15,6 +15,7 @@ import pytest
 import impasto
 
 ROOMS = {
+    "version": (),
     "errors": (),
     "files": (),
     "paged": (),
