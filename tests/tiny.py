@@ -69,8 +69,6 @@ def naive_features(picture, pooling="max", padding="zero"):
     maps = {}
     x = picture.astype(np.float64)[..., ::-1] - BGR_MEAN
     for name, kernel in zip(LAYERS, KERNELS, strict=True):
-        if not x.size:  # pooled away
-            break
         x = np.maximum(naive_convolution(x, kernel.astype(np.float64), padding == "replicate"), 0)
         maps[name] = x
         x = naive_pooling(x, {"max": np.max, "avg": np.mean}[pooling])

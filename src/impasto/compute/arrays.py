@@ -59,14 +59,6 @@ def gather_rows(array: Array, indexes: NDArray[Any]) -> Array:
     return ops.take(array, ops.convert_to_tensor(indexes.astype(np.int32)), axis=0)
 
 
-def dtype_of(array: Array) -> str:
-    """Return the name of an array's dtype, such as float32."""
-    dtype = array.dtype
-    return str(
-        dtype if not is_tensor(array) else sys.modules["keras"].backend.standardize_dtype(dtype)
-    )
-
-
 def ran_out_of_memory(error: BaseException | None) -> bool:
     """Return whether NumPy, or the running backend, raised an error for want of memory.
 

@@ -34,7 +34,7 @@ from impasto.compute.arrays import (
     is_tensor,
     to_numpy,
 )
-from impasto.compute.reductions import block_mean, block_mean_gradient
+from impasto.compute.reductions import block_mean, block_mean_gradient, row_blocks
 from impasto.losses import pools, tiles
 from impasto.losses.content import added
 from impasto.losses.pools import Array, Indexes, Pool
@@ -132,17 +132,23 @@ def at_grid(reduced: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {layer: enlarged(layer, reduced[layer]) for layer in layers_of(reduced)}
 
 
-def joined(grids: Mapping[str, Tensor]) -> Tensor:
-    """Return (h, w, C): the maps (h, w, C') of all layers, each divided by its channels."""
-    values = list(grids.values())
-    channels = [each.shape[-1] for each in values]
-    if is_tensor(values[0]):
-        shares = [each / count for each, count in zip(values, channels, strict=True)]
-        return array_namespace(values[0]).concatenate(shares, axis=-1)
-    columns, begin = np.empty((*values[0].shape[:2], sum(channels)), np.float32), 0
-    for each, count in zip(values, channels, strict=True):
-        np.multiply(each, np.float32(1 / count), out=columns[..., begin : begin + count])
-        begin += count
+def joined(grids: dict[str, Tensor]) -> Tensor:
+    """Return (h, w, C): the maps (h, w, C') of all layers, each divided by its channels.
+
+    ``grids`` is emptied, so that no map is in memory twice.
+    """
+    first = next(iter(grids.values()))
+    if is_tensor(first):
+        shares = [each / each.shape[-1] for each in grids.values()]
+        return array_namespace(first).concatenate(shares, axis=-1)
+    whole = sum(each.shape[-1] for each in grids.values())
+    columns, begin = np.empty((*first.shape[:2], whole), np.float32), 0
+    del first
+    for layer in list(grids):
+        each = grids.pop(layer)
+        end = begin + each.shape[-1]
+        np.multiply(each, np.float32(1 / each.shape[-1]), out=columns[..., begin:end])
+        begin = end
     return columns
 
 
@@ -277,28 +283,25 @@ def wanted(found: Sequence[Found], channels: Mapping[str, int], own: Array, shar
     ``own`` hypercolumns (h, w, C).
     """
     columns, weights = mixed(found)
-    own = own if share < 1 else None
-    maps, counts = _wanted(columns, weights, own, share, tuple(channels.items()))
+    if share < 1:
+        columns = _blended(columns, own, share)
+    ends = [int(end) for end in np.cumsum([*channels.values()])[:-1]]
+    parts = array_namespace(columns).split(columns, ends, axis=-1)
+    maps, counts = {}, {}
+    for (layer, count), part in zip(channels.items(), parts, strict=True):
+        apart = 2 ** max(0, block_of(layer) - GRID)
+        maps[layer], counts[layer] = _block_means(part * float(count), weights, apart)
     return Wanted(maps, counts, weights is not None)
 
 
-def _wanted(
-    columns: Array,
-    weights: Array | None,
-    own: Array | None,
-    share: float,
-    channels: tuple[tuple[str, int], ...],
-) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Return what :class:`Wanted` has, of what was found and its weights (h, w)."""
-    if own is not None:
-        columns = share * columns + (1 - share) * own
-    ends = [int(end) for end in np.cumsum([count for _, count in channels])[:-1]]
-    parts = array_namespace(columns).split(columns, ends, axis=-1)
-    maps, counts = {}, {}
-    for (layer, count), part in zip(channels, parts, strict=True):
-        apart = 2 ** max(0, block_of(layer) - GRID)
-        maps[layer], counts[layer] = _block_means(part * float(count), weights, apart)
-    return maps, counts
+def _blended(columns: Array, own: Array, share: float) -> Array:
+    """Return share · columns + (1 - share) · own; NumPy's arrays are overwritten."""
+    if is_tensor(columns):
+        return share * columns + (1 - share) * own
+    columns *= np.float32(share)
+    own *= np.float32(1 - share)
+    columns += own
+    return columns
 
 
 def sizes(found: Sequence[Found], channels: Mapping[str, int]) -> dict[str, float]:
@@ -307,12 +310,20 @@ def sizes(found: Sequence[Found], channels: Mapping[str, int]) -> dict[str, floa
     What is found alone, and not the photograph's part in a target: that a picture in tiles need
     not look at the photograph for it.
     """
-    columns, weights = mixed(found)
-    each = to_numpy(_squares(columns, weights)).astype(np.float64)
+    height = len(found[0].indexes)
+    each: HostArray = np.zeros(sum(channels.values()), np.float64)
+    for rows in row_blocks(height, found[0].indexes.shape[1] * len(each)):
+        part = [_rows_of_found(one, rows) for one in found]
+        each += to_numpy(_squares(*mixed(part)))
     ends = np.cumsum([*channels.values()])[:-1]
     return {
         layer: float(part.sum()) for layer, part in zip(channels, np.split(each, ends), strict=True)
     }
+
+
+def _rows_of_found(found: Found, rows: slice) -> Found:
+    weights = None if found.weights is None else found.weights[rows]
+    return Found(found.pool, found.indexes[rows], weights)
 
 
 def _squares(values: Array, weights: Array | None) -> Array:
@@ -433,11 +444,8 @@ def matching_term(recipe: Recipe, adventurous: float | None = None) -> Term:
         far = adventure(recipe.strength) if adventurous is None else adventurous
         asked = query(scene.content, scene.start, far)
         regions = [_matched(region, scene, layers) for region in scene.regions]
-        found = _searched(scene, asked, regions, layers)
-
-        first = next(scene.sights()).photograph.reduced(compared)
-        first = {layer: first[layer] for layer in layers}
-        channels = {layer: each.shape[-1] for layer, each in first.items()}
+        channels: dict[str, int] = {}
+        found = _searched(scene, asked, regions, layers, channels)
         whole = scene.summed(lambda sight: sizes([_part(each, sight) for each in found], channels))
 
         def part(sight: Sight) -> Target:
@@ -456,17 +464,34 @@ APART = 2 ** (GRID - 1)
 
 def _columns(look: Look, layers: Sequence[str]) -> Array:
     """Return the hypercolumns (h, w, C) of what is seen in a tile, of its inner box."""
+    return joined(_grids(look, layers))
+
+
+def _grids(look: Look, layers: Sequence[str]) -> dict[str, Array]:
     grids = at_grid(look.reduced(compared))
-    return joined({layer: look.cut(grids[layer], APART) for layer in layers})
+    return {layer: look.cut(grids[layer], APART) for layer in layers}
 
 
 def _searched(
-    scene: Scene, asked: Picture, regions: Sequence[Matched], layers: Sequence[str]
+    scene: Scene,
+    asked: Picture,
+    regions: Sequence[Matched],
+    layers: Sequence[str],
+    channels: dict[str, int],
 ) -> list[Found]:
-    """Return what all of the picture has found, each of its fields (h, w) at the grid."""
+    """Return what all of the picture has found, each of its fields (h, w) at the grid.
+
+    ``channels`` gets those of each layer.
+    """
+
+    def columns(sight: Sight) -> Array:
+        grids = _grids(sight.look(asked), layers)
+        channels.update({layer: each.shape[-1] for layer, each in grids.items()})
+        return joined(grids)
+
     height, width = (side // APART for side in size_of(scene.content))
     places = np.arange(height * width).reshape(height, width)
-    looks = (_columns(sight.look(asked), layers) for sight in scene.sights())
+    looks = (columns(sight) for sight in scene.sights())
     where = [tiles.part(places, APART, tile.inner) for tile in scene.tiles]
     return [
         each._replace(indexes=each.indexes.reshape(height, width))

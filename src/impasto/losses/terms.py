@@ -89,23 +89,14 @@ class Look:
         """Features of the tile's outer box."""
         return self.see()
 
-    @cached_property
-    def _reduced(self) -> dict[Reduce, Maps]:
-        return {}
-
     def reduced(self, reduce: Reduce) -> Maps:
-        """Return a function of every layer's features, which is computed once.
+        """Return a function of every layer's features.
 
         Unless they are used otherwise no more than one layer's features are in memory at a time.
         """
-        if reduce not in self._reduced:
-            known = vars(self).get("maps")
-            self._reduced[reduce] = (
-                self.see(reduce)
-                if known is None
-                else {layer: reduce(layer, value) for layer, value in known.items()}
-            )
-        return self._reduced[reduce]
+        if "maps" in vars(self):
+            return {layer: reduce(layer, value) for layer, value in self.maps.items()}
+        return self.see(reduce)
 
     def cut(self, value: Array, apart: int) -> Array:
         """Return what of a value of the outer box, its positions ``apart`` px, counts."""

@@ -72,7 +72,7 @@ def _model(
         return Convolution(channels, 3, replicate=padding == "replicate", **as_given, **named)
 
     inputs = value = keras.Input((None, None, 3), name="picture", dtype="float32")
-    outputs = {}
+    outputs: dict[str, Tensor] = {}
     for name in weights.network.in_order():
         if outputs.keys() >= set(names):  # deeper layers are not needed
             break
@@ -99,10 +99,6 @@ class Convolution(keras.layers.Conv2D):
         # The mirror image of one row is that row again.
         mode = "symmetric" if self.replicate else "constant"
         return super().call(ops.pad(inputs, _ONE_AROUND, mode))
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the shape of the result."""
-        return (*input_shape[:-1], self.filters)
 
 
 class MaxPooling(keras.layers.MaxPooling2D):

@@ -1,0 +1,169 @@
+"""Both engines compute the same: features, losses and gradients, of a small seeded network."""
+
+import numpy as np
+import pytest
+
+from impasto.compute import backend
+from impasto.compute.arrays import to_numpy
+from impasto.losses import objective, tiled
+from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
+from impasto.losses.terms import Eye
+from impasto.pictures.guidance import Painting, StyledRegion
+from impasto.recipe import settings as recipe
+from tests import tiny
+from tests.tiny import random_picture
+
+pytestmark = pytest.mark.backend
+
+HEIGHT, WIDTH = 61, 78
+PHOTOGRAPH, START, PICTURE = (random_picture(HEIGHT, WIDTH, seed) for seed in (1, 2, 3))
+STYLE, OTHER = random_picture(50, 44, 4), random_picture(45, 66, 5)
+ACROSS = np.tile(np.linspace(0, 1, WIDTH, dtype=np.float32), (HEIGHT, 1))
+REGIONS = (
+    StyledRegion((Painting(STYLE, 2.0), Painting(OTHER)), ACROSS),
+    StyledRegion((Painting(OTHER),), 1 - ACROSS),
+)
+WHOLE = (StyledRegion((Painting(STYLE),)),)
+
+CASES = {
+    **{f"preset {name}": ({"preset": name}, FORMS, WHOLE) for name in recipe.PRESETS},
+    **{name: ({"style_loss": name}, FORMS, REGIONS) for name in recipe.STYLE_LOSSES},
+    "finest": ({}, FINEST, WHOLE),
+    "last pass": ({}, LAST, REGIONS),
+    "sharpening": ({}, SHARPENING, WHOLE),
+    "average pooling": ({"pooling": "avg"}, FORMS, WHOLE),
+    "zero padding": ({"padding": "zero"}, FORMS, WHOLE),
+    "both": ({"style_loss": "gram", "pooling": "avg", "padding": "zero"}, FORMS, WHOLE),
+}
+"""Settings, what a level is for, and regions."""
+
+
+def both(settings):
+    """A recipe that weighs all terms, and both engines of it."""
+    chosen = recipe.make(**{"content_weight": 0.5, "tv_weight": 0.3, **settings})
+    # A strength would take the content's weight out of the total.
+    return chosen, *(
+        tiny.engine(name, chosen, tiny.vgg(chosen.network)) for name in ("native", "keras")
+    )
+
+
+def eye_of(engine, chosen, kind, tile=0):
+    layers = objective.layers_of(chosen, kind)
+    return Eye.of(engine.features(layers), engine.network, layers, tile)
+
+
+def assert_alike(found, expected, most=1e-4):
+    """Two results of a step: totals, terms, and gradients by their norm."""
+    (total, terms, gradient), (other, others, reference) = found, expected
+    assert total == pytest.approx(other, rel=most)
+    assert terms == pytest.approx(others, rel=most, abs=1e-6)
+    gradient, reference = to_numpy(gradient), to_numpy(reference)
+    assert gradient.dtype == reference.dtype == np.float32
+    size = np.linalg.norm(reference)
+    assert size > 0
+    assert np.linalg.norm(gradient - reference) < most * size
+
+
+@pytest.mark.parametrize("size", [(61, 78), (16, 16), (47, 30)])
+@pytest.mark.parametrize("padding", ["replicate", "zero"])
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+def test_features_are_alike(pooling, padding, size):
+    chosen, native, keras = both({"pooling": pooling, "padding": padding})
+    layers = (*chosen.layers, "block1_pool")
+    chosen = recipe.make(style_loss="gram", style_layers=layers, pooling=pooling, padding=padding)
+    engines = (tiny.engine(name, chosen, tiny.vgg()) for name in tiny.ENGINES)
+    picture = random_picture(*size, seed=6)
+    found, expected = (engine.features(layers)(picture) for engine in engines)
+    assert set(found) == set(expected) == set(layers)
+    for layer in layers:
+        assert found[layer].dtype == np.float32
+        assert found[layer].shape == expected[layer].shape
+        error = np.abs(found[layer] - to_numpy(expected[layer])).max()
+        assert error < 1e-4 * np.abs(found[layer]).max(), layer
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_steps_are_alike(name):
+    settings, kind, regions = CASES[name]
+    chosen, native, keras = both(settings)
+    # One set of targets, so that a nearest neighbor is not another for rounding.
+    frozen = objective.freeze(
+        eye_of(native, chosen, kind), chosen, PHOTOGRAPH, regions, start=START, kind=kind
+    )
+    found, expected = (
+        engine.step(chosen, kind)(PICTURE, engine.place(frozen.whole()))
+        for engine in (native, keras)
+    )
+    assert all(found[1][term] > 0 for term in objective.TERMS if term != "content")
+    assert_alike(found, expected)
+
+
+TILED = ["matching", "gram", "moments", "wasserstein", "neighbors", "finest", "last pass"]
+
+
+@pytest.mark.parametrize("name", TILED)
+def test_the_steps_of_a_tile_are_alike(name):
+    settings, kind, regions = CASES[name]
+    chosen, native, keras = both(settings)
+    eye = eye_of(native, chosen, kind, tile=48)
+    frozen = objective.freeze(eye, chosen, PHOTOGRAPH, regions, start=START, kind=kind)
+    *_, sight = frozen.scene.sights()
+    shown = np.ascontiguousarray(PICTURE[sight.tile.outer.slices])
+    assert shown.shape != PICTURE.shape
+    steps = [engine.tile_steps(chosen, kind) for engine in (native, keras)]
+    assert steps[0].additive == steps[1].additive == (name in ("matching", "finest"))
+
+    def given(engine, slope=tiled.NONE):
+        return engine.place(tiled.given(sight, frozen.at(sight), slope))
+
+    sums = [
+        to_numpy(each.read(shown, given(engine)))
+        for each, engine in zip(steps, (native, keras), strict=True)
+    ]
+    np.testing.assert_allclose(*sums, rtol=1e-3, atol=1e-4 * np.abs(sums[0]).max())
+    once, other = (
+        each.once(shown, given(engine)) for each, engine in zip(steps, (native, keras), strict=True)
+    )
+    assert_alike(once, other)
+    slope, other = (
+        each.slope(sums[0], given(engine))
+        for each, engine in zip(steps, (native, keras), strict=True)
+    )
+    assert_alike(slope, other)
+    along, other = (
+        each.along(shown, given(engine, slope[2]))
+        for each, engine in zip(steps, (native, keras), strict=True)
+    )
+    assert_alike(along, other)
+    # The loss's gradient is that along its slope, where the sums are the tile's own.
+    np.testing.assert_allclose(along[2], once[2], atol=1e-4 * np.abs(once[2]).max())
+
+
+@pytest.mark.parametrize("name", tiny.ENGINES)
+def test_an_engine_says_what_it_is(name):
+    chosen = recipe.make(precision="auto")
+    engine = tiny.engine(name, chosen, tiny.vgg())
+    assert engine.backend == ("native" if name == "native" else backend.name())
+    assert engine.precision == "float32"
+    assert engine.network.name == "vgg16"
+
+
+def test_the_keras_engine_computes_in_bfloat16_where_that_is_asked_for():
+    chosen = recipe.make(precision="bfloat16")
+    rough = tiny.engine("keras", chosen, tiny.vgg())
+    exact = tiny.engine("keras", recipe.make(), tiny.vgg())
+    assert rough.precision == "bfloat16"
+    layer = "block4_conv2"
+    features = [engine.features([layer])(PICTURE)[layer] for engine in (exact, rough)]
+    assert features[1].dtype == np.float32
+    error = np.linalg.norm(features[1] - features[0]) / np.linalg.norm(features[0])
+    assert 0 < error < 0.03
+
+
+def test_on_a_gpu_the_keras_engine_takes_bfloat16_unless_another_is_asked_for(monkeypatch):
+    monkeypatch.setattr(backend, "on_processor", lambda: False)
+    engines = [
+        tiny.engine("keras", recipe.make(precision=each), tiny.vgg())
+        for each in ("auto", "float32")
+    ]
+    assert [each.precision for each in engines] == ["bfloat16", "float32"]
