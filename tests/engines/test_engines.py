@@ -1,5 +1,7 @@
 """Both engines compute the same: features, losses and gradients, of a small seeded network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from impasto.compute.arrays import to_numpy
 from impasto.losses import objective, tiled
 from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
 from impasto.losses.terms import Eye
+from impasto.losses.tiles import Grain
 from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
 from tests import tiny
@@ -25,11 +28,12 @@ REGIONS = (
 )
 WHOLE = (StyledRegion((Painting(STYLE),)),)
 
+FEW = {"style_layers": "block1_conv2,block3_conv1,block4_conv1"}
 CASES = {
     **{f"preset {name}": ({"preset": name}, FORMS, WHOLE) for name in recipe.PRESETS},
-    **{name: ({"style_loss": name}, FORMS, REGIONS) for name in recipe.STYLE_LOSSES},
+    **{name: ({"style_loss": name, **FEW}, FORMS, REGIONS) for name in recipe.STYLE_LOSSES},
     "finest": ({}, FINEST, WHOLE),
-    "last pass": ({}, LAST, REGIONS),
+    "last pass": (FEW, LAST, REGIONS),
     "sharpening": ({}, SHARPENING, WHOLE),
     "average pooling": ({"pooling": "avg"}, FORMS, WHOLE),
     "zero padding": ({"padding": "zero"}, FORMS, WHOLE),
@@ -41,7 +45,7 @@ CASES = {
 def both(settings):
     """A recipe that weighs all terms, and both engines of it."""
     chosen = recipe.make(**{"content_weight": 0.5, "tv_weight": 0.3, **settings})
-    # A strength would take the content's weight out of the total.
+
     return chosen, *(
         tiny.engine(name, chosen, tiny.vgg(chosen.network)) for name in ("native", "keras")
     )
@@ -52,11 +56,15 @@ def eye_of(engine, chosen, kind, tile=0):
     return Eye.of(engine.features(layers), engine.network, layers, tile)
 
 
+MOST = {"neighbors": 1e-2}
+"""Of the gradient's norm: of two neighbors that are as near, another may be found."""
+
+
 def assert_alike(found, expected, most=1e-4):
     """Two results of a step: totals, terms, and gradients by their norm."""
     (total, terms, gradient), (other, others, reference) = found, expected
-    assert total == pytest.approx(other, rel=most)
-    assert terms == pytest.approx(others, rel=most, abs=1e-6)
+    assert total == pytest.approx(other, rel=1e-4)
+    assert terms == pytest.approx(others, rel=1e-4, abs=1e-6)
     gradient, reference = to_numpy(gradient), to_numpy(reference)
     assert gradient.dtype == reference.dtype == np.float32
     size = np.linalg.norm(reference)
@@ -68,9 +76,9 @@ def assert_alike(found, expected, most=1e-4):
 @pytest.mark.parametrize("padding", ["replicate", "zero"])
 @pytest.mark.parametrize("pooling", ["max", "avg"])
 def test_features_are_alike(pooling, padding, size):
-    chosen, native, keras = both({"pooling": pooling, "padding": padding})
-    layers = (*chosen.layers, "block1_pool")
-    chosen = recipe.make(style_loss="gram", style_layers=layers, pooling=pooling, padding=padding)
+    layers = ("block1_conv1", "block1_pool", "block2_conv2", "block3_conv3", "block5_conv1")
+    settings = {"style_layers": ",".join(layers), "pooling": pooling, "padding": padding}
+    chosen = recipe.make(style_loss="gram", **settings)
     engines = (tiny.engine(name, chosen, tiny.vgg()) for name in tiny.ENGINES)
     picture = random_picture(*size, seed=6)
     found, expected = (engine.features(layers)(picture) for engine in engines)
@@ -95,7 +103,7 @@ def test_steps_are_alike(name):
         for engine in (native, keras)
     )
     assert all(found[1][term] > 0 for term in objective.TERMS if term != "content")
-    assert_alike(found, expected)
+    assert_alike(found, expected, MOST.get(name, 1e-4))
 
 
 TILED = ["matching", "gram", "moments", "wasserstein", "neighbors", "finest", "last pass"]
@@ -105,7 +113,7 @@ TILED = ["matching", "gram", "moments", "wasserstein", "neighbors", "finest", "l
 def test_the_steps_of_a_tile_are_alike(name):
     settings, kind, regions = CASES[name]
     chosen, native, keras = both(settings)
-    eye = eye_of(native, chosen, kind, tile=48)
+    eye = replace(eye_of(native, chosen, kind, tile=40), grain=Grain(8, 16))
     frozen = objective.freeze(eye, chosen, PHOTOGRAPH, regions, start=START, kind=kind)
     *_, sight = frozen.scene.sights()
     shown = np.ascontiguousarray(PICTURE[sight.tile.outer.slices])
@@ -124,7 +132,7 @@ def test_the_steps_of_a_tile_are_alike(name):
     once, other = (
         each.once(shown, given(engine)) for each, engine in zip(steps, (native, keras), strict=True)
     )
-    assert_alike(once, other)
+    assert_alike(once, other, MOST.get(name, 1e-4))
     slope, other = (
         each.slope(sums[0], given(engine))
         for each, engine in zip(steps, (native, keras), strict=True)
@@ -134,7 +142,7 @@ def test_the_steps_of_a_tile_are_alike(name):
         each.along(shown, given(engine, slope[2]))
         for each, engine in zip(steps, (native, keras), strict=True)
     )
-    assert_alike(along, other)
+    assert_alike(along, other, MOST.get(name, 1e-4))
     # The loss's gradient is that along its slope, where the sums are the tile's own.
     np.testing.assert_allclose(along[2], once[2], atol=1e-4 * np.abs(once[2]).max())
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from impasto.compute import backend
 from impasto.compute.native import kernels
 from impasto.engines import selection
 from impasto.engines.keras import KerasEngine
@@ -90,21 +91,27 @@ def test_bfloat16_is_refused_by_the_native_engine_and_by_nobody_else(one_line):
     one_line(caught)
 
 
-@pytest.mark.parametrize(("device", "loaded"), [(False, False), (True, True)])
-def test_keras_is_loaded_to_look_for_a_gpu_only_where_a_device_hints_at_one(
-    device, loaded, tmp_path
-):
-    hint = tmp_path / "nvidiactl"
+@pytest.mark.parametrize("device", [False, True])
+def test_keras_is_asked_for_a_gpu_only_where_a_device_hints_at_one(device, tmp_path, monkeypatch):
+    hint, asked = tmp_path / "nvidiactl", []
     if device:
         hint.touch()
-    code = f"""
+    monkeypatch.setattr(selection.shutil, "which", lambda name: None)
+    monkeypatch.setattr(selection, "Path", lambda name: hint)
+    monkeypatch.setattr(backend, "on_processor", lambda: asked.append(True))
+    assert selection.choose(recipe.make()) == ("keras" if device else "native")
+    assert bool(asked) == device
+
+
+def test_without_such_a_device_keras_is_not_loaded():
+    code = """
 import sys
 from pathlib import Path
 from impasto.engines import selection
 from impasto.recipe.settings import Recipe
 selection.shutil.which = lambda name: None
-selection.Path = lambda name: Path({str(hint)!r})
+selection.Path = lambda name: Path("nowhere")
 print(selection.choose(Recipe()), "keras" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == f"native {loaded}\n", done.stderr
+    assert done.stdout == "native False\n", done.stderr
