@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from impasto.cluster import parcels
-from impasto.compute import backend
+from impasto.compute.arrays import is_tensor, to_numpy
 from impasto.compute.backend import ops
 
 
@@ -13,9 +13,9 @@ from impasto.compute.backend import ops
 def test_tensors_come_out_as_tensors(dtype):
     array = np.arange(6, dtype=dtype).reshape(2, 3)
     (found,) = parcels.read(parcels.write([ops.convert_to_tensor(array)], {}), {})
-    assert backend.is_tensor(found)
-    np.testing.assert_array_equal(backend.to_numpy(found), array)
-    assert backend.to_numpy(found).dtype == dtype
+    assert is_tensor(found)
+    np.testing.assert_array_equal(to_numpy(found), array)
+    assert to_numpy(found).dtype == dtype
 
 
 def test_functions_come_out_with_what_they_hold():

@@ -10,6 +10,7 @@ import pytest
 from keras import ops
 
 from impasto.compute import backend
+from impasto.compute.arrays import to_numpy
 from tests import tiny
 
 pytestmark = pytest.mark.backend
@@ -59,39 +60,6 @@ def test_an_unknown_backend_is_refused_in_one_line():
         assert name in lines[0]
 
 
-def wrapped(error):
-    try:
-        try:
-            raise error
-        except Exception as inner:
-            raise RuntimeError("in a layer") from inner
-    except RuntimeError as outer:
-        return outer
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (MemoryError(), True),
-        (wrapped(MemoryError()), True),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), True),
-        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 5 bytes"), True),
-        (type("ResourceExhaustedError", (Exception,), {})("OOM"), True),
-        (ValueError("shapes"), False),
-        (wrapped(ValueError("shapes")), False),
-        (None, False),
-    ],
-)
-def test_errors_for_want_of_memory_are_known(error, expected):
-    assert backend.ran_out_of_memory(error) is expected
-
-
-def test_an_allocation_that_no_machine_has_is_known():
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - each backend has its own
-        backend.keras.ops.zeros((2**48,))
-    assert backend.ran_out_of_memory(caught.value)
-
-
 @pytest.mark.parametrize("chosen", [None, "0"])
 def test_the_level_of_tensorflows_log_is_lifted_for_its_import_alone(chosen, monkeypatch):
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
@@ -115,7 +83,7 @@ def test_a_traced_function_takes_pictures_of_any_size_to_the_same():
     traced = backend.traced(features)
     for height in (4, 6):
         picture = tiny.random_picture(height, 5, seed=height)
-        found = {name: backend.to_numpy(each) for name, each in traced(picture).items()}
+        found = {name: to_numpy(each) for name, each in traced(picture).items()}
         np.testing.assert_array_equal(found["double"], 2 * picture)
         assert found["mean"] == pytest.approx(picture.mean(), rel=1e-5)
 
@@ -141,7 +109,7 @@ import keras
 from impasto.painting.engine import Engines
 from impasto.recipe.settings import Recipe
 try:
-    Engines().get(Recipe())
+    Engines().get(Recipe(engine="keras"))
 except BackendError as error:
     print(error)
 """
@@ -169,58 +137,6 @@ def test_no_settings_file_is_left_where_there_was_none_and_one_that_was_there_st
     assert [path.name for path in (tmp_path / "old").iterdir()] == ["models"]
 
 
-def together(rows, more):
-    """A few operations, with what such functions may be given."""
-    assert more["nothing"] is None
-    return ops.sum(rows * more["by"] + 1, axis=0), [ops.max(rows)]
-
-
-@pytest.fixture
-def gpu(monkeypatch):
-    """As with one."""
-    monkeypatch.setattr(backend, "on_processor", lambda: False)
-
-
-@pytest.mark.usefixtures("gpu")
-def test_a_fused_function_gives_what_it_gives_by_itself():
-    rows = tiny.random_picture(4, 5, seed=3)[..., 0]
-    more = {"by": np.float32(2), "nothing": None}
-    total, (largest,) = backend.fused(together)(ops.convert_to_tensor(rows), more)
-    np.testing.assert_allclose(backend.to_numpy(total), (rows * 2 + 1).sum(axis=0), rtol=1e-6)
-    assert float(largest) == rows.max()
-
-
-@pytest.mark.usefixtures("gpu")
-def test_a_fused_function_of_numpys_arrays_is_the_function_itself():
-    assert backend.fused(lambda array: array)(array := np.zeros(2)) is array
-
-
-@pytest.mark.usefixtures("gpu")
-@pytest.mark.skipif(backend.name() != "jax", reason="only JAX compiles operation by operation")
-def test_a_fused_function_is_one_program_of_jax():
-    import jax
-
-    compiled = []
-
-    def heard(event, seconds, **_):
-        if "backend_compile" in event:
-            compiled.append(seconds)
-
-    rows = ops.convert_to_tensor(tiny.random_picture(6, 7, seed=4)[..., 0])
-    more = {"by": np.float32(2), "nothing": None}
-    jax.monitoring.register_event_duration_secs_listener(heard)
-    try:
-        for _ in range(2):
-            fused = backend.fused(together)
-            fused(rows, more)
-            fused(rows, more)
-        assert len(compiled) == 1  # the second is found among those that JAX has
-        together(rows, more)
-        assert len(compiled) > 1
-    finally:
-        jax.monitoring.unregister_event_duration_listener(heard)
-
-
 @pytest.mark.skipif(backend.name() != "jax", reason="only JAX has programs of its own for sizes")
 def test_a_program_of_jax_does_not_hold_what_its_function_holds(monkeypatch):
     import jax
@@ -242,7 +158,7 @@ def test_a_program_of_jax_does_not_hold_what_its_function_holds(monkeypatch):
     traced = backend.traced(lambda picture: ops.matmul(held, picture[..., 0]))
     for width in (3, 4, 3):
         picture = tiny.random_picture(100, width, seed=6)
-        found = backend.to_numpy(traced(ops.convert_to_tensor(picture)))
+        found = to_numpy(traced(ops.convert_to_tensor(picture)))
         np.testing.assert_allclose(found, kernel @ picture[..., 0], rtol=1e-4)
     assert len(programs) == 3
     assert max(map(len, programs)) < 10_000 < kernel.nbytes
