@@ -48,7 +48,8 @@ ROOMS = {
     "workshop": ("outputs", "orders", "worker", "batch", "sweep"),
     "evaluation": ("sources", "lite0", "edges", "measures", "eyes", "judges"),
     "studio": (
-        *("guard", "store", "describe", "masks", "painter", "foreman", "works", "app", "serve"),
+        *("guard", "store", "describe", "masks", "painter", "foreman", "works", "uploads"),
+        *("app", "serve"),
     ),
     "__init__": (),
     "cli": ("options", "console", "one", "many", "judge", "studio", "app"),

@@ -26,6 +26,7 @@ from impasto.pictures import colors, encode, raster
 from impasto.pictures.raster import Picture
 from impasto.pictures.saving import Saving
 from impasto.recipe.settings import Recipe
+from impasto.studio.masks import feathered
 from impasto.workshop import worker
 from impasto.workshop.orders import Order, Sources
 from impasto.workshop.outputs import Outputs
@@ -125,12 +126,18 @@ def _paint(asked: Json, ears: Ears, say: Say) -> None:
 
 
 def order(asked: Json) -> Order:
-    """Return the order that the server's words stand for."""
+    """Return the order that the server's request stands for; soft masks go into its folder."""
     folder = Path(asked["folder"])
     checkpoint = folder / "checkpoint"
     resume = checkpoint if asked["resume"] and checkpoint.exists() else None
-    regions = [tuple(each) for each in asked["regions"]]
-    sources = Sources(asked["content"], asked["styles"], regions, asked["keep"])
+    regions = [
+        (str(feathered(Path(mask), feather, folder / f"mask-{number}.png")), painting)
+        for number, (mask, painting, feather) in enumerate(asked["regions"], 1)
+    ]
+    keep = asked["keep"] and str(
+        feathered(Path(asked["keep"]), asked["keep_feather"], folder / "keep.png")
+    )
+    sources = Sources(asked["content"], asked["styles"], regions, keep)
     outputs = Outputs(folder / "picture.png", checkpoint=checkpoint)
     return Order(
         sources,

@@ -1,15 +1,17 @@
 """What sessions and works mean: checked when they are changed, told to the page, and painted."""
 
+import contextlib
 import functools
 import itertools
 import math
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from impasto import files
 from impasto.errors import ImpastoError, PictureError, SettingError
 from impasto.painting import inputs, memory, pyramid
 from impasto.painting.progress import work as pixels_of
@@ -32,11 +34,12 @@ PAINTINGS = 8
 
 def session(store: Store, foreman: Foreman, number: str) -> Json:
     """Return a session as the page is told of it, with its works."""
-    found = store.session(number)
+    found, missing = present(store, store.session(number))
     recipe = Recipe.from_dict(found["recipe"])
     works = [told(store, each["id"], foreman) for each in store.works(number)]
     return {
         **found,
+        "missing": missing,
         "photograph": _picture(store, found["photograph"]),
         "paintings": [
             {**each, "picture": _picture(store, each["picture"])} for each in found["paintings"]
@@ -56,13 +59,39 @@ def session(store: Store, foreman: Foreman, number: str) -> Json:
     }
 
 
+def present(store: Store, session: Json) -> tuple[Json, list[str]]:
+    """Return a session without the pictures that are not in the folder, and what is missing."""
+
+    def there(number: str | None) -> bool:
+        try:
+            return number is not None and bool(store.path_of(number))
+        except NotThere:
+            return False
+
+    found, missing = dict(session), []
+    for role, words in (("photograph", "the photograph"), ("keep", "the mask of what stays")):
+        if session[role] is not None and not there(session[role]):
+            found[role] = None
+            missing.append(words)
+    for role, words, parts in (
+        ("paintings", "a painting", ("picture",)),
+        ("regions", "a place's mask or painting", ("mask", "painting")),
+    ):
+        found[role] = [each for each in session[role] if all(there(each[name]) for name in parts)]
+        missing += [words] * (len(session[role]) - len(found[role]))
+    return found, missing
+
+
 def _picture(store: Store, number: str | None) -> Json | None:
     return None if number is None else store.picture(number)
 
 
 def thumb(store: Store, session: Json) -> str | None:
     """Return the address of a session's thumbnail."""
-    found = _picture(store, session["photograph"])
+    try:
+        found = _picture(store, session["photograph"])
+    except NotThere:
+        return None
     return None if found is None else str(found["thumb"])
 
 
@@ -71,26 +100,22 @@ def changed(store: Store, session: Json, asked: Json) -> Json:
 
     Raises NotThere for pictures that are not there, SettingError for what cannot be.
     """
-    made = dict(session)
-    if "name" in asked:
-        made["name"] = str(asked["name"])[:100]
-    for role in ("photograph", "keep"):
-        if role in asked:
-            made[role] = asked[role]
-            _picture(store, asked[role])
-    if "paintings" in asked:
-        made["paintings"] = [_painting(store, each) for each in _list(asked["paintings"])]
-    if "regions" in asked:
-        made["regions"] = [_region(store, each) for each in _list(asked["regions"])]
+    made, _ = present(store, session)
+    made |= {name: read(store, asked[name]) for name, read in _CHANGES.items() if name in asked}
     if "photograph" in asked and asked["photograph"] != session["photograph"]:
-        made.update(keep=asked.get("keep"), regions=asked.get("regions", []))
-    recipe = Recipe.from_dict(session["recipe"])
-    if "preset" in asked:
-        recipe = recipes.make(str(asked["preset"]), presets.available())
-        made["preset"] = asked["preset"]
-    recipe = describe.changed(recipe, asked.get("recipe", {}))
-    made["recipe"] = asdict(recipe)
+        made |= {"keep": None, "regions": []} | {
+            name: made[name] for name in ("keep", "regions") if name in asked
+        }
+    made["recipe"] = asdict(_recipe(Recipe.from_dict(session["recipe"]), asked))
     return made
+
+
+def _recipe(recipe: Recipe, asked: Json) -> Recipe:
+    """Return a recipe with the preset and the settings that the page asked for."""
+    if "preset" in asked:
+        # The size stays: a preset says in which manner is painted, and not how large.
+        recipe = recipes.make(str(asked["preset"]), presets.available(), size=recipe.size)
+    return describe.changed(recipe, asked.get("recipe", {}))
 
 
 def _list(found: object) -> list[Any]:
@@ -103,17 +128,52 @@ def _painting(store: Store, asked: Any) -> Json:
     if not isinstance(asked, dict):
         raise SettingError("expected a painting with its share and its scale")
     picture = store.picture(asked.get("picture"))
-    share, scale = float(asked.get("share", 1)), float(asked.get("scale", 1))
-    if not (0 <= share <= 1000 and 0.1 <= scale <= 10):
-        raise SettingError("a painting's share is 0 or more, and its scale from 0.1 to 10")
-    return {"picture": picture["id"], "share": share, "scale": scale}
+    share = checked_number(asked.get("share", 1), "a painting's share", 0, 1000)
+    return {"picture": picture["id"], "share": share, "scale": _scale(asked)}
 
 
 def _region(store: Store, asked: Any) -> Json:
     if not isinstance(asked, dict):
         raise SettingError("expected a region with its mask and its painting")
     mask, painting = store.picture(asked.get("mask")), store.picture(asked.get("painting"))
-    return {"mask": mask["id"], "painting": painting["id"], "scale": float(asked.get("scale", 1))}
+    feather = _feather(asked.get("feather", 0))
+    return {
+        "mask": mask["id"],
+        "painting": painting["id"],
+        "scale": _scale(asked),
+        "feather": feather,
+    }
+
+
+def _scale(asked: Json) -> float:
+    return checked_number(asked.get("scale", 1), "the size of a painting's strokes", 0.1, 10)
+
+
+def _feather(asked: object) -> float:
+    return checked_number(asked, "a mask's feather, as a fraction of its longer side,", 0, 0.1)
+
+
+def checked_number(asked: object, what: str, least: float, most: float) -> float:
+    """Return a number that the page sent. Raises SettingError for anything else."""
+    if not isinstance(asked, int | float) or not least <= asked <= most:
+        raise SettingError(f"{what} is {asked!s:.40}: {least:g} to {most:g} are possible")
+    return float(asked)
+
+
+def _known(store: Store, asked: object) -> str | None:
+    return None if asked is None else str(store.picture(asked)["id"])
+
+
+_CHANGES: dict[str, Callable[[Store, Any], Any]] = {
+    "name": lambda _, asked: str(asked)[:100],
+    "photograph": _known,
+    "keep": _known,
+    "keep_feather": lambda _, asked: _feather(asked),
+    "paintings": lambda store, asked: [_painting(store, each) for each in _list(asked)],
+    "regions": lambda store, asked: [_region(store, each) for each in _list(asked)],
+    "preset": lambda _, asked: str(asked),
+}
+"""What the page may change of a session, each with what checks and reads it."""
 
 
 def taken_in(store: Store, path: Path, name: str, mask: bool) -> Json:
@@ -121,7 +181,7 @@ def taken_in(store: Store, path: Path, name: str, mask: bool) -> Json:
     try:
         picture, _ = store.add_picture(path, name, mask)
     except PictureError as error:  # by the name that the person knows, not the server's
-        raise PictureError(str(error).replace(str(path), name)) from None
+        raise PictureError(str(error).replace(str(path), files.shown(name))) from None
     return {**picture, "painted": None if mask else _painted(store, picture["id"])}
 
 
@@ -133,15 +193,23 @@ def _painted(store: Store, number: str) -> Json | None:
         return None
     here = [each._asdict() for each in found.inputs]
     for each in here:
-        known = str(each["sha256"])[:16]
-        there = (store.folder / "pictures" / known / "picture.json").exists()
-        each["here"] = store.picture(known) if there else None
+        each["here"] = None
+        with contextlib.suppress(NotThere):
+            each["here"] = store.picture(str(each["sha256"])[:16])
     recipe = (
         found.recipe
         if found.recipe.init in recipes.STARTS
         else replace(found.recipe, init="content")
     )
     return {"recipe": describe.shown(recipe), "inputs": here}
+
+
+def result_path(store: Store, work: Json) -> Path:
+    """Return the file of a finished picture. Raises SettingError if there is none."""
+    path = store.work_folder(work["id"]) / "picture.png"
+    if work["state"] not in ("done", "stopped") or not path.is_file():
+        raise SettingError("this picture is not painted yet")
+    return path
 
 
 def sampled(store: Store, name: str) -> Json:
@@ -162,12 +230,13 @@ def _sample(name: str) -> Picture:
 
 
 def begin(
-    store: Store, session: Json, before: str | None, changes: object, sheet: str | None = None
+    store: Store, session: Json, before: object, changes: object, sheet: str | None = None
 ) -> Json:
     """Write down a work of a session, with changes of its recipe; ``before`` is what it goes by.
 
     Raises SettingError where there is nothing to paint, or the recipe cannot be.
     """
+    session, _ = present(store, session)
     paintings, regions = session["paintings"], session["regions"]
     if session["photograph"] is None:
         raise SettingError("there is no photograph yet: drop one, or take a sample")
@@ -181,7 +250,7 @@ def begin(
     return store.new_work(
         session=session["id"],
         sheet=sheet,
-        before=before,
+        before=before if isinstance(before, str) else None,
         preset=session["preset"],
         recipe=asdict(recipe),
         init=None,
@@ -189,6 +258,7 @@ def begin(
         paintings=paintings,
         regions=regions,
         keep=session["keep"],
+        keep_feather=session["keep_feather"],
     )
 
 
@@ -206,14 +276,12 @@ def described(recipe: Recipe, paintings: Sequence[Json], regions: Sequence[Json]
 
 def larger(store: Store, work: Json, size: object) -> Json:
     """Write down a work that takes a finished picture up to a larger size."""
-    picture = store.work_folder(work["id"]) / "picture.png"
-    if work["state"] not in ("done", "stopped") or not picture.exists():
-        raise SettingError("this picture is not painted yet")
+    picture = result_path(store, work)
     before = inputs.read_provenance(picture).recipe
     recipe = recipes.change(before, **inputs.finishing(picture), size=size)
     if recipe.size <= recipe.finished:
         raise SettingError(f"this picture has {recipe.finished} px: choose a larger size")
-    kept = ("session", "preset", "photograph", "paintings", "regions", "keep")
+    kept = ("session", "preset", "photograph", "paintings", "regions", "keep", "keep_feather")
     return store.new_work(
         **{name: work[name] for name in kept},
         sheet=None,
@@ -227,6 +295,8 @@ def cells(vary: object, most: int) -> list[Json]:
     """Return the changes of every cell of a sweep, from settings each with its values."""
     if not isinstance(vary, dict) or not vary:
         raise SettingError("name a setting to vary, and its values")
+    if not all(isinstance(values, list) for values in vary.values()):
+        raise SettingError("expected a list of values for each setting")
     axes = [[(name, str(value)) for value in values] for name, values in vary.items()]
     found = [dict(each) for each in itertools.product(*axes)]
     if not 1 < len(found) <= most:
@@ -237,7 +307,7 @@ def cells(vary: object, most: int) -> list[Json]:
 
 
 def asked(store: Store, work: Json) -> Json:
-    """Return the painter's words of a work. Raises NotThere if one of its pictures is gone."""
+    """Return the painter's request for a work. Raises NotThere if one of its pictures is gone."""
     recipe = dict(work["recipe"])
     if work["init"] is not None:
         recipe["init"] = str(store.work_folder(work["init"]) / "picture.png")
@@ -251,8 +321,12 @@ def asked(store: Store, work: Json) -> Json:
         "folder": str(store.work_folder(work["id"]).resolve()),
         "content": path(work["photograph"]),
         "styles": [path(each["picture"]) for each in work["paintings"]],
-        "regions": [[path(each["mask"]), path(each["painting"])] for each in work["regions"]],
+        "regions": [
+            [path(each["mask"]), path(each["painting"]), each["feather"]]
+            for each in work["regions"]
+        ],
         "keep": path(work["keep"]),
+        "keep_feather": work["keep_feather"],
         "recipe": recipe,
         "resume": True,
     }
@@ -260,7 +334,7 @@ def asked(store: Store, work: Json) -> Json:
 
 def told(store: Store, number: str, foreman: Foreman) -> Json:
     """Return a work as the page is told of it."""
-    work = {name: value for name, value in store.work(number).items() if name != "history"}
+    work = {name: value for name, value in foreman.work(number).items() if name != "history"}
     recipe = Recipe.from_dict(work.pop("recipe"))
     place, folder = f"/api/works/{number}", store.work_folder(number)
     finished = (folder / "picture.png").exists() and work["state"] in ("done", "stopped")
@@ -271,10 +345,20 @@ def told(store: Store, number: str, foreman: Foreman) -> Json:
         "differs": _differs(store, work["before"], recipe),
         "preview": f"{place}/preview.jpg?{changes}" if changes else None,
         "result": f"{place}/picture.png" if finished else None,
-        "resumable": work["state"] in ("stopped", "failed") and (folder / "checkpoint").exists(),
+        "resumable": work["state"] == "failed"
+        or (work["state"] == "stopped" and (folder / "checkpoint").exists()),
         "progress": foreman.progress.get(number),
         "draft": bool(changes) and work["state"] == "painting" and number not in foreman.progress,
     }
+
+
+def waiting(store: Store, foreman: Foreman) -> list[Json]:
+    """Return the works of the queue as the page is told of them."""
+    found = []
+    for each in store.queue():
+        with contextlib.suppress(NotThere):
+            found.append(told(store, each, foreman))
+    return found
 
 
 def _stamp(path: Path) -> int:
@@ -301,6 +385,7 @@ def forecast(store: Store, session: Json) -> Json:
 
     Nothing is painted for it, so that it can follow every dial.
     """
+    session, _ = present(store, session)
     if session["photograph"] is None or not (session["paintings"] or session["regions"]):
         return {"seconds": None, "memory": None, "fits": True, "text": ""}
     recipe = described(
@@ -342,7 +427,10 @@ def _seconds(store: Store, recipe: Recipe, size: tuple[int, int]) -> float | Non
     rates = []
     for work in store.works()[:50]:
         if work["state"] == "done" and work["recipe"]["style_loss"] == recipe.style_loss:
-            other = store.picture(work["photograph"])
+            try:
+                other = store.picture(work["photograph"])
+            except NotThere:
+                continue
             done = inputs.sized(Recipe.from_dict(work["recipe"]), (other["height"], other["width"]))
             levels = pyramid.schedule(other["height"], other["width"], done)
             rates.append(work["seconds"] / pixels_of(levels))
