@@ -78,7 +78,8 @@ def test_the_printed_address_is_one_that_is_let_in(monkeypatch, tmp_path, host, 
         server = own.rpartition(":")[0].strip("[]")
         assert status(guard, own, server=server) == 200
         assert status(guard, own, "POST", f"http://{own}", server=server) == 200
-    for wrong in ("evil.example", f"evil.example:{port}", f"127.0.0.1.evil.example:{port}", "", ":"):
+    evil = ("evil.example", f"evil.example:{port}", f"127.0.0.1.evil.example:{port}")
+    for wrong in (*evil, "", ":"):
         assert status(guard, wrong) == 403
     assert status(guard, f"127.0.0.1:{port}", "POST", f"http://evil.example:{port}") == 403
     assert status(guard, f"127.0.0.1:{port}", "POST", f"https://127.0.0.1:{port}") == 403
@@ -94,9 +95,7 @@ def has_ipv6():
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_a_wildcard_lets_in_by_the_names_and_addresses_of_this_machine(
-    monkeypatch, tmp_path, host
-):
+def test_a_wildcard_lets_in_by_the_names_and_addresses_of_this_machine(monkeypatch, tmp_path, host):
     if ":" in host and not has_ipv6():
         pytest.skip("this machine has no IPv6")
     guard, _ = served(monkeypatch, tmp_path, host=host)
@@ -135,7 +134,8 @@ def test_names_of_tunnels_containers_and_proxies(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["", " ", "a b", "http://a", "a/b", "user@a", "a:99999", "a:x", "a:-1", "a:", "[::1", "::g"]
+    "name",
+    ["", " ", "a b", "http://a", "a/b", "user@a", "a:99999", "a:x", "a:-1", "a:", "[::1", "::g"],
 )
 def test_a_name_that_cannot_be_is_refused(name, one_line):
     with pytest.raises(SettingError) as caught:

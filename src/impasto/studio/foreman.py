@@ -117,7 +117,7 @@ class Foreman:
 
     def stop(self) -> None:
         """End the work under way after its step, with the best picture so far."""
-        self._say({"do": "stop"})
+        self._say({"do": "stop", "work": self.under_way})
 
     def _say(self, words: Json) -> None:
         process = self._process
@@ -236,8 +236,8 @@ class Foreman:
         self.failures[number] = files.reason(error)
         self.progress.pop(number, None)
         if self.under_way == number:  # the error came before the work had ended
-            self.under_way = None
             self.stop()
+            self.under_way = None
         self.tell("state", {"session": None})
 
     def _write_failures(self) -> None:

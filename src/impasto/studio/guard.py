@@ -289,8 +289,8 @@ def page(status: int, sentence: str) -> Response:
     return HTMLResponse(
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
         f'content="width=device-width"><title>impasto studio</title><style>{STYLE}</style>'
-        f"<h1>impasto</h1><p>{text}</p><p>Each address that the studio prints lets one browser in, "
-        "once. To get another, run this in a terminal, with the same folder; the studio that is "
-        "running goes on:</p><p><code>impasto studio</code></p>",
+        f"<main><h1>impasto</h1><p>{text}</p><p>Each address that the studio prints lets one "
+        "browser in, once. To get another, run this in a terminal, with the same folder. The "
+        "studio that is running continues:</p><p><code>impasto studio</code></p></main>",
         status,
     )

@@ -12,14 +12,16 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from impasto import files
 from impasto.errors import ImpastoError
 from impasto.painting.events import STEERABLE, LevelStarted, Step
 from impasto.painting.progress import TimeLeft, work
+from impasto.painting.pyramid import Level
 from impasto.painting.result import Painted, Result
 from impasto.painting.stylizer import Event, Stylizer
 from impasto.pictures import colors, encode, raster
@@ -35,6 +37,8 @@ from impasto.workshop.worker import Ready
 Json = dict[str, Any]
 Say = Callable[..., None]
 
+LOG = logging.getLogger(__name__)
+
 PREVIEWS = 0.25
 """Seconds between two pictures for the page."""
 
@@ -49,6 +53,11 @@ class Ears:
     works: "queue.SimpleQueue[Json | None]"
     stylizer: Stylizer
     gone: bool = False
+    running: str | None = None
+    """the work being painted, to which the stylizer applies requests"""
+    early: list[Json] = field(default_factory=list)
+    """requests about a work that is still being prepared"""
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def listen(self, lines: TextIO, say: Say) -> None:
         """Take up what comes, until the end."""
@@ -64,10 +73,32 @@ class Ears:
     def _hear(self, said: Json) -> None:
         if said["do"] == "paint":
             self.works.put(said)
-        elif said["do"] == "steer":
+            return
+        with self.lock:
+            if said["work"] == self.running:
+                self._ask(said)
+            else:
+                self.early.append(said)
+
+    def _ask(self, said: Json) -> None:
+        if said["do"] == "steer":
             self.stylizer.steer(**said["settings"])
         else:
             self.stylizer.stop()
+
+    def begin(self, number: str) -> None:
+        """Apply requests about a work from now on, and those that came while it was prepared."""
+        with self.lock:
+            self.running = number
+            for said in self.early:
+                if said["work"] == number:
+                    self._ask(said)
+
+    def end(self, number: str) -> None:
+        """Forget the requests about a work."""
+        with self.lock:
+            self.running = None
+            self.early = [said for said in self.early if said["work"] != number]
 
 
 def main() -> None:
@@ -104,7 +135,7 @@ def _paint(asked: Json, ears: Ears, say: Say) -> None:
     try:
         with _Notes(tell):
             ready = worker.prepare(order(asked), ears.stylizer)
-        painted = _followed(ready, Path(asked["folder"]), ears, tell)
+        painted = _followed(ready, asked, ears, tell)
         if painted is None:
             ready.prepared.keeper.save()
             return
@@ -114,6 +145,9 @@ def _paint(asked: Json, ears: Ears, say: Say) -> None:
         tell("failed", error=" ".join(str(error).split()))
     except MemoryError:
         tell("failed", error="memory ran out: choose a smaller size")
+    except Exception as error:  # a fault of ours: the next work may do without it
+        LOG.exception("work %s", number)
+        tell("failed", error=f"impasto failed ({type(error).__name__}: {files.reason(error)})")
     else:
         tell(
             "finished",
@@ -123,6 +157,8 @@ def _paint(asked: Json, ears: Ears, say: Say) -> None:
             recipe={name: getattr(result.recipe, name) for name in STEERABLE},
             precision=result.precision,
         )
+    finally:
+        ears.end(number)
 
 
 def order(asked: Json) -> Order:
@@ -148,8 +184,9 @@ def order(asked: Json) -> Order:
     )
 
 
-def _followed(ready: Ready, folder: Path, ears: Ears, tell: Say) -> Painted | None:
+def _followed(ready: Ready, asked: Json, ears: Ears, tell: Say) -> Painted | None:
     """Paint, and tell of it; returns nothing if the server went away meanwhile."""
+    number, folder = asked["work"], Path(asked["folder"])
     levels = ready.prepared.levels
     left, due = TimeLeft(levels), 0.0
     last: Event | None = None
@@ -161,6 +198,8 @@ def _followed(ready: Ready, folder: Path, ears: Ears, tell: Say) -> Painted | No
         last = event
         if isinstance(event, Painted):
             break
+        if ears.running is None:  # only now are requests not lost
+            ears.begin(number)
         left.note(event)
         if isinstance(event, LevelStarted):
             tell(
@@ -175,23 +214,26 @@ def _followed(ready: Ready, folder: Path, ears: Ears, tell: Say) -> Painted | No
             if shown:
                 _show(event.picture, folder)
                 due = time.monotonic() + PREVIEWS
-            tell(
-                "step",
-                level=event.level,
-                levels=len(levels),
-                evaluation=event.evaluation,
-                evaluations=levels[event.level - 1].evaluations,
-                total=event.total,
-                terms=dict(event.terms),
-                seconds=event.seconds,
-                done=left.done / work(levels),
-                left=left.told(),
-                shown=shown,
-            )
+            tell("step", **_progress(event, levels, left), shown=shown)
         if ears.gone:
             return None
     assert isinstance(last, Painted)
     return last
+
+
+def _progress(event: Step, levels: Sequence[Level], left: TimeLeft) -> Json:
+    """Return what the page shows of a step."""
+    return {
+        "level": event.level,
+        "levels": len(levels),
+        "evaluation": event.evaluation,
+        "evaluations": levels[event.level - 1].evaluations,
+        "total": event.total,
+        "terms": dict(event.terms),
+        "seconds": event.seconds,
+        "done": left.done / work(levels),
+        "left": left.told(),
+    }
 
 
 def draft(ready: Ready) -> Picture:
