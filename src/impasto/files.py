@@ -168,6 +168,15 @@ def user_folder(kind: Literal["cache", "config"]) -> Path | None:
     return folder if folder.is_absolute() else None  # else a "~" that stands for nothing
 
 
+def cache_folder() -> Path | None:
+    """Return the folder of what impasto keeps to save time: ``$IMPASTO_CACHE`` if that is set.
+
+    None for a user without a home folder.
+    """
+    named = os.environ.get("IMPASTO_CACHE")
+    return Path(os.path.expanduser(named)) if named else user_folder("cache")
+
+
 def write_text(text: str, path: AnyPath) -> None:
     """Write ``text`` as UTF-8, atomically. Raises PictureError if it cannot be written."""
     with replacing(path) as temporary:

@@ -1,20 +1,19 @@
-"""The words of the command line: one option for every setting, and what commands share."""
+"""The options of the command line: one for every setting, and those that commands share."""
 
 import dataclasses
 import functools
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from impasto.pictures.saving import USUAL, Saving
 from impasto.recipe import settings as recipes
 from impasto.workshop.orders import Extras
-
-if TYPE_CHECKING:
-    pass
 
 Field: TypeAlias = tuple[str, type, str, str]
 """A field's name, its type, its option, its help."""
@@ -28,12 +27,60 @@ METAVARS: dict[object, str] = {
 }
 
 
+class Command(TyperCommand):
+    """A command whose help shows no type for a flag, which takes no value."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, for the parser and for the help."""
+        return _flags_without_type(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """The same for the command that holds the others."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, for the parser and for the help."""
+        return _flags_without_type(super().get_params(ctx))
+
+
+def _flags_without_type(parameters: list[Any]) -> list[Any]:
+    for each in parameters:
+        if getattr(each, "is_flag", False):
+            each.metavar = ""
+    return parameters
+
+
+def with_home(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace ``~`` by the home folder in every path that a command is given.
+
+    A shell replaces it at the beginning of a word alone, and not in ``--output=~/x``.
+    """
+
+    @functools.wraps(command)
+    def wrapper(**arguments: recipes.Value) -> None:
+        command(**{name: _at_home(value) for name, value in arguments.items()})
+
+    return wrapper
+
+
+def _at_home(value: recipes.Value) -> recipes.Value:
+    if isinstance(value, list):
+        return [_at_home(each) for each in value]
+    return value.expanduser() if isinstance(value, Path) else value
+
+
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option for every setting of the recipe, read from its fields.
 
     The command receives them by name in its argument ``settings``, None where not given.
     """
-    return _with_options(command, "settings", [_option(*each) for each in recipes.settings()], dict)
+
+    def gather(given: dict[str, recipes.Value]) -> dict[str, recipes.Value]:
+        init = given["init"]
+        return {**given, "init": os.path.expanduser(init) if init else init}
+
+    options = [_option(*each) for each in recipes.settings()]
+    return _with_options(command, "settings", options, gather)
 
 
 def with_saving(command: Callable[..., None]) -> Callable[..., None]:
@@ -98,7 +145,7 @@ def _with_fields(
         )
 
     def gather(given: dict[str, recipes.Value]) -> Saving | Extras:
-        named = {name: _at_home(value) for name, value in given.items() if value is not None}
+        named = {name: value for name, value in given.items() if value is not None}
         return dataclasses.replace(usual, **named)
 
     return _with_options(command, argument, [option(*each) for each in fields], gather)
@@ -129,7 +176,8 @@ def _option(
     name: str, kind: type, default: recipes.Value, about: recipes.About
 ) -> inspect.Parameter:
     # Every value is taken as text: the recipe converts and checks it, here as everywhere.
-    shown = about.usual or about.show(default)
+    # Spaces let a narrow terminal break a list of layers, which it would cut off.
+    shown = (about.usual or about.show(default)).replace(",", ", ")
     words = "; ".join(filter(None, (about.possible, f"default {shown}" if shown else "")))
     option = typer.Option(
         *(recipes.flag(each) for each in (name, *recipes.former(name))),
@@ -141,11 +189,6 @@ def _option(
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )
-
-
-def _at_home(value: recipes.Value) -> recipes.Value:
-    """Return a path with the person's home for a ``~``, which no shell replaces after a ``=``."""
-    return value.expanduser() if isinstance(value, Path) else value
 
 
 def file_option(flag: str, help: str) -> typer.models.OptionInfo:
@@ -205,6 +248,16 @@ Finish = Annotated[
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but the paths of pictures.")
 ]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print the losses of every evaluation.")
+]
+Measure = Annotated[
+    bool,
+    typer.Option(
+        "--measure",
+        help="Measure this machine again; without it the stored measurement answers --dry-run.",
+    ),
+]
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Print what it would take, in time and in memory, and stop."),
@@ -236,9 +289,17 @@ Varied = Annotated[
         show_default=False,
     ),
 ]
-Sheet = Annotated[Path, typer.Option("--output", "-o", help="The sheet to write.")]
+Sheet = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="The sheet to write. Without it the name is sheet.png, and no file is overwritten.",
+        show_default=False,
+    ),
+]
 Photographs = Annotated[
-    list[str], typer.Argument(help="Photographs, and folders of them.", show_default=False)
+    list[Path], typer.Argument(help="Photographs, and folders of them.", show_default=False)
 ]
 OptionalStyles = Annotated[
     list[str] | None,
@@ -246,9 +307,26 @@ OptionalStyles = Annotated[
 ]
 Folder = Annotated[Path, typer.Option("--output", "-o", help="The folder for the pictures.")]
 Ending = Annotated[str, typer.Option(help="Of the pictures; it chooses the format.")]
+Recursive = Annotated[
+    bool,
+    typer.Option(
+        "--recursive",
+        "-r",
+        help="Look into the folders inside folders, and make the same folders for the pictures.",
+    ),
+]
 SkipDone = Annotated[
     bool,
     typer.Option(
-        "--skip-done", help="Skip what lies there, of the same pictures and the same recipe."
+        "--skip-done",
+        help="Skip pictures that exist and were painted from the same pictures with the same "
+        "recipe; paint again what else impasto painted there.",
     ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files that exist; without it they stay.")
+]
+SweepReport = Annotated[
+    Path | None,
+    file_option("--report", "Recipe, timings and losses of every picture on the sheet, .json."),
 ]

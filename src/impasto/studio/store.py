@@ -85,7 +85,7 @@ class Store:
 
         Raises PictureError for what is no picture.
         """
-        loaded = decode.read(path, decode.ANY)
+        loaded = decode.read(path, decode.ANY, name)
         with path.open("rb") as file:
             number = hashlib.file_digest(file, "sha256").hexdigest()[:16]
         if not self._is_whole(number) or (mask and not self.picture(number)["mask"]):
