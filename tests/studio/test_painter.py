@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from impasto import Recipe
 from impasto.errors import PictureError
+from impasto.painting import forecast, pyramid
+from impasto.painting.events import LevelStarted, Step
+from impasto.painting.measurements import Costs, Curve, Measurement
+from impasto.painting.preparing import Prepared
 from impasto.studio import masks, painter
 from impasto.studio.painter import Ears
 
@@ -123,3 +128,38 @@ def test_a_mask_of_zero_and_one_has_a_feather_too(tmp_path):
     path = mask(tmp_path)
     Image.fromarray(np.asarray(Image.open(path)) // 255).save(path)
     assert np.asarray(Image.open(masks.feathered(path, 0.02, tmp_path / "soft.png"))).max() == 255
+
+
+def measured(seconds_of_pixel, levels):
+    """A machine that needs so many seconds for each pixel of an evaluation, and nothing else."""
+    curve = Curve(0.0, seconds_of_pixel, 1.0)
+    costs = Costs(0.0, 0.0, Curve(0.0, 0.0, 1.0), curve)
+    return Measurement(0.0, "float32", {level.kind: costs for level in levels})
+
+
+def first_step(monkeypatch, found):
+    """What the page is told of the first step of a picture of 1,024 px."""
+    levels = tuple(pyramid.schedule(768, 1024, Recipe(size=1024)))
+    monkeypatch.setattr(forecast, "known", lambda prepared: found and found(levels))
+    monkeypatch.setattr(forecast, "paintings_of", lambda inputs: [])
+    left = painter.time_left(Prepared(Recipe(), None, levels, None))
+    level = levels[0]
+    shape = level.height, level.width, level.evaluations
+    left.note(LevelStarted(1, len(levels), *shape, state=None))
+    left.since -= 3  # the first evaluation compiles
+    step = Step(1, 1, 1.0, {}, 3.0, state=None, shown=None)
+    left.note(step)
+    return painter._progress(step, levels, left), levels
+
+
+def test_the_time_left_is_that_of_the_measured_machine_from_the_first_step_on(monkeypatch):
+    said, levels = first_step(monkeypatch, lambda levels: measured(1e-4, levels))
+    whole = sum(each.height * each.width * each.evaluations for each in levels) * 1e-4
+    number, unit, _ = said["left"].split()
+    assert whole / 2 < float(number) * {"s": 1, "min": 60}[unit] < 2 * whole
+
+
+def test_without_a_measurement_nothing_is_said_before_it_can_be_known(monkeypatch):
+    said, _ = first_step(monkeypatch, None)
+    assert said["left"] == ""
+    assert 0 < said["done"] < painter.EARLY

@@ -223,3 +223,20 @@ def test_a_preset_does_not_change_the_size(store):
         chosen = works.changed(store, session, {"preset": "gatys"})
         assert chosen["recipe"]["size"] == session["recipe"]["size"]
         assert chosen["recipe"]["style_loss"] != session["recipe"]["style_loss"]
+
+
+def test_the_forecast_is_that_of_the_measured_machine(store, monkeypatch):
+    session, _ = begun(store)
+    assert works.forecast(store, session)["seconds"] is None
+    asked = []
+
+    def find(recipe, places, kinds):
+        asked.append((recipe.size, places))
+        return "this machine"
+
+    monkeypatch.setattr(works.measurements, "find", find)
+    monkeypatch.setattr(works, "predict", lambda measured, levels, *_: [7.0] * len(levels))
+    found = works.forecast(store, session)
+    assert found["seconds"] % 7 == 0
+    assert f"about {found['seconds']:.0f} s" in found["text"]
+    assert asked == [(512, 1)]

@@ -19,8 +19,10 @@ from typing import Any, TextIO
 
 from impasto import files
 from impasto.errors import ImpastoError
+from impasto.painting import calibration, forecast
 from impasto.painting.events import STEERABLE, LevelStarted, Step
-from impasto.painting.progress import TimeLeft, work
+from impasto.painting.preparing import Prepared
+from impasto.painting.progress import TimeLeft
 from impasto.painting.pyramid import Level
 from impasto.painting.result import Painted, Result
 from impasto.painting.stylizer import Event, Stylizer
@@ -141,6 +143,7 @@ def _paint(asked: Json, ears: Ears, say: Say) -> None:
             return
         result = painted.result
         _write(ready, result, Path(asked["folder"]))
+        calibration.remember(ready.prepared, result)
     except (ImpastoError, OSError) as error:
         tell("failed", error=" ".join(str(error).split()))
     except MemoryError:
@@ -187,13 +190,9 @@ def order(asked: Json) -> Order:
 def _followed(ready: Ready, asked: Json, ears: Ears, tell: Say) -> Painted | None:
     """Paint, and tell of it; returns nothing if the server went away meanwhile."""
     number, folder = asked["work"], Path(asked["folder"])
-    levels = ready.prepared.levels
-    left, due = TimeLeft(levels), 0.0
+    left, due = time_left(ready.prepared), 0.0
     last: Event | None = None
-    tell("started", levels=[[each.width, each.height, each.evaluations] for each in levels])
-    if ready.prepared.state is None:
-        _show(draft(ready), folder)
-        tell("draft")
+    _tell_of_start(ready, folder, tell)
     for event in worker.paint(ready, ears.stylizer):
         last = event
         if isinstance(event, Painted):
@@ -214,11 +213,32 @@ def _followed(ready: Ready, asked: Json, ears: Ears, tell: Say) -> Painted | Non
             if shown:
                 _show(event.picture, folder)
                 due = time.monotonic() + PREVIEWS
-            tell("step", **_progress(event, levels, left), shown=shown)
+            tell("step", **_progress(event, ready.prepared.levels, left), shown=shown)
         if ears.gone:
             return None
     assert isinstance(last, Painted)
     return last
+
+
+def time_left(prepared: Prepared) -> TimeLeft:
+    """Return what tells the time left, by the stored measurement of this machine if any."""
+    measured = forecast.known(prepared)
+    expected = None if measured is None else forecast.seconds_of(prepared, measured)
+    return TimeLeft(prepared.levels, expected)
+
+
+EARLY = 0.1
+"""The share of a picture below which the time left is not told without a measurement: the first
+evaluations compile, and do not show the speed."""
+
+
+def _tell_of_start(ready: Ready, folder: Path, tell: Say) -> None:
+    """Tell of the levels, and show a draft unless there is a picture already."""
+    levels = ready.prepared.levels
+    tell("started", levels=[[each.width, each.height, each.evaluations] for each in levels])
+    if ready.prepared.state is None:
+        _show(draft(ready), folder)
+        tell("draft")
 
 
 def _progress(event: Step, levels: Sequence[Level], left: TimeLeft) -> Json:
@@ -231,8 +251,8 @@ def _progress(event: Step, levels: Sequence[Level], left: TimeLeft) -> Json:
         "total": event.total,
         "terms": dict(event.terms),
         "seconds": event.seconds,
-        "done": left.done / work(levels),
-        "left": left.told(),
+        "done": left.share,
+        "left": left.told() if left.measured or left.share >= EARLY else "",
     }
 
 

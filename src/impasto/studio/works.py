@@ -11,10 +11,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from impasto import files
-from impasto.errors import ImpastoError, PictureError, SettingError
-from impasto.painting import inputs, memory, pyramid
+from impasto.errors import ImpastoError, SettingError
+from impasto.painting import inputs, measurements, memory, pyramid
+from impasto.painting.forecast import predict
+from impasto.painting.progress import in_words
 from impasto.painting.progress import work as pixels_of
+from impasto.painting.pyramid import Level
 from impasto.pictures import encode, samples
 from impasto.pictures.raster import Picture
 from impasto.recipe import presets
@@ -178,10 +180,7 @@ _CHANGES: dict[str, Callable[[Store, Any], Any]] = {
 
 def taken_in(store: Store, path: Path, name: str, mask: bool) -> Json:
     """Take in a picture; says what it was painted with, if impasto painted it."""
-    try:
-        picture, _ = store.add_picture(path, name, mask)
-    except PictureError as error:  # by the name that the person knows, not the server's
-        raise PictureError(str(error).replace(str(path), files.shown(name))) from None
+    picture, _ = store.add_picture(path, name, mask)
     return {**picture, "painted": None if mask else _painted(store, picture["id"])}
 
 
@@ -381,9 +380,10 @@ def _differs(store: Store, before: str | None, recipe: Recipe) -> list[tuple[str
 
 
 def forecast(store: Store, session: Json) -> Json:
-    """Return about how long a session would take and how much memory, by what was painted so far.
+    """Return about how long a session would take and how much memory.
 
-    Nothing is painted for it, so that it can follow every dial.
+    The time is that of the stored measurement of this machine. Without one for such settings, it
+    is estimated from what was painted so far. Nothing is painted for it: it follows every dial.
     """
     session, _ = present(store, session)
     if session["photograph"] is None or not (session["paintings"] or session["regions"]):
@@ -394,13 +394,13 @@ def forecast(store: Store, session: Json) -> Json:
     photograph = store.picture(session["photograph"])
     size = photograph["height"], photograph["width"]
     recipe = inputs.sized(recipe, size)
-    seconds = _seconds(store, recipe, size)
-    paintings = [store.picture(each["picture"]) for each in session["paintings"]]
+    paintings = _sizes(store, recipe, session)
+    places = len(session["regions"]) + bool(session["paintings"])
     work = memory.Work(
         size,
         recipe.size,
-        tuple((each["height"] * each["width"], 1.0) for each in paintings),
-        places=len(session["regions"]) + bool(paintings),
+        paintings,
+        places=places,
         evaluations=recipe.evaluations,
         colors=recipe.colors,
         style_loss=recipe.style_loss,
@@ -410,10 +410,17 @@ def forecast(store: Store, session: Json) -> Json:
     try:
         plan = memory.plan(work)
     except SettingError as error:
-        return {"seconds": seconds, "memory": None, "fits": False, "text": str(error)}
+        return {"seconds": None, "memory": None, "fits": False, "text": str(error)}
+    levels = pyramid.schedule(*size, recipe)
+    measured = measurements.find(recipe, places, [level.kind for level in levels])
+    seconds = (
+        _seconds(store, recipe, levels)
+        if measured is None
+        else sum(predict(measured, levels, paintings, plan))
+    )
     bytes_needed = memory.needed(work, plan)
     tiles = f", in tiles of {plan.tile} px" if plan.tile else ""
-    time = f"about {_in_words(seconds)}, " if seconds else ""
+    time = f"about {in_words(seconds)}, " if seconds else ""
     return {
         "seconds": seconds,
         "memory": bytes_needed,
@@ -422,8 +429,21 @@ def forecast(store: Store, session: Json) -> Json:
     }
 
 
-def _seconds(store: Store, recipe: Recipe, size: tuple[int, int]) -> float | None:
-    """Return the seconds that a recipe would take, by those that paintings of its kind took."""
+def _sizes(store: Store, recipe: Recipe, session: Json) -> tuple[tuple[int, float], ...]:
+    """Return the pixels of each painting of a session, and the scale that it is seen at."""
+    numbers = [
+        *(each["picture"] for each in session["paintings"]),
+        *(each["painting"] for each in session["regions"]),
+    ]
+    found = [store.picture(each) for each in numbers]
+    scales = itertools.islice(itertools.cycle(recipe.style_scale or (1.0,)), len(found))
+    return tuple(
+        (each["height"] * each["width"], scale) for each, scale in zip(found, scales, strict=True)
+    )
+
+
+def _seconds(store: Store, recipe: Recipe, levels: Sequence[Level]) -> float | None:
+    """Return the seconds that levels would take, by paintings of the same style loss so far."""
     rates = []
     for work in store.works()[:50]:
         if work["state"] == "done" and work["recipe"]["style_loss"] == recipe.style_loss:
@@ -432,13 +452,9 @@ def _seconds(store: Store, recipe: Recipe, size: tuple[int, int]) -> float | Non
             except NotThere:
                 continue
             done = inputs.sized(Recipe.from_dict(work["recipe"]), (other["height"], other["width"]))
-            levels = pyramid.schedule(other["height"], other["width"], done)
-            rates.append(work["seconds"] / pixels_of(levels))
+            painted = pyramid.schedule(other["height"], other["width"], done)
+            rates.append(work["seconds"] / pixels_of(painted))
     if not rates:
         return None
-    seconds = statistics.median(rates[:5]) * pixels_of(pyramid.schedule(*size, recipe))
+    seconds = statistics.median(rates[:5]) * pixels_of(levels)
     return seconds if math.isfinite(seconds) else None
-
-
-def _in_words(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

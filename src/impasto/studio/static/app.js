@@ -327,7 +327,8 @@ async function showProgress() {
 function showStep(step) {
   at("progress").hidden = false;
   at("bar").value = step.done;
-  at("level").textContent = `level ${step.level} of ${step.levels}, evaluation ${step.evaluation} of ${step.evaluations}, loss ${step.total.toPrecision(3)}, ${step.left}`;
+  const words = [`level ${step.level} of ${step.levels}`, `evaluation ${step.evaluation} of ${step.evaluations}`, `loss ${step.total.toPrecision(3)}`, step.left];
+  at("level").textContent = words.filter(Boolean).join(", ");
 }
 
 function showCurve() {
