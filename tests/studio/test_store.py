@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from impasto import Recipe, files
-from impasto.errors import PictureError
+from impasto.errors import PictureError, SettingError
 from impasto.pictures import encode
-from impasto.studio import works
+from impasto.studio import describe, works
 from impasto.studio.foreman import Foreman
 from impasto.studio.store import NAME, NotThere, Store, safe_name
+from tests.studio.test_serve import served
 
 
 @pytest.fixture
@@ -240,3 +241,23 @@ def test_the_forecast_is_that_of_the_measured_machine(store, monkeypatch):
     assert found["seconds"] % 7 == 0
     assert f"about {found['seconds']:.0f} s" in found["text"]
     assert asked == [(512, 1)]
+
+
+def test_a_damaged_file_of_presets_leaves_those_built_in(store, monkeypatch):
+    def damaged():
+        raise SettingError("presets.toml is not TOML: line 1")
+
+    monkeypatch.setattr(describe.presets, "available", damaged)
+    about = describe.about()
+    assert about["notes"] == ["presets.toml is not TOML: line 1"]
+    assert "bold" in {each["name"] for each in about["presets"]}
+    session, _ = begun(store)
+    assert works.changed(store, session, {"preset": "bold"})["preset"] == "bold"
+
+
+def test_uploads_of_a_killed_server_are_removed_by_the_next(monkeypatch, tmp_path):
+    store = Store(tmp_path / "studio")
+    store.prepare()
+    (store.incoming / "tmp1234").write_bytes(b"half an upload")
+    served(monkeypatch, tmp_path)
+    assert not list(store.incoming.iterdir())

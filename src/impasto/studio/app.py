@@ -25,7 +25,6 @@ from impasto import files
 from impasto.errors import ImpastoError, PictureError, SettingError
 from impasto.painting.events import STEERABLE
 from impasto.pictures import samples
-from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 from impasto.studio import describe, works
@@ -143,7 +142,7 @@ class Studio:
 
     async def new_session(self, request: Request) -> Response:
         """Begin a session."""
-        recipe = asdict(recipes.make(recipes.DEFAULT, presets.available()))
+        recipe = asdict(recipes.make(recipes.DEFAULT))
         session = self.store.new_session(recipe)
         self.foreman.tell("state", {"session": session["id"]})
         return self._session(session["id"])
@@ -171,7 +170,7 @@ class Studio:
         """Take in a picture, as a raw body."""
         name = request.query_params.get("name", "picture")
         mask = request.query_params.get("role") == "mask"
-        with tempfile.NamedTemporaryFile(dir=self.store.folder, delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=self.store.incoming, delete=False) as file:
             path = Path(file.name)
             try:
                 await _receive(request, file)
@@ -192,7 +191,7 @@ class Studio:
         """Add a finished picture, to be used as a photograph or as a painting."""
         work = self.foreman.work(request.path_params["work"])
         result = works.result_path(self.store, work)
-        path = self.store.folder / f"result-{secrets.token_hex(8)}.png"
+        path = self.store.incoming / f"{secrets.token_hex(8)}.png"
         try:
             await anyio.to_thread.run_sync(shutil.copyfile, result, path)
             added = await self.uploads.add(path, f"result {work['id']}.png")

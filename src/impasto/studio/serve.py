@@ -73,6 +73,7 @@ def serve(
     with lock:
         running = folder / "server.json"
         running.unlink(missing_ok=True)
+        store.remove_leftovers()
         listening = _listening(host.strip("[]"), port)
         port = listening.getsockname()[1]
         keys.forget_tokens()

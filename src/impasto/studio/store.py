@@ -7,6 +7,7 @@
     FOLDER/sessions/ID.json
     FOLDER/works/ID/      work.json, checkpoint, preview.jpg, picture.png, .jpg and .tif
     FOLDER/queue.json     works that wait or are painted, in their order
+    FOLDER/incoming/      uploads under way
 
 Ids are hexadecimal, made here, and the only thing of a path that comes from the page.
 """
@@ -75,8 +76,18 @@ class Store:
 
     def prepare(self) -> None:
         """Make the folder where there is none. Raises OSError if it cannot be made."""
-        for name in ("pictures", "sessions", "works"):
+        for name in ("pictures", "sessions", "works", "incoming"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
+
+    @property
+    def incoming(self) -> Path:
+        """Return the folder of uploads that are under way."""
+        return self.folder / "incoming"
+
+    def remove_leftovers(self) -> None:
+        """Remove uploads that a server left which was killed; for the one that has the folder."""
+        shutil.rmtree(self.incoming, ignore_errors=True)
+        self.prepare()
 
     # Pictures -----------------------------------------------------------------------------------
 

@@ -19,7 +19,6 @@ from impasto.painting.progress import work as pixels_of
 from impasto.painting.pyramid import Level
 from impasto.pictures import encode, samples
 from impasto.pictures.raster import Picture
-from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 from impasto.studio import describe
@@ -115,8 +114,9 @@ def changed(store: Store, session: Json, asked: Json) -> Json:
 def _recipe(recipe: Recipe, asked: Json) -> Recipe:
     """Return a recipe with the preset and the settings that the page asked for."""
     if "preset" in asked:
+        known, _ = describe.known_presets()
         # The size stays: a preset says in which manner is painted, and not how large.
-        recipe = recipes.make(str(asked["preset"]), presets.available(), size=recipe.size)
+        recipe = recipes.make(str(asked["preset"]), known, size=recipe.size)
     return describe.changed(recipe, asked.get("recipe", {}))
 
 
@@ -213,7 +213,7 @@ def result_path(store: Store, work: Json) -> Path:
 
 def sampled(store: Store, name: str) -> Json:
     """Take in one of the samples."""
-    with tempfile.TemporaryDirectory(dir=store.folder) as folder:
+    with tempfile.TemporaryDirectory(dir=store.incoming) as folder:
         path = Path(folder, f"{name}.png")
         encode.write(_sample(name), path)
         return taken_in(store, path, path.name, mask=False)

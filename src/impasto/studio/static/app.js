@@ -696,6 +696,7 @@ function wiring() {
 
 const begin = safely(async () => {
   state.about = await get("/api/about");
+  state.about.notes.forEach(say);
   panel = new Panel(state.about, changed);
   wiring();
   pointers();
