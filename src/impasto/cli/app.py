@@ -6,6 +6,7 @@ import gc
 import io
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -44,7 +45,7 @@ def main() -> None:
             raise KeyboardInterrupt  # which Typer made a status of
     except (ImpastoError, typer.TyperException) as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
-        print(f"impasto: {' '.join(message.split())}", file=sys.stderr)
+        print(f"impasto: {_plain(message)}", file=sys.stderr)
         sys.exit(2)
     except MemoryError:
         print("impasto: memory ran out: choose a smaller --size", file=sys.stderr)
@@ -57,6 +58,13 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     finally:
         files.release_all()
+
+
+def _plain(message: str) -> str:
+    """Return a message in one line, without the words of Typer's validator."""
+    words = " ".join(message.split())
+    words = re.sub(r"Input should be a valid integer\b.*", "expected a whole number", words)
+    return re.sub(r"Input should be a valid number\b.*", "expected a number", words)
 
 
 def _prepare_streams() -> None:

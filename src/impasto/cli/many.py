@@ -150,7 +150,8 @@ def _foretell_sweep(
         seconds = in_words(made[number][1].painting)
         print(f"{' '.join(variant.options)}: about {seconds}")
     together = forecast.together(list(made.values()))
-    print(f"{counted(len(made), 'picture')}, {together.told_time()}")
+    seconds, start = in_words(together.start + together.painting), in_words(together.start)
+    print(f"all {counted(len(made), 'picture')}: about {seconds}, {start} of it to begin with")
     print(together.told_memory())
 
 
@@ -172,7 +173,7 @@ def _painted(
         ) -> "Iterator[Event]":
             if bar is not None:
                 console.say(" ".join(variant.options))
-                one.begin(bar, "", prepared)
+                one.begin(bar, " ".join(variant.options), prepared)
             yield from console.followed(interrupts.pulled(console.loaded(events)), bar)
             if bar is not None:
                 bar.end()
@@ -375,5 +376,5 @@ def _finish(failures: Sequence[str], tasks: int) -> None:
 
     _list(failures)
     if failures:
-        console.say(f"{len(failures)} of {tasks} failed")
+        console.say(f"{len(failures)} of {tasks} not painted")
         sys.exit(1)

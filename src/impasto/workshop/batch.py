@@ -322,10 +322,7 @@ def paint_all(
 
 
 def _exists(path: Path) -> str:
-    return (
-        f"not painted, since {files.shown(path)} exists: --skip-done skips pictures that are done, "
-        "--overwrite replaces files"
-    )
+    return f"not painted, {files.shown(path)} exists: use --skip-done or --overwrite"
 
 
 def share_out(
