@@ -251,7 +251,7 @@ Quiet = Annotated[
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Print the losses of every evaluation.")
 ]
-Measure = Annotated[
+MeasureAgain = Annotated[
     bool,
     typer.Option(
         "--measure",

@@ -54,7 +54,7 @@ class Ended:
     skipped: bool = False
 
 
-class Found(NamedTuple):
+class ListedPhotograph(NamedTuple):
     """A photograph, and the folder that its picture keeps below the folder of all pictures."""
 
     path: Path
@@ -173,10 +173,10 @@ def _identity(path: files.AnyPath) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _photographs(path: Path, output: Path, recursive: bool) -> Iterator[Found]:
+def _photographs(path: Path, output: Path, recursive: bool) -> Iterator[ListedPhotograph]:
     """Yield the photograph at a path, or those in a folder; never those in the output folder."""
-    if not path.is_dir():
-        yield Found(path)  # reading it says what is wrong with it
+    if not os.path.isdir(path):
+        yield ListedPhotograph(path)  # reading it says what is wrong with it
         return
     seen = {
         os.path.realpath(output),
@@ -185,10 +185,16 @@ def _photographs(path: Path, output: Path, recursive: bool) -> Iterator[Found]:
     waiting, empty, skipped = [path], True, False
     while waiting:
         folder = waiting.pop(0)
-        listing = decode.listing(folder)
+        try:
+            listing = decode.listing(folder)
+        except PictureError as error:
+            if folder == path:
+                raise
+            LOG.warning("%s", error)  # the other folders can be painted
+            continue
         for line in listing.left_out:
             LOG.warning("%s: %s", files.shown(folder), line)
-        yield from (Found(each, folder.relative_to(path)) for each in listing.pictures)
+        yield from (ListedPhotograph(each, folder.relative_to(path)) for each in listing.pictures)
         empty &= not listing.pictures
         folders = [each for each in listing.folders if os.path.realpath(each) not in seen]
         seen.update(map(os.path.realpath, folders))
