@@ -19,7 +19,7 @@ import typer
 from impasto import files
 from impasto.cli import many, one
 from impasto.cli.judge import judge
-from impasto.cli.options import Command, Group, Presets, with_home
+from impasto.cli.options import Command, Group, Presets, paragraphs, with_home
 from impasto.cli.studio import studio
 from impasto.errors import ImpastoError, WeightsError
 from impasto.painting import interrupts
@@ -200,4 +200,4 @@ COMMANDS: dict[str, Callable[..., None]] = {
 """Every command by its name, in the order of the help."""
 
 for _name, _command in COMMANDS.items():
-    app.command(_name, cls=Command)(with_home(_command))
+    app.command(_name, cls=Command, help=paragraphs(_command.__doc__))(with_home(_command))
