@@ -160,6 +160,7 @@ def _painted(
 ) -> "dict[int, Panel]":
     """Paint the variants until Ctrl-C; return the pictures by number, one at least."""
     from impasto.cli import console
+    from impasto.painting import forecast
     from impasto.workshop import sweep as sweeps
 
     with (
@@ -173,7 +174,8 @@ def _painted(
         ) -> "Iterator[Event]":
             if bar is not None:
                 console.say(" ".join(variant.options))
-                one.begin(bar, " ".join(variant.options), prepared)
+                name = " ".join(variant.options)
+                bar.begin(name, prepared.levels, forecast.expected(prepared))
             yield from console.followed(interrupts.pulled(console.loaded(events)), bar)
             if bar is not None:
                 bar.end()
@@ -308,6 +310,7 @@ def _paint_all(
 ) -> list[str]:
     """Paint tasks until Ctrl-C, print the paths of the pictures, and return why others failed."""
     from impasto.cli import console
+    from impasto.painting import forecast
     from impasto.workshop import batch as batches
 
     failures: list[str] = []
@@ -319,7 +322,8 @@ def _paint_all(
 
         def watch(task: "Task", ready: "Ready", events: "Iterator[Event]") -> "Iterator[Event]":
             if bar is not None:
-                one.begin(bar, task.photograph.name, ready.prepared)
+                prepared = ready.prepared
+                bar.begin(task.photograph.name, prepared.levels, forecast.expected(prepared))
             return console.followed(interrupts.pulled(console.loaded(events)), bar)
 
         for ended in batches.paint_all(job, tasks, stylizer, watch, existing):
