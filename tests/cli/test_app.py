@@ -18,9 +18,12 @@ from PIL import ExifTags, Image
 from typer import rich_utils
 from typer.testing import CliRunner
 
+from impasto import files
 from impasto.cli import app, many, one, options
 from impasto.errors import WeightsError
+from impasto.losses.kinds import FORMS
 from impasto.network import weights
+from impasto.painting import measurements
 from impasto.painting.forecast import Forecast
 from impasto.painting.provenance import Provenance
 from impasto.painting.stylizer import Stylizer
@@ -49,6 +52,17 @@ def folder(tmp_path_factory):
     whole = (folder / "photo.png").read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     (folder / "sub").mkdir()
+    return folder
+
+
+@pytest.fixture
+def own_cache(tmp_path_factory, monkeypatch):
+    """A cache with the weights alone, so that what is measured here is not stored at home."""
+    folder = tmp_path_factory.mktemp("cache")
+    usual = files.cache_folder()
+    for each in usual.glob("*.safetensors") if usual else ():
+        (folder / each.name).symlink_to(each)
+    monkeypatch.setenv("IMPASTO_CACHE", str(folder))
     return folder
 
 
@@ -109,7 +123,7 @@ def test_without_an_output_the_name_comes_from_both_inputs_and_nothing_is_overwr
 
 
 @pytest.mark.parametrize("command", ["stylize", "batch"])
-def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, tmp_path, command):
+def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, tmp_path, command, own_cache):
     pictures = {
         "stylize": ["photo.png", "painting.png", "-o", tmp_path / "a.png"],
         "batch": ["photo.png", "kept.png", "--style", "painting.png", "-o", tmp_path / "painted"],
@@ -127,12 +141,31 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, tmp_path, 
     assert "GB at the peak" in said[4]
     assert list(tmp_path.iterdir()) == []
     assert sorted(folder.rglob("*")) == before
+    assert (own_cache / "measurements.json").exists()
+
+
+def test_a_second_dry_run_loads_no_tensor_library(folder, own_cache, monkeypatch, capfd):
+    line = measurements.Curve(1.0, 0.0, 1.0)
+    costs = measurements.Costs(2.0, 0.0, line, line)
+    chosen = recipe.make(style_loss="gram")
+    measured = measurements.Measurement(3.0, "float32", {FORMS: costs})
+    measurements.store(chosen, 1, measured)
+    monkeypatch.chdir(folder)
+    monkeypatch.setitem(sys.modules, "impasto.painting.painter", None)  # importing it would raise
+    words = ["stylize", "photo.png", "painting.png", "-o", "none.png", "--style-loss", "gram"]
+    status, out, said = main(
+        monkeypatch, capfd, *words, "--size", "90", "--levels", "1", "--dry-run"
+    )
+    assert (status, said) == (0, "")
+    assert "level 1: 90 x 60 px, 12 evaluations, 13 s" in out
+    assert "time: about 18 s, 5 s of it to begin with" in out
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("long", "quiet", "said"), [(1, [], 1), (1, ["--quiet"], 0), (1e6, [], 0)])
-def test_a_long_painting_says_so_as_it_begins(folder, tmp_path, monkeypatch, long, quiet, said):
-
+def test_a_long_painting_says_so_as_it_begins(
+    folder, tmp_path, monkeypatch, own_cache, long, quiet, said
+):
     monkeypatch.setattr(one, "LONG", long)
     pictures = [str(folder / "photo.png"), str(folder / "painting.png")]
     arguments = ["stylize", *pictures, "-o", str(tmp_path / "a.png"), *SMALL, *quiet]
