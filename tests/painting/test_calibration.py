@@ -1,5 +1,6 @@
 """Measuring this machine: which sizes are painted, and one calibration that really paints."""
 
+import dataclasses
 import math
 
 import pytest
@@ -88,3 +89,17 @@ def test_a_forecast_measures_once_and_again_when_that_is_asked(tmp_path, monkeyp
         made = stylizer.forecast(prepared, measure=measure)
         assert made.start == network + 1
         assert len(measured) == count
+
+
+def test_a_painting_is_remembered_where_nothing_is_known(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
+    costs = measurements.Costs(1.0, 0.0, measurements.Curve(0, 1, 1), measurements.Curve(0, 1, 1))
+    found = measurements.Measurement(7.0, "float32", {FORMS: costs})
+    monkeypatch.setattr(calibration.measurements, "of_painting", lambda *_: found)
+    prepared = Stylizer(**SMALL).prepare(random_picture(96, 144, 1), random_picture(96, 96, 2))
+    calibration.remember(dataclasses.replace(prepared, state="resumed"), None)
+    assert forecast.known(prepared) is None
+    calibration.remember(prepared, None)
+    assert forecast.known(prepared) == found
+    monkeypatch.setattr(calibration.measurements, "of_painting", pytest.fail)
+    calibration.remember(prepared, None)

@@ -41,6 +41,7 @@ def test_the_bar_shows_level_evaluation_percentage_and_time_left(terminal):
     with progress.shown(terminal) as bar:
         bar.begin("", LEVELS)
         bar.show(started(1))
+        bar.show(step(1, 2))
         bar.show(step(1, 3))
     shown = last_line(terminal)
     assert "level 1/2, evaluation 3/4" in shown
@@ -59,7 +60,7 @@ def test_the_bar_is_long_enough_whatever_stands_beside_it(width, long, count):
         bar.begin("a photograph whose name alone would fill most of a line.jpeg", LEVELS)
         bar.show(started(2))
         bar.show(step(2, 1))
-        bar.left.since -= 4000
+        bar.left.last -= 4000
         bar.show(step(2, 2))
     shown = last_line(terminal)
     assert len(re.findall("[━╸╺]", shown)) == long
@@ -112,11 +113,8 @@ def test_of_several_pictures_the_percentage_and_the_time_left_are_of_all(termina
     assert "2/2 two.jpg" in shown
     assert "level 2/2" in shown
     assert " 83% " in shown  # the first, and 4 x 200 + 800 of 2,400 px
-    left = progress.TimeLeft(LEVELS)
-    left.note(started(1))
-    left.note(step(1, 1))
-    left.since -= 10
-    assert left.seconds(further=1) / left.seconds() == pytest.approx((4800 - 200) / 2200, rel=0.01)
+    left = progress.TimeLeft(LEVELS, [40, 60])
+    assert (left.seconds(), left.seconds(further=1)) == (100, 200)
 
 
 def test_the_work_done_goes_with_the_pixels():
@@ -125,35 +123,65 @@ def test_the_work_done_goes_with_the_pixels():
     assert left.done == 10 * 20 * 4
     left.note(step(2, 2))
     assert left.share == 1
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self, monkeypatch):
+        self.now = 100.0
+        monkeypatch.setattr(progress.time, "perf_counter", lambda: self.now)
+
+    def steps(self, left, level, evaluations, seconds):
+        for evaluation in evaluations:
+            self.now += seconds
+            left.note(step(level, evaluation))
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+def test_the_first_evaluation_of_a_level_which_may_compile_does_not_count(clock):
+    left = progress.TimeLeft(LEVELS)
+    left.note(started(1))
+    clock.steps(left, 1, [1], 60)
+    assert left.told() == ""
+    clock.steps(left, 1, [2, 3], 2)
+    assert left.seconds() == pytest.approx(2 + 2 * 8)  # 200 px in two seconds, 1800 px are left
+    assert left.told() == "18 s left"
+    left.note(started(2))
+    clock.steps(left, 2, [1], 60)
+    assert left.seconds() == pytest.approx(8)  # of 800 px, as fast as before
+    clock.steps(left, 2, [2], 9)
     assert left.told() == "0 s left"
 
 
-def test_the_time_left_of_resumed_work_is_estimated_from_where_it_was_resumed():
+def test_the_time_left_of_resumed_work_is_estimated_from_where_it_was_resumed(clock):
     left = progress.TimeLeft(LEVELS)
     left.note(started(1))
     assert left.told() == ""
-    left.note(step(1, 3))
-    left.since -= 10  # one evaluation of 200 px in ten seconds, 1800 px are left
-    assert left.told() == "90 s left" or left.told() == "2 min left"
-    assert left.seconds() == pytest.approx(90, rel=0.01)
+    clock.steps(left, 1, [3, 4], 10)
+    assert left.seconds() == pytest.approx(80)
 
 
-def test_what_is_expected_is_the_time_left_until_the_speed_is_known():
+def test_what_is_expected_is_the_time_left_until_the_speed_is_known(clock):
     left = progress.TimeLeft(LEVELS, [10, 90])
     assert left.seconds() == 100
     left.note(started(1))
-    for evaluation in range(1, 5):
-        left.note(step(1, evaluation))
+    clock.steps(left, 1, [1], 60)
+    assert left.seconds() == pytest.approx(97.5)
+    clock.steps(left, 1, [2, 3, 4], 10)  # four times as long as expected
     assert left.share == pytest.approx(0.1)
-    left.since -= 40  # four times as long as expected, of which ten seconds are not sure
-    assert left.seconds() == pytest.approx(90 * 45 / 15, rel=0.01)
+    assert left.seconds() == pytest.approx(90 * (30 + 5) / (7.5 + 5))
 
 
-def test_a_level_that_ended_early_does_not_count_as_speed():
+def test_a_level_that_ended_early_does_not_count_as_speed(clock):
     left = progress.TimeLeft(LEVELS, [50, 50])
     left.note(started(1))
-    left.note(step(1, 1))
+    clock.steps(left, 1, [1, 2], 12.5)
     left.note(started(2))
-    left.note(step(2, 1))
-    left.since -= 37.5  # 12.5 of the first level and 25 of the second
-    assert left.seconds() == pytest.approx(25, rel=0.01)
+    clock.steps(left, 2, [1], 25)
+    assert left.share == 0.75
+    assert left.seconds() == pytest.approx(25)

@@ -6,6 +6,7 @@ import gc
 import io
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import typer
 from impasto import files
 from impasto.cli import many, one
 from impasto.cli.judge import judge
-from impasto.cli.options import Command, Group, Presets, with_home
+from impasto.cli.options import Command, Group, Presets, paragraphs, with_home
 from impasto.cli.studio import studio
 from impasto.errors import ImpastoError, WeightsError
 from impasto.painting import interrupts
@@ -44,7 +45,7 @@ def main() -> None:
             raise KeyboardInterrupt  # which Typer made a status of
     except (ImpastoError, typer.TyperException) as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
-        print(f"impasto: {' '.join(message.split())}", file=sys.stderr)
+        print(f"impasto: {_plain(message)}", file=sys.stderr)
         sys.exit(2)
     except MemoryError:
         print("impasto: memory ran out: choose a smaller --size", file=sys.stderr)
@@ -57,6 +58,13 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     finally:
         files.release_all()
+
+
+def _plain(message: str) -> str:
+    """Return a message in one line, without the words of Typer's validator."""
+    words = " ".join(message.split())
+    words = re.sub(r"Input should be a valid integer\b.*", "expected a whole number", words)
+    return re.sub(r"Input should be a valid number\b.*", "expected a number", words)
 
 
 def _prepare_streams() -> None:
@@ -192,4 +200,4 @@ COMMANDS: dict[str, Callable[..., None]] = {
 """Every command by its name, in the order of the help."""
 
 for _name, _command in COMMANDS.items():
-    app.command(_name, cls=Command)(with_home(_command))
+    app.command(_name, cls=Command, help=paragraphs(_command.__doc__))(with_home(_command))

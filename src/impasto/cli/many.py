@@ -15,7 +15,7 @@ from impasto.cli.options import (
     Folder,
     FromPicture,
     Keep,
-    Measure,
+    MeasureAgain,
     OptionalStyles,
     Overwrite,
     Photographs,
@@ -65,7 +65,7 @@ def sweep(
     weights_file: WeightsFile = None,
     workers: Workers = None,
     dry_run: DryRun = False,
-    measure: Measure = False,
+    measure: MeasureAgain = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     settings: dict[str, recipes.Value],
@@ -150,7 +150,8 @@ def _foretell_sweep(
         seconds = in_words(made[number][1].painting)
         print(f"{' '.join(variant.options)}: about {seconds}")
     together = forecast.together(list(made.values()))
-    print(f"{counted(len(made), 'picture')}, {together.told_time()}")
+    seconds, start = in_words(together.start + together.painting), in_words(together.start)
+    print(f"all {counted(len(made), 'picture')}: about {seconds}, {start} of it to begin with")
     print(together.told_memory())
 
 
@@ -159,6 +160,7 @@ def _painted(
 ) -> "dict[int, Panel]":
     """Paint the variants until Ctrl-C; return the pictures by number, one at least."""
     from impasto.cli import console
+    from impasto.painting import forecast
     from impasto.workshop import sweep as sweeps
 
     with (
@@ -172,7 +174,8 @@ def _painted(
         ) -> "Iterator[Event]":
             if bar is not None:
                 console.say(" ".join(variant.options))
-                one.begin(bar, "", prepared)
+                name = " ".join(variant.options)
+                bar.begin(name, prepared.levels, forecast.expected(prepared))
             yield from console.followed(interrupts.pulled(console.loaded(events)), bar)
             if bar is not None:
                 bar.end()
@@ -228,7 +231,7 @@ def batch(
     weights_file: WeightsFile = None,
     workers: Workers = None,
     dry_run: DryRun = False,
-    measure: Measure = False,
+    measure: MeasureAgain = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     saving: "Saving",
@@ -307,6 +310,7 @@ def _paint_all(
 ) -> list[str]:
     """Paint tasks until Ctrl-C, print the paths of the pictures, and return why others failed."""
     from impasto.cli import console
+    from impasto.painting import forecast
     from impasto.workshop import batch as batches
 
     failures: list[str] = []
@@ -318,7 +322,8 @@ def _paint_all(
 
         def watch(task: "Task", ready: "Ready", events: "Iterator[Event]") -> "Iterator[Event]":
             if bar is not None:
-                one.begin(bar, task.photograph.name, ready.prepared)
+                prepared = ready.prepared
+                bar.begin(task.photograph.name, prepared.levels, forecast.expected(prepared))
             return console.followed(interrupts.pulled(console.loaded(events)), bar)
 
         for ended in batches.paint_all(job, tasks, stylizer, watch, existing):
@@ -375,5 +380,5 @@ def _finish(failures: Sequence[str], tasks: int) -> None:
 
     _list(failures)
     if failures:
-        console.say(f"{len(failures)} of {tasks} failed")
+        console.say(f"{len(failures)} of {tasks} not painted")
         sys.exit(1)

@@ -11,7 +11,7 @@ from impasto.cli.options import (
     Finish,
     FromPicture,
     Keep,
-    Measure,
+    MeasureAgain,
     Preset,
     Presets,
     Quiet,
@@ -31,7 +31,6 @@ from impasto.workshop.orders import Extras, Order, Sources
 if TYPE_CHECKING:
     from impasto.painting.forecast import Forecast
     from impasto.painting.preparing import Prepared
-    from impasto.painting.progress import Bar
     from impasto.painting.provenance import Provenance
     from impasto.painting.stylizer import Stylizer
     from impasto.pictures.saving import Saving
@@ -68,7 +67,7 @@ def stylize(
     weights_file: WeightsFile = None,
     workers: Workers = None,
     dry_run: DryRun = False,
-    measure: Measure = False,
+    measure: MeasureAgain = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     saving: "Saving",
@@ -158,6 +157,7 @@ def stylizer_of(
 def paint(order: Order, stylizer: "Stylizer", quiet: bool, verbose: bool = False) -> None:
     """Paint, write everything that was asked for, and print the picture's path."""
     from impasto.cli import console
+    from impasto.painting import forecast
     from impasto.workshop import worker
 
     with console.listening(quiet):
@@ -165,7 +165,7 @@ def paint(order: Order, stylizer: "Stylizer", quiet: bool, verbose: bool = False
         with console.bar(quiet, losses=verbose) as bar:
             if bar is not None:
                 foretell(ready, stylizer)
-                begin(bar, "", ready.prepared)
+                bar.begin("", ready.prepared.levels, forecast.expected(ready.prepared))
             result = worker.result_of(console.watched(ready, stylizer, bar))
         worker.finish(ready, result)
         if not stylizer.workers:
@@ -175,15 +175,6 @@ def paint(order: Order, stylizer: "Stylizer", quiet: bool, verbose: bool = False
         if not quiet:
             console.summary(result, order.outputs)
     print(order.outputs.picture)
-
-
-def begin(bar: "Bar", name: str, prepared: "Prepared") -> None:
-    """Begin a picture in the bar, with the time that is expected of it if that is known."""
-    from impasto.painting import forecast
-
-    measured = forecast.known(prepared)
-    seconds = None if measured is None else forecast.seconds_of(prepared, measured)
-    bar.begin(name, prepared.levels, seconds)
 
 
 def foretell(ready: "Ready", stylizer: "Stylizer") -> None:

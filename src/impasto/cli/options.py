@@ -4,12 +4,13 @@ import dataclasses
 import functools
 import inspect
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from impasto.pictures.saving import USUAL, Saving
 from impasto.recipe import settings as recipes
@@ -28,11 +29,11 @@ METAVARS: dict[object, str] = {
 
 
 class Command(TyperCommand):
-    """A command whose help shows no type for a flag, which takes no value."""
+    """A command whose help shows no Python types: ``PATH``, and nothing for a flag."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, for the parser and for the help."""
-        return _flags_without_type(super().get_params(ctx))
+        return _without_types(super().get_params(ctx), ctx)
 
 
 class Group(TyperGroup):
@@ -40,14 +41,32 @@ class Group(TyperGroup):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, for the parser and for the help."""
-        return _flags_without_type(super().get_params(ctx))
+        return _without_types(super().get_params(ctx), ctx)
 
 
-def _flags_without_type(parameters: list[Any]) -> list[Any]:
+def _without_types(parameters: list[Any], ctx: Any) -> list[Any]:
     for each in parameters:
-        if getattr(each, "is_flag", False):
+        if isinstance(each, TyperArgument):
+            each.display_type_rich = lambda ctx: None  # type: ignore[method-assign]
+        elif each.is_flag:
             each.metavar = ""
+        elif each.metavar is None:
+            kind = re.sub(r"<|>|list\[|\]", "", each.display_type(ctx))
+            each.metavar = KINDS.get(kind.lower(), kind.upper())
     return parameters
+
+
+KINDS = {"str": "TEXT", "path": "PATH", "int": "N", "float": "X"}
+"""What the help shows of a value, by the name of its type."""
+
+
+def paragraphs(text: str | None) -> str:
+    """Return a docstring without line breaks inside its paragraphs.
+
+    >>> paragraphs("Paint.\\n\\n    One line,\\n    and another.")
+    'Paint.\\n\\nOne line, and another.'
+    """
+    return "\n\n".join(" ".join(each.split()) for each in (text or "").split("\n\n"))
 
 
 def with_home(command: Callable[..., None]) -> Callable[..., None]:
@@ -177,7 +196,7 @@ def _option(
 ) -> inspect.Parameter:
     # Every value is taken as text: the recipe converts and checks it, here as everywhere.
     # Spaces let a narrow terminal break a list of layers, which it would cut off.
-    shown = (about.usual or about.show(default)).replace(",", ", ")
+    shown = re.sub(r",(?=\S)", ", ", about.usual or about.show(default))
     words = "; ".join(filter(None, (about.possible, f"default {shown}" if shown else "")))
     option = typer.Option(
         *(recipes.flag(each) for each in (name, *recipes.former(name))),
@@ -251,7 +270,7 @@ Quiet = Annotated[
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Print the losses of every evaluation.")
 ]
-Measure = Annotated[
+MeasureAgain = Annotated[
     bool,
     typer.Option(
         "--measure",

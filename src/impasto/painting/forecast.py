@@ -103,6 +103,12 @@ def seconds_of(prepared: Prepared, measured: Measurement) -> list[float]:
     return predict(measured, prepared.levels, paintings_of(prepared.inputs), prepared.plan)
 
 
+def expected(prepared: Prepared) -> list[float] | None:
+    """Return the seconds that each level is expected to take; None if nothing was measured."""
+    measured = known(prepared)
+    return None if measured is None else seconds_of(prepared, measured)
+
+
 def known(prepared: Prepared) -> Measurement | None:
     """Return the stored measurement that a painting is predicted by; None if there is none."""
     places = len(prepared.inputs.regions)

@@ -122,7 +122,8 @@ class TimeLeft:
     """Share done and time left, from the speed so far.
 
     Each level counts with the seconds that it is expected to take. Without an expectation it
-    counts with its pixels, and the speed is that of the level under way.
+    counts with its pixels, and the speed is that of the level under way, once that is known. The
+    first evaluation of a level, which may compile, says nothing about the speed.
     """
 
     def __init__(self, levels: Sequence[Level], expected: Sequence[float] | None = None) -> None:
@@ -131,9 +132,12 @@ class TimeLeft:
         self.measured = expected is not None
         self.costs = tuple(expected or ()) or tuple(work([level]) for level in levels)
         self.done = 0.0
-        self.since = time.perf_counter()
-        self.done_before: float | None = None
-        """what was done when the time since ``since`` began; None before the first evaluation"""
+        self.took = self.did = 0.0
+        """seconds and cost of the evaluations that say how fast it is"""
+        self.pace: float | None = None
+        """seconds for a cost of 1"""
+        self.last: float | None = None
+        """when the evaluation before ended, within a level"""
 
     @property
     def share(self) -> float:
@@ -143,27 +147,24 @@ class TimeLeft:
     def note(self, event: Happening) -> None:
         """Take note of an event."""
         if isinstance(event, LevelStarted):
-            before, self.done = self.done, sum(self.costs[: event.level - 1])
-            if self.measured and self.done_before is not None:
-                self.done_before += self.done - before  # a level that ended early was not done
-            else:
-                self.since, self.done_before = time.perf_counter(), None
+            self.done, self.last = sum(self.costs[: event.level - 1]), None
+            if not self.measured:
+                self.took = self.did = 0.0
         elif isinstance(event, Step):
-            level = self.levels[event.level - 1]
-            each = self.costs[event.level - 1] / level.evaluations
+            each = self.costs[event.level - 1] / self.levels[event.level - 1].evaluations
             self.done = sum(self.costs[: event.level - 1]) + each * event.evaluation
-            if self.done_before is None:
-                self.done_before = self.done - each
+            now = time.perf_counter()
+            if self.last is not None:
+                self.took, self.did = self.took + now - self.last, self.did + each
+                self.pace = self.took / self.did
+            self.last = now
 
     def seconds(self, further: int = 0) -> float | None:
         """Return the seconds left, with ``further`` such pictures; None before it can be said."""
         left = sum(self.costs) * (1 + further) - self.done
-        if self.done_before is None:
-            return left if self.measured else None
-        took, did = time.perf_counter() - self.since, self.done - self.done_before
         if self.measured:  # the speed so far counts the more, the longer it was observed
-            return left * (took + CONFIDENCE) / (did + CONFIDENCE)
-        return left * took / did
+            return left * (self.took + CONFIDENCE) / (self.did + CONFIDENCE)
+        return None if self.pace is None else left * self.pace
 
     def told(self, further: int = 0) -> str:
         """Return the time left in words; empty before it can be said."""

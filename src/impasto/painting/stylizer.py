@@ -343,7 +343,7 @@ def _drained(stylizer: Stylizer, prepared: Prepared, listener: Listener, bar: bo
             events = heard.pulled(events)
         shown = stack.enter_context(bars.shown()) if bar else None
         if shown is not None:
-            shown.begin("", prepared.levels)
+            shown.begin("", prepared.levels, forecast.expected(prepared))
         for event in events:
             if isinstance(event, Painted):
                 return event.result

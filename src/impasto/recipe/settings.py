@@ -18,7 +18,6 @@ from impasto.recipe.values import LayersLike, NumbersLike, check, convert, recei
 from impasto.recipe.values import Numbers as Numbers
 from impasto.recipe.values import Value as Value
 from impasto.recipe.values import show as show
-from impasto.recipe.values import show_number as show_number
 
 STARTS = ("content", "style", "noise")
 """The starting pictures that have a name; another one is the path of a picture."""

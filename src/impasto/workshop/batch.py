@@ -54,7 +54,7 @@ class Ended:
     skipped: bool = False
 
 
-class Found(NamedTuple):
+class ListedPhotograph(NamedTuple):
     """A photograph, and the folder that its picture keeps below the folder of all pictures."""
 
     path: Path
@@ -173,36 +173,41 @@ def _identity(path: files.AnyPath) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _photographs(path: Path, output: Path, recursive: bool) -> Iterator[Found]:
+def _photographs(path: Path, output: Path, recursive: bool) -> Iterator[ListedPhotograph]:
     """Yield the photograph at a path, or those in a folder; never those in the output folder."""
-    if not path.is_dir():
-        yield Found(path)  # reading it says what is wrong with it
+    if not os.path.isdir(path):
+        yield ListedPhotograph(path)  # reading it says what is wrong with it
         return
-    seen = {
-        os.path.realpath(output),
-        os.path.realpath(path),
-    }  # also of links, which may lead in a circle
-    waiting, empty, skipped = [path], True, False
-    while waiting:
-        folder = waiting.pop(0)
-        listing = decode.listing(folder)
-        for line in listing.left_out:
-            LOG.warning("%s: %s", files.shown(folder), line)
-        yield from (Found(each, folder.relative_to(path)) for each in listing.pictures)
-        empty &= not listing.pictures
-        folders = [each for each in listing.folders if os.path.realpath(each) not in seen]
-        seen.update(map(os.path.realpath, folders))
-        if recursive:
-            waiting[:0] = folders
-        elif folders:
-            skipped = True
-            LOG.warning(
-                "%s: skipped %s, use --recursive to include: %s",
-                *(files.shown(folder), counted(len(folders), "folder"), formats.names(folders)),
-            )
-    if empty:
-        advice = ", only folders: use --recursive" if skipped else ""
+    seen = {os.path.realpath(output), os.path.realpath(path)}
+    found = list(_inside(path, path, seen, recursive))
+    if not found:
+        folders = not recursive and decode.listing(path).folders
+        advice = ", only folders: use --recursive" if folders else ""
         raise PictureError(f"{files.shown(path)}: there are no pictures in this folder{advice}")
+    yield from found
+
+
+def _inside(folder: Path, top: Path, seen: set[str], recursive: bool) -> Iterator[ListedPhotograph]:
+    """Yield the photographs in a folder below ``top``, and log what is left out.
+
+    ``seen`` are the folders that are not entered again: a link may lead in a circle.
+    """
+    listing = decode.listing(folder)
+    for line in listing.left_out:
+        LOG.warning("%s: %s", files.shown(folder), line)
+    yield from (ListedPhotograph(each, folder.relative_to(top)) for each in listing.pictures)
+    folders = [each for each in listing.folders if os.path.realpath(each) not in seen]
+    seen.update(map(os.path.realpath, folders))
+    if folders and not recursive:
+        LOG.warning(
+            "%s: skipped %s, use --recursive to include: %s",
+            *(files.shown(folder), counted(len(folders), "folder"), formats.names(folders)),
+        )
+    for each in folders if recursive else ():
+        try:
+            yield from _inside(each, top, seen, recursive)
+        except PictureError as error:  # the other folders can be painted
+            LOG.warning("%s", error)
 
 
 class Existing(StrEnum):
@@ -234,9 +239,8 @@ def kept(order: Order, existing: Existing) -> Path | None:
 
 def is_new(order: Order, existing: Existing) -> bool:
     """Return whether a picture is to be painted for certain, and not skipped or refused."""
-    there = existing is Existing.SKIP_DONE and order.resume is None
-    if there and os.path.lexists(order.outputs.picture):
-        return False
+    if existing is Existing.SKIP_DONE and order.resume is None:
+        return not os.path.lexists(order.outputs.picture)
     return kept(order, existing) is None
 
 
@@ -245,15 +249,16 @@ def checked(
 ) -> Iterator[Ended | None]:
     """Read every photograph that is new; yield why a task cannot be painted, None where it can.
 
-    So a damaged file is found before anything is painted, and not hours later.
+    So a damaged file is found before anything is painted, and not hours later. Pictures that may be
+    done are left to :func:`paint_all`, which looks into them.
     """
     for task in tasks:
         order = job.order(task)
         try:
-            if (there := kept(order, existing)) is not None:
-                raise PictureError(_exists(there))
             if is_new(order, existing):
                 decode.read(task.photograph, limits)
+            elif existing is Existing.KEEP:
+                raise PictureError(_exists(kept(order, existing) or task.picture))
         except (PictureError, MemoryError) as error:
             yield Ended(task, failure=_told(task, error))
         else:
@@ -322,10 +327,7 @@ def paint_all(
 
 
 def _exists(path: Path) -> str:
-    return (
-        f"not painted, since {files.shown(path)} exists: --skip-done skips pictures that are done, "
-        "--overwrite replaces files"
-    )
+    return f"not painted, {files.shown(path)} exists: use --skip-done or --overwrite"
 
 
 def share_out(
