@@ -236,3 +236,11 @@ def test_somebody_without_a_home_has_no_folders(monkeypatch):
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     assert files.user_folder("cache") is None
     assert files.user_folder("config") is None
+
+
+def test_shortened_names_fit_in_their_bytes():
+    for name in ("photograph-painting", "\u6c34" * 50, "\U0001f3a8" * 20, "e\u0301" * 40):
+        for most in range(0, 60):
+            short = files.shortened(name, most)
+            assert len(short.encode()) <= most
+            short.encode("utf-8", "strict")

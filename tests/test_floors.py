@@ -22,7 +22,7 @@ ROOMS = {
         *("saving", "raster", "values", "transfer", "boxes", "profiles", "metadata", "formats"),
         *("tiffs", "decode", "encode", "masks", "colors", "films", "samples", "guidance"),
     ),
-    "compute": ("backend", "host", "winograd", "readings"),
+    "compute": ("keras_settings", "backend", "host", "winograd", "readings"),
     "network": ("torchfiles", "weightfiles", "weights", "activations", "vgg"),
     "optimizers": ("solver", "packing", "units", "lbfgs", "scipy", "adam", "solvers"),
     "losses": (
@@ -43,13 +43,14 @@ ROOMS = {
     "cluster": ("parcels", "bench", "crew"),
     "painting": (
         *("provenance", "events", "memory", "pyramid", "inputs", "checkpoints", "preparing"),
-        *("controls", "interrupts", "progress", "result", "engine", "climb", "forecast", "spread"),
-        *("painter", "stylizer"),
+        *("controls", "interrupts", "progress", "result", "engine", "climb", "measurements"),
+        *("forecast", "calibration", "spread", "painter", "stylizer"),
     ),
     "workshop": ("outputs", "orders", "worker", "batch", "sweep"),
     "evaluation": ("sources", "lite0", "edges", "measures", "eyes", "judges"),
     "studio": (
-        *("guard", "store", "describe", "masks", "painter", "foreman", "works", "app", "serve"),
+        *("guard", "store", "describe", "masks", "painter", "foreman", "works", "uploads"),
+        *("app", "serve"),
     ),
     "__init__": (),
     "cli": ("options", "console", "one", "many", "judge", "studio", "app"),

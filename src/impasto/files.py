@@ -10,6 +10,7 @@ import stat
 import sys
 import tempfile
 import threading
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -133,13 +134,16 @@ def shortened(name: str, most: int) -> str:
     """
     if _bytes(name) <= most:
         return name
-    room = max(0, most - len(DOTS))
+    dots = DOTS[: max(0, most)]
+    room = max(0, most - len(dots))
     head, tail = room // 2, room - room // 2
     while _bytes(name[:head]) > room // 2:
         head -= 1
     while _bytes(name[len(name) - tail :]) > room - room // 2:
         tail -= 1
-    return f"{name[:head]}{DOTS}{name[len(name) - tail :]}"
+    while tail and unicodedata.combining(name[len(name) - tail]):  # an accent without its letter
+        tail -= 1
+    return f"{name[:head]}{dots}{name[len(name) - tail :]}"
 
 
 DOTS = "..."
@@ -162,6 +166,15 @@ def user_folder(kind: Literal["cache", "config"]) -> Path | None:
     except (RuntimeError, OSError, KeyError):
         return None
     return folder if folder.is_absolute() else None  # else a "~" that stands for nothing
+
+
+def cache_folder() -> Path | None:
+    """Return the folder of what impasto keeps to save time: ``$IMPASTO_CACHE`` if that is set.
+
+    None for a user without a home folder.
+    """
+    named = os.environ.get("IMPASTO_CACHE")
+    return Path(os.path.expanduser(named)) if named else user_folder("cache")
 
 
 def write_text(text: str, path: AnyPath) -> None:

@@ -203,6 +203,8 @@ def test_first_frame_of_an_animation_and_a_note(tmp_path, name):
     loaded = decode.read(path)
     assert_halves(loaded.pixels, RED, BLUE, 12)
     assert loaded.notes == ("clip.bin: the first of several frames is used",)
+    named = decode.read(path, name="holiday.gif")  # as of an upload, whose file has any name
+    assert named.notes == ("holiday.gif: the first of several frames is used",)
 
 
 def test_an_open_animation_is_taken_where_it_stands():

@@ -6,8 +6,10 @@ import gc
 import io
 import json
 import os
+import re
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, cast
@@ -17,7 +19,7 @@ import typer
 from impasto import files
 from impasto.cli import many, one
 from impasto.cli.judge import judge
-from impasto.cli.options import Presets
+from impasto.cli.options import Command, Group, Presets, paragraphs, with_home
 from impasto.cli.studio import studio
 from impasto.errors import ImpastoError, WeightsError
 from impasto.painting import interrupts
@@ -27,6 +29,7 @@ INTERRUPTED = 130
 """The exit status of what Ctrl-C ended: 128 and the number of the signal."""
 
 app = typer.Typer(
+    cls=Group,
     help="Repaint a photograph in the manner of a painting.",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -42,7 +45,7 @@ def main() -> None:
             raise KeyboardInterrupt  # which Typer made a status of
     except (ImpastoError, typer.TyperException) as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
-        print(f"impasto: {' '.join(message.split())}", file=sys.stderr)
+        print(f"impasto: {_plain(message)}", file=sys.stderr)
         sys.exit(2)
     except MemoryError:
         print("impasto: memory ran out: choose a smaller --size", file=sys.stderr)
@@ -55,6 +58,13 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     finally:
         files.release_all()
+
+
+def _plain(message: str) -> str:
+    """Return a message in one line, without the words of Typer's validator."""
+    words = " ".join(message.split())
+    words = re.sub(r"Input should be a valid integer\b.*", "expected a whole number", words)
+    return re.sub(r"Input should be a valid number\b.*", "expected a number", words)
 
 
 def _prepare_streams() -> None:
@@ -119,15 +129,6 @@ def _common(
         raise typer.Exit
 
 
-app.command("stylize")(one.stylize)
-app.command("sweep")(many.sweep)
-app.command("batch")(many.batch)
-app.command("demo")(one.demo)
-app.command("judge")(judge)
-app.command("studio")(studio)
-
-
-@app.command("samples")
 def write_samples(
     folder: Annotated[Path, typer.Argument(help="Where the pictures are written.")],
     size: Annotated[int | None, typer.Option(help="Longest side of the paintings in px.")] = None,
@@ -148,7 +149,6 @@ def write_samples(
         print(folder / f"{name}.png")
 
 
-@app.command("weights")
 def show_weights() -> None:
     """Show, for each network, the weights' source in use, their SHA-256 and their license."""
     from impasto.cli import console
@@ -164,7 +164,6 @@ def show_weights() -> None:
     console.weights_table(rows)
 
 
-@app.command("recipe")
 def show_recipe(
     picture: Annotated[Path, typer.Argument(help="A picture that impasto painted.")],
 ) -> None:
@@ -174,7 +173,6 @@ def show_recipe(
     print(json.dumps(inputs.read_provenance(picture).to_dict(), indent=2))
 
 
-@app.command("presets")
 def show_presets(file: Presets = None) -> None:
     """List the presets, built in and your own, with what each is for and what it sets."""
     from impasto.cli import console
@@ -185,3 +183,21 @@ def show_presets(file: Presets = None) -> None:
         for name, preset in presets.available(file).items()
     ]
     console.presets_table(rows, presets.user_file())
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "stylize": one.stylize,
+    "sweep": many.sweep,
+    "batch": many.batch,
+    "demo": one.demo,
+    "judge": judge,
+    "studio": studio,
+    "samples": write_samples,
+    "weights": show_weights,
+    "recipe": show_recipe,
+    "presets": show_presets,
+}
+"""Every command by its name, in the order of the help."""
+
+for _name, _command in COMMANDS.items():
+    app.command(_name, cls=Command, help=paragraphs(_command.__doc__))(with_home(_command))

@@ -8,19 +8,17 @@ of axes are named wherever Keras would take them from its settings, which stay a
 
 import contextlib
 import functools
-import importlib.util
-import json
 import math
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from impasto import files, paged
+from impasto.compute import keras_settings
+from impasto.compute.keras_settings import BACKENDS, settings_file
 from impasto.errors import BackendError
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
@@ -51,39 +49,13 @@ def _by_default(variable: str, value: str | None) -> Iterator[None]:
             del os.environ[variable]
 
 
-BACKENDS = ("tensorflow", "jax", "torch")
-"""Those that Keras may run on, by the names of their packages too."""
-
-
-def _settings_file() -> Path:
-    """Return the file that Keras reads its settings from, and makes where there is none."""
-    home = os.path.expanduser("~")
-    usual = os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
-    return Path(os.path.expanduser(os.environ.get("KERAS_HOME", usual)), "keras.json")
-
-
-def _instead() -> str | None:
-    """Return the backend to load instead of that in a person's ``keras.json``; None for that one.
-
-    The file may name a backend for other work, that impasto does not know or that this
-    environment lacks. What KERAS_BACKEND names was named for this run, and is not replaced.
-    """
-    try:
-        said = json.loads(_settings_file().read_text(encoding="utf-8"))
-        wanted = said.get("backend", "tensorflow")
-    except (OSError, ValueError, AttributeError):
-        return None
-    usable = wanted in BACKENDS and importlib.util.find_spec(wanted) is not None
-    return None if usable or "keras" in sys.modules else "tensorflow"
-
-
 @contextlib.contextmanager
 def _leaving_no_settings() -> Iterator[None]:
     """Remove the settings file, and its folder, that Keras makes where there was none before.
 
     For somebody without a home it would lie among the temporary files.
     """
-    made = [path for path in (_settings_file(), _settings_file().parent) if not path.exists()]
+    made = [path for path in (settings_file(), settings_file().parent) if not path.exists()]
     try:
         yield
     finally:
@@ -93,7 +65,11 @@ def _leaving_no_settings() -> Iterator[None]:
 
 
 try:
-    with _without_greetings(), _by_default("KERAS_BACKEND", _instead()), _leaving_no_settings():
+    with (
+        _without_greetings(),
+        _by_default("KERAS_BACKEND", keras_settings.replacement()),
+        _leaving_no_settings(),
+    ):
         import keras as keras
         from keras import ops as ops
 except ImportError as error:
@@ -104,7 +80,7 @@ except ImportError as error:
 except (ValueError, TypeError, AttributeError) as error:
     raise BackendError(
         f"Keras cannot be loaded with KERAS_BACKEND {os.environ.get('KERAS_BACKEND')!r} and its "
-        f"settings in {_settings_file()} ({' '.join(str(error).split())}): mend that file, or "
+        f"settings in {settings_file()} ({' '.join(str(error).split())}): mend that file, or "
         "remove it; KERAS_BACKEND may be tensorflow, jax or torch"
     ) from error
 

@@ -154,7 +154,7 @@ def prepare(
     styles, wanted = _several(style), _regions(regions)
     check_numbers(recipe, len(styles), len(wanted))
     read = _Reader()
-    loaded = read.loaded(content, "content", _limits(recipe, most))
+    loaded = read.loaded(content, "content", limits(recipe, most))
     photograph = loaded.pixels
     recipe = sized(recipe, raster.size_of(photograph))
     painted = _read_paintings(read, recipe, styles, wanted)
@@ -193,7 +193,7 @@ def _without_color(picture: Picture) -> Picture:
     return colors.gray(colors.lightness(picture))
 
 
-def _limits(recipe: Recipe, most: float | None) -> decode.Limits:
+def limits(recipe: Recipe, most: float | None) -> decode.Limits:
     """Return what the photograph may have: what memory holds, where a large picture is asked for.
 
     Pixels that nobody asked for have the usual limit: a small file may hold very many.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, features
 from PIL.ExifTags import Base
 
-from impasto import files
+from impasto import files, paged
 from impasto.errors import OutputError, PictureError, SettingError
 from impasto.files import AnyPath
 from impasto.pictures import metadata, profiles, raster
@@ -55,7 +55,7 @@ def to_image(pixels: Picture, alpha: Mask | None = None) -> Image.Image:
 
 def _rounded(pixels: Picture, alpha: Mask | None, depth: int) -> NDArray[np.uint16]:
     """Return (height, width, 3 or 4) whole numbers of so many bits."""
-    if not np.isfinite(pixels).all():
+    if not paged.is_finite(pixels):
         raise PictureError("the picture has values that are not finite: it is not written")
     most, channels = 2**depth - 1, 3 if alpha is None else 4
     values = np.empty((*raster.size_of(pixels), channels), np.uint16)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.errors import PictureError
+from impasto.recipe.values import show
 
 OVERSHOOT = 0.25
 """How far floats may lie outside their range, as resizing with a sharp filter puts them."""
@@ -86,14 +87,19 @@ def _floats(values: NDArray[Any]) -> Scaled:
     most = _white(values, high)
     if not (np.isfinite(low) and np.isfinite(high)) or most is None or low < -OVERSHOOT * most:
         raise PictureError(
-            f"values from {low:g} to {high:g}: 0 to 1 or 0 to 255 are possible; scale them to one, "
-            "or convert it to 8 bit"
+            f"values from {_short(low)} to {_short(high)}: 0 to 1 or 0 to 255 are possible; scale "
+            "them to one, or convert it to 8 bit"
         )
     found = (values / most).astype(np.float32)
     if low >= 0 and high <= most:
         return Scaled(found)
     np.clip(found, 0, 1, out=found)
-    return Scaled(found, (f"values from {low:.7g} to {high:.7g} were clipped to 0 to {most:g}",))
+    words = f"values from {_short(low, 7)} to {_short(high, 7)} were clipped to 0 to {most:g}"
+    return Scaled(found, (words,))
+
+
+def _short(value: float, digits: int = 6) -> str:
+    return show(float(f"{value:.{digits}g}"))
 
 
 def _white(values: NDArray[Any], high: float) -> float | None:
