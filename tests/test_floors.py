@@ -142,3 +142,28 @@ def test_a_room_says_what_it_is_for_and_hands_out_what_it_names(room):
     face = __import__(f"impasto.{room}", fromlist=["x"])
     assert face.__doc__
     assert face.__all__
+
+
+OF_THE_PROCESS = {
+    "os.dup2": {"files", "studio.painter"},
+    "files.quiet": {"compute.backend"},
+    "warnings.catch_warnings": set(),
+    "warnings.simplefilter": {"cli.app"},
+    "warnings.filterwarnings": set(),
+    "Image.MAX_IMAGE_PIXELS": set(),
+    "pillow_heif.register_heif_opener": set(),
+}
+"""Calls that change something for every thread of a program, and the modules that may make them:
+those of impasto's own processes, and what asks whether it runs in one."""
+
+
+@pytest.mark.parametrize("call", OF_THE_PROCESS)
+def test_the_library_leaves_settings_of_the_process_alone(call):
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if any(
+            isinstance(node, ast.Attribute) and ast.unparse(node) == call for node in ast.walk(tree)
+        ):
+            found.add(".".join(path.relative_to(PACKAGE).with_suffix("").parts))
+    assert found == OF_THE_PROCESS[call]

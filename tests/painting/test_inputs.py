@@ -87,10 +87,11 @@ def test_the_painting_is_named_as_the_style(one_line):
 
 
 def test_notes_on_all_pictures_are_kept_in_order(tmp_path):
-    start = tmp_path / "start.png"
+    start, content = tmp_path / "start.png", tmp_path / "content.png"
     clip().save(start, save_all=True)
-    assert inputs.prepare(Recipe(init=str(start)), clip(), BLUE).notes == (
-        "content: the first of several frames is used",
+    clip().save(content, save_all=True)
+    assert inputs.prepare(Recipe(init=str(start)), content, BLUE).notes == (
+        "content.png: the first of several frames is used",
         "start.png: the first of several frames is used",
     )
 

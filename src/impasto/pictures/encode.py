@@ -162,7 +162,7 @@ def write(
         pixels, alpha = raster.on_white(pixels, alpha), None
     work = _Work(_rounded(pixels, alpha, saving.depth), name, xmp, said, saving)
     writer = _WRITERS.get((name, saving.depth), _by_pillow)
-    with files.replacing(path) as temporary, files.quiet():
+    with files.replacing(path) as temporary:
         writer(work, temporary)
 
 
