@@ -51,7 +51,7 @@ ROOMS = {
         *("guard", "store", "describe", "masks", "painter", "foreman", "works", "app", "serve"),
     ),
     "__init__": (),
-    "cli": ("options", "console", "one", "many", "judge", "studio", "app"),
+    "cli": ("options", "console", "pipes", "one", "many", "judge", "studio", "app"),
     "__main__": (),
 }
 HEIGHT = {room: height for height, room in enumerate(ROOMS)}

@@ -40,11 +40,13 @@ def check_input(path: Path, most: int) -> None:
 
 def _address(path: Path) -> str:
     """Return what to do instead for an address in the place of a path; empty for a path."""
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", path.as_posix())  # `Path` makes // one /
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):(/.*)", path.as_posix())  # `Path` makes // one /
     if found is None:
         return ""
     if found[1].lower() == "file":
-        return "is an address and not a path: leave out file:// and replace %20 by spaces"
+        import urllib.parse  # here, since --help needs none of it
+
+        return f"is an address and not a path: give {shown(urllib.parse.unquote(found[2]))}"
     return "is a web address, which is not opened: download the picture and give its file"
 
 
@@ -259,6 +261,8 @@ def _target(path: AnyPath) -> Path:
     if target.exists() and not target.is_file():
         raise PictureError(f"{shown(path)} is a device or a pipe: name a file")
     if not target.parent.is_dir():
+        if _address(Path(path)):
+            raise PictureError(f"{shown(path)} is an address and not a path: name a file")
         raise PictureError(f"{shown(path)}: there is no folder {shown(target.parent)}")
     return target
 

@@ -151,7 +151,15 @@ def check_process() -> None:
 
 
 def check_backend() -> None:
-    """Raise BackendError if a program loaded Keras with a backend that cannot paint."""
+    """Raise BackendError if Keras's backend cannot paint: another one, or inside a graph."""
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        if not tf.executing_eagerly():
+            raise BackendError(
+                "TensorFlow is building a graph (tf.Graph().as_default() or tf.function), in which "
+                "nothing is computed: call impasto outside it"
+            )
     if name() not in BACKENDS:
         raise BackendError(
             f"Keras runs on {name()!r}: set KERAS_BACKEND to one of {', '.join(BACKENDS)}"

@@ -11,7 +11,7 @@ import importlib.metadata
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
@@ -52,14 +52,14 @@ class Provenance:
 
     recipe: Recipe
     backend: str
-    network: Mapping[str, str]
+    network: Mapping[str, str] = field(hash=False)
     """name and sha256 of the weights"""
     inputs: tuple[Source, ...]
     finished: bool = True
     """whether the work went on to its end, so that the recipe gives this very picture"""
     steered: bool = False
     """whether settings were changed while painting, so that the recipe gives another picture"""
-    version: str = dataclasses.field(default_factory=lambda: importlib.metadata.version("impasto"))
+    version: str = field(default_factory=lambda: importlib.metadata.version("impasto"))
 
     def to_dict(self) -> dict[str, object]:
         """Return it as JSON takes it."""
@@ -103,6 +103,20 @@ def from_xmp(packet: bytes) -> Provenance:
         said = json.loads(text)
     except (ValueError, RecursionError):
         raise PictureError(DAMAGED) from None
+    return from_dict(said)
+
+
+def from_json(data: bytes) -> Provenance:
+    """Read the JSON of :meth:`Provenance.to_dict` in any encoding of Unicode.
+
+    Raises as :func:`from_xmp`.
+    """
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise PictureError(f"is not valid JSON: {error}") from None
+    if not isinstance(said, dict) or not {"recipe", "inputs", "network"} <= said.keys():
+        raise PictureError("is JSON, but not what `impasto recipe` prints")
     return from_dict(said)
 
 

@@ -32,6 +32,9 @@ class Stated(NamedTuple):
     nclx: CodePoints | None = None
     bits: int = 8
     """per channel"""
+    crop: tuple[float, float, float, float] | None = None
+    """width and height of the part to be shown, and how far its center is right of and below the
+    center of all pixels"""
 
 
 def stated(stream: BinaryIO) -> Stated:
@@ -111,8 +114,10 @@ def _associated(ipma: bytes, wanted: int) -> list[int]:
 
 def _merged(boxes: list[tuple[bytes, bytes]]) -> Stated:
     """Return what all boxes among these say together; of colors there may be one of each kind."""
-    icc, nclx, bits = b"", None, 8
+    icc, nclx, bits, crop = b"", None, 8, None
     for kind, data in boxes:
+        if kind == b"clap" and len(data) >= 32:
+            crop = _crop(data)
         if kind == b"pixi" and data[4:5] and data[5:]:
             bits = max(data[5 : 5 + data[4]])
         if kind != b"colr":
@@ -124,7 +129,16 @@ def _merged(boxes: list[tuple[bytes, bytes]]) -> Stated:
             icc = data[4:]
         elif data[:1] in (b"\2", b"\3") and len(data) > 3:  # of JPEG 2000: restricted, any
             icc = data[3:]
-    return Stated(icc, nclx, bits)
+    return Stated(icc, nclx, bits, crop)
+
+
+def _crop(data: bytes) -> tuple[float, float, float, float] | None:
+    """Return the clean aperture: ISO/IEC 14496-12, section 12.1.4, four fractions."""
+    numbers = struct.unpack_from(">2I2IiIiI", data)
+    if not all(numbers[1::2]):
+        return None
+    width, height, right, down = (n / d for n, d in zip(numbers[::2], numbers[1::2], strict=True))
+    return width, height, right, down
 
 
 def profile_of_bmp(stream: BinaryIO) -> bytes:

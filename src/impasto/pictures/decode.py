@@ -98,7 +98,8 @@ def read(source: Source, limits: Limits = USUAL, name: str = "") -> Loaded:
         with opened(source) as stream:
             loaded = _read(stream, limits)
     except PictureError as error:
-        raise PictureError(f"{shown(path) if path else name or IN_MEMORY}: {error}") from error
+        named = shown(source) if isinstance(source, str | os.PathLike) else name or IN_MEMORY
+        raise PictureError(f"{named}: {error}") from error
     short = shown(path.name) if path else name or IN_MEMORY
     return replace(loaded, notes=tuple(f"{short}: {note}" for note in loaded.notes))
 
@@ -203,7 +204,7 @@ def _read(stream: BinaryIO, limits: Limits) -> Loaded:
     stream, left_out = _without_broken_chunks(stream, head)
     with opening(stream) as image:
         check_size(*image.size, limits)
-        _fail_where_cut_off(image)
+        tolerant = _fail_where_cut_off(image)
         part = _part_of_gif(image)
         key_scale = _key_scale(image)
         loaded, mended = _whole(image, stream)
@@ -211,9 +212,15 @@ def _read(stream: BinaryIO, limits: Limits) -> Loaded:
         deep = _deep(loaded, stream)
         numbers = _of_image(loaded) if deep is None else deep
         said = _said(loaded, stream)
+        if loaded.format == "AVIF":
+            numbers = _cropped(loaded, numbers, boxes.stated(stream).crop)
+            check_size(*raster.size_of(numbers.values)[::-1], limits)
         several = ("the first of several frames is used",) if _has_more_frames(loaded) else ()
         return _finish(
-            _only_within(numbers, part), said, metadata.read(loaded), (*left_out, *mended, *several)
+            _only_within(numbers, part),
+            said,
+            metadata.read(loaded),
+            (*left_out, *tolerant, *mended, *several),
         )
 
 
@@ -340,18 +347,20 @@ def _whole(image: Image.Image, stream: BinaryIO) -> tuple[Image.Image, tuple[str
     return image, ()
 
 
-def _fail_where_cut_off(image: ImageFile.ImageFile) -> None:
+def _fail_where_cut_off(image: ImageFile.ImageFile) -> tuple[str, ...]:
     """Have Pillow refuse an incomplete file even if a program set LOAD_TRUNCATED_IMAGES.
 
-    With that setting, which is one for the whole process, Pillow fills in what is missing.
+    With that setting, which is one for the whole process, Pillow fills in what is missing. It also
+    hides other damage, which a note says.
     """
-    if not ImageFile.LOAD_TRUNCATED_IMAGES or image.fp is None:
-        return
+    if not ImageFile.LOAD_TRUNCATED_IMAGES:
+        return ()
     # JpegImageFile.load_read makes up an end of the file.
-    usual = getattr(image, "load_read", None)
-    read = image.fp.read if usual is None or image.format in ("JPEG", "MPO") else usual
+    usual = None if image.format in ("JPEG", "MPO") else getattr(image, "load_read", None)
 
     def checked(size: int) -> bytes:
+        assert image.fp is not None
+        read = usual or image.fp.read  # some plugins replace the file as they load
         try:
             data = read(size)
         except (IndexError, struct.error):
@@ -361,6 +370,7 @@ def _fail_where_cut_off(image: ImageFile.ImageFile) -> None:
         return data
 
     image.load_read = checked  # type: ignore[attr-defined]
+    return ("Pillow's LOAD_TRUNCATED_IMAGES is on, so damage inside the file may be unnoticed",)
 
 
 def _with_end(stream: BinaryIO) -> Image.Image | None:
@@ -393,6 +403,30 @@ def _only_within(numbers: _Numbers, part: tuple[int, int, int, int] | None) -> _
     place = np.s_[upper:lower, left:right]
     alpha[place] = 1 if numbers.alpha is None else numbers.alpha[place]
     return numbers._replace(alpha=alpha)
+
+
+def _cropped(
+    image: Image.Image, numbers: _Numbers, crop: tuple[float, float, float, float] | None
+) -> _Numbers:
+    """Return the part of upright numbers that an AVIF's clean aperture shows.
+
+    It refers to the image before it is turned. libavif, unlike libheif, leaves it to its callers.
+    """
+    if crop is None:
+        return numbers
+    sides = [
+        (round((whole - part) / 2 + offset), round((whole + part) / 2 + offset))
+        for whole, part, offset in zip(image.size, crop[:2], crop[2:], strict=True)
+    ]
+    (left, right), (upper, lower) = sides
+    shown = np.zeros(image.size[::-1], bool)
+    if not (0 <= left < right <= image.width and 0 <= upper < lower <= image.height):
+        return numbers  # which makes no sense
+    shown[upper:lower, left:right] = True
+    shown = _upright_pixels(image, shown)
+    place = np.ix_(shown.any(axis=1), shown.any(axis=0))
+    alpha = None if numbers.alpha is None else numbers.alpha[place]
+    return numbers._replace(values=numbers.values[place], alpha=alpha)
 
 
 def _key_scale(image: Image.Image) -> int:
