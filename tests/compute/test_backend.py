@@ -10,6 +10,7 @@ import pytest
 from keras import ops
 
 from impasto.compute import backend
+from impasto.errors import BackendError
 from tests import tiny
 
 pytestmark = pytest.mark.backend
@@ -100,6 +101,16 @@ def test_stderr_is_discarded_during_the_import_only_where_the_environment_asks(c
     with backend._without_greetings():
         os.write(2, b"discarded")
     assert capfd.readouterr().err == "heard"
+
+
+@pytest.mark.skipif(backend.name() != "tensorflow", reason="only TensorFlow has graphs")
+def test_inside_a_graph_of_tensorflow_an_error_says_what_to_do(one_line):
+    import tensorflow as tf
+
+    backend.check_backend()
+    with tf.Graph().as_default(), pytest.raises(BackendError) as caught:
+        backend.check_backend()
+    assert "call impasto outside it" in one_line(caught)
 
 
 @pytest.mark.slow
