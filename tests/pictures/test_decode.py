@@ -374,19 +374,21 @@ NOISY_TIFF = encoded(NOISE, "TIFF", compression="jpeg")
 
 def test_nothing_reaches_stderr(tmp_path):
     """libtiff and libjpeg print by themselves, so this looks from outside the process."""
-    path = tmp_path / "loud.tif"
+    path, other = tmp_path / "loud.tif", tmp_path / "loud.png"
     path.write_bytes(NOISY_TIFF.replace(b"\xff\xdb", b"\xff\xfe", 2))
+    other.write_bytes(png(16, 2, bytes(6 * WIDTH), chunk(b"iCCP", b"rubbish\0\0rubbish")))
     code = (
         "import sys; from impasto import files; from impasto.pictures import decode, encode\n"
         "from impasto.errors import PictureError\n"
         "import numpy as np\n"
+        "decode.read(sys.argv[2])\n"
         "for act in (lambda: decode.read(sys.argv[1]),\n"
         "            lambda: encode.write(np.zeros((16, 66000, 3)), sys.argv[1] + '.jpg')):\n"
         "    try: act()\n"
         "    except PictureError: print('refused')\n"
         "print('heard', file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, path, other], capture_output=True, text=True)
     assert done.stdout == "refused\nrefused\n"
     assert done.stderr == "heard\n"
 

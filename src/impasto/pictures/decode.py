@@ -61,8 +61,9 @@ ANY = Limits(least=1)
 Source: TypeAlias = AnyPath | bytes | bytearray | memoryview | BinaryIO
 """A path, the bytes of a file, or a stream of them such as io.BytesIO."""
 
-# Where nobody listens, Python would print what Pillow logs about broken files.
-logging.getLogger("PIL").addHandler(logging.NullHandler())
+# Where nobody listens, Python would print what these log about broken files.
+for _library in ("PIL", "imagecodecs"):
+    logging.getLogger(_library).addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def _open_image(stream: BinaryIO) -> ImageFile.ImageFile:
     ``PIL.Image.open`` is not used: it takes its limit of pixels, and the HEIF format, from settings
     of the whole process. Callers check the size. Raises UnidentifiedImageError.
     """
-    Image.init()
+    Image.preinit()
     stream.seek(0)
     head = stream.read(16)
     for name in FORMATS:
@@ -189,6 +190,8 @@ def _plugin(name: str) -> tuple[Callable[..., ImageFile.ImageFile], Callable[[by
         import pillow_heif  # here, since it is slow
 
         return pillow_heif.HeifImageFile, lambda head: pillow_heif.get_file_mimetype(head) != ""
+    if name not in Image.OPEN:
+        Image.init()  # which loads every plugin
     factory, accepts = Image.OPEN[name]
     assert accepts is not None
     return factory, accepts
