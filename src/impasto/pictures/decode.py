@@ -235,11 +235,12 @@ def image_pixels(image: Image.Image, limits: Limits = USUAL) -> Loaded:
     """
     check_size(*image.size, limits)
     with _decoding():
-        key_scale = _key_scale(image)
+        part, key_scale = _part_of_gif(image), _key_scale(image)
         _load_open(image)
         if key_scale > 1:
             _scale_key(image := image.copy(), key_scale)
-        return _finish(_of_image(image), _said(image), metadata.read(image), ())
+        numbers = _only_within(_of_image(image), part)
+        return _finish(numbers, _said(image), metadata.read(image), ())
 
 
 def _load_open(image: Image.Image) -> None:
@@ -391,9 +392,16 @@ def _with_end(stream: BinaryIO) -> Image.Image | None:
     return images[0] if all(other == first for other in others) else None
 
 
-def _part_of_gif(image: ImageFile.ImageFile) -> tuple[int, int, int, int] | None:
-    """Return the left, upper, right and lower edge of a GIF's first frame on its canvas."""
-    return image.tile[0].extents if image.format == "GIF" and image.tile else None
+def _part_of_gif(image: Image.Image) -> tuple[int, int, int, int] | None:
+    """Return the left, upper, right and lower edge of a GIF's first frame on its canvas.
+
+    None for other images, and for one that is decoded, which does not know them any more.
+    """
+    tiles = getattr(image, "tile", ())
+    if image.format != "GIF" or image.tell() != 0 or not tiles:
+        return None
+    extents: tuple[int, int, int, int] = tiles[0].extents
+    return extents
 
 
 def _only_within(numbers: _Numbers, part: tuple[int, int, int, int] | None) -> _Numbers:
