@@ -268,6 +268,8 @@ def test_markup_is_known_in_capitals_and_other_bytes_are_not():
             decode.read(data + bytes(99))
     with pytest.raises(PictureError, match="not a picture, or a damaged one"):
         decode.read(b"pk\3\4" + bytes(99))
+    with pytest.raises(PictureError, match="not a picture, or a damaged one"):
+        decode.read(b"P")
 
 
 # TIFF -----------------------------------------------------------------------------------------

@@ -176,11 +176,10 @@ def _open_image(stream: BinaryIO) -> ImageFile.ImageFile:
     head = stream.read(16)
     for name in FORMATS:
         factory, accepts = _plugin(name)
-        if accepts(head) is not True:
-            continue
-        stream.seek(0)
         with suppress(SyntaxError, IndexError, TypeError, struct.error):
-            return factory(stream, "")
+            if accepts(head) is True:  # or a word on why the format is not supported
+                stream.seek(0)
+                return factory(stream, "")
     raise UnidentifiedImageError
 
 
