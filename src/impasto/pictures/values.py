@@ -35,7 +35,8 @@ def scaled(values: NDArray[Any], strict: bool = True) -> Scaled:
     is not ``strict``, as of a file that states its depth, or of a mask, whose own range counts,
     16 bits may hold no more than 8.
     """
-    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
     if values.dtype.kind not in "buif":
         raise PictureError(f"an array of {values.dtype}: expected integers or floats")
     if values.size == 0:
