@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -87,6 +88,7 @@ def run() -> None:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _end)
     _start_sooner()
+    _silence_libraries()
     try:
         main()
         status: object = 0
@@ -108,6 +110,18 @@ def _start_sooner() -> None:
     """
     sys.modules.setdefault("matplotlib.pyplot", cast(ModuleType, None))
     gc.set_threshold(100_000, 50, 100)
+
+
+def _silence_libraries() -> None:
+    """Keep what libraries print out of the command's stderr, which has one line for each error.
+
+    Settings of the whole process belong to the command, never to the library. Workers and the
+    studio's painter get them with the environment.
+    """
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "0":
+        os.environ["IMPASTO_QUIET_LOADING"] = "1"
 
 
 def _end(number: int, _: object) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from impasto.cli import pipes
 from impasto.cli.options import (
     Content,
     DryRun,
@@ -54,8 +55,9 @@ def stylize(
         typer.Option(
             "--output",
             "-o",
-            help="The picture to write; its ending chooses the format. Without it the name comes "
-            "from the inputs, and no file is overwritten.",
+            help="The picture to write; its ending chooses the format, and - writes a PNG to "
+            "standard output. Without it the name comes from the inputs, and no file is "
+            "overwritten.",
             rich_help_panel="Files",
             show_default=False,
         ),
@@ -89,19 +91,19 @@ def stylize(
     stylizer, before = stylizer_of(
         preset, own_presets, finish or recipe, weights_file, settings, workers
     )
-    sources = Sources.parse(content, style, region, keep)
-    picture = output if output else files.free_name(".", sources.stem())
-    order = replace(extras.order(sources, picture, saving), before=before)
-    checkpoints.place(extras.checkpoint, extras.resume)
-    outputs.check(order.outputs, (*sources.paths(), stylizer.recipe.init, *extras.read()))
-    try:
+    with pipes.piped(Sources.parse(content, style, region, keep), output) as (sources, place):
+        picture = place.expanduser() if place else files.free_name(".", sources.stem())
+        order = replace(extras.order(sources, picture, saving), before=before)
+        checkpoints.place(extras.checkpoint, extras.resume)
+        outputs.check(order.outputs, (*sources.paths(), stylizer.recipe.init, *extras.read()))
         order = replace(order, weights_file=weights_file)
-        if dry_run:
-            tell(order, stylizer, quiet, measure=measure)
-        else:
-            paint(order, stylizer, quiet, verbose)
-    finally:
-        stylizer.dismiss()
+        try:
+            if dry_run:
+                tell(order, stylizer, quiet, measure=measure)
+            else:
+                paint(order, stylizer, quiet, verbose, to_stdout=pipes.is_standard(output))
+        finally:
+            stylizer.dismiss()
 
 
 def check_words(quiet: bool, verbose: bool, dry_run: bool, measure: bool) -> None:
@@ -154,8 +156,17 @@ def stylizer_of(
     return Stylizer(changed, weights_file=weights_file, workers=workers), before
 
 
-def paint(order: Order, stylizer: "Stylizer", quiet: bool, verbose: bool = False) -> None:
-    """Paint, write everything that was asked for, and print the picture's path."""
+def paint(
+    order: Order,
+    stylizer: "Stylizer",
+    quiet: bool,
+    verbose: bool = False,
+    to_stdout: bool = False,
+) -> None:
+    """Paint, write everything that was asked for, and print the picture's path.
+
+    With ``to_stdout`` print the picture itself.
+    """
     from impasto.cli import console
     from impasto.painting import forecast
     from impasto.workshop import worker
@@ -174,7 +185,7 @@ def paint(order: Order, stylizer: "Stylizer", quiet: bool, verbose: bool = False
             calibration.remember(ready.prepared, result)
         if not quiet:
             console.summary(result, order.outputs)
-    print(order.outputs.picture)
+    pipes.write_out(order.outputs.picture) if to_stdout else print(order.outputs.picture)
 
 
 def foretell(ready: "Ready", stylizer: "Stylizer") -> None:

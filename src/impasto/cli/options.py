@@ -215,7 +215,10 @@ def file_option(flag: str, help: str) -> typer.models.OptionInfo:
     return typer.Option(flag, help=help, rich_help_panel="Files", show_default=False)
 
 
-Content = Annotated[str, typer.Argument(help="The photograph.", show_default=False)]
+Content = Annotated[
+    str,
+    typer.Argument(help="The photograph; - reads standard input.", show_default=False),
+]
 Styles = Annotated[
     list[str] | None,
     typer.Argument(help="The painting, or several; see --blend.", show_default=False),
@@ -250,7 +253,8 @@ Keep = Annotated[
 FromPicture = Annotated[
     Path | None,
     typer.Option(
-        help="A picture that impasto painted, to take the settings from instead of a preset.",
+        help="A picture that impasto painted, or the JSON that `impasto recipe` prints of it, to "
+        "take the settings from instead of a preset.",
         rich_help_panel="Settings",
         show_default=False,
     ),

@@ -21,19 +21,18 @@ from impasto.compute import keras_settings
 from impasto.compute.keras_settings import BACKENDS, settings_file
 from impasto.errors import BackendError
 
-_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+QUIET_LOADING = "IMPASTO_QUIET_LOADING"
+"""The environment variable by which a process of impasto's own, such as the command or a worker of
+its, asks for :func:`_without_greetings`."""
 
 
-@contextlib.contextmanager
-def _without_greetings() -> Iterator[None]:
-    """Keep off stderr what TensorFlow's C++ log greets with on import.
+def _without_greetings() -> contextlib.AbstractContextManager[None]:
+    """Return a context that discards what TensorFlow's C++ code writes to stderr on import.
 
-    It reads its level as it is loaded; one that somebody chose stays, and at 0 they see all. On
-    processors with AVX-512 it has lines that heed no level, printed while its libraries are loaded.
+    Some of its lines come before it reads a log level. Only where the environment asks for it: the
+    stderr of a program that uses impasto as a library is the program's own.
     """
-    everything = os.environ.get(_LOG_LEVEL) == "0"
-    with _by_default(_LOG_LEVEL, "3"), contextlib.nullcontext() if everything else files.quiet():
-        yield
+    return files.quiet() if os.environ.get(QUIET_LOADING) else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
@@ -128,7 +127,15 @@ def check_process() -> None:
 
 
 def check_backend() -> None:
-    """Raise BackendError if a program loaded Keras with a backend that cannot paint."""
+    """Raise BackendError if Keras's backend cannot paint: another one, or inside a graph."""
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        if not tf.executing_eagerly():
+            raise BackendError(
+                "TensorFlow is building a graph (tf.Graph().as_default() or tf.function), in which "
+                "nothing is computed: call impasto outside it"
+            )
     if name() not in BACKENDS:
         raise BackendError(
             f"Keras runs on {name()!r}: set KERAS_BACKEND to one of {', '.join(BACKENDS)}"

@@ -9,7 +9,6 @@ each set of settings that the speed depends on. A machine is a version of impast
 Keras, a number of cores, a processor and its GPUs.
 """
 
-import importlib.metadata
 import itertools
 import json
 import logging
@@ -25,13 +24,14 @@ from typing import Any, TypeAlias
 
 from impasto import files
 from impasto.compute import host, keras_settings
-from impasto.errors import PictureError
+from impasto.errors import OutputError
 from impasto.losses.kinds import Kind
 from impasto.painting import pyramid
 from impasto.painting.events import LevelFinished, Record
 from impasto.painting.pyramid import Level
 from impasto.painting.result import Result
 from impasto.recipe.settings import Recipe
+from impasto.version import __version__
 
 LOG = logging.getLogger(__name__)
 
@@ -189,7 +189,7 @@ def store(recipe: Recipe, places: int, measured: Measurement) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_text(json.dumps({**known, own: entries}, indent=1), path)
-    except (OSError, PictureError) as error:
+    except (OSError, OutputError) as error:
         LOG.info("the measurement cannot be stored, the next one repeats it: %s", error)
 
 
@@ -202,7 +202,7 @@ def place() -> Path | None:
 def machine() -> str:
     """Return what stands for this machine, with the version and the backend that would paint."""
     parts = (
-        f"impasto {importlib.metadata.version('impasto')}",
+        f"impasto {__version__}",
         keras_settings.chosen_backend(),
         f"{host.cores()} cores",
         _processor(),

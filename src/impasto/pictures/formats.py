@@ -62,7 +62,7 @@ _REFUSED: tuple[tuple[int, bytes, str], ...] = (
     )),
     (0, b"\x1a\x45\xdf\xa3", "a film, not a picture: save a frame of it"),
 )  # fmt: skip
-"""Where certain bytes stand, in capitals or not, and what a file is that has them there."""
+"""Where certain bytes are in a file, and what it is then; tags of markup may be in capitals."""
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNM = tuple(b"P%d" % number for number in range(1, 8))
@@ -73,7 +73,8 @@ HEAD = 64
 def refuse(head: bytes) -> None:
     """Raise PictureError, with what to do, for a format that is known and not read."""
     for at, word, what in _REFUSED:
-        if head[at : at + len(word)].lower() == word.lower():
+        found = head[at : at + len(word)]
+        if (found.lower() if word.startswith(b"<") else found) == word:
             raise PictureError(what)
 
 
