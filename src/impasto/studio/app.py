@@ -20,7 +20,7 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from impasto.errors import ImpastoError, PictureError, SettingError
+from impasto.errors import ImpastoError, OutputError, PictureError, SettingError
 from impasto.painting.events import STEERABLE
 from impasto.pictures import samples
 from impasto.recipe import presets
@@ -306,6 +306,7 @@ class Studio:
             exception_handlers={
                 NotThere: _told(404),
                 PictureError: _told(415),
+                OutputError: _told(507),
                 ImpastoError: _told(400),
                 HTTPException: _told_plainly,
                 OSError: _told_of_disk,
