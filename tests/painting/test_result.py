@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto.errors import PictureError, SettingError
+from impasto.errors import OutputError, SettingError
 from impasto.painting import inputs
 from impasto.painting.provenance import Provenance
 from impasto.painting.result import Painted, Result
@@ -83,17 +83,17 @@ def test_what_a_result_cannot_be_saved_to_is_refused(tmp_path, one_line):
     result = made()
     for path, format, kind, words in (
         (io.BytesIO(), None, SettingError, "a file object needs a format"),
-        (io.BytesIO(), "gif", PictureError, "has the ending .gif"),
+        (io.BytesIO(), "gif", OutputError, "has the ending .gif"),
         (tmp_path / "a.png", "png", SettingError, "the ending of a path chooses its format"),
-        (7, "png", PictureError, "int is neither a path nor a file object"),
-        (io.StringIO(), "png", PictureError, "cannot be written"),
+        (7, "png", OutputError, "int is neither a path nor a file object"),
+        (io.StringIO(), "png", OutputError, "cannot be written"),
     ):
         with pytest.raises(kind) as caught:
             result.save(path, format=format)
         assert words in one_line(caught)
     closed = io.BytesIO()
     closed.close()
-    with pytest.raises(PictureError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         result.save(closed, format="png")
 
 

@@ -381,13 +381,13 @@ def test_nothing_reaches_stderr(tmp_path):
     other.write_bytes(png(16, 2, bytes(6 * WIDTH), chunk(b"iCCP", b"rubbish\0\0rubbish")))
     code = (
         "import sys; from impasto import files; from impasto.pictures import decode, encode\n"
-        "from impasto.errors import PictureError\n"
+        "from impasto.errors import InputError\n"
         "import numpy as np\n"
         "decode.read(sys.argv[2])\n"
         "for act in (lambda: decode.read(sys.argv[1]),\n"
         "            lambda: encode.write(np.zeros((16, 66000, 3)), sys.argv[1] + '.jpg')):\n"
         "    try: act()\n"
-        "    except PictureError: print('refused')\n"
+        "    except InputError: print('refused')\n"
         "print('heard', file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, path, other], capture_output=True, text=True)

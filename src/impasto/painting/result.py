@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
 from impasto import files
-from impasto.errors import PictureError, SettingError
+from impasto.errors import OutputError, SettingError
 from impasto.painting.events import LevelFinished, Record
 from impasto.painting.provenance import Provenance, Source
 from impasto.pictures import encode, metadata
@@ -125,7 +125,7 @@ class Result:
         try:
             cast(BinaryIO, path).write(data)
         except (OSError, ValueError, TypeError) as error:
-            raise PictureError(f"the file cannot be written: {files.reason(error)}") from error
+            raise OutputError(f"the file cannot be written: {files.reason(error)}") from error
 
     @property
     def finished(self) -> bool:
@@ -160,7 +160,7 @@ def _ending(path: object, format: str | None) -> str | None:
             )
         return None
     if not hasattr(path, "write"):
-        raise PictureError(f"{type(path).__name__} is neither a path nor a file object")
+        raise OutputError(f"{type(path).__name__} is neither a path nor a file object")
     if format is None:
         raise SettingError("a file object needs a format, such as format='png'")
     return encode.ending_of_format(format)

@@ -177,7 +177,7 @@ def encoded(
 def ending_of_format(name: str) -> str:
     """Return the ending that stands for a format, such as "png", ".PNG" or "jpeg".
 
-    Raises PictureError for a format that is not written.
+    Raises OutputError for a format that is not written.
     """
     return files.ending_of(f"format.{name.removeprefix('.')}", PICTURES)
 
