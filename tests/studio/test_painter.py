@@ -146,7 +146,6 @@ def first_step(monkeypatch, found):
     level = levels[0]
     shape = level.height, level.width, level.evaluations
     left.note(LevelStarted(1, len(levels), *shape, state=None))
-    left.since -= 3  # the first evaluation compiles
     step = Step(1, 1, 1.0, {}, 3.0, state=None, shown=None)
     left.note(step)
     return painter._progress(step, levels, left), levels

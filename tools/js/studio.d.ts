@@ -7,6 +7,7 @@ interface About {
   presets: { name: string; help: string; recipe: Settings; picture: string | null }[];
   samples: { photographs: string[]; paintings: string[] };
   steerable: string[];
+  notes: string[];
 }
 
 interface Setting {
