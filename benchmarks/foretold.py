@@ -13,7 +13,7 @@ def main() -> None:
     """Print the seconds and the bytes that are expected."""
     content, style, settings = sys.argv[1:]
     with impasto.Stylizer(**json.loads(settings)) as stylizer:
-        made = stylizer.forecast(stylizer.prepare(content, style))
+        made = stylizer.forecast(stylizer.prepare(content, style), measure=True)
     print(json.dumps({"seconds": made.start + made.painting, "bytes": made.peak}))
 
 

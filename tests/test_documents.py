@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,16 @@ def test_options_that_are_named_exist(document):
             options = commands[name].params
             known = {"--help", *(flag for each in options for flag in each.opts)}
             assert known.issuperset(re.findall(r"--[a-z][a-z-]+", words)), (name, words)
+
+
+def test_the_metadata_state_the_pythons_that_the_readme_does():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    stated = re.findall(r"Python :: (3\.\d+)", " ".join(project["classifiers"]))
+    least, most = stated[0], stated[-1]
+    after = f"3.{int(most.split('.')[1]) + 1}"
+    assert project["requires-python"] == f">={least},<{after}"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.count(f"Python {least} to {most}") == 2
 
 
 def test_the_map_of_the_house_names_every_module():

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from impasto import files
-from impasto.errors import OutputError
-from impasto.pictures import encode
+from impasto.errors import OutputError, PictureError
+from impasto.pictures import decode, encode
 from tests.imagery import halves, pixels_of
 
 
@@ -236,3 +236,62 @@ def test_somebody_without_a_home_has_no_folders(monkeypatch):
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     assert files.user_folder("cache") is None
     assert files.user_folder("config") is None
+
+
+def test_shortened_names_fit_in_their_bytes():
+    for name in ("photograph-painting", "\u6c34" * 50, "\U0001f3a8" * 20, "e\u0301" * 40):
+        for most in range(0, 60):
+            short = files.shortened(name, most)
+            assert len(short.encode()) <= most
+            short.encode("utf-8", "strict")
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o755])
+def test_writing_over_a_file_keeps_its_permissions(tmp_path, mode):
+    path, link = tmp_path / "a.txt", tmp_path / "link.txt"
+    path.write_text("before")
+    path.chmod(mode)
+    link.symlink_to(path)
+    for place in (path, link):
+        files.write_text("after", place)
+        assert path.read_text() == "after"
+        assert path.stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root gives files away")
+def test_writing_over_a_file_keeps_its_owner(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+    os.chown(path, 65534, 65533)
+    files.write_text("after", path)
+    assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65533)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("https://example.org/a.png", "is a web address, which is not opened: download"),
+        ("s3://bucket/a.png", "is a web address"),
+        ("file:///home/me/my%20photo.png", "give /home/me/my photo.png"),
+    ],
+)
+def test_addresses_are_named_for_what_they_are(address, words, one_line):
+    for path in (address, Path(address)):
+        with pytest.raises(PictureError) as caught:
+            decode.read(path)
+        assert words in one_line(caught)
+        assert "did you mean" not in one_line(caught)
+        with pytest.raises(OutputError) as caught:
+            files.check_place(path)
+        assert "is an address and not a path" in one_line(caught)
+    with pytest.raises(PictureError) as caught:
+        decode.read(address)
+    assert one_line(caught).startswith(f"{address}: ")
+
+
+def test_a_dangling_link_does_not_suggest_itself(tmp_path, one_line):
+    link = tmp_path / "a.png"
+    link.symlink_to("b.png")
+    with pytest.raises(PictureError) as caught:
+        decode.read(link)
+    assert one_line(caught).endswith("it is a link to b.png, which is not there")

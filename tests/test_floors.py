@@ -24,7 +24,15 @@ ROOMS = {
         *("saving", "raster", "values", "transfer", "boxes", "profiles", "metadata", "formats"),
         *("tiffs", "decode", "encode", "masks", "colors", "films", "samples", "guidance"),
     ),
-    "compute": ("numpy_ops", "arrays", "threads", "backend", "native.kernels", "reductions"),
+    "compute": (
+        "numpy_ops",
+        "arrays",
+        "threads",
+        "keras_settings",
+        "backend",
+        "native.kernels",
+        "reductions",
+    ),
     "network": ("torchfiles", "weightfiles", "weights", "activations", "vgg", "native_vgg"),
     "optimizers": ("solver", "packing", "units", "lbfgs", "scipy", "adam", "solvers"),
     "losses": (
@@ -46,16 +54,17 @@ ROOMS = {
     "cluster": ("parcels", "bench", "crew"),
     "painting": (
         *("provenance", "events", "memory", "pyramid", "inputs", "checkpoints", "preparing"),
-        *("controls", "interrupts", "progress", "result", "engine", "climb", "forecast", "spread"),
-        *("painter", "stylizer"),
+        *("controls", "interrupts", "progress", "result", "engine", "climb", "measurements"),
+        *("forecast", "calibration", "spread", "painter", "stylizer"),
     ),
     "workshop": ("outputs", "orders", "worker", "batch", "sweep"),
     "evaluation": ("sources", "lite0", "edges", "measures", "eyes", "judges"),
     "studio": (
-        *("guard", "store", "describe", "masks", "painter", "foreman", "works", "app", "serve"),
+        *("guard", "store", "describe", "masks", "painter", "foreman", "works", "uploads"),
+        *("app", "serve"),
     ),
     "__init__": (),
-    "cli": ("options", "console", "one", "many", "judge", "studio", "app"),
+    "cli": ("options", "console", "pipes", "one", "many", "judge", "studio", "app"),
     "__main__": (),
 }
 HEIGHT = {room: height for height, room in enumerate(ROOMS)}
@@ -190,3 +199,26 @@ def test_a_room_says_what_it_is_for_and_hands_out_what_it_names(room):
     face = __import__(f"impasto.{room}", fromlist=["x"])
     assert face.__doc__
     assert face.__all__
+
+
+OF_THE_PROCESS = {
+    "os.dup2": {"files", "studio.painter"},
+    "files.quiet": {"compute.backend"},
+    "warnings.catch_warnings": set(),
+    "warnings.simplefilter": {"cli.app"},
+    "warnings.filterwarnings": set(),
+    "Image.MAX_IMAGE_PIXELS": set(),
+    "pillow_heif.register_heif_opener": set(),
+}
+"""Calls that change something for every thread of a program, and the modules that may make them:
+those of impasto's own processes, and what asks whether it runs in one."""
+
+
+def test_the_library_leaves_settings_of_the_process_alone():
+    found: dict[str, set[str]] = {call: set() for call in OF_THE_PROCESS}
+    for path in PACKAGE.rglob("*.py"):
+        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                found.get(f"{node.value.id}.{node.attr}", set()).add(module)
+    assert found == OF_THE_PROCESS

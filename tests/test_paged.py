@@ -77,8 +77,47 @@ def test_rows_are_found_by_their_indexes():
     places = np.array([3, 19, 0, 3])
     assert np.array_equal(found[places], array[places])
     assert np.array_equal(found[5], array[5])
+    with pytest.raises(IndexError):
+        found[20]
     with pytest.raises(IndexError, match="in one piece"):
-        found[::2]
+        found[::2] = 0
+
+
+KEYS = [
+    *(-1, (-2, -1), slice(None, None, 2), slice(None, None, -1), (slice(1, 9, 3), slice(None, 2))),
+    *([], [-1, 2], ([1, 2], [0, 3]), (..., None), (None, 3), (slice(None), None)),
+    *((np.array([[1, 2], [3, 4]]),), (slice(2, 5), [0, 2]), (..., 1), (4, ..., 1), ...),
+]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+@pytest.mark.parametrize("shape", [(20, 4), (20, 4, 3)])
+def test_every_key_cuts_out_what_numpy_does(shape, key):
+    array, found = pair(shape)
+    assert np.array_equal(found[key], array[key])
+    assert found[key].shape == array[key].shape
+    where = array > 0
+    assert np.array_equal(found[where], array[where])
+
+
+@given(SHAPES)
+def test_comparisons_and_reductions_are_numpys(shape):
+    array, found = pair(shape)
+    for comparison in (found > 0, np.isfinite(found), found == array):
+        assert isinstance(comparison, np.ndarray)
+        assert comparison.dtype == np.bool_
+    assert np.array_equal(found > 0, array > 0)
+    for name in ("max", "min", "mean", "sum", "std", "all", "any"):
+        for axis in (None, -1):
+            want, got = getattr(array, name)(axis=axis), getattr(found, name)(axis=axis)
+            assert np.array_equal(got, want)
+            assert np.array_equal(getattr(np, name)(found, axis=axis), want)
+    assert np.array_equal(np.ptp(found, axis=-1), np.ptp(array, axis=-1))
+    assert np.array_equal(found.reshape(-1).astype(np.float64), array.reshape(-1))
+    assert np.array_equal(np.add.reduce(found, axis=1), array.sum(axis=1))
+    out = np.zeros_like(array)
+    assert np.divide(found, 2, out=out, where=array > 0) is out
+    assert np.array_equal(out, np.where(array > 0, array / 2, 0))
 
 
 @given(SHAPES)

@@ -168,7 +168,7 @@ def test_an_end_saves_the_picture_and_a_checkpoint_and_says_how_to_go_on(number,
     again = start(copy, *words)
     _, said = again.communicate()
     assert again.returncode == 0, said
-    assert "goes on at level 1 after" in said
+    assert "resumes at level 1 after" in said
     assert (copy / "out.png").read_bytes() == whole[0]
     assert not (copy / "out-2.checkpoint").exists()
     assert len([*(copy / "seen frames").iterdir()]) == 12 + 18

@@ -53,7 +53,10 @@ CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
     (
         "Several styles",
         "Each of the two paintings alone would be `--blend 1,0` and `--blend 0,1`.",
-        tuple(Shown("cat", ("woodcut", "watercolour"), {"blend": (s, 1 - s)}) for s in (0.8, 0.2)),
+        tuple(
+            Shown("cat", ("woodcut", "watercolour"), {"blend": shares})
+            for shares in ((0.8, 0.2), (0.2, 0.8))
+        ),
     ),
     (
         "Places",

@@ -61,3 +61,12 @@ def nearest(received: str, possible: Iterable[str]) -> str:
     names = list(possible)
     near = difflib.get_close_matches(received, names, n=3, cutoff=0.5)
     return f"did you mean {', '.join(near)}?" if near else f"possible: {', '.join(names)}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, singular or plural.
+
+    >>> counted(1, "evaluation"), counted(2, "evaluation")
+    ('1 evaluation', '2 evaluations')
+    """
+    return f"{number:,} {noun}{'s' * (number != 1)}"

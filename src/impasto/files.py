@@ -6,10 +6,11 @@ Writing is atomic: a file appears complete under its name, or the old one stays 
 import atexit
 import difflib
 import os
+import re
 import stat
 import sys
 import tempfile
-import threading
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,15 +20,13 @@ from impasto.errors import InputError, OutputError, PictureError, nearest
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 
-_STDERR = threading.RLock()
-
 
 def check_input(path: Path, most: int) -> None:
     """Raise PictureError unless ``path`` is a file of 1 to ``most`` bytes that can be read."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise PictureError(_missing(path)) from None
+        raise PictureError(_address(path) or _missing(path)) from None
     except (OSError, ValueError) as error:
         raise PictureError(f"cannot be read: {reason(error)}") from None
     if stat.S_ISDIR(status.st_mode):
@@ -40,7 +39,21 @@ def check_input(path: Path, most: int) -> None:
         raise PictureError(f"is a file of {status.st_size:,} bytes: at most {most:,} are possible")
 
 
+def _address(path: Path) -> str:
+    """Return what to do instead for an address in the place of a path; empty for a path."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):(/.*)", path.as_posix())  # `Path` makes // one /
+    if found is None:
+        return ""
+    if found[1].lower() == "file":
+        import urllib.parse  # here, since --help needs none of it
+
+        return f"is an address and not a path: give {shown(urllib.parse.unquote(found[2]))}"
+    return "is a web address, which is not opened: download the picture and give its file"
+
+
 def _missing(path: Path) -> str:
+    if path.is_symlink():
+        return f"no such file: it is a link to {shown(os.readlink(path))}, which is not there"
     try:
         names = {name.lower(): name for name in sorted(os.listdir(path.parent))}
     except OSError:
@@ -133,13 +146,16 @@ def shortened(name: str, most: int) -> str:
     """
     if _bytes(name) <= most:
         return name
-    room = max(0, most - len(DOTS))
+    dots = DOTS[: max(0, most)]
+    room = max(0, most - len(dots))
     head, tail = room // 2, room - room // 2
     while _bytes(name[:head]) > room // 2:
         head -= 1
     while _bytes(name[len(name) - tail :]) > room - room // 2:
         tail -= 1
-    return f"{name[:head]}{DOTS}{name[len(name) - tail :]}"
+    while tail and unicodedata.combining(name[len(name) - tail]):  # an accent without its letter
+        tail -= 1
+    return f"{name[:head]}{dots}{name[len(name) - tail :]}"
 
 
 DOTS = "..."
@@ -164,6 +180,15 @@ def user_folder(kind: Literal["cache", "config"]) -> Path | None:
     return folder if folder.is_absolute() else None  # else a "~" that stands for nothing
 
 
+def cache_folder() -> Path | None:
+    """Return the folder of what impasto keeps to save time: ``$IMPASTO_CACHE`` if that is set.
+
+    None for a user without a home folder.
+    """
+    named = os.environ.get("IMPASTO_CACHE")
+    return Path(os.path.expanduser(named)) if named else user_folder("cache")
+
+
 def write_text(text: str, path: AnyPath) -> None:
     """Write ``text`` as UTF-8, atomically. Raises OutputError if it cannot be written."""
     with replacing(path) as temporary:
@@ -185,11 +210,25 @@ def replacing(path: AnyPath) -> Iterator[Path]:
             yield temporary
             with temporary.open("r+b") as file:
                 os.fsync(file.fileno())
+            _keep_permissions(target, temporary)
             os.replace(temporary, target)
             _settle(target.parent)
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _keep_permissions(target: Path, temporary: Path) -> None:
+    """Give a temporary file the owner, the group and the permissions of the file that it replaces.
+
+    As far as the user may: only an administrator can give files to others.
+    """
+    with suppress(OSError):
+        before = target.stat()
+        if hasattr(os, "chown"):
+            with suppress(OSError):
+                os.chown(temporary, before.st_uid, before.st_gid)
+        os.chmod(temporary, stat.S_IMODE(before.st_mode))
 
 
 def _begun(target: Path) -> str:
@@ -235,6 +274,8 @@ def _target(path: AnyPath) -> Path:
     if target.exists() and not target.is_file():
         raise OutputError(f"{shown(path)} is a device or a pipe: name a file")
     if not target.parent.is_dir():
+        if _address(Path(path)):
+            raise OutputError(f"{shown(path)} is an address and not a path: name a file")
         raise OutputError(f"{shown(path)}: there is no folder {shown(target.parent)}")
     return target
 
@@ -264,25 +305,27 @@ def reason(error: BaseException) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep off stderr what libraries such as libtiff print there themselves, past Python.
+    """Discard everything that is written to descriptor 2 in this block, by C libraries as well.
 
-    In a program that has none, its number may be that of any other file, which is left alone.
+    This applies to the whole process: lines of other threads are lost, and processes that are
+    started meanwhile have no stderr. So only impasto's own processes do it, and only while they
+    load a tensor library (see `compute.backend`). Where the process began without a stderr, the
+    descriptor may be any other file, which stays as it is.
     """
-    with _STDERR:
-        try:
-            kept = os.dup(2) if _is_stderr(2) else None
-        except OSError:
-            kept = None
-        if kept is None:
-            yield
-            return
-        try:
-            with open(os.devnull, "wb") as nothing:
-                os.dup2(nothing.fileno(), 2)
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+    try:
+        kept = os.dup(2) if _is_stderr(2) else None
+    except OSError:
+        kept = None
+    if kept is None:
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _is_stderr(number: int) -> bool:

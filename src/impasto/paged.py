@@ -2,7 +2,8 @@
 
 A *paged* array is added, multiplied and cut into as NumPy's are, a few rows at a time; its numbers
 lie in a file without a name, which is gone once nobody refers to the array, however a process
-ends. What is cut out of one is an array of NumPy's own.
+ends. What is cut out of one is an array of NumPy's own. Reductions and the other methods of NumPy's
+arrays that only read give the same result, for which the whole array is read into memory.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import EllipsisType
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -50,9 +52,14 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
         return len(self.shape)
 
     @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of its numbers."""
-        return math.prod(self.shape) * self.dtype.itemsize
+        return self.size * self.dtype.itemsize
 
     def __len__(self) -> int:
         """Return how many rows it has."""
@@ -66,19 +73,31 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
             yield slice(first, min(bottom, first + each))
 
     def __getitem__(self, key: Any) -> Array:
-        """Return a copy of a part: of rows in one piece, or by their indexes."""
+        """Return a copy of a part, whatever the key; only what is read is in memory.
+
+        Keys other than rows with slices and integers are applied to the whole array in memory.
+        """
+        if not _is_by_rows(key, self.ndim):
+            return self._read(slice(0, len(self)), slice(0, self.shape[1]))[key]
         first, columns, rest = self._parts(key)
-        if isinstance(first, slice):
+        if isinstance(first, slice) and first.step in (None, 1):
             top, bottom, _ = first.indices(len(self))
             pieces = [self._read(rows, columns)[rest] for rows in self.rows(top, bottom)]
             return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-        places = [int(each) for each in np.atleast_1d(first)]
-        found = [self._read(slice(each, each + 1), columns)[rest][0] for each in places]
-        return np.stack(found) if np.ndim(first) else found[0]
+        places = np.arange(len(self))[first]
+        found = [
+            self._read(slice(each, each + 1), columns)[rest][0]
+            for each in np.atleast_1d(places).tolist()
+        ]
+        if not found:
+            return self._read(slice(0, 0), columns)[rest]
+        return np.stack(found) if places.ndim else found[0]
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Overwrite a part, of rows in one piece."""
         first, columns, rest = self._parts(key)
+        if first.step not in (None, 1):
+            raise IndexError("of a paged array rows are overwritten in one piece")
         top, bottom, _ = first.indices(len(self))
         selected = (max(0, bottom - top), _long(columns), *self.shape[2:])
         value = np.broadcast_to(value, np.broadcast_to(np.float32(0), selected)[rest].shape)
@@ -98,8 +117,6 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
             given[at : at + 1] = [slice(None)] * (self.ndim - len(given) + 1)
         given += [slice(None)] * (self.ndim - len(given))
         first, second, *rest = given
-        if isinstance(first, slice) and first.step not in (None, 1):
-            raise IndexError("of a paged array rows are taken in one piece, or by their indexes")
         in_one_piece = isinstance(second, slice) and second.step in (None, 1)
         left, right, _ = second.indices(self.shape[1]) if in_one_piece else (0, self.shape[1], 1)
         left_over = slice(None) if in_one_piece else second
@@ -144,11 +161,14 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *given: Any, **options: Any) -> Any:
-        """Compute a paged array a few rows at a time."""
-        (into,) = options.pop("out", (None,))
-        if method != "__call__" or options or ufunc.nout != 1:
+        """Compute a paged array a few rows at a time; a reduction, or with ``where``, in memory."""
+        out = options.pop("out", (None,))
+        if method == "__call__" and not options and ufunc.nout == 1:
+            return mapped(ufunc, *given, into=out[0])
+        if any(isinstance(each, Paged) for each in out):
             return NotImplemented
-        return mapped(ufunc, *given, into=into)
+        options |= {} if all(each is None for each in out) else {"out": out}
+        return getattr(ufunc, method)(*map(whole, given), **options)
 
     def clip(self, low: float, high: float, out: "Paged | None" = None) -> "Paged":
         """Return it with its numbers between ``low`` and ``high``."""
@@ -157,6 +177,31 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
     def __reduce__(self) -> tuple[Any, ...]:
         """Send the numbers to other processes, which page them too."""
         return stored, (self[:],)
+
+
+def _in_memory(name: str) -> Callable[..., Any]:
+    """Return the method of NumPy's arrays of this name, applied to the whole array in memory."""
+
+    def method(self: Paged, *given: Any, **options: Any) -> Any:
+        return getattr(self[:], name)(*given, **options)
+
+    return method
+
+
+for _name in ("all", "any", "astype", "max", "mean", "min", "reshape", "std", "sum"):
+    setattr(Paged, _name, _in_memory(_name))
+
+
+def _is_by_rows(key: Any, axes: int) -> bool:
+    """Return whether a key is a slice, an integer or a list of indexes of rows, then slices
+    and integers."""
+    first, *rest = key if isinstance(key, tuple) else (key,)
+    if not all(isinstance(each, slice | int | np.integer | EllipsisType) for each in rest):
+        return False
+    if isinstance(first, slice | int | np.integer | EllipsisType):
+        return len(rest) < axes or Ellipsis in (first, *rest)
+    indexes = np.asarray(first)
+    return indexes.ndim == 1 and indexes.dtype.kind in "iu"
 
 
 def _long(piece: slice) -> int:
@@ -237,8 +282,9 @@ def blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 def mapped(function: Callable[..., Any], *given: Any, into: Any = None) -> Any:
     """Return a function of arrays that takes each row by itself, its result paged if they are.
 
-    It is given their rows, a few at a time. What has not as many rows as the paged ones it gets as
-    it is. ``into`` overwrites an array instead.
+    A result that is not of floats, such as of a comparison, or that has one axis, is NumPy's. The
+    function is given their rows, a few at a time. What has not as many rows as the paged ones it
+    gets as it is. ``into`` overwrites an array instead.
     """
     paged = next((each for each in given if isinstance(each, Paged)), None)
     if paged is None:
@@ -252,7 +298,9 @@ def mapped(function: Callable[..., Any], *given: Any, into: Any = None) -> Any:
     for rows in paged.rows():
         found = function(*(part(each, rows) for each in given))
         if into is None:
-            into = Paged((length, *found.shape[1:]))
+            shape = (length, *found.shape[1:])
+            pageable = found.ndim > 1 and found.dtype.kind == "f"
+            into = Paged(shape) if pageable else np.empty(shape, found.dtype)
         into[rows] = found
     return into
 

@@ -1,5 +1,7 @@
 """The command as a person runs it: in a process of its own for what matters there, else in ours."""
 
+import functools
+import inspect
 import json
 import os
 import shutil
@@ -13,15 +15,22 @@ import psutil
 import pytest
 import typer
 from PIL import ExifTags, Image
+from typer import rich_utils
 from typer.testing import CliRunner
 
-from impasto.cli import app, one
+from impasto import files
+from impasto.cli import app, many, one, options
 from impasto.errors import WeightsError
+from impasto.losses.kinds import FORMS
 from impasto.network import weights
+from impasto.painting import measurements
+from impasto.painting.forecast import Forecast
 from impasto.painting.provenance import Provenance
+from impasto.painting.stylizer import Stylizer
 from impasto.pictures import decode, encode, samples
 from impasto.pictures.metadata import Metadata
 from impasto.recipe import settings as recipe
+from impasto.workshop import sweep as sweeps
 
 TINY = ["--style-loss", "gram", "--size", "48", "--levels", "2"]  # a single loss to compile
 SMALL = [*TINY, "--evaluations", "4", "--precision", "float32"]
@@ -43,6 +52,17 @@ def folder(tmp_path_factory):
     whole = (folder / "photo.png").read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     (folder / "sub").mkdir()
+    return folder
+
+
+@pytest.fixture
+def own_cache(tmp_path_factory, monkeypatch):
+    """A cache with the weights alone, so that what is measured here is not stored at home."""
+    folder = tmp_path_factory.mktemp("cache")
+    usual = files.cache_folder()
+    for each in usual.glob("*.safetensors") if usual else ():
+        (folder / each.name).symlink_to(each)
+    monkeypatch.setenv("IMPASTO_CACHE", str(folder))
     return folder
 
 
@@ -103,7 +123,7 @@ def test_without_an_output_the_name_comes_from_both_inputs_and_nothing_is_overwr
 
 
 @pytest.mark.parametrize("command", ["stylize", "batch"])
-def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, tmp_path, command):
+def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, tmp_path, command, own_cache):
     pictures = {
         "stylize": ["photo.png", "painting.png", "-o", tmp_path / "a.png"],
         "batch": ["photo.png", "kept.png", "--style", "painting.png", "-o", tmp_path / "painted"],
@@ -121,12 +141,31 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, tmp_path, 
     assert "GB at the peak" in said[4]
     assert list(tmp_path.iterdir()) == []
     assert sorted(folder.rglob("*")) == before
+    assert (own_cache / "measurements.json").exists()
+
+
+def test_a_second_dry_run_loads_no_tensor_library(folder, own_cache, monkeypatch, capfd):
+    line = measurements.Curve(1.0, 0.0, 1.0)
+    costs = measurements.Costs(2.0, 0.0, line, line)
+    chosen = recipe.make(style_loss="gram")
+    measured = measurements.Measurement(3.0, "float32", {FORMS: costs})
+    measurements.store(chosen, 1, measured)
+    monkeypatch.chdir(folder)
+    monkeypatch.setitem(sys.modules, "impasto.painting.painter", None)  # importing it would raise
+    words = ["stylize", "photo.png", "painting.png", "-o", "none.png", "--style-loss", "gram"]
+    status, out, said = main(
+        monkeypatch, capfd, *words, "--size", "90", "--levels", "1", "--dry-run"
+    )
+    assert (status, said) == (0, "")
+    assert "level 1: 90 x 60 px, 12 evaluations, 13 s" in out
+    assert "time: about 18 s, 5 s of it to begin with" in out
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("long", "quiet", "said"), [(1, [], 1), (1, ["--quiet"], 0), (1e6, [], 0)])
-def test_a_long_painting_says_so_as_it_begins(folder, tmp_path, monkeypatch, long, quiet, said):
-
+def test_a_long_painting_says_so_as_it_begins(
+    folder, tmp_path, monkeypatch, own_cache, long, quiet, said
+):
     monkeypatch.setattr(one, "LONG", long)
     pictures = [str(folder / "photo.png"), str(folder / "painting.png")]
     arguments = ["stylize", *pictures, "-o", str(tmp_path / "a.png"), *SMALL, *quiet]
@@ -277,7 +316,7 @@ def test_help_shows_every_setting_with_its_default():
     for name, _, default, about in recipe.settings():
         assert f"--{name.replace('_', '-')}" in shown
         assert all(choice in shown for choice in about.choices)
-        assert about.show(default) in shown
+        assert about.show(default).replace(",", ", ") in shown
 
 
 def test_help_is_light():
@@ -504,7 +543,7 @@ def test_a_batch_goes_on_after_a_failure_and_skips_what_is_done(folder):
     assert first.returncode == 1
     assert first.stdout.splitlines() == ["painted/photo.png", "painted/painting.png"]
     assert "cut.png: damaged or cut off" in first.stderr
-    assert "1 of 3 failed" in first.stderr
+    assert "1 of 3 not painted" in first.stderr
     assert {path.name for path in (folder / "said").iterdir()} == {"photo.json", "painting.json"}
     assert {path.suffix for path in (folder / "painted").iterdir()} == {".png", ".gif", ".svg"}
     assert len([*(folder / "seen/photo").iterdir()]) > 1
@@ -544,7 +583,7 @@ def test_workers_paint_a_batch_and_a_sweep_as_one_process_does(folder):
     assert (shared.returncode, alone.returncode) == (1, 1)
     assert shared.stdout.replace("shared", "alone") == alone.stdout
     assert "cut.png: damaged or cut off" in shared.stderr
-    assert "1 of 3 failed" in shared.stderr
+    assert "1 of 3 not painted" in shared.stderr
     for name in ("photo.png", "painting.png"):
         pictures = [(folder / where / name).read_bytes() for where in ("shared", "alone")]
         assert pictures[0] == pictures[1]
@@ -677,3 +716,196 @@ def test_a_command_loads_no_windows_and_draws_all_the_same():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["True", "None"]
+
+
+# Files that exist, folders, and the home folder ---------------------------------------------------
+
+
+def main(monkeypatch, capfd, *arguments):
+    """The status, what was printed on stdout, and on stderr, of a command that paints nothing."""
+    monkeypatch.setattr(sys, "argv", ["impasto", *map(str, arguments)])
+    monkeypatch.setitem(sys.modules, "impasto.painting.climb", None)  # importing it would raise
+    try:
+        app.main()
+    except SystemExit as left:
+        status = left.code
+    else:
+        status = 0
+    said = capfd.readouterr()
+    return status, said.out, said.err
+
+
+def test_a_batch_overwrites_nothing_and_says_what_to_do(folder, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(folder)
+    (tmp_path / "photo.png").write_bytes(b"mine")
+    words = ("batch", "photo.png", "--style", "painting.png", "-o", tmp_path)
+    for more in ([], ["--skip-done"], ["--dry-run"], ["--workers", "2"]):
+        status, out, said = main(monkeypatch, capfd, *words, *more)
+        assert status == (2 if "--dry-run" in more else 1)
+        assert out == ""
+        assert (tmp_path / "photo.png").read_bytes() == b"mine"
+        if "--dry-run" in more:
+            assert said == "impasto: nothing to paint: every picture exists\n"
+        else:
+            assert said.splitlines() == [
+                f"photo.png: not painted, {tmp_path}/photo.png exists: use --skip-done or "
+                "--overwrite",
+                "1 of 1 not painted",
+            ]
+
+
+def test_a_batch_opens_its_inputs_before_it_paints(folder, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(folder)
+    opened = []
+    monkeypatch.setattr(many, "_paint_all", lambda job, tasks, *_: opened.extend(tasks) or [])
+    words = ("batch", "photo.png", "cut.png", "--style", "painting.png", "-o", tmp_path)
+    status, _, said = main(monkeypatch, capfd, *words)
+    assert status == 1
+    assert [task.photograph.name for task in opened] == ["photo.png"]
+    first, second, *end = said.splitlines()
+    assert first == "checking 2 photographs"
+    assert second.startswith("cut.png: damaged or cut off")
+    assert end == [second, "1 of 2 not painted"]
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "word"),
+    [
+        ("batch", ["--skip-done", "--overwrite"], "--skip-done and --overwrite contradict"),
+        ("batch", ["--quiet", "--verbose"], "--quiet and --verbose contradict"),
+        ("stylize", ["-q", "-v"], "--quiet and --verbose contradict"),
+        ("sweep", ["-q", "-v"], "--quiet and --verbose contradict"),
+        ("stylize", ["--measure"], "--measure measures for --dry-run: give both"),
+        ("stylize", ["--depth", "x"], "Invalid value for '--depth': expected a whole number"),
+        ("stylize", ["--dpi", "x"], "Invalid value for '--dpi': expected a number"),
+    ],
+)
+def test_words_that_contradict_each_other_are_refused(
+    folder, monkeypatch, capfd, command, words, word
+):
+    monkeypatch.chdir(folder)
+    style = ["--style", "painting.png"] if command == "batch" else ["painting.png"]
+    status, _, said = main(monkeypatch, capfd, command, "photo.png", *style, *words)
+    assert status == 2
+    assert len(said.splitlines()) == 1
+    assert word in said
+
+
+def recorded(command):
+    """A command of impasto that only notes what it is given, and what that is."""
+    given = {}
+    copied = functools.wraps(app.COMMANDS[command])(lambda **arguments: given.update(arguments))
+    alone = typer.Typer(add_completion=False)
+    alone.command(cls=options.Command)(options.with_home(copied))
+    return alone, given
+
+
+@pytest.mark.parametrize("command", sorted(app.COMMANDS))
+def test_every_option_that_takes_a_path_knows_the_home_folder(command, monkeypatch, tmp_path):
+    """Also after a ``=``, where no shell replaces a ``~``."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    alone, given = recorded(command)
+    wanted = inspect.signature(app.COMMANDS[command]).parameters
+    parameters = typer.main.get_command(alone).params
+    arguments = ["~/x" for each in parameters if not each.opts[0].startswith("-")]
+    names = [each.opts[0] for each in parameters if "Path" in str(wanted[each.name].annotation)]
+    flags = [f"{name}=~/x" for name in names if name.startswith("-")]
+    done = CliRunner().invoke(alone, [*arguments, *flags], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    for each in parameters:
+        if "Path" in str(wanted[each.name].annotation):
+            value = given[each.name]
+            assert (value[0] if isinstance(value, list) else value) == tmp_path / "x", each.name
+
+
+def test_the_home_folder_is_known_to_the_commands_themselves(folder, monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(folder)
+    (tmp_path / "photo.png").write_bytes(b"mine")
+    shutil.copy(folder / "painting.png", tmp_path)
+    words = ("batch", "photo.png", "--style", "~/painting.png")
+    assert f"{tmp_path}/photo.png exists" in main(monkeypatch, capfd, *words, "--output=~/")[2]
+    words = ("sweep", "photo.png", "~/painting.png", "--vary", "seed=1,2")
+    assert f"{tmp_path}/no" in main(monkeypatch, capfd, *words, "--output=~/no/sheet.png")[2]
+    missing = (["--init=~/no.png"], ["--vary", "init=~/no.png"], ["--keep=~/no.png"])
+    for more in missing:
+        said = main(monkeypatch, capfd, *words, *more, "--output=~/sheet.png")[2]
+        assert f"{tmp_path}/no.png" in said, more
+    assert not (folder / "~").exists()
+
+
+# Sweeps ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sheet(folder, monkeypatch):
+    """A sweep of two pictures that paints nothing: its options, in the folder of pictures."""
+    monkeypatch.chdir(folder)
+    panel = sweeps.Panel(np.full((20, 30, 3), 9, np.float32), {"evaluations": 3})
+    monkeypatch.setattr(many, "_painted", lambda *_: {0: panel, 1: panel})
+    return ["sweep", "photo.png", "painting.png", "--vary", "seed=1,2"]
+
+
+def test_a_sweep_says_on_request_nothing_but_where_its_sheet_is(sheet, monkeypatch, capfd):
+    _, out, said = main(monkeypatch, capfd, *sheet, "-o", "quiet.png", "--quiet")
+    assert (out, said) == ("quiet.png\n", "")
+    _, out, _ = main(monkeypatch, capfd, *sheet, "-o", "quiet.png")
+    assert len(out.splitlines()) == 3
+
+
+def test_a_sweep_reports_every_picture_with_its_command(sheet, folder, monkeypatch, capfd):
+    words = [*sheet, "-o", "reported.png", "--report", "sweep.json"]
+    status, out, said = main(monkeypatch, capfd, *words)
+    assert (status, said) == (0, "sweep.json\n")
+    first, second = json.loads((folder / "sweep.json").read_text())["pictures"]
+    assert first == {"command": out.splitlines()[0], "evaluations": 3}
+    assert second["command"].endswith("--seed 2")
+    status, _, said = main(monkeypatch, capfd, *sheet, "--report", "a.txt")
+    assert (status, ".json" in said) == (2, True)
+
+
+def test_a_sweep_without_an_output_overwrites_no_sheet(sheet, folder, monkeypatch, capfd):
+    (folder / "sheet.png").write_bytes(b"mine")
+    _, out, _ = main(monkeypatch, capfd, *sheet, "--quiet")
+    assert out == "sheet-2.png\n"
+    assert (folder / "sheet.png").read_bytes() == b"mine"
+
+
+def test_a_dry_run_of_a_sweep_paints_and_writes_nothing(folder, monkeypatch, capfd):
+    monkeypatch.chdir(folder)
+    before = sorted(folder.rglob("*"))
+    measured = []
+
+    def forecast(stylizer, prepared, held=0.0, measure=False):
+        measured.append(measure)
+        return Forecast(5.0, tuple((level, 10.0) for level in prepared.levels), 2e9, 8e9)
+
+    monkeypatch.setattr(Stylizer, "forecast", forecast)
+    words = ["sweep", "photo.png", "painting.png", "--vary", "levels=1,2", "--vary", "seed=1,2"]
+    words += ["--size", "200", "--style-loss", "gram", "--dry-run", "--measure", "-q"]
+    status, out, said = main(monkeypatch, capfd, *words)
+    assert (status, said) == (0, "")
+    assert out.splitlines() == [
+        "--levels 1 --seed 1: about 10 s",
+        "--levels 1 --seed 2: about 10 s",
+        "--levels 2 --seed 1: about 20 s",
+        "--levels 2 --seed 2: about 20 s",
+        "all 4 pictures: about 65 s, 5 s of it to begin with",
+        "memory: about 2.0 GB at the peak, 8.0 GB are free",
+    ]
+    assert measured == [True, False, False, False]
+    assert sorted(folder.rglob("*")) == before
+
+
+# The help ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["", *app.COMMANDS])
+def test_the_help_is_whole_on_a_narrow_terminal(command, monkeypatch):
+    monkeypatch.setattr(rich_utils, "MAX_WIDTH", 80)
+    said = CliRunner().invoke(app.app, [*([command] if command else []), "--help"]).output
+    assert "--help" in said
+    assert "<" not in said  # no types of Python; flags take no value
+    assert "\u2026" not in said  # nothing is cut off
+    assert "e+0" not in said
+    assert max(map(len, said.splitlines())) <= 80

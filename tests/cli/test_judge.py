@@ -70,7 +70,7 @@ def test_what_cannot_be_judged_is_refused(pictures):
 
 
 def test_the_help_names_the_default_that_holds():
-    assert f"[default: ({judges.SIZE})]" in " ".join(run("--help").output.split())
+    assert f"(default {judges.SIZE})" in " ".join(run("--help").output.split())
 
 
 def test_its_words_load_no_tensor_library():

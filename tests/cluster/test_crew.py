@@ -1,6 +1,8 @@
 """Work is handed out, and comes back in order, whoever did it and whoever was lost meanwhile."""
 
 import os
+import subprocess
+import sys
 import time
 
 import psutil
@@ -149,3 +151,24 @@ def test_where_no_worker_is_left_somebody_says_so(monkeypatch, one_line):
         with pytest.raises(ClusterError, match="no worker is left") as caught:
             list(hired.each(work.double, [1]))
         one_line(caught)
+
+
+WITHOUT_GUARD = """
+from impasto.cluster.crew import hire
+print("begun")
+hire(2)
+"""
+
+
+@pytest.mark.slow
+def test_a_script_without_a_main_guard_ends_in_a_line_that_says_what_to_add(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(WITHOUT_GUARD)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    *trace, last = done.stderr.strip().splitlines()
+    assert last.startswith("impasto.errors.ClusterError: no worker could be started (")
+    assert 'in a script, put what is to run under if __name__ == "__main__":' in last
+    # The script's own trace alone, none of a worker's or of Dask's.
+    assert sum("Traceback" in line for line in trace) == 1
+    assert "distributed" not in done.stderr

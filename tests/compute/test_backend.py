@@ -11,6 +11,7 @@ from keras import ops
 
 from impasto.compute import backend
 from impasto.compute.arrays import to_numpy
+from impasto.errors import BackendError
 from tests import tiny
 
 pytestmark = pytest.mark.backend
@@ -60,19 +61,31 @@ def test_an_unknown_backend_is_refused_in_one_line():
         assert name in lines[0]
 
 
-@pytest.mark.parametrize("chosen", [None, "0"])
-def test_the_level_of_tensorflows_log_is_lifted_for_its_import_alone(chosen, monkeypatch):
-    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
-    if chosen is not None:
-        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", chosen)
+def test_stderr_is_discarded_during_the_import_only_where_the_environment_asks(capfd, monkeypatch):
+    monkeypatch.delenv(backend.QUIET_LOADING, raising=False)
     with backend._without_greetings():
-        assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == (chosen or "3")
-    assert os.environ.get("TF_CPP_MIN_LOG_LEVEL") == chosen
+        os.write(2, b"heard")
+    monkeypatch.setenv(backend.QUIET_LOADING, "1")
+    with backend._without_greetings():
+        os.write(2, b"discarded")
+    assert capfd.readouterr().err == "heard"
 
 
-def test_the_import_says_nothing():
+@pytest.mark.skipif(backend.name() != "tensorflow", reason="only TensorFlow has graphs")
+def test_inside_a_graph_of_tensorflow_an_error_says_what_to_do(one_line):
+    import tensorflow as tf
+
+    backend.check_backend()
+    with tf.Graph().as_default(), pytest.raises(BackendError) as caught:
+        backend.check_backend()
+    assert "call impasto outside it" in one_line(caught)
+
+
+@pytest.mark.slow
+def test_the_import_says_nothing_in_impastos_own_processes():
     code = "import impasto.compute.backend as b; b.ops.zeros(3) + 1"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    own = {**os.environ, backend.QUIET_LOADING: "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=own)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

@@ -1,6 +1,7 @@
 """The pictures that a painting begins with."""
 
 import io
+import json
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from impasto.errors import InputError, PictureError, SettingError
 from impasto.painting import inputs
+from impasto.painting.provenance import Provenance
 from impasto.pictures import decode, guidance, raster
 from impasto.recipe import settings as recipe
 from impasto.recipe.settings import Recipe, make
@@ -87,10 +89,11 @@ def test_the_painting_is_named_as_the_style(one_line):
 
 
 def test_notes_on_all_pictures_are_kept_in_order(tmp_path):
-    start = tmp_path / "start.png"
+    start, content = tmp_path / "start.png", tmp_path / "content.png"
     clip().save(start, save_all=True)
-    assert inputs.prepare(Recipe(init=str(start)), clip(), BLUE).notes == (
-        "content: the first of several frames is used",
+    clip().save(content, save_all=True)
+    assert inputs.prepare(Recipe(init=str(start)), content, BLUE).notes == (
+        "content.png: the first of several frames is used",
         "start.png: the first of several frames is used",
     )
 
@@ -415,11 +418,40 @@ def test_a_painting_seen_too_large_for_memory_is_refused(one_line, monkeypatch):
     assert one_line(caught).startswith("style_scale 4 makes a painting 384 x 256 px, which does")
 
 
-def test_masks_with_transparent_parts_are_refused(one_line):
-    mask = Image.fromarray(np.dstack([left(), left()]), "LA")
-    with pytest.raises(PictureError) as caught:
-        inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, keep=mask)
-    assert one_line(caught).startswith("keep: transparent in parts")
+def test_masks_that_are_cut_outs_use_their_transparency():
+    white = np.full_like(left(), 255)
+    cut_out = Image.fromarray(np.dstack([white, left()]))
+    masked = np.ma.masked_array(white, left() == 0)
+    plain = inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, keep=left())
+    for mask in (cut_out, cut_out.convert("RGBA"), masked):
+        read = inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, keep=mask)
+        np.testing.assert_allclose(read.keep, plain.keep, atol=1e-6)
+        assert read.notes == plain.notes
+    # What tells one input from another knows transparency too.
+    other = Image.fromarray(np.dstack([white, white - left()]))
+    hashes = {
+        inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, keep=mask).sources[-1].sha256
+        for mask in (cut_out, other)
+    }
+    assert len(hashes) == 2
+
+
+def test_the_recipe_is_read_from_the_json_that_the_command_prints(tmp_path, one_line):
+    path = tmp_path / "r.json"
+    said = Provenance(Recipe(seed=7), "tensorflow", {"network": "vgg16"}, ())
+    text = json.dumps(said.to_dict(), indent=2)
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        path.write_text(text, encoding=encoding)
+        assert inputs.read_provenance(path) == said
+    for text, words in (
+        ("{", "is not valid JSON"),
+        ('{"seed": 7}', "not what `impasto recipe` prints"),
+    ):
+        path.write_text(text)
+        with pytest.raises(PictureError) as caught:
+            inputs.read_provenance(path)
+        assert one_line(caught).startswith(f"{path}: ")
+        assert words in one_line(caught)
 
 
 @pytest.mark.parametrize("regions", ["ab", [("m.png",)], [1], ("m.png", "p.png")])

@@ -724,7 +724,7 @@ def test_two_stylizers_paint_at_once_in_threads(content, style, result):
 
 
 def test_a_result_is_an_array_and_shows_itself_in_a_notebook(result):
-    np.testing.assert_array_equal(np.asarray(result), result.picture)
+    np.testing.assert_array_equal(np.asarray(result), np.asarray(result.image))
     with Image.open(io.BytesIO(result._repr_png_())) as image:
         assert image.size == (48, 34)
 

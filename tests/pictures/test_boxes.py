@@ -66,7 +66,7 @@ def test_a_profile_and_code_points_and_bits_of_one_picture():
     pixi = box(b"pixi", bytes(4), bytes([3, 10, 10, 10]))
     properties = [nclx(9, 18), box(b"colr", b"prof", b"an ICC profile"), pixi]
     found = said(photograph(1, properties, ipma((1, [1, 2, 3]))))
-    assert found == (b"an ICC profile", CodePoints(9, 18), 10)
+    assert found[:3] == (b"an ICC profile", CodePoints(9, 18), 10)
 
 
 def test_boxes_before_it_are_passed_by_large_ones_as_well():

@@ -5,14 +5,18 @@ import os
 import struct
 import subprocess
 import sys
+import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
 from impasto.errors import PictureError
-from impasto.pictures import decode
+from impasto.pictures import decode, encode
 from tests.imagery import (
     BLUE,
     HEIGHT,
@@ -203,6 +207,8 @@ def test_first_frame_of_an_animation_and_a_note(tmp_path, name):
     loaded = decode.read(path)
     assert_halves(loaded.pixels, RED, BLUE, 12)
     assert loaded.notes == ("clip.bin: the first of several frames is used",)
+    named = decode.read(path, name="holiday.gif")  # as of an upload, whose file has any name
+    assert named.notes == ("holiday.gif: the first of several frames is used",)
 
 
 def test_an_open_animation_is_taken_where_it_stands():
@@ -297,7 +303,7 @@ def test_size_is_checked_before_decoding(tmp_path, monkeypatch):
 
 
 def test_more_pixels_than_usual_are_read_where_they_are_asked_for(tmp_path, monkeypatch):
-    """As of a telephone's 200 megapixels; Pillow draws a line of its own, for the whole process."""
+    """As of a telephone's 200 megapixels; Pillow's limit, one for the whole process, stays."""
     path = tmp_path / "large.png"
     Image.new("1", (14_000, 12_800)).save(path)
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
@@ -306,7 +312,7 @@ def test_more_pixels_than_usual_are_read_where_they_are_asked_for(tmp_path, monk
         decode.read(path)
     with pytest.raises(PictureError, match=r"at most 179,199,999 are possible; reduce it first$"):
         decode.read(path, decode.Limits(most=179_199_999))
-    with path.open("rb") as stream, decode.opening(stream, most=10**9) as image:
+    with path.open("rb") as stream, decode.opening(stream) as image:
         assert image.size == (14_000, 12_800)
     assert usual == Image.MAX_IMAGE_PIXELS
 
@@ -370,27 +376,68 @@ NOISY_TIFF = encoded(NOISE, "TIFF", compression="jpeg")
 
 def test_nothing_reaches_stderr(tmp_path):
     """libtiff and libjpeg print by themselves, so this looks from outside the process."""
-    path = tmp_path / "loud.tif"
+    path, other = tmp_path / "loud.tif", tmp_path / "loud.png"
     path.write_bytes(NOISY_TIFF.replace(b"\xff\xdb", b"\xff\xfe", 2))
+    other.write_bytes(png(16, 2, bytes(6 * WIDTH), chunk(b"iCCP", b"rubbish\0\0rubbish")))
     code = (
         "import sys; from impasto import files; from impasto.pictures import decode, encode\n"
-        "from impasto.errors import PictureError\n"
+        "from impasto.errors import InputError\n"
         "import numpy as np\n"
+        "decode.read(sys.argv[2])\n"
         "for act in (lambda: decode.read(sys.argv[1]),\n"
         "            lambda: encode.write(np.zeros((16, 66000, 3)), sys.argv[1] + '.jpg')):\n"
         "    try: act()\n"
-        "    except PictureError: print('refused')\n"
+        "    except InputError: print('refused')\n"
         "print('heard', file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, path, other], capture_output=True, text=True)
     assert done.stdout == "refused\nrefused\n"
     assert done.stderr == "heard\n"
 
 
-def test_reading_in_threads_leaves_stderr_open(tmp_path, capfd):
-    path = tmp_path / "a.png"
-    path.write_bytes(encoded(halves(), "PNG"))
-    with ThreadPoolExecutor(4) as pool:
-        assert len(list(pool.map(decode.read, [path] * 40))) == 40
-    os.write(2, b"heard")
-    assert capfd.readouterr().err == "heard"
+EVERY_DECODER = (
+    *(encoded(NOISE, name) for name in decode.FORMATS),
+    NOISY_TIFF,
+    imagecodecs.png_encode(np.asarray(NOISE).astype(np.uint16) * 257),
+    NOISY_TIFF.replace(b"\xff\xdb", b"\xff\xfe", 2),
+)
+
+
+def read_or_refused(data):
+    with suppress(PictureError):
+        decode.read(data)
+
+
+def test_threads_that_read_and_write_leave_the_process_as_it_is(tmp_path, capfd):
+    """A thread that logs loses no line, a child process has a stderr, warnings stay as they are."""
+    filters, most, formats = list(warnings.filters), Image.MAX_IMAGE_PIXELS, dict(Image.OPEN)
+    environment, done, lines = dict(os.environ), threading.Event(), []
+
+    def log():
+        while not done.wait(0.001):
+            lines.append(f"line {len(lines)}\n")
+            os.write(2, lines[-1].encode())
+
+    def decode_and_encode(number):
+        for data in EVERY_DECODER:
+            read_or_refused(data)
+        encode.write(pixels_of(halves()), tmp_path / f"{number}.tif")
+
+    logger = threading.Thread(target=log)
+    logger.start()
+    with ThreadPoolExecutor(6) as pool:
+        work = pool.map(decode_and_encode, range(12))
+        child = subprocess.Popen(
+            ["sh", "-c", "echo child >&2; read line; echo still >&2"], stdin=-1
+        )
+        assert len(list(work)) == 12
+        child.communicate(b"\n")
+    done.set()
+    logger.join()
+    heard = capfd.readouterr().err.splitlines(keepends=True)
+    assert [line for line in heard if line.startswith("line")] == lines
+    assert len(lines) > 20
+    assert [line for line in heard if not line.startswith("line")] == ["child\n", "still\n"]
+    assert warnings.filters == filters
+    assert (Image.MAX_IMAGE_PIXELS, os.environ) == (most, environment)
+    assert formats == {name: Image.OPEN[name] for name in formats}

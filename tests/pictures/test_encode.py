@@ -3,8 +3,7 @@
 import errno
 import io
 import time
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import png
@@ -68,8 +67,8 @@ def test_the_same_picture_gives_the_same_bytes(tmp_path):
     assert written() == first
 
 
-def fail_in_save(self: Image.Image, path: Path, *_: Any, **__: Any) -> None:
-    Path(path).write_bytes(b"half a pic")
+def fail_in_save(self: Image.Image, file: BinaryIO, *_: Any, **__: Any) -> None:
+    file.write(b"half a pic")
     raise OSError(errno.ENOSPC, "No space left on device")
 
 

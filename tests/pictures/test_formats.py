@@ -74,9 +74,11 @@ def test_a_folder_has_its_pictures_and_says_what_is_left_out(tmp_path):
     others = ["._b.JPG", ".DS_Store", "x.NEF", "y.dng", "notes.txt", "noending"]
     for name in (*names, *others):
         (tmp_path / name).touch()
-    (tmp_path / "folder.jpg").mkdir()
+    for folder in ("folder.jpg", ".hidden"):
+        (tmp_path / folder).mkdir()
     found = formats.listing(tmp_path)
     assert [path.name for path in found.pictures] == sorted(names)
+    assert [path.name for path in found.folders] == ["folder.jpg"]
     assert found.left_out == (
         "left out (camera raw, to be developed first): x.NEF, y.dng",
         "left out (hidden): .DS_Store, ._b.JPG",
@@ -87,7 +89,7 @@ def test_a_folder_has_its_pictures_and_says_what_is_left_out(tmp_path):
 def test_of_many_files_that_are_left_out_a_few_are_named(tmp_path):
     for number in range(9):
         (tmp_path / f"{number}.txt").touch()
-    assert formats.listing(tmp_path) == (
+    assert formats.listing(tmp_path)[:2] == (
         (),
         ("left out (no pictures): 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 4 more",),
     )

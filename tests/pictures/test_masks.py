@@ -167,3 +167,23 @@ def test_a_mask_reaches_a_layer_if_a_position_lies_mostly_in_it():
     assert masks.reaches(dot, 64, 64)
     assert not masks.reaches(dot, 4, 4)
     assert masks.reaches(half() * np.float32(0.3), 4, 4)
+
+
+def test_a_white_cut_out_is_a_mask_by_its_transparency():
+    alpha = np.array([[0, 0.5, 1, 1]], np.float32)
+    white = np.full((1, 4, 3), 255, np.float32)
+    mask, notes = masks.read(white, alpha)
+    np.testing.assert_array_equal(mask, alpha)
+    assert notes == ()
+    mask, _ = masks.read(gray([[255, 255, 127.5, 0]]), alpha)
+    np.testing.assert_allclose(mask, [[0, 0.5, 0.5, 0]])
+
+
+def test_of_a_cut_out_in_colors_the_transparency_counts_and_is_noted():
+    alpha = np.array([[0, 0.5, 1, 1]], np.float32)
+    red = np.tile(np.float32([255, 0, 0]), (1, 4, 1))
+    mask, notes = masks.read(red, alpha)
+    np.testing.assert_array_equal(mask, alpha)
+    assert "its transparency is used" in notes[0]
+    with pytest.raises(ValueError, match="black all over"):
+        masks.read(np.zeros((1, 4, 3), np.float32), alpha)

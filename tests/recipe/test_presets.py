@@ -106,3 +106,11 @@ def test_a_home_that_is_closed_is_no_reason_to_stop(tmp_path, monkeypatch, ordin
     with ordinary_user():
         assert presets.available() == recipe.PRESETS
     closed.chmod(0o700)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file_of_presets(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(OWN, encoding="utf-8-sig")
+    assert "oils" in presets.available(path)
+    made = recipe.Recipe(seed=3)
+    assert recipe.Recipe.from_json("\ufeff" + made.to_json()) == made

@@ -19,6 +19,7 @@ from PIL import Image
 from impasto.painting import inputs
 from impasto.pictures import samples
 from tests.studio.client import Server
+from tests.studio.photographs import photograph_of
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
@@ -328,9 +329,54 @@ def test_a_painted_picture_brings_its_recipe_and_its_inputs(page, tmp_path):
     taken.value.save_as(path)
     begin_session(page)
     drop(page, "#photograph", path)
+    expect(page.locator("#painted")).to_contain_text("painted.png")
+    page.click("#painted button:text('Restore its settings')")
     expect(page.locator("#toasts")).to_contain_text("its recipe and its pictures are taken")
     expect(page.locator("#setting-style_loss")).to_have_value("gram")
     expect(page.locator("#paintings li")).to_have_count(1)
+
+
+@pytest.mark.slow
+def test_a_result_is_used_as_content_or_as_style(page, tmp_path):
+    take_samples(page)
+    ask_for(page, QUICK)
+    page.click("#paint")
+    until(lambda: states(page)[:1] == ["done"])
+    with page.expect_download() as taken:
+        page.click("#version a[href*='picture.png']")
+    path = tmp_path / "painted.png"
+    taken.value.save_as(path)
+    size = "() => window.studio.state.session.photograph.width"
+    paintings = page.locator("#paintings li")
+
+    # Dropped, it is asked about; Cancel and Escape change nothing.
+    for cancelled in ("by its button", "by a key"):
+        drop(page, "#photograph", path)
+        expect(page.locator("#painted")).to_be_visible()
+        if cancelled == "by a key":
+            page.keyboard.press("Escape")
+        else:
+            page.click("#painted >> text=Cancel")
+        expect(page.locator("#painted")).to_be_hidden()
+    assert page.evaluate(size) != 64
+    expect(paintings).to_have_count(1)
+    drop(page, "#photograph", path)
+    page.click("#painted >> text=Use as style")
+    expect(paintings).to_have_count(2)
+    drop(page, "#painting", path)
+    page.click("#painted >> text=Use as content")
+    until(lambda: page.evaluate(size) == 64)
+    expect(page.locator("#setting-size")).to_have_value("64")
+
+    # Beside a version there is a button for each.
+    page.click("#versions button")
+    page.click("#version >> text=Use as style")
+    expect(paintings).to_have_count(3)
+    page.select_option("#photograph .sample", "coffee")
+    until(lambda: page.evaluate(size) != 64)
+    page.click("#versions button")
+    page.click("#version >> text=Use as content")
+    until(lambda: page.evaluate(size) == 64)
 
 
 @pytest.mark.slow
@@ -346,6 +392,185 @@ def test_a_sweep_is_a_sheet_to_click(page):
     page.click("#cells button:has-text('0.9')")
     expect(page.locator("#sheet")).to_be_hidden()
     expect(page.locator("#version")).to_be_visible()
+
+
+def patch_of(page, doing):
+    with page.expect_response(lambda answer: answer.request.method == "PATCH") as answer:
+        doing()
+    return answer.value
+
+
+def test_a_refused_value_is_said_at_its_field_and_restored(page):
+    take_samples(page)
+    page.click("#more summary")
+    for name, value, word in (("size", "7", "16"), ("evaluations", "many", "evaluations")):
+        field = page.locator(f"#setting-{name}")
+        before = field.input_value()
+        field.fill(value)
+        assert patch_of(page, lambda field=field: field.press("Enter")).status == 400
+        refusal = page.locator(f"#refusal-setting-{name}")
+        expect(refusal).to_contain_text(word)
+        expect(field).to_have_value(before)
+        expect(field).to_have_attribute("aria-invalid", "true")
+        field.fill(before)
+        expect(refusal).to_have_count(0)
+    expect(page.locator("#toasts")).to_be_empty()
+    strokes = page.locator("#paintings input")
+    strokes.fill("99")
+    assert patch_of(page, lambda: strokes.press("Tab")).status == 400
+    expect(page.locator("#paintings .refusal")).to_contain_text("0.1 to 10")
+    expect(strokes).to_have_value("1")
+    # In a dialog, where a note at the page's corner could not be seen; what was typed stays.
+    page.click("#several")
+    page.fill("#sweep-values", "0.2")
+    page.click("#sweep-go")
+    expect(page.locator("#sweep .refusal")).to_contain_text("2 to 16")
+    expect(page.locator("#sweep-values")).to_have_value("0.2")
+
+
+def test_a_preset_leaves_the_size(page):
+    take_samples(page)
+    ask_for(page, {"size": "333"})
+    assert patch_of(page, lambda: page.click("#presets [data-name='bold']")).ok
+    expect(page.locator("#presets [data-name='bold']")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#setting-size")).to_have_value("333")
+
+
+def test_a_double_click_paints_once(page):
+    take_samples(page)
+    ask_for(page, LONG)
+    page.dblclick("#paint")
+    expect(page.locator("#stop")).to_be_visible()
+    page.locator("#canvas").focus()
+    for _ in range(3):  # a key that is held
+        page.keyboard.down("s")
+    page.keyboard.up("s")
+    until(lambda: states(page) == ["stopped"])
+
+
+def drop_from_disk(page, place, *paths):
+    """Drop files and folders of the disk, as a file manager does."""
+    box = page.locator(place).bounding_box()
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    browser = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + 5, "data": data}
+        browser.send("Input.dispatchDragEvent", {"type": kind, **at})
+
+
+def test_a_folder_that_is_dropped_is_called_one(page, tmp_path):
+    folder = tmp_path / "holidays"
+    folder.mkdir()
+    path = folder / "a.png"
+    Image.new("RGB", (40, 30), (9, 99, 200)).save(path)
+    drop_from_disk(page, "#photograph", folder, path)
+    expect(page.locator("#toasts")).to_contain_text("holidays is a folder")
+    expect(page.locator("#photograph-thumb")).to_have_attribute("alt", "a.png")
+    page.evaluate(
+        """() => { const dataTransfer = new DataTransfer();
+          dataTransfer.setData("text/plain", "words");
+          document.getElementById("painting").dispatchEvent(
+            new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true })); }"""
+    )
+    expect(page.locator("#toasts")).to_contain_text("is not a file")
+
+
+def test_a_file_that_is_gone_is_called_so_and_the_next_is_taken(page, tmp_path):
+    paths = [tmp_path / name for name in ("gone.png", "there.png")]
+    for number, path in enumerate(paths):
+        Image.new("RGB", (40, 30), (99 * number,) * 3).save(path)
+
+    def delete(route):
+        if "gone" in route.request.url:
+            paths[0].unlink()
+            route.fulfill(status=400, json={"error": "the file changed while it was sent"})
+        else:
+            route.continue_()
+
+    page.route("**/api/pictures?*", delete)
+    drop_from_disk(page, "#photograph", *paths)
+    expect(page.locator("#toasts")).to_contain_text("gone.png cannot be read")
+    expect(page.locator("#toasts")).not_to_contain_text("does not answer")
+    expect(page.locator("#photograph-thumb")).to_have_attribute("alt", "there.png")
+
+
+def test_a_mask_stays_as_it_was_drawn_and_its_feather_is_stored_beside(page, tmp_path):
+    photograph = tmp_path / "large.png"
+    Image.new("RGB", (3600, 2400), (90, 120, 150)).save(photograph, compress_level=1)
+    drop(page, "#photograph", photograph)
+    expect(page.locator("#photograph-thumb")).to_be_visible()
+    page.click("#keep")
+    page.mouse.move(*middle(page, 0.4, 0.4))
+    page.mouse.down()
+    page.mouse.move(*middle(page, 0.6, 0.6), steps=3)
+    page.mouse.up()
+    page.locator("#feather").fill("20")
+    session = """() => { const { keep, keep_feather } = window.studio.state.session;
+      return [keep?.id, keep_feather, keep?.width]; }"""
+    assert patch_of(page, lambda: page.click("#mask-done")).ok
+    expect(page.locator("#places li")).to_have_count(1)
+    before = page.evaluate(session)
+    assert before[1:] == [0.02, 3000]
+    for _ in range(3):
+        page.click("#places button:text('Change')")
+        expect(page.locator("#feather")).to_have_value("20")
+        expect(page.locator("#tools")).to_be_visible()
+        assert patch_of(page, lambda: page.click("#mask-done")).ok
+        assert page.evaluate(session) == before
+    # What is exported is soft, by a share of the picture's size.
+    page.click("#places button:text('Change')")
+    with page.expect_download() as taken:
+        page.click("#export-mask")
+    mask = np.asarray(Image.open(taken.value.path()).convert("L"))
+    assert mask.shape == (2000, 3000)
+    assert ((mask > 20) & (mask < 235)).sum() > 50_000
+    page.keyboard.press("Escape")
+
+
+def test_what_was_skipped_in_the_folder_is_said(page, folder):
+    for name, data in (("._x.json", b"\0\5\26\7"), ("0123abcd.json", b"")):
+        (folder / "sessions" / name).write_bytes(data)
+    try:
+        page.reload()
+        ready(page)
+        expect(page.locator("#skipped summary")).to_contain_text("2")
+        page.click("#skipped summary")
+        expect(page.locator("#skipped")).to_contain_text("0123abcd.json: the file is empty")
+    finally:
+        for name in ("._x.json", "0123abcd.json"):
+            (folder / "sessions" / name).unlink()
+
+
+def test_an_address_that_was_used_gets_a_page_that_says_what_to_do(browser, server, context):
+    with browser.new_context() as stranger:
+        page = stranger.new_page()
+        assert page.goto(server.address).status == 403
+        expect(page.locator("h1")).to_have_text("impasto")
+        expect(page.locator("body")).to_contain_text("This address was used already")
+        expect(page.locator("code")).to_have_text("impasto studio")
+        assert page.evaluate("getComputedStyle(document.body).maxWidth") != "none"
+        found = axe.Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+    page = context.new_page()  # the browser that has come in by it
+    assert page.goto(server.address).status == 200
+    ready(page)
+    page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["jpg", "heic"])
+@pytest.mark.parametrize("megapixels", [12, 24, 50])
+def test_a_camera_s_photograph_is_taken(page, tmp_path, megapixels, ending):
+    path = tmp_path / f"photograph.{ending}"
+    size = photograph_of(megapixels, path)
+    with page.expect_file_chooser() as chosen:
+        page.click("#photograph .choose")
+    chosen.value.set_files(path)
+    expect(page.locator("#photograph-thumb")).to_have_attribute("alt", path.name, timeout=180_000)
+    taken = page.evaluate("() => window.studio.state.session.photograph")
+    assert (taken["width"], taken["height"]) == size
+    until(lambda: page.evaluate("() => window.studio.view.picture?.width") == 2048)
+    expect(page.locator("#toasts")).to_be_empty()
 
 
 def test_nothing_is_asked_of_another_machine(page, server):

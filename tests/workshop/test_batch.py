@@ -1,6 +1,7 @@
 """Many photographs with one recipe: what is planned, skipped, and survived."""
 
 import json
+import unicodedata
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +12,10 @@ from impasto.network.weights import NETWORKS
 from impasto.painting import inputs
 from impasto.painting.provenance import Provenance
 from impasto.painting.stylizer import Stylizer
-from impasto.pictures import encode
+from impasto.pictures import decode, encode
 from impasto.recipe.settings import Recipe, make
 from impasto.workshop import batch
+from impasto.workshop.batch import Existing
 from impasto.workshop.orders import Extras, Sources
 
 PICTURE = np.full((64, 64, 3), 90, np.float32)
@@ -52,6 +54,79 @@ def test_a_folder_without_pictures_is_refused(folder, one_line):
     with pytest.raises(PictureError) as caught:
         batch.plan([str(folder / "empty")], folder / "out", ".png")
     assert "there are no pictures in this folder" in one_line(caught)
+
+
+def test_folders_inside_folders_are_skipped_with_a_word_or_kept_on_request(folder, caplog):
+    for name in ("sub/a.png", "sub/deep/c.png", ".thumbnails/d.png", "out/e.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        encode.write(PICTURE, folder / name)
+    (folder / "sub/deep/around").symlink_to(folder, target_is_directory=True)
+    assert [name for name, _ in names(batch.plan([folder], folder / "out", ".png"))] == [
+        *("a.png", "b.jpg", "b.png")
+    ]
+    line = f"{folder}: skipped 2 folders, use --recursive to include: empty, sub"
+    assert line in caplog.messages
+    assert f"{folder}: left out (no pictures): notes.txt" in caplog.messages
+    caplog.clear()
+    tasks = batch.plan([folder], folder / "out", ".png", recursive=True)
+    made = [str(task.picture.relative_to(folder / "out")) for task in tasks]
+    assert made == ["a.png", "b.png", "b.png.png", "sub/a.png", "sub/deep/c.png"]
+    assert [task.name for task in tasks] == ["a", "b", "b.png", "sub/a", "sub/deep/c"]
+    assert not any("skipped" in line for line in caplog.messages)
+
+
+def test_a_folder_of_folders_alone_says_what_to_do(folder, one_line):
+    (folder / "albums/one").mkdir(parents=True)
+    encode.write(PICTURE, folder / "albums/one/a.png")
+    with pytest.raises(PictureError) as caught:
+        batch.plan([folder / "albums"], folder / "out", ".png")
+    assert one_line(caught).endswith("no pictures in this folder, only folders: use --recursive")
+    assert len(batch.plan([folder / "albums"], folder / "out", ".png", recursive=True)) == 1
+
+
+def test_a_folder_inside_that_cannot_be_listed_is_told(folder, caplog, monkeypatch):
+    (folder / "locked").mkdir()
+    listing = decode.listing
+
+    def listed(path):
+        if path.name == "locked":
+            raise PictureError(f"{path} cannot be listed: Permission denied")
+        return listing(path)
+
+    monkeypatch.setattr(decode, "listing", listed)
+    assert len(batch.plan([folder], folder / "out", ".png", recursive=True)) == 3
+    assert f"{folder}/locked cannot be listed: Permission denied" in caplog.messages
+
+
+def test_one_name_in_three_folders_gives_three_pictures(folder):
+    for number in (1, 2, 3, 4):
+        (folder / f"f{number}").mkdir()
+    photographs = [folder / f"f{number}/x.jpg" for number in (1, 2, 3, 4)]
+    tasks = batch.plan(photographs, folder / "out", ".png")
+    made = [task.picture.name for task in tasks]
+    assert made == ["x.png", "x.jpg.png", "x-2.png", "x-3.png"]
+    wanted = job(folder, report=folder / "r/{name}.json")
+    reports = {wanted.order(task).outputs.report for task in tasks}
+    assert len(reports) == 4
+
+
+def test_names_that_differ_in_capitals_alone_do_not_collide(folder):
+    photographs = ["IMG.jpg", "img.JPG", "Img.jpg", "\u00e9.jpg", "e\u0301.jpg", "\u00c9.jpg"]
+    tasks = batch.plan([folder / name for name in photographs], folder / "out", ".png")
+    made = [task.picture.name for task in tasks]
+    assert made[:3] == ["IMG.png", "img.JPG.png", "Img-2.png"]
+    where_capitals_do_not_count = {unicodedata.normalize("NFC", name).casefold() for name in made}
+    assert len(where_capitals_do_not_count) == len(photographs)
+
+
+def test_an_input_by_another_name_is_not_overwritten(folder, one_line):
+    """As on a disk where capitals do not count, where A.PNG is a.png."""
+    (folder / "out").mkdir()
+    (folder / "out/a.png").hardlink_to(folder / "a.png")
+    tasks = batch.plan([folder / "a.png"], folder / "out", ".png")
+    with pytest.raises(SettingError) as caught:
+        batch.make_room(job(folder), tasks)
+    assert "would overwrite a picture that is read" in one_line(caught)
 
 
 def job(folder, recipe=RECIPE, **extras):
@@ -98,7 +173,7 @@ def test_files_beside_the_pictures_have_their_names_in_folders_that_are_made(fol
 
 
 def test_done_is_what_was_painted_from_the_same_pictures_with_the_same_recipe(folder):
-    task = batch.Task(folder / "a.png", folder / "painted.png")
+    task = batch.Task(folder / "a.png", folder / "painted.png", "painted")
     read = inputs.prepare(RECIPE, task.photograph, folder / "b.jpg")
     assert not batch.is_done(task, RECIPE, read)
     encode.write(PICTURE, task.picture)
@@ -113,11 +188,80 @@ def test_done_is_what_was_painted_from_the_same_pictures_with_the_same_recipe(fo
         Provenance(used, "x", NETWORK, read.sources, version="0.0.1"),
     ):
         encode.write(PICTURE, folder / "other.png", other.to_xmp())
-        assert not batch.is_done(batch.Task(task.photograph, folder / "other.png"), RECIPE, read)
+        assert not batch.is_done(replace(task, picture=folder / "other.png"), RECIPE, read)
     assert not batch.is_done(task, Recipe(size=65), read)
     assert not batch.is_done(task, Recipe(size=64, precision="bfloat16"), read)
     other = inputs.prepare(RECIPE, folder / "b.jpg", folder / "b.jpg")
     assert not batch.is_done(task, RECIPE, other)
+
+
+def painted_by_impasto(path, finished=True):
+    encode.write(PICTURE, path, Provenance(RECIPE, "x", NETWORK, (), finished=finished).to_xmp())
+
+
+@pytest.mark.parametrize("existing", Existing)
+@pytest.mark.parametrize("there", ["nothing", "a stranger's", "impasto's", "its report", "frames"])
+def test_what_exists_is_kept_unless_something_else_was_asked_for(folder, existing, there):
+    (task,) = batch.plan([folder / "a.png"], folder / "out", ".png")
+    wanted = job(
+        *(folder,),
+        report=folder / "r/{name}.json",
+        frames=folder / "f/{name}",
+        save_every=1,
+    )
+    batch.make_room(wanted, [task])
+    order = wanted.order(task)
+    if there == "a stranger's":
+        encode.write(PICTURE, task.picture)
+    if there == "impasto's":
+        painted_by_impasto(task.picture)
+    if there == "its report":
+        order.outputs.report.write_text("{}")
+    if there == "frames":
+        order.outputs.frames.mkdir()
+        encode.write(PICTURE, order.outputs.frames / "frame-00001.png")
+    kept = batch.kept(order, existing)
+    paths = {"its report": order.outputs.report, "frames": order.outputs.frames}
+    expected = paths.get(there, task.picture)
+    stays = {
+        Existing.KEEP: there != "nothing",
+        Existing.SKIP_DONE: there == "a stranger's",
+        Existing.OVERWRITE: False,
+    }
+    assert kept == (expected if stays[existing] else None)
+
+
+def test_a_picture_that_is_resumed_replaces_what_it_was_so_far(folder):
+    (task,) = batch.plan([folder / "a.png"], folder / "out", ".png")
+    wanted = job(folder, resume=folder / "{name}.checkpoint")
+    (folder / "out").mkdir()
+    painted_by_impasto(task.picture, finished=False)
+    assert batch.kept(wanted.order(task), Existing.KEEP) == task.picture
+    (folder / "a.checkpoint").write_text("")
+    assert batch.kept(wanted.order(task), Existing.KEEP) is None
+    encode.write(PICTURE, task.picture)
+    assert batch.kept(wanted.order(task), Existing.KEEP) == task.picture
+
+
+def test_every_photograph_is_opened_before_anything_is_painted(folder):
+    whole = (folder / "b.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    encode.write(PICTURE[:8, :8], folder / "small.png")
+    (folder / "out").mkdir()
+    encode.write(PICTURE, folder / "out/b.png")
+    names = ("a.png", "cut.jpg", "small.png", "no.png", "b.jpg")
+    tasks = batch.plan([folder / name for name in names], folder / "out", ".png")
+    found = list(batch.checked(job(folder), tasks, decode.USUAL))
+    assert found[0] is None
+    words = ("damaged or cut off", "at least 16 x 16 px", "no such file", "b.png exists")
+    for ended, task, word in zip(found[1:], tasks[1:], words, strict=True):
+        assert ended.task == task
+        assert ended.failure.startswith(f"{task.photograph}: ")
+        assert word in ended.failure
+    assert "--skip-done" in found[4].failure
+    assert "--overwrite" in found[4].failure
+    assert list(batch.checked(job(folder), tasks[4:], decode.USUAL, Existing.SKIP_DONE)) == [None]
+    assert list(batch.checked(job(folder), tasks[4:], decode.USUAL, Existing.OVERWRITE)) == [None]
 
 
 TINY = Recipe(size=32, levels=1, evaluations=3, precision="float32", style_loss="gram")
@@ -135,7 +279,7 @@ def paint(wanted, tasks, stop=-1):
                     stylizer.stop()
                 yield event
 
-        for ended in batch.paint_all(wanted, tasks, stylizer, watch, skip_done=True):
+        for ended in batch.paint_all(wanted, tasks, stylizer, watch, Existing.SKIP_DONE):
             found.append(ended)
             if tasks.index(ended.task) == stop:
                 break

@@ -7,6 +7,7 @@ interface About {
   presets: { name: string; help: string; recipe: Settings; picture: string | null }[];
   samples: { photographs: string[]; paintings: string[] };
   steerable: string[];
+  notes: string[];
 }
 
 interface Setting {
@@ -27,12 +28,12 @@ interface Upload extends Picture {
 }
 
 interface Painting { picture: Picture; share: number; scale: number }
-interface Region { mask: Picture; painting: Picture; scale: number }
+interface Region { mask: Picture; painting: Picture; scale: number; feather: number }
 
 /** A session with its versions (`works.session`). */
 interface Session {
   id: string; name: string; created: number; photograph: Picture | null; paintings: Painting[]; regions: Region[];
-  keep: Picture | null; preset: string; recipe: Settings; idle: string[]; works: Work[];
+  keep: Picture | null; keep_feather: number; missing: string[]; preset: string; recipe: Settings; idle: string[]; works: Work[];
 }
 
 /** A version: one painting job (`works.told`). */

@@ -6,8 +6,11 @@ import gc
 import io
 import json
 import os
+import re
 import signal
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, cast
@@ -17,7 +20,7 @@ import typer
 from impasto import files
 from impasto.cli import many, one
 from impasto.cli.judge import judge
-from impasto.cli.options import Presets
+from impasto.cli.options import Command, Group, Presets, paragraphs, with_home
 from impasto.cli.studio import studio
 from impasto.errors import ImpastoError, WeightsError
 from impasto.painting import interrupts
@@ -27,6 +30,7 @@ INTERRUPTED = 130
 """The exit status of what Ctrl-C ended: 128 and the number of the signal."""
 
 app = typer.Typer(
+    cls=Group,
     help="Repaint a photograph in the manner of a painting.",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -42,7 +46,7 @@ def main() -> None:
             raise KeyboardInterrupt  # which Typer made a status of
     except (ImpastoError, typer.TyperException) as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
-        print(f"impasto: {' '.join(message.split())}", file=sys.stderr)
+        print(f"impasto: {_plain(message)}", file=sys.stderr)
         sys.exit(2)
     except MemoryError:
         print("impasto: memory ran out: choose a smaller --size", file=sys.stderr)
@@ -55,6 +59,13 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     finally:
         files.release_all()
+
+
+def _plain(message: str) -> str:
+    """Return a message in one line, without the words of Typer's validator."""
+    words = " ".join(message.split())
+    words = re.sub(r"Input should be a valid integer\b.*", "expected a whole number", words)
+    return re.sub(r"Input should be a valid number\b.*", "expected a number", words)
 
 
 def _prepare_streams() -> None:
@@ -77,6 +88,7 @@ def run() -> None:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _end)
     _start_sooner()
+    _silence_libraries()
     try:
         main()
         status: object = 0
@@ -100,6 +112,18 @@ def _start_sooner() -> None:
     gc.set_threshold(100_000, 50, 100)
 
 
+def _silence_libraries() -> None:
+    """Keep what libraries print out of the command's stderr, which has one line for each error.
+
+    Settings of the whole process belong to the command, never to the library. Workers and the
+    studio's painter get them with the environment.
+    """
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "0":
+        os.environ["IMPASTO_QUIET_LOADING"] = "1"
+
+
 def _end(number: int, _: object) -> None:
     """Leave as a signal asks that came before a painting begins, or after it."""
     print(f"impasto: ended by {signal.Signals(number).name}", file=sys.stderr)
@@ -119,15 +143,6 @@ def _common(
         raise typer.Exit
 
 
-app.command("stylize")(one.stylize)
-app.command("sweep")(many.sweep)
-app.command("batch")(many.batch)
-app.command("demo")(one.demo)
-app.command("judge")(judge)
-app.command("studio")(studio)
-
-
-@app.command("samples")
 def write_samples(
     folder: Annotated[Path, typer.Argument(help="Where the pictures are written.")],
     size: Annotated[int | None, typer.Option(help="Longest side of the paintings in px.")] = None,
@@ -148,7 +163,6 @@ def write_samples(
         print(folder / f"{name}.png")
 
 
-@app.command("weights")
 def show_weights() -> None:
     """Show, for each network, the weights' source in use, their SHA-256 and their license."""
     from impasto.cli import console
@@ -164,7 +178,6 @@ def show_weights() -> None:
     console.weights_table(rows)
 
 
-@app.command("recipe")
 def show_recipe(
     picture: Annotated[Path, typer.Argument(help="A picture that impasto painted.")],
 ) -> None:
@@ -174,7 +187,6 @@ def show_recipe(
     print(json.dumps(inputs.read_provenance(picture).to_dict(), indent=2))
 
 
-@app.command("presets")
 def show_presets(file: Presets = None) -> None:
     """List the presets, built in and your own, with what each is for and what it sets."""
     from impasto.cli import console
@@ -185,3 +197,21 @@ def show_presets(file: Presets = None) -> None:
         for name, preset in presets.available(file).items()
     ]
     console.presets_table(rows, presets.user_file())
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "stylize": one.stylize,
+    "sweep": many.sweep,
+    "batch": many.batch,
+    "demo": one.demo,
+    "judge": judge,
+    "studio": studio,
+    "samples": write_samples,
+    "weights": show_weights,
+    "recipe": show_recipe,
+    "presets": show_presets,
+}
+"""Every command by its name, in the order of the help."""
+
+for _name, _command in COMMANDS.items():
+    app.command(_name, cls=Command, help=paragraphs(_command.__doc__))(with_home(_command))

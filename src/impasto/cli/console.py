@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from impasto.errors import counted
 from impasto.painting.interrupts import Interrupts, heard
 from impasto.painting.progress import Bar, shown
 from impasto.painting.result import Result
@@ -46,12 +47,15 @@ def listening(quiet: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def bar(quiet: bool, count: int = 1) -> Iterator[Bar | None]:
-    """Show a bar for so many pictures; with ``quiet`` there is none."""
+def bar(quiet: bool, count: int = 1, losses: bool = False) -> Iterator[Bar | None]:
+    """Show a bar for ``count`` pictures; with ``quiet`` there is none.
+
+    ``losses`` prints the losses of every evaluation.
+    """
     if quiet:
         yield None
         return
-    with shown(CONSOLE, count) as made:
+    with shown(CONSOLE, count, losses) as made:
         yield made
 
 
@@ -109,7 +113,7 @@ def summary(result: Result, outputs: Outputs) -> None:
     """Say how long the picture took and what else was written."""
     height, width = result.picture.shape[:2]
     say(
-        f"{width} x {height} px, {len(result.history)} evaluations "
+        f"{width} x {height} px, {counted(len(result.history), 'evaluation')} "
         f"in {result.seconds['total']:.1f} s on {result.backend}, {result.precision}"
     )
     for path in (outputs.report, outputs.plot, outputs.timelapse, outputs.frames):

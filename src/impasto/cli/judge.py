@@ -9,10 +9,10 @@ import typer
 if TYPE_CHECKING:
     from impasto.evaluation.judges import Judgment, Scores
 
-Photograph = Annotated[str, typer.Argument(help="The photograph.", show_default=False)]
-Painting = Annotated[str, typer.Argument(help="The painting.", show_default=False)]
+Photograph = Annotated[Path, typer.Argument(help="The photograph.", show_default=False)]
+Painting = Annotated[Path, typer.Argument(help="The painting.", show_default=False)]
 Pictures = Annotated[
-    list[str] | None,
+    list[Path] | None,
     typer.Argument(help="Pictures made of the two; none for the two alone.", show_default=False),
 ]
 
@@ -24,7 +24,7 @@ def judge(
     *,
     size: Annotated[
         int | None,
-        typer.Option(help="Longest side in px at which all are judged.", show_default="384"),
+        typer.Option(help="Longest side in px at which all are judged (default 384)."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, with every stage of every network.")

@@ -1,6 +1,7 @@
 """The commands that paint many pictures."""
 
 import itertools
+import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,31 +15,38 @@ from impasto.cli.options import (
     Folder,
     FromPicture,
     Keep,
+    MeasureAgain,
     OptionalStyles,
+    Overwrite,
     Photographs,
     Preset,
     Presets,
     Quiet,
+    Recursive,
     Regions,
     Sheet,
     SkipDone,
     Styles,
+    SweepReport,
     Varied,
+    Verbose,
     WeightsFile,
     Workers,
     with_extras,
     with_saving,
     with_settings,
 )
+from impasto.errors import SettingError, counted
 from impasto.recipe import settings as recipes
-from impasto.workshop.orders import Extras, Order, Sources
+from impasto.recipe.settings import Recipe
+from impasto.workshop.orders import Extras, Sources
 
 if TYPE_CHECKING:
+    from impasto.painting.preparing import Prepared
     from impasto.painting.stylizer import Event, Stylizer
-    from impasto.pictures.raster import Picture
     from impasto.pictures.saving import Saving
-    from impasto.workshop.batch import Ended, Job, Task
-    from impasto.workshop.sweep import Plan, Variant
+    from impasto.workshop.batch import Ended, Existing, Job, Task
+    from impasto.workshop.sweep import Panel, Plan, Variant
     from impasto.workshop.worker import Ready
 
 
@@ -50,17 +58,23 @@ def sweep(
     vary: Varied = None,
     region: Regions = None,
     keep: Keep = None,
-    output: Sheet = Path("sheet.png"),
+    output: Sheet = None,
+    report: SweepReport = None,
     preset: Preset = recipes.DEFAULT,
     own_presets: Presets = None,
     weights_file: WeightsFile = None,
     workers: Workers = None,
+    dry_run: DryRun = False,
+    measure: MeasureAgain = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     settings: dict[str, recipes.Value],
 ) -> None:
     """Paint all combinations of some settings, small, and lay them out on one sheet.
 
     Prints the command for each.
     """
+    from impasto import files
     from impasto.cli import console
     from impasto.painting.stylizer import Stylizer, as_workers
     from impasto.pictures import encode
@@ -68,6 +82,8 @@ def sweep(
     from impasto.workshop import outputs, worker
     from impasto.workshop import sweep as sweeps
 
+    one.check_words(quiet, verbose, dry_run, measure)
+    hands = as_workers(workers)
     known = presets.available(own_presets)
     sources = Sources.parse(content, style, region, keep)
     given = {name: value for name, value in settings.items() if value is not None}
@@ -75,38 +91,94 @@ def sweep(
     plan = sweeps.plan(
         vary or [], lambda **varied: recipes.make(preset, known, **{**common, **varied})
     )
-    wanted = outputs.Outputs(output)
+    # A name is reserved where something will be written alone.
+    sheet = output or (Path("sheet.png") if dry_run else files.free_name(".", "sheet"))
+    wanted = outputs.Outputs(sheet, report=report)
     starts = (each.recipe.init for each in plan.variants)
     outputs.check(wanted, (*sources.paths(), *starts))
     stylizer = Stylizer(weights_file=weights_file)
+    if dry_run:
+        return _foretell_sweep(plan, sources, stylizer, quiet, measure)
     for each in plan.variants:
         # Refuses now what cannot be painted, and keeps nothing.
-        worker.read(Order(sources, wanted, recipe=each.recipe), stylizer)
-    if hands := as_workers(workers):
-        painted = _shared_out(plan, sources, weights_file, hands)
+        worker.read(sweeps.order_of(each, sources), stylizer)
+    if hands:
+        painted = _shared_out(plan, sources, weights_file, hands, quiet)
     else:
-        painted = _painted(plan, sources, stylizer)
-    shown = [(" ".join(plan.variants[number].options), painted[number]) for number in painted]
-    encode.write(sweeps.sheet(shown, plan.columns), output)
+        painted = _painted(plan, sources, stylizer, quiet, verbose)
+    shown = [
+        (" ".join(plan.variants[number].options), painted[number].picture) for number in painted
+    ]
+    encode.write(sweeps.sheet(shown, plan.columns), sheet)
     words = ["impasto", "stylize", *sources.words(), "--preset", preset]
     words += ["--presets", str(own_presets)] if own_presets else []
     words += ["--weights", str(weights_file)] if weights_file else []
-    for number in painted:
-        print(plan.variants[number].command([*words, *recipes.as_options(common)]))
-    print(output)
+    words += recipes.as_options(common)
+    commands = {number: plan.variants[number].command(words) for number in painted}
+    if report is not None:
+        reports = [{"command": commands[number], **painted[number].report} for number in painted]
+        files.write_text(json.dumps({"pictures": reports}, indent=2) + "\n", report)
+    if not quiet:
+        print("\n".join(commands.values()))
+        if report is not None:
+            console.say(f"{report}")
+    print(sheet)
     console.CONSOLE.file.flush()
 
 
-def _painted(plan: "Plan", sources: Sources, stylizer: "Stylizer") -> "dict[int, Picture]":
+def _foretell_sweep(
+    plan: "Plan", sources: Sources, stylizer: "Stylizer", quiet: bool, measure: bool
+) -> None:
+    """Print what each picture of a sheet, and all of them, will take; write nothing."""
+    from impasto.cli import console
+    from impasto.painting import forecast
+    from impasto.painting.progress import in_words
+    from impasto.workshop import sweep as sweeps
+    from impasto.workshop import worker
+
+    made: dict[int, tuple[Recipe, forecast.Forecast]] = {}
+    measured: set[object] = set()
+    with console.listening(quiet):
+        for number in sweeps.grouped(plan.variants):
+            variant = plan.variants[number]
+            prepared = worker.read(sweeps.order_of(variant, sources), stylizer)
+            same = variant.recipe.compiled, variant.recipe.optimizer
+            again = measure and same not in measured
+            measured.add(same)
+            made[number] = variant.recipe, one.foretold(prepared, stylizer, quiet, again)
+    for number, variant in enumerate(plan.variants):
+        seconds = in_words(made[number][1].painting)
+        print(f"{' '.join(variant.options)}: about {seconds}")
+    together = forecast.together(list(made.values()))
+    seconds, start = in_words(together.start + together.painting), in_words(together.start)
+    print(f"all {counted(len(made), 'picture')}: about {seconds}, {start} of it to begin with")
+    print(together.told_memory())
+
+
+def _painted(
+    plan: "Plan", sources: Sources, stylizer: "Stylizer", quiet: bool, verbose: bool
+) -> "dict[int, Panel]":
     """Paint the variants until Ctrl-C; return the pictures by number, one at least."""
     from impasto.cli import console
+    from impasto.painting import forecast
     from impasto.workshop import sweep as sweeps
 
-    with console.listening(), console.stopping(stylizer) as interrupts:
+    with (
+        console.listening(quiet),
+        console.bar(quiet, len(plan.variants), verbose) as bar,
+        console.stopping(stylizer) as interrupts,
+    ):
 
-        def watch(variant: "Variant", events: "Iterator[Event]") -> "Iterator[Event]":
-            console.say(" ".join(variant.options))
-            return interrupts.pulled(console.loaded(events))
+        def watch(
+            variant: "Variant", prepared: "Prepared", events: "Iterator[Event]"
+        ) -> "Iterator[Event]":
+            if bar is not None:
+                console.say(" ".join(variant.options))
+                name = " ".join(variant.options)
+                bar.begin(name, prepared.levels, forecast.expected(prepared))
+            yield from console.followed(interrupts.pulled(console.loaded(events)), bar)
+            if bar is not None:
+                bar.end()
 
         painted = sweeps.paint_all(plan.variants, sources, stylizer, watch)
     if not painted:
@@ -115,24 +187,25 @@ def _painted(plan: "Plan", sources: Sources, stylizer: "Stylizer") -> "dict[int,
 
 
 def _shared_out(
-    plan: "Plan", sources: Sources, weights_file: Path | None, workers: int | str
-) -> "dict[int, Picture]":
+    plan: "Plan", sources: Sources, weights_file: Path | None, workers: int | str, quiet: bool
+) -> "dict[int, Panel]":
     """Have workers paint the variants until Ctrl-C; return the pictures by number."""
     from impasto.cli import console
     from impasto.cluster.crew import hire
     from impasto.workshop import sweep as sweeps
 
-    painted: dict[int, Picture] = {}
+    painted: dict[int, Panel] = {}
     with (
-        console.listening(),
+        console.listening(quiet),
         hire(workers) as crew,
         console.finishing() as interrupts,
     ):
         begun = itertools.takewhile(lambda _: not interrupts.stopped, plan.variants)
         found = sweeps.share_out(begun, sources, weights_file, crew)
-        for number, picture in enumerate(interrupts.pulled(found)):
-            console.say(" ".join(plan.variants[number].options))
-            painted[number] = picture
+        for number, panel in enumerate(interrupts.pulled(found)):
+            if not quiet:
+                console.say(" ".join(plan.variants[number].options))
+            painted[number] = panel
     if not painted:
         raise KeyboardInterrupt
     return painted
@@ -149,30 +222,38 @@ def batch(
     keep: Keep = None,
     output: Folder = Path("painted"),
     ending: Ending = ".png",
+    recursive: Recursive = False,
     skip_done: SkipDone = False,
+    overwrite: Overwrite = False,
     preset: Preset = recipes.DEFAULT,
     own_presets: Presets = None,
     recipe: FromPicture = None,
     weights_file: WeightsFile = None,
     workers: Workers = None,
     dry_run: DryRun = False,
+    measure: MeasureAgain = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     saving: "Saving",
     extras: Extras,
     settings: dict[str, recipes.Value],
 ) -> None:
-    """Paint many photographs alike; those that fail are listed at the end, with exit status 1.
+    """Paint many photographs alike; failures are listed at the end, with exit status 1.
 
-    In options that name a file beside the picture {name} stands for the name of each picture.
-    Where the file of --resume is there, that picture goes on from it; the others begin anew.
+    No file is overwritten without --overwrite or --skip-done. In options that name a file beside
+    the picture {name} stands for the name of each picture. Where the file of --resume exists, that
+    picture is resumed from it; the others start from the beginning.
     """
     from impasto.cli import console
     from impasto.painting import inputs
     from impasto.painting.stylizer import as_workers
     from impasto.pictures import decode
     from impasto.workshop import batch as batches
-    from impasto.workshop import worker
+    from impasto.workshop.batch import Existing
 
+    one.check_words(quiet, verbose, dry_run, measure)
+    if skip_done and overwrite:
+        raise SettingError("--skip-done and --overwrite contradict each other: give one of them")
     hands = as_workers(workers)
     stylizer, _ = one.stylizer_of(preset, own_presets, recipe, weights_file, settings)
     sources = Sources.parse("", style, region, keep)
@@ -180,40 +261,74 @@ def batch(
     for path in sources.paths():
         decode.read(path, decode.ANY)  # what no photograph could be painted with is refused now
     job = batches.Job(stylizer.recipe, sources, extras, saving, weights_file)
+    existing = (
+        Existing.OVERWRITE if overwrite else Existing.SKIP_DONE if skip_done else Existing.KEEP
+    )
     with console.listening(quiet):
-        tasks = batches.plan(photographs, output, ending)
+        tasks = batches.plan(photographs, output, ending, recursive)
     if dry_run:
-        with console.listening(quiet):
-            ready = worker.prepare(job.order(tasks[0]), stylizer)
-            return one.tell(ready, stylizer, quiet, len(tasks))
-    batches.make_room(job, tasks)
-    if hands:
-        failures = _paint_shared(job, tasks, hands, quiet, skip_done)
-    else:
-        failures = _paint_all(job, tasks, stylizer, quiet, skip_done)
+        new = [order for order in map(job.order, tasks) if batches.is_new(order, existing)]
+        if not new:
+            raise SettingError("nothing to paint: every picture exists")
+        return one.tell(new[0], stylizer, quiet, len(new), measure)
+    with console.listening(quiet):
+        batches.make_room(job, tasks)
+        paintable, failures = _checked(job, tasks, stylizer.recipe, existing, quiet)
+    if hands and paintable:
+        failures += _paint_shared(job, paintable, hands, quiet, existing)
+    elif paintable:
+        failures += _paint_all(job, paintable, stylizer, quiet, verbose, existing)
     _finish(failures, len(tasks))
 
 
+def _checked(
+    job: "Job", tasks: "Sequence[Task]", recipe: Recipe, existing: "Existing", quiet: bool
+) -> "tuple[list[Task], list[str]]":
+    """Open the photographs; return the tasks that can be painted, and why the others cannot."""
+    from impasto.cli import console
+    from impasto.painting import inputs, memory
+    from impasto.workshop import batch as batches
+
+    if len(tasks) > 1 and not quiet:
+        console.say(f"checking {len(tasks)} photographs")
+    limits = inputs.limits(recipe, memory.amount(job.extras.memory))
+    found = list(batches.checked(job, tasks, limits, existing))
+    fit = [task for task, ended in zip(tasks, found, strict=True) if ended is None]
+    failures = [ended.failure for ended in found if ended is not None]
+    if fit:  # else they are listed at once, at the end
+        _list(failures)
+    return fit, failures
+
+
 def _paint_all(
-    job: "Job", tasks: "Sequence[Task]", stylizer: "Stylizer", quiet: bool, skip_done: bool
+    job: "Job",
+    tasks: "Sequence[Task]",
+    stylizer: "Stylizer",
+    quiet: bool,
+    verbose: bool,
+    existing: "Existing",
 ) -> list[str]:
     """Paint tasks until Ctrl-C, print the paths of the pictures, and return why others failed."""
     from impasto.cli import console
+    from impasto.painting import forecast
     from impasto.workshop import batch as batches
 
     failures: list[str] = []
     with (
         console.listening(quiet),
-        console.bar(quiet, len(tasks)) as bar,
+        console.bar(quiet, len(tasks), verbose) as bar,
         console.stopping(stylizer) as interrupts,
     ):
 
         def watch(task: "Task", ready: "Ready", events: "Iterator[Event]") -> "Iterator[Event]":
             if bar is not None:
-                bar.begin(task.photograph.name, ready.prepared.levels)
+                prepared = ready.prepared
+                bar.begin(task.photograph.name, prepared.levels, forecast.expected(prepared))
             return console.followed(interrupts.pulled(console.loaded(events)), bar)
 
-        for ended in batches.paint_all(job, tasks, stylizer, watch, skip_done):
+        for ended in batches.paint_all(job, tasks, stylizer, watch, existing):
+            if bar is not None:
+                bar.end()
             _tell(ended, quiet)
             failures += [ended.failure] if ended.failure else []
             if interrupts.stopped:
@@ -223,7 +338,7 @@ def _paint_all(
 
 
 def _paint_shared(
-    job: "Job", tasks: "Sequence[Task]", workers: int | str, quiet: bool, skip_done: bool
+    job: "Job", tasks: "Sequence[Task]", workers: int | str, quiet: bool, existing: "Existing"
 ) -> list[str]:
     """Have workers paint tasks until Ctrl-C, as :func:`_paint_all` does."""
     from impasto.cli import console
@@ -233,7 +348,7 @@ def _paint_shared(
     failures: list[str] = []
     with console.listening(quiet), hire(workers) as crew, console.finishing() as interrupts:
         begun = itertools.takewhile(lambda _: not interrupts.stopped, tasks)
-        for ended in interrupts.pulled(batches.share_out(job, begun, crew, skip_done)):
+        for ended in interrupts.pulled(batches.share_out(job, begun, crew, existing)):
             _tell(ended, quiet)
             failures += [ended.failure] if ended.failure else []
         if interrupts.stopped:
@@ -265,5 +380,5 @@ def _finish(failures: Sequence[str], tasks: int) -> None:
 
     _list(failures)
     if failures:
-        console.say(f"{len(failures)} of {tasks} failed")
+        console.say(f"{len(failures)} of {tasks} not painted")
         sys.exit(1)

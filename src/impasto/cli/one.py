@@ -5,17 +5,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from impasto.cli import pipes
 from impasto.cli.options import (
     Content,
     DryRun,
     Finish,
     FromPicture,
     Keep,
+    MeasureAgain,
     Preset,
     Presets,
     Quiet,
     Regions,
     Styles,
+    Verbose,
     WeightsFile,
     Workers,
     with_extras,
@@ -27,6 +30,8 @@ from impasto.recipe import settings as recipes
 from impasto.workshop.orders import Extras, Order, Sources
 
 if TYPE_CHECKING:
+    from impasto.painting.forecast import Forecast
+    from impasto.painting.preparing import Prepared
     from impasto.painting.provenance import Provenance
     from impasto.painting.stylizer import Stylizer
     from impasto.pictures.saving import Saving
@@ -50,8 +55,9 @@ def stylize(
         typer.Option(
             "--output",
             "-o",
-            help="The picture to write; its ending chooses the format. Without it the name comes "
-            "from the inputs, and no file is overwritten.",
+            help="The picture to write; its ending chooses the format, and - writes a PNG to "
+            "standard output. Without it the name comes from the inputs, and no file is "
+            "overwritten.",
             rich_help_panel="Files",
             show_default=False,
         ),
@@ -63,7 +69,9 @@ def stylize(
     weights_file: WeightsFile = None,
     workers: Workers = None,
     dry_run: DryRun = False,
+    measure: MeasureAgain = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     saving: "Saving",
     extras: Extras,
     settings: dict[str, recipes.Value],
@@ -75,6 +83,7 @@ def stylize(
     from impasto.painting import checkpoints
     from impasto.workshop import outputs
 
+    check_words(quiet, verbose, dry_run, measure)
     if extras.resume is not None and recipe is not None:
         raise SettingError("--resume and --recipe are two sets of settings: give one of them")
     if finish is not None:
@@ -82,15 +91,27 @@ def stylize(
     stylizer, before = stylizer_of(
         preset, own_presets, finish or recipe, weights_file, settings, workers
     )
-    sources = Sources.parse(content, style, region, keep)
-    picture = output.expanduser() if output else files.free_name(".", sources.stem())
-    order = replace(extras.order(sources, picture, saving), before=before)
-    checkpoints.place(extras.checkpoint, extras.resume)
-    outputs.check(order.outputs, (*sources.paths(), stylizer.recipe.init, *extras.read()))
-    try:
-        paint(replace(order, weights_file=weights_file), stylizer, quiet, dry_run)
-    finally:
-        stylizer.dismiss()
+    with pipes.piped(Sources.parse(content, style, region, keep), output) as (sources, place):
+        picture = place.expanduser() if place else files.free_name(".", sources.stem())
+        order = replace(extras.order(sources, picture, saving), before=before)
+        checkpoints.place(extras.checkpoint, extras.resume)
+        outputs.check(order.outputs, (*sources.paths(), stylizer.recipe.init, *extras.read()))
+        order = replace(order, weights_file=weights_file)
+        try:
+            if dry_run:
+                tell(order, stylizer, quiet, measure=measure)
+            else:
+                paint(order, stylizer, quiet, verbose, to_stdout=pipes.is_standard(output))
+        finally:
+            stylizer.dismiss()
+
+
+def check_words(quiet: bool, verbose: bool, dry_run: bool, measure: bool) -> None:
+    """Raise SettingError for options that contradict each other."""
+    if quiet and verbose:
+        raise SettingError("--quiet and --verbose contradict each other: give one of them")
+    if measure and not dry_run:
+        raise SettingError("--measure measures for --dry-run: give both")
 
 
 def finishing(
@@ -135,27 +156,36 @@ def stylizer_of(
     return Stylizer(changed, weights_file=weights_file, workers=workers), before
 
 
-def paint(order: Order, stylizer: "Stylizer", quiet: bool, dry_run: bool = False) -> None:
+def paint(
+    order: Order,
+    stylizer: "Stylizer",
+    quiet: bool,
+    verbose: bool = False,
+    to_stdout: bool = False,
+) -> None:
     """Paint, write everything that was asked for, and print the picture's path.
 
-    With ``dry_run`` only say what it would take.
+    With ``to_stdout`` print the picture itself.
     """
     from impasto.cli import console
+    from impasto.painting import forecast
     from impasto.workshop import worker
 
     with console.listening(quiet):
         ready = worker.prepare(order, stylizer)
-        if dry_run:
-            return tell(ready, stylizer, quiet)
-        with console.bar(quiet) as bar:
+        with console.bar(quiet, losses=verbose) as bar:
             if bar is not None:
-                bar.begin("", ready.prepared.levels)
                 foretell(ready, stylizer)
+                bar.begin("", ready.prepared.levels, forecast.expected(ready.prepared))
             result = worker.result_of(console.watched(ready, stylizer, bar))
         worker.finish(ready, result)
+        if not stylizer.workers:
+            from impasto.painting import calibration  # loads the tensor library
+
+            calibration.remember(ready.prepared, result)
         if not quiet:
             console.summary(result, order.outputs)
-    print(order.outputs.picture)
+    pipes.write_out(order.outputs.picture) if to_stdout else print(order.outputs.picture)
 
 
 def foretell(ready: "Ready", stylizer: "Stylizer") -> None:
@@ -172,14 +202,29 @@ LONG = 6e6
 """Pixels to be evaluated that take about a minute on two cores, and are worth a forecast."""
 
 
-def tell(ready: "Ready", stylizer: "Stylizer", quiet: bool, count: int = 1) -> None:
-    """Print the recipe, and what painting so many such pictures will take; write nothing."""
+def tell(
+    order: Order, stylizer: "Stylizer", quiet: bool, count: int = 1, measure: bool = False
+) -> None:
+    """Print the recipe, and what painting ``count`` such pictures will take; write nothing."""
     from impasto.cli import console
+    from impasto.workshop import worker
 
-    if not quiet:
-        console.say("painting a little, to measure this machine")
-    made = stylizer.forecast(ready.prepared, ready.film)
+    with console.listening(quiet):
+        ready = worker.prepare(order, stylizer)
+        made = foretold(ready.prepared, stylizer, quiet, measure, ready.film)
     print("\n".join(made.told(ready.prepared.recipe, count)))
+
+
+def foretold(
+    prepared: "Prepared", stylizer: "Stylizer", quiet: bool, measure: bool, held: float = 0.0
+) -> "Forecast":
+    """Return what a painting will take; say so before this machine is measured."""
+    from impasto.cli import console
+    from impasto.painting import forecast
+
+    if not quiet and (measure or forecast.known(prepared) is None):
+        console.say("measuring this machine: painting a little")
+    return stylizer.forecast(prepared, held, measure)
 
 
 def demo(

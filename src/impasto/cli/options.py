@@ -1,20 +1,20 @@
-"""The words of the command line: one option for every setting, and what commands share."""
+"""The options of the command line: one for every setting, and those that commands share."""
 
 import dataclasses
 import functools
 import inspect
+import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from impasto.pictures.saving import USUAL, Saving
 from impasto.recipe import settings as recipes
 from impasto.workshop.orders import Extras
-
-if TYPE_CHECKING:
-    pass
 
 Field: TypeAlias = tuple[str, type, str, str]
 """A field's name, its type, its option, its help."""
@@ -28,12 +28,78 @@ METAVARS: dict[object, str] = {
 }
 
 
+class Command(TyperCommand):
+    """A command whose help shows no Python types: ``PATH``, and nothing for a flag."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, for the parser and for the help."""
+        return _without_types(super().get_params(ctx), ctx)
+
+
+class Group(TyperGroup):
+    """The same for the command that holds the others."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, for the parser and for the help."""
+        return _without_types(super().get_params(ctx), ctx)
+
+
+def _without_types(parameters: list[Any], ctx: Any) -> list[Any]:
+    for each in parameters:
+        if isinstance(each, TyperArgument):
+            each.display_type_rich = lambda ctx: None  # type: ignore[method-assign]
+        elif each.is_flag:
+            each.metavar = ""
+        elif each.metavar is None:
+            kind = re.sub(r"<|>|list\[|\]", "", each.display_type(ctx))
+            each.metavar = KINDS.get(kind.lower(), kind.upper())
+    return parameters
+
+
+KINDS = {"str": "TEXT", "path": "PATH", "int": "N", "float": "X"}
+"""What the help shows of a value, by the name of its type."""
+
+
+def paragraphs(text: str | None) -> str:
+    """Return a docstring without line breaks inside its paragraphs.
+
+    >>> paragraphs("Paint.\\n\\n    One line,\\n    and another.")
+    'Paint.\\n\\nOne line, and another.'
+    """
+    return "\n\n".join(" ".join(each.split()) for each in (text or "").split("\n\n"))
+
+
+def with_home(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace ``~`` by the home folder in every path that a command is given.
+
+    A shell replaces it at the beginning of a word alone, and not in ``--output=~/x``.
+    """
+
+    @functools.wraps(command)
+    def wrapper(**arguments: recipes.Value) -> None:
+        command(**{name: _at_home(value) for name, value in arguments.items()})
+
+    return wrapper
+
+
+def _at_home(value: recipes.Value) -> recipes.Value:
+    if isinstance(value, list):
+        return [_at_home(each) for each in value]
+    return value.expanduser() if isinstance(value, Path) else value
+
+
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option for every setting of the recipe, read from its fields.
 
     The command receives them by name in its argument ``settings``, None where not given.
     """
-    return _with_options(command, "settings", [_option(*each) for each in recipes.settings()], dict)
+
+    def gather(given: dict[str, recipes.Value]) -> dict[str, recipes.Value]:
+        init = given["init"]
+        return {**given, "init": os.path.expanduser(init) if init else init}
+
+    options = [_option(*each) for each in recipes.settings()]
+    return _with_options(command, "settings", options, gather)
 
 
 def with_saving(command: Callable[..., None]) -> Callable[..., None]:
@@ -98,7 +164,7 @@ def _with_fields(
         )
 
     def gather(given: dict[str, recipes.Value]) -> Saving | Extras:
-        named = {name: _at_home(value) for name, value in given.items() if value is not None}
+        named = {name: value for name, value in given.items() if value is not None}
         return dataclasses.replace(usual, **named)
 
     return _with_options(command, argument, [option(*each) for each in fields], gather)
@@ -129,7 +195,8 @@ def _option(
     name: str, kind: type, default: recipes.Value, about: recipes.About
 ) -> inspect.Parameter:
     # Every value is taken as text: the recipe converts and checks it, here as everywhere.
-    shown = about.usual or about.show(default)
+    # Spaces let a narrow terminal break a list of layers, which it would cut off.
+    shown = re.sub(r",(?=\S)", ", ", about.usual or about.show(default))
     words = "; ".join(filter(None, (about.possible, f"default {shown}" if shown else "")))
     option = typer.Option(
         *(recipes.flag(each) for each in (name, *recipes.former(name))),
@@ -143,17 +210,15 @@ def _option(
     )
 
 
-def _at_home(value: recipes.Value) -> recipes.Value:
-    """Return a path with the person's home for a ``~``, which no shell replaces after a ``=``."""
-    return value.expanduser() if isinstance(value, Path) else value
-
-
 def file_option(flag: str, help: str) -> typer.models.OptionInfo:
     """Return an option that names a file, for the panel of files in the help."""
     return typer.Option(flag, help=help, rich_help_panel="Files", show_default=False)
 
 
-Content = Annotated[str, typer.Argument(help="The photograph.", show_default=False)]
+Content = Annotated[
+    str,
+    typer.Argument(help="The photograph; - reads standard input.", show_default=False),
+]
 Styles = Annotated[
     list[str] | None,
     typer.Argument(help="The painting, or several; see --blend.", show_default=False),
@@ -188,7 +253,8 @@ Keep = Annotated[
 FromPicture = Annotated[
     Path | None,
     typer.Option(
-        help="A picture that impasto painted, to take the settings from instead of a preset.",
+        help="A picture that impasto painted, or the JSON that `impasto recipe` prints of it, to "
+        "take the settings from instead of a preset.",
         rich_help_panel="Settings",
         show_default=False,
     ),
@@ -204,6 +270,16 @@ Finish = Annotated[
 ]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but the paths of pictures.")
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print the losses of every evaluation.")
+]
+MeasureAgain = Annotated[
+    bool,
+    typer.Option(
+        "--measure",
+        help="Measure this machine again; without it the stored measurement answers --dry-run.",
+    ),
 ]
 DryRun = Annotated[
     bool,
@@ -236,9 +312,17 @@ Varied = Annotated[
         show_default=False,
     ),
 ]
-Sheet = Annotated[Path, typer.Option("--output", "-o", help="The sheet to write.")]
+Sheet = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="The sheet to write. Without it the name is sheet.png, and no file is overwritten.",
+        show_default=False,
+    ),
+]
 Photographs = Annotated[
-    list[str], typer.Argument(help="Photographs, and folders of them.", show_default=False)
+    list[Path], typer.Argument(help="Photographs, and folders of them.", show_default=False)
 ]
 OptionalStyles = Annotated[
     list[str] | None,
@@ -246,9 +330,26 @@ OptionalStyles = Annotated[
 ]
 Folder = Annotated[Path, typer.Option("--output", "-o", help="The folder for the pictures.")]
 Ending = Annotated[str, typer.Option(help="Of the pictures; it chooses the format.")]
+Recursive = Annotated[
+    bool,
+    typer.Option(
+        "--recursive",
+        "-r",
+        help="Look into the folders inside folders, and make the same folders for the pictures.",
+    ),
+]
 SkipDone = Annotated[
     bool,
     typer.Option(
-        "--skip-done", help="Skip what lies there, of the same pictures and the same recipe."
+        "--skip-done",
+        help="Skip pictures that exist and were painted from the same pictures with the same "
+        "recipe; paint again what else impasto painted there.",
     ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files that exist; without it they stay.")
+]
+SweepReport = Annotated[
+    Path | None,
+    file_option("--report", "Recipe, timings and losses of every picture on the sheet, .json."),
 ]

@@ -14,8 +14,19 @@ def studio(
     ] = Path("impasto-studio"),
     port: Annotated[int, typer.Option(help="Where it listens; 0 takes any that is free.")] = 8470,
     host: Annotated[
-        str, typer.Option(help="Another than 127.0.0.1 lets other machines ask, too.")
+        str,
+        typer.Option(
+            help="Where it listens: an address or name of this machine; 0.0.0.0 or :: stand for "
+            "all. Another than 127.0.0.1 lets other machines ask, too."
+        ),
     ] = "127.0.0.1",
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST[:PORT]",
+            help="A name under which a tunnel, a container or a proxy reaches it; repeatable.",
+        ),
+    ] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
     """Serve a page in the browser where one paints; prints its address, which is good once."""
@@ -28,4 +39,4 @@ def studio(
         ) from None
     from impasto.studio.serve import serve
 
-    serve(folder.expanduser(), port, host, browser)
+    serve(folder.expanduser(), port, host, browser, names=name or ())

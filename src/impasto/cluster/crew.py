@@ -9,6 +9,8 @@ how messages are secured, https://distributed.dask.org/en/stable/tls.html.
 import asyncio
 import contextlib
 import logging
+import multiprocessing
+import sys
 import time
 import uuid
 from collections import deque
@@ -222,7 +224,10 @@ def hire(workers: int | str) -> Crew:
     """Return a crew: so many processes on this machine, or those of a scheduler at an address.
 
     Raises ClusterError if there is no scheduler, or it has no workers, or not like this process.
+    Ends a process that is itself a worker being started: it imports a script without a main guard.
     """
+    if isinstance(workers, int) and _is_starting():
+        sys.exit(1)
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set(SETTINGS))
         stack.enter_context(_quiet())
@@ -241,19 +246,34 @@ def hire(workers: int | str) -> Crew:
     return crew
 
 
+def _is_starting() -> bool:
+    """Return whether this process is still importing its main module, as `multiprocessing` asks."""
+    return bool(getattr(multiprocessing.current_process(), "_inheriting", False))
+
+
 @contextlib.contextmanager
 def _local(count: int) -> Iterator[LocalCluster]:
-    """Start workers on this machine, which listen to it alone and take certified messages alone."""
-    with LocalCluster(
-        n_workers=count,
-        threads_per_worker=1,
-        memory_limit=0,  # what they may use is planned beforehand
-        host="127.0.0.1",
-        protocol="tls://",
-        security=True,
-        dashboard_address="127.0.0.1:0",
-        silence_logs=logging.CRITICAL,
-    ) as cluster:
+    """Start workers on this machine, which listen to it alone and take certified messages alone.
+
+    Raises ClusterError if they cannot be started.
+    """
+    try:
+        cluster = LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            memory_limit=0,  # what they may use is planned beforehand
+            host="127.0.0.1",
+            protocol="tls://",
+            security=True,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        )
+    except (RuntimeError, OSError) as error:
+        raise ClusterError(
+            f"no worker could be started ({str(error).rstrip('.')}): in a script, put what is to "
+            'run under if __name__ == "__main__":, since every worker imports the script'
+        ) from None
+    with cluster:
         yield cluster
 
 

@@ -8,34 +8,31 @@ of axes are named wherever Keras would take them from its settings, which stay a
 
 import contextlib
 import functools
-import importlib.util
-import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from impasto import files, paged
+from impasto.compute import keras_settings
 from impasto.compute.arrays import Array, Tensor, to_numpy
+from impasto.compute.keras_settings import BACKENDS, settings_file
 from impasto.errors import BackendError
 
-_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+QUIET_LOADING = "IMPASTO_QUIET_LOADING"
+"""The environment variable by which a process of impasto's own, such as the command or a worker of
+its, asks for :func:`_without_greetings`."""
 
 
-@contextlib.contextmanager
-def _without_greetings() -> Iterator[None]:
-    """Keep off stderr what TensorFlow's C++ log greets with on import.
+def _without_greetings() -> contextlib.AbstractContextManager[None]:
+    """Return a context that discards what TensorFlow's C++ code writes to stderr on import.
 
-    It reads its level as it is loaded; one that somebody chose stays, and at 0 they see all. On
-    processors with AVX-512 it has lines that heed no level, printed while its libraries are loaded.
+    Some of its lines come before it reads a log level. Only where the environment asks for it: the
+    stderr of a program that uses impasto as a library is the program's own.
     """
-    everything = os.environ.get(_LOG_LEVEL) == "0"
-    with _by_default(_LOG_LEVEL, "3"), contextlib.nullcontext() if everything else files.quiet():
-        yield
+    return files.quiet() if os.environ.get(QUIET_LOADING) else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
@@ -51,39 +48,13 @@ def _by_default(variable: str, value: str | None) -> Iterator[None]:
             del os.environ[variable]
 
 
-BACKENDS = ("tensorflow", "jax", "torch")
-"""Those that Keras may run on, by the names of their packages too."""
-
-
-def _settings_file() -> Path:
-    """Return the file that Keras reads its settings from, and makes where there is none."""
-    home = os.path.expanduser("~")
-    usual = os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
-    return Path(os.path.expanduser(os.environ.get("KERAS_HOME", usual)), "keras.json")
-
-
-def _instead() -> str | None:
-    """Return the backend to load instead of that in a person's ``keras.json``; None for that one.
-
-    The file may name a backend for other work, that impasto does not know or that this
-    environment lacks. What KERAS_BACKEND names was named for this run, and is not replaced.
-    """
-    try:
-        said = json.loads(_settings_file().read_text(encoding="utf-8"))
-        wanted = said.get("backend", "tensorflow")
-    except (OSError, ValueError, AttributeError):
-        return None
-    usable = wanted in BACKENDS and importlib.util.find_spec(wanted) is not None
-    return None if usable or "keras" in sys.modules else "tensorflow"
-
-
 @contextlib.contextmanager
 def _leaving_no_settings() -> Iterator[None]:
     """Remove the settings file, and its folder, that Keras makes where there was none before.
 
     For somebody without a home it would lie among the temporary files.
     """
-    made = [path for path in (_settings_file(), _settings_file().parent) if not path.exists()]
+    made = [path for path in (settings_file(), settings_file().parent) if not path.exists()]
     try:
         yield
     finally:
@@ -93,7 +64,11 @@ def _leaving_no_settings() -> Iterator[None]:
 
 
 try:
-    with _without_greetings(), _by_default("KERAS_BACKEND", _instead()), _leaving_no_settings():
+    with (
+        _without_greetings(),
+        _by_default("KERAS_BACKEND", keras_settings.replacement()),
+        _leaving_no_settings(),
+    ):
         import keras as keras
         from keras import ops as ops
 except ImportError as error:
@@ -104,7 +79,7 @@ except ImportError as error:
 except (ValueError, TypeError, AttributeError) as error:
     raise BackendError(
         f"Keras cannot be loaded with KERAS_BACKEND {os.environ.get('KERAS_BACKEND')!r} and its "
-        f"settings in {_settings_file()} ({' '.join(str(error).split())}): mend that file, or "
+        f"settings in {settings_file()} ({' '.join(str(error).split())}): mend that file, or "
         "remove it; KERAS_BACKEND may be tensorflow, jax or torch"
     ) from error
 
@@ -136,7 +111,15 @@ def check_process() -> None:
 
 
 def check_backend() -> None:
-    """Raise BackendError if a program loaded Keras with a backend that cannot paint."""
+    """Raise BackendError if Keras's backend cannot paint: another one, or inside a graph."""
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        if not tf.executing_eagerly():
+            raise BackendError(
+                "TensorFlow is building a graph (tf.Graph().as_default() or tf.function), in which "
+                "nothing is computed: call impasto outside it"
+            )
     if name() not in BACKENDS:
         raise BackendError(
             f"Keras runs on {name()!r}: set KERAS_BACKEND to one of {', '.join(BACKENDS)}"

@@ -255,12 +255,8 @@ def _check_shapes(tensors: Tensors, network: Network) -> None:
 
 
 def cache_file(network: Network) -> Path | None:
-    """Return where the cache keeps a network; None for a person without a home.
-
-    The folder is ``$IMPASTO_CACHE`` if that is set.
-    """
-    named = os.environ.get("IMPASTO_CACHE")
-    folder = Path(os.path.expanduser(named)) if named else files.user_folder("cache")
+    """Return where the cache keeps a network; None for a user without a home folder."""
+    folder = files.cache_folder()
     return None if folder is None else folder / f"{network.name}.safetensors"
 
 

@@ -32,7 +32,7 @@ class Reason(StrEnum):
     BUDGET = "all evaluations were used"
     CONVERGED = "converged"
     STALLED = "no further progress"
-    STOPPED = "stopped by the listener"
+    STOPPED = "stopped"
     MEMORY = "memory ran out: went on from the best picture at a smaller size"
     NOT_FINITE = "a value was not finite: went back to the best picture"
 

@@ -27,7 +27,7 @@ class Record:
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class State:
     """A painting under way: everything that the rest of the work depends on."""
 
@@ -88,7 +88,7 @@ class Step:
     level: int
     evaluation: int
     total: float
-    terms: Mapping[str, float]
+    terms: Mapping[str, float] = field(hash=False)
     seconds: float
     state: State = field(repr=False, compare=False)
     shown: Callable[[], Picture] = field(repr=False, compare=False)

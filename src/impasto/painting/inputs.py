@@ -117,16 +117,28 @@ LARGE = 8
 
 
 def read_provenance(path: files.AnyPath) -> Provenance:
-    """Read how a picture was painted out of its file.
+    """Read the recipe of a result from its file, or from the JSON that ``impasto recipe`` prints.
 
-    Raises PictureError for a picture that does not say, SettingError for a recipe that this
-    version does not understand.
+    Raises PictureError for a file without a recipe, SettingError for a recipe that this version
+    does not understand.
     """
-    packet = decode.read_xmp(path)
+    said = _json_of(path)
+    packet = decode.read_xmp(path) if said is None else b""
     try:
-        return provenance.from_xmp(packet)
+        return provenance.from_xmp(packet) if said is None else provenance.from_json(said)
     except InputError as error:
         raise type(error)(f"{files.shown(path)}: {error}") from None
+
+
+def _json_of(path: files.AnyPath) -> bytes | None:
+    """Return the bytes of a file that begins like a JSON object; None for any other file."""
+    try:
+        with decode.opened(path) as stream:
+            data = stream.read(provenance.LARGEST)
+    except PictureError as error:
+        raise PictureError(f"{files.shown(path)}: {error}") from None
+    # A byte order mark may come first, and the zeros of UTF-16, as some shells redirect.
+    return data if data.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{") else None
 
 
 def finishing(picture: files.AnyPath) -> dict[str, str | int]:
@@ -155,7 +167,7 @@ def prepare(
     styles, wanted = _several(style), _regions(regions)
     check_numbers(recipe, len(styles), len(wanted))
     read = _Reader()
-    loaded = read.loaded(content, "content", _limits(recipe, most))
+    loaded = read.loaded(content, "content", limits(recipe, most))
     photograph = loaded.pixels
     recipe = sized(recipe, raster.size_of(photograph))
     painted = _read_paintings(read, recipe, styles, wanted)
@@ -194,7 +206,7 @@ def _without_color(picture: Picture) -> Picture:
     return colors.gray(colors.lightness(picture))
 
 
-def _limits(recipe: Recipe, most: float | None) -> decode.Limits:
+def limits(recipe: Recipe, most: float | None) -> decode.Limits:
     """Return what the photograph may have: what memory holds, where a large picture is asked for.
 
     Pixels that nobody asked for have the usual limit: a small file may hold very many.
@@ -425,10 +437,8 @@ class _Reader:
         """Read a mask that is laid over a picture of ``over``, (height, width)."""
         named = _named(source, role)
         loaded = self._loaded(source, role, decode.ANY, strict=False)
-        if loaded.alpha is not None:
-            raise PictureError(f"{named}: transparent in parts, where a mask is gray all over")
         try:
-            mask, notes = masks.read(loaded.pixels)
+            mask, notes = masks.read(loaded.pixels, loaded.alpha)
         except ValueError as error:
             raise PictureError(f"{named}: {error}") from None
         for note in (*notes, *masks.stretched(mask, *over)):
@@ -441,7 +451,7 @@ class _Reader:
         loaded = load_picture(source, role, limits, strict)
         for note in loaded.notes:
             self._note(note)
-        self.sources.append(_source(source, role, loaded.pixels))
+        self.sources.append(_source(source, role, loaded))
         return loaded
 
     def _note(self, note: str) -> None:
@@ -463,10 +473,12 @@ def _named(source: PictureLike, role: str) -> str:
     return files.shown(source) if isinstance(source, str | os.PathLike) else role
 
 
-def _source(source: PictureLike, role: str, pixels: Picture) -> Source:
+def _source(source: PictureLike, role: str, loaded: decode.Loaded) -> Source:
     if isinstance(source, str | os.PathLike):
         return Source(role, os.path.basename(source), provenance.hash_of_file(source))
-    return Source(role, type(source).__name__, provenance.hash_of(pixels.data.cast("B")))
+    arrays = [loaded.pixels, *(() if loaded.alpha is None else (loaded.alpha,))]
+    data = b"".join(each.tobytes() for each in arrays) if arrays[1:] else arrays[0].data.cast("B")
+    return Source(role, type(source).__name__, provenance.hash_of(data))
 
 
 def load_picture(
@@ -500,7 +512,7 @@ def _as_array(source: Any) -> NDArray[Any]:
             f"not a picture but {kind}: give a path, bytes, a Pillow image or an array"
         )
     try:
-        return np.asarray(source)
+        return source if np.ma.isMaskedArray(source) else np.asarray(source)
     except Exception as error:  # frameworks raise what they like, for what lies on a GPU and so on
         reason = files.reason(error)
         raise PictureError(f"{kind} cannot become an array of NumPy ({reason})") from None

@@ -16,12 +16,12 @@ import numpy as np
 from impasto import files, paged
 from impasto.compute import threads
 from impasto.errors import CheckpointError, ClusterError
-from impasto.painting import forecast
+from impasto.painting import calibration
 from impasto.painting.climb import Clock, Job, climb, finished, first_state
 from impasto.painting.controls import Controls
 from impasto.painting.engine import Engines, Sharing
 from impasto.painting.events import Happening, State, steered
-from impasto.painting.forecast import Forecast
+from impasto.painting.measurements import Measurement, kinds_of
 from impasto.painting.preparing import Prepared
 from impasto.painting.provenance import Provenance
 from impasto.painting.result import Painted, Result
@@ -114,9 +114,12 @@ class Painter:
         whole = state.level == len(job.levels) == len(state.levels)
         return result_of(job, replace(state, stopped=not whole))
 
-    def forecast(self, prepared: Prepared, held: float) -> Forecast:
-        """Return what a painting will take; ``held`` is bytes that are kept besides."""
-        return forecast.make(self.engines, prepared, held)
+    def measure(self, prepared: Prepared) -> Measurement:
+        """Measure this machine with the pictures and the settings of a painting."""
+        kinds = dict.fromkeys(
+            (*kinds_of(prepared.recipe), *(level.kind for level in prepared.levels))
+        )
+        return calibration.calibrate(self.engines, prepared.recipe, prepared.inputs, kinds)
 
     def dismiss(self) -> None:
         """Let workers go."""

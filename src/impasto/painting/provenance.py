@@ -10,7 +10,7 @@ import html
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
@@ -52,7 +52,7 @@ class Provenance:
 
     recipe: Recipe
     backend: str
-    network: Mapping[str, str]
+    network: Mapping[str, str] = field(hash=False)
     """name and sha256 of the weights"""
     inputs: tuple[Source, ...]
     finished: bool = True
@@ -103,6 +103,20 @@ def from_xmp(packet: bytes) -> Provenance:
         said = json.loads(text)
     except (ValueError, RecursionError):
         raise PictureError(DAMAGED) from None
+    return from_dict(said)
+
+
+def from_json(data: bytes) -> Provenance:
+    """Read the JSON of :meth:`Provenance.to_dict` in any encoding of Unicode.
+
+    Raises as :func:`from_xmp`.
+    """
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise PictureError(f"is not valid JSON: {error}") from None
+    if not isinstance(said, dict) or not {"recipe", "inputs", "network"} <= said.keys():
+        raise PictureError("is JSON, but not what `impasto recipe` prints")
     return from_dict(said)
 
 

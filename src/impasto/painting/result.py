@@ -5,12 +5,14 @@ import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
+from impasto import files
+from impasto.errors import OutputError, SettingError
 from impasto.painting.events import LevelFinished, Record
 from impasto.painting.provenance import Provenance, Source
 from impasto.pictures import encode, metadata
@@ -21,9 +23,13 @@ from impasto.pictures.saving import USUAL, Saving
 from impasto.recipe.settings import Recipe
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Result:
-    """A painted picture and how it came about."""
+    """A painted picture and how it came about.
+
+    ``numpy.asarray(result)`` is its 8-bit image, as of a Pillow image; ``picture`` has the floats.
+    A result is equal to itself alone: compare pixels with ``numpy.array_equal``.
+    """
 
     picture: Picture
     """float32 (height, width, 3), RGB in [0, 255], clipped"""
@@ -62,8 +68,14 @@ class Result:
         return self.origin.inputs
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        """Return the picture as an array (height, width, 3), RGB in [0, 255]."""
-        return np.array(self.picture, dtype, copy=copy)
+        """Return ``image`` as an array: uint8 (height, width, 3), or 4 with transparency.
+
+        Another ``dtype`` converts these values. Raises ValueError for ``copy=False``, since the
+        array is computed at every call.
+        """
+        if copy is False:
+            raise ValueError("the 8-bit array of a result is always new: leave out copy=False")
+        return np.array(self.image, dtype)
 
     def _repr_png_(self) -> bytes:
         """Return the picture as a notebook shows it."""
@@ -76,21 +88,44 @@ class Result:
         """The picture as an 8-bit Pillow image, RGB or RGBA."""
         return encode.to_image(self.picture, self.alpha)
 
-    def save(self, path: str | os.PathLike[str], saving: Saving = USUAL) -> None:
-        """Write the picture, its recipe within; the ending chooses the format.
+    def save(
+        self,
+        path: str | os.PathLike[str] | BinaryIO,
+        saving: Saving = USUAL,
+        format: str | None = None,
+    ) -> None:
+        """Write the image with its recipe; the ending of the path chooses the format.
 
-        What the photograph's file says of it goes along, but for where it was taken, unless
-        ``saving`` asks for it. Raises OutputError if it cannot be written, and SettingError for a
-        format that cannot be written so.
+        Metadata of the content image is kept, except the place where it was taken, unless
+        ``saving`` asks for it.
+
+        Args:
+            path: a path, or a file object that is open for binary writing
+            saving: how the file is written
+            format: the format for a file object, such as ``"png"``
+
+        Raises:
+            OutputError: if the file cannot be written
+            SettingError: if the format cannot be written as ``saving`` says
         """
-        encode.check(path, saving)
+        ending = _ending(path, format)
+        if ending is None:
+            encode.check(cast(files.AnyPath, path), saving)
         said = replace(
             self.metadata,
             dpi=saving.dpi or self.metadata.dpi,
             position=self.metadata.position if saving.location else None,
         )
         xmp = self.provenance.to_xmp(metadata.to_xmp(said))
-        encode.write(self.picture, path, xmp, alpha=self.alpha, said=said, saving=saving)
+        if ending is None:
+            place = cast(files.AnyPath, path)
+            encode.write(self.picture, place, xmp, alpha=self.alpha, said=said, saving=saving)
+            return
+        data = encode.encoded(self.picture, ending, xmp, alpha=self.alpha, said=said, saving=saving)
+        try:
+            cast(BinaryIO, path).write(data)
+        except (OSError, ValueError, TypeError) as error:
+            raise OutputError(f"the file cannot be written: {files.reason(error)}") from error
 
     @property
     def finished(self) -> bool:
@@ -114,6 +149,21 @@ class Result:
             "levels": [level.to_dict() for level in self.levels],
             "history": [dataclasses.asdict(record) for record in self.history],
         }
+
+
+def _ending(path: object, format: str | None) -> str | None:
+    """Return the ending for the format of a file object; None for a path, which has its own."""
+    if isinstance(path, str | os.PathLike):
+        if format is not None:
+            raise SettingError(
+                "format is for file objects: the ending of a path chooses its format"
+            )
+        return None
+    if not hasattr(path, "write"):
+        raise OutputError(f"{type(path).__name__} is neither a path nor a file object")
+    if format is None:
+        raise SettingError("a file object needs a format, such as format='png'")
+    return encode.ending_of_format(format)
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
 
 from impasto.errors import ImpastoError, SettingError
 from impasto.network import weights
-from impasto.painting import checkpoints, interrupts, memory, pyramid
+from impasto.painting import checkpoints, forecast, interrupts, measurements, memory, pyramid
 from impasto.painting import progress as bars
 from impasto.painting.checkpoints import Keeper
 from impasto.painting.controls import Controls
 from impasto.painting.events import Happening
+from impasto.painting.forecast import Forecast
 from impasto.painting.inputs import PictureLike, Region, prepare, sized
 from impasto.painting.preparing import Prepared
 from impasto.painting.result import Painted, Result
@@ -30,7 +31,6 @@ from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe, Settings
 
 if TYPE_CHECKING:
-    from impasto.painting.forecast import Forecast
     from impasto.painting.painter import Painter
 
 Event: TypeAlias = Happening | Painted
@@ -225,12 +225,18 @@ class Stylizer:
         """
         self._painter.engines.get(self.recipe)
 
-    def forecast(self, prepared: Prepared, held: float = 0.0) -> "Forecast":
-        """Return what a painting will take; takes seconds, to paint a little of it.
+    def forecast(self, prepared: Prepared, held: float = 0.0, measure: bool = False) -> Forecast:
+        """Return what a painting will take, by the stored measurement of this machine.
 
-        ``held`` is the bytes of memory that are kept besides, such as the frames of a film.
+        Without a stored one, or with ``measure``, it paints a little, which takes seconds, and
+        stores what that took. ``held`` is the bytes of memory that are kept besides, such as the
+        frames of a film.
         """
-        return self._painter.forecast(prepared, held)
+        measured = None if measure else forecast.known(prepared)
+        if measured is None:
+            measured = self._painter.measure(prepared)
+            measurements.store(prepared.recipe, len(prepared.inputs.regions), measured)
+        return forecast.make(prepared, measured, held)
 
     @cached_property
     def _painter(self) -> "Painter":
@@ -337,7 +343,7 @@ def _drained(stylizer: Stylizer, prepared: Prepared, listener: Listener, bar: bo
             events = heard.pulled(events)
         shown = stack.enter_context(bars.shown()) if bar else None
         if shown is not None:
-            shown.begin("", prepared.levels)
+            shown.begin("", prepared.levels, forecast.expected(prepared))
         for event in events:
             if isinstance(event, Painted):
                 return event.result

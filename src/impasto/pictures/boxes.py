@@ -1,8 +1,9 @@
-"""What files made of boxes say about colors, and chunks of PNG: read without decoding a pixel.
+"""What files made of boxes, chunks and segments say, read without decoding a pixel.
 
 HEIC and AVIF are ISO base media (ISO/IEC 14496-12), whose pictures are items with properties
 (ISO/IEC 23008-12, section 9.3); JPEG 2000 has the same boxes (ISO/IEC 15444-1, annex I). PNG has
-chunks (PNG, third edition, section 11.3.2). What is broken says nothing.
+chunks (PNG, third edition, section 11.3.2), JPEG segments (ITU-T T.81, annex B). What is broken
+says nothing.
 """
 
 import struct
@@ -31,6 +32,9 @@ class Stated(NamedTuple):
     nclx: CodePoints | None = None
     bits: int = 8
     """per channel"""
+    crop: tuple[float, float, float, float] | None = None
+    """width and height of the part to be shown, and how far its center is right of and below the
+    center of all pixels"""
 
 
 def stated(stream: BinaryIO) -> Stated:
@@ -110,8 +114,10 @@ def _associated(ipma: bytes, wanted: int) -> list[int]:
 
 def _merged(boxes: list[tuple[bytes, bytes]]) -> Stated:
     """Return what all boxes among these say together; of colors there may be one of each kind."""
-    icc, nclx, bits = b"", None, 8
+    icc, nclx, bits, crop = b"", None, 8, None
     for kind, data in boxes:
+        if kind == b"clap" and len(data) >= 32:
+            crop = _crop(data)
         if kind == b"pixi" and data[4:5] and data[5:]:
             bits = max(data[5 : 5 + data[4]])
         if kind != b"colr":
@@ -123,7 +129,16 @@ def _merged(boxes: list[tuple[bytes, bytes]]) -> Stated:
             icc = data[4:]
         elif data[:1] in (b"\2", b"\3") and len(data) > 3:  # of JPEG 2000: restricted, any
             icc = data[3:]
-    return Stated(icc, nclx, bits)
+    return Stated(icc, nclx, bits, crop)
+
+
+def _crop(data: bytes) -> tuple[float, float, float, float] | None:
+    """Return the clean aperture: ISO/IEC 14496-12, section 12.1.4, four fractions."""
+    numbers = struct.unpack_from(">2I2IiIiI", data)
+    if not all(numbers[1::2]):
+        return None
+    width, height, right, down = (n / d for n, d in zip(numbers[::2], numbers[1::2], strict=True))
+    return width, height, right, down
 
 
 def profile_of_bmp(stream: BinaryIO) -> bytes:
@@ -186,3 +201,102 @@ def _chunks(said: dict[bytes, bytes]) -> Chunks:
         chromaticities = tuple(n / 100_000 for n in struct.unpack(">8I", colors + white))
     bits = said[b"IHDR"][8] if b"IHDR" in said else 8
     return Chunks(cicp, b"sRGB" in said, gamma, chromaticities, bits)
+
+
+class BrokenChunk(NamedTuple):
+    """A chunk of a PNG with a wrong checksum, and the place of all its bytes in the file."""
+
+    name: str
+    begin: int
+    end: int
+
+
+def broken_chunks(stream: BinaryIO) -> tuple[BrokenChunk, ...]:
+    """Return a PNG's ancillary chunks whose checksum is wrong; a decoder needs none of them.
+
+    The names of ancillary chunks begin with a small letter (PNG, third edition, section 5.4).
+    """
+    begin, found = 8, []
+    for _ in range(MOST_CHUNKS):
+        stream.seek(begin)
+        header = stream.read(8)
+        size, name = int.from_bytes(header[:4]), header[4:]
+        end = begin + 12 + size
+        if len(header) < 8 or name == b"IEND":
+            break
+        if name.isalpha() and name[:1].islower():
+            data = stream.read(size)
+            crc = stream.read(4)
+            if len(crc) == 4 and zlib.crc32(name + data) != int.from_bytes(crc):
+                found.append(BrokenChunk(name.decode(), begin, end))
+        begin = end
+    return tuple(found)
+
+
+MOST_CHUNKS = 2**20
+"""Chunks of a PNG that are looked at; encoders write pixels in pieces of 8 KB or more."""
+
+
+class Jpeg(NamedTuple):
+    """What the segments of a JPEG say before its pixels begin."""
+
+    width: int
+    height: int
+    bits: int
+    """per channel"""
+    scan: int
+    """where in the file the first scan begins"""
+    exif: bytes = b""
+    icc: bytes = b""
+
+
+def of_jpeg(stream: BinaryIO) -> Jpeg | None:
+    """Return what a JPEG says; None for other files, and for one without a frame."""
+    stream.seek(0)
+    if stream.read(2) != b"\xff\xd8":
+        return None
+    frame, exif, profile = b"", b"", {}
+    for marker, data in _segments(stream):
+        if marker in _FRAMES:
+            frame = data
+        elif marker == 0xE1 and data.startswith(b"Exif\0\0"):
+            exif = exif or data
+        elif marker == 0xE2 and data.startswith(b"ICC_PROFILE\0"):
+            profile[data[12:13]] = data[14:]  # by its number: a profile may lie in several
+    if len(frame) < 6:
+        return None
+    bits, height, width = struct.unpack_from(">BHH", frame)
+    icc = b"".join(profile[number] for number in sorted(profile))
+    return Jpeg(width, height, bits, stream.tell(), exif, icc)
+
+
+def _segments(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yield marker and content of a JPEG's segments, up to its first scan."""
+    for _ in range(MOST_BOXES):
+        marker = stream.read(2)
+        while marker == b"\xff\xff":  # fill bytes
+            marker = b"\xff" + stream.read(1)
+        size = int.from_bytes(stream.read(2)) - 2
+        if len(marker) < 2 or marker[0] != 0xFF or marker[1] == _SCAN or size < 0:
+            return
+        yield marker[1], stream.read(size)
+
+
+_SCAN = 0xDA
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Markers of frames; the three others are tables, or reserved."""
+
+
+def depths_of_j2k(stream: BinaryIO) -> tuple[int, ...]:
+    """Return the bits of each component of a JPEG 2000, in boxes or not; (8,) if it does not say.
+
+    The marker SIZ (ISO/IEC 15444-1, A.5.1) follows the start of the codestream.
+    """
+    stream.seek(0)
+    data = stream.read(MAX_BLOCK)
+    begin = data.find(b"\xff\x4f\xff\x51") + 4
+    count = int.from_bytes(data[begin + 36 : begin + 38])
+    depths = data[begin + 38 : begin + 38 + 3 * count : 3]
+    if begin < 4 or not 0 < count <= 4 or len(depths) < count:
+        return (8,)
+    return tuple((depth & 0x7F) + 1 for depth in depths)

@@ -4,7 +4,6 @@ Gatys, Bethge, Hertzmann and Shechtman 2016, "Preserving Color in Neural Artisti
 Pictures are those of :mod:`impasto.pictures.raster`; lightness is CIELAB's L*, from 0 to 100.
 """
 
-import warnings
 from typing import TypeAlias
 
 import numpy as np
@@ -89,7 +88,13 @@ def _from_lab(lab: NDArray[np.float64]) -> Picture:
     """Return the picture; colors that sRGB lacks are clipped."""
     from skimage import color
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it clips
-        rgb = color.lab2rgb(lab)
-    return np.clip(rgb * 255, 0, 255).astype(np.float32)
+    # Not color.lab2rgb: it warns where it clips, and warnings are the whole process's.
+    lightness, a, b = np.moveaxis(lab, -1, 0)
+    y = (lightness + 16) / 116
+    roots = np.stack([a / 500 + y, y, np.maximum(y - b / 200, 0)], axis=-1)
+    light = np.where(roots > 0.2068966, roots**3, (roots - 16 / 116) / 7.787)
+    return np.clip(
+        color.xyz2rgb(light * color.xyz_tristimulus_values(illuminant="D65", observer="2")) * 255,
+        0,
+        255,
+    ).astype(np.float32)

@@ -10,18 +10,16 @@ import io
 import logging
 import os
 import re
-import threading
-import warnings
-from collections.abc import Callable, Iterator
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, features
 
 from impasto import files
 from impasto.errors import PictureError
@@ -63,8 +61,9 @@ ANY = Limits(least=1)
 Source: TypeAlias = AnyPath | bytes | bytearray | memoryview | BinaryIO
 """A path, the bytes of a file, or a stream of them such as io.BytesIO."""
 
-# Where nobody listens, Python would print what Pillow logs about broken files.
-logging.getLogger("PIL").addHandler(logging.NullHandler())
+# Where nobody listens, Python would print what these log about broken files.
+for _library in ("PIL", "imagecodecs"):
+    logging.getLogger(_library).addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,8 @@ class _Numbers(NamedTuple):
 def read(source: Source, limits: Limits = USUAL, name: str = "") -> Loaded:
     """Read a picture file, or its bytes: upright, in sRGB, the first frame in full size.
 
-    Raises PictureError, in one line that begins with the path, or with ``name`` where there is
-    none, for anything that is not a complete picture within ``limits``. Notes begin with the
+    Raises PictureError, in one line that begins with ``name`` or else with the path, for anything
+    that is not a complete picture within ``limits``. Notes begin with ``name`` or else with the
     file's name.
     """
     path = Path(source) if isinstance(source, str | os.PathLike) else None
@@ -100,8 +99,9 @@ def read(source: Source, limits: Limits = USUAL, name: str = "") -> Loaded:
         with opened(source) as stream:
             loaded = _read(stream, limits)
     except PictureError as error:
-        raise PictureError(f"{shown(path) if path else name or IN_MEMORY}: {error}") from error
-    short = shown(path.name) if path else name or IN_MEMORY
+        named = shown(name or (IN_MEMORY if path is None else cast(AnyPath, source)))
+        raise PictureError(f"{named}: {error}") from error
+    short = shown(name or (path.name if path else IN_MEMORY))
     return replace(loaded, notes=tuple(f"{short}: {note}" for note in loaded.notes))
 
 
@@ -138,52 +138,62 @@ def _all_of(stream: BinaryIO) -> bytes:
     try:
         with contextlib.suppress(OSError, AttributeError):
             stream.seek(0)
-        data = stream.read(MAX_BYTES + 1)
+        data = bytearray()
+        # Unbuffered files, pipes and sockets give less than is asked for.
+        while len(data) <= MAX_BYTES and (part := _part_of(stream, MAX_BYTES + 1 - len(data))):
+            data += part
+    except PictureError:
+        raise
     except (OSError, ValueError) as error:
         raise PictureError(f"cannot be read: {files.reason(error)}") from None
-    if not isinstance(data, bytes):
-        raise PictureError(f"a stream of {type(data).__name__}: open it for bytes, as with 'rb'")
-    return data
+    return bytes(data)
+
+
+def _part_of(stream: BinaryIO, most: int) -> bytes:
+    part = stream.read(most)
+    if part is None:
+        raise PictureError("a stream without data yet, which does not wait: make it a blocking one")
+    if not isinstance(part, bytes | bytearray | memoryview):
+        raise PictureError(f"a stream of {type(part).__name__}: open it for bytes, as with 'rb'")
+    return bytes(part)
 
 
 @contextmanager
-def opening(stream: BinaryIO, most: int = MAX_PIXELS) -> Iterator[Image.Image]:
-    """Open a picture file, nothing of it decoded yet; a broken one becomes a PictureError.
-
-    ``most`` is how many pixels are asked for.
-    """
-    _know_heif()
-    stream.seek(0)
-    with _decoding(), _large(most), Image.open(stream, formats=FORMATS) as image:
+def opening(stream: BinaryIO) -> Iterator[ImageFile.ImageFile]:
+    """Open a picture file, nothing of it decoded yet; a broken one becomes a PictureError."""
+    with _decoding(), _open_image(stream) as image:
         yield image
 
 
-_LARGE = threading.Lock()
+def _open_image(stream: BinaryIO) -> ImageFile.ImageFile:
+    """Open a file by the first of FORMATS that accepts it.
 
-
-@contextmanager
-def _large(most: int) -> Iterator[None]:
-    """Have Pillow open pictures of more pixels than it does by itself, one after the other.
-
-    It knows no limit but one for the whole process.
+    ``PIL.Image.open`` is not used: it takes its limit of pixels, and the HEIF format, from settings
+    of the whole process. Callers check the size. Raises UnidentifiedImageError.
     """
-    if most <= MAX_PIXELS:
-        yield
-        return
-    with _LARGE:
-        usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, most
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = usual
+    Image.preinit()
+    stream.seek(0)
+    head = stream.read(16)
+    for name in FORMATS:
+        factory, accepts = _plugin(name)
+        with suppress(SyntaxError, IndexError, TypeError, struct.error):
+            if accepts(head) is True:  # or a word on why the format is not supported
+                stream.seek(0)
+                return factory(stream, "")
+    raise UnidentifiedImageError
 
 
-@cache
-def _know_heif() -> None:
-    """Make Pillow know the format of telephones' photographs; imported here, since it is slow."""
-    import pillow_heif
+def _plugin(name: str) -> tuple[Callable[..., ImageFile.ImageFile], Callable[[bytes], object]]:
+    """Return what opens a format, and what tells it by the first bytes of a file."""
+    if name == "HEIF":
+        import pillow_heif  # here, since it is slow
 
-    pillow_heif.register_heif_opener(thumbnails=False)
+        return pillow_heif.HeifImageFile, lambda head: pillow_heif.get_file_mimetype(head) != ""
+    if name not in Image.OPEN:
+        Image.init()  # which loads every plugin
+    factory, accepts = Image.OPEN[name]
+    assert accepts is not None
+    return factory, accepts
 
 
 def _read(stream: BinaryIO, limits: Limits) -> Loaded:
@@ -191,26 +201,57 @@ def _read(stream: BinaryIO, limits: Limits) -> Loaded:
     formats.refuse(head)
     if formats.is_tiff(head):
         return _read_tiff(stream, limits)
-    with opening(stream, limits.most) as image:
+    if (jpeg := boxes.of_jpeg(stream)) is not None and jpeg.bits != 8:
+        return _read_deep_jpeg(stream, jpeg, limits)
+    stream, left_out = _without_broken_chunks(stream, head)
+    with opening(stream) as image:
         check_size(*image.size, limits)
-        image, mended = _whole(image, stream)
-        deep = _deep(image, stream)
-        numbers = _of_image(image) if deep is None else deep
-        said = _said(image, stream)
-        several = ("the first of several frames is used",) if _has_more_frames(image) else ()
-        return _finish(numbers, said, metadata.read(image), (*mended, *several))
+        tolerant = _fail_where_cut_off(image)
+        part = _part_of_gif(image)
+        key_scale = _key_scale(image)
+        loaded, mended = _whole(image, stream)
+        _scale_key(loaded, key_scale)
+        deep = _deep(loaded, stream)
+        numbers = _of_image(loaded) if deep is None else deep
+        said = _said(loaded, stream)
+        if loaded.format == "AVIF":
+            numbers = _cropped(loaded, numbers, boxes.stated(stream).crop)
+            check_size(*raster.size_of(numbers.values)[::-1], limits)
+        several = ("the first of several frames is used",) if _has_more_frames(loaded) else ()
+        return _finish(
+            _only_within(numbers, part),
+            said,
+            metadata.read(loaded),
+            (*left_out, *tolerant, *mended, *several),
+        )
 
 
 def image_pixels(image: Image.Image, limits: Limits = USUAL) -> Loaded:
-    """Convert a Pillow image of any mode, at the frame it stands at; `read` does the same.
+    """Convert a Pillow image of any mode, at the frame it is at; `read` does the same for files.
 
-    Raises PictureError if its size or its values are out of range or its file is broken.
+    The image keeps its frame and its pixels. Raises PictureError if it is closed, if its size or
+    its values are out of range, or if its file is broken.
     """
     check_size(*image.size, limits)
     with _decoding():
-        numbers = _of_image(image)
-        several = ("the first of several frames is used",) if _has_more_frames(image) else ()
-        return _finish(numbers, _said(image), metadata.read(image), several)
+        part, key_scale = _part_of_gif(image), _key_scale(image)
+        _load_open(image)
+        if key_scale > 1:
+            _scale_key(image := image.copy(), key_scale)
+        numbers = _only_within(_of_image(image), part)
+        return _finish(numbers, _said(image), metadata.read(image), ())
+
+
+def _load_open(image: Image.Image) -> None:
+    """Decode a caller's image. Raises PictureError if it, or its file, was closed before that."""
+    try:
+        image.load()
+    except (ValueError, AssertionError, AttributeError) as error:
+        if "closed" in str(error) or getattr(image, "fp", image) is None:
+            raise PictureError(
+                "a Pillow image that is closed: pass it while it is open, or call its load() first"
+            ) from error
+        raise
 
 
 def array_pixels(array: NDArray[Any], limits: Limits = USUAL, strict: bool = True) -> Loaded:
@@ -219,13 +260,19 @@ def array_pixels(array: NDArray[Any], limits: Limits = USUAL, strict: bool = Tru
     Unsigned integers are taken by the range of their type, signed ones as 0 to 255, booleans as
     black and white, floats as 0 to 1 or 0 to 255, whichever they are. Raises PictureError for other
     shapes and types, for values far out of range, and, unless not ``strict``, for 16 bits that hold
-    no more than 8.
+    no more than 8. One image with an axis in front, (1, h, w, 3), is taken as it is without. What a
+    masked array of `numpy.ma` masks is transparent.
     """
-    colors, opaque = values.apart(np.asarray(array))
+    colors, opaque = values.apart(np.ma.getdata(array))
     height, width = raster.size_of(colors)
+    hidden = values.masked(array)
+    if hidden is not None:
+        colors = np.where(hidden[..., np.newaxis], colors.dtype.type(0), colors)
     found = values.scaled(colors, strict)
     check_size(width, height, limits)
     alpha = None if opaque is None else values.as_alpha(opaque)
+    if hidden is not None:
+        alpha = np.where(hidden, np.float32(0), np.float32(1) if alpha is None else alpha)
     return _finish(_Numbers(found.values, alpha, found.notes), Said(), UNKNOWN, ())
 
 
@@ -263,9 +310,7 @@ def _too_many(pixels: int, most: int = MAX_PIXELS) -> str:
 def _decoding() -> Iterator[None]:
     """Turn whatever a decoder raises for a broken file into a PictureError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     except PictureError:
         raise
     except Exception as error:
@@ -282,21 +327,20 @@ def _explain(error: Exception) -> str:
         return "not enough memory to read this picture: reduce it first"
     if isinstance(error, OSError) and error.errno:
         return f"cannot be read: {files.reason(error)}"
-    return f"damaged or cut off ({files.reason(error)}): save or download the picture again"
+    return _damaged(files.reason(error))
+
+
+def _damaged(what: str) -> str:
+    return f"damaged or cut off ({what}): save or download the picture again"
 
 
 # --- what Pillow decodes ----------------------------------------------------------------------
 
 
-def _load(image: Image.Image) -> None:
-    with files.quiet():
-        image.load()
-
-
 def _whole(image: Image.Image, stream: BinaryIO) -> tuple[Image.Image, tuple[str, ...]]:
     """Load an image; of a JPEG whose end is missing, what is there, if that is all of it."""
     try:
-        _load(image)
+        image.load()
     except OSError as error:
         if image.format not in ("JPEG", "MPO") or "truncated" not in str(error):
             raise
@@ -304,6 +348,32 @@ def _whole(image: Image.Image, stream: BinaryIO) -> tuple[Image.Image, tuple[str
             raise
         return mended, ("its last bytes are missing, though the picture is whole",)
     return image, ()
+
+
+def _fail_where_cut_off(image: ImageFile.ImageFile) -> tuple[str, ...]:
+    """Have Pillow refuse an incomplete file even if a program set LOAD_TRUNCATED_IMAGES.
+
+    With that setting, which is one for the whole process, Pillow fills in what is missing. It also
+    hides other damage, which a note says.
+    """
+    if not ImageFile.LOAD_TRUNCATED_IMAGES:
+        return ()
+    # JpegImageFile.load_read makes up an end of the file.
+    usual = None if image.format in ("JPEG", "MPO") else getattr(image, "load_read", None)
+
+    def checked(size: int) -> bytes:
+        assert image.fp is not None
+        read = usual or image.fp.read  # some plugins replace the file as they load
+        try:
+            data = read(size)
+        except (IndexError, struct.error):
+            data = b""
+        if not data:
+            raise OSError("image file is truncated")
+        return data
+
+    image.load_read = checked  # type: ignore[attr-defined]
+    return ("Pillow's LOAD_TRUNCATED_IMAGES is on, so damage inside the file may be unnoticed",)
 
 
 def _with_end(stream: BinaryIO) -> Image.Image | None:
@@ -315,15 +385,80 @@ def _with_end(stream: BinaryIO) -> Image.Image | None:
     data = stream.read().rstrip(b"\xff")
     images = []
     for tail in (b"", b"\x55" * 64, b"\xaa" * 64, b"\x0f" * 64):
-        images.append(Image.open(io.BytesIO(data + tail + b"\xff\xd9"), formats=("JPEG",)))
-        _load(images[-1])
+        images.append(_open_image(io.BytesIO(data + tail + b"\xff\xd9")))
+        images[-1].load()
     first, *others = [image.tobytes() for image in images]
     return images[0] if all(other == first for other in others) else None
 
 
+def _part_of_gif(image: Image.Image) -> tuple[int, int, int, int] | None:
+    """Return the left, upper, right and lower edge of a GIF's first frame on its canvas.
+
+    None for other images, and for one that is decoded, which does not know them any more.
+    """
+    tiles = getattr(image, "tile", ())
+    if image.format != "GIF" or image.tell() != 0 or not tiles:
+        return None
+    extents: tuple[int, int, int, int] = tiles[0].extents
+    return extents
+
+
+def _only_within(numbers: _Numbers, part: tuple[int, int, int, int] | None) -> _Numbers:
+    """Return numbers that are transparent outside ``part``, where a GIF has no pixels."""
+    height, width = raster.size_of(numbers.values)
+    if part is None or part == (0, 0, width, height):
+        return numbers
+    left, upper, right, lower = part
+    alpha = np.zeros((height, width), np.float32)
+    place = np.s_[upper:lower, left:right]
+    alpha[place] = 1 if numbers.alpha is None else numbers.alpha[place]
+    return numbers._replace(alpha=alpha)
+
+
+def _cropped(
+    image: Image.Image, numbers: _Numbers, crop: tuple[float, float, float, float] | None
+) -> _Numbers:
+    """Return the part of upright numbers that an AVIF's clean aperture shows.
+
+    It refers to the image before it is turned. libavif, unlike libheif, leaves it to its callers.
+    """
+    if crop is None:
+        return numbers
+    sides = [
+        (round((whole - part) / 2 + offset), round((whole + part) / 2 + offset))
+        for whole, part, offset in zip(image.size, crop[:2], crop[2:], strict=True)
+    ]
+    (left, right), (upper, lower) = sides
+    shown = np.zeros(image.size[::-1], bool)
+    if not (0 <= left < right <= image.width and 0 <= upper < lower <= image.height):
+        return numbers  # which makes no sense
+    shown[upper:lower, left:right] = True
+    shown = _upright_pixels(image, shown)
+    place = np.ix_(shown.any(axis=1), shown.any(axis=0))
+    alpha = None if numbers.alpha is None else numbers.alpha[place]
+    return numbers._replace(values=numbers.values[place], alpha=alpha)
+
+
+def _key_scale(image: Image.Image) -> int:
+    """Return by how much the transparent gray value of an image that is not decoded is too small.
+
+    Pillow spreads the 2 or 4 bits of a gray PNG over 8, and leaves the key (PNG, third edition,
+    section 11.3.1.1) in the file's own bits.
+    """
+    tiles = getattr(image, "tile", ())
+    if image.format != "PNG" or not tiles or not isinstance(image.info.get("transparency"), int):
+        return 1
+    return {"L;2": 85, "L;4": 17}.get(tiles[0].args, 1)
+
+
+def _scale_key(image: Image.Image, scale: int) -> None:
+    if scale > 1:  # bits of the key beyond the file's own do not count
+        image.info["transparency"] = (image.info["transparency"] & 255 // scale) * scale
+
+
 def _of_image(image: Image.Image) -> _Numbers:
     """Return the numbers of a Pillow image of any mode, upright."""
-    _load(image)
+    image.load()
     image = _upright(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _deep_gray(image)
@@ -363,6 +498,28 @@ def _deep_gray(image: Image.Image) -> _Numbers:
     return _Numbers(found.values, alpha, found.notes)
 
 
+def _without_broken_chunks(
+    stream: BinaryIO, head: bytes | None = None
+) -> tuple[BinaryIO, tuple[str, ...]]:
+    """Leave out a PNG's ancillary chunks whose checksum is wrong, as libpng does, with a note.
+
+    Pillow refuses the whole file for such a chunk.
+    """
+    if head is None:
+        stream.seek(0)
+        head = stream.read(formats.HEAD)
+    broken = boxes.broken_chunks(stream) if formats.is_png(head) else ()
+    if not broken:
+        return stream, ()
+    stream.seek(0)
+    data = bytearray(stream.read())
+    for chunk in reversed(broken):
+        del data[chunk.begin : chunk.end]
+    names = ", ".join(sorted({chunk.name for chunk in broken}))
+    note = f"the checksum of a part that is not needed ({names}) is wrong, and it was left out"
+    return io.BytesIO(data), (note,)
+
+
 def _has_more_frames(image: Image.Image) -> bool:
     """Look for a second frame alone: counting takes long in a file that was made for it."""
     if image.format == "MPO" or image.tell() != 0:
@@ -379,13 +536,7 @@ def _said(image: Image.Image, stream: BinaryIO | None = None) -> Said:
     if image.mode == "LAB":
         return Said()
     icc = image.info.get("icc_profile") or b""
-    exif = metadata.colors_of(metadata.exif_of(image))
-    gathered = Said(
-        icc=icc if isinstance(icc, bytes) else b"",
-        exif=exif.space,
-        gamma=exif.gamma,
-        chromaticities=exif.chromaticities,
-    )
+    gathered = _said_by_exif(metadata.exif_of(image), icc if isinstance(icc, bytes) else b"")
     if stream is not None and image.format == "PNG":
         png = boxes.of_png(stream)
         return replace(
@@ -426,7 +577,8 @@ def _said_by_pillow(image: Image.Image, gathered: Said) -> Said:
 def _deep(image: Image.Image, stream: BinaryIO) -> _Numbers | None:
     """Return color of more than 8 bits per channel, for which Pillow has no mode; None for others.
 
-    16 bits of PNG by libpng, more than 8 of HEIC by libheif, and of AVIF by libavif.
+    16 bits of PNG by libpng, more than 8 of HEIC by libheif, of AVIF by libavif, and of JPEG 2000
+    by OpenJPEG, where Pillow's own conversion to 8 bits turns white into black.
     """
     if image.format == "PNG" and image.mode in ("RGB", "RGBA", "LA"):
         return _deep_png(image, stream) if boxes.of_png(stream).bits == 16 else None
@@ -434,6 +586,8 @@ def _deep(image: Image.Image, stream: BinaryIO) -> _Numbers | None:
         return _deep_heif(image, stream)
     if image.format == "AVIF" and (bits := boxes.stated(stream).bits) > 8:
         return _deep_avif(image, stream, bits)
+    if image.format == "JPEG2000" and max(depths := boxes.depths_of_j2k(stream)) > 8:
+        return _deep_j2k(stream, depths)
     return None
 
 
@@ -441,8 +595,7 @@ def _deep_png(image: Image.Image, stream: BinaryIO) -> _Numbers:
     import imagecodecs
 
     stream.seek(0)
-    with files.quiet():
-        pixels = imagecodecs.png_decode(stream.read())
+    pixels = imagecodecs.png_decode(stream.read())
     colors, opaque = values.apart(_upright_pixels(image, pixels))
     return _Numbers(colors, None if opaque is None else values.as_alpha(opaque))
 
@@ -451,18 +604,51 @@ def _deep_avif(image: Image.Image, stream: BinaryIO, bits: int) -> _Numbers:
     import imagecodecs
 
     stream.seek(0)
-    with files.quiet():
-        pixels = imagecodecs.avif_decode(stream.read())
+    pixels = imagecodecs.avif_decode(stream.read())
     if pixels.dtype != np.uint16 or pixels.shape[:2] != image.size[::-1]:
         return _of_image(image)
     return _of_bits(_upright_pixels(image, pixels), 2**bits - 1)
 
 
-def _of_bits(pixels: NDArray[Any], most: int) -> _Numbers:
-    """Return integers of which ``most`` is white, as floats."""
-    colors, opaque = values.apart(pixels)
-    alpha = None if opaque is None else np.minimum(opaque / most, 1).astype(np.float32)
-    return _Numbers(np.minimum(colors / np.float32(most), 1).astype(np.float32), alpha)
+def _deep_j2k(stream: BinaryIO, depths: Sequence[int]) -> _Numbers:
+    import imagecodecs
+
+    stream.seek(0)
+    pixels = imagecodecs.jpeg2k_decode(stream.read())
+    pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+    if pixels.dtype.kind != "u" or pixels.shape[-1] != len(depths):
+        raise PictureError(
+            f"a JPEG 2000 of {len(depths)} channels of {max(depths)} bits, which is not read: "
+            "export it as PNG or TIFF"
+        )
+    return _of_bits(pixels, 2 ** np.array(depths) - 1)
+
+
+def _read_deep_jpeg(stream: BinaryIO, jpeg: boxes.Jpeg, limits: Limits) -> Loaded:
+    """Read a JPEG of another depth than 8 bits, lossless or not, which Pillow does not open."""
+    import imagecodecs
+
+    check_size(jpeg.width, jpeg.height, limits)
+    stream.seek(0)
+    data = stream.read()
+    if data.rfind(b"\xff\xd9") < jpeg.scan:  # libjpeg would fill in what is missing
+        raise PictureError(_damaged("its end is missing"))
+    with _decoding():
+        pixels = imagecodecs.jpeg8_decode(data)
+        exif = metadata.exif_of_block(jpeg.exif)
+        pixels = _turned(pixels, exif.get(ExifTags.Base.Orientation, 1))
+        if pixels.ndim == 3 and pixels.shape[-1] == 4:
+            raise PictureError(
+                f"a JPEG of {jpeg.bits} bits in CMYK, which is not read: save as RGB"
+            )
+        numbers = _of_bits(pixels, np.array(2**jpeg.bits - 1))
+        return _finish(numbers, _said_by_exif(exif, jpeg.icc), metadata.of(exif, {}), ())
+
+
+def _of_bits(pixels: NDArray[Any], most: int | NDArray[Any]) -> _Numbers:
+    """Return integers of which ``most``, perhaps one for each channel, is white, as floats."""
+    shares = np.minimum(pixels / np.asarray(most, np.float32), 1).astype(np.float32)
+    return _Numbers(*values.apart(shares))
 
 
 def _deep_heif(image: Image.Image, stream: BinaryIO) -> _Numbers:
@@ -470,9 +656,8 @@ def _deep_heif(image: Image.Image, stream: BinaryIO) -> _Numbers:
     import pillow_heif
 
     stream.seek(0)
-    with files.quiet():
-        opened = pillow_heif.open_heif(stream, convert_hdr_to_8bit=False)
-        pixels = np.asarray(opened[opened.primary_index])
+    opened = pillow_heif.open_heif(stream, convert_hdr_to_8bit=False)
+    pixels = np.asarray(opened[opened.primary_index])
     if pixels.dtype != np.uint16:
         return _of_image(image)
     bits = int(image.info["bit_depth"])
@@ -501,7 +686,7 @@ def _turned(pixels: NDArray[Any], orientation: Any) -> NDArray[Any]:
 
 
 def _read_tiff(stream: BinaryIO, limits: Limits) -> Loaded:
-    """Read the page of a TIFF that is the picture, by Pillow where that knows such pixels."""
+    """Read the page of a TIFF that is the picture."""
     import tifffile
 
     from impasto.pictures import tiffs
@@ -514,42 +699,39 @@ def _read_tiff(stream: BinaryIO, limits: Limits) -> Loaded:
         except (PictureError, MemoryError):
             raise
         except Exception:  # what one library finds broken another may read
-            return _tiff_by_pillow(stream, 0, limits)
+            return _tiff_by_pillow(stream, limits)
         notes = ("the first of several frames is used",) if found.several else ()
         check_size(found.page.imagewidth, found.page.imagelength, limits)
-        if tiffs.is_for_pillow(found):
-            with suppress(UnidentifiedImageError):
-                return _tiff_by_pillow(stream, cast(int, found.frame), limits, notes)
         return _tiff_by_tifffile(stream, found.page, notes)
 
 
-def _tiff_by_pillow(
-    stream: BinaryIO, frame: int, limits: Limits, notes: tuple[str, ...] = ()
-) -> Loaded:
-    stream.seek(0)
-    with _large(limits.most), Image.open(stream, formats=("TIFF",)) as image:
-        image.seek(frame)
-        check_size(*image.size, limits)
-        numbers = _of_image(image)
-        return _finish(numbers, _said(image, stream), metadata.read(image), notes)
+def _tiff_by_pillow(stream: BinaryIO, limits: Limits) -> Loaded:
+    """Read the first page of a TIFF that tifffile finds broken."""
+    image = _open_image(stream)
+    check_size(*image.size, limits)
+    if any(tile[0] == "libtiff" for tile in image.tile):
+        # It would write about what is broken to the stderr of the whole program.
+        raise PictureError(_damaged("its tags"))
+    return _finish(_of_image(image), _said(image, stream), metadata.read(image), ())
 
 
 def _tiff_by_tifffile(stream: BinaryIO, page: Any, notes: tuple[str, ...]) -> Loaded:
     from impasto.pictures import tiffs
 
     pixels = tiffs.decode(page)
-    exif = metadata.exif_of_tiff(stream)
-    colors = metadata.colors_of(exif)
-    said = Said(
-        icc=pixels.icc,
-        exif=colors.space,
-        gamma=colors.gamma,
-        chromaticities=colors.chromaticities,
-    )
+    exif = metadata.exif_of_tiff(stream, page)
+    said = _said_by_exif(exif, pixels.icc)
     alpha = None if pixels.alpha is None else _turned(pixels.alpha, pixels.orientation)
     found = profiles.from_lab(pixels.values) if pixels.lab else pixels.values
     numbers = _Numbers(_turned(found, pixels.orientation), alpha, pixels.notes)
     return _finish(numbers, Said() if pixels.lab else said, metadata.of(exif, {}), notes)
+
+
+def _said_by_exif(exif: Image.Exif, icc: bytes) -> Said:
+    colors = metadata.colors_of(exif)
+    return Said(
+        icc=icc, exif=colors.space, gamma=colors.gamma, chromaticities=colors.chromaticities
+    )
 
 
 def read_xmp(path: AnyPath) -> bytes:
@@ -558,7 +740,7 @@ def read_xmp(path: AnyPath) -> bytes:
     Raises PictureError for what is not a picture.
     """
     try:
-        with opened(path) as stream, opening(stream) as image:
+        with opened(path) as stream, opening(_without_broken_chunks(stream)[0]) as image:
             if image.format == "PNG":
                 check_size(*image.size, ANY)
                 image.load()  # the text may stand behind the pixels

@@ -6,15 +6,14 @@ what is known of the photograph, and an XMP packet. The same picture gives the s
 
 import io
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, features
 from PIL.ExifTags import Base
 
-from impasto import files
+from impasto import files, paged
 from impasto.errors import OutputError, PictureError, SettingError
 from impasto.files import AnyPath
 from impasto.pictures import metadata, profiles, raster
@@ -55,7 +54,7 @@ def to_image(pixels: Picture, alpha: Mask | None = None) -> Image.Image:
 
 def _rounded(pixels: Picture, alpha: Mask | None, depth: int) -> NDArray[np.uint16]:
     """Return (height, width, 3 or 4) whole numbers of so many bits."""
-    if not np.isfinite(pixels).all():
+    if not paged.is_finite(pixels):
         raise PictureError("the picture has values that are not finite: it is not written")
     most, channels = 2**depth - 1, 3 if alpha is None else 4
     values = np.empty((*raster.size_of(pixels), channels), np.uint16)
@@ -155,15 +154,52 @@ def write(
     not finite, OutputError if the ending is none of `PICTURES` or the file cannot be written, and
     SettingError if the format has not the depth.
     """
+    work = _work(pixels, path, xmp, alpha, said, saving)
+    with files.replacing(path) as temporary, temporary.open("wb") as file:
+        _write(work, file)
+
+
+def encoded(
+    pixels: Picture,
+    ending: str,
+    xmp: bytes | None = None,
+    *,
+    alpha: Mask | None = None,
+    said: Metadata = UNKNOWN,
+    saving: Saving = USUAL,
+) -> bytes:
+    """Return the bytes of the file that `write` writes for a name with this ending."""
+    file = io.BytesIO()
+    _write(_work(pixels, f"picture{ending}", xmp, alpha, said, saving), file)
+    return file.getvalue()
+
+
+def ending_of_format(name: str) -> str:
+    """Return the ending that stands for a format, such as "png", ".PNG" or "jpeg".
+
+    Raises OutputError for a format that is not written.
+    """
+    return files.ending_of(f"format.{name.removeprefix('.')}", PICTURES)
+
+
+def _work(
+    pixels: Picture,
+    path: AnyPath,
+    xmp: bytes | None,
+    alpha: Mask | None,
+    said: Metadata,
+    saving: Saving,
+) -> "_Work":
     name = _format(path)
     _check_depth(name, saving)
     check_size(path, *raster.size_of(pixels), saving)
     if alpha is not None and not keeps_transparency(path):
         pixels, alpha = raster.on_white(pixels, alpha), None
-    work = _Work(_rounded(pixels, alpha, saving.depth), name, xmp, said, saving)
-    writer = _WRITERS.get((name, saving.depth), _by_pillow)
-    with files.replacing(path) as temporary, files.quiet():
-        writer(work, temporary)
+    return _Work(_rounded(pixels, alpha, saving.depth), name, xmp, said, saving)
+
+
+def _write(work: "_Work", file: BinaryIO) -> None:
+    _WRITERS.get((work.format, work.saving.depth), _by_pillow)(work, file)
 
 
 class _Work(NamedTuple):
@@ -177,7 +213,7 @@ class _Work(NamedTuple):
     saving: Saving
 
 
-def _by_pillow(work: _Work, path: Path | io.BytesIO) -> None:
+def _by_pillow(work: _Work, file: BinaryIO) -> None:
     values, name, xmp, said, saving = work
     options: dict[str, Any] = dict(_OPTIONS.get(name, {}))
     if name in _LOSSY:
@@ -192,10 +228,10 @@ def _by_pillow(work: _Work, path: Path | io.BytesIO) -> None:
     elif xmp:
         options["xmp"] = xmp
     image = Image.fromarray(values.astype(np.uint8))
-    image.save(path, name, icc_profile=profiles.srgb_profile(), **options)
+    image.save(file, name, icc_profile=profiles.srgb_profile(), **options)
 
 
-def _deep_png(work: _Work, path: Path) -> None:
+def _deep_png(work: _Work, file: BinaryIO) -> None:
     """Write 16 bits per channel, which Pillow cannot; the blocks beside the pixels are Pillow's."""
     import png
 
@@ -207,15 +243,14 @@ def _deep_png(work: _Work, path: Path) -> None:
     header, *data = png.Reader(bytes=pixels.getvalue()).chunks()
     others = png.Reader(bytes=rest.getvalue()).chunks()
     blocks = [block for block in others if block[0] not in _PIXELS]
-    with path.open("wb") as file:
-        png.write_chunks(file, [header, *blocks, *data])
+    png.write_chunks(file, [header, *blocks, *data])
 
 
 _PIXELS = (b"IHDR", b"IDAT", b"IEND")
 """Blocks of a PNG that belong to its pixels."""
 
 
-def _tiff(work: _Work, path: Path) -> None:
+def _tiff(work: _Work, file: BinaryIO) -> None:
     """Write TIFF of either depth; date, author and copyright as its own tags."""
     import tifffile
 
@@ -231,7 +266,7 @@ def _tiff(work: _Work, path: Path) -> None:
         "resolutionunit": metadata.INCHES,
     }
     tifffile.imwrite(
-        path,
+        file,
         values if saving.depth == 16 else values.astype(np.uint8),
         photometric="rgb",
         extrasamples=["unassalpha"] if values.shape[2] == 4 else None,
@@ -254,7 +289,7 @@ _TIFF_XMP = 700
 _BYTE, _TEXT = 1, 2
 """Types of tags in TIFF."""
 
-_WRITERS: dict[tuple[str, int], Callable[[_Work, Path], None]] = {
+_WRITERS: dict[tuple[str, int], Callable[[_Work, BinaryIO], None]] = {
     ("PNG", 16): _deep_png,
     ("TIFF", 8): _tiff,
     ("TIFF", 16): _tiff,

@@ -62,7 +62,7 @@ _REFUSED: tuple[tuple[int, bytes, str], ...] = (
     )),
     (0, b"\x1a\x45\xdf\xa3", "a film, not a picture: save a frame of it"),
 )  # fmt: skip
-"""Where certain bytes stand, in capitals or not, and what a file is that has them there."""
+"""Where certain bytes are in a file, and what it is then; tags of markup may be in capitals."""
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNM = tuple(b"P%d" % number for number in range(1, 8))
@@ -73,7 +73,8 @@ HEAD = 64
 def refuse(head: bytes) -> None:
     """Raise PictureError, with what to do, for a format that is known and not read."""
     for at, word, what in _REFUSED:
-        if head[at : at + len(word)].lower() == word.lower():
+        found = head[at : at + len(word)]
+        if (found.lower() if word.startswith(b"<") else found) == word:
             raise PictureError(what)
 
 
@@ -93,24 +94,30 @@ class Listing(NamedTuple):
     pictures: tuple[Path, ...]
     left_out: tuple[str, ...]
     """a few words for each kind of file that was left out, with names"""
+    folders: tuple[Path, ...] = ()
+    """the folders there, sorted; not the hidden ones"""
 
 
 def listing(folder: Path) -> Listing:
     """Return which files in a folder are pictures by their names, and what is left out.
 
     Hidden files are none, such as those that a Mac leaves beside every file on other disks; nor are
-    folders, which are not looked into. Raises PictureError for a folder that cannot be listed.
+    folders. Raises PictureError for a folder that cannot be listed.
     """
     try:
-        found = sorted(each for each in folder.iterdir() if not each.is_dir())
+        entries = sorted(folder.iterdir())
+        folders = [each for each in entries if each.is_dir()]
     except OSError as error:
         where = files.shown(folder)
         raise PictureError(f"{where} cannot be listed: {files.reason(error)}") from None
     kinds: dict[str, list[Path]] = {}
-    for each in found:
-        kinds.setdefault(_kind(each), []).append(each)
+    for each in entries:
+        if each not in folders:
+            kinds.setdefault(_kind(each), []).append(each)
     pictures = tuple(kinds.pop(PICTURE, ()))
-    return Listing(pictures, tuple(_named(kind, paths) for kind, paths in sorted(kinds.items())))
+    left_out = tuple(f"left out ({kind}): {names(kinds[kind])}" for kind in sorted(kinds))
+    seen = tuple(each for each in folders if not each.name.startswith("."))
+    return Listing(pictures, left_out, seen)
 
 
 PICTURE = "picture"
@@ -125,11 +132,12 @@ def _kind(path: Path) -> str:
     return "camera raw, to be developed first" if ending in RAW_ENDINGS else "no pictures"
 
 
-def _named(kind: str, paths: Sequence[Path]) -> str:
+def names(paths: Sequence[Path]) -> str:
+    """Return the names of the first few files or folders, and how many more there are."""
     shown = ", ".join(files.shown(path.name) for path in paths[:NAMED])
     more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-    return f"left out ({kind}): {shown}{more}"
+    return f"{shown}{more}"
 
 
 NAMED = 5
-"""Files of a kind that are named."""
+"""Names that are given of many."""

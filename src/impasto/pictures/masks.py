@@ -32,23 +32,27 @@ class Read(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def read(picture: Picture) -> Read:
-    """Turn a gray picture into a mask, white 1 and black 0.
+def read(picture: Picture, alpha: Mask | None = None) -> Read:
+    """Turn a gray image into a mask, white 1 and black 0.
 
-    What tools that segment write, 0 and 1, counts as well: where the brightest value is next to
-    nothing, it is taken as white, and told. Raises ValueError
-    for a picture with colors, and for one that is black all over.
+    Images with values 0 and 1, which segmentation tools write, count as well: if the brightest
+    value is very small, it is taken as white, with a note. Transparent parts count as black, so
+    that a white cut-out is a mask; of a cut-out in colors the transparency alone counts. Raises
+    ValueError for an opaque image with colors, and for one that is black everywhere.
     """
     if np.max(np.ptp(picture, axis=-1)) > COLORED:
-        raise ValueError("a picture with colors, where a mask is gray: white in the place")
+        if alpha is None:
+            raise ValueError("a picture with colors, where a mask is gray: white in the place")
+        return Read(alpha, ("an image with colors: its transparency is used as the mask",))
     gray = picture.mean(axis=-1, dtype=np.float32)
     most = float(gray.max())
+    notes: tuple[str, ...] = ()
     if not most > 0:
         raise ValueError("black all over: paint the place white")
-    if most >= FAINTEST:
-        return Read(np.clip(gray / 255, 0, 1))
-    note = f"its brightest value is {most:.3g} of 255, which is taken as white"
-    return Read(np.clip(gray / np.float32(most), 0, 1), (note,))
+    if most < FAINTEST:
+        notes = (f"its brightest value is {most:.3g} of 255, which is taken as white",)
+    white = np.float32(most if notes else 255)
+    return Read(np.clip(gray / white, 0, 1) * (1 if alpha is None else alpha), notes)
 
 
 def stretched(mask: Mask, height: int, width: int) -> tuple[str, ...]:

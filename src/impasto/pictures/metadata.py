@@ -56,14 +56,26 @@ def exif_of(image: Image.Image) -> Image.Exif:
     return _try(image.getexif) or Image.Exif()
 
 
-def exif_of_tiff(stream: BinaryIO) -> Image.Exif:
-    """Return the tags of a TIFF that Pillow does not open; empty where they are broken."""
+def exif_of_tiff(stream: BinaryIO, page: Any) -> Image.Exif:
+    """Return the tags of a page of tifffile's as EXIF; empty where they are broken."""
 
     def load() -> Image.Exif:
         exif = Image.Exif()
-        stream.seek(0)
-        exif.load_from_fp(stream)
+        exif.endian, exif.bigtiff = page.parent.byteorder, page.parent.is_bigtiff
+        exif.load_from_fp(stream, page.offset)
         dict(exif)  # which reads it
+        return exif
+
+    return _try(load) or Image.Exif()
+
+
+def exif_of_block(data: bytes) -> Image.Exif:
+    """Return an EXIF block, such as a JPEG's; empty where it is broken."""
+
+    def load() -> Image.Exif:
+        exif = Image.Exif()
+        exif.load(data)
+        dict(exif)
         return exif
 
     return _try(load) or Image.Exif()

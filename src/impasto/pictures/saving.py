@@ -1,8 +1,9 @@
-"""How pictures are written: every choice once, with its default. Loads nothing else."""
+"""How pictures are written: every choice once, with its default."""
 
 from dataclasses import dataclass
 
 from impasto.errors import SettingError
+from impasto.recipe.values import show
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 DEPTHS = (8, 16)
@@ -32,14 +33,14 @@ class Saving:
             possible = ", ".join(SUBSAMPLINGS)
             raise SettingError(f"subsampling is {self.subsampling!r}: possible: {possible}")
         if self.dpi is not None and not 1 < self.dpi <= 100_000:
-            raise SettingError(f"dpi is {self.dpi:g}: more than 1 to 100000 are possible")
+            raise SettingError(f"dpi is {show(self.dpi)}: more than 1 to 100000 are possible")
 
     def as_options(self) -> tuple[str, ...]:
         """Return the words of the command line that ask for what is not usual."""
         words: list[str] = []
         for name in ("depth", "quality", "subsampling", "dpi"):
             if (value := getattr(self, name)) != getattr(USUAL, name):
-                words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+                words += [f"--{name}", show(value)]
         return (*words, *(["--keep-location"] if self.location else []))
 
 

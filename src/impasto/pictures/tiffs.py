@@ -1,8 +1,8 @@
-"""TIFF: which of its pages is the picture, and the pixels that Pillow cannot read.
+"""TIFF: which of its pages is the picture, and its pixels, by tifffile and imagecodecs.
 
-Pillow has no color of more than 8 bits per channel and no floats in color, takes planes that lie
-apart for pixels in a row there, and does not turn gray around whose zero is white. TIFF 6.0, with
-Adobe's supplements and the DNG specification 1.7 for pages and tags.
+Pillow is not used: it has no color of more than 8 bits per channel and no floats in color, does not
+invert gray whose zero is white, and its libtiff writes to the stderr of the whole program. TIFF
+6.0, with Adobe's supplements and the DNG specification 1.7 for pages and tags.
 """
 
 import logging
@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto import files
 from impasto.errors import PictureError
 from impasto.pictures import formats, values
 
@@ -26,13 +25,12 @@ CFA, LINEAR_RAW = 32803, 34892
 """Photometric interpretations of what a sensor saw: DNG, chapter 2."""
 DNG_VERSION = 50706
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, INKS, YCBCR, LAB, ICC_LAB = 0, 1, 2, 3, 5, 6, 8, 9
-COLORS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, INKS: 4, LAB: 3}
-"""Channels of the interpretations that are read here."""
-BY_LIBTIFF = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000)
-"""Ways of packing that Pillow's libtiff knows: none, CCITT's, LZW, JPEG, Deflate, PackBits, LZMA,
-Zstandard."""
-TOGETHER = 1
-"""How channels lie whose values for a pixel are beside each other."""
+COLORS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, INKS: 4, YCBCR: 3, LAB: 3}
+"""Channels of the interpretations that are read."""
+JPEG = 7
+"""The compression whose decoder converts YCbCr to RGB."""
+MOST_CHANNELS = 256
+"""Channels of a page that is decoded."""
 ASSOCIATED, UNASSOCIATED = 1, 2
 """What an extra channel is: transparency that the colors were multiplied with, or not."""
 
@@ -92,15 +90,6 @@ def _area(page: Any) -> int:
     return int(page.imagelength * page.imagewidth)
 
 
-def is_for_pillow(found: Found) -> bool:
-    """Return whether Pillow reads a page as it is."""
-    page = found.page
-    shallow = int(page.bitspersample) <= 8 and int(page.photometric) not in (LAB, ICC_LAB)
-    together = int(page.samplesperpixel) == 1 or int(page.planarconfig) == TOGETHER
-    known = int(page.compression) in BY_LIBTIFF
-    return found.frame is not None and shallow and together and known
-
-
 def decode(page: Any) -> Pixels:
     """Decode a page of any depth. Raises PictureError for what cannot be read as what it is.
 
@@ -108,13 +97,18 @@ def decode(page: Any) -> Pixels:
     """
     kind = int(page.photometric)
     count = COLORS.get(LAB if kind == ICC_LAB else kind)
-    if count is None or page.dtype is None:
+    if count is None or page.dtype is None or page.samplesperpixel > MOST_CHANNELS:
         raise PictureError(
-            f"a TIFF of {page.bitspersample} bits in {_word(page.photometric)}, which is not read: "
+            f"a TIFF in {_word(page.photometric)} of {page.samplesperpixel} x "
+            f"{page.bitspersample} bits, which is not read: save it as RGB"
+        )
+    in_ycbcr = kind == YCBCR and int(page.compression) != JPEG
+    if in_ycbcr and tuple(_tag(page, "YCbCrSubSampling", (2, 2))) != (1, 1):
+        raise PictureError(
+            "a TIFF in YCbCr with subsampled colors that is not packed as JPEG, which is not read: "
             "save it as RGB"
         )
-    with files.quiet():
-        raw = page.asarray(maxworkers=1)
+    raw = page.asarray(maxworkers=1)
     separate, depth, height, width, together = page.shaped
     channels = raw.reshape(separate, depth, height, width, together)[:, 0]
     pixels = np.concatenate(list(channels), axis=-1) if separate > 1 else channels[0]
@@ -123,11 +117,45 @@ def decode(page: Any) -> Pixels:
     if kind in (LAB, ICC_LAB):
         return Pixels(_lab(colors, kind), alpha, b"", orientation, (), lab=True)
     found, notes = _scaled(page, colors)
+    if in_ycbcr:
+        found = _from_ycbcr(page, found)
     if kind == WHITE_IS_ZERO:
         found = (1 if found.dtype.kind == "f" else np.iinfo(found.dtype).max) - found
     if kind == PALETTE:
-        found = np.moveaxis(page.colormap[:, colors[..., 0]], 0, -1)
+        found = np.moveaxis(_palette(page.colormap)[:, colors[..., 0]], 0, -1)
+    ignored = pixels.shape[-1] - count - (alpha is not None)
+    if ignored > 0:
+        notes = (*notes, f"{pixels.shape[-1]} channels, of which {ignored} were ignored")
     return Pixels(_apart(page, found, alpha), alpha, bytes(icc), int(orientation), notes)
+
+
+def _palette(colors: NDArray[np.uint16]) -> NDArray[Any]:
+    """Return a palette; many programs, Pillow too, write 8 bits into the upper half of 16."""
+    if not (colors & 0xFF).any():
+        return (colors >> 8).astype(np.uint8)
+    return colors if colors.max() > 255 else colors.astype(np.uint8)
+
+
+def _from_ycbcr(page: Any, found: NDArray[Any]) -> NDArray[np.float32]:
+    """Return RGB of YCbCr: TIFF 6.0, section 21; its range and its luma may be in tags."""
+    most = 1 if found.dtype.kind == "f" else np.iinfo(found.dtype).max
+    black_white = _rationals(page, "ReferenceBlackWhite", (0, 255, 128, 255, 128, 255))
+    black, white = black_white[::2], black_white[1::2]
+    span = np.array([255, 127, 127], np.float32) / np.maximum(white - black, 1)
+    luma, blue, red = np.moveaxis((found * np.float32(255 / most) - black) * span, -1, 0)
+    weights = _rationals(page, "YCbCrCoefficients", (0.299, 0.587, 0.114))
+    r, b = luma + red * (2 - 2 * weights[0]), luma + blue * (2 - 2 * weights[2])
+    g = (luma - weights[0] * r - weights[2] * b) / weights[1]
+    return np.clip(np.stack([r, g, b], axis=-1) / 255, 0, 1).astype(np.float32)
+
+
+def _rationals(page: Any, name: str, otherwise: tuple[float, ...]) -> NDArray[np.float32]:
+    """Return the numbers of a tag, which tifffile gives as numerators and denominators."""
+    said = _tag(page, name, None)
+    if said is None or len(said) != 2 * len(otherwise):
+        return np.array(otherwise, np.float32)
+    pairs = np.array(said, np.float32).reshape(-1, 2)
+    return np.asarray(pairs[:, 0] / np.maximum(pairs[:, 1], 1), np.float32)
 
 
 def _word(photometric: Any) -> str:
@@ -140,9 +168,9 @@ def _tag(page: Any, name: str, otherwise: Any) -> Any:
 
 
 def _scaled(page: Any, colors: NDArray[Any]) -> values.Scaled:
-    """Scale by the bits that a page has: 9 to 15 are spread over 16."""
+    """Scale by the bits that a page has, which may be fewer than those of the array."""
     bits = int(page.bitspersample)
-    if colors.dtype == np.uint16 and bits < 16:
+    if colors.dtype.kind == "u" and bits < 8 * colors.dtype.itemsize:
         most = 2**bits - 1
         return values.Scaled(np.minimum(colors, most) * np.float32(1 / most))
     return values.scaled(colors, strict=False)

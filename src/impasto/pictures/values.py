@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.errors import PictureError
+from impasto.recipe.values import show
 
 OVERSHOOT = 0.25
 """How far floats may lie outside their range, as resizing with a sharp filter puts them."""
@@ -35,6 +36,8 @@ def scaled(values: NDArray[Any], strict: bool = True) -> Scaled:
     is not ``strict``, as of a file that states its depth, or of a mask, whose own range counts,
     16 bits may hold no more than 8.
     """
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
     if values.dtype.kind not in "buif":
         raise PictureError(f"an array of {values.dtype}: expected integers or floats")
     if values.size == 0:
@@ -86,14 +89,19 @@ def _floats(values: NDArray[Any]) -> Scaled:
     most = _white(values, high)
     if not (np.isfinite(low) and np.isfinite(high)) or most is None or low < -OVERSHOOT * most:
         raise PictureError(
-            f"values from {low:g} to {high:g}: 0 to 1 or 0 to 255 are possible; scale them to one, "
-            "or convert it to 8 bit"
+            f"values from {_short(low)} to {_short(high)}: 0 to 1 or 0 to 255 are possible; scale "
+            "them to one, or convert it to 8 bit"
         )
     found = (values / most).astype(np.float32)
     if low >= 0 and high <= most:
         return Scaled(found)
     np.clip(found, 0, 1, out=found)
-    return Scaled(found, (f"values from {low:.7g} to {high:.7g} were clipped to 0 to {most:g}",))
+    words = f"values from {_short(low, 7)} to {_short(high, 7)} were clipped to 0 to {most:g}"
+    return Scaled(found, (words,))
+
+
+def _short(value: float, digits: int = 6) -> str:
+    return show(float(f"{value:.{digits}g}"))
 
 
 def _white(values: NDArray[Any], high: float) -> float | None:
@@ -116,13 +124,15 @@ class Apart(NamedTuple):
 def apart(values: NDArray[Any]) -> Apart:
     """Take transparency off an array (h, w), (h, w, 1 to 4). Raises PictureError for other shapes.
 
-    Two channels are gray and alpha, four RGB and alpha.
+    Two channels are gray and alpha, four RGB and alpha. A first axis of length 1 is left out.
     """
+    values = _single(values)
     if values.ndim == 2:
         values = values[..., np.newaxis]
     if values.ndim != 3 or values.shape[2] not in (1, 2, 3, 4):
         first = values.ndim == 3 and values.shape[0] in (1, 3, 4)
         how = "; move its first axis to the end" if first else ""
+        how = "; give one of these images, such as array[0]" if values.ndim == 4 else how
         raise PictureError(
             f"an array of shape {values.shape}: expected (height, width, 3), with transparency "
             f"(height, width, 4), or (height, width){how}"
@@ -131,6 +141,22 @@ def apart(values: NDArray[Any]) -> Apart:
     if count in (2, 4):
         return Apart(values[..., : count - 1], values[..., count - 1])
     return Apart(values, None)
+
+
+def _single(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the image of a batch of one, as frameworks have it; other arrays as they are."""
+    return values[0] if values.ndim == 4 and values.shape[0] == 1 else values
+
+
+def masked(array: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Return (height, width) what is masked in an array of `numpy.ma`, in any channel; else None.
+
+    The array has a shape that `apart` takes.
+    """
+    if not np.ma.is_masked(array):
+        return None
+    hidden = _single(np.ma.getmaskarray(array))
+    return hidden if hidden.ndim == 2 else np.any(hidden, axis=-1)
 
 
 def as_alpha(values: NDArray[Any]) -> NDArray[np.float32]:

@@ -65,7 +65,7 @@ def _tables(path: Path) -> Mapping[str, Any]:
     try:
         if path.stat().st_size > LARGEST:
             raise SettingError(f"{path}: more than {LARGEST:,} bytes, where presets take a few")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingError(f"{path}: no presets can be read from it: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

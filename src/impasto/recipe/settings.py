@@ -335,7 +335,7 @@ class Recipe:
     def from_json(cls, text: str) -> "Recipe":
         """Read what :meth:`to_json` wrote. Raises SettingError for anything else."""
         try:
-            settings = json.loads(text)
+            settings = json.loads(text.removeprefix("\ufeff"))  # the byte order mark
         except (ValueError, RecursionError) as error:  # also for digits or brackets without end
             raise SettingError(f"a recipe that is not JSON: {error}") from None
         return cls.from_dict(settings)

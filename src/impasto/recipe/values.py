@@ -51,8 +51,8 @@ class About:
             return ""
         named = "".join(f", or {word}" for word in self.words)
         if self.maximum is None:
-            return f"{self.minimum:g} or more{named}"
-        return f"{self.minimum:g} to {self.maximum:g}{named}"
+            return f"{show_number(self.minimum)} or more{named}"
+        return f"{show_number(self.minimum)} to {show_number(self.maximum)}{named}"
 
     def number(self, value: Value) -> Value:
         """Return the number that a word stands for; all else as it is."""
@@ -115,16 +115,25 @@ def show(value: object) -> str:
     'block1_conv1=0.5,block2_conv1'
     """
     if not isinstance(value, tuple):
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        return show_number(value) if isinstance(value, float) else str(value)
     return ",".join(show_one(each) for each in value)
 
 
 def show_one(value: float | tuple[str, float]) -> str:
     """Write one number, or one layer with its share, as the command line takes it."""
     if isinstance(value, float):
-        return f"{value:g}"
+        return show_number(value)
     name, weight = value
-    return name if weight == 1 else f"{name}={weight:g}"
+    return name if weight == 1 else f"{name}={show_number(weight)}"
+
+
+def show_number(value: float) -> str:
+    """Write a number exactly, in as few digits as possible.
+
+    >>> show_number(1.0), show_number(0.1), show_number(1e6), show_number(2**32 - 1)
+    ('1', '0.1', '1000000', '4294967295')
+    """
+    return repr(value).removesuffix(".0")
 
 
 _EXPECTED = {int: "a whole number", float: "a number", str: "a word"}
@@ -167,6 +176,10 @@ def _check_number(name: str, number: float, about: About) -> None:
     if isinstance(number, float) and not math.isfinite(number):
         raise SettingError(f"{name} is {number}: expected a finite number")
     if about.minimum is not None and number < about.minimum:
-        raise SettingError(f"{name} is {received(number)}: the least possible is {about.minimum:g}")
+        raise SettingError(
+            f"{name} is {received(number)}: the least possible is {show_number(about.minimum)}"
+        )
     if about.maximum is not None and number > about.maximum:
-        raise SettingError(f"{name} is {received(number)}: the most possible is {about.maximum:g}")
+        raise SettingError(
+            f"{name} is {received(number)}: the most possible is {show_number(about.maximum)}"
+        )

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import secrets
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
@@ -20,10 +21,10 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from impasto import files
 from impasto.errors import ImpastoError, OutputError, PictureError, SettingError
 from impasto.painting.events import STEERABLE
 from impasto.pictures import samples
-from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 from impasto.studio import describe, works
@@ -31,6 +32,7 @@ from impasto.studio.foreman import Foreman
 from impasto.studio.guard import refusal
 from impasto.studio.masks import selected
 from impasto.studio.store import Json, NotThere, Store
+from impasto.studio.uploads import Uploads
 
 STATIC = Path(__file__).parent / "static"
 
@@ -59,6 +61,7 @@ class Studio:
         """Answer from a folder."""
         self.store = store
         self.foreman = Foreman(store, functools.partial(works.asked, store))
+        self.uploads = Uploads(store)
         self.build = built()
 
     # What there is ------------------------------------------------------------------------------
@@ -77,9 +80,8 @@ class Studio:
             {
                 "worker": self.foreman.worker,
                 "sessions": sessions,
-                "queue": [
-                    works.told(self.store, number, self.foreman) for number in self.store.queue()
-                ],
+                "queue": works.waiting(self.store, self.foreman),
+                "skipped": sorted(self.store.skipped.items()),
             }
         )
 
@@ -140,7 +142,7 @@ class Studio:
 
     async def new_session(self, request: Request) -> Response:
         """Begin a session."""
-        recipe = asdict(recipes.make(recipes.DEFAULT, presets.available()))
+        recipe = asdict(recipes.make(recipes.DEFAULT))
         session = self.store.new_session(recipe)
         self.foreman.tell("state", {"session": session["id"]})
         return self._session(session["id"])
@@ -168,12 +170,12 @@ class Studio:
         """Take in a picture, as a raw body."""
         name = request.query_params.get("name", "picture")
         mask = request.query_params.get("role") == "mask"
-        with tempfile.NamedTemporaryFile(dir=self.store.folder, delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=self.store.incoming, delete=False) as file:
             path = Path(file.name)
             try:
                 await _receive(request, file)
                 file.flush()
-                added = await anyio.to_thread.run_sync(works.taken_in, self.store, path, name, mask)
+                added = await self.uploads.add(path, name, mask)
             finally:
                 path.unlink(missing_ok=True)
         return JSONResponse(added)
@@ -185,13 +187,28 @@ class Studio:
             raise NotThere("there is no sample of this name")
         return JSONResponse(await anyio.to_thread.run_sync(works.sampled, self.store, name))
 
+    async def add_result(self, request: Request) -> Response:
+        """Add a finished picture, to be used as a photograph or as a painting."""
+        work = self.foreman.work(request.path_params["work"])
+        result = works.result_path(self.store, work)
+        path = self.store.incoming / f"{secrets.token_hex(8)}.png"
+        try:
+            await anyio.to_thread.run_sync(shutil.copyfile, result, path)
+            added = await self.uploads.add(path, f"result {work['id']}.png")
+        finally:
+            path.unlink(missing_ok=True)
+        return JSONResponse(added)
+
     async def select(self, request: Request) -> Response:
         """A mask of what is like the place that was clicked, and connected with it."""
         asked, session = await body(request), self.store.session(request.path_params["session"])
         if not session["photograph"]:
             raise SettingError("there is no photograph yet")
-        path = self.store.shown(session["photograph"], "shown.jpg")
-        x, y, tolerance = (float(asked[name]) for name in ("x", "y", "tolerance"))
+        x, y, tolerance = (
+            works.checked_number(asked.get(name), name, 0, 1) for name in ("x", "y", "tolerance")
+        )
+        url = self.store.picture(session["photograph"])["url"]
+        path = self.store.shown(session["photograph"], url.rpartition("/")[2])
         mask = await anyio.to_thread.run_sync(selected, path, x, y, tolerance)
         return Response(mask, media_type="image/png")
 
@@ -211,13 +228,13 @@ class Studio:
 
     async def finish(self, request: Request) -> Response:
         """Have a finished picture taken up to a larger size."""
-        asked, work = await body(request), self.store.work(request.path_params["work"])
+        asked, work = await body(request), self.foreman.work(request.path_params["work"])
         self._check_queue(1)
         return self._queued(works.larger(self.store, work, asked.get("size")))
 
     async def resume(self, request: Request) -> Response:
         """Go on with what was stopped."""
-        work = self.store.work(request.path_params["work"])
+        work = self.foreman.work(request.path_params["work"])
         if work["state"] not in ("stopped", "failed"):
             raise SettingError("only what was stopped can be gone on with")
         self._check_queue(1)
@@ -311,6 +328,7 @@ class Studio:
                 HTTPException: _told_plainly,
                 OSError: _told_of_disk,
                 ClientDisconnect: _told(400),
+                Exception: _told_of_fault,
             },
         )
 
@@ -335,6 +353,7 @@ def routes(studio: Studio) -> list[Route | Mount]:
         ("GET", "/api/works/{work}", studio.work),
         ("DELETE", "/api/works/{work}", studio.remove_work),
         ("GET", "/api/works/{work}/{file}", studio.work_file),
+        ("POST", "/api/works/{work}/picture", studio.add_result),
         ("POST", "/api/works/{work}/steer", studio.steer),
         ("POST", "/api/works/{work}/stop", studio.stop),
         ("POST", "/api/works/{work}/resume", studio.resume),
@@ -394,6 +413,12 @@ def _told(status: int) -> Handler:
 def _told_plainly(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return refusal(error.status_code, error.detail)
+
+
+def _told_of_fault(_: Request, error: Exception) -> Response:
+    # Starlette raises the error again, so that the server logs it.
+    sentence = f"the studio failed ({type(error).__name__}: {files.reason(error)})"
+    return refusal(500, f"{sentence}; nothing was changed, and the terminal says more")
 
 
 def _told_of_disk(_: Request, error: Exception) -> Response:

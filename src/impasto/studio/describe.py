@@ -7,14 +7,16 @@ from impasto.painting.events import STEERABLE
 from impasto.pictures import samples
 from impasto.recipe import presets
 from impasto.recipe import settings as recipes
-from impasto.recipe.settings import Recipe
+from impasto.recipe.settings import Preset, Recipe
 
 Json = dict[str, Any]
 
 
 def about() -> Json:
     """Return all that does not change while the studio runs."""
+    known, notes = known_presets()
     return {
+        "notes": notes,
         "settings": [_setting(*each) for each in recipes.settings()],
         "presets": [
             {
@@ -23,7 +25,6 @@ def about() -> Json:
                 "recipe": shown(recipes.make(name, known)),
                 "picture": f"presets/{name}.jpg" if name in recipes.PRESETS else None,
             }
-            for known in [presets.available()]
             for name, preset in known.items()
         ],
         "samples": {
@@ -32,6 +33,14 @@ def about() -> Json:
         },
         "steerable": list(STEERABLE),
     }
+
+
+def known_presets() -> tuple[dict[str, Preset], list[str]]:
+    """Return the presets, only those built in where the user's file is damaged, which is noted."""
+    try:
+        return presets.available(), []
+    except SettingError as error:
+        return dict(recipes.PRESETS), [str(error)]
 
 
 def _setting(name: str, kind: Any, default: Any, about: recipes.About) -> Json:

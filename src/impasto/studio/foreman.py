@@ -2,18 +2,26 @@
 
 A painter that dies is started again, and goes on from the checkpoint of its work; one that dies
 over the same work thrice has it taken away. Lives in the server's event loop.
+
+An error that concerns one work, such as a full disk when its result is written down, makes that
+work fail with the reason. Any other error is logged, and a new painter is started.
 """
 
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from impasto import files
+from impasto.errors import ImpastoError
 from impasto.studio.store import NotThere, Store
+
+LOG = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
@@ -29,7 +37,16 @@ COMMAND = (sys.executable, "-P", "-m", "impasto.studio.painter")
 """With -P no module is taken from the folder that the person happens to be in."""
 
 REST = {"ready": 0.2, "painting": 1.0}
-"""Seconds before a painter that is gone is followed by the next; 5 where it could not begin."""
+"""Seconds before a painter that is gone is followed by the next, by how it was; else PAUSE."""
+
+PAUSE = 5.0
+"""Seconds before the next painter where one could not begin, or could not be followed."""
+
+ENDS = ("finished", "failed")
+"""The last events of a work."""
+
+SAVING = 30.0
+"""Seconds that a painter has to save its state before it is killed."""
 
 
 class Foreman:
@@ -46,6 +63,8 @@ class Foreman:
         self.histories: dict[str, list[list[float]]] = {}
         """of works under way, a record of every step that this server saw"""
         self.deaths: dict[str, int] = {}
+        self.failures: dict[str, str] = {}
+        """of works that failed, the reason, until it could be written to the folder"""
         self._process: Process | None = None
         self._streams: set[Stream] = set()
         self._more = asyncio.Event()
@@ -85,6 +104,7 @@ class Foreman:
     def enqueue(self, number: str) -> None:
         """Have a work painted when its turn comes."""
         self.store.save_queue([*self.store.queue(), number])
+        self.failures.pop(number, None)
         self._more.set()
 
     def remove(self, number: str) -> None:
@@ -97,27 +117,58 @@ class Foreman:
 
     def stop(self) -> None:
         """End the work under way after its step, with the best picture so far."""
-        self._say({"do": "stop"})
+        self._say({"do": "stop", "work": self.under_way})
 
     def _say(self, words: Json) -> None:
         process = self._process
         if process is not None and process.returncode is None and process.stdin is not None:
             process.stdin.write((json.dumps(words) + "\n").encode())
 
+    def work(self, number: str) -> Json:
+        """Return a work with its state, also where that could not be written. Raises NotThere."""
+        work = self.store.work(number)
+        if number in self.failures:
+            work |= {"state": "failed", "error": self.failures[number]}
+        return work
+
     # What it does -------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep a painter at work, until it is cancelled."""
-        self._put_back()
+        """Keep a painter at work, until it is cancelled; an error is logged and does not end it."""
+        put_back = False
         while True:
-            process = await self._started()
             try:
-                await self._follow(process)
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    self._left(process)
+                if not put_back:
+                    self._put_back()
+                    put_back = True
+                await self._keep_painter()
+            except Exception as error:
+                LOG.exception("the studio's supervisor starts again after an error")
+                self.worker = f"the painter is started again: {files.reason(error)}"
+                self.tell("state", {"worker": self.worker})
+            await asyncio.sleep(REST.get(self.worker, PAUSE))
+
+    async def _keep_painter(self) -> None:
+        """Start a painter, and follow it until it is gone."""
+        process = await self._started()
+        try:
+            await self._follow(process)
+        except Exception:
+            await self._end_painter(process)
             self._note_death()
-            await asyncio.sleep(REST.get(self.worker, 5.0))
+            raise
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                self._left(process)
+        self._note_death()
+
+    async def _end_painter(self, process: Process) -> None:
+        """Have a painter save its state and end, so that the next one has the work to itself."""
+        self._left(process)
+        try:
+            await asyncio.wait_for(process.wait(), SAVING)
+        except TimeoutError:
+            process.kill()
 
     def _put_back(self) -> None:
         """Put back into the queue what an earlier server left in the middle."""
@@ -126,7 +177,8 @@ class Foreman:
             if work["state"] == "painting" or (
                 work["state"] == "queued" and work["id"] not in queue
             ):
-                self.store.save_work({**work, "state": "queued"})
+                with contextlib.suppress(ImpastoError):  # the queue says so, too
+                    self.store.save_work({**work, "state": "queued"})
                 queue = [work["id"], *(each for each in queue if each != work["id"])]
         self.store.save_queue(queue)
 
@@ -158,7 +210,7 @@ class Foreman:
                 if lines.done():
                     if not lines.result():
                         return
-                    self._take_up(json.loads(lines.result()))
+                    self._heard_line(lines.result())
                     lines = asyncio.create_task(process.stdout.readline())
                 if more.done():
                     self._more.clear()
@@ -169,19 +221,60 @@ class Foreman:
             lines.cancel()
             more.cancel()
 
+    def _heard_line(self, line: bytes) -> None:
+        """Take up a line of the painter's; an error makes the work under way fail."""
+        number = self.under_way
+        try:
+            self._take_up(json.loads(line))
+        except Exception as error:
+            LOG.exception("a line of the painter's could not be taken up")
+            if number is not None:
+                self._fail(number, error)
+
+    def _fail(self, number: str, error: Exception) -> None:
+        """Mark a work as failed; the reason is kept here until it can be written to the folder."""
+        self.failures[number] = files.reason(error)
+        self.progress.pop(number, None)
+        if self.under_way == number:  # the error came before the work had ended
+            self.stop()
+            self.under_way = None
+        self.tell("state", {"session": None})
+
+    def _write_failures(self) -> None:
+        """Write down the failures that could not be written before."""
+        for number, reason in list(self.failures.items()):
+            try:
+                self.remove(number)
+                with contextlib.suppress(NotThere):
+                    self._change(self.store.work(number), state="failed", error=reason)
+            except Exception as error:  # the disk is still full, for instance
+                LOG.warning("work %s: %s", number, files.reason(error))
+                continue
+            del self.failures[number]
+
     def _hand_out(self) -> None:
         """Give the painter the next work, if there is one."""
+        self._write_failures()
         for number in self.store.queue():
-            try:
-                work = self.store.work(number)
-                asked = self.asked(work)
-            except NotThere:
-                self.remove(number)
+            if number in self.failures:
                 continue
-            self.worker, self.under_way = "painting", number
-            self._change(work, state="painting")
-            self._say(asked)
+            try:
+                self._begin(number)
+            except Exception as error:
+                LOG.exception("work %s could not be begun", number)
+                self.under_way = None
+                self._fail(number, error)
+                continue
             return
+        self._write_failures()
+
+    def _begin(self, number: str) -> None:
+        """Give the painter a work."""
+        work = self.store.work(number)
+        asked = self.asked(work)
+        self._change(work, state="painting")
+        self.worker, self.under_way = "painting", number
+        self._say(asked)
 
     def _take_up(self, said: Json) -> None:
         event = said.pop("event")
@@ -190,7 +283,10 @@ class Foreman:
             self.tell("state", {"worker": self.worker})
         elif event == "refused":
             self.tell("note", {"work": said["work"], "note": said["error"]})
-        elif said.get("work") == self.under_way and self.under_way is not None:
+        elif self.under_way is None:
+            if event in ENDS:  # of a work that was given up
+                self.worker = "ready"
+        elif said.get("work") == self.under_way:
             self._take_up_of(self.store.work(self.under_way), event, said)
 
     def _take_up_of(self, work: Json, event: str, said: Json) -> None:
@@ -211,9 +307,9 @@ class Foreman:
 
     def _end(self, work: Json, **how: object) -> None:
         """Take a work out of the queue, and write down how it ended."""
-        self.remove(work["id"])
         self.progress.pop(work["id"], None)
         self.worker, self.under_way = "ready", None
+        self.remove(work["id"])
         self._change(work, history=self.histories.pop(work["id"], []), **how)
 
     def _change(self, work: Json, **how: object) -> None:
@@ -230,16 +326,13 @@ class Foreman:
             return
         self.deaths[number] = self.deaths.get(number, 0) + 1
         self.progress.pop(number, None)
-        try:
-            work = self.store.work(number)
-        except NotThere:
-            return
         if self.deaths[number] < DEATHS:
-            self._change(work, state="queued")
+            with contextlib.suppress(Exception):  # it is in the queue, whatever its state says
+                self._change(self.store.work(number), state="queued")
         else:
-            self.remove(number)
             why = "the painter ended three times over this picture, perhaps for want of memory"
-            self._change(work, state="failed", error=f"{why}: choose a smaller size")
+            self._fail(number, RuntimeError(f"{why}: choose a smaller size"))
+            self._write_failures()
 
 
 def record(step: Json) -> list[float]:

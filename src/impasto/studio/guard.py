@@ -6,26 +6,42 @@ is served under, every change the exact origin, and everything a cookie that no 
 can have sent along. The cookie is got from a token in the address that the terminal prints.
 """
 
+import base64
 import hashlib
 import hmac
+import html
+import ipaddress
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from impasto import files
+from impasto.errors import SettingError
 
 CHANGES = {"POST", "PUT", "PATCH", "DELETE"}
+
+USUAL_PORTS = (80, 443)
+"""Ports that browsers leave out of an address, of http and of https."""
+
+STYLE = (
+    ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;"
+    "margin:15vh auto;padding:0 1rem}code{font-size:1.05em}"
+)
+"""Of the page that says why a browser is not let in: it has no other file."""
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'"
+        "form-action 'none'; frame-ancestors 'none'; style-src 'self' 'sha256-"
+        + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+        + "'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -49,8 +65,8 @@ class Keys:
 
     def _secret(self, name: str) -> bytes:
         path = self.folder / name
-        if not path.exists():
-            _write_secretly(path, secrets.token_hex(32))
+        if not path.exists() or path.stat().st_size < SECRET:  # an empty key signs nothing
+            _write_secretly(path, secrets.token_hex(SECRET // 2))
         return path.read_bytes()
 
     def token(self) -> str:
@@ -91,6 +107,10 @@ class Keys:
         return hmac.new(self.key, number.encode(), "sha256").hexdigest()
 
 
+SECRET = 64
+"""Characters of a secret."""
+
+
 def _write_secretly(path: Path, text: str) -> None:
     with files.replacing(path) as begun:
         begun.touch(mode=0o600)
@@ -98,11 +118,81 @@ def _write_secretly(path: Path, text: str) -> None:
         begun.write_text(text)
 
 
+@dataclass(frozen=True)
+class Hosts:
+    """The names and addresses under which a studio may be asked for, as `Host` headers have them.
+
+    Besides, each connection's own address is one: it is where the browser connected to, which no
+    name of another site can be.
+    """
+
+    port: int
+    names: frozenset[str]
+    """names of this machine, in lower case, IPv6 in brackets"""
+    public: frozenset[str] = frozenset()
+    """names with their ports that tunnels and proxies are reached by, over http or https"""
+
+    def allowed(self, server: tuple[str, int | None] | None = None) -> set[str]:
+        """Return the `Host` headers that are let in at a connection to ``server``."""
+        names = {*self.names, _address_of(server[0])} if server else set(self.names)
+        return {each for name in names for each in with_port(name, self.port)} | self.public
+
+    def origins(self, server: tuple[str, int | None] | None = None) -> set[str]:
+        """Return the `Origin` headers that may change something."""
+        plain = {f"http://{host}" for host in self.allowed(server)}
+        return plain | {f"https://{host}" for host in self.public}
+
+
+def with_port(name: str, port: int) -> set[str]:
+    """Return a host with its port, and without where browsers leave it out.
+
+    >>> sorted(with_port("localhost", 80))
+    ['localhost', 'localhost:80']
+    """
+    return {f"{name}:{port}", *([name] if port in USUAL_PORTS else [])}
+
+
+def _address_of(host: str) -> str:
+    """Return an address as a `Host` header has it: IPv6 in brackets, IPv4 as itself.
+
+    >>> _address_of("::ffff:192.0.2.7"), _address_of("::1")
+    ('192.0.2.7', '[::1]')
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(address.ipv4_mapped or f"[{address.compressed}]")
+    return str(address)
+
+
+def parsed_name(text: str) -> tuple[str, int | None]:
+    """Return the host and the port of HOST[:PORT]. Raises SettingError for anything else.
+
+    >>> parsed_name("Studio.example:8080"), parsed_name("::1"), parsed_name("[::1]:80")
+    (('studio.example', 8080), ('[::1]', None), ('[::1]', 80))
+    """
+    try:
+        return _address_of(str(ipaddress.IPv6Address(text))), None
+    except ValueError:
+        pass
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port = "", None
+    rest = text.lower().removeprefix(f"[{host}]").removeprefix(host)
+    if not host or rest not in ("", f":{port}") or not host.isprintable() or " " in host:
+        raise SettingError(f"the name {text!r} is not HOST or HOST:PORT, as in studio.example:8080")
+    return _address_of(host), port
+
+
 class Guard:
     """Lets requests through to an app (ASGI), or answers why it does not."""
 
-    def __init__(self, app: ASGIApp, keys: Keys, hosts: frozenset[str], cookie: str) -> None:
-        """Guard ``app``, which is served under ``hosts``, each a name and a port."""
+    def __init__(self, app: ASGIApp, keys: Keys, hosts: Hosts, cookie: str) -> None:
+        """Guard ``app``, which is served under ``hosts``."""
         self.app, self.keys, self.hosts, self.cookie = app, keys, hosts, cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -126,34 +216,49 @@ class Guard:
             scope["path"],
             scope["query_string"].decode("latin1"),
             Headers(scope=scope),
+            scope.get("server"),
         )
         await (answer or self.app)(scope, receive, send_with_headers)
 
-    def answer(self, method: str, path: str, query: str, headers: Headers) -> Response | None:
-        """Return the answer to a request that is not let through; None if it is."""
-        if headers.getlist("host") not in ([host] for host in self.hosts):
-            return refusal(
+    def answer(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: Headers,
+        server: tuple[str, int | None] | None = None,
+    ) -> Response | None:
+        """Return the answer to a request that is not let through; None if it is.
+
+        ``server`` is the address and the port that the browser connected to.
+        """
+        # A browser's own request for the page gets a page; scripts get JSON.
+        refused = page if method == "GET" and path == "/" else refusal
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or hosts[0].lower() not in self.hosts.allowed(server):
+            return refused(
                 403, "this address is not the studio's: open the one that the terminal prints"
             )
-        if method in CHANGES and headers.getlist("origin") not in (
-            [f"http://{host}"] for host in self.hosts
-        ):
-            return refusal(403, "another page asked for this: nothing was changed")
+        if method in CHANGES:
+            origins = headers.getlist("origin")
+            if len(origins) != 1 or origins[0].lower() not in self.hosts.origins(server):
+                return refusal(403, "another page asked for this: nothing was changed")
+        known = self._is_known(headers)
         if path == "/" and query.startswith("token="):
-            return self._welcomed(query.removeprefix("token="))
-        if not self._is_known(headers):
-            return refusal(
+            if not self.keys.use(query.removeprefix("token=")) and not known:
+                return refused(
+                    403, "this address was used already: run impasto studio again for a new one"
+                )
+            return self._welcomed()
+        if not known:
+            return refused(
                 403,
                 "the studio does not know this browser: run impasto studio again, and open "
                 "the address that it prints",
             )
         return None
 
-    def _welcomed(self, token: str) -> Response:
-        if not self.keys.use(token):
-            return refusal(
-                403, "this address was used already: run impasto studio again for a new one"
-            )
+    def _welcomed(self) -> Response:
         welcome = RedirectResponse("/", status_code=303)
         welcome.set_cookie(
             self.cookie,
@@ -176,3 +281,16 @@ class Guard:
 def refusal(status: int, sentence: str) -> Response:
     """Return an answer that says in a sentence why something is not done."""
     return JSONResponse({"error": sentence}, status)
+
+
+def page(status: int, sentence: str) -> Response:
+    """Return a page that says in a sentence why a browser is not let in, and what to do."""
+    text = html.escape(f"{sentence[0].upper()}{sentence[1:]}.")
+    return HTMLResponse(
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
+        f'content="width=device-width"><title>impasto studio</title><style>{STYLE}</style>'
+        f"<main><h1>impasto</h1><p>{text}</p><p>Each address that the studio prints lets one "
+        "browser in, once. To get another, run this in a terminal, with the same folder. The "
+        "studio that is running continues:</p><p><code>impasto studio</code></p></main>",
+        status,
+    )

@@ -4,11 +4,11 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 from skimage import color, segmentation
 
 from impasto.errors import SettingError
-from impasto.pictures import decode, raster
+from impasto.pictures import decode, masks, raster
 
 LONGEST = 768
 """Longest side in pixels at which a place is looked for."""
@@ -36,3 +36,21 @@ def selected(picture: Path, x: float, y: float, tolerance: float) -> bytes:
     out = io.BytesIO()
     Image.fromarray(mask.clip(0, 255).round().astype(np.uint8), "L").save(out, "PNG")
     return out.getvalue()
+
+
+def feathered(mask: Path, feather: float, into: Path) -> Path:
+    """Return the file of a mask with a soft edge: ``into``, or the mask's own without a feather.
+
+    The edge is blurred by a Gaussian with a standard deviation of ``feather`` times the longer side
+    of the mask. Beyond its border the mask continues as it ends there. Raises PictureError for what
+    cannot be read.
+    """
+    if feather == 0:
+        return mask
+    try:
+        values = masks.read(decode.read(mask, decode.ANY).pixels).mask
+    except ValueError:
+        return mask  # the painter refuses it, with the reason
+    gray = Image.fromarray((255 * values).round().astype(np.uint8), "L")
+    gray.filter(ImageFilter.GaussianBlur(feather * max(gray.size))).save(into, "PNG")
+    return into

@@ -12,20 +12,25 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from impasto import files
 from impasto.errors import ImpastoError
+from impasto.painting import calibration, forecast
 from impasto.painting.events import STEERABLE, LevelStarted, Step
-from impasto.painting.progress import TimeLeft, work
+from impasto.painting.preparing import Prepared
+from impasto.painting.progress import TimeLeft
+from impasto.painting.pyramid import Level
 from impasto.painting.result import Painted, Result
 from impasto.painting.stylizer import Event, Stylizer
 from impasto.pictures import colors, encode, raster
 from impasto.pictures.raster import Picture
 from impasto.pictures.saving import Saving
 from impasto.recipe.settings import Recipe
+from impasto.studio.masks import feathered
 from impasto.workshop import worker
 from impasto.workshop.orders import Order, Sources
 from impasto.workshop.outputs import Outputs
@@ -33,6 +38,8 @@ from impasto.workshop.worker import Ready
 
 Json = dict[str, Any]
 Say = Callable[..., None]
+
+LOG = logging.getLogger(__name__)
 
 PREVIEWS = 0.25
 """Seconds between two pictures for the page."""
@@ -48,6 +55,11 @@ class Ears:
     works: "queue.SimpleQueue[Json | None]"
     stylizer: Stylizer
     gone: bool = False
+    running: str | None = None
+    """the work being painted, to which the stylizer applies requests"""
+    early: list[Json] = field(default_factory=list)
+    """requests about a work that is still being prepared"""
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def listen(self, lines: TextIO, say: Say) -> None:
         """Take up what comes, until the end."""
@@ -63,10 +75,32 @@ class Ears:
     def _hear(self, said: Json) -> None:
         if said["do"] == "paint":
             self.works.put(said)
-        elif said["do"] == "steer":
+            return
+        with self.lock:
+            if said["work"] == self.running:
+                self._ask(said)
+            else:
+                self.early.append(said)
+
+    def _ask(self, said: Json) -> None:
+        if said["do"] == "steer":
             self.stylizer.steer(**said["settings"])
         else:
             self.stylizer.stop()
+
+    def begin(self, number: str) -> None:
+        """Apply requests about a work from now on, and those that came while it was prepared."""
+        with self.lock:
+            self.running = number
+            for said in self.early:
+                if said["work"] == number:
+                    self._ask(said)
+
+    def end(self, number: str) -> None:
+        """Forget the requests about a work."""
+        with self.lock:
+            self.running = None
+            self.early = [said for said in self.early if said["work"] != number]
 
 
 def main() -> None:
@@ -103,16 +137,20 @@ def _paint(asked: Json, ears: Ears, say: Say) -> None:
     try:
         with _Notes(tell):
             ready = worker.prepare(order(asked), ears.stylizer)
-        painted = _followed(ready, Path(asked["folder"]), ears, tell)
+        painted = _followed(ready, asked, ears, tell)
         if painted is None:
             ready.prepared.keeper.save()
             return
         result = painted.result
         _write(ready, result, Path(asked["folder"]))
+        calibration.remember(ready.prepared, result)
     except (ImpastoError, OSError) as error:
         tell("failed", error=" ".join(str(error).split()))
     except MemoryError:
         tell("failed", error="memory ran out: choose a smaller size")
+    except Exception as error:  # a fault of ours: the next work may do without it
+        LOG.exception("work %s", number)
+        tell("failed", error=f"impasto failed ({type(error).__name__}: {files.reason(error)})")
     else:
         tell(
             "finished",
@@ -122,15 +160,23 @@ def _paint(asked: Json, ears: Ears, say: Say) -> None:
             recipe={name: getattr(result.recipe, name) for name in STEERABLE},
             precision=result.precision,
         )
+    finally:
+        ears.end(number)
 
 
 def order(asked: Json) -> Order:
-    """Return the order that the server's words stand for."""
+    """Return the order that the server's request stands for; soft masks go into its folder."""
     folder = Path(asked["folder"])
     checkpoint = folder / "checkpoint"
     resume = checkpoint if asked["resume"] and checkpoint.exists() else None
-    regions = [tuple(each) for each in asked["regions"]]
-    sources = Sources(asked["content"], asked["styles"], regions, asked["keep"])
+    regions = [
+        (str(feathered(Path(mask), feather, folder / f"mask-{number}.png")), painting)
+        for number, (mask, painting, feather) in enumerate(asked["regions"], 1)
+    ]
+    keep = asked["keep"] and str(
+        feathered(Path(asked["keep"]), asked["keep_feather"], folder / "keep.png")
+    )
+    sources = Sources(asked["content"], asked["styles"], regions, keep)
     outputs = Outputs(folder / "picture.png", checkpoint=checkpoint)
     return Order(
         sources,
@@ -141,19 +187,18 @@ def order(asked: Json) -> Order:
     )
 
 
-def _followed(ready: Ready, folder: Path, ears: Ears, tell: Say) -> Painted | None:
+def _followed(ready: Ready, asked: Json, ears: Ears, tell: Say) -> Painted | None:
     """Paint, and tell of it; returns nothing if the server went away meanwhile."""
-    levels = ready.prepared.levels
-    left, due = TimeLeft(levels), 0.0
+    number, folder = asked["work"], Path(asked["folder"])
+    left, due = time_left(ready.prepared), 0.0
     last: Event | None = None
-    tell("started", levels=[[each.width, each.height, each.evaluations] for each in levels])
-    if ready.prepared.state is None:
-        _show(draft(ready), folder)
-        tell("draft")
+    _tell_of_start(ready, folder, tell)
     for event in worker.paint(ready, ears.stylizer):
         last = event
         if isinstance(event, Painted):
             break
+        if ears.running is None:  # only now are requests not lost
+            ears.begin(number)
         left.note(event)
         if isinstance(event, LevelStarted):
             tell(
@@ -168,23 +213,47 @@ def _followed(ready: Ready, folder: Path, ears: Ears, tell: Say) -> Painted | No
             if shown:
                 _show(event.picture, folder)
                 due = time.monotonic() + PREVIEWS
-            tell(
-                "step",
-                level=event.level,
-                levels=len(levels),
-                evaluation=event.evaluation,
-                evaluations=levels[event.level - 1].evaluations,
-                total=event.total,
-                terms=dict(event.terms),
-                seconds=event.seconds,
-                done=left.done / work(levels),
-                left=left.told(),
-                shown=shown,
-            )
+            tell("step", **_progress(event, ready.prepared.levels, left), shown=shown)
         if ears.gone:
             return None
     assert isinstance(last, Painted)
     return last
+
+
+def time_left(prepared: Prepared) -> TimeLeft:
+    """Return what tells the time left, by the stored measurement of this machine if any."""
+    measured = forecast.known(prepared)
+    expected = None if measured is None else forecast.seconds_of(prepared, measured)
+    return TimeLeft(prepared.levels, expected)
+
+
+EARLY = 0.1
+"""The share of a picture below which the time left is not told without a measurement: the first
+evaluations compile, and do not show the speed."""
+
+
+def _tell_of_start(ready: Ready, folder: Path, tell: Say) -> None:
+    """Tell of the levels, and show a draft unless there is a picture already."""
+    levels = ready.prepared.levels
+    tell("started", levels=[[each.width, each.height, each.evaluations] for each in levels])
+    if ready.prepared.state is None:
+        _show(draft(ready), folder)
+        tell("draft")
+
+
+def _progress(event: Step, levels: Sequence[Level], left: TimeLeft) -> Json:
+    """Return what the page shows of a step."""
+    return {
+        "level": event.level,
+        "levels": len(levels),
+        "evaluation": event.evaluation,
+        "evaluations": levels[event.level - 1].evaluations,
+        "total": event.total,
+        "terms": dict(event.terms),
+        "seconds": event.seconds,
+        "done": left.share,
+        "left": left.told() if left.measured or left.share >= EARLY else "",
+    }
 
 
 def draft(ready: Ready) -> Picture:

@@ -1,26 +1,37 @@
 """The studio's server: where it listens, and how one gets in. Uvicorn."""
 
 import contextlib
+import errno
+import itertools
 import json
 import os
 import socket
+import time
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
+import psutil
 import uvicorn
 
 from impasto import files
 from impasto.errors import SettingError
 from impasto.studio.app import Studio
-from impasto.studio.guard import Guard, Keys
+from impasto.studio.guard import Guard, Hosts, Keys, parsed_name, with_port
 from impasto.studio.store import Store
 
 PORT = 8470
 """Where it listens unless told otherwise."""
 
-LOCAL = ("127.0.0.1", "localhost")
+LOCAL = ("127.0.0.1", "localhost", "[::1]")
 """Names under which this machine alone gets here."""
+
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+"""Hosts that stand for every address of this machine, each with one that a browser can open."""
+
+STARTING = 5.0
+"""Seconds within which a studio that has locked its folder says where it is served."""
 
 
 def serve(
@@ -29,80 +40,183 @@ def serve(
     host: str = "127.0.0.1",
     browser: bool = True,
     say: Callable[[str], None] = print,
+    names: Sequence[str] = (),
 ) -> None:
     """Serve the studio of a folder until it is interrupted.
 
-    Where it is served already, another address is made for it, and nothing else. Raises
-    SettingError if the folder cannot be used, or the port is another program's.
+    Where the folder is served already, another address is made for that server, and nothing else.
+
+    Args:
+        folder: where everything is kept.
+        port: where it listens; 0 takes any that is free.
+        host: the address or name of this machine where it listens.
+        browser: whether the page is opened in the browser.
+        say: called with each address.
+        names: each HOST or HOST:PORT that a tunnel, a container or a proxy is reached by.
+
+    Raises:
+        SettingError: the folder, the port, the host or a name cannot be used.
     """
+    if not 0 <= port <= 65535:
+        raise SettingError(f"port is {port}: 0 to 65535 are possible, and 0 takes any that is free")
+    own, _ = parsed_name(host)
+    public = [parsed_name(each) for each in names]
     store, keys = Store(folder), Keys(folder)
     try:
         store.prepare()
+        lock = _locked(folder / "lock")
     except OSError as error:
         raise SettingError(f"{files.shown(folder)} cannot be used: {files.reason(error)}") from None
-    running = folder / "server.json"
-    listening = _listening(host, port)
-    if listening is None:
-        if not _is_ours(running, port):
-            raise SettingError(
-                f"port {port} is taken by another program: choose another with --port"
-            )
-        _welcome(_address(host, port, keys), browser, say)
+    if lock is None:
+        _welcome(_running(folder), keys, browser, say)
         return
-    port = listening.getsockname()[1]
-    keys.forget_tokens()
-    files.write_text(json.dumps({"port": port, "pid": os.getpid()}), running)
-    names = frozenset(f"{name}:{port}" for name in {*LOCAL, host})
-    app = Guard(Studio(store).app(), keys, names, f"impasto-{port}")
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        server_header=False,
-        date_header=False,
-        access_log=False,
-        timeout_graceful_shutdown=2,
-        limit_concurrency=64,
-    )
-    _welcome(_address(host, port, keys), browser, say)
-    try:
-        with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listening])
-    finally:
+    with lock:
+        running = folder / "server.json"
         running.unlink(missing_ok=True)
+        store.remove_leftovers()
+        listening = _listening(host.strip("[]"), port)
+        port = listening.getsockname()[1]
+        keys.forget_tokens()
+        addresses = list(_addresses(own, port, public))
+        files.write_text(json.dumps({"addresses": addresses, "pid": os.getpid()}), running)
+        hosts = Hosts(port, frozenset(_names(own)), _public(public, port))
+        app = Guard(Studio(store).app(), keys, hosts, f"impasto-{port}")
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            server_header=False,
+            date_header=False,
+            access_log=False,
+            timeout_graceful_shutdown=2,
+            limit_concurrency=64,
+        )
+        _welcome(addresses, keys, browser, say)
+        try:
+            with contextlib.suppress(KeyboardInterrupt):
+                uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            running.unlink(missing_ok=True)
 
 
-def _listening(host: str, port: int) -> socket.socket | None:
-    """Return a socket that listens there; None if the port is taken. Raises SettingError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _locked(path: Path) -> IO[bytes] | None:
+    """Return a file that is locked until it is closed; None if another process has locked it.
+
+    On a file system that has no locks, it is open and not locked.
+    """
+    file = path.open("ab")
     try:
-        made.bind((host, port))
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            file.close()
+            return None
+    return file
+
+
+def _running(folder: Path) -> list[str]:
+    """Return the addresses of the server that has locked a folder. Raises SettingError."""
+    end = time.monotonic() + STARTING
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            found = json.loads((folder / "server.json").read_text())["addresses"]
+            if found and all(isinstance(each, str) for each in found):
+                return list(found)
+        time.sleep(0.1)
+    raise SettingError(
+        f"another impasto studio uses {files.shown(folder)} and does not say where it is served: "
+        "end it, or name another folder"
+    )
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there. Raises SettingError."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError):
+        raise SettingError(
+            f"host is {host!r}: the name or an address of this machine is possible"
+        ) from None
+    made = socket.socket(family, kind)
+    if os.name != "nt":  # where it would let two programs have one port
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if address[0] == "::":
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    try:
+        made.bind(address)
         made.listen(64)
     except OSError as error:
         made.close()
-        if error.errno in (98, 48, 10048, 13, 10013) and port:
-            return None
-        raise SettingError(f"{host}, port {port}: {files.reason(error)}") from None
+        raise SettingError(_why_not(host, port, error)) from None
     return made
 
 
-def _is_ours(running: Path, port: int) -> bool:
-    """Return whether it is the server of this folder that listens on a port."""
-    try:
-        found = json.loads(running.read_text())
-        os.kill(found["pid"], 0)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return bool(found["port"] == port)
+def _why_not(host: str, port: int, error: OSError) -> str:
+    """Return why a port cannot be listened to, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is taken by another program: choose another with --port"
+    if error.errno == errno.EACCES:
+        return (
+            f"port {port} needs rights that this user does not have: choose one from 1024 on with "
+            f"--port, such as {PORT}"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"host is {host!r}, which is not an address of this machine"
+    return f"{host}, port {port}: {files.reason(error)}"
 
 
-def _address(host: str, port: int, keys: Keys) -> str:
-    name = "127.0.0.1" if host in LOCAL else host
-    return f"http://{name}:{port}/?token={keys.token()}"
+def _names(own: str) -> Iterator[str]:
+    """Yield the names by which this machine is asked for; connections have their addresses."""
+    yield from LOCAL
+    if own not in WILDCARDS:
+        yield own
+        return
+    name = socket.gethostname().lower()
+    yield from {name, f"{name.partition('.')[0]}.local", socket.getfqdn().lower()}
 
 
-def _welcome(address: str, browser: bool, say: Callable[[str], None]) -> None:
-    say(address)
+def _public(names: Sequence[tuple[str, int | None]], own: int) -> frozenset[str]:
+    """Return the `Host` headers of names; without a port, the usual ones or the server's own."""
+    return frozenset(
+        host
+        for name, port in names
+        for host in (with_port(name, port) if port else {name, f"{name}:{own}"})
+    )
+
+
+def _addresses(own: str, port: int, public: Sequence[tuple[str, int | None]]) -> Iterator[str]:
+    """Yield addresses of the page: one that works on this machine, then those for others."""
+    hosts = ["127.0.0.1" if own == "localhost" else WILDCARDS.get(own, own)]
+    hosts += list(_outward()) if own in WILDCARDS else []
+    for host in hosts:
+        yield f"http://{host}" if port == 80 else f"http://{host}:{port}"
+    for name, other in public:
+        scheme = "https" if other == 443 else "http"
+        yield f"{scheme}://{name}" if other in (None, 80, 443) else f"{scheme}://{name}:{other}"
+
+
+def _outward() -> Iterator[str]:
+    """Yield the IPv4 addresses by which other machines may reach this one."""
+    for each in itertools.chain(*psutil.net_if_addrs().values()):
+        inward = each.address.startswith(("127.", "169.254."))
+        if each.family == socket.AF_INET and not inward:
+            yield each.address
+
+
+def _welcome(
+    addresses: Sequence[str], keys: Keys, browser: bool, say: Callable[[str], None]
+) -> None:
+    """Say the addresses, all with one token that lets one browser in."""
+    token = keys.token()
+    for number, address in enumerate(addresses):
+        say(f"{'or, from elsewhere, ' if number else ''}{address}/?token={token}")
     if browser:
-        webbrowser.open(address)
+        webbrowser.open(f"{addresses[0]}/?token={token}")

@@ -7,6 +7,7 @@
     FOLDER/sessions/ID.json
     FOLDER/works/ID/      work.json, checkpoint, preview.jpg, picture.png, .jpg and .tif
     FOLDER/queue.json     works that wait or are painted, in their order
+    FOLDER/incoming/      uploads under way
 
 Ids are hexadecimal, made here, and the only thing of a path that comes from the page.
 """
@@ -17,8 +18,8 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +27,43 @@ from impasto import files
 from impasto.errors import InputError
 from impasto.pictures import decode, encode, raster
 from impasto.pictures.decode import Loaded
+from impasto.recipe.settings import Recipe
 
 Json = dict[str, Any]
 
 FILES = ("shown.jpg", "shown.png", "thumb.jpg")
 """What the page gets of a picture."""
 
-SHOWN, THUMB = 2048, 320
-"""Longest sides in pixels at which the page is shown a picture, and its thumbnail."""
+SHOWN, SHOWN_MASK, THUMB = 2048, 3000, 320
+"""Longest sides in pixels at which the page is shown a picture, a mask, and a thumbnail. A mask is
+edited at the size it was drawn at (`SIDE` in static/masks.js), so it is never resampled."""
+
+NAME = 140
+"""Bytes that the name of an upload may have; encrypted home folders allow 143."""
+
+_PICTURE = {"id": str, "name": str, "width": int, "height": int, "mask": bool, "notes": list}
+_PAINTING = {"picture": str, "share": int | float, "scale": int | float}
+_REGION = {"mask": str, "painting": str, "scale": int | float, "feather": int | float}
+_INPUTS = {
+    **{"photograph": str | None, "paintings": [_PAINTING], "regions": [_REGION]},
+    **{"keep": str | None, "keep_feather": int | float, "preset": str, "recipe": dict},
+}
+_SESSION = {"id": str, "name": str, "created": int | float, **_INPUTS}
+_WORK = {
+    **{"id": str, "created": int | float, "state": str, "error": str | None, "history": list},
+    **{"seconds": int | float, "steered": bool, "session": str, "sheet": str | None},
+    **{"before": str | None, "init": str | None, **_INPUTS},
+}
+_FIELDS: dict[str, Mapping[str, Any]] = {"picture": _PICTURE, "session": _SESSION, "work": _WORK}
+"""The fields of each kind of description, with their types."""
 
 
 class NotThere(InputError):
     """Something that the page names is not, or no longer, in the folder."""
+
+
+class Damaged(NotThere):
+    """A description in the folder that cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +71,23 @@ class Store:
     """The folder of a studio."""
 
     folder: Path
+    skipped: dict[str, str] = field(default_factory=dict)
+    """files in the folder that cannot be used, by their path in it, each with the reason"""
 
     def prepare(self) -> None:
         """Make the folder where there is none. Raises OSError if it cannot be made."""
-        for name in ("pictures", "sessions", "works"):
+        for name in ("pictures", "sessions", "works", "incoming"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
+
+    @property
+    def incoming(self) -> Path:
+        """Return the folder of uploads that are under way."""
+        return self.folder / "incoming"
+
+    def remove_leftovers(self) -> None:
+        """Remove uploads that a server left which was killed; for the one that has the folder."""
+        shutil.rmtree(self.incoming, ignore_errors=True)
+        self.prepare()
 
     # Pictures -----------------------------------------------------------------------------------
 
@@ -58,42 +96,59 @@ class Store:
 
         Raises PictureError for what is no picture.
         """
-        loaded = decode.read(path, decode.ANY)
+        loaded = decode.read(path, decode.ANY, name)
         with path.open("rb") as file:
             number = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        place = self.folder / "pictures" / number
-        if not (place / "picture.json").exists():
-            place.mkdir(exist_ok=True)
-            height, width = raster.size_of(loaded.pixels)
-            own = safe_name(name)
-            _write_shown(loaded, place, mask)
-            files.write_text(
-                json.dumps(
-                    {
-                        "id": number,
-                        "name": own,
-                        "width": width,
-                        "height": height,
-                        "mask": mask,
-                        "notes": list(loaded.notes),
-                    }
-                ),
-                place / "picture.json",
-            )
-            path.replace(place / own)
+        if not self._is_whole(number) or (mask and not self.picture(number)["mask"]):
+            place = self.folder / "pictures" / number
+            shutil.rmtree(place, ignore_errors=True)
+            try:
+                self._add(loaded, place, path, name, mask)
+            except BaseException:
+                shutil.rmtree(place, ignore_errors=True)
+                raise
         return self.picture(number), loaded
+
+    def _is_whole(self, number: str) -> bool:
+        """Return whether a picture is in the folder with all of its files."""
+        try:
+            self.path_of(number)
+            mask = self.picture(number)["mask"]
+            return all(self.shown(number, each) for each in (_shown_name(mask), "thumb.jpg"))
+        except NotThere:
+            return False
+
+    def _add(self, loaded: Loaded, place: Path, path: Path, name: str, mask: bool) -> None:
+        """Write the files of a picture; the description is last, so that it is all or nothing."""
+        place.mkdir()
+        height, width = raster.size_of(loaded.pixels)
+        own = safe_name(name)
+        _write_shown(loaded, place, mask)
+        path.replace(place / own)
+        description = {
+            "id": place.name,
+            "name": own,
+            "width": width,
+            "height": height,
+            "mask": mask,
+            "notes": list(loaded.notes),
+        }
+        files.write_text(json.dumps(description), place / "picture.json")
 
     def picture(self, number: object) -> Json:
         """Return what is known of a picture. Raises NotThere."""
         found = self._read(self._place("pictures", number) / "picture.json", "picture")
-        ending = "png" if found["mask"] else "jpg"
         place = f"/api/pictures/{number}"
-        return {**found, "url": f"{place}/shown.{ending}", "thumb": f"{place}/thumb.jpg"}
+        shown = _shown_name(found["mask"])
+        return {**found, "url": f"{place}/{shown}", "thumb": f"{place}/thumb.jpg"}
 
     def path_of(self, number: str) -> Path:
         """Return the file that a picture came as. Raises NotThere."""
         name: str = self.picture(number)["name"]
-        return self._place("pictures", number) / name
+        path = self._place("pictures", number) / name
+        if Path(name).name != name or not path.is_file():
+            raise NotThere(f"{name} is not in the studio's folder any more: add it again")
+        return path
 
     def shown(self, number: str, file: str) -> Path:
         """Return one of the files of a picture that are made for the page. Raises NotThere."""
@@ -113,6 +168,7 @@ class Store:
             "paintings": [],
             "regions": [],
             "keep": None,
+            "keep_feather": 0.0,
             "preset": "default",
             "recipe": recipe,
         }
@@ -130,8 +186,7 @@ class Store:
 
     def sessions(self) -> list[Json]:
         """Return all sessions, the newest first."""
-        paths = (self.folder / "sessions").glob("*.json")
-        return sorted(map(self._any, paths), key=lambda each: -float(each["created"]))
+        return sorted(self._all("sessions", "*.json", "session"), key=_age)
 
     def remove_session(self, number: str) -> None:
         """Remove a session and its works."""
@@ -167,9 +222,9 @@ class Store:
 
     def works(self, session: str | None = None) -> list[Json]:
         """Return the works of a session, or all, the newest first."""
-        found = map(self._any, (self.folder / "works").glob("*/work.json"))
+        found = self._all("works", "*/work.json", "work")
         these = (each for each in found if session is None or each["session"] == session)
-        return sorted(these, key=lambda each: -float(each["created"]))
+        return sorted(these, key=_age)
 
     def work_folder(self, number: str) -> Path:
         """Return the folder of a work."""
@@ -184,7 +239,16 @@ class Store:
     def queue(self) -> list[str]:
         """Return the ids of works that wait or are painted, in their order."""
         path = self.folder / "queue.json"
-        return list(json.loads(path.read_text())) if path.exists() else []
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(found, list):
+                raise ValueError("it is not a list")
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, RecursionError) as error:
+            self._skip(path, error)
+            return []
+        return [each for each in found if _is_id(each)]
 
     def save_queue(self, queue: Iterable[str]) -> None:
         """Write the queue down."""
@@ -192,38 +256,118 @@ class Store:
 
     def _place(self, kind: str, number: object) -> Path:
         """Return where something lies whose id the page may have made up. Raises NotThere."""
-        if not isinstance(number, str) or not re.fullmatch("[0-9a-f]{8}|[0-9a-f]{16}", number):
+        if not _is_id(number):
             raise NotThere("this is not there")
-        return self.folder / kind / number
+        return self.folder / kind / str(number)
 
-    def _read(self, path: Path, what: str) -> Json:
+    def _read(self, path: Path, kind: str) -> Json:
+        """Return a description. Raises NotThere if there is none, Damaged if it cannot be used."""
         try:
-            return self._any(path)
-        except FileNotFoundError:
-            raise NotThere(f"this {what} is not there any more: reload the page") from None
-
-    def _any(self, path: Path) -> Json:
-        found: Json = json.loads(path.read_text(encoding="utf-8"))
+            found = _described(path, kind)
+        except (FileNotFoundError, NotADirectoryError):
+            self.skipped.pop(self._name(path), None)
+            raise NotThere(f"this {kind} is not there any more: reload the page") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise Damaged(f"this {kind} cannot be read: {self._skip(path, error)}") from None
+        self.skipped.pop(self._name(path), None)
         return found
+
+    def _all(self, place: str, pattern: str, kind: str) -> Iterator[Json]:
+        """Yield the descriptions of a kind; those that cannot be used are skipped."""
+        for path in sorted((self.folder / place).glob(pattern)):
+            try:
+                yield self._read(path, kind)
+            except NotThere:
+                continue
+
+    def _skip(self, path: Path, error: Exception) -> str:
+        """Note that a file cannot be used; returns the reason."""
+        reason = files.reason(error)
+        self.skipped[self._name(path)] = reason
+        return reason
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+
+def _is_id(found: object) -> bool:
+    return isinstance(found, str) and bool(re.fullmatch("[0-9a-f]{8}|[0-9a-f]{16}", found))
+
+
+def _age(described: Json) -> float:
+    """Return what sorts descriptions, the newest first."""
+    return -float(described["created"])
+
+
+def _described(path: Path, kind: str) -> Json:
+    """Read a description. Raises OSError or ValueError for what is none of this kind."""
+    own = path.stem if kind == "session" else path.parent.name
+    if not _is_id(own):
+        raise ValueError("it is not one of the studio's files")
+    text = path.read_text(encoding="utf-8")
+    if not text.strip():
+        raise ValueError("the file is empty")
+    try:
+        found = json.loads(text)
+    except ValueError:
+        raise ValueError("it is not JSON") from None
+    if isinstance(found, dict) and kind != "picture":
+        _add_feather(found)
+    if (wrong := _misfit(found, _FIELDS[kind])) is not None:
+        raise ValueError(f"it does not describe a {kind}{wrong}")
+    if found["id"] != own:
+        raise ValueError(f"it describes the {kind} {found['id']}")
+    if kind != "picture":
+        Recipe.from_dict(found["recipe"])
+    return dict(found)
+
+
+def _add_feather(found: Json) -> None:
+    """Add what descriptions of earlier versions lack: their masks hold the feather already."""
+    found.setdefault("keep_feather", 0.0)
+    regions = found.get("regions")
+    for each in regions if isinstance(regions, list) else []:
+        if isinstance(each, dict):
+            each.setdefault("feather", 0.0)
+
+
+def _misfit(found: object, fields: Mapping[str, Any]) -> str | None:
+    """Return which field is not as it should be; None if all of them are."""
+    if not isinstance(found, dict):
+        return ""
+    for name, kind in fields.items():
+        value = found.get(name, NotThere)  # which no description holds
+        if isinstance(kind, list):
+            fits = isinstance(value, list) and all(_misfit(each, kind[0]) is None for each in value)
+        else:
+            fits = isinstance(value, kind)
+        if not fits:
+            return f" (its {name})"
+    return None
+
+
+def _shown_name(mask: bool) -> str:
+    return "shown.png" if mask else "shown.jpg"
 
 
 def _write_shown(loaded: Loaded, place: Path, mask: bool) -> None:
     """Write what the page is shown of a picture, encoded anew."""
     height, width = raster.size_of(loaded.pixels)
-    for name, longest in (("shown", SHOWN), ("thumb", THUMB)):
-        size = raster.fit(height, width, min(longest, max(height, width)))
-        pixels = raster.resize(loaded.pixels, *size).clip(0, 255)
-        ending = "png" if mask and name == "shown" else "jpg"
-        encode.write(pixels, place / f"{name}.{ending}")
+    longest = SHOWN_MASK if mask else SHOWN
+    for name, side in ((_shown_name(mask), longest), ("thumb.jpg", THUMB)):
+        size = raster.fit(height, width, min(side, max(height, width)))
+        encode.write(raster.resize(loaded.pixels, *size), place / name)
 
 
 def safe_name(name: str) -> str:
-    """Return the name of a file without folders, and without anything but usual characters.
+    """Return the name of a file without folders, of usual characters, in at most `NAME` bytes.
 
     >>> safe_name("../../etc/My photo (1).JPG")
     'My photo (1).JPG'
+    >>> len(safe_name("\u6c34" * 92 + ".jpg").encode()) <= NAME
+    True
     """
     last = re.split(r"[/\\\\]", name)[-1]
-    kept = re.sub(r"[^\w .()+-]", "_", last).strip(" .")[-100:]
-    reserved = kept.lower() in {"", "shown.jpg", "shown.png", "thumb.jpg", "picture.json"}
-    return f"picture {kept}".strip() if reserved else kept
+    kept = re.sub(r"[^\w .()+-]", "_", last).strip(" .")
+    reserved = kept.lower() in {"", *FILES, "picture.json"}
+    return files.shortened(f"picture {kept}".strip() if reserved else kept, NAME)

@@ -1,21 +1,24 @@
 """What sessions and works mean: checked when they are changed, told to the page, and painted."""
 
+import contextlib
 import functools
 import itertools
 import math
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from impasto.errors import ImpastoError, PictureError, SettingError
-from impasto.painting import inputs, memory, pyramid
+from impasto.errors import ImpastoError, SettingError
+from impasto.painting import inputs, measurements, memory, pyramid
+from impasto.painting.forecast import predict
+from impasto.painting.progress import in_words
 from impasto.painting.progress import work as pixels_of
+from impasto.painting.pyramid import Level
 from impasto.pictures import encode, samples
 from impasto.pictures.raster import Picture
-from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 from impasto.studio import describe
@@ -32,11 +35,12 @@ PAINTINGS = 8
 
 def session(store: Store, foreman: Foreman, number: str) -> Json:
     """Return a session as the page is told of it, with its works."""
-    found = store.session(number)
+    found, missing = present(store, store.session(number))
     recipe = Recipe.from_dict(found["recipe"])
     works = [told(store, each["id"], foreman) for each in store.works(number)]
     return {
         **found,
+        "missing": missing,
         "photograph": _picture(store, found["photograph"]),
         "paintings": [
             {**each, "picture": _picture(store, each["picture"])} for each in found["paintings"]
@@ -56,13 +60,39 @@ def session(store: Store, foreman: Foreman, number: str) -> Json:
     }
 
 
+def present(store: Store, session: Json) -> tuple[Json, list[str]]:
+    """Return a session without the pictures that are not in the folder, and what is missing."""
+
+    def there(number: str | None) -> bool:
+        try:
+            return number is not None and bool(store.path_of(number))
+        except NotThere:
+            return False
+
+    found, missing = dict(session), []
+    for role, words in (("photograph", "the photograph"), ("keep", "the mask of what stays")):
+        if session[role] is not None and not there(session[role]):
+            found[role] = None
+            missing.append(words)
+    for role, words, parts in (
+        ("paintings", "a painting", ("picture",)),
+        ("regions", "a place's mask or painting", ("mask", "painting")),
+    ):
+        found[role] = [each for each in session[role] if all(there(each[name]) for name in parts)]
+        missing += [words] * (len(session[role]) - len(found[role]))
+    return found, missing
+
+
 def _picture(store: Store, number: str | None) -> Json | None:
     return None if number is None else store.picture(number)
 
 
 def thumb(store: Store, session: Json) -> str | None:
     """Return the address of a session's thumbnail."""
-    found = _picture(store, session["photograph"])
+    try:
+        found = _picture(store, session["photograph"])
+    except NotThere:
+        return None
     return None if found is None else str(found["thumb"])
 
 
@@ -71,26 +101,23 @@ def changed(store: Store, session: Json, asked: Json) -> Json:
 
     Raises NotThere for pictures that are not there, SettingError for what cannot be.
     """
-    made = dict(session)
-    if "name" in asked:
-        made["name"] = str(asked["name"])[:100]
-    for role in ("photograph", "keep"):
-        if role in asked:
-            made[role] = asked[role]
-            _picture(store, asked[role])
-    if "paintings" in asked:
-        made["paintings"] = [_painting(store, each) for each in _list(asked["paintings"])]
-    if "regions" in asked:
-        made["regions"] = [_region(store, each) for each in _list(asked["regions"])]
+    made, _ = present(store, session)
+    made |= {name: read(store, asked[name]) for name, read in _CHANGES.items() if name in asked}
     if "photograph" in asked and asked["photograph"] != session["photograph"]:
-        made.update(keep=asked.get("keep"), regions=asked.get("regions", []))
-    recipe = Recipe.from_dict(session["recipe"])
-    if "preset" in asked:
-        recipe = recipes.make(str(asked["preset"]), presets.available())
-        made["preset"] = asked["preset"]
-    recipe = describe.changed(recipe, asked.get("recipe", {}))
-    made["recipe"] = asdict(recipe)
+        made |= {"keep": None, "regions": []} | {
+            name: made[name] for name in ("keep", "regions") if name in asked
+        }
+    made["recipe"] = asdict(_recipe(Recipe.from_dict(session["recipe"]), asked))
     return made
+
+
+def _recipe(recipe: Recipe, asked: Json) -> Recipe:
+    """Return a recipe with the preset and the settings that the page asked for."""
+    if "preset" in asked:
+        known, _ = describe.known_presets()
+        # The size stays: a preset says in which manner is painted, and not how large.
+        recipe = recipes.make(str(asked["preset"]), known, size=recipe.size)
+    return describe.changed(recipe, asked.get("recipe", {}))
 
 
 def _list(found: object) -> list[Any]:
@@ -103,25 +130,57 @@ def _painting(store: Store, asked: Any) -> Json:
     if not isinstance(asked, dict):
         raise SettingError("expected a painting with its share and its scale")
     picture = store.picture(asked.get("picture"))
-    share, scale = float(asked.get("share", 1)), float(asked.get("scale", 1))
-    if not (0 <= share <= 1000 and 0.1 <= scale <= 10):
-        raise SettingError("a painting's share is 0 or more, and its scale from 0.1 to 10")
-    return {"picture": picture["id"], "share": share, "scale": scale}
+    share = checked_number(asked.get("share", 1), "a painting's share", 0, 1000)
+    return {"picture": picture["id"], "share": share, "scale": _scale(asked)}
 
 
 def _region(store: Store, asked: Any) -> Json:
     if not isinstance(asked, dict):
         raise SettingError("expected a region with its mask and its painting")
     mask, painting = store.picture(asked.get("mask")), store.picture(asked.get("painting"))
-    return {"mask": mask["id"], "painting": painting["id"], "scale": float(asked.get("scale", 1))}
+    feather = _feather(asked.get("feather", 0))
+    return {
+        "mask": mask["id"],
+        "painting": painting["id"],
+        "scale": _scale(asked),
+        "feather": feather,
+    }
+
+
+def _scale(asked: Json) -> float:
+    return checked_number(asked.get("scale", 1), "the size of a painting's strokes", 0.1, 10)
+
+
+def _feather(asked: object) -> float:
+    return checked_number(asked, "a mask's feather, as a fraction of its longer side,", 0, 0.1)
+
+
+def checked_number(asked: object, what: str, least: float, most: float) -> float:
+    """Return a number that the page sent. Raises SettingError for anything else."""
+    if not isinstance(asked, int | float) or not least <= asked <= most:
+        raise SettingError(f"{what} is {asked!s:.40}: {least:g} to {most:g} are possible")
+    return float(asked)
+
+
+def _known(store: Store, asked: object) -> str | None:
+    return None if asked is None else str(store.picture(asked)["id"])
+
+
+_CHANGES: dict[str, Callable[[Store, Any], Any]] = {
+    "name": lambda _, asked: str(asked)[:100],
+    "photograph": _known,
+    "keep": _known,
+    "keep_feather": lambda _, asked: _feather(asked),
+    "paintings": lambda store, asked: [_painting(store, each) for each in _list(asked)],
+    "regions": lambda store, asked: [_region(store, each) for each in _list(asked)],
+    "preset": lambda _, asked: str(asked),
+}
+"""What the page may change of a session, each with what checks and reads it."""
 
 
 def taken_in(store: Store, path: Path, name: str, mask: bool) -> Json:
     """Take in a picture; says what it was painted with, if impasto painted it."""
-    try:
-        picture, _ = store.add_picture(path, name, mask)
-    except PictureError as error:  # by the name that the person knows, not the server's
-        raise PictureError(str(error).replace(str(path), name)) from None
+    picture, _ = store.add_picture(path, name, mask)
     return {**picture, "painted": None if mask else _painted(store, picture["id"])}
 
 
@@ -133,9 +192,9 @@ def _painted(store: Store, number: str) -> Json | None:
         return None
     here = [each._asdict() for each in found.inputs]
     for each in here:
-        known = str(each["sha256"])[:16]
-        there = (store.folder / "pictures" / known / "picture.json").exists()
-        each["here"] = store.picture(known) if there else None
+        each["here"] = None
+        with contextlib.suppress(NotThere):
+            each["here"] = store.picture(str(each["sha256"])[:16])
     recipe = (
         found.recipe
         if found.recipe.init in recipes.STARTS
@@ -144,9 +203,17 @@ def _painted(store: Store, number: str) -> Json | None:
     return {"recipe": describe.shown(recipe), "inputs": here}
 
 
+def result_path(store: Store, work: Json) -> Path:
+    """Return the file of a finished picture. Raises SettingError if there is none."""
+    path = store.work_folder(work["id"]) / "picture.png"
+    if work["state"] not in ("done", "stopped") or not path.is_file():
+        raise SettingError("this picture is not painted yet")
+    return path
+
+
 def sampled(store: Store, name: str) -> Json:
     """Take in one of the samples."""
-    with tempfile.TemporaryDirectory(dir=store.folder) as folder:
+    with tempfile.TemporaryDirectory(dir=store.incoming) as folder:
         path = Path(folder, f"{name}.png")
         encode.write(_sample(name), path)
         return taken_in(store, path, path.name, mask=False)
@@ -162,12 +229,13 @@ def _sample(name: str) -> Picture:
 
 
 def begin(
-    store: Store, session: Json, before: str | None, changes: object, sheet: str | None = None
+    store: Store, session: Json, before: object, changes: object, sheet: str | None = None
 ) -> Json:
     """Write down a work of a session, with changes of its recipe; ``before`` is what it goes by.
 
     Raises SettingError where there is nothing to paint, or the recipe cannot be.
     """
+    session, _ = present(store, session)
     paintings, regions = session["paintings"], session["regions"]
     if session["photograph"] is None:
         raise SettingError("there is no photograph yet: drop one, or take a sample")
@@ -181,7 +249,7 @@ def begin(
     return store.new_work(
         session=session["id"],
         sheet=sheet,
-        before=before,
+        before=before if isinstance(before, str) else None,
         preset=session["preset"],
         recipe=asdict(recipe),
         init=None,
@@ -189,6 +257,7 @@ def begin(
         paintings=paintings,
         regions=regions,
         keep=session["keep"],
+        keep_feather=session["keep_feather"],
     )
 
 
@@ -206,14 +275,12 @@ def described(recipe: Recipe, paintings: Sequence[Json], regions: Sequence[Json]
 
 def larger(store: Store, work: Json, size: object) -> Json:
     """Write down a work that takes a finished picture up to a larger size."""
-    picture = store.work_folder(work["id"]) / "picture.png"
-    if work["state"] not in ("done", "stopped") or not picture.exists():
-        raise SettingError("this picture is not painted yet")
+    picture = result_path(store, work)
     before = inputs.read_provenance(picture).recipe
     recipe = recipes.change(before, **inputs.finishing(picture), size=size)
     if recipe.size <= recipe.finished:
         raise SettingError(f"this picture has {recipe.finished} px: choose a larger size")
-    kept = ("session", "preset", "photograph", "paintings", "regions", "keep")
+    kept = ("session", "preset", "photograph", "paintings", "regions", "keep", "keep_feather")
     return store.new_work(
         **{name: work[name] for name in kept},
         sheet=None,
@@ -227,6 +294,8 @@ def cells(vary: object, most: int) -> list[Json]:
     """Return the changes of every cell of a sweep, from settings each with its values."""
     if not isinstance(vary, dict) or not vary:
         raise SettingError("name a setting to vary, and its values")
+    if not all(isinstance(values, list) for values in vary.values()):
+        raise SettingError("expected a list of values for each setting")
     axes = [[(name, str(value)) for value in values] for name, values in vary.items()]
     found = [dict(each) for each in itertools.product(*axes)]
     if not 1 < len(found) <= most:
@@ -237,7 +306,7 @@ def cells(vary: object, most: int) -> list[Json]:
 
 
 def asked(store: Store, work: Json) -> Json:
-    """Return the painter's words of a work. Raises NotThere if one of its pictures is gone."""
+    """Return the painter's request for a work. Raises NotThere if one of its pictures is gone."""
     recipe = dict(work["recipe"])
     if work["init"] is not None:
         recipe["init"] = str(store.work_folder(work["init"]) / "picture.png")
@@ -251,8 +320,12 @@ def asked(store: Store, work: Json) -> Json:
         "folder": str(store.work_folder(work["id"]).resolve()),
         "content": path(work["photograph"]),
         "styles": [path(each["picture"]) for each in work["paintings"]],
-        "regions": [[path(each["mask"]), path(each["painting"])] for each in work["regions"]],
+        "regions": [
+            [path(each["mask"]), path(each["painting"]), each["feather"]]
+            for each in work["regions"]
+        ],
         "keep": path(work["keep"]),
+        "keep_feather": work["keep_feather"],
         "recipe": recipe,
         "resume": True,
     }
@@ -260,7 +333,7 @@ def asked(store: Store, work: Json) -> Json:
 
 def told(store: Store, number: str, foreman: Foreman) -> Json:
     """Return a work as the page is told of it."""
-    work = {name: value for name, value in store.work(number).items() if name != "history"}
+    work = {name: value for name, value in foreman.work(number).items() if name != "history"}
     recipe = Recipe.from_dict(work.pop("recipe"))
     place, folder = f"/api/works/{number}", store.work_folder(number)
     finished = (folder / "picture.png").exists() and work["state"] in ("done", "stopped")
@@ -271,10 +344,20 @@ def told(store: Store, number: str, foreman: Foreman) -> Json:
         "differs": _differs(store, work["before"], recipe),
         "preview": f"{place}/preview.jpg?{changes}" if changes else None,
         "result": f"{place}/picture.png" if finished else None,
-        "resumable": work["state"] in ("stopped", "failed") and (folder / "checkpoint").exists(),
+        "resumable": work["state"] == "failed"
+        or (work["state"] == "stopped" and (folder / "checkpoint").exists()),
         "progress": foreman.progress.get(number),
         "draft": bool(changes) and work["state"] == "painting" and number not in foreman.progress,
     }
+
+
+def waiting(store: Store, foreman: Foreman) -> list[Json]:
+    """Return the works of the queue as the page is told of them."""
+    found = []
+    for each in store.queue():
+        with contextlib.suppress(NotThere):
+            found.append(told(store, each, foreman))
+    return found
 
 
 def _stamp(path: Path) -> int:
@@ -297,10 +380,12 @@ def _differs(store: Store, before: str | None, recipe: Recipe) -> list[tuple[str
 
 
 def forecast(store: Store, session: Json) -> Json:
-    """Return about how long a session would take and how much memory, by what was painted so far.
+    """Return about how long a session would take and how much memory.
 
-    Nothing is painted for it, so that it can follow every dial.
+    The time is that of the stored measurement of this machine. Without one for such settings, it
+    is estimated from what was painted so far. Nothing is painted for it: it follows every dial.
     """
+    session, _ = present(store, session)
     if session["photograph"] is None or not (session["paintings"] or session["regions"]):
         return {"seconds": None, "memory": None, "fits": True, "text": ""}
     recipe = described(
@@ -309,13 +394,13 @@ def forecast(store: Store, session: Json) -> Json:
     photograph = store.picture(session["photograph"])
     size = photograph["height"], photograph["width"]
     recipe = inputs.sized(recipe, size)
-    seconds = _seconds(store, recipe, size)
-    paintings = [store.picture(each["picture"]) for each in session["paintings"]]
+    paintings = _sizes(store, recipe, session)
+    places = len(session["regions"]) + bool(session["paintings"])
     work = memory.Work(
         size,
         recipe.size,
-        tuple((each["height"] * each["width"], 1.0) for each in paintings),
-        places=len(session["regions"]) + bool(paintings),
+        paintings,
+        places=places,
         evaluations=recipe.evaluations,
         colors=recipe.colors,
         style_loss=recipe.style_loss,
@@ -325,10 +410,17 @@ def forecast(store: Store, session: Json) -> Json:
     try:
         plan = memory.plan(work)
     except SettingError as error:
-        return {"seconds": seconds, "memory": None, "fits": False, "text": str(error)}
+        return {"seconds": None, "memory": None, "fits": False, "text": str(error)}
+    levels = pyramid.schedule(*size, recipe)
+    measured = measurements.find(recipe, places, [level.kind for level in levels])
+    seconds = (
+        _seconds(store, recipe, levels)
+        if measured is None
+        else sum(predict(measured, levels, paintings, plan))
+    )
     bytes_needed = memory.needed(work, plan)
     tiles = f", in tiles of {plan.tile} px" if plan.tile else ""
-    time = f"about {_in_words(seconds)}, " if seconds else ""
+    time = f"about {in_words(seconds)}, " if seconds else ""
     return {
         "seconds": seconds,
         "memory": bytes_needed,
@@ -337,20 +429,32 @@ def forecast(store: Store, session: Json) -> Json:
     }
 
 
-def _seconds(store: Store, recipe: Recipe, size: tuple[int, int]) -> float | None:
-    """Return the seconds that a recipe would take, by those that paintings of its kind took."""
+def _sizes(store: Store, recipe: Recipe, session: Json) -> tuple[tuple[int, float], ...]:
+    """Return the pixels of each painting of a session, and the scale that it is seen at."""
+    numbers = [
+        *(each["picture"] for each in session["paintings"]),
+        *(each["painting"] for each in session["regions"]),
+    ]
+    found = [store.picture(each) for each in numbers]
+    scales = itertools.islice(itertools.cycle(recipe.style_scale or (1.0,)), len(found))
+    return tuple(
+        (each["height"] * each["width"], scale) for each, scale in zip(found, scales, strict=True)
+    )
+
+
+def _seconds(store: Store, recipe: Recipe, levels: Sequence[Level]) -> float | None:
+    """Return the seconds that levels would take, by paintings of the same style loss so far."""
     rates = []
     for work in store.works()[:50]:
         if work["state"] == "done" and work["recipe"]["style_loss"] == recipe.style_loss:
-            other = store.picture(work["photograph"])
+            try:
+                other = store.picture(work["photograph"])
+            except NotThere:
+                continue
             done = inputs.sized(Recipe.from_dict(work["recipe"]), (other["height"], other["width"]))
-            levels = pyramid.schedule(other["height"], other["width"], done)
-            rates.append(work["seconds"] / pixels_of(levels))
+            painted = pyramid.schedule(other["height"], other["width"], done)
+            rates.append(work["seconds"] / pixels_of(painted))
     if not rates:
         return None
-    seconds = statistics.median(rates[:5]) * pixels_of(pyramid.schedule(*size, recipe))
+    seconds = statistics.median(rates[:5]) * pixels_of(levels)
     return seconds if math.isfinite(seconds) else None
-
-
-def _in_words(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,19 +1,22 @@
 """Many photographs with one recipe: the network is loaded once, and a failure stops nothing."""
 
+import itertools
 import logging
 import os
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from impasto import files
-from impasto.errors import ImpastoError, PictureError, SettingError
+from impasto.errors import ImpastoError, PictureError, SettingError, counted
 from impasto.network.weights import NETWORKS
 from impasto.painting import checkpoints
 from impasto.painting.inputs import Inputs, read_provenance
 from impasto.painting.stylizer import Event, Stylizer
-from impasto.pictures import decode
+from impasto.pictures import decode, formats
 from impasto.pictures.saving import USUAL, Saving
 from impasto.recipe.settings import STARTS, Recipe, as_chosen
 from impasto.version import __version__
@@ -34,15 +37,12 @@ class Task:
 
     photograph: Path
     picture: Path
-
-    @property
-    def name(self) -> str:
-        """Return what stands for it in the names of files."""
-        return self.picture.stem
+    name: str
+    """what stands for it in the names of files; with its folder, where folders are kept"""
 
     def absolute(self) -> "Task":
-        """Return it for whoever is in another folder."""
-        return Task(self.photograph.absolute(), self.picture.absolute())
+        """Return it for a process in another folder."""
+        return replace(self, photograph=self.photograph.absolute(), picture=self.picture.absolute())
 
 
 @dataclass(frozen=True)
@@ -54,22 +54,46 @@ class Ended:
     skipped: bool = False
 
 
-def plan(named: Iterable[str], folder: Path, ending: str) -> list[Task]:
-    """Return a task for every photograph that was named, and every picture in folders named.
+class ListedPhotograph(NamedTuple):
+    """A photograph, and the folder that its picture keeps below the folder of all pictures."""
 
-    Pictures have the photographs' names in ``folder``; of two photographs with one name the
-    second keeps its own ending in it. Raises PictureError for a folder without pictures.
+    path: Path
+    below: Path = Path()
+
+
+def plan(
+    named: Iterable[files.AnyPath], folder: Path, ending: str, recursive: bool = False
+) -> list[Task]:
+    """Return a task for every photograph named, and for every picture in the folders named.
+
+    A picture has its photograph's name. If another one has that name already, in capitals or not,
+    it keeps its photograph's ending as well, or gets a number. ``recursive`` includes the folders
+    inside folders, and keeps them. Raises PictureError for a folder without pictures.
     """
-    photographs = list(dict.fromkeys(path for name in named for path in _photographs(Path(name))))
-    tasks: dict[Path, Task] = {}
-    for path in photographs:
-        picture = folder / f"{path.stem}{ending}"
-        if picture in tasks:
-            picture = folder / f"{path.name}{ending}"
-        if picture in tasks:
-            raise PictureError(f"{path}: another photograph has its name: name one of them alone")
-        tasks[picture] = Task(path, picture)
-    return list(tasks.values())
+    photographs: dict[Path, Path] = {}
+    for name in named:
+        for found in _photographs(Path(name), folder, recursive):
+            photographs.setdefault(found.path, found.below)
+    taken: set[str] = set()
+    tasks = []
+    for path, below in photographs.items():
+        stem = next(each for each in _stems(path) if _key(below / each) not in taken)
+        taken.add(_key(below / stem))
+        name = (below / stem).as_posix()
+        tasks.append(Task(path, folder / below / f"{stem}{ending}", name))
+    return tasks
+
+
+def _stems(path: Path) -> Iterator[str]:
+    """Yield the names that the picture of a photograph may have, without an ending."""
+    yield from (path.stem, path.name)
+    for number in itertools.count(2):
+        yield f"{path.stem}-{number}"
+
+
+def _key(path: Path) -> str:
+    """Return what two paths have in common that are one file where capitals do not count."""
+    return unicodedata.normalize("NFC", path.as_posix()).casefold()
 
 
 @dataclass(frozen=True)
@@ -128,9 +152,11 @@ def make_room(job: Job, tasks: Iterable[Task]) -> None:
 
 
 def _check_distinct(read: Iterable[str], written: Iterable[Path]) -> None:
+    read = list(read)
     taken = {os.path.realpath(path) for path in read}
+    same = {identity for path in read if (identity := _identity(path))}
     for path in written:
-        if (place := os.path.realpath(path)) in taken:
+        if (place := os.path.realpath(path)) in taken or _identity(path) in same:
             raise SettingError(
                 f"{path} would overwrite a picture that is read, or a file of another picture: "
                 "name another folder"
@@ -138,15 +164,114 @@ def _check_distinct(read: Iterable[str], written: Iterable[Path]) -> None:
         taken.add(place)
 
 
-def _photographs(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]  # reading it says what is wrong with it
-    found = decode.listing(path)
-    for line in found.left_out:
-        LOG.warning("%s: left out: %s", files.shown(path), line)
-    if not found.pictures:
-        raise PictureError(f"{files.shown(path)}: there are no pictures in this folder")
-    return list(found.pictures)
+def _identity(path: files.AnyPath) -> tuple[int, int] | None:
+    """Return what two names of one file have in common; None where there is no file."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _photographs(path: Path, output: Path, recursive: bool) -> Iterator[ListedPhotograph]:
+    """Yield the photograph at a path, or those in a folder; never those in the output folder."""
+    if not os.path.isdir(path):
+        yield ListedPhotograph(path)  # reading it says what is wrong with it
+        return
+    seen = {os.path.realpath(output), os.path.realpath(path)}
+    found = list(_inside(path, path, seen, recursive))
+    if not found:
+        folders = not recursive and decode.listing(path).folders
+        advice = ", only folders: use --recursive" if folders else ""
+        raise PictureError(f"{files.shown(path)}: there are no pictures in this folder{advice}")
+    yield from found
+
+
+def _inside(folder: Path, top: Path, seen: set[str], recursive: bool) -> Iterator[ListedPhotograph]:
+    """Yield the photographs in a folder below ``top``, and log what is left out.
+
+    ``seen`` are the folders that are not entered again: a link may lead in a circle.
+    """
+    listing = decode.listing(folder)
+    for line in listing.left_out:
+        LOG.warning("%s: %s", files.shown(folder), line)
+    yield from (ListedPhotograph(each, folder.relative_to(top)) for each in listing.pictures)
+    folders = [each for each in listing.folders if os.path.realpath(each) not in seen]
+    seen.update(map(os.path.realpath, folders))
+    if folders and not recursive:
+        LOG.warning(
+            "%s: skipped %s, use --recursive to include: %s",
+            *(files.shown(folder), counted(len(folders), "folder"), formats.names(folders)),
+        )
+    for each in folders if recursive else ():
+        try:
+            yield from _inside(each, top, seen, recursive)
+        except PictureError as error:  # the other folders can be painted
+            LOG.warning("%s", error)
+
+
+class Existing(StrEnum):
+    """What becomes of files that exist where a picture, or a file beside it, is to be written."""
+
+    KEEP = "keep"
+    SKIP_DONE = "skip done"
+    OVERWRITE = "overwrite"
+
+
+def kept(order: Order, existing: Existing) -> Path | None:
+    """Return a file that exists and is not to be replaced by an order; None if there is none.
+
+    What impasto painted of the same checkpoint is replaced, and with ``SKIP_DONE`` all that impasto
+    painted. A file of another origin is replaced with ``OVERWRITE`` alone.
+    """
+    if existing is Existing.OVERWRITE:
+        return None
+    outputs = order.outputs
+    if existing is Existing.SKIP_DONE or order.resume is not None:
+        picture = outputs.picture
+        return picture if os.path.lexists(picture) and not _painted(picture) else None
+    paths = [path for name, path in outputs.paths().items() if name != "checkpoint"]
+    frames = outputs.frames
+    if frames is not None and frames.is_dir() and any(frames.iterdir()):
+        paths.append(frames)
+    return next(filter(os.path.lexists, paths), None)
+
+
+def is_new(order: Order, existing: Existing) -> bool:
+    """Return whether a picture is to be painted for certain, and not skipped or refused."""
+    if existing is Existing.SKIP_DONE and order.resume is None:
+        return not os.path.lexists(order.outputs.picture)
+    return kept(order, existing) is None
+
+
+def checked(
+    job: Job, tasks: Iterable[Task], limits: decode.Limits, existing: Existing = Existing.KEEP
+) -> Iterator[Ended | None]:
+    """Read every photograph that is new; yield why a task cannot be painted, None where it can.
+
+    So a damaged file is found before anything is painted, and not hours later. Pictures that may be
+    done are left to :func:`paint_all`, which looks into them.
+    """
+    for task in tasks:
+        order = job.order(task)
+        try:
+            if is_new(order, existing):
+                decode.read(task.photograph, limits)
+            elif existing is Existing.KEEP:
+                raise PictureError(_exists(kept(order, existing) or task.picture))
+        except (PictureError, MemoryError) as error:
+            yield Ended(task, failure=_told(task, error))
+        else:
+            yield None
+
+
+def _painted(picture: Path) -> bool:
+    """Return whether a file carries a recipe of impasto."""
+    try:
+        read_provenance(picture)
+    except ImpastoError:
+        return False
+    return True
 
 
 def is_done(task: Task, recipe: Recipe, read: Inputs) -> bool:
@@ -171,7 +296,11 @@ Watch: TypeAlias = Callable[[Task, Ready, Iterator[Event]], Iterator[Event]]
 
 
 def paint_all(
-    job: Job, tasks: Iterable[Task], stylizer: Stylizer, watch: Watch, skip_done: bool = False
+    job: Job,
+    tasks: Iterable[Task],
+    stylizer: Stylizer,
+    watch: Watch,
+    existing: Existing = Existing.KEEP,
 ) -> Iterator[Ended]:
     """Paint tasks one by one, and yield how each ended; a failure stops nothing.
 
@@ -180,8 +309,13 @@ def paint_all(
     """
     for task in tasks:
         try:
-            ready = worker.prepare(job.order(task), stylizer)
-            if skip_done and is_done(task, ready.prepared.recipe, ready.prepared.inputs):
+            order = job.order(task)
+            if (there := kept(order, existing)) is not None:
+                raise PictureError(_exists(there))
+            ready = worker.prepare(order, stylizer)
+            if existing is Existing.SKIP_DONE and is_done(
+                task, ready.prepared.recipe, ready.prepared.inputs
+            ):
                 yield Ended(task, skipped=True)
                 continue
             events = watch(task, ready, worker.paint(ready, stylizer))
@@ -192,8 +326,12 @@ def paint_all(
             yield Ended(task)
 
 
+def _exists(path: Path) -> str:
+    return f"not painted, {files.shown(path)} exists: use --skip-done or --overwrite"
+
+
 def share_out(
-    job: Job, tasks: Iterable[Task], crew: "Crew", skip_done: bool = False
+    job: Job, tasks: Iterable[Task], crew: "Crew", existing: Existing = Existing.KEEP
 ) -> Iterator[Ended]:
     """Have workers paint tasks, a picture each at a time; yield how each ended, in their order.
 
@@ -201,20 +339,20 @@ def share_out(
     """
     begun: list[Task] = []
 
-    def items() -> Iterator[tuple[Job, Task, bool]]:
+    def items() -> Iterator[tuple[Job, Task, Existing]]:
         for task in tasks:
             begun.append(task)
-            yield job.absolute(), task.absolute(), skip_done
+            yield job.absolute(), task.absolute(), existing
 
     for number, ended in enumerate(crew.each(_at_worker, items())):
         yield replace(ended, task=begun[number])
 
 
-def _at_worker(bench: "Bench", item: tuple[Job, Task, bool]) -> Ended:
+def _at_worker(bench: "Bench", item: tuple[Job, Task, Existing]) -> Ended:
     bench.compute_alike()
-    job, task, skip_done = item
+    job, task, existing = item
     stylizer = bench.lasting.setdefault("stylizer", Stylizer(weights_file=job.weights_file))
-    (ended,) = paint_all(job, [task], stylizer, lambda task, ready, events: events, skip_done)
+    (ended,) = paint_all(job, [task], stylizer, lambda task, ready, events: events, existing)
     return ended
 
 

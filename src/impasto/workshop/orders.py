@@ -132,6 +132,10 @@ def as_word(path: str) -> str:
     return f"./{path}" if path.startswith("-") else path
 
 
+def _word(path: str) -> str:
+    return path if path == "-" else as_word(path)  # which is standard input
+
+
 @dataclass(frozen=True)
 class Sources:
     """The paths of the pictures that were named."""
@@ -141,6 +145,8 @@ class Sources:
     regions: Sequence[tuple[str, ...]] = ()
     """each mask, painting and, if it was given, the painting's mask"""
     keep: str | None = None
+    piped: str = ""
+    """the temporary file that holds what was read from standard input; empty if nothing was"""
 
     @classmethod
     def parse(
@@ -157,9 +163,24 @@ class Sources:
 
     def words(self) -> list[str]:
         """Return the words of the command line again."""
-        regions = itertools.chain(*(("--region", as_word(":".join(each))) for each in self.regions))
-        keep = ["--keep", as_word(self.keep)] if self.keep else []
-        return [*map(as_word, (self.content, *self.styles)), *regions, *keep]
+        named = self.with_path(self.piped, "-") if self.piped else self
+        regions = (("--region", ":".join(map(_word, each))) for each in named.regions)
+        keep = ["--keep", _word(named.keep)] if named.keep else []
+        return [*map(_word, (named.content, *named.styles)), *itertools.chain(*regions), *keep]
+
+    def with_path(self, path: str, other: str) -> "Sources":
+        """Return them with ``other`` wherever a path is ``path``."""
+
+        def chosen(each: str) -> str:
+            return other if each == path else each
+
+        return dataclasses.replace(
+            self,
+            content=chosen(self.content),
+            styles=[chosen(each) for each in self.styles],
+            regions=[tuple(map(chosen, each)) for each in self.regions],
+            keep=self.keep and chosen(self.keep),
+        )
 
     def absolute(self) -> "Sources":
         """Return them for whoever is in another folder."""

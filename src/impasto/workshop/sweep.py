@@ -7,12 +7,13 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from impasto.errors import SettingError, nearest
+from impasto.painting.preparing import Prepared
 from impasto.painting.stylizer import Event, Stylizer
 from impasto.pictures import encode
 from impasto.pictures.raster import Picture, on_white
@@ -93,13 +94,38 @@ def _axis(text: str) -> tuple[str, list[str]]:
     with_commas = kinds[name] in (recipes.Layers, recipes.Numbers)
     parts = values.split(";" if with_commas or ";" in values else ",")
     found = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    if name == "init":
+        found = [os.path.expanduser(each) for each in found]
     if not found:
         raise SettingError(f"vary {text!r}: expected NAME=VALUE,VALUE")
     return name, found
 
 
-Watch: TypeAlias = Callable[[Variant, Iterator[Event]], Iterator[Event]]
-"""(variant, its events) -> the same events, which somebody looks at"""
+class Panel(NamedTuple):
+    """A picture of a sheet, and the report of how it was painted."""
+
+    picture: Picture
+    report: dict[str, object]
+
+
+class Watch(Protocol):
+    """Passes on the events of a painting, and shows them."""
+
+    def __call__(
+        self, variant: Variant, prepared: Prepared, events: Iterator[Event]
+    ) -> Iterator[Event]:
+        """Yield the events of what was prepared of a variant."""
+        ...
+
+
+def order_of(variant: Variant, sources: Sources) -> Order:
+    """Return the order that paints a variant; the sheet is what is written."""
+    return Order(sources, Outputs(Path()), recipe=variant.recipe)
+
+
+def grouped(variants: Sequence[Variant]) -> list[int]:
+    """Return the numbers of variants, those that share a network in a row."""
+    return sorted(range(len(variants)), key=lambda number: repr(variants[number].recipe.compiled))
 
 
 def paint_all(
@@ -107,26 +133,27 @@ def paint_all(
     sources: Sources,
     stylizer: Stylizer,
     watch: Watch,
-) -> dict[int, Picture]:
-    """Paint variants, those that share a network in a row; return the pictures by number.
+) -> dict[int, Panel]:
+    """Paint variants; return the pictures by number.
 
     Once the work is stopped, the picture begun is left out.
     """
-    painted: dict[int, Picture] = {}
-    for number in sorted(range(len(variants)), key=lambda n: repr(variants[n].recipe.compiled)):
-        order = Order(sources, Outputs(Path()), recipe=variants[number].recipe)
-        events = stylizer.run(worker.read(order, stylizer))
-        result = worker.result_of(watch(variants[number], events))
+    painted: dict[int, Panel] = {}
+    for number in grouped(variants):
+        variant = variants[number]
+        prepared = worker.read(order_of(variant, sources), stylizer)
+        result = worker.result_of(watch(variant, prepared, stylizer.run(prepared)))
         if result.stopped:
             break
         picture = result.picture
-        painted[number] = picture if result.alpha is None else on_white(picture, result.alpha)
+        shown = picture if result.alpha is None else on_white(picture, result.alpha)
+        painted[number] = Panel(shown, result.report())
     return dict(sorted(painted.items()))
 
 
 def share_out(
     variants: Iterable[Variant], sources: Sources, weights_file: Path | None, crew: "Crew"
-) -> Iterator[Picture]:
+) -> Iterator[Panel]:
     """Have workers paint variants, and yield the pictures in their order.
 
     They read the pictures themselves, so that they are to see the same folders.
@@ -136,11 +163,11 @@ def share_out(
     return crew.each(_at_worker, items)
 
 
-def _at_worker(bench: "Bench", item: tuple[Sources, Variant, Path | None]) -> Picture:
+def _at_worker(bench: "Bench", item: tuple[Sources, Variant, Path | None]) -> Panel:
     bench.compute_alike()
     sources, variant, weights_file = item
     stylizer = bench.lasting.setdefault("stylizer", Stylizer(weights_file=weights_file))
-    painted = paint_all([variant], sources, stylizer, lambda variant, events: events)
+    painted = paint_all([variant], sources, stylizer, lambda variant, prepared, events: events)
     return painted[0]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from impasto import files
+from impasto.errors import counted
 from impasto.painting import checkpoints, memory, provenance
 from impasto.painting.preparing import Prepared
 from impasto.painting.result import Painted, Result
@@ -74,7 +75,8 @@ def _notes(ready: Ready) -> Iterator[str]:
     if order.before is not None:
         yield from provenance.changed(ready.prepared.inputs.sources, order.before)
     if state is not None:
-        yield f"goes on at level {state.level} after {len(state.history)} evaluations"
+        made = counted(len(state.history), "evaluation")
+        yield f"resumes at level {state.level} after {made}"
         if order.outputs.timelapse:
             yield "the film begins here: the pictures painted before are not in it"
 

@@ -24,8 +24,24 @@ export const post = (path, body = {}) => ask("POST", path, body);
 export const patch = (path, body) => ask("PATCH", path, body);
 export const remove = (path) => ask("DELETE", path);
 
-export const upload = (file, role = "picture") =>
-  ask("POST", `/api/pictures?role=${role}&name=${encodeURIComponent(file.name ?? "picture.png")}`, file);
+// Sends a file. A browser lets a page name a folder or a missing file, and fails only as it reads it.
+export async function upload(file, role = "picture") {
+  await checkReadable(file);
+  try {
+    return await ask("POST", `/api/pictures?role=${role}&name=${encodeURIComponent(file.name ?? "picture.png")}`, file);
+  } catch (error) {
+    await checkReadable(file);
+    throw error;
+  }
+}
+
+async function checkReadable(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+  } catch {
+    throw new Error(`${file.name} cannot be read: it is a folder, or it was moved, changed or deleted; choose it again`);
+  }
+}
 
 // Calls take[event](data) for everything that happens, until the page is left.
 export function listen(take) {

@@ -1,8 +1,8 @@
 // The page: what is shown, what is asked, what is heard.
 
 import { get, listen, patch, post, remove, upload } from "./api.js";
-import { Mask } from "./masks.js";
-import { element, Panel } from "./panel.js";
+import { Mask, SIDE } from "./masks.js";
+import { attempt, element, Panel } from "./panel.js";
 import { View } from "./view.js";
 
 /** @type {(id: string) => any} an element of index.html, of whatever kind */
@@ -32,7 +32,18 @@ const safely = (doing) => async (...given) => {
   try { return await doing(...given); } catch (error) { say(error.message); return null; }
 };
 
+// What begins something is not begun twice by a double click, nor while the first still runs.
+const once = (doing) => {
+  let running = false;
+  return safely(async (event) => {
+    if (running || event?.detail > 1) return;
+    running = true;
+    try { await doing(event); } finally { running = false; }
+  });
+};
+
 const on = (id, event, doing) => at(id).addEventListener(event, safely(doing));
+const onClick = (id, doing) => at(id).addEventListener("click", once(doing));
 
 // --- pictures -----------------------------------------------------------------------------------
 
@@ -93,6 +104,8 @@ function show() {
   if (session.keep) places.unshift(keepRow());
   at("places").replaceChildren(...places);
   at("keep").disabled = !session.photograph;
+  at("missing").hidden = !session.missing.length;
+  at("missing").textContent = `Not in the studio's folder any more: ${session.missing.join(", ")}. Add it again.`;
   panel.show(session.recipe, session.idle);
   for (const each of at("presets").children) {
     each.setAttribute("aria-pressed", String(each.dataset.name === session.preset));
@@ -104,11 +117,11 @@ function show() {
 
 function paintingRow(each, number) {
   const { paintings } = state.session;
-  const change = (field) => (event) => changeSession({
-    paintings: plain(paintings, (other, at) => (at === number ? { ...other, [field]: Number(event.target.value) } : other)),
-  });
+  const change = (field) => ({ target }) => attempt(target, () => changeSession({
+    paintings: plain(paintings, (other, at) => (at === number ? { ...other, [field]: target.valueAsNumber } : other)),
+  }), () => each[field]);
   const field = (name, label, about) => element("label", {}, label,
-    element("input", { type: "number", value: each[name], onchange: safely(change(name)), "aria-label": `${label} of ${each.picture.name}`, ...about }));
+    element("input", { type: "number", value: each[name], onchange: change(name), "aria-label": `${label} of ${each.picture.name}`, ...about }));
   return element("li", {}, element("img", { src: each.picture.thumb, alt: each.picture.name }),
     element("div", { className: "fields" },
       paintings.length > 1 ? field("share", "share", { min: 0, max: 1000, step: 0.1 }) : null,
@@ -125,17 +138,21 @@ const plain = (paintings, change = (each) => each) =>
     return { picture: id, share, scale };
   });
 
-const plainRegions = () => state.session.regions.map(({ mask, painting, scale }) => ({ mask: mask.id, painting: painting.id, scale }));
+const plainRegions = () => state.session.regions.map(({ mask, painting, scale, feather }) => ({ mask: mask.id, painting: painting.id, scale, feather }));
 
 function regionRow(each, number) {
   return placeRow(each.painting.thumb, `${each.painting.name}, in a place`, () =>
-    changeSession({ regions: plainRegions().filter((_, at) => at !== number) }), () => beginMask("region", each.painting, each.mask, number));
+    changeSession({ regions: plainRegions().filter((_, at) => at !== number) }), () => beginMask("region", each.painting, each.mask, number, each.feather));
 }
 
 function keepRow() {
   return placeRow(state.session.keep.url, "stays the photograph", () => changeSession({ keep: null }),
-    () => beginMask("keep", null, state.session.keep));
+    changeKeep);
 }
+
+const changeKeep = () => (state.session.keep
+  ? beginMask("keep", null, state.session.keep, null, state.session.keep_feather)
+  : beginMask("keep", null));
 
 function placeRow(thumb, words, away, again) {
   return element("li", {}, element("img", { src: thumb, alt: "" }), element("div", { className: "fields" },
@@ -169,6 +186,7 @@ async function loadState() {
   const found = await get("/api/state");
   state.queue = found.queue;
   showWorker(found.worker);
+  showSkipped(found.skipped);
   if (!found.sessions.length) found.sessions.push(await post("/api/sessions"));
   at("sessions").replaceChildren(...found.sessions.map((each, number) =>
     new Option(each.name || `${found.sessions.length - number}`, each.id)));
@@ -176,6 +194,12 @@ async function loadState() {
   at("sessions").value = current.id;
   showQueue();
   return current.id;
+}
+
+function showSkipped(skipped) {
+  at("skipped").hidden = !skipped.length;
+  at("skipped").querySelector("summary").textContent = `Skipped in the studio's folder: ${skipped.length}`;
+  at("skipped").querySelector("ul").replaceChildren(...skipped.map(([name, reason]) => element("li", {}, `${name}: ${reason}`)));
 }
 
 function showWorker(worker) {
@@ -202,13 +226,14 @@ function showVersions() {
   at("stop").hidden = !painting;
   at("steering").hidden = !painting;
   at("resume").hidden = !work(state.shown)?.resumable;
+  at("resume").textContent = work(state.shown)?.state === "failed" ? "Try again" : "Go on";
 }
 
 function showVersion() {
   const version = work(state.shown);
   if (!version) { at("version").replaceChildren(element("p", {}, "None yet.")); return; }
   const place = `/api/works/${version.id}`;
-  const size = element("input", { type: "number", value: 2 * (parseInt(version.recipe.size) || 512), min: 64, max: 65536, "aria-label": "Longest side of the larger picture in px" });
+  const size = element("input", { type: "number", id: "larger-size", defaultValue: 2 * (parseInt(version.recipe.size) || 512), min: 64, max: 65536, "aria-label": "Longest side of the larger picture in px" });
   const link = (ending, words) => element("a", { href: `${place}/picture.${ending}?download`, download: "" }, words);
   const rows = version.differs.map(([name, was, now]) =>
     element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, was || "–"), element("td", {}, now || "–")));
@@ -217,7 +242,10 @@ function showVersion() {
     ...(version.error ? [element("p", {}, version.error)] : []),
     ...(version.result ? [
       element("p", { className: "row" }, link("png", "PNG"), " ", link("jpg", "JPEG"), " ", link("tif", "TIFF, 16 bits")),
-      element("div", { className: "row" }, size, element("button", { onclick: safely(async () => took(await post(`${place}/finish`, { size: Number(size.value) }))) }, "Finish larger")),
+      element("div", { className: "row" }, size, element("button", { onclick: once(() => attempt(size, async () => took(await post(`${place}/finish`, { size: Number(size.value) })), () => size.defaultValue)) }, "Finish larger")),
+      element("div", { className: "row" },
+        element("button", { title: "This version becomes the photograph", onclick: once(() => useResult(version, "photograph")) }, "Use as content"),
+        element("button", { title: "This version becomes one of the paintings", onclick: once(() => useResult(version, "painting")) }, "Use as style")),
     ] : []),
     element("div", { className: "row" },
       element("button", { onclick: safely(() => useRecipe(version)) }, "Use its recipe"),
@@ -225,6 +253,8 @@ function showVersion() {
       element("button", { disabled: version.state === "painting", onclick: safely(() => removeWork(version)) }, "Remove")),
     ...(rows.length ? [element("table", {}, element("caption", { className: "help" }, "what differs from the version before"), element("tbody", {}, ...rows))] : []));
 }
+
+const useResult = async (version, role) => use(await post(`/api/works/${version.id}/picture`), role);
 
 async function useRecipe(version) {
   const names = Object.keys(version.recipe).filter((name) => !["finished", "init", "blend", "tile", "precision"].includes(name));
@@ -301,7 +331,8 @@ async function showProgress() {
 function showStep(step) {
   at("progress").hidden = false;
   at("bar").value = step.done;
-  at("level").textContent = `level ${step.level} of ${step.levels}, evaluation ${step.evaluation} of ${step.evaluations}, loss ${step.total.toPrecision(3)}, ${step.left}`;
+  const words = [`level ${step.level} of ${step.levels}`, `evaluation ${step.evaluation} of ${step.evaluations}`, `loss ${step.total.toPrecision(3)}`, step.left];
+  at("level").textContent = words.filter(Boolean).join(", ");
 }
 
 function showCurve() {
@@ -327,13 +358,17 @@ async function changed(name, value) {
 
 // --- masks --------------------------------------------------------------------------------------
 
-async function beginMask(role, painting, known = null, number = null) {
+const FEATHER = 0.004; // of a new mask, as a fraction of its longer side
+const feather = () => Number(at("feather").value) / 1000;
+
+async function beginMask(role, painting, known = null, number = null, soft = FEATHER) {
   const { photograph } = state.session;
   if (!photograph) throw new Error("there is no photograph yet");
-  const ratio = Math.min(1, 3000 / Math.max(photograph.width, photograph.height));
+  const ratio = Math.min(1, SIDE / Math.max(photograph.width, photograph.height));
   const mask = new Mask(Math.round(photograph.width * ratio), Math.round(photograph.height * ratio));
   if (known) mask.add(await picture(known.url));
   state.masking = { mask, role, painting, number, last: null, tool: "brush", cursor: [0.5, 0.5] };
+  at("feather").value = Math.round(1000 * soft);
   state.shown = null;
   at("compare").value = "";
   await showCanvas();
@@ -355,12 +390,12 @@ function endMask() {
 async function maskDone() {
   const { mask, role, painting, number } = state.masking;
   if (mask.isEmpty()) throw new Error("the mask is empty: paint over the place first");
-  const blob = await mask.toBlob(Number(at("feather").value));
+  const soft = feather(), blob = await mask.toBlob(0); // as it was drawn, so that opening it again changes nothing
   const { id } = await upload(new File([blob], "mask.png", { type: "image/png" }), "mask");
   endMask();
-  if (role === "keep") { await changeSession({ keep: id }); return; }
+  if (role === "keep") { await changeSession({ keep: id, keep_feather: soft }); return; }
   const regions = plainRegions();
-  if (number === null) regions.push({ mask: id, painting: painting.id, scale: 1 }); else regions[number].mask = id;
+  if (number === null) regions.push({ mask: id, painting: painting.id, scale: 1, feather: soft }); else Object.assign(regions[number], { mask: id, feather: soft });
   const paintings = plain(state.session.paintings).filter((each) => number !== null || each.picture !== painting.id || state.session.paintings.length === 1);
   await changeSession({ regions, paintings });
 }
@@ -457,6 +492,7 @@ function keys(event) {
     masking.mask.settle();
     return;
   }
+  if (event.repeat && "psmc?".includes(event.key)) return;
   const step = (way) => {
     const { works } = state.session, number = works.findIndex((each) => each.id === state.shown);
     const next = works[Math.max(0, Math.min(works.length - 1, number + way))];
@@ -479,8 +515,27 @@ function keys(event) {
 async function takeIn(file, role) {
   const taken = await upload(file);
   for (const note of taken.notes) say(note);
-  if (taken.painted) { await takePainted(taken); return; }
-  await use(taken, role);
+  const choice = taken.painted ? await askAbout(taken) : role;
+  if (choice === "settings") await takePainted(taken); else if (choice) await use(taken, choice);
+}
+
+// What to do with an image that impasto painted: a role, "settings", or nothing.
+function askAbout(taken) {
+  const dialog = at("painted");
+  at("painted-words").textContent = `impasto painted ${taken.name}, and its settings are in the file.`;
+  dialog.returnValue = "";
+  return new Promise((done) => {
+    dialog.addEventListener("close", () => done(dialog.returnValue), { once: true });
+    dialog.showModal();
+  });
+}
+
+// The files that were dropped; folders and what is no file are named.
+function dropped({ items, files }) {
+  const folders = [...items].map((each) => each.webkitGetAsEntry?.()).filter((each) => each?.isDirectory).map((each) => each.name);
+  if (folders.length) say(`${folders.join(", ")} is a folder: drop the images in it`);
+  else if (!files.length) say("what was dropped is not a file: save the image, and drop its file");
+  return [...files].filter((each) => !folders.includes(each.name));
 }
 
 async function use(taken, role) {
@@ -512,7 +567,7 @@ function dropping() {
       event.preventDefault();
       event.stopPropagation();
       place.classList.remove("over");
-      for (const each of event.dataTransfer.files) await takeIn(each, place.dataset.role);
+      for (const each of dropped(event.dataTransfer)) await safely(takeIn)(each, place.dataset.role);
     }));
   }
   file.addEventListener("change", safely(async () => {
@@ -526,10 +581,10 @@ function dropping() {
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", safely(async (event) => {
     event.preventDefault();
-    for (const each of event.dataTransfer.files) await takeIn(each, missing());
+    for (const each of dropped(event.dataTransfer)) await safely(takeIn)(each, missing());
   }));
   addEventListener("paste", safely(async (event) => {
-    for (const each of event.clipboardData.files) await takeIn(each, missing());
+    for (const each of event.clipboardData.files) await safely(takeIn)(each, missing());
   }));
   for (const [place, names] of Object.entries({ photograph: state.about.samples.photographs, painting: state.about.samples.paintings })) {
     const samples = at(place).querySelector(".sample");
@@ -601,11 +656,11 @@ function hearing() {
 // --- the beginning ------------------------------------------------------------------------------
 
 function wiring() {
-  on("paint", "click", paint);
+  onClick("paint", paint);
   on("stop", "click", async () => { const painting = underWay(); if (painting) await post(`/api/works/${painting.id}/stop`); });
-  on("resume", "click", async () => took(await post(`/api/works/${state.shown}/resume`)));
-  on("new-session", "click", async () => { const made = await post("/api/sessions"); state.shown = null; state.wanted = made.id; await load(await loadState()); });
-  on("remove-session", "click", async () => {
+  onClick("resume", async () => took(await post(`/api/works/${state.shown}/resume`)));
+  onClick("new-session", async () => { const made = await post("/api/sessions"); state.shown = null; state.wanted = made.id; await load(await loadState()); });
+  onClick("remove-session", async () => {
     if (!confirm("Remove this session and all of its pictures?")) return;
     await remove(`/api/sessions/${state.session.id}`);
     state.shown = state.wanted = null;
@@ -614,13 +669,13 @@ function wiring() {
   on("sessions", "change", async () => { state.shown = null; endMask(); await load(at("sessions").value); });
   on("compare", "change", showCanvas);
   at("divider").addEventListener("input", () => { view.divide = at("divider").value / 1000; view.draw(); });
-  on("keep", "click", () => beginMask("keep", null, state.session.keep));
-  on("mask-done", "click", maskDone);
+  on("keep", "click", changeKeep);
+  onClick("mask-done", maskDone);
   on("mask-cancel", "click", endMask);
   for (const each of ["brush", "eraser", "picker"]) on(each, "click", () => tool(each));
   for (const each of ["fill", "invert", "undo", "redo"]) on(each, "click", () => { state.masking.mask[each](); view.draw(); });
   on("export-mask", "click", async () => {
-    const blob = await state.masking.mask.toBlob(Number(at("feather").value));
+    const { mask } = state.masking, blob = await mask.toBlob(feather() * Math.max(mask.canvas.width, mask.canvas.height));
     element("a", { href: URL.createObjectURL(blob), download: "mask.png" }).click();
   });
   at("fit").addEventListener("click", () => view.fit());
@@ -636,17 +691,18 @@ function wiring() {
   at("presets").after(element("button", { id: "several", onclick: () => at("sweep").showModal() }, "several …"));
   at("sweep-setting").append(...state.about.settings.map((each) => new Option(each.label, each.name)));
   at("sweep-setting").value = "strength";
-  on("sweep-go", "click", async () => {
+  onClick("sweep-go", () => attempt(at("sweep-values"), async () => {
     const values = at("sweep-values").value.split(/[,;]\s*/).filter(Boolean);
     const swept = await post(`/api/sessions/${state.session.id}/sweep`, { vary: { [at("sweep-setting").value]: values } });
     at("sweep").close();
     await took({ id: swept.works[0] });
-  });
+  }));
 }
 
 const begin = safely(async () => {
   state.about = await get("/api/about");
-  panel = new Panel(state.about, safely(changed));
+  state.about.notes.forEach(say);
+  panel = new Panel(state.about, changed);
   wiring();
   pointers();
   state.wanted = location.hash.slice(1);

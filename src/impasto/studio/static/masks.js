@@ -2,6 +2,8 @@
 
 const TINT = "#e11d48", STEPS = 60;
 
+export const SIDE = 3000; // the longest side of a mask in px; the server stores masks up to this size as they are
+
 function canvasOf(width, height) {
   const made = document.createElement("canvas");
   made.width = width; made.height = height;
@@ -104,7 +106,7 @@ export class Mask {
     return !small.getImageData(0, 0, 64, 64).data.some((value, at) => at % 4 === 3 && value > 3);
   }
 
-  // A gray PNG, soft by so many pixels; beyond its edges the mask goes on as it ends there.
+  // A gray PNG, blurred by so many pixels; beyond its border the mask continues as it ends there.
   async toBlob(feather) {
     const { width, height } = this.canvas, pad = Math.ceil(3 * feather);
     const wide = canvasOf(width + 2 * pad, height + 2 * pad), context = wide.getContext("2d");

@@ -15,10 +15,34 @@ export function element(tag, about = {}, ...children) {
   return made;
 }
 
+// Does what a field's new value asks for. A refusal is shown at the field, whose value is restored.
+export async function attempt(field, doing, restored = null) {
+  clearRefusal(field);
+  try {
+    return await doing();
+  } catch (error) {
+    if (restored) field.value = restored();
+    if (field.shown) field.shown.value = field.value;
+    const refusal = element("p", { id: `refusal-${field.id || "of-field"}`, className: "refusal", role: "alert" }, error.message);
+    (field.closest(".setting, .fields label, .row, label") ?? field).after(refusal);
+    field.refusal = refusal;
+    field.setAttribute("aria-invalid", "true");
+    field.addEventListener("input", () => clearRefusal(field), { once: true });
+    return null;
+  }
+}
+
+function clearRefusal(field) {
+  field.refusal?.remove();
+  field.refusal = null;
+  field.removeAttribute("aria-invalid");
+}
+
 export class Panel {
-  // changed(name, value) is called with what the person chose, in words.
+  // changed(name, value) is called with what the user chose, as text; it rejects what is refused.
   constructor(about, changed) {
     this.fields = {};
+    this.recipe = {}; // as it was shown last
     this.changed = changed;
     const dials = document.getElementById("dials"), others = document.getElementById("others");
     const byName = Object.fromEntries(about.settings.map((each) => [each.name, each]));
@@ -33,7 +57,7 @@ export class Panel {
     const field = this.field(about);
     field.id = `setting-${name}`;
     field.setAttribute("aria-describedby", help);
-    field.addEventListener("change", () => this.changed(name, field.value.trim() || null));
+    field.addEventListener("change", () => attempt(field, () => this.changed(name, field.value.trim() || null), () => this.recipe[name]));
     this.fields[name] = field;
     const unit = about.unit ? ` (${about.unit})` : "";
     const shown = field.type === "range" ? element("output", { htmlFor: field.id }) : null;
@@ -67,6 +91,7 @@ export class Panel {
   }
 
   show(recipe, idle) {
+    this.recipe = recipe;
     for (const [name, field] of Object.entries(this.fields)) {
       if (document.activeElement === field && field.type !== "range") continue;
       if (field.tagName === "SELECT" && ![...field.options].some((each) => each.value === recipe[name])) {

@@ -1,0 +1,133 @@
+"""Measures this machine: paints a little at two small sizes. Builds the engine."""
+
+import dataclasses
+import itertools
+import statistics
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from impasto.compute import threads
+from impasto.losses.kinds import FORMS, Kind
+from impasto.optimizers.solvers import SOLVERS
+from impasto.painting import forecast, measurements, memory
+from impasto.painting.climb import Job
+from impasto.painting.engine import Engines
+from impasto.painting.inputs import Inputs, start
+from impasto.painting.measurements import BEND, Costs, Measurement, curve
+from impasto.painting.preparing import Prepared
+from impasto.painting.pyramid import Level, schedule
+from impasto.painting.result import Result
+from impasto.pictures import raster
+from impasto.pictures.raster import Picture
+from impasto.recipe.settings import Recipe
+
+SIZES = (128, 320)
+"""Longest sides in pixels at which a calibration paints, as far as memory is free for them."""
+
+EVALUATIONS = 4
+"""Evaluations of a calibration at each size."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one level of a calibration took, in seconds, the first time and again."""
+
+    pixels: int
+    seen: float
+    """pixels of the content image and of the style images as they are processed"""
+    cold: float
+    """targets and one evaluation"""
+    targets: float
+    evaluation: float
+
+
+def calibrate(
+    engines: Engines, recipe: Recipe, inputs: Inputs, kinds: Iterable[Kind]
+) -> Measurement:
+    """Load the network, and paint a little at two small sizes; takes seconds.
+
+    Measures levels of these kinds. What was compiled stays in ``engines`` for the painting itself.
+    """
+    began = time.perf_counter()
+    engine = engines.get(recipe)
+    network = time.perf_counter() - began
+    levels = small_levels(inputs, recipe)
+    with threads.one_blas_thread(), threads.freed_memory_kept():
+        found = {
+            kind: costs(
+                [_sample(engines, recipe, inputs, replace(level, kind=kind)) for level in levels],
+                bend(engine.computing.backend),
+            )
+            for kind in kinds
+        }
+    features = memory.features_of(engine.recipe.engine, engine.recipe.precision)
+    return Measurement(network, features, found)
+
+
+def bend(backend: str) -> float:
+    """Return the power with which a pixel takes longer beyond what was measured."""
+    return BEND if backend == "native" else 0.0
+
+
+def small_levels(inputs: Inputs, recipe: Recipe) -> list[Level]:
+    """Return a level for each of SIZES, and at least one."""
+    height, width = raster.size_of(inputs.content)
+    first, *others = SIZES
+    sizes = [first, *(size for size in others if size <= recipe.size or _fits(inputs, size))]
+    alone = (dataclasses.replace(recipe, size=size, levels=1, finished=0) for size in sizes)
+    levels = (schedule(height, width, each)[0] for each in alone)
+    return list({(level.height, level.width): level for level in levels}.values())
+
+
+def _fits(inputs: Inputs, size: int) -> bool:
+    return memory.needed(replace(inputs.work, size=size)) <= memory.free()
+
+
+def _sample(engines: Engines, recipe: Recipe, inputs: Inputs, level: Level) -> Sample:
+    content = raster.resize(inputs.content, level.height, level.width)
+    first, (evaluation,) = _paint(engines, recipe, inputs, content, 1, level.kind)
+    targets, each = _paint(engines, recipe, inputs, content, EVALUATIONS, level.kind)
+    pixels = level.height * level.width
+    seen = measurements.seen(pixels, forecast.paintings_of(inputs))
+    return Sample(pixels, seen, first + evaluation, targets, statistics.median(each))
+
+
+def _paint(
+    engines: Engines, recipe: Recipe, inputs: Inputs, content: Picture, evaluations: int, kind: Kind
+) -> tuple[float, list[float]]:
+    """Return the seconds for the targets, and for each evaluation with the optimizer's work."""
+    times = [time.perf_counter()]
+    job = Job(engines.get(recipe), inputs, recipe)
+    task = job.objective(content, start=None if kind == FORMS else content, kind=kind)
+    times.append(time.perf_counter())
+    solver = SOLVERS[recipe.optimizer]
+    state = solver.begin(job.placed(start(inputs, content, recipe)), evaluations)
+    while state.progress.reason is None:
+        state = solver.step(task.evaluate, state)
+        times.append(time.perf_counter())
+    targets, *each = (after - before for before, after in itertools.pairwise(times))
+    return targets, each
+
+
+def costs(samples: Sequence[Sample], bend: float = 0.0) -> Costs:
+    """Return what samples, of the smallest size first, say of all sizes."""
+    extra = [each.cold - each.targets - each.evaluation for each in samples]
+    # Whatever the first size compiled is needed no more at the others, or else at each.
+    compiling = max(0.0, extra[-1]) if len(samples) > 1 else 0.0
+    return Costs(
+        max(0.0, extra[0] - compiling),
+        compiling,
+        curve([(each.seen, each.targets) for each in samples], bend),
+        curve([(each.pixels, each.evaluation) for each in samples], bend),
+    )
+
+
+def remember(prepared: Prepared, result: Result) -> None:
+    """Store what a painting took, if nothing is known of this machine for such settings."""
+    if prepared.state is not None or forecast.known(prepared) is not None:
+        return
+    paintings = forecast.paintings_of(prepared.inputs)
+    measured = measurements.of_painting(prepared.levels, result, paintings, bend(result.backend))
+    if measured is not None:
+        measurements.store(prepared.recipe, len(prepared.inputs.regions), measured)

@@ -1,0 +1,295 @@
+"""How fast this machine paints: measured once, stored, and read without a tensor library.
+
+A level costs its targets and its evaluations. Both grow with the pixels that the network
+processes, in a straight line that two small sizes give; on a processor a little more than that
+beyond. :mod:`impasto.painting.calibration` measures, :mod:`impasto.painting.forecast` predicts.
+
+The file ``measurements.json`` in the cache folder holds, for each machine, what was measured for
+each set of settings that the speed depends on. A machine is a version of impasto, a backend of
+Keras, a number of cores, a processor and its GPUs.
+"""
+
+import itertools
+import json
+import logging
+import math
+import os
+import platform
+import re
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from impasto import files
+from impasto.compute import keras_settings, threads
+from impasto.compute.native import kernels
+from impasto.errors import OutputError
+from impasto.losses.kinds import Kind
+from impasto.painting import memory, pyramid
+from impasto.painting.events import LevelFinished, Record
+from impasto.painting.pyramid import Level
+from impasto.painting.result import Result
+from impasto.recipe.settings import Recipe
+from impasto.version import __version__
+
+LOG = logging.getLogger(__name__)
+
+NAME = "measurements.json"
+"""The file in the cache folder."""
+
+MOST = 200
+"""Sets of settings that are kept for a machine, the newest."""
+
+LARGEST = 2**22
+"""Bytes of the file that are read; more is not impasto's."""
+
+LEAST = 320
+"""Longest side in pixels of a painting whose times can stand for a measurement."""
+
+BEND = 0.05
+"""The power of the size with which a processor needs longer for a pixel beyond what was measured:
+the larger maps are, the more of them lie in memory that is new each time (benchmarks/NOTES.md)."""
+
+Paintings: TypeAlias = Sequence[tuple[int, float]]
+"""Of each style image its own number of pixels, and the scale it is seen at."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Seconds as base + slope · pixels, times (pixels / measured)^bend beyond what was measured."""
+
+    base: float
+    slope: float
+    measured: float
+    bend: float = 0.0
+
+    def at(self, pixels: float) -> float:
+        """Return the seconds for a number of pixels."""
+        beyond = max(1.0, pixels / self.measured)
+        return self.base + self.slope * pixels * beyond**self.bend
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What painting levels of a kind costs, in seconds."""
+
+    once: float
+    """for what is compiled once"""
+    compiling: float
+    """for what is compiled at every size"""
+    targets: Curve
+    """of the pixels of the content image and the style images as they are processed"""
+    evaluation: Curve
+    """of the pixels painted"""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What painting costs on a machine with some settings."""
+
+    network: float
+    """seconds to load the network"""
+    features: str
+    """what computed features, see ``memory.features_of``"""
+    costs: Mapping[Kind, Costs]
+    """by what a level is for"""
+
+
+def curve(points: Sequence[tuple[float, float]], bend: float = 0.0) -> Curve:
+    """Return the curve through the first and the last of (pixels, seconds).
+
+    Never one that falls, nor below zero at zero: then it goes through zero and the last, as with a
+    single point.
+    """
+    (few, short), (many, long) = points[0], points[-1]
+    slope = (long - short) / (many - few) if many > few else 0.0
+    if slope <= 0 or short - slope * few < 0:
+        return Curve(0.0, long / many, many, bend)
+    return Curve(short - slope * few, slope, many, bend)
+
+
+def seen(pixels: int, paintings: Paintings) -> float:
+    """Return how many pixels the network processes for the targets of a level of ``pixels``."""
+    return pixels + sum(min(own, pixels) * scale**2 for own, scale in paintings)
+
+
+def kinds_of(recipe: Recipe) -> tuple[Kind, ...]:
+    """Return what levels of a recipe can be for, at whatever size."""
+    large = Recipe(style_loss=recipe.style_loss, size=8192)
+    return tuple(dict.fromkeys(level.kind for level in pyramid.schedule(8192, 8192, large)))
+
+
+# A painting as a measurement -----------------------------------------------------------------
+
+
+def of_painting(
+    levels: Sequence[Level], result: Result, paintings: Paintings, bend: float = 0.0
+) -> Measurement | None:
+    """Return what the times of a painting say of this machine; None if that is too little.
+
+    ``levels`` are those that were planned. A painting counts that was painted to its end as it was
+    planned, as a whole and not in tiles, in one go, and is at least LEAST pixels long.
+    """
+    size = max(levels[-1].height, levels[-1].width)
+    timed = [_times(result.history, each) for each in result.levels]
+    as_planned = [each.level for each in result.levels] == [each.number for each in levels]
+    if size < LEAST or not (result.finished and as_planned and all(timed)):
+        return None
+    if result.origin.steered or result.origin.recipe.tile:
+        return None
+    costs: dict[Kind, Costs] = {}
+    processed = [seen(each.height * each.width, paintings) for each in levels]
+    targets = curve([(max(processed), result.seconds["targets"] * max(processed) / sum(processed))])
+    for kind in dict.fromkeys(each.kind for each in levels):
+        own = [(each, took) for each, took in zip(levels, timed, strict=True) if each.kind == kind]
+        points = [(each.height * each.width, statistics.median(took[1:])) for each, took in own]
+        extra = [max(0.0, took[0] - each) for (_, each), (_, took) in zip(points, own, strict=True)]
+        compiling = statistics.median(extra[1:]) if extra[1:] else 0.0
+        once = max(0.0, extra[0] - compiling)
+        costs[kind] = Costs(once, compiling, targets, curve(points, bend))
+    features = memory.features_of(result.origin.recipe.engine, result.precision)
+    return Measurement(result.seconds.get("network", 0.0), features, costs)
+
+
+def _times(history: Iterable[Record], level: LevelFinished) -> list[float]:
+    """Return the seconds of each evaluation of a level; empty for fewer than two."""
+    ends = [record.seconds for record in history if record.level == level.level]
+    if len(ends) < 2:
+        return []
+    each = [after - before for before, after in itertools.pairwise(ends)]
+    return [max(0.0, level.seconds - sum(each)), *each]
+
+
+# Storing --------------------------------------------------------------------------------------
+
+
+def find(recipe: Recipe, places: int, kinds: Iterable[Kind]) -> Measurement | None:
+    """Return the stored measurement for levels of some kinds; None if there is none.
+
+    ``places`` is the number of regions with a style of their own, 1 without regions. Takes
+    milliseconds and loads no tensor library. A damaged file counts as none.
+    """
+    found = _of_dict(_read().get(machine(), {}).get(_key(recipe, places)))
+    return found if found is not None and set(kinds) <= set(found.costs) else None
+
+
+def store(recipe: Recipe, places: int, measured: Measurement) -> None:
+    """Store a measurement of this machine; what others were measured for stays.
+
+    Where it cannot be written the log says so, and nothing else happens.
+    """
+    path = place()
+    if path is None:
+        return
+    key, own = _key(recipe, places), machine()
+    version = own.split(",")[0]
+    known = {name: found for name, found in _read().items() if name.split(",")[0] == version}
+    entries = {name: found for name, found in known.get(own, {}).items() if name != key}
+    entries = dict([*entries.items(), (key, _to_dict(measured))][-MOST:])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_text(json.dumps({**known, own: entries}, indent=1), path)
+    except (OSError, OutputError) as error:
+        LOG.info("the measurement cannot be stored, the next one repeats it: %s", error)
+
+
+def place() -> Path | None:
+    """Return the file of all measurements; None for a user without a home folder."""
+    folder = files.cache_folder()
+    return None if folder is None else folder / NAME
+
+
+def machine() -> str:
+    """Return what stands for this machine, with the version and the backend that would paint."""
+    parts = (
+        f"impasto {__version__}",
+        " ".join(("kernels", *kernels.instruction_sets()[-1:])),
+        keras_settings.chosen_backend(),
+        f"{threads.cores()} cores",
+        _processor(),
+        *_gpus(),
+    )
+    return ", ".join(parts)
+
+
+def _processor(described: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the model of the processor; ``described`` is Linux's list."""
+    names = ("model name", "cpu family", "model", "stepping", "CPU part")
+    try:
+        text = described.read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    lines = (re.search(rf"^{name}\s*:\s*(.+)$", text, re.M) for name in names)
+    found = " ".join(line[1].strip() for line in lines if line)
+    return found or platform.machine()
+
+
+def _gpus(drivers: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
+    """Return the models of NVIDIA's GPUs, and which of them are visible (Linux)."""
+    models = []
+    for each in sorted(drivers.glob("*/information")):
+        try:
+            found = re.search(r"^Model:\s*(.+)$", each.read_text(), re.M)
+        except OSError:
+            continue
+        models += [found[1].strip()] if found else []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return models + ([f"visible {visible}"] if models and visible is not None else [])
+
+
+def _key(recipe: Recipe, places: int) -> str:
+    """Return what stands for the settings that the speed depends on."""
+    content = bool(recipe.content_weight)
+    return json.dumps([places, recipe.optimizer, content, *recipe.compiled])
+
+
+def _read() -> dict[str, dict[str, Any]]:
+    """Return all that is stored; nothing of what is damaged."""
+    path = place()
+    try:
+        if path is None or path.stat().st_size > LARGEST:
+            return {}
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {name: each for name, each in found.items() if isinstance(each, dict)}
+
+
+def _to_dict(measured: Measurement) -> dict[str, Any]:
+    costs = [{"kind": list(kind), **asdict(each)} for kind, each in measured.costs.items()]
+    return {"network": measured.network, "features": measured.features, "costs": costs}
+
+
+def _of_dict(said: Any) -> Measurement | None:
+    """Read what was stored; None for what nobody could have measured."""
+    try:
+        costs = {
+            Kind(*(bool(each) for each in kind["kind"])): Costs(
+                _seconds(kind["once"]),
+                _seconds(kind["compiling"]),
+                _curve(kind["targets"]),
+                _curve(kind["evaluation"]),
+            )
+            for kind in said["costs"]
+        }
+        features = {name: name for name in memory.FIXED}[said["features"]]
+        return Measurement(_seconds(said["network"]), features, costs)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return None
+
+
+def _curve(said: Any) -> Curve:
+    found = Curve(*(_seconds(said[name]) for name in ("base", "slope", "measured", "bend")))
+    if not (found.measured > 0 and found.bend <= 1):
+        raise ValueError
+    return found
+
+
+def _seconds(value: Any) -> float:
+    if not 0.0 <= (number := float(value)) < math.inf:
+        raise ValueError
+    return number

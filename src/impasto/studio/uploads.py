@@ -1,0 +1,77 @@
+"""Add an uploaded file to the studio's folder, decoded in a child process.
+
+A large image takes gigabytes while it is decoded. A process gives them back when it ends, and a
+decoder that crashes or is killed for its memory does not end the server.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+from impasto import files
+from impasto.errors import ImpastoError, PictureError
+from impasto.studio import works
+from impasto.studio.store import Json, Store
+
+LOG = logging.getLogger(__name__)
+
+COMMAND = (sys.executable, "-P", "-m", "impasto.studio.uploads")
+"""With -P no module is taken from the current folder."""
+
+
+class Uploads:
+    """Adds uploads one after the other, so that only one image is decoded at a time."""
+
+    def __init__(self, store: Store) -> None:
+        """Add to the folder of ``store``."""
+        self.store = store
+        self._turn = asyncio.Lock()
+
+    async def add(self, path: Path, name: str, mask: bool = False) -> Json:
+        """Move the file at ``path`` into the folder, and return its description for the page.
+
+        Raises PictureError, which names the file ``name``, for what cannot be used.
+        """
+        request = [str(self.store.folder.resolve()), str(path.resolve()), name, mask]
+        async with self._turn:
+            # A session of its own: Ctrl-C at the terminal is for the server.
+            process = await asyncio.create_subprocess_exec(
+                *COMMAND, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
+            )
+            try:
+                said, log = await process.communicate(json.dumps(request).encode())
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+        if process.returncode != 0:
+            LOG.error("%s could not be decoded: %s", name, log.decode(errors="replace"))
+            raise PictureError(
+                f"{files.shown(name)}: the process that decoded it ended ({process.returncode}), "
+                "perhaps because memory ran out: reduce the image, or save it in another format"
+            )
+        answer: Json = json.loads(said)
+        if "error" in answer:
+            raise PictureError(answer["error"])
+        return answer
+
+
+def main() -> None:
+    """Add the file that the request on standard input names, and answer on standard output."""
+    folder, path, name, mask = json.load(sys.stdin)
+    try:
+        answer = works.taken_in(Store(Path(folder)), Path(path), name, mask)
+    except ImpastoError as error:
+        answer = {"error": " ".join(str(error).split())}
+    except MemoryError:
+        answer = {"error": f"{files.shown(name)}: memory ran out: reduce the image"}
+    except OSError as error:
+        answer = {"error": f"{files.shown(name)} cannot be kept: {files.reason(error)}"}
+    sys.stdout.write(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""An error concerns one work: it fails with its reason, and the queue goes on."""
+
+import asyncio
+import errno
+import logging
+import sys
+
+import pytest
+
+from impasto.errors import PictureError
+from impasto.studio import foreman as module
+from impasto.studio import works
+from impasto.studio.foreman import Foreman
+from impasto.studio.store import Store
+from tests.studio.test_store import begun
+
+PAINTER = """
+import json, sys
+def say(event, **more): print(json.dumps({"event": event, **more}), flush=True)
+say("ready")
+for line in sys.stdin:
+    asked = json.loads(line)
+    if asked["do"] == "stop":
+        continue
+    work = asked["work"]
+    say("started", work=work, levels=[])
+    if asked.get("garbage"):
+        print(asked["garbage"], flush=True)
+    if asked.get("long"):
+        print("x" * 2**23, flush=True)
+    say("finished", work=work, seconds=1.0, stopped=False, steered=False, recipe={},
+        precision="float32")
+"""
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "COMMAND", (sys.executable, "-S", "-E", "-c", PAINTER))
+    monkeypatch.setattr(module, "REST", {})
+    monkeypatch.setattr(module, "PAUSE", 0.01)
+    made = Store(tmp_path / "studio")
+    made.prepare()
+    return made
+
+
+def painted(store, foreman, *numbers, enough=None):
+    """Run the foreman over these works, until all have ended; their states as the page is told."""
+
+    def ended():
+        found = [foreman.work(each)["state"] for each in numbers]
+        return enough() if enough else not {"queued", "painting"} & set(found)
+
+    async def run():
+        task = asyncio.create_task(foreman.run())
+        for each in numbers:
+            foreman.enqueue(each)
+        async with asyncio.timeout(30):
+            while not ended():
+                assert not task.done()
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert foreman._process
+        await foreman._process.wait()
+
+    asyncio.run(run())
+    return [foreman.work(each)["state"] for each in numbers]
+
+
+def two(store):
+    return [begun(store)[1]["id"] for _ in range(2)]
+
+
+def requests(store, **more):
+    """What makes requests, and adds to that of the first work."""
+    first = []
+
+    def asked(work):
+        first.append(work["id"])
+        return {**works.asked(store, work), **(more if work["id"] == first[0] else {})}
+
+    return asked
+
+
+def test_a_result_that_cannot_be_written_fails_and_the_next_is_painted(store, monkeypatch, caplog):
+    full, other = two(store)
+    save = Store.save_work
+    disk = {"full": True}
+
+    def save_work(self, work):
+        if disk["full"] and work["id"] == full and work["state"] in ("done", "failed"):
+            raise PictureError("work.json cannot be written: No space left on device")
+        save(self, work)
+
+    monkeypatch.setattr(Store, "save_work", save_work)
+    foreman = Foreman(store, requests(store))
+    assert painted(store, foreman, full, other) == ["failed", "done"]
+    assert "No space left" in works.told(store, full, foreman)["error"]
+    assert works.told(store, full, foreman)["resumable"]
+    assert "could not be taken up" in caplog.text
+    # Once there is room, the failure is written down, and the work can be painted again.
+    disk["full"] = False
+    third = begun(store)[1]["id"]
+    assert painted(store, foreman, third) == ["done"]
+    assert store.work(full)["state"] == "failed"
+    assert not foreman.failures
+    store.save_work({**store.work(full), "state": "queued"})
+    assert painted(store, foreman, full) == ["done"]
+
+
+def test_a_full_disk_fails_every_work_and_ends_nothing(store, monkeypatch):
+    numbers = two(store)
+    foreman = Foreman(store, requests(store))
+    save, disk = Store.save_work, {"full": True}
+
+    def save_work(self, work):
+        if disk["full"]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(self, work)
+
+    monkeypatch.setattr(Store, "save_work", save_work)
+    assert painted(store, foreman, *numbers) == ["failed", "failed"]
+    disk["full"] = False
+    assert painted(store, foreman, *numbers) == ["done", "done"]
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("mask"), PictureError("a.png is gone"), OSError(5, "I/O")]
+)
+def test_a_work_that_cannot_be_begun_fails_with_its_reason(store, error):
+    bad, good = two(store)
+
+    def asked(work):
+        if work["id"] == bad:
+            raise error
+        return works.asked(store, work)
+
+    foreman = Foreman(store, asked)
+    assert painted(store, foreman, bad, good) == ["failed", "done"]
+    reason = store.work(bad)["error"]
+    assert reason
+    assert reason in str(error)
+    assert bad not in store.queue()
+
+
+@pytest.mark.parametrize("garbage", ["not JSON", '{"event": "step"}', '{"event": "finished"}', "7"])
+def test_a_line_that_cannot_be_used_fails_its_work(store, garbage):
+    numbers = two(store)
+    foreman = Foreman(store, requests(store, garbage=garbage))
+    states = painted(store, foreman, *numbers)
+    assert states[1] == "done"
+    assert states[0] in ("failed", "done")  # a line of no work says nothing of this one
+
+
+def test_a_supervisor_that_fails_starts_again(store, monkeypatch, caplog):
+    number, _ = two(store)
+    foreman = Foreman(store, requests(store))
+    started, failed = foreman._started, []
+
+    async def fail_once():
+        if len(failed) < 2:
+            failed.append(1)
+            raise OSError(errno.EMFILE, "Too many open files")
+        return await started()
+
+    monkeypatch.setattr(foreman, "_started", fail_once)
+    assert painted(store, foreman, number) == ["done"]
+    assert len([each for each in caplog.records if each.levelno == logging.ERROR]) == 2
+    assert "Too many open files" in caplog.text
+
+
+def test_a_painter_that_says_too_much_is_replaced_and_gives_its_work_up(store):
+    """A line beyond all limits ends what follows the painter, not the queue."""
+    numbers = two(store)
+    foreman = Foreman(store, requests(store, long=True))
+    assert painted(store, foreman, *numbers) == ["failed", "done"]
+    assert "three times" in store.work(numbers[0])["error"]
+
+
+def test_a_work_that_is_removed_while_it_waits_is_forgotten(store):
+    gone, number = two(store)
+    store.remove_work(gone)
+    foreman = Foreman(store, requests(store))
+    assert painted(store, foreman, number) == ["done"]
+    store.save_queue([gone, number])
+    store.save_work({**store.work(number), "state": "queued"})
+    assert painted(store, foreman, number) == ["done"]
+    assert store.queue() == []
+    assert not foreman.failures

@@ -1,0 +1,164 @@
+"""What the painter is asked while it prepares a work, and what a fault of ours does to one."""
+
+import queue
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto import Recipe
+from impasto.errors import PictureError
+from impasto.painting import forecast, pyramid
+from impasto.painting.events import LevelStarted, Step
+from impasto.painting.measurements import Costs, Curve, Measurement
+from impasto.painting.preparing import Prepared
+from impasto.studio import masks, painter
+from impasto.studio.painter import Ears
+
+
+class Stylizer:
+    """Notes what it is asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def steer(self, **settings):
+        self.asked.append(settings)
+
+    def stop(self):
+        self.asked.append("stop")
+
+
+def test_requests_wait_for_their_work_to_begin():
+    ears = Ears(queue.SimpleQueue(), Stylizer())
+    for said in (
+        {"do": "paint", "work": "a"},
+        {"do": "steer", "work": "a", "settings": {"strength": 0.2}},
+        {"do": "stop", "work": "a"},
+        {"do": "stop", "work": "b"},
+    ):
+        ears._hear(said)
+    assert ears.stylizer.asked == []
+    ears.begin("a")
+    assert ears.stylizer.asked == [{"strength": 0.2}, "stop"]
+    ears._hear({"do": "steer", "work": "a", "settings": {"strength": 0.3}})
+    assert len(ears.stylizer.asked) == 3
+    ears.end("a")
+    ears._hear({"do": "stop", "work": "a"})  # too late: not for the next one
+    ears.begin("c")
+    ears.end("c")
+    assert len(ears.stylizer.asked) == 3
+    ears.begin("b")
+    assert ears.stylizer.asked[3:] == ["stop"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PictureError("a.png: no such file"), "a.png: no such file"),
+        (MemoryError(), "smaller size"),
+        (OSError(28, "No space left on device"), "No space left"),
+        (KeyError("levels"), "KeyError: 'levels'"),
+    ],
+)
+def test_whatever_goes_wrong_fails_one_work(monkeypatch, tmp_path, error, words):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(painter.worker, "prepare", fail)
+    monkeypatch.setattr(painter, "order", lambda asked: None)
+    ears, said = Ears(queue.SimpleQueue(), Stylizer()), []
+    asked = {"work": "a", "folder": str(tmp_path)}
+    painter._paint(asked, ears, lambda event, **more: said.append((event, more)))
+    ((event, more),) = said
+    assert (event, more["work"]) == ("failed", "a")
+    assert words in more["error"]
+
+
+def request(tmp_path, **more):
+    return {
+        **{"folder": str(tmp_path), "content": "c.png", "styles": ["s.png"], "regions": []},
+        **{"keep": None, "keep_feather": 0.0, "recipe": {}, "resume": True, **more},
+    }
+
+
+def mask(tmp_path, size=(200, 100)):
+    values = np.zeros(size[::-1], np.uint8)
+    values[:, : size[0] // 2] = 255
+    path = tmp_path / f"mask-of-{size[0]}.png"
+    Image.fromarray(values).save(path)
+    return path
+
+
+def test_the_feather_is_applied_to_the_sharp_mask_as_it_is_painted(tmp_path):
+    path = mask(tmp_path)
+    made = painter.order(
+        request(
+            tmp_path,
+            keep=str(path),
+            keep_feather=0.02,
+            regions=[[str(path), "s.png", 0.0], [str(path), "s.png", 0.05]],
+        )
+    )
+    keep, (sharp, soft) = made.sources.keep, [each[0] for each in made.sources.regions]
+    assert sharp == str(path)
+    edges = [softness(each) for each in (path, keep, soft)]
+    assert edges[0] == 0 < edges[1] < edges[2]
+    assert painter.order(request(tmp_path)).sources.keep is None
+
+
+def softness(path):
+    values = np.asarray(Image.open(path).convert("L"))
+    return int(((values[50] > 5) & (values[50] < 250)).sum())
+
+
+def test_a_feather_is_relative_to_the_size_and_has_no_dead_rim(tmp_path):
+    wide = [
+        softness(masks.feathered(mask(tmp_path, size), 0.02, tmp_path / "soft.png")) / size[0]
+        for size in ((200, 100), (400, 200), (1200, 600))
+    ]
+    assert wide == pytest.approx([wide[-1]] * 3, rel=0.15)
+    full = tmp_path / "full.png"
+    Image.new("L", (90, 60), 255).save(full)
+    soft = np.asarray(Image.open(masks.feathered(full, 0.1, tmp_path / "soft.png")))
+    assert soft.min() == 255
+
+
+def test_a_mask_of_zero_and_one_has_a_feather_too(tmp_path):
+    path = mask(tmp_path)
+    Image.fromarray(np.asarray(Image.open(path)) // 255).save(path)
+    assert np.asarray(Image.open(masks.feathered(path, 0.02, tmp_path / "soft.png"))).max() == 255
+
+
+def measured(seconds_of_pixel, levels):
+    """A machine that needs so many seconds for each pixel of an evaluation, and nothing else."""
+    curve = Curve(0.0, seconds_of_pixel, 1.0)
+    costs = Costs(0.0, 0.0, Curve(0.0, 0.0, 1.0), curve)
+    return Measurement(0.0, "float32", {level.kind: costs for level in levels})
+
+
+def first_step(monkeypatch, found):
+    """What the page is told of the first step of a picture of 1,024 px."""
+    levels = tuple(pyramid.schedule(768, 1024, Recipe(size=1024)))
+    monkeypatch.setattr(forecast, "known", lambda prepared: found and found(levels))
+    monkeypatch.setattr(forecast, "paintings_of", lambda inputs: [])
+    left = painter.time_left(Prepared(Recipe(), None, levels, None))
+    level = levels[0]
+    shape = level.height, level.width, level.evaluations
+    left.note(LevelStarted(1, len(levels), *shape, state=None))
+    step = Step(1, 1, 1.0, {}, 3.0, state=None, shown=None)
+    left.note(step)
+    return painter._progress(step, levels, left), levels
+
+
+def test_the_time_left_is_that_of_the_measured_machine_from_the_first_step_on(monkeypatch):
+    said, levels = first_step(monkeypatch, lambda levels: measured(1e-4, levels))
+    whole = sum(each.height * each.width * each.evaluations for each in levels) * 1e-4
+    number, unit, _ = said["left"].split()
+    assert whole / 2 < float(number) * {"s": 1, "min": 60}[unit] < 2 * whole
+
+
+def test_without_a_measurement_nothing_is_said_before_it_can_be_known(monkeypatch):
+    said, _ = first_step(monkeypatch, None)
+    assert said["left"] == ""
+    assert 0 < said["done"] < painter.EARLY

@@ -1,0 +1,242 @@
+"""Where the studio listens, the addresses it prints, and one studio for a folder."""
+
+import errno
+import importlib
+import json
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from impasto.errors import SettingError
+from impasto.studio.guard import HEADERS, Guard, Hosts, Keys, parsed_name
+from impasto.studio.serve import serve
+
+module = importlib.import_module("impasto.studio.serve")  # whose function the package hands out
+
+
+async def inside(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"inside"})
+
+
+def served(monkeypatch, tmp_path, **options):
+    """The guard and the addresses of a studio that is served without waiting for requests."""
+    guards, said = [], []
+
+    class Server:
+        def __init__(self, config):
+            guards.append(config.app)
+
+        def run(self, sockets):
+            guards.extend(sockets)
+
+    monkeypatch.setattr(module.uvicorn, "Server", Server)
+    serve(tmp_path / "studio", browser=False, say=said.append, **{"port": 0, **options})
+    guard, listening = guards
+    listening.close()
+    return guard, said
+
+
+def status(guard, host, method="GET", origin=None, server="127.0.0.1", path="/api/state"):
+    """The status that a browser gets which has come in."""
+    from starlette.datastructures import Headers
+
+    keys = guard.keys
+    headers = {"host": host, "cookie": f"{guard.cookie}={keys.cookie()}"}
+    if origin is not None:
+        headers["origin"] = origin
+    answer = guard.answer(method, path, "", Headers(headers), (server, guard.hosts.port))
+    return 200 if answer is None else answer.status_code
+
+
+def host_of(address):
+    return address.partition("://")[2].partition("/")[0]
+
+
+@pytest.mark.parametrize(
+    ("host", "printed"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:{port}/?token="),
+        ("LOCALHOST", "http://127.0.0.1:{port}/?token="),
+        ("0.0.0.0", "http://127.0.0.1:{port}/?token="),
+        ("::1", "http://[::1]:{port}/?token="),
+        ("[::1]", "http://[::1]:{port}/?token="),
+        ("::", "http://[::1]:{port}/?token="),
+    ],
+)
+def test_the_printed_address_is_one_that_is_let_in(monkeypatch, tmp_path, host, printed):
+    if ":" in host and not has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    guard, said = served(monkeypatch, tmp_path, host=host)
+    port = guard.hosts.port
+    assert said[0].startswith(printed.format(port=port))
+    for address in said:
+        address = address.rpartition(" ")[2]
+        own = host_of(address)
+        server = own.rpartition(":")[0].strip("[]")
+        assert status(guard, own, server=server) == 200
+        assert status(guard, own, "POST", f"http://{own}", server=server) == 200
+    evil = ("evil.example", f"evil.example:{port}", f"127.0.0.1.evil.example:{port}")
+    for wrong in (*evil, "", ":"):
+        assert status(guard, wrong) == 403
+    assert status(guard, f"127.0.0.1:{port}", "POST", f"http://evil.example:{port}") == 403
+    assert status(guard, f"127.0.0.1:{port}", "POST", f"https://127.0.0.1:{port}") == 403
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as made:
+            made.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_wildcard_lets_in_by_the_names_and_addresses_of_this_machine(monkeypatch, tmp_path, host):
+    if ":" in host and not has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    guard, _ = served(monkeypatch, tmp_path, host=host)
+    port = guard.hosts.port
+    for name in (socket.gethostname(), socket.gethostname().upper(), "localhost"):
+        assert status(guard, f"{name}:{port}") == 200
+    assert status(guard, f"192.0.2.7:{port}", server="::ffff:192.0.2.7") == 200
+    assert status(guard, f"192.0.2.7:{port}", server="192.0.2.8") == 403
+    assert status(guard, f"[2001:db8::7]:{port}", server="2001:db8:0::7") == 200
+
+
+def test_the_port_that_browsers_leave_out():
+    hosts = Hosts(80, frozenset({"localhost"}))
+    assert {"localhost", "localhost:80", "192.0.2.7", "192.0.2.7:80"} == hosts.allowed(
+        ("192.0.2.7", 80)
+    )
+    assert "http://localhost" in hosts.origins()
+    assert list(module._addresses("127.0.0.1", 80, [])) == ["http://127.0.0.1"]
+
+
+def test_names_of_tunnels_containers_and_proxies(monkeypatch, tmp_path):
+    names = ["Studio.example", "localhost:9000", "[2001:db8::7]:443"]
+    guard, said = served(monkeypatch, tmp_path, names=names)
+    port = guard.hosts.port
+    assert [host_of(each) for each in said] == [
+        *(f"127.0.0.1:{port}", "studio.example", "localhost:9000", "[2001:db8::7]"),
+    ]
+    assert len({each.partition("token=")[2] for each in said}) == 1
+    for host in ("studio.example", f"studio.example:{port}", "localhost:9000", "[2001:db8::7]"):
+        for scheme in ("http", "https"):
+            assert status(guard, host, "POST", f"{scheme}://{host}") == 200
+        # A proxy may ask under the server's own name, for a page of its own.
+        assert status(guard, f"127.0.0.1:{port}", "POST", f"https://{host}") == 200
+    for host in ("studio.example:1", "localhost:9001", "localhost", "x.studio.example"):
+        assert status(guard, host) == 403
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "a b", "http://a", "a/b", "user@a", "a:99999", "a:x", "a:-1", "a:", "[::1", "::g"],
+)
+def test_a_name_that_cannot_be_is_refused(name, one_line):
+    with pytest.raises(SettingError) as caught:
+        parsed_name(name)
+    assert "HOST" in one_line(caught)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"port": 99999}, "0 to 65535"),
+        ({"port": -1}, "0 to 65535"),
+        ({"host": "no.such.name.invalid"}, "host is"),
+        ({"host": "192.0.2.1"}, "not an address of this machine"),
+        ({"host": ""}, "HOST"),
+        ({"names": ["a b"]}, "HOST"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_in_a_line(tmp_path, options, words, one_line):
+    with pytest.raises(SettingError) as caught:
+        serve(tmp_path / "studio", browser=False, **{"port": 0, **options})
+    assert words in one_line(caught)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.EACCES, "needs rights"), (errno.EADDRINUSE, "taken by another")]
+)
+def test_a_port_that_cannot_be_had_says_why(monkeypatch, tmp_path, number, words, one_line):
+    class Refused(socket.socket):
+        def bind(self, address):
+            raise OSError(number, "refused")
+
+    monkeypatch.setattr(module.socket, "socket", Refused)
+    with pytest.raises(SettingError) as caught:
+        serve(tmp_path / "studio", port=80, browser=False)
+    assert words in one_line(caught)
+    assert "--port" in str(caught.value)
+
+
+def test_a_folder_is_served_once(monkeypatch, tmp_path):
+    folder = tmp_path / "studio"
+    folder.mkdir()
+    lock = module._locked(folder / "lock")
+    assert lock
+    assert module._locked(folder / "lock") is None
+    (folder / "server.json").write_text(json.dumps({"addresses": ["http://127.0.0.1:8470"]}))
+    said = []
+    serve(folder, port=8471, browser=False, say=said.append)
+    assert len(said) == 1
+    address, _, token = said[0].partition("/?token=")
+    assert address == "http://127.0.0.1:8470"
+    assert Keys(folder).use(token)
+    (folder / "server.json").unlink()
+    monkeypatch.setattr(module, "STARTING", 0.2)
+    with pytest.raises(SettingError, match="does not say where"):
+        serve(folder, browser=False, say=said.append)
+    lock.close()
+    served(monkeypatch, tmp_path)  # and is free again
+
+
+def test_the_lock_is_gone_with_its_process(tmp_path):
+    code = (
+        "import pathlib, os, sys; from impasto.studio.serve import _locked;"
+        "lock = _locked(pathlib.Path(sys.argv[1])); print(bool(lock), flush=True); os._exit(9)"
+    )
+    path = tmp_path / "lock"
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr
+    lock = module._locked(path)
+    assert lock
+    lock.close()
+
+
+def test_a_refused_browser_gets_a_page_and_a_script_gets_json(tmp_path):
+    from starlette.datastructures import Headers
+
+    keys = Keys(tmp_path)
+    guard = Guard(inside, keys, Hosts(8470, frozenset({"localhost"})), "cookie")
+    token = keys.token()
+    headers = Headers({"host": "localhost:8470"})
+    assert guard.answer("GET", "/", f"token={token}", headers).status_code == 303
+    used = guard.answer("GET", "/", f"token={token}", headers)
+    assert (used.status_code, used.media_type) == (403, "text/html")
+    page = bytes(used.body).decode()
+    assert "used already" in page
+    assert "<code>impasto studio</code>" in page
+    assert page.count("<style>") == 1
+    assert "sha256-" in HEADERS["Content-Security-Policy"]
+    stranger = guard.answer("GET", "/", "", headers)
+    assert "does not know this browser" in bytes(stranger.body).decode()
+    assert guard.answer("GET", "/api/state", "", headers).media_type == "application/json"
+    # Who has come in already is let in by a used address as well.
+    known = Headers({"host": "localhost:8470", "cookie": f"cookie={keys.cookie()}"})
+    assert guard.answer("GET", "/", f"token={token}", known).status_code == 303
+
+
+def test_an_empty_key_is_made_again(tmp_path):
+    """Whoever signs with nothing could be anybody."""
+    keys = Keys(tmp_path)
+    before = keys.key
+    assert keys.key == before
+    (tmp_path / "key").write_bytes(b"")
+    assert len(keys.key) == 64
+    assert keys.is_cookie(keys.cookie())

@@ -1,0 +1,263 @@
+"""One bad file in the studio's folder is skipped and named, and everything else works."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto import Recipe, files
+from impasto.errors import PictureError, SettingError
+from impasto.pictures import encode
+from impasto.studio import describe, works
+from impasto.studio.foreman import Foreman
+from impasto.studio.store import NAME, NotThere, Store, safe_name
+from tests.studio.test_serve import served
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store(tmp_path / "studio")
+    made.prepare()
+    return made
+
+
+def add(store, name="a.png", color=90, mask=False, size=(40, 30)):
+    path = store.folder / "upload"
+    Image.new("RGB", size, (color,) * 3).save(path, "PNG")
+    return store.add_picture(path, name, mask)[0]["id"]
+
+
+def begun(store):
+    """A session with a photograph and a painting, and a work of it."""
+    session = store.new_session(vars(Recipe()))
+    photograph, painting = add(store), add(store, "b.png", 40)
+    changes = {"photograph": photograph, "paintings": [{"picture": painting}]}
+    session = works.changed(store, session, changes)
+    store.save_session(session)
+    return session, works.begin(store, session, None, {})
+
+
+def foreman(store):
+    return Foreman(store, lambda work: works.asked(store, work))
+
+
+BAD = {
+    "empty": b"",
+    "not JSON": b"\x00\x05\x16\x07 Mac",
+    "not an object": b"[1, 2]",
+    "of another kind": b"{}",
+    "nested too deep": b"[" * 100_000,
+    "cut off": b'{"id": "',
+    "not UTF-8": b'{"id": "\xff"}',
+}
+
+
+@pytest.mark.parametrize("data", BAD.values(), ids=BAD)
+def test_a_damaged_description_is_skipped_and_named(store, data):
+    session, work = begun(store)
+    other, other_work = begun(store)
+    (store.folder / "sessions" / f"{other['id']}.json").write_bytes(data)
+    (store.work_folder(other_work["id"]) / "work.json").write_bytes(data)
+    (store.folder / "queue.json").write_bytes(b"{" + data)
+    assert [each["id"] for each in store.sessions()] == [session["id"]]
+    assert [each["id"] for each in store.works()] == [work["id"]]
+    assert store.queue() == []
+    assert set(store.skipped) == {
+        f"sessions/{other['id']}.json",
+        f"works/{other_work['id']}/work.json",
+        "queue.json",
+    }
+    assert all(reason.isprintable() and reason for reason in store.skipped.values())
+    with pytest.raises(NotThere, match="session cannot be read"):
+        store.session(other["id"])
+
+
+def test_foreign_files_are_skipped(store):
+    session, work = begun(store)
+    own = store.folder / "sessions" / f"{session['id']}.json"
+    shutil.copy(own, own.with_name(f"{session['id']} (1).json"))  # of a sync program
+    own.with_name(f"._{session['id']}.json").write_bytes(b"\x00\x05\x16\x07")  # of a Mac
+    own.with_name("0123abcd.json").write_text(own.read_text())  # a copy by hand
+    own.with_name("89abcdef.json").mkdir()
+    copied = store.folder / "works" / f"{work['id']} copy"
+    shutil.copytree(store.work_folder(work["id"]), copied)
+    assert [each["id"] for each in store.sessions()] == [session["id"]]
+    assert [each["id"] for each in store.works()] == [work["id"]]
+    assert len(store.skipped) == 5
+    for path in store.folder.glob("sessions/0123abcd.json"):
+        path.unlink()
+    with pytest.raises(NotThere):
+        store.session("0123abcd")
+    assert "sessions/0123abcd.json" not in store.skipped
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("created", "now"),
+        ("recipe", {"no_such": 1}),
+        ("recipe", None),
+        ("paintings", [{"picture": 5}]),
+        ("regions", {}),
+        ("photograph", 7),
+        ("id", None),
+    ],
+)
+def test_a_field_that_cannot_be_is_named(store, name, value):
+    session, _ = begun(store)
+    path = store.folder / "sessions" / f"{session['id']}.json"
+    path.write_text(json.dumps({**session, name: value}))
+    assert store.sessions() == []
+    (reason,) = store.skipped.values()
+    assert name in reason or "no_such" in reason
+
+
+def test_descriptions_of_earlier_versions_are_read(store):
+    """Their masks were stored with their feather in them."""
+    session, work = begun(store)
+    mask = add(store, "m.png", 255, mask=True)
+    region = {"mask": mask, "painting": session["paintings"][0]["picture"], "scale": 1.0}
+    for path, found in (
+        (store.folder / "sessions" / f"{session['id']}.json", session),
+        (store.work_folder(work["id"]) / "work.json", work),
+    ):
+        old = {**found, "keep": mask, "regions": [region]}
+        del old["keep_feather"]
+        path.write_text(json.dumps(old))
+    assert store.session(session["id"])["regions"][0]["feather"] == 0
+    assert works.asked(store, store.work(work["id"]))["keep_feather"] == 0
+
+
+def test_a_picture_that_is_gone_is_left_out_of_its_session(store):
+    session, work = begun(store)
+    shutil.rmtree(store.folder / "pictures" / session["photograph"])
+    told = works.session(store, foreman(store), session["id"])
+    assert told["photograph"] is None
+    assert told["missing"] == ["the photograph"]
+    assert len(told["paintings"]) == 1
+    assert works.thumb(store, session) is None
+    assert works.forecast(store, session)["seconds"] is None
+    with pytest.raises(NotThere):
+        works.asked(store, work)
+    store.path_of(session["paintings"][0]["picture"]).unlink()
+    told = works.session(store, foreman(store), session["id"])
+    assert (told["paintings"], len(told["missing"])) == ([], 2)
+
+
+@pytest.mark.parametrize("gone", ["picture.json", "a.png", "shown.jpg", "thumb.jpg"])
+@pytest.mark.parametrize("how", ["removed", "emptied"])
+def test_a_picture_that_lost_a_file_is_added_again(store, gone, how):
+    number = add(store)
+    path = store.folder / "pictures" / number / gone
+    path.unlink() if how == "removed" else path.write_bytes(b"")
+    if how == "emptied" and gone != "picture.json":
+        return  # an image that is damaged later is refused when it is painted
+    assert add(store) == number
+    assert store.path_of(number).is_file()
+    assert store.shown(number, "shown.jpg").stat().st_size
+    assert works.thumb(store, {"photograph": number})
+
+
+def test_the_description_is_written_last_and_half_a_picture_does_not_exist(store, monkeypatch):
+    order = []
+    write, replace = encode.write, type(store.folder).replace
+    monkeypatch.setattr(
+        encode, "write", lambda pixels, path, **more: (order.append(path.name), write(pixels, path))
+    )
+    monkeypatch.setattr(
+        type(store.folder),
+        "replace",
+        lambda self, target: (order.append(target.name), replace(self, target)),
+    )
+    number = add(store)
+    assert order == ["shown.jpg", "thumb.jpg", "a.png"]
+    place = store.folder / "pictures" / number
+    shutil.rmtree(place)
+
+    def full(*_):
+        raise PictureError("no space left on device")
+
+    monkeypatch.setattr(files, "write_text", full)
+    with pytest.raises(PictureError):
+        add(store)
+    assert not place.exists()
+    monkeypatch.undo()
+    assert add(store) == number
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u6c34" * 92 + ".jpg",
+        "\U0001f3a8" * 300 + ".png",
+        "a" * 1000,
+        "e\u0301" * 200 + ".tiff",
+        "\u6c34.jpg" * 100,
+    ],
+)
+def test_long_names_are_cut_by_bytes_and_keep_their_ending(store, name):
+    cut = safe_name(name)
+    assert len(cut.encode()) <= NAME
+    assert cut.endswith(name.rpartition(".")[2][-4:])
+    number = add(store, name)
+    assert store.picture(number)["name"] == cut
+    assert store.path_of(number).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_mask_is_shown_as_it_came(store):
+    """A mask that is opened and closed is not resampled, nor compressed."""
+    random = np.random.default_rng(0).integers(0, 256, (20, 2500), np.uint8)
+    path = store.folder / "upload"
+    for mask in (False, True):  # a picture that was added as a photograph before
+        Image.fromarray(random).save(path, "PNG")
+        number = store.add_picture(path, "m.png", mask)[0]["id"]
+    shown = Image.open(store.shown(number, "shown.png"))
+    assert np.array_equal(np.asarray(shown.convert("L")), random)
+
+
+def test_a_preset_does_not_change_the_size(store):
+    session, _ = begun(store)
+    for size in ("300", "original"):
+        session = works.changed(store, session, {"recipe": {"size": size}})
+        chosen = works.changed(store, session, {"preset": "gatys"})
+        assert chosen["recipe"]["size"] == session["recipe"]["size"]
+        assert chosen["recipe"]["style_loss"] != session["recipe"]["style_loss"]
+
+
+def test_the_forecast_is_that_of_the_measured_machine(store, monkeypatch):
+    session, _ = begun(store)
+    assert works.forecast(store, session)["seconds"] is None
+    asked = []
+
+    def find(recipe, places, kinds):
+        asked.append((recipe.size, places))
+        return "this machine"
+
+    monkeypatch.setattr(works.measurements, "find", find)
+    monkeypatch.setattr(works, "predict", lambda measured, levels, *_: [7.0] * len(levels))
+    found = works.forecast(store, session)
+    assert found["seconds"] % 7 == 0
+    assert f"about {found['seconds']:.0f} s" in found["text"]
+    assert asked == [(512, 1)]
+
+
+def test_a_damaged_file_of_presets_leaves_those_built_in(store, monkeypatch):
+    def damaged():
+        raise SettingError("presets.toml is not TOML: line 1")
+
+    monkeypatch.setattr(describe.presets, "available", damaged)
+    about = describe.about()
+    assert about["notes"] == ["presets.toml is not TOML: line 1"]
+    assert "bold" in {each["name"] for each in about["presets"]}
+    session, _ = begun(store)
+    assert works.changed(store, session, {"preset": "bold"})["preset"] == "bold"
+
+
+def test_uploads_of_a_killed_server_are_removed_by_the_next(monkeypatch, tmp_path):
+    store = Store(tmp_path / "studio")
+    store.prepare()
+    (store.incoming / "tmp1234").write_bytes(b"half an upload")
+    served(monkeypatch, tmp_path)
+    assert not list(store.incoming.iterdir())

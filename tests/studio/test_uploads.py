@@ -1,0 +1,75 @@
+"""An upload is decoded in a process of its own, whatever its size and whatever becomes of it."""
+
+import asyncio
+import io
+import json
+import sys
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from impasto.errors import PictureError
+from impasto.studio import uploads
+from impasto.studio.store import Store
+from impasto.studio.uploads import Uploads
+from tests.studio.photographs import photograph_of
+
+
+def test_a_photograph_larger_than_what_is_shown_is_taken(client):
+    """One of more than 2,048 px, whose pixels are in a file as it is made smaller."""
+    out = io.BytesIO()
+    random = np.random.default_rng(0).integers(0, 256, (14, 22, 3), np.uint8)
+    Image.fromarray(random).resize((2200, 1400)).save(out, "JPEG")
+    status, _, said = client.ask("POST", "/api/pictures?name=large.jpg", out.getvalue())
+    assert status == 200, said
+    taken = json.loads(said)
+    assert (taken["width"], taken["height"]) == (2200, 1400)
+    for url, width in ((taken["url"], 2048), (taken["thumb"], 320)):
+        _, _, data = client.ask("GET", url)
+        assert Image.open(io.BytesIO(data)).width == width
+
+
+def added(tmp_path, name="a.png"):
+    store = Store(tmp_path / "studio")
+    store.prepare()
+    path = store.folder / "upload"
+    path.write_bytes(b"no picture")
+    return asyncio.run(Uploads(store).add(path, name))
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", "memory ran out"),
+        ("raise SystemExit(3)", "another format"),
+        ("print('{}' if 0 else '{\"error\": \"a.png: damaged\"}')", "a.png: damaged"),
+    ],
+)
+def test_a_decoder_that_ends_gets_a_sentence(monkeypatch, tmp_path, code, words, one_line):
+    monkeypatch.setattr(uploads, "COMMAND", (sys.executable, "-S", "-E", "-c", code))
+    with pytest.raises(PictureError) as caught:
+        added(tmp_path)
+    assert words in one_line(caught)
+    assert "a.png" in str(caught.value)
+
+
+def test_what_is_no_picture_is_called_by_its_own_name(tmp_path, one_line):
+    with pytest.raises(PictureError) as caught:
+        added(tmp_path, "letter\n.jpg")
+    assert one_line(caught).startswith("'letter\\n.jpg'")
+
+
+@pytest.mark.slow
+def test_memory_comes_back_after_a_large_upload(client, server, tmp_path):
+    path = tmp_path / "large.jpg"
+    photograph_of(108, path)
+    process = psutil.Process(server.process.pid)
+    before = process.memory_info().rss
+    status, _, said = client.ask("POST", "/api/pictures?name=large.jpg", path.read_bytes())
+    assert status == 200, said
+    assert json.loads(said)["width"] == 12_000
+    assert process.memory_info().rss - before < 100e6
+    children = [each for each in process.children() if "uploads" in " ".join(each.cmdline())]
+    assert not children
