@@ -75,7 +75,7 @@ def test_a_forecast_names_memory_with_the_film(read):
     chosen = recipe.make(**SMALL)
     levels = pyramid.schedule(96, 144, chosen)
     made = forecast.make(Prepared(chosen, read, levels, Keeper()), measured, held=7e9)
-    work = dataclasses.replace(read.work, precision="bfloat16", held=7e9)
+    work = dataclasses.replace(read.work, features="bfloat16", held=7e9)
     assert made.peak == memory.needed(work)
     assert made.start == 3.0
     assert made.painting == sum(each.height * each.width * each.evaluations for each in levels)

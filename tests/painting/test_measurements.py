@@ -91,7 +91,7 @@ def test_another_backend_processor_or_number_of_cores_is_another_machine(monkeyp
     measurements.store(RECIPE, 1, MEASURED)
     own = measurements.machine()
     for module, name, value in (
-        (measurements.host, "cores", lambda: 99),
+        (measurements.threads, "cores", lambda: 99),
         (measurements.keras_settings, "chosen_backend", lambda: "other"),
         (measurements, "_processor", lambda: "another"),
         (measurements, "_gpus", lambda: ["one"]),
@@ -107,7 +107,7 @@ def test_another_backend_processor_or_number_of_cores_is_another_machine(monkeyp
 
 def test_what_another_version_measured_is_not_used_and_goes(monkeypatch, cache):
     measurements.store(RECIPE, 1, MEASURED)
-    monkeypatch.setattr(measurements.importlib.metadata, "version", lambda name: "99.0")
+    monkeypatch.setattr(measurements, "__version__", "99.0")
     assert measurements.find(RECIPE, 1, [FORMS]) is None
     measurements.store(RECIPE, 1, MEASURED)
     (machine,) = json.loads((cache / measurements.NAME).read_text())
@@ -245,14 +245,16 @@ def painting(**changes):
         "history": tuple(history),
         "stopped": False,
         "lowered": False,
-        "origin": Provenance(recipe.make(precision="bfloat16", tile=0), "tensorflow", {}, ()),
+        "origin": Provenance(
+            recipe.make(engine="keras", precision="bfloat16", tile=0), "tensorflow", {}, ()
+        ),
     }
     return Result(**{**values, **changes})
 
 
 def test_a_painting_says_how_fast_this_machine_is():
     found = measurements.of_painting(LEVELS, painting(), [])
-    assert (found.network, found.precision) == (2.0, "bfloat16")
+    assert (found.network, found.features) == (2.0, "bfloat16")
     forms, last = found.costs[FORMS], found.costs[LAST]
     assert (forms.once, forms.compiling) == (3, 0)
     assert forms.evaluation.at(160 * 240) == pytest.approx(1)

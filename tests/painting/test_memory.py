@@ -1,5 +1,6 @@
 """What fits into memory is begun, what does not is refused with the size that would."""
 
+import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -84,12 +85,17 @@ def test_every_choice_of_the_recipe_is_known():
     assert set(memory.OPTIMIZER) == set(choices["optimizer"])
     assert set(memory.STYLE_LOSS) <= set(choices["style_loss"])
     assert set(memory.CHANGING) <= set(choices["colors"])
-    assert {*memory.FIXED, "auto"} == {*memory.EVALUATION, "auto"} == set(choices["precision"])
+    engines = [each for each in choices["engine"] if each != "auto"]
+    precisions = [each for each in choices["precision"] if each != "auto"]
+    named = {memory.features_of(*each) for each in itertools.product(engines, precisions)}
+    assert set(memory.FIXED) == set(memory.EVALUATION) == named
 
 
-def test_small_pictures_need_less_in_bfloat16():
-    small = replace(WORK, size=128)
-    assert memory.needed(replace(small, precision="bfloat16")) < memory.needed(small)
+def test_the_native_engine_needs_less():
+    for size in (128, 512, 2048):
+        native = replace(WORK, size=size, features="native")
+        for features in ("float32", "bfloat16"):
+            assert memory.needed(native) < memory.needed(replace(native, features=features))
 
 
 # In what tiles ---------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from impasto.painting import forecast, measurements, memory
 from impasto.painting.climb import Job
 from impasto.painting.engine import Engines
 from impasto.painting.inputs import Inputs, start
-from impasto.painting.measurements import BEND, Costs, Measurement, curve
+from impasto.painting.measurements import Costs, Measurement, curve
 from impasto.painting.preparing import Prepared
 from impasto.painting.pyramid import Level, schedule
 from impasto.painting.result import Result
@@ -57,17 +57,12 @@ def calibrate(
         found = {
             kind: costs(
                 [_sample(engines, recipe, inputs, replace(level, kind=kind)) for level in levels],
-                bend(engine.computing.backend),
+                measurements.bend_of(engine.computing.backend),
             )
             for kind in kinds
         }
     features = memory.features_of(engine.recipe.engine, engine.recipe.precision)
     return Measurement(network, features, found)
-
-
-def bend(backend: str) -> float:
-    """Return the power with which a pixel takes longer beyond what was measured."""
-    return BEND if backend == "native" else 0.0
 
 
 def small_levels(inputs: Inputs, recipe: Recipe) -> list[Level]:
@@ -128,6 +123,6 @@ def remember(prepared: Prepared, result: Result) -> None:
     if prepared.state is not None or forecast.known(prepared) is not None:
         return
     paintings = forecast.paintings_of(prepared.inputs)
-    measured = measurements.of_painting(prepared.levels, result, paintings, bend(result.backend))
+    measured = measurements.of_painting(prepared.levels, result, paintings)
     if measured is not None:
         measurements.store(prepared.recipe, len(prepared.inputs.regions), measured)

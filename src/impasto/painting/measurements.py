@@ -97,6 +97,11 @@ class Measurement:
     """by what a level is for"""
 
 
+def bend_of(backend: str) -> float:
+    """Return the power with which a pixel takes longer beyond what was measured."""
+    return BEND if backend == "native" else 0.0
+
+
 def curve(points: Sequence[tuple[float, float]], bend: float = 0.0) -> Curve:
     """Return the curve through the first and the last of (pixels, seconds).
 
@@ -125,7 +130,7 @@ def kinds_of(recipe: Recipe) -> tuple[Kind, ...]:
 
 
 def of_painting(
-    levels: Sequence[Level], result: Result, paintings: Paintings, bend: float = 0.0
+    levels: Sequence[Level], result: Result, paintings: Paintings
 ) -> Measurement | None:
     """Return what the times of a painting say of this machine; None if that is too little.
 
@@ -148,7 +153,7 @@ def of_painting(
         extra = [max(0.0, took[0] - each) for (_, each), (_, took) in zip(points, own, strict=True)]
         compiling = statistics.median(extra[1:]) if extra[1:] else 0.0
         once = max(0.0, extra[0] - compiling)
-        costs[kind] = Costs(once, compiling, targets, curve(points, bend))
+        costs[kind] = Costs(once, compiling, targets, curve(points, bend_of(result.backend)))
     features = memory.features_of(result.origin.recipe.engine, result.precision)
     return Measurement(result.seconds.get("network", 0.0), features, costs)
 
