@@ -14,7 +14,7 @@ import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from types import TracebackType
@@ -130,6 +130,11 @@ class Crew:
                     f"the worker at {address} cannot load impasto ({error}): install the same "
                     "there, and where the scheduler runs"
                 )
+
+    def ask(self, function: Callable[[], Any]) -> list[Any]:
+        """Return what a function returns in each worker."""
+        with self._connected():
+            return list(self.client.run(function).values())
 
     def each(self, work: Work, items: Iterable[Any]) -> Iterator[Any]:
         """Yield what ``work`` gives for every item, in the order of the items.

@@ -26,6 +26,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def instruction_set(self) -> str:
+        """The instruction set of the compiled kernels; empty for Keras."""
+        ...
+
+    @property
     def network(self) -> Network:
         """The network whose weights are used."""
         ...

@@ -26,6 +26,8 @@ from impasto.recipe.settings import Recipe
 class KerasEngine:
     """Computes with the backend that Keras runs on."""
 
+    instruction_set = ""
+
     def __init__(self, weights: Weights, recipe: Recipe) -> None:
         """Build the model of the layers that a recipe names.
 

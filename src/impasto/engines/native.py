@@ -48,10 +48,15 @@ class NativeEngine:
     backend = "native"
     precision = "float32"
 
-    def __init__(self, weights: Weights, recipe: Recipe) -> None:
-        """Prepare the kernels. Raises ImportError where they were not built."""
+    def __init__(self, weights: Weights, recipe: Recipe, instruction_set: str = "") -> None:
+        """Prepare the kernels, for the best instruction set of this processor or for another.
+
+        Raises ImportError where they were not built.
+        """
         self.network: Network = weights.network
-        self._vgg = NativeVGG.build(Kernels.load(), weights, recipe.pooling, recipe.padding)
+        kernels = Kernels.load(instruction_set or None)
+        self.instruction_set = kernels.instruction_set
+        self._vgg = NativeVGG.build(kernels, weights, recipe.pooling, recipe.padding)
 
     def features(self, layers: Sequence[str]) -> Features:
         """Return the function from an image (height, width, 3) to its features by layer."""

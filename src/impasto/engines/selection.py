@@ -35,8 +35,10 @@ def choose(recipe: Recipe) -> Name:
     return "keras" if not kernels.available() or _has_gpu() else "native"
 
 
-def build(recipe: Recipe, weights: Weights) -> "Engine":
+def build(recipe: Recipe, weights: Weights, instruction_set: str = "") -> "Engine":
     """Return the engine of a recipe, its network made of checked weights.
+
+    ``instruction_set`` is that of the compiled kernels, by default the best of this processor.
 
     Raises BackendError where it cannot be had.
     """
@@ -49,7 +51,7 @@ def build(recipe: Recipe, weights: Weights) -> "Engine":
     from impasto.engines.native import NativeEngine  # with all losses
 
     try:
-        return NativeEngine(weights, recipe)
+        return NativeEngine(weights, recipe, instruction_set)
     except ImportError as error:
         raise BackendError(f"{error} Or choose the keras engine.") from None
 

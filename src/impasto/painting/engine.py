@@ -88,18 +88,20 @@ class Engines:
         self.weights_file = weights_file
         self._made: dict[tuple[object, ...], Engine] = {}
 
-    def get(self, recipe: Recipe) -> Engine:
+    def get(self, recipe: Recipe, instruction_set: str = "") -> Engine:
         """Return what a recipe needs; one is kept, since each holds a network in memory.
+
+        ``instruction_set`` as :func:`impasto.engines.selection.build` has it.
 
         Raises WeightsError, and BackendError in a process that was forked, or where a program
         loaded Keras with a backend that cannot paint.
         """
-        key = recipe.compiled
+        key = (recipe.compiled, instruction_set)
         if key not in self._made:
             if self._made:
                 self.forget()
             with threads.one_blas_thread():  # the same last bits on any number of cores
-                self._made[key] = _engine(recipe, self.weights_file)
+                self._made[key] = _engine(recipe, self.weights_file, instruction_set)
         return self._made[key]
 
     def forget(self) -> None:
@@ -111,11 +113,13 @@ class Engines:
         gc.collect()
 
 
-def _engine(recipe: Recipe, weights_file: str | os.PathLike[str] | None) -> Engine:
+def _engine(
+    recipe: Recipe, weights_file: str | os.PathLike[str] | None, instruction_set: str
+) -> Engine:
     loaded = weights.load(recipe.network, weights_file)
     if recipe.activations == "normalized":
         loaded = activations.normalized(loaded, activations.means(recipe.network))
-    computing = selection.build(recipe, loaded)
+    computing = selection.build(recipe, loaded, instruction_set)
     name = "native" if computing.backend == "native" else "keras"
     recipe = replace(recipe, engine=name, precision=computing.precision)
     # What is said of the weights, and not their tensors, which the network holds in its own form.

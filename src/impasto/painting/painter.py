@@ -57,11 +57,13 @@ class Painter:
         solver's; WeightsError and BackendError where there is nothing to paint with.
         """
         before = prepared.state
-        sharing = self._sharing() if self.workers and prepared.plan.tile else None
+        sharing, instruction_set = None, ""
+        if self.workers and prepared.plan.tile:
+            sharing, instruction_set = self._sharing()
         if self.workers and sharing is None:
             LOG.info("the picture is a single tile: there is nothing for workers to do")
         clock = Clock({} if before is None else before.seconds)
-        engine = self.engines.get(prepared.recipe)
+        engine = self.engines.get(prepared.recipe, instruction_set)
         if before is not None:
             _check_backend(before.provenance.backend, engine.computing.backend)
         job = Job(engine, prepared.inputs, prepared.recipe, prepared.plan, sharing)
@@ -89,8 +91,10 @@ class Painter:
                 state = replace(state, stopped=True)
         yield Painted(result_of(job, state))
 
-    def _sharing(self) -> Sharing:
+    def _sharing(self) -> tuple[Sharing, str]:
         """Hire workers, if that was not done yet, and return what has them read tiles.
+
+        And the instruction set that they compute with, as this process does.
 
         Raises ClusterError if there are none, and SettingError without Dask.
         """
@@ -98,7 +102,8 @@ class Painter:
 
         crew, file = self._crew, self.engines.weights_file
         weights_file = None if file is None else os.path.abspath(file)
-        return functools.partial(spread.share_out, crew, weights_file)
+        sharing = functools.partial(spread.share_out, crew, weights_file)
+        return sharing, spread.instruction_set(crew)
 
     @functools.cached_property
     def _crew(self) -> "Crew":

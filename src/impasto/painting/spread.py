@@ -14,6 +14,7 @@ from impasto.cluster.bench import Bench
 from impasto.cluster.crew import Crew
 from impasto.compute import threads
 from impasto.compute.arrays import HostArray
+from impasto.compute.native import kernels
 from impasto.losses.kinds import Kind
 from impasto.losses.objective import Frozen
 from impasto.losses.tiled import Read, Reader, Reading
@@ -33,6 +34,8 @@ class Level(NamedTuple):
     """what it is for"""
     keep: bool
     """whether the targets of tiles are kept"""
+    instruction_set: str
+    """of the native engine, see ``engines.Engine``"""
     frozen: bytes
     """what the picture is compared with; a parcel, since the network has to be there before"""
 
@@ -61,6 +64,16 @@ class Spread:
         return Read(*found)
 
 
+def instruction_set(crew: Crew) -> str:
+    """Return the best instruction set of the native engine that this process and all workers have.
+
+    Rounding differs between them. Empty where one of them has no compiled kernels.
+    """
+    found = [kernels.instruction_sets(), *crew.ask(kernels.instruction_sets)]
+    common = [each for each in found[0] if all(each in other for other in found)]
+    return common[-1] if common else ""
+
+
 def share_out(
     crew: Crew,
     weights_file: str | None,
@@ -70,7 +83,8 @@ def share_out(
 ) -> Spread:
     """Give a level to the workers, and return them as readers of its tiles."""
     written = parcels.write(frozen, {"features": painting.features})
-    level = Level(painting.recipe, weights_file, painting.kind, keep, written)
+    used = painting.computing.instruction_set
+    level = Level(painting.recipe, weights_file, painting.kind, keep, used, written)
     crew.share(parcels.write(level, {}), painting.computing.backend)
     return Spread(crew)
 
@@ -89,7 +103,8 @@ def _opened(bench: Bench) -> Reader:
     bench.compute_alike()
     level: Level = parcels.read(bench.parcel.content, {})
     engines: Engines = bench.lasting.setdefault("engines", Engines(level.weights_file))
-    painting = engines.get(level.recipe).of_levels(level.recipe, level.kind)
+    engine = engines.get(level.recipe, level.instruction_set)
+    painting = engine.of_levels(level.recipe, level.kind)
     frozen = parcels.read(level.frozen, {"features": painting.features})
     return painting.reader(frozen, level.keep)
 
