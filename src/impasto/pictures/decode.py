@@ -90,8 +90,8 @@ class _Numbers(NamedTuple):
 def read(source: Source, limits: Limits = USUAL, name: str = "") -> Loaded:
     """Read a picture file, or its bytes: upright, in sRGB, the first frame in full size.
 
-    Raises PictureError, in one line that begins with the path, or with ``name`` where there is
-    none, for anything that is not a complete picture within ``limits``. Notes begin with the
+    Raises PictureError, in one line that begins with ``name`` or else with the path, for anything
+    that is not a complete picture within ``limits``. Notes begin with ``name`` or else with the
     file's name.
     """
     path = Path(source) if isinstance(source, str | os.PathLike) else None
@@ -99,9 +99,9 @@ def read(source: Source, limits: Limits = USUAL, name: str = "") -> Loaded:
         with opened(source) as stream:
             loaded = _read(stream, limits)
     except PictureError as error:
-        named = shown(source) if isinstance(source, str | os.PathLike) else name or IN_MEMORY
-        raise PictureError(f"{named}: {error}") from error
-    short = shown(path.name) if path else name or IN_MEMORY
+        named = name or (source if isinstance(source, str | os.PathLike) else IN_MEMORY)
+        raise PictureError(f"{shown(named)}: {error}") from error
+    short = shown(name or (path.name if path else IN_MEMORY))
     return replace(loaded, notes=tuple(f"{short}: {note}" for note in loaded.notes))
 
 
