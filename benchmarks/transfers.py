@@ -105,7 +105,7 @@ def _operations(counts: Counts) -> Iterator[None]:
 
     class Counting(TorchDispatchMode):
         def __torch_dispatch__(
-            self, operation: Any, types: Any, arguments: Any = (), named: Any = None
+            self, operation: Any, _types: Any, arguments: Any = (), named: Any = None
         ) -> Any:
             counts["operations"] += 1
             return operation(*arguments, **(named or {}))

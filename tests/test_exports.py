@@ -1,5 +1,10 @@
 """What `import impasto` offers, and how little it loads."""
 
+import builtins
+import importlib.metadata
+import inspect
+import pkgutil
+import re
 import subprocess
 import sys
 
@@ -10,17 +15,20 @@ import impasto
 PUBLIC = [
     "BackendError",
     "CheckpointError",
+    "ClusterError",
     "Event",
     "ImpastoError",
     "InputError",
     "LevelFinished",
     "LevelStarted",
     "Listener",
+    "OutputError",
     "Painted",
     "PRESETS",
     "PictureError",
     "Reason",
     "Recipe",
+    "Record",
     "Region",
     "Result",
     "Saving",
@@ -28,7 +36,9 @@ PUBLIC = [
     "SettingError",
     "Step",
     "Stylizer",
+    "Wanted",
     "WeightsError",
+    "__version__",
     "judge",
     "stylize",
 ]
@@ -55,6 +65,48 @@ def test_every_public_name_can_be_imported(name):
 def test_other_names_do_not_exist():
     with pytest.raises(AttributeError, match="styleize"):
         impasto.styleize  # noqa: B018
+
+
+NAMED = re.compile(r":\w+:`~?([\w.]+)`|\b([A-Z]\w+(?:Error|Exception))\b")
+"""What a docstring refers to by a role, and every error that it names."""
+
+
+def documented(name):
+    """Yield the docstrings of a public name and of its public members."""
+    value = getattr(impasto, name)
+    members = vars(value) if inspect.isclass(value) else {}
+    for each in (value, *(member for key, member in members.items() if key[0] != "_")):
+        if inspect.isroutine(each) or inspect.isclass(each) or isinstance(each, property):
+            yield inspect.getdoc(each) or ""
+
+
+def resolves(name, owner):
+    """Whether a user finds a name: in impasto, in its owner, in Python, or by its whole path."""
+    if name.startswith("impasto."):
+        return pkgutil.resolve_name(name) is not None
+    return any(hasattr(place, name) for place in (impasto, owner, builtins))
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_name_in_a_public_docstring_resolves(name):
+    text = "\n".join(documented(name))
+    named = {role or error for role, error in NAMED.findall(text)}
+    assert not {each for each in named if not resolves(each, getattr(impasto, name))}
+
+
+def test_the_public_docstrings_name_something():
+    named = {
+        each
+        for name in PUBLIC
+        for found in NAMED.findall("".join(documented(name)))
+        for each in found
+    }
+    assert {"ClusterError", "Wanted", "SettingError", "so_far"} <= named
+
+
+def test_the_version_is_the_installed_one_and_read_on_first_use():
+    assert impasto.__version__ == importlib.metadata.version("impasto")
+    assert run("import sys, impasto; print('importlib.metadata' in sys.modules)") == "False"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from impasto import files
-from impasto.errors import PictureError
+from impasto.errors import OutputError
 from impasto.pictures import encode
 from tests.imagery import halves, pixels_of
 
@@ -73,10 +73,10 @@ def test_impossible_outputs(tmp_path, place, words, one_line):
     (tmp_path / "file").touch()
     (tmp_path / "null.png").symlink_to("/dev/null")
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(OutputError) as caught:
         encode.check(place(tmp_path))
     assert words in one_line(caught)
-    with pytest.raises(PictureError):
+    with pytest.raises(OutputError):
         encode.write(pixels_of(halves()), place(tmp_path))
     assert sorted(tmp_path.iterdir()) == before
     assert not Path("/dev/null").is_file()
@@ -84,7 +84,7 @@ def test_impossible_outputs(tmp_path, place, words, one_line):
 
 def test_a_folder_without_write_permission(tmp_path, one_line, ordinary_user):
     tmp_path.chmod(0o500)
-    with pytest.raises(PictureError) as caught, ordinary_user():
+    with pytest.raises(OutputError) as caught, ordinary_user():
         encode.check(tmp_path / "a.png")
     tmp_path.chmod(0o700)
     assert "Permission denied" in one_line(caught)
@@ -143,7 +143,7 @@ def test_names_too_long_are_shortened_at_whole_letters(tmp_path, letter):
 
 def test_a_folder_where_no_file_can_be_made_is_told(tmp_path, one_line):
     for folder in (tmp_path / "none", Path("/proc")):
-        with pytest.raises(PictureError) as caught:
+        with pytest.raises(OutputError) as caught:
             files.free_name(folder, "night")
         assert "cannot be written" in one_line(caught)
 

@@ -13,6 +13,7 @@ import pytest
 import impasto
 
 ROOMS = {
+    "version": (),
     "errors": (),
     "files": (),
     "paged": (),

@@ -1,7 +1,9 @@
 from .errors import BackendError as BackendError
 from .errors import CheckpointError as CheckpointError
+from .errors import ClusterError as ClusterError
 from .errors import ImpastoError as ImpastoError
 from .errors import InputError as InputError
+from .errors import OutputError as OutputError
 from .errors import PictureError as PictureError
 from .errors import SettingError as SettingError
 from .errors import WeightsError as WeightsError
@@ -9,6 +11,7 @@ from .evaluation.judges import judge as judge
 from .optimizers.solver import Reason as Reason
 from .painting.events import LevelFinished as LevelFinished
 from .painting.events import LevelStarted as LevelStarted
+from .painting.events import Record as Record
 from .painting.events import Step as Step
 from .painting.inputs import Region as Region
 from .painting.result import Painted as Painted
@@ -16,8 +19,10 @@ from .painting.result import Result as Result
 from .painting.stylizer import Event as Event
 from .painting.stylizer import Listener as Listener
 from .painting.stylizer import Stylizer as Stylizer
+from .painting.stylizer import Wanted as Wanted
 from .painting.stylizer import stylize as stylize
 from .pictures.saving import Saving as Saving
 from .recipe.settings import PRESETS as PRESETS
 from .recipe.settings import Recipe as Recipe
 from .recipe.settings import Settings as Settings
+from .version import __version__ as __version__

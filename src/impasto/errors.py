@@ -4,7 +4,8 @@
 
     ImpastoError                 anything impasto refuses or cannot do
     ├── InputError               what was given cannot be used: file, setting, picture
-    │   ├── PictureError         a picture that cannot be read, used or written
+    │   ├── PictureError         a picture that cannot be read or used
+    │   ├── OutputError          a file that cannot be written: picture, film, report, checkpoint
     │   ├── CheckpointError      a checkpoint that cannot be gone on from
     │   └── SettingError         a setting out of range, unknown or contradictory
     ├── WeightsError             no source of the network's weights works
@@ -28,7 +29,11 @@ class InputError(ImpastoError, ValueError):
 
 
 class PictureError(InputError):
-    """A picture that cannot be read, used or written."""
+    """A picture that cannot be read or used."""
+
+
+class OutputError(InputError):
+    """A file that cannot be written, whatever it holds: picture, film, report, checkpoint."""
 
 
 class CheckpointError(InputError):

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from impasto.errors import PictureError, nearest
+from impasto.errors import InputError, OutputError, PictureError, nearest
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 
@@ -54,7 +54,7 @@ def _missing(path: Path) -> str:
 def check_output(path: AnyPath, endings: Sequence[str]) -> None:
     """Check that a file can be written at ``path``, before the work that will fill it.
 
-    Raises PictureError if its ending is none of ``endings``, if it is a folder or a device,
+    Raises OutputError if its ending is none of ``endings``, if it is a folder or a device,
     or if its folder is missing or not writable.
     """
     ending_of(path, endings)
@@ -62,7 +62,7 @@ def check_output(path: AnyPath, endings: Sequence[str]) -> None:
 
 
 def check_place(path: AnyPath) -> None:
-    """Check as :func:`check_output` does, whatever the ending. Raises PictureError."""
+    """Check as :func:`check_output` does, whatever the ending. Raises OutputError."""
     # Only trying tells: os.access says yes to root and on many network folders.
     with _writing(path), tempfile.TemporaryFile(dir=_target(path).parent):
         pass
@@ -73,7 +73,7 @@ def free_name(folder: AnyPath, stem: str, ending: str = ".png") -> Path:
 
     It is there from now on, as an empty file, so that nobody else takes it, and no file that
     appears meanwhile is replaced; :func:`release` gives it back, and so does the end of the program
-    if it is still empty. A stem that is too long for the folder is shortened. Raises PictureError
+    if it is still empty. A stem that is too long for the folder is shortened. Raises OutputError
     if no file can be made there.
     """
     number = 1
@@ -84,7 +84,7 @@ def free_name(folder: AnyPath, stem: str, ending: str = ".png") -> Path:
             with _writing(path):
                 _reserve(path)
             return path
-        except PictureError as error:
+        except OutputError as error:
             if not isinstance(error.__cause__, FileExistsError):
                 raise
         number += 1
@@ -178,7 +178,7 @@ def cache_folder() -> Path | None:
 
 
 def write_text(text: str, path: AnyPath) -> None:
-    """Write ``text`` as UTF-8, atomically. Raises PictureError if it cannot be written."""
+    """Write ``text`` as UTF-8, atomically. Raises OutputError if it cannot be written."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
@@ -188,7 +188,7 @@ def replacing(path: AnyPath) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``; move that file into place at the end.
 
     If anything fails inside, the temporary file is removed and what was at ``path`` stays.
-    Raises PictureError, in one line that begins with the path, if it cannot be written.
+    Raises OutputError, in one line that begins with the path, if it cannot be written.
     """
     with _writing(path):
         target = _target(path)
@@ -234,31 +234,31 @@ def remove_leftovers(path: AnyPath) -> None:
 def _writing(path: AnyPath) -> Iterator[None]:
     try:
         yield
-    except PictureError:
+    except InputError:
         raise
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
-        raise PictureError(f"{shown(path)} cannot be written: {reason(error)}") from error
+        raise OutputError(f"{shown(path)} cannot be written: {reason(error)}") from error
 
 
 def _target(path: AnyPath) -> Path:
     """Return the file that ``path`` stands for, so that a link stays and what it names changes."""
     target = Path(os.path.realpath(path))
     if target.is_dir():
-        raise PictureError(f"{shown(path)} is a folder: name a file inside it")
+        raise OutputError(f"{shown(path)} is a folder: name a file inside it")
     if target.exists() and not target.is_file():
-        raise PictureError(f"{shown(path)} is a device or a pipe: name a file")
+        raise OutputError(f"{shown(path)} is a device or a pipe: name a file")
     if not target.parent.is_dir():
-        raise PictureError(f"{shown(path)}: there is no folder {shown(target.parent)}")
+        raise OutputError(f"{shown(path)}: there is no folder {shown(target.parent)}")
     return target
 
 
 def ending_of(path: AnyPath, endings: Sequence[str]) -> str:
-    """Return the ending in lower case. Raises PictureError if it is none of ``endings``."""
+    """Return the ending in lower case. Raises OutputError if it is none of ``endings``."""
     ending = Path(path).suffix.lower()
     if ending in endings:
         return ending
     received = f"the ending {shown(ending)}" if ending else "no ending"
-    raise PictureError(f"{shown(path)} has {received}: {nearest(ending, endings)}")
+    raise OutputError(f"{shown(path)} has {received}: {nearest(ending, endings)}")
 
 
 def shown(path: AnyPath) -> str:

@@ -181,7 +181,8 @@ def gpu(monkeypatch):
     monkeypatch.setattr(backend, "on_processor", lambda: False)
 
 
-def test_a_fused_function_gives_what_it_gives_by_itself(gpu):
+@pytest.mark.usefixtures("gpu")
+def test_a_fused_function_gives_what_it_gives_by_itself():
     rows = tiny.random_picture(4, 5, seed=3)[..., 0]
     more = {"by": np.float32(2), "nothing": None}
     total, (largest,) = backend.fused(together)(ops.convert_to_tensor(rows), more)
@@ -189,12 +190,14 @@ def test_a_fused_function_gives_what_it_gives_by_itself(gpu):
     assert float(largest) == rows.max()
 
 
-def test_a_fused_function_of_numpys_arrays_is_the_function_itself(gpu):
+@pytest.mark.usefixtures("gpu")
+def test_a_fused_function_of_numpys_arrays_is_the_function_itself():
     assert backend.fused(lambda array: array)(array := np.zeros(2)) is array
 
 
+@pytest.mark.usefixtures("gpu")
 @pytest.mark.skipif(backend.name() != "jax", reason="only JAX compiles operation by operation")
-def test_a_fused_function_is_one_program_of_jax(gpu):
+def test_a_fused_function_is_one_program_of_jax():
     import jax
 
     compiled = []

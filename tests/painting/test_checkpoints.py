@@ -14,7 +14,7 @@ import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from impasto.errors import CheckpointError, PictureError, SettingError
+from impasto.errors import CheckpointError, OutputError, SettingError
 from impasto.network.weights import NETWORKS
 from impasto.optimizers.solver import Reason
 from impasto.painting import checkpoints
@@ -381,7 +381,7 @@ def test_a_place_that_is_taken_is_refused_unless_it_is_gone_on_from(tmp_path, on
         with pytest.raises(SettingError) as caught:
             checkpoints.place(checkpoint, resume)
         assert "is there already: go on from it with --resume" in one_line(caught)
-    with pytest.raises(PictureError):
+    with pytest.raises(OutputError):
         checkpoints.place(tmp_path / "none" / "a")
 
 

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from impasto.errors import PictureError, SettingError
+from impasto.errors import OutputError, PictureError, SettingError
 from impasto.pictures import decode, encode, profiles
 from impasto.pictures.saving import Saving
 from tests.imagery import BLUE, NOISE, RED, assert_halves, halves, pixels_of
@@ -87,7 +87,7 @@ def test_a_failure_in_the_middle_leaves_the_old_file(
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
     monkeypatch.setattr(where, failure)
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(OutputError) as caught:
         encode.write(pixels_of(halves()), path)
     assert "cannot be written: No space left on device" in one_line(caught)
     assert path.read_bytes() == b"old"
@@ -110,7 +110,7 @@ def test_the_limits_of_formats_are_those_of_the_libraries(tmp_path, ending, one_
         lambda: encode.check_size(path, 16, longest + 1),
         lambda: encode.write(np.zeros((longest + 1, 16, 3), np.float32), path),
     ):
-        with pytest.raises(PictureError) as caught:
+        with pytest.raises(OutputError) as caught:
             act()
         assert f"sides of at most {longest:,} px" in one_line(caught)
     assert list(tmp_path.iterdir()) == []
@@ -129,7 +129,7 @@ def test_without_impasto_the_libraries_refuse_one_more(tmp_path, ending, longest
 
 def test_a_tiff_has_four_gigabytes_and_a_png_has_no_limit_that_matters(one_line):
     encode.check_size("a.tif", 30_000, 35_000)
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(OutputError) as caught:
         encode.check_size("a.tif", 30_000, 35_000, Saving(depth=16))
     assert one_line(caught).startswith(
         "a.tif: TIFF holds 4 GB, and the picture has 35,000 x 30,000"

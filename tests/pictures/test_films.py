@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto.errors import PictureError, SettingError
+from impasto.errors import OutputError, PictureError, SettingError
 from impasto.pictures import films
 
 
@@ -80,11 +80,11 @@ BROKEN: np.ndarray = np.full((20, 20, 3), np.nan, np.float32)
 @pytest.mark.parametrize(
     ("frames", "name", "seconds", "refusal", "words"),
     [
-        ([], "a.gif", 6, PictureError, "at least one frame"),
+        ([], "a.gif", 6, OutputError, "at least one frame"),
         ([*growing(), BROKEN], "a.gif", 6, PictureError, "not finite"),
         ([BROKEN, *growing()], "a.gif", 6, PictureError, "not finite"),
-        (growing(), "a.png", 6, PictureError, "the ending .png: did you mean .mp4, .gif?"),
-        (growing(), "none/a.gif", 6, PictureError, "there is no folder"),
+        (growing(), "a.png", 6, OutputError, "the ending .png: did you mean .mp4, .gif?"),
+        (growing(), "none/a.gif", 6, OutputError, "there is no folder"),
         (growing(), "a.gif", 0, SettingError, "more than 0"),
         (growing(), "a.gif", np.nan, SettingError, "more than 0"),
     ],
@@ -106,14 +106,14 @@ def test_possible_films_pass_the_check_and_leave_nothing(tmp_path):
     ("name", "words"), [("a.png", "did you mean .mp4, .gif?"), ("none/a.gif", "there is no folder")]
 )
 def test_impossible_films_fail_the_check(tmp_path, one_line, name, words):
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(OutputError) as caught:
         films.check_film(tmp_path / name)
     assert words in one_line(caught)
 
 
 def test_mp4_needs_ffmpeg_and_gif_does_not(tmp_path, monkeypatch, one_line):
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(OutputError) as caught:
         films.check_film(tmp_path / "a.mp4")
     assert "pip install imageio-ffmpeg, or choose .gif" in one_line(caught)
     films.check_film(tmp_path / "a.gif")
@@ -128,7 +128,7 @@ def test_a_failure_in_the_middle_leaves_the_old_film(tmp_path, monkeypatch, one_
     path = tmp_path / "a.gif"
     path.write_bytes(b"old")
     monkeypatch.setattr("PIL.Image.Image.save", fail_in_save)
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(OutputError) as caught:
         films.write_film(growing(), path)
     assert "cannot be written: No space left on device" in one_line(caught)
     assert path.read_bytes() == b"old"
@@ -140,7 +140,7 @@ def test_a_failing_ffmpeg_leaves_no_film(tmp_path, monkeypatch, one_line):
     script.write_text("#!/bin/sh\nhead -c 9 > /dev/null\necho 'disk full' >&2\nexit 1\n")
     script.chmod(0o755)
     monkeypatch.setattr(films, "_ffmpeg", lambda: str(script))
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(OutputError) as caught:
         films.write_film(growing() * 10, tmp_path / "a.mp4")
     assert "cannot be written: disk full" in one_line(caught)
     assert list(tmp_path.iterdir()) == [script]
@@ -161,8 +161,8 @@ def test_films_have_the_limits_of_their_formats(tmp_path, ending, longest, one_l
     films.check_film_size(path, 16, longest)
     films.write_film([np.zeros((16, longest, 3), np.float32)], path, 0.1)
     assert path.stat().st_size
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(OutputError) as caught:
         films.check_film_size(path, longest + 1, 16)
     assert f"at most {longest:,} px" in one_line(caught)
-    with pytest.raises(PictureError, match="at most"):
+    with pytest.raises(OutputError, match="at most"):
         films.write_film([np.zeros((16, longest + 2, 3), np.float32)], path, 0.1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto.errors import PictureError, SettingError
+from impasto.errors import OutputError, SettingError
 from impasto.optimizers.solver import Reason
 from impasto.painting.events import LevelFinished, LevelStarted, Record, Step
 from impasto.painting.pyramid import Level
@@ -99,7 +99,7 @@ class Unwritable(FakeResult):
 
     def save(self, path, saving):
         if path.parent != self.room:
-            raise PictureError(f"{path} cannot be written: No space left on device")
+            raise OutputError(f"{path} cannot be written: No space left on device")
         super().save(path, saving)
 
 
@@ -111,7 +111,7 @@ def test_a_picture_that_cannot_be_written_is_saved_elsewhere(tmp_path, monkeypat
     wanted = Outputs(tmp_path / "a.png", checkpoint=tmp_path / "a.checkpoint")
     instead = f"the picture is {room / 'a-2.png'} instead"
     for where, words in ((room, instead), (None, "could not be saved among the temporary files")):
-        with pytest.raises(PictureError) as caught:
+        with pytest.raises(OutputError) as caught:
             outputs.write(Unwritable(where), Recorder(wanted, 1))
         said = one_line(caught)
         assert "a.png cannot be written: No space left on device; " in said
@@ -120,9 +120,22 @@ def test_a_picture_that_cannot_be_written_is_saved_elsewhere(tmp_path, monkeypat
         assert image.size == (30, 20)
     assert (room / "a.png").read_text() == "mine"
     (tmp_path / "a.checkpoint").touch()
-    with pytest.raises(PictureError, match="nothing is lost, --resume"):
+    with pytest.raises(OutputError, match="nothing is lost, --resume"):
         outputs.write(Unwritable(None), Recorder(wanted, 1))
     assert len(list(room.iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["report.json", "plot.svg", "timelapse.gif"])
+def test_a_file_beside_the_picture_that_cannot_be_written_is_an_output_error(
+    tmp_path, name, one_line
+):
+    place = tmp_path / name
+    wanted = Outputs(tmp_path / "a.png", **{place.stem: place})
+    place.mkdir()  # after the outputs were checked
+    with pytest.raises(OutputError) as caught:
+        outputs.write(FakeResult(), Recorder(wanted, 1))
+    assert "is a folder: name a file inside it" in one_line(caught)
+    assert (tmp_path / "a.png").is_file()
 
 
 def test_the_words_of_the_outputs_are_those_of_the_command_line(tmp_path):
@@ -148,11 +161,11 @@ def test_outputs_are_checked_before_anything_begins(tmp_path):
     outputs.check(Outputs(good, frames=tmp_path / "new", save_every=3))
     assert not (tmp_path / "new").exists()
     for bad, error in (
-        (Outputs(tmp_path / "a.doc"), PictureError),
-        (Outputs(tmp_path / "none" / "a.png"), PictureError),
-        (Outputs(good, timelapse=tmp_path / "b.png"), PictureError),
-        (Outputs(good, plot=tmp_path / "a.gif"), PictureError),
-        (Outputs(good, report=tmp_path / "a.txt"), PictureError),
+        (Outputs(tmp_path / "a.doc"), OutputError),
+        (Outputs(tmp_path / "none" / "a.png"), OutputError),
+        (Outputs(good, timelapse=tmp_path / "b.png"), OutputError),
+        (Outputs(good, plot=tmp_path / "a.gif"), OutputError),
+        (Outputs(good, report=tmp_path / "a.txt"), OutputError),
         (Outputs(good, save_every=3), SettingError),
         (Outputs(good, frames=tmp_path), SettingError),
         (Outputs(good, frames=tmp_path, save_every=0), SettingError),

@@ -123,9 +123,9 @@ def _common(
     ] = False,
 ) -> None:
     if version:
-        import importlib.metadata  # a tenth of what --help would take
+        from impasto.version import __version__  # a tenth of what --help would take
 
-        print(f"impasto {importlib.metadata.version('impasto')}")
+        print(f"impasto {__version__}")
         raise typer.Exit
 
 

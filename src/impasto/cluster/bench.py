@@ -1,7 +1,6 @@
 """What runs at a worker, and what it keeps between two pieces of work."""
 
 import contextlib
-import importlib.metadata
 import logging
 import os
 import platform
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from distributed import Worker, get_worker
 
 from impasto.errors import ClusterError
+from impasto.version import __version__
 
 
 class Facts(NamedTuple):
@@ -27,9 +27,7 @@ class Facts(NamedTuple):
 
 def facts() -> Facts:
     """Return those of this process."""
-    return Facts(
-        importlib.metadata.version("impasto"), ".".join(platform.python_version_tuple()[:2])
-    )
+    return Facts(__version__, ".".join(platform.python_version_tuple()[:2]))
 
 
 class Parcel(NamedTuple):

@@ -45,6 +45,7 @@ class Eyes:
 
     def __init__(self) -> None:
         """Load them. Raises WeightsError, naming what to install, where weights are missing."""
+        sources.check_packages()
         self._vgg19 = vgg19(VGG19_LAYERS)
         self._lite0 = lite0.read(sources.find(sources.LITE0))
         self._edges = edges.build(edges.read(sources.find(sources.HED)))

@@ -133,8 +133,9 @@ def judge(
 ) -> Judgment:
     """Say how far pictures are from the painting's style and the photograph's structure.
 
-    On networks and by measures that impasto never optimizes; see MEASURES. All pictures are paths,
-    Pillow images or arrays, as for :func:`impasto.stylize`.
+    On networks and by measures that impasto never optimizes; see
+    :data:`impasto.evaluation.judges.MEASURES`. All pictures are paths, Pillow images or
+    arrays, as for :func:`impasto.stylize`.
 
     Parameters
     ----------

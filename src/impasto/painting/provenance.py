@@ -7,7 +7,6 @@ Read with care: the pictures come from strangers.
 import dataclasses
 import hashlib
 import html
-import importlib.metadata
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ from xml.etree import ElementTree
 
 from impasto.errors import PictureError, SettingError
 from impasto.recipe.settings import Recipe
+from impasto.version import __version__
 
 LARGEST = 60_000
 """Bytes of XMP that are looked at; JPEG takes 65,502."""
@@ -59,7 +59,7 @@ class Provenance:
     """whether the work went on to its end, so that the recipe gives this very picture"""
     steered: bool = False
     """whether settings were changed while painting, so that the recipe gives another picture"""
-    version: str = dataclasses.field(default_factory=lambda: importlib.metadata.version("impasto"))
+    version: str = __version__
 
     def to_dict(self) -> dict[str, object]:
         """Return it as JSON takes it."""

@@ -80,8 +80,8 @@ class Result:
         """Write the picture, its recipe within; the ending chooses the format.
 
         What the photograph's file says of it goes along, but for where it was taken, unless
-        ``saving`` asks for it. Raises PictureError, and SettingError for a format that cannot be
-        written so.
+        ``saving`` asks for it. Raises OutputError if it cannot be written, and SettingError for a
+        format that cannot be written so.
         """
         encode.check(path, saving)
         said = replace(

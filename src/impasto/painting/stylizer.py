@@ -316,7 +316,7 @@ def stylize(
 
     Raises
     ------
-    SettingError, PictureError, CheckpointError
+    SettingError, PictureError, OutputError, CheckpointError
         before any painting starts, for what cannot be used
     WeightsError, BackendError
         where the network's weights cannot be had, or Keras's backend cannot be used

@@ -15,7 +15,7 @@ from PIL import Image, PngImagePlugin, features
 from PIL.ExifTags import Base
 
 from impasto import files, paged
-from impasto.errors import PictureError, SettingError
+from impasto.errors import OutputError, PictureError, SettingError
 from impasto.files import AnyPath
 from impasto.pictures import metadata, profiles, raster
 from impasto.pictures.metadata import UNKNOWN, Metadata
@@ -78,7 +78,7 @@ _MOST_BYTES = {"TIFF": 2**32 - 2**24}
 def check(path: AnyPath, saving: Saving = USUAL) -> None:
     """Check that a picture can be written at ``path``, before the work that will fill it.
 
-    Raises PictureError for an ending that is none of `PICTURES`, and for what
+    Raises OutputError for an ending that is none of `PICTURES`, and for what
     `files.check_output` refuses; SettingError for a format that has not the depth.
     """
     files.check_output(path, PICTURES)
@@ -86,7 +86,7 @@ def check(path: AnyPath, saving: Saving = USUAL) -> None:
 
 
 def check_size(path: AnyPath, height: int, width: int, saving: Saving = USUAL) -> None:
-    """Raise PictureError for a picture of (height, width) that the format of ``path`` cannot hold.
+    """Raise OutputError for a picture of (height, width) that the format of ``path`` cannot hold.
 
     To be asked before painting, as soon as the size is known.
     """
@@ -96,7 +96,7 @@ def check_size(path: AnyPath, height: int, width: int, saving: Saving = USUAL) -
     side, area = _LONGEST_SIDE.get(name), _MOST_PIXELS.get(name)
     limit = "4 GB" if side is None else f"sides of at most {side:,} px"
     limit += f" and {area:,} pixels in all" if area else ""
-    raise PictureError(
+    raise OutputError(
         f"{files.shown(path)}: {name} holds {limit}, and the picture has {width:,} x {height:,}: "
         "choose .png or a smaller size"
     )
@@ -152,8 +152,8 @@ def write(
 
     ``alpha`` says how opaque it is, and JPEG shows it on white; ``xmp`` is a packet of metadata to
     be kept in the file, ``said`` what goes into its EXIF block. Raises PictureError if a value is
-    not finite, the ending is none of `PICTURES`, or the file cannot be written; SettingError if
-    the format has not the depth.
+    not finite, OutputError if the ending is none of `PICTURES` or the file cannot be written, and
+    SettingError if the format has not the depth.
     """
     name = _format(path)
     _check_depth(name, saving)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from impasto import files
-from impasto.errors import PictureError, SettingError
+from impasto.errors import OutputError, SettingError
 from impasto.pictures import encode
 from impasto.pictures.raster import Picture
 
@@ -26,7 +26,7 @@ _FPS = 30
 def check_film(path: files.AnyPath) -> None:
     """Check that a film can be written at ``path``, before the work that will fill it.
 
-    Raises PictureError for what `files.check_output` refuses and where ffmpeg is missing.
+    Raises OutputError for what `files.check_output` refuses and where ffmpeg is missing.
     """
     files.check_output(path, FILMS)
     if files.ending_of(path, FILMS) == ".mp4":
@@ -38,10 +38,10 @@ LONGEST_SIDE = {".gif": 65_535, ".mp4": 16_384}
 
 
 def check_film_size(path: files.AnyPath, height: int, width: int) -> None:
-    """Raise PictureError for a film of (height, width) that its format cannot hold."""
+    """Raise OutputError for a film of (height, width) that its format cannot hold."""
     most = LONGEST_SIDE[files.ending_of(path, FILMS)]
     if max(height, width) > most:
-        raise PictureError(
+        raise OutputError(
             f"{files.shown(path)}: such a film has sides of at most {most:,} px, and the picture "
             f"is {width:,} x {height:,}: leave the film out or choose a smaller size"
         )
@@ -55,13 +55,13 @@ def write_film(frames: Sequence[Frame], path: files.AnyPath, seconds: float = 6.
     """Write frames as .gif or .mp4, atomically.
 
     They play for ``seconds``, then the last one is held. Smaller ones are enlarged to the size
-    of the last. Raises PictureError if there are none or the file cannot be written.
+    of the last. Raises OutputError if there are none or the file cannot be written.
     """
     write_frames = _write_gif if files.ending_of(path, FILMS) == ".gif" else _write_mp4
     if not (math.isfinite(seconds) and seconds > 0):
         raise SettingError(f"a film of {seconds} seconds: more than 0 are needed")
     if not frames:
-        raise PictureError(f"{files.shown(path)}: a film needs at least one frame")
+        raise OutputError(f"{files.shown(path)}: a film needs at least one frame")
     check_film_size(path, *frames[-1].shape[:2])
     with files.replacing(path) as temporary:
         write_frames(frames, temporary, seconds)
@@ -128,6 +128,6 @@ def _ffmpeg() -> str:
 
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except (ImportError, RuntimeError):
-        raise PictureError(
+        raise OutputError(
             "writing .mp4 needs ffmpeg: pip install imageio-ffmpeg, or choose .gif"
         ) from None

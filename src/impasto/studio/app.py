@@ -22,7 +22,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from impasto import files
-from impasto.errors import ImpastoError, PictureError, SettingError
+from impasto.errors import ImpastoError, OutputError, PictureError, SettingError
 from impasto.painting.events import STEERABLE
 from impasto.pictures import samples
 from impasto.recipe import settings as recipes
@@ -323,6 +323,7 @@ class Studio:
             exception_handlers={
                 NotThere: _told(404),
                 PictureError: _told(415),
+                OutputError: _told(507),
                 ImpastoError: _told(400),
                 HTTPException: _told_plainly,
                 OSError: _told_of_disk,

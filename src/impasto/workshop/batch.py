@@ -1,6 +1,5 @@
 """Many photographs with one recipe: the network is loaded once, and a failure stops nothing."""
 
-import importlib.metadata
 import itertools
 import logging
 import os
@@ -20,6 +19,7 @@ from impasto.painting.stylizer import Event, Stylizer
 from impasto.pictures import decode, formats
 from impasto.pictures.saving import USUAL, Saving
 from impasto.recipe.settings import STARTS, Recipe, as_chosen
+from impasto.version import __version__
 from impasto.workshop import outputs, worker
 from impasto.workshop.orders import Extras, Order, Sources
 from impasto.workshop.worker import Ready
@@ -136,7 +136,7 @@ def make_room(job: Job, tasks: Iterable[Task]) -> None:
     """Make the folders for all that will be written, and check that it can be.
 
     Raises SettingError if a file would overwrite one that is read, or that of another picture,
-    and SettingError or PictureError as :func:`impasto.workshop.outputs.check` does.
+    and SettingError or OutputError as :func:`impasto.workshop.outputs.check` does.
     """
     wanted = {task: job.extras.called(task.name) for task in tasks}
     written = {task: each.outputs(task.picture, job.saving) for task, each in wanted.items()}
@@ -281,7 +281,7 @@ def is_done(task: Task, recipe: Recipe, read: Inputs) -> bool:
     except ImpastoError:
         return False
     recipe = as_chosen(recipe, before.recipe)
-    now = importlib.metadata.version("impasto"), NETWORKS[recipe.network].sha256
+    now = __version__, NETWORKS[recipe.network].sha256
     same = before.recipe == recipe and before.inputs == read.sources
     return (
         same

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto import files
-from impasto.errors import PictureError, SettingError
+from impasto.errors import InputError, OutputError, SettingError
 from impasto.painting.events import Step
 from impasto.painting.pyramid import Level
 from impasto.painting.result import Result
@@ -69,7 +69,7 @@ def _word(value: Path | int) -> str:
 
 
 def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
-    """Raise PictureError or SettingError for an output that could not be written at the end.
+    """Raise OutputError or SettingError for an output that could not be written at the end.
 
     ``inputs`` are the paths of the pictures that are read; none of them is overwritten.
     """
@@ -94,7 +94,7 @@ def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
 
 
 def check_size(outputs: Outputs, height: int, width: int) -> None:
-    """Raise PictureError for an output whose format cannot hold a picture of (height, width)."""
+    """Raise OutputError for an output whose format cannot hold a picture of (height, width)."""
     encode.check_size(outputs.picture, height, width, outputs.saving)
     if outputs.timelapse:
         films.check_film_size(outputs.timelapse, height, width)
@@ -142,20 +142,20 @@ class Recorder:
             try:
                 folder.mkdir(exist_ok=True)
                 encode.write(event.picture, folder / f"frame-{self.seen:05d}.png")
-            except (PictureError, OSError) as error:  # the painting matters more than its frames
+            except (InputError, OSError) as error:  # the painting matters more than its frames
                 self.failure = f"no more frames from evaluation {self.seen}: {error}"
 
 
 def write(result: Result, recorder: Recorder) -> None:
     """Write the picture and everything else that was asked for, the picture first.
 
-    Raises PictureError; if it is the picture that cannot be written, with where it is instead.
+    Raises OutputError; if it is the picture that cannot be written, with where it is instead.
     """
     outputs = recorder.outputs
     try:
         result.save(outputs.picture, outputs.saving)
-    except PictureError as error:
-        raise PictureError(f"{error}; {_rescue(result, outputs)}") from error
+    except InputError as error:
+        raise OutputError(f"{error}; {_rescue(result, outputs)}") from error
     if outputs.report:
         files.write_text(json.dumps(result.report(), indent=2) + "\n", outputs.report)
     if outputs.plot:
@@ -175,7 +175,7 @@ def _rescue(result: Result, outputs: Outputs) -> str:
     try:
         path = files.free_name(tempfile.gettempdir(), wanted.stem, ending)
         result.save(path, outputs.saving)
-    except (PictureError, OSError):
+    except (InputError, OSError):
         if path is not None:
             files.release(path)
         return "and it could not be saved among the temporary files either"

@@ -5,15 +5,18 @@ import { Mask, SIDE } from "./masks.js";
 import { attempt, element, Panel } from "./panel.js";
 import { View } from "./view.js";
 
+/** @type {(id: string) => any} an element of index.html, of whatever kind */
 const at = (id) => document.getElementById(id);
 const view = new View(at("canvas"));
+/** @type {State} */
 const state = {
   about: null, session: null,
-  wanted: null, // the id of the session to show: answers about another come too late worker: "starting", queue: [],
+  wanted: null, // the id of the session to show: answers about another session are ignored
+  worker: "starting", queue: [],
   shown: null, // the id of the version on the canvas; null is the photograph
   pictures: new Map(), // by address
   masking: null, // {mask, role, painting} while one is painted
-  curve: [], forecastAsked: 0, steps: null,
+  curve: [], forecastAsked: 0,
 };
 let panel;
 
@@ -128,6 +131,7 @@ function paintingRow(each, number) {
         element("button", { onclick: safely(() => changeSession({ paintings: plain(paintings).filter((_, at) => at !== number) })), "aria-label": `Remove ${each.picture.name}` }, "Remove"))));
 }
 
+/** @type {(paintings: Painting[], change?: (each: Painting, number: number) => Painting) => {picture: string, share: number, scale: number}[]} */
 const plain = (paintings, change = (each) => each) =>
   paintings.map((each, number) => {
     const { picture: { id }, share, scale } = change(each, number);
@@ -405,6 +409,7 @@ const radius = () => Number(at("brush-size").value) / 2 / 1000; // of the pictur
 
 function dab(x, y) {
   const { mask, tool: name } = state.masking, { width, height } = mask.canvas;
+  /** @type {Point} */
   const to = [x * width, y * height];
   mask.stroke(state.masking.last ?? to, to, radius() * width, name === "eraser");
   state.masking.last = to;
@@ -554,7 +559,7 @@ async function takePainted(taken) {
 function dropping() {
   let role = "photograph";
   const file = at("file");
-  for (const place of document.querySelectorAll(".drop")) {
+  for (const place of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".drop"))) {
     place.querySelector(".choose").addEventListener("click", () => { ({ role } = place.dataset); file.value = ""; file.click(); });
     place.addEventListener("dragover", (event) => { event.preventDefault(); place.classList.add("over"); });
     place.addEventListener("dragleave", () => place.classList.remove("over"));
@@ -581,7 +586,7 @@ function dropping() {
   addEventListener("paste", safely(async (event) => {
     for (const each of event.clipboardData.files) await safely(takeIn)(each, missing());
   }));
-  for (const [place, names] of [["photograph", state.about.samples.photographs], ["painting", state.about.samples.paintings]]) {
+  for (const [place, names] of Object.entries({ photograph: state.about.samples.photographs, painting: state.about.samples.paintings })) {
     const samples = at(place).querySelector(".sample");
     samples.append(new Option("Take a sample …", ""), ...names.map((each) => new Option(each, each)));
     samples.addEventListener("change", safely(async () => {

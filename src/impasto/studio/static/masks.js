@@ -19,7 +19,13 @@ export class Mask {
     this.box = null;
   }
 
-  // A line of the brush, all in pixels of the mask.
+  /**
+   * A line of the brush, all in pixels of the mask.
+   * @param {Point} from
+   * @param {Point} to
+   * @param {number} radius
+   * @param {boolean} erase
+   */
   stroke(from, to, radius, erase) {
     const { context } = this;
     context.globalCompositeOperation = erase ? "destination-out" : "source-over";

@@ -11,6 +11,7 @@ export class View {
     this.overlay = null; // a canvas of the picture's shape
     this.cursor = null; // where the brush is, in the picture, with its radius
     this.kept = null;
+    this.base = null; // how wide the picture is taken to be, where that is known
     this.scale = 1; this.left = 0; this.top = 0; this.fitted = true;
     this.size = { width: 1, height: 1 };
     this.asked = false;
