@@ -71,6 +71,7 @@ CASES: dict[typing.Callable[..., typing.Any], list[Case]] = {
         lambda p, m, _: np.asarray(encode.to_image(p, m)),
     ],
     encode.write: [_written(".png"), _written(".jpg"), _written(".webp"), _written(".tif", 16)],
+    encode.encoded: [lambda p, m, _: encode.encoded(p, ".png", alpha=m)],
     films.write_film: [_film],
     decode.array_pixels: [
         lambda p, m, _: decode.array_pixels(p),
@@ -120,6 +121,7 @@ CASES: dict[typing.Callable[..., typing.Any], list[Case]] = {
     ],
     values.scaled: [lambda p, m, _: values.scaled(p), lambda p, m, _: values.scaled(m > 0.5)],
     values.apart: [lambda p, m, _: values.apart(p), lambda p, m, _: values.apart(m)],
+    values.masked: [lambda p, m, _: values.masked(p)],
     values.as_alpha: [lambda p, m, _: values.as_alpha(m)],
 }
 

@@ -137,8 +137,8 @@ def measured(seconds_of_pixel, levels):
     return Measurement(0.0, "float32", {level.kind: costs for level in levels})
 
 
-def first_step(monkeypatch, found):
-    """What the page is told of the first step of a picture of 1,024 px."""
+def first_steps(monkeypatch, found):
+    """What the page is told of the second step of a picture of 1,024 px."""
     levels = tuple(pyramid.schedule(768, 1024, Recipe(size=1024)))
     monkeypatch.setattr(forecast, "known", lambda prepared: found and found(levels))
     monkeypatch.setattr(forecast, "paintings_of", lambda inputs: [])
@@ -146,19 +146,21 @@ def first_step(monkeypatch, found):
     level = levels[0]
     shape = level.height, level.width, level.evaluations
     left.note(LevelStarted(1, len(levels), *shape, state=None))
-    step = Step(1, 1, 1.0, {}, 3.0, state=None, shown=None)
-    left.note(step)
+    for number in (1, 2):
+        step = Step(1, number, 1.0, {}, 3.0 * number, state=None, shown=None)
+        left.note(step)
+    assert left.told()
     return painter._progress(step, levels, left), levels
 
 
 def test_the_time_left_is_that_of_the_measured_machine_from_the_first_step_on(monkeypatch):
-    said, levels = first_step(monkeypatch, lambda levels: measured(1e-4, levels))
+    said, levels = first_steps(monkeypatch, lambda levels: measured(1e-4, levels))
     whole = sum(each.height * each.width * each.evaluations for each in levels) * 1e-4
     number, unit, _ = said["left"].split()
     assert whole / 2 < float(number) * {"s": 1, "min": 60}[unit] < 2 * whole
 
 
 def test_without_a_measurement_nothing_is_said_before_it_can_be_known(monkeypatch):
-    said, _ = first_step(monkeypatch, None)
+    said, _ = first_steps(monkeypatch, None)
     assert said["left"] == ""
     assert 0 < said["done"] < painter.EARLY

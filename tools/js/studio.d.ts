@@ -3,7 +3,7 @@
 
 /** What the server sends once: settings, presets and samples (`studio/describe.py`). */
 interface About {
-  settings: Setting[];
+  notes: string[]; settings: Setting[];
   presets: { name: string; help: string; recipe: Settings; picture: string | null }[];
   samples: { photographs: string[]; paintings: string[] };
   steerable: string[];

@@ -99,8 +99,8 @@ def read(source: Source, limits: Limits = USUAL, name: str = "") -> Loaded:
         with opened(source) as stream:
             loaded = _read(stream, limits)
     except PictureError as error:
-        named = shown(name or (IN_MEMORY if path is None else cast(AnyPath, source)))
-        raise PictureError(f"{named}: {error}") from error
+        named = name or (source if isinstance(source, str | os.PathLike) else IN_MEMORY)
+        raise PictureError(f"{shown(named)}: {error}") from error
     short = shown(name or (path.name if path else IN_MEMORY))
     return replace(loaded, notes=tuple(f"{short}: {note}" for note in loaded.notes))
 

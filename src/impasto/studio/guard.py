@@ -66,6 +66,7 @@ class Keys:
     def _secret(self, name: str) -> bytes:
         path = self.folder / name
         if not path.exists() or path.stat().st_size < SECRET:  # an empty key signs nothing
+            path.unlink(missing_ok=True)
             _write_secretly(path, secrets.token_hex(SECRET // 2))
         return path.read_bytes()
 
