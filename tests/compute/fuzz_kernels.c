@@ -1,5 +1,6 @@
 /* Calls every kernel with random sizes on arrays that end where their values end, to be compiled with
- * -fsanitize=address,undefined or run by valgrind. Arguments: a seed, and how many rounds. Prints how many calls it made. */
+ * -fsanitize=address,undefined or run by valgrind. Compares some results of convolutions with the definition, so that it also
+ * tests an instruction set that only an emulator has. Arguments: a seed, and how many rounds. Prints how many calls it made. */
 #define IMPASTO_WITHOUT_PYTHON
 #include "kernels.c"
 
@@ -76,6 +77,44 @@ static float *prepared(Prepare *function, const float *from, int64_t in, int64_t
     return weights;
 }
 
+/* One value of a convolution by the definition, in double precision; kernel is (9, in, out). */
+static double defined(const Convolution *c, const float *kernel, int64_t y, int64_t x, int64_t channel) {
+    double sum = c->bias ? c->bias[channel] : 0;
+    for (int64_t i = -1; i < 2; i++)
+        for (int64_t j = -1; j < 2; j++)
+            for (int64_t tap = 0; tap < 9; tap++) {
+                /* The layer: tap (i, j) sees a neighbor. The gradient: it wrote to a neighbor, or to itself at an edge. */
+                int64_t from_y = y + i, from_x = x + j, to_y = from_y + 1 - tap / 3, to_x = from_x + 1 - tap % 3;
+                int inside = from_y >= 0 && from_x >= 0 && from_y < c->height && from_x < c->width;
+                if (c->bias && tap != 3 * (i + 1) + j + 1) continue;
+                if (!inside && !(c->bias && c->replicate)) continue;
+                if (!c->bias && c->replicate) {
+                    to_y = MAX(0, MIN(c->height - 1, to_y));
+                    to_x = MAX(0, MIN(c->width - 1, to_x));
+                }
+                if (!c->bias && (to_y != y || to_x != x)) continue;
+                from_y = MAX(0, MIN(c->height - 1, from_y));
+                from_x = MAX(0, MIN(c->width - 1, from_x));
+                for (int64_t k = 0; k < c->in; k++) {
+                    float value = c->input[from_y * c->input_row + from_x * c->in + k];
+                    if (c->gate && !(c->gate[from_y * c->gate_row + from_x * c->in + k] > 0)) value = 0;
+                    sum += (double)value * kernel[(tap * c->in + k) * c->out + channel];
+                }
+            }
+    return c->bias ? fmax(sum, 0) : sum;
+}
+
+static void check(const Set *set, const Convolution *c, const float *kernel) {
+    for (int i = 0; i < 5; i++) {
+        int64_t y = below(c->height), x = below(c->width), k = below(c->out);
+        double expected = defined(c, kernel, y, x, k), got = c->output[(y * c->width + x) * c->out + k];
+        if (isfinite(got) && isfinite(expected) && fabs(got - expected) > 2e-3) {
+            fprintf(stderr, "%s: %g instead of %g\n", set->name, got, expected);
+            abort();
+        }
+    }
+}
+
 static void convolution(const Set *set, int64_t height, int64_t width) {
     int64_t in = most(40), out = most(40), gap = below(2) * below(9), count;
     int gradient = below(2), kind = below(5), narrow = kind == 4, tile = kind % 2 ? 4 : 6, panel = set->panel_width();
@@ -113,6 +152,7 @@ static void convolution(const Set *set, int64_t height, int64_t width) {
             free(shared);
         }
     }
+    check(set, &c, kernel);
     free(kernel), free(weights), free((void *)c.input), free((void *)c.gate), free((void *)c.bias), free(c.output);
 }
 
