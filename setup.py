@@ -10,7 +10,7 @@ from setuptools.command.build_ext import build_ext
 
 FOLDER = "src/impasto/compute/native"
 FLAGS = {
-    "unix": ["-O3", "-ffp-contract=fast", "-fvisibility=hidden"],
+    "unix": ["-O3", "-g0", "-ffp-contract=fast", "-fvisibility=hidden"],
     # Clang with Microsoft's options; Microsoft's own compiler has no vector extensions.
     "msvc": ["/O2", "/clang:-O3", "/clang:-ffp-contract=fast"],
 }
