@@ -235,7 +235,7 @@ def total_loss(
 
     def loss(picture: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
         seen = Seen(features(picture, layers, _readings(terms, targets)))
-        values = dict.fromkeys(TERMS, ops.zeros(()))
+        values = dict.fromkeys(TERMS, ops.zeros((), "float32"))
         for name, term in terms.items():
             target = targets.terms[name]
             values[name] = term.loss(term.read(seen, target), target)

@@ -69,7 +69,7 @@ def compiled_steps(
         return sums
 
     def loss_of(sums: Mapping[str, Sums], given: Given) -> tuple[Tensor, dict[str, Tensor]]:
-        values = dict.fromkeys(TERMS, ops.zeros(()))
+        values = dict.fromkeys(TERMS, ops.zeros((), "float32"))
         for name, term in terms.items():
             values[name] = term.loss(sums[name], given.targets.terms[name])
         values["tv"] = variation(Differences(*sums["tv"]), given.corner[4], given.corner[5])
