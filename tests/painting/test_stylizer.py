@@ -216,7 +216,7 @@ def test_a_network_that_is_no_longer_used_is_gone_from_memory(content, style):
     gc.collect()
     before = networks_in_memory()
     stylize(content, style, **{**SMALL, "levels": 1, "evaluations": 1})
-    assert networks_in_memory() <= before
+    assert networks_in_memory() == before
 
 
 # One front door ------------------------------------------------------------------------------
