@@ -31,8 +31,6 @@ from impasto.pictures import samples
 from tests import shared
 from tests.cli.test_app import run
 
-pytestmark = pytest.mark.xdist_group("matching")
-
 KILLS = int(os.environ.get("IMPASTO_KILLS", "3"))
 TINY = ["--size", "64", "--levels", "3", "--precision", "float32"]
 SMALL = [*TINY, "--evaluations", "4"]

@@ -30,8 +30,6 @@ from tests import shared
 TINY = ["--style-loss", "gram", "--size", "48", "--levels", "2"]  # a single loss to compile
 SMALL = [*TINY, "--evaluations", "4", "--precision", "float32"]
 
-pytestmark = pytest.mark.xdist_group("gram")
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
