@@ -215,7 +215,7 @@ def test_from_every_state_the_later_points_are_the_same_to_the_last_bit(name, fu
         assert (end.lowest, end.reason) == (expected.lowest, expected.reason)
 
 
-@pytest.mark.parametrize("name", ["lbfgs", "adam"])
+@pytest.mark.parametrize("name", ["lbfgs", pytest.param("adam", marks=pytest.mark.slow)])
 def test_a_run_that_stalls_does_so_at_the_same_evaluation_when_gone_on_with(name):
     def hardly_falling(point):
         found = bowl(point)
