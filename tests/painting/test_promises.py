@@ -662,11 +662,24 @@ def test_who_stops_pulling_has_the_best_picture_so_far(case, photograph):
 # Steering -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("level", [0, 1, 2, 3], ids=["first", "second", "third", "fourth"])
+def each_level(*marks: pytest.MarkDecorator) -> Any:
+    """Every recipe with every level of it, counted from 1; levels after the first get marks."""
+    return pytest.mark.parametrize(
+        ("case", "level"),
+        [
+            pytest.param(
+                name, level, marks=[pytest.mark.xdist_group(name), *(marks if level > 1 else ())]
+            )
+            for name in SMALL
+            for level in range(1, len(KINDS[name]) + 1)
+        ],
+        indirect=["case"],
+    )
+
+
+@each_level()
 def test_strength_is_steered_in_the_middle_of_a_level(case, result, engines, level):
-    if level >= len(case.levels):
-        pytest.skip("gram has two levels")
-    at = (level + 1, 1)
+    at = (level, 1)
     made = dict(engines._made)
     *_, last = case.steered(at, strength=1.0)
     assert engines._made == made  # nothing was compiled again
@@ -696,18 +709,12 @@ def test_evaluations_are_steered_for_this_level_and_those_above(case):
     assert counts == {"matching": [2, 1, 2, 1], "gram": [2, 1]}[case.name]
 
 
-@pytest.mark.parametrize(
-    "level",
-    [0, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 2, 3))],
-    ids=["first", "second", "third", "fourth"],
-)
+@each_level(pytest.mark.slow)
 def test_what_was_steered_goes_on_from_its_checkpoint(case, level, tmp_path):
-    if level >= len(case.levels):
-        pytest.skip("gram has two levels")
-    at = (level + 1, 1)
+    at = (level, 1)
     *events, whole = case.steered(at, strength=0.8)
     steps = [event for event in events if isinstance(event, Step)]
-    for step in steps[case.steps.index(at) + 1 :][:: 1 if level else 4]:
+    for step in steps[case.steps.index(at) + 1 :][:: 1 if level > 1 else 4]:
         checkpoints.write(step.state, tmp_path / "a")
         *_, again = case.events(wanted={"resume": tmp_path / "a"}, strength=0.8)
         assert bytes_of(again.result) == bytes_of(whole.result)
