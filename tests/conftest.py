@@ -1,10 +1,86 @@
-"""Fixtures that several test files share."""
+"""Fixtures that several test files share, the groups that tests run in, and their time budget."""
 
+import functools
 import os
-from collections.abc import Callable, Iterator
+import resource
+import sys
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
+import hypothesis
 import pytest
+
+# A wall clock says nothing on a busy machine: CPU seconds count, see BUDGET.
+hypothesis.settings.register_profile("impasto", deadline=None)
+hypothesis.settings.load_profile("impasto")
+
+BUDGET = float(os.environ.get("IMPASTO_TEST_BUDGET", "3"))
+"""CPU seconds that the call of a test not marked slow may take, its child processes included.
+
+Setting up fixtures does not count. A test in which a network is traced, as the first painting of a
+process with some recipe and structure of targets is, may take TRACING."""
+
+TRACING = 5 * BUDGET
+
+traced: list[None] = []
+"""One entry for each call of a network's Python code: compiled, it is called to be traced alone."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use a browser, and run each file in one process.
+
+    A file's fixtures are then made once. Tests that share a compiled recipe name its group instead.
+    """
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.name)))
+
+
+def pytest_collection_finish() -> None:
+    """Count how often networks are traced, if a collected test can build one."""
+    vgg: Any = sys.modules.get("impasto.network.vgg")
+    if vgg is None:
+        return
+    build = vgg.build
+
+    @functools.wraps(build)
+    def counted(*arguments: Any, **options: Any) -> Callable[..., Any]:
+        features = build(*arguments, **options)
+
+        @functools.wraps(features)
+        def call(*inputs: Any, **more: Any) -> Any:
+            traced.append(None)
+            return features(*inputs, **more)
+
+        return call
+
+    vgg.build = counted
+
+
+def cpu_seconds() -> float:
+    """The CPU time of this process, and of its children that have ended."""
+    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a test that is over its budget."""
+    before, networks, loaded = cpu_seconds(), len(traced), "keras" in sys.modules
+    result = yield
+    taken = cpu_seconds() - before
+    most = BUDGET if loaded and len(traced) == networks else TRACING
+    if taken > most and item.get_closest_marker("slow") is None:
+        pytest.fail(
+            f"{taken:.1f} CPU seconds, and {most:g} are the most for a test that is not marked "
+            "slow: make it faster or mark it",
+            pytrace=False,
+        )
+    return result
 
 
 @pytest.fixture

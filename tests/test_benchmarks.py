@@ -79,6 +79,7 @@ def test_what_tiles_and_workers_cost_is_measured():
     assert one > eight >= many
 
 
+@pytest.mark.slow
 def test_a_search_is_timed_and_what_it_stands_for_is_hardly_nearer():
     content, style = samples.photograph("coffee")[::4, ::4], samples.painting("swirls", 96)
     with searching.timed() as seconds, impasto.Stylizer(size=64, evaluations=1) as stylizer:
@@ -89,6 +90,7 @@ def test_a_search_is_timed_and_what_it_stands_for_is_hardly_nearer():
         assert 0.99 < ratio < 1.1
 
 
+@pytest.mark.slow
 @pytest.mark.backend
 def test_on_a_device_an_evaluation_brings_but_numbers_to_the_host():
     first, second = transfers.by_level(64).values()

@@ -22,7 +22,8 @@ from impasto.recipe.settings import Recipe
 from tests.imagery import NOISE, WIDTH, chunk, encoded, from_srgb, halves, pages, png, tiff, to_srgb
 
 DEEP = np.random.default_rng(1).integers(0, 65536, (24, 36, 3)).astype(np.uint16)
-MUTATED = 5000
+QUICK, MANY = 500, int(os.environ.get("IMPASTO_DAMAGED", "5000"))
+"""Damaged files in the quick and in the slow tests; ``make soak`` asks for more."""
 LONGEST = 10
 MAX_PIXELS = 20_000_000
 """Lowered, since a changed header may ask for gigabytes, which a machine may have or not."""
@@ -85,13 +86,13 @@ def mutated(number):
     return bytes(data)
 
 
-def read_all(folder):
+def read_all(folder, count):
     """Read every damaged file; print how many could be read and how many were refused."""
     import faulthandler
 
     decode.ANY = decode.Limits(least=1, most=MAX_PIXELS)
     path, read = os.path.join(folder, "picture.bin"), 0
-    for number in range(MUTATED):
+    for number in range(count):
         with open(path, "wb") as file:
             file.write(mutated(number))
         faulthandler.dump_traceback_later(LONGEST, exit=True)
@@ -105,7 +106,7 @@ def read_all(folder):
             assert found.dtype == np.float32, number
             assert found.min() >= 0 <= found.max() <= 255, number
             read += 1
-    print(read, MUTATED - read)
+    print(read, count - read)
 
 
 def read_or_refused(path):
@@ -122,16 +123,17 @@ def recipe_or_refused(path):
         return str(error)
 
 
-def test_thousands_of_damaged_files_are_read_or_refused(tmp_path):
-    code = f"from tests.test_corpus import read_all; read_all({str(tmp_path)!r})"
+@pytest.mark.parametrize("count", [QUICK, pytest.param(MANY, marks=pytest.mark.slow)])
+def test_damaged_files_are_read_or_refused(tmp_path, count):
+    code = f"from tests.test_corpus import read_all; read_all({str(tmp_path)!r}, {count})"
     # Pillow's Python warnings are the program's to filter; C libraries must not write at all.
     words = [sys.executable, "-W", "ignore", "-c", code]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stderr == ""
     read, refused = map(int, done.stdout.split())
-    assert read > MUTATED / 20
-    assert refused > MUTATED / 20
+    assert read > count / 20
+    assert refused > count / 20
     assert [each.name for each in tmp_path.iterdir()] == ["picture.bin"]
 
 

@@ -7,6 +7,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -42,7 +43,8 @@ PUBLIC = [
     "judge",
     "stylize",
 ]
-HEAVY = {"tensorflow", "jax", "torch", "keras", "matplotlib", "scipy", "skimage"}
+TENSORS = {"tensorflow", "jax", "torch", "keras"}
+HEAVY = {*TENSORS, "matplotlib", "scipy", "skimage"}
 
 
 def run(code: str) -> str:
@@ -57,9 +59,8 @@ def test_the_public_names_are_these():
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("name", PUBLIC)
-def test_every_public_name_can_be_imported(name):
-    assert getattr(impasto, name) is not None
+def test_every_public_name_can_be_imported():
+    assert [name for name in PUBLIC if getattr(impasto, name, None) is None] == []
 
 
 def test_other_names_do_not_exist():
@@ -109,29 +110,53 @@ def test_the_version_is_the_installed_one_and_read_on_first_use():
     assert run("import sys, impasto; print('importlib.metadata' in sys.modules)") == "False"
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import impasto",
-        "import impasto.cli.app",
-        "import impasto; impasto.Recipe(size=64); impasto.PRESETS; impasto.SettingError",
-    ],
-)
-def test_little_is_loaded(code):
-    assert run(f"{code}; import sys; print({HEAVY} & {{*sys.modules}})") == "set()"
+HELP = """
+import contextlib, io, sys
+from impasto.cli.app import main
+sys.argv = ["impasto", "--help"]
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as said:
+    main()
+assert "stylize" in said.getvalue()
+"""
+
+LOADED: dict[str, set[str]] = {
+    "import impasto": HEAVY,
+    "import impasto; impasto.Recipe(size=64); impasto.PRESETS; impasto.SettingError": HEAVY,
+    "import impasto.cli.app": HEAVY,
+    HELP: HEAVY,
+    "import impasto.cli.judge": {*TENSORS, "scipy"},
+    "import impasto.pictures.decode, impasto.pictures.encode": {*TENSORS, "PIL.ImageCms"},
+    "import impasto.pictures.films": {*TENSORS, "PIL.ImageCms", "imageio_ffmpeg"},
+    "import impasto; impasto.Stylizer; impasto.Reason; impasto.Step": TENSORS,
+    "import impasto.painting.inputs": TENSORS,
+    "import impasto.painting.checkpoints": TENSORS,
+    "import impasto.cli.console": TENSORS,
+    "import impasto.studio.app": TENSORS,
+}
+"""What must not be loaded after some code, in the order in which the sets become smaller."""
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import impasto; impasto.Stylizer; impasto.Reason; impasto.Step",
-        "import impasto.cli.console",
-        "import impasto.painting.checkpoints",
-        "import impasto.studio.app",
-    ],
-)
-def test_no_tensor_library_is_loaded_before_something_is_painted(code):
-    if "studio" in code:
+def loaded_after(*steps):
+    """The libraries that are loaded after a step, among those that must not be, by step."""
+    code = f"""
+import sys
+for step, forbidden in {[(step, LOADED[step]) for step in steps]!r}:
+    exec(step, {{}})
+    if found := forbidden & {{*sys.modules}}:
+        print(step, found)
+"""
+    return run(code)
+
+
+def test_importing_stays_light():
+    """One process for all; the slow set has one for each."""
+    steps = [step for step in LOADED if "studio" not in step or find_spec("starlette")]
+    assert loaded_after(*steps) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", LOADED)
+def test_importing_each_by_itself_stays_light(step):
+    if "studio" in step:
         pytest.importorskip("starlette")
-    libraries = {"keras", "tensorflow", "jax", "torch"}
-    assert run(f"{code}; import sys; print({libraries} & {{*sys.modules}})") == "set()"
+    assert loaded_after(step) == ""

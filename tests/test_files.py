@@ -112,6 +112,7 @@ def test_a_name_that_is_given_back_is_free_and_what_was_written_stays(tmp_path):
     assert files.free_name(tmp_path, "night") == free
 
 
+@pytest.mark.slow
 def test_a_program_that_ends_leaves_no_empty_file_and_two_at_once_have_two_names(tmp_path):
     code = (
         "import sys; from impasto import files\n"
@@ -163,8 +164,21 @@ open(sys.argv[3], "w").write("done")
 """
 
 
-@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
-@pytest.mark.parametrize("fill", ["", "from impasto import files; files.fill_standard_streams()"])
+FILLED = "from impasto import files; files.fill_standard_streams()"
+
+
+@pytest.mark.parametrize(
+    ("closed", "fill"),
+    [
+        ((0, 1, 2), ""),
+        *(
+            pytest.param(closed, fill, marks=pytest.mark.slow)
+            for closed in ((0,), (1,), (2,), (0, 1, 2))
+            for fill in ("", FILLED)
+            if (closed, fill) != ((0, 1, 2), "")
+        ),
+    ],
+)
 def test_pictures_are_read_and_written_where_standard_streams_are_closed(tmp_path, closed, fill):
     paths = [tmp_path / name for name in ("a.png", "b.tif", "done")]
     halves().save(paths[0])
@@ -185,15 +199,6 @@ def test_standard_streams_that_are_filled_are_nobody_elses(tmp_path):
     command = 'exec "$0" -c "$1" 0>&- 1>&- 2>&-'
     subprocess.run(["sh", "-c", command, sys.executable, code], check=True)
     assert (tmp_path / "a").read_text() == "written"
-
-
-def test_importing_stays_light():
-    code = (
-        "import sys, impasto.pictures.decode, impasto.pictures.encode; "
-        "print('PIL.ImageCms' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == "False\n"
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):

@@ -141,15 +141,19 @@ def test_every_module_has_its_place():
     assert there == {room: set(modules) for room, modules in ROOMS.items()}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: "/".join(place(path)))
-def test_imports_come_from_rooms_and_modules_before(path):
-    room, module = place(path)
-    within = ROOMS[room]
-    for other, used in imported(ast.parse(path.read_text(encoding="utf-8")), room):
-        if other != room:
-            assert HEIGHT[other] < HEIGHT[room], other
-        elif module != "__init__":
-            assert used in within[: within.index(module)], used
+def test_imports_come_from_rooms_and_modules_before():
+    wrong = []
+    for path in SOURCES:
+        room, module = place(path)
+        within = ROOMS[room]
+        for other, used in imported(ast.parse(path.read_text(encoding="utf-8")), room):
+            if other != room:
+                before = HEIGHT[other] < HEIGHT[room]
+            else:
+                before = module == "__init__" or used in within[: within.index(module)]
+            if not before:
+                wrong.append(f"{room}/{module} imports {other}.{used}")
+    assert wrong == []
 
 
 TENSOR_LIBRARIES = {"keras", "tensorflow", "jax", "torch"}
@@ -194,11 +198,40 @@ print(painted.recipe.engine, *({TENSOR_LIBRARIES} & set(sys.modules)))
     assert (done.returncode, done.stdout) == (0, "native\n"), done.stderr
 
 
-@pytest.mark.parametrize("room", [room for room, modules in ROOMS.items() if modules])
-def test_a_room_says_what_it_is_for_and_hands_out_what_it_names(room):
-    face = __import__(f"impasto.{room}", fromlist=["x"])
-    assert face.__doc__
-    assert face.__all__
+def test_a_room_says_what_it_is_for_and_hands_out_what_it_names(subtests):
+    for room in (room for room, modules in ROOMS.items() if modules):
+        with subtests.test(room):
+            face = __import__(f"impasto.{room}", fromlist=["x"])
+            assert face.__doc__
+            assert face.__all__
+
+
+MAKERS = {"arange", "array", "empty", "eye", "full", "identity", "linspace", "ones", "zeros"}
+"""Functions of Keras's ``ops`` that take a dtype, or make Keras's ``floatx`` without one."""
+
+
+def without_dtype(tree: ast.AST) -> Iterator[ast.Call]:
+    """Calls such as ``ops.zeros(())``, whose dtype the program around the library decides."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        of = ast.unparse(node.func.value)
+        positional = 3 if node.func.attr in ("full", "linspace") else 2
+        named = any(each.arg == "dtype" for each in node.keywords)
+        given = named or (len(node.args) >= positional and node.func.attr != "arange")
+        if of in ("ops", "keras.ops") and node.func.attr in MAKERS and not given:
+            yield node
+
+
+def test_no_tensor_is_made_in_the_precision_that_keras_is_set_to():
+    (found,) = without_dtype(ast.parse("ops.zeros(()); ops.ones((), 'float32'); np.zeros(3)"))
+    assert ast.unparse(found) == "ops.zeros(())"
+    places = [
+        f"{path.name}:{node.lineno} {ast.unparse(node)}"
+        for path in SOURCES
+        for node in without_dtype(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert places == []
 
 
 OF_THE_PROCESS = {

@@ -6,7 +6,7 @@ import pytest
 from impasto.network import activations
 from tools.activations import measure
 
-pytestmark = pytest.mark.backend
+pytestmark = [pytest.mark.backend, pytest.mark.slow]
 
 
 def test_the_means_are_those_over_the_sample_photographs():

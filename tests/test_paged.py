@@ -204,6 +204,7 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
     del found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's own numbers")
 def test_memory_does_not_grow_with_arrays():
     lines = (

@@ -59,6 +59,7 @@ def done(monkeypatch):
     return work
 
 
+@pytest.mark.slow
 def test_a_table_names_pictures_beside_it_and_samples(pairs, tmp_path):
     first, second = pairs
     assert first.photograph == str(tmp_path / "a.png")
@@ -97,6 +98,7 @@ def test_a_recipe_that_is_none_is_refused(text):
         sheet.parse_recipe(text, 128)
 
 
+@pytest.mark.slow
 def test_it_paints_judges_and_lays_out(pairs, done, tmp_path):
     out = tmp_path / "out"
     out.mkdir()

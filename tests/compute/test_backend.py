@@ -47,6 +47,7 @@ def test_constants_may_change_from_call_to_call():
         assert total == pytest.approx(np.mean((picture - target) ** 2), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_an_unknown_backend_is_refused_in_one_line():
     code = "from impasto.errors import BackendError\ntry:\n import impasto.compute.backend as b\n"
     code += " b.value_and_gradient(None)\nexcept BackendError as error:\n print(error)"
@@ -115,6 +116,7 @@ def loaded_with(code, **environment):
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not find_spec("jax"), reason="Keras's backend numpy needs JAX")
 def test_a_program_that_loaded_a_backend_which_cannot_paint_is_told():
     code = """
@@ -130,6 +132,7 @@ except BackendError as error:
     assert said == "Keras runs on 'numpy': set KERAS_BACKEND to one of tensorflow, jax, torch\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["[]", '{"epsilon": 1}', '{"floatx": "int8"}'])
 def test_a_settings_file_that_keras_refuses_is_named(text, tmp_path):
     (tmp_path / "keras.json").write_text(text)
@@ -140,6 +143,7 @@ def test_a_settings_file_that_keras_refuses_is_named(text, tmp_path):
     assert "remove it" in said
 
 
+@pytest.mark.slow
 def test_no_settings_file_is_left_where_there_was_none_and_one_that_was_there_stays(tmp_path):
     code = "import impasto.compute.backend"
     loaded_with(code, KERAS_HOME=str(tmp_path / "new"))

@@ -65,7 +65,7 @@ def naive(tensors, picture):
 
 @pytest.mark.backend
 def test_the_edges_of_a_random_network_are_those_of_plain_numpy():
-    tensors, picture = made(), tiny.random_picture(48, 64, 2)
+    tensors, picture = made(), tiny.random_picture(32, 48, 2)
     found = edges.build(tensors)(picture)
     expected = naive(tensors, picture)
     assert expected.std() > 0.01

@@ -120,6 +120,7 @@ def test_a_picture_that_is_missing_is_refused(pair, one_line, tmp_path):
     assert "missing.png: no such file" in one_line(caught)
 
 
+@pytest.mark.slow
 @weights.needed
 def test_the_judges_tell_what_was_painted_from_what_was_not():
     """A collage of the painting is nearer in style than photograph and noise, not in structure."""
@@ -140,6 +141,7 @@ def test_the_judges_tell_what_was_painted_from_what_was_not():
             assert noisy_scores[name] > 0.1, name
 
 
+@pytest.mark.slow
 @pytest.mark.backend
 @weights.needed
 def test_backends_judge_alike():

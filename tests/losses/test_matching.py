@@ -18,6 +18,7 @@ from impasto.losses.terms import Eye, Seen
 from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
 from tests import tiny
+from tests.combinations import product
 from tests.tiny import random_picture
 
 pytestmark = pytest.mark.backend
@@ -225,8 +226,10 @@ def test_the_dial_gives_the_painting_more_and_more(strengths):
     assert matching.share_of_painting(1) == 1
 
 
-@pytest.mark.parametrize("masked", [False, True])
-def test_targets_that_never_leave_the_device_are_those_of_the_host(monkeypatch, masked):
+@pytest.mark.parametrize(
+    ("kind", "masked"), product((FORMS, FINEST, LAST), (False, True), together=1)
+)
+def test_targets_that_never_leave_the_device_are_those_of_the_host(monkeypatch, kind, masked):
     """As with a GPU, of two paintings, and of a region of its own."""
     first, second, third = (random_picture(40, 36, seed) for seed in (21, 22, 23))
     photograph, start = (random_picture(48, 40, seed) for seed in (24, 25))
@@ -237,24 +240,23 @@ def test_targets_that_never_leave_the_device_are_those_of_the_host(monkeypatch, 
     chosen = recipe.make(content_weight=0)
     eye = eye_of(tiny.engine("keras", chosen, tiny.vgg()))
 
-    def targets(kind):
+    def targets():
         frozen = objective.freeze(eye, chosen, photograph, regions, start=start, kind=kind)
         return {path: to_numpy(each) for path, each in named(frozen.whole().terms["style"])}
 
-    for kind in (FORMS, FINEST, LAST):
-        on_host = targets(kind)
-        with monkeypatch.context() as patched:
-            patched.setattr(backend, "on_processor", lambda: False)
-            on_device = targets(kind)
-        assert on_host.keys() == on_device.keys()
-        for path, each in on_host.items():
-            other = on_device[path]
-            if path[-1] == "basis":  # arbitrary where there is nothing left
-                continue
-            if path[-1] == "directions":  # no matter in which basis
-                each, other = each @ each.T, other @ other.T
-            error = np.abs(each - other).max()
-            assert error <= 1e-4 * np.abs(each).max(), path
+    on_host = targets()
+    with monkeypatch.context() as patched:
+        patched.setattr(backend, "on_processor", lambda: False)
+        on_device = targets()
+    assert on_host.keys() == on_device.keys()
+    for path, each in on_host.items():
+        other = on_device[path]
+        if path[-1] == "basis":  # arbitrary where there is nothing left
+            continue
+        if path[-1] == "directions":  # no matter in which basis
+            each, other = each @ each.T, other @ other.T
+        error = np.abs(each - other).max()
+        assert error <= 1e-4 * np.abs(each).max(), path
 
 
 def named(target, path=()):

@@ -91,15 +91,33 @@ def assert_alike(tiles, whole):
     assert tiles.terms == pytest.approx(whole.terms, rel=1e-5, abs=1e-6)
 
 
+QUICK = {
+    ("gram", "masked"),
+    ("moments", "strips"),
+    ("wasserstein", "strips"),
+    ("neighbors", "masked"),
+}
+
+
 @pytest.mark.parametrize(
-    ("regions", "strips", "tile"),
+    ("style_loss", "regions", "strips", "tile"),
     [
-        ("everywhere", 1, 96),
-        pytest.param("everywhere", 4, 64, marks=pytest.mark.backend),
-        ("masked", 4, 96),
+        pytest.param(
+            style_loss,
+            regions,
+            strips,
+            tile,
+            marks=[pytest.mark.backend] * (name == "strips")
+            + [pytest.mark.slow] * ((style_loss, name) not in QUICK),
+        )
+        for style_loss in ("gram", "moments", "wasserstein", "neighbors")
+        for name, regions, strips, tile in (
+            ("whole", "everywhere", 1, 96),
+            ("strips", "everywhere", 4, 64),
+            ("masked", "masked", 4, 96),
+        )
     ],
 )
-@pytest.mark.parametrize("style_loss", [name for name in recipe.STYLE_LOSSES if name != "matching"])
 @pytest.mark.parametrize("name", tiny.ENGINES)
 def test_tiles_have_the_loss_and_the_gradient_of_the_whole(name, style_loss, strips, regions, tile):
     layers = {"content_layers": "second", "style_layers": "first,second"}
@@ -169,6 +187,7 @@ def test_kept_targets_give_the_same_bytes_and_take_up_other_weights(engine):
     assert after.total == pytest.approx(before.terms["style"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_what_is_around_a_tile_is_needed(engine):
     chosen = recipe.make(precision="float32")
     tight = replace(looking(engine, chosen, 112), grain=Grain(8, 8))

@@ -11,6 +11,7 @@ from impasto.errors import CheckpointError
 from impasto.optimizers import lbfgs, units
 from impasto.optimizers.solver import Reason
 from impasto.optimizers.solvers import SOLVERS
+from tests.combinations import product
 from tests.optimizers.problems import START, TARGET, Evaluated, bowl, run, states, valley
 
 pytestmark = pytest.mark.backend
@@ -190,9 +191,10 @@ def bytes_of(point):
     return ops.convert_to_numpy(point).tobytes()
 
 
-@pytest.mark.parametrize("where", [np.asarray, ops.convert_to_tensor])
-@pytest.mark.parametrize("function", [bowl, valley])
-@pytest.mark.parametrize("name", ["lbfgs", "adam"])
+@pytest.mark.parametrize(
+    ("name", "function", "where"),
+    product(["lbfgs", "adam"], [bowl, valley], [np.asarray, ops.convert_to_tensor]),
+)
 def test_from_every_state_the_later_points_are_the_same_to_the_last_bit(name, function, where):
     def anywhere(point):
         found = function(ops.convert_to_numpy(point))
@@ -213,7 +215,7 @@ def test_from_every_state_the_later_points_are_the_same_to_the_last_bit(name, fu
         assert (end.lowest, end.reason) == (expected.lowest, expected.reason)
 
 
-@pytest.mark.parametrize("name", ["lbfgs", "adam"])
+@pytest.mark.parametrize("name", ["lbfgs", pytest.param("adam", marks=pytest.mark.slow)])
 def test_a_run_that_stalls_does_so_at_the_same_evaluation_when_gone_on_with(name):
     def hardly_falling(point):
         found = bowl(point)

@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -240,15 +238,6 @@ def test_a_start_that_is_neither_a_name_nor_a_picture(red, monkeypatch, one_line
 def test_the_first_thing_wrong_is_found_before_a_picture_is_read():
     with pytest.raises(InputError, match="no layer"):
         inputs.prepare(Recipe(style_layers="block9_conv1"), "missing.png", "missing.png")
-
-
-def test_no_tensor_library_is_loaded():
-    code = (
-        "import sys, impasto.painting.inputs\n"
-        "print({'tensorflow', 'jax', 'torch', 'keras'} & {*sys.modules})"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == "set()\n", done.stderr
 
 
 def test_a_size_that_leaves_too_few_pixels_on_the_short_side_is_refused_with_one_that_does_not():

@@ -9,28 +9,35 @@ import pytest
 from impasto import Stylizer, paged
 from impasto.painting import pyramid
 from impasto.painting.events import Step
-from impasto.pictures import samples
 from impasto.recipe.settings import Recipe
 
-SMALL: dict[str, Any] = {"size": 160, "levels": 2, "evaluations": 3, "precision": "float32"}
-MATCHING = Recipe(**SMALL, style_loss="matching")
-GRAM = Recipe(**SMALL, style_loss="gram")
+LARGE: dict[str, Any] = {"size": 160, "levels": 2, "evaluations": 3, "precision": "float32"}
+SMALL = {**LARGE, "size": 64, "evaluations": 2}
+TILED = {**LARGE, "size": 130, "evaluations": 1, "tile": 128}
+"""Two tiles at the finest level."""
+
+
+def gram(settings, **more):
+    return pytest.param(
+        Recipe(**settings, **more, style_loss="gram"), marks=pytest.mark.xdist_group("gram")
+    )
+
+
+def matching(settings, **more):
+    return pytest.param(
+        Recipe(**settings, **more, style_loss="matching"), marks=pytest.mark.xdist_group("matching")
+    )
+
+
+def slow(parameter):
+    return pytest.param(*parameter.values, marks=[*parameter.marks, pytest.mark.slow])
 
 
 @pytest.fixture(scope="module")
-def content():
-    return samples.photograph("coffee")[:300:3, :420:3]
-
-
-@pytest.fixture(scope="module")
-def style():
-    return samples.painting("swirls", 96)
-
-
-@pytest.fixture(scope="module")
-def stylizer():
-    with Stylizer() as made:
-        yield made
+def stylizer(engines):
+    made = Stylizer()
+    made._painter.engines = engines
+    return made
 
 
 def painted(stylizer, content, style, chosen, **wanted):
@@ -44,18 +51,28 @@ def keeping(content):
     return mask
 
 
+EVERY = [
+    matching(LARGE, tile=128),
+    matching(LARGE),
+    gram(LARGE, tile=128, colors="content"),
+    gram(LARGE, optimizer="scipy"),
+    gram(LARGE, optimizer="adam", tile=128),
+]
+
+
 @pytest.mark.parametrize(
-    "chosen",
+    ("chosen", "keep"),
     [
-        replace(MATCHING, tile=128),
-        MATCHING,
-        replace(GRAM, tile=128, colors="content"),
-        replace(GRAM, optimizer="scipy"),
-        replace(GRAM, optimizer="adam", tile=128),
+        pytest.param(*each.values, keep, marks=each.marks)
+        for each, keep in (
+            (matching(TILED), False),
+            (matching(SMALL), True),
+            (gram(SMALL, optimizer="scipy"), True),
+            (gram(SMALL, optimizer="adam", colors="content"), False),
+            *((slow(each), keep) for each in EVERY for keep in (False, True)),
+        )
     ],
-    ids=["matching in tiles", "matching", "colors", "scipy", "adam"],
 )
-@pytest.mark.parametrize("keep", [False, True], ids=["", "keep"])
 def test_paged_paintings_are_painted_alike(stylizer, content, style, chosen, keep, monkeypatch):
     wanted = {"keep": keeping(content)} if keep else {}
     usual = painted(stylizer, content, style, chosen, **wanted)
@@ -66,26 +83,36 @@ def test_paged_paintings_are_painted_alike(stylizer, content, style, chosen, kee
     assert found.picture.tobytes() == usual.picture.tobytes()
 
 
-@pytest.mark.parametrize("optimizer", ["lbfgs", "scipy", "adam"])
+@pytest.mark.parametrize(
+    ("chosen", "large"),
+    [
+        pytest.param(*each.values, large, marks=each.marks)
+        for each, large in (
+            (matching(SMALL), 32),
+            *((slow(matching(LARGE, optimizer=each)), 96) for each in ("lbfgs", "scipy", "adam")),
+        )
+    ],
+)
 def test_a_picture_that_is_sharpened_is_painted_alike(
-    stylizer, content, style, optimizer, monkeypatch
+    stylizer, content, style, chosen, large, monkeypatch
 ):
-    shape = replace(pyramid.SHAPES["matching"], large=96)
+    shape = replace(pyramid.SHAPES["matching"], large=large)
     monkeypatch.setitem(pyramid.SHAPES, "matching", shape)
-    chosen = replace(MATCHING, optimizer=optimizer)
     usual = painted(stylizer, content, style, chosen, keep=keeping(content))
-    assert len(usual.levels) == 3  # at 80 px, the last pass, and 160 px
+    assert len(usual.levels) == 3  # at half the size, the last pass, and the size
     monkeypatch.setattr(paged, "LARGE", 0)
     found = painted(stylizer, content, style, chosen, keep=keeping(content))
     assert found.picture.tobytes() == usual.picture.tobytes()
 
 
-@pytest.mark.parametrize("chosen", [GRAM, MATCHING], ids=["gram", "matching"])
+@pytest.mark.parametrize(
+    "chosen",
+    [gram(SMALL), matching(SMALL), slow(gram(LARGE, tile=128)), slow(matching(LARGE, tile=128))],
+)
 def test_blocks_of_arrays_change_no_more_than_rounding(
     stylizer, content, style, chosen, monkeypatch
 ):
     """Of matching losses alone: where two are as near, rounding says which is the neighbor."""
-    chosen = replace(chosen, tile=128)
     usual = painted(stylizer, content, style, chosen)
     monkeypatch.setattr(paged, "LARGE", 0)
     monkeypatch.setattr(paged, "BLOCK", 5000)
@@ -96,24 +123,32 @@ def test_blocks_of_arrays_change_no_more_than_rounding(
         np.testing.assert_allclose(found.picture, usual.picture, atol=0.5)
 
 
-@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        matching(SMALL),
+        slow(matching(LARGE, tile=128)),
+        slow(matching(LARGE, tile=128, optimizer="adam")),
+    ],
+)
 def test_a_paged_painting_is_gone_on_with_to_the_same_bytes(
-    stylizer, content, style, optimizer, tmp_path, monkeypatch
+    stylizer, content, style, chosen, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(paged, "LARGE", 0)
-    chosen = replace(MATCHING, tile=128, optimizer=optimizer)
     path, steps = tmp_path / "a.checkpoint", 0
     usual = painted(stylizer, content, style, chosen)
     for event in stylizer.paint(content, style, recipe=chosen, checkpoint=path, checkpoint_every=0):
         steps += isinstance(event, Step)
-        if steps == 6:
+        if steps == 4:
             break
     found = painted(stylizer, content, style, None, resume=path)
     assert found.picture.tobytes() == usual.picture.tobytes()
 
 
+@pytest.mark.xdist_group("gram")
 def test_a_step_shows_a_picture_of_numpys(stylizer, content, style, monkeypatch):
     monkeypatch.setattr(paged, "LARGE", 0)
-    for event in stylizer.paint(content, style, recipe=replace(GRAM, evaluations=1)):
+    chosen = Recipe(**SMALL, style_loss="gram")
+    for event in stylizer.paint(content, style, recipe=chosen):
         if isinstance(event, Step):
             assert type(event.picture) is np.ndarray

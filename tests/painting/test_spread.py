@@ -168,6 +168,8 @@ def test_without_dask_it_is_said_what_to_install(monkeypatch, one_line):
     one_line(caught)
 
 
+@pytest.mark.xdist_group("gram")
+@pytest.mark.usefixtures("one_network")
 def test_a_picture_of_one_tile_needs_no_workers_and_says_so(content, style, caplog):
     caplog.set_level(logging.INFO)
     with Stylizer(workers="tcp://127.0.0.1:1") as stylizer:

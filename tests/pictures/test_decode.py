@@ -53,13 +53,14 @@ COLORED = [
 ]
 
 
-@pytest.mark.parametrize(("mode", "name", "tolerance"), COLORED)
-def test_colors_survive_every_mode_and_format(tmp_path, mode, name, tolerance):
+def test_colors_survive_every_mode_and_format(tmp_path, subtests):
     path = tmp_path / "picture.bin"
-    path.write_bytes(encoded(halves().convert(mode), name))
-    loaded = decode.read(path)
-    assert_halves(loaded.pixels, RED, BLUE, tolerance)
-    assert loaded.notes == ()
+    for mode, name, tolerance in COLORED:
+        with subtests.test(mode=mode, name=name):
+            path.write_bytes(encoded(halves().convert(mode), name))
+            loaded = decode.read(path)
+            assert_halves(loaded.pixels, RED, BLUE, tolerance)
+            assert loaded.notes == ()
 
 
 @pytest.mark.parametrize(
@@ -178,8 +179,13 @@ TURNS = {
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "TIFF", "WEBP"])
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_stands_upright(tmp_path, orientation, name):
+def test_every_orientation_stands_upright(tmp_path, name, subtests):
+    for orientation in TURNS:
+        with subtests.test(orientation=orientation):
+            stands_upright(tmp_path, orientation, name)
+
+
+def stands_upright(tmp_path, orientation, name):
     upright = np.zeros((24, 32, 3), np.uint8)
     upright[:12, :16], upright[:12, 16:], upright[12:, :16] = 250, 160, 80
     stored = np.ascontiguousarray(TURNS[orientation](upright))
@@ -282,16 +288,18 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("data", "words"), BAD.values(), ids=BAD.keys())
-def test_bad_files_are_refused_in_one_line(tmp_path, recwarn, data, words, one_line):
+def test_bad_files_are_refused_in_one_line(tmp_path, recwarn, one_line, subtests):
     path = tmp_path / "bad.png"
-    path.write_bytes(data)
-    with pytest.raises(PictureError) as caught:
-        decode.read(path)
-    message = one_line(caught)
-    assert message.startswith(f"{path}: ")
-    assert all(word in message for word in words), message
-    assert not recwarn.list
+    for case, (data, words) in BAD.items():
+        with subtests.test(case):
+            path.write_bytes(data)
+            with pytest.raises(PictureError) as caught:
+                decode.read(path)
+            message = one_line(caught)
+            assert message.startswith(f"{path}: ")
+            assert all(word in message for word in words), message
+            assert not recwarn.list
+            recwarn.clear()
 
 
 def test_size_is_checked_before_decoding(tmp_path, monkeypatch):

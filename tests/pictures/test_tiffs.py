@@ -6,6 +6,7 @@ from PIL import Image
 
 from impasto.errors import PictureError
 from impasto.pictures import decode
+from tests.combinations import product
 from tests.imagery import encoded, pages, tiff
 from tests.pictures.test_profiles import CHART
 
@@ -39,31 +40,34 @@ ARRANGED = {
         {"photometric": "rgb", "planarconfig": "separate"},
     ),
 }
-PACKED = [
-    {"compression": None},
-    {"compression": "zlib", "predictor": True},
-    {"compression": "lzw"},
-    {"compression": "zstd", "tile": (16, 16)},
-    {"compression": "packbits", "byteorder": ">"},
-]
+PACKED: dict[str, dict[str, object]] = {
+    "as it is": {"compression": None},
+    "zlib": {"compression": "zlib", "predictor": True},
+    "lzw": {"compression": "lzw"},
+    "zstd": {"compression": "zstd", "tile": (16, 16)},
+    "packbits": {"compression": "packbits", "byteorder": ">"},
+}
 
 
-@pytest.mark.parametrize("packed", PACKED, ids=lambda packed: str(packed["compression"]))
-@pytest.mark.parametrize("kind", ["u1", "u2", "u4", "f2", "f4", "f8"])
-@pytest.mark.parametrize("arranged", ARRANGED)
+@pytest.mark.parametrize(
+    ("arranged", "kind", "packed"),
+    product(ARRANGED, ["u1", "u2", "u4", "f2", "f4", "f8"], PACKED),
+)
 def test_every_depth_and_arrangement(arranged, kind, packed):
     make, expected, options = ARRANGED[arranged]
-    if kind == "f2" and packed.get("predictor"):
-        packed = {"compression": "zlib"}
-    loaded = decode.read(tiff(make(kind), **options, **packed))
+    how = PACKED[packed]
+    if kind == "f2" and how.get("predictor"):
+        how = {"compression": "zlib"}
+    loaded = decode.read(tiff(make(kind), **options, **how))
     np.testing.assert_allclose(loaded.pixels, expected, atol=0.1)
     assert loaded.alpha is None
     assert loaded.notes == ()
 
 
-@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
-@pytest.mark.parametrize("apart", [False, True])
-@pytest.mark.parametrize("extra", ["unassalpha", "assocalpha", "unspecified"])
+@pytest.mark.parametrize(
+    ("kind", "apart", "extra"),
+    product(["u1", "u2", "f4"], [False, True], ["unassalpha", "assocalpha", "unspecified"]),
+)
 def test_a_fourth_channel_is_what_the_file_says_it_is(kind, apart, extra):
     half = np.concatenate(
         [in_type(COLOR, kind), in_type(np.full_like(GRAY, 128), kind)[..., None]], 2
@@ -108,9 +112,9 @@ LABS = {
 }
 
 
-@pytest.mark.parametrize("color", LABS)
-@pytest.mark.parametrize("photometric", ["cielab", "icclab"])
-@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(
+    ("color", "photometric", "bits"), product(LABS, ["cielab", "icclab"], [8, 16])
+)
 def test_lab_is_brought_to_srgb(color, photometric, bits):
     lightness, *chroma = LABS[color]
     step, offset = 2 ** (bits - 8), 128 if photometric == "icclab" else 0
@@ -133,11 +137,12 @@ TURNS = {
 }
 
 
-@pytest.mark.parametrize("orientation", TURNS)
-def test_deep_pictures_stand_upright(orientation):
-    stored = np.ascontiguousarray(TURNS[orientation](in_type(COLOR, "u2")))
-    data = tiff(stored, photometric="rgb", extratags=[(274, 3, 1, orientation, True)])
-    np.testing.assert_allclose(decode.read(data).pixels, IN_COLORS, atol=0.1)
+def test_deep_pictures_stand_upright(subtests):
+    for orientation, turned in TURNS.items():
+        with subtests.test(orientation=orientation):
+            stored = np.ascontiguousarray(turned(in_type(COLOR, "u2")))
+            data = tiff(stored, photometric="rgb", extratags=[(274, 3, 1, orientation, True)])
+            np.testing.assert_allclose(decode.read(data).pixels, IN_COLORS, atol=0.1)
 
 
 # Which page -----------------------------------------------------------------------------------

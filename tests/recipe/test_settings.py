@@ -28,30 +28,32 @@ def test_settings_lists_every_field_of_a_default_recipe_in_order():
     assert list(found.items()) == list(dataclasses.asdict(Recipe()).items())
 
 
-@pytest.mark.parametrize(("name", "kind", "default", "about"), list(recipes.settings()))
-def test_every_setting_is_described(name, kind, default, about):
-    assert isinstance(default, typing.get_origin(kind) or kind)
-    assert about.help.strip().endswith(".")
-    assert about.unit in ("", "px")
-    if kind in (int, float):
-        assert about.minimum is not None  # nothing that is painted with may be negative
+def test_every_setting_is_described(subtests):
+    for name, kind, default, about in recipes.settings():
+        with subtests.test(name):
+            assert isinstance(default, typing.get_origin(kind) or kind)
+            assert about.help.strip().endswith(".")
+            assert about.unit in ("", "px")
+            if kind in (int, float):
+                assert about.minimum is not None  # nothing that is painted with may be negative
 
 
-@pytest.mark.parametrize(
-    ("name", "choice"), [(name, choice) for name in ABOUT for choice in ABOUT[name].choices]
-)
-def test_every_choice_is_possible(name, choice):
-    assert getattr(make("gram", **{name: choice}), name) == choice
+def test_every_choice_is_possible(subtests):
+    for name, about in ABOUT.items():
+        for choice in about.choices:
+            with subtests.test(name, choice=choice):
+                assert getattr(make("gram", **{name: choice}), name) == choice
 
 
-@pytest.mark.parametrize(
-    ("name", "limit"),
-    [(n, end) for n in ABOUT for end in (ABOUT[n].minimum, ABOUT[n].maximum) if end is not None],
-)
-def test_every_limit_is_possible(name, limit):
-    many = isinstance(getattr(Recipe(), name), tuple)
-    given = (limit, 1.0) if many else limit
-    assert getattr(make("gram", **{name: given}), name) == given
+def test_every_limit_is_possible(subtests):
+    for name, about in ABOUT.items():
+        for limit in (about.minimum, about.maximum):
+            if limit is None:
+                continue
+            with subtests.test(name, limit=limit):
+                many = isinstance(getattr(Recipe(), name), tuple)
+                given = (limit, 1.0) if many else limit
+                assert getattr(make("gram", **{name: given}), name) == given
 
 
 def test_a_whole_number_is_a_weight():
@@ -167,11 +169,12 @@ REFUSED: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "words"), REFUSED)
-def test_a_bad_value_is_refused_with_its_name_and_what_was_received(one_line, name, value, words):
-    with pytest.raises(SettingError) as caught:
-        Recipe(**{name: value})
-    assert one_line(caught).startswith(words)
+def test_a_bad_value_is_refused_with_its_name_and_what_was_received(one_line, subtests):
+    for name, value, words in REFUSED:
+        with subtests.test(words):
+            with pytest.raises(SettingError) as caught:
+                Recipe(**{name: value})
+            assert one_line(caught).startswith(words)
 
 
 def test_every_setting_has_a_bad_value_above():

@@ -132,6 +132,7 @@ def test_only_this_machine_is_listened_to(server, client):
             assert made.connect_ex((address, server.port)) != 0
 
 
+@pytest.mark.slow
 def test_a_second_command_gives_a_new_address_and_another_program_keeps_its_port(
     server, client, folder, tmp_path
 ):

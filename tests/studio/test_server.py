@@ -378,6 +378,7 @@ def test_so_many_pages_are_told_and_no_more(client):
     assert statuses == [200] * 16 + [404]
 
 
+@pytest.mark.slow
 def test_a_painter_that_dies_goes_on_from_where_it_was(client, server, folder):
     session = client.session(**LONG)
     number = client.json("POST", f"/api/sessions/{session['id']}/paint", {})["id"]
@@ -396,6 +397,7 @@ def test_a_painter_that_dies_goes_on_from_where_it_was(client, server, folder):
     assert client.until(number, "stopped", "failed")["state"] == "stopped"
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_loses_nothing(tmp_path):
     first = Server(tmp_path)
     client = first.client()

@@ -282,4 +282,4 @@ def on_processor() -> bool:
         import jax
 
         return bool(jax.default_backend() == "cpu")
-    return bool(keras.ops.zeros(1).device.type == "cpu")
+    return bool(keras.ops.zeros(1, "float32").device.type == "cpu")
