@@ -56,8 +56,9 @@ def eye_of(engine, chosen, kind, tile=0):
     return Eye.of(engine.features(layers), engine.network, layers, tile)
 
 
-MOST = {"neighbors": 1e-2}
-"""Of the gradient's norm: of two neighbors that are as near, another may be found."""
+MOST = {"neighbors": 1e-2, "wasserstein": 1e-3}
+"""Of the gradient's norm: of two neighbors that are as near, another may be found, and roots of
+covariances of a tile's few positions are ill conditioned."""
 
 
 def assert_alike(found, expected, most=1e-4):
@@ -139,7 +140,8 @@ def test_the_steps_of_a_tile_are_alike(name):
     )
     # No feature changes a count, so that the native engine gives no slope along it.
     counts = slope[2] == 0
-    assert_alike(slope, (*other[:2], np.where(counts, np.float32(0), other[2])))
+    other = (*other[:2], np.where(counts, np.float32(0), other[2]))
+    assert_alike(slope, other, MOST.get(name, 1e-4))
     along, other = (
         each.along(shown, given(engine, slope[2]))
         for each, engine in zip(steps, (native, keras), strict=True)
