@@ -44,12 +44,13 @@ unit: $(READY)
 browser: $(READY)
 	KERAS_BACKEND=tensorflow $(BIN)/pytest -m "browser $(QUICK)" tests/studio
 
-# Where a backend can make a difference, those that `make backends` installed.
+# The Keras engine where it can make a difference: on TensorFlow, and on those that `make backends`
+# installed.
 other-backends: $(READY)
-	for backend in jax torch; do \
+	for backend in tensorflow jax torch; do \
 	  if $(BIN)/python -c "import $$backend" 2>/dev/null; then \
 	    echo "backend $$backend"; \
-	    KERAS_BACKEND=$$backend $(PYTEST) -m "backend and not browser $(QUICK)" tests || exit 1; \
+	    KERAS_BACKEND=$$backend IMPASTO_TEST_ENGINE=keras $(PYTEST) -m "backend and not browser $(QUICK)" tests || exit 1; \
 	  fi; \
 	done
 

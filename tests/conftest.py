@@ -83,6 +83,15 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     return result
 
 
+@pytest.fixture(autouse=True, scope="session")
+def engine_of_auto() -> Iterator[None]:
+    """With IMPASTO_TEST_ENGINE=keras let the setting ``auto`` choose Keras, as it does on a GPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        if os.environ.get("IMPASTO_TEST_ENGINE") == "keras":
+            patch.setattr("impasto.engines.selection._has_gpu", lambda: True)
+        yield
+
+
 @pytest.fixture
 def one_line() -> Callable[[pytest.ExceptionInfo[BaseException]], str]:
     """The message of an error that was caught, once it is sure to fit on one line."""

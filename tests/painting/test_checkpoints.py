@@ -24,7 +24,7 @@ from impasto.painting.provenance import Provenance, Source
 from impasto.painting.pyramid import schedule
 from impasto.recipe import settings as recipe
 
-RECIPE = recipe.make("gram", size=48, levels=2, evaluations=6, precision="float32")
+RECIPE = recipe.make("gram", size=48, levels=2, evaluations=6, engine="keras", precision="float32")
 LEVELS = schedule(300, 420, RECIPE)
 INPUTS = (Source("content", "photo.png", "ab" * 32), Source("style", "painting.png", "cd" * 32))
 NETWORK = {"network": "vgg16", "sha256": NETWORKS["vgg16"].sha256}
@@ -334,6 +334,13 @@ def test_the_same_pictures_under_other_names_are_taken():
 def test_settings_may_be_left_out_or_named_again():
     for named in ({}, {"size": 48}, {"size": "48", "precision": "auto"}, {"init": "content"}):
         assert checkpoints.recipe_of(made(), named) == RECIPE
+
+
+def test_a_checkpoint_from_before_there_were_engines_resumes_with_keras():
+    before = made()
+    earlier = dataclasses.replace(RECIPE, engine="auto")
+    old = dataclasses.replace(before.provenance, recipe=earlier)
+    assert checkpoints.recipe_of(dataclasses.replace(before, provenance=old), {}) == RECIPE
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def build(recipe: Recipe, weights: Weights, instruction_set: str = "") -> "Engin
     Raises BackendError where it cannot be had.
     """
     if choose(recipe) == "keras":
-        if recipe.engine == "auto" and not kernels.available():
+        if recipe.engine == "auto" and recipe.precision != "bfloat16" and not kernels.available():
             LOG.warning("the compiled kernels are missing, and Keras is slower: %s", HOW)
         from impasto.engines.keras import KerasEngine  # loads the tensor library
 
