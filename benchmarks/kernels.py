@@ -1,4 +1,4 @@
-"""CPU time of each convolution of VGG16: NumPy's Winograd, and each set of compiled kernels.
+"""CPU time of each convolution of VGG16 by the compiled kernels, for each instruction set.
 
     python -m benchmarks.kernels [--size 512] [--repeats 5] [--threads 1]
 
@@ -13,11 +13,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from impasto.compute.host import Array
 
-from impasto.compute import host, winograd
+from impasto.compute import threads
 from impasto.compute.native import kernels
-from impasto.compute.native.kernels import Kernels
+from impasto.compute.native.kernels import Array, Kernels
 
 
 class Layer(NamedTuple):
@@ -45,30 +44,24 @@ Way = tuple[Callable[[], object], Callable[[], object]]
 """A layer forward, and its input gradient."""
 
 
-def ways(layer: Layer, height: int, width: int, threads: int) -> dict[str, Way]:
-    """Return every way there is to compute a layer of a picture of that size."""
+def ways(layer: Layer, height: int, width: int, count: int) -> dict[str, Way]:
+    """Return a layer of a picture of that size by each instruction set, on ``count`` threads."""
     random = np.random.default_rng(0)
     _, scale, channels_in, channels = layer
 
     def values(*shape: int) -> Array:
-        made = host.empty(shape)
+        made = threads.empty(shape)
         made[...] = random.standard_normal(shape, dtype=np.float32)
         return made
 
     features = values(height // scale, width // scale, channels_in)
     upstream = values(height // scale, width // scale, channels)
     kernel, bias = values(3, 3, channels_in, channels) / (3 * channels_in**0.5), values(channels)
-    turned = np.ascontiguousarray(np.flip(kernel, (0, 1)).swapaxes(2, 3))
-    forward, backward = winograd.transform(kernel), winograd.transform(turned)
-    output = winograd.layer(features, forward, bias, True)
-    found: dict[str, Way] = {
-        "NumPy": (
-            lambda: winograd.layer(features, forward, bias, True),
-            lambda: winograd.layer_gradient(upstream, output, backward, True),
-        )
-    }
+    found: dict[str, Way] = {}
     for name in kernels.instruction_sets():
-        found[name] = native(Kernels.load(name, threads), features, kernel, bias, output, upstream)
+        library = Kernels.load(name, count)
+        output = library.convolve(features, library.prepare(kernel), bias, True)
+        found[name] = native(library, features, kernel, bias, output, upstream)
     return found
 
 
@@ -123,11 +116,11 @@ def main() -> None:
     height, width = chosen.size * 3 // 4, chosen.size
     if not kernels.available():
         raise SystemExit("The compiled kernels are not built: `make demo` builds them.")
-    with host.one_blas_thread(), host.freed_memory_kept():
+    with threads.one_blas_thread(), threads.freed_memory_kept():
         sgemm = rate(chosen.repeats)
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
         print(f"{width} x {height} px, sgemm {sgemm:.0f} GFLOP/s a core, load {load:.1f}\n")
-        sets = ("NumPy", *kernels.instruction_sets())
+        sets = kernels.instruction_sets()
         print("| layer | " + " | ".join(sets) + " | limit of F(6 x 6) |")
         print("|" + " --- |" * (len(sets) + 2))
         for layer in LAYERS:
