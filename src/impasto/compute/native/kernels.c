@@ -16,6 +16,12 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 #define INLINE static inline __attribute__((always_inline))
+/* Before a loop over registers, which must be unrolled as a whole. Clang passes over GCC's pragma without a word. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 #define JOIN_(a, b) a##_##b
