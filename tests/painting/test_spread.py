@@ -13,6 +13,7 @@ import pytest
 from distributed import LocalCluster
 
 from impasto import Stylizer
+from impasto.compute.native import kernels
 from impasto.errors import ClusterError, SettingError
 from impasto.painting.events import LevelStarted, Step
 from impasto.painting.stylizer import as_workers
@@ -75,6 +76,18 @@ def test_workers_give_the_same_bytes(crew, alone, content, style, chosen):
     assert shared.recipe == own.recipe
     assert [each.total for each in shared.history] == [each.total for each in own.history]
     assert shared.picture.tobytes() == own.picture.tobytes()
+
+
+@pytest.mark.slow
+def test_workers_compute_with_an_instruction_set_that_all_have(crew, content, style, monkeypatch):
+    usual = painted(crew, content, style, GRAM)
+    least, *better = kernels.instruction_sets()
+    monkeypatch.setattr(kernels, "instruction_sets", lambda: (least,))
+    shared = painted(crew, content, style, GRAM)
+    with Stylizer() as stylizer:
+        assert painted(stylizer, content, style, GRAM).picture.tobytes() == shared.picture.tobytes()
+    if better:
+        assert shared.picture.tobytes() != usual.picture.tobytes()
 
 
 @pytest.mark.slow
