@@ -28,7 +28,7 @@ from impasto import stylize
 from impasto.errors import CheckpointError
 from impasto.painting import checkpoints, painter, pyramid
 from impasto.pictures import samples
-from tests import shared
+from tests import shared, signals
 from tests.cli.test_app import run
 
 KILLS = int(os.environ.get("IMPASTO_KILLS", "3"))
@@ -101,7 +101,7 @@ def start(folder, *words, **more):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **more,
+        **{"preexec_fn": signals.as_usual, **more},
     )
 
 
@@ -194,7 +194,6 @@ def test_an_end_saves_the_picture_and_a_checkpoint_and_says_how_to_go_on(number,
         *WORDS,
         *SMALL,
         *("--save-every", "1", "--frames", "seen frames"),
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     while not (copy / "seen frames" / "frame-00003.png").exists():
         assert process.poll() is None, process.communicate()
@@ -469,7 +468,13 @@ worker.prepare = ended
 sys.argv = ["impasto", "stylize", "photo.png", "painting.png"]
 app.run()
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        preexec_fn=signals.as_usual,
+    )
     assert (done.returncode, done.stderr) == (status, f"impasto: ended by {name}\n")
     assert sorted(path.name for path in copy.iterdir()) == ["painting.png", "photo.png"]
 

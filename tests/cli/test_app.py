@@ -33,7 +33,7 @@ from impasto.pictures import decode, encode, samples
 from impasto.pictures.metadata import Metadata
 from impasto.recipe import settings as recipe
 from impasto.workshop import sweep as sweeps
-from tests import shared
+from tests import shared, signals
 
 TINY = ["--style-loss", "gram", "--size", "48", "--levels", "2"]  # a single loss to compile
 SMALL = [*TINY, "--evaluations", "4", "--precision", "float32"]
@@ -209,6 +209,7 @@ def test_ctrl_c_keeps_the_best_picture_so_far(folder):
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=signals.as_usual,
     )
     while not (folder / "seen" / "frame-00003.png").exists():
         assert process.poll() is None, process.communicate()
@@ -576,6 +577,7 @@ def test_an_interrupted_batch_keeps_the_picture_under_way_and_says_so(folder, tm
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=signals.as_usual,
     )
     while not (tmp_path / "photo" / "frame-00003.png").exists():
         assert process.poll() is None, process.communicate()
@@ -624,6 +626,7 @@ def test_workers_share_a_picture_and_leave_nothing_behind(folder):
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=signals.as_usual,
         start_new_session=True,
     )
     out, said = process.communicate(timeout=300)
@@ -654,6 +657,7 @@ def test_an_interrupted_batch_of_workers_finishes_what_is_under_way(folder, tmp_
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=signals.as_usual,
         start_new_session=True,
     )
     assert process.stdout is not None

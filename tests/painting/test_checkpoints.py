@@ -290,9 +290,9 @@ JSON = st.recursive(
 )
 
 
-@given(data=st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
-def test_whatever_stands_in_the_json_is_taken_or_refused(tmp_path, written, data):
+def taken_or_refused(tmp_path, written, data):
+    """Take or refuse a checkpoint with anything at any place of its JSON."""
+
     def change(said, tensors):
         inner, key = said, None
         while (
@@ -306,6 +306,22 @@ def test_whatever_stands_in_the_json_is_taken_or_refused(tmp_path, written, data
     (tmp_path / "a").write_bytes(forged(written, change))
     with contextlib.suppress(CheckpointError):
         checkpoints.check(checkpoints.read(tmp_path / "a"), INPUTS, LEVELS)
+
+
+ONE_FOLDER = [HealthCheck.function_scoped_fixture]
+
+
+@given(data=st.data())
+@settings(suppress_health_check=ONE_FOLDER, max_examples=50)
+def test_whatever_stands_in_the_json_is_taken_or_refused(tmp_path, written, data):
+    taken_or_refused(tmp_path, written, data)
+
+
+@pytest.mark.slow
+@given(data=st.data())
+@settings(suppress_health_check=ONE_FOLDER, max_examples=500)
+def test_whatever_else_stands_in_the_json_is_taken_or_refused(tmp_path, written, data):
+    taken_or_refused(tmp_path, written, data)
 
 
 # Of other pictures and settings -------------------------------------------------------------

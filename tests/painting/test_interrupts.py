@@ -10,6 +10,7 @@ import time
 import pytest
 
 from impasto.painting import interrupts
+from tests import signals
 
 BEGIN = """
 import os, signal, sys, time
@@ -32,7 +33,7 @@ def steps(count, seconds):
 
 def run(code, **more):
     # Under nohup, for one, all tests would run with SIGHUP ignored.
-    more = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL), **more}
+    more = {"preexec_fn": signals.as_usual, **more}
     return subprocess.run(
         [sys.executable, "-c", BEGIN + code], capture_output=True, text=True, timeout=30, **more
     )
