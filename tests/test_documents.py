@@ -177,14 +177,22 @@ def test_the_solver_of_the_example_solves_and_goes_on_from_its_state():
 def test_the_style_loss_of_the_example_is_zero_at_its_own_target():
     from keras import ops
 
-    from impasto.losses import moments
+    from impasto.losses import comparisons, moments
 
-    known = dict(vars(moments))
+    known = dict(vars(comparisons))
     exec(example("A new style loss"), known)
     features = np.random.default_rng(1).uniform(0, 1, (2, 5, 6, 4)).astype(np.float32)
     one, other = (moments.moments(ops.convert_to_tensor(each)) for each in features)
     assert float(known["cosine_loss"](one, one)) == pytest.approx(0, abs=1e-6)
     assert 0 < float(known["cosine_loss"](one, other)) < 1
+    one, other = (moments.moments(each) for each in features)
+    gradient = known["COSINE"].gradient(one, other).second
+    step = one.second / 100
+    after, before = (
+        known["cosine_loss"](one._replace(second=one.second + sign * step), other)
+        for sign in (1, -1)
+    )
+    assert np.sum(gradient * step) == pytest.approx(float(after - before) / 2, rel=1e-2, abs=1e-6)
 
 
 def test_the_javascript_tools_are_pinned_and_their_lock_file_names_no_registry():

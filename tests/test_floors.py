@@ -50,7 +50,7 @@ ROOMS = {
         ),
         *("matching", "style", "objective", "tiled"),
     ),
-    "engines": ("interface", "native", "keras", "selection"),
+    "engines": ("interface", "native_engine", "keras_engine", "selection"),
     "cluster": ("parcels", "bench", "crew"),
     "painting": (
         *("provenance", "events", "memory", "pyramid", "inputs", "checkpoints", "preparing"),

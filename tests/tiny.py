@@ -56,10 +56,10 @@ ENGINES = ("native", "keras")
 def engine(name, recipe, weights=WEIGHTS):
     """One of both engines, of small weights."""
     if name == "native":
-        from impasto.engines.native import NativeEngine
+        from impasto.engines.native_engine import NativeEngine
 
         return NativeEngine(weights, recipe)
-    from impasto.engines.keras import KerasEngine
+    from impasto.engines.keras_engine import KerasEngine
 
     return KerasEngine(weights, recipe)
 
@@ -77,6 +77,8 @@ def naive_features(picture, pooling="max", padding="zero"):
 
 def naive_convolution(x, kernel, replicate=False):
     height, width, _ = x.shape
+    if not x.size:
+        return np.zeros((height, width, kernel.shape[3]))
     padded = np.pad(x, ((1, 1), (1, 1), (0, 0)), mode="edge" if replicate else "constant")
     out = np.zeros((height, width, kernel.shape[3]))
     for i in range(height):

@@ -9,8 +9,8 @@ import pytest
 from impasto.compute import backend
 from impasto.compute.native import kernels
 from impasto.engines import selection
-from impasto.engines.keras import KerasEngine
-from impasto.engines.native import NativeEngine
+from impasto.engines.keras_engine import KerasEngine
+from impasto.engines.native_engine import NativeEngine
 from impasto.errors import BackendError
 from impasto.recipe import settings as recipe
 from tests import tiny

@@ -567,8 +567,8 @@ def test_a_picture_that_is_nearly_black_is_told():
 
 def test_as_many_pixels_as_memory_holds_are_read_where_a_large_picture_is_asked_for():
     """A small file may hold very many that nobody asked for."""
-    assert inputs._limits(make(size=512), 100e9) == decode.USUAL
+    assert inputs.limits(make(size=512), 100e9) == decode.USUAL
     for size in ("original", 16_000):
-        limits = inputs._limits(make(size=size), 100e9)
+        limits = inputs.limits(make(size=size), 100e9)
         assert decode.MAX_PIXELS < limits.most < 100e9 / 12
-        assert inputs._limits(make(size=size), 1e9) == decode.USUAL
+        assert inputs.limits(make(size=size), 1e9) == decode.USUAL

@@ -14,10 +14,12 @@ import pytest
 from PIL import Image
 
 from impasto import Painted, Stylizer, stylize
+from impasto.engines.keras_engine import KerasEngine
 from impasto.errors import BackendError, PictureError, SettingError
 from impasto.losses import objective
 from impasto.losses.kinds import FORMS
-from impasto.network import vgg, weights
+from impasto.network import weights
+from impasto.network.native_vgg import NativeVGG
 from impasto.optimizers.solver import Reason
 from impasto.painting import painter
 from impasto.painting.engine import Engines
@@ -312,13 +314,13 @@ def test_a_bar_is_shown_where_somebody_may_see_it(content, style, capfd, monkeyp
 
 
 @pytest.mark.backend
-def test_a_process_that_was_forked_is_told_what_to_do(content, style):
+def test_with_keras_a_process_that_was_forked_is_told_what_to_do(content, style):
     """A child that waited for the parent's threads would hang."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         try:
-            stylize(content, style, **SMALL)
+            stylize(content, style, **SMALL, engine="keras")
         except BackendError as error:
             os.write(writing, str(error).encode())
         finally:
@@ -329,5 +331,19 @@ def test_a_process_that_was_forked_is_told_what_to_do(content, style):
     os.waitpid(child, 0)
 
 
+def test_the_native_engine_paints_in_a_process_that_was_forked(content, style):
+    settings = {**SMALL, "levels": 1, "evaluations": 2, "engine": "native"}
+    own = stylize(content, style, **settings).picture.tobytes()
+    child = os.fork()
+    if not child:
+        try:
+            same = stylize(content, style, **settings).picture.tobytes() == own
+            os._exit(0 if same else 1)
+        finally:
+            os._exit(2)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
 def networks_in_memory():
-    return sum(isinstance(each, vgg.Kernels) for each in gc.get_objects())
+    return sum(isinstance(each, NativeVGG | KerasEngine) for each in gc.get_objects())

@@ -45,10 +45,10 @@ def build(recipe: Recipe, weights: Weights, instruction_set: str = "") -> "Engin
     if choose(recipe) == "keras":
         if recipe.engine == "auto" and recipe.precision != "bfloat16" and not kernels.available():
             LOG.warning("the compiled kernels are missing, and Keras is slower: %s", HOW)
-        from impasto.engines.keras import KerasEngine  # loads the tensor library
+        from impasto.engines.keras_engine import KerasEngine  # loads the tensor library
 
         return KerasEngine(weights, recipe)
-    from impasto.engines.native import NativeEngine  # with all losses
+    from impasto.engines.native_engine import NativeEngine  # with all losses
 
     try:
         return NativeEngine(weights, recipe, instruction_set)

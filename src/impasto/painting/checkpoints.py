@@ -253,7 +253,7 @@ def recipe_of(state: State, settings: Mapping[str, recipes.Value]) -> Recipe:
     picture to start from, of which a checkpoint keeps no path, is not named again.
     """
     before = state.provenance.recipe
-    if before.engine == "auto":  # written before there was a choice
+    if before.engine == "auto":  # written before there was a choice, on a backend of Keras
         before = replace(before, engine="keras")
     if "init" not in settings and before.init not in recipes.STARTS:
         # No checkpoint makes impasto read a file that the person did not name.

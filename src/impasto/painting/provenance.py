@@ -76,9 +76,8 @@ class Provenance:
     def steered_to(self, recipe: Recipe) -> "Provenance":
         """Return it after the settings of ``recipe`` were chosen while painting."""
         before = self.recipe
-        used = dataclasses.replace(
-            recipe, precision=before.precision, init=before.init, tile=before.tile
-        )
+        kept = {name: getattr(before, name) for name in ("engine", "precision", "init", "tile")}
+        used = dataclasses.replace(recipe, **kept)
         return dataclasses.replace(self, recipe=used, steered=True)
 
     def to_xmp(self, beside: str = "") -> bytes:

@@ -45,7 +45,7 @@ def stated(stream: BinaryIO) -> Stated:
             if kind in (b"meta", b"jp2h") and size <= MAX_BLOCK:
                 data = stream.read(size)
                 return _of_item(data[4:]) if kind == b"meta" else _merged(_boxes(data))
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, OverflowError):
         pass
     return Stated()
 
