@@ -146,6 +146,7 @@ def test_without_an_output_the_name_comes_from_both_inputs_and_nothing_is_overwr
     assert size(folder / "photo-painting-2.png") == (48, 32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["stylize", "batch"])
 def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, tmp_path, command, own_cache):
     pictures = {
@@ -331,7 +332,7 @@ def test_bad_input_in_a_process_of_its_own(folder):
 
 
 def test_a_missing_backend_is_one_line(folder):
-    words = ("stylize", "photo.png", "painting.png")
+    words = ("stylize", "photo.png", "painting.png", "--engine", "keras")
     done = run_process(*words, cwd=folder, KERAS_BACKEND="nonsense")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1, done.stderr
@@ -385,6 +386,7 @@ def test_the_process_is_left_with_the_status_and_everything_printed(tmp_path, ar
     assert (done.stdout + done.stderr).startswith("impasto")
 
 
+@pytest.mark.slow
 def test_the_demo_paints(tmp_path):
     done = run("demo", "here", "--size", 48, "--evaluations", 3, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -224,6 +224,7 @@ def test_a_network_that_is_no_longer_used_is_gone_from_memory(content, style):
 # One front door ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_stylizer_paints_what_the_function_paints_and_many_of_them(
     stylizer, content, style, other, result
 ):
