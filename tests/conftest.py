@@ -18,13 +18,14 @@ hypothesis.settings.load_profile("impasto")
 BUDGET = float(os.environ.get("IMPASTO_TEST_BUDGET", "3"))
 """CPU seconds that the call of a test not marked slow may take, its child processes included.
 
-Setting up fixtures does not count. A test in which a network is traced, as the first painting of a
-process with some recipe and structure of targets is, may take TRACING."""
+Setting up fixtures does not count. A test that makes a network, of compiled kernels or traced as
+the first painting of a process with some recipe is with Keras, may take TRACING."""
 
 TRACING = 5 * BUDGET
 
 traced: list[None] = []
-"""One entry for each call of a network's Python code: compiled, it is called to be traced alone."""
+"""One entry for each network of compiled kernels, and for each call of a Keras network's Python
+code: compiled, it is called to be traced alone."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -41,7 +42,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Count how often networks are traced, if a collected test can build one."""
+    """Count how often networks are made, if a collected test can make one."""
+    native: Any = sys.modules.get("impasto.network.native_vgg")
+    if native is not None:
+        layer = native._layer
+
+        @functools.wraps(layer)
+        def prepared(*arguments: Any) -> Any:
+            traced.append(None)
+            return layer(*arguments)
+
+        native._layer = prepared
     vgg: Any = sys.modules.get("impasto.network.vgg")
     if vgg is None:
         return

@@ -193,7 +193,7 @@ def bytes_of(point):
 
 @pytest.mark.parametrize(
     ("name", "function", "where"),
-    product(["lbfgs", "adam"], [bowl, valley], [np.asarray, ops.convert_to_tensor]),
+    product(["lbfgs", "adam"], [valley, bowl], [np.asarray, ops.convert_to_tensor]),
 )
 def test_from_every_state_the_later_points_are_the_same_to_the_last_bit(name, function, where):
     def anywhere(point):

@@ -65,7 +65,7 @@ EVERY = [
     [
         pytest.param(*each.values, keep, marks=each.marks)
         for each, keep in (
-            (matching(TILED), False),
+            (slow(matching(TILED)), False),
             (matching(SMALL), True),
             (gram(SMALL, optimizer="scipy"), True),
             (gram(SMALL, optimizer="adam", colors="content"), False),
