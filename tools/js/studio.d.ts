@@ -7,7 +7,6 @@ interface About {
   presets: { name: string; help: string; recipe: Settings; picture: string | null }[];
   samples: { photographs: string[]; paintings: string[] };
   steerable: string[];
-  notes: string[];
 }
 
 interface Setting {
