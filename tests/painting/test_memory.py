@@ -83,12 +83,13 @@ def test_colors_that_change_count_where_inputs_are_huge():
 def test_every_choice_of_the_recipe_is_known():
     choices = {name: about.choices for name, *_, about in recipe.settings() if about.choices}
     assert set(memory.OPTIMIZER) == set(choices["optimizer"])
-    assert set(memory.STYLE_LOSS) <= set(choices["style_loss"])
+    for rates in memory.RATES.values():
+        assert set(rates.style_loss) <= set(choices["style_loss"])
     assert set(memory.CHANGING) <= set(choices["colors"])
     engines = [each for each in choices["engine"] if each != "auto"]
     precisions = [each for each in choices["precision"] if each != "auto"]
     named = {memory.features_of(*each) for each in itertools.product(engines, precisions)}
-    assert set(memory.FIXED) == set(memory.EVALUATION) == named
+    assert set(memory.RATES) == named
 
 
 def test_the_native_engine_needs_less():

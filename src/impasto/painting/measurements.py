@@ -281,7 +281,7 @@ def _of_dict(said: Any) -> Measurement | None:
             )
             for kind in said["costs"]
         }
-        features = {name: name for name in memory.FIXED}[said["features"]]
+        features = {name: name for name in memory.RATES}[said["features"]]
         return Measurement(_seconds(said["network"]), features, costs)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None

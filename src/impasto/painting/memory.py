@@ -1,13 +1,12 @@
 """Whether a painting fits into the memory that is free, before it is begun.
 
-The constants are read off the peak resident memory of whole processes, of TensorFlow on a processor
-(benchmarks/NOTES.md). Where nothing is loaded yet that could say which precision is faster,
-float32 is counted.
+The constants are read off the peak resident memory of whole processes on a processor
+(benchmarks/NOTES.md).
 """
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -18,9 +17,6 @@ from impasto import paged
 from impasto.errors import SettingError
 from impasto.pictures.raster import fit
 from impasto.recipe.settings import AUTO
-
-FIXED = {"native": 0.46e9, "float32": 1.47e9, "bfloat16": 1.47e9}
-"""Bytes that the libraries, the network and its compilation take, whatever the size."""
 
 BARE = 0.2e9
 """Bytes of the program before a tensor library is loaded, while inputs are read and prepared."""
@@ -37,27 +33,51 @@ READING = 60
 CHANGING = {"content": 170, "match": 50}
 """Bytes for each pixel of an input while it gets other colors, by the setting ``colors``."""
 
-EVALUATION = {"native": 1800, "float32": 3000, "bfloat16": 3000}
-"""Bytes for each pixel that is evaluated, mostly features that the gradient needs."""
-
 OPTIMIZER = {"lbfgs": 48, "scipy": 68, "adam": 0}
 """Bytes for each pixel and step that an optimizer remembers, of STEPS at most."""
 
 STEPS = 10
 
-STYLE_LOSS = {"wasserstein": (0.05e9, 200), "neighbors": (0, 1200), "matching": (0, 9900)}
-"""Bytes by measure of style, in all and for each pixel that is looked at at a time, besides those
-of Gram matrices."""
 
-FULL = {"matching": (0.85e9, 3350)}
-"""The same of large pictures, whose paintings are not kept whole (``pools.LIMIT``)."""
+class Rates(NamedTuple):
+    """What computing features and losses takes, in bytes."""
 
-POOLS = {"matching": 0.75e9}
-"""Bytes at most of what is kept of paintings, whatever their size, where pictures are looked at in
-tiles: of others STYLE_LOSS and FULL have them."""
+    fixed: float
+    """for libraries, the network and what is compiled, whatever the size"""
+    evaluation: float
+    """for each pixel that is evaluated, mostly features that the gradient needs"""
+    style_loss: Mapping[str, tuple[float, float]]
+    """by measure of style, in all and for each pixel that is looked at at a time, besides those of
+    Gram matrices"""
+    full: tuple[float, float]
+    """the same for matching, of large pictures, whose paintings are not kept whole
+    (``pools.LIMIT``)"""
+    pools: float
+    """at most for what matching keeps of paintings, whatever their size, where pictures are looked
+    at in tiles: of others ``style_loss`` and ``full`` have them"""
+    tiled: float
+    """for matching, for each pixel of a tile, instead of what ``style_loss`` says"""
 
-TILED = {"matching": 1850}
-"""Bytes by measure of style for each pixel of a tile, instead of what STYLE_LOSS says."""
+
+_OF_OTHERS = {"wasserstein": (0.05e9, 200.0), "neighbors": (0.0, 1200.0)}
+_KERAS = Rates(
+    fixed=1.47e9,
+    evaluation=3000,
+    style_loss={**_OF_OTHERS, "matching": (0.0, 9900.0)},
+    full=(0.85e9, 3350.0),
+    pools=0.75e9,
+    tiled=1850,
+)
+_NATIVE = Rates(
+    fixed=0.65e9,
+    evaluation=2600,
+    style_loss={**_OF_OTHERS, "matching": (0.0, 1800.0)},
+    full=(0.2e9, 600.0),
+    pools=1.2e9,
+    tiled=500,
+)
+RATES = {"native": _NATIVE, "float32": _KERAS, "bfloat16": _KERAS}
+"""By what computes features, see :func:`features_of`."""
 
 VECTORS = 200
 """Bytes for each pixel of a picture that is looked at in tiles: the photograph, the picture so far,
@@ -161,7 +181,7 @@ def needed(work: Work, plan: Plan = WHOLE) -> float:
     preparing = CHANGING.get(work.colors, RESIZING) * max(inputs)
     between = BETWEEN * pixels if paged.is_large(PICTURE * pixels) else RESIZING * max(inputs)
     at_once = max(_evaluating(work, plan, pixels), _targets(work, plan, pixels), between)
-    return copies + max(BARE + preparing, FIXED[work.features] + at_once) + work.held
+    return copies + max(BARE + preparing, RATES[work.features].fixed + at_once) + work.held
 
 
 def _product(size: tuple[int, int]) -> int:
@@ -174,30 +194,33 @@ def _shown(plan: Plan, pixels: float) -> float:
 
 
 def _evaluating(work: Work, plan: Plan, pixels: int) -> float:
-    fixed, each = _for_style(work.style_loss, plan, pixels)
+    rates, matching = RATES[work.features], work.style_loss == "matching"
+    fixed, each = _for_style(work, plan, pixels)
     in_files = work.optimizer == "lbfgs" and paged.is_large(PICTURE * pixels)
     steps = 0 if in_files else min(work.evaluations - 1, STEPS) * OPTIMIZER[work.optimizer]
-    each += EVALUATION[work.features] + PLACE * (work.places - 1)
+    each += rates.evaluation + PLACE * (work.places - 1)
     if not plan.tile:
         return fixed + (each + steps) * pixels
     kept = KEPT.get(work.style_loss, 0) * plan.keep * pixels
-    pools = POOLS.get(work.style_loss, 0) * work.places
+    pools = rates.pools * matching * work.places
     reading = fixed + pools + each * _shown(plan, pixels)
     own = (PAGED if in_files else VECTORS + steps) * pixels
     if work.workers is None:
         return reading + own + kept
     # Each worker has a network, the photograph, and the picture so far.
-    other = FIXED[work.features] + reading + 2 * PICTURE * pixels
+    other = rates.fixed + reading + 2 * PICTURE * pixels
     return pools + own + work.workers * other + kept * bool(work.workers)
 
 
-def _for_style(name: str, plan: Plan, pixels: int) -> tuple[float, float]:
+def _for_style(work: Work, plan: Plan, pixels: int) -> tuple[float, float]:
     """Return the bytes for a measure of style, in all and for each pixel that is looked at."""
-    fixed, each = STYLE_LOSS.get(name, (0, 0))
+    rates = RATES[work.features]
+    found = rates.style_loss.get(work.style_loss, (0.0, 0.0))
+    if work.style_loss != "matching":
+        return found
     if plan.tile:
-        return fixed, TILED.get(name, each)
-    rates = ((fixed, each), FULL.get(name, (fixed, each)))
-    return min(rates, key=lambda rate: rate[0] + rate[1] * pixels)
+        return found[0], rates.tiled
+    return min((found, rates.full), key=lambda rate: rate[0] + rate[1] * pixels)
 
 
 def _targets(work: Work, plan: Plan, pixels: int) -> float:
