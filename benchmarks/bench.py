@@ -97,10 +97,10 @@ def _impasto(
     content: Picture, style: Picture, kind: Kind = FORMS, engine: str = "auto"
 ) -> Callable[[Picture], Any]:
     """Return the default recipe's loss and gradient, in float32, at levels of a kind."""
-    from impasto.painting.engine import Engines
+    from impasto.painting.models import ModelCache
 
     chosen = settings.make(engine=engine, precision="float32")
-    painting = Engines().get(chosen).of_levels(chosen, kind)
+    painting = ModelCache().get(chosen).of_levels(chosen, kind)
     places = (StyledRegion((Painting(style),)),)
     start = None if kind == FORMS else content
     with threads.one_blas_thread():

@@ -25,8 +25,8 @@ from impasto.losses.kinds import FORMS, SHARPENING, Kind
 from impasto.losses.objective import Detail, Objective
 from impasto.losses.tiled import Read, Readers, Tiles
 from impasto.painting.climb import Job
-from impasto.painting.engine import Engines
 from impasto.painting.memory import Plan
+from impasto.painting.models import ModelCache
 from impasto.pictures import raster, samples
 from impasto.recipe.settings import make
 
@@ -38,37 +38,37 @@ PIXEL = 12
 
 def tiles(sizes: Sequence[int], tile: int, repeats: int = 3) -> Section:
     """Time one loss and gradient as large pictures are painted with, whole and in tiles."""
-    engines, found = Engines(), {}
+    models, found = ModelCache(), {}
     for size in sizes:
-        whole, parts = (_evaluations(engines, size, each, repeats) for each in (0, tile))
+        whole, parts = (_evaluations(models, size, each, repeats) for each in (0, tile))
         row = {"whole_s": statistics.median(whole), "tiled_s": statistics.median(parts)}
         found[str(size)] = {**row, "ratio": row["tiled_s"] / row["whole_s"]}
     return found
 
 
-def _evaluations(engines: Engines, size: int, tile: int, repeats: int) -> list[float]:
+def _evaluations(models: ModelCache, size: int, tile: int, repeats: int) -> list[float]:
     with threads.one_blas_thread():
-        task, content = _task(engines, size, tile)
+        task, content = _task(models, size, tile)
         task.evaluate(content)  # compiles, and keeps the targets of tiles
         return [_timed(lambda: task.evaluate(content)) for _ in range(repeats)]
 
 
 def _task(
-    engines: Engines, size: int, tile: int, kind: Kind = SHARPENING
+    models: ModelCache, size: int, tile: int, kind: Kind = SHARPENING
 ) -> tuple[Objective, HostArray]:
     """Return what is minimized at a level of a kind, and a picture."""
-    job = _job(engines, size, tile)
+    job = _job(models, size, tile)
     level = job.levels[0]
     content = job.content((level.height, level.width))
     task = job.objective(content, start=content, kind=kind)
     return task.inner if isinstance(task, Detail) else task, content
 
 
-def _job(engines: Engines, size: int, tile: int) -> Job:
+def _job(models: ModelCache, size: int, tile: int) -> Job:
     stylizer = impasto.Stylizer(size=size, levels=1, tile=tile, precision="float32")
     photograph = raster.resize(samples.photograph("coffee"), size * 2 // 3, size)
     prepared = stylizer.prepare(photograph, samples.painting("swirls", 512))
-    return Job(engines.get(prepared.recipe), prepared.inputs, prepared.recipe, Plan(tile))
+    return Job(models.get(prepared.recipe), prepared.inputs, prepared.recipe, Plan(tile))
 
 
 def _timed(run: Any) -> float:
@@ -94,7 +94,7 @@ class Costs:
 def costs(size: int, tile: int, repeats: int = 3, kind: Kind = SHARPENING) -> tuple[Costs, int]:
     """Measure one tile, and the rest of an evaluation; return them and how many tiles there are."""
     with threads.one_blas_thread():
-        task, content = _task(Engines(), size, tile, kind)
+        task, content = _task(ModelCache(), size, tile, kind)
         assert isinstance(task, Tiles)
         task.evaluate(content)
         each, answers = [], {}

@@ -3,10 +3,10 @@
 import functools
 from typing import Any
 
-from impasto.painting.engine import Engines
+from impasto.painting.models import ModelCache
 
 
-class SharedEngines(Engines):
+class SharedModels(ModelCache):
     """Engines that outlive the painting they were made for: one per compiled recipe."""
 
     def forget(self) -> None:
@@ -14,10 +14,10 @@ class SharedEngines(Engines):
 
 
 @functools.cache
-def engines() -> SharedEngines:
-    return SharedEngines()
+def engines() -> SharedModels:
+    return SharedModels()
 
 
-def engines_for(weights_file: Any = None) -> Engines:
-    """What stands in for ``painter.Engines``; a weights file of its own is not shared."""
-    return engines() if weights_file is None else Engines(weights_file)
+def engines_for(weights_file: Any = None) -> ModelCache:
+    """What stands in for ``painter.ModelCache``; a weights file of its own is not shared."""
+    return engines() if weights_file is None else ModelCache(weights_file)

@@ -54,7 +54,7 @@ ROOMS = {
     "cluster": ("parcels", "bench", "crew"),
     "painting": (
         *("provenance", "events", "memory", "pyramid", "inputs", "checkpoints", "preparing"),
-        *("controls", "interrupts", "progress", "result", "engine", "climb", "measurements"),
+        *("controls", "interrupts", "progress", "result", "models", "climb", "measurements"),
         *("forecast", "calibration", "spread", "painter", "stylizer"),
     ),
     "workshop": ("outputs", "orders", "worker", "batch", "sweep"),

@@ -317,7 +317,7 @@ exit $status
 
 def test_whatever_of_a_file_reached_the_disk_it_is_taken_whole_or_refused(copy, monkeypatch):
     """A power cut may lose any blocks that were not synced; names are moved after they are."""
-    monkeypatch.setattr(painter, "Engines", shared.engines_for)
+    monkeypatch.setattr(painter, "ModelCache", shared.engines_for)
     wanted = {"size": 64, "levels": 3, "precision": "float32", "evaluations": 4}
     steps = []
 

@@ -84,7 +84,7 @@ def run(*arguments, cwd, **environment):
     ):
         patch.chdir(cwd)
         patch.setattr(sys, "argv", ["impasto", *map(str, arguments)])
-        patch.setattr(painter, "Engines", shared.engines_for)
+        patch.setattr(painter, "ModelCache", shared.engines_for)
         for name, value in environment.items():
             patch.setenv(name, value)
         try:

@@ -121,10 +121,10 @@ def loaded_with(code, **environment):
 def test_a_program_that_loaded_a_backend_which_cannot_paint_is_told():
     code = """
 import keras
-from impasto.painting.engine import Engines
+from impasto.painting.models import ModelCache
 from impasto.recipe.settings import Recipe
 try:
-    Engines().get(Recipe(engine="keras"))
+    ModelCache().get(Recipe(engine="keras"))
 except BackendError as error:
     print(error)
 """

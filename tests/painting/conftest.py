@@ -15,7 +15,7 @@ def engines():
 @pytest.fixture
 def one_network(monkeypatch):
     """Let ``stylize`` and new stylizers use the compiled losses of the process."""
-    monkeypatch.setattr(painter, "Engines", shared.engines_for)
+    monkeypatch.setattr(painter, "ModelCache", shared.engines_for)
 
 
 @pytest.fixture(scope="session")

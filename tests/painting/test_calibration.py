@@ -8,7 +8,7 @@ import pytest
 from impasto.losses.kinds import FORMS, LAST, SHARPENING
 from impasto.painting import calibration, forecast, inputs, measurements
 from impasto.painting.calibration import Sample
-from impasto.painting.engine import Engines
+from impasto.painting.models import ModelCache
 from impasto.painting.pyramid import Level
 from impasto.painting.stylizer import Stylizer
 from impasto.recipe import settings as recipe
@@ -62,7 +62,7 @@ def test_a_calibration_paints_two_small_sizes_as_far_as_memory_is_free(
 @pytest.mark.backend
 @pytest.mark.parametrize("style_loss", ["gram", "matching"])
 def test_a_forecast_of_a_real_calibration_grows_with_the_picture(read, style_loss):
-    chosen, engines = recipe.make(**{**SMALL, "style_loss": style_loss}), Engines()
+    chosen, engines = recipe.make(**{**SMALL, "style_loss": style_loss}), ModelCache()
     kinds = [FORMS, LAST, SHARPENING] if style_loss == "matching" else [FORMS]
     measured = calibration.calibrate(engines, chosen, read, kinds)
     assert measured.network > 0

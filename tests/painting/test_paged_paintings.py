@@ -36,7 +36,7 @@ def slow(parameter):
 @pytest.fixture(scope="module")
 def stylizer(engines):
     made = Stylizer()
-    made._painter.engines = engines
+    made._painter.models = engines
     return made
 
 

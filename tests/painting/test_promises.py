@@ -25,8 +25,8 @@ from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
 from impasto.losses.tiles import Grain
 from impasto.optimizers.solver import Reason
 from impasto.painting import checkpoints, inputs, pyramid
-from impasto.painting.engine import Engines
 from impasto.painting.events import LevelFinished, LevelStarted, Step
+from impasto.painting.models import ModelCache
 from impasto.painting.result import Result
 from impasto.pictures import raster, samples
 from impasto.recipe import settings as recipes
@@ -113,7 +113,7 @@ def each_recipe(*names: str) -> list[Any]:
 @pytest.fixture(scope="session", params=each_recipe())
 def case(request, engines, content, style):
     stylizer = Stylizer(**SMALL[request.param])
-    stylizer._painter.engines = engines
+    stylizer._painter.models = engines
     return Case(request.param, stylizer, content, style)
 
 
@@ -475,7 +475,7 @@ def set_keras():
 def painted_afresh(case, **more):
     """The bytes of a painting whose loss is compiled as Keras is set now."""
     with Stylizer(recipes.change(case.stylizer.recipe, **more)) as stylizer:
-        stylizer._painter.engines = Engines()
+        stylizer._painter.models = ModelCache()
         (*_, last) = stylizer.paint(case.content, case.style)
     return bytes_of(last.result)
 

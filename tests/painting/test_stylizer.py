@@ -22,8 +22,8 @@ from impasto.network import weights
 from impasto.network.native_vgg import NativeVGG
 from impasto.optimizers.solver import Reason
 from impasto.painting import painter
-from impasto.painting.engine import Engines
 from impasto.painting.events import Step
+from impasto.painting.models import ModelCache
 from impasto.pictures import raster
 from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.usefixtures("one_network"), pytest.mark.xdist_group("g
 @pytest.fixture(scope="module")
 def stylizer(engines):
     made = Stylizer(**SMALL)
-    made._painter.engines = engines
+    made._painter.models = engines
     return made
 
 
@@ -50,7 +50,7 @@ def result(stylizer, content, style):
 @pytest.fixture
 def own_network(one_network, monkeypatch):
     """Networks that are given back when their painting ends, as outside of tests."""
-    monkeypatch.setattr(painter, "Engines", Engines)
+    monkeypatch.setattr(painter, "ModelCache", ModelCache)
 
 
 @pytest.mark.backend
@@ -203,7 +203,7 @@ def test_every_measure_of_style_paints_with_everything_else(style_loss, content,
 
 
 def test_engines_are_made_again_only_for_what_is_compiled():
-    engines = Engines()
+    engines = ModelCache()
     made = recipe.make(precision="float32", **{"style_layers": "block1_conv1"})
     engine = engines.get(made)
     changed = replace(made, strength=0.2, size=99, seed=3, blend="1,2")
@@ -229,14 +229,14 @@ def test_a_stylizer_paints_what_the_function_paints_and_many_of_them(
     stylizer, content, style, other, result
 ):
     """And with regions or without; nothing is compiled for any of them but the first."""
-    made = dict(stylizer._painter.engines._made)
+    made = dict(stylizer._painter.models._made)
     assert stylize(content, style, **SMALL).picture.tobytes() == result.picture.tobytes()
     for painting, regions in ((other, ()), (other, [(half(), style)]), (style, ())):
         *happened, last = stylizer.paint(content, painting, regions=regions)
         assert isinstance(last, Painted)
         assert len([event for event in happened if isinstance(event, Step)]) == 15
     assert last.result.picture.tobytes() == result.picture.tobytes()
-    assert stylizer._painter.engines._made == made
+    assert stylizer._painter.models._made == made
 
 
 def test_a_picture_is_finished_only_if_somebody_looks(content, style, monkeypatch):
@@ -257,9 +257,9 @@ def test_weights_are_steered_between_two_steps(stylizer, content, style, result)
     for event in stylizer.paint(content, style):
         if isinstance(event, Step) and (event.level, event.evaluation) == (1, 4):
             stylizer.steer(strength=0.0, tv_weight=0.0)
-            engines = dict(stylizer._painter.engines._made)
+            engines = dict(stylizer._painter.models._made)
     assert isinstance(event, Painted)
-    assert stylizer._painter.engines._made == engines  # nothing was compiled anew
+    assert stylizer._painter.models._made == engines  # nothing was compiled anew
     steered = event.result
     assert steered.recipe.strength == 0
     assert steered.provenance.steered

@@ -18,7 +18,7 @@ AddGradient = Callable[[Array], None]
 """Adds a gradient by a layer's features (height, width, channels), in place."""
 
 
-class Layer(NamedTuple):
+class ConvolutionLayer(NamedTuple):
     """A convolution with its ReLU."""
 
     forward: PreparedKernel
@@ -33,7 +33,7 @@ class NativeVGG:
     """A frozen network."""
 
     kernels: Kernels
-    layers: Mapping[str, Layer | None]
+    layers: Mapping[str, ConvolutionLayer | None]
     """by name, in the order in which an image passes them; None for a pooling"""
     average: bool
     """whether poolings take the average instead of the maximum"""
@@ -121,7 +121,9 @@ def preprocess(image: Array) -> Array:
     return image[..., ::-1] - np.array(BGR_MEAN, np.float32)
 
 
-def _layer(kernels: Kernels, weights: Weights, name: str) -> Layer:
+def _layer(kernels: Kernels, weights: Weights, name: str) -> ConvolutionLayer:
     kernel, bias = (weights.tensors[f"{name}/{part}"] for part in ("kernel", "bias"))
     flipped = np.ascontiguousarray(np.flip(kernel, (0, 1)).swapaxes(2, 3))
-    return Layer(kernels.prepare(kernel), kernels.prepare(flipped), np.asarray(bias, np.float32))
+    return ConvolutionLayer(
+        kernels.prepare(kernel), kernels.prepare(flipped), np.asarray(bias, np.float32)
+    )

@@ -69,7 +69,7 @@ def _model(
             return pool(2, 2, **named)
         channels = weights.tensors[f"{name}/kernel"].shape[-1]
         as_given = {"activation": "relu", "kernel_initializer": "zeros"}
-        return Convolution(channels, 3, replicate=padding == "replicate", **as_given, **named)
+        return PaddedConvolution(channels, 3, replicate=padding == "replicate", **as_given, **named)
 
     inputs = value = keras.Input((None, None, 3), name="picture", dtype="float32")
     outputs: dict[str, Tensor] = {}
@@ -79,14 +79,14 @@ def _model(
         value = outputs[name] = layer(name)(value)
     model = keras.Model(inputs, [outputs[name] for name in names], trainable=False)
     for made in model.layers:
-        if isinstance(made, Convolution):
+        if isinstance(made, PaddedConvolution):
             made.set_weights(
                 [weights.tensors[f"{made.name}/{part}"] for part in ("kernel", "bias")]
             )
     return model
 
 
-class Convolution(keras.layers.Conv2D):
+class PaddedConvolution(keras.layers.Conv2D):
     """A 3 x 3 convolution and its ReLU that sees one position beyond every edge."""
 
     def __init__(self, *arguments: object, replicate: bool, **options: object) -> None:

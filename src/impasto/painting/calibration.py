@@ -12,9 +12,9 @@ from impasto.losses.kinds import FORMS, Kind
 from impasto.optimizers.solvers import SOLVERS
 from impasto.painting import forecast, measurements, memory
 from impasto.painting.climb import Job
-from impasto.painting.engine import Engines
 from impasto.painting.inputs import Inputs, start
 from impasto.painting.measurements import Costs, Measurement, curve
+from impasto.painting.models import ModelCache
 from impasto.painting.preparing import Prepared
 from impasto.painting.pyramid import Level, schedule
 from impasto.painting.result import Result
@@ -43,25 +43,25 @@ class Sample:
 
 
 def calibrate(
-    engines: Engines, recipe: Recipe, inputs: Inputs, kinds: Iterable[Kind]
+    models: ModelCache, recipe: Recipe, inputs: Inputs, kinds: Iterable[Kind]
 ) -> Measurement:
     """Load the network, and paint a little at two small sizes; takes seconds.
 
-    Measures levels of these kinds. What was compiled stays in ``engines`` for the painting itself.
+    Measures levels of these kinds. What was compiled stays in ``models`` for the painting itself.
     """
     began = time.perf_counter()
-    engine = engines.get(recipe)
+    model = models.get(recipe)
     network = time.perf_counter() - began
     levels = small_levels(inputs, recipe)
     with threads.one_blas_thread(), threads.freed_memory_kept():
         found = {
             kind: costs(
-                [_sample(engines, recipe, inputs, replace(level, kind=kind)) for level in levels],
-                measurements.bend_of(engine.computing.backend),
+                [_sample(models, recipe, inputs, replace(level, kind=kind)) for level in levels],
+                measurements.bend_of(model.engine.backend),
             )
             for kind in kinds
         }
-    features = memory.features_of(engine.recipe.engine, engine.recipe.precision)
+    features = memory.features_of(model.recipe.engine, model.recipe.precision)
     return Measurement(network, features, found)
 
 
@@ -79,21 +79,26 @@ def _fits(inputs: Inputs, size: int) -> bool:
     return memory.needed(replace(inputs.work, size=size)) <= memory.free()
 
 
-def _sample(engines: Engines, recipe: Recipe, inputs: Inputs, level: Level) -> Sample:
+def _sample(models: ModelCache, recipe: Recipe, inputs: Inputs, level: Level) -> Sample:
     content = raster.resize(inputs.content, level.height, level.width)
-    first, (evaluation,) = _paint(engines, recipe, inputs, content, 1, level.kind)
-    targets, each = _paint(engines, recipe, inputs, content, EVALUATIONS, level.kind)
+    first, (evaluation,) = _paint(models, recipe, inputs, content, 1, level.kind)
+    targets, each = _paint(models, recipe, inputs, content, EVALUATIONS, level.kind)
     pixels = level.height * level.width
     seen = measurements.seen(pixels, forecast.paintings_of(inputs))
     return Sample(pixels, seen, first + evaluation, targets, statistics.median(each))
 
 
 def _paint(
-    engines: Engines, recipe: Recipe, inputs: Inputs, content: Picture, evaluations: int, kind: Kind
+    models: ModelCache,
+    recipe: Recipe,
+    inputs: Inputs,
+    content: Picture,
+    evaluations: int,
+    kind: Kind,
 ) -> tuple[float, list[float]]:
     """Return the seconds for the targets, and for each evaluation with the optimizer's work."""
     times = [time.perf_counter()]
-    job = Job(engines.get(recipe), inputs, recipe)
+    job = Job(models.get(recipe), inputs, recipe)
     task = job.objective(content, start=None if kind == FORMS else content, kind=kind)
     times.append(time.perf_counter())
     solver = SOLVERS[recipe.optimizer]

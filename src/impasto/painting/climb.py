@@ -24,7 +24,6 @@ from impasto.optimizers.solvers import SOLVERS
 from impasto.optimizers.units import fine
 from impasto.painting import pyramid
 from impasto.painting.controls import Controls
-from impasto.painting.engine import Engine, Sharing
 from impasto.painting.events import (
     Happening,
     LevelFinished,
@@ -36,6 +35,7 @@ from impasto.painting.events import (
 )
 from impasto.painting.inputs import Inputs, start
 from impasto.painting.memory import WHOLE, Plan
+from impasto.painting.models import Model, Sharing
 from impasto.painting.provenance import Provenance
 from impasto.painting.pyramid import Level
 from impasto.pictures import colors, masks, raster
@@ -51,7 +51,7 @@ Climbing: TypeAlias = Generator[Happening, None, State]
 class Job:
     """What is to be painted, from what, and with what."""
 
-    engine: Engine
+    model: Model
     inputs: Inputs
     recipe: Recipe
     plan: Plan = WHOLE
@@ -74,7 +74,7 @@ class Job:
             array = paged.whole(array)
         if self.recipe.optimizer == "scipy":
             return array
-        return self.engine.computing.place_image(array)
+        return self.model.engine.place_image(array)
 
     def objective(
         self,
@@ -90,7 +90,7 @@ class Job:
         """
         size = raster.size_of(content)
         regions = at_level(self.inputs.regions, *size)
-        painting = self.engine.of_levels(self.recipe, kind)
+        painting = self.model.of_levels(self.recipe, kind)
         eye = painting.eye(self.plan.tile)
         frozen = objective.freeze(eye, self.recipe, content, regions, style, start, kind)
         task = painting.objective(frozen, self.plan.keep, self.sharing)

@@ -1,4 +1,4 @@
-"""What the front door opens to: engines, and the painting under way.
+"""What the front door opens to: models, and the painting under way.
 
 Loads the tensor library.
 """
@@ -19,9 +19,9 @@ from impasto.errors import CheckpointError, ClusterError
 from impasto.painting import calibration
 from impasto.painting.climb import Clock, Job, climb, finished, first_state
 from impasto.painting.controls import Controls
-from impasto.painting.engine import Engines, Sharing
 from impasto.painting.events import Happening, State, steered
 from impasto.painting.measurements import Measurement, kinds_of
+from impasto.painting.models import ModelCache, Sharing
 from impasto.painting.preparing import Prepared
 from impasto.painting.provenance import Provenance
 from impasto.painting.result import Painted, Result
@@ -36,7 +36,7 @@ Event: TypeAlias = Happening | Painted
 
 
 class Painter:
-    """Paints what was prepared, with engines that are kept for the next picture."""
+    """Paints what was prepared, with models that are kept for the next picture."""
 
     def __init__(
         self, weights_file: str | os.PathLike[str] | None = None, workers: int | str = 0
@@ -46,7 +46,7 @@ class Painter:
         ``workers`` is how many processes on this machine read tiles, or the address of a
         scheduler of others.
         """
-        self.engines = Engines(weights_file)
+        self.models = ModelCache(weights_file)
         self.workers = workers
         self.under_way: tuple[Job, State] | None = None
 
@@ -63,10 +63,10 @@ class Painter:
         if self.workers and sharing is None:
             LOG.info("the picture is a single tile: there is nothing for workers to do")
         clock = Clock({} if before is None else before.seconds)
-        engine = self.engines.get(prepared.recipe, instruction_set)
+        model = self.models.get(prepared.recipe, instruction_set)
         if before is not None:
-            _check_backend(before.provenance.backend, engine.computing.backend)
-        job = Job(engine, prepared.inputs, prepared.recipe, prepared.plan, sharing)
+            _check_backend(before.provenance.backend, model.engine.backend)
+        job = Job(model, prepared.inputs, prepared.recipe, prepared.plan, sharing)
         clock.lap("network")
         origin = origin_of(job)
         if before is None:
@@ -100,7 +100,7 @@ class Painter:
         """
         from impasto.painting import spread  # loads Dask
 
-        crew, file = self._crew, self.engines.weights_file
+        crew, file = self._crew, self.models.weights_file
         weights_file = None if file is None else os.path.abspath(file)
         sharing = functools.partial(spread.share_out, crew, weights_file)
         return sharing, spread.instruction_set(crew)
@@ -124,7 +124,7 @@ class Painter:
         kinds = dict.fromkeys(
             (*kinds_of(prepared.recipe), *(level.kind for level in prepared.levels))
         )
-        return calibration.calibrate(self.engines, prepared.recipe, prepared.inputs, kinds)
+        return calibration.calibrate(self.models, prepared.recipe, prepared.inputs, kinds)
 
     def dismiss(self) -> None:
         """Let workers go."""
@@ -135,19 +135,19 @@ class Painter:
         """Give back the memory of the network and of the painting under way; let workers go."""
         self.dismiss()
         self.under_way = None
-        self.engines.forget()
+        self.models.forget()
 
 
 def origin_of(job: Job) -> Provenance:
     """Return what a picture depends on, its recipe with the engine and precision that are used."""
-    named = {name: job.engine.network[name] for name in ("network", "sha256")}
+    named = {name: job.model.network[name] for name in ("network", "sha256")}
     init = os.path.basename(job.recipe.init)
     tile = job.plan.tile
-    chosen = job.engine.recipe
+    chosen = job.model.recipe
     used = replace(
         job.recipe, engine=chosen.engine, precision=chosen.precision, init=init, tile=tile
     )
-    backend = job.engine.computing.backend
+    backend = job.model.engine.backend
     return Provenance(used, backend, named, job.inputs.sources, finished=False)
 
 
@@ -169,7 +169,7 @@ def result_of(job: Job, state: State) -> Result:
     return Result(
         picture=picture,
         recipe=steered(job.recipe, state.provenance.recipe),
-        network=job.engine.network,
+        network=job.model.network,
         origin=state.provenance,
         seconds={"total": sum(state.seconds.values()), **state.seconds},
         levels=state.levels,

@@ -18,7 +18,7 @@ from impasto.compute.native import kernels
 from impasto.losses.kinds import Kind
 from impasto.losses.objective import Frozen
 from impasto.losses.tiled import Read, Reader, Reading
-from impasto.painting.engine import Engines, Pass
+from impasto.painting.models import LevelProgram, ModelCache
 from impasto.recipe.settings import Recipe
 
 Asked = tuple[Reading, HostArray]
@@ -77,15 +77,15 @@ def instruction_set(crew: Crew) -> str:
 def share_out(
     crew: Crew,
     weights_file: str | None,
-    painting: Pass,
+    painting: LevelProgram,
     frozen: Frozen,
     keep: bool,
 ) -> Spread:
     """Give a level to the workers, and return them as readers of its tiles."""
     written = parcels.write(frozen, {"features": painting.features})
-    used = painting.computing.instruction_set
+    used = painting.engine.instruction_set
     level = Level(painting.recipe, weights_file, painting.kind, keep, used, written)
-    crew.share(parcels.write(level, {}), painting.computing.backend)
+    crew.share(parcels.write(level, {}), painting.engine.backend)
     return Spread(crew)
 
 
@@ -102,9 +102,9 @@ def _reader(bench: Bench) -> Reader:
 def _opened(bench: Bench) -> Reader:
     bench.compute_alike()
     level: Level = parcels.read(bench.parcel.content, {})
-    engines: Engines = bench.lasting.setdefault("engines", Engines(level.weights_file))
-    engine = engines.get(level.recipe, level.instruction_set)
-    painting = engine.of_levels(level.recipe, level.kind)
+    models: ModelCache = bench.lasting.setdefault("models", ModelCache(level.weights_file))
+    model = models.get(level.recipe, level.instruction_set)
+    painting = model.of_levels(level.recipe, level.kind)
     frozen = parcels.read(level.frozen, {"features": painting.features})
     return painting.reader(frozen, level.keep)
 

@@ -223,7 +223,7 @@ class Stylizer:
 
         Raises WeightsError and BackendError where there is nothing to paint with.
         """
-        self._painter.engines.get(self.recipe)
+        self._painter.models.get(self.recipe)
 
     def forecast(self, prepared: Prepared, held: float = 0.0, measure: bool = False) -> Forecast:
         """Return what a painting will take, by the stored measurement of this machine.
