@@ -104,13 +104,13 @@ def test_the_layers_are_those_that_keras_has(name):
 
 def test_the_network_is_cut_off_after_the_deepest_layer_in_use(monkeypatch):
     made = []
-    original = vgg.Convolution.build
+    original = vgg.PaddedConvolution.build
 
     def build(layer, shape):
         made.append((shape[-1], layer.filters))
         original(layer, shape)
 
-    monkeypatch.setattr(vgg.Convolution, "build", build)
+    monkeypatch.setattr(vgg.PaddedConvolution, "build", build)
     vgg.build(tiny.vgg(), ["block2_conv1"], "max", "float32", "zero")
     assert made == [(3, 8), (8, 8), (8, 12)]
 
@@ -118,13 +118,13 @@ def test_the_network_is_cut_off_after_the_deepest_layer_in_use(monkeypatch):
 def test_layers_that_are_not_asked_for_are_not_computed(monkeypatch):
     features = vgg.build(tiny.vgg(), ["block1_conv2", "block3_conv1"], "max", "float32", "zero")
     computed = []
-    original = vgg.Convolution.call
+    original = vgg.PaddedConvolution.call
 
     def call(layer, inputs):
         computed.append(layer.name)
         return original(layer, inputs)
 
-    monkeypatch.setattr(vgg.Convolution, "call", call)
+    monkeypatch.setattr(vgg.PaddedConvolution, "call", call)
     found = features(ops.zeros((8, 8, 3)), asked=["block1_conv2"])
     assert list(found) == ["block1_conv2"]
     assert computed == ["block1_conv1", "block1_conv2"]
@@ -185,7 +185,7 @@ def gradient(function, point):
 def convolution(kernel, bias, replicate=False):
     """A layer (1, height, width, in) to (1, height, width, out)."""
     settings = {"activation": "relu", "dtype": "float32", "data_format": "channels_last"}
-    layer = vgg.Convolution(kernel.shape[-1], 3, replicate=replicate, **settings)
+    layer = vgg.PaddedConvolution(kernel.shape[-1], 3, replicate=replicate, **settings)
     layer.build((None, None, None, kernel.shape[2]))
     layer.set_weights([kernel, bias])
     return layer
