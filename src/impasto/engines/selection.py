@@ -35,6 +35,15 @@ def choose(recipe: Recipe) -> Name:
     return "keras" if not kernels.available() or _has_gpu() else "native"
 
 
+def described() -> str:
+    """Return which engine the setting ``auto`` stands for here, and why if it is slower."""
+    if choose(Recipe()) == "native":
+        return f"native, with {kernels.instruction_sets()[-1]}"
+    if kernels.available():
+        return "keras, on a GPU"
+    return f"keras, since the compiled kernels are missing: {HOW}"
+
+
 def build(recipe: Recipe, weights: Weights, instruction_set: str = "") -> "Engine":
     """Return the engine of a recipe, its network made of checked weights.
 
