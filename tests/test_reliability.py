@@ -486,14 +486,14 @@ app.run()
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize("before", [False, True], ids=["nothing loaded", "painted before"])
 def test_every_way_to_start_processes_works_or_says_what_to_do(method, before, copy):
-    """Only a fork of a process that has a tensor library cannot paint."""
+    """With Keras only a fork of a process that has a tensor library cannot paint."""
     (copy / "many.py").write_text(f"""
 import multiprocessing, sys
 def paint(name):
     import impasto
     try:
         picture = impasto.stylize("photo.png", "painting.png", size=32, levels=1, evaluations=1,
-                                  precision="float32").picture
+                                  engine="keras", precision="float32").picture
         return picture.shape
     except impasto.BackendError as error:
         return str(error)

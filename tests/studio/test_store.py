@@ -226,7 +226,8 @@ def test_a_preset_does_not_change_the_size(store):
         assert chosen["recipe"]["style_loss"] != session["recipe"]["style_loss"]
 
 
-def test_the_forecast_is_that_of_the_measured_machine(store, monkeypatch):
+def test_the_forecast_is_that_of_the_measured_machine(store, monkeypatch, tmp_path):
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
     session, _ = begun(store)
     assert works.forecast(store, session)["seconds"] is None
     asked = []
