@@ -283,7 +283,7 @@ def test_a_mask_has_no_dead_rim(page):
 
 def test_a_reload_in_the_middle_shows_where_things_are(page):
     take_samples(page)
-    ask_for(page, {**LONG, "size": "512"})  # so that the draft is there long enough to be seen
+    ask_for(page, {**LONG, "size": "640"})  # so that the draft is there long enough to be seen
     page.click("#paint")
     expect(page.locator("#draft")).to_be_visible()
     expect(page.locator("#draft")).to_be_hidden()
