@@ -35,6 +35,10 @@ class Engine(Protocol):
         """The network whose weights are used."""
         ...
 
+    def check(self) -> None:
+        """Raise BackendError where this process cannot compute with it, as after a fork."""
+        ...
+
     def features(self, layers: Sequence[str]) -> Features:
         """Return the function from an image (height, width, 3) to its features by layer.
 

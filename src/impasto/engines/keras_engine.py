@@ -34,14 +34,18 @@ class KerasEngine:
         Raises BackendError if Keras runs on another backend than the three, or in a process that
         was forked after the tensor library was loaded.
         """
-        backend.check_process()
-        backend.check_backend()
+        self.check()
         self.backend = backend.name()
         self.precision = _precision(recipe.precision)
         self.network: Network = weights.network
         self._features = vgg.build(
             weights, recipe.layers, recipe.pooling, self.precision, recipe.padding
         )
+
+    def check(self) -> None:
+        """Raise BackendError in a process that was forked, or where Keras cannot be used."""
+        backend.check_process()
+        backend.check_backend()
 
     def features(self, layers: Sequence[str]) -> Features:
         """Return the function from an image (height, width, 3) to its features by layer."""

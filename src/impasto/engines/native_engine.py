@@ -58,6 +58,9 @@ class NativeEngine:
         self.instruction_set = kernels.instruction_set
         self._vgg = NativeVGG.build(kernels, weights, recipe.pooling, recipe.padding)
 
+    def check(self) -> None:
+        """Do nothing: it computes in every process."""
+
     def features(self, layers: Sequence[str]) -> Features:
         """Return the function from an image (height, width, 3) to its features by layer."""
 

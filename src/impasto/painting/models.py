@@ -102,6 +102,7 @@ class ModelCache:
                 self.forget()
             with threads.one_blas_thread():  # the same last bits on any number of cores
                 self._made[key] = _model(recipe, self.weights_file, instruction_set)
+        self._made[key].engine.check()
         return self._made[key]
 
     def forget(self) -> None:
