@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from impasto.compute.arrays import Array, HostArray, Tensor, array_namespace
+from impasto.compute.arrays import Array, HostArray, Tensor, array_namespace, as_array_like
 from impasto.compute.reductions import Grid, strided_sample
 from impasto.losses import pools
 from impasto.losses.neighbors import Rows, by_painting, rows
@@ -122,6 +122,7 @@ def survey(so_far: View) -> Center:
     ops, weights = array_namespace(so_far.features), so_far.weights
     seen = ops.cast(so_far.features, "float32")
     if weights is not None:
+        weights = as_array_like(weights, seen)
         return Center(ops.sum(weights * seen, axis=(0, 1)), ops.sum(weights))
     height, width, _ = seen.shape
     return Center(ops.sum(seen, axis=(0, 1)), np.float32(height * width))
