@@ -1,6 +1,7 @@
 """Fixtures that several test files share, the groups that tests run in, and their time budget."""
 
 import functools
+import importlib
 import os
 import resource
 import sys
@@ -53,9 +54,9 @@ def pytest_collection_finish() -> None:
             return layer(*arguments)
 
         native._layer = prepared
-    vgg: Any = sys.modules.get("impasto.network.vgg")
-    if vgg is None:
+    if "keras" not in sys.modules:
         return
+    vgg: Any = importlib.import_module("impasto.network.vgg")
     build = vgg.build
 
     @functools.wraps(build)

@@ -138,8 +138,8 @@ def test_the_steps_of_a_tile_are_alike(name):
         each.slope(sums[0], given(engine))
         for each, engine in zip(steps, (native, keras), strict=True)
     )
-    # No feature changes a count, so that the native engine gives no slope along it. The variance of a
-    # channel that is nowhere active lies at the corner of a maximum, where backends differ.
+    # No feature changes a count, so that the native engine gives no slope along it. The variance of
+    # a channel that is nowhere active lies at the corner of a maximum, where backends differ.
     compared = (slope[2] != 0) & (sums[0] != 0)
     alike = [(*each[:2], np.where(compared, each[2], np.float32(0))) for each in (slope, other)]
     assert_alike(*alike, MOST.get(name, 1e-4))
