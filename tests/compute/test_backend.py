@@ -152,30 +152,3 @@ def test_no_settings_file_is_left_where_there_was_none_and_one_that_was_there_st
     (tmp_path / "old" / "models").touch()
     loaded_with(code, KERAS_HOME=str(tmp_path / "old"))
     assert [path.name for path in (tmp_path / "old").iterdir()] == ["models"]
-
-
-@pytest.mark.skipif(backend.name() != "jax", reason="only JAX has programs of its own for sizes")
-def test_a_program_of_jax_does_not_hold_what_its_function_holds(monkeypatch):
-    import jax
-
-    jit, programs = jax.jit, []
-
-    def seen(function, **settings):
-        compiled = jit(function, **settings)
-
-        def call(*arguments):
-            programs.append(compiled.lower(*arguments).as_text())
-            return compiled(*arguments)
-
-        return call
-
-    monkeypatch.setattr(jax, "jit", seen)
-    kernel = tiny.random_picture(100, 100, seed=5)[..., 0]
-    held = ops.convert_to_tensor(kernel)
-    traced = backend.traced(lambda picture: ops.matmul(held, picture[..., 0]))
-    for width in (3, 4, 3):
-        picture = tiny.random_picture(100, width, seed=6)
-        found = to_numpy(traced(ops.convert_to_tensor(picture)))
-        np.testing.assert_allclose(found, kernel @ picture[..., 0], rtol=1e-4)
-    assert len(programs) == 3
-    assert max(map(len, programs)) < 10_000 < kernel.nbytes

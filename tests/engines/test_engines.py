@@ -56,7 +56,7 @@ def eye_of(engine, chosen, kind, tile=0):
     return Eye.of(engine.features(layers), engine.network, layers, tile)
 
 
-MOST = {"neighbors": 1e-2, "wasserstein": 1e-3}
+MOST = {"neighbors": 1e-2, "wasserstein": 5e-3}
 """Of the gradient's norm: of two neighbors that are as near, another may be found, and roots of
 covariances of a tile's few positions are ill conditioned."""
 
