@@ -19,6 +19,15 @@ KERNELS = [
     _random.normal(0, 0.3, (3, 3, 4, 5)).astype(np.float32),
 ]
 
+SMALL_GRAM = {
+    "size": 48,
+    "levels": 2,
+    "evaluations": 3,
+    "precision": "float32",
+    "style_loss": "gram",
+}
+"""Settings of a recipe that is painted in moments."""
+
 
 def network(kernels, biases):
     """Weights of a network of these layers, each followed by a pooling."""

@@ -73,9 +73,9 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
             yield slice(first, min(bottom, first + each))
 
     def __getitem__(self, key: Any) -> Array:
-        """Return a copy of a part, whatever the key; only what is read is in memory.
+        """Return a copy of the part that a key selects, of any kind that NumPy takes.
 
-        Keys other than rows with slices and integers are applied to the whole array in memory.
+        Slices and integers load only that part; other keys load the whole array first.
         """
         if not _is_by_rows(key, self.ndim):
             return self._read(slice(0, len(self)), slice(0, self.shape[1]))[key]

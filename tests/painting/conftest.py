@@ -2,9 +2,11 @@
 
 import pytest
 
-from impasto.painting import painter
+from impasto.painting import inputs, painter
 from impasto.pictures import samples
+from impasto.recipe import settings as recipe
 from tests import shared
+from tests.tiny import SMALL_GRAM, random_picture
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +33,11 @@ def style():
 @pytest.fixture(scope="session")
 def other():
     return samples.painting("glass", 96)
+
+
+@pytest.fixture(scope="module")
+def read():
+    """A photograph and two paintings, prepared for a small recipe."""
+    paintings = [random_picture(40, 60, 2), random_picture(90, 90, 3)]
+    chosen = recipe.make(**SMALL_GRAM)
+    return inputs.prepare(chosen, random_picture(96, 144, 1), paintings)

@@ -6,22 +6,13 @@ import math
 import pytest
 
 from impasto.losses.kinds import FORMS, LAST, SHARPENING
-from impasto.painting import calibration, forecast, inputs, measurements
+from impasto.painting import calibration, forecast, measurements
 from impasto.painting.calibration import Sample
 from impasto.painting.models import ModelCache
 from impasto.painting.pyramid import Level
 from impasto.painting.stylizer import Stylizer
 from impasto.recipe import settings as recipe
-from tests.tiny import random_picture
-
-SMALL = {"size": 48, "levels": 2, "evaluations": 3, "precision": "float32", "style_loss": "gram"}
-
-
-@pytest.fixture(scope="module")
-def read():
-    style = [random_picture(40, 60, 2), random_picture(90, 90, 3)]
-    chosen = recipe.make(**SMALL)
-    return inputs.prepare(chosen, random_picture(96, 144, 1), style)
+from tests.tiny import SMALL_GRAM, random_picture
 
 
 def sample(pixels, compiling):
@@ -62,7 +53,7 @@ def test_a_calibration_paints_two_small_sizes_as_far_as_memory_is_free(
 @pytest.mark.backend
 @pytest.mark.parametrize("style_loss", ["gram", "matching"])
 def test_a_forecast_of_a_real_calibration_grows_with_the_picture(read, style_loss):
-    chosen, engines = recipe.make(**{**SMALL, "style_loss": style_loss}), ModelCache()
+    chosen, engines = recipe.make(**{**SMALL_GRAM, "style_loss": style_loss}), ModelCache()
     kinds = [FORMS, LAST, SHARPENING] if style_loss == "matching" else [FORMS]
     measured = calibration.calibrate(engines, chosen, read, kinds)
     assert measured.network > 0
@@ -83,7 +74,7 @@ def test_a_forecast_measures_once_and_again_when_that_is_asked(tmp_path, monkeyp
             return measurements.Measurement(len(measured), "float32", {FORMS: costs})
 
     for measure, network, count in ((False, 1, 1), (False, 1, 1), (True, 2, 2), (False, 2, 2)):
-        stylizer = Stylizer(**SMALL)  # as another process would
+        stylizer = Stylizer(**SMALL_GRAM)  # as another process would
         vars(stylizer)["_painter"] = Painter()
         prepared = stylizer.prepare(random_picture(96, 144, 1), random_picture(96, 96, 2))
         made = stylizer.forecast(prepared, measure=measure)
@@ -96,7 +87,7 @@ def test_a_painting_is_remembered_where_nothing_is_known(tmp_path, monkeypatch):
     costs = measurements.Costs(1.0, 0.0, measurements.Curve(0, 1, 1), measurements.Curve(0, 1, 1))
     found = measurements.Measurement(7.0, "float32", {FORMS: costs})
     monkeypatch.setattr(calibration.measurements, "of_painting", lambda *_: found)
-    prepared = Stylizer(**SMALL).prepare(random_picture(96, 144, 1), random_picture(96, 96, 2))
+    prepared = Stylizer(**SMALL_GRAM).prepare(random_picture(96, 144, 1), random_picture(96, 96, 2))
     calibration.remember(dataclasses.replace(prepared, state="resumed"), None)
     assert forecast.known(prepared) is None
     calibration.remember(prepared, None)

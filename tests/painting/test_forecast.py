@@ -5,23 +5,14 @@ import dataclasses
 import pytest
 
 from impasto.losses.kinds import FORMS, LAST
-from impasto.painting import forecast, inputs, memory, pyramid
+from impasto.painting import forecast, memory, pyramid
 from impasto.painting.checkpoints import Keeper
 from impasto.painting.forecast import Forecast
 from impasto.painting.measurements import Costs, Curve, Measurement
 from impasto.painting.preparing import Prepared
 from impasto.painting.pyramid import Level
 from impasto.recipe import settings as recipe
-from tests.tiny import random_picture
-
-SMALL = {"size": 48, "levels": 2, "evaluations": 3, "precision": "float32", "style_loss": "gram"}
-
-
-@pytest.fixture(scope="module")
-def read():
-    style = [random_picture(40, 60, 2), random_picture(90, 90, 3)]
-    chosen = recipe.make(**SMALL)
-    return inputs.prepare(chosen, random_picture(96, 144, 1), style)
+from tests.tiny import SMALL_GRAM
 
 
 def test_levels_cost_their_targets_and_their_evaluations(read):
@@ -72,7 +63,7 @@ def test_paintings_that_share_a_network_load_it_once():
 def test_a_forecast_names_memory_with_the_film(read):
     found = Costs(2.0, 0.0, Curve(0.0, 0.0, 1), Curve(0.0, 1.0, 1))
     measured = Measurement(1.0, "bfloat16", {FORMS: found})
-    chosen = recipe.make(**SMALL)
+    chosen = recipe.make(**SMALL_GRAM)
     levels = pyramid.schedule(96, 144, chosen)
     made = forecast.make(Prepared(chosen, read, levels, Keeper()), measured, held=7e9)
     work = dataclasses.replace(read.work, features="bfloat16", held=7e9)

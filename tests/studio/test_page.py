@@ -317,16 +317,22 @@ def test_what_is_no_picture_gets_a_sentence(page, tmp_path):
     expect(page.locator("#photograph-thumb")).to_be_hidden()
 
 
-@pytest.mark.slow
-def test_a_painted_picture_brings_its_recipe_and_its_inputs(page, tmp_path):
+def paint_and_download(page, folder):
+    """Paint the samples; return the PNG of the result."""
     take_samples(page)
     ask_for(page, QUICK)
     page.click("#paint")
     until(lambda: states(page)[:1] == ["done"])
     with page.expect_download() as taken:
         page.click("#version a[href*='picture.png']")
-    path = tmp_path / "painted.png"
+    path = folder / "painted.png"
     taken.value.save_as(path)
+    return path
+
+
+@pytest.mark.slow
+def test_a_painted_picture_brings_its_recipe_and_its_inputs(page, tmp_path):
+    path = paint_and_download(page, tmp_path)
     begin_session(page)
     drop(page, "#photograph", path)
     expect(page.locator("#painted")).to_contain_text("painted.png")
@@ -338,14 +344,7 @@ def test_a_painted_picture_brings_its_recipe_and_its_inputs(page, tmp_path):
 
 @pytest.mark.slow
 def test_a_result_is_used_as_content_or_as_style(page, tmp_path):
-    take_samples(page)
-    ask_for(page, QUICK)
-    page.click("#paint")
-    until(lambda: states(page)[:1] == ["done"])
-    with page.expect_download() as taken:
-        page.click("#version a[href*='picture.png']")
-    path = tmp_path / "painted.png"
-    taken.value.save_as(path)
+    path = paint_and_download(page, tmp_path)
     size = "() => window.studio.state.session.photograph.width"
     paintings = page.locator("#paintings li")
 

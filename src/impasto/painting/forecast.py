@@ -130,9 +130,9 @@ def predict(
 ) -> list[float]:
     """Return the seconds that each level will take; what is done once is not among them.
 
-    ``measured`` has the costs of every kind of level that occurs. Of what is read in tiles more is
-    processed than there is; a last pass reads it twice, and targets that are not kept are computed
-    with every evaluation, both of which add about half.
+    ``measured`` has the costs of every kind of level that occurs. Tiles overlap, so more pixels are
+    processed than the image has. A last pass reads every tile twice, and targets that are not kept
+    are computed with every evaluation; each of the two adds about half.
     """
 
     def seconds(level: Level) -> float:

@@ -47,8 +47,7 @@ class Rates(NamedTuple):
     evaluation: float
     """for each pixel that is evaluated, mostly features that the gradient needs"""
     style_loss: Mapping[str, tuple[float, float]]
-    """by measure of style, in all and for each pixel that is looked at at a time, besides those of
-    Gram matrices"""
+    """by style loss: in all, and for each pixel processed at once, beyond those of Gram matrices"""
     full: tuple[float, float]
     """the same for matching, of large pictures, whose paintings are not kept whole
     (``pools.LIMIT``)"""

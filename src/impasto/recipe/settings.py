@@ -235,8 +235,8 @@ class Recipe:
     engine: str = _setting(
         "auto",
         "What computes: compiled kernels on this processor, or Keras on the backend that "
-        "KERAS_BACKEND names; auto takes Keras where there is a GPU, or where the kernels cannot "
-        "do what is asked.",
+        "KERAS_BACKEND names; auto is Keras where there is a GPU, for bfloat16, "
+        "and where the kernels are not built.",
         choices=("auto", "native", "keras"),
     )
     precision: str = _setting(
