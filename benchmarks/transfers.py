@@ -1,21 +1,18 @@
 """What a painting would ask of a device, and send to and fro: counted, on any machine.
 
 Paints as with a GPU, features and solver in the backend's tensors, and counts by level what is
-turned into tensors, what comes back, and what is started: programs of JAX, operations of PyTorch.
-On a machine without a GPU nothing is really sent. Of JAX's programs it counts how many are compiled
-and for how long, which only the first picture of a process needs.
+turned into tensors, what comes back, and the operations that PyTorch starts. On a machine without a
+GPU nothing is really sent. Of JAX it counts the programs that are compiled and for how long, which
+only the first picture of a process needs.
 
     KERAS_BACKEND=jax python -m benchmarks.transfers [--size 256]
 """
 
 import argparse
 import collections
-import gzip
 import json
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -57,7 +54,7 @@ def counted() -> Iterator[Counts]:
 
 @contextmanager
 def started(counts: Counts) -> Iterator[None]:
-    """Count what is started while it is open; nothing with TensorFlow, which does not tell."""
+    """Count operations or compilations while it is open; nothing with TensorFlow."""
     record = {"jax": _programs, "torch": _operations}.get(backend.name())
     if record is None:
         yield
@@ -68,7 +65,7 @@ def started(counts: Counts) -> Iterator[None]:
 
 @contextmanager
 def _programs(counts: Counts) -> Iterator[None]:
-    """Count the programs that JAX runs, by its profiler, and those that it compiles."""
+    """Count the programs that JAX compiles."""
     import jax
 
     def heard(event: str, seconds: float, **_: Any) -> None:
@@ -78,24 +75,9 @@ def _programs(counts: Counts) -> Iterator[None]:
 
     jax.monitoring.register_event_duration_secs_listener(heard)
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            with jax.profiler.trace(folder):
-                yield
-            for file in Path(folder).rglob("*.trace.json.gz"):
-                events = json.loads(gzip.decompress(file.read_bytes()))["traceEvents"]
-                counts["programs run"] += _outermost(events)
+        yield
     finally:
         jax.monitoring.unregister_event_duration_listener(heard)
-
-
-def _outermost(events: Iterable[dict[str, Any]]) -> int:
-    """Return how many calls of programs lie in no other: the profiler tells of each twice."""
-    calls = [each for each in events if each.get("name", "").startswith("PjitFunction")]
-    count, until = 0, -np.inf
-    for each in sorted(calls, key=lambda call: float(call["ts"])):
-        if each["ts"] >= until:
-            count, until = count + 1, each["ts"] + each["dur"]
-    return count
 
 
 @contextmanager
@@ -120,7 +102,10 @@ def by_level(size: int) -> dict[str, Any]:
     Of the first picture of a process, and of the second, for which all is compiled.
     """
     photograph, painting = samples.photograph("coffee"), samples.painting("swirls", size)
-    with impasto.Stylizer(size=size, engine="keras", precision="float32") as stylizer:
+    # Two evaluations a level: every later one sends what the second sends.
+    with impasto.Stylizer(
+        size=size, evaluations=2, engine="keras", precision="float32"
+    ) as stylizer:
         return {
             which: _of_a_picture(stylizer.paint(photograph, painting))
             for which in ("first picture", "second picture")

@@ -102,7 +102,6 @@ def test_on_a_device_an_evaluation_brings_but_numbers_to_the_host():
     if backend.name() == "torch":
         assert all(each["operations"] > 0 for each in evaluations)
     if backend.name() == "jax":
-        assert all(0 < each["programs run"] <= 10 for each in evaluations)
         assert sum(each.get("programs compiled", 0) for each in first.values()) > 20
         assert sum(each.get("programs compiled", 0) for each in second.values()) == 0
 
