@@ -373,9 +373,12 @@ def test_the_best_instruction_set_is_chosen_unless_one_is_named():
         Kernels.load(threads=0)
 
 
-def test_prepared_forms_are_made_once_and_cannot_be_written(native):
+def test_the_latest_prepared_form_is_kept_and_cannot_be_written(native):
     kernel = native.prepare(random(0, 3, 3, 5, 6))
-    assert kernel.four is kernel.four
+    four = kernel.four
+    assert kernel.four is four
+    assert kernel.six.shape[0] == 64
+    assert kernel.four is not four
     assert kernel.channels == (5, 6)
     with pytest.raises(ValueError, match="read-only"):
         kernel.four[0] = 0

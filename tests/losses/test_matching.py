@@ -86,7 +86,8 @@ def target_of(maps, pool, weights=None, share=1.0):
     (found,) = matching.search([columns], [Matched(pool, weights)], [places])
     found = found._replace(indexes=found.indexes.reshape(columns.shape[:2]))
     channels = {name: CHANNELS[name] for name in matching.layers_of(maps)}
-    wanted = matching.wanted([found], channels, columns, share)
+    own = matching.at_grid(matching.comparable(maps))
+    wanted = matching.wanted([found], own, share)
     sizes = matching.sizes([found], channels)
     return matching.target(wanted, sizes, dict.fromkeys(channels, 1.0))
 

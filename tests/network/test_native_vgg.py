@@ -81,11 +81,19 @@ def test_features_may_be_reduced_as_they_are_computed(network):
 
 def test_gradients_of_several_losses_of_a_layer_add_up(network):
     picture = tiny.random_picture(20, 17, seed=6)
-    maps = network.trace(picture, LAYERS)
-    adds = adding({layer: np.ones(maps[layer].shape) for layer in LAYERS})
-    once = network.gradient(maps, adds)
-    twice = network.gradient(maps, {layer: [*each, *each] for layer, each in adds.items()})
+    ones = {layer: np.ones(each.shape) for layer, each in network.features(picture, LAYERS).items()}
+    once = network.gradient(network.trace(picture, LAYERS), adding(ones))
+    adds = {layer: 2 * each for layer, each in adding(ones).items()}
+    twice = network.gradient(network.trace(picture, LAYERS), adds)
     np.testing.assert_allclose(twice, 2 * once, rtol=1e-5, atol=1e-5 * np.abs(once).max())
+
+
+def test_features_are_forgotten_as_their_gradient_is_computed(network):
+    maps = network.trace(tiny.random_picture(20, 17, seed=6), LAYERS)
+    adds = adding({layer: np.ones(maps[layer].shape) for layer in LAYERS})
+    network.gradient(maps, adds)
+    assert not maps
+    assert not adds
 
 
 def recorded(monkeypatch, method):

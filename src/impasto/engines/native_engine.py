@@ -18,9 +18,7 @@ from impasto.losses.objective import TERMS, Step, Targets, layers_of, terms_of
 from impasto.losses.terms import (
     AddGradient,
     Features,
-    Maps,
     Pullback,
-    Reduce,
     Seen,
     Sums,
     Term,
@@ -38,7 +36,7 @@ from impasto.network.weights import Network, Weights
 from impasto.pictures.raster import Picture
 from impasto.recipe.settings import Recipe
 
-Adds = dict[str, list[AddGradient]]
+Adds = dict[str, Sequence[AddGradient]]
 """By layer, what adds to the gradient by its features."""
 
 
@@ -63,13 +61,7 @@ class NativeEngine:
 
     def features(self, layers: Sequence[str]) -> Features:
         """Return the function from an image (height, width, 3) to its features by layer."""
-
-        def features(image: Picture, reduce: Reduce | None = None) -> Maps:
-            if reduce is None:
-                return self._vgg.features(image, layers)
-            return self._vgg.features(image, layers, reduce)
-
-        return features
+        return lambda image, *reduce: self._vgg.features(image, layers, *reduce)
 
     def step(self, recipe: Recipe, kind: Kind) -> Step:
         """Return the total loss of a recipe and its gradient, for all levels of a kind."""
@@ -77,14 +69,12 @@ class NativeEngine:
 
         def step(image: HostArray, targets: Targets) -> tuple[float, dict[str, float], HostArray]:
             maps = self._vgg.trace(image, layers)
-            seen = Seen({name: maps[name] for name in layers})
-            reduced = _reduced(terms, seen, targets)
-            sums = {name: each for name, (each, _) in reduced.items()}
+            sums, pullbacks = _reduced(terms, Seen({name: maps[name] for name in layers}), targets)
             by, values = _by_sums(terms, sums, targets)
             height, width, _ = image.shape
             down_and_right = differences(image)
             values["tv"] = float(variation(down_and_right, height, width))
-            gradient = self._vgg.gradient(maps, _collected(reduced, by))
+            gradient = self._vgg.gradient(maps, _collected(pullbacks, by))
             if weight := targets.weights[TERMS.index("tv")]:
                 slope = _scaled(weight, variation_gradient(down_and_right, height, width))
                 gradient += differences_vjp(image, slope)
@@ -125,19 +115,15 @@ class _TileSteps:
         return found
 
     def once(self, tile: HostArray, given: Given) -> tuple[float, dict[str, float], HostArray]:
-        maps, reduced = self._reduced(tile, given)
-        sums = {name: each for name, (each, _) in reduced.items()}
-        sums["tv"] = differences(tile, tiled.own_place(given))
+        maps, sums, pullbacks = self._reduced(tile, given)
         total, values, by = self._loss(sums, given)
-        return total, values, self._gradient(tile, maps, reduced, by, given)
+        return total, values, self._gradient(tile, maps, pullbacks, by, given)
 
     def along(self, tile: HostArray, given: Given) -> tuple[float, dict[str, float], HostArray]:
-        maps, reduced = self._reduced(tile, given)
-        sums = {name: each for name, (each, _) in reduced.items()}
-        sums["tv"] = differences(tile, tiled.own_place(given))
+        maps, sums, pullbacks = self._reduced(tile, given)
         by = tiled.shaped(given.slope, _arrays(sums))
         product = float(np.vdot(tiled.flat(sums), given.slope))
-        return product, {}, self._gradient(tile, maps, reduced, by, given)
+        return product, {}, self._gradient(tile, maps, pullbacks, by, given)
 
     def slope(self, sums: HostArray, given: Given) -> tuple[float, dict[str, float], HostArray]:
         total, values, by = self._loss(tiled.shaped(sums, _arrays(self.like)), given)
@@ -145,10 +131,11 @@ class _TileSteps:
 
     def _reduced(
         self, tile: HostArray, given: Given
-    ) -> tuple[dict[str, HostArray], dict[str, tuple[Sums, Pullback]]]:
+    ) -> tuple[dict[str, HostArray], dict[str, Sums], dict[str, Pullback]]:
         maps = self.vgg.trace(tile, self.layers)
         seen = tiled.within({name: maps[name] for name in self.layers}, given, self.stride)
-        return maps, _reduced(self.terms, seen, given.targets)
+        sums, pullbacks = _reduced(self.terms, seen, given.targets)
+        return maps, {**sums, "tv": differences(tile, tiled.own_place(given))}, pullbacks
 
     def _loss(
         self, sums: Mapping[str, Sums], given: Given
@@ -165,12 +152,12 @@ class _TileSteps:
     def _gradient(
         self,
         tile: HostArray,
-        maps: Mapping[str, HostArray],
-        reduced: Mapping[str, tuple[Sums, Pullback]],
+        maps: dict[str, HostArray],
+        pullbacks: dict[str, Pullback],
         by: Mapping[str, Sums],
         given: Given,
     ) -> HostArray:
-        gradient = self.vgg.gradient(maps, self._inside(_collected(reduced, by), given))
+        gradient = self.vgg.gradient(maps, self._inside(_collected(pullbacks, by), given))
         return gradient + differences_vjp(tile, Differences(*by["tv"]), tiled.own_place(given))
 
     def _inside(self, adds: Adds, given: Given) -> Adds:
@@ -189,9 +176,13 @@ class _TileSteps:
 
 def _reduced(
     terms: Mapping[str, Term], seen: Seen, targets: Targets
-) -> dict[str, tuple[Sums, Pullback]]:
-    """Return by term its sums, and their pullback."""
-    return {name: term.vjp(seen, targets.terms[name]) for name, term in terms.items()}
+) -> tuple[dict[str, Sums], dict[str, Pullback]]:
+    """Return by term its sums, and by term their pullback."""
+    found = {name: term.vjp(seen, targets.terms[name]) for name, term in terms.items()}
+    return (
+        {name: sums for name, (sums, _) in found.items()},
+        {name: pullback for name, (_, pullback) in found.items()},
+    )
 
 
 def _by_sums(
@@ -206,14 +197,18 @@ def _by_sums(
     return by, values
 
 
-def _collected(reduced: Mapping[str, tuple[Sums, Pullback]], by: Mapping[str, Sums]) -> Adds:
-    """Return what all terms add to the gradients by features."""
-    found: Adds = defaultdict(list)
-    for name, (_, pullback) in reduced.items():
+def _collected(pullbacks: dict[str, Pullback], by: Mapping[str, Sums]) -> Adds:
+    """Return what all terms add to the gradients by features.
+
+    ``pullbacks`` are emptied, which would keep the features of all layers.
+    """
+    found: dict[str, list[AddGradient]] = defaultdict(list)
+    while pullbacks:
+        name, pullback = pullbacks.popitem()
         if any(np.any(leaf) for leaf in optree.tree_leaves(by[name])):
             for layer, adds in pullback(by[name]).items():
                 found[layer].extend(adds)
-    return found
+    return dict(found)
 
 
 def _scaled(factor: Any, sums: Sums) -> Sums:

@@ -4,7 +4,7 @@ Gatys, Ecker and Bethge 2016, "Image Style Transfer Using Convolutional Neural N
 equation 1, as a mean instead of half the sum.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -47,16 +47,13 @@ def content_term(recipe: Recipe) -> Term:
     layers, relative = recipe.content_layers, recipe.loss_scale == "relative"
 
     def freeze(scene: Scene) -> Callable[[Sight], dict[str, Photograph]]:
-        sizes = scene.summed(lambda sight: {name: _size(sight, name) for name, _ in layers})
+        features = _photographed(scene, dict(layers))
+        sizes = scene.summed(lambda sight: _sizes(features(sight)))
 
         def target(sight: Sight) -> dict[str, Photograph]:
             return {
-                name: Photograph(
-                    _in_float32(sight.photograph.inner(name)),
-                    np.float32(count),
-                    np.float32(squares / count + EPSILON if relative else 1.0),
-                )
-                for name, (count, squares) in sizes.items()
+                name: _photograph(each, sizes[name], relative)
+                for name, each in features(sight).items()
             }
 
         return target
@@ -98,9 +95,28 @@ def added(gradient: HostArray) -> AddGradient:
     return add
 
 
-def _size(sight: Sight, layer: str) -> tuple[int, Tensor]:
-    """Return how many numbers a layer sees of the photograph in a tile, and their squares' sum."""
-    features = _in_float32(sight.photograph.inner(layer))
+def _photographed(scene: Scene, layers: Iterable[str]) -> Callable[[Sight], dict[str, Tensor]]:
+    """Return the function of a tile that gives by layer the features of the photograph there."""
+
+    def features(sight: Sight) -> dict[str, Tensor]:
+        look = sight.look(scene.content)
+        return look.inner(layers, lambda layer, value: _in_float32(value))
+
+    return scene.remembered(features)
+
+
+def _photograph(features: Tensor, sums: tuple[float, float], relative: bool) -> Photograph:
+    count, squares = sums
+    size = squares / count + EPSILON if relative else 1.0
+    return Photograph(features, np.float32(count), np.float32(size))
+
+
+def _sizes(maps: dict[str, Tensor]) -> dict[str, tuple[int, Tensor]]:
+    """Return by layer how many numbers features are, and their squares' sum."""
+    return {name: _size(each) for name, each in maps.items()}
+
+
+def _size(features: Tensor) -> tuple[int, Tensor]:
     ops = array_namespace(features)
     return int(np.prod(ops.shape(features))), ops.sum(ops.square(features))
 

@@ -219,6 +219,7 @@ def search(
         flat = array_namespace(part).reshape(part, (-1, part.shape[-1]))
         for region, asked in zip(regions, asking, strict=True):
             asked.add(_asked(flat, here.reshape(-1), region))
+        del part, flat  # the search takes memory of its own
     return [
         _found(region, asked.whole, places) for region, asked in zip(regions, asking, strict=True)
     ]
@@ -248,20 +249,20 @@ def _found(region: Matched, query: pools.Query, places: Indexes) -> Found:
     return Found(region.pool, indexes, region.weights)
 
 
-def mixed(found: Sequence[Found]) -> tuple[Array, Array | None]:
+def mixed(found: Sequence[Found], channels: slice = slice(None)) -> tuple[Array, Array | None]:
     """Return what positions are to have (h, w, C), and how much of each counts (h, w).
 
-    One of several regions takes the mean over them, weighted by how much it belongs to each, which
-    has the gradient of their weighted losses.
+    Of all channels of the pools, or of some in a row. One of several regions takes the mean over
+    them, weighted by how much it belongs to each, which has the gradient of their weighted losses.
     """
     if len(found) == 1 and found[0].weights is None:
-        return gather_rows(found[0].pool.features, found[0].indexes), None
+        return gather_rows(found[0].pool.features[:, channels], found[0].indexes), None
     total, features = np.zeros(found[0].indexes.shape, np.float32), 0.0
     for each in found:
         weights = np.float32(1) if each.weights is None else each.weights.astype(np.float32)
         total = total + weights
         share = as_array_like(np.broadcast_to(weights, total.shape)[..., None], each.pool.features)
-        features = features + share * gather_rows(each.pool.features, each.indexes)
+        features = features + share * gather_rows(each.pool.features[:, channels], each.indexes)
     return features / as_array_like(np.maximum(total, TINY)[..., None], features), total
 
 
@@ -276,32 +277,21 @@ class Wanted(NamedTuple):
     """whether positions count by weights"""
 
 
-def wanted(found: Sequence[Found], channels: Mapping[str, int], own: Array, share: float) -> Wanted:
+def wanted(found: Sequence[Found], own: dict[str, Array], share: float) -> Wanted:
     """Return what a part of a picture is to have.
 
-    ``channels`` are those of each layer; what is not the painting's ``share`` is the photograph's
-    ``own`` hypercolumns (h, w, C).
+    What is not the painting's ``share`` is the photograph's ``own`` features, by layer at the grid
+    (h, w, C). They are emptied, so that no more than one layer is in memory twice.
     """
-    columns, weights = mixed(found)
-    if share < 1:
-        columns = _blended(columns, own, share)
-    ends = [int(end) for end in np.cumsum([*channels.values()])[:-1]]
-    parts = array_namespace(columns).split(columns, ends, axis=-1)
-    maps, counts = {}, {}
-    for (layer, count), part in zip(channels.items(), parts, strict=True):
-        apart = 2 ** max(0, block_of(layer) - GRID)
-        maps[layer], counts[layer] = _block_means(part * float(count), weights, apart)
+    maps, counts, weights, begin = {}, {}, None, 0
+    for layer in list(own):
+        apart, photograph = 2 ** max(0, block_of(layer) - GRID), own.pop(layer)
+        channels = photograph.shape[-1]
+        columns, weights = mixed(found, slice(begin, begin + channels))
+        columns = columns * (share * channels) + photograph * (1 - share)
+        maps[layer], counts[layer] = _block_means(columns, weights, apart)
+        begin += channels
     return Wanted(maps, counts, weights is not None)
-
-
-def _blended(columns: Array, own: Array, share: float) -> Array:
-    """Return share · columns + (1 - share) · own; NumPy's arrays are overwritten."""
-    if is_tensor(columns):
-        return share * columns + (1 - share) * own
-    columns *= np.float32(share)
-    own *= np.float32(1 - share)
-    columns += own
-    return columns
 
 
 def sizes(found: Sequence[Found], channels: Mapping[str, int]) -> dict[str, float]:
@@ -393,14 +383,17 @@ def vjp(seen: Seen, target: Target) -> tuple[dict[str, Tensor], Pullback]:
         sums[layer] = np.float32(np.vdot(apart, weighted[layer]))
 
     def pullback(by: Mapping[str, Tensor]) -> dict[str, list[AddGradient]]:
-        return {layer: [_adding(2 * by[layer] * each, layer)] for layer, each in weighted.items()}
+        return {layer: [_adding(each, 2 * by[layer], layer)] for layer, each in weighted.items()}
 
     return sums, pullback
 
 
-def _adding(gradient: HostArray, layer: str) -> AddGradient:
-    size = _block(layer)
-    return block_mean_gradient(gradient, size) if size > 1 else added(gradient)
+def _adding(gradient: HostArray, factor: np.float32, layer: str) -> AddGradient:
+    def add(to: HostArray) -> None:
+        size, scaled = _block(layer), factor * gradient
+        (block_mean_gradient(scaled, size) if size > 1 else added(scaled))(to)
+
+    return add
 
 
 def loss(sums: Mapping[str, Tensor], target: Target) -> Tensor:
@@ -449,9 +442,9 @@ def matching_term(recipe: Recipe, adventurous: float | None = None) -> Term:
         whole = scene.summed(lambda sight: sizes([_part(each, sight) for each in found], channels))
 
         def part(sight: Sight) -> Target:
-            own = _columns(sight.photograph, layers)
+            own = _grids(sight.look(scene.content), layers)
             here = [_part(each, sight) for each in found]
-            return target(wanted(here, channels, own, share), whole, shares)
+            return target(wanted(here, own, share), whole, shares)
 
         return scene.remembered(part)
 
@@ -468,7 +461,7 @@ def _columns(look: Look, layers: Sequence[str]) -> Array:
 
 
 def _grids(look: Look, layers: Sequence[str]) -> dict[str, Array]:
-    grids = at_grid(look.reduced(compared))
+    grids = at_grid(look.see(compared))
     return {layer: look.cut(grids[layer], APART) for layer in layers}
 
 

@@ -134,8 +134,8 @@ def settle(target: Pool, center: Center, photograph: View, share: float) -> Pool
     grid = compared(photograph.place or Place(0, 0, height, width), height, width)
     return target._replace(
         mean=(center.sums / max(float(center.count), EPSILON)).astype(np.float32),
-        photograph=array_namespace(photograph.features).cast(
-            photograph.features[grid.slices], "float32"
+        photograph=strided_sample(
+            photograph.features, _whole_numbers(grid), grid.rows, grid.columns
         ),
         grid=_whole_numbers(grid),
         share=np.float32(share),

@@ -95,17 +95,22 @@ class _ByLayers:
 
         if measure.survey is None or measure.settle is None or scene.start is None:
             return scene.remembered(parts)
-        survey, settle = measure.survey, measure.settle
-        surveyed = scene.summed(
-            lambda sight: [
-                {layer: survey(_seen(sight.start, layer, part)) for layer in layers}
-                for part in parts(sight)
-            ]
-        )
+        survey, settle, start = measure.survey, measure.settle, scene.start
+
+        def seen(sight: Sight) -> list[dict[str, Sums]]:
+            look, here = sight.look(start), parts(sight)
+            return _by_part(look, here, layers, lambda number, layer, view: survey(view))
+
+        surveyed = scene.summed(seen)
 
         def settled(sight: Sight) -> list[Part]:
-            found = zip(parts(sight), surveyed, strict=True)
-            return [_settled(settle, part, sums, sight.photograph) for part, sums in found]
+            here = parts(sight)
+
+            def style(number: int, layer: str, view: View) -> Target:
+                return settle(here[number].style[layer], surveyed[number][layer], view)
+
+            styles = _by_part(sight.look(scene.content), here, layers, style)
+            return [part._replace(style=each) for part, each in zip(here, styles, strict=True)]
 
         return scene.remembered(settled)
 
@@ -159,21 +164,20 @@ def _scaled(factor: np.float32, sums: Sums) -> Sums:
     return optree.tree_map(lambda each: factor * each, sums)
 
 
-def _settled(
-    settle: Callable[[Target, Sums, View], Target],
-    part: Part,
-    sums: Mapping[str, Sums],
-    photograph: Look,
-) -> Part:
-    style = {
-        layer: settle(target, sums[layer], _seen(photograph, layer, part))
-        for layer, target in part.style.items()
-    }
-    return part._replace(style=style)
+def _by_part(
+    look: Look,
+    parts: Sequence[Part],
+    layers: Sequence[str],
+    read: Callable[[int, str, View], Any],
+) -> list[dict[str, Any]]:
+    """Return by part and layer a function of the part's number, the layer, and what is seen."""
 
+    def by_number(layer: str, features: Tensor) -> list[Any]:
+        views = (View(features, part.weights.get(layer), look.place(layer)) for part in parts)
+        return [read(number, layer, view) for number, view in enumerate(views)]
 
-def _seen(look: Look, layer: str, part: Part) -> View:
-    return View(look.inner(layer), part.weights.get(layer), look.place(layer))
+    found = look.inner(layers, by_number)
+    return [{layer: each[number] for layer, each in found.items()} for number in range(len(parts))]
 
 
 def _turned(region: StyledRegion) -> StyledRegion:
@@ -219,14 +223,26 @@ def _frozen(measure: Measure, layers: Sequence[str], region: StyledRegion, scene
             limit = measure.positions(painting.share / whole)
             places = _places(size_of(painting.picture), under, layers, scene.eye, limit)
         for look in scene.eye.looks(painting.picture):
-            for layer in layers:
-                part = functools.partial(_part_of, look, layer)
-                weights, at = part(under), part(places)
-                painted = Painted(painting.share, look.inner(layer), weights, number, at)
-                kept[layer].append(measure.look(painted))
+            keep = functools.partial(_looked, measure, look, painting.share, number, under, places)
+            for layer, each in look.inner(layers, keep).items():
+                kept[layer].append(each)
     style = {layer: measure.freeze(each) for layer, each in kept.items()}
     share = 1.0 if region.mask is None else float(region.mask.mean())
     return _Region(share, _weights(region.mask, layers, scene.eye), style, scene.eye.stride)
+
+
+def _looked(
+    measure: Measure,
+    look: Look,
+    share: float,
+    number: int,
+    under: Mapping[str, HostArray],
+    places: Mapping[str, HostArray],
+    layer: str,
+    features: Tensor,
+) -> Any:
+    weights, at = (_part_of(look, layer, each) for each in (under, places))
+    return measure.look(Painted(share, features, weights, number, at))
 
 
 def _part_of(look: Look, layer: str, fields: Mapping[str, HostArray]) -> HostArray | None:

@@ -77,26 +77,26 @@ class Seen:
 class Look:
     """What the network sees in a tile of a picture that is at hand."""
 
-    see: Callable[..., Maps]
-    """(reduce=None) -> the features of the tile's outer box, see :data:`Features`"""
+    see: Callable[[Reduce], Maps]
+    """reduce -> what is kept of the features of the tile's outer box, see :data:`Features`"""
     tile: Tile
     size: tuple[int, int]
     """height and width of the whole picture, in pixels"""
     stride: Callable[[str], int]
 
-    @cached_property
-    def maps(self) -> Maps:
-        """Features of the tile's outer box."""
-        return self.see()
+    def inner(self, layers: Iterable[str], reduce: Callable[[str, Tensor], Any]) -> dict[str, Any]:
+        """Return by layer a function of the features of the inner box, (height, width, channels).
 
-    def reduced(self, reduce: Reduce) -> Maps:
-        """Return a function of every layer's features.
-
-        Unless they are used otherwise no more than one layer's features are in memory at a time.
+        No more than one layer's features are in memory at a time, unless the function keeps them.
         """
-        if "maps" in vars(self):
-            return {layer: reduce(layer, value) for layer, value in self.maps.items()}
-        return self.see(reduce)
+        asked = dict.fromkeys(layers)
+
+        def cut(layer: str, value: Tensor) -> Any:
+            if layer in asked:
+                asked[layer] = reduce(layer, self.cut(value, self.stride(layer)))
+
+        self.see(cut)
+        return asked
 
     def cut(self, value: Array, apart: int) -> Array:
         """Return what of a value of the outer box, its positions ``apart`` px, counts."""
@@ -104,10 +104,6 @@ class Look:
             return value
         inner, outer = self.tile
         return tiles.part(value, apart, Box(*np.subtract(inner, (outer.top, outer.left) * 2)))
-
-    def inner(self, layer: str) -> Tensor:
-        """Return a layer's features of the inner box, (height, width, channels)."""
-        return self.cut(self.maps[layer], self.stride(layer))
 
     def place(self, layer: str) -> Place:
         """Return where the inner box lies, in a layer's positions."""
@@ -164,28 +160,15 @@ class Eye:
             yield self.look(picture, tile)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Sight:
     """A tile of the picture that is painted, and what the network sees there when it is asked."""
 
-    scene: "Scene"
+    scene: "Scene" = field(compare=False)
     tile: Tile
-
-    @cached_property
-    def photograph(self) -> Look:
-        """What is seen in the photograph."""
-        return self.look(self.scene.content)
-
-    @cached_property
-    def start(self) -> Look:
-        """What is seen in the picture so far."""
-        assert self.scene.start is not None
-        return self.look(self.scene.start)
 
     def look(self, picture: Picture) -> Look:
         """Return what is seen in a picture of the scene's size."""
-        if picture is self.scene.content and "photograph" in vars(self):
-            return self.photograph
         return self.scene.eye.look(picture, self.tile)
 
     def part(self, field: HostArray, apart: int) -> HostArray:
@@ -211,16 +194,8 @@ class Scene:
         return self.eye.cover(size_of(self.content))
 
     def sights(self) -> Iterator[Sight]:
-        """Yield the tiles; what was seen in one is forgotten, but where it is the whole picture."""
-        if len(self.tiles) == 1:
-            yield self._whole
-        else:
-            yield from (Sight(self, tile) for tile in self.tiles)
-
-    @cached_property
-    def _whole(self) -> Sight:
-        (tile,) = self.tiles
-        return Sight(self, tile)
+        """Yield the tiles."""
+        yield from (Sight(self, tile) for tile in self.tiles)
 
     def summed(self, read: Callable[[Sight], Sums]) -> Sums:
         """Return what is read at all tiles, added up in float64 as NumPy's."""

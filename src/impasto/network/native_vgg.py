@@ -3,7 +3,7 @@
 The network of :mod:`impasto.network.vgg`, float32, without a tensor library.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,6 +26,11 @@ class ConvolutionLayer(NamedTuple):
     """the kernel that the gradient is convolved with: turned by 180 degrees, channels exchanged"""
     bias: Array
     """(out,)"""
+
+    def forget(self) -> None:
+        """Free the memory of what is prepared on first use."""
+        self.forward.forget()
+        self.flipped.forget()
 
 
 @dataclass(frozen=True)
@@ -59,46 +64,43 @@ class NativeVGG:
 
         Those that are ``asked`` for, or what ``reduce`` keeps of them.
         """
-        value, left, found = preprocess(image), set(asked), {}
-        for name in self.layers:
-            if not left:  # deeper layers are not needed
-                break
-            value = self._forward(name, value)
-            if name in left:
-                found[name] = reduce(name, value)
-                left.remove(name)
-        return found
+        maps = self._maps(image, asked)
+        return {name: reduce(name, features) for name, features in maps if name in asked}
 
     def trace(self, image: Array, asked: Collection[str]) -> dict[str, Array]:
         """Return the features of every layer up to the deepest that is asked for, in order."""
-        value, left, found = preprocess(image), set(asked), {}
-        for name in self.layers:
-            if not left:
-                break
-            value = found[name] = self._forward(name, value)
-            left.discard(name)
-        return found
+        return dict(self._maps(image, asked))
 
-    def gradient(
-        self, maps: Mapping[str, Array], adds: Mapping[str, Sequence[AddGradient]]
-    ) -> Array:
+    def _maps(self, image: Array, asked: Collection[str]) -> Iterator[tuple[str, Array]]:
+        value, left = preprocess(image), set(asked)
+        for name, layer in self.layers.items():
+            if left:
+                value = self._forward(name, value)
+                left.discard(name)
+                yield name, value
+            elif layer is not None:  # deeper layers are not needed
+                layer.forget()
+
+    def gradient(self, maps: dict[str, Array], adds: dict[str, Sequence[AddGradient]]) -> Array:
         """Return the gradient by the image (height, width, 3), from the gradients by features.
 
         ``maps`` are those of :meth:`trace`; ``adds`` by layer add what its features' gradient
-        consists of besides what comes from the layer after it.
+        consists of besides what comes from the layer after it. Both are emptied from the deepest
+        layer, so that memory is free as soon as nothing needs it.
         """
-        names, adding = list(maps), [name for name in maps if adds.get(name)]
-        if not adding:
-            return np.zeros((*maps[names[0]].shape[:2], 3), np.float32)
-        names = names[: names.index(adding[-1]) + 1]  # no gradient comes from deeper layers
-        upstream = np.zeros_like(maps[names[-1]])
-        for number in reversed(range(len(names))):
-            name = names[number]
-            for add in adds.get(name, ()):
-                add(upstream)
-            before = maps[names[number - 1]] if number else None
-            upstream = self._backward(name, upstream, maps[name], before)
-        return np.ascontiguousarray(upstream[..., ::-1])
+        names, upstream = list(maps), None
+        gradient = np.zeros((*maps[names[0]].shape[:2], 3), np.float32)
+        while maps:
+            name, features = maps.popitem()
+            own = list(adds.pop(name, ()))
+            if upstream is None and not own:
+                continue  # no gradient comes from deeper layers
+            upstream = np.zeros_like(features) if upstream is None else upstream
+            while own:
+                own.pop(0)(upstream)
+            before = maps[names[len(maps) - 1]] if maps else None
+            upstream = self._backward(name, upstream, features, before)
+        return gradient if upstream is None else np.ascontiguousarray(upstream[..., ::-1])
 
     def _forward(self, name: str, value: Array) -> Array:
         layer = self.layers[name]
@@ -123,7 +125,7 @@ def preprocess(image: Array) -> Array:
 
 def _layer(kernels: Kernels, weights: Weights, name: str) -> ConvolutionLayer:
     kernel, bias = (weights.tensors[f"{name}/{part}"] for part in ("kernel", "bias"))
-    flipped = np.ascontiguousarray(np.flip(kernel, (0, 1)).swapaxes(2, 3))
+    flipped = np.flip(kernel, (0, 1)).swapaxes(2, 3)
     return ConvolutionLayer(
         kernels.prepare(kernel), kernels.prepare(flipped), np.asarray(bias, np.float32)
     )

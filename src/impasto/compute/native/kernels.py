@@ -12,7 +12,7 @@ import importlib.util
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -156,35 +156,40 @@ def instruction_sets() -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class PreparedKernel:
-    """A frozen kernel in the forms that convolutions take, each made on first use."""
+    """A frozen kernel; the form that a convolution takes is made on first use.
+
+    Of several forms, which maps of other sizes need, the latest is kept.
+    """
 
     kernels: "Kernels"
     plain: Array
     """(3, 3, in, out)"""
+    _latest: dict[str, Array] = field(default_factory=dict)
+    """at most one, by its name"""
 
     @property
     def channels(self) -> tuple[int, int]:
         """Channels in and out."""
         return self.plain.shape[2], self.plain.shape[3]
 
-    @functools.cached_property
+    @property
     def four(self) -> Array:
         """Transformed for F(4 x 4, 3 x 3): (36, panels, in, panel width)."""
         return self._prepared("prepare_4", self._panels, (36, self._panels, self.plain.shape[2]))
 
-    @functools.cached_property
+    @property
     def six(self) -> Array:
         """Transformed for F(6 x 6, 3 x 3): (64, panels, in, panel width)."""
         return self._prepared("prepare_6", self._panels, (64, self._panels, self.plain.shape[2]))
 
-    @functools.cached_property
+    @property
     def narrow(self) -> Array:
         """For a layer with few input channels: (panels, 9 in, panel width)."""
         return self._prepared(
             "prepare_narrow", self._panels, (self._panels, 9 * self.plain.shape[2])
         )
 
-    @functools.cached_property
+    @property
     def spread(self) -> Array:
         """For a gradient by few channels: (panels of 9 out, in, panel width)."""
         panels = -(-9 * self.plain.shape[3] // self.kernels.panel_width)
@@ -194,13 +199,20 @@ class PreparedKernel:
     def _panels(self) -> int:
         return -(-self.plain.shape[3] // self.kernels.panel_width)
 
+    def forget(self) -> None:
+        """Free the memory of the form that was made."""
+        self._latest.clear()
+
     def _prepared(self, function: str, panels: int, shape: tuple[int, ...]) -> Array:
-        prepared = empty((*shape, self.kernels.panel_width))
-        call = self.kernels.function(function)
-        arguments = (_address(self.plain), *self.channels, _address(prepared))
-        self.kernels.share(panels, prepared.size, lambda *piece: call(*arguments, *piece))
-        prepared.setflags(write=False)
-        return prepared
+        if function not in self._latest:
+            self.forget()
+            plain, prepared = _contiguous(self.plain), empty((*shape, self.kernels.panel_width))
+            call = self.kernels.function(function)
+            arguments = (_address(plain), *self.channels, _address(prepared))
+            self.kernels.share(panels, prepared.size, lambda *piece: call(*arguments, *piece))
+            prepared.setflags(write=False)
+            self._latest[function] = prepared
+        return self._latest[function]
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,7 +299,7 @@ class Kernels:
         kernel = _checked("kernel", kernel, 4)
         if kernel.shape[:2] != (3, 3):
             raise ValueError(f"kernel has the shape {kernel.shape}: use (3, 3, in, out).")
-        return PreparedKernel(self, _contiguous(kernel))
+        return PreparedKernel(self, kernel)
 
     def convolve(
         self, features: Array, kernel: PreparedKernel, bias: Array, replicate: bool
@@ -347,10 +359,12 @@ class Kernels:
         )
         cost = float(height * width * channels * out)
         if bias is not None and channels <= NARROW:
-            task.weights = _address(kernel.narrow)
+            weights = kernel.narrow
+            task.weights = _address(weights)
             self._items("convolve_narrow", task, height, cost, "narrow_scratch")
         elif bias is None and out <= NARROW:
-            task.weights, task.tiles = _address(kernel.spread), BAND
+            weights = kernel.spread
+            task.weights, task.tiles = _address(weights), BAND
             self._items("gradient_narrow", task, -(-height // BAND), cost, "spread_scratch")
         else:
             self._winograd(task, kernel, cost)
