@@ -297,7 +297,7 @@ Workers = Annotated[
 ]
 WeightsFile = Annotated[
     Path | None,
-    file_option("--weights", "The network's weights, .h5 .keras .safetensors .pth or .onnx."),
+    file_option("--weights", "The network's weights, .h5 .pth .onnx or .safetensors."),
 ]
 
 # Of the commands that paint many pictures ----------------------------------------------------

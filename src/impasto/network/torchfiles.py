@@ -1,8 +1,8 @@
-"""PyTorch's files of tensors, read without PyTorch: nothing of them is executed.
+"""PyTorch's files of tensors, read without PyTorch: nothing in them is executed.
 
-Two formats, as ``torch.serialization`` writes them: since 1.6 an archive with a pickle and a file
-for every storage, before that pickles in a row and the storages behind them. The pickle describes
-tensors as (storage, offset, size, stride); all that it may call is listed in :data:`_KNOWN`.
+``torch.save`` writes an archive with a pickle and a file for every storage, and before version 1.6
+several pickles followed by the storages. The pickle describes tensors as (storage, offset, size,
+stride); it can name nothing but what :data:`_KNOWN` lists.
 """
 
 import io
@@ -35,7 +35,6 @@ class _Storage(NamedTuple):
 
     kind: _Kind
     key: str
-    length: int
 
 
 class _Tensor(NamedTuple):
@@ -46,75 +45,59 @@ class _Tensor(NamedTuple):
     size: tuple[int, ...]
     stride: tuple[int, ...]
 
-    def among(self, numbers: Array) -> Array:
-        """Return the view of a storage's numbers. Raises ValueError if it reaches beyond them."""
-        whole = isinstance(self.offset, int) and all(
-            isinstance(n, int) and n >= 0 for n in (self.offset, *self.size, *self.stride)
-        )
-        if not whole or len(self.size) != len(self.stride):
-            raise ValueError("has a tensor without a size")
-        steps = zip(self.size, self.stride, strict=True)
-        last = self.offset + sum((size - 1) * stride for size, stride in steps)
-        if math.prod(self.size) and last >= numbers.size:
-            raise ValueError("has a tensor that reaches beyond its numbers")
-        if not math.prod(self.size):
+    def view(self, numbers: Array) -> Array:
+        """Return the tensor from its storage's numbers. Raises ValueError if they are too few."""
+        if math.prod(self.size) == 0:
             return np.zeros(self.size, numbers.dtype)
+        steps = list(zip(self.size, self.stride, strict=True))
+        last = self.offset + sum((size - 1) * stride for size, stride in steps)
+        if min(self.offset, *self.size, *self.stride, 0) < 0 or last >= numbers.size:
+            raise ValueError("has a tensor that reaches beyond its numbers")
         strides = tuple(stride * numbers.itemsize for stride in self.stride)
-        begun = numbers[self.offset :]
-        return np.lib.stride_tricks.as_strided(begun, self.size, strides, writeable=False)
+        return np.lib.stride_tricks.as_strided(
+            numbers[self.offset :], self.size, strides, writeable=False
+        )
 
 
-def _rebuilt(storage: Any, offset: Any, size: Any, stride: Any, *others: Any) -> _Tensor:
-    if not isinstance(storage, _Storage):
-        raise pickle.UnpicklingError("a tensor without a storage")
-    return _Tensor(storage, offset, tuple(size), tuple(stride))
-
-
+_DTYPES = {
+    **{"Double": "f8", "Float": "f4", "Half": "f2", "Long": "i8", "Int": "i4", "Short": "i2"},
+    **{"Char": "i1", "Byte": "u1", "Bool": "?"},
+}
 _KNOWN: dict[tuple[str, str], Callable[..., Any] | _Kind] = {
     ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuilt,
+    ("torch._utils", "_rebuild_tensor_v2"): (
+        lambda storage, offset, size, stride, *others: _Tensor(
+            storage, offset, tuple(size), tuple(stride)
+        )
+    ),
     ("torch._utils", "_rebuild_parameter"): lambda data, *others: data,
-    **{
-        ("torch", f"{name}Storage"): _Kind(dtype)
-        for name, dtype in {
-            **{"Double": "f8", "Float": "f4", "Half": "f2", "Long": "i8", "Int": "i4"},
-            **{"Short": "i2", "Char": "i1", "Byte": "u1", "Bool": "?"},
-        }.items()
-    },
+    **{("torch", f"{name}Storage"): _Kind(dtype) for name, dtype in _DTYPES.items()},
 }
 """All names that a pickle may use, and what stands for them here."""
 
 
-_CODES = (
-    *(pickle.PROTO, pickle.STOP, pickle.MARK, pickle.GLOBAL, pickle.REDUCE, pickle.BUILD),
-    *(pickle.BINPERSID, pickle.BINPUT, pickle.LONG_BINPUT, pickle.BINGET, pickle.LONG_BINGET),
-    *(pickle.EMPTY_DICT, pickle.EMPTY_LIST, pickle.EMPTY_TUPLE, pickle.TUPLE, pickle.TUPLE1),
-    *(pickle.TUPLE2, pickle.TUPLE3, pickle.APPEND, pickle.APPENDS, pickle.SETITEM),
-    *(pickle.SETITEMS, pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.BININT),
-    *(pickle.BININT1, pickle.BININT2, pickle.LONG1, pickle.BINFLOAT, pickle.BINUNICODE),
-    *(pickle.BINSTRING, pickle.SHORT_BINSTRING),
-)
-"""What a pickle may say: protocol 2, without what makes room for a size that it announces."""
-
-
 class _Unpickler(pickle._Unpickler):
-    """Python's own unpickler: the one in C makes room for as many objects as a number says."""
+    """Python's own unpickler: the one in C allocates as many objects as a number announces.
 
-    dispatch = {code[0]: pickle._Unpickler.dispatch[code[0]] for code in _CODES}  # noqa: RUF012
+    Without protocol 4 and later, one code of which does so too.
+    """
+
+    dispatch = {  # noqa: RUF012
+        code: load
+        for code, load in pickle._Unpickler.dispatch.items()
+        if code < pickle.SHORT_BINUNICODE[0]
+    }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a name; raises UnpicklingError for all that are not known."""
-        try:
-            return _KNOWN[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"{module}.{name}") from None
+        """Return what stands for a name; raises KeyError for all that are not known."""
+        return _KNOWN[module, name]
 
     def persistent_load(self, given: Any) -> _Storage:
         """Return the storage that is named: (``storage``, kind, key, device, count, view)."""
-        word, kind, key, _, count, *view = given
+        word, kind, key, _, _, *view = given
         if word != "storage" or not isinstance(kind, _Kind) or any(view):
-            raise pickle.UnpicklingError("a storage of another form")
-        return _Storage(kind, str(key), int(count))
+            raise pickle.UnpicklingError
+        return _Storage(kind, str(key))
 
 
 def read(path: Path, most: int) -> dict[str, Array]:
@@ -140,63 +123,58 @@ _BROKEN = (
 
 
 def _of_archive(archive: zipfile.ZipFile, most: int) -> dict[str, Array]:
-    members = archive.infolist()
-    if (size := sum(member.file_size for member in members)) > most:
+    members = {member.filename: member for member in archive.infolist()}
+    if (size := sum(member.file_size for member in members.values())) > most:
         raise ValueError(f"{size / 1e9:.1f} GB unpacked: {most / 1e9:.1f} GB are possible")
     # The other methods unpack without regard to the size that was announced.
-    if any(m.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for m in members):
+    methods = {member.compress_type for member in members.values()}
+    if not methods <= {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise ValueError("is packed by another method than deflate")
-    names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-    if len(names) != 1:
-        raise pickle.UnpicklingError("no pickle")
-    folder = names[0].removesuffix("data.pkl")
-    turned = _member(archive, f"{folder}byteorder") == b"big"
-    state = _state(_Unpickler(io.BytesIO(archive.read(names[0]))).load())
-    storages: dict[str, Array] = {}
-    for each in state.values():
-        if (key := each.storage.key) not in storages:
-            kind = np.dtype(each.storage.kind.dtype).newbyteorder(">" if turned else "<")
-            storages[key] = np.frombuffer(_member(archive, f"{folder}data/{key}"), kind)
-    return _tensors(state, storages)
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    return archive.read(name) if name in archive.namelist() else b""
+    pickled, *_ = [name for name in members if name.endswith("/data.pkl")] or [""]
+    folder = pickled.removesuffix("data.pkl")
+    order = f"{folder}byteorder"
+    endian = ">" if order in members and archive.read(order) == b"big" else "<"
+    state = _state(_Unpickler(io.BytesIO(archive.read(pickled))).load())
+    return _views(
+        state,
+        {
+            key: np.frombuffer(archive.read(f"{folder}data/{key}"), endian + kind.dtype)
+            for kind, key in {tensor.storage for tensor in state.values()}
+        },
+    )
 
 
 def _of_pickles(stream: BinaryIO, most: int) -> dict[str, Array]:
     """Read the older format: magic, protocol, system, state, keys, and storages by their keys."""
-    if _Unpickler(stream).load() != MAGIC:
-        raise pickle.UnpicklingError("another number at the beginning")
-    _Unpickler(stream).load()
-    system = _Unpickler(stream).load()
+    magic, _, system = (_Unpickler(stream).load() for _ in range(3))
+    if magic != MAGIC:
+        raise pickle.UnpicklingError
     if not (isinstance(system, dict) and system.get("little_endian") is True):
         raise ValueError("was written by a machine of another byte order")
     state = _state(_Unpickler(stream).load())
-    kinds = {each.storage.key: each.storage.kind for each in state.values()}
+    kinds = {
+        tensor.storage.key: np.dtype("<" + tensor.storage.kind.dtype) for tensor in state.values()
+    }
     storages: dict[str, Array] = {}
     for key in _Unpickler(stream).load():
         if key not in kinds:
             break  # of what is left out the size of a number is not known
-        kind = np.dtype(kinds[key].dtype).newbyteorder("<")
-        if (size := int.from_bytes(stream.read(8), "little") * kind.itemsize) > most:
+        size = int.from_bytes(stream.read(8), "little") * kinds[key].itemsize
+        if size > most:
             raise ValueError(f"says that it has {size:,} bytes: at most {most:,} are possible")
-        storages[key] = np.frombuffer(stream.read(size), kind)
-    return _tensors(state, storages)
+        storages[key] = np.frombuffer(stream.read(size), kinds[key])
+    return _views(state, storages)
 
 
 def _state(found: Any) -> dict[str, _Tensor]:
     if not isinstance(found, Mapping):
         raise ValueError(f"holds no state dict but {type(found).__name__}")
-    return {
-        name: value
-        for name, value in found.items()
-        if isinstance(name, str) and isinstance(value, _Tensor)
-    }
+    named = {name: each for name, each in found.items() if isinstance(name, str)}
+    return {name: each for name, each in named.items() if isinstance(each, _Tensor)}
 
 
-def _tensors(state: Mapping[str, _Tensor], storages: Mapping[str, Array]) -> dict[str, Array]:
+def _views(state: Mapping[str, _Tensor], storages: Mapping[str, Array]) -> dict[str, Array]:
     missing = [name for name, each in state.items() if each.storage.key not in storages]
     if missing:
         raise ValueError(f"has no numbers for {missing[0]}")
-    return {name: each.among(storages[each.storage.key]) for name, each in state.items()}
+    return {name: each.view(storages[each.storage.key]) for name, each in state.items()}

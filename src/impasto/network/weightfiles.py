@@ -5,12 +5,9 @@ by ``<layer>/kernel`` (height, width, in, out) and ``<layer>/bias`` (out). What 
 their sizes and values is :mod:`impasto.network.weights`.
 """
 
-import io
-import re
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +26,17 @@ MOST_OBJECTS, DEEPEST = 10_000, 12
 """Groups and arrays that a file of HDF5 may have, and how deep they may lie."""
 
 
+POSSIBLE = (
+    "possible are a .pth state dict of the original VGG in PyTorch, an .h5 of Keras Applications, "
+    "an .onnx as the package has it, and a .safetensors as the cache has it"
+)
+
+
 def check(path: Path) -> None:
     """Raise ValueError unless ``path`` is a file, of a size and an ending that can be read."""
     ending = path.suffix.lower()
     if ending not in READERS:
-        raise ValueError(f"ending {ending or 'missing'}: possible: {', '.join(READERS)}")
+        raise ValueError(f"ending {ending or 'missing'}: {POSSIBLE}")
     if not path.is_file():
         raise ValueError("no such file")
     if (size := path.stat().st_size) > LARGEST_FILE:
@@ -100,66 +103,26 @@ def read_quantized(path: Path, layers: Sequence[str]) -> Tensors:
     return tensors
 
 
-def _check_unpacked(size: int) -> None:
-    if size > LARGEST_FILE:
-        raise ValueError(f"{size / 1e9:.1f} GB unpacked: {LARGEST_FILE / 1e9:.1f} GB are possible")
-
-
-def _keras(path: Path, layers: Sequence[str]) -> Tensors:
-    """Read the weights out of Keras 3's archive; the model that is described there is not built."""
-    with zipfile.ZipFile(path) as archive:
-        if _KERAS_WEIGHTS not in archive.namelist():
-            raise ValueError(f"is an archive without {_KERAS_WEIGHTS}")
-        member = archive.getinfo(_KERAS_WEIGHTS)
-        _check_unpacked(member.file_size)
-        # The other methods unpack without regard to the size that was announced.
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError("is packed by another method than deflate")
-        with archive.open(member) as packed:
-            return _hdf5(io.BytesIO(packed.read(member.file_size)), layers)
-
-
-_KERAS_WEIGHTS = "model.weights.h5"
-
-
 def _h5(path: Path, layers: Sequence[str]) -> Tensors:
-    with path.open("rb") as stream:
-        return _hdf5(stream, layers)
+    """Read arrays in groups that have the names of layers, or carry them as an attribute.
 
-
-def _hdf5(stream: BinaryIO, layers: Sequence[str]) -> Tensors:
-    """Read what Keras 2 and 3 write, models and weights alone.
-
-    Groups have the names of layers, or carry them as an attribute, or are called conv2d, conv2d_1
-    and so on, in order.
+    So do the files of Keras Applications, and those that Keras saves of networks with these names.
     """
     import h5py
 
     tensors: Tensors = {}
-    with h5py.File(stream, "r") as file:
-        root = _child(file, "model_weights") if "model_weights" in file else file
-        found = list(_arrays(root))
-        named = any(_by_name(names, layers) for names, _ in found)
-        for names, array in found:
-            layer = (_by_name if named else _by_number)(names, layers)
+    with path.open("rb") as stream, h5py.File(stream, "r") as file:
+        for names, array in _arrays(file):
+            layer = next((name for name in names if name in layers), None)
             if layer and array.ndim in (1, 4) and array.size <= LARGEST_TENSOR:
                 _put(tensors, layer, array[...])
+    if not tensors:
+        raise ValueError("has no layers with the names of Keras Applications")
     return tensors
 
 
-def _by_name(names: Iterable[str], layers: Sequence[str]) -> str | None:
-    return next((name for name in names if name in layers), None)
-
-
-def _by_number(names: Iterable[str], layers: Sequence[str]) -> str | None:
-    for match in filter(None, (re.fullmatch(r"conv2d(?:_(\d{1,3}))?", name) for name in names)):
-        if (number := int(match[1] or 0)) < len(layers):
-            return layers[number]
-    return None
-
-
 def _arrays(root: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield every array of a group of HDF5 with the names on the way to it.
+    """Yield every array of a file of HDF5, but of optimizers, with the names on the way to it.
 
     Raises ValueError for one whose numbers lie elsewhere, and for more of them than there can be.
     """
@@ -173,21 +136,17 @@ def _arrays(root: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
             seen += 1
             if seen > MOST_OBJECTS or len(names) > DEEPEST:
                 raise ValueError("has more groups than a file of weights")
-            child = _child(group, name)
+            # A slash would be taken for a way through other links.
+            if "/" in name or not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(
+                    f"{name} is a link, maybe to another file: save the weights in one"
+                )
+            child = group[name]
             if isinstance(child, h5py.Dataset):
                 _check_plain(child)
                 yield (*names, name), child
-            elif isinstance(child, h5py.Group):
+            elif isinstance(child, h5py.Group) and name != "optimizer_weights":
                 left.append(((*names, name, str(child.attrs.get("name", ""))), child))
-
-
-def _child(group: Any, name: str) -> Any:
-    import h5py
-
-    # A slash would be taken for a way through other links.
-    if "/" in name or not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise ValueError(f"{name} is a link, maybe to another file: save the weights in one")
-    return group[name]
 
 
 def _check_plain(array: Any) -> None:
@@ -228,6 +187,5 @@ READERS: dict[str, Callable[[Path, Sequence[str]], Tensors]] = {
     ".onnx": _onnx,
     ".pth": _torch,
     ".h5": _h5,
-    ".keras": _keras,
 }
 """By the endings of the files that can be read."""

@@ -162,9 +162,10 @@ def sha256(tensors: Mapping[str, NDArray[np.float32]], network: Network) -> str:
 def load(name: str = "vgg16", file: str | os.PathLike[str] | None = None) -> Weights:
     """Return the checked weights of the network ``name`` from the first source that works.
 
-    ``file`` names a Keras ``.h5``/``.keras``, a ``.safetensors``, an ``.onnx`` with the package's
-    names or a ``.pth`` state dict of the original weights (torchvision's own were trained anew and
-    are others); only that file is tried then. What another source gave is kept in the cache.
+    ``file`` names an ``.h5`` of Keras Applications, a ``.safetensors``, an ``.onnx`` with the
+    package's names or a ``.pth`` state dict of the original weights (torchvision's own were trained
+    anew and are others); only that file is tried then. What another source gave is kept in the
+    cache.
 
     Raises WeightsError, naming everything that was tried, where no source works.
     """
