@@ -136,7 +136,7 @@ def everything(native):
     query, directions = random(4, 500, 70), random(5, 90, 70)
     picture, first = random(6, 37, 41, 3), random(7, 3, 3, 3, 21)
     return (
-        *(output, gradient, native.average_pool(output)),
+        *(output, gradient, native.block_mean(output, 2)),
         native.convolve_gradient(gradient, output, flipped(native, kernel), True),
         native.convolve(picture, native.prepare(first), bias, True),
         native.convolve_gradient(gradient, output, flipped(native, first), True),
@@ -283,18 +283,6 @@ def test_means_of_blocks_and_their_gradient(native, height, width, count, size, 
     spread = upstream.repeat(size, 0).repeat(size, 1) / size**2
     expected[: down * size, 1 : across * size + 1] += spread
     np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_average_pooling_is_means_of_fours(native):
-    features = random(0, 7, 5, 3)
-    pooled = native.average_pool(features)
-    np.testing.assert_allclose(
-        pooled, features[:6, :4].reshape(3, 2, 2, 2, 3).mean((1, 3)), rtol=1e-5, atol=1e-6
-    )
-    gradient = native.average_pool_gradient(pooled, features.shape)
-    np.testing.assert_allclose(gradient[:6, :4], pooled.repeat(2, 0).repeat(2, 1) / 4)
-    assert not gradient[6:].any()
-    assert not gradient[:, 4:].any()
 
 
 @given(

@@ -106,7 +106,7 @@ class NativeVGG:
         layer = self.layers[name]
         if layer is not None:
             return self.kernels.convolve(value, layer.forward, layer.bias, self.replicate)
-        return self.kernels.average_pool(value) if self.average else self.kernels.max_pool(value)
+        return self.kernels.block_mean(value, 2) if self.average else self.kernels.max_pool(value)
 
     def _backward(self, name: str, upstream: Array, output: Array, before: Array | None) -> Array:
         layer = self.layers[name]
@@ -114,7 +114,9 @@ class NativeVGG:
             return self.kernels.convolve_gradient(upstream, output, layer.flipped, self.replicate)
         assert before is not None  # the first layer is a convolution
         if self.average:
-            return self.kernels.average_pool_gradient(upstream, before.shape)
+            gradient = np.zeros_like(before)
+            self.kernels.add_block_mean_gradient(upstream, 2, gradient)
+            return gradient
         return self.kernels.max_pool_gradient(upstream, before, output)
 
 

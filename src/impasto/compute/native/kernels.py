@@ -10,10 +10,10 @@ import ctypes
 import functools
 import importlib.util
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,38 +77,27 @@ class _Search(ctypes.Structure):
     )
 
 
-_POINTER, _SIZE = ctypes.c_void_p, ctypes.c_int64
-_ITEMS = (_SIZE, _SIZE)  # the first and the last work item, the last not included
-_TAKES_WEIGHTS = (_POINTER, _SIZE, _SIZE, _POINTER, *_ITEMS)
-_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
-    "panel_width": (_SIZE, ()),
-    "search_rows": (_SIZE, ()),
-    "prepare_narrow": (None, _TAKES_WEIGHTS),
-    "prepare_spread": (None, _TAKES_WEIGHTS),
-    "prepare_index": (None, _TAKES_WEIGHTS),
-    "narrow_scratch": (_SIZE, (_POINTER,)),
-    "spread_scratch": (_SIZE, (_POINTER,)),
-    "convolve_narrow": (None, (_POINTER, _POINTER, *_ITEMS)),
-    "gradient_narrow": (None, (_POINTER, _POINTER, *_ITEMS)),
-    "max_pool": (None, (_POINTER, _SIZE, _SIZE, _SIZE, _POINTER, *_ITEMS)),
-    "max_pool_gradient": (
-        None,
-        (*(_POINTER, _SIZE, _POINTER, _SIZE, _POINTER), *(_SIZE,) * 3, _POINTER, *_ITEMS),
-    ),
-    "block_mean": (None, (_POINTER, *(_SIZE,) * 4, _POINTER, *_ITEMS)),
-    "add_block_mean_gradient": (None, (_POINTER, *(_SIZE,) * 4, _POINTER, _SIZE, *_ITEMS)),
-    "nearest": (None, (_POINTER, *_ITEMS)),
+_TYPES = {"p": ctypes.c_void_p, "n": ctypes.c_int64}
+_SIGNATURES = {
+    "panel_width search_rows": "",
+    "narrow_scratch spread_scratch": "p",
+    "tiles_4 block_scratch_4 tiles_6 block_scratch_6": "p",
+    "prepare_narrow prepare_spread prepare_4 prepare_6 prepare_index": "pnnpnn",
+    "convolve_narrow gradient_narrow": "ppnn",
+    "convolve_blocks_4 convolve_windows_4 convolve_products_4 convolve_tiles_4": "ppnn",
+    "convolve_blocks_6 convolve_windows_6 convolve_products_6 convolve_tiles_6": "ppnn",
+    "max_pool": "pnnnpnn",
+    "max_pool_gradient": "pnpnpnnnpnn",
+    "block_mean": "pnnnnpnn",
+    "add_block_mean_gradient": "pnnnnpnnn",
+    "nearest": "pnn",
 }
-for _tile in (4, 6):
-    _SIGNATURES |= {
-        f"prepare_{_tile}": (None, _TAKES_WEIGHTS),
-        f"tiles_{_tile}": (_SIZE, (_POINTER,)),
-        f"block_scratch_{_tile}": (_SIZE, (_POINTER,)),
-        f"convolve_blocks_{_tile}": (None, (_POINTER, _POINTER, *_ITEMS)),
-        f"convolve_windows_{_tile}": (None, (_POINTER, _POINTER, *_ITEMS)),
-        f"convolve_products_{_tile}": (None, (_POINTER, _POINTER, *_ITEMS)),
-        f"convolve_tiles_{_tile}": (None, (_POINTER, _POINTER, *_ITEMS)),
-    }
+"""By functions of ``kernels.c`` the types of their arguments, p pointers and n numbers.
+
+Those that do work end with the first and the last work item, the last not included; the others
+return a number.
+"""
+_ARGUMENTS = {name: types for names, types in _SIGNATURES.items() for name in names.split()}
 
 
 @functools.cache
@@ -206,10 +195,10 @@ class PreparedKernel:
     def _prepared(self, function: str, panels: int, shape: tuple[int, ...]) -> Array:
         if function not in self._latest:
             self.forget()
-            plain, prepared = _contiguous(self.plain), empty((*shape, self.kernels.panel_width))
-            call = self.kernels.function(function)
-            arguments = (_address(plain), *self.channels, _address(prepared))
-            self.kernels.share(panels, prepared.size, lambda *piece: call(*arguments, *piece))
+            plain = np.ascontiguousarray(self.plain)
+            prepared = empty((*shape, self.kernels.panel_width))
+            arguments = (plain, *self.channels, prepared)
+            self.kernels.work(function, panels, prepared.size, *arguments)
             prepared.setflags(write=False)
             self._latest[function] = prepared
         return self._latest[function]
@@ -226,6 +215,9 @@ class PreparedIndex:
     """(panels, K, panel width)"""
     no_penalty: Array
     """(panels * panel width,): zero, infinite where the last panel is filled up"""
+
+
+Prepared = TypeVar("Prepared", PreparedKernel, PreparedIndex)
 
 
 @dataclass(frozen=True)
@@ -289,6 +281,13 @@ class Kernels:
             if not helper.cancel():
                 helper.result()
 
+    def work(
+        self, name: str, count: int, cost: float, *arguments: Any, scratch: int | None = None
+    ) -> None:
+        """Do the work items of a function of ``kernels.c``; of arrays it gets the addresses."""
+        given = [_address(each) if isinstance(each, np.ndarray) else each for each in arguments]
+        self.share(count, cost, functools.partial(self.function(name), *given), scratch)
+
     @property
     def panel_width(self) -> int:
         """Columns that a block of a matrix product has: two vectors."""
@@ -296,10 +295,7 @@ class Kernels:
 
     def prepare(self, kernel: Array) -> PreparedKernel:
         """Prepare a frozen kernel (3, 3, in, out) for the convolutions."""
-        kernel = _checked("kernel", kernel, 4)
-        if kernel.shape[:2] != (3, 3):
-            raise ValueError(f"kernel has the shape {kernel.shape}: use (3, 3, in, out).")
-        return PreparedKernel(self, kernel)
+        return PreparedKernel(self, _checked("kernel", kernel, (3, 3, "in", "out")))
 
     def convolve(
         self, features: Array, kernel: PreparedKernel, bias: Array, replicate: bool
@@ -312,11 +308,9 @@ class Kernels:
             bias: (out,).
             replicate: Continue with the values at the edges; else with zeros.
         """
-        features = _rows(_checked("features", features, 3))
-        bias = _contiguous(_checked("bias", bias, 1))
         channels, out = self._own(kernel).channels
-        _match("features", features, (*features.shape[:2], channels))
-        _match("bias", bias, (out,))
+        features = _rows("features", features, ("height", "width", channels))
+        bias = np.ascontiguousarray(_checked("bias", bias, (out,)))
         return self._convolve(features, None, kernel, bias, replicate)
 
     def convolve_gradient(
@@ -331,10 +325,9 @@ class Kernels:
                 swapped, (3, 3, out, in).
             replicate: As for :meth:`convolve`.
         """
-        upstream = _rows(_checked("upstream", upstream, 3))
-        output = _rows(_checked("output", output, 3))
-        _match("upstream", upstream, (*upstream.shape[:2], self._own(flipped).channels[0]))
-        _match("output", output, upstream.shape)
+        channels, _ = self._own(flipped).channels
+        upstream = _rows("upstream", upstream, ("height", "width", channels))
+        output = _rows("output", output, upstream.shape)
         return self._convolve(upstream, output, flipped, None, replicate)
 
     def _convolve(
@@ -349,8 +342,8 @@ class Kernels:
         result = empty((height, width, out))
         task = _Convolution(
             input=_address(features),
-            gate=gate if gate is None else _address(gate),
-            bias=bias if bias is None else _address(bias),
+            gate=None if gate is None else _address(gate),
+            bias=None if bias is None else _address(bias),
             output=_address(result),
             input_row=_row(features),
             gate_row=0 if gate is None else _row(gate),
@@ -385,37 +378,31 @@ class Kernels:
         products = weights.shape[0] * weights.shape[1]
         for first in range(0, count, most):
             task.first, task.tiles = first, min(most, count - first)
-            for stage, items in (
-                ("windows", task.tiles),
-                ("products", products),
-                ("tiles", task.tiles),
-            ):
-                call = self.function(f"convolve_{stage}_{tile}")
-                self.share(items, cost, functools.partial(call, whole, _address(memory)))
+            stages = {"windows": task.tiles, "products": products, "tiles": task.tiles}
+            for stage, items in stages.items():
+                self.work(f"convolve_{stage}_{tile}", items, cost, whole, memory)
 
     def _items(self, name: str, task: _Convolution, count: int, cost: float, scratch: str) -> None:
-        call, whole = self.function(name), ctypes.byref(task)
-        self.share(count, cost, functools.partial(call, whole), self.function(scratch)(whole))
+        whole = ctypes.byref(task)
+        self.work(name, count, cost, whole, scratch=self.function(scratch)(whole))
 
-    def _own(self, kernel: PreparedKernel) -> PreparedKernel:
-        if kernel.kernels.instruction_set != self.instruction_set:
+    def _own(self, prepared: Prepared) -> Prepared:
+        if (other := prepared.kernels.instruction_set) != self.instruction_set:
             raise ValueError(
-                f"The kernel was prepared for {kernel.kernels.instruction_set}: prepare it for "
-                f"{self.instruction_set}."
+                f"This was prepared for {other}: prepare it for {self.instruction_set}."
             )
-        return kernel
+        return prepared
 
     def max_pool(self, features: Array) -> Array:
         """Return the maximum of every 2 x 2, (height // 2, width // 2, channels).
 
         An odd last row or column is left out.
         """
-        features = _rows(_checked("features", features, 3))
+        features = _rows("features", features, ("height", "width", "channels"))
         height, width, channels = features.shape
         result = empty((height // 2, width // 2, channels))
-        call = self.function("max_pool")
-        given = (_address(features), _row(features), width, channels, _address(result))
-        self.share(height // 2, features.size, functools.partial(call, *given))
+        arguments = (features, _row(features), width, channels, result)
+        self.work("max_pool", height // 2, features.size, *arguments)
         return result
 
     def max_pool_gradient(self, upstream: Array, features: Array, pooled: Array) -> Array:
@@ -428,31 +415,17 @@ class Kernels:
             features: (height, width, channels).
             pooled: What :meth:`max_pool` returned.
         """
-        features = _rows(_checked("features", features, 3))
+        features = _rows("features", features, ("height", "width", "channels"))
         height, width, channels = features.shape
         small = (height // 2, width // 2, channels)
-        upstream = _rows(_checked("upstream", upstream, 3, least=0))
-        pooled = _contiguous(_checked("pooled", pooled, 3, least=0))
-        _match("upstream", upstream, small)
-        _match("pooled", pooled, small)
+        upstream = _rows("upstream", upstream, small)
+        pooled = np.ascontiguousarray(_checked("pooled", pooled, small))
         result = empty(features.shape)
-        call = self.function("max_pool_gradient")
-        given = (
-            *(_address(upstream), _row(upstream), _address(features), _row(features)),
-            *(_address(pooled), height, width, channels, _address(result)),
+        arguments = (
+            *(upstream, _row(upstream), features, _row(features)),
+            *(pooled, height, width, channels, result),
         )
-        self.share(-(-height // 2), features.size, functools.partial(call, *given))
-        return result
-
-    def average_pool(self, features: Array) -> Array:
-        """Return the mean of every 2 x 2, (height // 2, width // 2, channels)."""
-        return self.block_mean(features, 2)
-
-    def average_pool_gradient(self, upstream: Array, shape: tuple[int, int, int]) -> Array:
-        """Return the gradient of :meth:`average_pool` by features of that shape."""
-        result = empty(shape)
-        result[...] = 0.0
-        self.add_block_mean_gradient(upstream, 2, result)
+        self.work("max_pool_gradient", -(-height // 2), features.size, *arguments)
         return result
 
     def block_mean(self, features: Array, size: int) -> Array:
@@ -460,14 +433,11 @@ class Kernels:
 
         (height // size, width // size, channels); rows and columns left over are left out.
         """
-        features = _rows(_checked("features", features, 3))
-        if size < 1:
-            raise ValueError(f"size is {size}: use 1 or more.")
-        height, width, channels = features.shape
-        result = empty((height // size, width // size, channels))
-        call = self.function("block_mean")
-        given = (_address(features), _row(features), width, channels, size, _address(result))
-        self.share(height // size, features.size, functools.partial(call, *given))
+        features = _rows("features", features, ("height", "width", "channels"))
+        rows, columns, channels = _blocks(features.shape, size)
+        result = empty((rows, columns, channels))
+        arguments = (features, _row(features), features.shape[1], channels, size, result)
+        self.work("block_mean", rows, features.size, *arguments)
         return result
 
     def add_block_mean_gradient(self, upstream: Array, size: int, gradient: Array) -> None:
@@ -476,29 +446,20 @@ class Kernels:
         ``gradient`` is (height, width, channels), ``upstream`` (height // size, width // size,
         channels).
         """
-        upstream = _rows(_checked("upstream", upstream, 3, least=0))
-        if size < 1:
-            raise ValueError(f"size is {size}: use 1 or more.")
-        if _rows(_checked("gradient", gradient, 3)) is not gradient:
+        if _rows("gradient", gradient, ("height", "width", "channels")) is not gradient:
             raise ValueError("gradient is not contiguous within its rows: use a contiguous array.")
-        height, width, channels = gradient.shape
-        _match("upstream", upstream, (height // size, width // size, channels))
-        call = self.function("add_block_mean_gradient")
-        given = (
-            *(_address(upstream), _row(upstream), width, channels),
-            *(size, _address(gradient), _row(gradient)),
-        )
-        self.share(height // size, gradient.size, functools.partial(call, *given))
+        _, width, channels = gradient.shape
+        upstream = _rows("upstream", upstream, _blocks(gradient.shape, size))
+        arguments = (upstream, _row(upstream), width, channels, size, gradient, _row(gradient))
+        self.work("add_block_mean_gradient", len(upstream), gradient.size, *arguments)
 
     def prepare_index(self, directions: Array) -> PreparedIndex:
         """Prepare directions (N, K) for :meth:`nearest`."""
-        directions = _contiguous(_checked("directions", directions, 2))
+        directions = np.ascontiguousarray(_checked("directions", directions, ("N", "K")))
         count, depth = directions.shape
         panels = -(-count // self.panel_width)
         prepared = empty((panels, depth, self.panel_width))
-        call = self.function("prepare_index")
-        given = (_address(directions), count, depth, _address(prepared))
-        self.share(panels, prepared.size, functools.partial(call, *given))
+        self.work("prepare_index", panels, prepared.size, directions, count, depth, prepared)
         penalty = np.full(panels * self.panel_width, np.inf, np.float32)
         penalty[:count] = 0.0
         return PreparedIndex(self, count, prepared, penalty)
@@ -517,27 +478,19 @@ class Kernels:
             The directions' numbers (n,), of equal ones the first, and the values (n,). Where all
             values are NaN the number is 0 and the value minus infinity.
         """
-        query = _rows(_checked("query", query, 2))
-        panels, depth, width = index.panels.shape
-        if index.kernels.instruction_set != self.instruction_set:
-            raise ValueError(
-                f"The index was prepared for {index.kernels.instruction_set}: prepare it for "
-                f"{self.instruction_set}."
-            )
-        _match("query", query, (len(query), depth))
+        panels, depth, width = self._own(index).panels.shape
+        query = _rows("query", query, ("n", depth))
         taken = index.no_penalty
         if penalty is not None:
-            _match("penalty", penalty, (index.count,))
             taken = taken.copy()
-            taken[: index.count] = penalty
+            taken[: index.count] = _checked("penalty", penalty, (index.count,))
         found, value = empty((len(query),), np.int32), empty((len(query),))
         task = _Search(
             *(_address(array) for array in (query, index.panels, taken, found, value)),
             *(_row(query), len(query), depth, panels),
         )
         items = -(-len(query) // self.function("search_rows")())
-        call = functools.partial(self.function("nearest"), ctypes.byref(task))
-        self.share(items, float(query.size * panels * width), call)
+        self.work("nearest", items, float(query.size * panels * width), ctypes.byref(task))
         return found, value
 
 
@@ -548,38 +501,42 @@ def tiles_in_block(tile: int, channels: int) -> int:
 
 @functools.cache
 def _function(name: str, instruction_set: str) -> Callable[..., Any]:
-    function = getattr(_library(), f"{name}_{instruction_set}")
-    function.restype, function.argtypes = _SIGNATURES[name]
+    function, types = getattr(_library(), f"{name}_{instruction_set}"), _ARGUMENTS[name]
+    function.restype = None if types.endswith("nn") else ctypes.c_int64
+    function.argtypes = [_TYPES[each] for each in types]
     return function
 
 
-def _checked(name: str, array: Array, dimensions: int, least: int = 1) -> Array:
-    """Refuse what is not float32, has another number of axes, or an axis shorter than least."""
+def _checked(name: str, array: Array, shape: Sequence[int | str]) -> Array:
+    """Return an array, if it is float32 and of a shape; where that has a word all but zero fits."""
     if array.dtype != np.float32:
         raise ValueError(f"{name} is {array.dtype}: use float32.")
-    if array.ndim != dimensions:
-        raise ValueError(f"{name} has {array.ndim} axes: use an array with {dimensions}.")
-    if min(array.shape) < least:
-        raise ValueError(f"{name} has the shape {array.shape}: no axis may be empty.")
+    fits = len(shape) == array.ndim and all(
+        size > 0 if isinstance(asked, str) else size == asked
+        for size, asked in zip(array.shape, shape, strict=True)
+    )
+    if not fits:
+        sizes = ", ".join(map(str, shape))
+        raise ValueError(f"{name} has the shape {array.shape}: use ({sizes}), with no empty axis.")
     return array
 
 
-def _match(name: str, array: Array, shape: tuple[int, ...]) -> None:
-    if array.shape != shape:
-        raise ValueError(f"{name} has the shape {array.shape}: use {shape}.")
-
-
-def _contiguous(array: Array) -> Array:
-    return np.ascontiguousarray(array)
-
-
-def _rows(array: Array) -> Array:
-    """Return an array whose rows (all axes but the first) are contiguous: itself if it has them."""
+def _rows(name: str, array: Array, shape: Sequence[int | str]) -> Array:
+    """Return a checked array whose rows (all axes but the first) are contiguous: itself or a copy."""
+    array = _checked(name, array, shape)
     if array.size and array.flags.aligned and array[0].flags.c_contiguous:
         length, rest = divmod(array.strides[0], array.itemsize)
         if length >= array[0].size and not rest:
             return array
     return np.ascontiguousarray(array)
+
+
+def _blocks(shape: tuple[int, int, int], size: int) -> tuple[int, int, int]:
+    """Return the shape of the means of blocks of ``size`` x ``size`` positions."""
+    if size < 1:
+        raise ValueError(f"size is {size}: use 1 or more.")
+    height, width, channels = shape
+    return height // size, width // size, channels
 
 
 def _row(array: Array) -> int:
