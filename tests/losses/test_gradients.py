@@ -18,6 +18,7 @@ from impasto.losses.style import style_term
 from impasto.losses.terms import Eye, Scene, Seen
 from impasto.losses.tiles import Grain
 from impasto.losses.variation import (
+    counts,
     differences,
     differences_vjp,
     total_variation,
@@ -192,25 +193,26 @@ def held_neighbors(monkeypatch):
     monkeypatch.setattr(pools, "largest", once)
 
 
+COUNTS = counts(HEIGHT, WIDTH)
 PLACES = {"whole": None, "a part": (3, 5, 12, 9), "to the corner": (6, 4, HEIGHT - 6, WIDTH - 4)}
 
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 def test_the_gradient_of_total_variation(place):
     sums = differences(PICTURE, place)
-    slope = variation_gradient(sums, HEIGHT, WIDTH)
+    slope = variation_gradient(sums, COUNTS)
     gradient = differences_vjp(PICTURE, slope, place)
 
     def loss(picture, _):
-        return variation(differences(picture, place), HEIGHT, WIDTH), {}
+        return variation(differences(picture, place), COUNTS), {}
 
     total, _, expected = backend.value_and_gradient(loss)(PICTURE, {})
-    assert float(variation(sums, HEIGHT, WIDTH)) == pytest.approx(total, rel=1e-5)
+    assert float(variation(sums, COUNTS)) == pytest.approx(total, rel=1e-5)
     assert np.linalg.norm(gradient - expected) < 1e-5 * np.linalg.norm(expected)
     # A quadratic, of which central differences are exact.
     direction = gradient / np.linalg.norm(gradient)
     ahead, behind = (
-        float(variation(differences(PICTURE + sign * direction * 50, place), HEIGHT, WIDTH))
+        float(variation(differences(PICTURE + sign * direction * 50, place), COUNTS))
         for sign in (np.float32(1), np.float32(-1))
     )
     assert (ahead - behind) / 100 == pytest.approx(np.linalg.norm(gradient), rel=1e-3)
@@ -218,4 +220,4 @@ def test_the_gradient_of_total_variation(place):
 
 def test_total_variation_is_that_of_the_whole_picture():
     sums = differences(PICTURE)
-    assert float(total_variation(PICTURE)) == float(variation(sums, HEIGHT, WIDTH))
+    assert float(total_variation(PICTURE)) == float(variation(sums, COUNTS))

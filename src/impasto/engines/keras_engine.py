@@ -14,8 +14,8 @@ from impasto.compute.arrays import Array, Tensor, is_tensor, to_numpy
 from impasto.compute.backend import ops
 from impasto.losses import tiled
 from impasto.losses.kinds import Kind
-from impasto.losses.objective import Step, total_loss
-from impasto.losses.terms import Features, Maps, Reduce, Sums
+from impasto.losses.objective import Step, Targets, total_loss
+from impasto.losses.terms import Features, Maps, Reduce, Seen, Sums
 from impasto.losses.tiled import Given, TileSteps
 from impasto.network import vgg
 from impasto.network.weights import Network, Weights
@@ -44,20 +44,19 @@ class KerasEngine:
 
     def check(self) -> None:
         """Raise BackendError in a process that was forked, or where Keras cannot be used."""
-        backend.check_process()
         backend.check_backend()
 
     def features(self, layers: Sequence[str]) -> Features:
         """Return the function from an image (height, width, 3) to its features by layer."""
 
-        def found(image: Tensor) -> dict[str, Tensor]:
+        def found(image: Tensor, _: tuple[()]) -> dict[str, Tensor]:
             maps = self._features(image, asked=layers)
             return {name: ops.cast(each, "float32") for name, each in maps.items()}
 
-        run = backend.traced(found)
+        run = backend.compiled(found)
 
         def features(image: Picture, reduce: Reduce | None = None) -> Maps:
-            maps = run(image)
+            maps = run(image, ())
             if backend.on_processor():  # where NumPy is faster than single operations
                 maps = {name: to_numpy(each) for name, each in maps.items()}
             if reduce is None:
@@ -68,27 +67,36 @@ class KerasEngine:
 
     def step(self, recipe: Recipe, kind: Kind) -> Step:
         """Return the total loss of a recipe and its gradient, for all levels of a kind."""
-        return backend.value_and_gradient(total_loss(self._features, recipe, kind))
+        loss = total_loss(recipe, kind)
+
+        def total(image: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
+            seen = Seen(self._features(image, loss.layers), image)
+            return loss.loss(loss.read(seen, targets), targets)
+
+        return backend.value_and_gradient(total)
 
     def tile_steps(self, recipe: Recipe, kind: Kind) -> TileSteps:
         """Return the same for an image that is processed in tiles."""
-        loss = tiled.tile_loss(self._features, recipe, self.network.stride, kind)
-        shapes: dict[str, Any] = {}
+        loss = total_loss(recipe, kind)
+        shapes: dict[str, Sums] = {}
+
+        def sums_of(tile: Tensor, given: Given) -> dict[str, Sums]:
+            maps = self._features(tile, loss.layers)
+            return loss.read(tiled.within(tile, maps, given, self.network.stride), given.targets)
 
         def read(tile: Tensor, given: Given) -> Tensor:
-            sums = loss.read(tile, given)
-            shapes["sums"] = _shapes(sums)
+            sums: Sums = sums_of(tile, given)
+            shapes["sums"] = optree.tree_map(lambda each: np.empty(each.shape), sums)
             return tiled.flat(sums)
 
         def once(tile: Tensor, given: Given) -> tuple[Tensor, dict[str, Tensor]]:
-            return loss.loss(loss.read(tile, given), given)
+            return loss.loss(sums_of(tile, given), given.targets)
 
         def along(tile: Tensor, given: Given) -> tuple[Tensor, dict[str, Tensor]]:
-            return ops.sum(read(tile, given) * given.slope), {}
+            return ops.sum(tiled.flat(sums_of(tile, given)) * given.slope), {}
 
         def slope(sums: Tensor, given: Given) -> tuple[Tensor, dict[str, Tensor]]:
-            like: Sums = shapes["sums"]
-            return loss.loss(tiled.shaped(sums, like), given)
+            return loss.loss(tiled.shaped(sums, shapes["sums"]), given.targets)
 
         return TileSteps(
             loss.additive,
@@ -105,10 +113,6 @@ class KerasEngine:
     def place_image(self, image: Picture) -> Array:
         """Return an image where solvers work on it: a tensor on a GPU, else as it is."""
         return backend.to_device(image)
-
-
-def _shapes(sums: Sums) -> Sums:
-    return optree.tree_map(lambda each: np.empty(each.shape), sums)
 
 
 def _tensor(value: Any) -> Tensor:

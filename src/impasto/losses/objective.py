@@ -3,19 +3,32 @@
 Solvers see nothing but ``Objective.evaluate``.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
+import optree
 
 from impasto import paged
 from impasto.compute.arrays import Array, HostArray, Tensor, array_namespace
 from impasto.losses.content import content_term
 from impasto.losses.kinds import FORMS, Kind
 from impasto.losses.style import style_term
-from impasto.losses.terms import Eye, Maps, Scene, Seen, Sight, Target, Term
-from impasto.losses.variation import total_variation
+from impasto.losses.terms import (
+    AddGradient,
+    Eye,
+    Pullback,
+    Scene,
+    Seen,
+    Sight,
+    Sums,
+    Target,
+    Term,
+    scaled,
+)
+from impasto.losses.variation import variation_term
 from impasto.pictures import masks
 from impasto.pictures.guidance import StyledRegion
 from impasto.pictures.raster import Picture
@@ -81,15 +94,25 @@ class WholePicture:
         return replace(self, targets=self.targets._replace(weights=self.place(weights)))
 
 
-class Kept:
+@dataclass(frozen=True)
+class _Changed:
+    """Another objective, whose pictures or gradients are changed."""
+
+    inner: Objective
+
+    def weighed(self, weights: HostArray) -> Self:
+        """Return it with other weights of the terms."""
+        return replace(self, inner=self.inner.weighed(weights))
+
+
+@dataclass(frozen=True)
+class Kept(_Changed):
     """Another objective, of the picture under which a part of the photograph stays as it is."""
 
-    def __init__(self, inner: Objective, photograph: Array, keep: Array) -> None:
-        """Keep ``photograph`` (height, width, 3) by as much as ``keep`` (height, width, 1) says.
-
-        Both are arrays or tensors, as the pictures that will be evaluated are.
-        """
-        self.inner, self.photograph, self.keep, self.free = inner, photograph, keep, 1 - keep
+    photograph: Array
+    """(height, width, 3): an array or a tensor, as the pictures that will be evaluated are"""
+    keep: Array
+    """(height, width, 1), likewise: by how much it stays"""
 
     def compose(self, picture: Array) -> Array:
         """Return keep · photograph + (1 - keep) · picture."""
@@ -98,31 +121,20 @@ class Kept:
     def evaluate(self, picture: Array) -> Evaluation:
         """Return losses and gradient, which is zero where everything is kept."""
         evaluation = self.inner.evaluate(self.compose(picture))
-        return replace(evaluation, gradient=evaluation.gradient * self.free)
-
-    def weighed(self, weights: HostArray) -> "Kept":
-        """Return it with other weights of the terms."""
-        return Kept(self.inner.weighed(weights), self.photograph, self.keep)
+        return replace(evaluation, gradient=evaluation.gradient * (1 - self.keep))
 
 
-@dataclass(frozen=True)
-class Gray:
+class Gray(_Changed):
     """Another objective, of pictures that are to stay gray: all channels change alike."""
-
-    inner: Objective
 
     def evaluate(self, picture: Array) -> Evaluation:
         """Return losses, and in every channel the mean of the gradient's channels."""
         evaluation = self.inner.evaluate(picture)
         return replace(evaluation, gradient=without_color(evaluation.gradient))
 
-    def weighed(self, weights: HostArray) -> "Gray":
-        """Return it with other weights of the terms."""
-        return Gray(self.inner.weighed(weights))
-
 
 @dataclass(frozen=True)
-class Detail:
+class Detail(_Changed):
     """Another objective, of pictures that are to change in fine detail.
 
     Its value is that of all of the picture, its gradient what is fine of it: where a solver goes
@@ -130,7 +142,6 @@ class Detail:
     a part of them back.
     """
 
-    inner: Objective
     fine: Callable[[Array], Array]
     """takes what is not fine out of a gradient"""
 
@@ -138,10 +149,6 @@ class Detail:
         """Return losses, and what is fine of the gradient."""
         evaluation = self.inner.evaluate(picture)
         return replace(evaluation, gradient=self.fine(evaluation.gradient))
-
-    def weighed(self, weights: HostArray) -> "Detail":
-        """Return it with other weights of the terms."""
-        return replace(self, inner=self.inner.weighed(weights))
 
 
 def without_color(picture: Array) -> Array:
@@ -154,21 +161,87 @@ def without_color(picture: Array) -> Array:
     return ops.repeat(ops.mean(picture, axis=-1, keepdims=True), 3, axis=-1)
 
 
-def terms_of(recipe: Recipe, kind: Kind = FORMS) -> dict[str, Term]:
-    """Return the terms of levels of a kind that read features; variation reads the picture.
+@dataclass(frozen=True)
+class TotalLoss:
+    """The terms of a recipe, and their weighted total; sums are by term.
+
+    total = content_weight · content + style_weight · style + tv_weight · tv
+
+    where content and style are means over their layers, weighted by each layer's share, and style
+    is the sum over regions, weighted by how much of the picture each is. Gatys et al. 2016,
+    equation 7, with the total variation of Mahendran and Vedaldi 2015 added.
+    """
+
+    terms: Mapping[str, Term]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that the terms read."""
+        return tuple({name: None for term in self.terms.values() for name in term.layers})
+
+    @property
+    def additive(self) -> bool:
+        """Whether the loss of all sums is the sum of the tiles' losses."""
+        return all(term.additive for term in self.terms.values())
+
+    def read(self, seen: Seen, targets: Targets) -> dict[str, Sums]:
+        """Return the sums of what is seen."""
+        return {name: term.read(seen, targets.terms[name]) for name, term in self.terms.items()}
+
+    def vjp(self, seen: Seen, targets: Targets) -> tuple[dict[str, Sums], Pullback]:
+        """Return the sums of NumPy features, and their pullback, which can be called once."""
+        found = {name: term.vjp(seen, targets.terms[name]) for name, term in self.terms.items()}
+        pullbacks = {name: pullback for name, (_, pullback) in found.items()}
+
+        def pullback(by: Mapping[str, Sums]) -> dict[str, list[AddGradient]]:
+            adds: dict[str, list[AddGradient]] = defaultdict(list)
+            while pullbacks:  # emptied, since they hold features
+                name, each = pullbacks.popitem()
+                if any(np.any(leaf) for leaf in optree.tree_leaves(by[name])):
+                    for layer, adding in each(by[name]).items():
+                        adds[layer].extend(adding)
+            return adds
+
+        return {name: sums for name, (sums, _) in found.items()}, pullback
+
+    def loss(self, sums: Mapping[str, Sums], targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the total of the sums of all parts, and its terms: 0 for those that are none."""
+        zero = array_namespace(targets.weights).zeros((), "float32")
+        values = dict.fromkeys(TERMS, zero)
+        for name, term in self.terms.items():
+            values[name] = term.loss(sums[name], targets.terms[name])
+        return sum(targets.weights[n] * values[name] for n, name in enumerate(TERMS)), values
+
+    def loss_gradient(self, sums: Mapping[str, Sums], targets: Targets) -> dict[str, Sums]:
+        """Return the gradient of the total by the sums, in NumPy."""
+        return {
+            name: scaled(
+                targets.weights[TERMS.index(name)],
+                term.loss_gradient(sums[name], targets.terms[name]),
+            )
+            for name, term in self.terms.items()
+        }
+
+
+def total_loss(recipe: Recipe, kind: Kind = FORMS) -> TotalLoss:
+    """Return the loss of levels of a kind.
 
     All but those that find forms ask for content only if that weighs something, so that deep layers
     need not be computed for it.
     """
-    terms = {"content": content_term(recipe), "style": style_term(recipe, kind)}
+    terms = {
+        "content": content_term(recipe),
+        "style": style_term(recipe, kind),
+        "tv": variation_term(),
+    }
     if kind != FORMS and not recipe.content_weight:
         del terms["content"]
-    return terms
+    return TotalLoss(terms)
 
 
 def layers_of(recipe: Recipe, kind: Kind = FORMS) -> tuple[str, ...]:
-    """Return the layers that these terms read."""
-    return tuple({name: None for term in terms_of(recipe, kind).values() for name in term.layers})
+    """Return the layers that the loss of levels of a kind reads."""
+    return total_loss(recipe, kind).layers
 
 
 @dataclass(frozen=True)
@@ -206,37 +279,10 @@ def freeze(
     ``content``, None at the first; ``kind`` is what its level is for.
     """
     scene = Scene(eye, content, tuple(regions), start)
-    frozen = {name: term.freeze(scene) for name, term in terms_of(recipe, kind).items()}
+    frozen = {name: term.freeze(scene) for name, term in total_loss(recipe, kind).terms.items()}
     return Frozen(scene, frozen, weights(recipe, style))
 
 
 def weights(recipe: Recipe, style: float = 1.0) -> HostArray:
     """Return the weights of the terms (3,), that of style multiplied by ``style``."""
     return np.array(recipe.weights_at(style), np.float32)
-
-
-def total_loss(
-    features: Callable[..., Maps], recipe: Recipe, kind: Kind = FORMS
-) -> Callable[[Tensor, Targets], tuple[Tensor, dict[str, Tensor]]]:
-    """Return the function of (picture, targets) that gives the total and its terms.
-
-    total = content_weight · content + style_weight · style + tv_weight · tv
-
-    where content and style are means over their layers, weighted by each layer's share, and style
-    is the sum over regions, weighted by how much of the picture each is. Gatys et al. 2016,
-    equation 7, with the total variation of Mahendran and Vedaldi 2015 added.
-    """
-    terms, layers = terms_of(recipe, kind), layers_of(recipe, kind)
-
-    def loss(picture: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
-        ops = array_namespace(picture)
-        seen = Seen(features(picture, layers))
-        values = dict.fromkeys(TERMS, ops.zeros((), "float32"))
-        for name, term in terms.items():
-            target = targets.terms[name]
-            values[name] = term.loss(term.read(seen, target), target)
-        values["tv"] = total_variation(picture)
-        total = sum(targets.weights[number] * values[name] for number, name in enumerate(TERMS))
-        return total, values
-
-    return loss

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-import optree
 
 from impasto.compute.arrays import HostArray, Tensor, array_namespace
 from impasto.losses import polish, pools, tiles
@@ -41,6 +40,7 @@ from impasto.losses.terms import (
     Target,
     Term,
     View,
+    scaled,
 )
 from impasto.pictures import masks
 from impasto.pictures.guidance import StyledRegion
@@ -152,16 +152,12 @@ class _ByLayers:
 
         def by(layer: str, read: Sums, part: Part) -> Sums:
             found = self.measure.loss_gradient(read, part.style[layer])
-            return _scaled(np.float32(part.share * shares[layer]), found)
+            return scaled(np.float32(part.share * shares[layer]), found)
 
         return [
             {layer: by(layer, read[layer], part) for layer in self.layers}
             for read, part in zip(sums, target, strict=True)
         ]
-
-
-def _scaled(factor: np.float32, sums: Sums) -> Sums:
-    return optree.tree_map(lambda each: factor * each, sums)
 
 
 def _by_part(
@@ -470,7 +466,7 @@ class _WithUpright:
     def loss_gradient(self, sums: tuple[Sums, Sums], target: _Both) -> tuple[Sums, Sums]:
         second = self.second.loss_gradient(sums[1], target.second)
         first = self.first.loss_gradient(sums[0], target.first)
-        return first, _scaled(target.weight, second)
+        return first, scaled(target.weight, second)
 
 
 LAST_PASSES: dict[str, Callable[[Recipe], Term]] = {"matching": _polishing}

@@ -46,6 +46,9 @@ AddGradient: TypeAlias = Callable[[HostArray], None]
 Pullback: TypeAlias = Callable[[Sums], Mapping[str, Sequence[AddGradient]]]
 """∂loss/∂sums -> by layer, what adds ∂loss/∂features: a vector-Jacobian product."""
 
+IMAGE = "image"
+"""In place of a layer's name: the pixels, as :attr:`Seen.image` has them."""
+
 
 class Place(NamedTuple):
     """Where a part of a picture lies, in a layer's positions.
@@ -69,8 +72,13 @@ class Seen:
 
     maps: Maps
     """features"""
+    image: Tensor = None
+    """(height, width, 3), of a part with what is around it"""
     places: Mapping[str, Place] = field(default_factory=dict)
     """by layer, where the part lies; nothing for a whole picture"""
+    inner: tuple[Size, Size, Size, Size] | None = None
+    """where the part lies in ``image``: its first row and column, and how many it has of them; None
+    for a whole picture"""
 
 
 @dataclass(frozen=True)
@@ -208,6 +216,11 @@ class Scene:
     def remembered(self, read: Callable[[Sight], Any]) -> Callable[[Sight], Any]:
         """Return a function of a tile that keeps what it found, where the tile is the picture."""
         return functools.cache(read) if len(self.tiles) == 1 else read
+
+
+def scaled(factor: Any, sums: Sums) -> Sums:
+    """Return sums multiplied by a factor."""
+    return optree.tree_map(lambda each: np.float32(factor) * each, sums)
 
 
 def _wide(value: Any) -> HostArray:

@@ -17,26 +17,15 @@ from impasto import paged
 from impasto.compute.arrays import (
     Array,
     HostArray,
-    Size,
     Tensor,
     array_namespace,
     as_array_like,
     to_numpy,
 )
-from impasto.losses.kinds import FORMS, Kind
-from impasto.losses.objective import (
-    TERMS,
-    Evaluation,
-    Frozen,
-    Targets,
-    layers_of,
-    terms_of,
-)
-from impasto.losses.terms import Maps, Place, Seen, Sight, Sums
+from impasto.losses.objective import TERMS, Evaluation, Frozen, Targets
+from impasto.losses.terms import Place, Seen, Sight, Sums
 from impasto.losses.tiles import Tile
-from impasto.losses.variation import Differences, differences, variation
 from impasto.pictures.raster import size_of
-from impasto.recipe.settings import Recipe
 
 
 class Given(NamedTuple):
@@ -71,47 +60,9 @@ class TileSteps(NamedTuple):
     """(sums (n,), given) -> the loss, its terms and its slope"""
 
 
-class TileLoss(NamedTuple):
-    """The parts of a recipe's total loss of a tile: functions of the arrays of either engine."""
-
-    additive: bool
-    """whether the loss of all sums is the sum of the tiles' losses"""
-    read: Callable[[Tensor, Given], dict[str, Sums]]
-    """(tile, given) -> the tile's sums by term"""
-    loss: Callable[[Mapping[str, Sums], Given], tuple[Tensor, dict[str, Tensor]]]
-    """(sums, given) -> the total, and the terms"""
-
-
-def tile_loss(
-    features: Callable[..., Maps], recipe: Recipe, stride: Callable[[str], int], kind: Kind = FORMS
-) -> TileLoss:
-    """Return the total loss of a recipe of a tile, for all levels of a kind."""
-    terms, layers = terms_of(recipe, kind), layers_of(recipe, kind)
-
-    def read(tile: Tensor, given: Given) -> dict[str, Sums]:
-        seen = within(features(tile, layers), given, stride)
-        sums = {name: term.read(seen, given.targets.terms[name]) for name, term in terms.items()}
-        return {**sums, "tv": differences(tile, own_place(given))}
-
-    def loss(sums: Mapping[str, Sums], given: Given) -> tuple[Tensor, dict[str, Tensor]]:
-        zero = array_namespace(given.corner).zeros((), "float32")
-        values = dict.fromkeys(TERMS, zero)
-        for name, term in terms.items():
-            values[name] = term.loss(sums[name], given.targets.terms[name])
-        values["tv"] = variation(Differences(*sums["tv"]), given.corner[4], given.corner[5])
-        weights = given.targets.weights
-        return sum(weights[number] * values[name] for number, name in enumerate(TERMS)), values
-
-    return TileLoss(all(term.additive for term in terms.values()), read, loss)
-
-
-def own_place(given: Given) -> tuple[Size, Size, Size, Size]:
-    """Return where the inner box lies in the outer one: its first row and column, and its sides."""
-    rows, columns = array_namespace(given.frame).shape(given.frame)[:2]
-    return given.corner[0], given.corner[1], rows, columns
-
-
-def within(maps: Mapping[str, Tensor], given: Given, stride: Callable[[str], int]) -> Seen:
+def within(
+    tile: Tensor, maps: Mapping[str, Tensor], given: Given, stride: Callable[[str], int]
+) -> Seen:
     """Return what is seen in the inner box of a tile whose outer box gave ``maps``."""
     ops = array_namespace(given.frame)
     height, width = ops.shape(given.frame)[:2]
@@ -122,7 +73,7 @@ def within(maps: Mapping[str, Tensor], given: Given, stride: Callable[[str], int
         size = (height // apart, width // apart, value.shape[-1])
         inner[layer] = ops.slice(value, begin, size)
         places[layer] = Place(*(given.corner[n] // apart for n in range(2, 6)))
-    return Seen(inner, places)
+    return Seen(inner, tile, places, (given.corner[0], given.corner[1], height, width))
 
 
 def flat(sums: Sums) -> Tensor:

@@ -1,10 +1,14 @@
 """The total variation loss: how much neighboring pixels differ, which smooths the picture."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from impasto.compute.arrays import HostArray, Size, Tensor, array_namespace
+from impasto.losses.content import added
+from impasto.losses.terms import IMAGE, AddGradient, Pullback, Scene, Seen, Sight, Term
+from impasto.pictures.raster import size_of
 
 
 class Differences(NamedTuple):
@@ -53,20 +57,39 @@ def _apart(picture: Tensor, place: Place | None) -> tuple[Tensor, Tensor]:
     return here[1:, :-1] - here[:-1, :-1], here[:-1, 1:] - here[:-1, :-1]
 
 
-def variation(sums: Differences, height: Size, width: Size) -> Tensor:
-    """Return mean(Δx²) + mean(Δy²) of a picture of so many pixels from its differences."""
-    return sum(each / count for each, count in zip(sums, _counts(sums, height, width), strict=True))
-
-
-def variation_gradient(sums: Differences, height: int, width: int) -> Differences:
-    """Return the gradient of :func:`variation` by the sums."""
-    return Differences(*(np.float32(1 / count) for count in _counts(sums, height, width)))
-
-
-def _counts(sums: Differences, height: Size, width: Size) -> list[Tensor]:
-    ops = array_namespace(sums.down)
+def counts(height: int, width: int) -> Differences:
+    """Return how many differences a picture of that size has, down and to the right."""
     numbers = (3 * (height - 1) * width, 3 * height * (width - 1))
-    return [ops.cast(ops.maximum(each, 1), "float32") for each in numbers]
+    return Differences(*(np.float32(max(each, 1)) for each in numbers))
+
+
+def variation(sums: Differences, target: Differences) -> Tensor:
+    """Return mean(Δx²) + mean(Δy²) of a picture from its differences and their counts."""
+    return sum(each / count for each, count in zip(sums, target, strict=True))
+
+
+def variation_gradient(sums: Differences, target: Differences) -> Differences:
+    """Return the gradient of :func:`variation` by the sums."""
+    return Differences(*(1 / count for count in target))
+
+
+def variation_term() -> Term:
+    """Return the total variation of the pixels."""
+
+    def freeze(scene: Scene) -> Callable[[Sight], Differences]:
+        target = counts(*size_of(scene.content))
+        return lambda sight: target
+
+    def read(seen: Seen, target: Differences) -> Differences:
+        return differences(seen.image, seen.inner)
+
+    def vjp(seen: Seen, target: Differences) -> tuple[Differences, Pullback]:
+        def pullback(by: Differences) -> dict[str, list[AddGradient]]:
+            return {IMAGE: [added(differences_vjp(seen.image, by, seen.inner))]}
+
+        return read(seen, target), pullback
+
+    return Term(freeze, read, variation, vjp, variation_gradient, (), additive=True)
 
 
 def total_variation(picture: Tensor) -> Tensor:
@@ -75,5 +98,5 @@ def total_variation(picture: Tensor) -> Tensor:
     mean(Δx²) + mean(Δy²) with values in [0, 1], that is, differences divided by 255: the squared
     (anisotropic) form of Mahendran and Vedaldi 2015, section 2, with β = 2.
     """
-    height, width, _ = array_namespace(picture).shape(picture)
-    return variation(differences(picture), height, width)
+    height, width, _ = picture.shape
+    return variation(differences(picture), counts(height, width))
