@@ -91,13 +91,13 @@ def test_the_import_says_nothing_in_impastos_own_processes():
 
 
 def test_a_traced_function_takes_pictures_of_any_size_to_the_same():
-    def features(picture):
+    def features(picture, constants):
         return {"double": picture * 2, "mean": ops.mean(picture)}
 
-    traced = backend.traced(features)
+    traced = backend.compiled(features)
     for height in (4, 6):
         picture = tiny.random_picture(height, 5, seed=height)
-        found = {name: to_numpy(each) for name, each in traced(picture).items()}
+        found = {name: to_numpy(each) for name, each in traced(picture, ()).items()}
         np.testing.assert_array_equal(found["double"], 2 * picture)
         assert found["mean"] == pytest.approx(picture.mean(), rel=1e-5)
 

@@ -61,7 +61,7 @@ def test_blas_keeps_to_one_thread_within_a_piece_whichever_thread_calls():
         assert [each for one in done for each in one.result()] == [{1}] * 16
 
 
-def test_freed_memory_is_kept_until_the_last_has_left_and_given_back():
+def test_freed_memory_is_kept_until_the_last_has_left_and_given_back(monkeypatch):
     class Library:
         def __init__(self):
             self.calls = []
@@ -73,15 +73,18 @@ def test_freed_memory_is_kept_until_the_last_has_left_and_given_back():
             self.calls.append(("trim", pad))
 
     library = Library()
-    kept = threads._FreedMemory(library)
+    monkeypatch.setattr(threads, "_c_library", lambda: library)
+    kept = threads.freed_memory_kept()
     with kept:
         began = list(library.calls)
         with kept:
             pass
         assert library.calls == began == [(-4, 0), (-1, 2**31 - 1)]
     assert library.calls[2:] == [(-4, 2**16), (-1, 2**17), ("trim", 0)]
-    with threads._FreedMemory(None):
+    monkeypatch.setattr(threads, "_c_library", lambda: None)
+    with kept:
         pass
+    assert len(library.calls) == 5
 
 
 def test_freed_memory_is_kept_here():

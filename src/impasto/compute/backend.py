@@ -98,20 +98,21 @@ The gradient of a NumPy array is one, that of a tensor stays on its device."""
 _PROCESS = os.getpid()
 
 
-def check_process() -> None:
-    """Raise BackendError in a process that was forked after the tensor library was loaded.
+def check_backend() -> None:
+    """Raise BackendError if Keras cannot compute: on another backend, in a graph, after a fork.
 
-    Its threads are not there any more, and the first that waits for one of them waits forever.
+    The threads of a tensor library are not there any more in a process that was forked after it was
+    loaded, and the first that waits for one of them waits forever.
     """
     if os.getpid() != _PROCESS:
         raise BackendError(
             "this process was forked after the tensor library was loaded, which does not live "
             "through that: start processes with multiprocessing's method 'spawn' or 'forkserver'"
         )
-
-
-def check_backend() -> None:
-    """Raise BackendError if Keras's backend cannot paint: another one, or inside a graph."""
+    if name() not in BACKENDS:
+        raise BackendError(
+            f"Keras runs on {name()!r}: set KERAS_BACKEND to one of {', '.join(BACKENDS)}"
+        )
     if name() == "tensorflow":
         import tensorflow as tf
 
@@ -120,10 +121,6 @@ def check_backend() -> None:
                 "TensorFlow is building a graph (tf.Graph().as_default() or tf.function), in which "
                 "nothing is computed: call impasto outside it"
             )
-    if name() not in BACKENDS:
-        raise BackendError(
-            f"Keras runs on {name()!r}: set KERAS_BACKEND to one of {', '.join(BACKENDS)}"
-        )
 
 
 def name() -> str:
@@ -142,10 +139,22 @@ def value_and_gradient(loss: Loss) -> Step:
     Raises BackendError if Keras runs on a backend other than the three.
     """
     check_backend()
-    return {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[name()](loss)
+    differentiated = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[name()](loss)
+
+    def step(picture: Array, constants: Constants) -> Evaluated:
+        numbers, names, gradient = differentiated(picture, constants)
+        value, *others = to_numpy(numbers).tolist()
+        terms = dict(zip(sorted(names), others, strict=True))
+        return value, terms, to_numpy(gradient) if isinstance(picture, np.ndarray) else gradient
+
+    return step
 
 
-def _tensorflow(loss: Loss) -> Step:
+Differentiated: TypeAlias = Callable[[Array, Constants], tuple[Tensor, Iterable[str], Tensor]]
+"""(picture, constants) -> total and terms as one tensor, the terms' names, the gradient."""
+
+
+def _tensorflow(loss: Loss) -> Differentiated:
     import tensorflow as tf
 
     # A sum of three gradients or more begins with whichever is ready first, and its last bits
@@ -159,8 +168,7 @@ def _tensorflow(loss: Loss) -> Step:
         (gradient,) = tf.gradients(total, picture, aggregation_method=in_pairs)
         return _in_one(total, terms), terms, gradient
 
-    traced = _traced(differentiate)
-    return lambda picture, constants: _as_given(picture, *traced(picture, constants))
+    return _traced(differentiate)
 
 
 def _traced(function: Callable[..., Any]) -> Callable[[Array, Constants], Any]:
@@ -203,50 +211,33 @@ def compiled(
     return call
 
 
-def _jax(loss: Loss) -> Step:
+def _jax(loss: Loss) -> Differentiated:
     import jax
 
     differentiate = jax.value_and_grad(loss, has_aux=True)
 
-    @jax.jit
     def evaluated(picture: Array, constants: Constants) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         (total, terms), gradient = differentiate(picture, constants)
         return _in_one(total, terms), terms, gradient
 
-    return lambda picture, constants: _as_given(picture, *evaluated(picture, constants))
+    return cast(Differentiated, jax.jit(evaluated))
 
 
-def _torch(loss: Loss) -> Step:
+def _torch(loss: Loss) -> Differentiated:
     import torch
 
-    def step(picture: Array, constants: Constants) -> Evaluated:
+    def evaluated(picture: Array, constants: Constants) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         variable = keras.ops.convert_to_tensor(picture).clone().requires_grad_(True)
         total, terms = loss(variable, constants)
         (gradient,) = torch.autograd.grad(total, variable)
-        return _as_given(picture, _in_one(total, terms), terms, gradient)
+        return _in_one(total, terms), terms, gradient
 
-    return step
-
-
-def traced(function: Callable[[Tensor], Any]) -> Callable[[Array], Any]:
-    """Compile a function of a picture (height, width, 3), without a gradient.
-
-    TensorFlow traces it once for pictures of any size, JAX for every size; PyTorch runs it as it
-    is.
-    """
-    run = compiled(lambda picture, constants: function(picture))
-    return lambda picture: run(picture, ())
+    return evaluated
 
 
 def _in_one(total: Tensor, terms: dict[str, Tensor]) -> Tensor:
     """Return all numbers as one tensor: a device is waited for but once."""
     return ops.stack([total, *(terms[name] for name in sorted(terms))])
-
-
-def _as_given(picture: Array, numbers: Tensor, names: Iterable[str], gradient: Tensor) -> Evaluated:
-    value, *others = to_numpy(numbers).tolist()
-    terms = dict(zip(sorted(names), others, strict=True))
-    return value, terms, to_numpy(gradient) if isinstance(picture, np.ndarray) else gradient
 
 
 def use_threads(count: int) -> None:

@@ -47,28 +47,25 @@ def _workers(process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(cores(), thread_name_prefix="impasto")
 
 
-class _BlasLimit:
-    """Keeps BLAS to one core as long as anybody is inside; see :func:`one_blas_thread`."""
+class _WhileInside:
+    """A context for many threads: the first inside sets something, the last resets it."""
 
-    def __init__(self) -> None:
-        self.controller = ThreadpoolController().select(user_api="blas")
-        # threadpoolctl heeds a single thread, which must still be there to lift the limit.
-        self.thread = ThreadPoolExecutor(1, thread_name_prefix="impasto-blas")
+    def __init__(self, enter: Callable[[], None], leave: Callable[[], None]) -> None:
+        self.enter, self.leave = enter, leave
         self.lock = threading.Lock()
         self.inside = 0
-        self.limit: Any = None
 
     def __enter__(self) -> None:
         with self.lock:
             if not self.inside:
-                self.limit = self.thread.submit(self.controller.limit, limits=1).result()
+                self.enter()
             self.inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self.lock:
             self.inside -= 1
             if not self.inside:
-                self.thread.submit(self.limit.restore_original_limits).result()
+                self.leave()
 
 
 _MAKING = threading.Lock()
@@ -86,43 +83,19 @@ def one_blas_thread() -> AbstractContextManager[None]:
 
 
 @functools.cache
-def _blas_limit(process: int) -> _BlasLimit:
-    return _BlasLimit()
+def _blas_limit(process: int) -> _WhileInside:
+    controller = ThreadpoolController().select(user_api="blas")
+    # threadpoolctl heeds a single thread, which must still be there to lift the limit.
+    thread = ThreadPoolExecutor(1, thread_name_prefix="impasto-blas")
+    limits: list[Any] = []
+    return _WhileInside(
+        lambda: limits.append(thread.submit(controller.limit, limits=1).result()),
+        lambda: thread.submit(limits.pop().restore_original_limits).result(),
+    )
 
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # as malloc.h has them
 _LARGEST, _USUAL_TRIM, _USUAL_MMAP = 2**31 - 1, 2**17, 2**16
-
-
-class _FreedMemory:
-    """Has freed memory kept as long as anybody is inside; see :func:`freed_memory_kept`."""
-
-    def __init__(self, library: Any) -> None:
-        self.library = library
-        self.lock = threading.Lock()
-        self.inside = 0
-
-    def __enter__(self) -> None:
-        with self.lock:
-            if not self.inside:
-                self._set(_LARGEST, 0)
-            self.inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self.lock:
-            self.inside -= 1
-            if not self.inside:
-                self._set(_USUAL_TRIM, _USUAL_MMAP)
-                self.give_back()
-
-    def _set(self, trim: int, mmap: int) -> None:
-        if self.library is not None:
-            self.library.mallopt(_MMAP_MAX, mmap)
-            self.library.mallopt(_TRIM_THRESHOLD, trim)
-
-    def give_back(self) -> None:
-        if self.library is not None:
-            self.library.malloc_trim(0)
 
 
 def freed_memory_kept() -> AbstractContextManager[None]:
@@ -133,16 +106,32 @@ def freed_memory_kept() -> AbstractContextManager[None]:
     Afterwards its usual thresholds hold, which no longer adapt.
     """
     with _MAKING:
-        return _freed_memory()
+        return _freed_memory_kept()
+
+
+@functools.cache
+def _freed_memory_kept() -> _WhileInside:
+    def give_back() -> None:
+        _set_malloc(_USUAL_TRIM, _USUAL_MMAP)
+        give_back_freed_memory()
+
+    return _WhileInside(lambda: _set_malloc(_LARGEST, 0), give_back)
 
 
 def give_back_freed_memory() -> None:
     """Give memory that is free back to the system, where it was kept."""
-    _freed_memory().give_back()
+    if (library := _c_library()) is not None:
+        library.malloc_trim(0)
+
+
+def _set_malloc(trim: int, mmap: int) -> None:
+    if (library := _c_library()) is not None:
+        library.mallopt(_MMAP_MAX, mmap)
+        library.mallopt(_TRIM_THRESHOLD, trim)
 
 
 @functools.cache
-def _freed_memory() -> _FreedMemory:
+def _c_library() -> Any:
+    """Return the C library where it has glibc's functions for this; None elsewhere."""
     library: Any = ctypes.CDLL(None) if os.name == "posix" else None
-    known = hasattr(library, "mallopt") and hasattr(library, "malloc_trim")
-    return _FreedMemory(library if known else None)
+    return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None
