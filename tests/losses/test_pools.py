@@ -79,10 +79,10 @@ def test_a_feature_that_is_near_to_everything_is_found_less_often():
     rows = np.concatenate([np.ones((64, 1)), random.normal(0, 0.5, (64, 8))], axis=1)
     directions = np.eye(9)[[0, 1, 2, 3]] + 0.3 * np.eye(9)[0]
     query, among = (pools.normalized(each.astype(np.float32)) for each in (rows, directions))
-    taken = pools.CROWDING * pools._crowding_on_host(query, among)
+    taken = pools.CROWDING * pools._crowding(query, among)
     assert taken.argmax() == 0
     plain, less = (
-        pools._best_on_host(*rows_of(query), among, each)[1] for each in (np.zeros(4, "f4"), taken)
+        pools._best(*rows_of(query), among, each)[1] for each in (np.zeros(4, "f4"), taken)
     )
     assert 0 < np.sum(less == 0) < np.sum(plain == 0)
 

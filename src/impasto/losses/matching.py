@@ -508,7 +508,7 @@ def _matched(region: StyledRegion, scene: Scene, layers: Sequence[str]) -> Match
 
 def _pool(region: StyledRegion, eye: Eye, layers: Sequence[str]) -> Pool:
     paintings = [each for each in region.paintings if each.share]
-    limit = pools.share_of_limit(len(paintings))
+    limit = pools.LIMIT // len(paintings)
     pool = pools.keep([_kept(each, eye, layers, limit) for each in paintings])
     return pool._replace(made=functools.partial(_pool, region, eye, layers))
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from impasto import paged
 from impasto.compute import threads
 from impasto.compute.arrays import (
+    HostArray,
     array_namespace,
     as_array_like,
     gather_rows,
@@ -61,8 +62,8 @@ CROWD = 2**12
 MANY = 2**16
 """Positions looked for in one call of the compiled search."""
 
-ROWS, COLUMNS = 256, 4096
-"""Positions looked for, and looked through, in one piece: a block of 4 MB; on a GPU one of 64."""
+COLUMNS, BLOCK = 2**12, 2**24
+"""Directions, and products of them with positions, in one piece where the search isn't compiled."""
 
 TINY = 1e-12
 """Keeps the direction of what does not differ from the mean finite: it is zero."""
@@ -119,7 +120,7 @@ def counting(
     if weights is not None:
         half = max(each.max() for each in weights) / 2
         kept = [each.reshape(-1) >= half for each in weights]
-    whole = np.flatnonzero(_all(kept))
+    whole = np.flatnonzero(np.concatenate(kept))
     if len(whole) > limit:
         chosen = np.zeros(sum(map(len, kept)), bool)
         chosen[whole[_sample(len(whole), limit)]] = True
@@ -127,23 +128,16 @@ def counting(
     return [each.reshape(size) for each, size in zip(kept, sizes, strict=True)]
 
 
-def _all(pieces: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
-    return np.concatenate(pieces)
-
-
-def share_of_limit(paintings: int, limit: int = LIMIT) -> int:
-    """Return how many positions each of several paintings may have in a pool."""
-    return limit // paintings
-
-
 def keep(paintings: Sequence[Painting], components: int | None = COMPONENTS) -> Pool:
     """Keep of paintings what is looked through; ``components`` None searches in all channels."""
     parts = [painting.features for painting in paintings]
     whole = sum(painting.share for painting in paintings)
-    means = [_mean(part) for part in parts]
+    means = [array_namespace(part).mean(part, axis=0) for part in parts]
     basis = None
     if components is not None:
-        basis = principal_components(_sampled(parts, means, _samples(parts)), components)
+        chosen = zip(parts, means, _samples(parts), strict=True)
+        sample = _joined([gather_rows(part, rows) - mean for part, mean, rows in chosen])
+        basis = principal_components(normalized(sample), components)
     directions = [_within(*each, basis) for each in zip(parts, means, strict=True)]
     return Pool(
         _joined(parts),
@@ -156,10 +150,6 @@ def keep(paintings: Sequence[Painting], components: int | None = COMPONENTS) -> 
 
 def _joined(arrays: Sequence[Array]) -> Array:
     return arrays[0] if len(arrays) == 1 else array_namespace(arrays[0]).concatenate(arrays)
-
-
-def _mean(features: Array) -> Array:
-    return array_namespace(features).mean(features, axis=0)
 
 
 def _within(features: Array, mean: Array, basis: Array | None) -> Array:
@@ -176,15 +166,6 @@ def _samples(parts: Sequence[Array]) -> list[Indexes]:
     chosen = _sample(int(ends[-1]), min(int(ends[-1]), SAMPLE))
     pieces = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
     return [piece - start for piece, start in zip(pieces, [0, *ends[:-1]], strict=True)]
-
-
-def _sampled(parts: Sequence[Array], means: Sequence[Array], chosen: Sequence[Indexes]) -> Array:
-    """Return the directions of some features, each about its painting's mean."""
-    sampled = [
-        array_namespace(part).take(part, rows, axis=0) - mean
-        for part, mean, rows in zip(parts, means, chosen, strict=True)
-    ]
-    return normalized(_joined(sampled))
 
 
 def _sample(count: int, size: int) -> Indexes:
@@ -217,20 +198,14 @@ def principal_components(sample: Array, count: int) -> Array:
         return as_array_like(np.eye(channels, dtype=np.float32), sample)
     start = np.random.default_rng(0).standard_normal((channels, min(count + SPARE, channels)))
     subspace = as_array_like(start.astype(np.float32), sample)
-    subspace, products = _subspace(sample, subspace)
-    _, vectors = np.linalg.eigh(to_numpy(products).astype(np.float64))  # ascending
+    of = array_namespace(sample)
+    for _ in range(ROUNDS):
+        subspace, _ = of.linalg.qr(of.transpose(sample) @ (sample @ subspace))
+    within = sample @ subspace
+    products = to_numpy(of.transpose(within) @ within).astype(np.float64)
+    _, vectors = np.linalg.eigh(products)  # ascending
     largest = np.ascontiguousarray(vectors[:, : -count - 1 : -1].astype(np.float32))
     return subspace @ as_array_like(largest, sample)
-
-
-def _subspace(sample: Array, subspace: Array) -> tuple[Array, Array]:
-    """Return a subspace turned toward the largest components, and products of what is in it."""
-    of = array_namespace(sample)
-    qr = of.qr if is_tensor(sample) else np.linalg.qr
-    for _ in range(ROUNDS):
-        subspace, _ = qr(of.transpose(sample) @ (sample @ subspace))
-    within = sample @ subspace
-    return subspace, of.transpose(within) @ within
 
 
 class Query(NamedTuple):
@@ -250,14 +225,9 @@ def projected(columns: Array, pool: Pool, weights: Array | None = None) -> Query
     ``weights`` (n,), positive, weigh their mean.
     """
     each = np.ones(len(columns), np.float32) if weights is None else weights
-    coordinates, sums = _projected(columns, pool.basis, each)
-    in_all = to_numpy(sums).astype(np.float64)
-    return Query(coordinates, in_all, float(each.sum(dtype=np.float64)))
-
-
-def _projected(columns: Array, basis: Array | None, weights: Array) -> tuple[Array, Array]:
-    coordinates = columns if basis is None else columns @ basis
-    return coordinates, array_namespace(columns).matmul(as_array_like(weights, columns), columns)
+    coordinates = columns if pool.basis is None else columns @ pool.basis
+    sums = to_numpy(array_namespace(columns).matmul(as_array_like(each, columns), columns))
+    return Query(coordinates, sums.astype(np.float64), float(each.sum(dtype=np.float64)))
 
 
 class Asking:
@@ -297,21 +267,18 @@ def nearest(query: Query, pool: Pool, order: Indexes | None = None) -> Indexes:
     center = mean if pool.basis is None else array_namespace(mean).matmul(mean, pool.basis)
     count = len(query.coordinates)
     own = np.arange(count) if order is None else np.argsort(order)
-    asked = own[:: -(-count // CROWD)]
-    crowd = _about(gather_rows(query.coordinates, asked), center)
 
-    on_device = is_tensor(pool.directions)
+    def about(coordinates: Array) -> Array:
+        return normalized(coordinates - center)
 
     def rows(first: int, last: int) -> Array:
-        whole = on_device and (first, last) == (0, count)  # not what is paged
-        return _about(query.coordinates if whole else query.coordinates[first:last], center)
+        return about(query.coordinates[first:last])
 
-    best = _best_on_device if on_device else _best_on_host
-    crowding = _crowding_on_device if on_device else _crowding_on_host
+    crowd = about(gather_rows(query.coordinates, own[:: -(-count // CROWD)]))
     ends = np.cumsum(pool.counts)
     starts = ends - pool.counts
     found = [
-        best(rows, count, among, CROWDING * crowding(crowd, among))
+        _best(rows, count, among, CROWDING * _crowding(crowd, among))
         for among in (pool.directions[a:b] for a, b in zip(starts, ends, strict=True))
     ]
     cosines = np.stack([cosine for cosine, _ in found])
@@ -320,17 +287,13 @@ def nearest(query: Query, pool: Pool, order: Indexes | None = None) -> Indexes:
     return np.take_along_axis(indexes, owners[None], axis=0)[0]
 
 
-def _about(coordinates: Array, center: Array) -> Array:
-    return normalized(coordinates - center)
-
-
 def largest(query: Array, among: Array) -> Array:
     """Return for each row of ``query`` (n, C) the row of ``among`` (N, C) of the largest product.
 
     int32 (n,), also in a compiled step.
     """
     if not is_tensor(query):
-        return _best_on_host(lambda first, last: query[first:last], len(query), among, None)[1]
+        return _best(lambda first, last: query[first:last], len(query), among, np.float32(0))[1]
     ops = array_namespace(query)
     return ops.argmax(ops.matmul(query, ops.transpose(among)), axis=-1)
 
@@ -361,97 +324,59 @@ def shared_out(cosines: Array, shares: Sequence[float]) -> Indexes:
     return owners
 
 
-Found: TypeAlias = tuple[Array, Indexes]
-"""The largest of cosines less what is taken from them (n,) for every row, and where it is (n,)."""
+def _crowding(query: Array, directions: Array) -> Array:
+    """Return how near each direction is to all that is looked for, (N,).
 
-
-def _groups(count: int) -> Indexes:
-    """Return which of so many are in each group (groups, n), filled up with the group's first."""
-    groups = min(GROUPS, count)
-    rows = np.arange(groups)[:, None] + np.arange(0, count, groups)
-    return np.where(rows < count, rows, rows[:, :1])
-
-
-def _crowding_on_host(query: Array, directions: Array) -> Array:
-    groups = query[_groups(len(query))]
-    if kernels.available():
+    The mean over GROUPS of the queries of the largest cosine with any of the group.
+    """
+    groups = min(GROUPS, len(query))
+    members = np.arange(groups)[:, None] + np.arange(0, len(query), groups)
+    members = np.where(members < len(query), members, members[:, :1])  # filled up with the first
+    ops, grouped = array_namespace(query), gather_rows(query, members)
+    if not is_tensor(query) and kernels.available():
         best = kernels.best()
-        nearest = [best.nearest(directions, best.prepare_index(group))[1] for group in groups]
+        nearest = [best.nearest(directions, best.prepare_index(group))[1] for group in grouped]
         return np.mean(nearest, axis=0, dtype=np.float32)
+    turned = ops.transpose(grouped, (0, 2, 1))
 
     def work(first: int) -> Array:
-        piece = directions[first : first + ROWS]
-        largest = [(piece @ group.T).max(axis=1) for group in groups]
-        return np.mean(largest, axis=0, dtype=np.float32)
+        products = ops.matmul(directions[first : first + COLUMNS], turned)
+        return ops.mean(ops.max(products, axis=2), axis=0)
 
-    return np.concatenate(threads.in_parallel(work, range(0, len(directions), ROWS)))
-
-
-def _crowding_on_device(query: Array, directions: Array) -> Array:
-    starts = range(0, len(directions), COLUMNS)
-    pieces = [directions[a : a + COLUMNS] for a in starts] if len(starts) > 1 else [directions]
-    return _joined([_crowding_of(query, _groups(len(query)), piece) for piece in pieces])
+    return _joined(_in_pieces(work, len(directions), COLUMNS, on_device=is_tensor(query)))
 
 
-def _crowding_of(query: Array, groups: Indexes, directions: Array) -> Array:
-    ops = array_namespace(query)
-    grouped = ops.transpose(ops.take(query, groups, axis=0), (0, 2, 1))
-    return ops.mean(ops.max(ops.matmul(directions, grouped), axis=2), axis=0)
+def _best(
+    query: Callable[[int, int], Array], count: int, directions: Array, taken: Array
+) -> tuple[HostArray, Indexes]:
+    """Return the largest of cosines less what is ``taken`` from them, and where it is, (n,) each.
 
+    ``query`` gives rows of what is looked for, from a first to a last, which is not included.
+    """
+    on_device = is_tensor(directions)
+    if not on_device and kernels.available():
+        rows, best = MANY, kernels.best()
+        index = best.prepare_index(directions)
+        penalty = np.broadcast_to(taken, len(directions))
+        found = [
+            best.nearest(query(first, min(count, first + rows)), index, penalty)[::-1]
+            for first in range(0, count, rows)
+        ]
+    else:
+        ops, rows = array_namespace(directions), max(1, BLOCK // len(directions))
 
-Rows: TypeAlias = Callable[[int, int], Array]
-"""(first, last) -> rows of what is looked for, the last not included."""
+        def work(first: int) -> tuple[Array, Array]:
+            part = query(first, min(count, first + rows))
+            cosines = ops.matmul(part, ops.transpose(directions)) - taken
+            return ops.max(cosines, axis=1), ops.argmax(cosines, axis=1)
 
-
-def _best_on_host(query: Rows, count: int, directions: Array, taken: Array | None) -> Found:
-    if kernels.available():
-        return _best_compiled(query, count, directions, taken)
-
-    def work(first: int) -> Found:
-        return _best_in_pieces(query(first, min(count, first + ROWS)), directions, taken)
-
-    found = threads.in_parallel(work, range(0, count, ROWS))
-    cosines, indexes = zip(*found, strict=True)
-    return np.concatenate(cosines), np.concatenate(indexes)
-
-
-def _best_compiled(query: Rows, count: int, directions: Array, taken: Array | None) -> Found:
-    """Return the same by the compiled search, which makes no array of the products."""
-    best = kernels.best()
-    index = best.prepare_index(directions)
-    found = [
-        best.nearest(query(first, min(count, first + MANY)), index, taken)
-        for first in range(0, count, MANY)
-    ]
-    indexes, cosines = zip(*found, strict=True)
-    return np.concatenate(cosines), np.concatenate(indexes)
-
-
-def _best_in_pieces(query: Array, directions: Array, taken: Array | None) -> Found:
-    best, at = np.full(len(query), -np.inf, np.float32), np.zeros(len(query), np.intp)
-    for first in range(0, len(directions), COLUMNS):
-        cosines = query @ directions[first : first + COLUMNS].T
-        if taken is not None:
-            cosines -= taken[first : first + COLUMNS]
-        index = cosines.argmax(axis=1)
-        cosine = np.take_along_axis(cosines, index[:, None], axis=1)[:, 0]
-        nearer = cosine > best
-        best[nearer], at[nearer] = cosine[nearer], first + index[nearer]
-    return best, at
-
-
-def _best_on_device(query: Rows, count: int, directions: Array, taken: Array) -> Found:
-    rows = max(1, ROWS * COLUMNS * 16 // len(directions))  # a block of 64 MB
-    found = [
-        _best_of(query(first, min(count, first + rows)), directions, taken)
-        for first in range(0, count, rows)
-    ]
-    # All at once, so that the device need not wait in between.
+        found = _in_pieces(work, count, rows, on_device)
+    # All at once, so that a device need not wait in between.
     cosines, indexes = (to_numpy(_joined(side)) for side in zip(*found, strict=True))
     return cosines, indexes.astype(np.intp)
 
 
-def _best_of(query: Array, directions: Array, taken: Array) -> tuple[Array, Array]:
-    ops = array_namespace(query)
-    cosines = ops.matmul(query, ops.transpose(directions)) - taken
-    return ops.max(cosines, axis=1), ops.argmax(cosines, axis=1)
+def _in_pieces(work: Callable[[int], Any], count: int, size: int, on_device: bool) -> list[Any]:
+    """Do work for every ``size`` of ``count``, on all cores but on a device one after another."""
+    starts = range(0, count, size)
+    return [work(first) for first in starts] if on_device else threads.in_parallel(work, starts)
