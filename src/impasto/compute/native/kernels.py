@@ -522,7 +522,7 @@ def _checked(name: str, array: Array, shape: Sequence[int | str]) -> Array:
 
 
 def _rows(name: str, array: Array, shape: Sequence[int | str]) -> Array:
-    """Return a checked array whose rows (all axes but the first) are contiguous: itself or a copy."""
+    """Return a checked array, or a copy, whose rows (all axes but the first) are contiguous."""
     array = _checked(name, array, shape)
     if array.size and array.flags.aligned and array[0].flags.c_contiguous:
         length, rest = divmod(array.strides[0], array.itemsize)
