@@ -1,4 +1,4 @@
-"""Write docs/settings.md from the recipe, the one home of every setting. ``make docs``."""
+"""Generate docs/settings.md from the fields of ``Recipe``. ``make docs``."""
 
 from pathlib import Path
 
@@ -8,19 +8,27 @@ PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
 HEAD = """# Settings
 
-Every setting works alike as an option of `impasto stylize` (`--style-weight 20`), as an argument
-of `impasto.stylize` (`style_weight=20`) and in a recipe. This page is made from
-`src/impasto/recipe/settings.py` by `make docs`.
+Each setting is an option of `impasto stylize` (`--style-weight 20`), an argument of `impasto.stylize`
+(`style_weight=20`) and a key of a recipe. `make docs` generates this page from
+`src/impasto/recipe/settings.py`.
 
-| setting | default | unit | possible | what it does |
+| setting | default | unit | values | effect |
 | --- | --- | --- | --- | --- |
+"""
+
+PRESETS = """
+
+## Presets
+
+| preset | effect | settings that differ from the defaults |
+| --- | --- | --- |
 """
 
 
 def page() -> str:
     """Return the page, as Markdown."""
     rows = [_row(name, default, about) for name, _, default, about in recipe.settings()]
-    return HEAD + "\n".join(rows) + "\n\n## Presets\n\n" + "\n".join(map(_preset, recipe.PRESETS))
+    return HEAD + "\n".join(rows) + PRESETS + "\n".join(map(_preset, recipe.PRESETS)) + "\n"
 
 
 def _row(name: str, default: object, about: recipe.About) -> str:
@@ -33,7 +41,7 @@ def _preset(name: str) -> str:
     differences = ", ".join(
         f"`{key}` {recipe.show(value)}" for key, value in preset.checked().items()
     )
-    return f"- **{name}**: {preset.help} {differences}".rstrip() + "\n"
+    return f"| `{name}` | {preset.help} | {differences} |"
 
 
 if __name__ == "__main__":
