@@ -8,8 +8,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
 HEAD = """# Settings
 
-Each setting is an option of `impasto stylize` (`--style-weight 20`), an argument of `impasto.stylize`
-(`style_weight=20`) and a key of a recipe. `make docs` generates this page from
+Each setting is an option of `impasto stylize` (`--style-weight 20`), an argument of
+`impasto.stylize` (`style_weight=20`) and a key of a recipe. `make docs` generates this page from
 `src/impasto/recipe/settings.py`.
 
 | setting | default | unit | values | effect |
