@@ -212,7 +212,7 @@ def painted(measure, *paintings, place=lambda array: array):
             (where,) = counting([features.shape[:2]], flat, limit)
             at = np.where(where, np.arange(where.size).reshape(where.shape), -1)
         there = (None if each is None else place(each) for each in (features, under))
-        kept.append(measure.look(Painted(share, *there, number, at)))
+        kept.append((share, [measure.look(Painted(*there, number, at))]))
     return measure.freeze(kept)
 
 

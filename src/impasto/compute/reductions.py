@@ -5,7 +5,7 @@ take arrays of either engine; a gradient is a function that adds it to that of a
 that nothing of a map's size is made for it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -105,15 +105,10 @@ def slice_moments(
 
     ``weights`` are (height, width, 1); see :func:`slice_bounds`.
     """
-    height, width, channels = features.shape
+    _, width, channels = features.shape
     sums = np.zeros((slices, channels), np.float32)
     seconds = np.zeros((slices, channels, channels), np.float32)
-    bounds = slice_bounds(width, slices, first, whole)
-    pieces = [
-        (number, rows, columns)
-        for number, columns in bounds
-        for rows in row_blocks(height, (columns.stop - columns.start) * channels)
-    ]
+    pieces = _pieces(features, slice_bounds(width, slices, first, whole))
 
     def work(piece: tuple[int, slice, slice]) -> tuple[HostArray, HostArray] | None:
         _, rows, columns = piece
@@ -160,14 +155,21 @@ def slice_moments_gradient(
                 found *= weights[rows, columns].reshape(-1, 1)
             gradient[rows, columns] += found.reshape(part.shape)
 
-        pieces = [
-            (number, rows, columns)
-            for number, columns in bounds
-            for rows in row_blocks(len(features), (columns.stop - columns.start) * channels)
-        ]
-        threads.in_parallel(work, pieces)
+        threads.in_parallel(work, _pieces(features, bounds))
 
     return add
+
+
+def _pieces(
+    features: HostArray, bounds: Sequence[tuple[int, slice]]
+) -> list[tuple[int, slice, slice]]:
+    """Return slices, cut into blocks of rows: (number, rows, columns)."""
+    height, _, channels = features.shape
+    return [
+        (number, rows, columns)
+        for number, columns in bounds
+        for rows in row_blocks(height, (columns.stop - columns.start) * channels)
+    ]
 
 
 def row_blocks(height: int, numbers_in_row: int) -> list[slice]:

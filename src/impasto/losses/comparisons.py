@@ -180,25 +180,21 @@ def _trace_of_root(matrix: Tensor) -> Tensor:
 
 def _power(matrix: Tensor, power: float) -> Tensor:
     """Return a power of symmetric positive matrices (..., n, n), held constant."""
-    if not is_tensor(matrix):
-        return _power_on_host(matrix, power)
     ops = array_namespace(matrix)
-    values, vectors = ops.linalg.eigh(ops.stop_gradient(matrix))
+    values, vectors = _eigen(ops.stop_gradient(matrix))
     least = ops.max(values, axis=-1, keepdims=True) * SINGULAR + EPSILON**2
     scaled = vectors * (ops.maximum(values, least) ** power)[..., None, :]
     return ops.stop_gradient(ops.matmul(scaled, ops.swapaxes(vectors, -1, -2)))
 
 
-def _power_on_host(matrix: HostArray, power: float) -> HostArray:
-    found = np.empty_like(matrix)
-
-    def work(place: tuple[int, ...]) -> None:
-        values, vectors = np.linalg.eigh(matrix[place])
-        least = max(values[-1], 0) * SINGULAR + EPSILON**2
-        found[place] = (vectors * np.maximum(values, least) ** power) @ vectors.T
-
-    threads.in_parallel(work, list(np.ndindex(matrix.shape[:-2])))
-    return found
+def _eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues (..., n) and eigenvectors (..., n, n); of NumPy's arrays on all cores."""
+    if is_tensor(matrix):
+        found: tuple[Tensor, Tensor] = array_namespace(matrix).linalg.eigh(matrix)
+        return found
+    each = threads.in_parallel(np.linalg.eigh, matrix.reshape(-1, *matrix.shape[-2:]))
+    values, vectors = (np.stack(side) for side in zip(*each, strict=True))
+    return values.reshape(matrix.shape[:-1]), vectors.reshape(matrix.shape)
 
 
 def _compare(received: Tensor, target: Tensor, relative: bool, axes: tuple[int, ...]) -> Tensor:

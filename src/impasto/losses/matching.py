@@ -214,15 +214,21 @@ def search(
     that each part's positions have in the whole, row by row.
     """
     places = np.concatenate([each.reshape(-1) for each in where])
-    asking = [pools.Asking(len(_inside(region, places))) for region in regions]
+    inside = [_inside(region, places) for region in regions]
+    asking = [pools.Asking(len(each)) for each in inside]
     for part, here in zip(columns, where, strict=True):
         flat = array_namespace(part).reshape(part, (-1, part.shape[-1]))
         for region, asked in zip(regions, asking, strict=True):
             asked.add(_asked(flat, here.reshape(-1), region))
         del part, flat  # the search takes memory of its own
-    return [
-        _found(region, asked.whole, places) for region, asked in zip(regions, asking, strict=True)
-    ]
+    found = []
+    for region, asked, own in zip(regions, asking, inside, strict=True):
+        # All that belongs to a region at once, since its mean and its crowd are one.
+        indexes = np.zeros(len(places), np.int32)
+        if len(own):
+            indexes[own] = pools.nearest(asked.whole, region.pool, own)
+        found.append(Found(region.pool, indexes, region.weights))
+    return found
 
 
 def _asked(flat: Array, places: Indexes, region: Matched) -> pools.Query:
@@ -237,16 +243,6 @@ def _asked(flat: Array, places: Indexes, region: Matched) -> pools.Query:
 def _inside(region: Matched, places: Indexes) -> Indexes:
     """Return those of the places that belong to a region."""
     return places if region.weights is None else places[region.weights.reshape(-1)[places] > 0]
-
-
-def _found(region: Matched, query: pools.Query, places: Indexes) -> Found:
-    """Look for all that belongs to a region at once, since its mean and its crowd are one."""
-    size = len(places) if region.weights is None else region.weights.size
-    indexes = np.zeros(size, np.int32)
-    places = _inside(region, places)
-    if len(places):
-        indexes[places] = pools.nearest(query, region.pool, places)
-    return Found(region.pool, indexes, region.weights)
 
 
 def mixed(found: Sequence[Found], channels: slice = slice(None)) -> tuple[Array, Array | None]:

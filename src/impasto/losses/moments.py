@@ -125,15 +125,11 @@ def blend(parts: Sequence[tuple[float, Moments]]) -> Moments:
 
     Several paintings are one style whose moments are the weighted means of theirs.
     """
-    shares, each = zip(*parts, strict=True)
-    return _blended([share / sum(shares) for share in shares], each)
-
-
-def _blended(shares: Sequence[float], parts: Sequence[Moments]) -> Moments:
+    whole = sum(share for share, _ in parts)
     return Moments(
-        array_namespace(parts[0].sum).ones((), "float32"),
-        sum(share * mean(each) for share, each in zip(shares, parts, strict=True)),
-        sum(share * gram(each) for share, each in zip(shares, parts, strict=True)),
+        array_namespace(parts[0][1].sum).ones((), "float32"),
+        sum(share / whole * mean(each) for share, each in parts),
+        sum(share / whole * gram(each) for share, each in parts),
     )
 
 

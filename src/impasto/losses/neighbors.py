@@ -23,7 +23,7 @@ from impasto.compute.arrays import (
 )
 from impasto.losses import pools
 from impasto.losses.content import added
-from impasto.losses.terms import EPSILON, AddGradient, Measure, Painted, View
+from impasto.losses.terms import EPSILON, AddGradient, Measure, Painted, Style, View
 
 POOL = 1024
 """Positions of a painting among which neighbors are looked for."""
@@ -43,9 +43,6 @@ class Pool(NamedTuple):
 class Rows(NamedTuple):
     """Features that are kept of a painting, or of a part of one."""
 
-    number: int
-    """which painting it is"""
-    share: float
     features: Array
     """(n, C), on a GPU a tensor"""
     at: HostArray
@@ -64,64 +61,47 @@ class Kept(NamedTuple):
 
 def look(painted: Painted) -> Kept:
     """Keep of a painting, or of a part of one, what a pool needs."""
-    features = _in_float32(painted.features)
+    of, features = array_namespace(painted.features), _in_float32(painted.features)
     each = np.ones(features.shape[:2], np.float32)
     if painted.weights is not None:
         each = to_numpy(painted.weights)[..., 0]
-    sums = to_numpy(_weighted_sum(features, each)).astype(np.float64)
-    return Kept(_kept(painted, features), sums, float(each.sum(dtype=np.float64)))
-
-
-def _weighted_sum(features: Array, weights: Array) -> Array:
-    of = array_namespace(features)
-    flat = _in_float32(of.reshape(features, (-1, features.shape[-1])))
-    return of.matmul(of.reshape(as_array_like(weights, flat), (-1,)), flat)
+    flat = of.reshape(features, (-1, features.shape[-1]))
+    sums = to_numpy(of.matmul(of.reshape(as_array_like(each, flat), (-1,)), flat))
+    return Kept(rows(painted), sums.astype(np.float64), float(each.sum(dtype=np.float64)))
 
 
 def rows(painted: Painted) -> Rows:
     """Return those features of a painting, or of a part of one, that are kept."""
-    return _kept(painted, _in_float32(painted.features))
-
-
-def _kept(painted: Painted, features: Array) -> Rows:
     assert painted.at is not None
     at = painted.at.reshape(-1)
     (kept,) = np.nonzero(at >= 0)
-    taken = _in_float32(pools.at_places(features, kept))
-    return Rows(painted.number, painted.share, taken, at[kept])
+    return Rows(_in_float32(pools.at_places(painted.features, kept)), at[kept])
 
 
 def _in_float32(features: Array) -> Array:
     return array_namespace(features).cast(features, "float32")
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
-    """Return what was kept of all parts of a painting, in the order of positions."""
+def joined(parts: Sequence[Rows]) -> Array:
+    """Return what was kept of all parts of a painting (n, C), in the order of positions."""
     if len(parts) == 1:
-        return parts[0]
-    at = np.concatenate([each.at for each in parts])
-    order = np.argsort(at)
+        return parts[0].features
     features = [each.features for each in parts]
-    whole = array_namespace(features[0]).concatenate(features)
-    return parts[0]._replace(features=gather_rows(whole, order), at=at[order])
+    order = np.argsort(np.concatenate([each.at for each in parts]))
+    return gather_rows(array_namespace(features[0]).concatenate(features), order)
 
 
-def by_painting(kept: Sequence[Rows]) -> list[Rows]:
-    """Return what was kept of each painting, from all its parts."""
-    numbers = dict.fromkeys(each.number for each in kept)
-    return [joined([each for each in kept if each.number == number]) for number in numbers]
-
-
-def freeze(kept: Sequence[Kept]) -> list[Pool]:
+def freeze(paintings: Sequence[Style]) -> list[Pool]:
     """Return the features of paintings among which neighbors are looked for."""
-    paintings = by_painting([each.rows for each in kept])
-    whole = sum(each.share for each in paintings)
+    whole = sum(share for share, _ in paintings)
     found = []
-    for painting in paintings:
-        parts = [each for each in kept if each.rows.number == painting.number]
-        sums = np.sum([each.sums for each in parts], axis=0)
-        mean = (sums / max(sum(each.weight for each in parts), EPSILON)).astype(np.float32)
-        found.append(_pool(painting.share / whole, painting.features, mean))
+    for share, parts in paintings:
+        features = joined([each.rows for each in parts])
+        filled = gather_rows(features, np.resize(np.arange(len(features)), POOL))
+        weight = max(sum(each.weight for each in parts), EPSILON)
+        mean = (np.sum([each.sums for each in parts], axis=0) / weight).astype(np.float32)
+        mean = as_array_like(mean, filled)
+        found.append(Pool(np.float32(share / whole), mean, _directions(filled - mean)))
     return found
 
 
@@ -140,8 +120,12 @@ def read(view: View, target: Sequence[Pool]) -> Sums:
     Of several paintings each counts by its share.
     """
     ops = array_namespace(view.features)
-    features = ops.cast(view.features, "float32")
-    distance = sum(pool.share * _distances(features, pool) for pool in target)
+    distance = 0.0
+    for pool in target:
+        directions = _directions(ops.cast(view.features, "float32") - pool.mean)
+        best = pools.largest_by_row(ops.stop_gradient(directions), pool.directions)
+        neighbors = ops.take(pool.directions, best, axis=0)  # held constant
+        distance = distance + pool.share * (1.0 - ops.sum(directions * neighbors, axis=-1))
     if view.weights is None:
         return Sums(ops.sum(distance), ops.cast(ops.size(distance), "float32"))
     weights = view.weights[..., 0]
@@ -183,24 +167,9 @@ def vjp(view: View, target: Sequence[Pool]) -> tuple[Sums, Callable[[Sums], AddG
     return Sums(np.sum(weights * distance), np.float32(count)), pullback
 
 
-def _distances(features: Tensor, pool: Pool) -> Tensor:
-    """Return (height, width) of 1 - cos; the neighbor is held constant."""
-    ops = array_namespace(features)
-    directions = _directions(features - pool.mean)
-    best = pools.largest_by_row(ops.stop_gradient(directions), pool.directions)
-    neighbors = ops.take(pool.directions, best, axis=0)
-    return 1.0 - ops.sum(directions * neighbors, axis=-1)
-
-
 def _directions(vectors: Tensor) -> Tensor:
     ops = array_namespace(vectors)
     return vectors / ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + EPSILON)
-
-
-def _pool(share: float, features: Array, mean: HostArray) -> Pool:
-    filled = gather_rows(features, np.resize(np.arange(len(features)), POOL))
-    mean = as_array_like(mean, filled)
-    return Pool(np.float32(share), mean, _directions(filled - mean))
 
 
 NEIGHBORS = Measure(look, freeze, read, loss, vjp, loss_gradient, positions=lambda share: POOL)

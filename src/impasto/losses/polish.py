@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from impasto.compute.arrays import Array, HostArray, Tensor, array_namespace, as_array_like
+from impasto.compute.arrays import HostArray, Tensor, array_namespace, as_array_like
 from impasto.compute.reductions import Grid, strided_sample
 from impasto.losses import pools
-from impasto.losses.neighbors import Rows, by_painting, rows
-from impasto.losses.terms import EPSILON, AddGradient, Measure, Place, View
+from impasto.losses.neighbors import joined, rows
+from impasto.losses.terms import EPSILON, AddGradient, Measure, Place, Style, View
 
 POOL = 4096
 """Positions of the paintings among which neighbors are looked for."""
@@ -86,35 +86,21 @@ def positions(share: float) -> int:
     return max(1, round(POOL * share))
 
 
-def freeze(kept: Sequence[Rows]) -> Pool:
+def freeze(paintings: Sequence[Style]) -> Pool:
     """Return the features of paintings among which neighbors are looked for.
 
     It has no mean of the picture and no photograph until :func:`settle` has seen them.
     """
-    features, mean, directions = _centered([each.features for each in by_painting(kept)])
-    components = max(COMPONENTS, len(mean) // 4)
-    basis = pools.principal_components(directions, components)
-    directions = _in_components(features, mean, basis)
-    nowhere = np.zeros((1, 1, mean.shape[0]), np.float32)
-    grid = _whole_numbers(Grid(0, 0, 1, 1, 1))
-    return Pool(features, basis, directions, mean, nowhere, grid, np.float32(1))
-
-
-def _centered(parts: Sequence[Array]) -> tuple[Array, Array, Array]:
-    """Return features of all parts, their mean, and their directions about it."""
+    parts = [joined(parts) for _, parts in paintings]
     of = array_namespace(parts[0])
     features = of.concatenate(parts)
     mean = of.mean(features, axis=0)
-    return features, mean, pools.normalized(features - mean)
-
-
-def _in_components(features: Array, mean: Array, basis: Array) -> Array:
-    """Return the directions of features about a mean, in components."""
-    return pools.normalized((features - mean) @ basis)
-
-
-def _whole_numbers(grid: Grid) -> HostArray:
-    return np.array(grid, np.int32)
+    components = max(COMPONENTS, len(mean) // 4)
+    basis = pools.principal_components(pools.normalized(features - mean), components)
+    directions = pools.normalized((features - mean) @ basis)
+    nowhere = np.zeros((1, 1, mean.shape[0]), np.float32)
+    grid = np.array(Grid(0, 0, 1, 1, 1), np.int32)
+    return Pool(features, basis, directions, mean, nowhere, grid, np.float32(1))
 
 
 def survey(so_far: View) -> Center:
@@ -132,12 +118,11 @@ def settle(target: Pool, center: Center, photograph: View, share: float) -> Pool
     """Return the pool for a picture: its mean, and the photograph where it is compared."""
     height, width, _ = photograph.features.shape
     grid = compared(photograph.place or Place(0, 0, height, width), height, width)
+    numbers = np.array(grid, np.int32)
     return target._replace(
         mean=(center.sums / max(float(center.count), EPSILON)).astype(np.float32),
-        photograph=strided_sample(
-            photograph.features, _whole_numbers(grid), grid.rows, grid.columns
-        ),
-        grid=_whole_numbers(grid),
+        photograph=strided_sample(photograph.features, numbers, grid.rows, grid.columns),
+        grid=numbers,
         share=np.float32(share),
     )
 

@@ -3,7 +3,6 @@
 ``STYLE_LOSSES`` is the table of all of them, by the name that the setting ``style_loss`` takes.
 """
 
-import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
@@ -36,6 +35,7 @@ from impasto.losses.terms import (
     Scene,
     Seen,
     Sight,
+    Style,
     Sums,
     Target,
     Term,
@@ -43,7 +43,7 @@ from impasto.losses.terms import (
     scaled,
 )
 from impasto.pictures import masks
-from impasto.pictures.guidance import StyledRegion
+from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.pictures.raster import Mask, size_of
 from impasto.recipe.settings import Layers, Recipe
 
@@ -209,36 +209,46 @@ def _part(region: _Region, sight: Sight) -> Part:
 
 
 def _frozen(measure: Measure, layers: Sequence[str], region: StyledRegion, scene: Scene) -> _Region:
-    kept: dict[str, list[Any]] = {layer: [] for layer in layers}
-    paintings = [each for each in region.paintings if each.share]
+    eye, paintings = scene.eye, [each for each in region.paintings if each.share]
     whole = sum(each.share for each in paintings)
-    for number, painting in enumerate(paintings):
-        under = _weights(painting.mask, layers, scene.eye)
-        places: dict[str, HostArray] = {}
-        if measure.positions is not None:
-            limit = measure.positions(painting.share / whole)
-            places = _places(size_of(painting.picture), under, layers, scene.eye, limit)
-        for look in scene.eye.looks(painting.picture):
-            keep = functools.partial(_looked, measure, look, painting.share, number, under, places)
-            for layer, each in look.inner(layers, keep).items():
-                kept[layer].append(each)
-    style = {layer: measure.freeze(each) for layer, each in kept.items()}
+    shares = [each.share / whole for each in paintings]
+    kept = [
+        _kept(measure, layers, eye, painting, number, share)
+        for number, (painting, share) in enumerate(zip(paintings, shares, strict=True))
+    ]
+    style = {
+        layer: measure.freeze(
+            [(share, each[layer]) for share, each in zip(shares, kept, strict=True)]
+        )
+        for layer in layers
+    }
     share = 1.0 if region.mask is None else float(region.mask.mean())
-    return _Region(share, _weights(region.mask, layers, scene.eye), style, scene.eye.stride)
+    return _Region(share, _weights(region.mask, layers, eye), style, eye.stride)
 
 
-def _looked(
+def _kept(
     measure: Measure,
-    look: Look,
-    share: float,
+    layers: Sequence[str],
+    eye: Eye,
+    painting: Painting,
     number: int,
-    under: Mapping[str, HostArray],
-    places: Mapping[str, HostArray],
-    layer: str,
-    features: Tensor,
-) -> Any:
-    weights, at = (_part_of(look, layer, each) for each in (under, places))
-    return measure.look(Painted(share, features, weights, number, at))
+    share: float,
+) -> dict[str, list[Any]]:
+    """Return by layer what a measure keeps of each part of a painting."""
+    under, places = _weights(painting.mask, layers, eye), {}
+    if measure.positions is not None:
+        limit = measure.positions(share)
+        places = _places(size_of(painting.picture), under, layers, eye, limit)
+
+    def looked(look: Look) -> dict[str, Any]:
+        def keep(layer: str, features: Tensor) -> Any:
+            weights, at = (_part_of(look, layer, each) for each in (under, places))
+            return measure.look(Painted(features, weights, number, at))
+
+        return look.inner(layers, keep)
+
+    parts = [looked(look) for look in eye.looks(painting.picture)]
+    return {layer: [each[layer] for each in parts] for layer in layers}
 
 
 def _part_of(look: Look, layer: str, fields: Mapping[str, HostArray]) -> HostArray | None:
@@ -293,16 +303,13 @@ def of_moments(comparison: Comparison, relative: bool, strips: int) -> Measure:
     """
     slices = 1 if strips == 1 else strips + 1
 
-    def look(painted: Painted) -> _Kept:
-        found = moments(painted.features, painted.weights)
-        return _Kept(painted.number, painted.share, found)
+    def look(painted: Painted) -> Moments:
+        return moments(painted.features, painted.weights)
 
-    def freeze(kept: Sequence[_Kept]) -> Moments:
-        paintings: dict[int, _Kept] = {}
-        for each in kept:
-            before = paintings.get(each.number)
-            paintings[each.number] = each if before is None else before.with_part(each)
-        return blend([(each.share, each.moments) for each in paintings.values()])
+    def freeze(paintings: Sequence[Style]) -> Moments:
+        return blend(
+            [(share, Moments(*map(sum, zip(*parts, strict=True)))) for share, parts in paintings]
+        )
 
     def read(view: View, target: Moments) -> Moments:
         return slice_moments(view, slices)
@@ -346,19 +353,6 @@ def _strip_shares(parts: Moments) -> Tensor:
         return ops.ones((1,), "float32")
     shares = strips / ops.maximum(ops.sum(strips), EPSILON)
     return ops.concatenate((shares / 2, 0.5 * ops.ones((1,), "float32")))
-
-
-class _Kept(NamedTuple):
-    """The moments of a painting, or of a part of one."""
-
-    number: int
-    share: float
-    moments: Moments
-
-    def with_part(self, part: "_Kept") -> "_Kept":
-        """Return it with another part of the same painting."""
-        sums = (one + other for one, other in zip(self.moments, part.moments, strict=True))
-        return self._replace(moments=Moments(*sums))
 
 
 def _comparing(comparison: Comparison) -> Callable[[Recipe], Term]:
@@ -432,11 +426,12 @@ class _WithUpright:
         upright = painted.number % pools.TURNS == 0
         return self.first.look(painted), self.second.look(painted) if upright else None
 
-    def freeze(self, kept: Sequence[tuple[Any, Any]]) -> _Both:
-        firsts, seconds = zip(*kept, strict=True)
-        upright = [each for each in seconds if each is not None]
-        second = self.second.freeze(upright)
-        return _Both(self.first.freeze(firsts), second, np.float32(self.weight))
+    def freeze(self, paintings: Sequence[Style]) -> _Both:
+        firsts = [(share, [first for first, _ in parts]) for share, parts in paintings]
+        seconds = [(share, [second for _, second in parts]) for share, parts in paintings]
+        upright = seconds[:: pools.TURNS]
+        first, second = self.first.freeze(firsts), self.second.freeze(upright)
+        return _Both(first, second, np.float32(self.weight))
 
     def settle(self, target: _Both, sums: Sums, view: View) -> _Both:
         assert self.first.settle is not None

@@ -241,8 +241,6 @@ class View(NamedTuple):
 class Painted(NamedTuple):
     """What is seen at one layer of a painting, or of a part of one."""
 
-    share: float
-    """the painting's share among all of the region"""
     features: Tensor
     """(height, width, C)"""
     weights: Tensor | None = None
@@ -254,13 +252,17 @@ class Painted(NamedTuple):
     by itself, -1 of all others; None if nobody asked for positions"""
 
 
+Style: TypeAlias = tuple[float, Sequence[Any]]
+"""A painting's share among all of a region, and what a measure keeps of its parts."""
+
+
 class Measure(NamedTuple):
     """A way to compare what is seen at one layer with paintings; pure functions."""
 
     look: Callable[[Painted], Any]
     """what is kept of a painting, or of a part of one"""
-    freeze: Callable[[Sequence[Any]], Target]
-    """all that was kept -> the target"""
+    freeze: Callable[[Sequence[Style]], Target]
+    """what was kept of every painting of a region -> the target"""
     read: Callable[[View, Target], Sums]
     """what is seen -> sums that add up over the parts of a picture"""
     loss: Callable[[Sums, Target], Tensor]
