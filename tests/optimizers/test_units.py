@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from impasto.compute.backend import ops
+from impasto.optimizers import units
 from impasto.optimizers.units import fine
 
 
@@ -25,3 +26,14 @@ def test_a_tensor_has_the_same_detail_as_an_array():
     tensor = ops.convert_to_tensor(array)
     found = ops.convert_to_numpy(fine(tensor, 8)(tensor))
     np.testing.assert_allclose(found, fine(array, 8)(array), atol=5e-3)
+
+
+def test_small_images_are_transformed_by_matrices_to_the_same(monkeypatch):
+    array = np.random.default_rng(1).normal(size=(29, units.SMALL, 3)).astype(np.float32)
+    forward, inverse = units._cosines(array)
+    monkeypatch.setattr(units, "SMALL", 8)
+    found, (expected, _) = forward(array), units._cosines(array)
+    np.testing.assert_allclose(found, expected(array), atol=1e-5)
+    np.testing.assert_allclose(inverse(found), array, atol=1e-5)
+    assert found.flags.c_contiguous
+    assert inverse(found).flags.c_contiguous

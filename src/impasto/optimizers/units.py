@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from impasto import paged
@@ -74,11 +73,23 @@ def fine(like: Array, length: float) -> Callable[[Array], Array]:
     return lambda array: inverse(forward(array) * left)
 
 
+SMALL = 128
+"""The longer side of images that are transformed by matrices on processors, too: importing SciPy's
+transforms takes 0.15 s, which a small image would wait for."""
+
+
 def _cosines(like: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
     """Return the cosine transform and its inverse, for arrays that are where ``like`` is."""
-    if paged.on_host(like):
+    if paged.on_host(like) and max(like.shape[:2]) > SMALL:
         return _cosine, _inverse_cosine
-    return _cosine_on_device(like)
+    transforms = _cosine_by_matrices(like)
+    if not paged.on_host(like):
+        return transforms
+    forward, inverse = transforms
+    return (
+        lambda array: np.ascontiguousarray(forward(array)),
+        lambda array: np.ascontiguousarray(inverse(array)),
+    )
 
 
 def _by_frequency(
@@ -106,30 +117,37 @@ def frequency_units(rows: Sequence[int], width: int) -> NDArray[np.float32]:
 
 
 def _cosine(picture: Array) -> Array:
-    return _along_both(scipy.fft.dct, picture)
+    return _along_both("dct", picture)
 
 
 def _inverse_cosine(coefficients: Array) -> Array:
-    return _along_both(scipy.fft.idct, coefficients)
+    return _along_both("idct", coefficients)
 
 
-def _along_both(transform: Callable[..., Array], array: Array) -> Array:
-    across = functools.partial(transform, axis=1, norm="ortho", workers=-1)
-    down = functools.partial(transform, axis=0, norm="ortho", workers=-1)
+def _along_both(name: str, array: Array) -> Array:
+    import scipy.fft
+
+    transform = functools.partial(getattr(scipy.fft, name), norm="ortho", workers=-1)
+    across, down = (functools.partial(transform, axis=axis) for axis in (1, 0))
     return paged.mapped(across, paged.mapped_down(down, array))
 
 
-def _cosine_on_device(like: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+def _cosine_by_matrices(like: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
     """Return the transform and its inverse as products with its matrices."""
-    rows, columns = (
-        as_array_like(scipy.fft.dct(np.eye(length, dtype=np.float32), axis=0, norm="ortho"), like)
-        for length in like.shape[:2]
-    )
+    rows, columns = (as_array_like(_cosine_matrix(length), like) for length in like.shape[:2])
 
     return (
         lambda picture: _between(rows, picture, columns),
         lambda coefficients: _between_transposed(rows, coefficients, columns),
     )
+
+
+def _cosine_matrix(length: int) -> NDArray[np.float32]:
+    """Return the orthogonal matrix (length, length) of the cosine transform, one wave a row."""
+    waves, places = np.arange(length)[:, None], np.arange(length) + 0.5
+    matrix = np.cos(np.pi / length * waves * places) * (2 / length) ** 0.5
+    matrix[0] /= 2**0.5
+    return matrix.astype(np.float32)
 
 
 def _between(rows: Array, picture: Array, columns: Array) -> Array:

@@ -6,7 +6,7 @@ Whoever pulls decides whether the work goes on: who stops pulling has stopped it
 
 import time
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias
 
@@ -58,6 +58,8 @@ class Job:
     """in what tiles"""
     sharing: Sharing | None = None
     """has tiles read by others"""
+    _resized: dict[tuple[int, int], Picture] = field(default_factory=dict, compare=False)
+    """what :meth:`content` keeps"""
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
@@ -65,8 +67,11 @@ class Job:
         return pyramid.schedule(*raster.size_of(self.inputs.content), self.recipe)
 
     def content(self, size: tuple[int, int]) -> Picture:
-        """Return the photograph, as it is painted over, at a size."""
-        return raster.resize(self.inputs.content, *size)
+        """Return the photograph, as it is painted over, at a size; that of the latest is kept."""
+        if size not in self._resized:
+            self._resized.clear()
+            self._resized[size] = raster.resize(self.inputs.content, *size)
+        return self._resized[size]
 
     def placed(self, array: Picture) -> Array:
         """Return an array where the solver works: on a GPU, unless it takes NumPy's alone."""
