@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import impasto
+from tests import tiny
 
 ROOMS = {
     "version": (),
@@ -184,6 +185,7 @@ def packages_of(tree: ast.AST) -> Iterator[str]:
             yield (node.module or "").split(".")[0]
 
 
+@tiny.needs_kernels
 def test_the_native_engine_paints_without_a_tensor_library():
     code = f"""
 import sys

@@ -4,13 +4,20 @@ import functools
 
 import numpy as np
 import optree
+import pytest
 import scipy.linalg
 
 from impasto.compute.arrays import is_tensor
+from impasto.compute.native import kernels
 from impasto.losses.pools import counting
 from impasto.losses.terms import Eye, Painted
 from impasto.losses.tiles import Grain
 from impasto.network.weights import BGR_MEAN, NETWORKS, Network, Weights
+
+needs_kernels = pytest.mark.skipif(
+    not kernels.available(), reason="the compiled kernels are not built"
+)
+"""Of tests that the Keras engine cannot stand in for."""
 
 LAYERS = ("first", "second")
 _random = np.random.default_rng(7)
@@ -63,8 +70,10 @@ ENGINES = ("native", "keras")
 
 
 def engine(name, recipe, weights=WEIGHTS):
-    """One of both engines, of small weights."""
+    """One of both engines, of small weights. A test of a native one that is missing is skipped."""
     if name == "native":
+        if not kernels.available():
+            pytest.skip("the compiled kernels are not built")
         from impasto.engines.native_engine import NativeEngine
 
         return NativeEngine(weights, recipe)

@@ -35,7 +35,7 @@ from impasto.pictures import decode, encode, samples
 from impasto.pictures.metadata import Metadata
 from impasto.recipe import settings as recipe
 from impasto.workshop import sweep as sweeps
-from tests import shared, signals
+from tests import shared, signals, tiny
 
 TINY = ["--style-loss", "gram", "--size", "48", "--levels", "2"]  # a single loss to compile
 SMALL = [*TINY, "--evaluations", "4", "--precision", "float32"]
@@ -390,6 +390,7 @@ def test_the_process_is_left_with_the_status_and_everything_printed(tmp_path, ar
 
 
 @pytest.mark.slow
+@tiny.needs_kernels
 def test_both_engines_paint_the_demo_alike(tmp_path):
     """In another order of rounding, which the judges and the last losses hardly notice."""
     losses, pictures = [], []

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from impasto.compute import threads
 from impasto.compute.native import kernels
 from impasto.compute.native.kernels import Kernels
+from tests import tiny
 
-needs_build = pytest.mark.skipif(not kernels.available(), reason="the kernels are not built")
-pytestmark = needs_build
+pytestmark = tiny.needs_kernels
 
 ERROR = 3e-5
 """Largest error of F(6 x 6) relative to the largest value."""

@@ -10,6 +10,7 @@ from impasto.compute import backend, reductions
 from impasto.compute.arrays import to_numpy
 from impasto.losses import moments
 from impasto.losses.terms import Place, View
+from tests import tiny
 
 pytestmark = pytest.mark.backend
 
@@ -31,6 +32,7 @@ def added_to_ones(add, shape):
     return wider[1:-1, 1:-2] - 1
 
 
+@tiny.needs_kernels
 @given(SIZES, SIZES, st.sampled_from([1, 2, 4]), st.integers(0, 2**32 - 1))
 @settings(max_examples=20, deadline=None)
 def test_means_of_blocks_and_their_gradient(height, width, size, seed):

@@ -35,9 +35,11 @@ def gpu(monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({}, "native"),
-        ({"engine": "auto", "precision": "float32"}, "native"),
-        ({"engine": "native"}, "native"),
+        pytest.param({}, "native", marks=tiny.needs_kernels),
+        pytest.param(
+            {"engine": "auto", "precision": "float32"}, "native", marks=tiny.needs_kernels
+        ),
+        pytest.param({"engine": "native"}, "native", marks=tiny.needs_kernels),
         ({"engine": "keras"}, "keras"),
         ({"precision": "bfloat16"}, "keras"),
         ({"engine": "keras", "precision": "bfloat16"}, "keras"),
@@ -99,6 +101,7 @@ def test_keras_is_asked_for_a_gpu_only_where_a_device_hints_at_one(device, tmp_p
     monkeypatch.setattr(selection.shutil, "which", lambda name: None)
     monkeypatch.setattr(selection, "Path", lambda name: hint)
     monkeypatch.setattr(backend, "on_processor", lambda: asked.append(True))
+    monkeypatch.setattr(kernels, "available", lambda: True)
     assert selection.choose(recipe.make()) == ("keras" if device else "native")
     assert bool(asked) == device
 
@@ -109,6 +112,7 @@ import sys
 from pathlib import Path
 from impasto.engines import selection
 from impasto.recipe.settings import Recipe
+selection.kernels.available = lambda: True
 selection.shutil.which = lambda name: None
 selection.Path = lambda name: Path("nowhere")
 print(selection.choose(Recipe()), "keras" in sys.modules)

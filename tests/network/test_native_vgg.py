@@ -7,6 +7,8 @@ from impasto.compute.native.kernels import Kernels
 from impasto.network.native_vgg import NativeVGG
 from tests import tiny
 
+pytestmark = tiny.needs_kernels
+
 LAYERS = ("block1_conv2", "block2_pool", "block3_conv2")
 
 

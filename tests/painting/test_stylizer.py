@@ -27,6 +27,7 @@ from impasto.painting.models import ModelCache
 from impasto.pictures import raster
 from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
+from tests import tiny
 
 SMALL = {"size": 48, "levels": 2, "evaluations": 6, "precision": "float32", "style_loss": "gram"}
 
@@ -333,6 +334,7 @@ def test_with_keras_a_process_that_was_forked_is_told_what_to_do(content, style)
     os.waitpid(child, 0)
 
 
+@tiny.needs_kernels
 def test_the_native_engine_paints_in_a_process_that_was_forked(content, style):
     settings = {**SMALL, "levels": 1, "evaluations": 2, "engine": "native"}
     own = stylize(content, style, **settings).picture.tobytes()
