@@ -18,6 +18,7 @@ repetition, and reads a quarter of the numbers.
 """
 
 import functools
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -80,6 +81,11 @@ class Found(NamedTuple):
     """(h, w) at the grid; any where nothing belongs to the region"""
     weights: Array | None
     """(h, w) as :class:`Matched` has them"""
+
+    def cut(self, part: Callable[[Array], Array]) -> "Found":
+        """Return a part of it, where ``part`` gives that of a field (h, w)."""
+        weights = None if self.weights is None else part(self.weights)
+        return Found(self.pool, part(self.indexes), weights)
 
 
 class Target(NamedTuple):
@@ -296,30 +302,18 @@ def sizes(found: Sequence[Found], channels: Mapping[str, int]) -> dict[str, floa
     What is found alone, and not the photograph's part in a target: that a picture in tiles need
     not look at the photograph for it.
     """
-    height = len(found[0].indexes)
-    each: HostArray = np.zeros(sum(channels.values()), np.float64)
-    for rows in row_blocks(height, found[0].indexes.shape[1] * len(each)):
-        part = [_rows_of_found(one, rows) for one in found]
-        each += to_numpy(_squares(*mixed(part)))
-    ends = np.cumsum([*channels.values()])[:-1]
-    return {
-        layer: float(part.sum()) for layer, part in zip(channels, np.split(each, ends), strict=True)
-    }
-
-
-def _rows_of_found(found: Found, rows: slice) -> Found:
-    weights = None if found.weights is None else found.weights[rows]
-    return Found(found.pool, found.indexes[rows], weights)
-
-
-def _squares(values: Array, weights: Array | None) -> Array:
-    """Return (C,) the sums of squares of (h, w, C) over positions, weighted by (h, w)."""
-    squares = array_namespace(values).square(values)
-    if weights is not None:
-        squares = squares * as_array_like(weights[..., None], squares)
-    if is_tensor(values):
-        return array_namespace(values).sum(squares, axis=(0, 1))
-    return np.sum(squares, axis=(0, 1), dtype=np.float64)
+    height, width = found[0].indexes.shape
+    total: HostArray = np.zeros(sum(channels.values()), np.float64)
+    for rows in row_blocks(height, width * len(total)):
+        values, weights = mixed([each.cut(operator.itemgetter(rows)) for each in found])
+        ops = array_namespace(values)
+        squares = ops.square(values)
+        if weights is not None:
+            squares = squares * as_array_like(weights[..., None], squares)
+        dtype = {} if is_tensor(squares) else {"dtype": np.float64}
+        total += to_numpy(ops.sum(squares, axis=(0, 1), **dtype))
+    parts = np.split(total, np.cumsum([*channels.values()])[:-1])
+    return {layer: float(part.sum()) for layer, part in zip(channels, parts, strict=True)}
 
 
 def target(part: Wanted, whole: Mapping[str, float], layers: Mapping[str, float]) -> Target:
@@ -402,11 +396,6 @@ def loss_gradient(sums: Mapping[str, Tensor], target: Target) -> Mapping[str, Te
     return target.scales
 
 
-def adventure(strength: float) -> float:
-    """Return how far shapes may become the painting's, see :func:`query`: half the strength."""
-    return strength / 2
-
-
 def share_of_painting(strength: float) -> float:
     """Return how much of a target is the painting's, the rest the photograph's own features.
 
@@ -422,25 +411,28 @@ def share_of_painting(strength: float) -> float:
 def matching_term(recipe: Recipe, adventurous: float | None = None) -> Term:
     """Return style by matched features; ``strength`` says what is matched, and how much of it.
 
-    ``adventurous`` is how much of what is matched is the picture so far, where it is not strength
-    that says so; see :func:`query`.
+    ``adventurous`` is how much of what is matched is the picture so far, see :func:`query`; by
+    default half the strength.
     """
     shares = dict(recipe.style_layers)
     layers = layers_of(shares)
     share = share_of_painting(recipe.strength)
 
     def freeze(scene: Scene) -> Callable[[Sight], Target]:
-        far = adventure(recipe.strength) if adventurous is None else adventurous
-        asked = query(scene.content, scene.start, far)
+        mixed_in = recipe.strength / 2 if adventurous is None else adventurous
+        asked = query(scene.content, scene.start, mixed_in)
         regions = [_matched(region, scene, layers) for region in scene.regions]
         channels: dict[str, int] = {}
         found = _searched(scene, asked, regions, layers, channels)
-        whole = scene.summed(lambda sight: sizes([_part(each, sight) for each in found], channels))
+
+        def within(sight: Sight) -> list[Found]:
+            return [each.cut(lambda field: sight.part(field, APART)) for each in found]
+
+        whole = scene.summed(lambda sight: sizes(within(sight), channels))
 
         def part(sight: Sight) -> Target:
             own = _grids(sight.look(scene.content), layers)
-            here = [_part(each, sight) for each in found]
-            return target(wanted(here, own, share), whole, shares)
+            return target(wanted(within(sight), own, share), whole, shares)
 
         return scene.remembered(part)
 
@@ -486,11 +478,6 @@ def _searched(
         each._replace(indexes=each.indexes.reshape(height, width))
         for each in search(looks, regions, where)
     ]
-
-
-def _part(found: Found, sight: Sight) -> Found:
-    weights = None if found.weights is None else sight.part(found.weights, APART)
-    return Found(found.pool, sight.part(found.indexes, APART), weights)
 
 
 def _matched(region: StyledRegion, scene: Scene, layers: Sequence[str]) -> Matched:
