@@ -161,47 +161,33 @@ class PreparedKernel:
         """Channels in and out."""
         return self.plain.shape[2], self.plain.shape[3]
 
-    @property
-    def four(self) -> Array:
-        """Transformed for F(4 x 4, 3 x 3): (36, panels, in, panel width)."""
-        return self._prepared("prepare_4", self._panels, (36, self._panels, self.plain.shape[2]))
+    def form(self, name: str) -> Array:
+        """Return the form that convolutions of a name take.
 
-    @property
-    def six(self) -> Array:
-        """Transformed for F(6 x 6, 3 x 3): (64, panels, in, panel width)."""
-        return self._prepared("prepare_6", self._panels, (64, self._panels, self.plain.shape[2]))
-
-    @property
-    def narrow(self) -> Array:
-        """For a layer with few input channels: (panels, 9 in, panel width)."""
-        return self._prepared(
-            "prepare_narrow", self._panels, (self._panels, 9 * self.plain.shape[2])
-        )
-
-    @property
-    def spread(self) -> Array:
-        """For a gradient by few channels: (panels of 9 out, in, panel width)."""
-        panels = -(-9 * self.plain.shape[3] // self.kernels.panel_width)
-        return self._prepared("prepare_spread", panels, (panels, self.plain.shape[2]))
-
-    @property
-    def _panels(self) -> int:
-        return -(-self.plain.shape[3] // self.kernels.panel_width)
+        ``4`` and ``6``: transformed for F(n x n, 3 x 3), ((n + 2)^2, panels, in, panel width).
+        ``narrow``, for few channels in: (panels, 9 in, panel width). ``spread``, for a gradient by
+        few channels: (panels of 9 out, in, panel width).
+        """
+        if name not in self._latest:
+            self.forget()
+            (channels, out), width = self.channels, self.kernels.panel_width
+            panels = -(-(9 * out if name == "spread" else out) // width)
+            shape: tuple[int, ...] = {
+                "4": (36, panels, channels),
+                "6": (64, panels, channels),
+                "narrow": (panels, 9 * channels),
+                "spread": (panels, channels),
+            }[name]
+            plain, prepared = np.ascontiguousarray(self.plain), empty((*shape, width))
+            arguments = (plain, channels, out, prepared)
+            self.kernels.work(f"prepare_{name}", panels, prepared.size, *arguments)
+            prepared.setflags(write=False)
+            self._latest[name] = prepared
+        return self._latest[name]
 
     def forget(self) -> None:
         """Free the memory of the form that was made."""
         self._latest.clear()
-
-    def _prepared(self, function: str, panels: int, shape: tuple[int, ...]) -> Array:
-        if function not in self._latest:
-            self.forget()
-            plain = np.ascontiguousarray(self.plain)
-            prepared = empty((*shape, self.kernels.panel_width))
-            arguments = (plain, *self.channels, prepared)
-            self.kernels.work(function, panels, prepared.size, *arguments)
-            prepared.setflags(write=False)
-            self._latest[function] = prepared
-        return self._latest[function]
 
 
 @dataclass(frozen=True, eq=False)
@@ -352,11 +338,11 @@ class Kernels:
         )
         cost = float(height * width * channels * out)
         if bias is not None and channels <= NARROW:
-            weights = kernel.narrow
+            weights = kernel.form("narrow")
             task.weights = _address(weights)
             self._items("convolve_narrow", task, height, cost, "narrow_scratch")
         elif bias is None and out <= NARROW:
-            weights = kernel.spread
+            weights = kernel.form("spread")
             task.weights, task.tiles = _address(weights), BAND
             self._items("gradient_narrow", task, -(-height // BAND), cost, "spread_scratch")
         else:
@@ -365,7 +351,8 @@ class Kernels:
 
     def _winograd(self, task: _Convolution, kernel: PreparedKernel, cost: float) -> None:
         large = task.height * task.width >= LARGE_TILES and task.in_ * task.out <= EXACT
-        tile, weights = (6, kernel.six) if large else (4, kernel.four)
+        tile = 6 if large else 4
+        weights = kernel.form(str(tile))
         task.weights, whole = _address(weights), ctypes.byref(task)
         count = self.function(f"tiles_{tile}")(whole)
         task.tiles = block = tiles_in_block(tile, max(task.in_, task.out))
