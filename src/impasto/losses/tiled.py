@@ -109,27 +109,23 @@ class Reading(NamedTuple):
 
 
 class Read(NamedTuple):
-    """The loss of a tile's sums."""
+    """The loss of sums, or their product with a slope."""
 
     total: float
     terms: dict[str, float]
     gradient: HostArray
-    """by the pixels that the network was shown"""
+    """by the pixels that the network was shown, or by the sums"""
 
 
 class Readers(Protocol):
     """Who reads tiles: this process, or others; results come in the order of what was asked."""
 
     def once(self, asked: Iterable[tuple[Reading, HostArray]]) -> Iterator[Read]:
-        """Yield the loss of every tile's sums."""
+        """Yield the loss of every tile's sums; for a slope their product with it."""
         ...
 
     def sums(self, asked: Iterable[tuple[Reading, HostArray]]) -> Iterator[HostArray]:
         """Yield every tile's sums (n,)."""
-        ...
-
-    def along(self, asked: Iterable[tuple[Reading, HostArray]]) -> Iterator[HostArray]:
-        """Yield the gradient of the product of every tile's sums with the slope."""
         ...
 
     def slope(self, sums: HostArray, reading: Reading, shown: HostArray) -> Read:
@@ -162,20 +158,16 @@ class Reader:
         return Given(targets._replace(weights=moving[0]), *moving[1:])
 
     def once(self, asked: Iterable[tuple[Reading, HostArray]]) -> Iterator[Read]:
-        """Yield the loss of every tile's sums."""
+        """Yield the loss of every tile's sums; for a slope their product with it."""
         for reading, shown in asked:
-            yield Read(*self.steps.once(shown, self._given(reading)))
+            step = self.steps.along if reading.slope.size else self.steps.once
+            yield Read(*step(shown, self._given(reading)))
 
     def sums(self, asked: Iterable[tuple[Reading, HostArray]]) -> Iterator[HostArray]:
         """Yield every tile's sums (n,)."""
         for reading, shown in asked:
             self._summed = True
             yield to_numpy(self.steps.read(shown, self._given(reading)))
-
-    def along(self, asked: Iterable[tuple[Reading, HostArray]]) -> Iterator[HostArray]:
-        """Yield the gradient of the product of every tile's sums with the slope."""
-        for reading, shown in asked:
-            yield self.steps.along(shown, self._given(reading))[2]
 
     def slope(self, sums: HostArray, reading: Reading, shown: HostArray) -> Read:
         """Return the loss of all sums, its gradient the slope."""
@@ -197,32 +189,28 @@ class Tiles:
 
     def evaluate(self, picture: Array) -> Evaluation:
         """Return losses and gradient at ``picture``, as :class:`Objective` has them."""
-        pixels = to_numpy(picture)
-        total, losses, gradient = self._added(pixels) if self.additive else self._twice(pixels)
+        pixels, slope = to_numpy(picture), NONE
+        total, losses = 0.0, dict.fromkeys(TERMS, 0.0)
+        if not self.additive:
+            total, losses, slope = self._summed(pixels)
+        gradient = paged.zeros_like(pixels)
+        read = self.readers.once(self.asked(pixels, slope))
+        for tile, (value, terms, own) in zip(self.tiles, read, strict=True):
+            gradient[tile.outer.slices] += own
+            if self.additive:
+                total += value
+                losses = {name: losses[name] + terms[name] for name in TERMS}
         if not paged.on_host(picture):
             gradient = as_array_like(paged.whole(gradient), picture)
         return Evaluation(total, losses, gradient)
 
-    def _added(self, pixels: HostArray) -> Read:
-        total, losses, gradient = 0.0, dict.fromkeys(TERMS, 0.0), paged.zeros_like(pixels)
-        read = self.readers.once(self.asked(pixels, NONE))
-        for tile, (value, terms, slope) in zip(self.tiles, read, strict=True):
-            gradient[tile.outer.slices] += slope
-            total += value
-            losses = {name: losses[name] + terms[name] for name in TERMS}
-        return Read(total, losses, gradient)
-
-    def _twice(self, pixels: HostArray) -> Read:
+    def _summed(self, pixels: HostArray) -> Read:
+        """Return the loss of the sums of all tiles, its gradient the slope along them."""
         sums: HostArray = np.zeros((), np.float64)
         for found in self.readers.sums(self.asked(pixels, NONE)):
             sums = sums + found.astype(np.float64)
         last = self._one(pixels, len(self.tiles) - 1, NONE)
-        total, losses, slope = self.readers.slope(np.asarray(sums, np.float32), *last)
-        gradient = paged.zeros_like(pixels)
-        read = self.readers.along(self.asked(pixels, slope))
-        for tile, each in zip(self.tiles, read, strict=True):
-            gradient[tile.outer.slices] += each
-        return Read(total, losses, gradient)
+        return self.readers.slope(np.asarray(sums, np.float32), *last)
 
     def asked(self, pixels: HostArray, slope: HostArray) -> Iterator[tuple[Reading, HostArray]]:
         """Yield the tiles in their order, with what the network is shown."""

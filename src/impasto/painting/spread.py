@@ -47,16 +47,12 @@ class Spread:
     crew: Crew
 
     def once(self, asked: Iterable[Asked]) -> Iterator[Read]:
-        """Yield the loss of every tile's sums."""
+        """Yield the loss of every tile's sums; for a slope their product with it."""
         return self.crew.each(_once, asked)
 
     def sums(self, asked: Iterable[Asked]) -> Iterator[HostArray]:
         """Yield every tile's sums (n,)."""
         return self.crew.each(_sums, asked)
-
-    def along(self, asked: Iterable[Asked]) -> Iterator[HostArray]:
-        """Yield the gradient of the product of every tile's sums with the slope."""
-        return self.crew.each(_along, asked)
 
     def slope(self, sums: HostArray, reading: Reading, shown: HostArray) -> Read:
         """Return the loss of all sums, its gradient the slope."""
@@ -118,12 +114,6 @@ def _once(bench: Bench, asked: Asked) -> Read:
 def _sums(bench: Bench, asked: Asked) -> HostArray:
     with threads.one_blas_thread():
         (found,) = _reader(bench).sums([asked])
-    return found
-
-
-def _along(bench: Bench, asked: Asked) -> HostArray:
-    with threads.one_blas_thread():
-        (found,) = _reader(bench).along([asked])
     return found
 
 
