@@ -65,20 +65,18 @@ class Network:
     def receptive_field(self, layer: str) -> int:
         """Return how many pixels wide the square is that a feature of a layer depends on."""
         field, apart = 1, 1
-        for name in self.in_order():
-            if name.endswith("_pool"):
-                field, apart = field + apart, 2 * apart
-            else:
-                field += 2 * apart
-            if name == layer:
-                break
+        for name in self._up_to(layer):
+            pool = name.endswith("_pool")
+            field, apart = field + (apart if pool else 2 * apart), 2 * apart if pool else apart
         return field
 
     def stride(self, layer: str) -> int:
         """Return how many pixels apart the features of a layer lie."""
-        passed = itertools.takewhile(lambda name: name != layer, self.in_order())
-        pools = sum(name.endswith("_pool") for name in passed) + layer.endswith("_pool")
-        return int(2**pools)
+        return int(2 ** sum(name.endswith("_pool") for name in self._up_to(layer)))
+
+    def _up_to(self, layer: str) -> list[str]:
+        names = list(self.in_order())
+        return names[: names.index(layer) + 1]
 
     def halo(self, layers: Iterable[str]) -> int:
         """Return how many pixels around a tile what layers see in it depends on at most.
