@@ -191,24 +191,14 @@ def _view(seen: Seen, layer: str, part: Part) -> View:
     return View(seen.maps[layer], part.weights.get(layer), seen.places.get(layer))
 
 
-class _Region(NamedTuple):
-    """What all parts of a picture in a region are compared with."""
-
-    share: float
-    weights: Mapping[str, HostArray]
-    """by layer (height, width, 1) of the whole picture; nothing if all do"""
-    style: dict[str, Target]
-    stride: Callable[[str], int]
+def _part(region: Part, sight: Sight) -> Part:
+    """Return what a tile is compared with, of what the whole picture is."""
+    stride = sight.scene.eye.stride
+    weights = {layer: sight.part(each, stride(layer)) for layer, each in region.weights.items()}
+    return region._replace(weights=weights)
 
 
-def _part(region: _Region, sight: Sight) -> Part:
-    weights = {
-        layer: sight.part(each, region.stride(layer)) for layer, each in region.weights.items()
-    }
-    return Part(np.float32(region.share), weights, region.style)
-
-
-def _frozen(measure: Measure, layers: Sequence[str], region: StyledRegion, scene: Scene) -> _Region:
+def _frozen(measure: Measure, layers: Sequence[str], region: StyledRegion, scene: Scene) -> Part:
     eye, paintings = scene.eye, [each for each in region.paintings if each.share]
     whole = sum(each.share for each in paintings)
     shares = [each.share / whole for each in paintings]
@@ -223,7 +213,7 @@ def _frozen(measure: Measure, layers: Sequence[str], region: StyledRegion, scene
         for layer in layers
     }
     share = 1.0 if region.mask is None else float(region.mask.mean())
-    return _Region(share, _weights(region.mask, layers, eye), style, eye.stride)
+    return Part(np.float32(share), _weights(region.mask, layers, eye), style)
 
 
 def _kept(
