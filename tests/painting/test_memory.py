@@ -2,12 +2,15 @@
 
 import itertools
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from impasto.compute.native import kernels
 from impasto.errors import SettingError
 from impasto.painting import memory
 from impasto.painting.memory import Work
@@ -70,7 +73,8 @@ def test_where_nothing_fits_no_size_is_named(four_gigabytes):
     ids=str,
 )
 def test_more_work_needs_more(more):
-    less = replace(WORK, evaluations=5)
+    # By the native engine all of them but matching take the same.
+    less = replace(WORK, evaluations=5, features="float32" if "style_loss" in more else "native")
     assert memory.needed(replace(less, **more)) > memory.needed(less)
 
 
@@ -97,6 +101,33 @@ def test_the_native_engine_needs_less():
         native = replace(WORK, size=size, features="native")
         for features in ("float32", "bfloat16"):
             assert memory.needed(native) < memory.needed(replace(native, features=features))
+
+
+MEASURE = """
+import resource, sys
+import impasto
+from impasto.painting import memory
+from impasto.pictures import samples
+
+pictures = samples.photograph("coffee"), samples.photograph("cat")
+with impasto.Stylizer(**eval(sys.argv[1]), engine="native", evaluations=4) as stylizer:
+    prepared = stylizer.prepare(*pictures)
+    for _ in stylizer.run(prepared):
+        pass
+    foretold = memory.needed(prepared.inputs.work, prepared.plan)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / foretold)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's own numbers")
+@pytest.mark.skipif(not kernels.available(), reason="the kernels are not built")
+@pytest.mark.parametrize("asked", ["size=256", "size=256, style_loss='gram'", "size=96, levels=1"])
+def test_the_native_engine_needs_what_was_foretold(asked):
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, f"dict({asked})"], capture_output=True, check=True
+    )
+    assert 0.8 < float(done.stdout) <= 1
 
 
 # In what tiles ---------------------------------------------------------------------------------

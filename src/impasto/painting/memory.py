@@ -68,12 +68,15 @@ _KERAS = Rates(
     tiled=1850,
 )
 _NATIVE = Rates(
-    fixed=0.65e9,
-    evaluation=2600,
-    style_loss={**_OF_OTHERS, "matching": (0.0, 1800.0)},
-    full=(0.2e9, 600.0),
-    pools=1.2e9,
-    tiled=500,
+    fixed=0.43e9,
+    evaluation=1100,
+    style_loss={
+        **dict.fromkeys(("gram", "moments", "wasserstein", "neighbors"), (0.17e9, 700.0)),
+        "matching": (0.0, 1000.0),
+    },
+    full=(0.1e9, 700.0),
+    pools=0.78e9,
+    tiled=0,
 )
 RATES = {"native": _NATIVE, "float32": _KERAS, "bfloat16": _KERAS}
 """By what computes features, see :func:`features_of`."""
