@@ -164,8 +164,8 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, tmp_path, 
         "recipe: --size 48 --levels 2 --evaluations 4 --precision float32 --style-loss gram"
     )
     assert said[2].startswith("level 2: 48 x 32 px, 4 evaluations, ")
-    assert ("for 2 pictures like the first" in said[3]) == (command == "batch")
-    assert "GB at the peak" in said[4]
+    assert ("for 2 images like the first" in said[3]) == (command == "batch")
+    assert "GB peak" in said[4]
     assert list(tmp_path.iterdir()) == []
     assert sorted(folder.rglob("*")) == before
     assert (own_cache / "measurements.json").exists()
@@ -185,7 +185,7 @@ def test_a_second_dry_run_loads_no_tensor_library(folder, own_cache, monkeypatch
     )
     assert (status, said) == (0, "")
     assert "level 1: 90 x 60 px, 12 evaluations, 13 s" in out
-    assert "time: about 18 s, 5 s of it to begin with" in out
+    assert "time: about 18 s, including 5 s to start" in out
 
 
 @pytest.mark.slow
@@ -274,13 +274,13 @@ BAD_INPUT = {
     "an unknown option": (["photo.png", "painting.png", "--sise", "100"], "--size"),
     "a painting short": (["photo.png"], "style"),
     "shares for other paintings": (["photo.png", "painting.png", "--blend", "1,2"], "blend"),
-    "a region of another form": (["photo.png", "--region", "painting.png"], "MASK:PAINTING"),
+    "a region of another form": (["photo.png", "--region", "painting.png"], "MASK:STYLE"),
     "a mask with colors": (["photo.png", "--region", "photo.png:painting.png"], "colors"),
     "a mask that is not there": (["photo.png", "painting.png", "--keep", "no.png"], "no.png"),
     "no file of presets": (["photo.png", "painting.png", "--presets", "no.toml"], "no.toml"),
     "a checkpoint over an input": (
         ["photo.png", "painting.png", "--checkpoint", "painting.png"],
-        "painting.png is there already",
+        "painting.png exists",
     ),
     "a checkpoint over the picture": (
         ["photo.png", "painting.png", "-o", "new.png", "--checkpoint", "new.png"],
@@ -288,19 +288,19 @@ BAD_INPUT = {
     ),
     "a checkpoint in no folder": (
         ["photo.png", "painting.png", "--checkpoint", "nowhere/a"],
-        "there is no folder",
+        "does not exist",
     ),
     "a checkpoint every minus one seconds": (
         ["photo.png", "painting.png", "--checkpoint", "a", "--checkpoint-every", "-1"],
-        "the least possible is 0",
+        "the minimum is 0",
     ),
     "a checkpoint that is not there": (
         ["photo.png", "painting.png", "--resume", "no.checkpoint"],
-        "leave out --resume",
+        "omit --resume",
     ),
     "a checkpoint that is none": (
         ["photo.png", "painting.png", "--resume", "cut.png"],
-        "cut.png: is no checkpoint of impasto",
+        "cut.png: is not a checkpoint of impasto",
     ),
     "an output over a mask": (
         ["photo.png", "painting.png", "--keep", "mask.png", "-o", "mask.png"],
@@ -508,7 +508,7 @@ def test_a_recipe_that_cannot_be_used_is_refused(folder, monkeypatch, capfd):
     encode.write(np.full((20, 20, 3), 9, np.float32), folder / "started.png", written.to_xmp())
     for arguments, word in (
         (["recipe", "photo.png"], "photo.png: carries no recipe"),
-        (["recipe", "text.png"], "text.png: not a picture"),
+        (["recipe", "text.png"], "text.png: not an image"),
         (["stylize", "photo.png", "painting.png", "--recipe", "started.png"], "--init"),
         (["stylize", "a", "b", "--recipe", "photo.png", "--preset", "bold"], "one of them"),
     ):
@@ -575,7 +575,7 @@ def test_how_a_picture_cannot_be_written_is_said_before_painting(folder, monkeyp
     )
     with pytest.raises(SystemExit):
         app.main()
-    assert "choose .png or .tif" in capfd.readouterr().err
+    assert "use .png or .tif" in capfd.readouterr().err
 
 
 def test_a_batch_goes_on_after_a_failure_and_skips_what_is_done(folder):
@@ -586,13 +586,13 @@ def test_a_batch_goes_on_after_a_failure_and_skips_what_is_done(folder):
     assert first.returncode == 1
     assert first.stdout.splitlines() == ["painted/photo.png", "painted/painting.png"]
     assert "cut.png: damaged or cut off" in first.stderr
-    assert "1 of 3 not painted" in first.stderr
+    assert "1 of 3 images not painted" in first.stderr
     assert {path.name for path in (folder / "said").iterdir()} == {"photo.json", "painting.json"}
     assert {path.suffix for path in (folder / "painted").iterdir()} == {".png", ".gif", ".svg"}
     assert len([*(folder / "seen/photo").iterdir()]) > 1
     second = run(*words, "-o", "painted", "--skip-done", *SMALL, cwd=folder)
     assert second.stdout == ""
-    assert second.stderr.count("is there already") == 2
+    assert second.stderr.count("exists") == 2
 
 
 @pytest.mark.slow
@@ -628,12 +628,12 @@ def test_workers_paint_a_batch_and_a_sweep_as_one_process_does(folder):
     assert (shared.returncode, alone.returncode) == (1, 1)
     assert shared.stdout.replace("shared", "alone") == alone.stdout
     assert "cut.png: damaged or cut off" in shared.stderr
-    assert "1 of 3 not painted" in shared.stderr
+    assert "1 of 3 images not painted" in shared.stderr
     for name in ("photo.png", "painting.png"):
         pictures = [(folder / where / name).read_bytes() for where in ("shared", "alone")]
         assert pictures[0] == pictures[1]
     again = run_process(*words, "-o", "shared", "--workers", "2", "--skip-done", *SMALL, cwd=folder)
-    assert again.stderr.count("is there already") == 2
+    assert again.stderr.count("exists") == 2
     words = ("sweep", "photo.png", "painting.png", "--vary", "strength=0.2,0.5,0.8", *SMALL)
     sheets = []
     for more in ((), ("--workers", "2")):
@@ -693,7 +693,7 @@ def test_an_interrupted_batch_of_workers_finishes_what_is_under_way(folder, tmp_
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the workers too
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
-    assert "stopping after the pictures under way" in said
+    assert "stopping after the current images" in said
     assert "Traceback" not in said
     painted = sorted(path.name for path in (tmp_path / "painted").iterdir())
     assert 1 < len(painted) < 8
@@ -703,7 +703,7 @@ def test_an_interrupted_batch_of_workers_finishes_what_is_under_way(folder, tmp_
 def test_what_workers_cannot_be_is_refused_in_a_line(folder):
     done = run("stylize", "photo.png", "painting.png", "--workers", "many", *TINY, cwd=folder)
     assert done.returncode == 2
-    assert done.stderr.startswith("impasto: workers is 'many': expected how many")
+    assert done.stderr.startswith("impasto: workers is 'many': expected a number of workers")
     assert len(done.stderr.strip().splitlines()) == 1
 
 
@@ -720,8 +720,8 @@ def test_a_batch_has_every_option_of_a_single_painting():
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        (["--recipe", "photo.png", "--size", "64"], "leave out --recipe"),
-        (["--init", "noise", "--size", "64"], "leave out --init"),
+        (["--recipe", "photo.png", "--size", "64"], "omit --recipe"),
+        (["--init", "noise", "--size", "64"], "omit --init"),
         ([], "larger --size"),
         (["--size", "64"], "photo.png: carries no recipe"),
     ],
@@ -793,12 +793,12 @@ def test_a_batch_overwrites_nothing_and_says_what_to_do(folder, tmp_path, monkey
         assert out == ""
         assert (tmp_path / "photo.png").read_bytes() == b"mine"
         if "--dry-run" in more:
-            assert said == "impasto: nothing to paint: every picture exists\n"
+            assert said == "impasto: nothing to do: all results exist\n"
         else:
             assert said.splitlines() == [
-                f"photo.png: not painted, {tmp_path}/photo.png exists: use --skip-done or "
+                f"photo.png: not painted: {tmp_path}/photo.png exists: use --skip-done or "
                 "--overwrite",
-                "1 of 1 not painted",
+                "1 of 1 images not painted",
             ]
 
 
@@ -811,9 +811,9 @@ def test_a_batch_opens_its_inputs_before_it_paints(folder, tmp_path, monkeypatch
     assert status == 1
     assert [task.photograph.name for task in opened] == ["photo.png"]
     first, second, *end = said.splitlines()
-    assert first == "checking 2 photographs"
+    assert first == "checking 2 images"
     assert second.startswith("cut.png: damaged or cut off")
-    assert end == [second, "1 of 2 not painted"]
+    assert end == [second, "1 of 2 images not painted"]
 
 
 @pytest.mark.parametrize(
@@ -823,7 +823,7 @@ def test_a_batch_opens_its_inputs_before_it_paints(folder, tmp_path, monkeypatch
         ("batch", ["--quiet", "--verbose"], "--quiet and --verbose contradict"),
         ("stylize", ["-q", "-v"], "--quiet and --verbose contradict"),
         ("sweep", ["-q", "-v"], "--quiet and --verbose contradict"),
-        ("stylize", ["--measure"], "--measure measures for --dry-run: give both"),
+        ("stylize", ["--measure"], "--measure needs --dry-run: give both"),
         ("stylize", ["--depth", "x"], "Invalid value for '--depth': expected a whole number"),
         ("stylize", ["--dpi", "x"], "Invalid value for '--dpi': expected a number"),
     ],
@@ -938,8 +938,8 @@ def test_a_dry_run_of_a_sweep_paints_and_writes_nothing(folder, monkeypatch, cap
         "--levels 1 --seed 2: about 10 s",
         "--levels 2 --seed 1: about 20 s",
         "--levels 2 --seed 2: about 20 s",
-        "all 4 pictures: about 65 s, 5 s of it to begin with",
-        "memory: about 2.0 GB at the peak, 8.0 GB are free",
+        "all 4 images: about 65 s, including 5 s to start",
+        "memory: about 2.0 GB peak, 8.0 GB free",
     ]
     assert measured == [True, False, False, False]
     assert sorted(folder.rglob("*")) == before

@@ -46,7 +46,7 @@ def test_the_table_has_a_line_for_every_measure_and_a_column_for_every_picture(
     for line, measure in zip(lines[1:], judges.MEASURES.values(), strict=True):
         assert line.startswith(measure.about)
         photograph, painting = map(float, line.split()[-4:-2])
-        assert (photograph if measure.against == "photograph" else painting) < 1e-3
+        assert (photograph if measure.against == "content image" else painting) < 1e-3
 
 
 def test_json_has_all_that_is_known(pictures):

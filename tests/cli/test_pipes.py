@@ -69,7 +69,7 @@ def test_terminals_and_two_dashes_are_refused(monkeypatch, one_line):
     monkeypatch.setattr(sys, "stdin", Stream(terminal=True))
     monkeypatch.setattr(sys, "stdout", Stream(terminal=True))
     for words, output, said in (
-        (("-", ["-"], None, None), None, "can be read once"),
+        (("-", ["-"], None, None), None, "can be read only once"),
         (("-", ["a"], None, None), None, "standard input (-) is a terminal"),
         (("a", ["b"], None, None), Path("-"), "standard output (-) is a terminal"),
     ):

@@ -106,16 +106,16 @@ def test_a_recipe_does_not_change():
 # What is refused ----------------------------------------------------------------------------
 
 REFUSED: list[tuple[str, Any, str]] = [
-    ("size", 0, "size is 0: the least possible is 16"),
-    ("size", "15", "size is 15: the least possible is 16"),
-    ("size", -512, "size is -512: the least possible is 16"),
+    ("size", 0, "size is 0: the minimum is 16"),
+    ("size", "15", "size is 15: the minimum is 16"),
+    ("size", -512, "size is -512: the minimum is 16"),
     ("size", 512.0, "size is 512.0: expected a whole number"),
     ("size", "512.5", "size is '512.5': expected a whole number"),
     ("size", True, "size is True: expected a whole number"),
     ("size", None, "size is None: expected a whole number"),
     ("size", np.zeros((3, 3)), "size is array([[0"),
-    ("content_weight", -1, "content_weight is -1.0: the least possible is 0"),
-    ("style_weight", -1e-9, "style_weight is -1e-09: the least possible is 0"),
+    ("content_weight", -1, "content_weight is -1.0: the minimum is 0"),
+    ("style_weight", -1e-9, "style_weight is -1e-09: the minimum is 0"),
     ("tv_weight", math.nan, "tv_weight is nan: expected a finite number"),
     ("tv_weight", math.inf, "tv_weight is inf: expected a finite number"),
     ("style_weight", -math.inf, "style_weight is -inf: expected a finite number"),
@@ -123,16 +123,16 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("style_weight", "much", "style_weight is 'much': expected a number"),
     ("style_weight", "nan", "style_weight is nan: expected a finite number"),
     ("style_weight", False, "style_weight is False: expected a number"),
-    ("levels", -1, "levels is -1: the least possible is 0"),
-    ("levels", 13, "levels is 13: the most possible is 12"),
-    ("evaluations", 0, "evaluations is 0: the least possible is 1"),
-    ("seed", -1, "seed is -1: the least possible is 0"),
+    ("levels", -1, "levels is -1: the minimum is 0"),
+    ("levels", 13, "levels is 13: the maximum is 12"),
+    ("evaluations", 0, "evaluations is 0: the minimum is 1"),
+    ("seed", -1, "seed is -1: the minimum is 0"),
     ("seed", 10**400, "seed is 1000"),
     ("size", 10**400, "size is 1000"),
     ("style_layers", {"block1_conv1": 10**400}, "style_layers is"),
     ("padding", "replicat", "padding is 'replicat': did you mean replicate"),
-    ("strips", 0, "strips is 0: the least possible is 1"),
-    ("strips", 17, "strips is 17: the most possible is 16"),
+    ("strips", 0, "strips is 0: the minimum is 1"),
+    ("strips", 17, "strips is 17: the maximum is 16"),
     ("style_loss", "grams", "style_loss is 'grams': did you mean gram?"),
     ("loss_scale", "relativ", "loss_scale is 'relativ': did you mean relative?"),
     ("optimizer", "l-bfgs", "optimizer is 'l-bfgs': did you mean lbfgs?"),
@@ -142,12 +142,12 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("network", "vgg17", "network is 'vgg17': did you mean vgg1"),
     ("pooling", "mean\n" * 300, "pooling is 'mean"),
     ("pooling", "", "pooling is '': possible: max, avg"),
-    ("finished", -1, "finished is -1: the least possible is 0"),
-    ("tile", 64, "tile is 64: the least possible is 128"),
+    ("finished", -1, "finished is -1: the minimum is 0"),
+    ("tile", 64, "tile is 64: the minimum is 128"),
     ("precision", "bfloat", "precision is 'bfloat': did you mean bfloat16"),
     ("init", 3, "init is 3: expected a word"),
-    ("content_layers", (), "content_layers is empty: name at least one layer"),
-    ("style_layers", " , ", "style_layers is empty: name at least one layer"),
+    ("content_layers", (), "content_layers is empty: give at least one layer"),
+    ("style_layers", " , ", "style_layers is empty: give at least one layer"),
     ("style_layers", 7, "style_layers is 7: expected names separated by commas"),
     ("style_layers", "block1_conv1=-1", "style_layers is"),
     ("style_layers", {"block1_conv1": float("nan")}, "style_layers is"),
@@ -156,14 +156,14 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("style_layers", [1, 2], "style_layers is [1, 2]: expected names separated by commas"),
     ("style_layers", [["a"]] * 99, "style_layers is [['a'], ['a']"),
     ("blend", "a,b", "blend is 'a,b': expected numbers separated by commas"),
-    ("blend", "1,-1", "blend is -1.0: the least possible is 0"),
-    ("blend", "0,0", "blend is 0,0: all shares are zero"),
+    ("blend", "1,-1", "blend is -1.0: the minimum is 0"),
+    ("blend", "0,0", "blend is 0,0: all weights are zero"),
     ("blend", "nan", "blend is nan: expected a finite number"),
     ("blend", None, "blend is None: expected numbers"),
     ("style_scale", "", "style_scale is empty"),
-    ("style_scale", "0", "style_scale is 0.0: the least possible is 0.1"),
-    ("style_scale", [1, 11], "style_scale is 11.0: the most possible is 10"),
-    ("strength", 1.5, "strength is 1.5: the most possible is 1"),
+    ("style_scale", "0", "style_scale is 0.0: the minimum is 0.1"),
+    ("style_scale", [1, 11], "style_scale is 11.0: the maximum is 10"),
+    ("strength", 1.5, "strength is 1.5: the maximum is 1"),
     ("colors", "photo", "colors is 'photo': possible: style, content, match"),
     ("engine", "gpu", "engine is 'gpu': possible: auto, native, keras"),
     ("style_loss", "wassertein", "style_loss is 'wassertein': did you mean wasserstein"),
@@ -186,8 +186,7 @@ def test_all_weights_zero_are_refused(one_line):
     with pytest.raises(SettingError) as caught:
         Recipe(content_weight=0, style_weight=0.0, tv_weight=0)
     assert one_line(caught) == (
-        "all weights are zero: give content_weight, style_weight or tv_weight a value, or strength "
-        "another one"
+        "all weights are zero: set content_weight, style_weight or tv_weight, or change strength"
     )
 
 
@@ -214,10 +213,10 @@ def test_a_preset_changes_what_it_says_and_settings_change_the_preset():
 def test_a_setting_that_changes_nothing_is_told():
     assert [*recipes.idle(Recipe()), *recipes.idle(make("gram", style_weight=3))] == []
     (layers,) = recipes.idle(Recipe(content_layers="block3_conv1"))
-    assert "content_layers changes nothing, since content_weight is 0" in layers
+    assert "content_layers has no effect because content_weight is 0" in layers
     assert recipes.idle(Recipe(content_layers="block3_conv1", content_weight=1)) == []
     (weight,) = recipes.idle(Recipe(style_weight=20))
-    assert "style_weight changes nothing" in weight
+    assert "style_weight has no effect" in weight
 
 
 def test_none_is_not_a_setting():
@@ -227,11 +226,11 @@ def test_none_is_not_a_setting():
 @pytest.mark.parametrize(
     ("preset", "settings", "words"),
     [
-        ("gaty", {}, "there is no preset 'gaty': did you mean gatys, gram?"),
-        ("zzz", {}, "there is no preset 'zzz': possible: default, painterly"),
-        ("default", {"sise": 64}, "there is no setting 'sise': did you mean size"),
-        ("default", {"sise": None}, "there is no setting 'sise': did you mean size"),
-        ("gatys", {"style_weight": -2.0}, "style_weight is -2.0: the least possible is 0"),
+        ("gaty", {}, "unknown preset 'gaty': did you mean gatys, gram?"),
+        ("zzz", {}, "unknown preset 'zzz': possible: default, painterly"),
+        ("default", {"sise": 64}, "unknown setting 'sise': did you mean size"),
+        ("default", {"sise": None}, "unknown setting 'sise': did you mean size"),
+        ("gatys", {"style_weight": -2.0}, "style_weight is -2.0: the minimum is 0"),
     ],
 )
 def test_unknown_presets_and_settings_are_refused(one_line, preset, settings, words):
@@ -288,20 +287,20 @@ def test_json_may_leave_settings_out():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "a recipe that is not JSON: "),
-        ("Dear recipe,\n", "a recipe that is not JSON: "),
-        ('{"size": 512', "a recipe that is not JSON: "),
-        ('{"size": 1' + "0" * 5000 + "}", "a recipe that is not JSON: "),
-        ("[" * 100_000, "a recipe that is not JSON: "),
-        ("[]", "a recipe that is not a JSON object but list"),
-        ("null", "a recipe that is not a JSON object but NoneType"),
-        ('"size"', "a recipe that is not a JSON object but str"),
-        ('{"color": 1}', "there is no setting 'color': "),
-        ('{"stile_weight": 1}', "there is no setting 'stile_weight': did you mean style_weight"),
-        ('{"preset": "gatys"}', "there is no setting 'preset': "),
-        ('{"a\\nb": 1}', "there is no setting 'a\\nb': "),
+        ("", "the recipe is not valid JSON: "),
+        ("Dear recipe,\n", "the recipe is not valid JSON: "),
+        ('{"size": 512', "the recipe is not valid JSON: "),
+        ('{"size": 1' + "0" * 5000 + "}", "the recipe is not valid JSON: "),
+        ("[" * 100_000, "the recipe is not valid JSON: "),
+        ("[]", "the recipe is not a JSON object but list"),
+        ("null", "the recipe is not a JSON object but NoneType"),
+        ('"size"', "the recipe is not a JSON object but str"),
+        ('{"color": 1}', "unknown setting 'color': "),
+        ('{"stile_weight": 1}', "unknown setting 'stile_weight': did you mean style_weight"),
+        ('{"preset": "gatys"}', "unknown setting 'preset': "),
+        ('{"a\\nb": 1}', "unknown setting 'a\\nb': "),
         ('{"size": null}', "size is None: expected a whole number"),
-        ('{"size": 8}', "size is 8: the least possible is 16"),
+        ('{"size": 8}', "size is 8: the minimum is 16"),
         ('{"size": [512]}', "size is [512]: expected a whole number"),
         ('{"tv_weight": NaN}', "tv_weight is nan: expected a finite number"),
         ('{"style_layers": {"a": "x"}}', "style_layers is {'a': 'x'}: expected names"),
@@ -405,7 +404,7 @@ def test_another_style_loss_brings_its_own_defaults_and_leaves_what_was_chosen()
         ({"loss_scale": "absolute"}, "loss_scale is absolute"),
         ({"style_layers": "block5_conv1"}, "block5_conv1"),
         ({"style_layers": "block3_pool"}, "block3_pool"),
-        ({"style_layers": "block4_conv1"}, "a layer of blocks 1 to 3"),
+        ({"style_layers": "block4_conv1"}, "at least one layer of blocks 1 to 3"),
     ],
 )
 def test_what_matching_cannot_mean_is_refused(settings, words, one_line):

@@ -1,4 +1,4 @@
-"""The command line: parse, call, show. No mathematics, and no tensor library until it paints."""
+"""The command line: parse options, call the library, print. Loads no tensor library by itself."""
 
 import atexit
 import contextlib
@@ -27,11 +27,11 @@ from impasto.painting import interrupts
 from impasto.recipe import settings as recipes
 
 INTERRUPTED = 130
-"""The exit status of what Ctrl-C ended: 128 and the number of the signal."""
+"""The exit status after Ctrl-C: 128 plus the number of the signal."""
 
 app = typer.Typer(
     cls=Group,
-    help="Repaint a photograph in the manner of a painting.",
+    help="Neural style transfer: paint a photo in the style of a painting.",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -39,17 +39,17 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command; what impasto refuses becomes one line on stderr and exit status 2."""
+    """Run the command; an error is one line on stderr and exit status 2."""
     _prepare_streams()
     try:
         if app(sys.argv[1:] or ["--help"], standalone_mode=False) == INTERRUPTED:
-            raise KeyboardInterrupt  # which Typer made a status of
+            raise KeyboardInterrupt  # which Typer turned into a status
     except (ImpastoError, typer.TyperException) as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         print(f"impasto: {_plain(message)}", file=sys.stderr)
         sys.exit(2)
     except MemoryError:
-        print("impasto: memory ran out: choose a smaller --size", file=sys.stderr)
+        print("impasto: out of memory: choose a smaller --size", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         print(f"impasto: {error}", file=sys.stderr)
@@ -62,16 +62,16 @@ def main() -> None:
 
 
 def _plain(message: str) -> str:
-    """Return a message in one line, without the words of Typer's validator."""
+    """Return a message on one line, with Typer's validation text shortened."""
     words = " ".join(message.split())
     words = re.sub(r"Input should be a valid integer\b.*", "expected a whole number", words)
     return re.sub(r"Input should be a valid number\b.*", "expected a number", words)
 
 
 def _prepare_streams() -> None:
-    """Make closed streams nothing, and have what a stream cannot encode escaped.
+    """Replace closed streams, and escape characters that a stream cannot encode.
 
-    A file's name that a terminal cannot show must not end a batch.
+    A file name that a terminal cannot show must not end a batch.
     """
     files.fill_standard_streams()
     for stream in (sys.stdout, sys.stderr):
@@ -80,9 +80,9 @@ def _prepare_streams() -> None:
 
 
 def run() -> None:
-    """Run the command in a process of its own, and leave it at once.
+    """Run the command as a process, and exit without shutting down libraries.
 
-    Everything is written by then, and taking a tensor library apart would take a second.
+    All files are written by then, and shutting down a tensor library takes a second.
     """
     for number in interrupts.ENDING:
         if signal.getsignal(number) is signal.SIG_DFL:
@@ -94,29 +94,29 @@ def run() -> None:
         status: object = 0
     except SystemExit as left:
         status = left.code
-    with contextlib.suppress(OSError, AttributeError):  # whoever read the output has left
+    with contextlib.suppress(OSError, AttributeError):  # the reader of the output has closed it
         sys.stdout.flush()
         sys.stderr.flush()
-    # What libraries asked for at the end: Matplotlib has a folder to remove.
+    # Exit functions of libraries: Matplotlib removes its temporary folder.
     atexit._run_exitfuncs()
     os._exit(status if isinstance(status, int) else int(bool(status)))
 
 
 def _start_sooner() -> None:
-    """Spare this process what costs a third of the time in which a tensor library is loaded.
+    """Save a third of the time that loading a tensor library takes.
 
-    Keras loads Matplotlib's windows where there are some, and never opens one here. And Python goes
-    through millions of objects, which all stay, time and again to find some that do not.
+    Keras imports ``matplotlib.pyplot`` if available, which is not needed here. Garbage collection
+    during the import would scan millions of objects that all stay alive.
     """
     sys.modules.setdefault("matplotlib.pyplot", cast(ModuleType, None))
     gc.set_threshold(100_000, 50, 100)
 
 
 def _silence_libraries() -> None:
-    """Keep what libraries print out of the command's stderr, which has one line for each error.
+    """Suppress output of libraries on stderr, where each error is one line.
 
-    Settings of the whole process belong to the command, never to the library. Workers and the
-    studio's painter get them with the environment.
+    Only the command changes process-wide settings, never the library. Worker processes inherit
+    them through the environment.
     """
     warnings.simplefilter("ignore")
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
@@ -125,7 +125,7 @@ def _silence_libraries() -> None:
 
 
 def _end(number: int, _: object) -> None:
-    """Leave as a signal asks that came before a painting begins, or after it."""
+    """Exit on a signal that arrives before or after a run."""
     print(f"impasto: ended by {signal.Signals(number).name}", file=sys.stderr)
     sys.exit(128 + number)
 
@@ -133,22 +133,24 @@ def _end(number: int, _: object) -> None:
 @app.callback(invoke_without_command=True)
 def _common(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
     ] = False,
 ) -> None:
     if version:
-        from impasto.version import __version__  # a tenth of what --help would take
+        from impasto.version import __version__  # avoids most imports
 
         print(f"impasto {__version__}")
         raise typer.Exit
 
 
 def write_samples(
-    folder: Annotated[Path, typer.Argument(help="Where the pictures are written.")],
-    size: Annotated[int | None, typer.Option(help="Longest side of the paintings in px.")] = None,
-    seed: Annotated[int, typer.Option(help="Another seed gives other paintings.")] = 0,
+    folder: Annotated[Path, typer.Argument(help="Folder for the images.")],
+    size: Annotated[
+        int | None, typer.Option(help="Longest side of the style images in px.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Random seed of the style images.")] = 0,
 ) -> None:
-    """Write the sample photographs, and paintings that impasto paints itself."""
+    """Write sample content images, and style images that impasto generates."""
     from impasto.pictures import encode, samples
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -164,7 +166,7 @@ def write_samples(
 
 
 def show_weights() -> None:
-    """Show, for each network, the weights' source in use, SHA-256 and license, and the engine."""
+    """Show the engine, and the source, SHA-256 and license of each network's weights."""
     from impasto.cli import console
     from impasto.engines import selection
     from impasto.network import weights
@@ -180,16 +182,16 @@ def show_weights() -> None:
 
 
 def show_recipe(
-    picture: Annotated[Path, typer.Argument(help="A picture that impasto painted.")],
+    picture: Annotated[Path, typer.Argument(help="A result of impasto.")],
 ) -> None:
-    """Print, as JSON, how a picture was painted: settings, version, network, and its inputs."""
+    """Print the settings, version, network and inputs stored in a result, as JSON."""
     from impasto.painting import inputs
 
     print(json.dumps(inputs.read_provenance(picture).to_dict(), indent=2))
 
 
 def show_presets(file: Presets = None) -> None:
-    """List the presets, built in and your own, with what each is for and what it sets."""
+    """List the built-in presets and your own, with their settings."""
     from impasto.cli import console
     from impasto.recipe import presets
 
@@ -212,7 +214,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "recipe": show_recipe,
     "presets": show_presets,
 }
-"""Every command by its name, in the order of the help."""
+"""Commands by name, in the order of the help."""
 
 for _name, _command in COMMANDS.items():
     app.command(_name, cls=Command, help=paragraphs(_command.__doc__))(with_home(_command))

@@ -1,4 +1,4 @@
-"""What a person at the terminal sees. Rich: on stderr, but for tables, which are the answer."""
+"""Terminal output by Rich: messages on stderr, tables on stdout."""
 
 import gc
 import importlib
@@ -25,7 +25,7 @@ CONSOLE = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class _Lines(logging.Handler):
-    """Prints what the library logs, a line each."""
+    """Prints each log record of the library on one line."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
@@ -34,7 +34,7 @@ class _Lines(logging.Handler):
 
 @contextmanager
 def listening(quiet: bool = False) -> Iterator[None]:
-    """Print what the library logs; with ``quiet`` only what must not be missed."""
+    """Print the log of the library; with ``quiet`` only warnings and errors."""
     log, lines = logging.getLogger("impasto"), _Lines()
     before = log.level
     log.addHandler(lines)
@@ -48,9 +48,9 @@ def listening(quiet: bool = False) -> Iterator[None]:
 
 @contextmanager
 def bar(quiet: bool, count: int = 1, losses: bool = False) -> Iterator[Bar | None]:
-    """Show a bar for ``count`` pictures; with ``quiet`` there is none.
+    """Show a progress bar for ``count`` images, unless ``quiet``.
 
-    ``losses`` prints the losses of every evaluation.
+    ``losses`` prints the losses of each evaluation.
     """
     if quiet:
         yield None
@@ -60,33 +60,34 @@ def bar(quiet: bool, count: int = 1, losses: bool = False) -> Iterator[Bar | Non
 
 
 def stopping(stylizer: Stylizer) -> AbstractContextManager[Interrupts]:
-    """Return a context in which the first Ctrl-C stops a stylizer, and the second leaves."""
+    """Return a context in which the first Ctrl-C stops a stylizer, and the second exits."""
 
     def stop() -> None:
         stylizer.stop()
-        say("stopping after this evaluation; Ctrl-C again leaves at once")
+        say("stopping after this evaluation; press Ctrl-C again to exit at once")
 
     return heard(stop, leaves=True)
 
 
 def finishing() -> AbstractContextManager[Interrupts]:
-    """Return a context in which the first Ctrl-C lets the pictures under way be the last."""
+    """Return a context in which the first Ctrl-C starts no further image."""
     return heard(
-        lambda: say("stopping after the pictures under way; Ctrl-C again leaves at once"),
+        lambda: say("stopping after the current images; press Ctrl-C again to exit at once"),
         leaves=True,
     )
 
 
 def watched(ready: Ready, stylizer: Stylizer, bar: Bar | None) -> Iterator[Event]:
-    """Paint what was prepared, and show it; yields what happens, until it is done or stopped."""
+    """Run a prepared job, show its progress, and yield its events."""
     with stopping(stylizer) as interrupts:
         yield from followed(interrupts.pulled(loaded(worker.paint(ready, stylizer))), bar)
 
 
 def loaded(events: Iterator[Event]) -> Iterator[Event]:
-    """Load the tensor library, and pass events on.
+    """Load the modules of a run, then yield the events.
 
-    Nothing of what an import makes is garbage; looking for some takes a sixth of its time.
+    Garbage collection is off meanwhile: imports create no garbage, and looking for it takes a sixth
+    of their time.
     """
     gc.disable()
     try:
@@ -97,7 +98,7 @@ def loaded(events: Iterator[Event]) -> Iterator[Event]:
 
 
 def followed(events: Iterator[Event], bar: Bar | None) -> Iterator[Event]:
-    """Show events, and pass them on."""
+    """Show events in the bar, and yield them."""
     for event in events:
         if bar is not None:
             bar.show(event)
@@ -105,12 +106,12 @@ def followed(events: Iterator[Event], bar: Bar | None) -> Iterator[Event]:
 
 
 def say(words: str) -> None:
-    """Print a line for the person."""
+    """Print a line on stderr."""
     CONSOLE.print(words, markup=False)
 
 
 def summary(result: Result, outputs: Outputs) -> None:
-    """Say how long the picture took and what else was written."""
+    """Print size and time of a result, and the paths of other outputs."""
     height, width = result.picture.shape[:2]
     say(
         f"{width} x {height} px, {counted(len(result.history), 'evaluation')} "
@@ -122,7 +123,7 @@ def summary(result: Result, outputs: Outputs) -> None:
 
 
 def weights_table(rows: list[tuple[str, ...]], engine: str) -> None:
-    """Print network, source in use, SHA-256 and license, and the engine, on stdout."""
+    """Print source, SHA-256 and license of each network, and the engine, on stdout."""
     table = Table(show_header=False, box=None, pad_edge=False)
     names = ("network", "source", "sha256", "license")
     for row in rows:
@@ -133,10 +134,10 @@ def weights_table(rows: list[tuple[str, ...]], engine: str) -> None:
 
 
 def presets_table(rows: list[tuple[str, str, str]], user_file: Path) -> None:
-    """Print every preset's name, what it is for and what it sets, on stdout."""
+    """Print name, description and settings of each preset on stdout."""
     console = Console(highlight=False)
     for name, words, settings in rows:
         console.print(Text(name, style="bold"))
         for line in filter(None, (words, settings)):
             console.print(Padding(Text(line), (0, 0, 0, 4)))
-    console.print(Text(f"Your own go into {user_file}, or any file named with --presets."))
+    console.print(Text(f"Define your own in {user_file}, or in a file given with --presets."))

@@ -1,4 +1,4 @@
-"""``impasto judge``: how far pictures are from their painting and their photograph, as a table."""
+"""``impasto judge``: distances of results from their content and style images, as a table."""
 
 import json
 from pathlib import Path
@@ -9,11 +9,11 @@ import typer
 if TYPE_CHECKING:
     from impasto.evaluation.judges import Judgment, Scores
 
-Photograph = Annotated[Path, typer.Argument(help="The photograph.", show_default=False)]
-Painting = Annotated[Path, typer.Argument(help="The painting.", show_default=False)]
+Photograph = Annotated[Path, typer.Argument(help="Content image.", show_default=False)]
+Painting = Annotated[Path, typer.Argument(help="Style image.", show_default=False)]
 Pictures = Annotated[
     list[Path] | None,
-    typer.Argument(help="Pictures made of the two; none for the two alone.", show_default=False),
+    typer.Argument(help="Results to rate.", show_default=False),
 ]
 
 
@@ -24,17 +24,16 @@ def judge(
     *,
     size: Annotated[
         int | None,
-        typer.Option(help="Longest side in px at which all are judged (default 384)."),
+        typer.Option(help="Longest side in px at which images are compared (default 384)."),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, with every stage of every network.")
+        bool, typer.Option("--json", help="Print JSON, with the values of each network stage.")
     ] = False,
 ) -> None:
-    """Say how far pictures are from the painting's style and the photograph's structure.
+    """Rate results: distances from the style image and from the content image.
 
-    By networks and measures that impasto never optimizes. All are distances: smaller is nearer.
-    The photograph and the painting stand beside the pictures, since each is at zero from itself
-    and as far from the other as it gets.
+    The distances use networks that impasto does not optimize. Smaller is nearer. The table also
+    has the content and style images as reference: each has distance zero from itself.
     """
     from impasto.evaluation import judges
 
@@ -47,7 +46,7 @@ def judge(
 
 
 def show(found: "Judgment") -> None:
-    """Print a table on stdout: a line for every measure, the nearest picture of each in bold."""
+    """Print a table on stdout: a line per measure, with the nearest result in bold."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""The commands that paint many pictures."""
+"""The commands ``batch`` and ``sweep``."""
 
 import itertools
 import json
@@ -70,9 +70,9 @@ def sweep(
     verbose: Verbose = False,
     settings: dict[str, recipes.Value],
 ) -> None:
-    """Paint all combinations of some settings, small, and lay them out on one sheet.
+    """Paint small images with all combinations of some settings, and arrange them on one sheet.
 
-    Prints the command for each.
+    Print the command for each image.
     """
     from impasto import files
     from impasto.cli import console
@@ -91,7 +91,7 @@ def sweep(
     plan = sweeps.plan(
         vary or [], lambda **varied: recipes.make(preset, known, **{**common, **varied})
     )
-    # A name is reserved where something will be written alone.
+    # The name is reserved only if a file will be written.
     sheet = output or (Path("sheet.png") if dry_run else files.free_name(".", "sheet"))
     wanted = outputs.Outputs(sheet, report=report)
     starts = (each.recipe.init for each in plan.variants)
@@ -100,7 +100,7 @@ def sweep(
     if dry_run:
         return _foretell_sweep(plan, sources, stylizer, quiet, measure)
     for each in plan.variants:
-        # Refuses now what cannot be painted, and keeps nothing.
+        # Invalid inputs fail now; the result of the check is discarded.
         worker.read(sweeps.order_of(each, sources), stylizer)
     if hands:
         painted = _shared_out(plan, sources, weights_file, hands, quiet)
@@ -129,7 +129,7 @@ def sweep(
 def _foretell_sweep(
     plan: "Plan", sources: Sources, stylizer: "Stylizer", quiet: bool, measure: bool
 ) -> None:
-    """Print what each picture of a sheet, and all of them, will take; write nothing."""
+    """Print the forecast of each image of a sheet and of all together; write no file."""
     from impasto.cli import console
     from impasto.painting import forecast
     from impasto.painting.progress import in_words
@@ -151,14 +151,14 @@ def _foretell_sweep(
         print(f"{' '.join(variant.options)}: about {seconds}")
     together = forecast.together(list(made.values()))
     seconds, start = in_words(together.start + together.painting), in_words(together.start)
-    print(f"all {counted(len(made), 'picture')}: about {seconds}, {start} of it to begin with")
+    print(f"all {counted(len(made), 'image')}: about {seconds}, including {start} to start")
     print(together.told_memory())
 
 
 def _painted(
     plan: "Plan", sources: Sources, stylizer: "Stylizer", quiet: bool, verbose: bool
 ) -> "dict[int, Panel]":
-    """Paint the variants until Ctrl-C; return the pictures by number, one at least."""
+    """Paint the variants until Ctrl-C; return at least one image, by number."""
     from impasto.cli import console
     from impasto.painting import forecast
     from impasto.workshop import sweep as sweeps
@@ -189,7 +189,7 @@ def _painted(
 def _shared_out(
     plan: "Plan", sources: Sources, weights_file: Path | None, workers: int | str, quiet: bool
 ) -> "dict[int, Panel]":
-    """Have workers paint the variants until Ctrl-C; return the pictures by number."""
+    """Paint the variants on workers until Ctrl-C; return the images by number."""
     from impasto.cli import console
     from impasto.cluster.crew import hire
     from impasto.workshop import sweep as sweeps
@@ -238,11 +238,12 @@ def batch(
     extras: Extras,
     settings: dict[str, recipes.Value],
 ) -> None:
-    """Paint many photographs alike; failures are listed at the end, with exit status 1.
+    """Paint many content images with the same settings.
 
-    No file is overwritten without --overwrite or --skip-done. In options that name a file beside
-    the picture {name} stands for the name of each picture. Where the file of --resume exists, that
-    picture is resumed from it; the others start from the beginning.
+    An image that fails does not stop the others; errors are listed at the end, with exit status 1.
+    No file is overwritten without --overwrite or --skip-done. In paths of additional outputs,
+    {name} stands for the name of each image. If the file of --resume exists, that image resumes
+    from it; the others start from the beginning.
     """
     from impasto.cli import console
     from impasto.painting import inputs
@@ -253,13 +254,15 @@ def batch(
 
     one.check_words(quiet, verbose, dry_run, measure)
     if skip_done and overwrite:
-        raise SettingError("--skip-done and --overwrite contradict each other: give one of them")
+        raise SettingError(
+            "--skip-done and --overwrite contradict each other: give only one of them"
+        )
     hands = as_workers(workers)
     stylizer, _ = one.stylizer_of(preset, own_presets, recipe, weights_file, settings)
     sources = Sources.parse("", style, region, keep)
     inputs.check_numbers(stylizer.recipe, len(sources.styles), len(sources.regions))
     for path in sources.paths():
-        decode.read(path, decode.ANY)  # what no photograph could be painted with is refused now
+        decode.read(path, decode.ANY)  # a style image or mask that cannot be used fails now
     job = batches.Job(stylizer.recipe, sources, extras, saving, weights_file)
     existing = (
         Existing.OVERWRITE if overwrite else Existing.SKIP_DONE if skip_done else Existing.KEEP
@@ -269,7 +272,7 @@ def batch(
     if dry_run:
         new = [order for order in map(job.order, tasks) if batches.is_new(order, existing)]
         if not new:
-            raise SettingError("nothing to paint: every picture exists")
+            raise SettingError("nothing to do: all results exist")
         return one.tell(new[0], stylizer, quiet, len(new), measure)
     with console.listening(quiet):
         batches.make_room(job, tasks)
@@ -284,18 +287,18 @@ def batch(
 def _checked(
     job: "Job", tasks: "Sequence[Task]", recipe: Recipe, existing: "Existing", quiet: bool
 ) -> "tuple[list[Task], list[str]]":
-    """Open the photographs; return the tasks that can be painted, and why the others cannot."""
+    """Open the content images; return the valid tasks, and the errors of the others."""
     from impasto.cli import console
     from impasto.painting import inputs, memory
     from impasto.workshop import batch as batches
 
     if len(tasks) > 1 and not quiet:
-        console.say(f"checking {len(tasks)} photographs")
+        console.say(f"checking {len(tasks)} images")
     limits = inputs.limits(recipe, memory.amount(job.extras.memory))
     found = list(batches.checked(job, tasks, limits, existing))
     fit = [task for task, ended in zip(tasks, found, strict=True) if ended is None]
     failures = [ended.failure for ended in found if ended is not None]
-    if fit:  # else they are listed at once, at the end
+    if fit:  # otherwise they are listed once, at the end
         _list(failures)
     return fit, failures
 
@@ -308,7 +311,7 @@ def _paint_all(
     verbose: bool,
     existing: "Existing",
 ) -> list[str]:
-    """Paint tasks until Ctrl-C, print the paths of the pictures, and return why others failed."""
+    """Run tasks until Ctrl-C, print the paths of the results, and return the errors."""
     from impasto.cli import console
     from impasto.painting import forecast
     from impasto.workshop import batch as batches
@@ -340,7 +343,7 @@ def _paint_all(
 def _paint_shared(
     job: "Job", tasks: "Sequence[Task]", workers: int | str, quiet: bool, existing: "Existing"
 ) -> list[str]:
-    """Have workers paint tasks until Ctrl-C, as :func:`_paint_all` does."""
+    """Run tasks on workers until Ctrl-C, as :func:`_paint_all` does."""
     from impasto.cli import console
     from impasto.cluster.crew import hire
     from impasto.workshop import batch as batches
@@ -358,11 +361,11 @@ def _paint_shared(
 
 
 def _tell(ended: "Ended", quiet: bool) -> None:
-    """Print the path of a picture that was painted; of one that was skipped say so."""
+    """Print the path of a result, or that it was skipped."""
     from impasto.cli import console
 
     if ended.skipped and not quiet:
-        console.say(f"{ended.task.picture} is there already")
+        console.say(f"skipped {ended.task.picture}: it exists")
     elif not ended.skipped and not ended.failure:
         print(ended.task.picture, flush=True)
 
@@ -375,10 +378,10 @@ def _list(failures: Iterable[str]) -> None:
 
 
 def _finish(failures: Sequence[str], tasks: int) -> None:
-    """List what failed, and leave with exit status 1 if anything did."""
+    """List the errors, and exit with status 1 if there are any."""
     from impasto.cli import console
 
     _list(failures)
     if failures:
-        console.say(f"{len(failures)} of {tasks} not painted")
+        console.say(f"{len(failures)} of {tasks} images not painted")
         sys.exit(1)

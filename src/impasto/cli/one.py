@@ -1,4 +1,4 @@
-"""The commands that paint one picture."""
+"""The commands ``stylize`` and ``demo``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from impasto.workshop.worker import Ready
 
 DEMO = ("coffee", "swirls")
-"""The photograph and the painting, both samples, that ``impasto demo`` uses."""
+"""The content and style samples of ``impasto demo``."""
 
 
 @with_settings
@@ -55,8 +55,8 @@ def stylize(
         typer.Option(
             "--output",
             "-o",
-            help="The picture to write; its ending chooses the format, and - writes a PNG to "
-            "standard output. Without it the name comes from the inputs, and no file is "
+            help="Result to write; the extension selects the format, and - writes a PNG to "
+            "standard output. By default the name is derived from the inputs, and no file is "
             "overwritten.",
             rich_help_panel="Files",
             show_default=False,
@@ -76,7 +76,7 @@ def stylize(
     extras: Extras,
     settings: dict[str, recipes.Value],
 ) -> None:
-    """Repaint the photograph CONTENT in the manner of the painting STYLE."""
+    """Paint the content image CONTENT in the style of STYLE."""
     from dataclasses import replace
 
     from impasto import files
@@ -85,7 +85,7 @@ def stylize(
 
     check_words(quiet, verbose, dry_run, measure)
     if extras.resume is not None and recipe is not None:
-        raise SettingError("--resume and --recipe are two sets of settings: give one of them")
+        raise SettingError("--resume and --recipe both give settings: use only one of them")
     if finish is not None:
         settings = finishing(finish, recipe, settings)
     stylizer, before = stylizer_of(
@@ -107,25 +107,25 @@ def stylize(
 
 
 def check_words(quiet: bool, verbose: bool, dry_run: bool, measure: bool) -> None:
-    """Raise SettingError for options that contradict each other."""
+    """Raise SettingError for contradictory options."""
     if quiet and verbose:
-        raise SettingError("--quiet and --verbose contradict each other: give one of them")
+        raise SettingError("--quiet and --verbose contradict each other: give only one of them")
     if measure and not dry_run:
-        raise SettingError("--measure measures for --dry-run: give both")
+        raise SettingError("--measure needs --dry-run: give both")
 
 
 def finishing(
     picture: Path, recipe: Path | None, settings: dict[str, recipes.Value]
 ) -> dict[str, recipes.Value]:
-    """Return settings that take a finished picture up to a larger size, beside its own recipe."""
+    """Return the settings for ``--finish``: the recipe of the result, and what must change."""
     from impasto.painting import inputs
 
     if recipe is not None:
-        raise SettingError("--finish takes the recipe of its picture: leave out --recipe")
+        raise SettingError("--finish uses the recipe of its image: omit --recipe")
     if settings["init"] is not None:
-        raise SettingError("--finish starts from its picture: leave out --init")
+        raise SettingError("--finish starts from its image: omit --init")
     if settings["size"] is None:
-        raise SettingError("--finish takes a picture up to a larger --size: give one")
+        raise SettingError("--finish needs a larger --size: give one")
     larger = inputs.finishing(picture)
     return {**settings, **{name: settings[name] or value for name, value in larger.items()}}
 
@@ -138,7 +138,7 @@ def stylizer_of(
     settings: dict[str, recipes.Value],
     workers: str | None = None,
 ) -> "tuple[Stylizer, Provenance | None]":
-    """Return what paints with a preset or with a picture's recipe, and what that picture says."""
+    """Return a stylizer for a preset or the recipe of a result, and the result's provenance."""
     from impasto.painting import inputs
     from impasto.painting.stylizer import Stylizer
     from impasto.recipe import presets
@@ -147,11 +147,13 @@ def stylizer_of(
         named = recipes.named(preset, presets.available(own_presets), **settings)
         return Stylizer(weights_file=weights_file, workers=workers, **named), None
     if preset != recipes.DEFAULT:
-        raise SettingError("--recipe and --preset are two sets of settings: give one of them")
+        raise SettingError("--recipe and --preset both give settings: use only one of them")
     before = inputs.read_provenance(picture)
     if settings["init"] is None and before.recipe.init not in recipes.STARTS:
-        # No picture makes impasto read a file that the person did not name.
-        raise SettingError(f"{picture} was started from a picture: name one with --init")
+        # An image must not make impasto read a file that the user did not name.
+        raise SettingError(
+            f"{picture} had an image file as its initial image: give one with --init"
+        )
     changed = recipes.change(before.recipe, **settings)
     return Stylizer(changed, weights_file=weights_file, workers=workers), before
 
@@ -163,9 +165,9 @@ def paint(
     verbose: bool = False,
     to_stdout: bool = False,
 ) -> None:
-    """Paint, write everything that was asked for, and print the picture's path.
+    """Run, write all outputs, and print the path of the result.
 
-    With ``to_stdout`` print the picture itself.
+    With ``to_stdout``, write the result itself to standard output.
     """
     from impasto.cli import console
     from impasto.painting import forecast
@@ -189,7 +191,7 @@ def paint(
 
 
 def foretell(ready: "Ready", stylizer: "Stylizer") -> None:
-    """Say beforehand how long a painting will take, if that is long."""
+    """Print the expected time of a long run."""
     from impasto.cli import console
     from impasto.painting.progress import work
 
@@ -199,13 +201,13 @@ def foretell(ready: "Ready", stylizer: "Stylizer") -> None:
 
 
 LONG = 6e6
-"""Pixels to be evaluated that take about a minute on two cores, and are worth a forecast."""
+"""Number of evaluated pixels, about a minute on two cores, above which the time is printed."""
 
 
 def tell(
     order: Order, stylizer: "Stylizer", quiet: bool, count: int = 1, measure: bool = False
 ) -> None:
-    """Print the recipe, and what painting ``count`` such pictures will take; write nothing."""
+    """Print the recipe and the forecast for ``count`` such images; write no file."""
     from impasto.cli import console
     from impasto.workshop import worker
 
@@ -218,22 +220,24 @@ def tell(
 def foretold(
     prepared: "Prepared", stylizer: "Stylizer", quiet: bool, measure: bool, held: float = 0.0
 ) -> "Forecast":
-    """Return what a painting will take; say so before this machine is measured."""
+    """Return the forecast of a run; print a line before measuring this machine."""
     from impasto.cli import console
     from impasto.painting import forecast
 
     if not quiet and (measure or forecast.known(prepared) is None):
-        console.say("measuring this machine: painting a little")
+        console.say("measuring this machine")
     return stylizer.forecast(prepared, held, measure)
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where the pictures are written.")] = Path("demo"),
-    size: Annotated[str | None, typer.Option(help="Longest side in px.")] = None,
-    evaluations: Annotated[str | None, typer.Option(help="At the finest level.")] = None,
-    engine: Annotated[str | None, typer.Option(help="What computes: native or keras.")] = None,
+    folder: Annotated[Path, typer.Argument(help="Folder for the images.")] = Path("demo"),
+    size: Annotated[str | None, typer.Option(help="Longest side of the result in px.")] = None,
+    evaluations: Annotated[
+        str | None, typer.Option(help="Evaluations at the finest level.")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="Engine: native or keras.")] = None,
 ) -> None:
-    """Paint a sample photograph in the manner of a sample painting and say where the picture is."""
+    """Paint a sample image and print the path of the result."""
     from impasto.painting.stylizer import Stylizer
     from impasto.pictures import encode, samples
     from impasto.workshop import outputs

@@ -1,4 +1,4 @@
-"""The options of the command line: one for every setting, and those that commands share."""
+"""Command-line options: one for each setting, and those that several commands share."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ from impasto.recipe import settings as recipes
 from impasto.workshop.orders import Extras
 
 Field: TypeAlias = tuple[str, type, str, str]
-"""A field's name, its type, its option, its help."""
+"""Field name, type, option, help."""
 
 METAVARS: dict[object, str] = {
     int: "N",
@@ -29,7 +29,7 @@ METAVARS: dict[object, str] = {
 
 
 class Command(TyperCommand):
-    """A command whose help shows no Python types: ``PATH``, and nothing for a flag."""
+    """A command whose help shows kinds such as ``PATH`` instead of Python types."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, for the parser and for the help."""
@@ -37,7 +37,7 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """The same for the command that holds the others."""
+    """A group of commands with the same help style as :class:`Command`."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, for the parser and for the help."""
@@ -57,7 +57,7 @@ def _without_types(parameters: list[Any], ctx: Any) -> list[Any]:
 
 
 KINDS = {"str": "TEXT", "path": "PATH", "int": "N", "float": "X"}
-"""What the help shows of a value, by the name of its type."""
+"""Metavariables in the help, by the name of the type."""
 
 
 def paragraphs(text: str | None) -> str:
@@ -70,9 +70,9 @@ def paragraphs(text: str | None) -> str:
 
 
 def with_home(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace ``~`` by the home folder in every path that a command is given.
+    """Expand ``~`` in all paths of a command.
 
-    A shell replaces it at the beginning of a word alone, and not in ``--output=~/x``.
+    A shell expands it only at the start of a word, not in ``--output=~/x``.
     """
 
     @functools.wraps(command)
@@ -89,9 +89,9 @@ def _at_home(value: recipes.Value) -> recipes.Value:
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one option for every setting of the recipe, read from its fields.
+    """Add an option for each setting of the recipe to a command.
 
-    The command receives them by name in its argument ``settings``, None where not given.
+    The command receives them by name in its argument ``settings``; None if not given.
     """
 
     def gather(given: dict[str, recipes.Value]) -> dict[str, recipes.Value]:
@@ -103,47 +103,62 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def with_saving(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of how pictures are written, as its argument ``saving``."""
+    """Add the options for writing images to a command, as its argument ``saving``."""
     return _with_fields(command, "saving", USUAL, _SAVING)
 
 
 def with_extras(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of what is written beside the picture, as its ``extras``."""
+    """Add the options for additional output files to a command, as its argument ``extras``."""
     return _with_fields(command, "extras", Extras(), _EXTRAS)
 
 
 _SAVING: Sequence[Field] = (
-    ("depth", int, "--depth", "Bits per channel, 8 or 16; 16 in .png and .tif."),
-    ("quality", int, "--quality", "Of .jpg and .avif, 1 to 100."),
-    ("subsampling", str, "--subsampling", "Of the colors in .jpg and .avif: 4:4:4 4:2:2 4:2:0."),
-    ("dpi", float, "--dpi", "Pixels per inch to print it with (default the photograph's)."),
-    ("location", bool, "--keep-location", "Say where the photograph was taken, if it does."),
+    ("depth", int, "--depth", "Bits per channel, 8 or 16; 16 only for .png and .tif."),
+    ("quality", int, "--quality", "Quality of .jpg and .avif, 1 to 100."),
+    (
+        "subsampling",
+        str,
+        "--subsampling",
+        "Chroma subsampling of .jpg and .avif: 4:4:4, 4:2:2 or 4:2:0.",
+    ),
+    (
+        "dpi",
+        float,
+        "--dpi",
+        "Print resolution in pixels per inch (default: that of the content image).",
+    ),
+    ("location", bool, "--keep-location", "Keep the location stored in the content image."),
 )
-"""Every field of Saving: its type, its option, its help."""
+"""Options for the fields of ``Saving``."""
 
 _EXTRAS: Sequence[Field] = (
-    ("save_every", int, "--save-every", "Write every N-th evaluation's picture to --frames."),
-    ("frames", Path, "--frames", "The folder for --save-every."),
-    ("timelapse", Path, "--timelapse", "A film of the painting, .gif or .mp4."),
-    ("plot", Path, "--plot", "The curve of every loss, .png .svg or .pdf."),
-    ("report", Path, "--report", "Recipe, timings and every evaluation's losses, .json."),
+    (
+        "save_every",
+        int,
+        "--save-every",
+        "Save the image of every N-th evaluation to the folder --frames.",
+    ),
+    ("frames", Path, "--frames", "Folder for --save-every."),
+    ("timelapse", Path, "--timelapse", "Write a video of the run, .gif or .mp4."),
+    ("plot", Path, "--plot", "Plot the losses, .png, .svg or .pdf."),
+    ("report", Path, "--report", "Write recipe, timings and the losses of each evaluation, .json."),
     (
         "checkpoint",
         Path,
         "--checkpoint",
-        "Where the state of the work is saved under way; removed when all is written.",
+        "Save the state of the run to this file at intervals; removed when the run is complete.",
     ),
     ("checkpoint_every", float, "--checkpoint-every", "Seconds between checkpoints."),
     (
         "resume",
         Path,
         "--resume",
-        "A checkpoint to go on from, with the same pictures, to the same picture; settings may be "
-        "left out. It is saved to as well, unless --checkpoint names another file.",
+        "Resume from this checkpoint, with the same inputs; settings may be omitted. New "
+        "checkpoints go to the same file unless --checkpoint names another.",
     ),
-    ("memory", str, "--memory", "How much may be used, such as 3GB; without it what is free."),
+    ("memory", str, "--memory", "Memory limit, such as 3GB; by default the memory that is free."),
 )
-"""Every field of Extras: its type, its option, its help."""
+"""Options for the fields of ``Extras``."""
 
 
 def _with_fields(
@@ -152,7 +167,7 @@ def _with_fields(
     usual: Saving | Extras,
     fields: Sequence[Field],
 ) -> Callable[..., None]:
-    """Give a command an option for every field of ``usual``, gathered in one of its kind."""
+    """Add an option for each field; the command receives an object of the type of ``usual``."""
 
     def option(name: str, kind: type, flag: str, words: str) -> inspect.Parameter:
         default = getattr(usual, name)
@@ -176,7 +191,7 @@ def _with_options(
     options: Sequence[inspect.Parameter],
     gather: Callable[[dict[str, recipes.Value]], object],
 ) -> Callable[..., None]:
-    """Replace an argument of a command by options of the command line, gathered for it."""
+    """Replace an argument of a command by options; ``gather`` computes the argument from them."""
     signature = inspect.signature(command)
     own = [p for p in signature.parameters.values() if p.name != argument]
 
@@ -194,8 +209,8 @@ def _with_options(
 def _option(
     name: str, kind: type, default: recipes.Value, about: recipes.About
 ) -> inspect.Parameter:
-    # Every value is taken as text: the recipe converts and checks it, here as everywhere.
-    # Spaces let a narrow terminal break a list of layers, which it would cut off.
+    # Values stay text; the recipe converts and validates them.
+    # Spaces let a narrow terminal wrap a list of layers instead of truncating it.
     shown = re.sub(r",(?=\S)", ", ", about.usual or about.show(default))
     words = "; ".join(filter(None, (about.possible, f"default {shown}" if shown else "")))
     option = typer.Option(
@@ -211,50 +226,53 @@ def _option(
 
 
 def file_option(flag: str, help: str) -> typer.models.OptionInfo:
-    """Return an option that names a file, for the panel of files in the help."""
+    """Return an option for a file, in the panel Files of the help."""
     return typer.Option(flag, help=help, rich_help_panel="Files", show_default=False)
 
 
 Content = Annotated[
     str,
-    typer.Argument(help="The photograph; - reads standard input.", show_default=False),
+    typer.Argument(help="Content image; - reads standard input.", show_default=False),
 ]
 Styles = Annotated[
     list[str] | None,
-    typer.Argument(help="The painting, or several; see --blend.", show_default=False),
+    typer.Argument(help="One or more style images; see --blend.", show_default=False),
 ]
 Preset = Annotated[
     str,
     typer.Option(
-        help="Settings to start from: `impasto presets` explains them.",
+        help="Preset to start from; `impasto presets` lists them.",
         rich_help_panel="Settings",
     ),
 ]
 Presets = Annotated[
-    Path | None, file_option("--presets", "Your own presets, .toml, instead of the usual file.")
+    Path | None,
+    file_option("--presets", "File with your own presets, .toml, instead of the default file."),
 ]
 Regions = Annotated[
     list[str] | None,
     typer.Option(
         "--region",
-        help="A place with a painting of its own: MASK:PAINTING or MASK:PAINTING:PAINTING_MASK. "
-        "Any number of times. A mask is a gray picture of any size, white in the place. What no "
-        "mask covers takes STYLE, or stays the photograph without one.",
-        rich_help_panel="Places",
+        help="Use another style image in a region: MASK:STYLE or MASK:STYLE:STYLE_MASK; "
+        "repeatable. A mask is a gray image of any size, white inside the region. The rest of the "
+        "image takes STYLE, or stays unchanged without one.",
+        rich_help_panel="Regions",
         show_default=False,
     ),
 ]
 Keep = Annotated[
     str | None,
     typer.Option(
-        help="A mask of what stays the photograph.", rich_help_panel="Places", show_default=False
+        help="Mask of the region that stays unchanged.",
+        rich_help_panel="Regions",
+        show_default=False,
     ),
 ]
 FromPicture = Annotated[
     Path | None,
     typer.Option(
-        help="A picture that impasto painted, or the JSON that `impasto recipe` prints of it, to "
-        "take the settings from instead of a preset.",
+        help="Use the settings stored in this result, or in the JSON printed by `impasto recipe`, "
+        "instead of a preset.",
         rich_help_panel="Settings",
         show_default=False,
     ),
@@ -262,52 +280,49 @@ FromPicture = Annotated[
 Finish = Annotated[
     Path | None,
     typer.Option(
-        help="A picture that impasto painted of the same inputs, to be taken up to a larger --size "
-        "without painting the coarse levels again.",
+        help="Enlarge this result of the same inputs to --size, without its coarse levels.",
         rich_help_panel="Settings",
         show_default=False,
     ),
 ]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print nothing but the paths of pictures.")
-]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the paths of results.")]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Print the losses of every evaluation.")
+    bool, typer.Option("--verbose", "-v", help="Print the losses of each evaluation.")
 ]
 MeasureAgain = Annotated[
     bool,
     typer.Option(
         "--measure",
-        help="Measure this machine again; without it the stored measurement answers --dry-run.",
+        help="With --dry-run: measure this machine again.",
     ),
 ]
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="Print what it would take, in time and in memory, and stop."),
+    typer.Option("--dry-run", help="Print an estimate of time and memory, and exit."),
 ]
 Workers = Annotated[
     str | None,
     typer.Option(
-        help="Processes on this machine that share the work: its tiles of a single picture, the "
-        "pictures of several; or the address of a Dask scheduler of workers, tcp://host:8786.",
+        help="Number of worker processes on this machine, or the address of a Dask scheduler, such "
+        "as tcp://host:8786. They share the tiles of one image, or the images of several.",
         metavar="N|ADDRESS",
-        rich_help_panel="Machines",
+        rich_help_panel="Workers",
         show_default=False,
     ),
 ]
 WeightsFile = Annotated[
     Path | None,
-    file_option("--weights", "The network's weights, .h5 .pth .onnx or .safetensors."),
+    file_option("--weights", "Weights of the network, .h5, .pth, .onnx or .safetensors."),
 ]
 
-# Of the commands that paint many pictures ----------------------------------------------------
+# Options of the commands for many images ------------------------------------------------------
 
 Varied = Annotated[
     list[str] | None,
     typer.Option(
         "--vary",
-        help="A setting and the values to try, NAME=VALUE,VALUE; any number of times. Values "
-        "with commas in them are set apart by semicolons.",
+        help="A setting and the values to try, NAME=VALUE,VALUE; repeatable. Separate values that "
+        "contain commas by semicolons.",
         metavar="NAME=VALUES",
         show_default=False,
     ),
@@ -317,39 +332,39 @@ Sheet = Annotated[
     typer.Option(
         "--output",
         "-o",
-        help="The sheet to write. Without it the name is sheet.png, and no file is overwritten.",
+        help="Sheet to write. By default sheet.png, without overwriting a file.",
         show_default=False,
     ),
 ]
 Photographs = Annotated[
-    list[Path], typer.Argument(help="Photographs, and folders of them.", show_default=False)
+    list[Path], typer.Argument(help="Content images, and folders of them.", show_default=False)
 ]
 OptionalStyles = Annotated[
     list[str] | None,
-    typer.Option("--style", help="The painting; several times for several, see --blend."),
+    typer.Option("--style", help="Style image; repeatable, see --blend."),
 ]
-Folder = Annotated[Path, typer.Option("--output", "-o", help="The folder for the pictures.")]
-Ending = Annotated[str, typer.Option(help="Of the pictures; it chooses the format.")]
+Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")]
+Ending = Annotated[
+    str, typer.Option(help="File name extension of the results; it selects the format.")
+]
 Recursive = Annotated[
     bool,
     typer.Option(
         "--recursive",
         "-r",
-        help="Look into the folders inside folders, and make the same folders for the pictures.",
+        help="Include subfolders, and create the same subfolders for the results.",
     ),
 ]
 SkipDone = Annotated[
     bool,
     typer.Option(
         "--skip-done",
-        help="Skip pictures that exist and were painted from the same pictures with the same "
-        "recipe; paint again what else impasto painted there.",
+        help="Skip results that exist with the same inputs and recipe; replace other results of "
+        "impasto.",
     ),
 ]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace files that exist; without it they stay.")
-]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 SweepReport = Annotated[
     Path | None,
-    file_option("--report", "Recipe, timings and losses of every picture on the sheet, .json."),
+    file_option("--report", "Write recipe, timings and losses of each image on the sheet, .json."),
 ]

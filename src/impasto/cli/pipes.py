@@ -12,22 +12,24 @@ from impasto.errors import PictureError, SettingError
 from impasto.workshop.orders import Sources
 
 STANDARD = "-"
-"""The path that stands for standard input and standard output; a file of this name is ``./-``."""
+"""The path of standard input and standard output; for a file of this name use ``./-``."""
 
 NAME = "standard-input"
-"""What notes, errors and the stored recipe call what was read from standard input."""
+"""The name of standard input in notes, errors and the stored recipe."""
 
 
 @contextmanager
 def piped(sources: Sources, output: Path | None) -> Iterator[tuple[Sources, Path | None]]:
     """Yield paths of temporary files where a path is ``-``; they are removed at the end.
 
-    Raises SettingError if standard input is named twice, or if either stream is a terminal.
+    Raises SettingError if standard input is given twice, or if either stream is a terminal.
     """
     with ExitStack() as stack:
         count = sources.paths().count(STANDARD)
         if count > 1:
-            raise SettingError("standard input (-) can be read once: name files for the others")
+            raise SettingError(
+                "standard input (-) can be read only once: give files for the others"
+            )
         if count:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="impasto-"))
             path = Path(folder, NAME)

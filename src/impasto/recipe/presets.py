@@ -47,7 +47,7 @@ def available(file: str | os.PathLike[str] | None = None) -> dict[str, Preset]:
     for name, table in _tables(path).items():
         try:
             if name in recipes.PRESETS:
-                raise SettingError("a preset of this name is built in: choose another name")
+                raise SettingError("there is a built-in preset of this name: choose another name")
             own[name] = _preset(table, {**recipes.PRESETS, **own})
         except SettingError as error:
             raise SettingError(f"{path}, preset {name}: {error}") from None
@@ -64,12 +64,12 @@ def _is_there(path: Path) -> bool:
 def _tables(path: Path) -> Mapping[str, Any]:
     try:
         if path.stat().st_size > LARGEST:
-            raise SettingError(f"{path}: more than {LARGEST:,} bytes, where presets take a few")
+            raise SettingError(f"{path}: larger than {LARGEST:,} bytes")
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise SettingError(f"{path}: no presets can be read from it: {error.strerror}") from None
+        raise SettingError(f"{path}: cannot read presets: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise SettingError(f"{path} is not TOML: {error}") from None
+        raise SettingError(f"{path} is not valid TOML: {error}") from None
 
 
 def _preset(table: Any, known: Mapping[str, Preset]) -> Preset:
@@ -78,10 +78,12 @@ def _preset(table: Any, known: Mapping[str, Preset]) -> Preset:
     settings = dict(table)
     about, base = settings.pop("about", ""), settings.pop("preset", recipes.DEFAULT)
     if not isinstance(about, str) or not isinstance(base, str):
-        raise SettingError("about and preset are words")
+        raise SettingError("about and preset must be text")
     if settings.get("init", recipes.STARTS[0]) not in recipes.STARTS:
         # No file of presets makes impasto read another file.
         possible = ", ".join(recipes.STARTS)
-        raise SettingError(f"init is one of {possible}: name a file on the command line")
+        raise SettingError(
+            f"init must be one of {possible}: give a file on the command line instead"
+        )
     recipes.make(base, known, **settings)  # refuses what is wrong now, and not when it is used
     return Preset(about, {**known[base].settings, **settings})

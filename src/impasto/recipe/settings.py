@@ -1,7 +1,7 @@
-"""Every setting, once: its default, help, unit and range. JSON there and back.
+"""Every setting with its default, help, unit and range, and conversion from and to JSON.
 
-The command line, the Python interface and the documentation all read the settings from the
-fields of :class:`Recipe`; nothing else in the package states a default.
+The command line, the Python API and the documentation read the settings from the fields of
+:class:`Recipe`. No other module states a default.
 """
 
 import dataclasses
@@ -20,17 +20,17 @@ from impasto.recipe.values import Value as Value
 from impasto.recipe.values import show as show
 
 STARTS = ("content", "style", "noise")
-"""The starting pictures that have a name; another one is the path of a picture."""
+"""Named initial images; any other value of ``init`` is a path."""
 
 
 ORIGINAL = -1
-"""The size that is the photograph's own."""
+"""The size of the content image."""
 
 AUTO = -1
-"""The tile that is chosen by how much memory is free."""
+"""The tile size is chosen by the memory that is free."""
 
 WHOLE = 0
-"""The tile that is the whole picture."""
+"""The image is processed as a whole."""
 
 FIVE_LAYERS: Layers = (
     ("block1_conv1", 0.5),
@@ -59,8 +59,8 @@ OF_MOMENTS: dict[str, Value] = {
     "strips": 4,
     "evaluations": 12,
 }
-"""Defaults of those settings whose default goes with the style loss: for Gram matrices and what is
-measured in their place."""
+"""Defaults of the settings whose default depends on the style loss: for all losses except
+matching."""
 
 OF_MATCHING: dict[str, Value] = {
     "style_layers": TEN_LAYERS,
@@ -70,36 +70,39 @@ OF_MATCHING: dict[str, Value] = {
     "strips": 1,
     "evaluations": 8,
 }
-"""And for matching, whose targets have the photograph's shapes already."""
+"""Defaults of the same settings for matching, whose targets follow the content image's shapes."""
 
 
 class StyleLoss(NamedTuple):
-    """A way to measure how far a picture is from a style."""
+    """A style loss as users see it; ``losses.style.STYLE_LOSSES`` has its implementation."""
 
     help: str
     scale: float = 1.0
-    """what its loss is multiplied with, so that a style weight means the same for all of them"""
+    """factor on the loss, so that a style weight means the same for every style loss"""
     dial: float = 1.0
-    """how much further than the Gram matrix's the weight has to be turned to go as far"""
+    """exponent of the strength, relative to that of Gram matrices"""
     defaults: Mapping[str, Value] = OF_MOMENTS
-    """of the settings named there"""
+    """defaults of the settings that depend on the style loss"""
     targets_turn: bool = False
-    """whether strength turns what it compares with, instead of its weight"""
+    """whether strength changes the targets instead of the weight"""
 
 
-# Scale and dial are fitted by benchmarks/strength.py; a new measure may begin without them.
+# benchmarks/strength.py fits scale and dial; a new style loss may start without them.
 STYLE_LOSSES: dict[str, StyleLoss] = {
     "matching": StyleLoss(
-        "what all layers see at a position with its nearest in the painting, found once a level",
+        "features of all layers at a position against their nearest neighbor in the style image, "
+        "searched once per level",
         defaults=OF_MATCHING,
         targets_turn=True,
     ),
-    "gram": StyleLoss("the Gram matrix (Gatys)"),
-    "moments": StyleLoss("it with the mean and the deviation of every channel", 0.77, 0.99),
-    "wasserstein": StyleLoss("the distance between Gaussians of the same moments", 0.75, 0.74),
-    "neighbors": StyleLoss("every feature with its nearest in the painting", 2.4, 1.04),
+    "gram": StyleLoss("Gram matrices (Gatys et al.)"),
+    "moments": StyleLoss("Gram matrices, channel means and deviations", 0.77, 0.99),
+    "wasserstein": StyleLoss(
+        "Wasserstein distance between Gaussians of the same moments", 0.75, 0.74
+    ),
+    "neighbors": StyleLoss("nearest neighbors per layer, searched at every evaluation", 2.4, 1.04),
 }
-"""Every way to measure style, by the name that the setting ``style_loss`` takes."""
+"""Style losses by the value of the setting ``style_loss``."""
 
 
 def _setting(default: Value, help: str, **about: Value) -> Value:
@@ -107,55 +110,56 @@ def _setting(default: Value, help: str, **about: Value) -> Value:
 
 
 def _by_style_loss(name: str, help: str, **about: Value) -> Value:
-    """Return a setting whose default is the style loss's own: None, until a recipe is made."""
+    """Return a setting whose default depends on the style loss; None until a recipe is made."""
     usual = f"{show(OF_MATCHING[name])} with matching, else {show(OF_MOMENTS[name])}"
     return _setting(None, help, usual=usual, **about)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a picture is to be painted. Immutable; checked when it is made.
+    """All settings of a run. Immutable, and validated when it is created.
 
-    Raises SettingError, naming the setting, what was received and what is possible.
+    Raises:
+        SettingError: names the setting, the value received and the values allowed
     """
 
     size: int = _setting(
         512,
-        "Longest side of the picture; the aspect ratio stays. The word original takes the "
-        "photograph's.",
+        "Longest side of the result; the aspect ratio is kept. The value original uses the size of "
+        "the content image.",
         unit="px",
         words={"original": ORIGINAL},
         minimum=16,
         maximum=65536,
     )
     content_layers: Layers = _setting(
-        CONTENT_LAYERS, "Layers whose features are to stay those of the photograph."
+        CONTENT_LAYERS, "Layers of the content loss: NAME or NAME=WEIGHT."
     )
     style_layers: Layers = _by_style_loss(
         "style_layers",
-        "Layers that are to see the painting's manner, each with its share: NAME or NAME=WEIGHT.",
+        "Layers of the style loss: NAME or NAME=WEIGHT.",
     )
     blend: Numbers = _setting(
-        (), "Shares of the paintings, one for each; without it they count alike.", minimum=0
+        (), "Weights of the style images, one for each; equal by default.", minimum=0
     )
     style_scale: Numbers = _setting(
         (1.0,),
-        "How large the paintings are seen against the picture, one number or one for each "
-        "painting, those of regions last; larger gives larger strokes.",
+        "Size of the style images relative to the result; larger values give larger strokes. One "
+        "number, or one for each style image, those of regions last.",
         minimum=0.1,
         maximum=10,
     )
     colors: str = _setting(
         "style",
-        "Whose colors remain: the paintings'; or the photograph's, either by painting lightness "
-        "alone (content) or by giving the paintings its mean and covariance first (match).",
+        "Colors of the result: style, those of the style images; content, those of the content "
+        "image, by changing only lightness; match, those of style images whose color mean and "
+        "covariance are first matched to the content image.",
         choices=("style", "content", "match"),
     )
     strength: float = _setting(
         0.5,
-        "One dial from the photograph to the painting, on top of the weights: 0 leaves the "
-        "photograph, 0.5 the weights as they are, 1 asks for nothing but style; with matching, "
-        "the painting's own shapes.",
+        "How far the result moves from the content image (0) to the style alone (1). At 0.5 the "
+        "weights apply as given. With matching, 1 also allows shapes of the style image.",
         minimum=0,
         maximum=1,
     )
@@ -164,93 +168,94 @@ class Recipe:
     )
     style_weight: float = _by_style_loss("style_weight", "Weight of the style loss.", minimum=0)
     tv_weight: float = _by_style_loss(
-        "tv_weight", "Weight of the total variation loss, which smooths.", minimum=0
+        "tv_weight", "Weight of the total variation loss, which smooths the result.", minimum=0
     )
     style_loss: str = _setting(
         "matching",
-        "How style is measured: "
-        + "; ".join(f"{name}, {measure.help}" for name, measure in STYLE_LOSSES.items())
+        "Style loss: "
+        + "; ".join(f"{name}, {loss.help}" for name, loss in STYLE_LOSSES.items())
         + ".",
         choices=tuple(STYLE_LOSSES),
     )
     loss_scale: str = _setting(
         "relative",
-        "Losses relative to the size of their targets, so that weights mean the same for every "
-        "painting; or absolute, as in the paper.",
+        "Normalization of the losses: relative to the size of their targets, so that weights mean "
+        "the same for every style image, or absolute, as in the paper.",
         choices=("relative", "absolute"),
     )
     strips: int = _by_style_loss(
         "strips",
-        "Upright, overlapping strips that are to have the painting's moments each, besides the "
-        "picture as a whole, so that no side is left unpainted; 1 takes the whole alone, as "
-        "matching does, which asks every position.",
+        "Number of overlapping vertical strips whose moments are compared besides those of the "
+        "whole image, so that no side keeps the content image's look. 1 compares only the whole "
+        "image. Matching compares every position and needs 1.",
         minimum=1,
         maximum=16,
     )
     init: str = _setting(
-        STARTS[0], f"Starting picture: {', '.join(STARTS)}, or the path of a picture file."
+        STARTS[0], f"Initial image: {', '.join(STARTS)}, or the path of an image file."
     )
     optimizer: str = _setting(
         "lbfgs",
-        "L-BFGS, SciPy's L-BFGS over the pixels, or Adam of Keras.",
+        "Optimizer: L-BFGS, SciPy's L-BFGS over pixels, or Adam.",
         choices=("lbfgs", "scipy", "adam"),
     )
     levels: int = _setting(
         0,
-        "Sizes painted one after the other from coarse to fine, each about twice the one before; "
-        "1 paints at one scale, 0 chooses by the size.",
+        "Number of sizes in the coarse-to-fine schedule, each about twice the one before. 1 uses "
+        "the final size only; 0 chooses by the size.",
         minimum=0,
         maximum=12,
     )
     finished: int = _setting(
         0,
-        "Longest side at which the starting picture was painted to its end, so that larger levels "
-        "alone are painted; 0 if it was not. See --finish.",
+        "Longest side of the initial image if it is a finished result, so that only larger levels "
+        "run; 0 if it is not. --finish sets it.",
         unit="px",
         minimum=0,
         maximum=65536,
     )
     evaluations: int = _by_style_loss(
         "evaluations",
-        "Evaluations of the loss at the finest level; coarser levels, where they are cheap, get "
-        "more, and levels of more than 1024 px fewer.",
+        "Evaluations of loss and gradient at the finest level. Coarser levels, which are cheaper, "
+        "get more, and levels above 1024 px fewer.",
         minimum=1,
         maximum=1_000_000,
     )
-    seed: int = _setting(0, "Seed of the noise.", minimum=0, maximum=2**32 - 1)
-    network: str = _setting("vgg16", "The frozen network that looks.", choices=("vgg16", "vgg19"))
+    seed: int = _setting(0, "Random seed.", minimum=0, maximum=2**32 - 1)
+    network: str = _setting("vgg16", "Network that computes features.", choices=("vgg16", "vgg19"))
     activations: str = _setting(
         "published",
-        "The network's weights as they were published, or normalized as in the paper: rescaled so "
-        "that every channel is 1 in the mean over photographs.",
+        "Weights of the network as published, or normalized as in the paper: rescaled so that the "
+        "mean activation of each channel over a set of photos is 1.",
         choices=("published", "normalized"),
     )
-    pooling: str = _setting("max", "Pooling between the network's blocks.", choices=("max", "avg"))
+    pooling: str = _setting(
+        "max", "Pooling between the blocks of the network.", choices=("max", "avg")
+    )
     padding: str = _setting(
         "replicate",
-        "What the network sees beyond the picture's edge: the values at the edge once more; or "
-        "zeros as in the paper, which leave a frame.",
+        "Padding of convolutions: replicate repeats the values at the edge; zero, as in the paper, "
+        "leaves a frame in the result.",
         choices=("replicate", "zero"),
     )
     engine: str = _setting(
         "auto",
-        "What computes: compiled kernels on this processor, or Keras on the backend that "
-        "KERAS_BACKEND names; auto is Keras where there is a GPU, for bfloat16, "
-        "and where the kernels are not built.",
+        "Engine: native uses compiled kernels on the CPU; keras uses the backend that the "
+        "environment variable KERAS_BACKEND names. auto chooses keras on a GPU, for bfloat16, and "
+        "if the kernels are not built, else native.",
         choices=("auto", "native", "keras"),
     )
     precision: str = _setting(
         "auto",
-        "Number format of the features; auto takes bfloat16 on a GPU, else float32, which the "
-        "native engine always computes with.",
+        "Number format of the features. auto uses bfloat16 on a GPU and float32 elsewhere. The "
+        "native engine always uses float32.",
         choices=("auto", "float32", "bfloat16"),
     )
 
     tile: int = _setting(
         AUTO,
-        "Side of the tiles in which a picture that is larger is looked at, which bounds memory; "
-        "whole, or 0, looks at it all at once, auto does while that fits, else it takes the "
-        "largest tiles that do.",
+        "Side of the tiles that a larger image is processed in, to limit memory. whole, or 0, uses "
+        "no tiles. auto uses tiles only if the image does not fit into memory, as large as fit.",
         unit="px",
         minimum=128,
         maximum=65536,
@@ -267,53 +272,53 @@ class Recipe:
             object.__setattr__(self, field.name, value)
         if not any(self.weights):
             raise SettingError(
-                "all weights are zero: give content_weight, style_weight or tv_weight a value, or "
-                "strength another one"
+                "all weights are zero: set content_weight, style_weight or tv_weight, or change "
+                "strength"
             )
         if self.engine == "native" and self.precision == "bfloat16":
             raise SettingError(
-                "the native engine computes in float32, and precision is bfloat16: leave one of "
-                "them out, or choose the keras engine"
+                "precision is bfloat16, but the native engine supports only float32: omit one of "
+                "the two, or use the keras engine"
             )
         if self.blend and not any(self.blend):
-            raise SettingError(f"blend is {show(self.blend)}: all shares are zero")
+            raise SettingError(f"blend is {show(self.blend)}: all weights are zero")
         if self.style_loss == "matching":
             _check_matching(self)
         if not self.style_scale:
-            raise SettingError("style_scale is empty: give a number, or one for each painting")
+            raise SettingError("style_scale is empty: give one number, or one for each style image")
 
     def _usual(self, name: str) -> Value:
-        """Return a setting's default, which may be the style loss's own."""
+        """Return the default of a setting for this style loss."""
         known = STYLE_LOSSES.get(self.style_loss)
         return (OF_MOMENTS if known is None else known.defaults).get(name)
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every layer that is named, for content or for style."""
+        """All content and style layers."""
         return tuple(name for name, _ in (*self.content_layers, *self.style_layers))
 
     @property
     def compiled(self) -> tuple[object, ...]:
-        """The values of those settings that a network and its compiled loss depend on."""
+        """Values of the settings that the compiled functions depend on."""
         names = [field.name for field in dataclasses.fields(self)]
         return tuple(getattr(self, name) for name in names if name not in _NOT_COMPILED)
 
     @property
     def weights(self) -> tuple[float, float, float]:
-        """The weights of content, style and total variation, after strength and style loss."""
+        """Weights of content, style and total variation, with strength and style loss applied."""
         return self.weights_at(1.0)
 
     @property
     def targets_turn(self) -> bool:
-        """Whether strength changes what the picture is compared with."""
+        """Whether strength changes the targets instead of the style weight."""
         return STYLE_LOSSES[self.style_loss].targets_turn
 
     def weights_at(self, style: float) -> tuple[float, float, float]:
-        """Return the weights of content, style and variation where style weighs ``style`` times.
+        """Return the weights of content, style (times ``style``) and total variation.
 
-        With the odds o = (s / (1 - s))^DIAL of the strength s, and DIAL multiplied by the style
-        loss's own, content is multiplied by min(1, 1 / o), the others by min(1, o); but not a style
-        loss whose targets turn with the strength.
+        Let s be the strength and o = (s / (1 - s))^(DIAL · dial), where dial is that of the style
+        loss. Content is multiplied by min(1, 1 / o), the others by min(1, o). A style loss with
+        ``targets_turn`` is not multiplied.
         """
         measure = STYLE_LOSSES[self.style_loss]
         less = min(self.strength, 1 - self.strength)
@@ -328,30 +333,30 @@ class Recipe:
         )
 
     def to_json(self) -> str:
-        """Return the recipe as JSON, every setting in the order of the fields."""
+        """Return the recipe as JSON, with all settings in the order of the fields."""
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
-        """Read what :meth:`to_json` wrote. Raises SettingError for anything else."""
+        """Parse the JSON of :meth:`to_json`. Raises SettingError for anything else."""
         try:
             settings = json.loads(text.removeprefix("\ufeff"))  # the byte order mark
         except (ValueError, RecursionError) as error:  # also for digits or brackets without end
-            raise SettingError(f"a recipe that is not JSON: {error}") from None
+            raise SettingError(f"the recipe is not valid JSON: {error}") from None
         return cls.from_dict(settings)
 
     @classmethod
     def from_dict(cls, settings: object) -> "Recipe":
-        """Make a recipe of what JSON gave. Raises SettingError for anything but settings."""
+        """Create a recipe from parsed JSON. Raises SettingError for anything but settings."""
         if not isinstance(settings, dict):
             kind = type(settings).__name__
-            raise SettingError(f"a recipe that is not a JSON object but {kind}")
+            raise SettingError(f"the recipe is not a JSON object but {kind}")
         settings = renamed(settings)
         check_names(settings)
         return cls(**settings)
 
 
-# A new setting is compiled for, until it is known not to matter.
+# A new setting causes a new compilation unless it is listed here.
 _NOT_COMPILED = {
     *("size", "blend", "style_scale", "colors", "init", "seed"),
     *("strength", "content_weight", "style_weight", "tv_weight"),
@@ -360,7 +365,7 @@ _NOT_COMPILED = {
 
 
 class Settings(TypedDict, total=False):
-    """The settings by name, for editors and type checkers; :class:`Recipe` says what each is."""
+    """Settings by name, for editors and type checkers; :class:`Recipe` describes each."""
 
     size: int | str
     content_layers: LayersLike
@@ -391,47 +396,47 @@ class Settings(TypedDict, total=False):
 
 
 RENAMED = {"objective": "style_loss"}
-"""Names that settings had before, and have now; the old ones go on working."""
+"""Old and new names of renamed settings; the old names still work."""
 
 
 def former(name: str) -> list[str]:
-    """Return the names that a setting had before."""
+    """Return the old names of a setting."""
     return [old for old, new in RENAMED.items() if new == name]
 
 
 def renamed(settings: Mapping[str, Value]) -> dict[str, Value]:
-    """Return settings by the names that they have now.
+    """Replace old names of settings by new ones.
 
-    Raises SettingError for a setting that is given by its old and its new name.
+    Raises SettingError if a setting is given by both names.
 
     >>> renamed({"objective": "gram"})
     {'style_loss': 'gram'}
     """
     for old, new in RENAMED.items():
         if settings.get(old) is not None and settings.get(new) is not None:
-            raise SettingError(f"{old} is {new} by its old name: give one of them")
+            raise SettingError(f"{old} is the old name of {new}: give only one of them")
     return {RENAMED.get(name, name): value for name, value in settings.items()}
 
 
 CHECKPOINT_EVERY = 30.0
-"""Seconds between checkpoints, unless a person says otherwise."""
+"""Default seconds between checkpoints."""
 
 DIAL = 1.3
-"""How steeply the dial of strength turns: so that the held-out distance of content grows about
-evenly with it (benchmarks/NOTES.md)."""
+"""Exponent of the strength, chosen so that the content distance on a held-out network grows about
+linearly with it (benchmarks/NOTES.md)."""
 
 DEFAULT = "default"
-"""The preset that changes nothing."""
+"""The preset with the default settings."""
 
 
 class Preset(NamedTuple):
-    """A named set of settings."""
+    """A named set of settings, with a description."""
 
     help: str
     settings: Mapping[str, Value]
 
     def checked(self) -> dict[str, Value]:
-        """Return the settings as a recipe holds them."""
+        """Return the settings, validated and converted as in a recipe."""
         whole = Recipe(**self.settings)
         return {name: getattr(whole, name) for name in self.settings}
 
@@ -444,39 +449,41 @@ _CLASSIC: Mapping[str, Value] = {
     "levels": 1,
     "padding": "zero",
 }
-"""What recipes of 2015 and 2016 have in common."""
+"""Settings shared by the methods of 2015 and 2016."""
 
 PRESETS: dict[str, Preset] = {
-    DEFAULT: Preset("Matched features, coarse to fine: the painting's strokes all over.", {}),
+    DEFAULT: Preset("Matched features, coarse to fine. Strokes everywhere.", {}),
     "painterly": Preset(
-        "Large, visible brush-work; the photograph is clear in its shapes alone.",
+        "Large, visible brushwork; only the shapes of the photo stay clear.",
         {"strength": 0.6, "style_scale": 1.4, "evaluations": 16},
     ),
     "bold": Preset(
-        "The painting takes over: strong colors and strokes, the photograph a hint.",
+        "Strong colors and strokes; the photo is only a hint.",
         {"strength": 0.75, "style_scale": 1.6},
     ),
     "subtle": Preset(
-        "A photograph first, touched by the painting.",
+        "Close to the photo, with a light touch of the style.",
         {"strength": 0.2},
     ),
     "photo-colours": Preset(
-        "The painting's strokes in the photograph's own colors.", {"colors": "content"}
+        "The strokes of the painting in the colors of the photo.", {"colors": "content"}
     ),
-    "fine-strokes": Preset("Small strokes, much detail of the photograph.", {"style_scale": 0.6}),
-    "broad-strokes": Preset("Strokes twice as large, as of a broad brush.", {"style_scale": 2.0}),
+    "fine-strokes": Preset(
+        "Small strokes; much detail of the photo is kept.", {"style_scale": 0.6}
+    ),
+    "broad-strokes": Preset("Strokes twice as large.", {"style_scale": 2.0}),
     "gram": Preset(
-        "The classic style loss in its best form: Gram matrices, coarse to fine, in strips.",
+        "Gram matrices, coarse to fine, on strips.",
         {"style_loss": "gram"},
     ),
     # Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks",
     # CVPR 2016: conv4_2 for content, conv1_1 ... conv5_1 for style with w_l = 1/5, average
     # pooling, weights rescaled to a mean activation of one, noise to start from.
-    # Departures: VGG16 for VGG19; losses are means, and the balance between them, which the paper
-    # gives for sums, is chosen so that pictures look like its figures at 512 px
-    # (benchmarks/NOTES.md); the painting is brought to the picture's area and keeps its own shape.
+    # Departures: VGG16 instead of VGG19. Losses are means instead of sums, and their weights are
+    # chosen so that results look like the figures of the paper at 512 px (benchmarks/NOTES.md).
+    # The style image is resized to the area of the result and keeps its aspect ratio.
     "gatys": Preset(
-        "The paper's own choices: one scale, from noise, its layers and weights.",
+        "Settings of Gatys et al. 2016: one size, from noise, with their layers and weights.",
         {
             **_CLASSIC,
             "evaluations": 500,
@@ -491,14 +498,15 @@ PRESETS: dict[str, Preset] = {
         },
     ),
     # Chollet, "Neural style transfer", keras.io/examples/generative/neural_style_transfer: ten
-    # rounds of 20 evaluations of L-BFGS. Its losses are sums, ours are means: at 512 x 384 px its
-    # weight of content, 2.5e-8 a number, is that times 32 * 24 * 512, and a layer's of style,
-    # 1e-6 / 5 / (4 * 3² * (h w)²) for the squares of its sums of products, is
-    # 2e-7 * C² / (36 * 16^(block - 1)), in all 3e-5.
-    # Departures: squared variation for its power of 2.5, as strong where neighbors differ by 10 of
-    # 255; L-BFGS goes on where it begins every round anew; the painting keeps its own shape.
+    # rounds of 20 evaluations of L-BFGS. Its losses are sums, ours are means. At 512 x 384 px its
+    # content weight, 2.5e-8 per value, is multiplied by 32 * 24 * 512. Its style weight of a layer,
+    # 1e-6 / 5 / (4 * 3² * (h w)²) for squared sums of products, becomes
+    # 2e-7 * C² / (36 * 16^(block - 1)); 3e-5 in all.
+    # Departures: total variation is squared, not to the power of 2.5, and equally strong where
+    # neighbors differ by 10 of 255. L-BFGS continues instead of restarting every round. The style
+    # image keeps its aspect ratio.
     "tutorial": Preset(
-        "The recipe of the Keras tutorial: one scale, from the photograph.",
+        "Settings of the Keras tutorial: one size, from the content image.",
         {
             **_CLASSIC,
             "evaluations": 200,
@@ -512,16 +520,21 @@ PRESETS: dict[str, Preset] = {
         },
     ),
 }
-"""The presets that are built in."""
+"""The built-in presets."""
 
 
 def make(
     preset: str = DEFAULT, presets: Mapping[str, Preset] | None = None, **settings: Value
 ) -> Recipe:
-    """Make a recipe from a preset and the settings that differ from it; None is not a setting.
+    """Create a recipe from a preset and overrides; overrides that are None are ignored.
 
-    ``presets`` are those there are, the built-in ones if not given. Raises SettingError for an
-    unknown preset or setting and for a value that is out of range.
+    Args:
+        preset: name of the preset
+        presets: the presets to choose from; the built-in ones by default
+        settings: overrides
+
+    Raises:
+        SettingError: for an unknown preset or setting, or a value out of range
     """
     return Recipe(**named(preset, presets, **settings))
 
@@ -529,38 +542,38 @@ def make(
 def named(
     preset: str = DEFAULT, presets: Mapping[str, Preset] | None = None, **settings: Value
 ) -> dict[str, Value]:
-    """Return the settings alone that :func:`make` would set, unchecked but for their names."""
+    """Return the settings that :func:`make` would use; only their names are validated."""
     settings = renamed(settings)
     known = PRESETS if presets is None else presets
     if preset not in known:
-        raise SettingError(f"there is no preset {received(preset)}: {nearest(preset, known)}")
+        raise SettingError(f"unknown preset {received(preset)}: {nearest(preset, known)}")
     check_names(settings)
     given = {name: value for name, value in settings.items() if value is not None}
     return {**known[preset].settings, **given}
 
 
 def change(recipe: Recipe, **settings: Value) -> Recipe:
-    """Return the recipe with other settings; None is not a setting. Raises SettingError."""
+    """Return the recipe with some settings changed; None is ignored. Raises SettingError."""
     settings = renamed(settings)
     check_names(settings)
     given = {name: value for name, value in settings.items() if value is not None}
     if given.get("style_loss", recipe.style_loss) == recipe.style_loss:
         return dataclasses.replace(recipe, **given)
-    # What was the old style loss's own default becomes the new one's.
+    # Defaults of the old style loss become those of the new one.
     before = STYLE_LOSSES[recipe.style_loss].defaults
     own = {name: None for name in before if getattr(recipe, name) == before[name]}
     return dataclasses.replace(recipe, **{**own, **given})
 
 
 def as_chosen(recipe: Recipe, before: Recipe) -> Recipe:
-    """Return the recipe with what was chosen in ``before``, where it leaves the choice open."""
+    """Return the recipe with automatic settings replaced by the values chosen in ``before``."""
     left = {"engine": "auto", "precision": "auto", "tile": AUTO, "size": ORIGINAL}
     taken = {name: getattr(before, name) for name in left if getattr(recipe, name) == left[name]}
     return dataclasses.replace(recipe, **taken)
 
 
 def settings() -> Iterator[tuple[str, Value, Value, About]]:
-    """Yield name, type, default and description of every setting, in order.
+    """Yield name, type, default and description of each setting, in order.
 
     The type is one of int, float, str, Layers and Numbers.
     """
@@ -570,15 +583,15 @@ def settings() -> Iterator[tuple[str, Value, Value, About]]:
 
 
 def check_names(settings: Iterable[str]) -> None:
-    """Raise SettingError, naming the nearest, for a name that is no setting."""
+    """Raise SettingError, which names similar settings, for an unknown name."""
     known = [field.name for field in dataclasses.fields(Recipe)]
     for name in settings:
         if name not in known:
-            raise SettingError(f"there is no setting {received(name)}: {nearest(name, known)}")
+            raise SettingError(f"unknown setting {received(name)}: {nearest(name, known)}")
 
 
 def flag(name: str) -> str:
-    """Return the option of a setting.
+    """Return the command-line option of a setting.
 
     >>> flag("style_scale")
     '--style-scale'
@@ -587,7 +600,7 @@ def flag(name: str) -> str:
 
 
 def as_options(chosen: Mapping[str, object]) -> tuple[str, ...]:
-    """Write settings as options of the command line.
+    """Return settings as command-line options.
 
     >>> as_options({"style_scale": (2.0,), "seed": 7})
     ('--style-scale', '2', '--seed', '7')
@@ -599,33 +612,34 @@ def as_options(chosen: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def _check_matching(recipe: Recipe) -> None:
-    """Raise SettingError for what style by matching cannot mean."""
+    """Raise SettingError for settings that matching does not support."""
     if recipe.strips != 1:
         raise SettingError(
-            f"strips is {recipe.strips}: matching asks every position for the style, 1 is possible"
+            f"strips is {recipe.strips}: matching compares every position and supports only 1"
         )
     if recipe.loss_scale != "relative":
-        raise SettingError("loss_scale is absolute: matching is relative to its targets")
+        raise SettingError("loss_scale is absolute: matching supports only relative")
     for name, _ in recipe.style_layers:
         if name.startswith("block5") or name.endswith("_pool"):
             raise SettingError(
-                f"style_layers has {received(name)}: matching takes convolutions of blocks 1 to 4"
+                f"style_layers has {received(name)}: matching supports only convolutions of "
+                "blocks 1 to 4"
             )
     if all(name.startswith("block4") for name, _ in recipe.style_layers):
-        raise SettingError("style_layers: matching needs a layer of blocks 1 to 3 at least")
+        raise SettingError("style_layers: matching needs at least one layer of blocks 1 to 3")
 
 
 def idle(recipe: Recipe) -> list[str]:
-    """Return a sentence for every setting that was chosen and changes nothing."""
+    """Return a message for each setting that differs from its default and has no effect."""
     found = []
     if recipe.content_weight == 0 and recipe.content_layers != CONTENT_LAYERS:
         found.append(
-            "content_layers changes nothing, since content_weight is 0: give it a value, such as 1"
+            "content_layers has no effect because content_weight is 0: set it, for example to 1"
         )
     alone = recipe.content_weight == recipe.tv_weight == 0
     if alone and recipe.style_weight != STYLE_LOSSES[recipe.style_loss].defaults["style_weight"]:
         found.append(
-            "style_weight changes nothing, since no other loss has a weight: turn strength, or "
-            "give content_weight or tv_weight a value"
+            "style_weight has no effect because no other loss has a weight: change strength, or "
+            "set content_weight or tv_weight"
         )
     return found

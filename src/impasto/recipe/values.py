@@ -1,4 +1,4 @@
-"""The values of settings: their types, how they are read from words and numbers, and shown."""
+"""Types of settings, and conversion of their values from and to text."""
 
 import contextlib
 import dataclasses
@@ -13,24 +13,24 @@ from typing import Any, TypeAlias
 from impasto.errors import SettingError, nearest
 
 Layers: TypeAlias = tuple[tuple[str, float], ...]
-"""Layers of the network by name, each with its share of the loss."""
+"""Layers of the network by name, with their weights."""
 
 Numbers: TypeAlias = tuple[float, ...]
-"""One number, or one for each painting."""
+"""One number, or one for each style image."""
 
 Value: TypeAlias = Any
-"""A setting's value as somebody gave it: converted and checked where a recipe is made of it."""
+"""The value of a setting as the caller gave it; a recipe converts and validates it."""
 
 LayersLike: TypeAlias = str | Mapping[str, float] | Iterable[str | tuple[str, float]]
-"""Layers as ``"a,b=0.5"``, as a mapping to shares, or as names or pairs of name and share."""
+"""Layers as ``"a,b=0.5"``, as a mapping to weights, or as names or (name, weight) pairs."""
 
 NumbersLike: TypeAlias = str | float | Iterable[float]
-"""Numbers as ``"0.7,0.3"``, as one number or as several."""
+"""Numbers as ``"0.7,0.3"``, one number, or an iterable."""
 
 
 @dataclass(frozen=True)
 class About:
-    """What a person needs to know of one setting."""
+    """Description of a setting: help, unit, range."""
 
     help: str
     unit: str = ""
@@ -38,13 +38,13 @@ class About:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     words: Mapping[str, int] = field(default_factory=dict)
-    """numbers that have a name, by the name; they may be out of range"""
+    """special values by name; they may be out of range"""
     usual: str = ""
-    """the default in words, where it goes with the style loss"""
+    """the default in words, if it depends on the style loss"""
 
     @property
     def possible(self) -> str:
-        """The values that are possible, in words; empty where the help says it."""
+        """The allowed values in words; empty if the help says it."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         if self.minimum is None:
@@ -55,22 +55,22 @@ class About:
         return f"{show_number(self.minimum)} to {show_number(self.maximum)}{named}"
 
     def number(self, value: Value) -> Value:
-        """Return the number that a word stands for; all else as it is."""
+        """Return the number of a special value; other values are returned unchanged."""
         return self.words.get(value, value) if isinstance(value, str) else value
 
     def show(self, value: object) -> str:
-        """Write a value of the setting as the command line takes it."""
+        """Return a value as the command line accepts it."""
         names = [word for word, number in self.words.items() if number == value]
         return names[0] if names else show(value)
 
 
 def received(value: object) -> str:
-    """Return what was received, in a few words on one line."""
+    """Return a short representation of a value on one line."""
     return " ".join(reprlib.repr(value).split())
 
 
 def _numbers(setting: str, value: Value) -> Numbers:
-    """Read numbers from ``"0.7,0.3"``, from a number or from several."""
+    """Convert :data:`NumbersLike` to numbers."""
     several = value
     if isinstance(value, str):
         several = [part for part in value.split(",") if part.strip()]
@@ -85,7 +85,7 @@ def _numbers(setting: str, value: Value) -> Numbers:
 
 
 def _layers(setting: str, value: Value) -> Layers:
-    """Read layers from ``"a,b=0.5"``, from names, from (name, weight) pairs or from a mapping."""
+    """Convert :data:`LayersLike` to layers."""
     if isinstance(value, str):
         value = [name.strip() for name in value.split(",") if name.strip()]
     pairs = value.items() if isinstance(value, Mapping) else value
@@ -100,16 +100,16 @@ def _layers(setting: str, value: Value) -> Layers:
             "NAME=WEIGHT"
         ) from None
     if not layers:
-        raise SettingError(f"{setting} is empty: name at least one layer")
+        raise SettingError(f"{setting} is empty: give at least one layer")
     if any(not math.isfinite(weight) or weight < 0 for weight in layers.values()):
-        raise SettingError(f"{setting} is {received(value)}: the least possible weight is 0")
+        raise SettingError(f"{setting} is {received(value)}: weights must be finite and at least 0")
     if not any(layers.values()):
         raise SettingError(f"{setting} is {received(value)}: all weights are zero")
     return tuple(layers.items())
 
 
 def show(value: object) -> str:
-    """Write the value of a setting as the command line takes it.
+    """Return the value of a setting as the command line accepts it.
 
     >>> show((("block1_conv1", 0.5), ("block2_conv1", 1.0)))
     'block1_conv1=0.5,block2_conv1'
@@ -120,7 +120,7 @@ def show(value: object) -> str:
 
 
 def show_one(value: float | tuple[str, float]) -> str:
-    """Write one number, or one layer with its share, as the command line takes it."""
+    """Return a number, or a layer with its weight, as the command line accepts it."""
     if isinstance(value, float):
         return show_number(value)
     name, weight = value
@@ -128,7 +128,7 @@ def show_one(value: float | tuple[str, float]) -> str:
 
 
 def show_number(value: float) -> str:
-    """Write a number exactly, in as few digits as possible.
+    """Return a number exactly, with the fewest digits.
 
     >>> show_number(1.0), show_number(0.1), show_number(1e6), show_number(2**32 - 1)
     ('1', '0.1', '1000000', '4294967295')
@@ -140,7 +140,7 @@ _EXPECTED = {int: "a whole number", float: "a number", str: "a word"}
 
 
 def convert(field: "dataclasses.Field[Value]", value: Value) -> Value:
-    """Bring a value to the field's type where nothing is lost by it."""
+    """Convert a value to the type of the field, if the conversion is exact."""
     kind: Value = field.type
     if kind == Layers:
         return _layers(field.name, value)
@@ -162,7 +162,7 @@ def convert(field: "dataclasses.Field[Value]", value: Value) -> Value:
 
 
 def check(name: str, value: Value, about: About) -> None:
-    """Raise SettingError for a value that is none of the choices, or out of range."""
+    """Raise SettingError for a value that is not a choice, or out of range."""
     if value in about.words.values():
         return
     if about.choices and value not in about.choices:
@@ -177,9 +177,9 @@ def _check_number(name: str, number: float, about: About) -> None:
         raise SettingError(f"{name} is {number}: expected a finite number")
     if about.minimum is not None and number < about.minimum:
         raise SettingError(
-            f"{name} is {received(number)}: the least possible is {show_number(about.minimum)}"
+            f"{name} is {received(number)}: the minimum is {show_number(about.minimum)}"
         )
     if about.maximum is not None and number > about.maximum:
         raise SettingError(
-            f"{name} is {received(number)}: the most possible is {show_number(about.maximum)}"
+            f"{name} is {received(number)}: the maximum is {show_number(about.maximum)}"
         )
