@@ -97,7 +97,7 @@ def test_a_result_that_cannot_be_written_fails_and_the_next_is_painted(store, mo
     assert painted(store, foreman, full, other) == ["failed", "done"]
     assert "No space left" in works.told(store, full, foreman)["error"]
     assert works.told(store, full, foreman)["resumable"]
-    assert "could not be taken up" in caplog.text
+    assert "could not be processed" in caplog.text
     # Once there is room, the failure is written down, and the work can be painted again.
     disk["full"] = False
     third = begun(store)[1]["id"]

@@ -14,7 +14,7 @@ def test_the_token_is_good_once_and_the_cookie_is_kept_from_others(server, clien
     again = Client(server.address)
     status, _, said = again.enter()
     assert status == 403
-    assert b"used already" in said
+    assert b"already used" in said
     fresh = Keys(folder_of(server)).token()
     status, headers, _ = again.enter(fresh)
     assert status == 303
@@ -86,7 +86,7 @@ def test_a_change_needs_the_exact_origin(server, client, origin):
     for method, path in (("POST", "/api/sessions"), ("DELETE", "/api/works/00000000")):
         status, _, said = client.ask(method, path, {}, Origin=wrong)
         assert status == 403
-        assert b"another page" in said
+        assert b"another site" in said
     assert client.json("GET", "/api/state") == before
 
 

@@ -337,7 +337,7 @@ def test_a_painted_picture_brings_its_recipe_and_its_inputs(page, tmp_path):
     drop(page, "#photograph", path)
     expect(page.locator("#painted")).to_contain_text("painted.png")
     page.click("#painted button:text('Restore its settings')")
-    expect(page.locator("#toasts")).to_contain_text("its recipe and its pictures are taken")
+    expect(page.locator("#toasts")).to_contain_text("its settings and images are restored")
     expect(page.locator("#setting-style_loss")).to_have_value("gram")
     expect(page.locator("#paintings li")).to_have_count(1)
 
@@ -545,7 +545,7 @@ def test_an_address_that_was_used_gets_a_page_that_says_what_to_do(browser, serv
         page = stranger.new_page()
         assert page.goto(server.address).status == 403
         expect(page.locator("h1")).to_have_text("impasto")
-        expect(page.locator("body")).to_contain_text("This address was used already")
+        expect(page.locator("body")).to_contain_text("This address was already used")
         expect(page.locator("code")).to_have_text("impasto studio")
         assert page.evaluate("getComputedStyle(document.body).maxWidth") != "none"
         found = axe.Axe().run(page)
@@ -613,7 +613,7 @@ def test_a_page_of_an_older_version_is_told_to_reload(context, server):
 
     page.route("**/api/events", hello)
     page.goto(f"http://127.0.0.1:{server.port}/")
-    expect(page.locator("#toasts")).to_contain_text("the studio was renewed: reload the page")
+    expect(page.locator("#toasts")).to_contain_text("the studio was updated: reload the page")
     page.close()
 
 
@@ -648,10 +648,10 @@ def test_a_server_that_is_killed_is_said_and_comes_back(browser, tmp_path):
         page.click("#paint")
         expect(page.locator("#level")).to_contain_text(re.compile("evaluation [1-9]"))
         first.end(signal.SIGKILL)
-        expect(page.locator("#painter")).to_contain_text("nothing is lost")
+        expect(page.locator("#painter")).to_contain_text("No data is lost")
         second = Server(tmp_path / "studio", "--port", str(first.port))
         try:
-            expect(page.locator("#toasts")).to_contain_text("the studio is back")
+            expect(page.locator("#toasts")).to_contain_text("the studio is available again")
             before = page.locator("#level").inner_text()
             expect(page.locator("#level")).not_to_have_text(before)
             page.click("#stop")

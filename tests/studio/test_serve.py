@@ -161,7 +161,7 @@ def test_what_cannot_be_served_is_refused_in_a_line(tmp_path, options, words, on
 
 
 @pytest.mark.parametrize(
-    ("number", "words"), [(errno.EACCES, "needs rights"), (errno.EADDRINUSE, "taken by another")]
+    ("number", "words"), [(errno.EACCES, "needs rights"), (errno.EADDRINUSE, "used by another")]
 )
 def test_a_port_that_cannot_be_had_says_why(monkeypatch, tmp_path, number, words, one_line):
     class Refused(socket.socket):
@@ -190,7 +190,7 @@ def test_a_folder_is_served_once(monkeypatch, tmp_path):
     assert Keys(folder).use(token)
     (folder / "server.json").unlink()
     monkeypatch.setattr(module, "STARTING", 0.2)
-    with pytest.raises(SettingError, match="does not say where"):
+    with pytest.raises(SettingError, match="its address is unknown"):
         serve(folder, browser=False, say=said.append)
     lock.close()
     served(monkeypatch, tmp_path)  # and is free again
@@ -220,7 +220,7 @@ def test_a_refused_browser_gets_a_page_and_a_script_gets_json(tmp_path):
     used = guard.answer("GET", "/", f"token={token}", headers)
     assert (used.status_code, used.media_type) == (403, "text/html")
     page = bytes(used.body).decode()
-    assert "used already" in page
+    assert "already used" in page
     assert "<code>impasto studio</code>" in page
     assert page.count("<style>") == 1
     assert "sha256-" in HEADERS["Content-Security-Policy"]

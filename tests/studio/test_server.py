@@ -233,14 +233,14 @@ def test_a_name_is_never_a_path(client, folder):
         ({"recipe": {"init": "/etc/passwd"}}, "init is one of"),
         ({"recipe": {"no_such": "1"}}, "no_such"),
         ({"recipe": 7}, "settings"),
-        ({"photograph": "../../key"}, "not there"),
-        ({"photograph": "0000000000000000"}, "not there"),
+        ({"photograph": "../../key"}, "exist"),
+        ({"photograph": "0000000000000000"}, "exist"),
         ({"preset": "nothing"}, "nothing"),
-        ({"paintings": [{"picture": 5}]}, "not there"),
-        ({"paintings": "all"}, "paintings"),
-        ({"paintings": [{}]}, "not there"),
+        ({"paintings": [{"picture": 5}]}, "exist"),
+        ({"paintings": "all"}, "style images"),
+        ({"paintings": [{}]}, "exist"),
         ({"paintings": [7]}, "expected"),
-        ({"paintings": [{"picture": "0" * 16, "share": "x"}]}, "not there"),
+        ({"paintings": [{"picture": "0" * 16, "share": "x"}]}, "exist"),
     ],
 )
 def test_what_a_session_cannot_be_is_refused_in_a_sentence(client, session, change, word):
@@ -271,7 +271,7 @@ def test_what_is_not_there_is_said(client, session):
         client.json(method, path, {} if method != "GET" else None, expected=404)
     empty = client.json("POST", "/api/sessions")
     refused = client.json("POST", f"/api/sessions/{empty['id']}/paint", {}, expected=400)
-    assert "no photograph" in refused["error"]
+    assert "no content image" in refused["error"]
 
 
 # Under way -------------------------------------------------------------------------------------
@@ -359,7 +359,7 @@ def test_queue_sheets_and_paintings_have_limits(client):
     assert statuses.index(400) in (15, 16)
     painting = session["paintings"][0]["picture"]["id"]
     status, _, said = client.ask("PATCH", place, {"paintings": [{"picture": painting}] * 9})
-    assert (status, b"up to 8" in said) == (400, True)
+    assert (status, b"at most 8" in said) == (400, True)
     for each in client.json("GET", place)["works"]:
         if each["id"] != first:
             client.json("DELETE", f"/api/works/{each['id']}")

@@ -246,11 +246,11 @@ def test_the_forecast_is_that_of_the_measured_machine(store, monkeypatch, tmp_pa
 
 def test_a_damaged_file_of_presets_leaves_those_built_in(store, monkeypatch):
     def damaged():
-        raise SettingError("presets.toml is not TOML: line 1")
+        raise SettingError("presets.toml is not valid TOML: line 1")
 
     monkeypatch.setattr(describe.presets, "available", damaged)
     about = describe.about()
-    assert about["notes"] == ["presets.toml is not TOML: line 1"]
+    assert about["notes"] == ["presets.toml is not valid TOML: line 1"]
     assert "bold" in {each["name"] for each in about["presets"]}
     session, _ = begun(store)
     assert works.changed(store, session, {"preset": "bold"})["preset"] == "bold"

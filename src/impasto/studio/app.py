@@ -103,7 +103,7 @@ class Studio:
         """A picture of a work."""
         number, name = request.path_params["work"], request.path_params["file"]
         if name not in HANDED_OUT or not (path := self.store.work_folder(number) / name).is_file():
-            raise NotThere("this picture is not there")
+            raise NotThere("this image does not exist")
         if name == "preview.jpg":
             # It is replaced at any time, and what is sent is to be of the length that is told.
             return Response(
@@ -159,7 +159,7 @@ class Studio:
         """Remove a session, and its works."""
         number = request.path_params["session"]
         if any(work["state"] == "painting" for work in self.store.works(number)):
-            raise SettingError("a picture of this session is being painted: stop it first")
+            raise SettingError("a job of this session is running: stop it first")
         for work in self.store.works(number):
             self.foreman.remove(work["id"])
         self.store.remove_session(number)
@@ -184,7 +184,7 @@ class Studio:
         """Take in one of the samples."""
         name = request.path_params["name"]
         if name not in (*samples.PHOTOGRAPHS, *samples.PAINTINGS):
-            raise NotThere("there is no sample of this name")
+            raise NotThere("unknown sample")
         return JSONResponse(await anyio.to_thread.run_sync(works.sampled, self.store, name))
 
     async def add_result(self, request: Request) -> Response:
@@ -203,7 +203,7 @@ class Studio:
         """A mask of what is like the place that was clicked, and connected with it."""
         asked, session = await body(request), self.store.session(request.path_params["session"])
         if not session["photograph"]:
-            raise SettingError("there is no photograph yet")
+            raise SettingError("there is no content image yet")
         x, y, tolerance = (
             works.checked_number(asked.get(name), name, 0, 1) for name in ("x", "y", "tolerance")
         )
@@ -236,7 +236,7 @@ class Studio:
         """Go on with what was stopped."""
         work = self.foreman.work(request.path_params["work"])
         if work["state"] not in ("stopped", "failed"):
-            raise SettingError("only what was stopped can be gone on with")
+            raise SettingError("only a stopped job can be resumed")
         self._check_queue(1)
         self.foreman.deaths.pop(work["id"], None)
         self.store.save_work({**work, "state": "queued", "error": None})
@@ -256,7 +256,7 @@ class Studio:
 
     def _check_queue(self, more: int) -> None:
         if len(self.store.queue()) + more > QUEUE:
-            raise SettingError(f"{QUEUE} pictures wait already: let some of them be painted first")
+            raise SettingError(f"{QUEUE} jobs are already in the queue: wait until some are done")
 
     def _queued(self, work: Json) -> Response:
         self.foreman.enqueue(work["id"])
@@ -280,14 +280,14 @@ class Studio:
 
     def _painting(self, number: str) -> Json:
         if self.foreman.under_way != number:
-            raise SettingError("this picture is not being painted")
+            raise SettingError("this job is not running")
         return self.store.work(number)
 
     async def remove_work(self, request: Request) -> Response:
         """Remove a work that is not being painted, and its pictures."""
         number = request.path_params["work"]
         if self.foreman.under_way == number:
-            raise SettingError("this picture is being painted: stop it first")
+            raise SettingError("this job is running: stop it first")
         session = self.store.work(number)["session"]
         self.foreman.remove(number)
         self.store.remove_work(number)
@@ -378,7 +378,7 @@ async def body(request: Request) -> Json:
     async for part in request.stream():
         gathered += part
         if len(gathered) > BODY:
-            raise SettingError("too much was sent")
+            raise SettingError("the request is too large")
     try:
         found = json.loads(gathered or b"{}")
     except (ValueError, RecursionError):
@@ -393,7 +393,7 @@ async def _receive(request: Request, file: Any) -> None:
     async for part in request.stream():
         size += len(part)
         if size > UPLOAD:
-            raise HTTPException(413, f"the picture has more than {UPLOAD // 2**20} MB")
+            raise HTTPException(413, f"the image is larger than {UPLOAD // 2**20} MB")
         file.write(part)
 
 
@@ -407,7 +407,7 @@ Handler = Callable[[Request, Exception], Response]
 
 
 def _told(status: int) -> Handler:
-    return lambda _, error: refusal(status, " ".join(str(error).split()) or "the page left")
+    return lambda _, error: refusal(status, " ".join(str(error).split()) or "the page was closed")
 
 
 def _told_plainly(_: Request, error: Exception) -> Response:
@@ -418,7 +418,7 @@ def _told_plainly(_: Request, error: Exception) -> Response:
 def _told_of_fault(_: Request, error: Exception) -> Response:
     # Starlette raises the error again, so that the server logs it.
     sentence = f"the studio failed ({type(error).__name__}: {files.reason(error)})"
-    return refusal(500, f"{sentence}; nothing was changed, and the terminal says more")
+    return refusal(500, f"{sentence}; nothing was changed; see the terminal for details")
 
 
 def _told_of_disk(_: Request, error: Exception) -> Response:

@@ -81,7 +81,7 @@ class Foreman:
     def listen(self) -> Stream:
         """Return what a new page hears on. Raises NotThere beyond STREAMS pages."""
         if len(self._streams) >= STREAMS:
-            raise NotThere("too many pages of the studio are open: close some of them")
+            raise NotThere("too many studio pages are open: close some")
         stream: Stream = asyncio.Queue(WAITING)
         self._streams.add(stream)
         return stream
@@ -143,8 +143,8 @@ class Foreman:
                     put_back = True
                 await self._keep_painter()
             except Exception as error:
-                LOG.exception("the studio's supervisor starts again after an error")
-                self.worker = f"the painter is started again: {files.reason(error)}"
+                LOG.exception("the studio's supervisor restarts after an error")
+                self.worker = f"the painter process is restarted: {files.reason(error)}"
                 self.tell("state", {"worker": self.worker})
             await asyncio.sleep(REST.get(self.worker, PAUSE))
 
@@ -227,7 +227,7 @@ class Foreman:
         try:
             self._take_up(json.loads(line))
         except Exception as error:
-            LOG.exception("a line of the painter's could not be taken up")
+            LOG.exception("a message of the painter process could not be processed")
             if number is not None:
                 self._fail(number, error)
 
@@ -248,7 +248,7 @@ class Foreman:
                 with contextlib.suppress(NotThere):
                     self._change(self.store.work(number), state="failed", error=reason)
             except Exception as error:  # the disk is still full, for instance
-                LOG.warning("work %s: %s", number, files.reason(error))
+                LOG.warning("job %s: %s", number, files.reason(error))
                 continue
             del self.failures[number]
 
@@ -261,7 +261,7 @@ class Foreman:
             try:
                 self._begin(number)
             except Exception as error:
-                LOG.exception("work %s could not be begun", number)
+                LOG.exception("job %s could not be started", number)
                 self.under_way = None
                 self._fail(number, error)
                 continue
@@ -330,7 +330,9 @@ class Foreman:
             with contextlib.suppress(Exception):  # it is in the queue, whatever its state says
                 self._change(self.store.work(number), state="queued")
         else:
-            why = "the painter ended three times over this picture, perhaps for want of memory"
+            why = (
+                "the painter process ended three times on this job, perhaps because memory ran out"
+            )
             self._fail(number, RuntimeError(f"{why}: choose a smaller size"))
             self._write_failures()
 

@@ -238,17 +238,17 @@ class Guard:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or hosts[0].lower() not in self.hosts.allowed(server):
             return refused(
-                403, "this address is not the studio's: open the one that the terminal prints"
+                403, "this address is not accepted: open the one printed in the terminal"
             )
         if method in CHANGES:
             origins = headers.getlist("origin")
             if len(origins) != 1 or origins[0].lower() not in self.hosts.origins(server):
-                return refusal(403, "another page asked for this: nothing was changed")
+                return refusal(403, "the request came from another site: nothing was changed")
         known = self._is_known(headers)
         if path == "/" and query.startswith("token="):
             if not self.keys.use(query.removeprefix("token=")) and not known:
                 return refused(
-                    403, "this address was used already: run impasto studio again for a new one"
+                    403, "this address was already used: run impasto studio again for a new one"
                 )
             return self._welcomed()
         if not known:
@@ -290,8 +290,8 @@ def page(status: int, sentence: str) -> Response:
     return HTMLResponse(
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
         f'content="width=device-width"><title>impasto studio</title><style>{STYLE}</style>'
-        f"<main><h1>impasto</h1><p>{text}</p><p>Each address that the studio prints lets one "
-        "browser in, once. To get another, run this in a terminal, with the same folder. The "
-        "studio that is running continues:</p><p><code>impasto studio</code></p></main>",
+        f"<main><h1>impasto</h1><p>{text}</p><p>Each address that the studio prints works for one "
+        "browser, once. To get another, run this command in a terminal, with the same folder. The "
+        "running studio continues:</p><p><code>impasto studio</code></p></main>",
         status,
     )

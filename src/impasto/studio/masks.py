@@ -24,7 +24,7 @@ def selected(picture: Path, x: float, y: float, tolerance: float) -> bytes:
     for numbers out of range.
     """
     if not all(0 <= each <= 1 for each in (x, y, tolerance)):
-        raise SettingError("a place and a tolerance are numbers from 0 to 1")
+        raise SettingError("position and tolerance must be numbers from 0 to 1")
     pixels = decode.read(picture).pixels
     height, width = raster.size_of(pixels)
     size = raster.fit(height, width, min(LONGEST, max(height, width)))

@@ -147,7 +147,7 @@ def _paint(asked: Json, ears: Ears, say: Say) -> None:
     except (ImpastoError, OSError) as error:
         tell("failed", error=" ".join(str(error).split()))
     except MemoryError:
-        tell("failed", error="memory ran out: choose a smaller size")
+        tell("failed", error="out of memory: choose a smaller size")
     except Exception as error:  # a fault of ours: the next work may do without it
         LOG.exception("work %s", number)
         tell("failed", error=f"impasto failed ({type(error).__name__}: {files.reason(error)})")

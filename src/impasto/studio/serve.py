@@ -58,7 +58,7 @@ def serve(
         SettingError: the folder, the port, the host or a name cannot be used.
     """
     if not 0 <= port <= 65535:
-        raise SettingError(f"port is {port}: 0 to 65535 are possible, and 0 takes any that is free")
+        raise SettingError(f"port is {port}: expected 0 to 65535; 0 selects a free port")
     own, _ = parsed_name(host)
     public = [parsed_name(each) for each in names]
     store, keys = Store(folder), Keys(folder)
@@ -130,8 +130,8 @@ def _running(folder: Path) -> list[str]:
                 return list(found)
         time.sleep(0.1)
     raise SettingError(
-        f"another impasto studio uses {files.shown(folder)} and does not say where it is served: "
-        "end it, or name another folder"
+        f"another impasto studio uses {files.shown(folder)} but its address is unknown: "
+        "stop it, or give another folder"
     )
 
 
@@ -143,7 +143,7 @@ def _listening(host: str, port: int) -> socket.socket:
         )[0]
     except (OSError, UnicodeError):
         raise SettingError(
-            f"host is {host!r}: the name or an address of this machine is possible"
+            f"host is {host!r}: expected a name or an address of this machine"
         ) from None
     made = socket.socket(family, kind)
     if os.name != "nt":  # where it would let two programs have one port
@@ -162,10 +162,10 @@ def _listening(host: str, port: int) -> socket.socket:
 def _why_not(host: str, port: int, error: OSError) -> str:
     """Return why a port cannot be listened to, and what to do."""
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} is taken by another program: choose another with --port"
+        return f"port {port} is used by another program: choose another with --port"
     if error.errno == errno.EACCES:
         return (
-            f"port {port} needs rights that this user does not have: choose one from 1024 on with "
+            f"port {port} needs rights that this user does not have: use one from 1024 on with "
             f"--port, such as {PORT}"
         )
     if error.errno == errno.EADDRNOTAVAIL:
@@ -217,6 +217,6 @@ def _welcome(
     """Say the addresses, all with one token that lets one browser in."""
     token = keys.token()
     for number, address in enumerate(addresses):
-        say(f"{'or, from elsewhere, ' if number else ''}{address}/?token={token}")
+        say(f"{'or, from another machine, ' if number else ''}{address}/?token={token}")
     if browser:
         webbrowser.open(f"{addresses[0]}/?token={token}")

@@ -57,6 +57,9 @@ _WORK = {
 _FIELDS: dict[str, Mapping[str, Any]] = {"picture": _PICTURE, "session": _SESSION, "work": _WORK}
 """The fields of each kind of description, with their types."""
 
+NAMES = {"picture": "image", "session": "session", "work": "job"}
+"""The kinds of descriptions in messages."""
+
 
 class NotThere(InputError):
     """Something that the page names is not, or no longer, in the folder."""
@@ -147,13 +150,13 @@ class Store:
         name: str = self.picture(number)["name"]
         path = self._place("pictures", number) / name
         if Path(name).name != name or not path.is_file():
-            raise NotThere(f"{name} is not in the studio's folder any more: add it again")
+            raise NotThere(f"{name} is no longer in the studio's folder: add it again")
         return path
 
     def shown(self, number: str, file: str) -> Path:
         """Return one of the files of a picture that are made for the page. Raises NotThere."""
         if file not in FILES or not (path := self._place("pictures", number) / file).is_file():
-            raise NotThere("this picture is not there any more")
+            raise NotThere("this image no longer exists")
         return path
 
     # Sessions -----------------------------------------------------------------------------------
@@ -257,7 +260,7 @@ class Store:
     def _place(self, kind: str, number: object) -> Path:
         """Return where something lies whose id the page may have made up. Raises NotThere."""
         if not _is_id(number):
-            raise NotThere("this is not there")
+            raise NotThere("this does not exist")
         return self.folder / kind / str(number)
 
     def _read(self, path: Path, kind: str) -> Json:
@@ -266,9 +269,9 @@ class Store:
             found = _described(path, kind)
         except (FileNotFoundError, NotADirectoryError):
             self.skipped.pop(self._name(path), None)
-            raise NotThere(f"this {kind} is not there any more: reload the page") from None
+            raise NotThere(f"this {NAMES[kind]} no longer exists: reload the page") from None
         except (OSError, ValueError, RecursionError) as error:
-            raise Damaged(f"this {kind} cannot be read: {self._skip(path, error)}") from None
+            raise Damaged(f"this {NAMES[kind]} cannot be read: {self._skip(path, error)}") from None
         self.skipped.pop(self._name(path), None)
         return found
 
@@ -303,7 +306,7 @@ def _described(path: Path, kind: str) -> Json:
     """Read a description. Raises OSError or ValueError for what is none of this kind."""
     own = path.stem if kind == "session" else path.parent.name
     if not _is_id(own):
-        raise ValueError("it is not one of the studio's files")
+        raise ValueError("it is not a file of the studio")
     text = path.read_text(encoding="utf-8")
     if not text.strip():
         raise ValueError("the file is empty")

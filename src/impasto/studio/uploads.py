@@ -50,7 +50,7 @@ class Uploads:
         if process.returncode != 0:
             LOG.error("%s could not be decoded: %s", name, log.decode(errors="replace"))
             raise PictureError(
-                f"{files.shown(name)}: the process that decoded it ended ({process.returncode}), "
+                f"{files.shown(name)}: the decoder process ended ({process.returncode}), "
                 "perhaps because memory ran out: reduce the image, or save it in another format"
             )
         answer: Json = json.loads(said)
@@ -67,9 +67,9 @@ def main() -> None:
     except ImpastoError as error:
         answer = {"error": " ".join(str(error).split())}
     except MemoryError:
-        answer = {"error": f"{files.shown(name)}: memory ran out: reduce the image"}
+        answer = {"error": f"{files.shown(name)}: out of memory: reduce the image"}
     except OSError as error:
-        answer = {"error": f"{files.shown(name)} cannot be kept: {files.reason(error)}"}
+        answer = {"error": f"{files.shown(name)} cannot be stored: {files.reason(error)}"}
     sys.stdout.write(json.dumps(answer))
 
 

@@ -70,13 +70,13 @@ def present(store: Store, session: Json) -> tuple[Json, list[str]]:
             return False
 
     found, missing = dict(session), []
-    for role, words in (("photograph", "the photograph"), ("keep", "the mask of what stays")):
+    for role, words in (("photograph", "the photograph"), ("keep", "the keep mask")):
         if session[role] is not None and not there(session[role]):
             found[role] = None
             missing.append(words)
     for role, words, parts in (
         ("paintings", "a painting", ("picture",)),
-        ("regions", "a place's mask or painting", ("mask", "painting")),
+        ("regions", "the mask or style image of a region", ("mask", "painting")),
     ):
         found[role] = [each for each in session[role] if all(there(each[name]) for name in parts)]
         missing += [words] * (len(session[role]) - len(found[role]))
@@ -122,21 +122,21 @@ def _recipe(recipe: Recipe, asked: Json) -> Recipe:
 
 def _list(found: object) -> list[Any]:
     if not isinstance(found, list) or len(found) > PAINTINGS:
-        raise SettingError(f"expected up to {PAINTINGS} paintings")
+        raise SettingError(f"expected at most {PAINTINGS} style images")
     return found
 
 
 def _painting(store: Store, asked: Any) -> Json:
     if not isinstance(asked, dict):
-        raise SettingError("expected a painting with its share and its scale")
+        raise SettingError("expected a style image with its weight and its scale")
     picture = store.picture(asked.get("picture"))
-    share = checked_number(asked.get("share", 1), "a painting's share", 0, 1000)
+    share = checked_number(asked.get("share", 1), "the weight of a style image", 0, 1000)
     return {"picture": picture["id"], "share": share, "scale": _scale(asked)}
 
 
 def _region(store: Store, asked: Any) -> Json:
     if not isinstance(asked, dict):
-        raise SettingError("expected a region with its mask and its painting")
+        raise SettingError("expected a region with its mask and its style image")
     mask, painting = store.picture(asked.get("mask")), store.picture(asked.get("painting"))
     feather = _feather(asked.get("feather", 0))
     return {
@@ -148,17 +148,17 @@ def _region(store: Store, asked: Any) -> Json:
 
 
 def _scale(asked: Json) -> float:
-    return checked_number(asked.get("scale", 1), "the size of a painting's strokes", 0.1, 10)
+    return checked_number(asked.get("scale", 1), "the scale of a style image", 0.1, 10)
 
 
 def _feather(asked: object) -> float:
-    return checked_number(asked, "a mask's feather, as a fraction of its longer side,", 0, 0.1)
+    return checked_number(asked, "the feather of a mask, as a fraction of its longer side,", 0, 0.1)
 
 
 def checked_number(asked: object, what: str, least: float, most: float) -> float:
     """Return a number that the page sent. Raises SettingError for anything else."""
     if not isinstance(asked, int | float) or not least <= asked <= most:
-        raise SettingError(f"{what} is {asked!s:.40}: {least:g} to {most:g} are possible")
+        raise SettingError(f"{what} is {asked!s:.40}: expected {least:g} to {most:g}")
     return float(asked)
 
 
@@ -207,7 +207,7 @@ def result_path(store: Store, work: Json) -> Path:
     """Return the file of a finished picture. Raises SettingError if there is none."""
     path = store.work_folder(work["id"]) / "picture.png"
     if work["state"] not in ("done", "stopped") or not path.is_file():
-        raise SettingError("this picture is not painted yet")
+        raise SettingError("this image is not finished yet")
     return path
 
 
@@ -238,9 +238,9 @@ def begin(
     session, _ = present(store, session)
     paintings, regions = session["paintings"], session["regions"]
     if session["photograph"] is None:
-        raise SettingError("there is no photograph yet: drop one, or take a sample")
+        raise SettingError("there is no content image yet: add one, or choose a sample")
     if not paintings and not regions:
-        raise SettingError("there is no painting yet: drop one, or take a sample")
+        raise SettingError("there is no style image yet: add one, or choose a sample")
     recipe = Recipe.from_dict(session["recipe"])
     if sheet is not None:
         recipe = recipes.change(recipe, size=min(SMALL, recipe.size) if recipe.size > 0 else SMALL)
@@ -279,7 +279,7 @@ def larger(store: Store, work: Json, size: object) -> Json:
     before = inputs.read_provenance(picture).recipe
     recipe = recipes.change(before, **inputs.finishing(picture), size=size)
     if recipe.size <= recipe.finished:
-        raise SettingError(f"this picture has {recipe.finished} px: choose a larger size")
+        raise SettingError(f"this image has {recipe.finished} px: choose a larger size")
     kept = ("session", "preset", "photograph", "paintings", "regions", "keep", "keep_feather")
     return store.new_work(
         **{name: work[name] for name in kept},
@@ -293,15 +293,13 @@ def larger(store: Store, work: Json, size: object) -> Json:
 def cells(vary: object, most: int) -> list[Json]:
     """Return the changes of every cell of a sweep, from settings each with its values."""
     if not isinstance(vary, dict) or not vary:
-        raise SettingError("name a setting to vary, and its values")
+        raise SettingError("give a setting to vary, and its values")
     if not all(isinstance(values, list) for values in vary.values()):
         raise SettingError("expected a list of values for each setting")
     axes = [[(name, str(value)) for value in values] for name, values in vary.items()]
     found = [dict(each) for each in itertools.product(*axes)]
     if not 1 < len(found) <= most:
-        raise SettingError(
-            f"a sweep has 2 to {most} pictures, and this one would have {len(found)}"
-        )
+        raise SettingError(f"a sweep has 2 to {most} images; this one would have {len(found)}")
     return found
 
 
@@ -419,7 +417,7 @@ def forecast(store: Store, session: Json) -> Json:
         else sum(predict(measured, levels, paintings, plan))
     )
     bytes_needed = memory.needed(work, plan)
-    tiles = f", in tiles of {plan.tile} px" if plan.tile else ""
+    tiles = f", tiles of {plan.tile} px" if plan.tile else ""
     time = f"about {in_words(seconds)}, " if seconds else ""
     return {
         "seconds": seconds,

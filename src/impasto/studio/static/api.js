@@ -3,7 +3,7 @@
 async function answer(response) {
   const found = response.headers.get("content-type")?.startsWith("application/json")
     ? await response.json() : await response.blob();
-  if (!response.ok) throw new Error(found.error ?? `the studio answers ${response.status}`);
+  if (!response.ok) throw new Error(found.error ?? `the studio answered with status ${response.status}`);
   return found;
 }
 
@@ -14,7 +14,7 @@ async function ask(method, path, body) {
       method, body: body === undefined || body instanceof Blob ? body : JSON.stringify(body),
     });
   } catch {
-    throw new Error("the studio does not answer: is impasto studio still running?");
+    throw new Error("the studio does not answer: check that impasto studio is running");
   }
   return answer(response);
 }
@@ -39,7 +39,7 @@ async function checkReadable(file) {
   try {
     await file.slice(0, 1).arrayBuffer();
   } catch {
-    throw new Error(`${file.name} cannot be read: it is a folder, or it was moved, changed or deleted; choose it again`);
+    throw new Error(`${file.name} cannot be read: it is a folder, or was moved, changed or deleted; choose it again`);
   }
 }
 

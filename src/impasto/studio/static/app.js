@@ -76,10 +76,10 @@ async function showCanvas() {
   at("draft").hidden = !(version?.state === "painting" && version.draft);
   const name = version ? title(version) : session?.photograph?.name ?? "";
   at("shown-name").textContent = name;
-  at("canvas").setAttribute("aria-label", picked ? name : "Nothing yet");
+  at("canvas").setAttribute("aria-label", picked ? name : "No image yet");
 }
 
-const STATES = { queued: "waits", painting: "being painted", done: "", stopped: "stopped", failed: "failed" };
+const STATES = { queued: "queued", painting: "running", done: "", stopped: "stopped", failed: "failed" };
 
 function what(version) {
   const differs = version.differs.filter(([name]) => !["precision", "tile", "finished"].includes(name));
@@ -105,7 +105,7 @@ function show() {
   at("places").replaceChildren(...places);
   at("keep").disabled = !session.photograph;
   at("missing").hidden = !session.missing.length;
-  at("missing").textContent = `Not in the studio's folder any more: ${session.missing.join(", ")}. Add it again.`;
+  at("missing").textContent = `Missing in the studio's folder: ${session.missing.join(", ")}. Add it again.`;
   panel.show(session.recipe, session.idle);
   for (const each of at("presets").children) {
     each.setAttribute("aria-pressed", String(each.dataset.name === session.preset));
@@ -124,10 +124,10 @@ function paintingRow(each, number) {
     element("input", { type: "number", value: each[name], onchange: change(name), "aria-label": `${label} of ${each.picture.name}`, ...about }));
   return element("li", {}, element("img", { src: each.picture.thumb, alt: each.picture.name }),
     element("div", { className: "fields" },
-      paintings.length > 1 ? field("share", "share", { min: 0, max: 1000, step: 0.1 }) : null,
-      field("scale", "strokes", { min: 0.1, max: 10, step: 0.1 }),
+      paintings.length > 1 ? field("share", "weight", { min: 0, max: 1000, step: 0.1 }) : null,
+      field("scale", "stroke size", { min: 0.1, max: 10, step: 0.1 }),
       element("div", { className: "row" },
-        element("button", { onclick: safely(() => beginMask("region", each.picture)), "aria-label": `Use ${each.picture.name} only in a place` }, "Only in a place"),
+        element("button", { onclick: safely(() => beginMask("region", each.picture)), "aria-label": `Use ${each.picture.name} only in a region` }, "Only in a region"),
         element("button", { onclick: safely(() => changeSession({ paintings: plain(paintings).filter((_, at) => at !== number) })), "aria-label": `Remove ${each.picture.name}` }, "Remove"))));
 }
 
@@ -141,12 +141,12 @@ const plain = (paintings, change = (each) => each) =>
 const plainRegions = () => state.session.regions.map(({ mask, painting, scale, feather }) => ({ mask: mask.id, painting: painting.id, scale, feather }));
 
 function regionRow(each, number) {
-  return placeRow(each.painting.thumb, `${each.painting.name}, in a place`, () =>
+  return placeRow(each.painting.thumb, `${each.painting.name}, in a region`, () =>
     changeSession({ regions: plainRegions().filter((_, at) => at !== number) }), () => beginMask("region", each.painting, each.mask, number, each.feather));
 }
 
 function keepRow() {
-  return placeRow(state.session.keep.url, "stays the photograph", () => changeSession({ keep: null }),
+  return placeRow(state.session.keep.url, "kept unchanged", () => changeSession({ keep: null }),
     changeKeep);
 }
 
@@ -157,7 +157,7 @@ const changeKeep = () => (state.session.keep
 function placeRow(thumb, words, away, again) {
   return element("li", {}, element("img", { src: thumb, alt: "" }), element("div", { className: "fields" },
     element("p", {}, words), element("div", { className: "row" },
-      element("button", { onclick: safely(again), "aria-label": `Paint the mask again: ${words}` }, "Change"),
+      element("button", { onclick: safely(again), "aria-label": `Edit the mask: ${words}` }, "Change"),
       element("button", { onclick: safely(away), "aria-label": `Remove: ${words}` }, "Remove"))));
 }
 
@@ -204,7 +204,7 @@ function showSkipped(skipped) {
 
 function showWorker(worker) {
   state.worker = worker;
-  const words = { starting: "The painter is getting ready …", ready: "", painting: "" };
+  const words = { starting: "The worker process is starting …", ready: "", painting: "" };
   at("painter").textContent = words[worker] ?? worker;
 }
 
@@ -215,10 +215,10 @@ function showVersions() {
   at("versions").replaceChildren(...works.map((each) => element("li", { "aria-current": String(each.id === state.shown) },
     element("button", { onclick: safely(() => select(each.id)), title: title(each) },
       element("img", { src: each.preview ?? "icon.svg", alt: "", loading: "lazy" }),
-      element("span", {}, what(each)), element("span", {}, STATES[each.state] || (each.sheet ? "of a sheet" : each.steered ? "steered" : ""))))));
+      element("span", {}, what(each)), element("span", {}, STATES[each.state] || (each.sheet ? "from a sheet" : each.steered ? "changed during the run" : ""))))));
   const compare = at("compare"), before = compare.value;
   const finished = works.filter((each) => each.result && each.id !== state.shown);
-  compare.replaceChildren(new Option("nothing", ""), new Option("the photograph", "photograph"),
+  compare.replaceChildren(new Option("nothing", ""), new Option("the photo", "photograph"),
     ...finished.map((each) => new Option(title(each), each.id)));
   compare.value = [...compare.options].some((each) => each.value === before) ? before : "";
   showVersion();
@@ -226,14 +226,14 @@ function showVersions() {
   at("stop").hidden = !painting;
   at("steering").hidden = !painting;
   at("resume").hidden = !work(state.shown)?.resumable;
-  at("resume").textContent = work(state.shown)?.state === "failed" ? "Try again" : "Go on";
+  at("resume").textContent = work(state.shown)?.state === "failed" ? "Try again" : "Resume";
 }
 
 function showVersion() {
   const version = work(state.shown);
   if (!version) { at("version").replaceChildren(element("p", {}, "None yet.")); return; }
   const place = `/api/works/${version.id}`;
-  const size = element("input", { type: "number", id: "larger-size", defaultValue: 2 * (parseInt(version.recipe.size) || 512), min: 64, max: 65536, "aria-label": "Longest side of the larger picture in px" });
+  const size = element("input", { type: "number", id: "larger-size", defaultValue: 2 * (parseInt(version.recipe.size) || 512), min: 64, max: 65536, "aria-label": "Longest side of the larger image in px" });
   const link = (ending, words) => element("a", { href: `${place}/picture.${ending}?download`, download: "" }, words);
   const rows = version.differs.map(([name, was, now]) =>
     element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, was || "–"), element("td", {}, now || "–")));
@@ -241,17 +241,17 @@ function showVersion() {
     element("p", {}, title(version) + (version.seconds ? `, ${Math.round(version.seconds)} s` : "")),
     ...(version.error ? [element("p", {}, version.error)] : []),
     ...(version.result ? [
-      element("p", { className: "row" }, link("png", "PNG"), " ", link("jpg", "JPEG"), " ", link("tif", "TIFF, 16 bits")),
+      element("p", { className: "row" }, link("png", "PNG"), " ", link("jpg", "JPEG"), " ", link("tif", "TIFF, 16-bit")),
       element("div", { className: "row" }, size, element("button", { onclick: once(() => attempt(size, async () => took(await post(`${place}/finish`, { size: Number(size.value) })), () => size.defaultValue)) }, "Finish larger")),
       element("div", { className: "row" },
-        element("button", { title: "This version becomes the photograph", onclick: once(() => useResult(version, "photograph")) }, "Use as content"),
-        element("button", { title: "This version becomes one of the paintings", onclick: once(() => useResult(version, "painting")) }, "Use as style")),
+        element("button", { title: "Use this version as the photo", onclick: once(() => useResult(version, "photograph")) }, "Use as content"),
+        element("button", { title: "Use this version as a painting", onclick: once(() => useResult(version, "painting")) }, "Use as style")),
     ] : []),
     element("div", { className: "row" },
       element("button", { onclick: safely(() => useRecipe(version)) }, "Use its recipe"),
       version.sheet ? element("button", { onclick: safely(() => openSheet(version.sheet)) }, "Sheet") : null,
       element("button", { disabled: version.state === "painting", onclick: safely(() => removeWork(version)) }, "Remove")),
-    ...(rows.length ? [element("table", {}, element("caption", { className: "help" }, "what differs from the version before"), element("tbody", {}, ...rows))] : []));
+    ...(rows.length ? [element("table", {}, element("caption", { className: "help" }, "differences from the previous version"), element("tbody", {}, ...rows))] : []));
 }
 
 const useResult = async (version, role) => use(await post(`/api/works/${version.id}/picture`), role);
@@ -291,8 +291,8 @@ function showQueue() {
     element("img", { src: each.preview ?? "icon.svg", alt: "" }),
     element("div", { className: "fields" }, element("p", {}, title(each)), element("div", { className: "row" },
       number ? element("button", { "aria-label": `Paint ${title(each)} earlier`, onclick: safely(() => earlier(waiting, number)) }, "Earlier") : null,
-      element("button", { "aria-label": `Do not paint ${title(each)}`, onclick: safely(() => remove(`/api/works/${each.id}`)) }, "Remove"))))));
-  if (!waiting.length) at("queue").append(element("li", { className: "none" }, "Nothing waits."));
+      element("button", { "aria-label": `Remove ${title(each)} from the queue`, onclick: safely(() => remove(`/api/works/${each.id}`)) }, "Remove"))))));
+  if (!waiting.length) at("queue").append(element("li", { className: "none" }, "The queue is empty."));
 }
 
 function earlier(waiting, number) {
@@ -363,7 +363,7 @@ const feather = () => Number(at("feather").value) / 1000;
 
 async function beginMask(role, painting, known = null, number = null, soft = FEATHER) {
   const { photograph } = state.session;
-  if (!photograph) throw new Error("there is no photograph yet");
+  if (!photograph) throw new Error("there is no content image yet");
   const ratio = Math.min(1, SIDE / Math.max(photograph.width, photograph.height));
   const mask = new Mask(Math.round(photograph.width * ratio), Math.round(photograph.height * ratio));
   if (known) mask.add(await picture(known.url));
@@ -389,7 +389,7 @@ function endMask() {
 
 async function maskDone() {
   const { mask, role, painting, number } = state.masking;
-  if (mask.isEmpty()) throw new Error("the mask is empty: paint over the place first");
+  if (mask.isEmpty()) throw new Error("the mask is empty: paint the region first");
   const soft = feather(), blob = await mask.toBlob(0); // as it was drawn, so that opening it again changes nothing
   const { id } = await upload(new File([blob], "mask.png", { type: "image/png" }), "mask");
   endMask();
@@ -522,7 +522,7 @@ async function takeIn(file, role) {
 // What to do with an image that impasto painted: a role, "settings", or nothing.
 function askAbout(taken) {
   const dialog = at("painted");
-  at("painted-words").textContent = `impasto painted ${taken.name}, and its settings are in the file.`;
+  at("painted-words").textContent = `${taken.name} is a result of impasto and contains its settings.`;
   dialog.returnValue = "";
   return new Promise((done) => {
     dialog.addEventListener("close", () => done(dialog.returnValue), { once: true });
@@ -533,8 +533,8 @@ function askAbout(taken) {
 // The files that were dropped; folders and what is no file are named.
 function dropped({ items, files }) {
   const folders = [...items].map((each) => each.webkitGetAsEntry?.()).filter((each) => each?.isDirectory).map((each) => each.name);
-  if (folders.length) say(`${folders.join(", ")} is a folder: drop the images in it`);
-  else if (!files.length) say("what was dropped is not a file: save the image, and drop its file");
+  if (folders.length) say(`${folders.join(", ")} is a folder: drop the images inside it`);
+  else if (!files.length) say("the dropped item is not a file: save the image, and drop the file");
   return [...files].filter((each) => !folders.includes(each.name));
 }
 
@@ -553,7 +553,7 @@ async function takePainted(taken) {
   if (here.length) changes.paintings = here.map((each) => ({ picture: each.here.id, share: 1, scale: 1 }));
   await changeSession(changes);
   const missing = inputs.filter((each) => !each.here).map((each) => each.name);
-  say(missing.length ? `its recipe is taken; drop its pictures as well: ${missing.join(", ")}` : "its recipe and its pictures are taken");
+  say(missing.length ? `its settings are restored; add its images as well: ${missing.join(", ")}` : "its settings and images are restored");
 }
 
 function dropping() {
@@ -588,7 +588,7 @@ function dropping() {
   }));
   for (const [place, names] of Object.entries({ photograph: state.about.samples.photographs, painting: state.about.samples.paintings })) {
     const samples = at(place).querySelector(".sample");
-    samples.append(new Option("Take a sample …", ""), ...names.map((each) => new Option(each, each)));
+    samples.append(new Option("Choose a sample …", ""), ...names.map((each) => new Option(each, each)));
     samples.addEventListener("change", safely(async () => {
       const name = samples.value;
       samples.value = "";
@@ -629,9 +629,9 @@ function hearing() {
   });
   const source = listen({
     hello: (said) => {
-      if (build && build !== said.build) say("the studio was renewed: reload the page");
+      if (build && build !== said.build) say("the studio was updated: reload the page");
       build ??= said.build;
-      if (state.lost) { state.lost = false; say("the studio is back"); again(); }
+      if (state.lost) { state.lost = false; say("the studio is available again"); again(); }
     },
     state: (said) => { if (said.worker) showWorker(said.worker); if ("session" in said || "worker" in said) again(); },
     work: again,
@@ -650,7 +650,7 @@ function hearing() {
       at("stop").hidden = false;
     },
   });
-  source.onerror = () => { if (!state.lost) { state.lost = true; at("painter").textContent = "The studio does not answer: nothing is lost; run impasto studio again."; } };
+  source.onerror = () => { if (!state.lost) { state.lost = true; at("painter").textContent = "The studio does not answer. No data is lost. Run impasto studio again."; } };
 }
 
 // --- the beginning ------------------------------------------------------------------------------
@@ -661,7 +661,7 @@ function wiring() {
   onClick("resume", async () => took(await post(`/api/works/${state.shown}/resume`)));
   onClick("new-session", async () => { const made = await post("/api/sessions"); state.shown = null; state.wanted = made.id; await load(await loadState()); });
   onClick("remove-session", async () => {
-    if (!confirm("Remove this session and all of its pictures?")) return;
+    if (!confirm("Remove this session and all of its images?")) return;
     await remove(`/api/sessions/${state.session.id}`);
     state.shown = state.wanted = null;
     await load(await loadState());

@@ -1,8 +1,8 @@
-// The dials, made from the settings' own help, unit and range.
+// The form fields of the settings, generated from their help, unit and range.
 
 const MAIN = ["strength", "style_scale", "colors", "style_loss", "size", "evaluations"];
 const NAMES = { style_scale: "stroke size", evaluations: "quality" };
-const SHOWN_ELSEWHERE = ["blend", "finished"]; // by the paintings' shares, and by "Larger"
+const SHOWN_ELSEWHERE = ["blend", "finished"]; // by the weights of the paintings, and by "Finish larger"
 
 export function element(tag, about = {}, ...children) {
   const made = document.createElement(tag);
@@ -67,7 +67,7 @@ export class Panel {
     }
     const words = element("p", { id: help, className: "help", hidden: true },
       `${about.help}${about.possible && !about.choices.length ? ` ${about.possible}.` : ""}`);
-    const ask = element("button", { className: "ask", "aria-expanded": "false", "aria-controls": help, "aria-label": `What ${label} means` }, "?");
+    const ask = element("button", { className: "ask", "aria-expanded": "false", "aria-controls": help, "aria-label": `Explain ${label}` }, "?");
     ask.addEventListener("click", () => {
       words.hidden = !words.hidden;
       ask.setAttribute("aria-expanded", String(!words.hidden));
