@@ -58,8 +58,8 @@ OUTPUTS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "near ending": (lambda folder: folder / "a.jpgg", "did you mean .jpg"),
     "no ending": (lambda folder: folder / "a", "no ending: possible: .png"),
     "a folder": (lambda folder: folder / "folder.png", "is a folder"),
-    "no folder": (lambda folder: folder / "none" / "a.png", "there is no folder"),
-    "below a file": (lambda folder: folder / "file" / "a.png", "there is no folder"),
+    "no folder": (lambda folder: folder / "none" / "a.png", "does not exist"),
+    "below a file": (lambda folder: folder / "file" / "a.png", "does not exist"),
     "/proc": (lambda folder: Path("/proc/a.png"), "cannot be written"),
     "device": (lambda folder: folder / "null.png", "is a device"),
     "null byte": (lambda folder: folder / "nul\0.png", "cannot be written"),
@@ -275,7 +275,7 @@ def test_writing_over_a_file_keeps_its_owner(tmp_path):
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("https://example.org/a.png", "is a web address, which is not opened: download"),
+        ("https://example.org/a.png", "is a web address: download"),
         ("s3://bucket/a.png", "is a web address"),
         ("file:///home/me/my%20photo.png", "give /home/me/my photo.png"),
     ],
@@ -288,7 +288,7 @@ def test_addresses_are_named_for_what_they_are(address, words, one_line):
         assert "did you mean" not in one_line(caught)
         with pytest.raises(OutputError) as caught:
             files.check_place(path)
-        assert "is an address and not a path" in one_line(caught)
+        assert "is a URL and not a path" in one_line(caught)
     with pytest.raises(PictureError) as caught:
         decode.read(address)
     assert one_line(caught).startswith(f"{address}: ")
@@ -299,4 +299,4 @@ def test_a_dangling_link_does_not_suggest_itself(tmp_path, one_line):
     link.symlink_to("b.png")
     with pytest.raises(PictureError) as caught:
         decode.read(link)
-    assert one_line(caught).endswith("it is a link to b.png, which is not there")
+    assert one_line(caught).endswith("it is a link to b.png, which does not exist")

@@ -206,12 +206,12 @@ def test_an_end_saves_the_picture_and_a_checkpoint_and_says_how_to_go_on(number,
         assert image.size == (64, 43)
     assert (copy / "out.checkpoint").read_text() == "mine"
     assert whole_or_none(copy / "out-2.checkpoint")
-    (line,) = (line for line in said.splitlines() if line.startswith("to go on: "))
-    program, *words = shlex.split(line.removeprefix("to go on: "))
+    (line,) = (line for line in said.splitlines() if line.startswith("to resume: "))
+    program, *words = shlex.split(line.removeprefix("to resume: "))
     assert program == "impasto"
     again = run(*words, cwd=copy)
     assert again.returncode == 0, again.stderr
-    assert re.search("resumes at level [1-3] after", again.stderr)
+    assert re.search("resuming at level [1-3] after", again.stderr)
     assert (copy / "out.png").read_bytes() == whole
     assert not (copy / "out-2.checkpoint").exists()
     assert len([*(copy / "seen frames").iterdir()]) == sum(EVALUATIONS)
@@ -269,7 +269,8 @@ def test_a_picture_that_cannot_be_written_is_kept_by_its_checkpoint(copy):
     status, out, said = starved(copy, 10_000, *words, *SAVING)
     assert (status, out) == (2, "")
     assert said[-1] == (
-        "impasto: out.png cannot be written: File too large; nothing is lost, --resume a goes on"
+        "impasto: out.png cannot be written: File too large; nothing is lost: "
+        "resume with --resume a"
     )
     assert whole_or_none(copy / "a")
     done = start(copy, *WORDS, "--resume", "a")
@@ -308,7 +309,9 @@ exit $status
     assert done.stdout.split() == ["old", "filler", "out.png", "rest"]
     first, *_, last = done.stderr.splitlines()
     assert first == "no checkpoint: disk/a cannot be written: No space left on device"
-    assert "disk/out.png cannot be written: No space left on device; the picture is " in last
+    assert (
+        "disk/out.png cannot be written: No space left on device; the result was saved as " in last
+    )
     assert (copy / "elsewhere" / "out.png").read_bytes() == whole
 
 

@@ -187,7 +187,7 @@ def test_the_nearest_picture_is_marked_and_the_wins_counted():
     assert not any(best for _, best in sheet._lines(row, "painting"))
     text = sheet.summary([row, row], ["old", "new"])
     assert "| edges, HED | 0.500 | 0.000 | 0.400 | 0.450 (0) |" in text
-    assert "| foreign colors, ΔE | 0.500 | 0.000 | 0.400 | 0.300 (2) |" in text
+    assert "| colors not in the style image, ΔE | 0.500 | 0.000 | 0.400 | 0.300 (2) |" in text
 
 
 def test_every_measure_has_a_short_name():

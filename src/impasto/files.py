@@ -30,13 +30,13 @@ def check_input(path: Path, most: int) -> None:
     except (OSError, ValueError) as error:
         raise PictureError(f"cannot be read: {reason(error)}") from None
     if stat.S_ISDIR(status.st_mode):
-        raise PictureError("is a folder: name a picture file inside it")
+        raise PictureError("is a folder: give an image file inside it")
     if not stat.S_ISREG(status.st_mode):
-        raise PictureError("is a device or a pipe: a picture file is needed")
+        raise PictureError("is a device or a pipe: expected an image file")
     if status.st_size == 0:
-        raise PictureError("is an empty file: save or download the picture again")
+        raise PictureError("is an empty file: save or download the image again")
     if status.st_size > most:
-        raise PictureError(f"is a file of {status.st_size:,} bytes: at most {most:,} are possible")
+        raise PictureError(f"is a file of {status.st_size:,} bytes: the maximum is {most:,}")
 
 
 def _address(path: Path) -> str:
@@ -47,13 +47,13 @@ def _address(path: Path) -> str:
     if found[1].lower() == "file":
         import urllib.parse  # here, since --help needs none of it
 
-        return f"is an address and not a path: give {shown(urllib.parse.unquote(found[2]))}"
-    return "is a web address, which is not opened: download the picture and give its file"
+        return f"is a URL and not a path: give {shown(urllib.parse.unquote(found[2]))}"
+    return "is a web address: download the image and give its file"
 
 
 def _missing(path: Path) -> str:
     if path.is_symlink():
-        return f"no such file: it is a link to {shown(os.readlink(path))}, which is not there"
+        return f"no such file: it is a link to {shown(os.readlink(path))}, which does not exist"
     try:
         names = {name.lower(): name for name in sorted(os.listdir(path.parent))}
     except OSError:
@@ -270,13 +270,13 @@ def _target(path: AnyPath) -> Path:
     """Return the file that ``path`` stands for, so that a link stays and what it names changes."""
     target = Path(os.path.realpath(path))
     if target.is_dir():
-        raise OutputError(f"{shown(path)} is a folder: name a file inside it")
+        raise OutputError(f"{shown(path)} is a folder: give a file inside it")
     if target.exists() and not target.is_file():
-        raise OutputError(f"{shown(path)} is a device or a pipe: name a file")
+        raise OutputError(f"{shown(path)} is a device or a pipe: give a file")
     if not target.parent.is_dir():
         if _address(Path(path)):
-            raise OutputError(f"{shown(path)} is an address and not a path: name a file")
-        raise OutputError(f"{shown(path)}: there is no folder {shown(target.parent)}")
+            raise OutputError(f"{shown(path)} is a URL and not a path: give a file")
+        raise OutputError(f"{shown(path)}: the folder {shown(target.parent)} does not exist")
     return target
 
 

@@ -97,7 +97,7 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
         """Overwrite a part, of rows in one piece."""
         first, columns, rest = self._parts(key)
         if first.step not in (None, 1):
-            raise IndexError("of a paged array rows are overwritten in one piece")
+            raise IndexError("assign whole rows of a paged array")
         top, bottom, _ = first.indices(len(self))
         selected = (max(0, bottom - top), _long(columns), *self.shape[2:])
         value = np.broadcast_to(value, np.broadcast_to(np.float32(0), selected)[rest].shape)
@@ -156,7 +156,7 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         """Return all of it as an array in memory."""
         if copy is False:
-            raise ValueError("what is in a file is copied to become an array")
+            raise ValueError("an array in a file can only be copied")
         whole = self[:]
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
@@ -214,8 +214,8 @@ def _roomy() -> Iterator[None]:
         yield
     except OSError as error:
         raise SettingError(
-            f"the picture so far cannot be kept in {folder()} ({error.strerror or error}): free "
-            "some of the disk, or name another folder in TMPDIR"
+            f"temporary files cannot be written to {folder()} ({error.strerror or error}): free "
+            "disk space, or set TMPDIR to another folder"
         ) from None
 
 

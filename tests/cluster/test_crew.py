@@ -135,7 +135,7 @@ def test_a_scheduler_that_goes_away_is_told_in_a_line(one_line):
         results = hired.each(work.slow_if_odd, range(1, 100, 2))
         assert next(results)[0] == 1
         cluster.close()
-        with pytest.raises(ClusterError, match=r"scheduler at tcp://.* went away") as caught:
+        with pytest.raises(ClusterError, match=r"scheduler at tcp://.* is gone") as caught:
             list(results)
         one_line(caught)
 

@@ -56,7 +56,7 @@ def test_photograph_and_painting_stand_beside_every_picture(eyes, pair):
     assert [each.name for each in found.pictures] == ["picture 1", "picture 2"]
     for name, measure in judges.MEASURES.items():
         at_home, away = (found.painting, found.photograph)
-        if measure.against == "photograph":
+        if measure.against == "content image":
             at_home, away = away, at_home
         assert at_home.figures[name] == pytest.approx(0, abs=1e-5), name
         assert away.figures[name] > 0.001, name
@@ -103,7 +103,7 @@ def test_what_is_said_can_be_written_as_json(eyes, pair):
 def test_a_size_out_of_range_is_refused_before_anything_is_read(size, one_line):
     with pytest.raises(SettingError) as caught:
         judges.judge("missing.png", "missing.png", size=size)
-    assert f"{size}: 128 to 1024" in one_line(caught)
+    assert f"{size}: expected 128 to 1024" in one_line(caught)
 
 
 def test_a_picture_of_another_shape_is_refused(pair, one_line, monkeypatch):
@@ -111,7 +111,7 @@ def test_a_picture_of_another_shape_is_refused(pair, one_line, monkeypatch):
     with pytest.raises(PictureError) as caught:
         judges.judge(*pair, pair[0], np.rot90(pair[0]).copy())
     said = one_line(caught)
-    assert "picture 2 is of 96 x 128 px, the photograph of 128 x 96 px" in said
+    assert "picture 2 has 96 x 128 px, the content image 128 x 96 px" in said
 
 
 def test_a_picture_that_is_missing_is_refused(pair, one_line, tmp_path):
@@ -133,7 +133,7 @@ def test_the_judges_tell_what_was_painted_from_what_was_not():
     collage_scores, noisy_scores = (each.figures for each in found.pictures)
     nothing = found.photograph.figures
     for name, measure in judges.MEASURES.items():
-        if measure.against == "painting":
+        if measure.against == "style image":
             assert collage_scores[name] < nothing[name], name
             assert collage_scores[name] < noisy_scores[name], name
         else:

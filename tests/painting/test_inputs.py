@@ -65,13 +65,13 @@ def test_paths_images_and_arrays_are_pictures(red, given):
         (np.zeros((5, 5, 5)), "content: an array of shape (5, 5, 5): expected"),
         (
             np.full((20, 20), np.nan),
-            "content: values from nan to nan: 0 to 1 or 0 to 255 are possible",
+            "content: values from nan to nan: expected 0 to 1 or 0 to 255",
         ),
-        (np.zeros((20, 15, 3)), "content: a picture of 15 x 20 px: at least 16 x 16 px"),
-        (Image.new("RGB", (20, 15)), "content: a picture of 20 x 15 px: at least 16 x 16 px"),
-        (None, "content: not a picture but NoneType: give a path"),
-        ([[0, 0], [0, 0]], "content: not a picture but list: give a path"),
-        (b"photo.png", "content: not a picture, or a damaged one; possible: JPEG"),
+        (np.zeros((20, 15, 3)), "content: an image of 15 x 20 px: the minimum is 16 x 16 px"),
+        (Image.new("RGB", (20, 15)), "content: an image of 20 x 15 px: the minimum is 16 x 16 px"),
+        (None, "content: expected a path, bytes, a Pillow image or an array, not NoneType"),
+        ([[0, 0], [0, 0]], "content: expected a path, bytes, a Pillow image or an array, not list"),
+        (b"photo.png", "content: not an image, or damaged; supported formats: JPEG"),
     ],
 )
 def test_what_is_no_picture_is_refused_by_its_name(one_line, source, words):
@@ -83,7 +83,7 @@ def test_what_is_no_picture_is_refused_by_its_name(one_line, source, words):
 def test_the_painting_is_named_as_the_style(one_line):
     with pytest.raises(PictureError) as caught:
         inputs.prepare(Recipe(), RED, np.zeros((5, 5)))
-    assert one_line(caught).startswith("style: a picture of 5 x 5 px")
+    assert one_line(caught).startswith("style: an image of 5 x 5 px")
 
 
 def test_notes_on_all_pictures_are_kept_in_order(tmp_path):
@@ -138,7 +138,7 @@ def test_a_photograph_with_next_to_nothing_to_be_seen_is_refused(one_line):
     alpha = np.ones(RED.shape[:2])
     with pytest.raises(SettingError) as caught:
         inputs.prepare(Recipe(), glass(RED, alpha), BLUE)
-    assert "everything is kept or transparent" in one_line(caught)
+    assert "the whole image is kept or transparent" in one_line(caught)
 
 
 # The recipe against the network -------------------------------------------------------------
@@ -215,15 +215,15 @@ def test_matching_begins_from_the_photographs_large_forms_as_far_as_strength_say
 @pytest.mark.parametrize(
     ("init", "words"),
     [
-        ("contnet", "init is 'contnet', which is no file: did you mean content?"),
-        ("Noise", "init is 'Noise', which is no file: did you mean noise?"),
-        ("xyz", "init is 'xyz', which is no file: possible: content, style, noise"),
+        ("contnet", "init is 'contnet', which is not a file: did you mean content?"),
+        ("Noise", "init is 'Noise', which is not a file: did you mean noise?"),
+        ("xyz", "init is 'xyz', which is not a file: possible: content, style, noise"),
         ("rde.png", "init: rde.png: no such file: did you mean red.png?"),
-        ("text", "init: text: not a picture, or a damaged one"),
+        ("text", "init: text: not an image, or damaged"),
         (".", "init: .: is a folder"),
-        ("two\nlines", "init is 'two\\nlines', which is no file"),
-        ("nul\0", "init is 'nul\\x00', which is no file"),
-        ("", "init is '', which is no file"),
+        ("two\nlines", "init is 'two\\nlines', which is not a file"),
+        ("nul\0", "init is 'nul\\x00', which is not a file"),
+        ("", "init is '', which is not a file"),
         ("n" * 300, "init is 'nnn"),
     ],
 )
@@ -349,15 +349,15 @@ def test_colors_are_prepared():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"style": None}, "no painting: give one as the style"),
-        ({"style": []}, "no painting"),
-        ({"blend": "1,2"}, "blend has 2 shares for 1 painting: give one for each"),
-        ({"style": [BLUE, GREEN], "blend": "1"}, "blend has 1 shares for 2 paintings"),
-        ({"style_scale": "1,2"}, "style_scale has 2 numbers for 1 painting: give one"),
-        ({"regions": [(PHOTO * 0, GREEN)]}, "region 1, mask: black all over"),
-        ({"regions": [(GREEN, GREEN)]}, "region 1, mask: a picture with colors"),
-        ({"keep": GREEN}, "keep: a picture with colors"),
-        ({"regions": [(left(), GREEN, GREEN)]}, "region 1, painting's mask: a picture with col"),
+        ({"style": None}, "no style image: give one"),
+        ({"style": []}, "no style image"),
+        ({"blend": "1,2"}, "blend has 2 weights for 1 style image: give one for each"),
+        ({"style": [BLUE, GREEN], "blend": "1"}, "blend has 1 weights for 2 style images"),
+        ({"style_scale": "1,2"}, "style_scale has 2 numbers for 1 style image: give one"),
+        ({"regions": [(PHOTO * 0, GREEN)]}, "region 1, mask: black everywhere"),
+        ({"regions": [(GREEN, GREEN)]}, "region 1, mask: an image with colors"),
+        ({"keep": GREEN}, "keep: an image with colors"),
+        ({"regions": [(left(), GREEN, GREEN)]}, "region 1, style mask: an image with col"),
         ({"regions": [(left(), "no.png")]}, "no.png: no such file"),
     ],
 )
@@ -373,8 +373,8 @@ def test_what_does_not_fit_together_is_refused(one_line, given, words):
 @pytest.mark.parametrize(
     ("style_loss", "layer"),
     [
-        ("gram", "block5_conv1, whose positions are 16 px wide"),
-        ("matching", "block4_conv1, whose positions are 8 px wide"),
+        ("gram", "block5_conv1, which has a stride of 16 px"),
+        ("matching", "block4_conv1, which has a stride of 8 px"),
     ],
 )
 def test_a_mask_that_the_deepest_layer_cannot_see_is_refused(one_line, style_loss, layer):
@@ -382,7 +382,7 @@ def test_a_mask_that_the_deepest_layer_cannot_see_is_refused(one_line, style_los
     dot[:4, :4] = 255
     with pytest.raises(SettingError) as caught:
         inputs.prepare(Recipe(size=96, style_loss=style_loss), PHOTO, BLUE, [(dot, GREEN)])
-    assert f"covers nothing at {layer}" in one_line(caught)
+    assert f"covers no position of {layer}" in one_line(caught)
     inputs.prepare(Recipe(size=96, style_layers="block1_conv1"), PHOTO, BLUE, [(dot, GREEN)])
 
 
@@ -395,7 +395,7 @@ def test_a_style_for_the_rest_is_left_out_where_nothing_is_left():
 def test_a_region_that_is_kept_whole_is_no_place():
     read = inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, [(left(), GREEN)], keep=left())
     assert [place.paintings[0].picture[0, 0, 2] for place in read.regions][-1] == 255
-    with pytest.raises(SettingError, match="everything is kept"):
+    with pytest.raises(SettingError, match="the whole image is kept"):
         inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, keep=np.full((20, 20), 255, np.uint8))
 
 
@@ -404,7 +404,7 @@ def test_a_painting_seen_too_large_for_memory_is_refused(one_line, monkeypatch):
     monkeypatch.setattr(inputs.memory, "free", lambda: 2e9)
     with pytest.raises(SettingError) as caught:
         inputs.prepare(Recipe(style_scale=4, **SMALL), PHOTO, PHOTO)
-    assert one_line(caught).startswith("style_scale 4 makes a painting 384 x 256 px, which does")
+    assert one_line(caught).startswith("style_scale 4 makes a style image 384 x 256 px, which does")
 
 
 def test_masks_that_are_cut_outs_use_their_transparency():
@@ -434,7 +434,7 @@ def test_the_recipe_is_read_from_the_json_that_the_command_prints(tmp_path, one_
         assert inputs.read_provenance(path) == said
     for text, words in (
         ("{", "is not valid JSON"),
-        ('{"seed": 7}', "not what `impasto recipe` prints"),
+        ('{"seed": 7}', "not the output of `impasto recipe`"),
     ):
         path.write_text(text)
         with pytest.raises(PictureError) as caught:
@@ -447,7 +447,7 @@ def test_the_recipe_is_read_from_the_json_that_the_command_prints(tmp_path, one_
 def test_regions_of_another_form_are_refused(one_line, regions):
     with pytest.raises(SettingError) as caught:
         inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, regions)
-    assert one_line(caught).startswith("regions: expected (mask, painting)")
+    assert one_line(caught).startswith("regions: expected (mask, style)")
 
 
 def test_starting_from_the_style_is_starting_from_one_that_counts():
@@ -508,7 +508,9 @@ def test_a_tensor_that_cannot_become_an_array_says_why(one_line):
     wrong = Tensor(RED, TypeError("can't convert cuda:0 device type tensor to numpy"))
     with pytest.raises(PictureError) as caught:
         inputs.prepare(Recipe(), wrong, BLUE)
-    assert one_line(caught).startswith("content: Tensor cannot become an array of NumPy (can't con")
+    assert one_line(caught).startswith(
+        "content: Tensor cannot be converted to a NumPy array (can't con"
+    )
 
 
 def test_an_array_with_transparency_is_taken():
@@ -519,7 +521,7 @@ def test_an_array_with_transparency_is_taken():
 def test_sixteen_bits_that_hold_eight_are_refused_before_painting(one_line):
     with pytest.raises(PictureError) as caught:
         inputs.prepare(Recipe(), RED.astype(np.uint16), BLUE)
-    assert one_line(caught).startswith("content: uint16 values up to 255: black if 65535 is white")
+    assert one_line(caught).startswith("content: uint16 values up to 255: if 255 is white")
 
 
 @pytest.mark.parametrize(
@@ -542,8 +544,8 @@ def test_masks_count_in_whatever_range_they_are_written(mask):
 def test_a_mask_in_another_range_and_one_of_another_shape_are_told():
     portrait = np.ones((90, 40), np.uint8)
     notes = inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, [(portrait, GREEN)]).notes
-    assert "region 1, mask: its brightest value is 1 of 255, which is taken as white" in notes
-    assert any("40 x 90 px is stretched over a picture of 96 x 64 px" in note for note in notes)
+    assert "region 1, mask: its brightest value is 1 of 255, and is used as white" in notes
+    assert any("40 x 90 px is stretched over an image of 96 x 64 px" in note for note in notes)
     assert inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, [(left(), GREEN)]).notes == ()
 
 
@@ -557,7 +559,7 @@ def test_a_painting_of_which_nothing_is_left_is_refused_in_every_way_of_color(on
         inputs.prepare(
             Recipe(colors=colors, **SMALL), PHOTO, BLUE, [(left(), glass(GREEN, alpha), below)]
         )
-    assert "region 1: the painting's mask leaves nothing of the painting" in one_line(caught)
+    assert "region 1: the style mask covers no opaque part of the style image" in one_line(caught)
 
 
 def test_a_picture_that_is_nearly_black_is_told():

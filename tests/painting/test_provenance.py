@@ -55,7 +55,7 @@ def test_a_picture_of_another_origin_has_none(tmp_path, one_line):
     encode.write(PICTURE, tmp_path / "a.png")
     with pytest.raises(PictureError) as caught:
         provenance.from_xmp(decode.read_xmp(tmp_path / "a.png"))
-    assert one_line(caught).startswith("carries no recipe")
+    assert one_line(caught).startswith("contains no recipe")
 
 
 def said(version, settings):
@@ -108,7 +108,7 @@ def test_declarations_which_could_grow_without_end_are_refused(one_line):
         (
             said("9.0", {"a": 1}),
             SettingError,
-            "the recipe of impasto '9.0' in it: there is no setting 'a'",
+            "its recipe, of impasto '9.0': unknown setting 'a'",
         ),
         (
             said("1", {"size": 0}),

@@ -156,7 +156,7 @@ def test_of_a_finished_picture_only_what_is_larger_is_painted():
     classic = replace(make("gram", size=384, evaluations=12), init="a.png", finished=96)
     found = [(level.width, level.evaluations) for level in schedule(288, 384, classic)]
     assert found == [(167, 18), (384, 12)]
-    with pytest.raises(SettingError, match="finished at a larger"):
+    with pytest.raises(SettingError, match="must be larger than finished"):
         schedule(288, 384, Recipe(size=384, init="a.png", finished=384))
 
 

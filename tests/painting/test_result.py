@@ -84,7 +84,7 @@ def test_what_a_result_cannot_be_saved_to_is_refused(tmp_path, one_line):
     for path, format, kind, words in (
         (io.BytesIO(), None, SettingError, "a file object needs a format"),
         (io.BytesIO(), "gif", OutputError, "has the ending .gif"),
-        (tmp_path / "a.png", "png", SettingError, "the ending of a path chooses its format"),
+        (tmp_path / "a.png", "png", SettingError, "the extension of a path selects its format"),
         (7, "png", OutputError, "int is neither a path nor a file object"),
         (io.StringIO(), "png", OutputError, "cannot be written"),
     ):

@@ -187,7 +187,7 @@ def test_a_picture_of_one_tile_needs_no_workers_and_says_so(content, style, capl
     caplog.set_level(logging.INFO)
     with Stylizer(workers="tcp://127.0.0.1:1") as stylizer:
         painted(stylizer, content, style, replace(GRAM, size=48, tile=recipe.WHOLE))
-    assert "nothing for workers to do" in caplog.text
+    assert "workers are not used" in caplog.text
 
 
 def test_a_picture_is_cut_up_for_workers(content, style):

@@ -277,7 +277,7 @@ def test_weights_are_steered_between_two_steps(stylizer, content, style, result)
 
 def test_what_cannot_be_steered_is_refused(stylizer, one_line):
     for settings, words in (
-        ({"size": 64}, "size cannot be changed while painting"),
+        ({"size": 64}, "size cannot be changed during a run"),
         ({"strength": 2}, "strength is 2"),
     ):
         with pytest.raises(SettingError) as caught:

@@ -131,7 +131,7 @@ def test_a_tiff_has_four_gigabytes_and_a_png_has_no_limit_that_matters(one_line)
     with pytest.raises(OutputError) as caught:
         encode.check_size("a.tif", 30_000, 35_000, Saving(depth=16))
     assert one_line(caught).startswith(
-        "a.tif: TIFF holds 4 GB, and the picture has 35,000 x 30,000"
+        "a.tif: TIFF supports 4 GB, but the image has 35,000 x 30,000"
     )
     encode.check_size("a.png", 200_000, 35_000, Saving(depth=16))
 
@@ -191,7 +191,7 @@ def test_formats_without_the_depth_are_refused(tmp_path, ending, one_line):
     for act in (encode.check, lambda path, saving: encode.write(FINE, path, saving=saving)):
         with pytest.raises(SettingError) as caught:
             act(tmp_path / f"a{ending}", Saving(depth=16))
-        assert "choose .png or .tif" in one_line(caught)
+        assert "use .png or .tif" in one_line(caught)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -83,7 +83,7 @@ BROKEN: np.ndarray = np.full((20, 20, 3), np.nan, np.float32)
         ([*growing(), BROKEN], "a.gif", 6, PictureError, "not finite"),
         ([BROKEN, *growing()], "a.gif", 6, PictureError, "not finite"),
         (growing(), "a.png", 6, OutputError, "the ending .png: did you mean .mp4, .gif?"),
-        (growing(), "none/a.gif", 6, OutputError, "there is no folder"),
+        (growing(), "none/a.gif", 6, OutputError, "does not exist"),
         (growing(), "a.gif", 0, SettingError, "more than 0"),
         (growing(), "a.gif", np.nan, SettingError, "more than 0"),
     ],
@@ -102,7 +102,7 @@ def test_possible_films_pass_the_check_and_leave_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("a.png", "did you mean .mp4, .gif?"), ("none/a.gif", "there is no folder")]
+    ("name", "words"), [("a.png", "did you mean .mp4, .gif?"), ("none/a.gif", "does not exist")]
 )
 def test_impossible_films_fail_the_check(tmp_path, one_line, name, words):
     with pytest.raises(OutputError) as caught:
@@ -114,7 +114,7 @@ def test_mp4_needs_ffmpeg_and_gif_does_not(tmp_path, monkeypatch, one_line):
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(OutputError) as caught:
         films.check_film(tmp_path / "a.mp4")
-    assert "pip install imageio-ffmpeg, or choose .gif" in one_line(caught)
+    assert "pip install imageio-ffmpeg, or use .gif" in one_line(caught)
     films.check_film(tmp_path / "a.gif")
 
 

@@ -45,15 +45,15 @@ REFUSED = {
     "newer Canon": (b"\0\0\0\x18ftypcrx \0\0\0\1", "camera raw file"),
     "Olympus": (b"IIRO\x08\0\0\0", "camera raw file"),
     "Panasonic": (b"IIU\0\x18\0\0\0", "camera raw file"),
-    "JPEG XL": (b"\xff\x0a\xfa\x1f", "JPEG XL picture, which is not read: export it as PNG"),
-    "JPEG XL in boxes": (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL picture"),
+    "JPEG XL": (b"\xff\x0a\xfa\x1f", "JPEG XL image is not supported: export it as PNG"),
+    "JPEG XL in boxes": (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL image"),
     "Photoshop": (b"8BPS\0\1", "Photoshop document"),
     "OpenEXR": (b"\x76\x2f\x31\x01\2\0", "OpenEXR"),
     "PDF": (b"%PDF-1.7", "PDF document"),
     "web page": (b"<!DOCTYPE html><html>", "a web page"),
     "archive": (b"PK\3\4\x14\0", "an archive"),
-    "film": (b"\0\0\0\x20ftypisom\0\0", "a film"),
-    "notes of a Mac": (b"\0\5\x16\7\0\2\0\0Mac OS X", "a Mac's notes on another file"),
+    "film": (b"\0\0\0\x20ftypisom\0\0", "a video"),
+    "notes of a Mac": (b"\0\5\x16\7\0\2\0\0Mac OS X", "a macOS metadata file"),
 }
 
 
@@ -80,9 +80,9 @@ def test_a_folder_has_its_pictures_and_says_what_is_left_out(tmp_path):
     assert [path.name for path in found.pictures] == sorted(names)
     assert [path.name for path in found.folders] == ["folder.jpg"]
     assert found.left_out == (
-        "left out (camera raw, to be developed first): x.NEF, y.dng",
-        "left out (hidden): .DS_Store, ._b.JPG",
-        "left out (no pictures): noending, notes.txt",
+        "skipped (camera raw files): x.NEF, y.dng",
+        "skipped (hidden): .DS_Store, ._b.JPG",
+        "skipped (not images): noending, notes.txt",
     )
 
 
@@ -91,7 +91,7 @@ def test_of_many_files_that_are_left_out_a_few_are_named(tmp_path):
         (tmp_path / f"{number}.txt").touch()
     assert formats.listing(tmp_path)[:2] == (
         (),
-        ("left out (no pictures): 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 4 more",),
+        ("skipped (not images): 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 4 more",),
     )
 
 
@@ -126,10 +126,10 @@ def test_bytes_and_streams_are_read_like_files(tmp_path):
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        (b"", "a picture in memory: no bytes at all"),
-        (io.BytesIO(b""), "a picture in memory: no bytes at all"),
-        (io.StringIO("text"), "a picture in memory: a stream of str: open it for bytes"),
-        (b"Dear picture", "a picture in memory: not a picture"),
+        (b"", "an image in memory: contains no bytes"),
+        (io.BytesIO(b""), "an image in memory: contains no bytes"),
+        (io.StringIO("text"), "an image in memory: a stream of str: open it for bytes"),
+        (b"Dear picture", "an image in memory: not an image"),
     ],
 )
 def test_bytes_that_are_no_picture(source, words, one_line):
@@ -150,7 +150,7 @@ def test_a_jpeg_that_lacks_its_end_is_read_with_a_note(options, missing):
     whole, cut = decode.read(data), decode.read(data[:-missing])
     np.testing.assert_array_equal(cut.pixels, whole.pixels)
     assert whole.notes == ()
-    assert "its last bytes are missing, though the picture is whole" in cut.notes[0]
+    assert "its last bytes are missing, but the image is complete" in cut.notes[0]
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}])

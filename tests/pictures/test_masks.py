@@ -29,7 +29,7 @@ def test_what_is_written_in_another_range_counts_and_is_told(most):
     """Tools that segment write 0 and 1; so do 16 bits that hold no more than 8."""
     mask, notes = masks.read(gray([[0, most / 2, most]]))
     np.testing.assert_allclose(mask, [[0, 0.5, 1]])
-    assert notes == (f"its brightest value is {most:.3g} of 255, which is taken as white",)
+    assert notes == (f"its brightest value is {most:.3g} of 255, and is used as white",)
 
 
 @pytest.mark.parametrize("most", [16, 128, 255])
@@ -185,5 +185,5 @@ def test_of_a_cut_out_in_colors_the_transparency_counts_and_is_noted():
     mask, notes = masks.read(red, alpha)
     np.testing.assert_array_equal(mask, alpha)
     assert "its transparency is used" in notes[0]
-    with pytest.raises(ValueError, match="black all over"):
+    with pytest.raises(ValueError, match="black everywhere"):
         masks.read(np.zeros((1, 4, 3), np.float32), alpha)

@@ -53,7 +53,7 @@ def test_a_file_that_is_not_there_is_a_task_that_will_fail(folder):
 def test_a_folder_without_pictures_is_refused(folder, one_line):
     with pytest.raises(PictureError) as caught:
         batch.plan([str(folder / "empty")], folder / "out", ".png")
-    assert "there are no pictures in this folder" in one_line(caught)
+    assert "there are no images in this folder" in one_line(caught)
 
 
 def test_folders_inside_folders_are_skipped_with_a_word_or_kept_on_request(folder, caplog):
@@ -66,13 +66,13 @@ def test_folders_inside_folders_are_skipped_with_a_word_or_kept_on_request(folde
     ]
     line = f"{folder}: skipped 2 folders, use --recursive to include: empty, sub"
     assert line in caplog.messages
-    assert f"{folder}: left out (no pictures): notes.txt" in caplog.messages
+    assert f"{folder}: skipped (not images): notes.txt" in caplog.messages
     caplog.clear()
     tasks = batch.plan([folder], folder / "out", ".png", recursive=True)
     made = [str(task.picture.relative_to(folder / "out")) for task in tasks]
     assert made == ["a.png", "b.png", "b.png.png", "sub/a.png", "sub/deep/c.png"]
     assert [task.name for task in tasks] == ["a", "b", "b.png", "sub/a", "sub/deep/c"]
-    assert not any("skipped" in line for line in caplog.messages)
+    assert not any("use --recursive" in line for line in caplog.messages)
 
 
 def test_a_folder_of_folders_alone_says_what_to_do(folder, one_line):
@@ -80,7 +80,7 @@ def test_a_folder_of_folders_alone_says_what_to_do(folder, one_line):
     encode.write(PICTURE, folder / "albums/one/a.png")
     with pytest.raises(PictureError) as caught:
         batch.plan([folder / "albums"], folder / "out", ".png")
-    assert one_line(caught).endswith("no pictures in this folder, only folders: use --recursive")
+    assert one_line(caught).endswith("no images in this folder, only folders: use --recursive")
     assert len(batch.plan([folder / "albums"], folder / "out", ".png", recursive=True)) == 1
 
 
@@ -126,7 +126,7 @@ def test_an_input_by_another_name_is_not_overwritten(folder, one_line):
     tasks = batch.plan([folder / "a.png"], folder / "out", ".png")
     with pytest.raises(SettingError) as caught:
         batch.make_room(job(folder), tasks)
-    assert "would overwrite a picture that is read" in one_line(caught)
+    assert "would overwrite an input" in one_line(caught)
 
 
 def job(folder, recipe=RECIPE, **extras):
@@ -160,7 +160,7 @@ def test_files_beside_the_pictures_have_their_names_in_folders_that_are_made(fol
     tasks = batch.plan([str(folder / "a.png"), str(folder / "b.jpg")], folder / "out", ".png")
     with pytest.raises(SettingError) as caught:
         batch.make_room(job(folder, report=folder / "one.json"), tasks)
-    assert "one.json would be one for all pictures: put {name} into it" in one_line(caught)
+    assert "one.json would be the same file for all images: put {name}" in one_line(caught)
     assert not (folder / "out").exists()
     wanted = job(folder, report=folder / "r/{name}.json", timelapse=folder / "{name}/film.gif")
     batch.make_room(wanted, tasks)
@@ -253,7 +253,7 @@ def test_every_photograph_is_opened_before_anything_is_painted(folder):
     tasks = batch.plan([folder / name for name in names], folder / "out", ".png")
     found = list(batch.checked(job(folder), tasks, decode.USUAL))
     assert found[0] is None
-    words = ("damaged or cut off", "at least 16 x 16 px", "no such file", "b.png exists")
+    words = ("damaged or truncated", "the minimum is 16 x 16 px", "no such file", "b.png exists")
     for ended, task, word in zip(found[1:], tasks[1:], words, strict=True):
         assert ended.task == task
         assert ended.failure.startswith(f"{task.photograph}: ")
@@ -295,10 +295,10 @@ def test_a_failure_stops_nothing_and_what_is_interrupted_goes_on(folder):
     begun = job(folder, TINY, checkpoint=kept, checkpoint_every=99)
     first = paint(begun, tasks, stop=2)
     assert [bool(ended.failure) for ended in first] == [False, True, False]
-    assert "broken.png: not a picture" in first[1].failure
+    assert "broken.png: not an image" in first[1].failure
     assert names_in(folder / "out") == {"a.png", "b.png", "b.checkpoint"}
     assert not inputs.read_provenance(folder / "out/b.png").finished
-    with pytest.raises(SettingError, match="is there already"):
+    with pytest.raises(SettingError, match="exists"):
         batch.make_room(begun, tasks)
     others = job(folder, replace(TINY, evaluations=4), resume=kept)
     second = paint(others, tasks)

@@ -29,7 +29,7 @@ def test_regions_are_cut_up_at_colons(text, drives, parts):
 def test_a_region_of_another_form_is_refused(one_line, text):
     with pytest.raises(SettingError) as caught:
         orders.parse_region(text)
-    assert "expected MASK:PAINTING" in one_line(caught)
+    assert "expected MASK:STYLE" in one_line(caught)
 
 
 def test_names_with_colons_are_cut_where_the_files_are(tmp_path, monkeypatch):

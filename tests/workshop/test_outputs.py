@@ -109,8 +109,8 @@ def test_a_picture_that_cannot_be_written_is_saved_elsewhere(tmp_path, monkeypat
     (room / "a.png").write_text("mine")
     monkeypatch.setattr(tempfile, "tempdir", str(room))
     wanted = Outputs(tmp_path / "a.png", checkpoint=tmp_path / "a.checkpoint")
-    instead = f"the picture is {room / 'a-2.png'} instead"
-    for where, words in ((room, instead), (None, "could not be saved among the temporary files")):
+    instead = f"the result was saved as {room / 'a-2.png'} instead"
+    for where, words in ((room, instead), (None, "could not be saved to the temporary folder")):
         with pytest.raises(OutputError) as caught:
             outputs.write(Unwritable(where), Recorder(wanted, 1))
         said = one_line(caught)
@@ -120,7 +120,7 @@ def test_a_picture_that_cannot_be_written_is_saved_elsewhere(tmp_path, monkeypat
         assert image.size == (30, 20)
     assert (room / "a.png").read_text() == "mine"
     (tmp_path / "a.checkpoint").touch()
-    with pytest.raises(OutputError, match="nothing is lost, --resume"):
+    with pytest.raises(OutputError, match="nothing is lost: resume with --resume"):
         outputs.write(Unwritable(None), Recorder(wanted, 1))
     assert len(list(room.iterdir())) == 2
 
@@ -134,7 +134,7 @@ def test_a_file_beside_the_picture_that_cannot_be_written_is_an_output_error(
     place.mkdir()  # after the outputs were checked
     with pytest.raises(OutputError) as caught:
         outputs.write(FakeResult(), Recorder(wanted, 1))
-    assert "is a folder: name a file inside it" in one_line(caught)
+    assert "is a folder: give a file inside it" in one_line(caught)
     assert (tmp_path / "a.png").is_file()
 
 
@@ -191,4 +191,4 @@ def test_frames_that_cannot_be_written_do_not_stop_the_painting(tmp_path):
     (tmp_path / "f").write_text("in the way")
     recorder.note(step(2))
     recorder.note(step(3))
-    assert "no more frames from evaluation 2" in recorder.failure
+    assert "no frames are written from evaluation 2" in recorder.failure

@@ -64,8 +64,8 @@ class Bench:
 
         if self.parcel.backend != backend.name():
             raise ClusterError(
-                f"a worker computes with {backend.name()}, and this process with "
-                f"{self.parcel.backend}: set KERAS_BACKEND alike"
+                f"a worker uses {backend.name()}, but this process uses "
+                f"{self.parcel.backend}: set KERAS_BACKEND to the same value"
             )
         if "threads" not in self.lasting and self.parcel.threads:
             backend.use_threads(self.parcel.threads)
@@ -134,7 +134,7 @@ def equip(wanted: Facts, parcel: Parcel, share: int, dask_worker: Worker) -> Non
         raise ClusterError(
             f"the worker at {dask_worker.address} has impasto {own.impasto} on Python "
             f"{own.python}, and this is impasto {wanted.impasto} on Python {wanted.python}: "
-            "install the same there"
+            "install the same versions there"
         )
     before: Bench | None = getattr(dask_worker, "impasto", None)
     if before is None and share:

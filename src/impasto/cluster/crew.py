@@ -128,7 +128,7 @@ class Crew:
             if isinstance(error, Exception) and "No module named" in str(error):  # in its words
                 raise ClusterError(
                     f"the worker at {address} cannot load impasto ({error}): install the same "
-                    "there, and where the scheduler runs"
+                    "version there and on the scheduler"
                 )
 
     def ask(self, function: Callable[[], Any]) -> list[Any]:
@@ -176,7 +176,7 @@ class Crew:
                 self._equip([found.address])
             address = found.address if found else next(iter(self.workers()), "")
             handed = self._hand_out(handed.work, handed.item, address)
-        raise ClusterError(f"the workers of {self.address} are lost too often: look at their logs")
+        raise ClusterError(f"the workers of {self.address} were lost too often: see their logs")
 
     def _waited_for(self, handed: Handed) -> Done | Missing | None:
         """Return a result, once it is there; None if it is to be handed out to another worker.
@@ -209,20 +209,20 @@ class Crew:
             yield
         except KilledWorker as error:
             raise ClusterError(
-                f"a piece of the work ended one worker after the other ({error.task}): have they "
-                "too little memory?"
+                f"a task crashed several workers ({error.task}): they may have too little memory"
             ) from None
         except RuntimeError as error:
             if "deserialization of the task graph" not in str(error):
                 raise
             raise ClusterError(
-                f"the scheduler at {self.address} cannot load impasto: install the same there"
+                f"the scheduler at {self.address} cannot load impasto: install the same version "
+                "there"
             ) from None
         except (CancelledError, asyncio.CancelledError, CommClosedError, OSError) as error:
             failed = future is not None and future.status == "error"
             if failed or isinstance(error, TimeoutError):
                 raise
-            raise ClusterError(f"the scheduler at {self.address} went away") from None
+            raise ClusterError(f"the scheduler at {self.address} is gone") from None
 
 
 def hire(workers: int | str) -> Crew:
@@ -243,7 +243,7 @@ def hire(workers: int | str) -> Crew:
         crew = Crew(client, here, stack.pop_all())
     try:
         if not crew.workers():
-            raise ClusterError(f"the scheduler at {workers} has no workers: start some")
+            raise ClusterError(f"the scheduler at {workers} has no workers: start at least one")
         crew.share(b"", "")
     except ClusterError:
         crew.dismiss()

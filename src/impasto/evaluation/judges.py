@@ -46,16 +46,16 @@ class Measure(NamedTuple):
 
 
 MEASURES: Mapping[str, Measure] = {
-    "local_lite0": Measure("local style, Lite0", "painting"),
-    "back_lite0": Measure("the way back, Lite0", "painting"),
-    "global_lite0": Measure("global style, Lite0", "painting"),
-    "local_vgg19": Measure("local style, VGG19", "painting"),
-    "back_vgg19": Measure("the way back, VGG19", "painting"),
-    "global_vgg19": Measure("global style, VGG19", "painting"),
-    "palette_excess": Measure("foreign colors, ΔE", "painting"),
-    "palette_distance": Measure("palette, ΔE", "painting"),
-    "self_similarity": Measure("structure, CFSD", "photograph"),
-    "edge_distance": Measure("edges, HED", "photograph"),
+    "local_lite0": Measure("local style, Lite0", "style image"),
+    "back_lite0": Measure("coverage, Lite0", "style image"),
+    "global_lite0": Measure("global style, Lite0", "style image"),
+    "local_vgg19": Measure("local style, VGG19", "style image"),
+    "back_vgg19": Measure("coverage, VGG19", "style image"),
+    "global_vgg19": Measure("global style, VGG19", "style image"),
+    "palette_excess": Measure("colors not in the style image, ΔE", "style image"),
+    "palette_distance": Measure("palette, ΔE", "style image"),
+    "self_similarity": Measure("structure, CFSD", "content image"),
+    "edge_distance": Measure("edges, HED", "content image"),
 }
 """Every measure by its name: distances all, so that smaller is nearer.
 
@@ -229,13 +229,13 @@ def _mean(stages: Stages) -> float:
 
 def _check_size(size: int) -> None:
     if not SMALLEST <= size <= LARGEST:
-        raise SettingError(f"size is {size}: {SMALLEST} to {LARGEST} px are possible")
+        raise SettingError(f"size is {size}: expected {SMALLEST} to {LARGEST} px")
 
 
 def _check_shape(name: str, picture: Picture, photograph: Picture) -> None:
     (height, width), (tall, wide) = (raster.size_of(each) for each in (picture, photograph))
     if abs(np.log(width * tall / (height * wide))) > ASPECT:
         raise PictureError(
-            f"{name} is of {width} x {height} px, the photograph of {wide} x {tall} px: judge "
-            "pictures of the photograph's shape"
+            f"{name} has {width} x {height} px, the content image {wide} x {tall} px: results "
+            "must have the shape of the content image"
         )

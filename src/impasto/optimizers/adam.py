@@ -88,7 +88,7 @@ def unpack(packed: Packed, start: Array, budget: int) -> State:
     packing.check_names(packed, {"best", "bests", *NAMES}, {"before"}, "Adam")
     steps = paged.whole(packed[NAMES[1]])
     if steps.shape != () or steps.dtype != np.int64 or not 0 <= steps <= budget:
-        raise CheckpointError(f"{NAMES[1]!r} of the optimizer's state is no number of steps")
+        raise CheckpointError(f"{NAMES[1]!r} of the optimizer's state is not a number of steps")
     point, first, second = (
         as_array_like(paged.whole(packing.like(packed, name, start)), start)
         for name in (NAMES[0], *NAMES[2:])

@@ -274,7 +274,7 @@ def unpack(packed: Packed, start: Array, budget: int) -> State:
     required = {"best", "bests", "point", "gradient", "value", "curvatures"} | arrays
     packing.check_names(packed, required, {"search", "before"}, "L-BFGS")
     if len(curvatures) > MEMORY or len(value) != 1:
-        raise CheckpointError("the optimizer's state in it is not one of L-BFGS")
+        raise CheckpointError("its optimizer state is not one of L-BFGS")
     pairs = tuple(
         Pair(
             packing.like(packed, f"step {number}", start),
@@ -285,7 +285,7 @@ def unpack(packed: Packed, start: Array, budget: int) -> State:
     )
     # Directions are divided by both.
     if not all(pair.curvature > 0 and dot(pair.change, pair.change) > 0 for pair in pairs):
-        raise CheckpointError("the optimizer's state in it has steps without curvature")
+        raise CheckpointError("its optimizer state has invalid curvature pairs")
     point, gradient = (packing.like(packed, name, start) for name in ("point", "gradient"))
     found = Found(point, float(value[0]), gradient)
     progress = packing.unpack(packed, start, budget)
@@ -297,7 +297,7 @@ def _gone_on(state: State, packed: Packed) -> State:
     """Return the state within the search that was written down."""
     numbers = packing.numbers(packed, "search")
     if len(numbers) != 2 or not (numbers[0] > 0 and 0 <= numbers[1] < TRIES):
-        raise CheckpointError("the optimizer's state in it has a search that cannot be")
+        raise CheckpointError("its optimizer state has an invalid line search")
     if state.search is None:
         return state
     return _at(state, replace(state.search, length=float(numbers[0]), tries=int(numbers[1])))

@@ -21,7 +21,7 @@ def unpack(packed: Packed, start: Array, budget: int) -> Progress:
     before = numbers(packed, "before") if "before" in packed else np.zeros(1)
     count = len(lowest) + int(before[0]) if len(before) == 1 and before[0] >= 0 else 0
     if not 0 < count <= budget or (np.diff(lowest) > 0).any():
-        raise CheckpointError("the best values in it are no history of this level")
+        raise CheckpointError("its best values are not a history of this level")
     best = like(packed, "best", start)
     return Progress(best, budget, tuple(lowest.tolist()), int(before[0])).judged()
 
@@ -29,7 +29,7 @@ def unpack(packed: Packed, start: Array, budget: int) -> Progress:
 def check_names(packed: Packed, required: set[str], optional: set[str], solver: str) -> None:
     """Raise CheckpointError unless the arrays have these names, in any order."""
     if not required <= set(packed) <= required | optional:
-        raise CheckpointError(f"the optimizer's state in it is not one of {solver}")
+        raise CheckpointError(f"its optimizer state is not one of {solver}")
 
 
 def like(packed: Packed, name: str, point: Array) -> Array:

@@ -131,7 +131,9 @@ def pack(state: State) -> None:
 
 def unpack(packed: Packed, start: Array, budget: int) -> State:
     """Raise CheckpointError: SciPy goes on from no state."""
-    raise CheckpointError("SciPy's optimizer cannot go on from a state, and it has one")
+    raise CheckpointError(
+        "SciPy's optimizer cannot resume from a state, but the checkpoint has one"
+    )
 
 
 SOLVER = Solver(begin, step, turn, pack, unpack)

@@ -61,7 +61,7 @@ _UNFIT = (
     *(ValueError, KeyError, TypeError, AttributeError),
 )
 """What reading a file that was forged without care may raise."""
-_FORGED = "its numbers do not fit its recipe and these pictures: impasto did not write it so"
+_FORGED = "its values do not fit its recipe and these inputs"
 
 HostArray: TypeAlias = NDArray[Any]
 Arrays: TypeAlias = Mapping[str, HostArray]
@@ -162,7 +162,7 @@ def read(path: files.AnyPath) -> State:
         raise CheckpointError(f"{files.shown(path)}: {error}") from None
     except FileNotFoundError:
         raise CheckpointError(
-            f"{files.shown(path)}: there is no such file: leave out --resume to begin anew"
+            f"{files.shown(path)}: no such file: omit --resume to start again"
         ) from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{files.shown(path)} cannot be read: {error}") from None
@@ -177,13 +177,13 @@ def _verified(path: Path) -> bytes:
         header = file.read(min(length, LARGEST_HEADER))
         found = _SIGNED.search(header)
         if not found or length > LARGEST_HEADER:
-            raise CheckpointError("is no checkpoint of impasto")
+            raise CheckpointError("is not a checkpoint of impasto")
         unsigned = header[: found.start(1)] + _UNSIGNED.encode() + header[found.end(1) :]
         digest = hashlib.sha256(length.to_bytes(8, "little") + unsigned)
         while piece := file.read(_PIECE):
             digest.update(piece)
     if digest.hexdigest().encode() != found[1]:
-        raise CheckpointError("is damaged: it was cut off or changed since it was written")
+        raise CheckpointError("is damaged: it is truncated or was modified")
     return header
 
 
@@ -195,7 +195,7 @@ def _parsed(path: Path, header: bytes) -> State:
         if version != __version__:
             raise CheckpointError(
                 f"was written by impasto {version[:20]!r}, and this is {__version__}: "
-                "go on with that one"
+                "resume with that version"
             )
         with safetensors.safe_open(path, "np") as file:
             names = file.keys()
@@ -257,14 +257,14 @@ def recipe_of(state: State, settings: Mapping[str, recipes.Value]) -> Recipe:
         before = replace(before, engine="keras")
     if "init" not in settings and before.init not in recipes.STARTS:
         # No checkpoint makes impasto read a file that the person did not name.
-        raise SettingError("the checkpoint was started from a picture: name it with --init")
+        raise SettingError("the checkpoint was started from an image file: give it with --init")
     asked = recipes.as_chosen(recipes.change(before, **settings), before)
     named = replace(asked, init=os.path.basename(asked.init))
     for name, *_ in recipes.settings():
         if (was := getattr(before, name)) != (received := getattr(named, name)):
             raise SettingError(
                 f"{name} is {recipes.show(received)}, and {recipes.show(was)} in the checkpoint: "
-                "leave it out to go on, or leave out --resume to begin anew"
+                "omit it, or omit --resume to start again"
             )
     return asked
 
@@ -274,7 +274,7 @@ def check(state: State, inputs: Sequence[Source], levels: Sequence[Level]) -> No
     before = state.provenance
     _check_inputs(inputs, before.inputs)
     if before.network.get("sha256") != weights.NETWORKS[before.recipe.network].sha256:
-        raise CheckpointError("the checkpoint is of other weights of the network")
+        raise CheckpointError("the checkpoint was made with other network weights")
     try:
         fits = 1 <= state.level <= len(levels) and _fits(state, levels)
     except _UNFIT:
@@ -289,13 +289,13 @@ def _check_inputs(inputs: Sequence[Source], before: Sequence[Source]) -> None:
     for role in dict.fromkeys((*known, *given)):
         if role not in given:
             named = f"{files.shown(known[role].name)} as its {files.shown(role)}"
-            raise CheckpointError(f"the checkpoint was begun with {named}: give it again")
+            raise CheckpointError(f"the checkpoint was started with {named}: give it again")
         if role not in known:
-            raise CheckpointError(f"the checkpoint was begun without {role}: leave it out")
+            raise CheckpointError(f"the checkpoint was started without {role}: omit it")
         if known[role].sha256 != given[role].sha256:
             raise CheckpointError(
-                f"{given[role].name} is not the {role} that the checkpoint was begun with: give "
-                "the same pictures again, or leave out --resume to begin anew"
+                f"{given[role].name} is not the {role} that the checkpoint was started with: give "
+                "the same inputs, or omit --resume to start again"
             )
 
 
@@ -341,8 +341,8 @@ def place(checkpoint: files.AnyPath | None, resume: files.AnyPath | None = None)
     same = resume is not None and os.path.realpath(path) == os.path.realpath(resume)
     if os.path.lexists(path) and not same:
         raise SettingError(
-            f"the checkpoint {files.shown(path)} is there already: go on from it with --resume, "
-            "or name another file"
+            f"the checkpoint {files.shown(path)} exists: resume from it with --resume, "
+            "or use another file"
         )
     files.check_place(path)
     return Path(path)
@@ -362,7 +362,7 @@ class Keeper:
         Raises SettingError if ``every``, in seconds, is negative or not a number.
         """
         if not every >= 0:
-            raise SettingError(f"checkpoint_every is {every:g}: the least possible is 0")
+            raise SettingError(f"checkpoint_every is {every:g}: the minimum is 0")
         self.path, self.every = path, every
         self._newest: State | None = None
         self._due = time.monotonic() + every
@@ -390,7 +390,7 @@ class Keeper:
             write(self._newest, self.path)
         except (InputError, MemoryError) as error:
             if not self._told:
-                LOG.warning("no checkpoint: %s", str(error) or "memory ran out")
+                LOG.warning("the checkpoint was not written: %s", str(error) or "memory ran out")
             self._told = True
             return False
         finally:

@@ -1,7 +1,8 @@
-"""The climb from the coarsest level to the finest: a generator of events, each with its state.
+"""The loop over the levels, from coarse to fine: a generator of events, each with its state.
 
-Whoever pulls decides whether the work goes on: who stops pulling has stopped it, and
-:func:`finished` makes the picture of any state.
+For each level the loop computes targets, steps a solver on the loss, and initializes the next level
+from the result. The caller stops the run by no longer iterating; :func:`finished` computes the
+image of any state.
 """
 
 import time
@@ -44,22 +45,22 @@ from impasto.pictures.raster import Picture
 from impasto.recipe.settings import Recipe
 
 Climbing: TypeAlias = Generator[Happening, None, State]
-"""Yields events, and returns the state that the last of them left."""
+"""Yields events, and returns the state after the last one."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be painted, from what, and with what."""
+    """One run: engine, inputs, recipe, and how tiles are processed."""
 
     model: Model
     inputs: Inputs
     recipe: Recipe
     plan: Plan = WHOLE
-    """in what tiles"""
+    """the tiles to use"""
     sharing: Sharing | None = None
-    """has tiles read by others"""
+    """distributes tiles to workers"""
     _resized: dict[tuple[int, int], Picture] = field(default_factory=dict, compare=False)
-    """what :meth:`content` keeps"""
+    """the latest result of :meth:`content`"""
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
@@ -67,14 +68,14 @@ class Job:
         return pyramid.schedule(*raster.size_of(self.inputs.content), self.recipe)
 
     def content(self, size: tuple[int, int]) -> Picture:
-        """Return the photograph, as it is painted over, at a size; that of the latest is kept."""
+        """Return the content image at a size; the latest one is kept."""
         if size not in self._resized:
             self._resized.clear()
             self._resized[size] = raster.resize(self.inputs.content, *size)
         return self._resized[size]
 
     def placed(self, array: Picture) -> Array:
-        """Return an array where the solver works: on a GPU, unless it takes NumPy's alone."""
+        """Return an array on the device of the solver: a GPU, unless it supports only NumPy."""
         if self.recipe.optimizer != "lbfgs":
             array = paged.whole(array)
         if self.recipe.optimizer == "scipy":
@@ -88,10 +89,13 @@ class Job:
         start: Picture | None = None,
         kind: Kind = FORMS,
     ) -> objective.Objective:
-        """Return what is minimized at the size of ``content``, its targets computed.
+        """Return the objective of a level, with its targets.
 
-        The style weight is multiplied by ``style``; ``start`` is the picture so far, None at the
-        first level; ``kind`` is what the level is for.
+        Args:
+            content: the content image at the size of the level
+            style: factor on the style weight
+            start: the initial image of the level; None at the first level
+            kind: the role of the level
         """
         size = raster.size_of(content)
         regions = at_level(self.inputs.regions, *size)
@@ -109,7 +113,7 @@ class Job:
         return task
 
     def shown(self, picture: Picture) -> Picture:
-        """Return a painted picture with the colors and regions of the photograph that remain."""
+        """Return an image with kept regions and colors of the content image applied."""
         if self.recipe.colors != "content" and self.inputs.keep is None:
             return picture
         size = raster.size_of(picture)
@@ -123,10 +127,10 @@ class Job:
 
 
 class Clock:
-    """Seconds since the start, and by stage; those ``before`` the work was gone on with count."""
+    """Seconds since the start and by stage, including those ``before`` the run was resumed."""
 
     def __init__(self, before: Mapping[str, float]) -> None:
-        """Begin to count."""
+        """Start counting."""
         self.last = time.perf_counter()
         self.start = self.last - sum(before.values())
         self.stages = dict(before)
@@ -136,18 +140,18 @@ class Clock:
         return time.perf_counter() - self.start
 
     def lap(self, stage: str) -> None:
-        """Count the seconds since the last lap to ``stage``."""
+        """Add the seconds since the last lap to ``stage``."""
         self.stages = self.so_far(stage)
         self.last = time.perf_counter()
 
     def so_far(self, stage: str) -> dict[str, float]:
-        """Return the seconds by stage, those since the last lap in ``stage``."""
+        """Return the seconds by stage, with those since the last lap added to ``stage``."""
         now = time.perf_counter()
         return {**self.stages, stage: self.stages.get(stage, 0.0) + now - self.last}
 
 
 def first_state(job: Job, provenance: Provenance) -> State:
-    """Return the state before anything is painted."""
+    """Return the initial state of a run."""
     level = job.levels[0]
     content = job.content((level.height, level.width))
     begin = start(job.inputs, content, job.recipe)
@@ -155,10 +159,11 @@ def first_state(job: Job, provenance: Provenance) -> State:
 
 
 def climb(job: Job, state: State, controls: Controls, clock: Clock) -> Iterator[Happening]:
-    """Paint from coarse to fine, on from ``state``, and yield what happens.
+    """Run all levels from ``state`` on, and yield events.
 
-    Every level starts from the change that the one before it made. Memory that runs out has the
-    level painted smaller, once there is no smaller one raises MemoryError.
+    Each level starts from the content image plus the change made by the level before. If memory
+    runs out, the level is repeated in smaller tiles or at a smaller size. Raises MemoryError if no
+    smaller size is possible.
     """
     while True:
         level = job.levels[state.level - 1]
@@ -172,7 +177,7 @@ def climb(job: Job, state: State, controls: Controls, clock: Clock) -> Iterator[
 
 
 def finished(job: Job, state: State) -> Picture:
-    """Return the picture of a state: its best one so far, carried up to the finest level's size."""
+    """Return the best image of a state, enlarged to the size of the finest level."""
     picture = to_numpy(state.best)
     content = job.content(raster.size_of(picture))
     for level in job.levels[state.level - 1 :]:
@@ -183,14 +188,14 @@ def finished(job: Job, state: State) -> Picture:
 def _carried_up(
     job: Job, picture: Picture, content: Picture, size: tuple[int, int]
 ) -> tuple[Picture, Picture]:
-    """Return a picture, and the photograph, at another size."""
+    """Return an image and its content image at another size."""
     if raster.size_of(picture) == size:
         return picture, content
     there = job.content(size)
     changed = raster.carry_up(picture, content, there)
     if not pyramid.shape_of(job.recipe).carries_picture:
         return changed, there
-    # The photograph's detail comes along as far as the picture is to be the photograph.
+    # Detail of the content image is added in proportion to its share of the targets.
     share = np.float32(share_of_painting(job.recipe.strength))
     return share * raster.resize(picture, *size) + (1 - share) * changed, there
 
@@ -201,7 +206,7 @@ def _next_level(job: Job, state: State) -> State:
     content = job.content(raster.size_of(best))
     picture, _ = _carried_up(job, best, content, (level.height, level.width))
     solver = state.solver
-    assert solver is not None  # of a level that was painted
+    assert solver is not None  # the level has ended
     assert not isinstance(solver, Mapping)
     learned = SOLVERS[job.recipe.optimizer].learned(solver)
     return replace(state, level=level.number, picture=picture, solver=None, learned=learned)
@@ -210,17 +215,17 @@ def _next_level(job: Job, state: State) -> State:
 def _paint_level(
     job: Job, level: Level, state: State, controls: Controls, clock: Clock
 ) -> Climbing:
-    """Paint a level; what does not fit into memory is painted smaller."""
+    """Run a level; repeat it smaller if memory runs out."""
     try:
         for event in _steps(job, level, state, controls, clock):
-            assert event.state is not None  # only of levels that a state lists
+            assert event.state is not None  # None only for levels listed in a state
             state = event.state
             yield event
         return state
     except Exception as error:
         if not ran_out_of_memory(error):
             raise
-    # Outside of the handler, where the error would hold on to what filled the memory.
+    # Outside the handler, since the exception keeps the large arrays alive.
     threads.give_back_freed_memory()
     return (yield from _paint_smaller(job, level, state, controls, clock))
 
@@ -228,7 +233,7 @@ def _paint_level(
 def _paint_smaller(
     job: Job, level: Level, state: State, controls: Controls, clock: Clock
 ) -> Climbing:
-    """Go on from the best picture in smaller tiles, or at a smaller size, for want of memory."""
+    """Continue from the best image in smaller tiles, or at a smaller size."""
     narrower = job.plan.narrower(max(level.height, level.width))
     if narrower is not None:
         return (
@@ -255,7 +260,7 @@ def _paint_smaller(
 
 
 def _again(level: Level, state: State, plan: Plan) -> State:
-    """Return the state that begins a level anew, from its best picture so far, in other tiles."""
+    """Return the state that restarts a level from its best image, with other tiles."""
     recipe = replace(state.provenance.recipe, tile=plan.tile)
     return replace(
         state,
@@ -269,11 +274,11 @@ def _again(level: Level, state: State, plan: Plan) -> State:
 def _steps(
     job: Job, level: Level, state: State, controls: Controls, clock: Clock
 ) -> Iterator[Happening]:
-    """Minimize at one level."""
+    """Compute the targets of a level, then step its solver."""
     content = job.content((level.height, level.width))
     start = state.picture if level.follows else None
     task = job.objective(content, level.style, start, level.kind)
-    threads.give_back_freed_memory()  # targets take other pieces of memory than evaluations
+    threads.give_back_freed_memory()  # evaluations allocate other sizes than targets
     clock.lap("targets")
     solver, begin = SOLVERS[job.recipe.optimizer], job.placed(state.picture)
     if isinstance(state.solver, Mapping):
@@ -288,7 +293,7 @@ def _steps(
     while found.progress.reason is None and not controls.stopped:
         if (recipe := controls.changed(job.recipe)) != job.recipe:
             anew = recipe.strength != job.recipe.strength and recipe.targets_turn
-            # Where a level finds no forms and content weighed nothing there is no target for it.
+            # Levels without structure have no content target while its weight is 0.
             anew |= level.kind != FORMS and recipe.content_weight > job.recipe.content_weight == 0
             job = replace(job, recipe=recipe)
             level = job.levels[level.number - 1]
@@ -308,7 +313,7 @@ def _steps(
 
 
 def _recorded(state: State, level: Level, found: SolverState, clock: Clock) -> State:
-    """Return the state after one more evaluation."""
+    """Return the state after an evaluation."""
     evaluation = found.progress.evaluation
     assert isinstance(evaluation, objective.Evaluation)
     record = Record(
@@ -323,7 +328,7 @@ def _recorded(state: State, level: Level, found: SolverState, clock: Clock) -> S
 
 
 def _step(job: Job, state: State) -> Step:
-    """Return the event of the evaluation that a state recorded last."""
+    """Return the event of the last evaluation."""
     record = state.history[-1]
     assert state.solver is not None
     assert not isinstance(state.solver, Mapping)
@@ -343,7 +348,7 @@ def _step(job: Job, state: State) -> Step:
 def _ended(
     level: Level, state: State, progress: Progress, stopped: bool, clock: Clock
 ) -> LevelFinished:
-    """Return the event of a level's end."""
+    """Return the event at the end of a level."""
     reason = Reason.STOPPED if stopped else progress.reason
     assert reason is not None
     ended = LevelFinished(

@@ -1,4 +1,4 @@
-"""What whoever watches may ask of a painting under way."""
+"""Requests to a run in progress: stop, change settings."""
 
 import queue
 from collections.abc import Mapping
@@ -10,37 +10,33 @@ from impasto.recipe.settings import Recipe
 
 
 class Controls:
-    """What whoever watches asks of a painting under way; taken up between two steps.
-
-    May be used from any thread.
-    """
+    """Requests to a run in progress, applied between two steps. Thread-safe."""
 
     def __init__(self) -> None:
-        """Ask for nothing."""
+        """Start without requests."""
         self.stopped = False
         self._changes: queue.SimpleQueue[Mapping[str, recipes.Value]] = queue.SimpleQueue()
 
     def stop(self) -> None:
-        """End the work after the step under way, with the best picture so far."""
+        """Stop the run after the current step, with the best image so far."""
         self.stopped = True
 
     def steer(self, recipe: Recipe, **settings: recipes.Value) -> Recipe:
-        """Change settings of the ``recipe`` from the next step on, and return it so.
+        """Change settings from the next step on, and return the changed recipe.
 
-        Raises SettingError for one that cannot be changed while painting, and for values that
-        make no recipe.
+        Raises SettingError for a setting that cannot be changed during a run, or an invalid value.
         """
         for name in settings:
             if name not in STEERABLE:
                 raise SettingError(
-                    f"{name} cannot be changed while painting: possible: {', '.join(STEERABLE)}"
+                    f"{name} cannot be changed during a run: possible: {', '.join(STEERABLE)}"
                 )
         changed = recipes.change(recipe, **settings)
         self._changes.put(settings)
         return changed
 
     def changed(self, recipe: Recipe) -> Recipe:
-        """Return the recipe with all changes that were asked for since the last call."""
+        """Return the recipe with the changes requested since the last call."""
         while not self._changes.empty():
             recipe = recipes.change(recipe, **self._changes.get())
         return recipe

@@ -1,4 +1,4 @@
-"""What happens while painting, as values: events, and the state of the work that each leaves."""
+"""Events of a run, and the state after each, as immutable values."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,9 +14,9 @@ from impasto.recipe.settings import Recipe
 
 @dataclass(frozen=True)
 class Record:
-    """What the history keeps of a step: weighted total, unweighted terms, seconds since start.
+    """One evaluation in the history: weighted total, unweighted terms, seconds since the start.
 
-    Content is 0 where it weighs nothing and is not computed: where matching finds no forms.
+    Content is 0 at levels where its weight is 0 and it is not computed.
     """
 
     level: int
@@ -29,34 +29,37 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """A painting under way: everything that the rest of the work depends on."""
+    """The state of a run: everything that the rest of the run depends on.
+
+    A checkpoint is a state in a file.
+    """
 
     provenance: Provenance
-    """what it is painted from and with; its recipe as it was steered last"""
+    """inputs, network and recipe; the recipe includes changes during the run"""
     level: int
-    """the level that is under way, from 1"""
+    """the current level, from 1"""
     picture: Picture
-    """what that level started from, float32 (height, width, 3)"""
+    """the initial image of that level, float32 (height, width, 3)"""
     solver: SolverState | Packed | None = None
-    """the solver's, or what was written down of it; None at the start of a level"""
+    """state of the solver, or the same as arrays; None at the start of a level"""
     history: tuple[Record, ...] = ()
-    """one record for every evaluation"""
+    """one record per evaluation"""
     levels: tuple["LevelFinished", ...] = ()
-    """how levels ended, the one under way among them once it has"""
+    """the levels that have ended"""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """since the work began, by stage"""
+    """seconds since the start, by stage"""
     began: float = 0.0
-    """seconds at which the level began"""
+    """seconds at the start of the level"""
     learned: float = 0.0
-    """what the solver learned at the level before, see ``Solver.learned``"""
+    """curvature estimate of the level before, see ``Solver.learned``"""
     lowered: bool = False
-    """whether memory ran out, so that the work cannot be gone on with as the recipe says"""
+    """whether memory ran out, so that the result is smaller than the recipe says"""
     stopped: bool = False
-    """whether the work was stopped before its end"""
+    """whether the run was stopped early"""
 
     @property
     def best(self) -> Array:
-        """The best picture of the level under way, an array or a tensor (height, width, 3)."""
+        """The best image of the current level, an array or tensor (height, width, 3)."""
         if self.solver is None:
             return self.picture
         if isinstance(self.solver, Mapping):
@@ -66,7 +69,7 @@ class State:
 
 @dataclass(frozen=True)
 class LevelStarted:
-    """A level of the pyramid begins: its number from 1, its size in pixels, its budget."""
+    """A level starts: its number from 1, its size in pixels, its budget of evaluations."""
 
     level: int
     levels: int
@@ -80,9 +83,9 @@ class LevelStarted:
 class Step:
     """The loss was evaluated once.
 
-    ``evaluation`` counts from 1 within the level; ``terms`` holds the unweighted content, style
-    and tv losses, see :class:`Record`, ``total`` their weighted sum; ``seconds`` since the work
-    began.
+    ``evaluation`` counts from 1 within the level. ``terms`` has the unweighted content, style and
+    tv losses (see :class:`Record`), and ``total`` is their weighted sum. ``seconds`` counts from
+    the start of the run.
     """
 
     level: int
@@ -92,20 +95,20 @@ class Step:
     seconds: float
     state: State = field(repr=False, compare=False)
     shown: Callable[[], Picture] = field(repr=False, compare=False)
-    """makes ``picture``"""
+    """computes ``picture``"""
 
     @cached_property
     def picture(self) -> Picture:
-        """What was evaluated, with all that is to remain of the photograph; not to be written.
+        """The evaluated image, with kept regions and colors applied; read-only.
 
-        It is made when somebody asks for it.
+        It is computed on first access.
         """
         return self.shown()
 
 
 @dataclass(frozen=True)
 class LevelFinished:
-    """A level of the pyramid ended, and why."""
+    """A level ended, with the reason."""
 
     level: int
     height: int
@@ -114,25 +117,25 @@ class LevelFinished:
     seconds: float
     reason: Reason
     state: State | None = field(default=None, repr=False, compare=False)
-    """of the event; the levels that a state or a result lists have none"""
+    """the state after the event; None for the levels listed in a state or a result"""
 
     def to_dict(self) -> dict[str, object]:
-        """Return it as JSON takes it."""
+        """Return the fields for JSON."""
         return {name: value for name, value in vars(self).items() if name != "state"}
 
     def with_state(self, state: State) -> "LevelFinished":
-        """Return the event that leaves a state."""
+        """Return a copy with a state."""
         return replace(self, state=state)
 
 
 Happening: TypeAlias = LevelStarted | Step | LevelFinished
-"""What happens on the way up."""
+"""An event of a run, except the last one."""
 
 
 def steered(recipe: Recipe, by: Recipe) -> Recipe:
-    """Return a recipe with those settings of another that can be changed while painting."""
+    """Return ``recipe`` with the steerable settings of ``by``."""
     return replace(recipe, **{name: getattr(by, name) for name in STEERABLE})
 
 
 STEERABLE = ("strength", "content_weight", "style_weight", "tv_weight", "evaluations")
-"""Settings that can be changed while painting: nothing is compiled anew for them."""
+"""Settings that can be changed during a run without recompilation."""

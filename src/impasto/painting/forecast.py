@@ -45,7 +45,7 @@ class Forecast:
         names += ["style_loss"] if recipe.style_loss != Recipe().style_loss else []
         other = {name: getattr(recipe, name) for name in names}
         return [
-            f"recipe: {' '.join(as_options(other)) or 'the default of every setting'}",
+            f"recipe: {' '.join(as_options(other)) or 'default settings'}",
             *(
                 f"level {level.number}: {level.width} x {level.height} px, "
                 f"{counted(level.evaluations, 'evaluation')}, {in_words(each)}"
@@ -57,19 +57,19 @@ class Forecast:
 
     def told_memory(self) -> str:
         """Return the line on the memory that is needed, and on the tiles if there are any."""
-        needed = f"memory: about {self.peak / 1e9:.1f} GB at the peak"
+        needed = f"memory: about {self.peak / 1e9:.1f} GB peak"
         tiles = ""
         if self.plan.tile:
-            again = "" if self.plan.keep else ", whose targets are computed again every time"
-            tiles = f"; in tiles of {self.plan.tile} px{again}"
-        return f"{needed}, {self.free / 1e9:.1f} GB are free{tiles}"
+            again = "" if self.plan.keep else ", with targets recomputed at each evaluation"
+            tiles = f"; tiles of {self.plan.tile} px{again}"
+        return f"{needed}, {self.free / 1e9:.1f} GB free{tiles}"
 
     def told_time(self, pictures: int = 1) -> str:
         """Return the line on how long ``pictures`` such pictures will take."""
         seconds = self.start + pictures * self.painting
-        several = f" for {pictures} pictures like the first" if pictures > 1 else ""
+        several = f" for {pictures} images like the first" if pictures > 1 else ""
         begin = in_words(self.start)
-        return f"time: about {in_words(seconds)}{several}, {begin} of it to begin with"
+        return f"time: about {in_words(seconds)}{several}, including {begin} to start"
 
 
 def together(forecasts: Sequence[tuple[Recipe, Forecast]]) -> Forecast:

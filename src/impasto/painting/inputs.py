@@ -250,9 +250,7 @@ def _laid_out(
         None if photograph.alpha is None else masks.resize(photograph.alpha, *size),
     )
     if not found:
-        raise SettingError(
-            "everything is kept or transparent: leave something of the photograph to be painted"
-        )
+        raise SettingError("the whole image is kept or transparent: there is nothing to paint")
     return found, left
 
 
@@ -274,31 +272,29 @@ def _regions(given: Sequence[Any]) -> list[Region]:
             return [Region(*region) for region in regions]
     except TypeError:
         pass
-    raise SettingError(
-        "regions: expected (mask, painting) or (mask, painting, mask of the painting) for each"
-    )
+    raise SettingError("regions: expected (mask, style) or (mask, style, style mask) for each")
 
 
 def check_numbers(recipe: Recipe, styles: int, regions: int) -> None:
     """Raise SettingError unless there is a painting, and a number for each where they differ."""
     if not styles + regions:
-        raise SettingError("no painting: give one as the style, or one for each region")
+        raise SettingError("no style image: give one, or one for each region")
     if recipe.finished and recipe.init in STARTS:
         raise SettingError(
-            f"finished is {recipe.finished} px, which is said of a picture to start from, and init "
-            f"is {recipe.init}: name that picture"
+            f"finished is {recipe.finished} px, which needs an image file as init, but init "
+            f"is {recipe.init}"
         )
     if recipe.blend and not styles:
-        raise SettingError("blend mixes the paintings named as the style, and there is none")
+        raise SettingError("blend needs style images outside regions, and there are none")
     if recipe.blend and len(recipe.blend) != styles:
         raise SettingError(
-            f"blend has {len(recipe.blend)} shares for {styles} "
-            f"painting{'s' * (styles != 1)}: give one for each"
+            f"blend has {len(recipe.blend)} weights for {styles} "
+            f"style image{'s' * (styles != 1)}: give one for each"
         )
     if len(recipe.style_scale) not in (1, styles + regions):
         raise SettingError(
             f"style_scale has {len(recipe.style_scale)} numbers for {styles + regions} "
-            f"painting{'s' * (styles + regions != 1)}: give one, or one for each"
+            f"style image{'s' * (styles + regions != 1)}: give one, or one for each"
         )
 
 
@@ -322,11 +318,11 @@ def _read_region(read: "_Reader", region: Region, role: str) -> Painting:
     if region.painting_mask is None:
         return painting
     size = raster.size_of(painting.picture)
-    part = masks.resize(read.mask(region.painting_mask, f"{role}, painting's mask", size), *size)
+    part = masks.resize(read.mask(region.painting_mask, f"{role}, style mask", size), *size)
     whole = np.float32(1) if painting.mask is None else painting.mask
     if not (part * whole).max() > masks.FAINT:
         raise SettingError(
-            f"{role}: the painting's mask leaves nothing of the painting that is opaque: cover more"
+            f"{role}: the style mask covers no opaque part of the style image: cover more"
         )
     return dataclasses.replace(painting, mask=part * whole)
 
@@ -347,13 +343,13 @@ def _check_masks(
     for painting in painted:
         if painting.mask is not None:
             seen = guidance.size_seen(painting, size[0] * size[1])
-            looked_at.append(("the mask of a painting", masks.resize(painting.mask, *seen)))
+            looked_at.append(("a style mask", masks.resize(painting.mask, *seen)))
     for number, (name, mask) in enumerate(looked_at, start=1):
         height, width = mask.shape
         if not masks.reaches(mask, height // stride, width // stride):
             which = f"{name} {number}" if number <= len(covering) else name
             raise SettingError(
-                f"{which} covers nothing at {deepest}, whose positions are {stride} px wide at "
+                f"{which} covers no position of {deepest}, which has a stride of {stride} px, at "
                 f"{width} x {height} px: cover more, choose a larger size or shallower style_layers"
             )
 
@@ -364,8 +360,8 @@ def _check_painted_size(height: int, width: int, size: int) -> None:
     if min(painted) < raster.SHORTEST:
         least = math.ceil(raster.SHORTEST * max(height, width) / min(height, width))
         raise SettingError(
-            f"size {size} makes this photograph {painted[1]} x {painted[0]} px: at least "
-            f"{raster.SHORTEST} px are needed on its short side, so give it size {least} or more"
+            f"size {size} makes the content image {painted[1]} x {painted[0]} px: at least "
+            f"{raster.SHORTEST} px are needed on the short side, so use size {least} or more"
         )
 
 
@@ -403,8 +399,8 @@ def _check_memory(work: memory.Work, painted: Sequence[Painting], most: float | 
         largest = max(painted, key=lambda each: math.prod(guidance.size_seen(each, area)))
         height, width = guidance.size_seen(largest, area)
         raise SettingError(
-            f"style_scale {largest.scale:g} makes a painting {width} x {height} px, which does "
-            "not fit into memory: choose a smaller one"
+            f"style_scale {largest.scale:g} makes a style image {width} x {height} px, which does "
+            "not fit into memory: choose a smaller value"
         ) from None
 
 
@@ -465,7 +461,7 @@ class _Reader:
             if os.path.exists(init) or os.path.splitext(init)[1]:
                 raise SettingError(f"init: {error}") from None
             raise SettingError(
-                f"init is {init!r}, which is no file: {nearest(init, STARTS)}"
+                f"init is {init!r}, which is not a file: {nearest(init, STARTS)}"
             ) from None
 
 
@@ -508,11 +504,9 @@ def _as_array(source: Any) -> NDArray[Any]:
     """Return an array, or what says that it can become one, such as a tensor of any framework."""
     kind = type(source).__name__
     if not isinstance(source, np.ndarray) and not hasattr(source, "__array__"):
-        raise PictureError(
-            f"not a picture but {kind}: give a path, bytes, a Pillow image or an array"
-        )
+        raise PictureError(f"expected a path, bytes, a Pillow image or an array, not {kind}")
     try:
         return source if np.ma.isMaskedArray(source) else np.asarray(source)
     except Exception as error:  # frameworks raise what they like, for what lies on a GPU and so on
         reason = files.reason(error)
-        raise PictureError(f"{kind} cannot become an array of NumPy ({reason})") from None
+        raise PictureError(f"{kind} cannot be converted to a NumPy array ({reason})") from None

@@ -197,7 +197,7 @@ def store(recipe: Recipe, places: int, measured: Measurement) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_text(json.dumps({**known, own: entries}, indent=1), path)
     except (OSError, OutputError) as error:
-        LOG.info("the measurement cannot be stored, the next one repeats it: %s", error)
+        LOG.info("the measurement cannot be stored and will be repeated: %s", error)
 
 
 def place() -> Path | None:

@@ -270,7 +270,7 @@ def plan(work: Work, most: float | None = None) -> Plan:
     advice = f"the largest size that fits is {fitting}" if fitting else "free some memory first"
     allowed = "are allowed" if there == most else "are free"
     raise SettingError(
-        f"a picture of {width} x {height} px needs about {least / 1e9:.1f} GB of memory, "
+        f"an image of {width} x {height} px needs about {least / 1e9:.1f} GB of memory, "
         f"{there / 1e9:.1f} GB {allowed}: {advice}"
     )
 
@@ -284,9 +284,9 @@ def check_disk(work: Work) -> None:
     if wanted > there:
         fitting = int(work.size * (there / wanted) ** 0.5) // 16 * 16
         raise SettingError(
-            f"a picture of {width} x {height} px takes about {wanted / 1e9:.1f} GB of the disk "
-            f"while it is painted, {there / 1e9:.1f} GB are free in {paged.folder()} (name "
-            f"another folder in TMPDIR): the largest size that fits is {fitting}"
+            f"an image of {width} x {height} px needs about {wanted / 1e9:.1f} GB on disk "
+            f"during the run; {there / 1e9:.1f} GB are free in {paged.folder()} (set "
+            f"TMPDIR to another folder): the largest size that fits is {fitting}"
         )
 
 

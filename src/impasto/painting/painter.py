@@ -1,7 +1,4 @@
-"""What the front door opens to: models, and the painting under way.
-
-Loads the tensor library.
-"""
+"""Runs prepared jobs with cached models, and keeps the current run. Loads the engine."""
 
 import functools
 import logging
@@ -36,32 +33,36 @@ Event: TypeAlias = Happening | Painted
 
 
 class Painter:
-    """Paints what was prepared, with models that are kept for the next picture."""
+    """Runs prepared jobs, with models that are cached for the next run."""
 
     def __init__(
         self, weights_file: str | os.PathLike[str] | None = None, workers: int | str = 0
     ) -> None:
-        """Load nothing yet; ``weights_file`` is a file with the weights, see ``weights.load``.
+        """Load nothing yet.
 
-        ``workers`` is how many processes on this machine read tiles, or the address of a
-        scheduler of others.
+        Args:
+            weights_file: see ``weights.load``
+            workers: number of worker processes for tiles on this machine, or the address of a
+                scheduler
         """
         self.models = ModelCache(weights_file)
         self.workers = workers
         self.under_way: tuple[Job, State] | None = None
 
     def run(self, prepared: Prepared, controls: Controls) -> Iterator[Event]:
-        """Paint, and yield what happens; the last event has the result.
+        """Run the levels, and yield events; the last one has the result.
 
-        Raises CheckpointError if the state to go on from is of another backend, or not its
-        solver's; WeightsError and BackendError where there is nothing to paint with.
+        Raises:
+            CheckpointError: if the state to resume from was made by another backend or solver
+            WeightsError: if the weights cannot be loaded
+            BackendError: if the backend cannot be used
         """
         before = prepared.state
         sharing, instruction_set = None, ""
         if self.workers and prepared.plan.tile:
             sharing, instruction_set = self._sharing()
         if self.workers and sharing is None:
-            LOG.info("the picture is a single tile: there is nothing for workers to do")
+            LOG.info("the image is a single tile: workers are not used")
         clock = Clock({} if before is None else before.seconds)
         model = self.models.get(prepared.recipe, instruction_set)
         if before is not None:
@@ -74,9 +75,9 @@ class Painter:
         else:
             origin = replace(origin, steered=before.provenance.steered)
             state = replace(before, provenance=origin)
-        # A picture in tiles is one for which memory is scarce.
+        # Tiles are used if memory is scarce.
         kept = nullcontext() if prepared.plan.tile else threads.freed_memory_kept()
-        with threads.one_blas_thread(), kept:  # once, since setting and lifting it takes its time
+        with threads.one_blas_thread(), kept:  # set once, since setting takes time
             try:
                 for event in climb(job, state, controls, clock):
                     assert event.state is not None
@@ -92,11 +93,9 @@ class Painter:
         yield Painted(result_of(job, state))
 
     def _sharing(self) -> tuple[Sharing, str]:
-        """Hire workers, if that was not done yet, and return what has them read tiles.
+        """Return what distributes tiles to the workers, and the instruction set that all use.
 
-        And the instruction set that they compute with, as this process does.
-
-        Raises ClusterError if there are none, and SettingError without Dask.
+        Starts or connects the workers on first use. Raises ClusterError if there are none.
         """
         from impasto.painting import spread  # loads Dask
 
@@ -112,7 +111,7 @@ class Painter:
         return hire(self.workers)
 
     def so_far(self) -> Result | None:
-        """Return the best picture so far of the painting under way, or left; None without one."""
+        """Return the best image of the current or last run; None if there is none."""
         if self.under_way is None:
             return None
         job, state = self.under_way
@@ -120,26 +119,26 @@ class Painter:
         return result_of(job, replace(state, stopped=not whole))
 
     def measure(self, prepared: Prepared) -> Measurement:
-        """Measure this machine with the pictures and the settings of a painting."""
+        """Measure this machine with the inputs and settings of a run."""
         kinds = dict.fromkeys(
             (*kinds_of(prepared.recipe), *(level.kind for level in prepared.levels))
         )
         return calibration.calibrate(self.models, prepared.recipe, prepared.inputs, kinds)
 
     def dismiss(self) -> None:
-        """Let workers go."""
+        """Close the workers."""
         if "_crew" in vars(self):
             vars(self).pop("_crew").dismiss()
 
     def forget(self) -> None:
-        """Give back the memory of the network and of the painting under way; let workers go."""
+        """Free the networks and the current run, and close the workers."""
         self.dismiss()
         self.under_way = None
         self.models.forget()
 
 
 def origin_of(job: Job) -> Provenance:
-    """Return what a picture depends on, its recipe with the engine and precision that are used."""
+    """Return the provenance of a run; its recipe has the engine and precision in use."""
     named = {name: job.model.network[name] for name in ("network", "sha256")}
     init = os.path.basename(job.recipe.init)
     tile = job.plan.tile
@@ -152,18 +151,18 @@ def origin_of(job: Job) -> Provenance:
 
 
 def _check_backend(before: str, now: str) -> None:
-    """Raise CheckpointError unless a state is continued by the engine and backend it is of."""
+    """Raise CheckpointError unless a state resumes with the engine and backend that made it."""
     if before == now:
         return
     how = "--engine native" if before == "native" else f"--engine keras and KERAS_BACKEND={before}"
     raise CheckpointError(
-        f"the checkpoint was painted on {files.shown(before)}, and this is {now}: "
+        f"the checkpoint was made with {files.shown(before)}, but this is {now}: "
         f"resume with {files.shown(how)}"
     )
 
 
 def result_of(job: Job, state: State) -> Result:
-    """Return the result of a state: its best picture so far, at the finest level's size."""
+    """Return the result of a state: its best image, at the size of the finest level."""
     picture = paged.whole(np.clip(finished(job, state), 0.0, 255.0))
     alpha = job.inputs.alpha
     return Result(

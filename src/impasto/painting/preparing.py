@@ -1,4 +1,4 @@
-"""A painting before anything slow: its pictures read, all that can be refused refused."""
+"""A validated run: its inputs are read, and no engine is loaded yet."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,16 @@ from impasto.recipe.settings import Recipe
 
 @dataclass(frozen=True)
 class Prepared:
-    """A painting whose pictures were read and checked, before anything slow."""
+    """A run whose inputs are read and validated."""
 
     recipe: Recipe
     inputs: Inputs
     levels: tuple[Level, ...]
     keeper: Keeper
-    """writes its checkpoints"""
+    """writes the checkpoints"""
     state: State | None = None
-    """the one to go on from"""
+    """the state to resume from"""
     plan: Plan = WHOLE
-    """in what tiles it is read"""
+    """the tiles to use"""
     most: float | None = None
-    """how many bytes of memory may be used; as many as are free if it is None"""
+    """memory limit in bytes; None for the memory that is free"""

@@ -23,7 +23,7 @@ LARGEST = 60_000
 
 NAMESPACE = "urn:impasto:1"
 
-DAMAGED = "carries a recipe that is damaged"
+DAMAGED = "contains a damaged recipe"
 
 _PACKET = """<?xpacket begin="\N{ZERO WIDTH NO-BREAK SPACE}" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
@@ -97,7 +97,9 @@ def from_xmp(packet: bytes) -> Provenance:
     """
     text = _painting(packet)
     if text is None:
-        raise PictureError("carries no recipe: impasto did not paint it, or its metadata was lost")
+        raise PictureError(
+            "contains no recipe: it was not painted by impasto, or its metadata was lost"
+        )
     try:
         said = json.loads(text)
     except (ValueError, RecursionError):
@@ -115,7 +117,7 @@ def from_json(data: bytes) -> Provenance:
     except (ValueError, RecursionError) as error:
         raise PictureError(f"is not valid JSON: {error}") from None
     if not isinstance(said, dict) or not {"recipe", "inputs", "network"} <= said.keys():
-        raise PictureError("is JSON, but not what `impasto recipe` prints")
+        raise PictureError("is JSON, but not the output of `impasto recipe`")
     return from_dict(said)
 
 
@@ -155,7 +157,7 @@ def from_dict(said: Any) -> Provenance:
     try:
         recipe = Recipe.from_dict(settings)
     except SettingError as error:
-        raise SettingError(f"the recipe of impasto {str(version)[:20]!r} in it: {error}") from None
+        raise SettingError(f"its recipe, of impasto {str(version)[:20]!r}: {error}") from None
     return Provenance(
         recipe, str(backend), network, tuple(sources), finished, steered, str(version)
     )
@@ -169,7 +171,7 @@ def changed(inputs: Iterable[Source], before: Provenance) -> list[str]:
         for source in inputs
         if source.role in known and known[source.role].sha256 != source.sha256
     ]
-    stopped = "that picture was stopped before its end: this one goes on to it"
+    stopped = "that result was stopped early; this run is complete"
     return others if before.finished else [*others, stopped]
 
 

@@ -1,8 +1,8 @@
-"""The coarse-to-fine schedule as data.
+"""The coarse-to-fine schedule of levels.
 
-Large brush-work is found at a small size, where a stroke fits into the network's receptive
-field, and refined at the sizes above; Gatys et al. 2017 ("Controlling Perceptual Factors in
-Neural Style Transfer", section 6) start a high resolution from a low one in the same spirit.
+At a small size, large strokes fit into the receptive field of the network. Larger levels refine
+them. Gatys et al. 2017 ("Controlling Perceptual Factors in Neural Style Transfer", section 6) also
+initialize a high resolution from a low one.
 """
 
 import math
@@ -17,30 +17,30 @@ from impasto.recipe.settings import Recipe
 
 @dataclass(frozen=True)
 class Shape:
-    """How the levels of a style loss follow each other."""
+    """Parameters of the schedule for a style loss."""
 
     coarsest: int = 96
-    """longest side in pixels that the coarsest level has about, when the levels are chosen"""
+    """approximate longest side of the coarsest level in pixels, if ``levels`` is 0"""
     ratio: float = 2.3
-    """how many times larger a level is than the one before: every level's first evaluations go into
-    finding its way, so that fewer levels with more evaluations each reach more in the same time"""
+    """size of a level relative to the one before. The first evaluations of each level only adapt to
+    the new size, so few levels with many evaluations each are more efficient"""
     growth: float = 1.5
-    """how many times the evaluations of a level the next coarser one gets; it costs a fifth"""
+    """number of evaluations of the next coarser level, relative to a level; it costs a fifth"""
     steps: int = 2
-    """coarser levels than so many below the finest are painted like that one"""
+    """number of levels below the finest over which ``growth`` and ``coarse_style`` accumulate"""
     coarse_style: float = 0.5
-    """what the style weight is multiplied with for every level coarser, as far as ``steps``: what
-    a coarse level takes apart of the photograph no finer one puts together again
-    (benchmarks/NOTES.md). Departure from Gatys et al. 2017, who weigh alike at both sizes."""
+    """factor on the style weight for each coarser level, up to ``steps``: structure lost at a
+    coarse level is not recovered at finer ones (benchmarks/NOTES.md). Departure from Gatys et al.
+    2017, who use the same weight at both sizes"""
     carries_picture: bool = False
-    """whether a level starts from the picture of the one before, enlarged; else from the change
-    that one made, added to the finer photograph"""
+    """whether a level starts from the enlarged image of the level before; if not, it starts from
+    the content image plus the change made by that level"""
     last_pass: float = 0.0
-    """evaluations of the last pass at the finest size, as a share of that level's; 0 without one"""
+    """evaluations of the last pass, relative to those of the finest level; 0 for no last pass"""
     large: float = math.inf
-    """longest side in pixels beyond which levels sharpen what was painted smaller, with the fewer
-    evaluations the larger they are: forms are found up to there, the last pass included, so that a
-    large picture looks like a small one"""
+    """longest side in pixels above which levels only sharpen, with fewer evaluations for larger
+    ones. Structure is determined up to this size, including the last pass, so that a large result
+    looks like a small one"""
 
 
 USUAL = Shape()
@@ -57,42 +57,42 @@ SHAPES = {
         large=1024,
     )
 }
-"""Shapes of those style losses that have their own."""
+"""Shapes of style losses that do not use ``USUAL``."""
 
 
 def shape_of(recipe: Recipe) -> Shape:
-    """Return how the levels of a recipe follow each other."""
+    """Return the parameters of the schedule for a recipe."""
     return SHAPES.get(recipe.style_loss, USUAL)
 
 
 @dataclass(frozen=True)
 class Level:
-    """One size to be painted: number from 1, height and width in pixels, evaluations."""
+    """One level: number from 1, height and width in pixels, evaluations."""
 
     number: int
     height: int
     width: int
     evaluations: int
     style: float = 1.0
-    """what the weight of style is multiplied with"""
+    """factor on the style weight"""
     kind: Kind = FORMS
-    """what it is for"""
+    """its role"""
     follows: bool = False
-    """whether it goes on from a picture that was painted smaller"""
+    """whether it continues from a smaller level"""
 
 
 def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
-    """Return the levels, coarsest first, for a photograph of (height, width) pixels.
+    """Return the levels, coarsest first, for a content image of (height, width) pixels.
 
-    No level is narrower than SHORTEST, as far as ``recipe.size`` itself allows, and none has the
-    size of another, so that there may be fewer than the recipe asks for. Raises SettingError if
-    the recipe goes on from a picture as large as it asks for.
+    Levels have distinct sizes and at least SHORTEST pixels on the short side if ``recipe.size``
+    allows it, so there may be fewer than the recipe says. Raises SettingError if the initial image
+    of the recipe is finished at its size already.
     """
     shape = shape_of(recipe)
     sizes = [size for size in _sizes(height, width, recipe) if size > recipe.finished]
     if not sizes:
         raise SettingError(
-            f"size is {recipe.size}: a picture of {recipe.finished} px is finished at a larger one"
+            f"size is {recipe.size}: it must be larger than finished, {recipe.finished} px"
         )
     small = [] if recipe.finished else [size for size in sizes if size <= shape.large] or sizes[:1]
     shapes = [fit(height, width, size) for size in sizes]
@@ -101,7 +101,7 @@ def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
 
 
 def _forms(sizes: Sequence[tuple[int, int]], recipe: Recipe) -> list[Level]:
-    """Return the levels at which forms are found, coarsest first, with the last pass."""
+    """Return the levels that determine structure, coarsest first, and the last pass."""
     shape = shape_of(recipe)
     coarser = (min(each, shape.steps) for each in reversed(range(len(sizes))))
     levels = [_level(*each, recipe) for each in zip(sizes, coarser, strict=True)]
@@ -115,9 +115,9 @@ def _forms(sizes: Sequence[tuple[int, int]], recipe: Recipe) -> list[Level]:
 
 
 def _sharper(sizes: Sequence[tuple[int, int]], recipe: Recipe) -> list[Level]:
-    """Return the levels that go on from a smaller one whose forms were found, coarsest first.
+    """Return the levels above ``Shape.large``, coarsest first.
 
-    They sharpen it, where the style loss has that; else they are levels as all others are.
+    They sharpen if the style loss supports it; if not, they are ordinary levels.
     """
     shape = shape_of(recipe)
     kind, steps = (SHARPENING, 0) if shape.large < math.inf else (FORMS, shape.steps)
@@ -136,15 +136,15 @@ def _sizes(height: int, width: int, recipe: Recipe) -> list[int]:
 
 
 DETAIL = 16
-"""Pixels: waves longer than that hardly change where a picture is sharpened. With shallow layers
-alone it would lose the contrast that the last pass gave (benchmarks/NOTES.md)."""
+"""Wavelength in pixels above which sharpening changes little. Without this limit, shallow layers
+alone would reduce the contrast of the last pass (benchmarks/NOTES.md)."""
 
 FEWEST = 3
-"""Evaluations that a large level gets at least, as far as the recipe has them."""
+"""Minimum number of evaluations of a large level, if the recipe has as many."""
 
 
 def _fewer(level: Level, shape: Shape) -> Level:
-    """Return a level with the fewer evaluations the larger it is."""
+    """Return a level with fewer evaluations in proportion to its size above ``shape.large``."""
     fewer = round(level.evaluations * min(1.0, shape.large / max(level.height, level.width)))
     return replace(level, evaluations=max(min(FEWEST, level.evaluations), fewer))
 
@@ -156,10 +156,10 @@ def _level(size: tuple[int, int], coarser: int, recipe: Recipe) -> Level:
 
 
 def lower(level: Level, painted: int) -> Level | None:
-    """Return a level of half the pixels, for want of memory.
+    """Return a level with half the pixels, for when memory runs out.
 
-    None if it would be no larger than the ``painted`` pixels of the level before, or narrower
-    than SHORTEST.
+    None if it would have at most the ``painted`` pixels of the level before, or a side shorter than
+    SHORTEST.
     """
     height, width = fit(level.height, level.width, round(max(level.height, level.width) / 2**0.5))
     if height * width <= painted or min(height, width) < SHORTEST:
@@ -168,7 +168,7 @@ def lower(level: Level, painted: int) -> Level | None:
 
 
 def automatic_levels(size: int, shape: Shape = USUAL) -> int:
-    """Return how many levels lead from about the coarsest size to ``size``.
+    """Return the number of levels from about the coarsest size to ``size``.
 
     >>> [automatic_levels(size) for size in (64, 128, 256, 512, 1024, 2048)]
     [1, 1, 2, 3, 4, 5]

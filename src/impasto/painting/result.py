@@ -1,4 +1,4 @@
-"""A painted picture and how it came about."""
+"""The result of a run: the image, and how it was computed."""
 
 import dataclasses
 import io
@@ -25,10 +25,10 @@ from impasto.recipe.settings import Recipe
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A painted picture and how it came about.
+    """The result of a run.
 
-    ``numpy.asarray(result)`` is its 8-bit image, as of a Pillow image; ``picture`` has the floats.
-    A result is equal to itself alone: compare pixels with ``numpy.array_equal``.
+    ``numpy.asarray(result)`` is the 8-bit image; ``picture`` has float values. Results compare by
+    identity: compare pixels with ``numpy.array_equal``.
     """
 
     picture: Picture
@@ -37,24 +37,24 @@ class Result:
     network: Mapping[str, str]
     """name, source and sha256 of the weights"""
     seconds: Mapping[str, float]
-    """total, and by stage: network, targets, painting; reading and writing files not counted"""
+    """seconds in total, and by stage: network, targets, painting; without file access"""
     levels: tuple[LevelFinished, ...]
     history: tuple[Record, ...]
-    """one record for every evaluation"""
+    """one record per evaluation"""
     stopped: bool
-    """whether the work was stopped before its end"""
+    """whether the run was stopped early"""
     lowered: bool
-    """whether memory ran out, so that the finest level was painted smaller and carried up"""
+    """whether memory ran out, so that the finest level was computed smaller and enlarged"""
     origin: Provenance
-    """what it was painted from and with"""
+    """inputs, network and recipe"""
     alpha: Mask | None = None
-    """(height, width), how opaque the photograph is; None all over"""
+    """opacity of the content image (height, width); None if it is opaque"""
     metadata: Metadata = UNKNOWN
-    """what the photograph's file says of it"""
+    """metadata of the content image"""
 
     @property
     def backend(self) -> str:
-        """The backend that painted: tensorflow, jax or torch."""
+        """The backend in use: native, tensorflow, jax or torch."""
         return self.origin.backend
 
     @property
@@ -64,7 +64,7 @@ class Result:
 
     @property
     def inputs(self) -> tuple[Source, ...]:
-        """The pictures that were read."""
+        """The input images."""
         return self.origin.inputs
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
@@ -74,18 +74,18 @@ class Result:
         array is computed at every call.
         """
         if copy is False:
-            raise ValueError("the 8-bit array of a result is always new: leave out copy=False")
+            raise ValueError("the 8-bit array of a result is always a copy: omit copy=False")
         return np.array(self.image, dtype)
 
     def _repr_png_(self) -> bytes:
-        """Return the picture as a notebook shows it."""
+        """Return the image as PNG, for notebooks."""
         shown = io.BytesIO()
         self.image.save(shown, "PNG")
         return shown.getvalue()
 
     @property
     def image(self) -> Image.Image:
-        """The picture as an 8-bit Pillow image, RGB or RGBA."""
+        """The image as an 8-bit Pillow image, RGB or RGBA."""
         return encode.to_image(self.picture, self.alpha)
 
     def save(
@@ -129,16 +129,16 @@ class Result:
 
     @property
     def finished(self) -> bool:
-        """Whether the work went on to its end, as the recipe says."""
+        """Whether the run is complete, as the recipe says."""
         return not (self.stopped or self.lowered)
 
     @property
     def provenance(self) -> Provenance:
-        """What the picture depends on, as its file says it."""
+        """The provenance to store in the file of the image."""
         return replace(self.origin, finished=self.finished)
 
     def report(self) -> dict[str, object]:
-        """Return everything but the picture, as JSON takes it."""
+        """Return everything except the image, for JSON."""
         return {
             "recipe": dataclasses.asdict(self.recipe),
             "weights": dict(self.network),
@@ -152,11 +152,11 @@ class Result:
 
 
 def _ending(path: object, format: str | None) -> str | None:
-    """Return the ending for the format of a file object; None for a path, which has its own."""
+    """Return the extension for the format of a file object; None for a path."""
     if isinstance(path, str | os.PathLike):
         if format is not None:
             raise SettingError(
-                "format is for file objects: the ending of a path chooses its format"
+                "format is only for file objects: the extension of a path selects its format"
             )
         return None
     if not hasattr(path, "write"):
@@ -168,6 +168,6 @@ def _ending(path: object, format: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class Painted:
-    """The event that a picture is painted, to its end or as far as it was asked for."""
+    """The last event of a run, which is complete or was stopped."""
 
     result: Result

@@ -1,6 +1,6 @@
-"""The front door: one network, many pictures, each a stream of events.
+"""The public API: one network, many runs, each a generator of events.
 
-Everything that paints goes through here: Python, the command line, batches, sweeps, forecasts.
+The command line, batches, sweeps, the studio and forecasts also use :class:`Stylizer`.
 """
 
 import builtins
@@ -36,45 +36,46 @@ if TYPE_CHECKING:
 Event: TypeAlias = Happening | Painted
 
 Listener: TypeAlias = Callable[[Happening], object]
-"""Told every event, in order; returning False stops the work with the best picture so far."""
+"""Receives each event in order; returning False stops the run with the best image so far."""
 
 
 class Wanted(TypedDict, total=False):
-    """What may be wanted of a painting beside the photograph and the style."""
+    """Options of a run besides the content image, the style images and the settings."""
 
     regions: Sequence[Region | tuple[PictureLike, ...]]
-    """parts with paintings of their own, each (mask, painting) or (mask, painting, mask of the
-    painting); masks are gray pictures of any size, white in the region. What no mask covers takes
-    the style, or stays the photograph without one"""
+    """regions with their own style images, each (mask, style) or (mask, style, style mask); masks
+    are gray images of any size, white inside the region. The rest of the image takes the style,
+    or stays unchanged without one"""
     keep: PictureLike | None
-    """mask of what stays the photograph"""
+    """mask of the region that stays unchanged"""
     checkpoint: str | os.PathLike[str] | None
-    """a file that the state of the work is saved to, and that is removed when the work is done"""
+    """file for the state of the run; removed when the run is complete"""
     checkpoint_every: float
-    """seconds between two such times; it is saved when the work is stopped as well"""
+    """seconds between two checkpoints; one is also written when the run is stopped"""
     memory: str | float | None
-    """how much memory may be used, in bytes or in words such as "3GB"; without it what is free"""
+    """memory limit in bytes, or as text such as "3GB"; by default the memory that is free"""
     resume: str | os.PathLike[str] | None
-    """a checkpoint to go on from, with the same pictures; it is saved to as well, unless
-    ``checkpoint`` names another file. Settings are the checkpoint's, those given must be too"""
+    """checkpoint to resume from, with the same inputs. New checkpoints go to the same file unless
+    ``checkpoint`` is given. Settings are those of the checkpoint; given settings must agree"""
 
 
 class Asked(Wanted, Settings, total=False):
-    """All that :func:`stylize` takes by name: :class:`Wanted`, and every setting."""
+    """All keyword arguments of :func:`stylize`: :class:`Wanted` and the settings."""
 
 
 class Stylizer:
-    """Paints pictures with one network, which is loaded for the first and kept for the others.
+    """Paints many images with one network, which is loaded for the first run.
 
-    A context manager: at its end the network's memory is given back. May be used in any thread,
-    one at a time; several may be used at once. Not in a process that was forked after a tensor
-    library was loaded, which a BackendError says.
+    As a context manager it frees the network at the end. A stylizer may be used in any thread, but
+    only in one at a time; several stylizers may run concurrently. The Keras engine raises a
+    BackendError in a process that was forked after a tensor library was loaded.
 
-    ::
+    Example::
 
         with impasto.Stylizer(strength=0.6) as stylizer:
             for event in stylizer.paint("photo.jpg", "painting.jpg"):
-                ...
+                if isinstance(event, impasto.Painted):
+                    event.result.save("result.png")
     """
 
     def __init__(
@@ -86,21 +87,19 @@ class Stylizer:
         preset: str = recipes.DEFAULT,
         **settings: Unpack[Settings],
     ) -> None:
-        """Choose settings; nothing is loaded before the first picture.
+        """Validate the settings. Nothing is loaded before the first run.
 
-        Parameters
-        ----------
-        recipe : all settings, of which ``settings`` change some
-        weights_file : a file with the network's weights, instead of the usual sources
-        workers : how many processes on this machine share the work on a picture in tiles, or the
-            address of a Dask scheduler of workers, such as ``"tcp://host:8786"``
-        preset : without a recipe, the set of settings to start from, built in or of the user's own
-            file
-        **settings : any field of :class:`impasto.Recipe`
+        Args:
+            recipe: all settings; ``settings`` override some
+            weights_file: file with the weights of the network, instead of the default sources
+            workers: number of worker processes for tiles on this machine, or the address of a Dask
+                scheduler, such as ``"tcp://host:8786"``
+            preset: preset to start from if there is no recipe, built-in or from the user's file
+            **settings: fields of :class:`impasto.Recipe`
 
-        Raises
-        ------
-        SettingError for settings that cannot be, WeightsError for a weights file that is not there
+        Raises:
+            SettingError: for invalid settings
+            WeightsError: for a missing weights file
         """
         self.workers = as_workers(workers)
         if recipe is None:
@@ -123,12 +122,12 @@ class Stylizer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give back the network's memory."""
+        """Free the network."""
         if "_painter" in vars(self):
             self._painter.forget()
 
     def dismiss(self) -> None:
-        """Let workers go, if there are any; the next picture hires them again."""
+        """Close the workers, if any; the next run starts them again."""
         if "_painter" in vars(self):
             self._painter.dismiss()
 
@@ -140,10 +139,17 @@ class Stylizer:
         recipe: Recipe | None = None,
         **wanted: Unpack[Wanted],
     ) -> Prepared:
-        """Read and check the pictures, before anything slow; takes what :meth:`paint` takes.
+        """Read and validate all inputs. Takes the arguments of :meth:`paint`.
 
-        ``recipe`` stands in for the stylizer's own, for this picture. Raises TypeError for other
-        names: settings are the stylizer's, or the recipe's.
+        Args:
+            content: the content image
+            style: one or more style images
+            recipe: settings for this run, instead of those of the stylizer
+            **wanted: see :class:`Wanted`
+
+        Raises:
+            InputError: for an invalid image, setting or checkpoint
+            TypeError: for an unknown keyword; settings belong to the stylizer or the recipe
         """
         _check_wanted(wanted)
         resume = wanted.get("resume")
@@ -174,13 +180,20 @@ class Stylizer:
         recipe: Recipe | None = None,
         **wanted: Unpack[Wanted],
     ) -> Iterator[Event]:
-        """Repaint the photograph ``content`` in the manner of ``style``; yields what happens.
+        """Paint ``content`` in the style of ``style``; return a generator of events.
 
-        ``recipe`` stands in for the stylizer's own, for this picture.
+        The last event is a :class:`Painted` with the result. Stop iterating to stop the run;
+        :meth:`so_far` then returns the best image. Inputs are validated when this method is called.
 
-        The last event is a :class:`Painted`, with the result. Whoever stops pulling has stopped
-        the work; :meth:`so_far` then has its best picture. See :func:`stylize` for the
-        parameters, and for what is raised, at once.
+        Args:
+            content: the content image, see :func:`stylize`
+            style: one or more style images
+            recipe: settings for this run, instead of those of the stylizer
+            **wanted: see :class:`Wanted`
+
+        Raises:
+            InputError: for an invalid image, setting or checkpoint
+            TypeError: for an unknown keyword
         """
         return self._painted(self.prepare(content, style, recipe=recipe, **wanted))
 
@@ -191,46 +204,47 @@ class Stylizer:
             yield event
 
     def run(self, prepared: Prepared) -> Iterator[Event]:
-        """Paint what was prepared, and yield what happens; the checkpoint at the end is left.
+        """Run a prepared job; return a generator of events. The final checkpoint is not removed.
 
-        Raises CheckpointError if the state to go on from is of another backend, or not its
-        solver's; WeightsError and BackendError where there is nothing to paint with.
+        Raises:
+            CheckpointError: if the state to resume from was made by another backend or solver
+            WeightsError: if the weights cannot be loaded
+            BackendError: if the backend cannot be used
         """
         self._controls, self._recipe = Controls(), prepared.recipe
         return self._pulled(prepared, self._controls)
 
     def _pulled(self, prepared: Prepared, controls: Controls) -> Iterator[Event]:
-        """Load the tensor library when the first event is pulled, and not before."""
+        """Load the modules of the engine when the first event is requested."""
         yield from self._painter.run(prepared, controls)
 
     def so_far(self) -> Result | None:
-        """Return the best picture so far of the painting under way, or left; None without one."""
+        """Return the best image of the current or last run; None if there is none."""
         return self._painter.so_far()
 
     def steer(self, **settings: Unpack[Settings]) -> None:
-        """Change strength, weights or evaluations of the painting under way, from its next step on.
+        """Change strength, weights or evaluations of the current run, from its next step on.
 
-        Nothing is compiled anew. Raises SettingError for other settings, and for impossible ones.
+        Needs no recompilation. Raises SettingError for other settings and for invalid values.
         """
         self._recipe = self._controls.steer(self._recipe, **settings)
 
     def stop(self) -> None:
-        """End the painting under way after its next step, with the best picture so far."""
+        """Stop the current run after its next step, with the best image so far."""
         self._controls.stop()
 
     def load(self) -> None:
-        """Load the tensor library and the network now, and not with the first picture.
+        """Load the engine and the network now instead of in the first run.
 
-        Raises WeightsError and BackendError where there is nothing to paint with.
+        Raises WeightsError or BackendError if they cannot be loaded.
         """
         self._painter.models.get(self.recipe)
 
     def forecast(self, prepared: Prepared, held: float = 0.0, measure: bool = False) -> Forecast:
-        """Return what a painting will take, by the stored measurement of this machine.
+        """Return the expected time and memory of a run, from the stored measurement of the machine.
 
-        Without a stored one, or with ``measure``, it paints a little, which takes seconds, and
-        stores what that took. ``held`` is the bytes of memory that are kept besides, such as the
-        frames of a film.
+        Without one, or with ``measure``, this measures the machine, which takes seconds, and stores
+        the measurement. ``held`` is additional memory in bytes, such as that of video frames.
         """
         measured = None if measure else forecast.known(prepared)
         if measured is None:
@@ -246,9 +260,9 @@ class Stylizer:
 
 
 def as_workers(given: int | str | None) -> int | str:
-    """Return a number of workers, 0 for none, or the address of a scheduler.
+    """Return the number of workers, 0 for none, or the address of a scheduler.
 
-    Raises SettingError for what is neither, or if what it needs is not installed.
+    Raises SettingError for other values, or if Dask is not installed.
 
     >>> as_workers(None)
     0
@@ -260,25 +274,25 @@ def as_workers(given: int | str | None) -> int | str:
         workers = text
     else:
         raise SettingError(
-            f"workers is {given!r}: expected how many on this machine, or the address of a "
+            f"workers is {given!r}: expected a number of workers, or the address of a "
             "scheduler such as tcp://host:8786"
         )
     if workers and importlib.util.find_spec("distributed") is None:
-        raise SettingError("workers need another package: pip install 'impasto[cluster]'")
+        raise SettingError("workers need additional packages: pip install 'impasto[cluster]'")
     return workers
 
 
 def _check_wanted(names: Iterable[str]) -> None:
-    """Raise TypeError for a name that :class:`Wanted` does not have, such as a setting's."""
+    """Raise TypeError for a name that is not in :class:`Wanted`, such as a setting."""
     for name in names:
         if name not in Wanted.__annotations__:
             known = ", ".join(("recipe", *Wanted.__annotations__))
             advice = "; settings are given to Stylizer(...), or in a recipe"
-            raise TypeError(f"one picture takes {known}, and no {name!r}{advice}")
+            raise TypeError(f"unexpected argument {name!r}{advice}; possible: {known}")
 
 
 def settle(prepared: Prepared, result: Result) -> None:
-    """Remove the checkpoint of a painting that is done; write that of one that is not."""
+    """Remove the checkpoint of a complete run; write that of an incomplete one."""
     if result.finished:
         prepared.keeper.remove()
     else:
@@ -297,31 +311,36 @@ def stylize(
     preset: str = recipes.DEFAULT,
     **asked: Unpack[Asked],
 ) -> Result:
-    """Repaint the photograph ``content`` in the manner of the painting ``style``.
+    """Paint the content image in the style of the style image.
 
-    Parameters
-    ----------
-    content, style : path, Pillow image, or array (height, width, 3) or (height, width); several
-        paintings as a list, whose shares the setting ``blend`` gives
-    listener : told every event; returning False stops the work, the best picture so far is kept
-    progress : whether to show a bar, at a terminal or in a notebook
-    weights_file : a file with the network's weights, instead of the usual sources
-    workers : how many processes on this machine share the work on a picture in tiles, or the
-        address of a Dask scheduler of workers
-    recipe : all settings, of which those that are named change some
-    preset : the set of settings to start from, built in or of the user's own file
-    **asked : any of :class:`Wanted`, and any field of :class:`impasto.Recipe`
+    In a notebook, the first Ctrl-C or Interrupt stops the run with the best image so far.
 
-    In a notebook the first Ctrl-C, or Interrupt, stops the work with the best picture so far.
+    Args:
+        content: path, bytes, stream, Pillow image, tensor, or array of shape (height, width, 3) or
+            (height, width)
+        style: the same, or a list of style images, weighted by the setting ``blend``
+        listener: receives each event; returning False stops the run with the best image so far
+        progress: whether to show a progress bar in a terminal or a notebook
+        weights_file: file with the weights of the network, instead of the default sources
+        workers: number of worker processes for tiles on this machine, or the address of a Dask
+            scheduler
+        recipe: all settings; those given by name override some
+        preset: preset to start from, built-in or from the user's file
+        **asked: see :class:`Wanted`, and fields of :class:`impasto.Recipe`
 
-    Raises
-    ------
-    SettingError, PictureError, OutputError, CheckpointError
-        before any painting starts, for what cannot be used
-    WeightsError, BackendError
-        where the network's weights cannot be had, or Keras's backend cannot be used
-    ClusterError
-        where there are no workers
+    Returns:
+        The result; ``numpy.asarray(result)`` is its 8-bit image.
+
+    Raises:
+        InputError: before the run, for an invalid image, setting, checkpoint or output
+        WeightsError: if the weights of the network cannot be loaded
+        BackendError: if the backend cannot be used
+        ClusterError: if there are no workers
+
+    Example::
+
+        result = impasto.stylize("photo.jpg", "painting.jpg", size=384, strength=0.6)
+        result.save("result.png")
     """
     wanted: Wanted = {name: asked[name] for name in Wanted.__annotations__ if name in asked}  # type: ignore[assignment,literal-required]
     settings: Settings = {name: asked[name] for name in asked if name not in wanted}  # type: ignore[assignment,literal-required]
@@ -335,7 +354,7 @@ def stylize(
 
 
 def _drained(stylizer: Stylizer, prepared: Prepared, listener: Listener, bar: bool) -> Result:
-    """Pull a painting to its end, and return its result."""
+    """Consume the events of a run, and return its result."""
     with contextlib.ExitStack() as stack:
         events = stylizer.run(prepared)
         if hasattr(builtins, "__IPYTHON__"):
@@ -351,4 +370,4 @@ def _drained(stylizer: Stylizer, prepared: Prepared, listener: Listener, bar: bo
                 shown.show(event)
             if listener(event) is False:
                 stylizer.stop()
-    raise ImpastoError("the painting ended without a picture")
+    raise ImpastoError("the run ended without a result")

@@ -105,7 +105,7 @@ def read(source: Source, limits: Limits = USUAL, name: str = "") -> Loaded:
     return replace(loaded, notes=tuple(f"{short}: {note}" for note in loaded.notes))
 
 
-IN_MEMORY = "a picture in memory"
+IN_MEMORY = "an image in memory"
 """What stands for a path where there is none."""
 
 
@@ -127,9 +127,9 @@ def opened(source: Source) -> Iterator[BinaryIO]:
         return
     data = source if isinstance(source, bytes | bytearray | memoryview) else _all_of(source)
     if not data:
-        raise PictureError("no bytes at all: save or download the picture again")
+        raise PictureError("contains no bytes: save or download the image again")
     if len(data) > MAX_BYTES:
-        raise PictureError(f"{len(data):,} bytes: at most {MAX_BYTES:,} are possible")
+        raise PictureError(f"{len(data):,} bytes: the maximum is {MAX_BYTES:,}")
     yield io.BytesIO(data)
 
 
@@ -152,7 +152,7 @@ def _all_of(stream: BinaryIO) -> bytes:
 def _part_of(stream: BinaryIO, most: int) -> bytes:
     part = stream.read(most)
     if part is None:
-        raise PictureError("a stream without data yet, which does not wait: make it a blocking one")
+        raise PictureError("a non-blocking stream without data: use a blocking stream")
     if not isinstance(part, bytes | bytearray | memoryview):
         raise PictureError(f"a stream of {type(part).__name__}: open it for bytes, as with 'rb'")
     return bytes(part)
@@ -249,7 +249,7 @@ def _load_open(image: Image.Image) -> None:
     except (ValueError, AssertionError, AttributeError) as error:
         if "closed" in str(error) or getattr(image, "fp", image) is None:
             raise PictureError(
-                "a Pillow image that is closed: pass it while it is open, or call its load() first"
+                "the Pillow image is closed: pass an open image, or call its load() first"
             ) from error
         raise
 
@@ -293,17 +293,17 @@ def check_size(width: int, height: int, limits: Limits = USUAL) -> None:
     least, most = limits
     if min(width, height) < least:
         raise PictureError(
-            f"a picture of {width} x {height} px: at least {least} x {least} px are needed"
+            f"an image of {width} x {height} px: the minimum is {least} x {least} px"
         )
     if width * height > most:
         raise PictureError(_too_many(width * height, most))
 
 
 def _too_many(pixels: int, most: int = MAX_PIXELS) -> str:
-    words = f"a picture of {pixels:,} pixels: at most {most:,} are possible; reduce it first"
+    words = f"an image of {pixels:,} pixels: the maximum is {most:,}; reduce it first"
     if most > MAX_PIXELS:
         return words
-    return f"{words}, or, if it is the photograph, ask for its own size (original)"
+    return f"{words}, or use --size original if it is the content image"
 
 
 @contextmanager
@@ -319,19 +319,19 @@ def _decoding() -> Iterator[None]:
 
 def _explain(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return f"not a picture, or a damaged one; possible: {', '.join(FORMATS)}"
+        return f"not an image, or damaged; supported formats: {', '.join(FORMATS)}"
     if isinstance(error, Image.DecompressionBombError):
         # Pillow refuses before it hands over the size; its message names the pixels first.
         return _too_many(int(re.findall(r"\d+", str(error))[0]))
     if isinstance(error, MemoryError):
-        return "not enough memory to read this picture: reduce it first"
+        return "not enough memory to read this image: reduce it first"
     if isinstance(error, OSError) and error.errno:
         return f"cannot be read: {files.reason(error)}"
     return _damaged(files.reason(error))
 
 
 def _damaged(what: str) -> str:
-    return f"damaged or cut off ({what}): save or download the picture again"
+    return f"damaged or truncated ({what}): save or download the image again"
 
 
 # --- what Pillow decodes ----------------------------------------------------------------------
@@ -346,7 +346,7 @@ def _whole(image: Image.Image, stream: BinaryIO) -> tuple[Image.Image, tuple[str
             raise
         if (mended := _with_end(stream)) is None:
             raise
-        return mended, ("its last bytes are missing, though the picture is whole",)
+        return mended, ("its last bytes are missing, but the image is complete",)
     return image, ()
 
 
@@ -373,7 +373,7 @@ def _fail_where_cut_off(image: ImageFile.ImageFile) -> tuple[str, ...]:
         return data
 
     image.load_read = checked  # type: ignore[attr-defined]
-    return ("Pillow's LOAD_TRUNCATED_IMAGES is on, so damage inside the file may be unnoticed",)
+    return ("Pillow's LOAD_TRUNCATED_IMAGES is on, so damage inside the file may go unnoticed",)
 
 
 def _with_end(stream: BinaryIO) -> Image.Image | None:
@@ -516,7 +516,7 @@ def _without_broken_chunks(
     for chunk in reversed(broken):
         del data[chunk.begin : chunk.end]
     names = ", ".join(sorted({chunk.name for chunk in broken}))
-    note = f"the checksum of a part that is not needed ({names}) is wrong, and it was left out"
+    note = f"the checksum of an optional part ({names}) is wrong; the part was ignored"
     return io.BytesIO(data), (note,)
 
 
@@ -618,7 +618,7 @@ def _deep_j2k(stream: BinaryIO, depths: Sequence[int]) -> _Numbers:
     pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
     if pixels.dtype.kind != "u" or pixels.shape[-1] != len(depths):
         raise PictureError(
-            f"a JPEG 2000 of {len(depths)} channels of {max(depths)} bits, which is not read: "
+            f"a JPEG 2000 of {len(depths)} channels of {max(depths)} bits is not supported: "
             "export it as PNG or TIFF"
         )
     return _of_bits(pixels, 2 ** np.array(depths) - 1)
@@ -639,7 +639,7 @@ def _read_deep_jpeg(stream: BinaryIO, jpeg: boxes.Jpeg, limits: Limits) -> Loade
         pixels = _turned(pixels, exif.get(ExifTags.Base.Orientation, 1))
         if pixels.ndim == 3 and pixels.shape[-1] == 4:
             raise PictureError(
-                f"a JPEG of {jpeg.bits} bits in CMYK, which is not read: save as RGB"
+                f"a JPEG of {jpeg.bits} bits in CMYK is not supported: save it as RGB"
             )
         numbers = _of_bits(pixels, np.array(2**jpeg.bits - 1))
         return _finish(numbers, _said_by_exif(exif, jpeg.icc), metadata.of(exif, {}), ())

@@ -55,7 +55,7 @@ def to_image(pixels: Picture, alpha: Mask | None = None) -> Image.Image:
 def _rounded(pixels: Picture, alpha: Mask | None, depth: int) -> NDArray[np.uint16]:
     """Return (height, width, 3 or 4) whole numbers of so many bits."""
     if not paged.is_finite(pixels):
-        raise PictureError("the picture has values that are not finite: it is not written")
+        raise PictureError("the image has values that are not finite")
     most, channels = 2**depth - 1, 3 if alpha is None else 4
     values = np.empty((*raster.size_of(pixels), channels), np.uint16)
     for row, into in enumerate(values):  # in memory that does not grow with the picture
@@ -96,7 +96,7 @@ def check_size(path: AnyPath, height: int, width: int, saving: Saving = USUAL) -
     limit = "4 GB" if side is None else f"sides of at most {side:,} px"
     limit += f" and {area:,} pixels in all" if area else ""
     raise OutputError(
-        f"{files.shown(path)}: {name} holds {limit}, and the picture has {width:,} x {height:,}: "
+        f"{files.shown(path)}: {name} supports {limit}, but the image has {width:,} x {height:,}: "
         "choose .png or a smaller size"
     )
 
@@ -130,7 +130,9 @@ def _format(path: AnyPath) -> str:
 
 def _check_depth(name: str, saving: Saving) -> None:
     if saving.depth > 8 and name not in _DEEP:
-        raise SettingError(f"{name} has 8 bits per channel: for depth 16 choose .png or .tif")
+        raise SettingError(
+            f"{name} supports only 8 bits per channel: for depth 16 use .png or .tif"
+        )
 
 
 def keeps_transparency(path: AnyPath) -> bool:

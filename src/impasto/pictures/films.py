@@ -42,8 +42,8 @@ def check_film_size(path: files.AnyPath, height: int, width: int) -> None:
     most = LONGEST_SIDE[files.ending_of(path, FILMS)]
     if max(height, width) > most:
         raise OutputError(
-            f"{files.shown(path)}: such a film has sides of at most {most:,} px, and the picture "
-            f"is {width:,} x {height:,}: leave the film out or choose a smaller size"
+            f"{files.shown(path)}: this format supports at most {most:,} px per side, but the "
+            f"image is {width:,} x {height:,}: omit the video or choose a smaller size"
         )
 
 
@@ -59,9 +59,9 @@ def write_film(frames: Sequence[Frame], path: files.AnyPath, seconds: float = 6.
     """
     write_frames = _write_gif if files.ending_of(path, FILMS) == ".gif" else _write_mp4
     if not (math.isfinite(seconds) and seconds > 0):
-        raise SettingError(f"a film of {seconds} seconds: more than 0 are needed")
+        raise SettingError(f"the video has {seconds} seconds: expected more than 0")
     if not frames:
-        raise OutputError(f"{files.shown(path)}: a film needs at least one frame")
+        raise OutputError(f"{files.shown(path)}: a video needs at least one frame")
     check_film_size(path, *frames[-1].shape[:2])
     with files.replacing(path) as temporary:
         write_frames(frames, temporary, seconds)
@@ -129,5 +129,5 @@ def _ffmpeg() -> str:
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except (ImportError, RuntimeError):
         raise OutputError(
-            "writing .mp4 needs ffmpeg: pip install imageio-ffmpeg, or choose .gif"
+            "writing .mp4 needs ffmpeg: pip install imageio-ffmpeg, or use .gif"
         ) from None

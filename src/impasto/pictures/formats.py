@@ -24,8 +24,8 @@ RAW_ENDINGS = (
 """How the names of cameras' raw files end."""
 
 RAW = (
-    "a camera raw file, which holds no finished picture: develop it in the camera's program or in "
-    "another raw converter, and export a TIFF or JPEG"
+    "a camera raw file is not supported: convert it in the camera's program or in "
+    "another raw converter to TIFF or JPEG"
 )
 """What is said of a camera's raw file."""
 _EXPORT = "export it as PNG, TIFF or JPEG"
@@ -41,26 +41,26 @@ _REFUSED: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\0MRM", RAW),
     (0, b"FOVb", RAW),
     (4, b"ftypcrx ", RAW),
-    (0, b"\xff\x0a", f"a JPEG XL picture, which is not read: {_EXPORT}"),
-    (4, b"JXL \r\n\x87\n", f"a JPEG XL picture, which is not read: {_EXPORT}"),
-    (0, b"8BPS", f"a Photoshop document, which is not read: {_EXPORT}"),
-    (0, b"gimp xcf", f"a GIMP document, which is not read: {_EXPORT}"),
-    (0, b"\x76\x2f\x31\x01", f"an OpenEXR picture, which is not read: {_EXPORT}"),
-    (0, b"#?RADIANCE", f"a Radiance picture, which is not read: {_EXPORT}"),
-    (0, b"PF\n", "a color PFM picture, which is not read: save it as a TIFF of 32-bit floats"),
-    (0, b"\0\0\1\0", f"an icon, which is not read: {_EXPORT}"),
-    (0, b"%PDF", f"a PDF document, not a picture: {_EXPORT}"),
-    (0, b"%!PS", f"a PostScript document, not a picture: {_EXPORT}"),
-    (0, b"<svg", f"an SVG drawing, not a picture: {_EXPORT}"),
-    (0, b"<?xml", f"an XML file, not a picture; a drawing: {_EXPORT}"),
-    (0, b"<!doctype html", "a web page, not a picture: save the picture that it shows"),
-    (0, b"<html", "a web page, not a picture: save the picture that it shows"),
-    (0, b"PK\3\4", "an archive, not a picture: unpack it and name a picture inside it"),
-    (0, b"\0\5\x16\7", "a Mac's notes on another file, not a picture: name that file"),
-    *((4, b"ftyp" + kind, "a film, not a picture: save a frame of it") for kind in (
+    (0, b"\xff\x0a", f"a JPEG XL image is not supported: {_EXPORT}"),
+    (4, b"JXL \r\n\x87\n", f"a JPEG XL image is not supported: {_EXPORT}"),
+    (0, b"8BPS", f"a Photoshop document is not supported: {_EXPORT}"),
+    (0, b"gimp xcf", f"a GIMP document is not supported: {_EXPORT}"),
+    (0, b"\x76\x2f\x31\x01", f"an OpenEXR image is not supported: {_EXPORT}"),
+    (0, b"#?RADIANCE", f"a Radiance image is not supported: {_EXPORT}"),
+    (0, b"PF\n", "a color PFM image is not supported: save it as a TIFF of 32-bit floats"),
+    (0, b"\0\0\1\0", f"an icon is not supported: {_EXPORT}"),
+    (0, b"%PDF", f"a PDF document, not an image: {_EXPORT}"),
+    (0, b"%!PS", f"a PostScript document, not an image: {_EXPORT}"),
+    (0, b"<svg", f"an SVG drawing, not an image: {_EXPORT}"),
+    (0, b"<?xml", f"an XML file, not an image; if it is a drawing: {_EXPORT}"),
+    (0, b"<!doctype html", "a web page, not an image: save the image that it shows"),
+    (0, b"<html", "a web page, not an image: save the image that it shows"),
+    (0, b"PK\3\4", "an archive, not an image: unpack it and give an image inside it"),
+    (0, b"\0\5\x16\7", "a macOS metadata file, not an image: give the file that it describes"),
+    *((4, b"ftyp" + kind, "a video, not an image: save one of its frames") for kind in (
         b"isom", b"iso2", b"mp41", b"mp42", b"qt  ", b"M4V ", b"avc1",
     )),
-    (0, b"\x1a\x45\xdf\xa3", "a film, not a picture: save a frame of it"),
+    (0, b"\x1a\x45\xdf\xa3", "a video, not an image: save one of its frames"),
 )  # fmt: skip
 """Where certain bytes are in a file, and what it is then; tags of markup may be in capitals."""
 
@@ -115,7 +115,7 @@ def listing(folder: Path) -> Listing:
         if each not in folders:
             kinds.setdefault(_kind(each), []).append(each)
     pictures = tuple(kinds.pop(PICTURE, ()))
-    left_out = tuple(f"left out ({kind}): {names(kinds[kind])}" for kind in sorted(kinds))
+    left_out = tuple(f"skipped ({kind}): {names(kinds[kind])}" for kind in sorted(kinds))
     seen = tuple(each for each in folders if not each.name.startswith("."))
     return Listing(pictures, left_out, seen)
 
@@ -129,7 +129,7 @@ def _kind(path: Path) -> str:
         return "hidden"
     if ending in ENDINGS:
         return PICTURE
-    return "camera raw, to be developed first" if ending in RAW_ENDINGS else "no pictures"
+    return "camera raw files" if ending in RAW_ENDINGS else "not images"
 
 
 def names(paths: Sequence[Path]) -> str:

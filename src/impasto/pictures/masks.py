@@ -42,15 +42,15 @@ def read(picture: Picture, alpha: Mask | None = None) -> Read:
     """
     if np.max(np.ptp(picture, axis=-1)) > COLORED:
         if alpha is None:
-            raise ValueError("a picture with colors, where a mask is gray: white in the place")
+            raise ValueError("an image with colors: use a gray image, white inside the region")
         return Read(alpha, ("an image with colors: its transparency is used as the mask",))
     gray = picture.mean(axis=-1, dtype=np.float32)
     most = float(gray.max())
     notes: tuple[str, ...] = ()
     if not most > 0:
-        raise ValueError("black all over: paint the place white")
+        raise ValueError("black everywhere: paint the region white")
     if most < FAINTEST:
-        notes = (f"its brightest value is {most:.3g} of 255, which is taken as white",)
+        notes = (f"its brightest value is {most:.3g} of 255, and is used as white",)
     white = np.float32(most if notes else 255)
     return Read(np.clip(gray / white, 0, 1) * (1 if alpha is None else alpha), notes)
 
@@ -61,8 +61,8 @@ def stretched(mask: Mask, height: int, width: int) -> tuple[str, ...]:
     if abs(np.log(ratio)) <= STRETCHED + 1 / min(*mask.shape, height, width):
         return ()
     return (
-        f"a mask of {mask.shape[1]} x {mask.shape[0]} px is stretched over a picture of "
-        f"{width} x {height} px, which has another shape",
+        f"a mask of {mask.shape[1]} x {mask.shape[0]} px is stretched over an image of "
+        f"{width} x {height} px; the aspect ratios differ",
     )
 
 

@@ -182,7 +182,7 @@ def _degrees(parts: Any) -> float:
     """Return degrees, minutes and seconds as degrees. Raises ValueError if they are no numbers."""
     degrees, minutes, seconds = map(float, parts)
     if not math.isfinite(found := degrees + minutes / 60 + seconds / 3600):
-        raise ValueError("degrees that are not finite")
+        raise ValueError("degrees are not finite")
     return found
 
 

@@ -168,7 +168,11 @@ def _by_space(values: Values, space: Space) -> tuple[Picture, tuple[str, ...]]:
     if space.curve not in transfer.BEYOND_WHITE:
         return picture, ()
     named = "PQ" if space.curve is transfer.from_pq else "HLG"
-    what = "what is brighter than white was brought down to it" if brighter else "none beyond white"
+    what = (
+        "highlights brighter than white were compressed"
+        if brighter
+        else "nothing is brighter than white"
+    )
     return picture, (f"high dynamic range ({named}): {what}",)
 
 

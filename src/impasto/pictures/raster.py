@@ -119,7 +119,7 @@ def fill_hidden(picture: Picture, alpha: Mask) -> Picture:
     """
     hidden = alpha == 0
     if hidden.all():
-        raise ValueError("transparent all over: nothing of it can be seen")
+        raise ValueError("the image is fully transparent")
     if not hidden.any():
         return picture
     rows, columns = scipy.ndimage.distance_transform_edt(

@@ -516,9 +516,9 @@ def painting(name: str, size: int = SIZE, seed: int = 0) -> Picture:
     Returns sRGB-encoded colors, float32 (height, width, 3) in [0, 255], longest side `size`.
     """
     if name not in PAINTINGS:
-        raise InputError(f"no painting is called {name!r}; {nearest(name, PAINTINGS)}")
+        raise InputError(f"unknown style sample {name!r}; {nearest(name, PAINTINGS)}")
     if size < SMALLEST:
-        raise InputError(f"a painting of {size} pixels is too small; ask for {SMALLEST} or more")
+        raise InputError(f"size {size} is too small; the minimum is {SMALLEST}")
     if seed < 0:
         raise InputError(f"seed {seed} is negative; seeds start at 0")
     colors = PAINTINGS[name](size, np.random.default_rng(seed))
@@ -531,7 +531,7 @@ def photograph(name: str) -> Picture:
     Returns sRGB-encoded colors, float32 (height, width, 3) in [0, 255].
     """
     if name not in PHOTOGRAPHS:
-        raise InputError(f"no photograph is called {name!r}; {nearest(name, PHOTOGRAPHS)}")
+        raise InputError(f"unknown content sample {name!r}; {nearest(name, PHOTOGRAPHS)}")
     path = Path(skimage.__file__).parent / "data" / PHOTOGRAPHS[name]
     try:
         with Image.open(path) as image:

@@ -26,14 +26,14 @@ class Saving:
 
     def __post_init__(self) -> None:
         if self.depth not in DEPTHS:
-            raise SettingError(f"depth is {self.depth}: 8 or 16 are possible")
+            raise SettingError(f"depth is {self.depth}: expected 8 or 16")
         if not 1 <= self.quality <= 100:
-            raise SettingError(f"quality is {self.quality}: 1 to 100 are possible")
+            raise SettingError(f"quality is {self.quality}: expected 1 to 100")
         if self.subsampling not in SUBSAMPLINGS:
             possible = ", ".join(SUBSAMPLINGS)
             raise SettingError(f"subsampling is {self.subsampling!r}: possible: {possible}")
         if self.dpi is not None and not 1 < self.dpi <= 100_000:
-            raise SettingError(f"dpi is {show(self.dpi)}: more than 1 to 100000 are possible")
+            raise SettingError(f"dpi is {show(self.dpi)}: expected more than 1 and at most 100000")
 
     def as_options(self) -> tuple[str, ...]:
         """Return the words of the command line that ask for what is not usual."""

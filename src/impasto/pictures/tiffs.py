@@ -100,12 +100,12 @@ def decode(page: Any) -> Pixels:
     if count is None or page.dtype is None or page.samplesperpixel > MOST_CHANNELS:
         raise PictureError(
             f"a TIFF in {_word(page.photometric)} of {page.samplesperpixel} x "
-            f"{page.bitspersample} bits, which is not read: save it as RGB"
+            f"{page.bitspersample} bits is not supported: save it as RGB"
         )
     in_ycbcr = kind == YCBCR and int(page.compression) != JPEG
     if in_ycbcr and tuple(_tag(page, "YCbCrSubSampling", (2, 2))) != (1, 1):
         raise PictureError(
-            "a TIFF in YCbCr with subsampled colors that is not packed as JPEG, which is not read: "
+            "a TIFF in YCbCr with subsampled colors and without JPEG compression is not supported: "
             "save it as RGB"
         )
     raw = page.asarray(maxworkers=1)
@@ -196,7 +196,7 @@ def _lab(colors: NDArray[Any], kind: int) -> NDArray[np.float32]:
     """Return CIELAB; a* and b* are signed, in ICC's way of writing it with an offset of 128."""
     bits = 8 * colors.dtype.itemsize
     if colors.dtype.kind not in "ui" or bits not in (8, 16):
-        raise PictureError("a TIFF of CIELAB in floats, which is not read: save it as RGB")
+        raise PictureError("a TIFF of CIELAB in floats is not supported: save it as RGB")
     white = 0xFF00 if (kind, bits) == (ICC_LAB, 16) else 2**bits - 1
     lightness = colors[..., :1].view(f"u{bits // 8}").astype(np.float32) * np.float32(100 / white)
     step = np.float32(2 ** (bits - 8))

@@ -151,11 +151,11 @@ def to_xyz(primaries: Primaries) -> NDArray[np.float64]:
     """
     xy = np.array(primaries, np.float64).reshape(4, 2)
     if not np.isfinite(xy).all() or (xy[:, 1] <= 0).any():
-        raise ValueError("primaries that are none")
+        raise ValueError("invalid primaries")
     columns = np.stack([xy[:, 0] / xy[:, 1], np.ones(4), (1 - xy.sum(axis=1)) / xy[:, 1]])
     colors, white = columns[:, :3], columns[:, 3]
     if abs(np.linalg.det(colors)) < 1e-3:
-        raise ValueError("primaries that lie on one line")
+        raise ValueError("primaries on one line")
     return np.asarray(colors * np.linalg.solve(colors, white), np.float64)
 
 

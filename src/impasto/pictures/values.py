@@ -57,15 +57,15 @@ def _integers(values: NDArray[Any], strict: bool) -> Scaled:
     most = _integer_white(values.dtype, high, strict)
     if low < 0 or high > most:
         raise PictureError(
-            f"{values.dtype} values from {low} to {high}: 0 to {most} are possible, and 0 to 65535 "
+            f"{values.dtype} values from {low} to {high}: expected 0 to {most}, or 0 to 65535 "
             "as uint16"
         )
     if most == 255:
         return Scaled(values.astype(np.uint8))
     if strict and high <= 255:
         raise PictureError(
-            f"{values.dtype} values up to {high}: black if 65535 is white; if 255 is, give them as "
-            "uint8, and else multiply them"
+            f"{values.dtype} values up to {high}: if 255 is white, convert them to "
+            "uint8; if not, scale them to 65535"
         )
     if most < 65535:
         return Scaled((values / most).astype(np.float32))
@@ -89,8 +89,8 @@ def _floats(values: NDArray[Any]) -> Scaled:
     most = _white(values, high)
     if not (np.isfinite(low) and np.isfinite(high)) or most is None or low < -OVERSHOOT * most:
         raise PictureError(
-            f"values from {_short(low)} to {_short(high)}: 0 to 1 or 0 to 255 are possible; scale "
-            "them to one, or convert it to 8 bit"
+            f"values from {_short(low)} to {_short(high)}: expected 0 to 1 or 0 to 255; rescale "
+            "them, or convert the image to 8 bits"
         )
     found = (values / most).astype(np.float32)
     if low >= 0 and high <= most:

@@ -158,8 +158,7 @@ def _check_distinct(read: Iterable[str], written: Iterable[Path]) -> None:
     for path in written:
         if (place := os.path.realpath(path)) in taken or _identity(path) in same:
             raise SettingError(
-                f"{path} would overwrite a picture that is read, or a file of another picture: "
-                "name another folder"
+                f"{path} would overwrite an input, or a file of another image: give another folder"
             )
         taken.add(place)
 
@@ -183,7 +182,7 @@ def _photographs(path: Path, output: Path, recursive: bool) -> Iterator[ListedPh
     if not found:
         folders = not recursive and decode.listing(path).folders
         advice = ", only folders: use --recursive" if folders else ""
-        raise PictureError(f"{files.shown(path)}: there are no pictures in this folder{advice}")
+        raise PictureError(f"{files.shown(path)}: there are no images in this folder{advice}")
     yield from found
 
 
@@ -327,7 +326,7 @@ def paint_all(
 
 
 def _exists(path: Path) -> str:
-    return f"not painted, {files.shown(path)} exists: use --skip-done or --overwrite"
+    return f"not painted: {files.shown(path)} exists: use --skip-done or --overwrite"
 
 
 def share_out(
@@ -360,6 +359,6 @@ def _told(task: Task, error: Exception) -> str:
     """Say why a task failed, in a line that begins with the photograph."""
     name = str(task.photograph)
     if isinstance(error, MemoryError):
-        return f"{name}: memory ran out, choose a smaller size"
+        return f"{name}: out of memory: choose a smaller size"
     said = " ".join(str(error).split())
     return said if said.startswith(name) else f"{name}: {said}"

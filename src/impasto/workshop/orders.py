@@ -42,8 +42,8 @@ class Extras:
         for key, path in paths.items():
             if NAME not in str(path):
                 raise SettingError(
-                    f"{recipes.flag(key)} {path} would be one for all pictures: put {NAME} into it "
-                    "where the name of each is to stand"
+                    f"{recipes.flag(key)} {path} would be the same file for all images: put {NAME} "
+                    "into the path"
                 )
         put: dict[str, Any] = {
             key: Path(str(path).replace(NAME, name)) for key, path in paths.items()
@@ -105,9 +105,7 @@ def parse_region(text: str, drives: bool = os.name == "nt") -> tuple[str, ...]:
     cuts = [_joined(pieces, places) for places in _cuts(len(pieces))]
     there = next((cut for cut in cuts if all(map(os.path.exists, cut))), usual)
     if len(there) not in (2, 3) or not all(there):
-        raise SettingError(
-            f"region {text!r}: expected MASK:PAINTING or MASK:PAINTING:PAINTING_MASK"
-        )
+        raise SettingError(f"region {text!r}: expected MASK:STYLE or MASK:STYLE:STYLE_MASK")
     return there
 
 

@@ -82,12 +82,12 @@ def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
     if outputs.report:
         files.check_output(outputs.report, (".json",))
     if (outputs.frames is None) != (outputs.save_every is None):
-        raise SettingError("--save-every N and --frames DIR belong together: give both or neither")
+        raise SettingError("--save-every N and --frames DIR must be given together")
     if outputs.frames and outputs.save_every is not None:
         if outputs.frames.exists() and not outputs.frames.is_dir():
-            raise SettingError(f"--frames {outputs.frames} is a file: name a folder")
+            raise SettingError(f"--frames {outputs.frames} is a file: give a folder")
         if outputs.save_every < 1:
-            raise SettingError(f"save-every is {outputs.save_every}: the least possible is 1")
+            raise SettingError(f"save-every is {outputs.save_every}: the minimum is 1")
         # The folder is made with the first frame: the one it will lie in must be there.
         exists = outputs.frames.exists()
         encode.check((outputs.frames if exists else outputs.frames.parent) / "frame.png")
@@ -104,7 +104,7 @@ def _check_distinct(outputs: Outputs, inputs: Iterable[str]) -> None:
     taken = {os.path.realpath(path): f"the input {path}" for path in inputs}
     for name, path in outputs.paths().items():
         if (place := os.path.realpath(path)) in taken:
-            raise SettingError(f"the {name} would overwrite {taken[place]}: give it another name")
+            raise SettingError(f"the {name} would overwrite {taken[place]}: use another name")
         taken[place] = f"the {name} {path}"
 
 
@@ -143,7 +143,7 @@ class Recorder:
                 folder.mkdir(exist_ok=True)
                 encode.write(event.picture, folder / f"frame-{self.seen:05d}.png")
             except (InputError, OSError) as error:  # the painting matters more than its frames
-                self.failure = f"no more frames from evaluation {self.seen}: {error}"
+                self.failure = f"no frames are written from evaluation {self.seen}: {error}"
 
 
 def write(result: Result, recorder: Recorder) -> None:
@@ -168,7 +168,7 @@ def write(result: Result, recorder: Recorder) -> None:
 def _rescue(result: Result, outputs: Outputs) -> str:
     """Say where the work is kept; without a checkpoint, save the picture somewhere else."""
     if outputs.checkpoint is not None and outputs.checkpoint.exists():
-        return f"nothing is lost, --resume {files.shown(outputs.checkpoint)} goes on"
+        return f"nothing is lost: resume with --resume {files.shown(outputs.checkpoint)}"
     wanted, path = outputs.picture, None
     height, width = result.picture.shape[:2]
     ending = encode.ending_that_holds(wanted.suffix, height, width, outputs.saving)
@@ -178,8 +178,8 @@ def _rescue(result: Result, outputs: Outputs) -> str:
     except (InputError, OSError):
         if path is not None:
             files.release(path)
-        return "and it could not be saved among the temporary files either"
-    return f"the picture is {files.shown(path)} instead"
+        return "and it could not be saved to the temporary folder either"
+    return f"the result was saved as {files.shown(path)} instead"
 
 
 def remove_leftovers(outputs: Outputs) -> None:

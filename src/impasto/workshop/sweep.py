@@ -72,10 +72,10 @@ def plan(varied: Sequence[str], make: Callable[..., Recipe]) -> Plan:
         raise SettingError("nothing to vary: give --vary NAME=VALUE,VALUE at least once")
     names = [name for name, _ in axes]
     if len(set(names)) < len(names):
-        raise SettingError(f"vary names {', '.join(names)}: name each setting once")
+        raise SettingError(f"vary has {', '.join(names)}: give each setting once")
     count = math.prod(len(values) for _, values in axes)
     if count > MOST:
-        raise SettingError(f"{count} pictures: at most {MOST} go on a sheet, so vary less")
+        raise SettingError(f"{count} images: a sheet has at most {MOST}; vary fewer values")
     variants = []
     for values in itertools.product(*(values for _, values in axes)):
         settings = dict(zip(names, values, strict=True))
@@ -90,7 +90,7 @@ def _axis(text: str) -> tuple[str, list[str]]:
     name = name.strip().replace("-", "_")
     name = recipes.RENAMED.get(name, name)
     if name not in kinds:
-        raise SettingError(f"vary {text!r}: there is no setting {name!r}: {nearest(name, kinds)}")
+        raise SettingError(f"vary {text!r}: unknown setting {name!r}: {nearest(name, kinds)}")
     with_commas = kinds[name] in (recipes.Layers, recipes.Numbers)
     parts = values.split(";" if with_commas or ";" in values else ",")
     found = list(dict.fromkeys(part.strip() for part in parts if part.strip()))

@@ -76,9 +76,9 @@ def _notes(ready: Ready) -> Iterator[str]:
         yield from provenance.changed(ready.prepared.inputs.sources, order.before)
     if state is not None:
         made = counted(len(state.history), "evaluation")
-        yield f"resumes at level {state.level} after {made}"
+        yield f"resuming at level {state.level} after {made}"
         if order.outputs.timelapse:
-            yield "the film begins here: the pictures painted before are not in it"
+            yield "the video starts here, without the earlier images"
 
 
 def paint(ready: Ready, stylizer: Stylizer) -> Iterator[Event]:
@@ -112,7 +112,7 @@ def finish(ready: Ready, result: Result) -> None:
     for note in _shortfalls(result):
         LOG.info("%s", note)
     if result.alpha is not None and not encode.keeps_transparency(picture):
-        LOG.warning("%s: its format has no transparency, which is white now", picture)
+        LOG.warning("%s: its format has no transparency; transparent parts are white", picture)
     if ready.recorder.failure:
         LOG.warning("%s", ready.recorder.failure)
 
@@ -127,7 +127,7 @@ def _save_state(ready: Ready, result: Result) -> None:
         return
     if keeper.save():
         words = [*order.words(result.recipe), "--resume", str(keeper.path)]
-        LOG.warning("to go on: %s", shlex.join(words))
+        LOG.warning("to resume: %s", shlex.join(words))
     else:
         files.release(keeper.path)
 
@@ -135,10 +135,10 @@ def _save_state(ready: Ready, result: Result) -> None:
 def _shortfalls(result: Result) -> Iterator[str]:
     """Say why the picture is not all that it was to be, if it is not."""
     if result.stopped:
-        yield "stopped: this is the best picture so far"
+        yield "stopped early: this is the best image so far"
     if result.lowered:
         last = result.levels[-1]
         yield (
-            f"memory ran out: painted at {last.width} x {last.height} px at most, and enlarged; "
+            f"out of memory: painted at {last.width} x {last.height} px at most, and enlarged; "
             "free some memory, or choose a smaller --size"
         )
