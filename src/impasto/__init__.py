@@ -1,6 +1,6 @@
-"""Neural style transfer: repaint a photograph in the manner of a painting.
+"""Neural style transfer by optimization: paint a content image in the style of a style image.
 
-Names are loaded on first use, so that importing the package loads no tensor library.
+Names are loaded on first use, so importing the package loads no tensor library.
 """
 
 import lazy_loader as _lazy

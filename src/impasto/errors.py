@@ -1,19 +1,19 @@
-"""Every error impasto raises on purpose.
+"""The exceptions that impasto raises.
 
 ::
 
-    ImpastoError                 anything impasto refuses or cannot do
-    ├── InputError               what was given cannot be used: file, setting, picture
-    │   ├── PictureError         a picture that cannot be read or used
-    │   ├── OutputError          a file that cannot be written: picture, film, report, checkpoint
-    │   ├── CheckpointError      a checkpoint that cannot be gone on from
-    │   └── SettingError         a setting out of range, unknown or contradictory
-    ├── WeightsError             no source of the network's weights works
+    ImpastoError                 base class of all
+    ├── InputError               invalid input: file, setting, image
+    │   ├── PictureError         an image that cannot be read or used
+    │   ├── OutputError          a file that cannot be written: image, video, report, checkpoint
+    │   ├── CheckpointError      a checkpoint that cannot be resumed
+    │   └── SettingError         a setting that is out of range, unknown or contradictory
+    ├── WeightsError             the network's weights cannot be loaded
     ├── BackendError             the Keras backend is missing or not supported
-    └── ClusterError             workers that cannot be reached, or were lost
+    └── ClusterError             workers cannot be reached, or were lost
 
-Each message is one line: what was received, what is possible, what to do. The command line
-prints it without a traceback and exits with status 2.
+Each message is one line: what was received, what is possible, what to do. The command line prints
+it without a traceback and exits with status 2.
 """
 
 import difflib

@@ -1,6 +1,6 @@
-"""Files and their names: what can be read, what can be written, and how it gets into its place.
+"""Paths, checks of input and output files, and atomic writes.
 
-Writing is atomic: a file appears complete under its name, or the old one stays as it was.
+A written file appears complete under its name, or the old file stays unchanged.
 """
 
 import atexit

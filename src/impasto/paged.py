@@ -1,9 +1,9 @@
-"""Arrays in files, for pictures that are larger than memory.
+"""Arrays in temporary files, for images that are larger than memory.
 
-A *paged* array is added, multiplied and cut into as NumPy's are, a few rows at a time; its numbers
-lie in a file without a name, which is gone once nobody refers to the array, however a process
-ends. What is cut out of one is an array of NumPy's own. Reductions and the other methods of NumPy's
-arrays that only read give the same result, for which the whole array is read into memory.
+A *paged* array supports arithmetic and indexing like a NumPy array, a few rows at a time. Its
+values are in a file without a name, which disappears with the last reference to the array, however
+the process ends. Indexing returns NumPy arrays. Reductions and other read-only methods of NumPy
+arrays read the whole array into memory.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Work handed out to other processes, on this machine or on many; nothing of it knows of style."""
+"""Generic task execution in worker processes, on this machine or others, by Dask."""
 
 import lazy_loader as _lazy
 

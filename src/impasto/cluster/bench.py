@@ -1,4 +1,4 @@
-"""What runs at a worker, and what it keeps between two pieces of work."""
+"""The worker side: installs payloads, runs tasks, keeps state between tasks."""
 
 import contextlib
 import logging

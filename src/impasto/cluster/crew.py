@@ -1,9 +1,9 @@
-"""A crew of workers, by Dask: pieces of work are handed out, and again if a worker is lost.
+"""A pool of workers, by Dask. A task is repeated on another worker if its worker is lost.
 
-Results come in the order of the pieces, whoever did them, so that what is added up of them is the
-same however many workers there are. Workers on this machine are processes that listen to it
-alone, and to whoever has the certificate that is made for them. Elsewhere Dask's own settings say
-how messages are secured, https://distributed.dask.org/en/stable/tls.html.
+Results are returned in the order of the tasks, so a sum over them does not depend on the number of
+workers. Workers on this machine listen only on 127.0.0.1 and need a certificate created for the
+run. Security elsewhere follows Dask's configuration,
+https://distributed.dask.org/en/stable/tls.html.
 """
 
 import asyncio

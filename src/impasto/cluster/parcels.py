@@ -1,7 +1,7 @@
-"""Values written down for another process of impasto: functions and tensors too, by pickle.
+"""Serialization of values for another process, with functions and tensors, by pickle.
 
-Whoever sends a pickle can have the reader run anything, so that parcels are for workers that trust
-each other alone, as Dask's own messages are.
+The sender of a pickle can run code in the reader, so workers must trust each other, as with Dask's
+own messages.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""How good a picture is: judges that nothing optimizes, on networks that painted nothing."""
+"""Quality of results: distances computed with networks that no loss uses."""
 
 import lazy_loader as _lazy
 

@@ -1,7 +1,7 @@
-"""HED, holistically nested edge detection: where a person would draw the outlines of a picture.
+"""HED, holistically nested edge detection: outlines as a person would draw them.
 
-Xie and Tu 2015, "Holistically-Nested Edge Detection": a VGG16 trained anew on outlines drawn by
-hand (BSDS500), with one map of edges for each of its five blocks, and a sixth that weighs them.
+Xie and Tu 2015, "Holistically-Nested Edge Detection": a VGG16 trained on hand-drawn outlines
+(BSDS500), with one edge map for each of its five blocks, and a sixth that is their weighted sum.
 """
 
 from collections.abc import Callable

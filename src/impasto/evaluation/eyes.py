@@ -1,7 +1,7 @@
-"""What the judges see of a picture, on networks that painted nothing.
+"""Features of images on the networks used for evaluation.
 
-EfficientNet-Lite0 has nothing in common with the VGG16 that paints; VGG19 is of its family and
-trained by itself, and the style that people mean has been measured on it ever since Gatys; HED sees
+EfficientNet-Lite0 is unrelated to the VGG16 that the losses use. VGG19 has a similar architecture
+but was trained separately, and style has been evaluated on it since Gatys et al. HED computes
 outlines.
 """
 

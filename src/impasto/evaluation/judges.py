@@ -1,6 +1,6 @@
-"""The judges: every measure by name, and how pictures are laid before them.
+"""All measures by name, and ``impasto.judge``, which applies them to results.
 
-impasto judge PHOTOGRAPH PAINTING PICTURE …
+impasto judge CONTENT STYLE RESULT …
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, frozen: the eye of a judge, built otherwise than the one that paints.
+"""EfficientNet-Lite0, frozen: a network whose architecture differs from VGG.
 
 Tan and Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", in the
 variant for small devices: no squeeze and excitation, ReLU6, first and last layer of fixed width

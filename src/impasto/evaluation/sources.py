@@ -1,4 +1,4 @@
-"""Where the judges' networks come from: data files of packages that are never imported."""
+"""Weights of the evaluation networks, from data files of packages that are never imported."""
 
 import hashlib
 import importlib.util

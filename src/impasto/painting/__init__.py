@@ -1,4 +1,4 @@
-"""One picture from start to result: inputs, levels, the climb, checkpoints, forecast."""
+"""One run from inputs to result: levels, events, checkpoints, forecasts."""
 
 import lazy_loader as _lazy
 

@@ -1,4 +1,4 @@
-"""Measures this machine: paints a little at two small sizes. Builds the engine."""
+"""Measures the speed of this machine at two small sizes. Builds the engine."""
 
 import dataclasses
 import itertools

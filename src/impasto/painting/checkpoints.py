@@ -1,9 +1,8 @@
-"""Paintings that were interrupted: their whole state in one file, and back out of it.
+"""Checkpoints: the state of a run in one file.
 
-A checkpoint is a safetensors file: tensors, and JSON in its metadata. Every byte of it counts
-toward the SHA-256 that it carries, which is looked at before anything is parsed; and since a
-file with the right hash can be forged too, every number is compared with what the recipe and the
-inputs, which the person gives again, make possible. No path is ever taken out of it.
+A checkpoint is a safetensors file with JSON metadata. Its SHA-256 covers all bytes and is checked
+before parsing. A file with the right hash can still be forged, so every value is checked against
+the recipe and the inputs, which the user gives again. No path in the file is used.
 """
 
 import dataclasses

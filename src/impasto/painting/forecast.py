@@ -1,4 +1,4 @@
-"""What a painting will take, in time and memory, by what this machine was measured to take."""
+"""Expected time and memory of a run, from the measurement of this machine."""
 
 import dataclasses
 import math

@@ -1,6 +1,6 @@
-"""The pictures that a painting begins with: read, checked, and the first one to paint on.
+"""Reads and validates the images of a run, and computes its initial image.
 
-Loads no tensor library, so that what cannot be used is refused at once.
+Loads no tensor library, so that invalid input fails at once.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
-"""Ctrl-C as people mean it: the first keeps the best picture so far, the second leaves.
+"""Handling of Ctrl-C: the first keeps the best image so far, the second exits.
 
-Python hears of a signal only between two of its own steps, and an evaluation may take a minute.
-So the work is pulled by a thread of its own, and the main thread, which hears of signals, waits.
+Python handles signals in the main thread between two bytecodes, and an evaluation may take a
+minute. A second thread therefore consumes the events, and the main thread waits for signals.
 """
 
 import os

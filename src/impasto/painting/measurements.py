@@ -1,12 +1,12 @@
-"""How fast this machine paints: measured once, stored, and read without a tensor library.
+"""The speed of this machine: measured once, stored, and read without a tensor library.
 
-A level costs its targets and its evaluations. Both grow with the pixels that the network
-processes, in a straight line that two small sizes give; on a processor a little more than that
-beyond. :mod:`impasto.painting.calibration` measures, :mod:`impasto.painting.forecast` predicts.
+The cost of a level is that of its targets and its evaluations. Both are linear in the number of
+processed pixels, with coefficients from two small sizes; on a CPU, larger sizes cost a little
+more. :mod:`impasto.painting.calibration` measures, and :mod:`impasto.painting.forecast` predicts.
 
-The file ``measurements.json`` in the cache folder holds, for each machine, what was measured for
-each set of settings that the speed depends on. A machine is a version of impasto, a backend of
-Keras, a number of cores, a processor and its GPUs.
+The file ``measurements.json`` in the cache folder has one entry per machine and set of settings
+that the speed depends on. A machine is identified by the version of impasto, backend, number of
+cores, processor and GPUs.
 """
 
 import itertools

@@ -1,6 +1,6 @@
-"""Whether a painting fits into the memory that is free, before it is begun.
+"""Checks before a run whether it fits into the memory that is free.
 
-The constants are read off the peak resident memory of whole processes on a processor
+The constants are fitted to the peak resident memory of whole processes on a CPU
 (benchmarks/NOTES.md).
 """
 

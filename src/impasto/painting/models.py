@@ -1,4 +1,4 @@
-"""What all levels of a painting share: the network, and the compiled loss."""
+"""The network and the compiled losses that the levels of a run share."""
 
 import functools
 import gc

@@ -1,4 +1,4 @@
-"""A progress bar for a terminal or a notebook, and the time left that it shows. Rich."""
+"""A progress bar for a terminal or a notebook, with the time left. By Rich."""
 
 import contextlib
 import time

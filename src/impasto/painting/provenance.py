@@ -1,7 +1,7 @@
-"""What a picture says of how it was painted: the recipe, and all else that the pixels depend on.
+"""The provenance of a result: its recipe, and everything else that its pixels depend on.
 
-It is kept as JSON within XMP (ISO 16684-1), which every format that can carry metadata takes.
-Read with care: the pictures come from strangers.
+It is stored as JSON in XMP (ISO 16684-1), which all formats with metadata support. Files may come
+from untrusted sources, so it is validated when read.
 """
 
 import dataclasses

@@ -1,8 +1,7 @@
-"""The tiles of a picture, read by a crew of workers.
+"""Processes the tiles of an image on workers.
 
-Once for each level the workers get what it is painted from, see the paintings for themselves, and
-compute the targets of the tiles that come to them. From then on only pixels of tiles go out, and
-sums, slopes and gradients come back.
+For each level, workers receive its inputs once, compute the features of the style images and the
+targets of their tiles. After that, only pixels of tiles are sent, and sums and gradients returned.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,6 +1,6 @@
-"""Pixels and the files they come from: reading, writing, metadata, colors, masks, films, samples.
+"""Image arrays and image files: reading, writing, metadata, colors, masks, videos, samples.
 
-Pure functions of arrays, and the only code that opens picture files. Knows no network.
+Pure functions of arrays, and the only code that opens image files. Knows no network.
 """
 
 import lazy_loader as _lazy

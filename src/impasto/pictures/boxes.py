@@ -1,9 +1,9 @@
-"""What files made of boxes, chunks and segments say, read without decoding a pixel.
+"""Reads the metadata of container formats without decoding pixels.
 
-HEIC and AVIF are ISO base media (ISO/IEC 14496-12), whose pictures are items with properties
+HEIC and AVIF are ISO base media files (ISO/IEC 14496-12), whose images are items with properties
 (ISO/IEC 23008-12, section 9.3); JPEG 2000 has the same boxes (ISO/IEC 15444-1, annex I). PNG has
-chunks (PNG, third edition, section 11.3.2), JPEG segments (ITU-T T.81, annex B). What is broken
-says nothing.
+chunks (PNG, third edition, section 11.3.2), and JPEG has segments (ITU-T T.81, annex B). Damaged
+parts are ignored.
 """
 
 import struct

@@ -1,7 +1,7 @@
-"""Whose colors remain: lightness apart from color, and colors made to match. Pure functions.
+"""Preserves colors of the content image: lightness transfer and color matching. Pure functions.
 
 Gatys, Bethge, Hertzmann and Shechtman 2016, "Preserving Color in Neural Artistic Style Transfer".
-Pictures are those of :mod:`impasto.pictures.raster`; lightness is CIELAB's L*, from 0 to 100.
+Images are those of :mod:`impasto.pictures.raster`; lightness is CIELAB's L*, from 0 to 100.
 """
 
 from typing import TypeAlias

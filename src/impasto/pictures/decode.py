@@ -1,8 +1,8 @@
-"""Reading picture files: from bytes to pixels.
+"""Reads image files: from bytes to pixels.
 
-Every file that can be decoded becomes a picture (float32, (height, width, 3), sRGB-encoded RGB in
-[0, 255]), and every file that cannot a `PictureError` of one line. Files come from strangers: only
-the formats named here are opened, and how much of one is looked at has its limits.
+A file is decoded to an image (float32, (height, width, 3), sRGB-encoded RGB in [0, 255]), or
+raises a `PictureError` with a one-line message. Files are untrusted: only the formats listed here
+are opened, within limits of size.
 """
 
 import contextlib

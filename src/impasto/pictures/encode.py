@@ -1,7 +1,7 @@
-"""Writing picture files: from pixels to bytes, fit to print.
+"""Writes image files: from pixels to bytes.
 
-What is written says that it is sRGB, and may carry transparency, a resolution in dots per inch,
-what is known of the photograph, and an XMP packet. The same picture gives the same bytes.
+Files are tagged as sRGB and may contain transparency, a resolution in pixels per inch, metadata of
+the content image, and an XMP packet. The same image gives the same bytes.
 """
 
 import io

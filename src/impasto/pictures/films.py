@@ -1,4 +1,4 @@
-"""Films: the frames of a painting as .gif or .mp4, written as atomically as pictures are."""
+"""Videos of a run as .gif or .mp4, written atomically."""
 
 import math
 import subprocess

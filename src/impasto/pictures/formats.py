@@ -1,6 +1,6 @@
-"""Which format a file has, by its first bytes, and what to do about those that are not read.
+"""Detects the format of a file by its first bytes; messages for unsupported formats.
 
-Names of files decide nothing but which of a folder's are taken for pictures.
+File names only decide which files of a folder are used as images.
 """
 
 from collections.abc import Sequence

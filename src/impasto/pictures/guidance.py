@@ -1,4 +1,4 @@
-"""Which painting's style goes where, and how large and in which colors it is seen. Pure."""
+"""Regions: which style images apply where, at which size and in which colors. Pure."""
 
 import dataclasses
 from collections.abc import Callable, Hashable, Iterable, Sequence

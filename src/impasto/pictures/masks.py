@@ -1,7 +1,7 @@
-"""Places in a picture: masks, and the weights that a layer's positions take from them. Pure.
+"""Masks, and the weights of feature positions that follow from them. Pure functions.
 
-A *mask* is a float32 array of shape (height, width) with values in [0, 1]: how much of a position
-belongs to a place. What lies between 0 and 1 is a soft edge.
+A *mask* is a float32 array (height, width) with values in [0, 1]: how much of a position belongs
+to a region. Values between 0 and 1 are a soft edge.
 """
 
 from collections.abc import Sequence

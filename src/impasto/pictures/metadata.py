@@ -1,7 +1,7 @@
-"""What a photograph's file says beyond its pixels, as far as it goes on into the painting.
+"""Metadata of the content image that is copied to the result.
 
-Everything is taken apart and put together anew, so that nothing of a stranger's file is passed on
-unseen. EXIF 2.32 (CIPA DC-008) for most formats, XMP (ISO 16684-1) for all.
+It is parsed and written again, so unknown data is never copied. EXIF 2.32 (CIPA DC-008) for most
+formats, XMP (ISO 16684-1) for all.
 """
 
 import contextlib

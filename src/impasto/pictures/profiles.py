@@ -1,7 +1,7 @@
-"""Which statement about its colors a file is taken at, and the picture in sRGB.
+"""Color management: chooses a file's color tag, and converts the image to sRGB.
 
-A file may say in several ways what its numbers mean, and they may contradict each other. Here alone
-it is decided which one counts: the first in :data:`RANK` that is there and makes sense.
+A file may have several tags that contradict each other. Only this module decides which one
+applies: the first valid one in :data:`RANK`.
 """
 
 import io

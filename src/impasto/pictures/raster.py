@@ -1,8 +1,7 @@
-"""Pictures as arrays: the pixel contract, resizing, starting pictures. Pure functions.
+"""Image arrays: their contract, resizing, initial images. Pure functions.
 
-A *picture* is a float32 array of shape (height, width, 3): RGB, encoded as sRGB, values in
-[0, 255]. While being optimized its values may stray outside that range; they are clipped
-when a picture file is written and never before.
+A *picture* is a float32 array (height, width, 3): RGB, sRGB-encoded, values in [0, 255]. During
+optimization values may leave that range; they are clipped only when a file is written.
 """
 
 from typing import Any, TypeAlias

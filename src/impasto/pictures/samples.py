@@ -1,8 +1,8 @@
-"""Style pictures that this project paints itself, and photographs to try them on.
+"""Style samples that this module generates, and content samples to try them on.
 
-Every painting is computed from a seed, so a style picture needs neither a download nor
-anybody's permission.  Inside this module coordinates are fractions of a picture's longest side
-and colors run from 0 to 1, so that a painting keeps its composition at every size.
+Each style sample is computed from a seed, so it needs neither a download nor a license.
+Coordinates are fractions of the longest side and colors are from 0 to 1, so the composition is the
+same at every size.
 """
 
 from collections.abc import Callable, Sequence

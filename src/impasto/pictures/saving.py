@@ -1,4 +1,4 @@
-"""How pictures are written: every choice once, with its default."""
+"""Options for writing images, with their defaults."""
 
 from dataclasses import dataclass
 

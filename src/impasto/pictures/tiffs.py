@@ -1,8 +1,8 @@
-"""TIFF: which of its pages is the picture, and its pixels, by tifffile and imagecodecs.
+"""TIFF: selects the main page and reads its pixels, by tifffile and imagecodecs.
 
-Pillow is not used: it has no color of more than 8 bits per channel and no floats in color, does not
-invert gray whose zero is white, and its libtiff writes to the stderr of the whole program. TIFF
-6.0, with Adobe's supplements and the DNG specification 1.7 for pages and tags.
+Pillow is not used: it supports neither more than 8 bits per channel nor floats in color, does not
+invert gray with white as zero, and its libtiff writes to the stderr of the process. Pages and tags
+follow TIFF 6.0, Adobe's supplements and the DNG specification 1.7.
 """
 
 import logging

@@ -1,7 +1,8 @@
-"""How numbers become light: the curves and primaries that files name by a code point. Pure.
+"""Transfer functions and primaries by the code points of files. Pure functions.
 
-ITU-T H.273 numbers them, and PNG's cICP, HEIC and AVIF say no more than those numbers. A *space* is
-a set of primaries and a curve; :func:`to_srgb` brings a picture from any of them to sRGB.
+ITU-T H.273 defines the code points; cICP of PNG, HEIC and AVIF contain only these numbers. A
+*space* is a set of primaries and a transfer function; :func:`to_srgb` converts an image from any
+space.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
-"""What the numbers of an array mean: how black and white are written, and transparency. Pure.
+"""The value range and alpha channel of arrays without tags. Pure functions.
 
-Numbers come without a word about their range: from files of more than 8 bits, and from Python.
-Their type tells where it can, for floats the numbers themselves; where both readings are possible,
-it is refused and both are named.
+Files of more than 8 bits and arrays from Python do not state their range. It follows from the
+type, or for floats from the values. Ambiguous arrays are rejected, and the error names both
+readings.
 """
 
 from typing import Any, NamedTuple

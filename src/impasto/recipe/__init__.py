@@ -1,4 +1,4 @@
-"""What is asked for: every setting with its default, presets, JSON and TOML there and back."""
+"""All settings with their defaults, presets, and conversion from and to JSON and TOML."""
 
 import lazy_loader as _lazy
 

@@ -1,10 +1,10 @@
-"""Presets: those built in, and the user's own from a TOML file.
+"""Presets: the built-in ones, and those of the user from a TOML file.
 
 ::
 
     [my-oils]
-    about = "Thick paint for portraits."   # may be left out
-    preset = "broad-strokes"               # what to start from, the default if left out
+    about = "Thick paint for portraits."   # optional
+    preset = "broad-strokes"               # the preset to start from, optional
     style_weight = 20
     style_layers = { block2_conv1 = 1, block3_conv1 = 0.5 }
 """

@@ -1,4 +1,4 @@
-"""A page in the browser where one paints: a server for one person, on this machine."""
+"""The web interface: a server for one user, on this machine."""
 
 import lazy_loader as _lazy
 

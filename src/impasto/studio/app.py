@@ -1,4 +1,4 @@
-"""What the page can ask for, over HTTP. Starlette."""
+"""The HTTP interface of the studio, by Starlette."""
 
 import asyncio
 import contextlib

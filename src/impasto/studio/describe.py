@@ -1,4 +1,4 @@
-"""What the page is told of settings and recipes, from the settings' own help, unit and range."""
+"""Descriptions of settings and recipes for the page, from help, unit and range."""
 
 from typing import Any
 

@@ -1,10 +1,10 @@
-"""The foreman: hands works to the painter one by one, and tells every page what happens.
+"""The supervisor: sends jobs to the worker process one by one, and events to all open pages.
 
-A painter that dies is started again, and goes on from the checkpoint of its work; one that dies
-over the same work thrice has it taken away. Lives in the server's event loop.
+A worker process that dies is restarted and resumes from the checkpoint of its job. After three
+crashes on one job, that job fails. Runs in the event loop of the server.
 
-An error that concerns one work, such as a full disk when its result is written down, makes that
-work fail with the reason. Any other error is logged, and a new painter is started.
+An error of one job, such as a full disk when its result is written, fails only that job. Any other
+error is logged, and the worker process is restarted.
 """
 
 import asyncio

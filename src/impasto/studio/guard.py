@@ -1,9 +1,9 @@
-"""Who may come in: one person's browser, by an address that is good once.
+"""Authentication: access for one browser, by an address that works once.
 
-A page of another site can make a browser send requests here, and a name that its owner points to
-this machine can make them look as if they came from here. So every request needs the exact host it
-is served under, every change the exact origin, and everything a cookie that no other site's page
-can have sent along. The cookie is got from a token in the address that the terminal prints.
+A page of another site can make a browser send requests to this server, and a domain that resolves
+to this machine can make them appear local (DNS rebinding). Each request therefore needs an
+accepted ``Host``, each change the exact ``Origin``, and all of them a cookie that other sites
+cannot cause to be sent. The cookie is issued for a token in the address that the terminal prints.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Masks that the page asks for."""
+"""Masks computed for the page, such as a selection of similar pixels."""
 
 import io
 from pathlib import Path

@@ -1,8 +1,7 @@
-"""The painter: a process of its own, warm, told what to do in lines of JSON, and telling so.
+"""The worker process of the studio: receives commands and sends events as JSON lines.
 
-It hears ``paint``, ``steer`` and ``stop`` on its standard input, and says on its standard output
-what happens. When the input ends, the server is gone: the state of the work is saved, and so is the
-painter.
+It reads ``paint``, ``steer`` and ``stop`` from standard input, and writes events to standard
+output. When the input closes, it saves the state of the job and exits.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The studio's server: where it listens, and how one gets in. Uvicorn."""
+"""The studio's server: its addresses, and access to it. By Uvicorn."""
 
 import contextlib
 import errno

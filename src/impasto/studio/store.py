@@ -1,15 +1,16 @@
-"""What a studio keeps on disk: pictures, sessions, works. Closing anything loses nothing.
+"""The studio's files: images, sessions, jobs.
 
 ::
 
-    FOLDER/pictures/ID/   the file that came (for painting alone), shown.jpg or .png, thumb.jpg,
+    FOLDER/pictures/ID/   the uploaded file (only for runs), shown.jpg or .png, thumb.jpg,
                           picture.json
     FOLDER/sessions/ID.json
     FOLDER/works/ID/      work.json, checkpoint, preview.jpg, picture.png, .jpg and .tif
-    FOLDER/queue.json     works that wait or are painted, in their order
-    FOLDER/incoming/      uploads under way
+    FOLDER/queue.json     queued and running jobs, in order
+    FOLDER/incoming/      uploads in progress
 
-Ids are hexadecimal, made here, and the only thing of a path that comes from the page.
+Identifiers are hexadecimal and created by the server. They are the only part of a path that the
+page can give.
 """
 
 import hashlib

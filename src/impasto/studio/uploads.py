@@ -1,7 +1,7 @@
-"""Add an uploaded file to the studio's folder, decoded in a child process.
+"""Adds an uploaded file to the studio's folder, decoded in a child process.
 
-A large image takes gigabytes while it is decoded. A process gives them back when it ends, and a
-decoder that crashes or is killed for its memory does not end the server.
+Decoding a large image needs gigabytes, which are freed when the process ends. A decoder that
+crashes or runs out of memory does not affect the server.
 """
 
 import asyncio

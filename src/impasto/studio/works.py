@@ -1,4 +1,4 @@
-"""What sessions and works mean: checked when they are changed, told to the page, and painted."""
+"""Sessions and jobs: their validation, their description for the page, and their queue."""
 
 import contextlib
 import functools

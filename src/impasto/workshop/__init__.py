@@ -1,4 +1,4 @@
-"""Many pictures and what they leave: orders, batches, sweeps, films, plots and reports."""
+"""Jobs with files: job specifications, batches, sweeps, videos, plots and reports."""
 
 import lazy_loader as _lazy
 

@@ -1,4 +1,4 @@
-"""Many photographs with one recipe: the network is loaded once, and a failure stops nothing."""
+"""Many content images with one recipe: the network is loaded once, and errors do not stop it."""
 
 import itertools
 import logging

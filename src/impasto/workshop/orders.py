@@ -1,4 +1,4 @@
-"""What was asked for: the pictures that are read, and the files that are written."""
+"""Job specifications: the images to read, and the files to write."""
 
 import dataclasses
 import itertools

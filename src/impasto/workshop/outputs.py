@@ -1,4 +1,4 @@
-"""What a painting leaves behind beside the picture: frames, film, plot, report."""
+"""Additional outputs of a run: frames, video, plot, report."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Finding the right setting: the same picture painted in many ways, side by side on one sheet."""
+"""Sweeps: the same inputs with many settings, side by side on one sheet."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""An order carried out: pictures prepared, painted by a stylizer, and everything written."""
+"""Runs a job: prepares the inputs, runs the stylizer, writes all outputs."""
 
 import collections
 import dataclasses
