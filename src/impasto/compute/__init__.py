@@ -1,6 +1,6 @@
-"""Where numbers are made: arrays of either engine, the Keras backend, and compiled kernels.
+"""Arrays of both engines, the Keras backend, and compiled kernels.
 
-Knows arrays and tensors; neither networks nor pictures.
+Knows arrays and tensors, but neither networks nor images.
 """
 
 import lazy_loader as _lazy

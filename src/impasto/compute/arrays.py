@@ -1,6 +1,6 @@
-"""Arrays of either engine: NumPy's, and tensors of the backend that Keras runs on.
+"""Arrays of both engines: NumPy arrays, and tensors of the Keras backend.
 
-Keras is never imported here: where it is not loaded there are no tensors.
+Never imports Keras: if it is not loaded, there are no tensors.
 """
 
 import sys

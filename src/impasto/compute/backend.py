@@ -1,9 +1,9 @@
-"""The only module that loads Keras and asks which backend runs: TensorFlow, JAX or PyTorch.
+"""The only module that loads Keras; it asks which backend runs: TensorFlow, JAX or PyTorch.
 
-``KERAS_BACKEND`` chooses it, as everywhere in Keras. Arrays come in and go out as NumPy's.
+``KERAS_BACKEND`` selects the backend, as in Keras. Arrays are passed as NumPy arrays.
 
-Nothing depends on what else Keras is set to, by ``keras.json`` or a program: dtypes and the order
-of axes are named wherever Keras would take them from its settings, which stay as they are.
+Other settings of Keras, from ``keras.json`` or a program, have no effect: dtypes and axis order
+are given explicitly wherever Keras would use its settings, which stay unchanged.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Which backend Keras is set to, without loading it."""
+"""The backend that Keras is set to, found without loading Keras."""
 
 import importlib.util
 import json

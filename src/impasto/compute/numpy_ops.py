@@ -1,7 +1,6 @@
-"""NumPy under the names of ``keras.ops``, for the functions that both engines share.
+"""NumPy functions under the names of ``keras.ops``, for code that both engines share.
 
-A module with every function of NumPy, and those of ``keras.ops`` that NumPy calls otherwise. Code
-takes it, or ``keras.ops``, from :func:`impasto.compute.arrays.array_namespace`.
+:func:`impasto.compute.arrays.array_namespace` returns this module or ``keras.ops``.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
-"""What losses read off feature maps (height, width, channels), and the gradients of it in NumPy.
+"""Reductions of feature maps (height, width, channels), and their gradients in NumPy.
 
-Block means, a strided sample of positions, and moments by vertical slices. The forward functions
-take arrays of either engine; a gradient is a function that adds it to that of a map in place, so
-that nothing of a map's size is made for it.
+Block means, strided samples, and moments of vertical slices. Forward functions take the arrays of
+both engines. A gradient is a function that adds to the gradient of a feature map in place, which
+avoids temporary arrays of that size.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Threads, memory and BLAS of this process: what the compiled kernels and NumPy work with."""
+"""Threads, memory allocation and BLAS of this process, for the kernels and NumPy."""
 
 import ctypes
 import functools

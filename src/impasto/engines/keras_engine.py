@@ -1,6 +1,6 @@
-"""The Keras engine: features by a Keras model, gradients by the backend.
+"""The Keras engine: features by a Keras model, gradients by automatic differentiation.
 
-It is the reference that the native engine is tested against, and the engine of GPUs.
+It is the reference in tests of the native engine, and the engine for GPUs.
 """
 
 from collections.abc import Sequence

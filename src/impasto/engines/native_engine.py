@@ -1,6 +1,6 @@
-"""The native engine: compiled kernels and gradients written beside the losses, in NumPy.
+"""The native engine: compiled kernels, and explicit gradients in NumPy.
 
-float32 on processors. It imports no tensor library, so that it starts at once.
+float32 on CPUs. It imports no tensor library, so it starts fast.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Which engine computes, where the recipe leaves that open."""
+"""Selects the engine if the recipe does not."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""How far a picture still is: content, style, total variation, their targets and their total."""
+"""Content, style and total variation losses, their targets and their weighted sum."""
 
 import lazy_loader as _lazy
 

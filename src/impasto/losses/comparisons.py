@@ -1,7 +1,7 @@
-"""How far two sets of moments are apart: the style losses that are functions of moments.
+"""Style losses that compare two sets of moments.
 
-Each takes the moments of the image and of the style; those of several parts stand along a first
-axis and give one loss for each. Beside it stands its gradient by the image's moments, in NumPy.
+Each function takes the moments of the image and of the style; moments of several parts have a
+leading axis and give one loss each. Each loss has its gradient by the moments, in NumPy.
 """
 
 from collections.abc import Callable

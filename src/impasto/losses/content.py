@@ -1,7 +1,7 @@
-"""The content loss: how far features are from the photograph's, position by position.
+"""The content loss: distance of features from those of the content image, per position.
 
-Gatys, Ecker and Bethge 2016, "Image Style Transfer Using Convolutional Neural Networks",
-equation 1, as a mean instead of half the sum.
+Gatys, Ecker and Bethge 2016, "Image Style Transfer Using Convolutional Neural Networks", equation
+1, as a mean instead of half the sum.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""What the levels of a painting are for, which says what they look at."""
+"""The roles of levels, which decide the layers and losses that a level uses."""
 
 from typing import NamedTuple
 

@@ -1,20 +1,21 @@
-"""Style by matched features: every position is to look like one that the painting has.
+"""Style by matched features: each position is pulled toward its nearest neighbor in the style.
 
 Kolkin, Kucera, Paris, Sýkora, Shechtman and Shakhnarovich 2022, "Neural Neighbor Style Transfer".
-A *hypercolumn* is what all layers together see at one position. For a level of the pyramid the
-hypercolumns of a query are each matched with the nearest that the painting has, and the picture
-is to have the matched ones:
+A *hypercolumn* is the concatenation of the features of all layers at one position. For each level,
+every hypercolumn of a query is matched with its nearest neighbor among those of the style image.
+The loss is
 
     sum over positions of w |h - t|² / sum over positions of w |m|²
 
-with h the picture's hypercolumn, m the matched one, t the target that it makes and w its weight;
-layers may have shares. It is a sum over positions, so that tiles, strips and regions add up.
+with h the hypercolumn of the current image, m the matched one, t the target computed from it, and
+w its weight; layers may have weights. It is a sum over positions, so tiles, strips and regions add
+up.
 
-Departures: squared error instead of the cosine, which lets contrast run away; targets stay as
-they are for a level; below full strength a part of them is the photograph's own hypercolumn; and
-the deepest block is compared at its own positions, each with the mean of the targets of the four
-grid positions it covers. That has the gradient of the sum above with those maps enlarged by
-repetition, and reads a quarter of the numbers.
+Departures: squared error instead of the cosine distance, with which contrast grows without bound.
+Targets are fixed for a level. Below full strength, a part of each target is the content image's
+own hypercolumn. The deepest block is compared at its own positions, each with the mean of the
+targets of the four grid positions that it covers. This has the same gradient as the sum above with
+those features repeated, and reads a quarter of the values.
 """
 
 import functools

@@ -1,6 +1,7 @@
-"""Moments: what is kept of features as sums over positions, and what is read off them.
+"""Moments: sums of features over positions, and what is computed from them.
 
-A style is the moments of its features. All functions are pure and take the arrays of either engine.
+A style is represented by the moments of its features. All functions are pure and take the arrays
+of both engines.
 """
 
 from collections.abc import Callable, Sequence

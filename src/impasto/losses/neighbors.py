@@ -1,10 +1,10 @@
-"""Style as nearest neighbors: every feature is to be like one that the painting has.
+"""Style by nearest neighbors: each feature is pulled toward the nearest one of the style.
 
-Kolkin, Kucera, Paris, Sýkora, Shechtman and Shakhnarovich 2022, "Neural Neighbor Style
-Transfer", section 3. Features are compared by the cosine of their angle, about the painting's
-mean. Departures: neighbors are looked for layer by layer at every evaluation, as in the paper's
-feature splitting, and not in features of all layers together; and among POOL positions of the
-painting at most, which bounds the work.
+Kolkin, Kucera, Paris, Sýkora, Shechtman and Shakhnarovich 2022, "Neural Neighbor Style Transfer",
+section 3. Features are compared by cosine distance about the mean of the style. Departures:
+neighbors are searched per layer and at every evaluation, as in the paper's feature splitting, and
+not in the features of all layers together; and only among POOL positions of the style image, which
+limits the cost.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,6 +1,6 @@
-"""What is minimized: the terms of a recipe against their targets, and their weighted total.
+"""The objective: the weighted sum of the terms of a recipe against their targets.
 
-Solvers see nothing but ``Objective.evaluate``.
+Solvers use only ``Objective.evaluate``.
 """
 
 from collections import defaultdict

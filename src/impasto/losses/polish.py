@@ -1,10 +1,9 @@
-"""The last pass of style by matching: layer by layer at full resolution, which sharpens strokes.
+"""The last pass of matching: nearest neighbors per layer at full resolution, for sharp strokes.
 
-Kolkin et al. 2022, "Neural Neighbor Style Transfer", section 3.4 (feature splitting): every layer
-has nearest neighbors of its own, looked for anew at every evaluation. Departures: squared error,
-as in :mod:`impasto.losses.matching`; the picture about the mean that it had as the pass began, so
-that a part of it needs no mean of the whole; at GRID positions a side at most, among POOL of the
-painting.
+Kolkin et al. 2022, "Neural Neighbor Style Transfer", section 3.4 (feature splitting): each layer
+has its own nearest neighbors, searched at every evaluation. Departures: squared error, as in
+:mod:`impasto.losses.matching`; the image is centered by its mean at the start of the pass, so that
+tiles need no global mean; at most GRID positions per side are compared, with POOL of the style.
 """
 
 from collections.abc import Callable, Sequence

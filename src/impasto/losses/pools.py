@@ -1,18 +1,18 @@
-"""Pools of features: what is kept of paintings to be looked through, and the search in it.
+"""Nearest-neighbor search among features of the style images.
 
-What is looked for is the nearest by the cosine of the angle, each side about its own mean, as in
-Kolkin et al. 2022, "Neural Neighbor Style Transfer", section 3.2. Departure: the search runs in
-the pool's principal components, whose 64 find neighbors nearly as near as all 2,688 channels do:
-the loss is within a hundredth (benchmarks/NOTES.md). Some features are near to very many others,
-such as those of an eye to whatever is dark and round: they would turn up everywhere. So a feature
-counts as less near the nearer it is to all that is looked for: the cross-domain similarity of
-Conneau, Lample, Ranzato, Denoyer and Jégou 2018, "Word Translation Without Parallel Data", section
-2.3, on the pool's side.
+The distance is the cosine distance, each side centered by its own mean, as in Kolkin et al. 2022,
+"Neural Neighbor Style Transfer", section 3.2. Departure: the search uses principal components; 64
+of them find neighbors nearly as near as all 2,688 channels, and the loss is within one percent
+(benchmarks/NOTES.md). Some features are near to very many others (*hubs*), such as those of an eye
+to any dark round shape, and would appear everywhere. Their similarity is therefore reduced by
+their mean similarity to all queries: cross-domain similarity local scaling, Conneau, Lample,
+Ranzato, Denoyer and Jégou 2018, "Word Translation Without Parallel Data", section 2.3, on the
+pool's side.
 
-Everything here happens once a level. Without a GPU features are NumPy's arrays; with one they are
-the backend's tensors and stay on the device, but for which is nearest. Either way they are looked
-through in pieces of a fixed size, so that memory stays bounded and results do not depend on the
-number of cores; of equally near ones the first is taken.
+All functions run once per level. Without a GPU they use NumPy arrays; with one they use tensors on
+the device, except for the indices found. The search runs in blocks of fixed size, so memory is
+bounded and results do not depend on the number of cores. Among equal neighbors the first is
+chosen.
 """
 
 from collections.abc import Callable, Sequence

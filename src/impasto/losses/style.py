@@ -1,6 +1,6 @@
-"""The style losses: how far a picture is from the manner of paintings, region by region.
+"""The style losses, per region.
 
-``STYLE_LOSSES`` is the table of all of them, by the name that the setting ``style_loss`` takes.
+``STYLE_LOSSES`` maps the values of the setting ``style_loss`` to them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,7 +1,9 @@
-"""What a loss is made of: terms that read a picture into sums, and compare the sums.
+"""The interface of a loss: terms that reduce features to sums, and compare the sums.
 
-Sums are taken over positions and add up: over the parts of a picture, whoever reads them. So a
-term is the same for a whole picture and for one that is read in parts.
+Gram loss: ``read`` computes second moments of the features, and ``loss`` is the squared distance
+of Gram matrices. Matching: ``read`` sums the squared errors against nearest neighbors, and
+``loss`` scales the sum. Sums over positions add up over tiles, strips and regions, so a term is
+the same for a whole image and for one that is processed in tiles.
 """
 
 import functools

@@ -1,9 +1,9 @@
-"""The objective that reads a picture tile by tile, in memory that does not grow with it.
+"""The objective that is evaluated tile by tile, with bounded memory.
 
-Losses are functions of sums over positions, which add up over the tiles (``terms``). Where the loss
-of all sums is the sum of the tiles' losses one pass gives value and gradient; else a first pass
-adds up the sums, and a second takes the loss's slope along them back through every tile. Tiles
-come in a fixed order and are added up in float64, so that the same picture gives the same bytes.
+Losses are functions of sums over positions, which add up over tiles (``terms``). Additive losses
+need one pass. Others need two: the first computes the sums, and the second back-propagates
+∂loss/∂sums through each tile. Tiles are processed in a fixed order and added in float64, so the
+same image gives the same bytes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

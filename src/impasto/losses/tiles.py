@@ -1,7 +1,7 @@
-"""How a picture is cut into tiles, and which part of an array belongs to one. Pure geometry.
+"""Division of an image into tiles, and the part of an array that belongs to a tile.
 
-A tile counts for its inner box; the network is shown its outer box, so much more of the picture
-that what it sees of the inner one is what it would see of it in the whole picture.
+A loss counts the inner box of a tile. The network receives the outer box, which is larger by the
+halo, so that features of the inner box are those of the whole image.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The total variation loss: how much neighboring pixels differ, which smooths the picture."""
+"""The total variation loss: squared differences of neighboring pixels, which smooths."""
 
 from collections.abc import Callable
 from typing import NamedTuple

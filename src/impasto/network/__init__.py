@@ -1,4 +1,4 @@
-"""The frozen eye: VGG from Keras, its layers, and where its weights come from."""
+"""The frozen VGG networks, their layers, and the sources of their weights."""
 
 import lazy_loader as _lazy
 

@@ -1,13 +1,13 @@
-"""Networks whose channels all have the same mean activation.
+"""Networks rescaled so that all channels have the same mean activation.
 
-Gatys, Ecker and Bethge 2016, "Image Style Transfer Using Convolutional Neural Networks", section 2:
-the weights are rescaled so that the mean activation of each filter over pictures and positions is
-one. Convolutions, ReLU and pooling pass a positive factor on, so that the next layer can take it
-back: but for their scale the features stay the same.
+Gatys, Ecker and Bethge 2016, "Image Style Transfer Using Convolutional Neural Networks", section
+2: the weights are rescaled so that the mean activation of each filter over images and positions is
+one. Convolution, ReLU and pooling preserve a positive factor, so the next layer can undo it; only
+the scale of the features changes.
 
-Departures: the means are over the photographs among impasto's samples, and not over ImageNet; so
-few hardly excite some channels, which would drown all others wherever a picture does, so that no
-mean is taken for less than FAINTEST of its layer's median.
+Departures: the means are over the content samples of impasto, not over ImageNet. So few images
+hardly activate some channels, which would then dominate all others, so a mean is at least FAINTEST
+times the median of its layer.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """VGG by the compiled kernels: features, and the gradient by the image, in NumPy.
 
-The network of :mod:`impasto.network.vgg`, float32, without a tensor library.
+The network of :mod:`impasto.network.vgg` in float32, without a tensor library.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

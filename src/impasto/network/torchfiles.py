@@ -1,8 +1,8 @@
-"""PyTorch's files of tensors, read without PyTorch: nothing in them is executed.
+"""Reads tensor files of PyTorch without PyTorch; no code in them is executed.
 
-``torch.save`` writes an archive with a pickle and a file for every storage, and before version 1.6
-several pickles followed by the storages. The pickle describes tensors as (storage, offset, size,
-stride); it can name nothing but what :data:`_KNOWN` lists.
+Two formats of ``torch.serialization``: since version 1.6 an archive with a pickle and one file per
+storage, before that consecutive pickles followed by the storages. The pickle describes tensors as
+(storage, offset, size, stride); :data:`_KNOWN` lists everything that it may call.
 """
 
 import io

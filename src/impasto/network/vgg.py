@@ -1,7 +1,7 @@
 """VGG as a frozen Keras model: named layers, preprocessing, features.
 
-Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image
-Recognition", as ``keras.applications`` has it, cut off after the deepest layer in use.
+Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
+as in ``keras.applications``, truncated after the deepest layer in use.
 """
 
 from collections.abc import Callable, Collection, Iterable

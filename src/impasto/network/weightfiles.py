@@ -1,8 +1,8 @@
-"""Files of weights, read as numbers: nothing they say is executed, and no other file is opened.
+"""Reads weight files as numbers: no code is executed, and no other file is opened.
 
-Every reader takes a path and the names of a network's convolutions, in order, and gives tensors
-by ``<layer>/kernel`` (height, width, in, out) and ``<layer>/bias`` (out). What makes sense of
-their sizes and values is :mod:`impasto.network.weights`.
+Each reader takes a path and the names of a network's convolutions in order, and returns tensors
+named ``<layer>/kernel`` (height, width, in, out) and ``<layer>/bias`` (out).
+:mod:`impasto.network.weights` validates their shapes and values.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,12 +1,12 @@
-"""Where the frozen networks' weights come from.
+"""Sources of the networks' weights.
 
-Sources are tried in order: a file the user names, the cache, an installed package that carries
-the weights as data, the official Keras download. Whatever the source, the SHA-256 over the
-tensors decides whether it is used, so that every source gives the same picture.
+Sources are tried in order: a file that the user gives, the cache, an installed package that
+contains the weights as data, the download of Keras. Weights are used only if the SHA-256 of their
+tensors is the expected one, so every source gives the same result.
 
-A network's tensors are a dict from ``<layer>/kernel`` (float32, height, width, in, out) and
-``<layer>/bias`` (float32, out) to arrays; pictures enter the network as BGR in [0, 255] minus
-the ImageNet mean (the Caffe convention).
+The tensors of a network are a dict of arrays, ``<layer>/kernel`` (float32, height, width, in, out)
+and ``<layer>/bias`` (float32, out). Images enter the network as BGR in [0, 255] minus the ImageNet
+mean (the Caffe convention).
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""How to go down: L-BFGS, the same by SciPy, and Adam. They know arrays, not style."""
+"""L-BFGS, SciPy's L-BFGS, and Adam. They use arrays, and know no style."""
 
 import lazy_loader as _lazy
 

@@ -1,8 +1,8 @@
-"""Adam, one evaluation at a time, its state a value.
+"""Adam, one evaluation at a time, with its state as a value.
 
 Kingma and Ba 2015, "Adam: A Method for Stochastic Optimization", algorithm 1 in the order of
-section 2's last paragraph, with the constants of Keras. Departure: the learning rate falls to zero
-along a cosine (Loshchilov and Hutter 2017).
+section 2's last paragraph, with the constants of Keras. Departure: the learning rate decays to
+zero along a cosine (Loshchilov and Hutter 2017).
 """
 
 import math

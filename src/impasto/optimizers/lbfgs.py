@@ -1,9 +1,9 @@
-"""L-BFGS, one evaluation at a time, its state a value.
+"""L-BFGS, one evaluation at a time, with its state as a value.
 
-Nocedal and Wright 2006, "Numerical Optimization", algorithm 7.4 (two loops over the last steps)
-and section 3.5 (interpolating line search). Points are arrays of any library that adds and
-multiplies with operators (NumPy's, paged ones, or tensors that stay on their device); only a few
-numbers ever leave them.
+Nocedal and Wright 2006, "Numerical Optimization", algorithm 7.4 (two-loop recursion) and section
+3.5 (interpolating line search). Points are arrays of any library with arithmetic operators: NumPy
+arrays, paged ones, or tensors that stay on their device. Only a few scalars are copied to the
+host.
 """
 
 import math

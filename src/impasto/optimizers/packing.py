@@ -1,4 +1,4 @@
-"""States as arrays by name, and back: every number is checked, since files can be forged."""
+"""Solver states as named arrays and back; values are validated, since files can be forged."""
 
 import numpy as np
 from numpy.typing import NDArray

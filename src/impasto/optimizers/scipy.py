@@ -1,9 +1,8 @@
-"""SciPy's L-BFGS-B, without bounds, behind the door of the other solvers.
+"""SciPy's L-BFGS-B without bounds, with the interface of the other solvers.
 
-Byrd, Lu, Nocedal and Zhu 1995. It searches pixels, as Gatys et al. 2016 did. SciPy runs its own
-loop and cannot be pulled. It runs in a thread of its own here, which waits at every point that it
-wants evaluated: the evaluation is made by whoever takes the step. What it knows it keeps to
-itself, so that its state can be gone on from once and not be written down.
+Byrd, Lu, Nocedal and Zhu 1995. It optimizes pixels, as Gatys et al. 2016 did. SciPy runs its own
+loop, so it runs in a thread that waits before each evaluation until the caller takes a step. Its
+state is inside SciPy: it can be continued once, but not saved.
 """
 
 import queue

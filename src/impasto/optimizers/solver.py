@@ -1,8 +1,9 @@
-"""What a solver is: a few functions around a state that is a value.
+"""The interface of a solver: functions of an immutable state.
 
-A solver lowers a function of an array, one evaluation at a time. ``begin`` makes a state that
-says where the function is to be evaluated first, ``step`` evaluates it there and returns the next
-state. Whoever holds the state may look at it, keep it, write it down, go on from it, or stop.
+A solver minimizes a function of an array, one evaluation at a time. ``begin`` returns the initial
+state, which contains the first point to evaluate. ``step`` evaluates the function there and
+returns the next state. The caller can inspect, save and resume any state. L-BFGS: the state has
+the curvature pairs and the position in the line search. Adam: the state has the two running means.
 """
 
 from collections.abc import Callable, Mapping

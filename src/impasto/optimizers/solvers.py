@@ -1,4 +1,4 @@
-"""Every solver by its name."""
+"""All solvers by name."""
 
 from typing import Any
 

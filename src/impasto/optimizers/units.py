@@ -1,4 +1,4 @@
-"""The variables in which a picture is searched: its pixels, or coefficients of its cosines."""
+"""Parametrizations of the image for the optimizer: pixels, or scaled cosine coefficients."""
 
 import functools
 from collections.abc import Callable, Sequence

@@ -1,5 +1,5 @@
-"""Compiled kernels for processors: convolution, pooling and search in float32.
+"""Compiled kernels for CPUs: convolution, pooling and search in float32.
 
-An optional extension in C; without a compiler the package is installed without it. See
+An optional C extension; the package also installs without a compiler. See
 :mod:`impasto.compute.native.kernels`.
 """

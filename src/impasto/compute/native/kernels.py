@@ -1,9 +1,9 @@
 """The compiled kernels of ``kernels.c`` as functions of NumPy arrays.
 
 All arrays are float32 and channels-last, (height, width, channels). Convolutions are 3 x 3 with a
-padding of one position, by Winograd's minimal filtering (Lavin and Gray 2016). Each function cuts
-its work into items of a fixed size, which any number of threads share, so results are
-bit-identical for any number of threads. They differ in the last bits between instruction sets.
+padding of one position, by Winograd's minimal filtering (Lavin and Gray 2016). Each function
+divides its work into items of a fixed size that the threads share, so results are bit-identical
+for any number of threads. They differ in the last bits between instruction sets.
 """
 
 import ctypes
