@@ -21,23 +21,23 @@ from collections.abc import Iterable
 
 
 class ImpastoError(Exception):
-    """Anything impasto refuses or cannot do; catch this to catch them all."""
+    """Base class of all errors of impasto."""
 
 
 class InputError(ImpastoError, ValueError):
-    """What was given cannot be used."""
+    """Invalid input."""
 
 
 class PictureError(InputError):
-    """A picture that cannot be read or used."""
+    """An image that cannot be read or used."""
 
 
 class OutputError(InputError):
-    """A file that cannot be written, whatever it holds: picture, film, report, checkpoint."""
+    """A file that cannot be written: image, video, report, checkpoint."""
 
 
 class CheckpointError(InputError):
-    """A checkpoint that cannot be gone on from."""
+    """A checkpoint that cannot be resumed."""
 
 
 class SettingError(InputError):
@@ -45,7 +45,7 @@ class SettingError(InputError):
 
 
 class WeightsError(ImpastoError):
-    """No source of the network's weights works."""
+    """The weights of the network cannot be loaded from any source."""
 
 
 class BackendError(ImpastoError):
@@ -53,11 +53,11 @@ class BackendError(ImpastoError):
 
 
 class ClusterError(ImpastoError):
-    """Workers that cannot be reached, are not alike, or were lost."""
+    """Workers that cannot be reached, have different versions, or were lost."""
 
 
 def nearest(received: str, possible: Iterable[str]) -> str:
-    """Describe the names that are possible, the ones most like ``received`` first."""
+    """Return a hint with the possible names that are most similar to ``received``."""
     names = list(possible)
     near = difflib.get_close_matches(received, names, n=3, cutoff=0.5)
     return f"did you mean {', '.join(near)}?" if near else f"possible: {', '.join(names)}"

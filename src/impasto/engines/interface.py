@@ -13,7 +13,11 @@ from impasto.recipe.settings import Recipe
 
 
 class Engine(Protocol):
-    """A frozen network, and the losses of its features with their gradients."""
+    """Computes features of a frozen network, losses of these features, and their gradients.
+
+    ``NativeEngine``: C kernels and explicit gradients in NumPy. ``KerasEngine``: a Keras model and
+    automatic differentiation.
+    """
 
     @property
     def backend(self) -> str:
@@ -32,32 +36,32 @@ class Engine(Protocol):
 
     @property
     def network(self) -> Network:
-        """The network whose weights are used."""
+        """The network."""
         ...
 
     def check(self) -> None:
-        """Raise BackendError where this process cannot compute with it, as after a fork."""
+        """Raise BackendError if this process cannot use the engine, for example after a fork."""
         ...
 
     def features(self, layers: Sequence[str]) -> Features:
         """Return the function from an image (height, width, 3) to its features by layer.
 
-        They are float32: NumPy arrays, or tensors on a GPU.
+        Features are float32 NumPy arrays, or tensors on a GPU.
         """
         ...
 
     def step(self, recipe: Recipe, kind: Kind) -> Step:
-        """Return the total loss of a recipe and its gradient, for all levels of a kind."""
+        """Return the function that computes total loss and gradient, for levels of a kind."""
         ...
 
     def tile_steps(self, recipe: Recipe, kind: Kind) -> TileSteps:
-        """Return the same for an image that is processed in tiles."""
+        """Return the same functions for images that are processed in tiles."""
         ...
 
     def place(self, arrays: Any) -> Any:
-        """Return any nesting of dicts, lists and tuples of arrays as the steps take them."""
+        """Return a nested structure of arrays converted for the steps."""
         ...
 
     def place_image(self, image: Picture) -> Any:
-        """Return an image where solvers work on it: a tensor on a GPU, else as it is."""
+        """Return an image on the device of the solver: a tensor on a GPU, else unchanged."""
         ...

@@ -35,12 +35,12 @@ from impasto.pictures.raster import Picture
 from impasto.recipe.settings import Recipe
 
 TERMS = ("content", "style", "tv")
-"""The unweighted losses, in the order in which they are reported."""
+"""Names of the losses, in the order of reports."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The weighted total, the unweighted losses, and the total's gradient (height, width, 3)."""
+    """The weighted total, its gradient (height, width, 3), and the unweighted losses."""
 
     total: float
     terms: Mapping[str, float]
@@ -48,25 +48,25 @@ class Evaluation:
 
 
 class Objective(Protocol):
-    """The seam between what is minimized and how."""
+    """What a solver minimizes."""
 
     def evaluate(self, picture: Array) -> Evaluation:
         """Return losses and gradient at ``picture``, float32 (height, width, 3).
 
-        Of a NumPy array the gradient is one, of the backend's tensors it is a tensor.
+        The gradient has the same array type as ``picture``.
         """
         ...
 
     def weighed(self, weights: HostArray) -> "Objective":
-        """Return it with other weights of the terms, as :func:`weights` gives them."""
+        """Return the objective with other weights of the terms, see :func:`weights`."""
         ...
 
 
 class Targets(NamedTuple):
-    """What the picture is compared with, and how much each term weighs."""
+    """The targets of a tile or image, and the weights of the terms."""
 
     terms: dict[str, Target]
-    """by name, of those terms that have a target"""
+    """by name, for terms that have a target"""
     weights: Tensor
     """(3,) in the order of TERMS"""
 

@@ -24,80 +24,77 @@ from impasto.pictures.guidance import StyledRegion
 from impasto.pictures.raster import Picture, size_of
 
 EPSILON = 1e-8
-"""Keeps a division by the size of a target, or by a count of positions, finite at zero."""
+"""Added to the size of a target or a count of positions before dividing by it."""
 
 Maps: TypeAlias = Mapping[str, Tensor]
-"""By layer, features (height, width, channels)."""
+"""Features (height, width, channels) by layer."""
 
 Reduce: TypeAlias = Callable[[str, Tensor], Tensor]
-"""(layer, its features) -> what is kept of them."""
+"""(layer, features) -> a reduction of the features."""
 
 Features: TypeAlias = Callable[..., Maps]
-"""(picture (height, width, 3), reduce=None) -> by layer its features, or what is kept of them."""
+"""(image (height, width, 3), reduce=None) -> features by layer, or their reductions."""
 
 Sums: TypeAlias = Any
-"""Any nesting of dicts, lists and tuples of tensors that are sums over positions."""
+"""A nested structure of tensors that are sums over positions."""
 
 Target: TypeAlias = Any
-"""Any nesting of dicts, lists and tuples of arrays; those of rank 3 (height, width, channels) may
-have any height and width."""
+"""A nested structure of arrays; the height and width of arrays of rank 3 (height, width, channels)
+may differ between tiles."""
 
 AddGradient: TypeAlias = Callable[[HostArray], None]
-"""Adds a gradient by a layer's features (height, width, channels), in place."""
+"""Adds to the gradient of a layer's features (height, width, channels), in place."""
 
 Pullback: TypeAlias = Callable[[Sums], Mapping[str, Sequence[AddGradient]]]
-"""∂loss/∂sums -> by layer, what adds ∂loss/∂features: a vector-Jacobian product."""
+"""∂loss/∂sums -> by layer, functions that add ∂loss/∂features: a vector-Jacobian product."""
 
 IMAGE = "image"
-"""In place of a layer's name: the pixels, as :attr:`Seen.image` has them."""
+"""Stands for a layer: the pixels, see :attr:`Seen.image`."""
 
 
 class Place(NamedTuple):
-    """Where a part of a picture lies, in a layer's positions.
-
-    All are whole numbers, or tensors of them.
-    """
+    """The offset of a tile in the feature positions of a layer, as integers or integer tensors."""
 
     top: Size
-    """the part's first row"""
+    """first row of the tile"""
     left: Size
-    """the part's first column"""
+    """first column of the tile"""
     height: Size
-    """rows of the whole picture"""
+    """rows of the whole image"""
     width: Size
-    """columns of it"""
+    """columns of the whole image"""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the network sees in a picture, or in a part of one."""
+    """The features of an image or a tile."""
 
     maps: Maps
-    """features"""
+    """features by layer"""
     image: Tensor = None
-    """(height, width, 3), of a part with what is around it"""
+    """pixels of the image, or of the outer box of a tile, (height, width, 3)"""
     places: Mapping[str, Place] = field(default_factory=dict)
-    """by layer, where the part lies; nothing for a whole picture"""
+    """offset of the tile by layer; empty for a whole image"""
     inner: tuple[Size, Size, Size, Size] | None = None
-    """where the part lies in ``image``: its first row and column, and how many it has of them; None
-    for a whole picture"""
+    """position of the inner box in ``image``: first row, first column, rows, columns; None for a
+    whole image"""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What the network sees in a tile of a picture that is at hand."""
+    """Features of one tile of an image, computed on demand."""
 
     see: Callable[[Reduce], Maps]
-    """reduce -> what is kept of the features of the tile's outer box, see :data:`Features`"""
+    """reduce -> reductions of the features of the tile's outer box, see :data:`Features`"""
     tile: Tile
     size: tuple[int, int]
-    """height and width of the whole picture, in pixels"""
+    """height and width of the whole image in pixels"""
     stride: Callable[[str], int]
 
     def inner(self, layers: Iterable[str], reduce: Callable[[str, Tensor], Any]) -> dict[str, Any]:
-        """Return by layer a function of the features of the inner box, (height, width, channels).
+        """Return a reduction of the features (height, width, channels) of the inner box, by layer.
 
-        No more than one layer's features are in memory at a time, unless the function keeps them.
+        Only one layer's features are in memory at a time, unless the reduction keeps them.
         """
         asked = dict.fromkeys(layers)
 
@@ -109,35 +106,35 @@ class Look:
         return asked
 
     def cut(self, value: Array, apart: int) -> Array:
-        """Return what of a value of the outer box, its positions ``apart`` px, counts."""
+        """Return the inner box of an array of the outer box with a stride of ``apart`` px."""
         if self.tile.inner == self.tile.outer:
             return value
         inner, outer = self.tile
         return tiles.part(value, apart, Box(*np.subtract(inner, (outer.top, outer.left) * 2)))
 
     def place(self, layer: str) -> Place:
-        """Return where the inner box lies, in a layer's positions."""
+        """Return the offset of the inner box in the positions of a layer."""
         apart = self.stride(layer)
         top, left = (each // apart for each in self.tile.inner[:2])
         return Place(top, left, *(each // apart for each in self.size))
 
 
 EDGES = 8
-"""Pixels that edges of tiles lie at multiples of at least, so that grids of features fit in."""
+"""Minimum alignment of tile borders in pixels, so that feature grids align."""
 
 
 @dataclass(frozen=True)
 class Eye:
-    """The network, and how much of a picture it is shown at a time."""
+    """Computes features of an image tile by tile."""
 
     features: Features
     stride: Callable[[str], int]
-    """how many pixels apart the features of a layer lie"""
+    """stride of the features of a layer in pixels"""
     receptive_field: Callable[[str], int]
-    """how many pixels wide the square is that a feature of a layer sees"""
+    """side of the receptive field of a layer in pixels"""
     grain: Grain
     tile: int = 0
-    """side in pixels of the largest part it is shown, besides what is around that; 0 all at once"""
+    """maximum side of the inner box of a tile in pixels; 0 for the whole image"""
 
     @classmethod
     def of(
@@ -147,7 +144,7 @@ class Eye:
         layers: Iterable[str],
         tile: int = 0,
     ) -> "Eye":
-        """Return the eye that looks with the ``layers`` of a network."""
+        """Return the extractor for ``layers`` of a network."""
         names = list(layers)
         halo = network.halo(names)
         apart = max(EDGES, *map(network.stride, names))
@@ -155,52 +152,52 @@ class Eye:
         return cls(features, network.stride, network.receptive_field, grain, tile)
 
     def cover(self, size: tuple[int, int]) -> tuple[Tile, ...]:
-        """Return the tiles of a picture of (height, width) pixels."""
+        """Return the tiles of an image of (height, width) pixels."""
         return tiles.cover(*size, self.tile, self.grain)
 
     def look(self, picture: Picture, tile: Tile) -> Look:
-        """Look at a tile of a picture."""
+        """Return the features of a tile of an image."""
         shown = paged.whole(picture) if tile.outer == tile.inner else picture[tile.outer.slices]
         see = functools.partial(self.features, shown)
         return Look(see, tile, size_of(picture), self.stride)
 
     def looks(self, picture: Picture) -> Iterator[Look]:
-        """Look at a picture, tile by tile."""
+        """Yield the features of the tiles of an image."""
         for tile in self.cover(size_of(picture)):
             yield self.look(picture, tile)
 
 
 @dataclass(frozen=True)
 class Sight:
-    """A tile of the picture that is painted, and what the network sees there when it is asked."""
+    """One tile of a level, with features of the level's images in it, computed on demand."""
 
     scene: "Scene" = field(compare=False)
     tile: Tile
 
     def look(self, picture: Picture) -> Look:
-        """Return what is seen in a picture of the scene's size."""
+        """Return features of an image of the level's size."""
         return self.scene.eye.look(picture, self.tile)
 
     def part(self, field: HostArray, apart: int) -> HostArray:
-        """Return what of a field of the whole picture, its positions ``apart`` px, counts here."""
+        """Return the part of an array of the whole image, with a stride of ``apart`` px, in the tile."""
         return tiles.part(field, apart, self.tile.inner)
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What a picture of one size is to be compared with."""
+    """The inputs of a level, from which targets are computed."""
 
     eye: Eye
     content: Picture
-    """the photograph at this size"""
+    """the content image at the size of the level"""
     regions: tuple[StyledRegion, ...]
-    """masks of this size, paintings of the sizes they are seen at"""
+    """masks at this size, and style images at the sizes to use"""
     start: Picture | None = None
-    """the picture so far, which this size starts from; None at the first"""
+    """the initial image of the level; None at the first level"""
 
     @cached_property
     def tiles(self) -> tuple[Tile, ...]:
-        """The picture's tiles."""
+        """The tiles of the level."""
         return self.eye.cover(size_of(self.content))
 
     def sights(self) -> Iterator[Sight]:
@@ -208,7 +205,7 @@ class Scene:
         yield from (Sight(self, tile) for tile in self.tiles)
 
     def summed(self, read: Callable[[Sight], Sums]) -> Sums:
-        """Return what is read at all tiles, added up in float64 as NumPy's."""
+        """Return the sum of ``read`` over all tiles, in float64."""
         total: Sums = None
         for sight in self.sights():
             sums = optree.tree_map(_wide, read(sight))
@@ -216,7 +213,7 @@ class Scene:
         return total
 
     def remembered(self, read: Callable[[Sight], Any]) -> Callable[[Sight], Any]:
-        """Return a function of a tile that keeps what it found, where the tile is the picture."""
+        """Return ``read`` with its result cached, if there is only one tile."""
         return functools.cache(read) if len(self.tiles) == 1 else read
 
 
@@ -230,74 +227,81 @@ def _wide(value: Any) -> HostArray:
 
 
 class View(NamedTuple):
-    """What is seen at one layer of the positions of a region."""
+    """Features of one layer in a region of the current image."""
 
     features: Tensor
     """(height, width, C)"""
     weights: Tensor | None = None
-    """(height, width, 1), how much of a position belongs to the region; None if all do"""
+    """weights of the positions in the region (height, width, 1); None for the whole image"""
     place: Place | None = None
-    """where a part of the picture lies; None for a whole one"""
+    """offset of the tile; None for a whole image"""
 
 
 class Painted(NamedTuple):
-    """What is seen at one layer of a painting, or of a part of one."""
+    """Features of one layer of a style image, or of a tile of it."""
 
     features: Tensor
     """(height, width, C)"""
     weights: Tensor | None = None
-    """(height, width, 1), how much of a position counts; None if all do"""
+    """weights of the positions (height, width, 1); None if all count"""
     number: int = 0
-    """which painting it is; parts of one have the same"""
+    """number of the style image; its tiles share it"""
     at: HostArray | None = None
-    """(height, width) the index in all of the painting, row by row, of each position that is kept
-    by itself, -1 of all others; None if nobody asked for positions"""
+    """(height, width) row-major index in the style image of each position to keep, -1 for others;
+    None if no positions are needed"""
 
 
 Style: TypeAlias = tuple[float, Sequence[Any]]
-"""A painting's share among all of a region, and what a measure keeps of its parts."""
+"""The weight of a style image among all of its region, and the data kept of its tiles."""
 
 
 class Measure(NamedTuple):
-    """A way to compare what is seen at one layer with paintings; pure functions."""
+    """A style loss of one layer, as pure functions.
+
+    Gram loss: ``look`` and ``read`` compute moments, and ``loss`` is their squared distance.
+    Neighbors: ``look`` keeps feature positions of the style, ``read`` sums distances to them.
+    """
 
     look: Callable[[Painted], Any]
-    """what is kept of a painting, or of a part of one"""
+    """features of a style image, or of a tile of it -> the data to keep"""
     freeze: Callable[[Sequence[Style]], Target]
-    """what was kept of every painting of a region -> the target"""
+    """the data of every style image of a region -> the target"""
     read: Callable[[View, Target], Sums]
-    """what is seen -> sums that add up over the parts of a picture"""
+    """(features, target) -> sums, which add up over tiles"""
     loss: Callable[[Sums, Target], Tensor]
-    """the sums of the whole picture -> the loss, a scalar"""
+    """(sums of the whole image, target) -> the loss, a scalar"""
     vjp: Callable[[View, Target], tuple[Sums, Callable[[Sums], AddGradient]]]
-    """NumPy features, target -> the sums as :attr:`read` has them, and their pullback"""
+    """(NumPy features, target) -> the sums of :attr:`read`, and their pullback"""
     loss_gradient: Callable[[Sums, Target], Sums]
-    """the sums of the whole picture -> ∂loss/∂sums, in NumPy"""
+    """(sums of the whole image, target) -> ∂loss/∂sums, in NumPy"""
     positions: Callable[[float], int] | None = None
-    """(a painting's share among all) -> how many of its positions are kept by themselves at most;
-    None for none"""
+    """(weight of a style image) -> maximum number of its positions to keep; None for none"""
     survey: Callable[[View], Sums] | None = None
-    """what is seen of the picture so far -> sums that :attr:`settle` needs; None if the target is
-    the paintings' alone"""
+    """statistics of the current image required by :attr:`settle`; None if the target depends on
+    the style images only"""
     settle: Callable[[Target, Sums, View], Target] | None = None
-    """(target, the sums of the whole picture so far, what is seen of the photograph) -> the target
-    that goes with these, of the part that is seen"""
+    """(target, statistics of the whole current image, features of the content image) -> the final
+    target of the tile"""
 
 
 class Term(NamedTuple):
-    """One loss among those that add up to the total; pure functions."""
+    """One loss of the weighted total, as pure functions.
+
+    The Keras engine differentiates ``read`` and ``loss``; the native engine calls ``vjp`` and
+    ``loss_gradient``.
+    """
 
     freeze: Callable[[Scene], Callable[[Sight], Target]]
     """what pictures of the scene's size are compared with, tile by tile"""
     read: Callable[[Seen, Target], Sums]
-    """what is seen, and the target of the same part -> sums that add up over the parts"""
+    """(features, target) of a tile -> sums, which add up over tiles"""
     loss: Callable[[Sums, Target], Tensor]
-    """the sums of the whole picture, the target of any part -> the loss, a scalar"""
+    """(sums of the whole image, target of any tile) -> the loss, a scalar"""
     vjp: Callable[[Seen, Target], tuple[Sums, Pullback]]
-    """NumPy features, target -> the sums as :attr:`read` has them, and their pullback"""
+    """(NumPy features, target) -> the sums of :attr:`read`, and their pullback"""
     loss_gradient: Callable[[Sums, Target], Sums]
-    """the sums of the whole picture, the target of any part -> ∂loss/∂sums, in NumPy"""
+    """(sums of the whole image, target of any tile) -> ∂loss/∂sums, in NumPy"""
     layers: tuple[str, ...]
-    """those of which it reads features"""
+    """the layers whose features it uses"""
     additive: bool = False
-    """whether the loss of sums is the sum of their losses, so that no part needs to wait for all"""
+    """whether the loss is the sum of the losses of the tiles, so that one pass is enough"""

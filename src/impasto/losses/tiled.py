@@ -29,35 +29,35 @@ from impasto.pictures.raster import size_of
 
 
 class Given(NamedTuple):
-    """What the tile at hand is read with."""
+    """The inputs of a tile besides its pixels."""
 
     targets: Targets
     corner: Tensor
-    """(6,) int32: the inner box's first row and column within the outer one, and within the
-    whole picture, and the whole picture's height and width"""
+    """(6,) int32: first row and column of the inner box within the outer one and within the whole
+    image, and height and width of the whole image"""
     frame: Tensor
-    """(height, width, 1) uint8, of the size of the inner box"""
+    """(height, width, 1) uint8, with the size of the inner box"""
     slope: Tensor
-    """(n,) the loss's slope along the sums; empty where they are not asked for"""
+    """(n,) ∂loss/∂sums; empty if not needed"""
 
 
 TileStep: TypeAlias = Callable[[Array, Given], tuple[float, dict[str, float], Array]]
-"""(array, given) -> a scalar, terms, and the scalar's gradient by the array."""
+"""(array, inputs) -> a scalar, the terms, and the gradient of the scalar by the array."""
 
 
 class TileSteps(NamedTuple):
-    """The loss of a recipe, for the tiles of all levels."""
+    """The compiled loss of a recipe, for the tiles of all levels."""
 
     additive: bool
-    """whether one pass is enough"""
+    """whether one pass over the tiles is enough"""
     once: TileStep
-    """(tile, given) -> the loss of the tile's sums, its terms and its gradient"""
+    """(tile, inputs) -> the loss of the tile, its terms and its gradient"""
     read: Callable[[Array, Given], Tensor]
-    """(tile, given) -> the sums (n,)"""
+    """(tile, inputs) -> the sums (n,)"""
     along: TileStep
-    """(tile, given) -> the sums' product with the slope, and its gradient"""
+    """(tile, inputs) -> the product of sums and ∂loss/∂sums, and its gradient by the tile"""
     slope: TileStep
-    """(sums (n,), given) -> the loss, its terms and its slope"""
+    """(sums (n,), inputs) -> the loss, its terms, and ∂loss/∂sums"""
 
 
 def within(
@@ -98,14 +98,14 @@ NONE = np.zeros(0, np.float32)
 
 
 class Reading(NamedTuple):
-    """How a tile is read, besides its pixels."""
+    """The request to process a tile, besides its pixels."""
 
     number: int
-    """which of the picture's tiles it is, row by row"""
+    """number of the tile, in row-major order"""
     weights: HostArray
     """(3,) of the terms, in the order of ``objective.TERMS``"""
     slope: HostArray = NONE
-    """(n,) the loss's slope along the sums"""
+    """(n,) ∂loss/∂sums"""
 
 
 class Read(NamedTuple):
@@ -118,7 +118,7 @@ class Read(NamedTuple):
 
 
 class Readers(Protocol):
-    """Who reads tiles: this process, or others; results come in the order of what was asked."""
+    """Processes tiles, in this process or on workers; results are in the order of the requests."""
 
     def once(self, asked: Iterable[tuple[Reading, HostArray]]) -> Iterator[Read]:
         """Yield the loss of every tile's sums; for a slope their product with it."""
@@ -178,7 +178,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class Tiles:
-    """The objective that looks at the picture tile by tile."""
+    """The objective that is evaluated tile by tile."""
 
     tiles: tuple[Tile, ...]
     additive: bool

@@ -18,17 +18,18 @@ from impasto import paged
 from impasto.compute.arrays import array_namespace
 
 PATIENCE, LEAST_GAIN = 15, 1e-3
-"""A run has stalled when its lowest value fell by less than this share over so many evaluations."""
+"""A run has stalled if its lowest value fell by less than the fraction LEAST_GAIN over PATIENCE
+evaluations."""
 
 Array: TypeAlias = Any
-"""An array of NumPy, or paged, or a tensor of the running backend, which stays on its device."""
+"""A NumPy array, a paged array, or a tensor of the backend, which stays on its device."""
 
 Packed: TypeAlias = Mapping[str, NDArray[np.generic]]
-"""A state written down: arrays by name, numbers as float64."""
+"""A state as named arrays, with scalars as float64."""
 
 
 class Reason(StrEnum):
-    """Why a level ended."""
+    """The reason why a level ended. The values are stored in checkpoints."""
 
     BUDGET = "all evaluations were used"
     CONVERGED = "converged"
@@ -39,7 +40,7 @@ class Reason(StrEnum):
 
 
 class Evaluation(Protocol):
-    """What a function gives at a point."""
+    """The value and gradient of a function at a point."""
 
     @property
     def total(self) -> float:
@@ -48,7 +49,7 @@ class Evaluation(Protocol):
 
     @property
     def gradient(self) -> Array:
-        """The value's gradient, of the point's shape."""
+        """The gradient, with the shape of the point."""
         ...
 
 
@@ -57,32 +58,32 @@ Function: TypeAlias = Callable[[Array], Evaluation]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come."""
+    """The progress of a run."""
 
     best: Array
-    """the point with the lowest value so far; the start, before the first evaluation"""
+    """the point with the lowest value so far; the initial point before the first evaluation"""
     budget: int
-    """evaluations that may be made in all"""
+    """maximum number of evaluations"""
     lowest: tuple[float, ...] = ()
     """the lowest value so far, after each evaluation of this function"""
     before: int = 0
-    """evaluations made of another function before this one; they count toward the budget"""
+    """number of evaluations of earlier functions, which count toward the budget"""
     point: Array = None
-    """the point evaluated last"""
+    """the last evaluated point"""
     evaluation: Evaluation | None = None
-    """what the function gave there"""
+    """value and gradient there"""
     reason: Reason | None = None
-    """why the run ended; None while it goes on"""
+    """why the run ended; None during the run"""
 
     @property
     def evaluations(self) -> int:
-        """How many evaluations were made."""
+        """The number of evaluations."""
         return self.before + len(self.lowest)
 
     def evaluated(self, function: Function, point: Array) -> "Progress":
-        """Return the progress after one more evaluation, at ``point``.
+        """Return the progress after an evaluation at ``point``.
 
-        One that is not finite ends the run and is forgotten.
+        A value that is not finite ends the run and is discarded.
         """
         found = function(point)
         if not (np.isfinite(found.total) and is_finite(found.gradient)):
@@ -98,7 +99,7 @@ class Progress:
         ).judged()
 
     def judged(self) -> "Progress":
-        """Return it with the reason to end that its values and its budget give, if they do."""
+        """Return the progress with its reason to end, if its values or its budget give one."""
         if len(self.lowest) > PATIENCE:
             gain = self.lowest[-1 - PATIENCE] - self.lowest[-1]
             if gain < LEAST_GAIN * abs(self.lowest[-1]):
@@ -107,16 +108,16 @@ class Progress:
         return replace(self, reason=Reason.BUDGET if used else None)
 
     def turned(self, budget: int) -> "Progress":
-        """Return the progress of a run whose function is another one from now on."""
+        """Return the progress of the run with a new function and budget."""
         return Progress(self.best, budget, before=self.evaluations).judged()
 
 
 class State(Protocol):
-    """What every solver's state tells of its run."""
+    """The common part of all solver states."""
 
     @property
     def progress(self) -> Progress:
-        """How far it has come."""
+        """The progress of the run."""
         ...
 
 
@@ -125,36 +126,38 @@ S_co = TypeVar("S_co", bound=State, covariant=True)
 
 
 class Begin(Protocol[S_co]):
-    """Makes the first state."""
+    """Creates the initial state."""
 
     def __call__(self, start: Array, budget: int, learned: float = 0.0) -> S_co:
-        """Return the state before the first evaluation, at ``start``.
+        """Return the state before the first evaluation.
 
-        ``budget`` is the evaluations that may be made. ``learned`` is what a run at another size
-        knows of the curvature, see ``Solver.learned``; 0 if nothing is known.
+        Args:
+            start: the initial point
+            budget: maximum number of evaluations
+            learned: curvature estimate of a run at another size, see ``Solver.learned``; 0 if
+                there is none
         """
         ...
 
 
 class Solver(NamedTuple, Generic[S]):
-    """A way to lower a function; pure functions of states."""
+    """A minimizer, as pure functions of its state."""
 
     begin: Begin[S]
     step: Callable[[Function, S], S]
-    """(function, state) -> the state after one more evaluation, or ended"""
+    """(function, state) -> the state after one more evaluation, or the ended state"""
     turn: Callable[[S, int], S]
-    """(state, budget) -> the state from which to lower another function, or with another budget;
-    what was learned of the curvature stays"""
+    """(state, budget) -> the state for a new function or budget; the curvature estimate is kept"""
     pack: Callable[[S], Packed | None]
-    """state -> what goes on from it to the same points to the last bit; None if nothing can"""
+    """state -> named arrays from which the run resumes bit for bit; None if not supported"""
     unpack: Callable[[Packed, Array, int], S]
     """(packed, start, budget) -> the state; raises CheckpointError for what cannot be one"""
     learned: Callable[[S], float] = lambda _: 0.0
-    """state -> what a run at another size may begin with; 0 if it learned nothing"""
+    """state -> curvature estimate for a run at another size; 0 if there is none"""
 
 
 def is_finite(array: Array) -> bool:
-    """Return whether every number of an array or a tensor is finite."""
+    """Return whether all values of an array or a tensor are finite."""
     if paged.on_host(array):
         return paged.is_finite(array)
     ops = array_namespace(array)
