@@ -17,46 +17,46 @@ from impasto.version import __version__
 
 
 class Facts(NamedTuple):
-    """What workers are to have in common with whoever hands out the work."""
+    """Versions that workers and the calling process must share."""
 
     impasto: str
-    """its version"""
+    """version"""
     python: str
-    """its version, without the last number"""
+    """version without the patch level"""
 
 
 def facts() -> Facts:
-    """Return those of this process."""
+    """Return the versions of this process."""
     return Facts(__version__, ".".join(platform.python_version_tuple()[:2]))
 
 
 class Parcel(NamedTuple):
-    """What all pieces of work have in common."""
+    """Data that all tasks share."""
 
     key: str
     content: bytes = b""
     threads: int = 0
-    """with which whoever hands out the work computes; 0 is as many as a worker has"""
+    """number of threads of the calling process; 0 for as many as the worker has"""
     backend: str = ""
-    """on which it computes; any if it is empty"""
+    """backend of the calling process; any if empty"""
 
 
 @dataclass
 class Bench:
-    """What a worker keeps."""
+    """The state of a worker between tasks."""
 
     parcel: Parcel
     of_parcel: dict[str, Any] = field(default_factory=dict)
-    """what was made of the parcel; forgotten with it"""
+    """values computed from the payload; removed with it"""
     lasting: dict[str, Any] = field(default_factory=dict)
-    """what the next parcel finds as well"""
+    """values that stay when the payload changes"""
     lock: threading.Lock = field(default_factory=threading.Lock)
-    """one piece of work at a time, since each uses all cores"""
+    """one task at a time, since each uses all cores"""
 
     def compute_alike(self) -> None:
-        """Load the tensor library, so that it computes what whoever hands out the work would.
+        """Load the backend of the calling process, so that results are bit-identical.
 
-        To the last bit, on the same kind of processor. Raises ClusterError if it is another one.
+        This holds for the same kind of processor. Raises ClusterError for another backend.
         """
         if self.parcel.backend in ("", "native"):  # the same bytes for any number of threads
             return
@@ -73,25 +73,25 @@ class Bench:
 
 
 Work: TypeAlias = Callable[[Bench, Any], Any]
-"""(what the worker keeps, an item) -> what comes of it"""
+"""(state of the worker, item) -> result"""
 
 
 class Missing(NamedTuple):
-    """Instead of a result: the worker has not got the parcel."""
+    """Returned instead of a result if the worker does not have the payload."""
 
     address: str
 
 
 class Done(NamedTuple):
-    """What came of a piece of work, and what was logged meanwhile."""
+    """The result of a task, and its log records."""
 
     result: Any
     said: list[tuple[int, str]]
-    """levels and lines"""
+    """log levels and messages"""
 
 
 def do(work: Work, key: str, item: Any) -> Done | Missing:
-    """Do a piece of work at a worker that has the parcel of this key, else say that it has not."""
+    """Run a task on a worker that has the payload of this key; if not, report that."""
     worker = get_worker()
     bench: Bench | None = getattr(worker, "impasto", None)
     if bench is None or bench.parcel.key != key:
@@ -102,7 +102,7 @@ def do(work: Work, key: str, item: Any) -> Done | Missing:
 
 @contextlib.contextmanager
 def _heard() -> Iterator[list[tuple[int, str]]]:
-    """Yield what is logged in this block, which nobody at the worker would read."""
+    """Collect log records of this block, which are sent to the calling process."""
     said: list[tuple[int, str]] = []
     handler = logging.Handler()
     handler.emit = lambda record: said.append((record.levelno, record.getMessage()))  # type: ignore[method-assign]
@@ -116,9 +116,9 @@ def _heard() -> Iterator[list[tuple[int, str]]]:
 
 
 def dask_setup(worker: Worker) -> None:
-    """Have a worker of this machine ignore Ctrl-C, which a terminal sends to all processes.
+    """Make a local worker ignore Ctrl-C, which a terminal sends to all processes.
 
-    Dask calls it as the worker starts. Who hands out the work hears of it, and lets it go.
+    Dask calls this when the worker starts. The calling process handles Ctrl-C and closes workers.
     """
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
@@ -126,9 +126,9 @@ def dask_setup(worker: Worker) -> None:
 
 
 def equip(wanted: Facts, parcel: Parcel, share: int, dask_worker: Worker) -> None:
-    """Give a worker a parcel; of ``share`` workers on one machine each gets its share of the cores.
+    """Install a payload on a worker; ``share`` workers on one machine divide the cores.
 
-    Raises ClusterError for a worker that is not like whoever hands out the work.
+    Raises ClusterError for a worker with other versions than the calling process.
     """
     if (own := facts()) != wanted:
         raise ClusterError(
@@ -145,7 +145,7 @@ def equip(wanted: Facts, parcel: Parcel, share: int, dask_worker: Worker) -> Non
 
 
 def _keep_to_share(number: int, share: int) -> None:
-    """Keep all threads of this process to every ``share``-th core, where the system can do that."""
+    """Restrict this process to every ``share``-th core, if the system supports it."""
     if not hasattr(os, "sched_setaffinity"):
         return
     cores = sorted(os.sched_getaffinity(0))[number::share]

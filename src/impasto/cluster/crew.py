@@ -32,48 +32,48 @@ from impasto.errors import ClusterError, ImpastoError
 LOG = logging.getLogger(__name__)
 
 CONNECT = 10.0
-"""Seconds within which a scheduler answers."""
+"""Timeout for the answer of a scheduler, in seconds."""
 
 LOOK = 2.0
-"""Seconds after which somebody who waits looks whether anybody is still at work."""
+"""Interval in seconds for checking whether any worker is left."""
 
 PATIENCE = 60.0
-"""Seconds that a crew without workers is waited for."""
+"""Seconds to wait for workers if all are lost."""
 
 TRIES = 5
-"""How often a piece of work is handed out to workers that have not got the parcel."""
+"""Maximum number of times a task is sent to workers without the payload."""
 
 SETTINGS: Mapping[str, Any] = {
     "distributed.admin.large-graph-warning-threshold": "1 TB",
     "distributed.scheduler.allowed-failures": 10,
-    # No pages about the work: nobody needs them, and everybody could look at them.
+    # No dashboard: it is not needed, and it would be accessible to others.
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.worker.preload": ["impasto.cluster.bench"],
-    # A worker has the environment that this process has.
+    # Workers inherit the environment of this process.
     "distributed.nanny.pre-spawn-environ": {},
 }
-"""Dask's, as long as there is a crew."""
+"""Configuration of Dask while a pool exists."""
 
 
 @dataclass(frozen=True)
 class Handed:
-    """A piece of work that was handed out."""
+    """A submitted task."""
 
     work: Work
     item: Any
     address: str
-    """the worker that is to do it if it can"""
+    """the preferred worker"""
     future: Future
 
 
 class Crew:
-    """Workers, as long as the context lasts."""
+    """A pool of workers, as a context manager."""
 
     def __init__(self, client: Client, here: int, stack: contextlib.ExitStack) -> None:
-        """Take over what ``stack`` is to close at the end.
+        """Take ownership of ``stack``, which is closed at the end.
 
-        ``here`` is how many of the workers were started on this machine, for this crew.
+        ``here`` is the number of workers started on this machine for this pool.
         """
         self.client, self.here, self._stack = client, here, stack
         self.address = str(client.scheduler.address)
@@ -89,33 +89,33 @@ class Crew:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let the workers go; those that were started for this crew end."""
+        """Disconnect; workers started for this pool exit."""
         self.dismiss()
 
     def dismiss(self) -> None:
-        """Let the workers go."""
+        """Disconnect from the workers."""
         self._stack.close()
 
     def workers(self) -> list[str]:
-        """Return the addresses of the workers that are there.
+        """Return the addresses of the workers.
 
-        Raises ClusterError if the scheduler went away.
+        Raises ClusterError if the scheduler is lost.
         """
         with self._connected():
             found = self.client.scheduler_info(n_workers=-1)["workers"]
         return sorted(found, key=lambda address: str(found[address]["name"]))
 
     def share(self, content: bytes, backend: str) -> None:
-        """Have all workers keep a parcel from now on, and forget the one before.
+        """Install a payload on all workers, instead of the one before.
 
-        They compute on a ``backend`` of Keras. Raises ClusterError for workers that are not like
-        this process.
+        ``backend`` is the Keras backend to use. Raises ClusterError for workers with other versions
+        than this process.
         """
         self._parcel = Parcel(uuid.uuid4().hex, content, threads.cores(), backend)
         self._equip(self.workers())
 
     def _equip(self, addresses: list[str]) -> None:
-        """Give workers the parcel. One that is lost meanwhile has its work handed out again."""
+        """Send the payload to workers. If one is lost meanwhile, its tasks are submitted again."""
         with self._connected():
             found = self.client.run(
                 *(bench.equip, bench.facts(), self._parcel, self.here),
@@ -132,14 +132,14 @@ class Crew:
                 )
 
     def ask(self, function: Callable[[], Any]) -> list[Any]:
-        """Return what a function returns in each worker."""
+        """Return the result of a function on each worker."""
         with self._connected():
             return list(self.client.run(function).values())
 
     def each(self, work: Work, items: Iterable[Any]) -> Iterator[Any]:
-        """Yield what ``work`` gives for every item, in the order of the items.
+        """Yield the result of ``work`` for each item, in order.
 
-        Raises what ``work`` raises, and ClusterError where nobody is left to do it.
+        Raises the errors of ``work``, and ClusterError if no worker is left.
         """
         workers = self.workers() or [""]
         handed: deque[Handed] = deque()
@@ -159,7 +159,7 @@ class Crew:
             future = self.client.submit(
                 *(bench.do, work, self._parcel.key, item),
                 pure=False,
-                # The one that has kept what it made of this item, unless it is busy or gone.
+                # Prefer the worker that cached data for this item, unless it is busy or lost.
                 workers=[address] if address else None,
                 allow_other_workers=bool(address),
             )
@@ -179,9 +179,9 @@ class Crew:
         raise ClusterError(f"the workers of {self.address} were lost too often: see their logs")
 
     def _waited_for(self, handed: Handed) -> Done | Missing | None:
-        """Return a result, once it is there; None if it is to be handed out to another worker.
+        """Wait for a result; return None if the task must be submitted again.
 
-        Dask does that by itself, unless all workers were gone for a while.
+        Dask resubmits tasks itself, unless all workers were lost for a while.
         """
         seen = time.monotonic()
         while True:
@@ -204,7 +204,7 @@ class Crew:
 
     @contextlib.contextmanager
     def _connected(self, future: Future | None = None) -> Iterator[None]:
-        """Say in a line what Dask raises where it has nobody to work; not what work raises."""
+        """Replace errors of Dask about lost workers by one-line errors; errors of tasks pass through."""
         try:
             yield
         except KilledWorker as error:
@@ -226,10 +226,10 @@ class Crew:
 
 
 def hire(workers: int | str) -> Crew:
-    """Return a crew: so many processes on this machine, or those of a scheduler at an address.
+    """Return a pool of N processes on this machine, or of the workers of a scheduler.
 
-    Raises ClusterError if there is no scheduler, or it has no workers, or not like this process.
-    Ends a process that is itself a worker being started: it imports a script without a main guard.
+    Raises ClusterError if there is no scheduler, or no worker, or one with other versions. Exits a
+    process that is itself a worker being started by a script without a main guard.
     """
     if isinstance(workers, int) and _is_starting():
         sys.exit(1)
@@ -252,13 +252,13 @@ def hire(workers: int | str) -> Crew:
 
 
 def _is_starting() -> bool:
-    """Return whether this process is still importing its main module, as `multiprocessing` asks."""
+    """Return whether this process is still importing its main module for `multiprocessing`."""
     return bool(getattr(multiprocessing.current_process(), "_inheriting", False))
 
 
 @contextlib.contextmanager
 def _local(count: int) -> Iterator[LocalCluster]:
-    """Start workers on this machine, which listen to it alone and take certified messages alone.
+    """Start workers that listen only on 127.0.0.1 and accept only certified messages.
 
     Raises ClusterError if they cannot be started.
     """
@@ -298,7 +298,7 @@ def _client(where: LocalCluster | str | int) -> Iterator[Client]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep to ourselves what Dask logs of workers that come and go."""
+    """Suppress log messages of Dask about workers."""
     loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
     levels = [each.level for each in loggers]
     for each in loggers:

@@ -15,32 +15,32 @@ from impasto.compute.arrays import HostArray, Tensor, is_tensor, to_numpy
 
 
 class _Writer(cloudpickle.Pickler):
-    """Writes tensors as arrays, and leaves out what the reader has of its own."""
+    """Pickles tensors as arrays, and omits values that the reader has."""
 
     def __init__(self, file: io.BytesIO, own: Mapping[str, object]) -> None:
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
         self.names = {id(value): name for name, value in own.items()}
 
     def persistent_id(self, value: object) -> str | None:
-        """Return the name of what the reader has of its own, None for all else."""
+        """Return the name of a value that the reader has; None for other values."""
         return self.names.get(id(value))
 
     def reducer_override(self, value: Any) -> Any:
-        """Say how a tensor is written."""
+        """Return how a tensor is pickled."""
         if is_tensor(value):
             return _tensor, (to_numpy(value),)
         return super().reducer_override(value)
 
 
 class _Reader(pickle.Unpickler):
-    """Puts the reader's own values where they were left out."""
+    """Unpickles, and inserts the reader's own values."""
 
     def __init__(self, file: io.BytesIO, own: Mapping[str, object]) -> None:
         super().__init__(file)
         self.own = own
 
     def persistent_load(self, name: str) -> object:
-        """Return one of the reader's own values."""
+        """Return a value of the reader."""
         return self.own[name]
 
 
@@ -51,12 +51,12 @@ def _tensor(array: HostArray) -> Tensor:
 
 
 def write(value: object, own: Mapping[str, object]) -> bytes:
-    """Write a value down; what is in it of ``own``, by identity, is left out."""
+    """Serialize a value; objects in ``own``, compared by identity, are omitted."""
     file = io.BytesIO()
     _Writer(file, own).dump(value)
     return file.getvalue()
 
 
 def read(parcel: bytes, own: Mapping[str, object]) -> Any:
-    """Return what was written, with the reader's ``own`` values by the same names."""
+    """Deserialize a value, with the reader's ``own`` values by the same names."""
     return _Reader(io.BytesIO(parcel), own).load()

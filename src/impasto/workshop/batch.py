@@ -33,21 +33,21 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Task:
-    """A photograph and the picture that is made of it."""
+    """A content image and its result."""
 
     photograph: Path
     picture: Path
     name: str
-    """what stands for it in the names of files; with its folder, where folders are kept"""
+    """its name in paths of additional outputs, with its subfolder if subfolders are kept"""
 
     def absolute(self) -> "Task":
-        """Return it for a process in another folder."""
+        """Return a copy with absolute paths, for a process in another folder."""
         return replace(self, photograph=self.photograph.absolute(), picture=self.picture.absolute())
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a task ended: painted, skipped since it was there already, or why it failed."""
+    """How a task ended: done, skipped because the result exists, or failed with a reason."""
 
     task: Task
     failure: str = ""
@@ -55,7 +55,7 @@ class Ended:
 
 
 class ListedPhotograph(NamedTuple):
-    """A photograph, and the folder that its picture keeps below the folder of all pictures."""
+    """A content image, and the subfolder of its result."""
 
     path: Path
     below: Path = Path()
@@ -64,11 +64,11 @@ class ListedPhotograph(NamedTuple):
 def plan(
     named: Iterable[files.AnyPath], folder: Path, ending: str, recursive: bool = False
 ) -> list[Task]:
-    """Return a task for every photograph named, and for every picture in the folders named.
+    """Return a task for each given image, and for each image in the given folders.
 
-    A picture has its photograph's name. If another one has that name already, in capitals or not,
-    it keeps its photograph's ending as well, or gets a number. ``recursive`` includes the folders
-    inside folders, and keeps them. Raises PictureError for a folder without pictures.
+    A result has the name of its content image. If another result has that name, ignoring case, the
+    extension of the content image or a number is added. ``recursive`` includes subfolders, and
+    keeps them. Raises PictureError for a folder without images.
     """
     photographs: dict[Path, Path] = {}
     for name in named:
@@ -85,31 +85,31 @@ def plan(
 
 
 def _stems(path: Path) -> Iterator[str]:
-    """Yield the names that the picture of a photograph may have, without an ending."""
+    """Yield possible names of a result, without extension."""
     yield from (path.stem, path.name)
     for number in itertools.count(2):
         yield f"{path.stem}-{number}"
 
 
 def _key(path: Path) -> str:
-    """Return what two paths have in common that are one file where capitals do not count."""
+    """Return a key that is equal for paths of one file on a case-insensitive file system."""
     return unicodedata.normalize("NFC", path.as_posix()).casefold()
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is wanted of every photograph alike."""
+    """What all content images of a batch have in common."""
 
     recipe: Recipe
     sources: Sources
-    """all pictures but the photograph"""
+    """all inputs except the content image"""
     extras: Extras = field(default_factory=Extras)
-    """with :data:`impasto.workshop.orders.NAME` where the name of each picture is to stand"""
+    """paths contain :data:`impasto.workshop.orders.NAME` in place of the name of each image"""
     saving: Saving = USUAL
     weights_file: Path | None = None
 
     def absolute(self) -> "Job":
-        """Return it for whoever is in another folder."""
+        """Return a copy with absolute paths, for a process in another folder."""
         init = self.recipe.init
         recipe = self.recipe if init in STARTS else replace(self.recipe, init=os.path.abspath(init))
         file = None if self.weights_file is None else self.weights_file.absolute()
@@ -117,7 +117,7 @@ class Job:
         return replace(self, recipe=recipe, sources=sources, extras=extras, weights_file=file)
 
     def order(self, task: Task) -> Order:
-        """Return what is wanted of a task; it goes on from its checkpoint, where that is there."""
+        """Return the job of a task, which resumes from its checkpoint if there is one."""
         extras = self.extras.called(task.name)
         order = extras.order(
             replace(self.sources, content=str(task.photograph)), task.picture, self.saving
@@ -133,10 +133,10 @@ class Job:
 
 
 def make_room(job: Job, tasks: Iterable[Task]) -> None:
-    """Make the folders for all that will be written, and check that it can be.
+    """Create the folders of all outputs, and check that they can be written.
 
-    Raises SettingError if a file would overwrite one that is read, or that of another picture,
-    and SettingError or OutputError as :func:`impasto.workshop.outputs.check` does.
+    Raises SettingError if a file would overwrite an input or the file of another image, and the
+    errors of :func:`impasto.workshop.outputs.check`.
     """
     wanted = {task: job.extras.called(task.name) for task in tasks}
     written = {task: each.outputs(task.picture, job.saving) for task, each in wanted.items()}
@@ -164,7 +164,7 @@ def _check_distinct(read: Iterable[str], written: Iterable[Path]) -> None:
 
 
 def _identity(path: files.AnyPath) -> tuple[int, int] | None:
-    """Return what two names of one file have in common; None where there is no file."""
+    """Return a key that is equal for all names of one file; None if there is no file."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -173,7 +173,7 @@ def _identity(path: files.AnyPath) -> tuple[int, int] | None:
 
 
 def _photographs(path: Path, output: Path, recursive: bool) -> Iterator[ListedPhotograph]:
-    """Yield the photograph at a path, or those in a folder; never those in the output folder."""
+    """Yield the image at a path, or those in a folder, except in the output folder."""
     if not os.path.isdir(path):
         yield ListedPhotograph(path)  # reading it says what is wrong with it
         return
@@ -187,9 +187,9 @@ def _photographs(path: Path, output: Path, recursive: bool) -> Iterator[ListedPh
 
 
 def _inside(folder: Path, top: Path, seen: set[str], recursive: bool) -> Iterator[ListedPhotograph]:
-    """Yield the photographs in a folder below ``top``, and log what is left out.
+    """Yield the images in a folder below ``top``, and log skipped files.
 
-    ``seen`` are the folders that are not entered again: a link may lead in a circle.
+    ``seen`` are folders that are not entered again, since links may form a cycle.
     """
     listing = decode.listing(folder)
     for line in listing.left_out:
@@ -210,7 +210,7 @@ def _inside(folder: Path, top: Path, seen: set[str], recursive: bool) -> Iterato
 
 
 class Existing(StrEnum):
-    """What becomes of files that exist where a picture, or a file beside it, is to be written."""
+    """What to do with existing files at the paths of outputs."""
 
     KEEP = "keep"
     SKIP_DONE = "skip done"
@@ -218,10 +218,10 @@ class Existing(StrEnum):
 
 
 def kept(order: Order, existing: Existing) -> Path | None:
-    """Return a file that exists and is not to be replaced by an order; None if there is none.
+    """Return an existing file that a job must not replace; None if there is none.
 
-    What impasto painted of the same checkpoint is replaced, and with ``SKIP_DONE`` all that impasto
-    painted. A file of another origin is replaced with ``OVERWRITE`` alone.
+    Results of the same checkpoint are replaced, and with ``SKIP_DONE`` all results of impasto. Other
+    files are replaced only with ``OVERWRITE``.
     """
     if existing is Existing.OVERWRITE:
         return None
@@ -237,7 +237,7 @@ def kept(order: Order, existing: Existing) -> Path | None:
 
 
 def is_new(order: Order, existing: Existing) -> bool:
-    """Return whether a picture is to be painted for certain, and not skipped or refused."""
+    """Return whether a job will certainly run, and not be skipped or rejected."""
     if existing is Existing.SKIP_DONE and order.resume is None:
         return not os.path.lexists(order.outputs.picture)
     return kept(order, existing) is None
@@ -246,10 +246,10 @@ def is_new(order: Order, existing: Existing) -> bool:
 def checked(
     job: Job, tasks: Iterable[Task], limits: decode.Limits, existing: Existing = Existing.KEEP
 ) -> Iterator[Ended | None]:
-    """Read every photograph that is new; yield why a task cannot be painted, None where it can.
+    """Read each new content image; yield the error of a task, or None if it is valid.
 
-    So a damaged file is found before anything is painted, and not hours later. Pictures that may be
-    done are left to :func:`paint_all`, which looks into them.
+    A damaged file is thus found before the batch starts, and not hours later. Results that may be
+    complete are left to :func:`paint_all`.
     """
     for task in tasks:
         order = job.order(task)
@@ -265,7 +265,7 @@ def checked(
 
 
 def _painted(picture: Path) -> bool:
-    """Return whether a file carries a recipe of impasto."""
+    """Return whether a file contains a recipe of impasto."""
     try:
         read_provenance(picture)
     except ImpastoError:
@@ -274,7 +274,7 @@ def _painted(picture: Path) -> bool:
 
 
 def is_done(task: Task, recipe: Recipe, read: Inputs) -> bool:
-    """Return whether the picture is there, painted from the same pictures with the same recipe."""
+    """Return whether the result exists, with the same inputs and recipe."""
     try:
         before = read_provenance(task.picture)
     except ImpastoError:
@@ -291,7 +291,7 @@ def is_done(task: Task, recipe: Recipe, read: Inputs) -> bool:
 
 
 Watch: TypeAlias = Callable[[Task, Ready, Iterator[Event]], Iterator[Event]]
-"""(task, what was prepared of it, its events) -> the same events, which somebody looks at"""
+"""(task, prepared job, events) -> the same events, which the caller observes"""
 
 
 def paint_all(
@@ -301,9 +301,9 @@ def paint_all(
     watch: Watch,
     existing: Existing = Existing.KEEP,
 ) -> Iterator[Ended]:
-    """Paint tasks one by one, and yield how each ended; a failure stops nothing.
+    """Run tasks one by one, and yield how each ended; a failure does not stop the others.
 
-    Of the picture under way when it is stopped as much is kept as of a single one:
+    If the batch is stopped, the current image is kept like that of a single run, see
     :func:`impasto.workshop.worker.finish`.
     """
     for task in tasks:
@@ -332,9 +332,9 @@ def _exists(path: Path) -> str:
 def share_out(
     job: Job, tasks: Iterable[Task], crew: "Crew", existing: Existing = Existing.KEEP
 ) -> Iterator[Ended]:
-    """Have workers paint tasks, a picture each at a time; yield how each ended, in their order.
+    """Run tasks on workers, one each at a time; yield how each ended, in order.
 
-    They read and write the files themselves, so that they are to see the same folders.
+    Workers read and write the files, so they need access to the same folders.
     """
     begun: list[Task] = []
 
@@ -356,7 +356,7 @@ def _at_worker(bench: "Bench", item: tuple[Job, Task, Existing]) -> Ended:
 
 
 def _told(task: Task, error: Exception) -> str:
-    """Say why a task failed, in a line that begins with the photograph."""
+    """Return why a task failed, in one line that begins with the content image."""
     name = str(task.photograph)
     if isinstance(error, MemoryError):
         return f"{name}: out of memory: choose a smaller size"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Extras:
-    """What was asked for beside the picture."""
+    """Additional inputs and outputs of a job: frames, video, plot, report, checkpoint."""
 
     frames: Path | None = None
     save_every: int | None = None
@@ -34,9 +34,9 @@ class Extras:
     memory: str | None = None
 
     def called(self, name: str) -> "Extras":
-        """Return them for one picture of many, whose name is put where ``{name}`` stands.
+        """Return a copy for one image of many, with its name in place of ``{name}``.
 
-        Raises SettingError for a file that would be the same for all of them.
+        Raises SettingError for a path that would be the same for all images.
         """
         paths = {key: path for key, path in vars(self).items() if isinstance(path, Path)}
         for key, path in paths.items():
@@ -58,11 +58,11 @@ class Extras:
         return dataclasses.replace(self, **paths)
 
     def read(self) -> tuple[str, ...]:
-        """Return the files that are read, and not written again at the same place."""
+        """Return the files that are read and not written."""
         return (str(self.resume),) if self.resume and self.checkpoint else ()
 
     def outputs(self, picture: Path, saving: Saving) -> "Outputs":
-        """Return all that is to be written."""
+        """Return all output paths."""
         from impasto.workshop.outputs import Outputs
 
         return Outputs(
@@ -77,7 +77,7 @@ class Extras:
         )
 
     def order(self, sources: "Sources", picture: Path, saving: Saving) -> "Order":
-        """Return the order that asks for these beside a picture."""
+        """Return the job with these additional files."""
         return Order(
             sources,
             self.outputs(picture, saving),
@@ -89,15 +89,15 @@ class Extras:
 
 
 NAME = "{name}"
-"""Stands for the name of each picture in the files of many."""
+"""Placeholder for the name of each image in paths."""
 
 
 def parse_region(text: str, drives: bool = os.name == "nt") -> tuple[str, ...]:
-    """Cut up MASK:PAINTING or MASK:PAINTING:PAINTING_MASK. Raises SettingError for all else.
+    """Split MASK:STYLE or MASK:STYLE:STYLE_MASK. Raises SettingError for anything else.
 
-    Names may have colons in them: it is cut where all files are there, if there is such a place.
-    Where paths begin with ``drives``, a single letter before a colon is one. A ``~`` at the
-    beginning of a path is the person's home.
+    File names may contain colons: the text is split so that all files exist, if possible. With
+    ``drives``, a single letter before a colon is a drive. A leading ``~`` in a path is the home
+    folder of the user.
     """
     colon = r"(?<!^[A-Za-z])(?<!:[A-Za-z]):" if drives else ":"
     pieces = re.split(colon, text)
@@ -110,19 +110,19 @@ def parse_region(text: str, drives: bool = os.name == "nt") -> tuple[str, ...]:
 
 
 def _cuts(pieces: int) -> Iterator[tuple[int, ...]]:
-    """Yield where so many pieces may be cut into two or three."""
+    """Yield the ways to split N pieces into two or three groups."""
     for count in (1, 2):
         yield from itertools.combinations(range(1, min(pieces, 12)), count)
 
 
 def _joined(pieces: Sequence[str], places: Sequence[int]) -> tuple[str, ...]:
-    """Return pieces put together again but at these places."""
+    """Return pieces joined again, except at these positions."""
     bounds = itertools.pairwise((0, *places, len(pieces)))
     return tuple(os.path.expanduser(":".join(pieces[begin:end])) for begin, end in bounds)
 
 
 def as_word(path: str) -> str:
-    """Return a path as a command line takes it: one that begins with a dash is no option.
+    """Return a path for the command line, so that a leading dash is not read as an option.
 
     >>> as_word("-1.png"), as_word("a.png")
     ('./-1.png', 'a.png')
@@ -136,21 +136,21 @@ def _word(path: str) -> str:
 
 @dataclass(frozen=True)
 class Sources:
-    """The paths of the pictures that were named."""
+    """The paths of the inputs."""
 
     content: str
     styles: Sequence[str]
     regions: Sequence[tuple[str, ...]] = ()
-    """each mask, painting and, if it was given, the painting's mask"""
+    """for each region the mask, the style image and, if given, the style mask"""
     keep: str | None = None
     piped: str = ""
-    """the temporary file that holds what was read from standard input; empty if nothing was"""
+    """temporary file with the data of standard input; empty if it was not read"""
 
     @classmethod
     def parse(
         cls, content: str, style: list[str] | None, region: list[str] | None, keep: str | None
     ) -> "Sources":
-        """Take the words of the command line."""
+        """Parse arguments of the command line."""
         home = os.path.expanduser
         return cls(
             home(content),
@@ -160,14 +160,14 @@ class Sources:
         )
 
     def words(self) -> list[str]:
-        """Return the words of the command line again."""
+        """Return the arguments for the command line."""
         named = self.with_path(self.piped, "-") if self.piped else self
         regions = (("--region", ":".join(map(_word, each))) for each in named.regions)
         keep = ["--keep", _word(named.keep)] if named.keep else []
         return [*map(_word, (named.content, *named.styles)), *itertools.chain(*regions), *keep]
 
     def with_path(self, path: str, other: str) -> "Sources":
-        """Return them with ``other`` wherever a path is ``path``."""
+        """Return a copy with ``path`` replaced by ``other``."""
 
         def chosen(each: str) -> str:
             return other if each == path else each
@@ -191,19 +191,19 @@ class Sources:
         )
 
     def paths(self) -> tuple[str, ...]:
-        """Return all of them."""
+        """Return all paths."""
         named = (self.content, *self.styles, *itertools.chain(*self.regions), self.keep)
         return tuple(path for path in named if path)
 
     def stem(self) -> str:
-        """Return a name for the picture, from the photograph's and the paintings'."""
+        """Return a name for the result, derived from those of its inputs."""
         paintings = [*self.styles, *(painting for _, painting, *_ in self.regions)]
         return "-".join(Path(path).stem for path in (self.content, *dict.fromkeys(paintings)))
 
 
 @dataclass(frozen=True)
 class Order:
-    """One picture that was asked for: what is read, and what is written."""
+    """One job: inputs and outputs."""
 
     sources: Sources
     outputs: "Outputs"
@@ -211,15 +211,15 @@ class Order:
     checkpoint_every: float = recipes.CHECKPOINT_EVERY
     resume: Path | None = None
     recipe: Recipe | None = None
-    """None is the stylizer's own"""
+    """None for that of the stylizer"""
     before: "Provenance | None" = None
-    """what the picture says whose recipe it is"""
+    """provenance of the result whose recipe is used"""
     weights_file: Path | None = None
     memory: str | None = None
-    """how much may be used"""
+    """memory limit"""
 
     def words(self, recipe: Recipe) -> list[str]:
-        """Return the words of the command line that a checkpoint of the recipe does not hold."""
+        """Return the arguments for the command line that a checkpoint does not contain."""
         words = ["impasto", "stylize", *self.sources.words(), *self.outputs.words()]
         words += ["--weights", as_word(str(self.weights_file))] if self.weights_file else []
         init = recipe.init

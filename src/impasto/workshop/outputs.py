@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FILM_FRAMES = 100
-"""About how many frames a film has."""
+"""Approximate number of frames of a video."""
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files that were asked for."""
+    """Paths of all outputs."""
 
     picture: Path
     frames: Path | None = None
@@ -38,17 +38,17 @@ class Outputs:
     plot: Path | None = None
     report: Path | None = None
     saving: Saving = USUAL
-    """how the picture is written"""
+    """how the result is written"""
     checkpoint: Path | None = None
-    """where the state of the work is saved under way"""
+    """path of the checkpoint"""
 
     def paths(self) -> dict[str, Path]:
-        """Return the files among them, by name."""
+        """Return the paths of files by name."""
         names = ("picture", "timelapse", "plot", "report", "checkpoint")
         return {name: path for name in names if (path := getattr(self, name)) is not None}
 
     def words(self) -> list[str]:
-        """Return the words of the command line again, but for the checkpoint."""
+        """Return the arguments for the command line, without the checkpoint."""
         options = {
             "--output": self.picture,
             "--frames": self.frames,
@@ -64,14 +64,14 @@ class Outputs:
 
 
 def _word(value: Path | int) -> str:
-    """Return a value as a word that is no option, though a path may begin with a dash."""
+    """Return a value for the command line, so that a leading dash is not read as an option."""
     return f"./{value}" if str(value).startswith("-") else str(value)
 
 
 def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
-    """Raise OutputError or SettingError for an output that could not be written at the end.
+    """Raise OutputError or SettingError for an output that cannot be written.
 
-    ``inputs`` are the paths of the pictures that are read; none of them is overwritten.
+    ``inputs`` are the paths of input images, none of which may be overwritten.
     """
     _check_distinct(outputs, inputs)
     encode.check(outputs.picture, outputs.saving)
@@ -88,13 +88,13 @@ def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
             raise SettingError(f"--frames {outputs.frames} is a file: give a folder")
         if outputs.save_every < 1:
             raise SettingError(f"save-every is {outputs.save_every}: the minimum is 1")
-        # The folder is made with the first frame: the one it will lie in must be there.
+        # The folder is created with the first frame; its parent must exist.
         exists = outputs.frames.exists()
         encode.check((outputs.frames if exists else outputs.frames.parent) / "frame.png")
 
 
 def check_size(outputs: Outputs, height: int, width: int) -> None:
-    """Raise OutputError for an output whose format cannot hold a picture of (height, width)."""
+    """Raise OutputError for an output format that does not support an image of this size."""
     encode.check_size(outputs.picture, height, width, outputs.saving)
     if outputs.timelapse:
         films.check_film_size(outputs.timelapse, height, width)
@@ -110,28 +110,28 @@ def _check_distinct(outputs: Outputs, inputs: Iterable[str]) -> None:
 
 @dataclass
 class Recorder:
-    """Writes frames as they come and keeps those of the film."""
+    """Writes frames during the run, and keeps those of the video."""
 
     outputs: Outputs
     evaluations: int
-    """how many the whole painting may take, over all levels"""
+    """number of evaluations of the run"""
     seen: int = 0
     film: list[NDArray[np.uint8]] = field(default_factory=list)
     failure: str = ""
-    """why frames could not be written, once that has happened"""
+    """why frames could not be written, if so"""
 
     @property
     def film_every(self) -> int:
-        """Return how many evaluations lie between two frames of the film."""
+        """Return the number of evaluations between two frames of the video."""
         return max(1, self.evaluations // FILM_FRAMES)
 
     def film_bytes(self, levels: Iterable[Level]) -> float:
-        """Return how much memory the film's frames will take, if there is one."""
+        """Return the memory for the frames of the video in bytes, if there is one."""
         shown = sum(3 * each.height * each.width * each.evaluations for each in levels)
         return shown / self.film_every if self.outputs.timelapse else 0.0
 
     def note(self, event: Event) -> None:
-        """Take notice of a step."""
+        """Record a step."""
         if not isinstance(event, Step):
             return
         self.seen += 1
@@ -147,9 +147,9 @@ class Recorder:
 
 
 def write(result: Result, recorder: Recorder) -> None:
-    """Write the picture and everything else that was asked for, the picture first.
+    """Write the result, then all other outputs.
 
-    Raises OutputError; if it is the picture that cannot be written, with where it is instead.
+    Raises OutputError. If the result cannot be written, the error says where it was saved instead.
     """
     outputs = recorder.outputs
     try:
@@ -166,7 +166,7 @@ def write(result: Result, recorder: Recorder) -> None:
 
 
 def _rescue(result: Result, outputs: Outputs) -> str:
-    """Say where the work is kept; without a checkpoint, save the picture somewhere else."""
+    """Return where the result is kept; without a checkpoint, save it in the temporary folder."""
     if outputs.checkpoint is not None and outputs.checkpoint.exists():
         return f"nothing is lost: resume with --resume {files.shown(outputs.checkpoint)}"
     wanted, path = outputs.picture, None
@@ -183,13 +183,13 @@ def _rescue(result: Result, outputs: Outputs) -> str:
 
 
 def remove_leftovers(outputs: Outputs) -> None:
-    """Remove what a killed process left half-written on its way to these outputs."""
+    """Remove temporary files that a killed process left at these outputs."""
     for path in outputs.paths().values():
         files.remove_leftovers(path)
 
 
 def plot(result: Result) -> "Figure":
-    """Draw the weighted terms and their total against evaluations; return a Matplotlib figure."""
+    """Plot the weighted terms and their total against evaluations; return a Matplotlib figure."""
     from matplotlib.figure import Figure
 
     history = result.history
@@ -217,7 +217,7 @@ def plot(result: Result) -> "Figure":
         )
         end += level.evaluations
     axes.set(xlabel="evaluations", ylabel="weighted loss", yscale="log")
-    # Content begins at next to nothing where the photograph is the start.
+    # The content loss starts near zero if the content image is the initial image.
     axes.set_ylim(bottom=max(axes.get_ylim()[0], 1e-4 * min(curves["total"])))
     axes.legend(frameon=False)
     return figure

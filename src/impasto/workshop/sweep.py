@@ -28,28 +28,28 @@ if TYPE_CHECKING:
     from impasto.cluster.crew import Crew
 
 SIZE = 256
-"""Longest side in pixels of a picture on the sheet, where no size is given."""
+"""Default longest side of an image on the sheet in pixels."""
 
 MOST = 100
-"""Pictures on a sheet."""
+"""Maximum number of images on a sheet."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One picture of a sheet: the options that set it apart, and its recipe."""
+    """One image of a sheet: its varied options, and its recipe."""
 
     options: tuple[str, ...]
     recipe: Recipe
 
     def absolute(self) -> "Variant":
-        """Return it for whoever is in another folder."""
+        """Return a copy with absolute paths, for a process in another folder."""
         init = self.recipe.init
         if init in recipes.STARTS:
             return self
         return replace(self, recipe=replace(self.recipe, init=os.path.abspath(init)))
 
     def command(self, words: Sequence[str]) -> str:
-        """Return the command that paints it, after the ``words`` that all have in common."""
+        """Return the command of the image; ``words`` are the arguments that all have in common."""
         return shlex.join([*words, *self.options])
 
 
@@ -62,10 +62,10 @@ class Plan:
 
 
 def plan(varied: Sequence[str], make: Callable[..., Recipe]) -> Plan:
-    """Return every combination of ``NAME=VALUE,VALUE,…``, the last name changing fastest.
+    """Return all combinations of ``NAME=VALUE,VALUE,…``, with the last name changing fastest.
 
-    ``make`` makes a recipe of settings given by name. Values that have commas in them are set
-    apart by semicolons. Raises SettingError for what cannot be varied.
+    ``make`` creates a recipe from settings by name. Values that contain commas are separated by
+    semicolons. Raises SettingError for invalid input.
     """
     axes = [_axis(text) for text in varied]
     if not axes:
@@ -102,29 +102,29 @@ def _axis(text: str) -> tuple[str, list[str]]:
 
 
 class Panel(NamedTuple):
-    """A picture of a sheet, and the report of how it was painted."""
+    """An image of a sheet, and its report."""
 
     picture: Picture
     report: dict[str, object]
 
 
 class Watch(Protocol):
-    """Passes on the events of a painting, and shows them."""
+    """Observes the events of a run, and passes them on."""
 
     def __call__(
         self, variant: Variant, prepared: Prepared, events: Iterator[Event]
     ) -> Iterator[Event]:
-        """Yield the events of what was prepared of a variant."""
+        """Yield the events of a prepared variant."""
         ...
 
 
 def order_of(variant: Variant, sources: Sources) -> Order:
-    """Return the order that paints a variant; the sheet is what is written."""
+    """Return the job of a variant; only the sheet is written."""
     return Order(sources, Outputs(Path()), recipe=variant.recipe)
 
 
 def grouped(variants: Sequence[Variant]) -> list[int]:
-    """Return the numbers of variants, those that share a network in a row."""
+    """Return the numbers of the variants, grouped by the network that they use."""
     return sorted(range(len(variants)), key=lambda number: repr(variants[number].recipe.compiled))
 
 
@@ -134,10 +134,7 @@ def paint_all(
     stylizer: Stylizer,
     watch: Watch,
 ) -> dict[int, Panel]:
-    """Paint variants; return the pictures by number.
-
-    Once the work is stopped, the picture begun is left out.
-    """
+    """Run variants; return the images by number, without one that was stopped."""
     painted: dict[int, Panel] = {}
     for number in grouped(variants):
         variant = variants[number]
@@ -154,9 +151,9 @@ def paint_all(
 def share_out(
     variants: Iterable[Variant], sources: Sources, weights_file: Path | None, crew: "Crew"
 ) -> Iterator[Panel]:
-    """Have workers paint variants, and yield the pictures in their order.
+    """Run variants on workers, and yield the images in order.
 
-    They read the pictures themselves, so that they are to see the same folders.
+    Workers read the inputs, so they need access to the same folders.
     """
     file = None if weights_file is None else weights_file.absolute()
     items = ((sources.absolute(), each.absolute(), file) for each in variants)
@@ -172,14 +169,14 @@ def _at_worker(bench: "Bench", item: tuple[Sources, Variant, Path | None]) -> Pa
 
 
 LABEL, GAP = 18, 6
-"""Pixels of a label's height, and between pictures."""
+"""Height of a label, and distance between images, in pixels."""
 
 NARROWEST = 240
-"""Pixels that a column is wide at least, for its label."""
+"""Minimum width of a column in pixels, for its label."""
 
 
 def sheet(shown: Sequence[tuple[str, Picture]], columns: int) -> Picture:
-    """Lay pictures of one size out in rows, each under its label, on white."""
+    """Return a sheet of images of one size in rows, each under its label, on white."""
     height, width = shown[0][1].shape[:2]
     across, down = max(NARROWEST, width) + GAP, height + LABEL + GAP
     rows = -(-len(shown) // columns)

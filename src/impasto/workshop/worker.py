@@ -23,7 +23,7 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Ready:
-    """An order whose pictures were read and checked, before anything slow."""
+    """A job whose inputs are read and validated."""
 
     order: Order
     prepared: Prepared
@@ -31,12 +31,12 @@ class Ready:
 
     @property
     def film(self) -> float:
-        """Return the bytes that the film's frames will take."""
+        """Return the memory for the frames of the video in bytes."""
         return self.recorder.film_bytes(self.prepared.levels)
 
 
 def prepare(order: Order, stylizer: Stylizer) -> Ready:
-    """Read and check, and say what the person should know."""
+    """Read and validate the inputs of a job, and log notes."""
     prepared = read(order, stylizer)
     outputs.check_size(order.outputs, *prepared.inputs.work.painted)
     recorder = Recorder(order.outputs, sum(level.evaluations for level in prepared.levels))
@@ -53,7 +53,7 @@ def prepare(order: Order, stylizer: Stylizer) -> Ready:
 
 
 def read(order: Order, stylizer: Stylizer) -> Prepared:
-    """Read and check the pictures of an order."""
+    """Read and validate the inputs of a job."""
     sources = order.sources
     return stylizer.prepare(
         sources.content,
@@ -69,7 +69,7 @@ def read(order: Order, stylizer: Stylizer) -> Prepared:
 
 
 def _notes(ready: Ready) -> Iterator[str]:
-    """Yield what the person should know before anything is painted."""
+    """Yield notes for the user before the run."""
     order, state = ready.order, ready.prepared.state
     yield from ready.prepared.inputs.notes
     if order.before is not None:
@@ -82,7 +82,7 @@ def _notes(ready: Ready) -> Iterator[str]:
 
 
 def paint(ready: Ready, stylizer: Stylizer) -> Iterator[Event]:
-    """Paint what was prepared, and record what was asked for; yields what happens.
+    """Run a prepared job, record frames, and yield events.
 
     The last event has the result, see :func:`finish`.
     """
@@ -92,9 +92,9 @@ def paint(ready: Ready, stylizer: Stylizer) -> Iterator[Event]:
 
 
 def result_of(events: Iterator[Event]) -> Result:
-    """Pull a painting to its end, and return its result.
+    """Consume the events of a run, and return its result.
 
-    Each event is let go of before the next is pulled: with its state it holds whole pictures.
+    Each event is released before the next one, since its state contains whole images.
     """
     (last,) = collections.deque(events, maxlen=1)
     assert isinstance(last, Painted)
@@ -102,7 +102,7 @@ def result_of(events: Iterator[Event]) -> Result:
 
 
 def finish(ready: Ready, result: Result) -> None:
-    """Write the outputs; of what is not finished save the state, and say how to go on."""
+    """Write the outputs. If the run is incomplete, save its state and log how to resume."""
     picture, keeper = ready.order.outputs.picture, ready.prepared.keeper
     if not result.finished:
         _save_state(ready, result)
@@ -118,7 +118,7 @@ def finish(ready: Ready, result: Result) -> None:
 
 
 def _save_state(ready: Ready, result: Result) -> None:
-    """Save the state of what was stopped, under a name of its own if none was asked for."""
+    """Save the state of a stopped run, under a derived name if none was given."""
     order, keeper = ready.order, ready.prepared.keeper
     picture = order.outputs.picture
     if keeper.path is None and result.stopped:
@@ -133,7 +133,7 @@ def _save_state(ready: Ready, result: Result) -> None:
 
 
 def _shortfalls(result: Result) -> Iterator[str]:
-    """Say why the picture is not all that it was to be, if it is not."""
+    """Yield why a result is incomplete, if it is."""
     if result.stopped:
         yield "stopped early: this is the best image so far"
     if result.lowered:
