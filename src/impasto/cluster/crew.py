@@ -204,7 +204,7 @@ class Crew:
 
     @contextlib.contextmanager
     def _connected(self, future: Future | None = None) -> Iterator[None]:
-        """Replace errors of Dask about lost workers by one-line errors; errors of tasks pass through."""
+        """Replace errors of Dask about lost workers by one-line errors."""
         try:
             yield
         except KilledWorker as error:

@@ -23,21 +23,21 @@ from impasto.pictures.raster import Picture
 from impasto.recipe.settings import Recipe
 
 SIZES = (128, 320)
-"""Longest sides in pixels at which a calibration paints, as far as memory is free for them."""
+"""Longest sides in pixels of the calibration runs, if memory is free for them."""
 
 EVALUATIONS = 4
-"""Evaluations of a calibration at each size."""
+"""Number of evaluations at each size."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What one level of a calibration took, in seconds, the first time and again."""
+    """Seconds of a calibration level, for the first and the second time."""
 
     pixels: int
     seen: float
-    """pixels of the content image and of the style images as they are processed"""
+    """processed pixels of the content and style images"""
     cold: float
-    """targets and one evaluation"""
+    """seconds of targets and of one evaluation"""
     targets: float
     evaluation: float
 
@@ -45,9 +45,9 @@ class Sample:
 def calibrate(
     models: ModelCache, recipe: Recipe, inputs: Inputs, kinds: Iterable[Kind]
 ) -> Measurement:
-    """Load the network, and paint a little at two small sizes; takes seconds.
+    """Load the network, and time levels of these kinds at two small sizes, which takes seconds.
 
-    Measures levels of these kinds. What was compiled stays in ``models`` for the painting itself.
+    Compiled functions stay in ``models`` for the run.
     """
     began = time.perf_counter()
     model = models.get(recipe)
@@ -66,7 +66,7 @@ def calibrate(
 
 
 def small_levels(inputs: Inputs, recipe: Recipe) -> list[Level]:
-    """Return a level for each of SIZES, and at least one."""
+    """Return a level for each of SIZES that fits, at least one."""
     height, width = raster.size_of(inputs.content)
     first, *others = SIZES
     sizes = [first, *(size for size in others if size <= recipe.size or _fits(inputs, size))]
@@ -96,7 +96,7 @@ def _paint(
     evaluations: int,
     kind: Kind,
 ) -> tuple[float, list[float]]:
-    """Return the seconds for the targets, and for each evaluation with the optimizer's work."""
+    """Return the seconds of the targets, and of each evaluation including the optimizer."""
     times = [time.perf_counter()]
     job = Job(models.get(recipe), inputs, recipe)
     task = job.objective(content, start=None if kind == FORMS else content, kind=kind)
@@ -111,7 +111,7 @@ def _paint(
 
 
 def costs(samples: Sequence[Sample], bend: float = 0.0) -> Costs:
-    """Return what samples, of the smallest size first, say of all sizes."""
+    """Fit costs for all sizes to samples, smallest first."""
     extra = [each.cold - each.targets - each.evaluation for each in samples]
     # Whatever the first size compiled is needed no more at the others, or else at each.
     compiling = max(0.0, extra[-1]) if len(samples) > 1 else 0.0
@@ -124,7 +124,7 @@ def costs(samples: Sequence[Sample], bend: float = 0.0) -> Costs:
 
 
 def remember(prepared: Prepared, result: Result) -> None:
-    """Store what a painting took, if nothing is known of this machine for such settings."""
+    """Store the times of a run, if there is no measurement for such settings."""
     if prepared.state is not None or forecast.known(prepared) is not None:
         return
     paintings = forecast.paintings_of(prepared.inputs)

@@ -39,27 +39,27 @@ from impasto.version import __version__
 LOG = logging.getLogger(__name__)
 
 ENDING = ".checkpoint"
-"""Of a checkpoint whose name impasto chooses; a person may choose any."""
+"""Extension of checkpoints whose name impasto chooses."""
 
 LARGEST_HEADER = 100_000_000
-"""Bytes of JSON that are looked at, as many as safetensors itself allows."""
+"""Maximum bytes of JSON, as in safetensors."""
 
 STAGES = ("network", "targets", "painting")
-"""What the seconds of a painting are counted by."""
+"""Stages for which seconds are counted."""
 
 _PIECE = 2**24
-"""Bytes of a file that are looked at together."""
+"""Bytes of a file that are read at once."""
 _UNSIGNED = "0" * 64
-"""Stands in the header for the hash while that is computed."""
+"""Placeholder for the hash in the header while it is computed."""
 _SIGNED = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 _DTYPES = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64"}
 _STATE = "optimizer "
-"""What the names of the optimizer's arrays begin with."""
+"""Prefix of the names of the optimizer's arrays."""
 _UNFIT = (
     *(safetensors.SafetensorError, RecursionError, ArithmeticError),
     *(ValueError, KeyError, TypeError, AttributeError),
 )
-"""What reading a file that was forged without care may raise."""
+"""Exceptions while reading a forged file."""
 _FORGED = "its values do not fit its recipe and these inputs"
 
 HostArray: TypeAlias = NDArray[Any]
@@ -70,12 +70,7 @@ Arrays: TypeAlias = Mapping[str, HostArray]
 
 
 def write(state: State, path: files.AnyPath) -> None:
-    """Write what a state can be gone on from.
-
-    The file is the old one, or the new one whole, at every instant.
-
-    Raises OutputError if it cannot be written.
-    """
+    """Write a state atomically. Raises OutputError if it cannot be written."""
     state = resumable(state)
     tensors = _tensors(state)
     header = _header(state, tensors)
@@ -95,9 +90,9 @@ def _data(tensors: Arrays) -> Iterator[memoryview]:
 
 
 def resumable(state: State) -> State:
-    """Return a state as it can be written down: the solver's as arrays, or the level's start.
+    """Return a state with the solver's state as arrays, or the start of the level.
 
-    A level that ended is written as it was at its end, and ends again at once.
+    A level that ended is written with its final state, and ends again when resumed.
     """
     from impasto.optimizers.solvers import SOLVERS  # loads the tensor library
 
@@ -127,7 +122,7 @@ def _tensors(state: State) -> Arrays:
 
 
 def _header(state: State, tensors: Arrays) -> bytes:
-    """Return a safetensors file up to its data: https://github.com/huggingface/safetensors."""
+    """Return the header of a safetensors file: https://github.com/huggingface/safetensors."""
     said = {
         "provenance": state.provenance.to_dict(),
         "level": state.level,
@@ -151,9 +146,9 @@ def _header(state: State, tensors: Arrays) -> bytes:
 
 
 def read(path: files.AnyPath) -> State:
-    """Read what :func:`write` wrote; its numbers are still to be checked, see :func:`check`.
+    """Read a checkpoint; its values are validated later, by :func:`check`.
 
-    Raises CheckpointError for a file that is not one, is not whole, or is of another version.
+    Raises CheckpointError for another file, a damaged one, or one of another version.
     """
     try:
         return _parsed(Path(path), _verified(Path(path)))
@@ -168,7 +163,7 @@ def read(path: files.AnyPath) -> State:
 
 
 def _verified(path: Path) -> bytes:
-    """Return the JSON in a file, once all of that has the hash that it says."""
+    """Return the JSON of a file whose bytes have the stated hash."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise CheckpointError("is not a file")
     with path.open("rb") as file:
@@ -187,7 +182,7 @@ def _verified(path: Path) -> bytes:
 
 
 def _parsed(path: Path, header: bytes) -> State:
-    """Return what is in a file whose hash is right; it may have been forged all the same."""
+    """Return the content of a file with the right hash, which may still be forged."""
     try:
         said = json.loads(json.loads(header)["__metadata__"]["impasto"])
         version = str(said["provenance"]["version"])
@@ -207,7 +202,7 @@ def _parsed(path: Path, header: bytes) -> State:
 
 
 def _checkpoint(said: Any, tensors: dict[str, HostArray]) -> State:
-    """Make a checkpoint of JSON and tensors. Raises what is in _UNFIT."""
+    """Create a checkpoint from JSON and tensors. Raises the exceptions of _UNFIT."""
     history = tensors.pop("history")
     if history.dtype != np.float64 or not np.isfinite(history).all():
         raise ValueError
@@ -246,10 +241,10 @@ def _not_negative(value: Any) -> float:
 
 
 def recipe_of(state: State, settings: Mapping[str, recipes.Value]) -> Recipe:
-    """Return the recipe to go on with; ``settings`` are those that were named once more.
+    """Return the recipe to resume with; ``settings`` are those that the user gives again.
 
-    Raises SettingError for a setting that is another one in the checkpoint, and where the
-    picture to start from, of which a checkpoint keeps no path, is not named again.
+    Raises SettingError for a setting that differs from the checkpoint, or if the initial image,
+    whose path a checkpoint does not contain, is not given again.
     """
     before = state.provenance.recipe
     if before.engine == "auto":  # written before there was a choice, on a backend of Keras
@@ -269,7 +264,7 @@ def recipe_of(state: State, settings: Mapping[str, recipes.Value]) -> Recipe:
 
 
 def check(state: State, inputs: Sequence[Source], levels: Sequence[Level]) -> None:
-    """Raise CheckpointError unless it is of these inputs, and its numbers fit these levels."""
+    """Raise CheckpointError unless a checkpoint fits these inputs and levels."""
     before = state.provenance
     _check_inputs(inputs, before.inputs)
     if before.network.get("sha256") != weights.NETWORKS[before.recipe.network].sha256:
@@ -299,7 +294,7 @@ def _check_inputs(inputs: Sequence[Source], before: Sequence[Source]) -> None:
 
 
 def _fits(state: State, levels: Sequence[Level]) -> bool:
-    """Return whether picture, levels and history are such as these levels can give."""
+    """Return whether image, levels and history are possible for these levels."""
     level, picture = levels[state.level - 1], state.picture
     if picture.shape != (level.height, level.width, 3) or picture.dtype != np.float32:
         return False
@@ -318,7 +313,7 @@ def _fits(state: State, levels: Sequence[Level]) -> bool:
 
 
 def _evaluations(state: State) -> int:
-    """Return how many evaluations the solver's arrays say were made at the level under way."""
+    """Return the number of evaluations at the current level, from the arrays of the solver."""
     assert state.solver is None or isinstance(state.solver, Mapping)
     arrays = state.solver or {}
     before = arrays.get("before", np.zeros(1))
@@ -329,10 +324,10 @@ def _evaluations(state: State) -> int:
 
 
 def place(checkpoint: files.AnyPath | None, resume: files.AnyPath | None = None) -> Path | None:
-    """Return where checkpoints are to be saved: where that was asked, else where they come from.
+    """Return the path for checkpoints: the given one, or that of the checkpoint to resume.
 
-    Raises SettingError for a file that is there and is not the one that is gone on from, and
-    OutputError for one that cannot be written.
+    Raises SettingError for an existing file that is not the checkpoint to resume, and OutputError
+    for one that cannot be written.
     """
     path = resume if checkpoint is None else checkpoint
     if path is None:
@@ -348,17 +343,17 @@ def place(checkpoint: files.AnyPath | None, resume: files.AnyPath | None = None)
 
 
 class Keeper:
-    """Keeps the newest state of a painting, and writes it when the time has come.
+    """Keeps the latest state of a run, and writes it at intervals.
 
-    That it cannot be written, as on a full disk, does not stop the painting: the log is told
-    the reason once, and it is tried again as often as before.
+    A failed write, such as on a full disk, does not stop the run. It is logged once and retried at
+    the next interval.
     """
 
     def __init__(self, path: Path | None = None, every: float = recipes.CHECKPOINT_EVERY) -> None:
-        """Begin; without a ``path`` nothing is written until that is asked for.
+        """Start; without a ``path`` nothing is written before :meth:`save`.
 
-        A checkpoint is written after the step during which ``every`` seconds have passed.
-        Raises SettingError if ``every``, in seconds, is negative or not a number.
+        A checkpoint is written after the step in which ``every`` seconds have passed. Raises
+        SettingError if ``every`` is negative or not a number.
         """
         if not every >= 0:
             raise SettingError(f"checkpoint_every is {every:g}: the minimum is 0")
@@ -370,10 +365,10 @@ class Keeper:
             files.remove_leftovers(path)
 
     def note(self, state: State) -> None:
-        """Take note of the newest state, and write it if it is time.
+        """Keep the latest state, and write it if the interval has passed.
 
-        One that memory lowered is none of the recipe's own: the last one before it is kept, which
-        goes on at the full size where there is more memory.
+        A state whose size was reduced for lack of memory is not kept: the state before it can
+        resume at full size where there is more memory.
         """
         if state.lowered:
             return
@@ -382,7 +377,7 @@ class Keeper:
             self.save()
 
     def save(self) -> bool:
-        """Write the newest state; return whether that could be done."""
+        """Write the latest state; return whether it succeeded."""
         if self.path is None or self._newest is None:
             return False
         try:
@@ -397,6 +392,6 @@ class Keeper:
         return True
 
     def remove(self) -> None:
-        """Remove the checkpoint, whose work is done."""
+        """Remove the checkpoint of a complete run."""
         if self.path is not None:
             self.path.resolve().unlink(missing_ok=True)

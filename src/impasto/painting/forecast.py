@@ -20,26 +20,26 @@ from impasto.recipe.settings import Recipe, as_options, settings
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a painting will take."""
+    """Expected time and memory of a run."""
 
     start: float
-    """seconds until the first level: to load the network, and for what is compiled once"""
+    """seconds before the first level: loading the network, and compilation"""
     levels: tuple[tuple[Level, float], ...]
-    """each with its seconds"""
+    """levels with their seconds"""
     peak: float
-    """bytes of memory"""
+    """peak memory in bytes"""
     free: float
-    """bytes that there are"""
+    """free memory in bytes"""
     plan: Plan = WHOLE
-    """in what tiles it is read"""
+    """the tiles to use"""
 
     @property
     def painting(self) -> float:
-        """Return the seconds for all levels together."""
+        """Return the seconds of all levels."""
         return sum(seconds for _, seconds in self.levels)
 
     def told(self, recipe: Recipe, pictures: int = 1) -> list[str]:
-        """Return the lines on what ``pictures`` pictures of a recipe will take."""
+        """Return lines about the run of ``pictures`` images."""
         usual = Recipe(style_loss=recipe.style_loss)
         names = [name for name, *_ in settings() if getattr(recipe, name) != getattr(usual, name)]
         names += ["style_loss"] if recipe.style_loss != Recipe().style_loss else []
@@ -56,7 +56,7 @@ class Forecast:
         ]
 
     def told_memory(self) -> str:
-        """Return the line on the memory that is needed, and on the tiles if there are any."""
+        """Return a line about memory, and about tiles if there are any."""
         needed = f"memory: about {self.peak / 1e9:.1f} GB peak"
         tiles = ""
         if self.plan.tile:
@@ -65,7 +65,7 @@ class Forecast:
         return f"{needed}, {self.free / 1e9:.1f} GB free{tiles}"
 
     def told_time(self, pictures: int = 1) -> str:
-        """Return the line on how long ``pictures`` such pictures will take."""
+        """Return a line about the time of ``pictures`` such images."""
         seconds = self.start + pictures * self.painting
         several = f" for {pictures} images like the first" if pictures > 1 else ""
         begin = in_words(self.start)
@@ -73,7 +73,7 @@ class Forecast:
 
 
 def together(forecasts: Sequence[tuple[Recipe, Forecast]]) -> Forecast:
-    """Return what several paintings in a row will take; what one network needs it needs once."""
+    """Return the forecast of several runs in a row, which share networks."""
     starts = {recipe.compiled: each.start for recipe, each in forecasts}
     made = [each for _, each in forecasts]
     return Forecast(
@@ -85,7 +85,7 @@ def together(forecasts: Sequence[tuple[Recipe, Forecast]]) -> Forecast:
 
 
 def make(prepared: Prepared, measured: Measurement, held: float = 0.0) -> Forecast:
-    """Return what a painting will take; ``held`` is bytes that are kept besides."""
+    """Return the forecast of a run; ``held`` is additional memory in bytes."""
     inputs, levels, plan = prepared.inputs, prepared.levels, prepared.plan
     seconds = seconds_of(prepared, measured)
     work = dataclasses.replace(inputs.work, held=held, features=measured.features)
@@ -99,18 +99,18 @@ def make(prepared: Prepared, measured: Measurement, held: float = 0.0) -> Foreca
 
 
 def seconds_of(prepared: Prepared, measured: Measurement) -> list[float]:
-    """Return the seconds that each level of a painting will take."""
+    """Return the expected seconds of each level of a run."""
     return predict(measured, prepared.levels, paintings_of(prepared.inputs), prepared.plan)
 
 
 def expected(prepared: Prepared) -> list[float] | None:
-    """Return the seconds that each level is expected to take; None if nothing was measured."""
+    """Return the expected seconds of each level; None without a measurement."""
     measured = known(prepared)
     return None if measured is None else seconds_of(prepared, measured)
 
 
 def known(prepared: Prepared) -> Measurement | None:
-    """Return the stored measurement that a painting is predicted by; None if there is none."""
+    """Return the stored measurement for a run; None if there is none."""
     places = len(prepared.inputs.regions)
     return measurements.find(prepared.recipe, places, _kinds(prepared.levels))
 
@@ -120,7 +120,7 @@ def _kinds(levels: Sequence[Level]) -> list[Kind]:
 
 
 def paintings_of(inputs: Inputs) -> Paintings:
-    """Return the size and the scale of the style images that count."""
+    """Return number of pixels and scale of the style images with weight."""
     counting = (each for place in inputs.regions for each in place.paintings if each.share)
     return [(math.prod(raster.size_of(each.picture)), each.scale) for each in counting]
 
@@ -128,11 +128,11 @@ def paintings_of(inputs: Inputs) -> Paintings:
 def predict(
     measured: Measurement, levels: Sequence[Level], paintings: Paintings, plan: Plan = WHOLE
 ) -> list[float]:
-    """Return the seconds that each level will take; what is done once is not among them.
+    """Return the expected seconds of each level, without one-time costs.
 
-    ``measured`` has the costs of every kind of level that occurs. Tiles overlap, so more pixels are
-    processed than the image has. A last pass reads every tile twice, and targets that are not kept
-    are computed with every evaluation; each of the two adds about half.
+    ``measured`` has the costs of all kinds of levels. Tiles overlap, so more pixels are processed
+    than the image has. A last pass processes each tile twice, and targets that are not kept are
+    recomputed at each evaluation; each of the two adds about half.
     """
 
     def seconds(level: Level) -> float:

@@ -30,54 +30,54 @@ from impasto.recipe.settings import Recipe
 
 
 class Convertible(Protocol):
-    """What NumPy makes an array of: a tensor of any framework."""
+    """An object that NumPy converts to an array, such as a tensor of any framework."""
 
     def __array__(self) -> NDArray[Any]:
-        """Return it as an array."""
+        """Return an array."""
 
 
 PictureLike: TypeAlias = decode.Source | Image.Image | NDArray[Any] | Convertible
-"""A path, the bytes of a file or a stream of them, a Pillow image, or an array, or what becomes
-one, as :func:`impasto.pictures.decode.array_pixels` takes it."""
+"""A path, the bytes of a file, a stream of bytes, a Pillow image, an array, or an object that
+converts to an array, see :func:`impasto.pictures.decode.array_pixels`."""
 
 
 class Region(NamedTuple):
-    """A place of the photograph that takes its style from a painting of its own."""
+    """A region of the content image with a style image of its own."""
 
     mask: PictureLike
-    """a gray picture of any size, laid over the photograph: white in the place"""
+    """a gray image of any size, stretched over the content image: white inside the region"""
     painting: PictureLike
     painting_mask: PictureLike | None = None
-    """the part of the painting that counts"""
+    """mask of the part of the style image to use"""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The pictures of one painting, at their own sizes; masks of the photograph at ``size``."""
+    """The input images of a run at their own sizes; masks of the content image at ``size``."""
 
     content: Picture
-    """the photograph, in gray if only its lightness is painted"""
+    """the content image, in gray if only lightness is changed"""
     regions: tuple[StyledRegion, ...]
     photograph: Picture
-    """the photograph as it is"""
+    """the content image as read"""
     opening: Picture
-    """the painting that ``init`` style starts from"""
+    """the style image that ``init`` style starts from"""
     work: memory.Work
-    """what decides how much memory it takes"""
+    """the data that memory use depends on"""
     keep: Mask | None = None
-    """how much of the photograph stays as it is"""
+    """weights of the pixels that stay unchanged"""
     start: Picture | None = None
-    """only where it is a file"""
+    """the initial image, if it is a file"""
     gray: bool = False
-    """whether photograph and paintings are without color, and so is what is painted"""
+    """whether the run uses gray images only"""
     alpha: Mask | None = None
-    """how opaque the photograph is, at its own size; None all over"""
+    """opacity of the content image at its own size; None if it is opaque"""
     metadata: Metadata = UNKNOWN
-    """what the photograph's file says of it"""
+    """metadata of the content image"""
     sources: tuple[Source, ...] = ()
-    """what was read, in order"""
+    """the files read, in order"""
     notes: tuple[str, ...] = ()
-    """words about the pictures for the person, such as that an animation's first frame is used"""
+    """notes for the user, such as that the first frame of an animation is used"""
 
 
 STARTS: dict[str, Callable[[Picture, Picture, Recipe], Picture]] = {
@@ -88,21 +88,21 @@ STARTS: dict[str, Callable[[Picture, Picture, Recipe], Picture]] = {
         *raster.size_of(content), recipe.seed, FAINT
     ),
 }
-"""Starting pictures of (photograph, first painting, recipe) by the name that ``init`` takes."""
+"""Initial images as functions of (content, first style, recipe), by the value of ``init``."""
 
 FAINT = 2.0
-"""How far noise to start from goes from middle gray, of 255.
+"""Amplitude of initial noise around middle gray, of 255.
 
 Departure from Gatys et al. 2016, section 2, who start from white noise: noise over the whole range
-stays in the picture, since features of a patch hardly tell it from none (benchmarks/NOTES.md).
+stays in the result, since features hardly depend on it (benchmarks/NOTES.md).
 """
 
 
 def _first(content: Picture, recipe: Recipe) -> Picture:
-    """Return the photograph as painting begins on it.
+    """Return the initial image for ``init`` content.
 
-    Matching begins from its large forms alone (Kolkin et al. 2022), so that what is fine comes from
-    the painting; with less strength more of the photograph stays.
+    Matching starts from a blurred content image (Kolkin et al. 2022), so that fine detail comes
+    from the style image. With lower strength, more of the content image is kept.
     """
     if recipe.style_loss != "matching":
         return content
@@ -113,7 +113,7 @@ def _first(content: Picture, recipe: Recipe) -> Picture:
 
 
 LARGE = 8
-"""How many times smaller a photograph is of which the large forms alone are left."""
+"""Factor by which the content image is reduced to keep only its large shapes."""
 
 
 def read_provenance(path: files.AnyPath) -> Provenance:
@@ -131,7 +131,7 @@ def read_provenance(path: files.AnyPath) -> Provenance:
 
 
 def _json_of(path: files.AnyPath) -> bytes | None:
-    """Return the bytes of a file that begins like a JSON object; None for any other file."""
+    """Return the bytes of a file that starts like a JSON object; None for any other file."""
     try:
         with decode.opened(path) as stream:
             data = stream.read(provenance.LARGEST)
@@ -142,10 +142,7 @@ def _json_of(path: files.AnyPath) -> bytes | None:
 
 
 def finishing(picture: files.AnyPath) -> dict[str, str | int]:
-    """Return the settings by which a picture that impasto painted is taken up to a larger size.
-
-    They change its own recipe, see :func:`read_provenance`.
-    """
+    """Return the changes to the recipe of a result that enlarge it, see :func:`read_provenance`."""
     longest = max(raster.size_of(decode.read(picture).pixels))
     return {"init": os.fspath(picture), "finished": longest, "tile": recipes.AUTO}
 
@@ -158,10 +155,10 @@ def prepare(
     keep: PictureLike | None = None,
     most: float | None = None,
 ) -> Inputs:
-    """Read the pictures and check the recipe against them, before anything slow begins.
+    """Read the input images, and validate the recipe with them.
 
-    ``most`` is how many bytes of memory may be used; as many as are free if it is None. Raises
-    PictureError or SettingError for what cannot be used.
+    ``most`` is the memory limit in bytes; None for the memory that is free. Raises PictureError or
+    SettingError for invalid input.
     """
     weights.NETWORKS[recipe.network].check_layers(recipe.layers)
     styles, wanted = _several(style), _regions(regions)
@@ -207,9 +204,10 @@ def _without_color(picture: Picture) -> Picture:
 
 
 def limits(recipe: Recipe, most: float | None) -> decode.Limits:
-    """Return what the photograph may have: what memory holds, where a large picture is asked for.
+    """Return the limits for reading the content image.
 
-    Pixels that nobody asked for have the usual limit: a small file may hold very many.
+    The pixel limit is what memory holds if the recipe asks for a large image. If not, it is the
+    default limit, since a small file may contain very many pixels.
     """
     if recipe.size != recipes.ORIGINAL and recipe.size**2 <= decode.MAX_PIXELS:
         return decode.USUAL
@@ -217,7 +215,7 @@ def limits(recipe: Recipe, most: float | None) -> decode.Limits:
 
 
 def sized(recipe: Recipe, photograph: tuple[int, int]) -> Recipe:
-    """Return a recipe whose size is a number, where it was the photograph's own."""
+    """Return the recipe with ``size`` original replaced by a number."""
     if recipe.size != recipes.ORIGINAL:
         return recipe
     return dataclasses.replace(recipe, size=max(photograph))
@@ -232,10 +230,10 @@ def _laid_out(
     kept: Mask | None,
     size: tuple[int, int],
 ) -> tuple[tuple[StyledRegion, ...], Mask]:
-    """Return the regions of a picture of ``size``, and how much of it stays the photograph.
+    """Return the regions of an image of ``size``, and the weights of pixels that stay unchanged.
 
-    ``painted`` are all paintings, those of the regions that are ``wanted`` last; ``covering`` are
-    the masks of these. Raises SettingError where nothing is left to be painted.
+    ``painted`` are all style images, those of the ``wanted`` regions last; ``covering`` are the
+    masks of these regions. Raises SettingError if nothing is left to paint.
     """
     covering = [masks.resize(mask, *size) for mask in covering]
     _check_masks(recipe, covering, painted, size)
@@ -261,7 +259,7 @@ def _several(style: PictureLike | Sequence[PictureLike] | None) -> list[PictureL
 
 
 def _identity(source: PictureLike | None) -> Hashable:
-    """Return what a picture is known by: its file, or itself where it is none."""
+    """Return a key for an image: its path, or the object itself."""
     return os.path.realpath(source) if isinstance(source, str | os.PathLike) else id(source)
 
 
@@ -276,7 +274,7 @@ def _regions(given: Sequence[Any]) -> list[Region]:
 
 
 def check_numbers(recipe: Recipe, styles: int, regions: int) -> None:
-    """Raise SettingError unless there is a painting, and a number for each where they differ."""
+    """Raise SettingError if there is no style image, or if counts of values do not match."""
     if not styles + regions:
         raise SettingError("no style image: give one, or one for each region")
     if recipe.finished and recipe.init in STARTS:
@@ -301,7 +299,7 @@ def check_numbers(recipe: Recipe, styles: int, regions: int) -> None:
 def _read_paintings(
     read: "_Reader", recipe: Recipe, styles: Sequence[PictureLike], regions: Sequence[Region]
 ) -> list[Painting]:
-    """Read the paintings, those of regions last, with the share and the scale of each."""
+    """Read the style images, those of regions last, with weight and scale of each."""
     named = ["style"] if len(styles) == 1 else [f"style {n}" for n, _ in enumerate(styles, 1)]
     found = [_painting(read.loaded(each, name)) for each, name in zip(styles, named, strict=True)]
     found += [_read_region(read, each, f"region {n}") for n, each in enumerate(regions, 1)]
@@ -328,14 +326,14 @@ def _read_region(read: "_Reader", region: Region, role: str) -> Painting:
 
 
 def _painting(loaded: decode.Loaded) -> Painting:
-    """Return a painting of which what is transparent does not count."""
+    """Return a style image whose transparent parts have no weight."""
     return Painting(loaded.pixels, mask=loaded.alpha)
 
 
 def _check_masks(
     recipe: Recipe, covering: Sequence[Mask], painted: Sequence[Painting], size: tuple[int, int]
 ) -> None:
-    """Raise SettingError for a mask in which the deepest layer of the finest level sees nothing."""
+    """Raise SettingError for a mask that covers no position of the deepest layer."""
     network = weights.NETWORKS[recipe.network]
     deepest = max((name for name, _ in recipe.style_layers), key=network.stride)
     stride = network.stride(deepest)
@@ -355,7 +353,7 @@ def _check_masks(
 
 
 def _check_painted_size(height: int, width: int, size: int) -> None:
-    """Raise SettingError for a ``size`` at which the photograph is too narrow, or too large."""
+    """Raise SettingError for a ``size`` at which the content image is too narrow or too large."""
     painted = raster.fit(height, width, size)
     if min(painted) < raster.SHORTEST:
         least = math.ceil(raster.SHORTEST * max(height, width) / min(height, width))
@@ -388,7 +386,7 @@ def _work(
 
 
 def _check_memory(work: memory.Work, painted: Sequence[Painting], most: float | None) -> None:
-    """Raise SettingError for a size, or a painting seen so large, that does not fit into memory."""
+    """Raise SettingError for a size or a style scale that does not fit into memory."""
     memory.check_disk(work)
     unscaled = [(own, min(1.0, scale)) for own, scale in work.paintings]
     memory.plan(dataclasses.replace(work, paintings=tuple(unscaled)), most)
@@ -405,14 +403,14 @@ def _check_memory(work: memory.Work, painted: Sequence[Painting], most: float | 
 
 
 def start(inputs: Inputs, content: Picture, recipe: Recipe) -> Picture:
-    """Return the picture that the first level starts from, of the size of ``content``."""
+    """Return the initial image of the first level, with the size of ``content``."""
     if inputs.start is not None:
         return raster.resize(inputs.start, *raster.size_of(content))
     return STARTS[recipe.init](content, inputs.opening, recipe)
 
 
 class _Reader:
-    """Reads pictures and masks by their roles, and gathers what they were and notes on them."""
+    """Reads images and masks by their roles, and collects their sources and notes."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -421,7 +419,7 @@ class _Reader:
     def loaded(
         self, source: PictureLike, role: str, limits: decode.Limits = decode.USUAL
     ) -> decode.Loaded:
-        """Read a picture; one that is black, or next to it, is told."""
+        """Read an image; add a note if it is nearly black."""
         loaded = self._loaded(source, role, limits, strict=True)
         if (most := float(loaded.pixels.max())) < masks.FAINTEST:
             self._note(
@@ -430,7 +428,7 @@ class _Reader:
         return loaded
 
     def mask(self, source: PictureLike, role: str, over: tuple[int, int]) -> Mask:
-        """Read a mask that is laid over a picture of ``over``, (height, width)."""
+        """Read a mask for an image of size ``over``, (height, width)."""
         named = _named(source, role)
         loaded = self._loaded(source, role, decode.ANY, strict=False)
         try:
@@ -480,10 +478,10 @@ def _source(source: PictureLike, role: str, loaded: decode.Loaded) -> Source:
 def load_picture(
     source: PictureLike, role: str, limits: decode.Limits = decode.USUAL, strict: bool = True
 ) -> decode.Loaded:
-    """Read whatever stands for a picture; notes and errors begin with its file or its role.
+    """Read an image from any supported input; notes and errors start with its file or role.
 
-    Raises PictureError for what is no picture within ``limits``; ``strict`` is whether numbers have
-    the range of a picture, and not that of a mask.
+    Raises PictureError for an invalid image or one beyond ``limits``. ``strict`` uses the value
+    range of an image instead of that of a mask.
     """
     if isinstance(source, str | os.PathLike):
         return decode.read(source, limits)
@@ -501,7 +499,7 @@ def load_picture(
 
 
 def _as_array(source: Any) -> NDArray[Any]:
-    """Return an array, or what says that it can become one, such as a tensor of any framework."""
+    """Return an array from an array or an object that converts to one, such as a tensor."""
     kind = type(source).__name__
     if not isinstance(source, np.ndarray) and not hasattr(source, "__array__"):
         raise PictureError(f"expected a path, bytes, a Pillow image or an array, not {kind}")

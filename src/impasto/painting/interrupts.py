@@ -16,31 +16,31 @@ from typing import Any, TypeVar
 Item = TypeVar("Item")
 
 GRACE = 1.0
-"""Seconds that a command which is to leave has to clean up."""
+"""Seconds for cleanup before the process exits."""
 
 ENDING = [
     number
     for name in ("SIGINT", "SIGTERM", "SIGHUP")
     if (number := getattr(signal, name, None)) is not None
 ]
-"""The signals that ask for an end: Ctrl-C, the system's, and that of a terminal that is closed."""
+"""Signals that end a run: SIGINT (Ctrl-C), SIGTERM, SIGHUP."""
 
 
 class _Said(Enum):
-    """What the thread that pulls, or a signal, tells whoever waits."""
+    """A message to the waiting main thread, from the consumer thread or a signal."""
 
     LEAVE = "leave"
     END = "end"
 
 
 class Interrupts:
-    """What was asked for by signals so far."""
+    """Counts signals, and reacts to them."""
 
     def __init__(self, said: Callable[[], None], leaves: bool) -> None:
-        """Hear nothing yet.
+        """Start without signals.
 
-        ``said`` is called at the first signal; with ``leaves`` the process ends GRACE seconds
-        after the second, wherever it is by then.
+        ``said`` is called at the first signal. With ``leaves``, the process exits GRACE seconds
+        after the second one.
         """
         self.said, self.leaves = said, leaves
         self.count = 0
@@ -48,11 +48,11 @@ class Interrupts:
 
     @property
     def stopped(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal was received."""
         return self.count > 0
 
     def hear(self, *_: Any) -> None:
-        """Take a signal. Raises KeyboardInterrupt at the second, and never again."""
+        """Handle a signal. Raises KeyboardInterrupt at the second one, and never again."""
         self.count += 1
         if self.count == 1:
             self.said()
@@ -67,10 +67,10 @@ class Interrupts:
         raise KeyboardInterrupt
 
     def pulled(self, items: Iterator[Item]) -> Iterator[Item]:
-        """Pull items in another thread, one at a time, while this one waits for signals.
+        """Yield items that another thread iterates, while this one waits for signals.
 
-        Raises what pulling raises, and KeyboardInterrupt at the second signal: then the thread is
-        left to the evaluation that it is in.
+        Raises the errors of the iteration, and KeyboardInterrupt at the second signal, when the
+        other thread may still be in an evaluation.
         """
         wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
         found: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -93,7 +93,7 @@ class Interrupts:
 
 
 def _waited(found: "queue.SimpleQueue[Any]") -> Any:
-    """Return the next item; in steps, since on Windows no signal ends a wait."""
+    """Return the next item; polls, since signals do not interrupt a wait on Windows."""
     while True:
         try:
             return found.get(timeout=0.2 if os.name == "nt" else None)
@@ -116,10 +116,10 @@ def _pull(
 
 @contextmanager
 def heard(said: Callable[[], None], leaves: bool = False) -> Iterator[Interrupts]:
-    """Yield what hears the signals that ask for an end, until the block is left.
+    """Handle signals that end a run within this block.
 
-    In another thread than the main one, which alone may say who hears them, nothing is heard. A
-    signal that is ignored, as by ``nohup``, stays ignored.
+    Only the main thread can install handlers, so other threads handle none. Ignored signals, such
+    as by ``nohup``, stay ignored.
     """
     interrupts = Interrupts(said, leaves)
     if threading.current_thread() is not threading.main_thread():

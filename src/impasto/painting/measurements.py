@@ -37,28 +37,28 @@ from impasto.version import __version__
 LOG = logging.getLogger(__name__)
 
 NAME = "measurements.json"
-"""The file in the cache folder."""
+"""Name of the file in the cache folder."""
 
 MOST = 200
-"""Sets of settings that are kept for a machine, the newest."""
+"""Maximum number of sets of settings per machine; the newest are kept."""
 
 LARGEST = 2**22
-"""Bytes of the file that are read; more is not impasto's."""
+"""Maximum size of the file in bytes."""
 
 LEAST = 320
-"""Longest side in pixels of a painting whose times can stand for a measurement."""
+"""Minimum longest side in pixels of a run that counts as a measurement."""
 
 BEND = 0.05
-"""The power of the size with which a processor needs longer for a pixel beyond what was measured:
-the larger maps are, the more of them lie in memory that is new each time (benchmarks/NOTES.md)."""
+"""Exponent of the time per pixel on a CPU beyond the measured sizes: larger feature maps need more
+newly allocated memory (benchmarks/NOTES.md)."""
 
 Paintings: TypeAlias = Sequence[tuple[int, float]]
-"""Of each style image its own number of pixels, and the scale it is seen at."""
+"""Number of pixels and scale of each style image."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Seconds as base + slope · pixels, times (pixels / measured)^bend beyond what was measured."""
+    """Seconds = base + slope · pixels, times (pixels / measured)^bend beyond the measured sizes."""
 
     base: float
     slope: float
@@ -73,40 +73,40 @@ class Curve:
 
 @dataclass(frozen=True)
 class Costs:
-    """What painting levels of a kind costs, in seconds."""
+    """Cost of levels of a kind in seconds."""
 
     once: float
-    """for what is compiled once"""
+    """one-time compilation"""
     compiling: float
-    """for what is compiled at every size"""
+    """compilation per size"""
     targets: Curve
-    """of the pixels of the content image and the style images as they are processed"""
+    """by the processed pixels of the content and style images"""
     evaluation: Curve
-    """of the pixels painted"""
+    """by the pixels of the level"""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What painting costs on a machine with some settings."""
+    """Costs on a machine with some settings."""
 
     network: float
     """seconds to load the network"""
     features: str
-    """what computed features, see ``memory.features_of``"""
+    """see ``memory.features_of``"""
     costs: Mapping[Kind, Costs]
-    """by what a level is for"""
+    """by the role of a level"""
 
 
 def bend_of(backend: str) -> float:
-    """Return the power with which a pixel takes longer beyond what was measured."""
+    """Return the exponent of the time per pixel beyond the measured sizes."""
     return BEND if backend == "native" else 0.0
 
 
 def curve(points: Sequence[tuple[float, float]], bend: float = 0.0) -> Curve:
-    """Return the curve through the first and the last of (pixels, seconds).
+    """Return the line through the first and last of (pixels, seconds).
 
-    Never one that falls, nor below zero at zero: then it goes through zero and the last, as with a
-    single point.
+    If it would have a negative slope or intercept, or if there is one point, the line goes through
+    zero and the last point.
     """
     (few, short), (many, long) = points[0], points[-1]
     slope = (long - short) / (many - few) if many > few else 0.0
@@ -116,12 +116,12 @@ def curve(points: Sequence[tuple[float, float]], bend: float = 0.0) -> Curve:
 
 
 def seen(pixels: int, paintings: Paintings) -> float:
-    """Return how many pixels the network processes for the targets of a level of ``pixels``."""
+    """Return the number of pixels processed for the targets of a level of ``pixels``."""
     return pixels + sum(min(own, pixels) * scale**2 for own, scale in paintings)
 
 
 def kinds_of(recipe: Recipe) -> tuple[Kind, ...]:
-    """Return what levels of a recipe can be for, at whatever size."""
+    """Return the possible roles of levels of a recipe, at any size."""
     large = Recipe(style_loss=recipe.style_loss, size=8192)
     return tuple(dict.fromkeys(level.kind for level in pyramid.schedule(8192, 8192, large)))
 
@@ -132,10 +132,10 @@ def kinds_of(recipe: Recipe) -> tuple[Kind, ...]:
 def of_painting(
     levels: Sequence[Level], result: Result, paintings: Paintings
 ) -> Measurement | None:
-    """Return what the times of a painting say of this machine; None if that is too little.
+    """Return a measurement from the times of a run; None if they are not sufficient.
 
-    ``levels`` are those that were planned. A painting counts that was painted to its end as it was
-    planned, as a whole and not in tiles, in one go, and is at least LEAST pixels long.
+    ``levels`` are those planned. A run counts if it was completed as planned, without tiles and
+    without interruption, and has at least LEAST pixels on the longest side.
     """
     size = max(levels[-1].height, levels[-1].width)
     timed = [_times(result.history, each) for each in result.levels]
@@ -159,7 +159,7 @@ def of_painting(
 
 
 def _times(history: Iterable[Record], level: LevelFinished) -> list[float]:
-    """Return the seconds of each evaluation of a level; empty for fewer than two."""
+    """Return the seconds of each evaluation of a level; empty if there are fewer than two."""
     ends = [record.seconds for record in history if record.level == level.level]
     if len(ends) < 2:
         return []
@@ -173,17 +173,17 @@ def _times(history: Iterable[Record], level: LevelFinished) -> list[float]:
 def find(recipe: Recipe, places: int, kinds: Iterable[Kind]) -> Measurement | None:
     """Return the stored measurement for levels of some kinds; None if there is none.
 
-    ``places`` is the number of regions with a style of their own, 1 without regions. Takes
-    milliseconds and loads no tensor library. A damaged file counts as none.
+    ``places`` is the number of regions, 1 without regions. Takes milliseconds and loads no tensor
+    library. A damaged file is ignored.
     """
     found = _of_dict(_read().get(machine(), {}).get(_key(recipe, places)))
     return found if found is not None and set(kinds) <= set(found.costs) else None
 
 
 def store(recipe: Recipe, places: int, measured: Measurement) -> None:
-    """Store a measurement of this machine; what others were measured for stays.
+    """Store a measurement of this machine; other measurements are kept.
 
-    Where it cannot be written the log says so, and nothing else happens.
+    A failed write is logged.
     """
     path = place()
     if path is None:
@@ -201,13 +201,13 @@ def store(recipe: Recipe, places: int, measured: Measurement) -> None:
 
 
 def place() -> Path | None:
-    """Return the file of all measurements; None for a user without a home folder."""
+    """Return the path of the file; None for a user without a home folder."""
     folder = files.cache_folder()
     return None if folder is None else folder / NAME
 
 
 def machine() -> str:
-    """Return what stands for this machine, with the version and the backend that would paint."""
+    """Return the key of this machine, with version and backend."""
     parts = (
         f"impasto {__version__}",
         " ".join(("kernels", *kernels.instruction_sets()[-1:])),
@@ -220,7 +220,7 @@ def machine() -> str:
 
 
 def _processor(described: Path = Path("/proc/cpuinfo")) -> str:
-    """Return the model of the processor; ``described`` is Linux's list."""
+    """Return the model of the processor; ``described`` is /proc/cpuinfo on Linux."""
     names = ("model name", "cpu family", "model", "stepping", "CPU part")
     try:
         text = described.read_text()
@@ -232,7 +232,7 @@ def _processor(described: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def _gpus(drivers: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
-    """Return the models of NVIDIA's GPUs, and which of them are visible (Linux)."""
+    """Return the models of NVIDIA GPUs, and which are visible (Linux)."""
     models = []
     for each in sorted(drivers.glob("*/information")):
         try:
@@ -245,13 +245,13 @@ def _gpus(drivers: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
 
 
 def _key(recipe: Recipe, places: int) -> str:
-    """Return what stands for the settings that the speed depends on."""
+    """Return the key of the settings that the speed depends on."""
     content = bool(recipe.content_weight)
     return json.dumps([places, recipe.optimizer, content, *recipe.compiled])
 
 
 def _read() -> dict[str, dict[str, Any]]:
-    """Return all that is stored; nothing of what is damaged."""
+    """Return all valid stored measurements."""
     path = place()
     try:
         if path is None or path.stat().st_size > LARGEST:
@@ -270,7 +270,7 @@ def _to_dict(measured: Measurement) -> dict[str, Any]:
 
 
 def _of_dict(said: Any) -> Measurement | None:
-    """Read what was stored; None for what nobody could have measured."""
+    """Parse a stored measurement; None if its values are invalid."""
     try:
         costs = {
             Kind(*(bool(each) for each in kind["kind"])): Costs(

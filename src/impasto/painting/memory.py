@@ -19,43 +19,42 @@ from impasto.pictures.raster import fit
 from impasto.recipe.settings import AUTO
 
 BARE = 0.2e9
-"""Bytes of the program before a tensor library is loaded, while inputs are read and prepared."""
+"""Bytes of the process while inputs are read, before a tensor library is loaded."""
 
 PICTURE = 12
-"""Bytes for each pixel of a picture in float32, which inputs are kept in at their own sizes."""
+"""Bytes per pixel of a float32 image; inputs are kept at their own sizes."""
 
 RESIZING = 20
-"""Bytes for each pixel of an input, at its own size, while it is made smaller."""
+"""Bytes per pixel of an input while it is resized."""
 
 READING = 60
-"""Bytes for each pixel of an input while it is read, at most."""
+"""Maximum bytes per pixel of an input while it is read."""
 
 CHANGING = {"content": 170, "match": 50}
-"""Bytes for each pixel of an input while it gets other colors, by the setting ``colors``."""
+"""Bytes per pixel of an input while its colors are changed by the setting ``colors``."""
 
 OPTIMIZER = {"lbfgs": 48, "scipy": 68, "adam": 0}
-"""Bytes for each pixel and step that an optimizer remembers, of STEPS at most."""
+"""Bytes per pixel and step of the optimizer's history, which has at most STEPS steps."""
 
 STEPS = 10
 
 
 class Rates(NamedTuple):
-    """What computing features and losses takes, in bytes."""
+    """Memory for features and losses, in bytes."""
 
     fixed: float
-    """for libraries, the network and what is compiled, whatever the size"""
+    """libraries, network and compiled functions, independent of the size"""
     evaluation: float
-    """for each pixel that is evaluated, mostly features that the gradient needs"""
+    """per evaluated pixel, mostly features for the gradient"""
     style_loss: Mapping[str, tuple[float, float]]
-    """by style loss: in all, and for each pixel processed at once, beyond those of Gram matrices"""
+    """by style loss: constant, and per pixel processed at once, in addition to Gram matrices"""
     full: tuple[float, float]
-    """the same for matching, of large pictures, whose paintings are not kept whole
-    (``pools.LIMIT``)"""
+    """the same for matching of large images, whose style images are sampled (``pools.LIMIT``)"""
     pools: float
-    """at most for what matching keeps of paintings, whatever their size, where pictures are looked
-    at in tiles: of others ``style_loss`` and ``full`` have them"""
+    """maximum for the pools of matching with tiles; without tiles ``style_loss`` and ``full``
+    include them"""
     tiled: float
-    """for matching, for each pixel of a tile, instead of what ``style_loss`` says"""
+    """for matching, per pixel of a tile, instead of ``style_loss``"""
 
 
 _OF_OTHERS = {"wasserstein": (0.05e9, 200.0), "neighbors": (0.0, 1200.0)}
@@ -79,44 +78,43 @@ _NATIVE = Rates(
     tiled=0,
 )
 RATES = {"native": _NATIVE, "float32": _KERAS, "bfloat16": _KERAS}
-"""By what computes features, see :func:`features_of`."""
+"""Costs by the value of :func:`features_of`."""
 
 VECTORS = 200
-"""Bytes for each pixel of a picture that is looked at in tiles: the photograph, the picture so far,
-the solver's own, and what neighbors are looked for of; unless it is paged (``impasto.paged``)."""
+"""Bytes per pixel of an image in tiles that is not paged (``impasto.paged``): content image,
+current image, solver, and queries of the search."""
 
 PAGED = 4
-"""The same of a paged one: the places of neighbors."""
+"""The same for a paged image: the indices of neighbors."""
 
 DISK = 250
-"""Bytes on the disk for each pixel of a paged picture: all that is in memory of smaller ones."""
+"""Bytes on disk per pixel of a paged image."""
 
 BETWEEN = 24
-"""Bytes for each pixel of a paged picture between levels, while it is made larger, and while it is
-written; nothing is read meanwhile."""
+"""Bytes per pixel of a paged image while it is enlarged between levels, or written."""
 
 KEPT = {"matching": 390}
-"""Bytes for each pixel of a picture of targets that are kept for all tiles."""
+"""Bytes per pixel of targets that are kept for all tiles."""
 
 SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)
-"""Sides of tiles in pixels that are chosen from."""
+"""Possible sides of tiles in pixels."""
 
 SHARED = 1024
-"""Side in pixels of tiles at most that several workers share a picture in."""
+"""Maximum side of tiles in pixels if workers share an image."""
 
 AROUND = 2 * 56
-"""Pixels by which what is looked at of a tile is wider and higher than it is."""
+"""Pixels by which the outer box of a tile is wider and higher than the inner one."""
 
 PLACE = 300
-"""Bytes for each pixel and each place beyond the first: a gradient for every feature."""
+"""Bytes per pixel and region beyond the first: a gradient for each feature."""
 
 TARGET, LOOKING = 400, 300
-"""Bytes for each pixel of the photograph and of paintings, as they are seen, while targets are
-computed: for features that are kept, and for those in between of the picture that is looked at."""
+"""Bytes per pixel of the content and style images, as processed, while targets are computed: for
+features that are kept, and for intermediate ones."""
 
 
 def features_of(engine: str, precision: str) -> str:
-    """Return what computes features: ``native``, or with Keras their number format."""
+    """Return ``native``, or the number format of features with Keras."""
     if engine == "native":
         return "native"
     return "bfloat16" if precision == "bfloat16" else "float32"
@@ -124,16 +122,16 @@ def features_of(engine: str, precision: str) -> str:
 
 @dataclass(frozen=True)
 class Work:
-    """What decides how much memory a painting takes."""
+    """The data that the memory use of a run depends on."""
 
     photograph: tuple[int, int]
-    """its own height and width in pixels"""
+    """height and width of the content image in pixels"""
     size: int
-    """longest side of the picture to be painted, in pixels"""
+    """longest side of the result in pixels"""
     paintings: tuple[tuple[int, float], ...] = ()
-    """of each its own number of pixels, and the scale it is seen at"""
+    """number of pixels and scale of each style image"""
     others: tuple[int, ...] = ()
-    """pixels of other inputs: masks, and a picture to start from"""
+    """pixels of other inputs: masks, and an initial image"""
     places: int = 1
     evaluations: int = STEPS
     """at the finest level"""
@@ -141,13 +139,13 @@ class Work:
     style_loss: str = "gram"
     optimizer: str = "lbfgs"
     features: str = "native"
-    """what computes features, see :func:`features_of`"""
+    """see :func:`features_of`"""
     held: float = 0.0
-    """bytes that are kept besides, such as the frames of a film"""
+    """additional bytes, such as the frames of a video"""
     tile: int = AUTO
     """the setting"""
     workers: int | None = None
-    """how many processes on this machine read tiles; 0 if others do, None without any"""
+    """number of local worker processes; 0 if workers are elsewhere, None without workers"""
 
     @property
     def painted(self) -> tuple[int, int]:
@@ -156,15 +154,15 @@ class Work:
 
 
 class Plan(NamedTuple):
-    """How a picture is read so that it fits into memory."""
+    """How an image is processed so that it fits into memory."""
 
     tile: int = 0
-    """side in pixels of the largest part that the network is shown at a time; 0 all at once"""
+    """maximum side of tiles in pixels; 0 for the whole image"""
     keep: bool = True
-    """whether the targets of all tiles are kept, and not computed anew at every evaluation"""
+    """whether the targets of all tiles are kept, instead of recomputed at each evaluation"""
 
     def narrower(self, longest: int) -> "Plan | None":
-        """Return a plan that takes less memory for a level so long, None if there is none."""
+        """Return a plan with less memory for a level of this longest side; None if there is none."""
         side = min(self.tile or longest, longest)
         return next((Plan(each, keep=False) for each in SIDES if each <= side / 1.3), None)
 
@@ -173,7 +171,7 @@ WHOLE = Plan()
 
 
 def needed(work: Work, plan: Plan = WHOLE) -> float:
-    """Return about how many bytes there are at the peak: before a tensor library, or with it."""
+    """Return the estimated peak memory in bytes, while reading inputs or during the run."""
     pixels = _product(work.painted)
     inputs = (_product(work.photograph), *(own for own, _ in work.paintings), *work.others)
     kept = sum(inputs[1:])
@@ -191,7 +189,7 @@ def _product(size: tuple[int, int]) -> int:
 
 
 def _shown(plan: Plan, pixels: float) -> float:
-    """Return how many pixels of so many the network is shown at a time."""
+    """Return the number of pixels that are processed at once."""
     return min(pixels, (plan.tile + AROUND) ** 2) if plan.tile else pixels
 
 
@@ -215,7 +213,7 @@ def _evaluating(work: Work, plan: Plan, pixels: int) -> float:
 
 
 def _for_style(work: Work, plan: Plan, pixels: int) -> tuple[float, float]:
-    """Return the bytes for a measure of style, in all and for each pixel that is looked at."""
+    """Return the bytes of a style loss: constant, and per processed pixel."""
     rates = RATES[work.features]
     found = rates.style_loss.get(work.style_loss, (0.0, 0.0))
     if work.style_loss != "matching":
@@ -226,7 +224,7 @@ def _for_style(work: Work, plan: Plan, pixels: int) -> tuple[float, float]:
 
 
 def _targets(work: Work, plan: Plan, pixels: int) -> float:
-    """All paintings of a place are looked at before their style is summarized."""
+    """Memory for the style images of a region, which are processed before their reduction."""
     seen = [pixels, *(min(own, pixels) * scale**2 for own, scale in work.paintings)]
     seen = [_shown(plan, each) for each in seen]
     if plan.tile:
@@ -235,7 +233,7 @@ def _targets(work: Work, plan: Plan, pixels: int) -> float:
 
 
 def plans(work: Work) -> Iterator[Plan]:
-    """Yield the ways to read a picture that the setting allows, the fastest first."""
+    """Yield the plans that the setting allows, fastest first."""
     whole = max(work.painted)
     smaller = [side for side in SIDES if side < whole]
     if work.workers is not None:
@@ -256,9 +254,9 @@ def _tiles(work: Work, side: int) -> int:
 
 
 def plan(work: Work, most: float | None = None) -> Plan:
-    """Return the fastest way to read a picture that fits into ``most`` bytes, and what is free.
+    """Return the fastest plan that fits into ``most`` bytes and into the memory that is free.
 
-    Raises SettingError, naming the largest size that fits, if there is none.
+    Raises SettingError, which names the largest size that fits, if there is none.
     """
     there = min(free(), math.inf if most is None else most)
     for each in plans(work):
@@ -276,7 +274,7 @@ def plan(work: Work, most: float | None = None) -> Plan:
 
 
 def check_disk(work: Work) -> None:
-    """Raise SettingError for a picture that is paged to a disk that is too full for it."""
+    """Raise SettingError if the disk has too little space for a paged image."""
     height, width = work.painted
     if not paged.is_large(PICTURE * height * width):
         return
@@ -291,7 +289,7 @@ def check_disk(work: Work) -> None:
 
 
 def largest(work: Work, there: float) -> int:
-    """Return the longest side in pixels, a multiple of 16, that fits into so many bytes, or 0."""
+    """Return the largest longest side in pixels, a multiple of 16, that fits; 0 if none does."""
     sizes = (replace(work, size=size) for size in range(work.size // 16 * 16, 0, -16))
     fitting = (
         each.size for each in sizes if any(needed(each, way) <= there for way in plans(each))
@@ -300,13 +298,13 @@ def largest(work: Work, there: float) -> int:
 
 
 def readable(most: float | None) -> int:
-    """Return how many pixels a photograph may have, to be read in so many bytes or what is free."""
+    """Return the maximum number of pixels of a content image that memory can hold."""
     there = free() if most is None else most
     return int(max(0.0, there - BARE) / READING)
 
 
 def amount(given: str | float | None) -> float | None:
-    """Return an amount of memory in bytes. Raises SettingError for none that can be."""
+    """Return an amount of memory in bytes. Raises SettingError for an invalid one."""
     if given is None:
         return None
     if isinstance(given, str):
@@ -317,7 +315,7 @@ def amount(given: str | float | None) -> float | None:
 
 
 def read_amount(text: str) -> float:
-    """Return the bytes that words such as ``3GB`` or ``800 MB`` say. Raises SettingError.
+    """Return the bytes of an amount such as ``3GB`` or ``800 MB``. Raises SettingError.
 
     >>> read_amount("3GB"), read_amount("1.5 gib")
     (3000000000.0, 1610612736.0)
@@ -334,12 +332,12 @@ def read_amount(text: str) -> float:
 
 
 def free() -> float:
-    """Return the bytes that are free: on this machine, and to the groups this process is in."""
+    """Return the free bytes, on this machine and in the control groups of this process."""
     return min([float(psutil.virtual_memory().available), *_left_to_groups()])
 
 
 def _left_to_groups() -> Iterator[float]:
-    """Yield what each control group leaves, of those above this process and its own (Linux)."""
+    """Yield the free bytes of each control group of this process and its parents (Linux)."""
     try:
         groups = folders(Path("/proc/self/cgroup").read_text())
     except OSError:
@@ -356,9 +354,9 @@ def _left_to_groups() -> Iterator[float]:
 
 
 def folders(groups: str, root: Path = Path("/sys/fs/cgroup")) -> list[Path]:
-    """Return the folders of memory's groups, from the text of /proc/self/cgroup, and their parents.
+    """Return the folders of memory control groups and their parents, from /proc/self/cgroup.
 
-    Inside a container some of them may not be there, since it sees its own as the top.
+    Inside a container some may not exist, since its own group appears as the root.
 
     >>> folders("4:memory:/a/b")[0].as_posix()
     '/sys/fs/cgroup/memory/a/b'
@@ -376,9 +374,9 @@ def folders(groups: str, root: Path = Path("/sys/fs/cgroup")) -> list[Path]:
 
 
 def left(limit: str, used: str, stat: str) -> float:
-    """Return the bytes that a group leaves, from the texts of its files; both versions.
+    """Return the free bytes of a group, from the texts of its files, for both versions.
 
-    What was read from files and not used lately is given back when it is needed.
+    Inactive file pages are reclaimed when needed, so they count as free.
 
     >>> left("1000", "700", "anon 500\\ninactive_file 50")
     350.0

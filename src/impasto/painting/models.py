@@ -21,28 +21,28 @@ from impasto.recipe.settings import Recipe
 
 @dataclass(frozen=True)
 class LevelProgram:
-    """What levels of a kind are painted with."""
+    """The compiled functions for levels of a kind."""
 
     recipe: Recipe
-    """with the engine and the precision that are used"""
+    """recipe with the engine and precision in use"""
     kind: Kind
     engine: Engine
     layers: tuple[str, ...]
-    """those that are looked at"""
+    """the layers in use"""
     features: Features
     step: objective.Step
     tiles: TileSteps
-    """the same for tiles"""
+    """the functions for tiles"""
 
     def eye(self, tile: int) -> Eye:
-        """Return the network as it is shown ``tile`` px of a picture at a time, or 0 for all."""
+        """Return the feature extractor for tiles of ``tile`` px; 0 for the whole image."""
         return Eye.of(self.features, self.engine.network, self.layers, tile)
 
     def objective(self, frozen: Frozen, keep: bool, sharing: "Sharing | None" = None) -> Objective:
-        """Return what is minimized against targets.
+        """Return the objective for given targets.
 
-        ``keep`` is whether the targets of all tiles are kept, and not computed at every evaluation;
-        ``sharing`` has the tiles read by others.
+        ``keep`` keeps the targets of all tiles instead of recomputing them; ``sharing`` distributes
+        tiles to workers.
         """
         if len(frozen.scene.tiles) == 1:
             targets = self.engine.place(frozen.whole())
@@ -51,50 +51,47 @@ class LevelProgram:
         return tiled.objective_of(self.tiles, frozen, readers)
 
     def reader(self, frozen: Frozen, keep: bool) -> Reader:
-        """Return what reads tiles in this process; ``keep`` as in :meth:`objective`."""
+        """Return the tile evaluator of this process; ``keep`` as in :meth:`objective`."""
         return Reader(self.tiles, frozen, keep, self.engine.place)
 
 
 Sharing: TypeAlias = Callable[[LevelProgram, Frozen, bool], Readers]
-"""(what is painted with, what a picture is compared with, whether targets are kept) -> who reads
-the tiles"""
+"""(compiled functions, targets, whether targets are kept) -> the tile evaluator"""
 
 
 @dataclass(frozen=True)
 class Model:
-    """The network and the compiled loss of a recipe."""
+    """The network and the compiled losses of a recipe."""
 
     network: Mapping[str, str]
     """name, source and sha256 of the weights"""
     recipe: Recipe
-    """with the engine and the precision that are used"""
+    """recipe with the engine and precision in use"""
     engine: Engine
     made: Callable[[Kind, bool], LevelProgram]
-    """(kind, whether content weighs anything) -> what such levels are painted with"""
+    """(kind, whether content has weight) -> compiled functions"""
 
     def of_levels(self, recipe: Recipe, kind: Kind) -> LevelProgram:
-        """Return what levels of a kind are painted with.
+        """Return the compiled functions for levels of a kind.
 
-        That is compiled once; where they find no forms once more for content that begins to weigh.
+        They are compiled once; for levels without structure again if content gets a weight.
         """
         return self.made(kind, kind == FORMS or bool(recipe.content_weight))
 
 
 class ModelCache:
-    """A model, kept for the next picture whose recipe needs the same."""
+    """Caches one model for the next run that needs the same."""
 
     def __init__(self, weights_file: str | os.PathLike[str] | None = None) -> None:
-        """Load nothing yet; ``weights_file`` is a file with the weights, see ``weights.load``."""
+        """Load nothing yet; ``weights_file``: see ``weights.load``."""
         self.weights_file = weights_file
         self._made: dict[tuple[object, ...], Model] = {}
 
     def get(self, recipe: Recipe, instruction_set: str = "") -> Model:
-        """Return what a recipe needs; one is kept, since each holds a network in memory.
+        """Return the model for a recipe; only one is cached, since each has a network in memory.
 
-        ``instruction_set`` as :func:`impasto.engines.selection.build` has it.
-
-        Raises WeightsError, and BackendError in a process that was forked, or where a program
-        loaded Keras with a backend that cannot paint.
+        ``instruction_set``: see :func:`impasto.engines.selection.build`. Raises WeightsError, and
+        BackendError in a forked process or with an unsupported backend.
         """
         key = (recipe.compiled, instruction_set)
         if key not in self._made:
@@ -106,9 +103,9 @@ class ModelCache:
         return self._made[key]
 
     def forget(self) -> None:
-        """Give back the memory of what was made.
+        """Free the cached model.
 
-        Networks refer to themselves: Python alone would leave them for several pictures more.
+        Networks contain reference cycles, so this runs the garbage collector.
         """
         self._made.clear()
         gc.collect()

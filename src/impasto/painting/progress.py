@@ -23,14 +23,14 @@ from impasto.painting.events import Happening, LevelFinished, LevelStarted, Step
 from impasto.painting.pyramid import Level
 
 BAR, WIDE_BAR, WIDE = 20, 40, 100
-"""Columns of the bar, of the bar on a wide terminal, and of the narrowest wide terminal."""
+"""Width of the bar, width of the bar on a wide terminal, and minimum width of a wide terminal."""
 
 
 class Bar:
-    """Shows level, share done and time left, of one picture or of several in a row."""
+    """Shows level, progress and time left, for one image or several."""
 
     def __init__(self, bar: Progress, count: int, losses: bool = False) -> None:
-        """Write into ``bar``, for ``count`` pictures; ``losses`` prints those of every step."""
+        """Write to ``bar``, for ``count`` images; ``losses`` prints those of each step."""
         self.bar, self.count, self.losses = bar, count, losses
         self.ended = 0
         self.task = bar.add_task("loading the network", total=count, name="", left="")
@@ -39,12 +39,12 @@ class Bar:
     def begin(
         self, name: str, levels: tuple[Level, ...], seconds: Sequence[float] | None = None
     ) -> None:
-        """Begin a picture; ``seconds`` is what each of its levels is expected to take."""
+        """Start an image; ``seconds`` are the expected seconds of its levels."""
         self.levels, self.left = levels, TimeLeft(levels, seconds)
         self.name = f"{self.ended + 1}/{self.count} {name}" if self.count > 1 else ""
 
     def end(self) -> None:
-        """End a picture: painted, skipped or failed."""
+        """End an image: done, skipped or failed."""
         self.ended += 1
         self.bar.update(self.task, completed=self.ended)
 
@@ -83,7 +83,7 @@ class Bar:
 
 
 class _Name(ProgressColumn):
-    """A picture's name, which is shortened before anything else is."""
+    """The column with the name of an image, which is shortened first."""
 
     def render(self, task: Task) -> Text:
         return Text(task.fields["name"], no_wrap=True, overflow="ellipsis")
@@ -91,9 +91,9 @@ class _Name(ProgressColumn):
 
 @contextlib.contextmanager
 def shown(console: Console | None = None, count: int = 1, losses: bool = False) -> Iterator[Bar]:
-    """Show a bar for ``count`` pictures, where there is a terminal or a notebook to show it.
+    """Show a bar for ``count`` images, if there is a terminal or a notebook.
 
-    ``losses`` prints the losses of every evaluation, a line each.
+    ``losses`` prints the losses of each evaluation on a line.
     """
     console = console or Console(highlight=False, soft_wrap=True)
     width = WIDE_BAR if console.width >= WIDE else BAR
@@ -114,38 +114,38 @@ def shown(console: Console | None = None, count: int = 1, losses: bool = False) 
 
 
 def work(levels: Iterable[Level]) -> float:
-    """Return the pixels to be evaluated, which the time is about proportional to."""
+    """Return the number of evaluated pixels, to which the time is about proportional."""
     return float(sum(level.height * level.width * level.evaluations for level in levels))
 
 
 class TimeLeft:
-    """Share done and time left, from the speed so far.
+    """Progress and time left, from the speed so far.
 
-    Each level counts with the seconds that it is expected to take. Without an expectation it
-    counts with its pixels, and the speed is that of the level under way, once that is known. The
-    first evaluation of a level, which may compile, says nothing about the speed.
+    Each level is weighted by its expected seconds. Without a forecast it is weighted by its pixels,
+    and the speed is that of the current level, once known. The first evaluation of a level, which
+    may compile, is ignored.
     """
 
     def __init__(self, levels: Sequence[Level], expected: Sequence[float] | None = None) -> None:
-        """Begin before the first level; ``expected`` is the seconds of each level."""
+        """Start before the first level; ``expected`` are the seconds of the levels."""
         self.levels = levels
         self.measured = expected is not None
         self.costs = tuple(expected or ()) or tuple(work([level]) for level in levels)
         self.done = 0.0
         self.took = self.did = 0.0
-        """seconds and cost of the evaluations that say how fast it is"""
+        """seconds and cost of the evaluations used for the speed"""
         self.pace: float | None = None
         """seconds for a cost of 1"""
         self.last: float | None = None
-        """when the evaluation before ended, within a level"""
+        """end of the evaluation before, within a level"""
 
     @property
     def share(self) -> float:
-        """Return the share of the picture that is done, 0 to 1."""
+        """Return the progress of the image, 0 to 1."""
         return self.done / max(sum(self.costs), 1e-12)
 
     def note(self, event: Happening) -> None:
-        """Take note of an event."""
+        """Record an event."""
         if isinstance(event, LevelStarted):
             self.done, self.last = sum(self.costs[: event.level - 1]), None
             if not self.measured:
@@ -160,20 +160,20 @@ class TimeLeft:
             self.last = now
 
     def seconds(self, further: int = 0) -> float | None:
-        """Return the seconds left, with ``further`` such pictures; None before it can be said."""
+        """Return the seconds left, including ``further`` such images; None if unknown."""
         left = sum(self.costs) * (1 + further) - self.done
         if self.measured:  # the speed so far counts the more, the longer it was observed
             return left * (self.took + CONFIDENCE) / (self.did + CONFIDENCE)
         return None if self.pace is None else left * self.pace
 
     def told(self, further: int = 0) -> str:
-        """Return the time left in words; empty before it can be said."""
+        """Return the time left in words; empty if unknown."""
         seconds = self.seconds(further)
         return "" if seconds is None else f"{in_words(seconds)} left"
 
 
 CONFIDENCE = 5.0
-"""Seconds of work after which the speed so far counts as much as what was expected."""
+"""Seconds after which the speed so far has the same weight as the forecast."""
 
 
 def in_words(seconds: float) -> str:

@@ -19,7 +19,7 @@ from impasto.recipe.settings import Recipe
 from impasto.version import __version__
 
 LARGEST = 60_000
-"""Bytes of XMP that are looked at; JPEG takes 65,502."""
+"""Maximum bytes of XMP; JPEG supports 65,502."""
 
 NAMESPACE = "urn:impasto:1"
 
@@ -39,7 +39,7 @@ _PACKET = """<?xpacket begin="\N{ZERO WIDTH NO-BREAK SPACE}" id="W5M0MpCehiHzreS
 
 
 class Source(NamedTuple):
-    """A picture that was read: its role, its name without folders, the hash of its file."""
+    """An input image: role, name without folders, hash of its file."""
 
     role: str
     name: str
@@ -48,7 +48,7 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class Provenance:
-    """All that a picture depends on; its recipe names the precision that was used."""
+    """Everything that a result depends on; its recipe has the precision in use."""
 
     recipe: Recipe
     backend: str
@@ -56,13 +56,13 @@ class Provenance:
     """name and sha256 of the weights"""
     inputs: tuple[Source, ...]
     finished: bool = True
-    """whether the work went on to its end, so that the recipe gives this very picture"""
+    """whether the run is complete, so that the recipe reproduces the result"""
     steered: bool = False
-    """whether settings were changed while painting, so that the recipe gives another picture"""
+    """whether settings were changed during the run, so that the recipe gives another result"""
     version: str = __version__
 
     def to_dict(self) -> dict[str, object]:
-        """Return it as JSON takes it."""
+        """Return the fields for JSON."""
         return {
             "version": self.version,
             "backend": self.backend,
@@ -74,14 +74,14 @@ class Provenance:
         }
 
     def steered_to(self, recipe: Recipe) -> "Provenance":
-        """Return it after the settings of ``recipe`` were chosen while painting."""
+        """Return a copy with the settings of ``recipe``, changed during the run."""
         before = self.recipe
         kept = {name: getattr(before, name) for name in ("engine", "precision", "init", "tile")}
         used = dataclasses.replace(recipe, **kept)
         return dataclasses.replace(self, recipe=used, steered=True)
 
     def to_xmp(self, beside: str = "") -> bytes:
-        """Return it as an XMP packet, with elements ``beside`` it; the same give the same bytes."""
+        """Return an XMP packet with additional elements ``beside``; deterministic."""
         text = html.escape(json.dumps(self.to_dict()), quote=False)  # json escapes all but ASCII
         packet = _PACKET.format(
             namespace=NAMESPACE, version=self.version, painting=text, beside=beside
@@ -90,10 +90,10 @@ class Provenance:
 
 
 def from_xmp(packet: bytes) -> Provenance:
-    """Read what :meth:`Provenance.to_xmp` wrote, or another program wrote again.
+    """Parse the XMP of :meth:`Provenance.to_xmp`, also if another program rewrote it.
 
-    Raises PictureError for a packet of another origin, and SettingError for a recipe that this
-    version does not understand.
+    Raises PictureError for other XMP, and SettingError for a recipe that this version does not
+    support.
     """
     text = _painting(packet)
     if text is None:
@@ -108,9 +108,9 @@ def from_xmp(packet: bytes) -> Provenance:
 
 
 def from_json(data: bytes) -> Provenance:
-    """Read the JSON of :meth:`Provenance.to_dict` in any encoding of Unicode.
+    """Parse the JSON of :meth:`Provenance.to_dict` in any Unicode encoding.
 
-    Raises as :func:`from_xmp`.
+    Raises the errors of :func:`from_xmp`.
     """
     try:
         said = json.loads(data)
@@ -122,10 +122,10 @@ def from_json(data: bytes) -> Provenance:
 
 
 def _painting(packet: bytes) -> str | None:
-    """Return what an XMP packet says in impasto's name, whatever prefixes it has; None if nothing.
+    """Return impasto's property of an XMP packet, with any prefix; None if there is none.
 
-    A property is an element or, as some programs write it, an attribute (ISO 16684-1, 7.9.2.2).
-    Raises PictureError for a packet that is cut off or carries declarations, which XMP has none of.
+    A property is an element, or an attribute as some programs write it (ISO 16684-1, 7.9.2.2).
+    Raises PictureError for a truncated packet or one with declarations, which XMP does not have.
     """
     if NAMESPACE.encode() not in packet:
         return None
@@ -146,7 +146,7 @@ def _painting(packet: bytes) -> str | None:
 
 
 def from_dict(said: Any) -> Provenance:
-    """Read what :meth:`Provenance.to_dict` gave, and JSON kept. Raises as :func:`from_xmp`."""
+    """Parse the result of :meth:`Provenance.to_dict`. Raises the errors of :func:`from_xmp`."""
     try:
         sources = [Source(*(str(each[name]) for name in Source._fields)) for each in said["inputs"]]
         network = {str(key): str(value) for key, value in said["network"].items()}
@@ -164,7 +164,7 @@ def from_dict(said: Any) -> Provenance:
 
 
 def changed(inputs: Iterable[Source], before: Provenance) -> list[str]:
-    """Say in words which inputs are not those that a picture was painted from."""
+    """Return messages about inputs that differ from those of a result."""
     known = {source.role: source for source in before.inputs}
     others = [
         f"{source.name} is not the {source.role} that the recipe was painted with"

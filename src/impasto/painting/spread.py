@@ -21,27 +21,27 @@ from impasto.painting.models import LevelProgram, ModelCache
 from impasto.recipe.settings import Recipe
 
 Asked = tuple[Reading, HostArray]
-"""A tile, and what the network is shown of the picture."""
+"""A tile request, and the pixels of its outer box."""
 
 
 class Level(NamedTuple):
-    """What a worker reads the tiles of a level with."""
+    """The data that workers need for the tiles of a level."""
 
     recipe: Recipe
     weights_file: str | None
     kind: Kind
-    """what it is for"""
+    """the role of the level"""
     keep: bool
     """whether the targets of tiles are kept"""
     instruction_set: str
-    """of the native engine, see ``engines.Engine``"""
+    """of the native engine, see ``engines.interface``"""
     frozen: bytes
-    """what the picture is compared with; a parcel, since the network has to be there before"""
+    """the inputs of the targets, serialized, since workers need the network to load them"""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Readers that are workers."""
+    """Processes tiles on workers."""
 
     crew: Crew
 
@@ -60,9 +60,9 @@ class Spread:
 
 
 def instruction_set(crew: Crew) -> str:
-    """Return the best instruction set of the native engine that this process and all workers have.
+    """Return the best instruction set of the kernels that this process and all workers support.
 
-    Rounding differs between them. Empty where one of them has no compiled kernels.
+    Rounding differs between instruction sets. Empty if one of them has no compiled kernels.
     """
     found = [kernels.instruction_sets(), *crew.ask(kernels.instruction_sets)]
     common = [each for each in found[0] if all(each in other for other in found)]
@@ -76,7 +76,7 @@ def share_out(
     frozen: Frozen,
     keep: bool,
 ) -> Spread:
-    """Give a level to the workers, and return them as readers of its tiles."""
+    """Send a level to the workers, and return a tile evaluator that uses them."""
     written = parcels.write(frozen, {"features": painting.features})
     used = painting.engine.instruction_set
     level = Level(painting.recipe, weights_file, painting.kind, keep, used, written)

@@ -220,8 +220,8 @@ class Existing(StrEnum):
 def kept(order: Order, existing: Existing) -> Path | None:
     """Return an existing file that a job must not replace; None if there is none.
 
-    Results of the same checkpoint are replaced, and with ``SKIP_DONE`` all results of impasto. Other
-    files are replaced only with ``OVERWRITE``.
+    Results of the same checkpoint are replaced, and with ``SKIP_DONE`` all results of impasto.
+    Other files are replaced only with ``OVERWRITE``.
     """
     if existing is Existing.OVERWRITE:
         return None
