@@ -43,14 +43,53 @@ def test_the_readme_begins_with_the_classic_beside_the_default():
 
 
 def test_the_page_of_controls_has_every_picture_and_command():
-    page = controls.PAGE.read_text(encoding="utf-8")
-    for _, _, shown in controls.CONTROLS:
-        for each in shown:
-            assert f"`{each.command}`" in page, "run: make gallery"
+    page = re.sub(r" \\\n +", " ", controls.PAGE.read_text(encoding="utf-8"))
+    for title, _, shown in controls.CONTROLS:
+        for number, each in enumerate(shown, start=1):
+            name = controls.image_name(title, number)
+            assert f"    {each.command}\n" in page, "run: make gallery"
+            assert f"gallery/controls/{name}.jpg" in page
+            assert (controls.FOLDER / f"{name}.jpg").is_file()
 
 
 def test_the_gallery_uses_every_painting():
     assert {painting for _, painting in gallery.PAIRS} == set(samples.PAINTINGS)
+
+
+def prose_lines(document):
+    """Yield the line numbers and lines of a page, except tables."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.startswith("|"):
+            yield number, line
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_lines_outside_tables_have_at_most_120_characters(document):
+    assert [number for number, line in prose_lines(document) if len(line) > 120] == []
+
+
+def test_architecture_is_short_and_decisions_have_three_parts_in_ten_lines():
+    assert len((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines()) <= 120
+    index = (ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
+    decisions = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+    for number, path in enumerate(decisions, start=1):
+        lines = list(filter(None, path.read_text(encoding="utf-8").splitlines()))
+        assert path.name.startswith(f"{number:02d}-")
+        assert f"({path.name})" in index
+        assert lines[0].startswith(f"# {number}. ")
+        assert len(lines) - 1 <= 10, path.name
+        parts = re.findall(r"^\*\*(\w+)\.\*\* ", "\n".join(lines), re.MULTILINE)
+        assert parts == ["Context", "Decision", "Consequence"], path.name
+    assert len(decisions) > 20
+
+
+def test_the_glossary_defines_at_most_twenty_terms():
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    terms = re.findall(r"^\| ([^|]+?) \| [A-Z]", text, re.MULTILINE)
+    assert 15 <= len(set(terms)) == len(terms) <= 20
+    for page in ("README.md", "ARCHITECTURE.md"):
+        assert "docs/glossary.md" in (ROOT / page).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

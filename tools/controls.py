@@ -1,6 +1,7 @@
-"""Paint docs/gallery.md: every control, and some that go together. ``make gallery``."""
+"""Paint the images of docs/gallery.md and write the page. ``make gallery``."""
 
 import sys
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,23 +19,26 @@ PAGE = ROOT / "docs" / "gallery.md"
 FOLDER = ROOT / "docs" / "gallery" / "controls"
 
 SIZE = 384
-"""Longest side in pixels at which everything is painted and shown."""
+"""Longest side in pixels of the images."""
+
+WIDTH = 100
+"""Characters of a command in one line."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One picture of the page: what it is made of, by the names of samples and masks."""
+    """One image of the page; inputs are names of samples and masks."""
 
     content: str
     styles: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     regions: tuple[tuple[str, ...], ...] = ()
     keep: str = ""
-    preset: str = "gram"
+    preset: str = recipe.DEFAULT
 
     @property
     def command(self) -> str:
-        """The command that paints it from the samples and masks written beside it."""
+        """The command that paints the image from the samples and the masks of the page."""
         words = ["impasto stylize", *(f"{name}.png" for name in (self.content, *self.styles))]
         for region in self.regions:
             words.append("--region " + ":".join(f"{name}.png" for name in region))
@@ -46,22 +50,23 @@ class Shown:
 CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
     (
         "Strength",
-        "One dial from the photograph to the painting, the same for every size, painting and "
-        "measure.",
+        "`--strength` goes from 0 (the photo) to 1 (only the style). A value means about the same "
+        "for every size, painting and style loss.",
         tuple(Shown("astronaut", ("swirls",), {"strength": s}) for s in (0.3, 0.5, 0.7)),
     ),
     (
         "Several styles",
-        "Each of the two paintings alone would be `--blend 1,0` and `--blend 0,1`.",
+        "`--blend` weighs the paintings. `--blend 1,0` uses only the first one.",
         tuple(
             Shown("cat", ("woodcut", "watercolour"), {"blend": shares})
             for shares in ((0.8, 0.2), (0.2, 0.8))
         ),
     ),
     (
-        "Places",
-        "Every mask takes its own painting; a soft edge is a soft transition. What no mask covers "
-        "takes the style that is named first, or stays the photograph.",
+        "Regions",
+        "Each mask has its own painting. Soft edges of a mask give soft transitions. The rest of "
+        "the photo takes the first painting, or stays unchanged if there is none. `--keep` leaves "
+        "a region unchanged.",
         (
             Shown("rocket", ("swirls",), regions=(("rocket-sky", "glass"),)),
             Shown("rocket", (), regions=(("rocket-sky", "swirls"),)),
@@ -70,46 +75,47 @@ CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
     ),
     (
         "A part of a painting",
-        "A third name after a region's painting is the mask of what counts in it: here the left "
-        "half.",
+        "`--region MASK:PAINTING:PAINTING_MASK` uses only the part of the painting inside the "
+        "second mask, here the left half.",
         (Shown("coffee", (), regions=(("everywhere", "swirls", "left"),)),),
     ),
     (
-        "Strokes",
-        "How large the painting is seen against the picture.",
+        "Stroke size",
+        "`--style-scale` resizes the painting before its features are computed. Larger values "
+        "give larger strokes.",
         tuple(Shown("coffee", ("glass",), {"style_scale": (s,)}) for s in (0.5, 1.0, 2.0)),
     ),
     (
         "Colors",
-        "The painting's (`style`), the photograph's under the painting's strokes (`content`), or "
-        "the painting's strokes in colors like the photograph's (`match`).",
+        "`style` uses the colors of the painting. `content` keeps the colors of the photo and "
+        "changes only lightness. `match` gives the painting the mean and covariance of the photo's "
+        "colors before the run.",
         tuple(
             Shown("coffee", ("swirls",), {"colors": colors})
             for colors in ("style", "content", "match")
         ),
     ),
     (
-        "How style is measured",
-        "By matched features, as is usual; by Gram matrices; with means and deviations besides; as "
-        "Gaussians; by nearest neighbors.",
-        tuple(
-            Shown("astronaut", ("watercolour",), {"style_loss": o}, preset=recipe.DEFAULT)
-            for o in recipe.STYLE_LOSSES
-        ),
+        "Style losses",
+        "`matching` is the default. [Settings](settings.md) describes each loss.",
+        tuple(Shown("astronaut", ("watercolour",), {"style_loss": o}) for o in recipe.STYLE_LOSSES),
     ),
     (
         "Layers",
-        "Shallow layers see colors and grain, deep ones shapes; a shallow content layer keeps "
-        "detail.",
-        (
-            Shown("cat", ("glass",), {"style_layers": "block1_conv1,block2_conv1"}),
-            Shown("cat", ("glass",), {"style_layers": "block3_conv1,block4_conv1"}),
-            Shown("cat", ("glass",), {"content_layers": "block2_conv2=0.5,block4_conv2"}),
+        "These use Gram matrices. Shallow style layers transfer colors and grain, deep ones "
+        "shapes. A shallow content layer keeps detail.",
+        tuple(
+            Shown("cat", ("glass",), settings, preset="gram")
+            for settings in (
+                {"style_layers": "block1_conv1,block2_conv1"},
+                {"style_layers": "block3_conv1,block4_conv1"},
+                {"content_layers": "block2_conv2=0.5,block4_conv2"},
+            )
         ),
     ),
     (
         "Presets",
-        "`impasto presets` lists and explains them.",
+        "`impasto presets` lists and describes them.",
         tuple(
             Shown("motorcycle", ("watercolour",), preset=preset)
             for preset in recipe.PRESETS
@@ -117,25 +123,25 @@ CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
         ),
     ),
     (
-        "All at once",
-        "Every control works with every other.",
+        "Combinations",
+        "All controls work together.",
         (
             Shown(
                 "rocket",
                 ("watercolour", "swirls"),
-                {"blend": (0.6, 0.4), "colors": "match", "style_loss": "wasserstein"},
+                {"blend": (0.6, 0.4), "colors": "match"},
                 regions=(("rocket-sky", "swirls"),),
             ),
             Shown(
                 "astronaut",
                 ("swirls",),
-                {"style_scale": (1.5, 0.7), "colors": "content", "style_loss": "moments"},
+                {"style_scale": (1.5, 0.7), "colors": "content"},
                 regions=(("astronaut-figure", "woodcut"),),
             ),
             Shown(
                 "coffee",
                 ("glass", "swirls"),
-                {"style_loss": "neighbors", "style_scale": (1.5,), "strength": 0.6},
+                {"style_scale": (1.5,), "strength": 0.6},
                 keep="coffee-cup",
             ),
         ),
@@ -144,7 +150,7 @@ CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
 
 
 def ellipse(name: str, down: float, across: float, height: float, width: float) -> masks.Mask:
-    """Return a soft ellipse over a photograph, all lengths as parts of its sides."""
+    """Return a soft elliptical mask; lengths are relative to the sides of the content image."""
     size = raster.fit(*raster.size_of(samples.photograph(name)), SIZE)
     rows, columns = ((np.arange(n) + 0.5) / n for n in size)
     inside = ((rows[:, None] - down) / height) ** 2 + ((columns - across) / width) ** 2 < 1
@@ -152,7 +158,7 @@ def ellipse(name: str, down: float, across: float, height: float, width: float) 
 
 
 def ramp(name: str, edge: float, softness: float) -> masks.Mask:
-    """Return a mask of what lies above an edge, all lengths as parts of the height."""
+    """Return a mask of the part above an edge; lengths are relative to the height."""
     height, width = raster.fit(*raster.size_of(samples.photograph(name)), SIZE)
     rows = (np.arange(height) + 0.5) / height
     column = np.clip((edge - rows) / softness + 0.5, 0, 1).astype(np.float32)
@@ -160,7 +166,7 @@ def ramp(name: str, edge: float, softness: float) -> masks.Mask:
 
 
 def made_masks() -> dict[str, masks.Mask]:
-    """Return the masks of the page by name."""
+    """Return the masks by name."""
     left = np.zeros((64, 64), np.float32)
     left[:, :32] = 1
     return {
@@ -174,12 +180,12 @@ def made_masks() -> dict[str, masks.Mask]:
 
 
 def gray(mask: masks.Mask) -> raster.Picture:
-    """Return a mask as a picture."""
+    """Return a mask as an RGB image."""
     return np.repeat(mask[..., None] * np.float32(255), 3, axis=2)
 
 
 def main() -> None:
-    """Paint everything, or the titles that are named, and write the page."""
+    """Paint all sections, or those whose titles are given, and write the page."""
     titles = sys.argv[1:] or [title for title, _, _ in CONTROLS]
     FOLDER.mkdir(parents=True, exist_ok=True)
     mask_pictures = {name: gray(mask) for name, mask in made_masks().items()}
@@ -192,31 +198,44 @@ def main() -> None:
     for title, words, shown in CONTROLS:
         if title in titles:
             _paint(title, shown, sources, stylizer)
-        lines += [f"## {title}", "", words, "", *_row(title, shown), ""]
-    lines += ["## The masks", "", "White is in the place.", ""]
+        lines += [f"## {title}", "", *textwrap.wrap(words, WIDTH), "", *_row(title, shown), ""]
+    lines += ["## Masks", "", "White is inside the region.", ""]
     for name, picture in mask_pictures.items():
         encode.write(picture, FOLDER / f"{name}.png")
         lines += [f'<img src="gallery/controls/{name}.png" alt="{name}" width="180">']
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-HEAD = f"""# What the artist decides
+HEAD = f"""# Gallery
 
-Painted by `make gallery` at {SIZE} px, from the samples that `impasto samples DIR` writes and the
-masks at the end of this page. Under every picture stands its command, less `--size {SIZE}`. Most
-show the classic style loss, `--preset gram`; the controls do the same to the default.
+The command below each image paints it. The inputs are the samples that `impasto samples DIR` writes
+and the masks at the end of this page. `make gallery` paints this page; it adds `--size {SIZE}` to
+each command.
 """
 
 
 def _row(title: str, shown: tuple[Shown, ...]) -> list[str]:
     lines = []
     for number, each in enumerate(shown, start=1):
-        picture = f"![{title}](gallery/controls/{_name(title, number)}.jpg)"
-        lines += [picture, "", f"`{each.command}`", ""]
+        picture = f"![{title}](gallery/controls/{image_name(title, number)}.jpg)"
+        lines += [picture, "", *code_block(each.command), ""]
     return lines
 
 
-def _name(title: str, number: int) -> str:
+def code_block(command: str) -> list[str]:
+    """Return a command as an indented block of Markdown, on several lines if it is long."""
+    first, *options = command.split(" --")
+    lines = [f"    {first}"]
+    for option in options:
+        if len(lines[-1]) + len(option) > WIDTH:
+            lines[-1] += " \\"
+            lines.append("       ")
+        lines[-1] += f" --{option}"
+    return lines
+
+
+def image_name(title: str, number: int) -> str:
+    """Return the file name of an image, without its ending."""
     return f"{title.lower().replace(' ', '-')}-{number}"
 
 
@@ -232,7 +251,7 @@ def _paint(
             recipe=recipe.make(each.preset, size=SIZE, **each.settings),
         )
         result = worker.result_of(stylizer.run(prepared))
-        name = _name(title, number)
+        name = image_name(title, number)
         encode.to_image(result.picture).save(FOLDER / f"{name}.jpg", quality=85, optimize=True)
         print(f"{name}: {result.seconds['total']:.1f} s", flush=True)
 

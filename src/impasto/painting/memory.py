@@ -162,7 +162,7 @@ class Plan(NamedTuple):
     """whether the targets of all tiles are kept, instead of recomputed at each evaluation"""
 
     def narrower(self, longest: int) -> "Plan | None":
-        """Return a plan with less memory for a level of this longest side; None if there is none."""
+        """Return a plan with less memory for a level of this longest side; None if none is left."""
         side = min(self.tile or longest, longest)
         return next((Plan(each, keep=False) for each in SIDES if each <= side / 1.3), None)
 
