@@ -179,7 +179,7 @@ class Sight:
         return self.scene.eye.look(picture, self.tile)
 
     def part(self, field: HostArray, apart: int) -> HostArray:
-        """Return the part of an array of the whole image, with a stride of ``apart`` px, in the tile."""
+        """Return the tile's part of an array of the whole image with a stride of ``apart`` px."""
         return tiles.part(field, apart, self.tile.inner)
 
 
