@@ -76,6 +76,10 @@ class Painting(NamedTuple):
     """how much of the style it is, relative to the others'"""
     features: Array
     """(n, C) at the positions that are kept, one after the other"""
+    places: Indexes
+    """(n,) their indexes among the positions of all views, row by row, view after view"""
+    positions: int
+    """how many positions all views have"""
 
 
 class Pool(NamedTuple):
@@ -91,6 +95,8 @@ class Pool(NamedTuple):
     """(C, K) principal components, as columns; None to search in all channels"""
     directions: Array
     """(N, K): features minus their painting's mean, in components, of length one or zero"""
+    places: Indexes
+    """(N,) their indexes among the positions of all views of all paintings"""
     made: "Callable[[], Pool] | None" = None
     """makes it again from the paintings"""
 
@@ -139,12 +145,16 @@ def keep(paintings: Sequence[Painting], components: int | None = COMPONENTS) -> 
         sample = _joined([gather_rows(part, rows) - mean for part, mean, rows in chosen])
         basis = principal_components(normalized(sample), components)
     directions = [_within(*each, basis) for each in zip(parts, means, strict=True)]
+    begins = np.cumsum([0, *(painting.positions for painting in paintings)])[:-1]
     return Pool(
         _joined(parts),
         tuple(len(part) for part in parts),
         tuple(painting.share / whole for painting in paintings),
         basis,
         _joined(directions),
+        np.concatenate(
+            [first + each.places for first, each in zip(begins, paintings, strict=True)]
+        ),
     )
 
 

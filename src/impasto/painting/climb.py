@@ -6,10 +6,10 @@ image of any state.
 """
 
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -82,14 +82,14 @@ class Job:
             return array
         return self.model.engine.place_image(array)
 
-    def objective(
+    def task(
         self,
         content: Picture,
         style: float = 1.0,
         start: Picture | None = None,
         kind: Kind = FORMS,
-    ) -> objective.Objective:
-        """Return the objective of a level, with its targets.
+    ) -> "Task":
+        """Return the objective of a level, with its targets, and where it starts.
 
         Args:
             content: the content image at the size of the level
@@ -110,7 +110,7 @@ class Job:
             task = objective.Kept(task, self.placed(content), self.placed(keep))
         if kind.sharpens:
             task = objective.Detail(task, fine(self.placed(content), pyramid.DETAIL))
-        return task
+        return Task(task, frozen.start)
 
     def shown(self, picture: Picture) -> Picture:
         """Return an image with kept regions and colors of the content image applied."""
@@ -124,6 +124,14 @@ class Job:
             return picture
         keep = masks.resize(self.inputs.keep, *size)[..., None]
         return masks.compose(keep, photograph, picture)
+
+
+class Task(NamedTuple):
+    """What is done at a level."""
+
+    objective: objective.Objective
+    start: Callable[[Picture], Picture]
+    """the picture so far -> the picture that minimization starts from"""
 
 
 class Clock:
@@ -277,14 +285,17 @@ def _steps(
     """Compute the targets of a level, then step its solver."""
     content = job.content((level.height, level.width))
     start = state.picture if level.follows else None
-    task = job.objective(content, level.style, start, level.kind)
+    task = job.task(content, level.style, start, level.kind)
     threads.give_back_freed_memory()  # evaluations allocate other sizes than targets
     clock.lap("targets")
-    solver, begin = SOLVERS[job.recipe.optimizer], job.placed(state.picture)
+    solver = SOLVERS[job.recipe.optimizer]
     if isinstance(state.solver, Mapping):
-        found, began = solver.unpack(state.solver, begin, level.evaluations), state.began
+        begin = job.placed(state.picture)
+        found = solver.unpack(state.solver, begin, level.evaluations, level.tuning)
+        began = state.began
     else:
-        found = solver.begin(begin, level.evaluations, state.learned)
+        begin = job.placed(task.start(state.picture))
+        found = solver.begin(begin, level.evaluations, state.learned, level.tuning)
         began = clock.seconds()
     state = replace(state, solver=found, began=began, seconds=clock.so_far("painting"))
     yield LevelStarted(
@@ -299,13 +310,14 @@ def _steps(
             level = job.levels[level.number - 1]
             state = replace(state, provenance=state.provenance.steered_to(recipe))
             if anew:
-                task = job.objective(content, level.style, start, level.kind)
+                task = job.task(content, level.style, start, level.kind)
             else:
-                task = task.weighed(objective.weights(recipe, level.style))
+                weights = objective.weights(recipe, level.style)
+                task = task._replace(objective=task.objective.weighed(weights))
             found = solver.turn(found, level.evaluations)
             continue
         seen = found.progress.evaluations
-        found = solver.step(task.evaluate, found)
+        found = solver.step(task.objective.evaluate, found)
         if found.progress.evaluations > seen:
             state = _recorded(state, level, found, clock)
             yield _step(job, state)
