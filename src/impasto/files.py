@@ -40,12 +40,12 @@ def check_input(path: Path, most: int) -> None:
 
 
 def _address(path: Path) -> str:
-    """Return what to do instead for an address in the place of a path; empty for a path."""
+    """Return advice for a URL in place of a path; empty for a path."""
     found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):(/.*)", path.as_posix())  # `Path` makes // one /
     if found is None:
         return ""
     if found[1].lower() == "file":
-        import urllib.parse  # here, since --help needs none of it
+        import urllib.parse  # imported here to keep --help fast
 
         return f"is a URL and not a path: give {shown(urllib.parse.unquote(found[2]))}"
     return "is a web address: download the image and give its file"
@@ -64,29 +64,28 @@ def _missing(path: Path) -> str:
 
 
 def check_output(path: AnyPath, endings: Sequence[str]) -> None:
-    """Check that a file can be written at ``path``, before the work that will fill it.
+    """Check that a file can be written at ``path``.
 
-    Raises OutputError if its ending is none of ``endings``, if it is a folder or a device,
-    or if its folder is missing or not writable.
+    Raises OutputError if its extension is not one of ``endings``, if it is a folder or a device, or
+    if its folder is missing or not writable.
     """
     ending_of(path, endings)
     check_place(path)
 
 
 def check_place(path: AnyPath) -> None:
-    """Check as :func:`check_output` does, whatever the ending. Raises OutputError."""
-    # Only trying tells: os.access says yes to root and on many network folders.
+    """Check like :func:`check_output`, for any extension. Raises OutputError."""
+    # os.access is unreliable for root and on many network folders.
     with _writing(path), tempfile.TemporaryFile(dir=_target(path).parent):
         pass
 
 
 def free_name(folder: AnyPath, stem: str, ending: str = ".png") -> Path:
-    """Reserve the first of stem.png, stem-2.png, stem-3.png … that ``folder`` does not hold.
+    """Reserve the first name of stem.png, stem-2.png, stem-3.png … that is free in ``folder``.
 
-    It is there from now on, as an empty file, so that nobody else takes it, and no file that
-    appears meanwhile is replaced; :func:`release` gives it back, and so does the end of the program
-    if it is still empty. A stem that is too long for the folder is shortened. Raises OutputError
-    if no file can be made there.
+    An empty file is created, so no other process uses the name, and no file is overwritten.
+    :func:`release` removes it, and so does the end of the process if it is still empty. A stem that
+    is too long for the folder is shortened. Raises OutputError if no file can be created.
     """
     number = 1
     while True:
@@ -103,8 +102,8 @@ def free_name(folder: AnyPath, stem: str, ending: str = ".png") -> Path:
 
 
 _RESERVED: dict[Path, tuple[int, int, int]] = {}
-"""Names given out by this process, with the device and the number of the file there, and the
-process's own number: a fork is another."""
+"""Names reserved by this process, with device and inode of the file, and the process id, since a
+fork is another process."""
 
 
 def _reserve(path: Path) -> None:
@@ -116,7 +115,7 @@ def _reserve(path: Path) -> None:
 
 
 def release(path: AnyPath) -> None:
-    """Give back a name that :func:`free_name` reserved, unless something was written there."""
+    """Remove a file reserved by :func:`free_name`, if it is still empty."""
     place = Path(os.path.abspath(path))
     reserved = _RESERVED.pop(place, None)
     with suppress(OSError):
@@ -126,20 +125,20 @@ def release(path: AnyPath) -> None:
 
 
 def release_all() -> None:
-    """Give back every name that was reserved and where nothing was written."""
+    """Remove all reserved files that are still empty."""
     for path in list(_RESERVED):
         release(path)
 
 
 def _longest_name(folder: AnyPath) -> int:
-    """Return how many bytes a name may have in a folder, as far as the system tells."""
+    """Return the maximum length of a name in a folder in bytes."""
     with suppress(OSError, ValueError, AttributeError):
         return os.pathconf(folder, "PC_NAME_MAX")
     return 255
 
 
 def shortened(name: str, most: int) -> str:
-    """Return a name of at most ``most`` bytes of UTF-8: its beginning and its end, dots between.
+    """Return a name shortened to at most ``most`` bytes of UTF-8, with dots in the middle.
 
     >>> shortened("photograph-painting", 15)
     'photog...inting'
@@ -153,7 +152,9 @@ def shortened(name: str, most: int) -> str:
         head -= 1
     while _bytes(name[len(name) - tail :]) > room - room // 2:
         tail -= 1
-    while tail and unicodedata.combining(name[len(name) - tail]):  # an accent without its letter
+    while tail and unicodedata.combining(
+        name[len(name) - tail]
+    ):  # a combining character without its base
         tail -= 1
     return f"{name[:head]}{dots}{name[len(name) - tail :]}"
 
@@ -166,9 +167,9 @@ def _bytes(name: str) -> int:
 
 
 def user_folder(kind: Literal["cache", "config"]) -> Path | None:
-    """Return the folder where a person's programs keep what they cache, or their settings.
+    """Return the user's folder for caches or settings, which may not exist or be writable.
 
-    None for somebody who has no home. It need not exist, nor be one that can be written to.
+    None for a user without a home folder.
     """
     import platformdirs
 
@@ -177,11 +178,11 @@ def user_folder(kind: Literal["cache", "config"]) -> Path | None:
         folder = Path(find("impasto"))
     except (RuntimeError, OSError, KeyError):
         return None
-    return folder if folder.is_absolute() else None  # else a "~" that stands for nothing
+    return folder if folder.is_absolute() else None  # if not, "~" could not be expanded
 
 
 def cache_folder() -> Path | None:
-    """Return the folder of what impasto keeps to save time: ``$IMPASTO_CACHE`` if that is set.
+    """Return the cache folder of impasto: ``$IMPASTO_CACHE`` if it is set.
 
     None for a user without a home folder.
     """
@@ -197,10 +198,10 @@ def write_text(text: str, path: AnyPath) -> None:
 
 @contextmanager
 def replacing(path: AnyPath) -> Iterator[Path]:
-    """Yield a temporary path in the folder of ``path``; move that file into place at the end.
+    """Yield a temporary path in the folder of ``path``, and move that file to ``path`` at the end.
 
-    If anything fails inside, the temporary file is removed and what was at ``path`` stays.
-    Raises OutputError, in one line that begins with the path, if it cannot be written.
+    If the block fails, the temporary file is removed and ``path`` is unchanged. Raises OutputError
+    if it cannot be written.
     """
     with _writing(path):
         target = _target(path)
@@ -219,9 +220,9 @@ def replacing(path: AnyPath) -> Iterator[Path]:
 
 
 def _keep_permissions(target: Path, temporary: Path) -> None:
-    """Give a temporary file the owner, the group and the permissions of the file that it replaces.
+    """Copy owner, group and permissions of the replaced file to a temporary file.
 
-    As far as the user may: only an administrator can give files to others.
+    Only an administrator can change owners; failures are ignored.
     """
     with suppress(OSError):
         before = target.stat()
@@ -232,14 +233,14 @@ def _keep_permissions(target: Path, temporary: Path) -> None:
 
 
 def _begun(target: Path) -> str:
-    """Return how the names of temporary files begin that are to become ``target``."""
-    import hashlib  # half of what this module would take to load, for every --help
+    """Return the prefix of temporary files for ``target``."""
+    import hashlib  # imported here to keep --help fast
 
     return f".impasto-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
 
 
 def _settle(folder: Path) -> None:
-    """Have the names in a folder outlast a power cut, where the system can do that."""
+    """Sync a folder to disk, if the system supports it."""
     with suppress(OSError):
         opened = os.open(folder, os.O_RDONLY)
         try:
@@ -249,7 +250,7 @@ def _settle(folder: Path) -> None:
 
 
 def remove_leftovers(path: AnyPath) -> None:
-    """Remove what a killed process left beside ``path``, half-written and on its way there."""
+    """Remove temporary files for ``path`` that a killed process left."""
     target = Path(os.path.realpath(path))
     with suppress(OSError):
         for each in target.parent.glob(f"{_begun(target)}*"):
@@ -267,7 +268,7 @@ def _writing(path: AnyPath) -> Iterator[None]:
 
 
 def _target(path: AnyPath) -> Path:
-    """Return the file that ``path`` stands for, so that a link stays and what it names changes."""
+    """Return ``path`` with links resolved, so that the target of a link is replaced."""
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise OutputError(f"{shown(path)} is a folder: give a file inside it")
@@ -281,7 +282,7 @@ def _target(path: AnyPath) -> Path:
 
 
 def ending_of(path: AnyPath, endings: Sequence[str]) -> str:
-    """Return the ending in lower case. Raises OutputError if it is none of ``endings``."""
+    """Return the extension in lower case. Raises OutputError if it is not one of ``endings``."""
     ending = Path(path).suffix.lower()
     if ending in endings:
         return ending
@@ -290,13 +291,13 @@ def ending_of(path: AnyPath, endings: Sequence[str]) -> str:
 
 
 def shown(path: AnyPath) -> str:
-    """Return the path as it is, or escaped where it would break the line."""
+    """Return the path, escaped if it contains unprintable characters."""
     text = os.fspath(path)
     return text if text.isprintable() else repr(text)
 
 
 def reason(error: BaseException) -> str:
-    """Return what went wrong, in a few words of one line."""
+    """Return a short reason for an error, on one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     lines = (line.strip() for line in str(error).splitlines())
@@ -305,12 +306,12 @@ def reason(error: BaseException) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Discard everything that is written to descriptor 2 in this block, by C libraries as well.
+    """Discard everything written to file descriptor 2 in this block, also by C libraries.
 
-    This applies to the whole process: lines of other threads are lost, and processes that are
-    started meanwhile have no stderr. So only impasto's own processes do it, and only while they
-    load a tensor library (see `compute.backend`). Where the process began without a stderr, the
-    descriptor may be any other file, which stays as it is.
+    This affects the whole process: output of other threads is lost, and child processes have no
+    stderr. So only processes of impasto use it, and only while they load a tensor library (see
+    `compute.backend`). If the process started without stderr, descriptor 2 may be another file,
+    which is left alone.
     """
     try:
         kept = os.dup(2) if _is_stderr(2) else None
@@ -329,7 +330,7 @@ def quiet() -> Iterator[None]:
 
 
 def _is_stderr(number: int) -> bool:
-    """Return whether a descriptor is the stderr that Python found when it began."""
+    """Return whether a descriptor is the stderr that Python started with."""
     stderr = sys.__stderr__
     try:
         return stderr is not None and not stderr.closed and stderr.fileno() == number
@@ -338,14 +339,14 @@ def _is_stderr(number: int) -> bool:
 
 
 def fill_standard_streams() -> None:
-    """Open nothing in the place of stdin, stdout and stderr where a program began without them.
+    """Open the null device for missing stdin, stdout and stderr.
 
-    Otherwise the next file that is opened has their number, and what a library prints there goes
-    into it. To be called before any file is opened.
+    Otherwise the next opened file would get their number, and output of libraries would go into it.
+    Call this before opening any file.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest number that is free is this one.
+            # open() returns the lowest free descriptor, which is this one.
             os.open(os.devnull, os.O_RDWR)

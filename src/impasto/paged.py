@@ -23,22 +23,22 @@ from numpy.typing import DTypeLike, NDArray
 from impasto.errors import SettingError
 
 Array: TypeAlias = NDArray[np.float32]
-"""An array, or a paged one, which is used like one."""
+"""A NumPy array or a paged array."""
 
 LARGE = 2**23
-"""Bytes beyond which an array is paged: a picture of 0.7 megapixels."""
+"""Size in bytes above which an array is paged: an image of 0.7 megapixels."""
 
 BLOCK = 2**23
-"""Bytes of an array that are in memory at a time while something is computed of all of it."""
+"""Bytes of an array that are processed at once."""
 
 
 class Paged(np.lib.mixins.NDArrayOperatorsMixin):
-    """A float32 array of two axes or more in a file, of zeros at first."""
+    """A float32 array with two or more axes in a temporary file, initialized with zeros."""
 
     dtype = np.dtype(np.float32)
 
     def __init__(self, shape: Sequence[int]) -> None:
-        """Make room. Raises SettingError if the disk is full, as does whatever writes to it."""
+        """Allocate the file. Raises SettingError if the disk is full, as do all writes."""
         self.shape = tuple(shape)
         self._lock = threading.Lock()
         with _roomy():
@@ -48,34 +48,34 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def ndim(self) -> int:
-        """How many axes it has."""
+        """Number of axes."""
         return len(self.shape)
 
     @property
     def size(self) -> int:
-        """How many numbers it has."""
+        """Number of values."""
         return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its numbers."""
+        """Size in bytes."""
         return self.size * self.dtype.itemsize
 
     def __len__(self) -> int:
-        """Return how many rows it has."""
+        """Return the number of rows."""
         return self.shape[0]
 
     def rows(self, top: int = 0, bottom: int | None = None) -> Iterator[slice]:
-        """Yield rows, top to bottom, that are in memory at a time."""
+        """Yield slices of rows to process at once, top to bottom."""
         bottom = len(self) if bottom is None else bottom
         each = max(1, BLOCK * len(self) // self.nbytes)
         for first in range(top, max(bottom, top + 1), each):
             yield slice(first, min(bottom, first + each))
 
     def __getitem__(self, key: Any) -> Array:
-        """Return a copy of the part that a key selects, of any kind that NumPy takes.
+        """Return a copy of the part selected by any key of NumPy.
 
-        Slices and integers load only that part; other keys load the whole array first.
+        Slices and integers load only that part; other keys load the whole array.
         """
         if not _is_by_rows(key, self.ndim):
             return self._read(slice(0, len(self)), slice(0, self.shape[1]))[key]
@@ -94,7 +94,7 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
         return np.stack(found) if places.ndim else found[0]
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Overwrite a part, of rows in one piece."""
+        """Overwrite a contiguous part of rows."""
         first, columns, rest = self._parts(key)
         if first.step not in (None, 1):
             raise IndexError("assign whole rows of a paged array")
@@ -110,7 +110,7 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
             self._write(rows, columns, here)
 
     def _parts(self, key: Any) -> tuple[Any, slice, tuple[Any, ...]]:
-        """Return what a key says of the rows; columns in one piece; what is left of these."""
+        """Split a key into rows, contiguous columns, and the key within these."""
         given = list(key) if isinstance(key, tuple) else [key]
         at = next((n for n, each in enumerate(given) if each is Ellipsis), None)
         if at is not None:
@@ -142,7 +142,7 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
     def _places(
         self, rows: slice, columns: slice, block: Array
     ) -> Iterator[tuple[int, memoryview]]:
-        """Yield where in the file the numbers of a block lie, and they."""
+        """Yield file offsets and values of a block."""
         each = math.prod(self.shape[2:]) * self.dtype.itemsize
         pitch = self.shape[1] * each
         data = block.reshape(-1).view(np.uint8).data
@@ -154,14 +154,14 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
             yield row * pitch + columns.start * each, data[number * wide : (number + 1) * wide]
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        """Return all of it as an array in memory."""
+        """Return the whole array in memory."""
         if copy is False:
             raise ValueError("an array in a file can only be copied")
         whole = self[:]
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *given: Any, **options: Any) -> Any:
-        """Compute a paged array a few rows at a time; a reduction, or with ``where``, in memory."""
+        """Apply a NumPy function a few rows at a time; reductions and ``where`` in memory."""
         out = options.pop("out", (None,))
         if method == "__call__" and not options and ufunc.nout == 1:
             return mapped(ufunc, *given, into=out[0])
@@ -171,16 +171,16 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
         return getattr(ufunc, method)(*map(whole, given), **options)
 
     def clip(self, low: float, high: float, out: "Paged | None" = None) -> "Paged":
-        """Return it with its numbers between ``low`` and ``high``."""
+        """Return the array clipped to ``low`` and ``high``."""
         return cast(Paged, mapped(lambda block: np.clip(block, low, high), self, into=out))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Send the numbers to other processes, which page them too."""
+        """Pickle the values; the reader pages them as well."""
         return stored, (self[:],)
 
 
 def _in_memory(name: str) -> Callable[..., Any]:
-    """Return the method of NumPy's arrays of this name, applied to the whole array in memory."""
+    """Return a method of NumPy arrays, applied to the whole array in memory."""
 
     def method(self: Paged, *given: Any, **options: Any) -> Any:
         return getattr(self[:], name)(*given, **options)
@@ -193,8 +193,7 @@ for _name in ("all", "any", "astype", "max", "mean", "min", "reshape", "std", "s
 
 
 def _is_by_rows(key: Any, axes: int) -> bool:
-    """Return whether a key is a slice, an integer or a list of indexes of rows, then slices
-    and integers."""
+    """Return whether a key has rows as a slice, an integer or indexes, then slices and integers."""
     first, *rest = key if isinstance(key, tuple) else (key,)
     if not all(isinstance(each, slice | int | np.integer | EllipsisType) for each in rest):
         return False
@@ -220,9 +219,9 @@ def _roomy() -> Iterator[None]:
 
 
 def folder() -> Path:
-    """Return where files of arrays lie: where TMPDIR says, or on the disk.
+    """Return the folder for array files: that of TMPDIR, or one on disk.
 
-    The usual folder for temporary files is in memory on some systems.
+    The default temporary folder is in memory on some systems.
     """
     on_disk = Path("/var/tmp")
     named = any(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
@@ -230,16 +229,16 @@ def folder() -> Path:
     return on_disk if usable and not named else Path(tempfile.gettempdir())
 
 
-# --- of either kind ----------------------------------------------------------------------------
+# --- both kinds --------------------------------------------------------------------------------
 
 
 def on_host(array: Any) -> bool:
-    """Return whether an array is NumPy's or paged, and not a tensor."""
+    """Return whether an array is a NumPy array or paged, and not a tensor."""
     return isinstance(array, np.ndarray | Paged)
 
 
 def is_large(size: float) -> bool:
-    """Return whether an array of so many bytes is paged."""
+    """Return whether an array of this size in bytes is paged."""
     return size > LARGE
 
 
@@ -250,12 +249,12 @@ def zeros(shape: Sequence[int]) -> Array:
 
 
 def zeros_like(array: Array) -> Array:
-    """Return zeros of the shape of an array, paged if it is."""
+    """Return zeros with the shape of an array, paged if the array is."""
     return zeros(array.shape) if isinstance(array, Paged) else np.zeros_like(array)
 
 
 def stored(array: Any) -> Any:
-    """Return an array, paged if it is a large one of float32."""
+    """Return an array, paged if it is large and float32."""
     pageable = isinstance(array, np.ndarray) and array.dtype == np.float32 and array.ndim > 1
     if not pageable or not is_large(array.nbytes):
         return array
@@ -265,26 +264,26 @@ def stored(array: Any) -> Any:
 
 
 def whole(array: Any) -> Any:
-    """Return a paged array as NumPy's; anything else as it is."""
+    """Return a paged array in memory; other values unchanged."""
     return np.asarray(array) if isinstance(array, Paged) else array
 
 
 def rows(array: NDArray[Any]) -> Iterator[slice]:
-    """Yield rows of an array that are in memory at a time."""
+    """Yield slices of rows to process at once."""
     yield from array.rows() if isinstance(array, Paged) else [slice(0, len(array))]
 
 
 def blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield an array in pieces that are in memory at a time."""
+    """Yield the blocks of an array to process at once."""
     yield from (array[each] for each in array.rows()) if isinstance(array, Paged) else [array]
 
 
 def mapped(function: Callable[..., Any], *given: Any, into: Any = None) -> Any:
-    """Return a function of arrays that takes each row by itself, its result paged if they are.
+    """Apply a row-wise function to arrays a few rows at a time; the result is paged if they are.
 
-    A result that is not of floats, such as of a comparison, or that has one axis, is NumPy's. The
-    function is given their rows, a few at a time. What has not as many rows as the paged ones it
-    gets as it is. ``into`` overwrites an array instead.
+    Results that are not floats, such as of comparisons, or that have one axis, are NumPy arrays.
+    Arguments without as many rows as the paged ones are passed unchanged. ``into`` overwrites an
+    array instead.
     """
     paged = next((each for each in given if isinstance(each, Paged)), None)
     if paged is None:
@@ -306,9 +305,9 @@ def mapped(function: Callable[..., Any], *given: Any, into: Any = None) -> Any:
 
 
 def mapped_down(function: Callable[[Array], Array], array: Array) -> Array:
-    """Return a function of an array that takes each column by itself, as :func:`mapped` does.
+    """Apply a column-wise function to an array, like :func:`mapped`.
 
-    It gives as many numbers as it gets.
+    It returns as many values as it receives.
     """
     if not isinstance(array, Paged):
         return function(array)
@@ -327,5 +326,5 @@ def dot(a: Array, b: Array) -> float:
 
 
 def is_finite(array: NDArray[Any]) -> bool:
-    """Return whether every number is finite."""
+    """Return whether all values are finite."""
     return all(bool(np.isfinite(block).all()) for block in blocks(array))

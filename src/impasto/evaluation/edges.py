@@ -20,10 +20,10 @@ from impasto.pictures import raster
 from impasto.pictures.raster import Picture
 
 Edges: TypeAlias = NDArray[np.float32]
-"""float32 (height, width) in [0, 1]: how likely an edge is"""
+"""float32 (height, width) in [0, 1]: probability of an edge"""
 
 LAYERS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3")
-"""The last convolution of every block, after its ReLU."""
+"""The last convolution of each block, after its ReLU."""
 
 SIDES = tuple(f"dsn{number}" for number in range(1, 6))
 FUSE = "fuse"
@@ -32,11 +32,11 @@ BGR_MEAN = (104.00699, 116.66877, 122.67892)
 """The mean that HED was trained with; that of VGG16 differs by up to one."""
 
 STRIDE = 16
-"""Pixels between the features of the last block; other sizes are continued to a multiple."""
+"""Stride of the last block in pixels; images are padded to a multiple of it."""
 
 
 def read(path: Path) -> Tensors:
-    """Read the tensors by layer from Keras's file. Raises ValueError where one is missing."""
+    """Read the tensors by layer from a Keras file. Raises ValueError if one is missing."""
     layers = (*weights.NETWORKS["vgg16"].convolutions, *SIDES, FUSE)
     tensors = weightfiles.read(path, layers)
     missing = [each for each in layers if f"{each}/kernel" not in tensors]
@@ -46,7 +46,7 @@ def read(path: Path) -> Tensors:
 
 
 def build(tensors: Tensors) -> Callable[[Picture], Edges]:
-    """Return the function that takes a picture to the edges in it, of the same size."""
+    """Return the function from an image to its edge map, of the same size."""
     network = weights.Weights(weights.NETWORKS["vgg16"], "HED", tensors)
     features = vgg.build(network, LAYERS, "max", "float32", "zero")
     # In RGB, as pictures are; what the network subtracts on its way is made up for.
@@ -64,7 +64,7 @@ def build(tensors: Tensors) -> Callable[[Picture], Edges]:
 
 
 def _fused(maps: list[NDArray[np.float32]], tensors: Tensors, size: tuple[int, int]) -> Edges:
-    """Weigh the edges that every block sees, all brought to the size of the first."""
+    """Combine the edge maps of all blocks at the size of the first."""
     sides = [
         _enlarged(one @ tensors[f"{side}/kernel"][0, 0] + tensors[f"{side}/bias"], size)
         for one, side in zip(maps, SIDES, strict=True)

@@ -22,14 +22,14 @@ Map: TypeAlias = NDArray[np.float32]
 """float32 (height, width, channels)"""
 
 Look: TypeAlias = Callable[[Picture], dict[str, Map]]
-"""A picture to its features by name."""
+"""A function from an image to its features by name."""
 
 VGG19_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
-"""The layers that the paper of Gatys et al. 2016 measures style at, at strides of 1 to 16."""
+"""The style layers of Gatys et al. 2016, with strides of 1 to 16."""
 
 
 class Seen(NamedTuple):
-    """A picture as the judges see it."""
+    """Features of an image on all networks."""
 
     colors: Map
     """in CIELAB, (height, width, 3)"""
@@ -42,17 +42,17 @@ class Seen(NamedTuple):
 
 
 class Eyes:
-    """The networks, loaded once."""
+    """The evaluation networks, loaded once."""
 
     def __init__(self) -> None:
-        """Load them. Raises WeightsError, naming what to install, where weights are missing."""
+        """Load the networks. Raises WeightsError with the command to install missing weights."""
         sources.check_packages()
         self._vgg19 = vgg19(VGG19_LAYERS)
         self._lite0 = lite0.read(sources.find(sources.LITE0))
         self._edges = edges.build(edges.read(sources.find(sources.HED)))
 
     def look(self, picture: Picture) -> Seen:
-        """Return what the judges see of a picture of any size."""
+        """Return the features of an image of any size."""
         return Seen(
             colors.to_lab(picture).astype(np.float32),
             lite0.features(self._lite0, picture),
@@ -62,9 +62,9 @@ class Eyes:
 
 
 def vgg19(layers: tuple[str, ...]) -> Look:
-    """Return the function that takes a picture to its features on VGG19, after the ReLU.
+    """Return the function from an image to its features on VGG19, after the ReLU.
 
-    Raises WeightsError, naming what to install, where its weights are missing.
+    Raises WeightsError, which says what to install, if weights are missing.
     """
     found = weights.load("vgg19")
     features = vgg.build(found, layers, "max", "float32", "replicate")

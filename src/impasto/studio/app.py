@@ -37,13 +37,13 @@ from impasto.studio.uploads import Uploads
 STATIC = Path(__file__).parent / "static"
 
 UPLOAD = 256 * 2**20
-"""Bytes of a picture that is taken in."""
+"""Maximum size of an uploaded image in bytes."""
 
 BODY = 2**20
-"""Bytes of anything else."""
+"""Maximum size of other request bodies in bytes."""
 
 QUEUE, CELLS = 64, 16
-"""Works that wait at a time, and those of one sweep."""
+"""Maximum number of queued jobs, and of jobs of one sweep."""
 
 HANDED_OUT = {
     "picture.png": "image/png",
@@ -51,27 +51,27 @@ HANDED_OUT = {
     "picture.tif": "image/tiff",
     "preview.jpg": "image/jpeg",
 }
-"""Files of a work that the page gets."""
+"""Files of a job that the page can request."""
 
 
 class Studio:
-    """The answers to what the page asks."""
+    """The handlers of the HTTP routes."""
 
     def __init__(self, store: Store) -> None:
-        """Answer from a folder."""
+        """Serve a folder."""
         self.store = store
         self.foreman = Foreman(store, functools.partial(works.asked, store))
         self.uploads = Uploads(store)
         self.build = built()
 
-    # What there is ------------------------------------------------------------------------------
+    # Read ---------------------------------------------------------------------------------------
 
     async def about(self, request: Request) -> Response:
-        """Settings, presets, samples."""
+        """Return settings, presets and samples."""
         return JSONResponse({**describe.about(), "upload": UPLOAD})
 
     async def state(self, request: Request) -> Response:
-        """All sessions, and how the painter is."""
+        """Return all sessions, and the state of the worker process."""
         sessions = [
             {"id": each["id"], "name": each["name"], "thumb": works.thumb(self.store, each)}
             for each in self.store.sessions()
@@ -86,26 +86,26 @@ class Studio:
         )
 
     async def session(self, request: Request) -> Response:
-        """A session with its works."""
+        """Return a session with its jobs."""
         return self._session(request.path_params["session"])
 
     def _session(self, number: str) -> Response:
         return JSONResponse(works.session(self.store, self.foreman, number))
 
     async def work(self, request: Request) -> Response:
-        """A work with the history of its losses."""
+        """Return a job with the history of its losses."""
         number = request.path_params["work"]
         known = works.told(self.store, number, self.foreman)
         history = self.foreman.histories.get(number) or self.store.work(number)["history"]
         return JSONResponse({**known, "history": history})
 
     async def work_file(self, request: Request) -> Response:
-        """A picture of a work."""
+        """Return an image of a job."""
         number, name = request.path_params["work"], request.path_params["file"]
         if name not in HANDED_OUT or not (path := self.store.work_folder(number) / name).is_file():
             raise NotThere("this image does not exist")
         if name == "preview.jpg":
-            # It is replaced at any time, and what is sent is to be of the length that is told.
+            # The file may be replaced at any time; the body must match the stated length.
             return Response(
                 path.read_bytes(), media_type="image/jpeg", headers={"Cache-Control": "no-store"}
             )
@@ -118,12 +118,12 @@ class Studio:
         )
 
     async def picture_file(self, request: Request) -> Response:
-        """A picture that was taken in, as it was encoded anew."""
+        """Return an uploaded image, encoded again."""
         path = self.store.shown(request.path_params["picture"], request.path_params["file"])
         return FileResponse(path, headers={"Cache-Control": "private, max-age=31536000, immutable"})
 
     async def events(self, request: Request) -> Response:
-        """What happens, as server-sent events."""
+        """Stream events to the page, as server-sent events."""
         stream = self.foreman.listen()
 
         async def lines() -> AsyncIterator[str]:
@@ -138,17 +138,17 @@ class Studio:
             lines(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
         )
 
-    # What is changed ----------------------------------------------------------------------------
+    # Change ------------------------------------------------------------------------------------
 
     async def new_session(self, request: Request) -> Response:
-        """Begin a session."""
+        """Create a session."""
         recipe = asdict(recipes.make(recipes.DEFAULT))
         session = self.store.new_session(recipe)
         self.foreman.tell("state", {"session": session["id"]})
         return self._session(session["id"])
 
     async def change_session(self, request: Request) -> Response:
-        """Change what is named of a session."""
+        """Change fields of a session."""
         number = request.path_params["session"]
         asked = await body(request)
         self.store.save_session(works.changed(self.store, self.store.session(number), asked))
@@ -156,7 +156,7 @@ class Studio:
         return self._session(number)
 
     async def remove_session(self, request: Request) -> Response:
-        """Remove a session, and its works."""
+        """Remove a session and its jobs."""
         number = request.path_params["session"]
         if any(work["state"] == "painting" for work in self.store.works(number)):
             raise SettingError("a job of this session is running: stop it first")
@@ -167,7 +167,7 @@ class Studio:
         return JSONResponse({})
 
     async def add_picture(self, request: Request) -> Response:
-        """Take in a picture, as a raw body."""
+        """Add an image from a raw request body."""
         name = request.query_params.get("name", "picture")
         mask = request.query_params.get("role") == "mask"
         with tempfile.NamedTemporaryFile(dir=self.store.incoming, delete=False) as file:
@@ -181,14 +181,14 @@ class Studio:
         return JSONResponse(added)
 
     async def add_sample(self, request: Request) -> Response:
-        """Take in one of the samples."""
+        """Add a sample."""
         name = request.path_params["name"]
         if name not in (*samples.PHOTOGRAPHS, *samples.PAINTINGS):
             raise NotThere("unknown sample")
         return JSONResponse(await anyio.to_thread.run_sync(works.sampled, self.store, name))
 
     async def add_result(self, request: Request) -> Response:
-        """Add a finished picture, to be used as a photograph or as a painting."""
+        """Add a result as an input image."""
         work = self.foreman.work(request.path_params["work"])
         result = works.result_path(self.store, work)
         path = self.store.incoming / f"{secrets.token_hex(8)}.png"
@@ -200,7 +200,7 @@ class Studio:
         return JSONResponse(added)
 
     async def select(self, request: Request) -> Response:
-        """A mask of what is like the place that was clicked, and connected with it."""
+        """Return a mask of the connected pixels similar to a clicked one."""
         asked, session = await body(request), self.store.session(request.path_params["session"])
         if not session["photograph"]:
             raise SettingError("there is no content image yet")
@@ -213,27 +213,27 @@ class Studio:
         return Response(mask, media_type="image/png")
 
     async def forecast(self, request: Request) -> Response:
-        """What painting the session would take."""
+        """Return the forecast for a session."""
         session = self.store.session(request.path_params["session"])
         return JSONResponse(await anyio.to_thread.run_sync(works.forecast, self.store, session))
 
-    # What is painted ----------------------------------------------------------------------------
+    # Jobs ---------------------------------------------------------------------------------------
 
     async def paint(self, request: Request) -> Response:
-        """Have the session painted."""
+        """Queue a job for a session."""
         asked, session = await body(request), self.store.session(request.path_params["session"])
         self._check_queue(1)
         work = works.begin(self.store, session, asked.get("from"), asked.get("changes", {}))
         return self._queued(work)
 
     async def finish(self, request: Request) -> Response:
-        """Have a finished picture taken up to a larger size."""
+        """Queue a job that enlarges a result."""
         asked, work = await body(request), self.foreman.work(request.path_params["work"])
         self._check_queue(1)
         return self._queued(works.larger(self.store, work, asked.get("size")))
 
     async def resume(self, request: Request) -> Response:
-        """Go on with what was stopped."""
+        """Resume a stopped job."""
         work = self.foreman.work(request.path_params["work"])
         if work["state"] not in ("stopped", "failed"):
             raise SettingError("only a stopped job can be resumed")
@@ -243,7 +243,7 @@ class Studio:
         return self._queued(work)
 
     async def sweep(self, request: Request) -> Response:
-        """Have a setting varied, small."""
+        """Queue the jobs of a sweep."""
         asked, session = await body(request), self.store.session(request.path_params["session"])
         cells = works.cells(asked.get("vary"), CELLS)
         self._check_queue(len(cells))
@@ -264,7 +264,7 @@ class Studio:
         return JSONResponse(works.told(self.store, work["id"], self.foreman))
 
     async def steer(self, request: Request) -> Response:
-        """Change settings of the picture being painted."""
+        """Change settings of the running job."""
         asked = await body(request)
         work = self._painting(request.path_params["work"])
         settings = {name: asked[name] for name in asked if name in STEERABLE}
@@ -273,7 +273,7 @@ class Studio:
         return JSONResponse({})
 
     async def stop(self, request: Request) -> Response:
-        """Stop the picture being painted, and keep the best so far."""
+        """Stop the running job, and keep the best image so far."""
         self._painting(request.path_params["work"])
         self.foreman.stop()
         return JSONResponse({})
@@ -284,7 +284,7 @@ class Studio:
         return self.store.work(number)
 
     async def remove_work(self, request: Request) -> Response:
-        """Remove a work that is not being painted, and its pictures."""
+        """Remove a job that is not running, and its images."""
         number = request.path_params["work"]
         if self.foreman.under_way == number:
             raise SettingError("this job is running: stop it first")
@@ -295,7 +295,7 @@ class Studio:
         return JSONResponse({})
 
     async def order(self, request: Request) -> Response:
-        """Have what waits painted in another order."""
+        """Reorder the queue."""
         wanted = (await body(request)).get("order")
         queue = self.store.queue()
         first = [each for each in queue if each == self.foreman.under_way]
@@ -307,7 +307,7 @@ class Studio:
     # --------------------------------------------------------------------------------------------
 
     def app(self) -> Starlette:
-        """Return all this as an ASGI app, which keeps a painter while it runs."""
+        """Return the ASGI app, which keeps a worker process while it runs."""
 
         @contextlib.asynccontextmanager
         async def running(_: Starlette) -> AsyncIterator[None]:
@@ -334,7 +334,7 @@ class Studio:
 
 
 def routes(studio: Studio) -> list[Route | Mount]:
-    """Return what is asked where, and how."""
+    """Return the routes."""
     table: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
         ("GET", "/api/about", studio.about),
         ("GET", "/api/state", studio.state),
@@ -367,13 +367,13 @@ def routes(studio: Studio) -> list[Route | Mount]:
 
 
 def built() -> str:
-    """Return what tells one version of the page from another."""
+    """Return a hash of the page's files."""
     parts = [path.read_bytes() for path in sorted(STATIC.iterdir()) if path.is_file()]
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 async def body(request: Request) -> Json:
-    """Return the JSON object that was sent. Raises SettingError for anything else."""
+    """Return the JSON object of a request. Raises SettingError for anything else."""
     gathered = bytearray()
     async for part in request.stream():
         gathered += part
@@ -416,7 +416,7 @@ def _told_plainly(_: Request, error: Exception) -> Response:
 
 
 def _told_of_fault(_: Request, error: Exception) -> Response:
-    # Starlette raises the error again, so that the server logs it.
+    # Starlette raises the error again, so the server logs it.
     sentence = f"the studio failed ({type(error).__name__}: {files.reason(error)})"
     return refusal(500, f"{sentence}; nothing was changed; see the terminal for details")
 

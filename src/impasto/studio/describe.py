@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 
 def about() -> Json:
-    """Return all that does not change while the studio runs."""
+    """Return the data that does not change while the studio runs."""
     known, notes = known_presets()
     return {
         "notes": notes,
@@ -36,7 +36,7 @@ def about() -> Json:
 
 
 def known_presets() -> tuple[dict[str, Preset], list[str]]:
-    """Return the presets, only those built in where the user's file is damaged, which is noted."""
+    """Return the presets and notes; only built-in ones if the user's file is damaged."""
     try:
         return presets.available(), []
     except SettingError as error:
@@ -61,12 +61,12 @@ def _setting(name: str, kind: Any, default: Any, about: recipes.About) -> Json:
 
 
 def shown(recipe: Recipe) -> dict[str, str]:
-    """Return a recipe's settings as a person writes them, by name."""
+    """Return the settings of a recipe as text, by name."""
     return {name: about.show(getattr(recipe, name)) for name, *_, about in recipes.settings()}
 
 
 def differences(recipe: Recipe, before: Recipe) -> list[tuple[str, str, str]]:
-    """Return the settings that differ, each with what it was and what it is."""
+    """Return the settings that differ, with old and new value."""
     one, other = shown(before), shown(recipe)
     return [
         (name.replace("_", " "), one[name], other[name]) for name in one if one[name] != other[name]
@@ -74,9 +74,9 @@ def differences(recipe: Recipe, before: Recipe) -> list[tuple[str, str, str]]:
 
 
 def changed(recipe: Recipe, settings: object) -> Recipe:
-    """Return the recipe with what the page asked for, in words.
+    """Return the recipe with settings from the page, as text.
 
-    Raises SettingError, also for a picture to start from: no page makes impasto read a file.
+    Raises SettingError, also for a path as ``init``: the page must not make impasto read a file.
     """
     if not isinstance(settings, dict):
         raise SettingError("expected settings by name")

@@ -26,60 +26,60 @@ LOG = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 DEATHS = 3
-"""How often a painter may die over one work."""
+"""Maximum number of crashes of the worker process on one job."""
 
 STREAMS, WAITING = 16, 200
-"""Pages that are told at a time, and how much each may be behind."""
+"""Maximum number of open streams, and of events queued for each."""
 
 Stream: TypeAlias = "asyncio.Queue[tuple[str, Json]]"
 
 COMMAND = (sys.executable, "-P", "-m", "impasto.studio.painter")
-"""With -P no module is taken from the folder that the person happens to be in."""
+"""-P: no module is imported from the current folder."""
 
 REST = {"ready": 0.2, "painting": 1.0}
-"""Seconds before a painter that is gone is followed by the next, by how it was; else PAUSE."""
+"""Seconds before the worker process is restarted, by its last state; PAUSE for other states."""
 
 PAUSE = 5.0
-"""Seconds before the next painter where one could not begin, or could not be followed."""
+"""Seconds before a restart after a failed start or an error of the supervisor."""
 
 ENDS = ("finished", "failed")
-"""The last events of a work."""
+"""The events that end a job."""
 
 SAVING = 30.0
-"""Seconds that a painter has to save its state before it is killed."""
+"""Seconds for the worker process to save its state before it is killed."""
 
 
 class Foreman:
-    """Keeps one painter at work."""
+    """Runs one worker process, and sends it the jobs of the queue."""
 
     def __init__(self, store: Store, asked: Callable[[Json], Json]) -> None:
-        """Begin with nothing under way; ``asked`` makes a painter's words of a work."""
+        """Start without a job; ``asked`` creates the request for a job."""
         self.store, self.asked = store, asked
         self.worker = "starting"
-        """starting, ready, painting, or why it cannot paint"""
+        """starting, ready, painting, or an error"""
         self.under_way: str | None = None
         self.progress: dict[str, Json] = {}
-        """of works under way, what the last step said"""
+        """last step event of the running job"""
         self.histories: dict[str, list[list[float]]] = {}
-        """of works under way, a record of every step that this server saw"""
+        """records of the steps of the running job"""
         self.deaths: dict[str, int] = {}
         self.failures: dict[str, str] = {}
-        """of works that failed, the reason, until it could be written to the folder"""
+        """reasons of failed jobs that are not written to the folder yet"""
         self._process: Process | None = None
         self._streams: set[Stream] = set()
         self._more = asyncio.Event()
 
-    # What pages are told ------------------------------------------------------------------------
+    # Events for pages -----------------------------------------------------------------------
 
     def tell(self, event: str, about: Json) -> None:
-        """Tell every page. One that is too far behind misses the oldest."""
+        """Send an event to all pages. A page that is too slow misses the oldest events."""
         for stream in self._streams:
             if stream.full():
                 stream.get_nowait()
             stream.put_nowait((event, about))
 
     def listen(self) -> Stream:
-        """Return what a new page hears on. Raises NotThere beyond STREAMS pages."""
+        """Return the event queue of a new page. Raises NotThere beyond STREAMS pages."""
         if len(self._streams) >= STREAMS:
             raise NotThere("too many studio pages are open: close some")
         stream: Stream = asyncio.Queue(WAITING)
@@ -87,11 +87,11 @@ class Foreman:
         return stream
 
     def leave(self, stream: Stream) -> None:
-        """Tell a page nothing any more."""
+        """Remove the event queue of a page."""
         self._streams.discard(stream)
 
     async def heard(self, stream: Stream) -> AsyncIterator[tuple[str, Json] | None]:
-        """Yield how the painter is, then what happens, and None every 15 seconds."""
+        """Yield the state of the worker process, then events, and None every 15 seconds."""
         yield "state", {"worker": self.worker}
         while True:
             try:
@@ -99,24 +99,24 @@ class Foreman:
             except TimeoutError:
                 yield None
 
-    # What it is told ----------------------------------------------------------------------------
+    # Requests ---------------------------------------------------------------------------------
 
     def enqueue(self, number: str) -> None:
-        """Have a work painted when its turn comes."""
+        """Add a job to the queue."""
         self.store.save_queue([*self.store.queue(), number])
         self.failures.pop(number, None)
         self._more.set()
 
     def remove(self, number: str) -> None:
-        """Take a work out of the queue, if it waits there."""
+        """Remove a job from the queue, if it is queued."""
         self.store.save_queue(each for each in self.store.queue() if each != number)
 
     def steer(self, settings: Json) -> None:
-        """Change settings of the work under way, from its next step on."""
+        """Change settings of the running job, from its next step on."""
         self._say({"do": "steer", "work": self.under_way, "settings": settings})
 
     def stop(self) -> None:
-        """End the work under way after its step, with the best picture so far."""
+        """Stop the running job after its current step, with the best image so far."""
         self._say({"do": "stop", "work": self.under_way})
 
     def _say(self, words: Json) -> None:
@@ -125,16 +125,16 @@ class Foreman:
             process.stdin.write((json.dumps(words) + "\n").encode())
 
     def work(self, number: str) -> Json:
-        """Return a work with its state, also where that could not be written. Raises NotThere."""
+        """Return a job with its state, even if it could not be written. Raises NotThere."""
         work = self.store.work(number)
         if number in self.failures:
             work |= {"state": "failed", "error": self.failures[number]}
         return work
 
-    # What it does -------------------------------------------------------------------------------
+    # Supervision -------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep a painter at work, until it is cancelled; an error is logged and does not end it."""
+        """Run worker processes until cancelled; errors are logged."""
         put_back = False
         while True:
             try:
@@ -149,7 +149,7 @@ class Foreman:
             await asyncio.sleep(REST.get(self.worker, PAUSE))
 
     async def _keep_painter(self) -> None:
-        """Start a painter, and follow it until it is gone."""
+        """Start a worker process, and handle its messages until it exits."""
         process = await self._started()
         try:
             await self._follow(process)
@@ -163,7 +163,7 @@ class Foreman:
         self._note_death()
 
     async def _end_painter(self, process: Process) -> None:
-        """Have a painter save its state and end, so that the next one has the work to itself."""
+        """Make a worker process save its state and exit."""
         self._left(process)
         try:
             await asyncio.wait_for(process.wait(), SAVING)
@@ -171,13 +171,13 @@ class Foreman:
             process.kill()
 
     def _put_back(self) -> None:
-        """Put back into the queue what an earlier server left in the middle."""
+        """Queue jobs again that an earlier server did not finish."""
         queue = self.store.queue()
         for work in self.store.works():
             if work["state"] == "painting" or (
                 work["state"] == "queued" and work["id"] not in queue
             ):
-                with contextlib.suppress(ImpastoError):  # the queue says so, too
+                with contextlib.suppress(ImpastoError):  # the queue has it as well
                     self.store.save_work({**work, "state": "queued"})
                 queue = [work["id"], *(each for each in queue if each != work["id"])]
         self.store.save_queue(queue)
@@ -187,7 +187,7 @@ class Foreman:
             self.worker = "starting"
             self.tell("state", {"worker": self.worker})
         with Path(self.store.folder, "painter.log").open("ab") as log:
-            # A group of its own: Ctrl-C at the terminal is the server's to hear.
+            # A separate process group, so that only the server receives Ctrl-C of the terminal.
             process = await asyncio.create_subprocess_exec(
                 *COMMAND, stdin=PIPE, stdout=PIPE, stderr=log, limit=2**22, start_new_session=True
             )
@@ -195,12 +195,12 @@ class Foreman:
         return process
 
     def _left(self, process: Process) -> None:
-        """Let a painter go: the end of its input tells it to save what is under way."""
+        """Close the input of a worker process, which then saves its state and exits."""
         if process.stdin is not None:
             process.stdin.close()
 
     async def _follow(self, process: Process) -> None:
-        """Hand out works, and take up what the painter says, until it is gone."""
+        """Send jobs to the worker process and handle its messages, until it exits."""
         assert process.stdout is not None
         lines = asyncio.create_task(process.stdout.readline())
         more = asyncio.create_task(self._more.wait())
@@ -222,7 +222,7 @@ class Foreman:
             more.cancel()
 
     def _heard_line(self, line: bytes) -> None:
-        """Take up a line of the painter's; an error makes the work under way fail."""
+        """Handle a message of the worker process; an error fails the running job."""
         number = self.under_way
         try:
             self._take_up(json.loads(line))
@@ -232,28 +232,28 @@ class Foreman:
                 self._fail(number, error)
 
     def _fail(self, number: str, error: Exception) -> None:
-        """Mark a work as failed; the reason is kept here until it can be written to the folder."""
+        """Mark a job as failed; the reason is kept until it can be written to the folder."""
         self.failures[number] = files.reason(error)
         self.progress.pop(number, None)
-        if self.under_way == number:  # the error came before the work had ended
+        if self.under_way == number:  # the error occurred before the end of the job
             self.stop()
             self.under_way = None
         self.tell("state", {"session": None})
 
     def _write_failures(self) -> None:
-        """Write down the failures that could not be written before."""
+        """Write failures that could not be written before."""
         for number, reason in list(self.failures.items()):
             try:
                 self.remove(number)
                 with contextlib.suppress(NotThere):
                     self._change(self.store.work(number), state="failed", error=reason)
-            except Exception as error:  # the disk is still full, for instance
+            except Exception as error:  # for example, the disk is still full
                 LOG.warning("job %s: %s", number, files.reason(error))
                 continue
             del self.failures[number]
 
     def _hand_out(self) -> None:
-        """Give the painter the next work, if there is one."""
+        """Send the next job to the worker process, if there is one."""
         self._write_failures()
         for number in self.store.queue():
             if number in self.failures:
@@ -269,7 +269,7 @@ class Foreman:
         self._write_failures()
 
     def _begin(self, number: str) -> None:
-        """Give the painter a work."""
+        """Send a job to the worker process."""
         work = self.store.work(number)
         asked = self.asked(work)
         self._change(work, state="painting")
@@ -284,13 +284,13 @@ class Foreman:
         elif event == "refused":
             self.tell("note", {"work": said["work"], "note": said["error"]})
         elif self.under_way is None:
-            if event in ENDS:  # of a work that was given up
+            if event in ENDS:  # of a job that already failed
                 self.worker = "ready"
         elif said.get("work") == self.under_way:
             self._take_up_of(self.store.work(self.under_way), event, said)
 
     def _take_up_of(self, work: Json, event: str, said: Json) -> None:
-        """Take up what the painter says of the work under way."""
+        """Handle an event of the running job."""
         if event == "step":
             self.progress[work["id"]] = said
             self.histories.setdefault(work["id"], []).append(record(said))
@@ -306,7 +306,7 @@ class Foreman:
             self._end(work, state="failed", error=said["error"])
 
     def _end(self, work: Json, **how: object) -> None:
-        """Take a work out of the queue, and write down how it ended."""
+        """Remove a job from the queue, and store how it ended."""
         self.progress.pop(work["id"], None)
         self.worker, self.under_way = "ready", None
         self.remove(work["id"])
@@ -320,14 +320,14 @@ class Foreman:
         )
 
     def _note_death(self) -> None:
-        """Note that the painter died; over the same work it may only so often."""
+        """Count a crash of the worker process; too many on one job fail it."""
         number, self.under_way = self.under_way, None
         if number is None:
             return
         self.deaths[number] = self.deaths.get(number, 0) + 1
         self.progress.pop(number, None)
         if self.deaths[number] < DEATHS:
-            with contextlib.suppress(Exception):  # it is in the queue, whatever its state says
+            with contextlib.suppress(Exception):  # it is in the queue in any case
                 self._change(self.store.work(number), state="queued")
         else:
             why = (
@@ -338,7 +338,7 @@ class Foreman:
 
 
 def record(step: Json) -> list[float]:
-    """Return what is kept of a step: level, total, content, style, tv, seconds."""
+    """Return the record of a step: level, total, content, style, tv, seconds."""
     terms = step["terms"]
     kept = (step["total"], terms["content"], terms["style"], terms["tv"], step["seconds"])
     return [step["level"], *(float(f"{each:.5g}") for each in kept)]

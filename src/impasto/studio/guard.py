@@ -28,13 +28,13 @@ from impasto.errors import SettingError
 CHANGES = {"POST", "PUT", "PATCH", "DELETE"}
 
 USUAL_PORTS = (80, 443)
-"""Ports that browsers leave out of an address, of http and of https."""
+"""Default ports of http and https, which browsers omit."""
 
 STYLE = (
     ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;"
     "margin:15vh auto;padding:0 1rem}code{font-size:1.05em}"
 )
-"""Of the page that says why a browser is not let in: it has no other file."""
+"""Style of the page that rejects a browser."""
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (
@@ -49,29 +49,29 @@ HEADERS: Mapping[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-"""Of every answer."""
+"""Headers of every response."""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The secrets of a studio, in its folder: cookies outlive the server that gave them."""
+    """The secrets of a studio, in its folder, so that cookies stay valid after a restart."""
 
     folder: Path
 
     @property
     def key(self) -> bytes:
-        """Return what cookies are signed with; made when it is asked for first."""
+        """Return the key for signing cookies; created on first use."""
         return self._secret("key")
 
     def _secret(self, name: str) -> bytes:
         path = self.folder / name
-        if not path.exists() or path.stat().st_size < SECRET:  # an empty key signs nothing
+        if not path.exists() or path.stat().st_size < SECRET:  # an empty key is not secure
             path.unlink(missing_ok=True)
             _write_secretly(path, secrets.token_hex(SECRET // 2))
         return path.read_bytes()
 
     def token(self) -> str:
-        """Make a token that is good once. Its hash lies in the folder, and not the token."""
+        """Create a token that works once. The folder contains only its hash."""
         token = secrets.token_urlsafe(24)
         place = self._place(token)
         place.parent.mkdir(mode=0o700, exist_ok=True)
@@ -79,7 +79,7 @@ class Keys:
         return token
 
     def use(self, token: str) -> bool:
-        """Return whether a token is good, which it is no more from now on."""
+        """Return whether a token is valid, and invalidate it."""
         try:
             self._place(token).unlink()
         except OSError:
@@ -87,7 +87,7 @@ class Keys:
         return True
 
     def forget_tokens(self) -> None:
-        """Make no token good that was given out before."""
+        """Invalidate earlier tokens."""
         for path in (self.folder / "tokens").glob("*"):
             path.unlink(missing_ok=True)
 
@@ -100,7 +100,7 @@ class Keys:
         return f"{number}.{self._sign(number)}"
 
     def is_cookie(self, value: str) -> bool:
-        """Return whether it is the value of a cookie that was given out."""
+        """Return whether a cookie value is valid."""
         number, _, signature = value.partition(".")
         return hmac.compare_digest(self._sign(number).encode(), signature.encode())
 
@@ -109,7 +109,7 @@ class Keys:
 
 
 SECRET = 64
-"""Characters of a secret."""
+"""Length of a secret in characters."""
 
 
 def _write_secretly(path: Path, text: str) -> None:
@@ -121,31 +121,31 @@ def _write_secretly(path: Path, text: str) -> None:
 
 @dataclass(frozen=True)
 class Hosts:
-    """The names and addresses under which a studio may be asked for, as `Host` headers have them.
+    """The accepted `Host` headers.
 
-    Besides, each connection's own address is one: it is where the browser connected to, which no
-    name of another site can be.
+    The address of each connection is also accepted: the browser connected to it, so it is not the
+    name of another site.
     """
 
     port: int
     names: frozenset[str]
-    """names of this machine, in lower case, IPv6 in brackets"""
+    """names of this machine in lower case, IPv6 in brackets"""
     public: frozenset[str] = frozenset()
-    """names with their ports that tunnels and proxies are reached by, over http or https"""
+    """public names with ports of tunnels and proxies, for http or https"""
 
     def allowed(self, server: tuple[str, int | None] | None = None) -> set[str]:
-        """Return the `Host` headers that are let in at a connection to ``server``."""
+        """Return the `Host` headers that are accepted on a connection to ``server``."""
         names = {*self.names, _address_of(server[0])} if server else set(self.names)
         return {each for name in names for each in with_port(name, self.port)} | self.public
 
     def origins(self, server: tuple[str, int | None] | None = None) -> set[str]:
-        """Return the `Origin` headers that may change something."""
+        """Return the `Origin` headers that are accepted for changes."""
         plain = {f"http://{host}" for host in self.allowed(server)}
         return plain | {f"https://{host}" for host in self.public}
 
 
 def with_port(name: str, port: int) -> set[str]:
-    """Return a host with its port, and without where browsers leave it out.
+    """Return a host with its port, and without it if browsers omit it.
 
     >>> sorted(with_port("localhost", 80))
     ['localhost', 'localhost:80']
@@ -154,7 +154,7 @@ def with_port(name: str, port: int) -> set[str]:
 
 
 def _address_of(host: str) -> str:
-    """Return an address as a `Host` header has it: IPv6 in brackets, IPv4 as itself.
+    """Return an address as in a `Host` header: IPv6 in brackets, IPv4 unchanged.
 
     >>> _address_of("::ffff:192.0.2.7"), _address_of("::1")
     ('192.0.2.7', '[::1]')
@@ -190,14 +190,14 @@ def parsed_name(text: str) -> tuple[str, int | None]:
 
 
 class Guard:
-    """Lets requests through to an app (ASGI), or answers why it does not."""
+    """ASGI middleware that accepts or rejects requests."""
 
     def __init__(self, app: ASGIApp, keys: Keys, hosts: Hosts, cookie: str) -> None:
-        """Guard ``app``, which is served under ``hosts``."""
+        """Protect ``app``, which is served under ``hosts``."""
         self.app, self.keys, self.hosts, self.cookie = app, keys, hosts, cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Handle a request."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
@@ -229,11 +229,11 @@ class Guard:
         headers: Headers,
         server: tuple[str, int | None] | None = None,
     ) -> Response | None:
-        """Return the answer to a request that is not let through; None if it is.
+        """Return the response to a rejected request; None if it is accepted.
 
-        ``server`` is the address and the port that the browser connected to.
+        ``server`` is the address and port that the browser connected to.
         """
-        # A browser's own request for the page gets a page; scripts get JSON.
+        # Navigation gets an HTML page; scripts get JSON.
         refused = page if method == "GET" and path == "/" else refusal
         hosts = headers.getlist("host")
         if len(hosts) != 1 or hosts[0].lower() not in self.hosts.allowed(server):
@@ -280,12 +280,12 @@ class Guard:
 
 
 def refusal(status: int, sentence: str) -> Response:
-    """Return an answer that says in a sentence why something is not done."""
+    """Return a JSON response with an error message."""
     return JSONResponse({"error": sentence}, status)
 
 
 def page(status: int, sentence: str) -> Response:
-    """Return a page that says in a sentence why a browser is not let in, and what to do."""
+    """Return a page that says why a browser is rejected, and what to do."""
     text = html.escape(f"{sentence[0].upper()}{sentence[1:]}.")
     return HTMLResponse(
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '

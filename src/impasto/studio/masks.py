@@ -11,17 +11,17 @@ from impasto.errors import SettingError
 from impasto.pictures import decode, masks, raster
 
 LONGEST = 768
-"""Longest side in pixels at which a place is looked for."""
+"""Longest side in pixels at which the selection is computed."""
 
 FURTHEST = 60.0
-"""Distance in CIELAB of what is selected at most, at a tolerance of 1."""
+"""Maximum distance in CIELAB at tolerance 1."""
 
 
 def selected(picture: Path, x: float, y: float, tolerance: float) -> bytes:
-    """Return as a gray PNG what is connected with (x, y) and like it, both from 0 to 1.
+    """Return a mask of the pixels connected with (x, y) and similar to it, as a gray PNG.
 
-    Like it is what is no further in CIELAB than ``tolerance`` times FURTHEST. Raises SettingError
-    for numbers out of range.
+    Coordinates are from 0 to 1. Similar pixels have a distance of at most ``tolerance`` times
+    FURTHEST in CIELAB. Raises SettingError for numbers out of range.
     """
     if not all(0 <= each <= 1 for each in (x, y, tolerance)):
         raise SettingError("position and tolerance must be numbers from 0 to 1")
@@ -39,18 +39,17 @@ def selected(picture: Path, x: float, y: float, tolerance: float) -> bytes:
 
 
 def feathered(mask: Path, feather: float, into: Path) -> Path:
-    """Return the file of a mask with a soft edge: ``into``, or the mask's own without a feather.
+    """Return the path of a mask with a soft edge: ``into``, or the mask itself without a feather.
 
     The edge is blurred by a Gaussian with a standard deviation of ``feather`` times the longer side
-    of the mask. Beyond its border the mask continues as it ends there. Raises PictureError for what
-    cannot be read.
+    of the mask. The border of the mask is replicated. Raises PictureError for an invalid file.
     """
     if feather == 0:
         return mask
     try:
         values = masks.read(decode.read(mask, decode.ANY).pixels).mask
     except ValueError:
-        return mask  # the painter refuses it, with the reason
+        return mask  # the worker process rejects it with the reason
     gray = Image.fromarray((255 * values).round().astype(np.uint8), "L")
     gray.filter(ImageFilter.GaussianBlur(feather * max(gray.size))).save(into, "PNG")
     return into

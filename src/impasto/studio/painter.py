@@ -41,27 +41,27 @@ Say = Callable[..., None]
 LOG = logging.getLogger(__name__)
 
 PREVIEWS = 0.25
-"""Seconds between two pictures for the page."""
+"""Seconds between two preview images."""
 
 DRAFT = 512
-"""Longest side in pixels of what is shown before the first picture."""
+"""Longest side of the draft in pixels."""
 
 
 @dataclass
 class Ears:
-    """What was heard: works to paint in their order, and whether the server is gone."""
+    """Reads commands from standard input: jobs in order, and whether the server has closed it."""
 
     works: "queue.SimpleQueue[Json | None]"
     stylizer: Stylizer
     gone: bool = False
     running: str | None = None
-    """the work being painted, to which the stylizer applies requests"""
+    """the running job, to which commands are applied"""
     early: list[Json] = field(default_factory=list)
-    """requests about a work that is still being prepared"""
+    """commands for a job that is still being prepared"""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def listen(self, lines: TextIO, say: Say) -> None:
-        """Take up what comes, until the end."""
+        """Read commands until the input closes."""
         for line in lines:
             said = json.loads(line)
             try:
@@ -88,7 +88,7 @@ class Ears:
             self.stylizer.stop()
 
     def begin(self, number: str) -> None:
-        """Apply requests about a work from now on, and those that came while it was prepared."""
+        """Apply commands for a job from now on, and those received while it was prepared."""
         with self.lock:
             self.running = number
             for said in self.early:
@@ -96,16 +96,16 @@ class Ears:
                     self._ask(said)
 
     def end(self, number: str) -> None:
-        """Forget the requests about a work."""
+        """Discard the commands for a job."""
         with self.lock:
             self.running = None
             self.early = [said for said in self.early if said["work"] != number]
 
 
 def main() -> None:
-    """Paint what comes until there is nothing more to hear."""
+    """Run jobs until the input closes."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever libraries print is nothing that the server reads
+    os.dup2(2, 1)  # output of libraries must not reach the server
     lock = threading.Lock()
 
     def say(event: str, **more: object) -> None:
@@ -127,7 +127,7 @@ def main() -> None:
 
 
 def _paint(asked: Json, ears: Ears, say: Say) -> None:
-    """Paint a work; whatever goes wrong with it is said, and the next one can come."""
+    """Run a job; errors are sent as events."""
     number = asked["work"]
 
     def tell(event: str, **more: object) -> None:
@@ -147,7 +147,7 @@ def _paint(asked: Json, ears: Ears, say: Say) -> None:
         tell("failed", error=" ".join(str(error).split()))
     except MemoryError:
         tell("failed", error="out of memory: choose a smaller size")
-    except Exception as error:  # a fault of ours: the next work may do without it
+    except Exception as error:  # a bug: the next job may still work
         LOG.exception("work %s", number)
         tell("failed", error=f"impasto failed ({type(error).__name__}: {files.reason(error)})")
     else:
@@ -164,7 +164,7 @@ def _paint(asked: Json, ears: Ears, say: Say) -> None:
 
 
 def order(asked: Json) -> Order:
-    """Return the order that the server's request stands for; soft masks go into its folder."""
+    """Return the job of a request; soft masks are written to its folder."""
     folder = Path(asked["folder"])
     checkpoint = folder / "checkpoint"
     resume = checkpoint if asked["resume"] and checkpoint.exists() else None
@@ -187,7 +187,7 @@ def order(asked: Json) -> Order:
 
 
 def _followed(ready: Ready, asked: Json, ears: Ears, tell: Say) -> Painted | None:
-    """Paint, and tell of it; returns nothing if the server went away meanwhile."""
+    """Run a job, and send events; returns None if the server closed the input."""
     number, folder = asked["work"], Path(asked["folder"])
     left, due = time_left(ready.prepared), 0.0
     last: Event | None = None
@@ -196,7 +196,7 @@ def _followed(ready: Ready, asked: Json, ears: Ears, tell: Say) -> Painted | Non
         last = event
         if isinstance(event, Painted):
             break
-        if ears.running is None:  # only now are requests not lost
+        if ears.running is None:  # commands are accepted from now on
             ears.begin(number)
         left.note(event)
         if isinstance(event, LevelStarted):
@@ -220,19 +220,19 @@ def _followed(ready: Ready, asked: Json, ears: Ears, tell: Say) -> Painted | Non
 
 
 def time_left(prepared: Prepared) -> TimeLeft:
-    """Return what tells the time left, by the stored measurement of this machine if any."""
+    """Return an estimator of the time left, with the stored measurement if there is one."""
     measured = forecast.known(prepared)
     expected = None if measured is None else forecast.seconds_of(prepared, measured)
     return TimeLeft(prepared.levels, expected)
 
 
 EARLY = 0.1
-"""The share of a picture below which the time left is not told without a measurement: the first
-evaluations compile, and do not show the speed."""
+"""Progress below which the time left is not sent without a measurement: the first evaluations
+compile."""
 
 
 def _tell_of_start(ready: Ready, folder: Path, tell: Say) -> None:
-    """Tell of the levels, and show a draft unless there is a picture already."""
+    """Send the levels, and a draft unless there is an image already."""
     levels = ready.prepared.levels
     tell("started", levels=[[each.width, each.height, each.evaluations] for each in levels])
     if ready.prepared.state is None:
@@ -241,7 +241,7 @@ def _tell_of_start(ready: Ready, folder: Path, tell: Say) -> None:
 
 
 def _progress(event: Step, levels: Sequence[Level], left: TimeLeft) -> Json:
-    """Return what the page shows of a step."""
+    """Return the event of a step for the page."""
     return {
         "level": event.level,
         "levels": len(levels),
@@ -256,7 +256,7 @@ def _progress(event: Step, levels: Sequence[Level], left: TimeLeft) -> Json:
 
 
 def draft(ready: Ready) -> Picture:
-    """Return the photograph in the first painting's colors: what is shown until there is more."""
+    """Return the draft: the content image in the colors of the first style image."""
     inputs = ready.prepared.inputs
     height, width = raster.size_of(inputs.content)
     small = raster.resize(
@@ -275,7 +275,7 @@ def _show(picture: Picture, folder: Path) -> None:
 
 
 def _write(ready: Ready, result: Result, folder: Path) -> None:
-    """Write the picture in every format that is offered, with the recipe in it."""
+    """Write the result in all formats, with its recipe."""
     worker.finish(ready, result)
     result.save(folder / "picture.jpg")
     result.save(folder / "picture.tif", Saving(depth=16))
@@ -283,7 +283,7 @@ def _write(ready: Ready, result: Result, folder: Path) -> None:
 
 
 class _Notes(logging.Handler):
-    """While it is entered, tells what the library logs."""
+    """Sends log records of the library as events within this block."""
 
     def __init__(self, tell: Say) -> None:
         super().__init__()

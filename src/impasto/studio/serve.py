@@ -25,13 +25,13 @@ PORT = 8470
 """Where it listens unless told otherwise."""
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
-"""Names under which this machine alone gets here."""
+"""Names of the loopback interface."""
 
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
-"""Hosts that stand for every address of this machine, each with one that a browser can open."""
+"""Wildcard addresses, each with an address that a browser can open."""
 
 STARTING = 5.0
-"""Seconds within which a studio that has locked its folder says where it is served."""
+"""Timeout in seconds for reading the address of the server that has locked a folder."""
 
 
 def serve(
@@ -44,18 +44,18 @@ def serve(
 ) -> None:
     """Serve the studio of a folder until it is interrupted.
 
-    Where the folder is served already, another address is made for that server, and nothing else.
+    If another server uses the folder, print a new address of that server and return.
 
     Args:
-        folder: where everything is kept.
-        port: where it listens; 0 takes any that is free.
-        host: the address or name of this machine where it listens.
-        browser: whether the page is opened in the browser.
-        say: called with each address.
-        names: each HOST or HOST:PORT that a tunnel, a container or a proxy is reached by.
+        folder: folder for all data
+        port: port to listen on; 0 selects a free one
+        host: address or name of this machine to listen on
+        browser: whether to open the page in the browser
+        say: called with each address
+        names: public names of a tunnel, container or proxy, each HOST or HOST:PORT
 
     Raises:
-        SettingError: the folder, the port, the host or a name cannot be used.
+        SettingError: if the folder, the port, the host or a name cannot be used
     """
     if not 0 <= port <= 65535:
         raise SettingError(f"port is {port}: expected 0 to 65535; 0 selects a free port")
@@ -99,9 +99,9 @@ def serve(
 
 
 def _locked(path: Path) -> IO[bytes] | None:
-    """Return a file that is locked until it is closed; None if another process has locked it.
+    """Return a file that is locked until it is closed; None if another process has the lock.
 
-    On a file system that has no locks, it is open and not locked.
+    On a file system without locks, the file is open but not locked.
     """
     file = path.open("ab")
     try:
@@ -136,7 +136,7 @@ def _running(folder: Path) -> list[str]:
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there. Raises SettingError."""
+    """Return a listening socket. Raises SettingError."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -160,7 +160,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _why_not(host: str, port: int, error: OSError) -> str:
-    """Return why a port cannot be listened to, and what to do."""
+    """Return why a port cannot be used, and what to do."""
     if error.errno == errno.EADDRINUSE:
         return f"port {port} is used by another program: choose another with --port"
     if error.errno == errno.EACCES:
@@ -174,7 +174,7 @@ def _why_not(host: str, port: int, error: OSError) -> str:
 
 
 def _names(own: str) -> Iterator[str]:
-    """Yield the names by which this machine is asked for; connections have their addresses."""
+    """Yield the accepted names of this machine; addresses follow from connections."""
     yield from LOCAL
     if own not in WILDCARDS:
         yield own
@@ -184,7 +184,7 @@ def _names(own: str) -> Iterator[str]:
 
 
 def _public(names: Sequence[tuple[str, int | None]], own: int) -> frozenset[str]:
-    """Return the `Host` headers of names; without a port, the usual ones or the server's own."""
+    """Return the `Host` headers of names; without a port, the default ports or the server's."""
     return frozenset(
         host
         for name, port in names
@@ -193,7 +193,7 @@ def _public(names: Sequence[tuple[str, int | None]], own: int) -> frozenset[str]
 
 
 def _addresses(own: str, port: int, public: Sequence[tuple[str, int | None]]) -> Iterator[str]:
-    """Yield addresses of the page: one that works on this machine, then those for others."""
+    """Yield addresses of the page: one for this machine, then those for others."""
     hosts = ["127.0.0.1" if own == "localhost" else WILDCARDS.get(own, own)]
     hosts += list(_outward()) if own in WILDCARDS else []
     for host in hosts:
@@ -204,7 +204,7 @@ def _addresses(own: str, port: int, public: Sequence[tuple[str, int | None]]) ->
 
 
 def _outward() -> Iterator[str]:
-    """Yield the IPv4 addresses by which other machines may reach this one."""
+    """Yield the IPv4 addresses of this machine for other machines."""
     for each in itertools.chain(*psutil.net_if_addrs().values()):
         inward = each.address.startswith(("127.", "169.254."))
         if each.family == socket.AF_INET and not inward:
@@ -214,7 +214,7 @@ def _outward() -> Iterator[str]:
 def _welcome(
     addresses: Sequence[str], keys: Keys, browser: bool, say: Callable[[str], None]
 ) -> None:
-    """Say the addresses, all with one token that lets one browser in."""
+    """Print the addresses, with one token that gives access to one browser."""
     token = keys.token()
     for number, address in enumerate(addresses):
         say(f"{'or, from another machine, ' if number else ''}{address}/?token={token}")

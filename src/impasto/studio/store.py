@@ -33,14 +33,14 @@ from impasto.recipe.settings import Recipe
 Json = dict[str, Any]
 
 FILES = ("shown.jpg", "shown.png", "thumb.jpg")
-"""What the page gets of a picture."""
+"""Files of an image that the page can request."""
 
 SHOWN, SHOWN_MASK, THUMB = 2048, 3000, 320
-"""Longest sides in pixels at which the page is shown a picture, a mask, and a thumbnail. A mask is
-edited at the size it was drawn at (`SIDE` in static/masks.js), so it is never resampled."""
+"""Longest sides in pixels of images, masks and thumbnails on the page. A mask is edited at the size
+at which it was drawn (`SIDE` in static/masks.js), so it is never resampled."""
 
 NAME = 140
-"""Bytes that the name of an upload may have; encrypted home folders allow 143."""
+"""Maximum length of the name of an upload in bytes; encrypted home folders allow 143."""
 
 _PICTURE = {"id": str, "name": str, "width": int, "height": int, "mask": bool, "notes": list}
 _PAINTING = {"picture": str, "share": int | float, "scale": int | float}
@@ -63,11 +63,11 @@ NAMES = {"picture": "image", "session": "session", "work": "job"}
 
 
 class NotThere(InputError):
-    """Something that the page names is not, or no longer, in the folder."""
+    """An object that the page requests does not exist."""
 
 
 class Damaged(NotThere):
-    """A description in the folder that cannot be used."""
+    """A damaged description in the folder."""
 
 
 @dataclass(frozen=True)
@@ -76,29 +76,29 @@ class Store:
 
     folder: Path
     skipped: dict[str, str] = field(default_factory=dict)
-    """files in the folder that cannot be used, by their path in it, each with the reason"""
+    """skipped files by their path in the folder, with the reason"""
 
     def prepare(self) -> None:
-        """Make the folder where there is none. Raises OSError if it cannot be made."""
+        """Create the folder if it is missing. Raises OSError if that fails."""
         for name in ("pictures", "sessions", "works", "incoming"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
 
     @property
     def incoming(self) -> Path:
-        """Return the folder of uploads that are under way."""
+        """Return the folder of uploads in progress."""
         return self.folder / "incoming"
 
     def remove_leftovers(self) -> None:
-        """Remove uploads that a server left which was killed; for the one that has the folder."""
+        """Remove uploads of a killed server; only for the server that has the lock."""
         shutil.rmtree(self.incoming, ignore_errors=True)
         self.prepare()
 
     # Pictures -----------------------------------------------------------------------------------
 
     def add_picture(self, path: Path, name: str, mask: bool = False) -> tuple[Json, Loaded]:
-        """Take in the file at ``path``, which came under a ``name``; it is moved into the folder.
+        """Move the uploaded file at ``path`` into the folder.
 
-        Raises PictureError for what is no picture.
+        Raises PictureError if it is not an image.
         """
         loaded = decode.read(path, decode.ANY, name)
         with path.open("rb") as file:
@@ -114,7 +114,7 @@ class Store:
         return self.picture(number), loaded
 
     def _is_whole(self, number: str) -> bool:
-        """Return whether a picture is in the folder with all of its files."""
+        """Return whether all files of an image exist."""
         try:
             self.path_of(number)
             mask = self.picture(number)["mask"]
@@ -123,7 +123,7 @@ class Store:
             return False
 
     def _add(self, loaded: Loaded, place: Path, path: Path, name: str, mask: bool) -> None:
-        """Write the files of a picture; the description is last, so that it is all or nothing."""
+        """Write the files of an image, the description last, so it appears only if complete."""
         place.mkdir()
         height, width = raster.size_of(loaded.pixels)
         own = safe_name(name)
@@ -140,14 +140,14 @@ class Store:
         files.write_text(json.dumps(description), place / "picture.json")
 
     def picture(self, number: object) -> Json:
-        """Return what is known of a picture. Raises NotThere."""
+        """Return the description of an image. Raises NotThere."""
         found = self._read(self._place("pictures", number) / "picture.json", "picture")
         place = f"/api/pictures/{number}"
         shown = _shown_name(found["mask"])
         return {**found, "url": f"{place}/{shown}", "thumb": f"{place}/thumb.jpg"}
 
     def path_of(self, number: str) -> Path:
-        """Return the file that a picture came as. Raises NotThere."""
+        """Return the path of the uploaded file. Raises NotThere."""
         name: str = self.picture(number)["name"]
         path = self._place("pictures", number) / name
         if Path(name).name != name or not path.is_file():
@@ -155,7 +155,7 @@ class Store:
         return path
 
     def shown(self, number: str, file: str) -> Path:
-        """Return one of the files of a picture that are made for the page. Raises NotThere."""
+        """Return the path of a file of an image for the page. Raises NotThere."""
         if file not in FILES or not (path := self._place("pictures", number) / file).is_file():
             raise NotThere("this image no longer exists")
         return path
@@ -163,7 +163,7 @@ class Store:
     # Sessions -----------------------------------------------------------------------------------
 
     def new_session(self, recipe: Json) -> Json:
-        """Begin a session with a recipe."""
+        """Create a session with a recipe."""
         session = {
             "id": secrets.token_hex(4),
             "name": "",
@@ -184,24 +184,24 @@ class Store:
         return self._read(self._place("sessions", number).with_suffix(".json"), "session")
 
     def save_session(self, session: Json) -> None:
-        """Write a session down."""
+        """Write a session."""
         path = self._place("sessions", session["id"]).with_suffix(".json")
         files.write_text(json.dumps(session), path)
 
     def sessions(self) -> list[Json]:
-        """Return all sessions, the newest first."""
+        """Return all sessions, newest first."""
         return sorted(self._all("sessions", "*.json", "session"), key=_age)
 
     def remove_session(self, number: str) -> None:
-        """Remove a session and its works."""
+        """Remove a session and its jobs."""
         for work in self.works(number):
             self.remove_work(work["id"])
         self._place("sessions", number).with_suffix(".json").unlink(missing_ok=True)
 
-    # Works --------------------------------------------------------------------------------------
+    # Jobs ---------------------------------------------------------------------------------------
 
     def new_work(self, **about: object) -> Json:
-        """Write down a work that is to be painted."""
+        """Create a job."""
         work: Json = {
             "id": secrets.token_hex(4),
             "created": time.time(),
@@ -217,31 +217,31 @@ class Store:
         return work
 
     def work(self, number: str) -> Json:
-        """Return a work. Raises NotThere."""
+        """Return a job. Raises NotThere."""
         return self._read(self.work_folder(number) / "work.json", "work")
 
     def save_work(self, work: Json) -> None:
-        """Write a work down."""
+        """Write a job."""
         files.write_text(json.dumps(work), self.work_folder(work["id"]) / "work.json")
 
     def works(self, session: str | None = None) -> list[Json]:
-        """Return the works of a session, or all, the newest first."""
+        """Return the jobs of a session, or all, newest first."""
         found = self._all("works", "*/work.json", "work")
         these = (each for each in found if session is None or each["session"] == session)
         return sorted(these, key=_age)
 
     def work_folder(self, number: str) -> Path:
-        """Return the folder of a work."""
+        """Return the folder of a job."""
         return self._place("works", number)
 
     def remove_work(self, number: str) -> None:
-        """Remove a work, and its pictures."""
+        """Remove a job and its images."""
         shutil.rmtree(self.work_folder(number), ignore_errors=True)
 
     # The queue ----------------------------------------------------------------------------------
 
     def queue(self) -> list[str]:
-        """Return the ids of works that wait or are painted, in their order."""
+        """Return the ids of queued and running jobs, in order."""
         path = self.folder / "queue.json"
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
@@ -255,17 +255,17 @@ class Store:
         return [each for each in found if _is_id(each)]
 
     def save_queue(self, queue: Iterable[str]) -> None:
-        """Write the queue down."""
+        """Write the queue."""
         files.write_text(json.dumps(list(queue)), self.folder / "queue.json")
 
     def _place(self, kind: str, number: object) -> Path:
-        """Return where something lies whose id the page may have made up. Raises NotThere."""
+        """Return the path for an untrusted id. Raises NotThere."""
         if not _is_id(number):
             raise NotThere("this does not exist")
         return self.folder / kind / str(number)
 
     def _read(self, path: Path, kind: str) -> Json:
-        """Return a description. Raises NotThere if there is none, Damaged if it cannot be used."""
+        """Return a description. Raises NotThere if it is missing, Damaged if it is invalid."""
         try:
             found = _described(path, kind)
         except (FileNotFoundError, NotADirectoryError):
@@ -277,7 +277,7 @@ class Store:
         return found
 
     def _all(self, place: str, pattern: str, kind: str) -> Iterator[Json]:
-        """Yield the descriptions of a kind; those that cannot be used are skipped."""
+        """Yield the descriptions of a kind; invalid ones are skipped."""
         for path in sorted((self.folder / place).glob(pattern)):
             try:
                 yield self._read(path, kind)
@@ -285,7 +285,7 @@ class Store:
                 continue
 
     def _skip(self, path: Path, error: Exception) -> str:
-        """Note that a file cannot be used; returns the reason."""
+        """Record a file as skipped; return the reason."""
         reason = files.reason(error)
         self.skipped[self._name(path)] = reason
         return reason
@@ -299,12 +299,12 @@ def _is_id(found: object) -> bool:
 
 
 def _age(described: Json) -> float:
-    """Return what sorts descriptions, the newest first."""
+    """Return the sort key of descriptions, newest first."""
     return -float(described["created"])
 
 
 def _described(path: Path, kind: str) -> Json:
-    """Read a description. Raises OSError or ValueError for what is none of this kind."""
+    """Read a description. Raises OSError or ValueError for other content."""
     own = path.stem if kind == "session" else path.parent.name
     if not _is_id(own):
         raise ValueError("it is not a file of the studio")
@@ -327,7 +327,7 @@ def _described(path: Path, kind: str) -> Json:
 
 
 def _add_feather(found: Json) -> None:
-    """Add what descriptions of earlier versions lack: their masks hold the feather already."""
+    """Add the field that earlier versions lack: their masks include the feather."""
     found.setdefault("keep_feather", 0.0)
     regions = found.get("regions")
     for each in regions if isinstance(regions, list) else []:
@@ -336,11 +336,11 @@ def _add_feather(found: Json) -> None:
 
 
 def _misfit(found: object, fields: Mapping[str, Any]) -> str | None:
-    """Return which field is not as it should be; None if all of them are."""
+    """Return which field is invalid; None if all are valid."""
     if not isinstance(found, dict):
         return ""
     for name, kind in fields.items():
-        value = found.get(name, NotThere)  # which no description holds
+        value = found.get(name, NotThere)  # a value that no description contains
         if isinstance(kind, list):
             fits = isinstance(value, list) and all(_misfit(each, kind[0]) is None for each in value)
         else:
@@ -355,7 +355,7 @@ def _shown_name(mask: bool) -> str:
 
 
 def _write_shown(loaded: Loaded, place: Path, mask: bool) -> None:
-    """Write what the page is shown of a picture, encoded anew."""
+    """Write an image for the page, encoded again."""
     height, width = raster.size_of(loaded.pixels)
     longest = SHOWN_MASK if mask else SHOWN
     for name, side in ((_shown_name(mask), longest), ("thumb.jpg", THUMB)):
@@ -364,7 +364,7 @@ def _write_shown(loaded: Loaded, place: Path, mask: bool) -> None:
 
 
 def safe_name(name: str) -> str:
-    """Return the name of a file without folders, of usual characters, in at most `NAME` bytes.
+    """Return a file name without folders and special characters, of at most `NAME` bytes.
 
     >>> safe_name("../../etc/My photo (1).JPG")
     'My photo (1).JPG'

@@ -20,25 +20,25 @@ from impasto.studio.store import Json, Store
 LOG = logging.getLogger(__name__)
 
 COMMAND = (sys.executable, "-P", "-m", "impasto.studio.uploads")
-"""With -P no module is taken from the current folder."""
+"""-P: no module is imported from the current folder."""
 
 
 class Uploads:
-    """Adds uploads one after the other, so that only one image is decoded at a time."""
+    """Adds uploads one at a time, so that only one image is decoded at a time."""
 
     def __init__(self, store: Store) -> None:
-        """Add to the folder of ``store``."""
+        """Add uploads to ``store``."""
         self.store = store
         self._turn = asyncio.Lock()
 
     async def add(self, path: Path, name: str, mask: bool = False) -> Json:
         """Move the file at ``path`` into the folder, and return its description for the page.
 
-        Raises PictureError, which names the file ``name``, for what cannot be used.
+        Raises PictureError, which calls the file ``name``, for an invalid image.
         """
         request = [str(self.store.folder.resolve()), str(path.resolve()), name, mask]
         async with self._turn:
-            # A session of its own: Ctrl-C at the terminal is for the server.
+            # A separate session, so that only the server receives Ctrl-C of the terminal.
             process = await asyncio.create_subprocess_exec(
                 *COMMAND, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
             )
@@ -60,7 +60,7 @@ class Uploads:
 
 
 def main() -> None:
-    """Add the file that the request on standard input names, and answer on standard output."""
+    """Add the file of the request on standard input; write the answer to standard output."""
     folder, path, name, mask = json.load(sys.stdin)
     try:
         answer = works.taken_in(Store(Path(folder)), Path(path), name, mask)

@@ -27,14 +27,14 @@ from impasto.studio.store import Json, NotThere, Store
 from impasto.workshop.sweep import SIZE as SMALL
 
 PAINTINGS = 8
-"""Paintings of one session at most."""
+"""Maximum number of style images of a session."""
 
 
 # Sessions ---------------------------------------------------------------------------------------
 
 
 def session(store: Store, foreman: Foreman, number: str) -> Json:
-    """Return a session as the page is told of it, with its works."""
+    """Return the description of a session for the page, with its jobs."""
     found, missing = present(store, store.session(number))
     recipe = Recipe.from_dict(found["recipe"])
     works = [told(store, each["id"], foreman) for each in store.works(number)]
@@ -61,7 +61,7 @@ def session(store: Store, foreman: Foreman, number: str) -> Json:
 
 
 def present(store: Store, session: Json) -> tuple[Json, list[str]]:
-    """Return a session without the pictures that are not in the folder, and what is missing."""
+    """Return a session without missing images, and the names of these."""
 
     def there(number: str | None) -> bool:
         try:
@@ -88,7 +88,7 @@ def _picture(store: Store, number: str | None) -> Json | None:
 
 
 def thumb(store: Store, session: Json) -> str | None:
-    """Return the address of a session's thumbnail."""
+    """Return the URL of a session's thumbnail."""
     try:
         found = _picture(store, session["photograph"])
     except NotThere:
@@ -97,9 +97,9 @@ def thumb(store: Store, session: Json) -> str | None:
 
 
 def changed(store: Store, session: Json, asked: Json) -> Json:
-    """Return a session with what the page asked for; what it does not name stays.
+    """Return a session with the changes of the page.
 
-    Raises NotThere for pictures that are not there, SettingError for what cannot be.
+    Raises NotThere for missing images, and SettingError for invalid values.
     """
     made, _ = present(store, session)
     made |= {name: read(store, asked[name]) for name, read in _CHANGES.items() if name in asked}
@@ -112,10 +112,10 @@ def changed(store: Store, session: Json, asked: Json) -> Json:
 
 
 def _recipe(recipe: Recipe, asked: Json) -> Recipe:
-    """Return a recipe with the preset and the settings that the page asked for."""
+    """Return a recipe with the preset and settings of the page."""
     if "preset" in asked:
         known, _ = describe.known_presets()
-        # The size stays: a preset says in which manner is painted, and not how large.
+        # The size stays: a preset defines the style, not the size.
         recipe = recipes.make(str(asked["preset"]), known, size=recipe.size)
     return describe.changed(recipe, asked.get("recipe", {}))
 
@@ -156,7 +156,7 @@ def _feather(asked: object) -> float:
 
 
 def checked_number(asked: object, what: str, least: float, most: float) -> float:
-    """Return a number that the page sent. Raises SettingError for anything else."""
+    """Return a validated number from the page. Raises SettingError for anything else."""
     if not isinstance(asked, int | float) or not least <= asked <= most:
         raise SettingError(f"{what} is {asked!s:.40}: expected {least:g} to {most:g}")
     return float(asked)
@@ -175,17 +175,17 @@ _CHANGES: dict[str, Callable[[Store, Any], Any]] = {
     "regions": lambda store, asked: [_region(store, each) for each in _list(asked)],
     "preset": lambda _, asked: str(asked),
 }
-"""What the page may change of a session, each with what checks and reads it."""
+"""Fields of a session that the page can change, with their parsers."""
 
 
 def taken_in(store: Store, path: Path, name: str, mask: bool) -> Json:
-    """Take in a picture; says what it was painted with, if impasto painted it."""
+    """Add an image; return its description, with the recipe of a result."""
     picture, _ = store.add_picture(path, name, mask)
     return {**picture, "painted": None if mask else _painted(store, picture["id"])}
 
 
 def _painted(store: Store, number: str) -> Json | None:
-    """Return the recipe in a picture, and which of its inputs are here."""
+    """Return the recipe of a result, and which of its inputs exist here."""
     try:
         found = inputs.read_provenance(store.path_of(number))
     except ImpastoError:
@@ -204,7 +204,7 @@ def _painted(store: Store, number: str) -> Json | None:
 
 
 def result_path(store: Store, work: Json) -> Path:
-    """Return the file of a finished picture. Raises SettingError if there is none."""
+    """Return the path of a result. Raises SettingError if there is none."""
     path = store.work_folder(work["id"]) / "picture.png"
     if work["state"] not in ("done", "stopped") or not path.is_file():
         raise SettingError("this image is not finished yet")
@@ -212,28 +212,28 @@ def result_path(store: Store, work: Json) -> Path:
 
 
 def sampled(store: Store, name: str) -> Json:
-    """Take in one of the samples."""
+    """Add a sample."""
     with tempfile.TemporaryDirectory(dir=store.incoming) as folder:
         path = Path(folder, f"{name}.png")
         encode.write(_sample(name), path)
         return taken_in(store, path, path.name, mask=False)
 
 
-@functools.cache  # painting one takes seconds
+@functools.cache  # generating one takes seconds
 def _sample(name: str) -> Picture:
     photograph = name in samples.PHOTOGRAPHS
     return samples.photograph(name) if photograph else samples.painting(name, samples.SIZE)
 
 
-# Works ------------------------------------------------------------------------------------------
+# Jobs -------------------------------------------------------------------------------------------
 
 
 def begin(
     store: Store, session: Json, before: object, changes: object, sheet: str | None = None
 ) -> Json:
-    """Write down a work of a session, with changes of its recipe; ``before`` is what it goes by.
+    """Create a job of a session, with changes of its recipe; ``before`` is the previous version.
 
-    Raises SettingError where there is nothing to paint, or the recipe cannot be.
+    Raises SettingError for missing inputs or an invalid recipe.
     """
     session, _ = present(store, session)
     paintings, regions = session["paintings"], session["regions"]
@@ -262,7 +262,7 @@ def begin(
 
 
 def described(recipe: Recipe, paintings: Sequence[Json], regions: Sequence[Json]) -> Recipe:
-    """Return a recipe with the shares and scales that paintings have."""
+    """Return a recipe with the weights and scales of the style images."""
     shares = [each["share"] for each in paintings]
     scales = [each["scale"] for each in (*paintings, *regions)]
     overall = recipe.style_scale[0] if recipe.style_scale else 1.0
@@ -274,7 +274,7 @@ def described(recipe: Recipe, paintings: Sequence[Json], regions: Sequence[Json]
 
 
 def larger(store: Store, work: Json, size: object) -> Json:
-    """Write down a work that takes a finished picture up to a larger size."""
+    """Create a job that enlarges a result."""
     picture = result_path(store, work)
     before = inputs.read_provenance(picture).recipe
     recipe = recipes.change(before, **inputs.finishing(picture), size=size)
@@ -291,7 +291,7 @@ def larger(store: Store, work: Json, size: object) -> Json:
 
 
 def cells(vary: object, most: int) -> list[Json]:
-    """Return the changes of every cell of a sweep, from settings each with its values."""
+    """Return the changes for each cell of a sweep, from settings and their values."""
     if not isinstance(vary, dict) or not vary:
         raise SettingError("give a setting to vary, and its values")
     if not all(isinstance(values, list) for values in vary.values()):
@@ -304,7 +304,7 @@ def cells(vary: object, most: int) -> list[Json]:
 
 
 def asked(store: Store, work: Json) -> Json:
-    """Return the painter's request for a work. Raises NotThere if one of its pictures is gone."""
+    """Return the request for a job. Raises NotThere if an image is missing."""
     recipe = dict(work["recipe"])
     if work["init"] is not None:
         recipe["init"] = str(store.work_folder(work["init"]) / "picture.png")
@@ -330,7 +330,7 @@ def asked(store: Store, work: Json) -> Json:
 
 
 def told(store: Store, number: str, foreman: Foreman) -> Json:
-    """Return a work as the page is told of it."""
+    """Return the description of a job for the page."""
     work = {name: value for name, value in foreman.work(number).items() if name != "history"}
     recipe = Recipe.from_dict(work.pop("recipe"))
     place, folder = f"/api/works/{number}", store.work_folder(number)
@@ -350,7 +350,7 @@ def told(store: Store, number: str, foreman: Foreman) -> Json:
 
 
 def waiting(store: Store, foreman: Foreman) -> list[Json]:
-    """Return the works of the queue as the page is told of them."""
+    """Return the descriptions of queued jobs for the page."""
     found = []
     for each in store.queue():
         with contextlib.suppress(NotThere):
@@ -366,7 +366,7 @@ def _stamp(path: Path) -> int:
 
 
 def _differs(store: Store, before: str | None, recipe: Recipe) -> list[tuple[str, str, str]]:
-    """Return what differs from the recipe of the work before."""
+    """Return the differences from the recipe of the previous version."""
     try:
         earlier = None if before is None else store.work(before)
     except NotThere:
@@ -378,10 +378,10 @@ def _differs(store: Store, before: str | None, recipe: Recipe) -> list[tuple[str
 
 
 def forecast(store: Store, session: Json) -> Json:
-    """Return about how long a session would take and how much memory.
+    """Return the expected time and memory of a session, as text.
 
-    The time is that of the stored measurement of this machine. Without one for such settings, it
-    is estimated from what was painted so far. Nothing is painted for it: it follows every dial.
+    The time follows from the stored measurement of this machine. Without one for these settings, it
+    is estimated from earlier jobs. Nothing is measured, so this is fast.
     """
     session, _ = present(store, session)
     if session["photograph"] is None or not (session["paintings"] or session["regions"]):
@@ -428,7 +428,7 @@ def forecast(store: Store, session: Json) -> Json:
 
 
 def _sizes(store: Store, recipe: Recipe, session: Json) -> tuple[tuple[int, float], ...]:
-    """Return the pixels of each painting of a session, and the scale that it is seen at."""
+    """Return number of pixels and scale of each style image of a session."""
     numbers = [
         *(each["picture"] for each in session["paintings"]),
         *(each["painting"] for each in session["regions"]),
@@ -441,7 +441,7 @@ def _sizes(store: Store, recipe: Recipe, session: Json) -> tuple[tuple[int, floa
 
 
 def _seconds(store: Store, recipe: Recipe, levels: Sequence[Level]) -> float | None:
-    """Return the seconds that levels would take, by paintings of the same style loss so far."""
+    """Return the expected seconds of levels, from earlier jobs with the same style loss."""
     rates = []
     for work in store.works()[:50]:
         if work["state"] == "done" and work["recipe"]["style_loss"] == recipe.style_loss:
