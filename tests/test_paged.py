@@ -79,7 +79,7 @@ def test_rows_are_found_by_their_indexes():
     assert np.array_equal(found[5], array[5])
     with pytest.raises(IndexError):
         found[20]
-    with pytest.raises(IndexError, match="in one piece"):
+    with pytest.raises(IndexError, match="assign whole rows"):
         found[::2] = 0
 
 

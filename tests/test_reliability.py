@@ -512,7 +512,7 @@ if __name__ == "__main__":
     assert done.returncode == 0, done.stderr
     if before and method == "fork":
         assert (
-            "start processes with multiprocessing's method 'spawn' or 'forkserver'" in done.stdout
+            "start processes with the multiprocessing method 'spawn' or 'forkserver'" in done.stdout
         )
     else:
         assert done.stdout == "(21, 32, 3)\n"

@@ -79,7 +79,7 @@ def test_inside_a_graph_of_tensorflow_an_error_says_what_to_do(one_line):
     backend.check_backend()
     with tf.Graph().as_default(), pytest.raises(BackendError) as caught:
         backend.check_backend()
-    assert "call impasto outside it" in one_line(caught)
+    assert "call it outside" in one_line(caught)
 
 
 @pytest.mark.slow
@@ -140,7 +140,7 @@ def test_a_settings_file_that_keras_refuses_is_named(text, tmp_path):
     said = loaded_with(code, KERAS_HOME=str(tmp_path))
     assert said.count("\n") == 1
     assert f"{tmp_path}/keras.json" in said
-    assert "remove it" in said
+    assert "remove that file" in said
 
 
 @pytest.mark.slow

