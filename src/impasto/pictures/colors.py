@@ -20,26 +20,26 @@ TINY = 1e-12
 
 
 def to_lab(picture: Picture) -> Colors:
-    """Return a picture in CIELAB under D65, (height, width, 3): L* in [0, 100], then a* and b*."""
+    """Return an image in CIELAB under D65, (height, width, 3): L* in [0, 100], then a* and b*."""
     from skimage import color
 
     return np.asarray(color.rgb2lab(picture.astype(np.float64) / 255))
 
 
 def lightness(picture: Picture) -> NDArray[np.float64]:
-    """Return CIELAB's lightness L* of a picture, (height, width), from 0 to 100."""
+    """Return the CIELAB lightness L* of an image, (height, width), from 0 to 100."""
     return to_lab(picture)[..., 0]
 
 
 def gray(lightness: NDArray[np.float64]) -> Picture:
-    """Return the gray picture of a lightness (height, width), clipped to [0, 100]."""
+    """Return the gray image of a lightness (height, width), clipped to [0, 100]."""
     lab = np.zeros((*lightness.shape, 3))
     lab[..., 0] = np.clip(lightness, 0, 100)
     return _from_lab(lab)
 
 
 def match_lightness(painting: Picture, photograph: Picture) -> Picture:
-    """Return the painting in gray, its lightness of the photograph's mean and deviation.
+    """Return the style image in gray, with lightness matched in mean and deviation.
 
     σ_C / σ_S (L_S - μ_S) + μ_C; Gatys et al. 2016, section 4.
     """
@@ -48,10 +48,10 @@ def match_lightness(painting: Picture, photograph: Picture) -> Picture:
 
 
 def with_colors_of(painted: Picture, photograph: Picture) -> Picture:
-    """Return the lightness of ``painted`` under the colors of a photograph of the same size.
+    """Return the lightness of ``painted`` with the colors of a content image of the same size.
 
     Luminance-only transfer, Gatys et al. 2016, section 4. Departure: CIELAB instead of YIQ, whose
-    luma is no even measure of how light a color looks.
+    luma is not perceptually uniform.
     """
     lab = to_lab(photograph)
     lab[..., 0] = lightness(np.clip(painted, 0, 255))
@@ -64,9 +64,9 @@ def match(
     painting_mask: Mask | None = None,
     photograph_mask: Mask | None = None,
 ) -> Picture:
-    """Return the painting with the photograph's mean and covariance of colors, clipped.
+    """Return the style image with color mean and covariance of the content image, clipped.
 
-    x' = Σ_C^½ Σ_S^-½ (x - μ_S) + μ_C, each under its mask where it has one; Gatys et al. 2016,
+    x' = Σ_C^½ Σ_S^-½ (x - μ_S) + μ_C, each within its mask if there is one; Gatys et al. 2016,
     section 3, equations 2 to 4, in the form of Image Analogies.
     """
     own, target = moments(painting, painting_mask), moments(photograph, photograph_mask)
@@ -122,13 +122,13 @@ def transport(own: Colors, target: Colors) -> Colors:
 
 
 def _root(covariance: Colors, power: float) -> Colors:
-    """Return a power of a symmetric matrix; a color that does not vary counts as noise of 1."""
+    """Return a power of a symmetric matrix, with a minimum variance of 1."""
     values, vectors = np.linalg.eigh(covariance)
     return (vectors * np.maximum(values, 1.0) ** power) @ vectors.T
 
 
 def _from_lab(lab: NDArray[np.float64]) -> Picture:
-    """Return the picture; colors that sRGB lacks are clipped."""
+    """Return the image; colors outside sRGB are clipped."""
     from skimage import color
 
     # Not color.lab2rgb: it warns where it clips, and warnings are the whole process's.

@@ -32,31 +32,30 @@ from impasto.pictures.profiles import Said
 from impasto.pictures.raster import Mask, Picture
 
 MIN_SIDE = 16
-"""Pixels per side that a picture must have."""
+"""Default minimum of a side in pixels."""
 MAX_PIXELS = 178_956_970
-"""Pixels that a picture may have unless more are asked for, checked before it is decoded; Pillow
-draws the same line."""
+"""Default maximum number of pixels, checked before decoding; the same as Pillow's."""
 MAX_BYTES = 2**31
-"""Bytes that a picture's file may have."""
+"""Maximum size of an image file in bytes."""
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF", "PPM"),
     *(["JPEG2000"] if features.check("jpg_2000") else []),
 )
-"""What is opened; Pillow's many rarer decoders never see a byte."""
+"""The formats that are opened; no other decoder of Pillow is used."""
 
 
 class Limits(NamedTuple):
-    """What sizes a picture may have."""
+    """Limits of image sizes."""
 
     least: int = MIN_SIDE
-    """pixels per side"""
+    """minimum side in pixels"""
     most: int = MAX_PIXELS
-    """pixels in all"""
+    """maximum number of pixels"""
 
 
 USUAL = Limits()
 ANY = Limits(least=1)
-"""Of masks, and of what is only looked through."""
+"""Limits for masks, and for metadata."""
 
 Source: TypeAlias = AnyPath | bytes | bytearray | memoryview | BinaryIO
 """A path, the bytes of a file, or a stream of them such as io.BytesIO."""
@@ -68,15 +67,15 @@ for _library in ("PIL", "imagecodecs"):
 
 @dataclass(frozen=True)
 class Loaded:
-    """A picture, and what else there is to know about it."""
+    """A decoded image, with transparency, metadata and notes."""
 
     pixels: Picture
-    """what is hidden under transparency has the color of the nearest that is not"""
+    """pixels; transparent ones have the color of the nearest opaque pixel"""
     alpha: Mask | None = None
-    """how opaque it is; None all over"""
+    """opacity; None if the image is opaque"""
     metadata: Metadata = UNKNOWN
     notes: tuple[str, ...] = ()
-    """words for the person about how it was read"""
+    """notes for the user"""
 
 
 class _Numbers(NamedTuple):
@@ -88,11 +87,10 @@ class _Numbers(NamedTuple):
 
 
 def read(source: Source, limits: Limits = USUAL, name: str = "") -> Loaded:
-    """Read a picture file, or its bytes: upright, in sRGB, the first frame in full size.
+    """Read an image file or its bytes: upright, in sRGB, the first full-size frame.
 
-    Raises PictureError, in one line that begins with ``name`` or else with the path, for anything
-    that is not a complete picture within ``limits``. Notes begin with ``name`` or else with the
-    file's name.
+    Raises PictureError for anything that is not a complete image within ``limits``. Errors and
+    notes start with ``name``, or with the path.
     """
     path = Path(source) if isinstance(source, str | os.PathLike) else None
     try:
@@ -289,7 +287,7 @@ def _finish(numbers: _Numbers, said: Said, about: Metadata, notes: tuple[str, ..
 
 
 def check_size(width: int, height: int, limits: Limits = USUAL) -> None:
-    """Raise PictureError for a picture with sides too short or with too many pixels."""
+    """Raise PictureError for an image that is too small or has too many pixels."""
     least, most = limits
     if min(width, height) < least:
         raise PictureError(
@@ -308,7 +306,7 @@ def _too_many(pixels: int, most: int = MAX_PIXELS) -> str:
 
 @contextmanager
 def _decoding() -> Iterator[None]:
-    """Turn whatever a decoder raises for a broken file into a PictureError."""
+    """Convert exceptions of decoders to PictureError."""
     try:
         yield
     except PictureError:

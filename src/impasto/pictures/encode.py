@@ -33,7 +33,7 @@ if features.check("avif"):
     _NAMES[".avif"] = "AVIF"
 
 PICTURES = tuple(_NAMES)
-"""Endings that `write` knows."""
+"""Supported extensions of `write`."""
 
 _DEEP = ("PNG", "TIFF")
 _LOSSY = ("JPEG", "AVIF")
@@ -45,10 +45,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def to_image(pixels: Picture, alpha: Mask | None = None) -> Image.Image:
-    """Round and clip a picture to an 8-bit RGB image, or RGBA.
-
-    Raises PictureError if a value is not finite: no broken picture is ever written.
-    """
+    """Round and clip an image to 8-bit RGB or RGBA. Raises PictureError for non-finite values."""
     return Image.fromarray(_rounded(pixels, alpha, 8).astype(np.uint8))
 
 
@@ -75,20 +72,17 @@ _MOST_BYTES = {"TIFF": 2**32 - 2**24}
 
 
 def check(path: AnyPath, saving: Saving = USUAL) -> None:
-    """Check that a picture can be written at ``path``, before the work that will fill it.
+    """Check that an image can be written at ``path``.
 
-    Raises OutputError for an ending that is none of `PICTURES`, and for what
-    `files.check_output` refuses; SettingError for a format that has not the depth.
+    Raises OutputError for an extension not in `PICTURES` and the errors of `files.check_output`,
+    and SettingError for a format without the requested depth.
     """
     files.check_output(path, PICTURES)
     _check_depth(_format(path), saving)
 
 
 def check_size(path: AnyPath, height: int, width: int, saving: Saving = USUAL) -> None:
-    """Raise OutputError for a picture of (height, width) that the format of ``path`` cannot hold.
-
-    To be asked before painting, as soon as the size is known.
-    """
+    """Raise OutputError if the format of ``path`` does not support an image of (height, width)."""
     name = _format(path)
     if _holds(name, height, width, saving):
         return
@@ -111,9 +105,9 @@ def _holds(name: str, height: int, width: int, saving: Saving) -> bool:
 
 
 def ending_that_holds(wanted: str, height: int, width: int, saving: Saving = USUAL) -> str:
-    """Return the ending ``wanted`` if its format holds a picture of (height, width); else .png.
+    """Return the extension ``wanted`` if its format supports (height, width); if not, .png.
 
-    For rescuing what is painted already: PNG holds every picture. Never raises.
+    Used to save a result whose format failed. Never raises.
 
     >>> ending_that_holds(".webp", 400, 16_400)
     '.png'
@@ -149,12 +143,11 @@ def write(
     said: Metadata = UNKNOWN,
     saving: Saving = USUAL,
 ) -> None:
-    """Write a picture as sRGB in the format that the ending names, atomically.
+    """Write an image as sRGB, atomically; the extension selects the format.
 
-    ``alpha`` says how opaque it is, and JPEG shows it on white; ``xmp`` is a packet of metadata to
-    be kept in the file, ``said`` what goes into its EXIF block. Raises PictureError if a value is
-    not finite, OutputError if the ending is none of `PICTURES` or the file cannot be written, and
-    SettingError if the format has not the depth.
+    ``alpha`` is the opacity, composed over white for JPEG; ``xmp`` is an XMP packet, and ``said``
+    the metadata for EXIF. Raises PictureError for non-finite values, OutputError for an unknown
+    extension or a failed write, and SettingError for a format without the requested depth.
     """
     work = _work(pixels, path, xmp, alpha, said, saving)
     with files.replacing(path) as temporary, temporary.open("wb") as file:

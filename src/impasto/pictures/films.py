@@ -17,16 +17,16 @@ from impasto.pictures import encode
 from impasto.pictures.raster import Picture
 
 FILMS = (".gif", ".mp4")
-"""Endings that `write_film` knows."""
+"""Supported extensions of `write_film`."""
 
 _HOLD = 2.0  # seconds that the last frame stays
 _FPS = 30
 
 
 def check_film(path: files.AnyPath) -> None:
-    """Check that a film can be written at ``path``, before the work that will fill it.
+    """Check that a video can be written at ``path``.
 
-    Raises OutputError for what `files.check_output` refuses and where ffmpeg is missing.
+    Raises the errors of `files.check_output`, and OutputError if ffmpeg is missing.
     """
     files.check_output(path, FILMS)
     if files.ending_of(path, FILMS) == ".mp4":
@@ -34,11 +34,11 @@ def check_film(path: files.AnyPath) -> None:
 
 
 LONGEST_SIDE = {".gif": 65_535, ".mp4": 16_384}
-"""Pixels that a side of a film may have; x264 takes no more."""
+"""Maximum side of a video in pixels, the limit of x264."""
 
 
 def check_film_size(path: files.AnyPath, height: int, width: int) -> None:
-    """Raise OutputError for a film of (height, width) that its format cannot hold."""
+    """Raise OutputError if the format does not support a video of (height, width)."""
     most = LONGEST_SIDE[files.ending_of(path, FILMS)]
     if max(height, width) > most:
         raise OutputError(
@@ -48,14 +48,14 @@ def check_film_size(path: files.AnyPath, height: int, width: int) -> None:
 
 
 Frame: TypeAlias = Picture | NDArray[np.uint8]
-"""A picture, or its 8-bit image as an array (height, width, 3)."""
+"""An image, or its 8-bit array (height, width, 3)."""
 
 
 def write_film(frames: Sequence[Frame], path: files.AnyPath, seconds: float = 6.0) -> None:
     """Write frames as .gif or .mp4, atomically.
 
-    They play for ``seconds``, then the last one is held. Smaller ones are enlarged to the size
-    of the last. Raises OutputError if there are none or the file cannot be written.
+    They play for ``seconds``, then the last frame is held. Smaller frames are enlarged to the size
+    of the last one. Raises OutputError if there are none or the file cannot be written.
     """
     write_frames = _write_gif if files.ending_of(path, FILMS) == ".gif" else _write_mp4
     if not (math.isfinite(seconds) and seconds > 0):

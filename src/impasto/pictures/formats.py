@@ -15,19 +15,19 @@ ENDINGS = (
     *(".avif", ".heic", ".heif", ".hif", ".bmp", ".dib", ".gif", ".pnm", ".ppm", ".pgm", ".pbm"),
     *(".pfm", ".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc"),
 )
-"""How the names of picture files end; of a file that is named, its first bytes alone decide."""
+"""Extensions of image files in folders; the format of a given file follows from its bytes."""
 RAW_ENDINGS = (
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq"),
     *(".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2"),
     *(".rwl", ".sr2", ".srf", ".srw", ".x3f"),
 )
-"""How the names of cameras' raw files end."""
+"""Extensions of camera raw files."""
 
 RAW = (
     "a camera raw file is not supported: convert it in the camera's program or in "
     "another raw converter to TIFF or JPEG"
 )
-"""What is said of a camera's raw file."""
+"""Message for a camera raw file."""
 _EXPORT = "export it as PNG, TIFF or JPEG"
 
 _REFUSED: tuple[tuple[int, bytes, str], ...] = (
@@ -62,16 +62,16 @@ _REFUSED: tuple[tuple[int, bytes, str], ...] = (
     )),
     (0, b"\x1a\x45\xdf\xa3", "a video, not an image: save one of its frames"),
 )  # fmt: skip
-"""Where certain bytes are in a file, and what it is then; tags of markup may be in capitals."""
+"""Offsets and byte patterns of unsupported formats; markup is matched ignoring case."""
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNM = tuple(b"P%d" % number for number in range(1, 8))
 HEAD = 64
-"""Bytes at the beginning that tell the format."""
+"""Number of first bytes that decide the format."""
 
 
 def refuse(head: bytes) -> None:
-    """Raise PictureError, with what to do, for a format that is known and not read."""
+    """Raise PictureError, with advice, for a known format that is not supported."""
     for at, word, what in _REFUSED:
         found = head[at : at + len(word)]
         if (found.lower() if word.startswith(b"<") else found) == word:
@@ -89,20 +89,20 @@ def is_png(head: bytes) -> bool:
 
 
 class Listing(NamedTuple):
-    """The pictures in a folder, sorted, and the other files there."""
+    """The image files in a folder, sorted, and the other files."""
 
     pictures: tuple[Path, ...]
     left_out: tuple[str, ...]
-    """a few words for each kind of file that was left out, with names"""
+    """a note for each kind of skipped files, with names"""
     folders: tuple[Path, ...] = ()
-    """the folders there, sorted; not the hidden ones"""
+    """the subfolders, sorted, without hidden ones"""
 
 
 def listing(folder: Path) -> Listing:
-    """Return which files in a folder are pictures by their names, and what is left out.
+    """Return the image files of a folder by extension, and notes on skipped files.
 
-    Hidden files are none, such as those that a Mac leaves beside every file on other disks; nor are
-    folders. Raises PictureError for a folder that cannot be listed.
+    Hidden files, such as those of macOS, and folders are skipped. Raises PictureError for a folder
+    that cannot be listed.
     """
     try:
         entries = sorted(folder.iterdir())
@@ -133,11 +133,11 @@ def _kind(path: Path) -> str:
 
 
 def names(paths: Sequence[Path]) -> str:
-    """Return the names of the first few files or folders, and how many more there are."""
+    """Return the first few names, and how many more there are."""
     shown = ", ".join(files.shown(path.name) for path in paths[:NAMED])
     more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
     return f"{shown}{more}"
 
 
 NAMED = 5
-"""Names that are given of many."""
+"""Maximum number of names in a note."""

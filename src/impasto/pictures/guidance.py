@@ -12,25 +12,25 @@ from impasto.pictures.raster import Picture
 
 @dataclass(frozen=True)
 class Painting:
-    """A painting, its share of the style where it counts, and how large it is seen."""
+    """A style image, its weight in a region, and its scale."""
 
     picture: Picture
     share: float = 1.0
     scale: float = 1.0
     mask: Mask | None = None
-    """the part that counts, of the picture's size; all of it if there is none"""
+    """mask of the part to use, with the size of the image; None for all of it"""
 
 
 @dataclass(frozen=True)
 class StyledRegion:
-    """A region of the picture and the paintings whose style it takes; everywhere without mask."""
+    """A region and its style images; without a mask it is the whole image."""
 
     paintings: tuple[Painting, ...]
     mask: Mask | None = None
 
 
 class Covered(NamedTuple):
-    """A painting, what it is known by, and the mask that it covers."""
+    """A style image with its key, and the mask of its region."""
 
     name: Hashable
     painting: Painting
@@ -40,12 +40,11 @@ class Covered(NamedTuple):
 def lay_out(
     everywhere: Sequence[Painting], covered: Sequence[Covered], kept: Mask, seen: Mask | None = None
 ) -> tuple[tuple[StyledRegion, ...], Mask]:
-    """Return the regions of a picture, and how much of it stays the photograph.
+    """Return the regions of an image, and the weights of pixels that stay unchanged.
 
-    ``everywhere`` is the style of what no mask covers; without one that is kept, besides what
-    ``kept`` says, which belongs to no region; nor does what is not ``seen``, since it is
-    transparent. All masks have the size of the picture. Masks with paintings of the same name are
-    one region, since moments add up.
+    ``everywhere`` is the style outside all masks; without it these pixels stay unchanged. Pixels in
+    ``kept`` and transparent pixels (not ``seen``) belong to no region. All masks have the size of
+    the image. Masks with the same style image form one region, since moments add up.
     """
     free = 1 - kept
     painted = free if seen is None else free * seen
@@ -63,9 +62,9 @@ def lay_out(
 
 
 def _within(regions: Sequence[StyledRegion], free: Mask) -> tuple[StyledRegion, ...]:
-    """Take what is kept out of every region, so that the photograph does not count as painted.
+    """Remove kept pixels from all regions, so that the content image does not count as result.
 
-    Regions of which next to nothing is left are left out.
+    Regions that become almost empty are dropped.
     """
     if free.min() < 1:
         bounded = [free if region.mask is None else region.mask * free for region in regions]
@@ -76,11 +75,11 @@ def _within(regions: Sequence[StyledRegion], free: Mask) -> tuple[StyledRegion, 
 
 
 TRACE = 0.02
-"""A region that has no more than this of any position is none: a rounding, or an edge resized."""
+"""A region with no weight above this is dropped: it comes from rounding or resized edges."""
 
 
 def at_level(regions: Iterable[StyledRegion], height: int, width: int) -> tuple[StyledRegion, ...]:
-    """Return regions with masks of (height, width) and paintings of the sizes they are seen at."""
+    """Return regions with masks of (height, width) and resized style images."""
 
     def seen(painting: Painting) -> Painting:
         size = size_seen(painting, height * width)
@@ -100,9 +99,9 @@ def at_level(regions: Iterable[StyledRegion], height: int, width: int) -> tuple[
 
 
 def size_seen(painting: Painting, area: int) -> tuple[int, int]:
-    """Return the (height, width) at which a painting is seen beside a picture of ``area`` px.
+    """Return the (height, width) of a style image for an image of ``area`` pixels.
 
-    As many pixels as the picture, if it has them, and its own shape; then its scale.
+    It has as many pixels as the image, if available, keeps its aspect ratio, and is then scaled.
     """
     height, width = raster.fit_area(*raster.size_of(painting.picture), area)
     scale = max(painting.scale, raster.SHORTEST / min(height, width))
@@ -110,7 +109,7 @@ def size_seen(painting: Painting, area: int) -> tuple[int, int]:
 
 
 Change: TypeAlias = Callable[[Painting, Mask | None, Picture], Picture]
-"""(painting, mask of its region, photograph) -> the painting's picture in other colors"""
+"""(style image, mask of its region, content image) -> the style image in other colors"""
 
 
 def _match(painting: Painting, region: Mask | None, photograph: Picture) -> Picture:
@@ -124,13 +123,13 @@ def _match_lightness(painting: Painting, region: Mask | None, photograph: Pictur
 
 
 CHANGES: dict[str, Change] = {"match": _match, "content": _match_lightness}
-"""What becomes of paintings by the setting ``colors``, where it changes them."""
+"""Color changes of style images by the setting ``colors``."""
 
 
 def colored(
     regions: Iterable[StyledRegion], photograph: Picture, chosen: str
 ) -> tuple[StyledRegion, ...]:
-    """Return regions whose paintings have the colors that the setting ``colors`` chose."""
+    """Return regions with the colors of style images changed by the setting ``colors``."""
     if chosen not in CHANGES:
         return tuple(regions)
     change = CHANGES[chosen]

@@ -15,30 +15,30 @@ from impasto.pictures.raster import Mask as Mask
 from impasto.pictures.raster import Picture, resample
 
 COLORED = 24
-"""By how much the channels of a gray picture may differ, which JPEG makes of equal ones."""
+"""Maximum difference of the channels of a gray image, for JPEG rounding."""
 
 
 FAINTEST = 16.0
-"""Of 255: a mask whose brightest value is less was not written in 0 to 255."""
+"""Of 255: a mask with a lower maximum does not use the range 0 to 255."""
 
 STRETCHED = 0.02
-"""By how much the sides of a mask may be in another ratio than the picture's before it is told."""
+"""Tolerance of the aspect ratio of a mask before a note is added."""
 
 
 class Read(NamedTuple):
-    """A mask, and notes on how it was taken."""
+    """A mask, and notes on its interpretation."""
 
     mask: Mask
     notes: tuple[str, ...] = ()
 
 
 def read(picture: Picture, alpha: Mask | None = None) -> Read:
-    """Turn a gray image into a mask, white 1 and black 0.
+    """Convert a gray image to a mask, with white as 1 and black as 0.
 
-    Images with values 0 and 1, which segmentation tools write, count as well: if the brightest
-    value is very small, it is taken as white, with a note. Transparent parts count as black, so
-    that a white cut-out is a mask; of a cut-out in colors the transparency alone counts. Raises
-    ValueError for an opaque image with colors, and for one that is black everywhere.
+    If the maximum is very small, as in masks of 0 and 1 from segmentation tools, it is used as
+    white, with a note. Transparent parts are black, so a white cut-out is a mask. Of a cut-out with
+    colors, only the transparency is used. Raises ValueError for an opaque image with colors, and
+    for a black one.
     """
     if np.max(np.ptp(picture, axis=-1)) > COLORED:
         if alpha is None:
@@ -56,7 +56,7 @@ def read(picture: Picture, alpha: Mask | None = None) -> Read:
 
 
 def stretched(mask: Mask, height: int, width: int) -> tuple[str, ...]:
-    """Return a note if a mask has another shape than the (height, width) that it is laid over."""
+    """Return a note if the aspect ratio of a mask differs from that of (height, width)."""
     ratio = (mask.shape[1] / mask.shape[0]) / (width / height)
     if abs(np.log(ratio)) <= STRETCHED + 1 / min(*mask.shape, height, width):
         return ()
@@ -72,31 +72,31 @@ def resize(mask: Mask, height: int, width: int) -> Mask:
 
 
 def share_out(masks: Sequence[Mask]) -> tuple[list[Mask], Mask]:
-    """Return masks of one size that nowhere add up to more than one, and what they leave."""
+    """Return masks scaled so that their sum is at most one, and one minus their sum."""
     total = np.sum(masks, axis=0)
     shared = [mask / np.maximum(total, 1) for mask in masks]
     return shared, np.clip(1 - total, 0, 1)
 
 
 def at_layer(mask: Mask, height: int, width: int, field: int) -> NDArray[np.float32]:
-    """Return the weights (height, width, 1) of a layer's positions in a place.
+    """Return the weights (height, width, 1) of a layer's positions in a region.
 
-    A feature sees a square ``field`` pixels wide (its receptive field), and near an edge of the
-    place what is beyond it as well, so that its neighbor's style would bleed across. With m how
-    much of a pixel belongs to the place, and b how much of all that is seen from there, a
-    position's weight is the mean over its pixels of
+    A feature depends on a square of ``field`` pixels (its receptive field). Feature positions whose
+    receptive field crosses the border of the region are down-weighted, so that one region's style
+    does not bleed into the next. With m the mask value of a pixel, and b the mean mask value in its
+    receptive field, the weight of a position is the mean over its pixels of
 
         clip(2 b - m, 0, m)
 
-    m far from any edge and where the edge is softer than the receptive field; falling to 0 where
-    half of what is seen lies beyond a hard edge. Of a place too small for the layer to see it
-    alone, the pixels that see most of it count: b is taken relative to the largest b / m within.
-    Of one that falls between a layer's positions, the positions nearest to it.
+    This is m far from any edge and where the edge is softer than the receptive field. It falls to 0
+    where half of the receptive field is beyond a hard edge. For a region smaller than the receptive
+    field, b is relative to the largest b / m in the region. For a region between the positions of a
+    layer, the nearest positions are used.
 
-    Gatys et al. 2017, "Controlling Perceptual Factors in Neural Style Transfer", section 4, bound
-    the guidance by the receptive field in the same spirit, all or nothing. Departure: in weights,
-    with the receptive field's Gaussian core, which is what features depend on (Luo et al. 2016,
-    "Understanding the Effective Receptive Field").
+    Gatys et al. 2017, "Controlling Perceptual Factors in Neural Style Transfer", section 4, also
+    limit guidance by the receptive field, with weights of 0 or 1. Departure: continuous weights,
+    with the Gaussian core of the receptive field (Luo et al. 2016, "Understanding the Effective
+    Receptive Field").
     """
     inside = mask > FAINT
     if not inside.any():
@@ -113,27 +113,27 @@ def at_layer(mask: Mask, height: int, width: int, field: int) -> NDArray[np.floa
 
 
 CORE = 6
-"""How many standard deviations of its core a receptive field is wide."""
+"""Width of a receptive field in standard deviations of its core."""
 
 FAINT = 1e-3
-"""Positions that belong to a place by no more than this do not count."""
+"""Weights up to this are ignored."""
 
 
 def compose(keep: Any, photograph: Any, picture: Any) -> Any:
-    """Return keep · photograph + (1 - keep) · picture, of arrays or of tensors.
+    """Return keep · content + (1 - keep) · image, for arrays or tensors.
 
-    Pictures are (height, width, 3), ``keep`` is a mask with an axis more, (height, width, 1).
+    Images are (height, width, 3), and ``keep`` is a mask (height, width, 1).
     """
     return keep * photograph + (1 - keep) * picture
 
 
 def reaches(mask: Mask, height: int, width: int) -> bool:
-    """Return whether some position of a (height, width) map lies mostly in the place."""
+    """Return whether some position of a (height, width) feature map is mostly in the region."""
     return bool(mask.max() > FAINT and _block_means(mask, height, width).max() >= mask.max() / 2)
 
 
 def _block_means(mask: Mask, height: int, width: int) -> Mask:
-    """Average over the pixels of every position; like pooling, leaving out odd last ones."""
+    """Return means over the pixels of each position; like pooling, ignores incomplete positions."""
     apart = 2 ** int(np.log2(mask.shape[0] // height))
     blocks = mask[: height * apart, : width * apart].reshape(height, apart, width, apart)
     return blocks.mean(axis=(1, 3), dtype=np.float64).astype(np.float32)

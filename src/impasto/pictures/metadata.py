@@ -16,7 +16,7 @@ from PIL import ExifTags, Image
 from PIL.ExifTags import GPS, IFD, Base
 
 LONGEST = 500
-"""Characters of an author or a copyright that are taken."""
+"""Maximum length of author and copyright in characters."""
 
 INCHES, CENTIMETERS = 2, 3
 """Units of the resolution in EXIF."""
@@ -26,7 +26,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Position:
-    """Where on earth a photograph was taken: degrees north and east."""
+    """Location in degrees north and east."""
 
     latitude: float
     longitude: float
@@ -34,30 +34,30 @@ class Position:
 
 @dataclass(frozen=True)
 class Metadata:
-    """Resolution, date, author, copyright and position of a photograph; empty where unknown."""
+    """Resolution, date, author, copyright and location of an image; None or empty if unknown."""
 
     dpi: float | None = None
     """pixels per inch"""
     date: str = ""
-    """when it was taken, as YYYY:MM:DD HH:MM:SS"""
+    """date and time, as YYYY:MM:DD HH:MM:SS"""
     offset: str = ""
-    """of that date from UTC, as +HH:MM"""
+    """offset from UTC, as +HH:MM"""
     author: str = ""
     copyright: str = ""
     position: Position | None = None
 
 
 UNKNOWN = Metadata()
-"""Of a picture that says nothing."""
+"""Metadata of an image without any."""
 
 
 def exif_of(image: Image.Image) -> Image.Exif:
-    """Return the EXIF of an open image; an empty one where it is broken."""
+    """Return the EXIF of an open image; empty if it is damaged."""
     return _try(image.getexif) or Image.Exif()
 
 
 def exif_of_tiff(stream: BinaryIO, page: Any) -> Image.Exif:
-    """Return the tags of a page of tifffile's as EXIF; empty where they are broken."""
+    """Return the tags of a tifffile page as EXIF; empty if they are damaged."""
 
     def load() -> Image.Exif:
         exif = Image.Exif()
@@ -70,7 +70,7 @@ def exif_of_tiff(stream: BinaryIO, page: Any) -> Image.Exif:
 
 
 def exif_of_block(data: bytes) -> Image.Exif:
-    """Return an EXIF block, such as a JPEG's; empty where it is broken."""
+    """Parse an EXIF block, such as a JPEG's; empty if it is damaged."""
 
     def load() -> Image.Exif:
         exif = Image.Exif()
@@ -82,15 +82,12 @@ def exif_of_block(data: bytes) -> Image.Exif:
 
 
 def read(image: Image.Image) -> Metadata:
-    """Return what an open image says; what is broken or makes no sense is left out."""
+    """Return the metadata of an open image; invalid fields are ignored."""
     return of(exif_of(image), image.info)
 
 
 def of(exif: Image.Exif, info: Mapping[Any, Any]) -> Metadata:
-    """Return what EXIF and a Pillow image's ``info`` say.
-
-    What is broken or makes no sense is left out.
-    """
+    """Return the metadata in EXIF and in the ``info`` of a Pillow image; ignores invalid fields."""
     camera = _try(lambda: exif.get_ifd(IFD.Exif)) or {}
     where = _try(lambda: exif.get_ifd(IFD.GPSInfo)) or {}
     taken = Base.DateTimeOriginal in camera
@@ -107,20 +104,20 @@ def of(exif: Image.Exif, info: Mapping[Any, Any]) -> Metadata:
 
 
 class Colors(NamedTuple):
-    """What EXIF says of colors."""
+    """Color information in EXIF."""
 
     space: str = ""
     """sRGB or Adobe RGB"""
     gamma: float | None = None
-    """the exponent that values were encoded with"""
+    """encoding exponent"""
     chromaticities: tuple[float, ...] | None = None
     """CIE x, y of red, green, blue and white"""
 
 
 def colors_of(exif: Image.Exif) -> Colors:
-    """Return what EXIF says of colors; DCF 2.0 (CIPA DC-009), section 3.2.4, for Adobe RGB.
+    """Return the color information in EXIF; DCF 2.0 (CIPA DC-009), section 3.2.4, for Adobe RGB.
 
-    Cameras say of Adobe RGB that it is uncalibrated, and R03 beside it; some programs say 2.
+    Cameras tag Adobe RGB as uncalibrated with R03; some programs use 2.
     """
     camera = _try(lambda: exif.get_ifd(IFD.Exif)) or {}
     along = _try(lambda: str(exif.get_ifd(IFD.Interop).get(1))) or ""
@@ -139,7 +136,7 @@ EXIF_SRGB, EXIF_ADOBE = 1, 2
 
 
 def _try(read: Callable[[], Found]) -> Found | None:
-    """Return what ``read`` gives, or None: a broken block says nothing."""
+    """Return the result of ``read``, or None for a damaged block."""
     with contextlib.suppress(Exception):
         return read()
     return None
@@ -179,7 +176,7 @@ def _position(where: Mapping[int, Any]) -> Position | None:
 
 
 def _degrees(parts: Any) -> float:
-    """Return degrees, minutes and seconds as degrees. Raises ValueError if they are no numbers."""
+    """Return degrees, minutes and seconds as degrees. Raises ValueError for invalid numbers."""
     degrees, minutes, seconds = map(float, parts)
     if not math.isfinite(found := degrees + minutes / 60 + seconds / 3600):
         raise ValueError("degrees are not finite")
@@ -187,7 +184,7 @@ def _degrees(parts: Any) -> float:
 
 
 def to_exif(said: Metadata) -> Image.Exif:
-    """Return it as EXIF, which the formats of photographs take."""
+    """Return the metadata as EXIF."""
     exif, texts = Image.Exif(), {Base.Artist: said.author, Base.Copyright: said.copyright}
     for tag, text in texts.items():
         if text:
@@ -222,7 +219,7 @@ def _sexagesimal(degrees: float) -> tuple[float, float, float]:
 
 
 def to_xmp(said: Metadata) -> str:
-    """Return it as elements of XMP, for an ``rdf:Description`` that knows no more than ``rdf``."""
+    """Return the metadata as XMP elements for an ``rdf:Description``, with their own namespaces."""
     elements = []
     if said.author:
         elements.append(_element("dc:creator", "rdf:Seq", said.author))

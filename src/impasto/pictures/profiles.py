@@ -26,7 +26,7 @@ RGB, or the inks of CMYK"""
 
 @dataclass(frozen=True)
 class Said:
-    """All that a file says about its colors, by where it says so."""
+    """The color tags of a file."""
 
     cicp: CodePoints | None = None
     """PNG's chunk cICP"""
@@ -53,7 +53,7 @@ class Profile:
 
 
 Meaning: TypeAlias = Space | Profile
-"""What the numbers of a picture mean."""
+"""A color encoding: a profile or a color space."""
 
 
 def _cicp(said: Said, channels: int) -> Meaning | None:
@@ -65,7 +65,7 @@ def _nclx(said: Said, channels: int) -> Meaning | None:
 
 
 def _named(points: CodePoints) -> Meaning | None:
-    """Return the space of code points; 2, unspecified, is sRGB's, and unknown ones say nothing."""
+    """Return the color space of code points; 2 (unspecified) is sRGB, unknown ones give None."""
     primaries = BT709 if points.primaries == 2 else transfer.PRIMARIES.get(points.primaries)
     curve = transfer.from_srgb if points.transfer == 2 else transfer.CURVES.get(points.transfer)
     if primaries is None or curve is None or points[:2] == (2, 2):
@@ -74,7 +74,7 @@ def _named(points: CodePoints) -> Meaning | None:
 
 
 def _icc(said: Said, channels: int) -> Meaning | None:
-    """Return the profile if it is for such pixels; one for RGB tells the tones of gray as well."""
+    """Return the profile if it applies to the pixels; an RGB profile also applies to gray."""
     kind = said.icc[16:20]
     if not 128 < len(said.icc) <= MAX_BLOCK or kind not in _KINDS:
         return None
@@ -95,7 +95,7 @@ def _exif(said: Said, channels: int) -> Meaning | None:
 
 
 def _measured(said: Said, channels: int) -> Meaning | None:
-    """Return the space of a gamma and of chromaticities; what is not said is sRGB's."""
+    """Return the space of a gamma and chromaticities; missing values are those of sRGB."""
     gamma, chromaticities = said.gamma, said.chromaticities
     if gamma is None and chromaticities is None:
         return None
@@ -108,11 +108,11 @@ def _measured(said: Said, channels: int) -> Meaning | None:
 SRGB_GAMMA = 0.45455
 """What a PNG says whose curve is sRGB's: PNG, third edition, table 18 and section 11.3.2.5."""
 CLOSE = 2e-3
-"""Differences of a gamma, or of chromaticities, that are roundings."""
+"""Tolerances of gamma and chromaticities for rounding."""
 
 
 def _usable(chromaticities: tuple[float, ...] | None) -> Primaries:
-    """Return chromaticities that are not next to sRGB's and span a space; else sRGB's."""
+    """Return valid chromaticities that differ from sRGB's; if not, those of sRGB."""
     if chromaticities is None or len(chromaticities) != 8:
         return BT709
     if np.allclose(chromaticities, BT709, atol=CLOSE, rtol=0):
@@ -133,12 +133,12 @@ RANK: dict[str, Callable[[Said, int], Meaning | None]] = {
     "EXIF": _exif,
     "gamma and chromaticities": _measured,
 }
-"""Statements in the order in which they count: PNG, third edition, section 4.3 and table 9, for
-PNG; a profile before nclx, as ISO/IEC 23008-12 section 6.5.5 asks for color; EXIF after all."""
+"""Color tags in order of precedence: PNG, third edition, section 4.3 and table 9, for PNG; a
+profile before nclx, as in ISO/IEC 23008-12 section 6.5.5; EXIF last."""
 
 
 def meanings(said: Said, channels: int) -> Iterator[Meaning]:
-    """Yield what the numbers may mean, the statement first that counts; sRGB is the last."""
+    """Yield the possible color encodings in order of precedence; sRGB is the last."""
     for read in RANK.values():
         if (meaning := read(said, channels)) is not None:
             yield meaning
@@ -146,9 +146,9 @@ def meanings(said: Said, channels: int) -> Iterator[Meaning]:
 
 
 def to_picture(values: Values, said: Said) -> tuple[Picture, tuple[str, ...]]:
-    """Return the picture in sRGB of such numbers, and notes on what became of its light.
+    """Return the image in sRGB, and notes.
 
-    A profile that is broken gives way to what else is said.
+    If a profile is damaged, the next tag applies.
     """
     for meaning in meanings(said, values.shape[2]):
         if isinstance(meaning, Profile):
@@ -183,7 +183,7 @@ def unit(values: Values) -> NDArray[np.float32]:
 
 
 def plain(values: Values) -> Picture:
-    """Return numbers as they are, in [0, 255]; inks take away from white, each for itself."""
+    """Return values in [0, 255] without color conversion; CMYK is converted ink by ink."""
     scaled = values.astype(np.float32)
     if values.dtype.kind == "f":
         scaled *= np.float32(255)
@@ -195,7 +195,7 @@ def plain(values: Values) -> Picture:
 
 
 def _by_profile(values: Values, profile: Profile) -> Picture | None:
-    """Return the picture by LittleCMS; None for a profile that it cannot use."""
+    """Convert by LittleCMS; return None for a profile that it does not support."""
     if _is_srgb(profile.icc):
         return plain(values)  # exactly, where a transform would round
     if values.shape[2] == 1 and values.dtype.kind == "u":
@@ -228,7 +228,7 @@ def _transformed(values: Values, profile: Profile) -> Picture | None:
 
 
 NO_TABLES = 0x0100
-"""LittleCMS's cmsFLAGS_NOOPTIMIZE: its tables for 16 bits are off by up to 20 of 255."""
+"""cmsFLAGS_NOOPTIMIZE of LittleCMS: its 16-bit tables have errors of up to 20 of 255."""
 
 SRGB_NAMES = ("sRGB IEC61966", "sRGB built-in")
 """How descriptions of sRGB profiles begin; "Linear sRGB" is another space."""

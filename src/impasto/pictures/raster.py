@@ -14,13 +14,13 @@ from PIL import Image
 from impasto import paged
 
 Picture: TypeAlias = NDArray[np.float32]
-"""float32 (height, width, 3), RGB as sRGB, in [0, 255]; those larger than memory are paged."""
+"""float32 (height, width, 3), sRGB-encoded RGB in [0, 255]; large ones are paged."""
 
 Mask: TypeAlias = NDArray[np.float32]
-"""float32 (height, width), in [0, 1]: how much of a pixel belongs to something."""
+"""float32 (height, width), in [0, 1]: weights of pixels."""
 
 SHORTEST = 16
-"""Pixels that the shorter side has at least: below, the deepest block has no features left."""
+"""Minimum of the shorter side in pixels: below, the deepest block has no features."""
 
 
 def size_of(picture: NDArray[Any]) -> tuple[int, int]:
@@ -30,7 +30,7 @@ def size_of(picture: NDArray[Any]) -> tuple[int, int]:
 
 
 def fit(height: int, width: int, longest: int) -> tuple[int, int]:
-    """Return the (height, width) in pixels whose longer side is ``longest``, aspect ratio kept.
+    """Return (height, width) with ``longest`` as the longer side and the same aspect ratio.
 
     >>> fit(768, 1024, 512)
     (384, 512)
@@ -40,10 +40,10 @@ def fit(height: int, width: int, longest: int) -> tuple[int, int]:
 
 
 def fit_area(height: int, width: int, area: int) -> tuple[int, int]:
-    """Return the (height, width) that covers about ``area`` pixels, aspect ratio kept.
+    """Return (height, width) with about ``area`` pixels and the same aspect ratio.
 
-    Never larger than the size given: enlarging a painting would blur the strokes that its
-    statistics are to describe. Never narrower than SHORTEST.
+    Never larger than the given size, since enlarging a style image would blur its strokes. Never
+    narrower than SHORTEST.
 
     >>> fit_area(1000, 4000, 10_000)
     (50, 200)
@@ -58,14 +58,14 @@ def fit_area(height: int, width: int, area: int) -> tuple[int, int]:
 
 
 def resize(picture: Picture, height: int, width: int) -> Picture:
-    """Resample a picture to (height, width) in pixels; values stay in [0, 255]."""
+    """Resample an image to (height, width) in pixels; values stay in [0, 255]."""
     return np.clip(resample(picture, height, width), 0.0, 255.0)
 
 
 def resample(picture: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """Resample to (height, width) in pixels with Lanczos filtering, antialiased, unclipped.
 
-    Takes any number of channels and any values, so that differences of pictures go as well.
+    Accepts any number of channels and any values, such as differences of images.
     """
     if picture.shape[:2] == (height, width):
         return picture
@@ -78,43 +78,42 @@ def resample(picture: NDArray[np.float32], height: int, width: int) -> NDArray[n
 
 
 def noise(height: int, width: int, seed: int, amplitude: float = 127.5) -> Picture:
-    """Uniform white noise about middle gray, by default over the whole range."""
+    """Return uniform white noise around middle gray, by default over the whole range."""
     generator = np.random.default_rng(seed)
     limits = 127.5 - amplitude, 127.5 + amplitude
     return generator.uniform(*limits, (height, width, 3)).astype(np.float32)
 
 
 GRAY = 3
-"""By how much of 255 channels may differ in a picture without color: JPEG rounds them apart."""
+"""Maximum difference of 255 between channels of a gray image, for JPEG rounding."""
 
 
 def is_gray(picture: Picture) -> bool:
-    """Return whether a picture has no color."""
+    """Return whether an image is gray."""
     # A few rows at a time: of most pictures the first ones have color.
     rows = (picture[first : first + 64] for first in range(0, len(picture), 64))
     return all(bool(np.ptp(each, axis=-1).max() <= GRAY) for each in rows)
 
 
 def carry_up(previous: Picture, coarse: Picture, fine: Picture) -> Picture:
-    """Return the start of a finer level: ``fine + upsample(previous - coarse)``, clipped.
+    """Return the initial image of a finer level: ``fine + upsample(previous - coarse)``, clipped.
 
-    Parameters
-    ----------
-    previous : the picture that the coarser level ended with
-    coarse, fine : the photograph at the coarser and at the finer level
+    Enlarging the change instead of the image keeps the fine detail of the content image.
 
-    Carrying up the change instead of the picture keeps the photograph's detail, which the
-    coarser level never saw.
+    Args:
+        previous: the result of the coarser level
+        coarse: the content image at the coarser level
+        fine: the content image at the finer level
     """
     change = resample(previous - coarse, *size_of(fine))
     return np.clip(fine + change, 0.0, 255.0)
 
 
 def fill_hidden(picture: Picture, alpha: Mask) -> Picture:
-    """Give pixels that are wholly transparent the color of the nearest one that is not.
+    """Replace the colors of fully transparent pixels by that of the nearest other pixel.
 
-    What lies under transparency is any color at all, and must not be seen by its surroundings.
-    Raises ValueError if all of them are transparent.
+    Colors of transparent pixels are arbitrary and must not affect features around them. Raises
+    ValueError if all pixels are transparent.
     """
     hidden = alpha == 0
     if hidden.all():
@@ -128,5 +127,5 @@ def fill_hidden(picture: Picture, alpha: Mask) -> Picture:
 
 
 def on_white(picture: Picture, alpha: Mask) -> Picture:
-    """Return what a picture looks like on white paper."""
+    """Return an image composed over white."""
     return np.float32(255) + (picture - np.float32(255)) * alpha[..., None]

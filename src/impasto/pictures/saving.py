@@ -11,18 +11,18 @@ DEPTHS = (8, 16)
 
 @dataclass(frozen=True)
 class Saving:
-    """How pictures are written. Raises SettingError for what is out of range."""
+    """Options for writing images. Raises SettingError for values out of range."""
 
     depth: int = 8
-    """bits per channel, of PNG and TIFF 16 as well"""
+    """bits per channel; 16 only for PNG and TIFF"""
     quality: int = 95
-    """of JPEG and AVIF, 1 to 100; the other formats lose nothing"""
+    """quality of JPEG and AVIF, 1 to 100; other formats are lossless"""
     subsampling: str = "4:4:4"
-    """of the colors in JPEG and AVIF"""
+    """chroma subsampling of JPEG and AVIF"""
     dpi: float | None = None
-    """pixels per inch; without it the photograph's"""
+    """pixels per inch; None for that of the content image"""
     location: bool = False
-    """whether it is said where the photograph was taken"""
+    """whether to keep the location of the content image"""
 
     def __post_init__(self) -> None:
         if self.depth not in DEPTHS:
@@ -36,7 +36,7 @@ class Saving:
             raise SettingError(f"dpi is {show(self.dpi)}: expected more than 1 and at most 100000")
 
     def as_options(self) -> tuple[str, ...]:
-        """Return the words of the command line that ask for what is not usual."""
+        """Return the command-line options for values that are not the defaults."""
         words: list[str] = []
         for name in ("depth", "quality", "subsampling", "dpi"):
             if (value := getattr(self, name)) != getattr(USUAL, name):
@@ -45,4 +45,4 @@ class Saving:
 
 
 USUAL = Saving()
-"""How pictures are written where nothing is said about it."""
+"""The default options."""

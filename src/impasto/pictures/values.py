@@ -14,15 +14,15 @@ from impasto.errors import PictureError
 from impasto.recipe.values import show
 
 OVERSHOOT = 0.25
-"""How far floats may lie outside their range, as resizing with a sharp filter puts them."""
+"""Tolerance of floats outside their range, for ringing of resampling filters."""
 DARKEST = 16.0
-"""Floats in 0 to 255 whose brightest is below this would be a black picture."""
+"""Floats with a maximum below this cannot be in 0 to 255: the image would be black."""
 BULK = 99
-"""Percent of the values that decide where single ones lie far beyond."""
+"""Percentile that decides the range if single values are far outside."""
 
 
 class Scaled(NamedTuple):
-    """Numbers brought to a range that their type tells, and what became of them."""
+    """Values converted to a known range, and notes."""
 
     values: NDArray[Any]
     """uint8, uint16, or float32 in [0, 1]"""
@@ -30,11 +30,10 @@ class Scaled(NamedTuple):
 
 
 def scaled(values: NDArray[Any], strict: bool = True) -> Scaled:
-    """Return numbers of any type as uint8, uint16, or float32 in [0, 1].
+    """Return values of any type as uint8, uint16, or float32 in [0, 1].
 
-    Raises PictureError for what is not finite, far out of range, or can be read in two ways. If it
-    is not ``strict``, as of a file that states its depth, or of a mask, whose own range counts,
-    16 bits may hold no more than 8.
+    Raises PictureError for values that are not finite, far out of range, or ambiguous. If not
+    ``strict``, for files with a stated depth and for masks, 16-bit data may use only 8 bits.
     """
     if not values.dtype.isnative:
         values = values.astype(values.dtype.newbyteorder("="))
@@ -105,7 +104,7 @@ def _short(value: float, digits: int = 6) -> str:
 
 
 def _white(values: NDArray[Any], high: float) -> float | None:
-    """Return what white is among floats, 1 or 255; None if it can be told of neither."""
+    """Return the value of white for floats, 1 or 255; None if unknown."""
     if high <= 1 + OVERSHOOT:
         return 1.0
     if high >= DARKEST:
@@ -115,7 +114,7 @@ def _white(values: NDArray[Any], high: float) -> float | None:
 
 
 class Apart(NamedTuple):
-    """Channels of color, (height, width, 1 or 3), and how opaque it is, (height, width)."""
+    """Color channels (height, width, 1 or 3), and opacity (height, width)."""
 
     colors: NDArray[Any]
     alpha: NDArray[Any] | None
