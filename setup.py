@@ -1,6 +1,6 @@
 """Build the optional extension module; everything else is in pyproject.toml.
 
-Where no compiler is found, or it fails, the package is installed without the extension.
+If no compiler is found, or if it fails, the package is installed without the extension.
 """
 
 import shutil
