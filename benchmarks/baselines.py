@@ -1,7 +1,7 @@
-"""The same loss and gradient as others compute it, and how fast the processor could.
+"""Loss and gradient of other implementations, and the speed of bare convolutions, for comparison.
 
-All take five Gram layers and one content layer of VGG16 with the published weights, and return a
-function from a picture, float32 (height, width, 3), to its gradient.
+All use five Gram layers and one content layer of VGG16 with the published weights. Each returns a
+function from an image, float32 (height, width, 3), to its gradient.
 """
 
 from collections.abc import Callable, Iterable

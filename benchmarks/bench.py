@@ -1,10 +1,10 @@
-"""The benchmark: impasto beside its peers and beside the processor's limits, in one run.
+"""The benchmark: impasto beside other implementations and the limits of the processor.
 
     python -m benchmarks.bench OUT [--sections start,memory,forecast,evaluation,…] …
 
-Writes OUT/results.json after every section, and two plots of the first pair's pictures: time
-against loss, and time against the held-out distance of style. Absolute times are those of one
-machine on one day; read the ratios. Needs the extra ``bench``.
+Writes OUT/results.json after each section, and two plots for the first pair: loss over time, and
+held-out style distance over time. Times are those of one machine on one day: compare ratios. Needs
+the extra ``bench``.
 """
 
 import argparse

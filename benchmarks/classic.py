@@ -1,9 +1,9 @@
-"""The recipe of the classic repositories in PyTorch, as a baseline to compare a picture with.
+"""The method of the classic repositories in PyTorch, as a baseline.
 
-Gatys et al. 2016 as jcjohnson's neural-style and its ports have it: ReLU maps, Gram matrices
-divided by their positions and channels, squared error, a little variation, PyTorch's L-BFGS on
-pixels from the photograph at one scale. Departures: VGG16 instead of VGG19, and 300 evaluations as
-in PyTorch's own tutorial instead of 1,000.
+Gatys et al. 2016 as in jcjohnson's neural-style and its ports: ReLU features, Gram matrices
+divided by positions and channels, squared error, a small total variation, PyTorch's L-BFGS on
+pixels from the content image at one size. Departures: VGG16 instead of VGG19, and 300 evaluations
+as in PyTorch's tutorial instead of 1,000.
 
     python -m benchmarks.classic CONTENT STYLE OUT --size 512
 """

@@ -1,4 +1,4 @@
-"""What impasto expects of one painting, as JSON, in a process of its own.
+"""Prints the forecast of a run as JSON, in a separate process.
 
 python -m benchmarks.foretold CONTENT STYLE SETTINGS-AS-JSON
 """

@@ -1,6 +1,6 @@
-"""How good a picture is, by measures that nothing optimized: on VGG19, which impasto never asked.
+"""Distances of results on VGG19, which impasto does not optimize.
 
-All are distances, zero for the best; smaller is better.
+Zero is best; smaller is better.
 
     python -m benchmarks.heldout CONTENT STYLE PICTURE …
 """

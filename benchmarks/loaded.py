@@ -1,6 +1,6 @@
-"""Paint a pair twice in one process, and print what each took: the second has all loaded.
+"""Runs a pair twice in one process, and prints both times: the second run has everything loaded.
 
-What the first takes besides is the network, and what is compiled.
+The first run also loads the network and compiles.
 
     python -m benchmarks.loaded CONTENT STYLE OUT --size 512
 """

@@ -1,4 +1,4 @@
-"""Whole processes, timed from outside: wall seconds and peak memory, as a person meets them."""
+"""Wall time and peak memory of whole processes, measured from outside."""
 
 import argparse
 import os

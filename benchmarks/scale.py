@@ -1,4 +1,4 @@
-"""What tiles and workers cost, measured; and what a gigapixel would take, reckoned from that.
+"""Measured cost of tiles and workers, and an estimate for a gigapixel.
 
     python -m benchmarks.scale [--sizes 1024,2048] [--tile 512] [--workers 1,2] [--size 512]
 

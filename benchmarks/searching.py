@@ -1,4 +1,4 @@
-"""How long the search for neighbors takes, and the search among everything that it stands for."""
+"""Time of the nearest-neighbor search, and an exhaustive search for comparison."""
 
 import functools
 import threading

@@ -1,15 +1,15 @@
-"""How far the judges' figures swing by chance, so that one knows what a difference means.
+"""Random variation of the measures of ``impasto judge``, to judge the significance of differences.
 
     python -m benchmarks.spread --pairs TABLE.md --pictures A=FOLDER --pictures B=FOLDER
 
-Cuts four overlapping crops out of every picture, with its photograph, and judges each against the
-whole painting. Prints as a table in Markdown, for every measure,
+Cuts four overlapping crops out of each result and its content image, and compares each with the
+whole style image. Prints a Markdown table; for each measure it has
 
-- crop: the standard deviation over the crops of one picture,
-- crop, A - B: that of the difference of two pictures of the same pair, whose crops are the same,
-- A - B: the difference of the whole pictures; for two seeds of one recipe, √2 standard deviations,
+- crop: the standard deviation over the crops of one result, - crop, A - B: that of the difference
+of two results of the same pair with the same crops, - A - B: the difference of the whole results;
+for two seeds of one recipe, √2 standard deviations,
 
-each as the root of the mean square over all pairs that have both pictures.
+each as the root mean square over all pairs with both results.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""How far each measure of style takes a picture, by its weight: what the dial of strength rests on.
+"""Content distance of each style loss by its weight, from which the strength is calibrated.
 
     python -m benchmarks.strength OUT.json [--size 256]
 
-Paints pairs with every measure at several style weights, and finds for each the multiplier and
-the steepness that make its pictures as far from the photograph as those of the Gram matrix: the
-``scale`` and ``dial`` of ``impasto.recipe.settings.STYLE_LOSSES``. Far means the held-out distance
-of content.
+Runs pairs with each style loss at several style weights. For each it computes the factor and the
+exponent with which results are as far from the content image as those of Gram matrices: ``scale``
+and ``dial`` of ``impasto.recipe.settings.STYLE_LOSSES``. The distance is the held-out content
+distance.
 """
 
 import argparse

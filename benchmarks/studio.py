@@ -1,10 +1,10 @@
-"""How quick the studio is, in headless Chromium, and its screenshots.
+"""Response times of the studio in headless Chromium, and its screenshots.
 
     python -m benchmarks.studio FOLDER [--pictures 50] [--screenshots docs/studio]
 
-Prints seconds from "paint" to the first picture on the page and to the first level's end, with a
-warm painter at 512 px; from a dial to the next step; frames a second while a mask of 3,000 px is
-painted; the server's memory before and after so many small pictures.
+Prints seconds from "Paint" to the first image and to the end of the first level, with a warm
+worker process at 512 px; from a changed setting to the next step; frames per second while painting
+a mask of 3,000 px; and the memory of the server before and after many small images.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""What a painting would ask of a device, and send to and fro: counted, on any machine.
+"""Counts what a run would request from a GPU and transfer to and from it, on any machine.
 
-Paints as with a GPU, features and solver in the backend's tensors, and counts by level what is
-turned into tensors, what comes back, and the operations that PyTorch starts. On a machine without a
-GPU nothing is really sent. Of JAX it counts the programs that are compiled and for how long, which
-only the first picture of a process needs.
+Runs as with a GPU, with features and solver in tensors of the backend, and counts per level the
+arrays converted to tensors, the tensors copied back, and the operations that PyTorch starts.
+Without a GPU nothing is really transferred. For JAX it counts the compiled programs and their
+compilation time, which only the first run of a process needs.
 
     KERAS_BACKEND=jax python -m benchmarks.transfers [--size 256]
 """

@@ -1,9 +1,9 @@
-"""The recipe of the Keras tutorial, as the baseline to compare a finished picture with.
+"""The method of the Keras tutorial, as a baseline.
 
-Keras's own VGG16 with its own gradients in one ``tf.function``; started from the photograph, at one
-scale; SciPy's ``fmin_l_bfgs_b`` on pixel values, 20 evaluations at a time, ten times; the
-tutorial's layers and weights. One departure, in its favor: the aspect ratio stays. Stops
-after the round in which ``--seconds`` were over and says where it stood.
+Keras's VGG16 with its own gradients in one ``tf.function``, from the content image, at one size;
+SciPy's ``fmin_l_bfgs_b`` on pixels, 20 evaluations at a time, ten times; layers and weights of the
+tutorial. One departure, in its favor: the aspect ratio is kept. Stops after the round in which
+``--seconds`` have passed, and prints its state.
 
     python -m benchmarks.tutorial CONTENT STYLE OUT --size 512
 """

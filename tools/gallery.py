@@ -1,4 +1,4 @@
-"""Paint the pictures of the README from the samples and write its table. ``make gallery``."""
+"""Paint the images of the README from the samples, and write its table. ``make gallery``."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Paint the small pictures by which the studio's page shows presets. ``make gallery``."""
+"""Paint the thumbnails of presets for the studio. ``make gallery``."""
 
 from pathlib import Path
 
