@@ -341,7 +341,7 @@ def test_whatever_of_a_file_reached_the_disk_it_is_taken_whole_or_refused(copy, 
         if lost == data:
             continue
         (copy / "lost").write_bytes(lost[: generator.choice([None, len(lost) // 2])])
-        with pytest.raises(CheckpointError, match=r"is damaged|is no checkpoint"):
+        with pytest.raises(CheckpointError, match=r"is damaged|is not a checkpoint"):
             checkpoints.read(copy / "lost")
     assert checkpoints.read(copy / "a").history
 

@@ -470,7 +470,7 @@ def test_a_sweep_paints_all_combinations_and_prints_their_commands(folder):
         (["--vary", "strenght=1"], "strength"),
         (["--vary", "strength="], "NAME=VALUE"),
         (["--vary", "strength=0.1,7"], "strength is 7.0"),
-        (["--vary", "seed=" + ",".join(map(str, range(101)))], "101 pictures"),
+        (["--vary", "seed=" + ",".join(map(str, range(101)))], "101 images"),
         (["--vary", "seed=1", "--vary", "seed=2"], "once"),
         (["--vary", "seed=1,2", "-o", "photo.png"], "overwrite"),
     ],
@@ -507,7 +507,7 @@ def test_a_recipe_that_cannot_be_used_is_refused(folder, monkeypatch, capfd):
     written = Provenance(recipe.Recipe(init="/etc/secret.png"), "x", {}, ())
     encode.write(np.full((20, 20, 3), 9, np.float32), folder / "started.png", written.to_xmp())
     for arguments, word in (
-        (["recipe", "photo.png"], "photo.png: carries no recipe"),
+        (["recipe", "photo.png"], "photo.png: contains no recipe"),
         (["recipe", "text.png"], "text.png: not an image"),
         (["stylize", "photo.png", "painting.png", "--recipe", "started.png"], "--init"),
         (["stylize", "a", "b", "--recipe", "photo.png", "--preset", "bold"], "one of them"),
@@ -585,7 +585,7 @@ def test_a_batch_goes_on_after_a_failure_and_skips_what_is_done(folder):
     first = run(*words, "-o", "painted", *beside, *SMALL, cwd=folder)
     assert first.returncode == 1
     assert first.stdout.splitlines() == ["painted/photo.png", "painted/painting.png"]
-    assert "cut.png: damaged or cut off" in first.stderr
+    assert "cut.png: damaged or truncated" in first.stderr
     assert "1 of 3 images not painted" in first.stderr
     assert {path.name for path in (folder / "said").iterdir()} == {"photo.json", "painting.json"}
     assert {path.suffix for path in (folder / "painted").iterdir()} == {".png", ".gif", ".svg"}
@@ -627,7 +627,7 @@ def test_workers_paint_a_batch_and_a_sweep_as_one_process_does(folder):
     alone = run_process(*words, "-o", "alone", *SMALL, cwd=folder)
     assert (shared.returncode, alone.returncode) == (1, 1)
     assert shared.stdout.replace("shared", "alone") == alone.stdout
-    assert "cut.png: damaged or cut off" in shared.stderr
+    assert "cut.png: damaged or truncated" in shared.stderr
     assert "1 of 3 images not painted" in shared.stderr
     for name in ("photo.png", "painting.png"):
         pictures = [(folder / where / name).read_bytes() for where in ("shared", "alone")]
@@ -723,7 +723,7 @@ def test_a_batch_has_every_option_of_a_single_painting():
         (["--recipe", "photo.png", "--size", "64"], "omit --recipe"),
         (["--init", "noise", "--size", "64"], "omit --init"),
         ([], "larger --size"),
-        (["--size", "64"], "photo.png: carries no recipe"),
+        (["--size", "64"], "photo.png: contains no recipe"),
     ],
 )
 def test_what_cannot_be_finished_is_refused(folder, monkeypatch, capfd, options, word):
@@ -812,7 +812,7 @@ def test_a_batch_opens_its_inputs_before_it_paints(folder, tmp_path, monkeypatch
     assert [task.photograph.name for task in opened] == ["photo.png"]
     first, second, *end = said.splitlines()
     assert first == "checking 2 images"
-    assert second.startswith("cut.png: damaged or cut off")
+    assert second.startswith("cut.png: damaged or truncated")
     assert end == [second, "1 of 2 images not painted"]
 
 
