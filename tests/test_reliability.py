@@ -255,7 +255,7 @@ def test_beyond_a_quota_the_painting_goes_on_and_the_old_checkpoint_stays(copy, 
     status, out, said = starved(copy, 100_000, *words)
     assert (status, out.strip()) == (0, "out.png")
     assert [line for line in said if "checkpoint" in line] == [
-        "no checkpoint: a cannot be written: File too large"
+        "the checkpoint was not written: a cannot be written: File too large"
     ]
     assert (copy / "out.png").read_bytes() == whole
     assert sorted(path.name for path in copy.iterdir()) == ["out.png", "painting.png", "photo.png"]

@@ -143,7 +143,7 @@ def test_what_a_lost_scheduler_leaves_is_gone_on_with_by_one_process(
     assert event.result.stopped
     assert not event.result.finished
     (line,) = [each.message for each in caplog.records if each.levelno == logging.WARNING]
-    assert "went away" in line
+    assert "is gone" in line
     assert path.exists()
     with Stylizer() as stylizer:
         *_, last = stylizer.paint(content, style, resume=path)

@@ -176,7 +176,9 @@ def test_a_name_that_one_picture_does_not_take_is_refused(content, style):
     """A setting among them would otherwise be ignored in silence."""
     stylizer = Stylizer()
     for name in ("strength", "masks"):
-        with pytest.raises(TypeError, match=f"unexpected argument '{name}'; settings are given to Stylizer"):
+        with pytest.raises(
+            TypeError, match=f"unexpected argument '{name}'; settings are given to Stylizer"
+        ):
             stylizer.paint(content, style, **{name: 0.3})
 
 
