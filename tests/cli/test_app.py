@@ -220,7 +220,7 @@ def test_ctrl_c_keeps_the_best_picture_so_far(folder):
     process.send_signal(signal.SIGINT)
     out, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
-    assert "best picture so far" in said
+    assert "best image so far" in said
     assert out.strip() == "stopped.png"
     assert size(folder / "stopped.png") == (48, 32)
 
@@ -614,7 +614,7 @@ def test_an_interrupted_batch_keeps_the_picture_under_way_and_says_so(folder, tm
     out, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
     assert said.splitlines()[-1] == "impasto: interrupted"
-    assert "best picture so far" in said
+    assert "best image so far" in said
     assert out.strip() == str(tmp_path / "b" / "photo.png")
     kept = {path.name for path in (tmp_path / "b").iterdir()}
     assert kept == {"photo.png", "photo.checkpoint"}
