@@ -308,7 +308,9 @@ exit $status
     assert done.returncode == 2, done.stderr
     assert done.stdout.split() == ["old", "filler", "out.png", "rest"]
     first, *_, last = done.stderr.splitlines()
-    assert (
+    assert first == (
+        "the checkpoint was not written: disk/a cannot be written: No space left on device"
+    )
         first == "the checkpoint was not written: disk/a cannot be written: No space left on device"
     )
     assert (
