@@ -47,6 +47,7 @@ ROOMS = {
             "variation",
             "pools",
             "neighbors",
+            "voting",
             "polish",
         ),
         *("matching", "style", "objective", "tiled"),
