@@ -294,7 +294,8 @@ def _steps(
         found = solver.unpack(state.solver, begin, level.evaluations, level.tuning)
         began = state.began
     else:
-        begin = job.placed(task.start(state.picture))
+        begin = task.start(state.picture)
+        begin = job.placed(objective.without_color(begin) if job.inputs.gray else begin)
         found = solver.begin(begin, level.evaluations, state.learned, level.tuning)
         began = clock.seconds()
     state = replace(state, solver=found, began=began, seconds=clock.so_far("painting"))
