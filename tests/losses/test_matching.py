@@ -97,8 +97,7 @@ def pool_of(maps):
 
 
 def kept(columns):
-    rows = columns.reshape(-1, columns.shape[-1])
-    return pools.keep([Kept(1.0, rows, np.arange(len(rows)), len(rows))], None)
+    return pools.keep([Kept(1.0, columns.reshape(-1, columns.shape[-1]))], None)
 
 
 def nearest(columns, pool, weights=None):

@@ -15,10 +15,6 @@ def features(seed, height=6, width=7, channels=9):
     return np.maximum(random.normal(0.3, 1, (height, width, channels)), 0).astype(np.float32)
 
 
-def kept(share, rows):
-    return Painting(share, rows, np.arange(len(rows)), len(rows))
-
-
 def rows_of(query):
     return lambda first, last: query[first:last], len(query)
 
@@ -53,7 +49,7 @@ def naive_nearest(query, parts):
 def test_the_search_finds_what_plain_loops_find(components):
     """In all channels, and in as many principal components as there are channels."""
     query, painting = features(1).reshape(-1, 9), features(2, 8, 5)
-    pool = pools.keep([kept(1.0, painting.reshape(-1, 9))], components)
+    pool = pools.keep([Painting(1.0, painting.reshape(-1, 9))], components)
     _, where = naive_nearest(query, [painting.reshape(-1, 9)])
     np.testing.assert_array_equal(nearest(query, pool), where[0])
 
@@ -65,8 +61,8 @@ def test_few_components_find_neighbors_nearly_as_near():
         (random.normal(size=(n, 8)) @ mixing + random.normal(0, 0.05, (n, 60))).astype(np.float32)
         for n in (200, 300)
     )
-    pool = pools.keep([kept(1.0, painting)], 16)
-    whole = pools.keep([kept(1.0, painting)], None)
+    pool = pools.keep([Painting(1.0, painting)], 16)
+    whole = pools.keep([Painting(1.0, painting)], None)
 
     def reached(pool):
         found = pool.features[nearest(query, pool)] - painting.mean(0)
@@ -97,7 +93,7 @@ def test_several_paintings_get_their_shares_where_they_are_nearer(seed, one, oth
     query = features(seed).reshape(-1, 9)
     parts = [features(seed + 1), features(seed + 2, 5, 5)]
     pool = pools.keep(
-        [kept(s, p.reshape(-1, 9)) for s, p in zip((one, other), parts, strict=True)], None
+        [Painting(s, p.reshape(-1, 9)) for s, p in zip((one, other), parts, strict=True)], None
     )
     owners = (nearest(query, pool) >= parts[0].shape[0] * parts[0].shape[1]).astype(int)
     count = round(len(query) * one / (one + other))
@@ -111,7 +107,7 @@ def test_several_paintings_get_their_shares_where_they_are_nearer(seed, one, oth
 def test_queries_in_another_order_find_the_same():
     """As the parts of a picture give them, each with its place in the whole."""
     query, painting = features(12, 30, 9).reshape(-1, 9), features(13, 8, 8).reshape(-1, 9)
-    pool = pools.keep([kept(1.0, painting)], None)
+    pool = pools.keep([Painting(1.0, painting)], None)
     order = np.random.default_rng(14).permutation(len(query))
     asking = pools.Asking(len(query))
     for piece in np.array_split(query[order], 4):
@@ -154,7 +150,7 @@ def test_tensors_find_what_arrays_find(components, shares):
     parts = [features(seed, 9, 8).reshape(-1, 9) for seed, _ in enumerate(shares, start=9)]
 
     def found(place):
-        paintings = [kept(s, place(p)) for s, p in zip(shares, parts, strict=True)]
+        paintings = [Painting(s, place(p)) for s, p in zip(shares, parts, strict=True)]
         pool = pools.keep(paintings, components)
         asking = pools.Asking(len(query))
         for rows, each in zip(np.split(query, [40]), np.split(weights, [40]), strict=True):

@@ -76,10 +76,11 @@ class Painting(NamedTuple):
     """how much of the style it is, relative to the others'"""
     features: Array
     """(n, C) at the positions that are kept, one after the other"""
-    places: Indexes
-    """(n,) their indexes among the positions of all views, row by row, view after view"""
-    positions: int
-    """how many positions all views have"""
+    places: Indexes | None = None
+    """(n,) their indexes among the positions of all views, row by row, view after view; None if
+    all positions are kept"""
+    positions: int = 0
+    """how many positions all views have, where not all are kept"""
 
 
 class Pool(NamedTuple):
@@ -145,17 +146,24 @@ def keep(paintings: Sequence[Painting], components: int | None = COMPONENTS) -> 
         sample = _joined([gather_rows(part, rows) - mean for part, mean, rows in chosen])
         basis = principal_components(normalized(sample), components)
     directions = [_within(*each, basis) for each in zip(parts, means, strict=True)]
-    begins = np.cumsum([0, *(painting.positions for painting in paintings)])[:-1]
     return Pool(
         _joined(parts),
         tuple(len(part) for part in parts),
         tuple(painting.share / whole for painting in paintings),
         basis,
         _joined(directions),
-        np.concatenate(
-            [first + each.places for first, each in zip(begins, paintings, strict=True)]
-        ),
+        _all_places(paintings),
     )
+
+
+def _all_places(paintings: Sequence[Painting]) -> Indexes:
+    """Return the places of all features among the positions of all views of all paintings."""
+    found, begin = [], 0
+    for each in paintings:
+        places = np.arange(len(each.features)) if each.places is None else each.places
+        found.append(begin + places)
+        begin += len(each.features) if each.places is None else each.positions
+    return np.concatenate(found)
 
 
 def _joined(arrays: Sequence[Array]) -> Array:
