@@ -60,7 +60,7 @@ def _task(
     job = _job(models, size, tile)
     level = job.levels[0]
     content = job.content((level.height, level.width))
-    task = job.task(content, start=content, kind=kind).objective
+    task = job.objective(content, start=content, kind=kind)
     return task.inner if isinstance(task, Detail) else task, content
 
 

@@ -47,7 +47,6 @@ ROOMS = {
             "variation",
             "pools",
             "neighbors",
-            "voting",
             "polish",
         ),
         *("matching", "style", "objective", "tiled"),

@@ -93,7 +93,7 @@ def the_same(name, regions):
     scene = Scene(EYE, PHOTOGRAPH, REGIONS[regions], START)
     (sight,) = scene.sights()
     maps = maps_of(PICTURE)
-    return term, term.freeze(scene).at(sight), {layer: maps[layer] for layer in term.layers}
+    return term, term.freeze(scene)(sight), {layer: maps[layer] for layer in term.layers}
 
 
 def by_hand(term, target, maps):

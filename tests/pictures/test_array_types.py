@@ -94,13 +94,6 @@ CASES: dict[typing.Callable[..., typing.Any], list[Case]] = {
         lambda p, m, _: colors.match(p, p * 0.5),
         lambda p, m, _: colors.match(p, p * 0.5, m, m),
     ],
-    colors.moments: [
-        lambda p, m, _: colors.moments(p).covariance,
-        lambda p, m, _: colors.moments(p, m).mean,
-    ],
-    colors.transport: [
-        lambda p, m, _: colors.transport(colors.moments(p).covariance, np.eye(3)),
-    ],
     guidance.lay_out: [
         lambda p, m, _: guidance.lay_out([Painting(p)], [Covered("a", Painting(p), m)], m * 0.5),
         lambda p, m, _: guidance.lay_out([Painting(p)], [], m * 0, m),

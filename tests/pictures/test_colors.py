@@ -78,27 +78,3 @@ def test_a_paintings_lightness_is_matched_in_mean_and_deviation(photograph):
     expected = colors.lightness(photograph * 0.5 + 60)
     assert matched.mean() == pytest.approx(expected.mean(), rel=0.02)
     assert matched.std() == pytest.approx(expected.std(), rel=0.05)
-
-
-@given(st.integers(0, 2**16))
-def test_transport_gives_colors_another_covariance_and_is_symmetric(seed):
-    random = np.random.default_rng(seed)
-    own, target = (
-        np.cov(random.normal(0, 40, (3, 3)) @ random.normal(size=(3, 200)), ddof=0) + 4 * np.eye(3)
-        for _ in range(2)
-    )
-    by = colors.transport(own, target)
-    np.testing.assert_allclose(by @ own @ by.T, target, rtol=1e-4, atol=1e-2)
-    np.testing.assert_allclose(by, by.T, rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(colors.transport(own, own), np.eye(3), atol=1e-6)
-
-
-def test_moments_of_colors_are_those_under_a_mask():
-    random = np.random.default_rng(1)
-    picture = random.uniform(0, 255, (9, 7, 3)).astype(np.float32)
-    mask = random.random((9, 7)).astype(np.float32)
-    found = colors.moments(picture, mask)
-    pixels, weights = picture.reshape(-1, 3).astype(np.float64), mask.ravel().astype(np.float64)
-    np.testing.assert_allclose(found.mean, np.average(pixels, axis=0, weights=weights))
-    covariance = np.cov(pixels.T, ddof=0, aweights=weights)
-    np.testing.assert_allclose(found.covariance, covariance, rtol=1e-6)

@@ -10,16 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from impasto.compute.arrays import HostArray, Tensor, array_namespace
-from impasto.losses.terms import (
-    EPSILON,
-    AddGradient,
-    FrozenTerm,
-    Pullback,
-    Scene,
-    Seen,
-    Sight,
-    Term,
-)
+from impasto.losses.terms import EPSILON, AddGradient, Pullback, Scene, Seen, Sight, Term
 from impasto.recipe.settings import Layers, Recipe
 
 
@@ -55,7 +46,7 @@ def content_term(recipe: Recipe) -> Term:
     """Return the content loss at the recipe's layers, their mean weighted by their shares."""
     layers, relative = recipe.content_layers, recipe.loss_scale == "relative"
 
-    def freeze(scene: Scene) -> FrozenTerm:
+    def freeze(scene: Scene) -> Callable[[Sight], dict[str, Photograph]]:
         features = _photographed(scene, dict(layers))
         sizes = scene.summed(lambda sight: _sizes(features(sight)))
 
@@ -65,7 +56,7 @@ def content_term(recipe: Recipe) -> Term:
                 for name, each in features(sight).items()
             }
 
-        return FrozenTerm(target)
+        return target
 
     def read(seen: Seen, target: dict[str, Photograph]) -> dict[str, Tensor]:
         return {

@@ -37,13 +37,12 @@ from impasto.compute.arrays import (
     to_numpy,
 )
 from impasto.compute.reductions import block_mean, block_mean_gradient, row_blocks
-from impasto.losses import pools, tiles, voting
+from impasto.losses import pools, tiles
 from impasto.losses.content import added
 from impasto.losses.pools import Array, Indexes, Pool
 from impasto.losses.terms import (
     AddGradient,
     Eye,
-    FrozenTerm,
     Look,
     Pullback,
     Scene,
@@ -54,7 +53,7 @@ from impasto.losses.terms import (
 from impasto.pictures import guidance, masks
 from impasto.pictures.guidance import StyledRegion
 from impasto.pictures.raster import Picture, resample, size_of
-from impasto.recipe.settings import STARTS, Recipe
+from impasto.recipe.settings import Recipe
 
 GRID = 3
 """The block whose positions are the grid of hypercolumns: a quarter of the picture's size."""
@@ -410,18 +409,18 @@ def share_of_painting(strength: float) -> float:
     return HALFWAY + (1 - HALFWAY) * (2 * strength - 1)
 
 
-def matching_term(recipe: Recipe, sharpens: bool = False) -> Term:
+def matching_term(recipe: Recipe, adventurous: float | None = None) -> Term:
     """Return style by matched features; ``strength`` says what is matched, and how much of it.
 
-    With ``sharpens`` all that is matched is the picture so far, and strength does not say so; see
-    :func:`query`.
+    ``adventurous`` is how much of what is matched is the picture so far, see :func:`query`; by
+    default half the strength.
     """
     shares = dict(recipe.style_layers)
     layers = layers_of(shares)
     share = share_of_painting(recipe.strength)
 
-    def freeze(scene: Scene) -> FrozenTerm:
-        mixed_in = 1.0 if sharpens else recipe.strength / 2
+    def freeze(scene: Scene) -> Callable[[Sight], Target]:
+        mixed_in = recipe.strength / 2 if adventurous is None else adventurous
         asked = query(scene.content, scene.start, mixed_in)
         regions = [_matched(region, scene, layers) for region in scene.regions]
         channels: dict[str, int] = {}
@@ -436,15 +435,7 @@ def matching_term(recipe: Recipe, sharpens: bool = False) -> Term:
             own = _grids(sight.look(scene.content), layers)
             return target(wanted(within(sight), own, share), whole, shares)
 
-        if scene.start is None and recipe.init != STARTS[0]:
-            return FrozenTerm(scene.remembered(part))  # starts from the image that was asked for
-        start = functools.partial(
-            voting.start,
-            [_vote(*each) for each in zip(found, scene.regions, strict=True)],
-            share=voting.SHARE * min(1.0, share / HALFWAY),
-            sharpens=sharpens,
-        )
-        return FrozenTerm(scene.remembered(part), start)
+        return scene.remembered(part)
 
     return Term(freeze, read, loss, vjp, loss_gradient, tuple(layers), additive=True)
 
@@ -490,12 +481,6 @@ def _searched(
     ]
 
 
-def _vote(found: Found, region: StyledRegion) -> voting.Vote:
-    pictures = [painting.picture for painting in region.paintings if painting.share]
-    counts = None if found.weights is None else found.weights > 0
-    return voting.Vote(found.pool.places[found.indexes], pictures, counts, region.mask)
-
-
 def _matched(region: StyledRegion, scene: Scene, layers: Sequence[str]) -> Matched:
     """Return the pool of a region's paintings, and its weights at the grid."""
     pool = _pool(region, scene.eye, layers)
@@ -528,15 +513,7 @@ def _kept(
         for view, kept in zip(views, counting, strict=True)
         for look in eye.looks(view)
     )
-    features = _filled(rows, sum(int(each.sum()) for each in counting))
-    sizes = [each.size for each in counting]
-    places = []
-    for view, kept, first in zip(views, counting, np.cumsum([0, *sizes]), strict=False):
-        numbers = np.where(kept, np.arange(first, first + kept.size).reshape(kept.shape), -1)
-        for tile in eye.cover(size_of(view)):
-            part = tiles.part(numbers, APART, tile.inner)
-            places.append(part[part >= 0])
-    return pools.Painting(painting.share, features, np.concatenate(places), sum(sizes))
+    return pools.Painting(painting.share, _filled(rows, sum(int(each.sum()) for each in counting)))
 
 
 def _rows_of(columns: Array, kept: NDArray[np.bool_]) -> Array:

@@ -3,7 +3,6 @@
 Solvers use only ``Objective.evaluate``.
 """
 
-import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +19,6 @@ from impasto.losses.style import style_term
 from impasto.losses.terms import (
     AddGradient,
     Eye,
-    FrozenTerm,
     Pullback,
     Scene,
     Seen,
@@ -251,26 +249,13 @@ class Frozen:
     """What a picture of one size is compared with, tile by tile, and how much each term weighs."""
 
     scene: Scene
-    terms: Mapping[str, FrozenTerm]
+    terms: Mapping[str, Callable[[Sight], Target]]
     weights: HostArray
     """(3,) in the order of TERMS"""
 
-    @property
-    def start(self) -> Callable[[Picture], Picture]:
-        """The function from the image so far to the one that minimization starts from.
-
-        It refers to no target, whose memory is free once nothing else needs it.
-        """
-        starts = [term.start for term in self.terms.values() if term.start is not None]
-
-        def start(so_far: Picture) -> Picture:
-            return functools.reduce(lambda image, each: each(image), starts, so_far)
-
-        return start
-
     def at(self, sight: Sight) -> Targets:
         """Return the targets of a tile."""
-        return Targets({name: term.at(sight) for name, term in self.terms.items()}, self.weights)
+        return Targets({name: term(sight) for name, term in self.terms.items()}, self.weights)
 
     def whole(self) -> Targets:
         """Return the targets of a picture that is one tile."""

@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from impasto.compute.arrays import Tensor, array_namespace, as_array_like
+from impasto.compute.arrays import HostArray, Tensor, array_namespace, as_array_like
 from impasto.compute.reductions import Grid, strided_sample
 from impasto.losses import pools
-from impasto.losses.content import added
 from impasto.losses.neighbors import joined, rows
 from impasto.losses.terms import EPSILON, AddGradient, Measure, Place, Style, View
 
@@ -156,27 +155,17 @@ def vjp(view: View, target: Pool) -> tuple[Sums, Callable[[Sums], AddGradient]]:
     apart, found, weights = _apart(view, target)
     column = np.float32(1) if weights is None else weights[:, None]
     sums = Sums(np.vdot(apart, column * apart), np.vdot(found, column * found))
+    rows_and_columns = Grid(*target.grid).slices
 
     def pullback(by: Sums) -> AddGradient:
         gradient = (2 * by.distance * column * apart).reshape(target.photograph.shape)
-        return at_sample(added(gradient), target)
+
+        def add(to: HostArray) -> None:
+            to[rows_and_columns] += gradient
+
+        return add
 
     return sums, pullback
-
-
-def sampled(view: View, target: Pool) -> View:
-    """Return the positions of a view that are compared, and no others."""
-    size = array_namespace(view.features).shape(target.photograph)[:2]
-    weights = None
-    if view.weights is not None:
-        weights = strided_sample(view.weights, target.grid, *size)
-    return View(strided_sample(view.features, target.grid, *size), weights)
-
-
-def at_sample(add: AddGradient, target: Pool) -> AddGradient:
-    """Return what adds to the gradient by :func:`sampled` features, for that by all features."""
-    rows_and_columns = Grid(*target.grid).slices
-    return lambda to: add(to[rows_and_columns])
 
 
 def _apart(view: View, target: Pool) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -185,17 +174,18 @@ def _apart(view: View, target: Pool) -> tuple[Tensor, Tensor, Tensor | None]:
     (n, C), (n, C) and (n,) at the positions of the grid.
     """
     ops, channels = array_namespace(view.features), view.features.shape[-1]
-    sample = sampled(view, target)
-    seen = ops.reshape(sample.features, (-1, channels))
+    rows, columns = ops.shape(target.photograph)[:2]
+    seen = ops.reshape(strided_sample(view.features, target.grid, rows, columns), (-1, channels))
     # Not of length one, which does not change where the largest product is.
     asked = ops.matmul(ops.stop_gradient(seen) - target.mean, target.basis)
     best = pools.largest(asked, target.directions)
     found = ops.stop_gradient(ops.take(target.features, best, axis=0))
     photograph = ops.reshape(target.photograph, (-1, channels))
     found = target.share * found + (1 - target.share) * photograph
-    if sample.weights is None:
+    if view.weights is None:
         return seen - found, found, None
-    return seen - found, found, ops.reshape(sample.weights, (-1,))
+    weights = strided_sample(view.weights, target.grid, rows, columns)
+    return seen - found, found, ops.reshape(weights, (-1,))
 
 
 def loss(sums: Sums, target: Pool) -> Tensor:

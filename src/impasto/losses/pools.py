@@ -76,11 +76,6 @@ class Painting(NamedTuple):
     """how much of the style it is, relative to the others'"""
     features: Array
     """(n, C) at the positions that are kept, one after the other"""
-    places: Indexes | None = None
-    """(n,) their indexes among the positions of all views, row by row, view after view; None if
-    all positions are kept"""
-    positions: int = 0
-    """how many positions all views have, where not all are kept"""
 
 
 class Pool(NamedTuple):
@@ -96,8 +91,6 @@ class Pool(NamedTuple):
     """(C, K) principal components, as columns; None to search in all channels"""
     directions: Array
     """(N, K): features minus their painting's mean, in components, of length one or zero"""
-    places: Indexes
-    """(N,) their indexes among the positions of all views of all paintings"""
     made: "Callable[[], Pool] | None" = None
     """makes it again from the paintings"""
 
@@ -152,18 +145,7 @@ def keep(paintings: Sequence[Painting], components: int | None = COMPONENTS) -> 
         tuple(painting.share / whole for painting in paintings),
         basis,
         _joined(directions),
-        _all_places(paintings),
     )
-
-
-def _all_places(paintings: Sequence[Painting]) -> Indexes:
-    """Return the places of all features among the positions of all views of all paintings."""
-    found, begin = [], 0
-    for each in paintings:
-        places = np.arange(len(each.features)) if each.places is None else each.places
-        found.append(begin + places)
-        begin += len(each.features) if each.places is None else each.positions
-    return np.concatenate(found)
 
 
 def _joined(arrays: Sequence[Array]) -> Array:

@@ -3,7 +3,6 @@
 ``STYLE_LOSSES`` maps the values of the setting ``style_loss`` to them.
 """
 
-import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from impasto.compute.arrays import HostArray, Tensor, array_namespace
-from impasto.losses import polish, pools, tiles, voting
+from impasto.losses import polish, pools, tiles
 from impasto.losses.comparisons import GRAM, MOMENTS, WASSERSTEIN, Comparison
 from impasto.losses.content import mean, mean_gradient
 from impasto.losses.kinds import FORMS, Kind
@@ -29,7 +28,6 @@ from impasto.losses.terms import (
     EPSILON,
     AddGradient,
     Eye,
-    FrozenTerm,
     Look,
     Measure,
     Painted,
@@ -46,7 +44,7 @@ from impasto.losses.terms import (
 )
 from impasto.pictures import masks
 from impasto.pictures.guidance import Painting, StyledRegion
-from impasto.pictures.raster import Mask, Picture, size_of
+from impasto.pictures.raster import Mask, size_of
 from impasto.recipe.settings import Layers, Recipe
 
 
@@ -61,20 +59,13 @@ class Part(NamedTuple):
     """by layer, what the measure keeps of the paintings"""
 
 
-Begins: TypeAlias = Callable[[Sequence[StyledRegion], Picture], Picture]
-"""(regions, the image so far) -> the image to start from."""
-
-
-def by_layers(
-    measure: Measure, recipe: Recipe, turned: bool = False, begins: Begins | None = None
-) -> Term:
+def by_layers(measure: Measure, recipe: Recipe, turned: bool = False) -> Term:
     """Return a measure as a term: summed over regions, its mean taken over the style layers.
 
     A region counts by how much of the picture it is, a layer by its share. Paintings are seen
-    rotated by 90, 180 and 270 degrees as well if they are to be ``turned``. ``begins`` makes the
-    image that minimization starts from, if it is another than the one so far.
+    rotated by 90, 180 and 270 degrees as well if they are to be ``turned``.
     """
-    of = _ByLayers(measure, recipe.style_layers, turned, begins)
+    of = _ByLayers(measure, recipe.style_layers, turned)
     return Term(of.freeze, of.read, of.loss, of.vjp, of.loss_gradient, of.layers)
 
 
@@ -89,24 +80,21 @@ class _ByLayers:
     measure: Measure
     shares: Layers
     turned: bool
-    begins: "Begins | None"
 
     @property
     def layers(self) -> tuple[str, ...]:
         return tuple(layer for layer, _ in self.shares)
 
-    def freeze(self, scene: Scene) -> FrozenTerm:
+    def freeze(self, scene: Scene) -> Callable[[Sight], list[Part]]:
         measure, layers = self.measure, self.layers
         regions = [_turned(each) for each in scene.regions] if self.turned else scene.regions
         places = [_frozen(measure, layers, region, scene) for region in regions]
-        begins = self.begins
-        begin = None if begins is None else functools.partial(begins, scene.regions)
 
         def parts(sight: Sight) -> list[Part]:
             return [_part(place, sight) for place in places]
 
         if measure.survey is None or measure.settle is None or scene.start is None:
-            return FrozenTerm(scene.remembered(parts), begin)
+            return scene.remembered(parts)
         survey, settle, start = measure.survey, measure.settle, scene.start
 
         def seen(sight: Sight) -> list[dict[str, Sums]]:
@@ -124,7 +112,7 @@ class _ByLayers:
             styles = _by_part(sight.look(scene.content), here, layers, style)
             return [part._replace(style=each) for part, each in zip(here, styles, strict=True)]
 
-        return FrozenTerm(scene.remembered(settled), begin)
+        return scene.remembered(settled)
 
     def read(self, seen: Seen, target: list[Part]) -> RegionSums:
         read = self.measure.read
@@ -385,9 +373,7 @@ def _polishing(recipe: Recipe) -> Term:
     share = share_of_painting(recipe.strength)
     moments_alike = of_moments(MOMENTS, relative=True, strips=1)
     measure = _with_upright(polish.measure(share), moments_alike, share * ALIKE)
-    toward = functools.partial(voting.toward_colors, share=share / 2)
-    chosen = replace(recipe, style_layers=layers)
-    return by_layers(measure, chosen, turned=True, begins=toward)
+    return by_layers(measure, replace(recipe, style_layers=layers), turned=True)
 
 
 LEFT_OUT = ("block4_conv2", "block4_conv3", "block4_conv4")
@@ -407,10 +393,9 @@ class _Both(NamedTuple):
 
 
 def _with_upright(measure: Measure, other: Measure, weight: float) -> Measure:
-    """Return the last pass's measure, and so much of another one of upright style images alone.
+    """Return a measure of paintings that are turned, and so much of another of the upright ones.
 
-    The other, which has neither positions nor a survey, reads the same sample of positions. It is
-    made of means, which a sample has within a few thousandths, in a fraction of the time.
+    The other has neither positions nor a survey.
     """
     of = _WithUpright(measure, other, weight)
     return Measure(
@@ -443,19 +428,17 @@ class _WithUpright:
         return target._replace(first=self.first.settle(target.first, sums, view))
 
     def read(self, view: View, target: _Both) -> tuple[Sums, Sums]:
-        sample = polish.sampled(view, target.first)
-        return self.first.read(view, target.first), self.second.read(sample, target.second)
+        return self.first.read(view, target.first), self.second.read(view, target.second)
 
     def loss(self, sums: tuple[Sums, Sums], target: _Both) -> Tensor:
         second = self.second.loss(sums[1], target.second)
         return self.first.loss(sums[0], target.first) + target.weight * second
 
     def vjp(self, view: View, target: _Both) -> tuple[Any, Callable[[Any], AddGradient]]:
-        first, first_back = self.first.vjp(view, target.first)
-        second, second_back = self.second.vjp(polish.sampled(view, target.first), target.second)
+        found = self.first.vjp(view, target.first), self.second.vjp(view, target.second)
 
         def pullback(by: tuple[Sums, Sums]) -> AddGradient:
-            adds = first_back(by[0]), polish.at_sample(second_back(by[1]), target.first)
+            adds = [back(each) for (_, back), each in zip(found, by, strict=True)]
 
             def add(to: HostArray) -> None:
                 for each in adds:
@@ -463,7 +446,7 @@ class _WithUpright:
 
             return add
 
-        return (first, second), pullback
+        return tuple(sums for sums, _ in found), pullback
 
     def loss_gradient(self, sums: tuple[Sums, Sums], target: _Both) -> tuple[Sums, Sums]:
         second = self.second.loss_gradient(sums[1], target.second)
@@ -475,7 +458,7 @@ LAST_PASSES: dict[str, Callable[[Recipe], Term]] = {"matching": _polishing}
 """What style losses end with, those that have a last pass of their own."""
 
 SHARPENED: dict[str, Callable[[Recipe], Term]] = {
-    "matching": lambda recipe: matching_term(recipe, sharpens=True)
+    "matching": lambda recipe: matching_term(recipe, adventurous=1.0)
 }
 """What sharpens a picture, of those style losses whose forms are found at smaller sizes."""
 

@@ -284,15 +284,6 @@ class Measure(NamedTuple):
     target of the tile"""
 
 
-class FrozenTerm(NamedTuple):
-    """What images of one size are compared with by a term."""
-
-    at: Callable[[Sight], Target]
-    """the target of a tile"""
-    start: Callable[[Picture], Picture] | None = None
-    """the image so far -> the image to start from; None if the term leaves it as it is"""
-
-
 class Term(NamedTuple):
     """One loss of the weighted total, as pure functions.
 
@@ -300,8 +291,8 @@ class Term(NamedTuple):
     ``loss_gradient``.
     """
 
-    freeze: Callable[[Scene], FrozenTerm]
-    """what pictures of the scene's size are compared with"""
+    freeze: Callable[[Scene], Callable[[Sight], Target]]
+    """what pictures of the scene's size are compared with, tile by tile"""
     read: Callable[[Seen, Target], Sums]
     """(features, target) of a tile -> sums, which add up over tiles"""
     loss: Callable[[Sums, Target], Tensor]

@@ -1,20 +1,13 @@
 """The total variation loss: squared differences of neighboring pixels, which smooths."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from impasto.compute.arrays import HostArray, Size, Tensor, array_namespace
 from impasto.losses.content import added
-from impasto.losses.terms import (
-    IMAGE,
-    AddGradient,
-    FrozenTerm,
-    Pullback,
-    Scene,
-    Seen,
-    Term,
-)
+from impasto.losses.terms import IMAGE, AddGradient, Pullback, Scene, Seen, Sight, Term
 from impasto.pictures.raster import size_of
 
 
@@ -83,9 +76,9 @@ def variation_gradient(sums: Differences, target: Differences) -> Differences:
 def variation_term() -> Term:
     """Return the total variation of the pixels."""
 
-    def freeze(scene: Scene) -> FrozenTerm:
+    def freeze(scene: Scene) -> Callable[[Sight], Differences]:
         target = counts(*size_of(scene.content))
-        return FrozenTerm(lambda sight: target)
+        return lambda sight: target
 
     def read(seen: Seen, target: Differences) -> Differences:
         return differences(seen.image, seen.inner)

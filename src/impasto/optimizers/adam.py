@@ -14,16 +14,7 @@ from impasto import paged
 from impasto.compute.arrays import array_namespace, as_array_like, to_numpy
 from impasto.errors import CheckpointError
 from impasto.optimizers import packing
-from impasto.optimizers.solver import (
-    USUAL,
-    Array,
-    Function,
-    Packed,
-    Progress,
-    Reason,
-    Solver,
-    Tuning,
-)
+from impasto.optimizers.solver import Array, Function, Packed, Progress, Reason, Solver
 
 RATE = 8.0
 """The learning rate at the start, in pixel values."""
@@ -49,7 +40,7 @@ class State:
     """steps that were taken"""
 
 
-def begin(start: Array, budget: int, learned: float = 0.0, tuning: Tuning = USUAL) -> State:
+def begin(start: Array, budget: int, learned: float = 0.0) -> State:
     """Return the state before the first evaluation, at ``start``."""
     zero = array_namespace(start).zeros_like(start)
     return State(Progress(start, budget), budget, start, zero, zero)
@@ -92,7 +83,7 @@ def pack(state: State) -> Packed | None:
     return {**packing.pack(state.progress), **dict(zip(NAMES, variables, strict=True))}
 
 
-def unpack(packed: Packed, start: Array, budget: int, tuning: Tuning = USUAL) -> State:
+def unpack(packed: Packed, start: Array, budget: int) -> State:
     """Return what :func:`pack` wrote down. Raises CheckpointError for what cannot be it."""
     packing.check_names(packed, {"best", "bests", *NAMES}, {"before"}, "Adam")
     steps = paged.whole(packed[NAMES[1]])

@@ -17,16 +17,7 @@ from impasto import paged
 from impasto.compute.arrays import array_namespace, is_tensor, to_numpy
 from impasto.errors import CheckpointError
 from impasto.optimizers import packing
-from impasto.optimizers.solver import (
-    USUAL,
-    Array,
-    Function,
-    Packed,
-    Progress,
-    Reason,
-    Solver,
-    Tuning,
-)
+from impasto.optimizers.solver import Array, Function, Packed, Progress, Reason, Solver
 from impasto.optimizers.units import Units, of_frequencies
 
 MEMORY = 10
@@ -93,31 +84,19 @@ class State:
     pairs: tuple[Pair, ...] = ()
     search: Search | None = None
     """None before the first evaluation, and at the end"""
-    long_steps: float = 0.0
-    """see :func:`direction`"""
 
 
-def begin(
-    start: Array,
-    budget: int,
-    learned: float = 0.0,
-    tuning: Tuning = USUAL,
-    *,
-    units: Units | None = None,
-) -> State:
+def begin(start: Array, budget: int, learned: float = 0.0, *, units: Units | None = None) -> State:
     """Return the state before the first evaluation, at ``start`` (height, width, channels).
 
-    The first step follows the gradient: ``learned`` times the number of variables, times
-    ``tuning.first_step`` far, or if nothing is known so that it has length one, as in SciPy.
+    The first step follows the gradient: ``learned`` times the number of variables far, or if
+    nothing is known so that it has length one, as in SciPy.
 
     The variables are the coefficients of the picture's discrete cosine transform, each in a unit
     of its own (see :func:`impasto.optimizers.units.frequency_units`), unless others are given.
     """
-    units = units or of_frequencies(start, tuning.exponent)
-    start_at = units.variables(start)
-    learned *= tuning.first_step
-    progress = Progress(start, budget)
-    return State(progress, units, start_at, learned, long_steps=tuning.long_steps)
+    units = units or of_frequencies(start)
+    return State(Progress(start, budget), units, units.variables(start), learned)
 
 
 def step(function: Function, state: State) -> State:
@@ -147,18 +126,11 @@ def turn(state: State, budget: int) -> State:
     It begins at the point that was accepted last.
     """
     start = state.start if state.found is None else state.found.variables
-    progress = state.progress.turned(budget)
-    return replace(state, progress=progress, start=start, learned=0.0, found=None, search=None)
+    return State(state.progress.turned(budget), state.units, start, 0.0, pairs=state.pairs)
 
 
-def direction(gradient: Array, pairs: tuple[Pair, ...], long_steps: float = 0.0) -> Array:
-    """Return minus the approximate inverse Hessian times the gradient (algorithm 7.4).
-
-    Before any pair it is (s·y / y·y)^(1 - p) (s·s / s·y)^p times the identity, with s and y of the
-    newest pair and p the share of ``long_steps``. Departure from equation 7.20, which has p = 0:
-    both are estimates along the newest step, the second the larger one (Barzilai and Borwein 1988,
-    "Two-Point Step Size Gradient Methods").
-    """
+def direction(gradient: Array, pairs: tuple[Pair, ...]) -> Array:
+    """Return minus the approximate inverse Hessian times the gradient (algorithm 7.4)."""
     if not pairs:
         return -gradient
     result, shares = -gradient, []
@@ -166,7 +138,7 @@ def direction(gradient: Array, pairs: tuple[Pair, ...], long_steps: float = 0.0)
         share = _dot(pair.step, result) / pair.curvature
         result = result - share * pair.change
         shares.append(share)
-    result = result * _scaling(pairs[-1], long_steps)
+    result = result * _size(pairs[-1].change, pairs[-1].curvature)
     for pair, share in zip(pairs, reversed(shares), strict=True):
         result = result + (share - _dot(pair.change, result) / pair.curvature) * pair.step
     return result
@@ -187,7 +159,7 @@ def _searched(state: State) -> State:
     if state.progress.reason is not None:
         return replace(state, search=None)
     assert state.found is not None
-    way = direction(state.found.gradient, state.pairs, state.long_steps)
+    way = direction(state.found.gradient, state.pairs)
     slope = dot(way, state.found.gradient)
     if slope < 0.0:
         length = 1.0 if state.pairs else 1.0 / dot(way, way) ** 0.5
@@ -220,14 +192,6 @@ def learned(state: State) -> float:
 def _size(change: Array, curvature: float) -> Any:
     """Return the size of the inverse Hessian along a step (equation 7.20), as :func:`_dot` does."""
     return curvature / _dot(change, change)
-
-
-def _scaling(pair: Pair, long_steps: float) -> Any:
-    """Return what the inverse Hessian is before any pair, see :func:`direction`."""
-    size = _size(pair.change, pair.curvature)
-    if not long_steps:
-        return size
-    return size ** (1 - long_steps) * (_dot(pair.step, pair.step) / pair.curvature) ** long_steps
 
 
 def _at(state: State, line: Search) -> State:
@@ -299,7 +263,7 @@ def pack(state: State) -> Packed | None:
     }
 
 
-def unpack(packed: Packed, start: Array, budget: int, tuning: Tuning = USUAL) -> State:
+def unpack(packed: Packed, start: Array, budget: int) -> State:
     """Return the state that :func:`pack` wrote down, with variables as :func:`begin` has them.
 
     Without a search in it a new line begins. Raises CheckpointError for what cannot be a state.
@@ -325,9 +289,7 @@ def unpack(packed: Packed, start: Array, budget: int, tuning: Tuning = USUAL) ->
     point, gradient = (packing.like(packed, name, start) for name in ("point", "gradient"))
     found = Found(point, float(value[0]), gradient)
     progress = packing.unpack(packed, start, budget)
-    units = of_frequencies(start, tuning.exponent)
-    state = State(progress, units, point, 0.0, found, pairs, long_steps=tuning.long_steps)
-    state = _searched(state)
+    state = _searched(State(progress, of_frequencies(start), point, 0.0, found, pairs))
     return _gone_on(state, packed) if "search" in packed else state
 
 

@@ -18,16 +18,7 @@ from numpy.typing import NDArray
 from impasto.compute.arrays import to_numpy
 from impasto.errors import CheckpointError
 from impasto.optimizers.lbfgs import MEMORY
-from impasto.optimizers.solver import (
-    USUAL,
-    Array,
-    Function,
-    Packed,
-    Progress,
-    Reason,
-    Solver,
-    Tuning,
-)
+from impasto.optimizers.solver import Array, Function, Packed, Progress, Reason, Solver
 from impasto.optimizers.units import PIXELS, Units
 
 ABNORMAL = 2
@@ -99,7 +90,7 @@ class State:
     """the variables that are to be evaluated next"""
 
 
-def begin(start: Array, budget: int, learned: float = 0.0, tuning: Tuning = USUAL) -> State:
+def begin(start: Array, budget: int, learned: float = 0.0) -> State:
     """Return the state before the first evaluation."""
     start = to_numpy(start)
     return _begun(Progress(start, budget), PIXELS, start)
@@ -137,7 +128,7 @@ def pack(state: State) -> None:
     return None
 
 
-def unpack(packed: Packed, start: Array, budget: int, tuning: Tuning = USUAL) -> State:
+def unpack(packed: Packed, start: Array, budget: int) -> State:
     """Raise CheckpointError: SciPy goes on from no state."""
     raise CheckpointError(
         "SciPy's optimizer cannot resume from a state, but the checkpoint has one"

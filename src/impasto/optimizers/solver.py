@@ -125,27 +125,10 @@ S = TypeVar("S", bound=State)
 S_co = TypeVar("S_co", bound=State, covariant=True)
 
 
-class Tuning(NamedTuple):
-    """Preconditioning of L-BFGS; other solvers ignore it."""
-
-    exponent: float = 0.5
-    """exponent of the frequency in :func:`impasto.optimizers.units.frequency_units`"""
-    first_step: float = 1.0
-    """factor on the length of the first step that :attr:`Solver.learned` suggests"""
-    long_steps: float = 0.0
-    """weight, 0 to 1, of the larger of two estimates of the inverse Hessian, see
-    :func:`impasto.optimizers.lbfgs.direction`"""
-
-
-USUAL = Tuning()
-
-
 class Begin(Protocol[S_co]):
     """Creates the initial state."""
 
-    def __call__(
-        self, start: Array, budget: int, learned: float = 0.0, tuning: Tuning = USUAL
-    ) -> S_co:
+    def __call__(self, start: Array, budget: int, learned: float = 0.0) -> S_co:
         """Return the state before the first evaluation.
 
         Args:
@@ -153,16 +136,7 @@ class Begin(Protocol[S_co]):
             budget: maximum number of evaluations
             learned: curvature estimate of a run at another size, see ``Solver.learned``; 0 if
                 there is none
-            tuning: preconditioning
         """
-        ...
-
-
-class Unpack(Protocol[S_co]):
-    """Restores a state from named arrays."""
-
-    def __call__(self, packed: Packed, start: Array, budget: int, tuning: Tuning = USUAL) -> S_co:
-        """Return the state. Raises CheckpointError for arrays that are not a state."""
         ...
 
 
@@ -176,7 +150,8 @@ class Solver(NamedTuple, Generic[S]):
     """(state, budget) -> the state for a new function or budget; the curvature estimate is kept"""
     pack: Callable[[S], Packed | None]
     """state -> named arrays from which the run resumes bit for bit; None if not supported"""
-    unpack: Unpack[S]
+    unpack: Callable[[Packed, Array, int], S]
+    """(packed, start, budget) -> the state; raises CheckpointError for what cannot be one"""
     learned: Callable[[S], float] = lambda _: 0.0
     """state -> curvature estimate for a run at another size; 0 if there is none"""
 

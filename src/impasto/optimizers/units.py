@@ -49,10 +49,9 @@ PIXELS = Units(lambda point: point, lambda point: point, np.float32(PIXEL))
 """The variables are the pixels, in a unit in which a first step of length one can be seen."""
 
 
-def of_frequencies(start: Array, exponent: float = 0.5) -> Units:
+def of_frequencies(start: Array) -> Units:
     """Return the units of a picture (height, width, channels), where its numbers are."""
-    units = functools.partial(frequency_units, exponent=exponent)
-    return Units(*_cosines(start), _by_frequency(start, units))
+    return Units(*_cosines(start), _by_frequency(start, frequency_units))
 
 
 def fine(like: Array, length: float) -> Callable[[Array], Array]:
@@ -106,15 +105,15 @@ def _by_frequency(
     return paged.whole(found) if isinstance(like, np.ndarray) else found
 
 
-def frequency_units(rows: Sequence[int], width: int, exponent: float = 0.5) -> NDArray[np.float32]:
+def frequency_units(rows: Sequence[int], width: int) -> NDArray[np.float32]:
     """Return what one unit of each cosine coefficient in some rows means, (rows, width, 1).
 
-    STEP / (1 + f)^exponent, where f is the radial frequency in half periods over the picture. The
+    STEP / sqrt(1 + f), where f is the radial frequency in half periods over the picture. The
     features answer coarse changes far more than fine ones of the same size; with every frequency
     in its own unit the curvature is more even, and L-BFGS needs fewer evaluations.
     """
     frequency = np.hypot(np.array(rows)[:, None], np.arange(width)[None, :])
-    return (STEP * (1.0 + frequency) ** -exponent)[..., None].astype(np.float32)
+    return (STEP / np.sqrt(1.0 + frequency))[..., None].astype(np.float32)
 
 
 def _cosine(picture: Array) -> Array:

@@ -99,12 +99,12 @@ def _paint(
     """Return the seconds of the targets, and of each evaluation including the optimizer."""
     times = [time.perf_counter()]
     job = Job(models.get(recipe), inputs, recipe)
-    task = job.task(content, start=None if kind == FORMS else content, kind=kind)
+    task = job.objective(content, start=None if kind == FORMS else content, kind=kind)
     times.append(time.perf_counter())
     solver = SOLVERS[recipe.optimizer]
     state = solver.begin(job.placed(start(inputs, content, recipe)), evaluations)
     while state.progress.reason is None:
-        state = solver.step(task.objective.evaluate, state)
+        state = solver.step(task.evaluate, state)
         times.append(time.perf_counter())
     targets, *each = (after - before for before, after in itertools.pairwise(times))
     return targets, each

@@ -6,10 +6,10 @@ image of any state.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -82,14 +82,14 @@ class Job:
             return array
         return self.model.engine.place_image(array)
 
-    def task(
+    def objective(
         self,
         content: Picture,
         style: float = 1.0,
         start: Picture | None = None,
         kind: Kind = FORMS,
-    ) -> "Task":
-        """Return the objective of a level, with its targets, and where it starts.
+    ) -> objective.Objective:
+        """Return the objective of a level, with its targets.
 
         Args:
             content: the content image at the size of the level
@@ -110,7 +110,7 @@ class Job:
             task = objective.Kept(task, self.placed(content), self.placed(keep))
         if kind.sharpens:
             task = objective.Detail(task, fine(self.placed(content), pyramid.DETAIL))
-        return Task(task, frozen.start)
+        return task
 
     def shown(self, picture: Picture) -> Picture:
         """Return an image with kept regions and colors of the content image applied."""
@@ -124,14 +124,6 @@ class Job:
             return picture
         keep = masks.resize(self.inputs.keep, *size)[..., None]
         return masks.compose(keep, photograph, picture)
-
-
-class Task(NamedTuple):
-    """What is done at a level."""
-
-    objective: objective.Objective
-    start: Callable[[Picture], Picture]
-    """the picture so far -> the picture that minimization starts from"""
 
 
 class Clock:
@@ -285,18 +277,14 @@ def _steps(
     """Compute the targets of a level, then step its solver."""
     content = job.content((level.height, level.width))
     start = state.picture if level.follows else None
-    task = job.task(content, level.style, start, level.kind)
+    task = job.objective(content, level.style, start, level.kind)
     threads.give_back_freed_memory()  # evaluations allocate other sizes than targets
     clock.lap("targets")
-    solver = SOLVERS[job.recipe.optimizer]
+    solver, begin = SOLVERS[job.recipe.optimizer], job.placed(state.picture)
     if isinstance(state.solver, Mapping):
-        begin = job.placed(state.picture)
-        found = solver.unpack(state.solver, begin, level.evaluations, level.tuning)
-        began = state.began
+        found, began = solver.unpack(state.solver, begin, level.evaluations), state.began
     else:
-        begin = task.start(state.picture)
-        begin = job.placed(objective.without_color(begin) if job.inputs.gray else begin)
-        found = solver.begin(begin, level.evaluations, state.learned, level.tuning)
+        found = solver.begin(begin, level.evaluations, state.learned)
         began = clock.seconds()
     state = replace(state, solver=found, began=began, seconds=clock.so_far("painting"))
     yield LevelStarted(
@@ -311,14 +299,13 @@ def _steps(
             level = job.levels[level.number - 1]
             state = replace(state, provenance=state.provenance.steered_to(recipe))
             if anew:
-                task = job.task(content, level.style, start, level.kind)
+                task = job.objective(content, level.style, start, level.kind)
             else:
-                weights = objective.weights(recipe, level.style)
-                task = task._replace(objective=task.objective.weighed(weights))
+                task = task.weighed(objective.weights(recipe, level.style))
             found = solver.turn(found, level.evaluations)
             continue
         seen = found.progress.evaluations
-        found = solver.step(task.objective.evaluate, found)
+        found = solver.step(task.evaluate, found)
         if found.progress.evaluations > seen:
             state = _recorded(state, level, found, clock)
             yield _step(job, state)

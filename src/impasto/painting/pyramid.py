@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 
 from impasto.errors import SettingError
 from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING, Kind
-from impasto.optimizers import solver
-from impasto.optimizers.solver import Tuning
 from impasto.pictures.raster import SHORTEST, fit
 from impasto.recipe.settings import Recipe
 
@@ -39,13 +37,6 @@ class Shape:
     the content image plus the change made by that level"""
     last_pass: float = 0.0
     """evaluations of the last pass, relative to those of the finest level; 0 for no last pass"""
-    finest: float | None = None
-    """factor from the evaluations of the finest level to those of the next coarser one; ``growth``
-    if None"""
-    tuning: Tuning = solver.USUAL
-    """preconditioning of L-BFGS, except in the last pass"""
-    last_tuning: Tuning = solver.USUAL
-    """preconditioning of L-BFGS in the last pass"""
     large: float = math.inf
     """longest side in pixels above which levels only sharpen, with fewer evaluations for larger
     ones. Structure is determined up to this size, including the last pass, so that a large result
@@ -62,11 +53,8 @@ SHAPES = {
         steps=3,
         coarse_style=1.0,
         carries_picture=True,
-        last_pass=2.25,
-        finest=1.75,
-        tuning=Tuning(0.25, 2.5, 0.3),
-        last_tuning=Tuning(0.33, 2.5, 0.3),
-        large=512,
+        last_pass=1.5,
+        large=1024,
     )
 }
 """Shapes of style losses that do not use ``USUAL``."""
@@ -91,8 +79,6 @@ class Level:
     """its role"""
     follows: bool = False
     """whether it continues from a smaller level"""
-    tuning: Tuning = solver.USUAL
-    """preconditioning of L-BFGS"""
 
 
 def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
@@ -124,7 +110,7 @@ def _forms(sizes: Sequence[tuple[int, int]], recipe: Recipe) -> list[Level]:
         levels[-1] = replace(levels[-1], kind=FINEST)
     if levels and (evaluations := round(shape.last_pass * recipe.evaluations)):
         last = replace(levels[-1], evaluations=evaluations, kind=LAST, follows=True)
-        levels.append(_fewer(replace(last, tuning=shape.last_tuning), shape))
+        levels.append(_fewer(last, shape))
     return levels
 
 
@@ -158,17 +144,15 @@ FEWEST = 3
 
 
 def _fewer(level: Level, shape: Shape) -> Level:
-    """Return a level with fewer evaluations in proportion to its size above 2 ``shape.large``."""
-    fewer = round(level.evaluations * min(1.0, 2 * shape.large / max(level.height, level.width)))
+    """Return a level with fewer evaluations in proportion to its size above ``shape.large``."""
+    fewer = round(level.evaluations * min(1.0, shape.large / max(level.height, level.width)))
     return replace(level, evaluations=max(min(FEWEST, level.evaluations), fewer))
 
 
 def _level(size: tuple[int, int], coarser: int, recipe: Recipe) -> Level:
     shape = shape_of(recipe)
-    finest = shape.growth if shape.finest is None else shape.finest
-    times = finest * shape.growth ** (coarser - 1) if coarser else 1.0
-    evaluations = round(recipe.evaluations * times)
-    return Level(1, *size, evaluations, shape.coarse_style**coarser, tuning=shape.tuning)
+    evaluations = round(recipe.evaluations * shape.growth**coarser)
+    return Level(1, *size, evaluations, shape.coarse_style**coarser)
 
 
 def lower(level: Level, painted: int) -> Level | None:

@@ -9,14 +9,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto import paged
 from impasto.pictures.masks import Mask
 from impasto.pictures.raster import Picture
 
 Colors: TypeAlias = NDArray[np.float64]
-
-TINY = 1e-12
-"""Keeps the mean of no colors finite."""
 
 
 def to_lab(picture: Picture) -> Colors:
@@ -69,56 +65,17 @@ def match(
     x' = Σ_C^½ Σ_S^-½ (x - μ_S) + μ_C, each within its mask if there is one; Gatys et al. 2016,
     section 3, equations 2 to 4, in the form of Image Analogies.
     """
-    own, target = moments(painting, painting_mask), moments(photograph, photograph_mask)
-    change = _root(target.covariance, 0.5) @ _root(own.covariance, -0.5)
-    matched = (painting - own.mean) @ change.T + target.mean
+    mean, covariance = _color_moments(painting, painting_mask)
+    target_mean, target_covariance = _color_moments(photograph, photograph_mask)
+    change = _root(target_covariance, 0.5) @ _root(covariance, -0.5)
+    matched = (painting - mean) @ change.T + target_mean
     return np.clip(matched, 0, 255).astype(np.float32)
 
 
-class ColorMoments:
-    """The mean and the covariance of colors that come in parts."""
-
-    def __init__(self) -> None:
-        """Have seen no color."""
-        self._weight, self._sums, self._products = 0.0, np.zeros(3), np.zeros((3, 3))
-
-    def add(self, pixels: NDArray[np.float32], weights: NDArray[np.float32] | None = None) -> None:
-        """Count colors (..., 3), by their weights (...)."""
-        colors = pixels.reshape(-1, 3).astype(np.float64)
-        each = np.ones(len(colors)) if weights is None else weights.reshape(-1).astype(np.float64)
-        self._weight += each.sum()
-        self._sums += each @ colors
-        self._products += (each[:, None] * colors).T @ colors
-
-    @property
-    def mean(self) -> Colors:
-        """The mean color, (3,)."""
-        return self._sums / max(self._weight, TINY)
-
-    @property
-    def covariance(self) -> Colors:
-        """The covariance of the channels, (3, 3)."""
-        return self._products / max(self._weight, TINY) - np.outer(self.mean, self.mean)
-
-
-def moments(picture: Picture, mask: Mask | None = None) -> ColorMoments:
-    """Return the mean and the covariance of a picture's colors, weighted by a mask."""
-    found = ColorMoments()
-    for rows in paged.rows(picture):
-        found.add(picture[rows], None if mask is None else mask[rows])
-    return found
-
-
-def transport(own: Colors, target: Colors) -> Colors:
-    """Return the matrix (3, 3) that gives colors of one covariance another one.
-
-    The one that moves them least (Pitié and Kokaram 2007, "The Linear Monge-Kantorovitch Linear
-    Colour Mapping for Example-Based Colour Transfer", equation 13):
-
-    T = Σ^-½ (Σ^½ Σ' Σ^½)^½ Σ^-½
-    """
-    root, inverse = _root(own, 0.5), _root(own, -0.5)
-    return inverse @ _root(root @ target @ root, 0.5) @ inverse
+def _color_moments(picture: Picture, mask: Mask | None) -> tuple[Colors, Colors]:
+    pixels = picture.reshape(-1, 3).astype(np.float64)
+    weights = None if mask is None else mask.reshape(-1).astype(np.float64)
+    return np.average(pixels, axis=0, weights=weights), np.cov(pixels.T, ddof=0, aweights=weights)
 
 
 def _root(covariance: Colors, power: float) -> Colors:

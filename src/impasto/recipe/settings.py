@@ -68,7 +68,7 @@ OF_MATCHING: dict[str, Value] = {
     "style_weight": 1.0,
     "tv_weight": 0.0,
     "strips": 1,
-    "evaluations": 4,
+    "evaluations": 8,
 }
 """Defaults of the same settings for matching, whose targets follow the content image's shapes."""
 
@@ -455,7 +455,7 @@ PRESETS: dict[str, Preset] = {
     DEFAULT: Preset("Matched features, coarse to fine. Strokes everywhere.", {}),
     "painterly": Preset(
         "Large, visible brushwork; only the shapes of the photo stay clear.",
-        {"strength": 0.6, "style_scale": 1.4, "evaluations": 8},
+        {"strength": 0.6, "style_scale": 1.4, "evaluations": 16},
     ),
     "bold": Preset(
         "Strong colors and strokes; the photo is only a hint.",
