@@ -161,9 +161,10 @@ def first_state(job: Job, provenance: Provenance) -> State:
 def climb(job: Job, state: State, controls: Controls, clock: Clock) -> Iterator[Happening]:
     """Run all levels from ``state`` on, and yield events.
 
-    Each level starts from the content image plus the change made by the level before. If memory
-    runs out, the level is repeated in smaller tiles or at a smaller size. Raises MemoryError if no
-    smaller size is possible.
+    Each level starts from the enlarged result of the level before, or from the content image plus
+    the change made there (see ``Shape.carries_picture`` in ``pyramid``). If memory runs out, the
+    level is repeated in smaller tiles or at a smaller size. Raises MemoryError if no smaller size
+    is possible.
     """
     while True:
         level = job.levels[state.level - 1]

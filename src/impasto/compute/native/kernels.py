@@ -168,7 +168,9 @@ class PreparedKernel:
         ``narrow``, for few channels in: (panels, 9 in, panel width). ``spread``, for a gradient by
         few channels: (panels of 9 out, in, panel width).
         """
-        if name not in self._latest:
+        # Not read from the dict again at the end: another thread may have replaced it.
+        prepared = self._latest.get(name)
+        if prepared is None:
             self.forget()
             (channels, out), width = self.channels, self.kernels.panel_width
             panels = -(-(9 * out if name == "spread" else out) // width)
@@ -183,7 +185,7 @@ class PreparedKernel:
             self.kernels.work(f"prepare_{name}", panels, prepared.size, *arguments)
             prepared.setflags(write=False)
             self._latest[name] = prepared
-        return self._latest[name]
+        return prepared
 
     def forget(self) -> None:
         """Free the memory of the form that was made."""
