@@ -4,7 +4,3 @@ The native engine (:mod:`~impasto.engines.native_engine`) runs C kernels on CPUs
 an explicit gradient for each loss. The Keras engine (:mod:`~impasto.engines.keras_engine`) runs
 the same losses on TensorFlow, JAX or PyTorch, also on GPUs, with automatic differentiation.
 """
-
-import lazy_loader as _lazy
-
-__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

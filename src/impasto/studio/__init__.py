@@ -1,5 +1,1 @@
 """The web interface: a server for one user, on this machine."""
-
-import lazy_loader as _lazy
-
-__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,2 +1,0 @@
-from .crew import Crew as Crew
-from .crew import hire as hire

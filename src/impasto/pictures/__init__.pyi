@@ -1,9 +1,0 @@
-from .decode import Loaded as Loaded
-from .decode import read as read
-from .encode import to_image as to_image
-from .encode import write as write
-from .metadata import Metadata as Metadata
-from .raster import Mask as Mask
-from .raster import Picture as Picture
-from .raster import resize as resize
-from .saving import Saving as Saving

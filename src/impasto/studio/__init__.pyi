@@ -1,1 +1,0 @@
-from .serve import serve as serve
