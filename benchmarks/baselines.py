@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from impasto.images.arrays import ImageArray
 from impasto.network import weights
-from impasto.pictures.raster import Picture
 
-Gradient: TypeAlias = Callable[[Picture], NDArray[np.float32]]
+Gradient: TypeAlias = Callable[[ImageArray], NDArray[np.float32]]
 
 CONTENT_LAYER = "block4_conv2"
 STYLE_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
@@ -21,7 +21,7 @@ CONTENT_WEIGHT, STYLE_WEIGHT = 1.0, 2e-4
 BGR_MEAN = np.array([103.939, 116.779, 123.68], np.float32)
 
 
-def keras_eager(content: Picture, style: Picture) -> Gradient:
+def keras_eager(content: ImageArray, style: ImageArray) -> Gradient:
     """Return the way of the Keras tutorial: the stock model under a GradientTape, eagerly."""
     import tensorflow as tf
 
@@ -29,7 +29,7 @@ def keras_eager(content: Picture, style: Picture) -> Gradient:
     target = model(_enter(content))[CONTENT_LAYER]
     grams = {name: _tensorflow_gram(model(_enter(style))[name]) for name in STYLE_LAYERS}
 
-    def gradient(picture: Picture) -> NDArray[np.float32]:
+    def gradient(picture: ImageArray) -> NDArray[np.float32]:
         x = tf.constant(_enter(picture))
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -43,7 +43,7 @@ def keras_eager(content: Picture, style: Picture) -> Gradient:
     return gradient
 
 
-def torch_features() -> tuple[Callable[[Any], dict[str, Any]], Callable[[Picture], Any]]:
+def torch_features() -> tuple[Callable[[Any], dict[str, Any]], Callable[[ImageArray], Any]]:
     """Return the network as PyTorch's layers, and what turns a picture into its input."""
     import torch
 
@@ -56,13 +56,13 @@ def torch_features() -> tuple[Callable[[Any], dict[str, Any]], Callable[[Picture
             maps[name] = x
         return maps
 
-    def enter(picture: Picture) -> Any:
+    def enter(picture: ImageArray) -> Any:
         return torch.from_numpy(np.ascontiguousarray(_enter(picture).transpose(0, 3, 1, 2)))
 
     return features, enter
 
 
-def torch_classic(content: Picture, style: Picture) -> Gradient:
+def torch_classic(content: ImageArray, style: ImageArray) -> Gradient:
     """Return the way of the classic repositories: float32, (N, C, H, W), autograd."""
     import torch
 
@@ -77,7 +77,7 @@ def torch_classic(content: Picture, style: Picture) -> Gradient:
         painting = features(enter(style))
         grams = {name: gram(painting[name]) for name in STYLE_LAYERS}
 
-    def gradient(picture: Picture) -> NDArray[np.float32]:
+    def gradient(picture: ImageArray) -> NDArray[np.float32]:
         x = enter(picture).requires_grad_(True)
         seen = features(x)
         mse = torch.nn.functional.mse_loss
@@ -90,7 +90,7 @@ def torch_classic(content: Picture, style: Picture) -> Gradient:
     return gradient
 
 
-Convolutions: TypeAlias = Callable[[Picture], object]
+Convolutions: TypeAlias = Callable[[ImageArray], object]
 
 
 def native_convolutions(last: str) -> Convolutions:
@@ -100,7 +100,7 @@ def native_convolutions(last: str) -> Convolutions:
 
     network = NativeVGG.build(kernels.best(), weights.load(), "max", "replicate")
 
-    def run(picture: Picture) -> object:
+    def run(picture: ImageArray) -> object:
         maps = network.trace(picture, [last])
         return network.gradient(maps, {last: [lambda gradient: gradient.fill(1.0)]})
 
@@ -139,7 +139,7 @@ def torch_convolutions(last: str) -> Convolutions:
         for kernel in _kernels(last)
     ]
 
-    def run(picture: Picture) -> object:
+    def run(picture: ImageArray) -> object:
         x = torch.from_numpy(np.ascontiguousarray(_enter(picture).transpose(0, 3, 1, 2)))
         x = x.to(memory_format=torch.channels_last)
         with torch.no_grad():
@@ -178,7 +178,7 @@ def onnxruntime_convolutions(last: str) -> Convolutions:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     session = onnxruntime.InferenceSession(model.SerializeToString())
 
-    def run(picture: Picture) -> object:
+    def run(picture: ImageArray) -> object:
         x = np.ascontiguousarray(_enter(picture).transpose(0, 3, 1, 2))
         return session.run(None, {"x": x})
 
@@ -225,7 +225,7 @@ def _twice(run: Convolutions) -> Convolutions:
     return lambda picture: (run(picture), run(picture))
 
 
-def _enter(picture: Picture) -> NDArray[np.float32]:
+def _enter(picture: ImageArray) -> NDArray[np.float32]:
     return (picture[None, ..., ::-1] - BGR_MEAN).astype(np.float32)
 
 

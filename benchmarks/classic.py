@@ -16,15 +16,16 @@ import numpy as np
 
 from benchmarks import processes
 from benchmarks.baselines import BGR_MEAN, CONTENT_LAYER, torch_features
-from impasto.pictures import decode, encode, raster
-from impasto.pictures.raster import Picture
+from impasto.images import arrays
+from impasto.images.arrays import ImageArray
+from impasto.images.formats import decode, encode
 
 STYLE_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
 CONTENT_WEIGHT, STYLE_WEIGHT, TV_WEIGHT = 5.0, 100.0, 1e-3
 EVALUATIONS = 300
 
 
-def paint(content: Picture, style: Picture, evaluations: int = EVALUATIONS) -> Picture:
+def paint(content: ImageArray, style: ImageArray, evaluations: int = EVALUATIONS) -> ImageArray:
     """Return the picture that so many evaluations give, of the size of ``content``."""
     import torch
 
@@ -49,7 +50,7 @@ def paint(content: Picture, style: Picture, evaluations: int = EVALUATIONS) -> P
 
     solver.step(evaluate)
     pixels = x.detach().numpy()[0].transpose(1, 2, 0) + BGR_MEAN
-    picture: Picture = np.clip(pixels[..., ::-1], 0, 255).astype(np.float32)
+    picture: ImageArray = np.clip(pixels[..., ::-1], 0, 255).astype(np.float32)
     return picture
 
 
@@ -63,12 +64,14 @@ def main() -> None:
     parser = processes.parser_of_pair(__doc__.splitlines()[0])
     parser.add_argument("--evaluations", type=int, default=EVALUATIONS)
     arguments = parser.parse_args()
-    content, style = (decode.read(path).pixels for path in (arguments.content, arguments.style))
-    content = raster.resize(content, *raster.fit(*raster.size_of(content), arguments.size))
+    content, style = (
+        decode.read_image(path).pixels for path in (arguments.content, arguments.style)
+    )
+    content = arrays.resize(content, *arrays.fit(*arrays.size_of(content), arguments.size))
     area = content.shape[0] * content.shape[1]
-    style = raster.resize(style, *raster.fit_area(*raster.size_of(style), area))
+    style = arrays.resize(style, *arrays.fit_area(*arrays.size_of(style), area))
     began = time.perf_counter()
-    encode.write(paint(content, style, arguments.evaluations), arguments.out)
+    encode.write_image(paint(content, style, arguments.evaluations), arguments.out)
     print(json.dumps({"seconds": time.perf_counter() - began}))
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.evaluation import eyes, measures
-from impasto.pictures import decode, raster
-from impasto.pictures.raster import Picture
+from impasto.images import arrays
+from impasto.images.arrays import ImageArray
+from impasto.images.formats import decode
 
 Map: TypeAlias = NDArray[np.float32]
 Maps: TypeAlias = Mapping[str, Map]
@@ -28,7 +29,7 @@ STRUCTURE_LAYER, CONTENT_LAYER = "block3_conv3", "block4_conv2"
 STYLE_LAYERS = eyes.VGG19_LAYERS
 
 
-def measure(content: Picture, style: Picture, picture: Picture) -> dict[str, float]:
+def measure(content: ImageArray, style: ImageArray, picture: ImageArray) -> dict[str, float]:
     """Return the distances of a picture from its photograph and its painting.
 
     content_structure : CFSD, see :func:`impasto.evaluation.measures.self_similarity`
@@ -39,7 +40,7 @@ def measure(content: Picture, style: Picture, picture: Picture) -> dict[str, flo
     small = [_at(each, SIZE) for each in (content, picture)]
     look = _network()
     photograph, seen = map(look, small)
-    painting = look(raster.resize(style, *_fitting(style, picture)))
+    painting = look(arrays.resize(style, *_fitting(style, picture)))
     own = look(picture)
     return {
         "content_structure": measures.self_similarity(
@@ -70,12 +71,12 @@ def _mean_over_layers(statistic: Callable[[Map], Map], own: Maps, target: Maps) 
     return float(np.mean([np.mean((a - b) ** 2) / np.mean(b**2) for a, b in pairs]))
 
 
-def _at(picture: Picture, longest: int) -> Picture:
-    return raster.resize(picture, *raster.fit(*raster.size_of(picture), longest))
+def _at(picture: ImageArray, longest: int) -> ImageArray:
+    return arrays.resize(picture, *arrays.fit(*arrays.size_of(picture), longest))
 
 
-def _fitting(style: Picture, picture: Picture) -> tuple[int, int]:
-    return raster.fit_area(*raster.size_of(style), picture.shape[0] * picture.shape[1])
+def _fitting(style: ImageArray, picture: ImageArray) -> tuple[int, int]:
+    return arrays.fit_area(*arrays.size_of(style), picture.shape[0] * picture.shape[1])
 
 
 @functools.cache
@@ -85,9 +86,9 @@ def _network() -> eyes.Look:
 
 def measure_file(content: str, style: str, path: str) -> dict[str, float]:
     """Measure a picture file; the photograph is brought to its size, whatever was rounded."""
-    picture = decode.read(path).pixels
-    photograph = raster.resize(decode.read(content).pixels, *raster.size_of(picture))
-    return measure(photograph, decode.read(style).pixels, picture)
+    picture = decode.read_image(path).pixels
+    photograph = arrays.resize(decode.read_image(content).pixels, *arrays.size_of(picture))
+    return measure(photograph, decode.read_image(style).pixels, picture)
 
 
 def main() -> None:

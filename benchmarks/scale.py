@@ -20,6 +20,7 @@ import numpy as np
 import impasto
 from impasto.compute import threads
 from impasto.compute.arrays import HostArray
+from impasto.images import arrays, samples
 from impasto.losses import tiled
 from impasto.losses.kinds import FORMS, SHARPENING, Kind
 from impasto.losses.objective import Detail, Objective
@@ -27,7 +28,6 @@ from impasto.losses.tiled import Read, Readers, Tiles
 from impasto.painting.climb import Job
 from impasto.painting.memory import Plan
 from impasto.painting.models import ModelCache
-from impasto.pictures import raster, samples
 from impasto.recipe.settings import make
 
 Section = dict[str, Any]
@@ -66,8 +66,8 @@ def _task(
 
 def _job(models: ModelCache, size: int, tile: int) -> Job:
     stylizer = impasto.Stylizer(size=size, levels=1, tile=tile, precision="float32")
-    photograph = raster.resize(samples.photograph("coffee"), size * 2 // 3, size)
-    prepared = stylizer.prepare(photograph, samples.painting("swirls", 512))
+    photograph = arrays.resize(samples.load_content("coffee"), size * 2 // 3, size)
+    prepared = stylizer.prepare(photograph, samples.make_style("swirls", 512))
     return Job(models.get(prepared.recipe), prepared.inputs, prepared.recipe, Plan(tile))
 
 
@@ -162,8 +162,8 @@ def workers(size: int, tile: int, counts: Iterable[int]) -> Section:
 
     Workers share this machine's cores, so that they can be no faster than one process.
     """
-    photograph = raster.resize(samples.photograph("coffee"), size * 2 // 3, size)
-    painting, found, pictures = samples.painting("swirls", 512), {}, []
+    photograph = arrays.resize(samples.load_content("coffee"), size * 2 // 3, size)
+    painting, found, pictures = samples.make_style("swirls", 512), {}, []
     recipe = make(size=size, tile=tile, levels=1, evaluations=EVALUATIONS, precision="float32")
     for count in counts:
         with impasto.Stylizer(recipe=recipe, workers=count) as stylizer:

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.evaluation.judges import MEASURES, Judges
-from impasto.pictures import decode, raster
-from impasto.pictures.raster import Picture
+from impasto.images import arrays
+from impasto.images.arrays import ImageArray
+from impasto.images.formats import decode
 from tools import sheet
 
 PART = 7 / 8
@@ -32,16 +33,16 @@ Figures: TypeAlias = NDArray[np.float64]
 """(two pictures, measures)"""
 
 
-def crops(pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
+def crops(pictures: Sequence[ImageArray]) -> Iterator[list[ImageArray]]:
     """Yield pictures of one size cut alike, at each of the four corners."""
-    height, width = raster.size_of(pictures[0])
+    height, width = arrays.size_of(pictures[0])
     tall, wide = round(PART * height), round(PART * width)
     for top in (0, height - tall):
         for left in (0, width - wide):
             yield [each[top : top + tall, left : left + wide] for each in pictures]
 
 
-def judged(judges: Judges, painting: Picture, cut: Sequence[Picture]) -> Figures:
+def judged(judges: Judges, painting: ImageArray, cut: Sequence[ImageArray]) -> Figures:
     """Return the figures of two pictures, after their photograph."""
     photograph, *pictures = cut
     named = ((str(number), picture) for number, picture in enumerate(pictures))
@@ -51,9 +52,9 @@ def judged(judges: Judges, painting: Picture, cut: Sequence[Picture]) -> Figures
 
 def measure(judges: Judges, pair: sheet.Pair, paths: Sequence[Path]) -> tuple[Figures, ...]:
     """Return a pair's deviations over crops, of one picture and of the difference, and that."""
-    pictures = [decode.read(path).pixels for path in paths]
-    size = raster.size_of(pictures[0])
-    whole = [raster.resize(each, *size) for each in (sheet.read(pair.photograph), *pictures)]
+    pictures = [decode.read_image(path).pixels for path in paths]
+    size = arrays.size_of(pictures[0])
+    whole = [arrays.resize(each, *size) for each in (sheet.read(pair.photograph), *pictures)]
     painting = sheet.read(pair.painting)
     parts = np.stack([judged(judges, painting, cut) for cut in crops(whole)])
     first, second = judged(judges, painting, whole)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import impasto
 from benchmarks import bench, heldout
-from impasto.pictures import decode
+from impasto.images.formats import decode
 from impasto.recipe import settings as recipe
 from impasto.workshop import worker
 
@@ -32,7 +32,10 @@ def distances(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
         stylizer = impasto.Stylizer()
         found[name] = {}
         for content, style in bench.PAIRS[: options.pairs]:
-            read = [decode.read(options.shared / f"{each}.jpg").pixels for each in (content, style)]
+            read = [
+                decode.read_image(options.shared / f"{each}.jpg").pixels
+                for each in (content, style)
+            ]
             row = []
             for weight in WEIGHTS:
                 made = recipe.make(

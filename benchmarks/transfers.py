@@ -20,7 +20,7 @@ import numpy as np
 
 import impasto
 from impasto.compute import backend
-from impasto.pictures import samples
+from impasto.images import samples
 
 Counts = collections.Counter[str]
 
@@ -101,7 +101,7 @@ def by_level(size: int) -> dict[str, Any]:
 
     Of the first picture of a process, and of the second, for which all is compiled.
     """
-    photograph, painting = samples.photograph("coffee"), samples.painting("swirls", size)
+    photograph, painting = samples.load_content("coffee"), samples.make_style("swirls", size)
     # Two evaluations a level: every later one sends what the second sends.
     with impasto.Stylizer(
         size=size, evaluations=2, engine="keras", precision="float32"

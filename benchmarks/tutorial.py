@@ -18,8 +18,9 @@ from scipy.optimize import fmin_l_bfgs_b
 
 from benchmarks import processes
 from benchmarks.baselines import BGR_MEAN, stock_network
-from impasto.pictures import decode, encode, raster
-from impasto.pictures.raster import Picture
+from impasto.images import arrays
+from impasto.images.arrays import ImageArray
+from impasto.images.formats import decode, encode
 
 CONTENT_LAYER = "block5_conv2"
 STYLE_LAYERS = [f"block{block}_conv1" for block in range(1, 6)]
@@ -27,14 +28,14 @@ CONTENT_WEIGHT, STYLE_WEIGHT, TV_WEIGHT = 2.5e-8, 1e-6, 1e-6
 ROUNDS, EVALUATIONS = 10, 20
 
 
-def objective(content: Picture, style: Picture) -> Any:
+def objective(content: ImageArray, style: ImageArray) -> Any:
     """Return the compiled function from a picture (1, h, w, 3), BGR minus mean, to its loss."""
     import tensorflow as tf
 
     model = stock_network((CONTENT_LAYER, *STYLE_LAYERS))
     target = model(enter(content))[CONTENT_LAYER]
     grams = {name: gram(features) for name, features in model(enter(style)).items()}
-    height, width = raster.size_of(content)
+    height, width = arrays.size_of(content)
 
     @tf.function
     def loss_and_gradient(x: Any) -> Any:
@@ -62,25 +63,25 @@ def gram(features: Any) -> Any:
     return tf.matmul(flat, flat, transpose_a=True)
 
 
-def enter(picture: Picture) -> NDArray[np.float32]:
+def enter(picture: ImageArray) -> NDArray[np.float32]:
     """Turn RGB in [0, 255] into a batch of BGR minus the mean."""
     return (picture[None, ..., ::-1] - BGR_MEAN).astype(np.float32)
 
 
-def follow(content: Picture, style: Picture, limit: float) -> list[tuple[float, Picture]]:
+def follow(content: ImageArray, style: ImageArray, limit: float) -> list[tuple[float, ImageArray]]:
     """Run the loop; return every round's seconds and picture.
 
     As in the tutorial, the painting is stretched to the picture's size. Stops after the round in
     which ``limit`` seconds were over.
     """
     start = time.perf_counter()
-    compiled = objective(content, raster.resize(style, *raster.size_of(content)))
+    compiled = objective(content, arrays.resize(style, *arrays.size_of(content)))
 
     def evaluate(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         loss, gradient = compiled(x.reshape(1, *content.shape).astype(np.float32))
         return float(loss), gradient.numpy().ravel().astype(np.float64)
 
-    rounds: list[tuple[float, Picture]] = []
+    rounds: list[tuple[float, ImageArray]] = []
     x = enter(content).ravel().astype(np.float64)
     for _ in range(ROUNDS):
         x, _, _ = fmin_l_bfgs_b(evaluate, x, maxfun=EVALUATIONS)
@@ -96,10 +97,12 @@ def main() -> None:
     parser = processes.parser_of_pair(__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=3600.0)
     arguments = parser.parse_args()
-    content, style = (decode.read(path).pixels for path in (arguments.content, arguments.style))
-    content = raster.resize(content, *raster.fit(*raster.size_of(content), arguments.size))
+    content, style = (
+        decode.read_image(path).pixels for path in (arguments.content, arguments.style)
+    )
+    content = arrays.resize(content, *arrays.fit(*arrays.size_of(content), arguments.size))
     rounds = follow(content, style, arguments.seconds)
-    encode.write(rounds[-1][1], arguments.out)
+    encode.write_image(rounds[-1][1], arguments.out)
     print(json.dumps({"rounds": len(rounds), "seconds": [seconds for seconds, _ in rounds]}))
 
 

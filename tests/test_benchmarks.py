@@ -6,12 +6,12 @@ import pytest
 import impasto
 from benchmarks import baselines, bench, classic, processes, scale, searching, transfers
 from impasto.compute import backend
+from impasto.images import samples
+from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective
 from impasto.losses.kinds import FORMS
 from impasto.losses.terms import Eye
 from impasto.network import weights
-from impasto.pictures import samples
-from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
 from tests import tiny
 
@@ -33,7 +33,7 @@ def test_a_baseline_has_the_gradient_that_impasto_has_for_the_same_loss(way):
         tv_weight=0,
         style_layers=",".join(baselines.STYLE_LAYERS),
     )
-    places = (StyledRegion((Painting(style),)),)
+    places = (StyledRegion((StyleImage(style),)),)
     expected = []
     for name in tiny.ENGINES:
         engine = tiny.engine(name, chosen, weights.load())
@@ -81,7 +81,7 @@ def test_what_tiles_and_workers_cost_is_measured():
 
 @pytest.mark.slow
 def test_a_search_is_timed_and_what_it_stands_for_is_hardly_nearer():
-    content, style = samples.photograph("coffee")[::4, ::4], samples.painting("swirls", 96)
+    content, style = samples.load_content("coffee")[::4, ::4], samples.make_style("swirls", 96)
     with searching.timed() as seconds, impasto.Stylizer(size=64, evaluations=1) as stylizer:
         list(stylizer.paint(content, style))
         assert len(seconds) >= 2  # of levels, and of the last pass

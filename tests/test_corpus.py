@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from impasto.errors import InputError, PictureError
+from impasto.errors import ImageError, InputError
+from impasto.images.formats import decode, metadata
+from impasto.images.formats.metadata import GpsPosition, Metadata
 from impasto.painting import inputs
 from impasto.painting.provenance import Provenance
-from impasto.pictures import decode, metadata
-from impasto.pictures.metadata import Metadata, Position
 from impasto.recipe.settings import Recipe
 from tests.imagery import NOISE, WIDTH, chunk, encoded, from_srgb, halves, pages, png, tiff, to_srgb
 
@@ -28,7 +28,7 @@ LONGEST = 10
 MAX_PIXELS = 20_000_000
 """Lowered, since a changed header may ask for gigabytes, which a machine may have or not."""
 
-SAID = Metadata(300, "2020:01:02 03:04:05", "+01:00", "Me", "mine", Position(47.5, 8.25))
+SAID = Metadata(300, "2020:01:02 03:04:05", "+01:00", "Me", "mine", GpsPosition(47.5, 8.25))
 PACKET = Provenance(Recipe(), "tensorflow", {"network": "vgg16", "sha256": "0" * 64}, ()).to_xmp()
 SEEDS = (
     *(encoded(NOISE.crop((0, 0, 20, 18)), name) for name in decode.FORMATS),
@@ -90,7 +90,7 @@ def read_all(folder, count):
     """Read every damaged file; print how many could be read and how many were refused."""
     import faulthandler
 
-    decode.ANY = decode.Limits(least=1, most=MAX_PIXELS)
+    decode.ANY_SIZE = decode.SizeLimits(least=1, most=MAX_PIXELS)
     path, read = os.path.join(folder, "picture.bin"), 0
     for number in range(count):
         with open(path, "wb") as file:
@@ -111,8 +111,8 @@ def read_all(folder, count):
 
 def read_or_refused(path):
     try:
-        return decode.read(path, decode.Limits(most=MAX_PIXELS)).pixels
-    except PictureError as error:
+        return decode.read_image(path, decode.SizeLimits(most=MAX_PIXELS)).pixels
+    except ImageError as error:
         return str(error)
 
 
@@ -149,10 +149,10 @@ def test_every_size_is_read_or_refused_for_its_size(tmp_path, name, size):
     except (OSError, ValueError, RuntimeError) as error:
         pytest.skip(f"{name} has no such size: {error}")
     if min(size) < decode.MIN_SIDE:
-        with pytest.raises(PictureError, match=f"{size[0]} x {size[1]} px"):
-            decode.read(path)
+        with pytest.raises(ImageError, match=f"{size[0]} x {size[1]} px"):
+            decode.read_image(path)
     else:
-        pixels = decode.read(path).pixels
+        pixels = decode.read_image(path).pixels
         assert pixels.shape == (size[1], size[0], 3)
         np.testing.assert_allclose(pixels, np.broadcast_to((9, 99, 199), pixels.shape), atol=8)
 
@@ -166,7 +166,7 @@ def test_gray_of_every_number_of_bits(tmp_path, depth):
     row = int(bits, 2).to_bytes(len(bits) // 8, "big")
     path = tmp_path / "gray.png"
     path.write_bytes(png(depth, 0, row))
-    read = decode.read(path).pixels[3, :, 0]
+    read = decode.read_image(path).pixels[3, :, 0]
     np.testing.assert_allclose(read, pixels * (255 / most), atol=0.51)
 
 
@@ -218,7 +218,7 @@ def test_wide_colors_are_brought_to_srgb(tmp_path, space):
     path = tmp_path / "wide.png"
     image = Image.new("RGB", (20, 20), tuple(map(int, values)))
     path.write_bytes(encoded(image, "PNG", icc_profile=profile_of(space)))
-    np.testing.assert_allclose(decode.read(path).pixels[3, 3], expected, atol=1.5)
+    np.testing.assert_allclose(decode.read_image(path).pixels[3, 3], expected, atol=1.5)
     assert abs(expected - values).max() > 4
 
 
@@ -226,7 +226,7 @@ def test_an_srgb_profile_changes_nothing(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     path = tmp_path / "a.png"
     path.write_bytes(encoded(NOISE, "PNG", icc_profile=profile))
-    np.testing.assert_array_equal(decode.read(path).pixels, np.asarray(NOISE, np.float32))
+    np.testing.assert_array_equal(decode.read_image(path).pixels, np.asarray(NOISE, np.float32))
 
 
 @pytest.mark.parametrize("name", ["JPEG", "TIFF"])
@@ -235,4 +235,4 @@ def test_cmyk_with_a_profile_for_other_pixels(tmp_path, name):
     path.write_bytes(encoded(halves().convert("CMYK"), name, icc_profile=profile_of("Adobe RGB")))
     plain = tmp_path / "b.bin"
     plain.write_bytes(encoded(halves().convert("CMYK"), name))
-    np.testing.assert_array_equal(decode.read(path).pixels, decode.read(plain).pixels)
+    np.testing.assert_array_equal(decode.read_image(path).pixels, decode.read_image(plain).pixels)

@@ -11,7 +11,7 @@ import typer
 
 from impasto.cli import app
 from impasto.evaluation import sources
-from impasto.pictures import samples
+from impasto.images import samples
 from tools import controls, gallery, settings
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +53,7 @@ def test_the_page_of_controls_has_every_picture_and_command():
 
 
 def test_the_gallery_uses_every_painting():
-    assert {painting for _, painting in gallery.PAIRS} == set(samples.PAINTINGS)
+    assert {painting for _, painting in gallery.PAIRS} == set(samples.STYLES)
 
 
 def prose_lines(document):
@@ -152,8 +152,8 @@ def test_make_targets_that_are_named_exist(document):
 
 def test_files_names_and_targets_are_found_in_the_documents():
     text = "".join((ROOT / each).read_text(encoding="utf-8") for each in DOCUMENTS)
-    assert {"tests/test_floors.py", "optimizers/adam.py", "test_tiffs.py"} <= {*PATH.findall(text)}
-    assert {"losses.terms.Term", "raster.carry_up"} <= {*MODULE_NAME.findall(text)}
+    assert {"tests/test_floors.py", "optimizers/adam.py", "test_tiff.py"} <= {*PATH.findall(text)}
+    assert {"losses.terms.Term", "arrays.upsample_residual"} <= {*MODULE_NAME.findall(text)}
     assert {"check", "docs"} <= {*MAKE_TARGET.findall(text)}
 
 

@@ -27,7 +27,7 @@ def test_several_near_names_come_most_like_first():
 @pytest.mark.parametrize(
     ("error", "bases"),
     [
-        (errors.PictureError, (errors.InputError, ValueError)),
+        (errors.ImageError, (errors.InputError, ValueError)),
         (errors.OutputError, (errors.InputError, ValueError)),
         (errors.CheckpointError, (errors.InputError, ValueError)),
         (errors.SettingError, (errors.InputError, ValueError)),

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from impasto import files
-from impasto.errors import OutputError, PictureError
-from impasto.pictures import decode, encode
+from impasto.errors import ImageError, OutputError
+from impasto.images.formats import decode, encode
 from tests.imagery import halves, pixels_of
 
 
@@ -46,9 +46,9 @@ def test_an_interruption_leaves_the_old_file(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.png", "a.JPG", "a.b.tiff"])
 def test_possible_outputs_pass_and_leave_nothing(tmp_path, monkeypatch, name):
-    encode.check(tmp_path / name)
+    encode.check_writable(tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    encode.check(name)
+    encode.check_writable(name)
     files.check_output("a.json", (".json",))
     assert list(tmp_path.iterdir()) == []
 
@@ -74,10 +74,10 @@ def test_impossible_outputs(tmp_path, place, words, one_line):
     (tmp_path / "null.png").symlink_to("/dev/null")
     before = sorted(tmp_path.iterdir())
     with pytest.raises(OutputError) as caught:
-        encode.check(place(tmp_path))
+        encode.check_writable(place(tmp_path))
     assert words in one_line(caught)
     with pytest.raises(OutputError):
-        encode.write(pixels_of(halves()), place(tmp_path))
+        encode.write_image(pixels_of(halves()), place(tmp_path))
     assert sorted(tmp_path.iterdir()) == before
     assert not Path("/dev/null").is_file()
 
@@ -85,7 +85,7 @@ def test_impossible_outputs(tmp_path, place, words, one_line):
 def test_a_folder_without_write_permission(tmp_path, one_line, ordinary_user):
     tmp_path.chmod(0o500)
     with pytest.raises(OutputError) as caught, ordinary_user():
-        encode.check(tmp_path / "a.png")
+        encode.check_writable(tmp_path / "a.png")
     tmp_path.chmod(0o700)
     assert "Permission denied" in one_line(caught)
 
@@ -153,13 +153,13 @@ CLOSED = """
 import os, sys
 {fill}
 from impasto import files
-from impasto.pictures import decode, encode
-pixels = decode.read(sys.argv[1]).pixels
+from impasto.images.formats import decode, encode
+pixels = decode.read_image(sys.argv[1]).pixels
 assert pixels[0, 0].tolist() == [255, 0, 0], pixels[0, 0]
-encode.write(pixels, sys.argv[2])
+encode.write_image(pixels, sys.argv[2])
 with files.quiet():
     pass
-assert (decode.read(sys.argv[2]).pixels == pixels).all()
+assert (decode.read_image(sys.argv[2]).pixels == pixels).all()
 open(sys.argv[3], "w").write("done")
 """
 
@@ -282,21 +282,21 @@ def test_writing_over_a_file_keeps_its_owner(tmp_path):
 )
 def test_addresses_are_named_for_what_they_are(address, words, one_line):
     for path in (address, Path(address)):
-        with pytest.raises(PictureError) as caught:
-            decode.read(path)
+        with pytest.raises(ImageError) as caught:
+            decode.read_image(path)
         assert words in one_line(caught)
         assert "did you mean" not in one_line(caught)
         with pytest.raises(OutputError) as caught:
             files.check_place(path)
         assert "is a URL and not a path" in one_line(caught)
-    with pytest.raises(PictureError) as caught:
-        decode.read(address)
+    with pytest.raises(ImageError) as caught:
+        decode.read_image(address)
     assert one_line(caught).startswith(f"{address}: ")
 
 
 def test_a_dangling_link_does_not_suggest_itself(tmp_path, one_line):
     link = tmp_path / "a.png"
     link.symlink_to("b.png")
-    with pytest.raises(PictureError) as caught:
-        decode.read(link)
+    with pytest.raises(ImageError) as caught:
+        decode.read_image(link)
     assert one_line(caught).endswith("it is a link to b.png, which does not exist")

@@ -26,8 +26,8 @@ from PIL import Image
 
 from impasto import stylize
 from impasto.errors import CheckpointError
+from impasto.images import samples
 from impasto.painting import checkpoints, painter, pyramid
-from impasto.pictures import samples
 from tests import shared, signals
 from tests.cli.test_app import run
 
@@ -43,9 +43,9 @@ WORDS = ["stylize", "photo.png", "painting.png", "-o", "out.png"]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
-    photograph = samples.photograph("coffee")[::4, ::4].astype(np.uint8)
+    photograph = samples.load_content("coffee")[::4, ::4].astype(np.uint8)
     Image.fromarray(photograph).save(folder / "photo.png")
-    Image.fromarray(samples.painting("swirls", 96).astype(np.uint8)).save(folder / "painting.png")
+    Image.fromarray(samples.make_style("swirls", 96).astype(np.uint8)).save(folder / "painting.png")
     return folder
 
 

@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from benchmarks import spread
-from impasto.errors import InputError, PictureError, SettingError
+from impasto.errors import ImageError, InputError, SettingError
 from impasto.evaluation import judges
-from impasto.pictures import encode, samples
+from impasto.images import samples
+from impasto.images.formats import encode
 from impasto.recipe import settings as recipes
 from tests import tiny
 from tests.evaluation.test_judges import FakeEyes
@@ -35,8 +36,8 @@ def pairs(tmp_path):
     """A table of two pairs with its pictures."""
     (tmp_path / "sub").mkdir()
     (tmp_path / "pairs.md").write_text(TABLE)
-    encode.write(tiny.random_picture(48, 64, 1), tmp_path / "a.png")
-    encode.write(tiny.random_picture(40, 40, 2), tmp_path / "sub" / "b.png")
+    encode.write_image(tiny.random_picture(48, 64, 1), tmp_path / "a.png")
+    encode.write_image(tiny.random_picture(40, 40, 2), tmp_path / "sub" / "b.png")
     return sheet.read_pairs(tmp_path / "pairs.md")
 
 
@@ -66,8 +67,8 @@ def test_a_table_names_pictures_beside_it_and_samples(pairs, tmp_path):
     assert first.painting == str(tmp_path / "sub" / "b.png")
     assert (first.watch, second.watch) == ("no eyes", "")
     assert [each.name for each in pairs] == ["a-b", "cat-woodcut"]
-    np.testing.assert_array_equal(sheet.read(second.photograph), samples.photograph("cat"))
-    np.testing.assert_array_equal(sheet.read(second.painting), samples.painting("woodcut"))
+    np.testing.assert_array_equal(sheet.read(second.photograph), samples.load_content("cat"))
+    np.testing.assert_array_equal(sheet.read(second.painting), samples.make_style("woodcut"))
 
 
 def test_a_table_without_pairs_is_refused(tmp_path, one_line):
@@ -133,7 +134,7 @@ def test_it_goes_on_where_it_stopped(pairs, done, tmp_path):
     columns = [sheet.painted(out, "default: strength=0.4", 64)]
     sheet.run(out, pairs[:1], columns, 128)
     assert len(done.painted) == 2
-    encode.write(tiny.random_picture(48, 64, 5), columns[0].picture(pairs[0]))
+    encode.write_image(tiny.random_picture(48, 64, 5), columns[0].picture(pairs[0]))
     before = len(done.judged)
     sheet.run(out, pairs[:1], columns, 128)
     assert len(done.judged) > before
@@ -141,7 +142,7 @@ def test_it_goes_on_where_it_stopped(pairs, done, tmp_path):
 
 def test_pictures_that_are_there_take_the_place_of_painting(pairs, done, tmp_path):
     (tmp_path / "old").mkdir()
-    encode.write(tiny.random_picture(48, 64, 3), tmp_path / "old" / "a-b.jpg")
+    encode.write_image(tiny.random_picture(48, 64, 3), tmp_path / "old" / "a-b.jpg")
     out = tmp_path / "out"
     out.mkdir()
     column = sheet.taken(f"old={tmp_path / 'old'}")
@@ -205,7 +206,7 @@ def test_crops_are_cut_alike_at_the_corners():
 
 
 def test_a_picture_that_cannot_be_read_is_refused():
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         sheet.read("missing.png")
     with pytest.raises(InputError):
         sheet.read("sample:missing")

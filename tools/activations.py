@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from impasto.compute.arrays import to_numpy
 from impasto.compute.backend import ops
+from impasto.images import arrays, samples
 from impasto.network import activations, vgg, weights
-from impasto.pictures import raster, samples
 
 SIZE = 512
 
@@ -26,12 +26,12 @@ def measure(name: str) -> dict[str, NDArray[np.float32]]:
     layers = loaded.network.convolutions
     features = vgg.build(loaded, layers, "max", "float32", "zero")
     sums: dict[str, NDArray[np.float64]] = {}
-    for each in samples.PHOTOGRAPHS:
-        photograph = samples.photograph(each)
-        small = raster.resize(photograph, *raster.fit(*raster.size_of(photograph), SIZE))
+    for each in samples.CONTENTS:
+        photograph = samples.load_content(each)
+        small = arrays.resize(photograph, *arrays.fit(*arrays.size_of(photograph), SIZE))
         for layer, seen in features(ops.convert_to_tensor(small)).items():
             found = to_numpy(seen).mean(axis=(0, 1), dtype=np.float64)
-            sums[layer] = sums.get(layer, 0.0) + found / len(samples.PHOTOGRAPHS)
+            sums[layer] = sums.get(layer, 0.0) + found / len(samples.CONTENTS)
     return {
         f"{name}/{layer}": np.where(mean > 0, mean, 1.0).astype(np.float32)
         for layer, mean in sums.items()

@@ -10,7 +10,8 @@ import numpy as np
 from scipy import ndimage
 
 import impasto
-from impasto.pictures import encode, masks, raster, samples
+from impasto.images import arrays, masks, samples
+from impasto.images.formats import encode
 from impasto.recipe import settings as recipe
 from impasto.workshop import worker
 
@@ -151,7 +152,7 @@ CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
 
 def ellipse(name: str, down: float, across: float, height: float, width: float) -> masks.Mask:
     """Return a soft elliptical mask; lengths are relative to the sides of the content image."""
-    size = raster.fit(*raster.size_of(samples.photograph(name)), SIZE)
+    size = arrays.fit(*arrays.size_of(samples.load_content(name)), SIZE)
     rows, columns = ((np.arange(n) + 0.5) / n for n in size)
     inside = ((rows[:, None] - down) / height) ** 2 + ((columns - across) / width) ** 2 < 1
     return ndimage.gaussian_filter(inside.astype(np.float32), SIZE / 100)
@@ -159,7 +160,7 @@ def ellipse(name: str, down: float, across: float, height: float, width: float) 
 
 def ramp(name: str, edge: float, softness: float) -> masks.Mask:
     """Return a mask of the part above an edge; lengths are relative to the height."""
-    height, width = raster.fit(*raster.size_of(samples.photograph(name)), SIZE)
+    height, width = arrays.fit(*arrays.size_of(samples.load_content(name)), SIZE)
     rows = (np.arange(height) + 0.5) / height
     column = np.clip((edge - rows) / softness + 0.5, 0, 1).astype(np.float32)
     return np.tile(column[:, None], (1, width))
@@ -179,7 +180,7 @@ def made_masks() -> dict[str, masks.Mask]:
     }
 
 
-def gray(mask: masks.Mask) -> raster.Picture:
+def gray(mask: masks.Mask) -> arrays.ImageArray:
     """Return a mask as an RGB image."""
     return np.repeat(mask[..., None] * np.float32(255), 3, axis=2)
 
@@ -190,8 +191,8 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     mask_pictures = {name: gray(mask) for name, mask in made_masks().items()}
     sources = {
-        **{name: samples.photograph(name) for name in samples.PHOTOGRAPHS},
-        **{name: samples.painting(name) for name in samples.PAINTINGS},
+        **{name: samples.load_content(name) for name in samples.CONTENTS},
+        **{name: samples.make_style(name) for name in samples.STYLES},
         **mask_pictures,
     }
     lines, stylizer = [HEAD], impasto.Stylizer()
@@ -201,7 +202,7 @@ def main() -> None:
         lines += [f"## {title}", "", *textwrap.wrap(words, WIDTH), "", *_row(title, shown), ""]
     lines += ["## Masks", "", "White is inside the region.", ""]
     for name, picture in mask_pictures.items():
-        encode.write(picture, FOLDER / f"{name}.png")
+        encode.write_image(picture, FOLDER / f"{name}.png")
         lines += [f'<img src="gallery/controls/{name}.png" alt="{name}" width="180">']
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -252,7 +253,7 @@ def _paint(
         )
         result = worker.result_of(stylizer.run(prepared))
         name = image_name(title, number)
-        encode.to_image(result.picture).save(FOLDER / f"{name}.jpg", quality=85, optimize=True)
+        encode.to_pillow(result.picture).save(FOLDER / f"{name}.jpg", quality=85, optimize=True)
         print(f"{name}: {result.seconds['total']:.1f} s", flush=True)
 
 

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 import impasto
-from impasto.pictures import encode, raster, samples
+from impasto.images import arrays, samples
+from impasto.images.formats import encode
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "gallery"
@@ -33,7 +34,7 @@ def main() -> None:
     paint_classic()
     rows = []
     for photograph, painting in PAIRS:
-        content, style = samples.photograph(photograph), samples.painting(painting)
+        content, style = samples.load_content(photograph), samples.make_style(painting)
         result = impasto.stylize(content, style)
         generated = f"{photograph}-{painting}"
         for name, picture in (
@@ -50,16 +51,16 @@ def main() -> None:
 def paint_classic() -> None:
     """Paint the first pair as the paper did, from noise."""
     photograph, painting = PAIRS[0]
-    content, style = samples.photograph(photograph), samples.painting(painting)
+    content, style = samples.load_content(photograph), samples.make_style(painting)
     result = impasto.stylize(content, style, preset=CLASSIC)
     keep(f"{photograph}-{painting}-{CLASSIC}", result.picture)
     print(f"{CLASSIC}: {result.seconds['total']:.1f} s", flush=True)
 
 
-def keep(name: str, picture: raster.Picture) -> None:
+def keep(name: str, picture: arrays.ImageArray) -> None:
     """Write a picture as the README shows it."""
-    height, width = raster.fit(*raster.size_of(picture), SHOWN)
-    image = encode.to_image(raster.resize(picture, height, width))
+    height, width = arrays.fit(*arrays.size_of(picture), SHOWN)
+    image = encode.to_pillow(arrays.resize(picture, height, width))
     image.save(FOLDER / f"{name}.jpg", quality=85, optimize=True)
 
 

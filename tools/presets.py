@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 import impasto
-from impasto.pictures import samples
-from impasto.pictures.raster import Picture
+from impasto.images import samples
+from impasto.images.arrays import ImageArray
 from impasto.recipe.settings import PRESETS
 from impasto.studio import describe
 
@@ -22,14 +22,14 @@ def main() -> None:
     """Paint one for every built-in preset, of the sample that ``impasto demo`` paints."""
     folder = Path(describe.__file__).parent / "static" / "presets"
     folder.mkdir(exist_ok=True)
-    photograph, painting = samples.photograph("coffee"), samples.painting("swirls", 512)
+    photograph, painting = samples.load_content("coffee"), samples.make_style("swirls", 512)
     for name in PRESETS:
         painted = impasto.stylize(photograph, painting, preset=name, size=SIZE)
         middle(painted.picture).save(folder / f"{name}.jpg", quality=80)
         print(name, round(painted.seconds["total"]), flush=True)
 
 
-def middle(picture: Picture) -> Image.Image:
+def middle(picture: ImageArray) -> Image.Image:
     """Return the square in the middle, small."""
     height, width = picture.shape[:2]
     left = (width - height) // 2

@@ -33,9 +33,10 @@ import impasto
 from impasto import files
 from impasto.errors import ImpastoError, InputError
 from impasto.evaluation.judges import MEASURES, SIZE, Judges
+from impasto.images import arrays, samples
+from impasto.images.arrays import ImageArray
+from impasto.images.formats import decode, encode
 from impasto.painting import provenance
-from impasto.pictures import decode, encode, raster, samples
-from impasto.pictures.raster import Picture
 from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from tools.gallery import PAIRS
@@ -126,13 +127,13 @@ def _beside(table: Path, name: str) -> str:
     return name if name.startswith(SAMPLE) else str(table.parent / name)
 
 
-def read(name: str) -> Picture:
-    """Read a picture or make a sample. Raises PictureError, or InputError for no such sample."""
+def read(name: str) -> ImageArray:
+    """Read a picture or make a sample. Raises ImageError, or InputError for no such sample."""
     if not name.startswith(SAMPLE):
-        return decode.read(name).pixels
+        return decode.read_image(name).pixels
     sample = name.removeprefix(SAMPLE)
-    known = sample in samples.PHOTOGRAPHS
-    return samples.photograph(sample) if known else samples.painting(sample)
+    known = sample in samples.CONTENTS
+    return samples.load_content(sample) if known else samples.make_style(sample)
 
 
 # --- columns --------------------------------------------------------------------------------
@@ -165,7 +166,7 @@ def painted(out: Path, text: str, size: int) -> Column:
             folder.mkdir(parents=True, exist_ok=True)
             chosen: dict[str, Any] = {"preset": preset, **settings}
             result = impasto.stylize(read(pair.photograph), read(pair.painting), **chosen)
-            encode.write(result.picture, path)
+            encode.write_image(result.picture, path)
             print(f"{path}: {result.seconds['total']:.1f} s", flush=True)
         return path
 
@@ -211,7 +212,7 @@ class Book:
 
     def _judge(self, pair: Pair, pictures: Mapping[str, Path]) -> dict[str, Any]:
         self._judges = self._judges or Judges()
-        named = ((key, decode.read(path).pixels) for key, path in pictures.items())
+        named = ((key, decode.read_image(path).pixels) for key, path in pictures.items())
         photograph, painting = read(pair.photograph), read(pair.painting)
         judged = self._judges.judge(photograph, painting, named, self._size).to_dict()
         return {
@@ -247,7 +248,7 @@ def _strip(row: Row, labels: Sequence[str]) -> Image.Image:
     """Lay a pair out from left to right: photograph, painting, a picture of every column."""
     beside = zip(BESIDE, (row.pair.photograph, row.pair.painting), strict=True)
     shown = {name: _small(read(source)) for name, source in beside}
-    shown |= {label: _small(decode.read(path).pixels) for label, path in row.pictures.items()}
+    shown |= {label: _small(decode.read_image(path).pixels) for label, path in row.pictures.items()}
     columns = (*BESIDE, *labels)
     below = LINE * 2 + max(image.height for image in shown.values()) + 4
     height = below + LINE * -(-len(SHORT) // 2) + 12
@@ -266,9 +267,9 @@ def _strip(row: Row, labels: Sequence[str]) -> Image.Image:
     return strip
 
 
-def _small(picture: Picture) -> Image.Image:
-    height, width = raster.fit(*raster.size_of(picture), CELL)
-    return encode.to_image(raster.resize(picture, height, width))
+def _small(picture: ImageArray) -> Image.Image:
+    height, width = arrays.fit(*arrays.size_of(picture), CELL)
+    return encode.to_pillow(arrays.resize(picture, height, width))
 
 
 def _lines(row: Row, label: str) -> list[tuple[str, bool]]:

@@ -1,13 +1,14 @@
 from .errors import BackendError as BackendError
 from .errors import CheckpointError as CheckpointError
 from .errors import ClusterError as ClusterError
+from .errors import ImageError as ImageError
 from .errors import ImpastoError as ImpastoError
 from .errors import InputError as InputError
 from .errors import OutputError as OutputError
-from .errors import PictureError as PictureError
 from .errors import SettingError as SettingError
 from .errors import WeightsError as WeightsError
 from .evaluation.judges import judge as judge
+from .images.formats.save_options import SaveOptions as SaveOptions
 from .optimizers.solver import Reason as Reason
 from .painting.events import LevelFinished as LevelFinished
 from .painting.events import LevelStarted as LevelStarted
@@ -21,7 +22,6 @@ from .painting.stylizer import Listener as Listener
 from .painting.stylizer import Stylizer as Stylizer
 from .painting.stylizer import Wanted as Wanted
 from .painting.stylizer import stylize as stylize
-from .pictures.saving import Saving as Saving
 from .recipe.settings import PRESETS as PRESETS
 from .recipe.settings import Recipe as Recipe
 from .recipe.settings import Settings as Settings

@@ -4,7 +4,7 @@
 
     ImpastoError                 base class of all
     ├── InputError               invalid input: file, setting, image
-    │   ├── PictureError         an image that cannot be read or used
+    │   ├── ImageError         an image that cannot be read or used
     │   ├── OutputError          a file that cannot be written: image, video, report, checkpoint
     │   ├── CheckpointError      a checkpoint that cannot be resumed
     │   └── SettingError         a setting that is out of range, unknown or contradictory
@@ -28,7 +28,7 @@ class InputError(ImpastoError, ValueError):
     """Invalid input."""
 
 
-class PictureError(InputError):
+class ImageError(InputError):
     """An image that cannot be read or used."""
 
 

@@ -16,27 +16,27 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from impasto.errors import InputError, OutputError, PictureError, nearest
+from impasto.errors import ImageError, InputError, OutputError, nearest
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 
 
 def check_input(path: Path, most: int) -> None:
-    """Raise PictureError unless ``path`` is a file of 1 to ``most`` bytes that can be read."""
+    """Raise ImageError unless ``path`` is a file of 1 to ``most`` bytes that can be read."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise PictureError(_address(path) or _missing(path)) from None
+        raise ImageError(_address(path) or _missing(path)) from None
     except (OSError, ValueError) as error:
-        raise PictureError(f"cannot be read: {reason(error)}") from None
+        raise ImageError(f"cannot be read: {reason(error)}") from None
     if stat.S_ISDIR(status.st_mode):
-        raise PictureError("is a folder: give an image file inside it")
+        raise ImageError("is a folder: give an image file inside it")
     if not stat.S_ISREG(status.st_mode):
-        raise PictureError("is a device or a pipe: expected an image file")
+        raise ImageError("is a device or a pipe: expected an image file")
     if status.st_size == 0:
-        raise PictureError("is an empty file: save or download the image again")
+        raise ImageError("is an empty file: save or download the image again")
     if status.st_size > most:
-        raise PictureError(f"is a file of {status.st_size:,} bytes: the maximum is {most:,}")
+        raise ImageError(f"is a file of {status.st_size:,} bytes: the maximum is {most:,}")
 
 
 def _address(path: Path) -> str:

@@ -25,14 +25,15 @@ from impasto import files
 from impasto.cli import app, many, one, options
 from impasto.errors import WeightsError
 from impasto.evaluation import judges, sources
+from impasto.images import samples
+from impasto.images.formats import decode, encode
+from impasto.images.formats.metadata import Metadata
 from impasto.losses.kinds import FORMS
 from impasto.network import weights
 from impasto.painting import measurements, painter
 from impasto.painting.forecast import Forecast
 from impasto.painting.provenance import Provenance
 from impasto.painting.stylizer import Stylizer
-from impasto.pictures import decode, encode, samples
-from impasto.pictures.metadata import Metadata
 from impasto.recipe import settings as recipe
 from impasto.workshop import sweep as sweeps
 from tests import shared, signals, tiny
@@ -45,9 +46,9 @@ SMALL = [*TINY, "--evaluations", "4", "--precision", "float32"]
 def folder(tmp_path_factory):
     """A folder with a photograph, a painting, and files that are neither."""
     folder = tmp_path_factory.mktemp("pictures")
-    photograph = samples.photograph("coffee")[::4, ::4].astype(np.uint8)
+    photograph = samples.load_content("coffee")[::4, ::4].astype(np.uint8)
     Image.fromarray(photograph).save(folder / "photo.png")
-    Image.fromarray(samples.painting("swirls", 96).astype(np.uint8)).save(folder / "painting.png")
+    Image.fromarray(samples.make_style("swirls", 96).astype(np.uint8)).save(folder / "painting.png")
     Image.fromarray(photograph[:1, :1]).save(folder / "dot.png")
     mask = np.zeros((40, 60), np.uint8)
     mask[:, :30] = 255
@@ -358,8 +359,8 @@ def test_samples_are_written(tmp_path):
     done = CliRunner().invoke(app.app, ["samples", str(tmp_path / "new"), "--size", "96"])
     assert done.exit_code == 0, done.output
     names = {path.stem for path in (tmp_path / "new").iterdir()}
-    assert names == {*samples.PHOTOGRAPHS, *samples.PAINTINGS}
-    assert len(samples.PAINTINGS) >= 4
+    assert names == {*samples.CONTENTS, *samples.STYLES}
+    assert len(samples.STYLES) >= 4
 
 
 def test_weights_names_source_hash_and_license():
@@ -505,7 +506,9 @@ def test_a_picture_says_how_it_was_painted_and_is_painted_again_to_the_byte(pain
 def test_a_recipe_that_cannot_be_used_is_refused(folder, monkeypatch, capfd):
     monkeypatch.chdir(folder)
     written = Provenance(recipe.Recipe(init="/etc/secret.png"), "x", {}, ())
-    encode.write(np.full((20, 20, 3), 9, np.float32), folder / "started.png", written.to_xmp())
+    encode.write_image(
+        np.full((20, 20, 3), 9, np.float32), folder / "started.png", written.to_xmp()
+    )
     for arguments, word in (
         (["recipe", "photo.png"], "photo.png: contains no recipe"),
         (["recipe", "text.png"], "text.png: not an image"),
@@ -538,14 +541,14 @@ def test_a_picture_fit_to_print(folder):
     words = ("stylize", "glass.png", "painting.png", *SMALL, "--dpi", "240", "--depth", "16")
     done = run(*words, "-o", "print.png", cwd=folder)
     assert done.returncode == 0, done.stderr
-    read = decode.read(folder / "print.png")
+    read = decode.read_image(folder / "print.png")
     assert read.metadata == Metadata(240, "2020:01:02 03:04:05", "", "Me")
     assert read.alpha.min() == 0 == read.alpha[:, 0].max()
     assert read.alpha[:, -1].min() == 1
     assert (folder / "print.png").read_bytes()[24] == 16  # the depth in a PNG's header
     flat = run(*words[:-2], "-o", "print.jpg", "--keep-location", cwd=folder)
     assert "no transparency" in flat.stderr
-    kept = decode.read(folder / "print.jpg")
+    kept = decode.read_image(folder / "print.jpg")
     assert kept.metadata.position is not None
     assert kept.pixels[:, 0].min() > 240
 

@@ -7,9 +7,9 @@ import typer
 from typer.testing import CliRunner
 
 from impasto.cli import judge
-from impasto.errors import PictureError, SettingError
+from impasto.errors import ImageError, SettingError
 from impasto.evaluation import judges
-from impasto.pictures import encode
+from impasto.images.formats import encode
 from tests import tiny
 from tests.evaluation.test_judges import FakeEyes
 
@@ -23,9 +23,9 @@ def pictures(tmp_path, monkeypatch):
     monkeypatch.setattr(judges, "Eyes", FakeEyes)
     names = ("photo", "painting", "near", "far")
     for seed, name in enumerate(names):
-        encode.write(tiny.random_picture(96, 128, seed), tmp_path / f"{name}.png")
-    encode.write(tiny.random_picture(96, 128, 1) * 0.9, tmp_path / "near.png")
-    encode.write(tiny.random_picture(96, 128, 3) * 0.5, tmp_path / "far.png")
+        encode.write_image(tiny.random_picture(96, 128, seed), tmp_path / f"{name}.png")
+    encode.write_image(tiny.random_picture(96, 128, 1) * 0.9, tmp_path / "near.png")
+    encode.write_image(tiny.random_picture(96, 128, 3) * 0.5, tmp_path / "far.png")
     return [str(tmp_path / f"{name}.png") for name in names]
 
 
@@ -65,7 +65,7 @@ def test_photograph_and_painting_alone_are_judged_at_the_usual_size(pictures):
 
 
 def test_what_cannot_be_judged_is_refused(pictures):
-    assert isinstance(run(*pictures[:2], "missing.png").exception, PictureError)
+    assert isinstance(run(*pictures[:2], "missing.png").exception, ImageError)
     assert isinstance(run(*pictures, "--size", "9").exception, SettingError)
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from impasto.compute import backend
 from impasto.compute.arrays import to_numpy
+from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective, tiled
 from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
 from impasto.losses.terms import Eye
 from impasto.losses.tiles import Grain
-from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
 from tests import tiny
 from tests.tiny import random_picture
@@ -23,10 +23,10 @@ PHOTOGRAPH, START, PICTURE = (random_picture(HEIGHT, WIDTH, seed) for seed in (1
 STYLE, OTHER = random_picture(50, 44, 4), random_picture(45, 66, 5)
 ACROSS = np.tile(np.linspace(0, 1, WIDTH, dtype=np.float32), (HEIGHT, 1))
 REGIONS = (
-    StyledRegion((Painting(STYLE, 2.0), Painting(OTHER)), ACROSS),
-    StyledRegion((Painting(OTHER),), 1 - ACROSS),
+    StyledRegion((StyleImage(STYLE, 2.0), StyleImage(OTHER)), ACROSS),
+    StyledRegion((StyleImage(OTHER),), 1 - ACROSS),
 )
-WHOLE = (StyledRegion((Painting(STYLE),)),)
+WHOLE = (StyledRegion((StyleImage(STYLE),)),)
 
 FEW = {"style_layers": "block1_conv2,block3_conv1,block4_conv1"}
 CASES = {

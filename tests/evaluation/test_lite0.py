@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from impasto.evaluation import lite0, sources
+from impasto.images import arrays, samples
 from impasto.network import torchfiles
-from impasto.pictures import raster, samples
 from tests import tiny
 from tests.evaluation import weights
 
@@ -123,7 +123,7 @@ def test_the_published_network_has_the_blocks_of_the_paper():
 def test_the_published_network_sees_what_is_in_a_photograph(sample, classes):
     """Its last layers, applied in NumPy: tabby, tiger or Egyptian cat, espresso, moped."""
     path = sources.find(sources.LITE0)
-    picture = raster.resize(samples.photograph(sample), 224, 224)
+    picture = arrays.resize(samples.load_content(sample), 224, 224)
     last = lite0.features(lite0.read(path), picture)["stride 32"]
     state = torchfiles.read(path, lite0.LARGEST_FILE)
     x = last.astype(np.float64) @ state["_conv_head.weight"][:, :, 0, 0].T
@@ -139,7 +139,7 @@ def test_the_published_network_in_torch_has_the_same_features():
     path = sources.find(sources.LITE0)
     model = reference.from_name("efficientnet-lite0").eval()
     model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    picture = raster.resize(samples.photograph("cat"), 224, 224)  # its margins are fixed to that
+    picture = arrays.resize(samples.load_content("cat"), 224, 224)  # its margins are fixed to that
     found = lite0.features(lite0.read(path), picture)
     ends = {number: name for name, number in lite0.STAGES.items()}
     with torch.no_grad():

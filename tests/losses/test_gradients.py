@@ -11,6 +11,7 @@ import pytest
 
 from impasto.compute import backend
 from impasto.compute.backend import ops
+from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import pools
 from impasto.losses.content import content_term
 from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
@@ -26,7 +27,6 @@ from impasto.losses.variation import (
     variation_gradient,
 )
 from impasto.network.weights import NETWORKS
-from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
 from tests import tiny
 
@@ -57,11 +57,11 @@ EYE = Eye(maps_of, VGG.stride, VGG.receptive_field, Grain(8, 56))
 ACROSS = np.tile(np.linspace(0, 1, WIDTH, dtype=np.float32), (HEIGHT, 1))
 UNDER = np.eye(40, 34, k=5, dtype=np.float32) + np.eye(40, 34, k=6, dtype=np.float32)
 REGIONS = {
-    "whole": (StyledRegion((Painting(STYLE),)),),
-    "a region": (StyledRegion((Painting(STYLE),), ACROSS),),
+    "whole": (StyledRegion((StyleImage(STYLE),)),),
+    "a region": (StyledRegion((StyleImage(STYLE),), ACROSS),),
     "two regions, three paintings": (
-        StyledRegion((Painting(STYLE, 2.0), Painting(OTHER, 1.0, mask=UNDER)), ACROSS),
-        StyledRegion((Painting(OTHER),), 1 - ACROSS),
+        StyledRegion((StyleImage(STYLE, 2.0), StyleImage(OTHER, 1.0, mask=UNDER)), ACROSS),
+        StyledRegion((StyleImage(OTHER),), 1 - ACROSS),
     ),
 }
 SETTINGS = {

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from impasto.compute import backend
 from impasto.compute.arrays import to_numpy
 from impasto.compute.backend import ops
+from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import matching, objective, polish, pools
 from impasto.losses.kinds import FINEST, FORMS, LAST
 from impasto.losses.matching import Matched
 from impasto.losses.pools import Painting as Kept
 from impasto.losses.terms import Eye, Seen
-from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
 from tests import tiny
 from tests.tiny import random_picture
@@ -194,8 +194,8 @@ def test_the_gradient_equals_finite_differences(engine, eye):
     left = np.zeros(CONTENT.shape[:2], np.float32)
     left[:, :32] = 1
     regions = (
-        StyledRegion((Painting(STYLE, 2.0), Painting(OTHER, 1.0)), left),
-        StyledRegion((Painting(OTHER),), 1 - left),
+        StyledRegion((StyleImage(STYLE, 2.0), StyleImage(OTHER, 1.0)), left),
+        StyledRegion((StyleImage(OTHER),), 1 - left),
     )
     start = random_picture(48, 64, 16)
     targets = engine.place(objective.freeze(eye, chosen, CONTENT, regions, start=start).whole())
@@ -211,7 +211,7 @@ def test_the_gradient_equals_finite_differences(engine, eye):
 
 def test_the_same_inputs_have_the_same_targets_to_the_byte(eye):
     chosen = recipe.make(style_loss="matching")
-    regions = (StyledRegion((Painting(STYLE),)),)
+    regions = (StyledRegion((StyleImage(STYLE),)),)
     start = OTHER[:48, :44].repeat(2, 1)[:, :64]
     found = [objective.freeze(eye, chosen, CONTENT, regions, start=start).whole() for _ in range(2)]
     for one, other in zip(*(each.terms["style"].maps.values() for each in found), strict=True):
@@ -234,10 +234,13 @@ def test_targets_that_never_leave_the_device_are_those_of_the_host(monkeypatch, 
     """As with a GPU, of two paintings, and of a region of its own."""
     first, second, third = (random_picture(28, 24, seed) for seed in (21, 22, 23))
     photograph, start = (random_picture(36, 28, seed) for seed in (24, 25))
-    regions = [StyledRegion((Painting(first, share=2.0), Painting(second)))]
+    regions = [StyledRegion((StyleImage(first, share=2.0), StyleImage(second)))]
     if masked:
         mask = np.tile(np.linspace(0, 1, 28, dtype=np.float32), (36, 1))
-        regions = [replace(regions[0], mask=1 - mask), StyledRegion((Painting(third),), mask=mask)]
+        regions = [
+            replace(regions[0], mask=1 - mask),
+            StyledRegion((StyleImage(third),), mask=mask),
+        ]
     chosen = recipe.make(content_weight=0)
     eye = eye_of(tiny.engine("keras", chosen, tiny.vgg()))
 
@@ -276,7 +279,7 @@ def named(target, path=()):
 def test_pools_on_a_device_bring_but_places_and_sums_to_the_host(monkeypatch):
     """What is seen in paintings and in the picture stays where it was computed."""
     painting, photograph = random_picture(64, 64, 31), random_picture(64, 64, 32)
-    regions = [StyledRegion((Painting(painting),))]
+    regions = [StyledRegion((StyleImage(painting),))]
     brought, to_numpy = [], ops.convert_to_numpy
 
     def counted(tensor):

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective
 from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
 from impasto.losses.objective import TERMS
-from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
 from impasto.recipe.settings import Recipe
 from tests import tiny
@@ -26,7 +26,7 @@ SETTINGS = [
     {"style_loss": "wasserstein", "loss_scale": "absolute", "strips": 1},
     {"style_loss": "neighbors", "strength": 0.7},
 ]
-WHOLE = (StyledRegion((Painting(STYLE),)),)
+WHOLE = (StyledRegion((StyleImage(STYLE),)),)
 OTHER = tiny.random_picture(7, 11, seed=6)
 
 
@@ -113,7 +113,7 @@ MEASURES = tuple(name for name in recipe.STYLE_LOSSES if name != "matching")  # 
 @pytest.mark.slow
 @pytest.mark.parametrize("measure", MEASURES)
 def test_a_blend_of_one_and_nothing_is_the_first_style_alone_exactly(whole_picture, measure):
-    both = (StyledRegion((Painting(STYLE, 1.0), Painting(OTHER, 0.0))),)
+    both = (StyledRegion((StyleImage(STYLE, 1.0), StyleImage(OTHER, 0.0))),)
     _, alone = whole_picture(style_loss=measure)
     _, blended = whole_picture(both, style_loss=measure)
     first, second = alone.evaluate(PICTURE), blended.evaluate(PICTURE)
@@ -124,7 +124,7 @@ def test_a_blend_of_one_and_nothing_is_the_first_style_alone_exactly(whole_pictu
 @pytest.mark.slow
 @pytest.mark.parametrize("measure", MEASURES)
 def test_a_place_that_covers_everything_is_the_whole_picture(whole_picture, measure):
-    covered = (StyledRegion((Painting(STYLE),), np.ones(CONTENT.shape[:2], np.float32)),)
+    covered = (StyledRegion((StyleImage(STYLE),), np.ones(CONTENT.shape[:2], np.float32)),)
     expected = whole_picture(style_loss=measure)[1].evaluate(PICTURE)
     received = whole_picture(covered, style_loss=measure)[1].evaluate(PICTURE)
     assert received.terms == pytest.approx(expected.terms, rel=1e-4)
@@ -138,7 +138,7 @@ def test_a_place_far_away_has_no_part_in_the_gradient(whole_picture, measure):
     picture, photograph = (tiny.random_picture(16, 48, seed) for seed in (7, 8))
     left = np.zeros((16, 48), np.float32)
     left[:, :24] = 1
-    places = (StyledRegion((Painting(STYLE),), left),)
+    places = (StyledRegion((StyleImage(STYLE),), left),)
     settings = {"style_loss": measure, "content_weight": 0, "tv_weight": 0}
     gradient = whole_picture(places, photograph, **settings)[1].evaluate(picture).gradient
     assert np.abs(gradient[:, :20]).max() > 0
@@ -154,8 +154,8 @@ def test_the_gradient_of_places_and_masked_paintings_equals_finite_differences(
     part = np.zeros(OTHER.shape[:2], np.float32)
     part[:, 3:] = 1
     places = (
-        StyledRegion((Painting(STYLE),), soft),
-        StyledRegion((Painting(OTHER, mask=part),), 1 - soft),
+        StyledRegion((StyleImage(STYLE),), soft),
+        StyledRegion((StyleImage(OTHER, mask=part),), 1 - soft),
     )
     _, whole = whole_picture(places, style_loss=measure, strips=2)
     gradient = whole.evaluate(PICTURE).gradient
@@ -174,7 +174,7 @@ def test_only_the_part_of_a_painting_under_its_mask_counts(whole_picture):
     changed[:, 7:] = 255 - changed[:, 7:]  # out of sight from under the mask, at the first layer
     losses_seen = []
     for painting in (STYLE, changed):
-        places = (StyledRegion((Painting(painting, mask=half),)),)
+        places = (StyledRegion((StyleImage(painting, mask=half),)),)
         _, task = whole_picture(places, style_layers="first")
         losses_seen.append(task.evaluate(PICTURE).terms["style"])
     assert losses_seen[0] == pytest.approx(losses_seen[1], rel=1e-5)

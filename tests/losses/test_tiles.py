@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective, tiled
 from impasto.losses.kinds import FORMS, LAST, SHARPENING
 from impasto.losses.terms import Eye
 from impasto.losses.tiles import Box, Grain, cover, part
-from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
 from tests import tiny
 from tests.tiny import random_picture
@@ -27,16 +27,16 @@ def soft_mask():
 
 
 REGIONS = {
-    "everywhere": (StyledRegion((Painting(STYLE),)),),
+    "everywhere": (StyledRegion((StyleImage(STYLE),)),),
     "masked": (
         StyledRegion(
             (
-                Painting(STYLE, 2.0),
-                Painting(OTHER, 1.0, mask=np.eye(80, 130, k=9, dtype=np.float32)),
+                StyleImage(STYLE, 2.0),
+                StyleImage(OTHER, 1.0, mask=np.eye(80, 130, k=9, dtype=np.float32)),
             ),
             soft_mask(),
         ),
-        StyledRegion((Painting(OTHER),), 1 - soft_mask()),
+        StyledRegion((StyleImage(OTHER),), 1 - soft_mask()),
     ),
 }
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from impasto.images import samples
 from impasto.painting import inputs, painter
-from impasto.pictures import samples
 from impasto.recipe import settings as recipe
 from tests import shared
 from tests.tiny import SMALL_GRAM, random_picture
@@ -22,17 +22,17 @@ def one_network(monkeypatch):
 
 @pytest.fixture(scope="session")
 def content():
-    return samples.photograph("coffee")[:300:3, :420:3]
+    return samples.load_content("coffee")[:300:3, :420:3]
 
 
 @pytest.fixture(scope="session")
 def style():
-    return samples.painting("swirls", 96)
+    return samples.make_style("swirls", 96)
 
 
 @pytest.fixture(scope="session")
 def other():
-    return samples.painting("glass", 96)
+    return samples.make_style("glass", 96)
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto.errors import InputError, PictureError, SettingError
+from impasto.errors import ImageError, InputError, SettingError
+from impasto.images import arrays, style_regions
+from impasto.images.formats import decode
 from impasto.painting import inputs
 from impasto.painting.provenance import Provenance
-from impasto.pictures import decode, guidance, raster
 from impasto.recipe import settings as recipe
 from impasto.recipe.settings import Recipe, make
 from tests import tiny
@@ -34,7 +35,7 @@ def red(tmp_path):
 
 
 def painting(read, number=0, place=0):
-    return read.regions[place].paintings[number].picture
+    return read.regions[place].styles[number].image
 
 
 KINDS = {
@@ -75,13 +76,13 @@ def test_paths_images_and_arrays_are_pictures(red, given):
     ],
 )
 def test_what_is_no_picture_is_refused_by_its_name(one_line, source, words):
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         inputs.prepare(Recipe(), source, BLUE)
     assert one_line(caught).startswith(words)
 
 
 def test_the_painting_is_named_as_the_style(one_line):
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         inputs.prepare(Recipe(), RED, np.zeros((5, 5)))
     assert one_line(caught).startswith("style: an image of 5 x 5 px")
 
@@ -125,12 +126,12 @@ def test_what_is_transparent_in_a_painting_does_not_count():
     alpha = np.zeros(BLUE.shape[:2])
     alpha[:, :14] = 255
     read = inputs.prepare(Recipe(size=64), RED, glass(BLUE, alpha))
-    np.testing.assert_array_equal(read.regions[0].paintings[0].mask, alpha / 255)
+    np.testing.assert_array_equal(read.regions[0].styles[0].mask, alpha / 255)
     part = np.zeros(BLUE.shape, np.uint8)
     part[:14] = 255
     whole = np.full(RED.shape, 255, np.uint8)
     read = inputs.prepare(Recipe(size=64), RED, None, [(whole, glass(BLUE, alpha), part)])
-    both = read.regions[0].paintings[0].mask
+    both = read.regions[0].styles[0].mask
     np.testing.assert_allclose(both, alpha / 255 * part[..., 0] / 255, atol=1e-6)
 
 
@@ -172,7 +173,7 @@ def test_starting_from_a_file_resizes_it_to_the_photograph(red):
 STARTS = {
     "content": lambda content: content,
     "style": lambda content: np.broadcast_to(np.array([0, 0, 255]), content.shape),
-    "noise": lambda content: raster.noise(40, 50, 3, inputs.FAINT),
+    "noise": lambda content: arrays.noise(40, 50, 3, inputs.FAINT),
 }
 
 
@@ -205,7 +206,7 @@ def test_matching_begins_from_the_photographs_large_forms_as_far_as_strength_say
     }
     for whole in (("gram", 0), ("gram", 1), ("matching", 0)):
         np.testing.assert_array_equal(starts[whole], content)
-    large = raster.resize(raster.resize(content, 5, 7), 40, 56)
+    large = arrays.resize(arrays.resize(content, 5, 7), 40, 56)
     for strength in (0.5, 1):
         np.testing.assert_allclose(starts["matching", strength], large, atol=1e-3)
     np.testing.assert_allclose(starts["matching", 0.25], (content + large) / 2, atol=1e-3)
@@ -264,18 +265,18 @@ def test_several_paintings_have_shares_and_scales_in_their_order():
     recipe = Recipe(blend="0.7,0.3", style_scale="1,2", **SMALL)
     (place,) = inputs.prepare(recipe, PHOTO, [BLUE, GREEN]).regions
     assert place.mask is None
-    assert [(each.share, each.scale) for each in place.paintings] == [(0.7, 1.0), (0.3, 2.0)]
-    np.testing.assert_array_equal(place.paintings[1].picture, GREEN)
+    assert [(each.share, each.scale) for each in place.styles] == [(0.7, 1.0), (0.3, 2.0)]
+    np.testing.assert_array_equal(place.styles[1].image, GREEN)
     alike = inputs.prepare(Recipe(style_scale=2, **SMALL), PHOTO, [BLUE, GREEN]).regions[0]
-    assert [(each.share, each.scale) for each in alike.paintings] == [(1.0, 2.0)] * 2
+    assert [(each.share, each.scale) for each in alike.styles] == [(1.0, 2.0)] * 2
 
 
 def test_regions_take_their_paintings_and_the_rest_the_style():
     recipe = Recipe(style_scale="1,3", **SMALL)
     read = inputs.prepare(recipe, PHOTO, BLUE, [(left(), GREEN)])
     region, rest = read.regions
-    np.testing.assert_array_equal(region.paintings[0].picture, GREEN)
-    assert (region.paintings[0].scale, rest.paintings[0].scale) == (3.0, 1.0)
+    np.testing.assert_array_equal(region.styles[0].image, GREEN)
+    assert (region.styles[0].scale, rest.styles[0].scale) == (3.0, 1.0)
     np.testing.assert_allclose(region.mask + rest.mask, 1, atol=1e-6)
     assert region.mask[:, :40].min() == pytest.approx(1, abs=1e-3)
     assert read.keep is None
@@ -300,7 +301,7 @@ def test_different_parts_of_the_same_painting_are_places_apart():
     part = left(30, 20)
     regions = [(left(), GREEN, part), (255 - left(), GREEN)]
     read = inputs.prepare(Recipe(**SMALL), PHOTO, None, regions)
-    assert [place.paintings[0].mask is None for place in read.regions] == [False, True]
+    assert [place.styles[0].mask is None for place in read.regions] == [False, True]
 
 
 def test_masks_that_overlap_share_the_place():
@@ -320,18 +321,18 @@ def test_what_is_kept_belongs_to_no_place():
 def test_a_painting_keeps_its_shape_at_every_scale():
     recipe = Recipe(style_scale=2, **SMALL)
     read = inputs.prepare(recipe, PHOTO, np.zeros((50, 100, 3), np.uint8))
-    seen = guidance.at_level(read.regions, 20, 25)[0].paintings[0].picture
+    seen = style_regions.resize_regions(read.regions, 20, 25)[0].styles[0].image
     assert seen.shape[:2] == (32, 64)  # 16 x 32 px, as many as 20 x 25, twice as large
-    tiny = guidance.at_level(read.regions, 4, 4)[0].paintings[0].picture
+    tiny = style_regions.resize_regions(read.regions, 4, 4)[0].styles[0].image
     assert tiny.shape[:2] == (32, 64)  # 16 px on the short side at least, before the scale
 
 
 def test_masks_follow_the_level():
     recipe = Recipe(**SMALL)
     read = inputs.prepare(recipe, PHOTO, BLUE, [(left(), GREEN, left(30, 20))])
-    region, _ = guidance.at_level(read.regions, 32, 48)
+    region, _ = style_regions.resize_regions(read.regions, 32, 48)
     assert region.mask.shape == (32, 48)
-    assert region.paintings[0].mask.shape == region.paintings[0].picture.shape[:2]
+    assert region.styles[0].mask.shape == region.styles[0].image.shape[:2]
 
 
 def test_colors_are_prepared():
@@ -394,7 +395,7 @@ def test_a_style_for_the_rest_is_left_out_where_nothing_is_left():
 
 def test_a_region_that_is_kept_whole_is_no_place():
     read = inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, [(left(), GREEN)], keep=left())
-    assert [place.paintings[0].picture[0, 0, 2] for place in read.regions][-1] == 255
+    assert [place.styles[0].image[0, 0, 2] for place in read.regions][-1] == 255
     with pytest.raises(SettingError, match="the whole image is kept"):
         inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, keep=np.full((20, 20), 255, np.uint8))
 
@@ -437,7 +438,7 @@ def test_the_recipe_is_read_from_the_json_that_the_command_prints(tmp_path, one_
         ('{"seed": 7}', "not the output of `impasto recipe`"),
     ):
         path.write_text(text)
-        with pytest.raises(PictureError) as caught:
+        with pytest.raises(ImageError) as caught:
             inputs.read_provenance(path)
         assert one_line(caught).startswith(f"{path}: ")
         assert words in one_line(caught)
@@ -506,7 +507,7 @@ def test_tensors_of_the_frameworks_are_taken(name):
 
 def test_a_tensor_that_cannot_become_an_array_says_why(one_line):
     wrong = Tensor(RED, TypeError("can't convert cuda:0 device type tensor to numpy"))
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         inputs.prepare(Recipe(), wrong, BLUE)
     assert one_line(caught).startswith(
         "content: Tensor cannot be converted to a NumPy array (can't con"
@@ -519,7 +520,7 @@ def test_an_array_with_transparency_is_taken():
 
 
 def test_sixteen_bits_that_hold_eight_are_refused_before_painting(one_line):
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         inputs.prepare(Recipe(), RED.astype(np.uint16), BLUE)
     assert one_line(caught).startswith("content: uint16 values up to 255: if 255 is white")
 
@@ -549,7 +550,7 @@ def test_a_mask_in_another_range_and_one_of_another_shape_are_told():
     assert inputs.prepare(Recipe(**SMALL), PHOTO, BLUE, [(left(), GREEN)]).notes == ()
 
 
-@pytest.mark.parametrize("colors", ["style", *guidance.CHANGES])
+@pytest.mark.parametrize("colors", ["style", *style_regions.COLOR_TRANSFORMS])
 def test_a_painting_of_which_nothing_is_left_is_refused_in_every_way_of_color(one_line, colors):
     alpha = np.zeros(GREEN.shape[:2])
     alpha[:15] = 255
@@ -569,8 +570,8 @@ def test_a_picture_that_is_nearly_black_is_told():
 
 def test_as_many_pixels_as_memory_holds_are_read_where_a_large_picture_is_asked_for():
     """A small file may hold very many that nobody asked for."""
-    assert inputs.limits(make(size=512), 100e9) == decode.USUAL
+    assert inputs.limits(make(size=512), 100e9) == decode.DEFAULT_LIMITS
     for size in ("original", 16_000):
         limits = inputs.limits(make(size=size), 100e9)
         assert decode.MAX_PIXELS < limits.most < 100e9 / 12
-        assert inputs.limits(make(size=size), 1e9) == decode.USUAL
+        assert inputs.limits(make(size=size), 1e9) == decode.DEFAULT_LIMITS

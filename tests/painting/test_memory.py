@@ -107,9 +107,9 @@ MEASURE = """
 import re, sys
 import impasto
 from impasto.painting import memory
-from impasto.pictures import samples
+from impasto.images import samples
 
-pictures = samples.photograph("coffee"), samples.photograph("cat")
+pictures = samples.load_content("coffee"), samples.load_content("cat")
 with impasto.Stylizer(**eval(sys.argv[1]), engine="native", evaluations=4) as stylizer:
     prepared = stylizer.prepare(*pictures)
     for _ in stylizer.run(prepared):

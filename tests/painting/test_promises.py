@@ -20,6 +20,7 @@ from skimage import color
 from impasto import Painted, Stylizer, stylize
 from impasto.compute import backend
 from impasto.errors import CheckpointError, SettingError
+from impasto.images import arrays, samples
 from impasto.losses import objective, tiles
 from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
 from impasto.losses.tiles import Grain
@@ -28,7 +29,6 @@ from impasto.painting import checkpoints, inputs, pyramid
 from impasto.painting.events import LevelFinished, LevelStarted, Step
 from impasto.painting.models import ModelCache
 from impasto.painting.result import Result
-from impasto.pictures import raster, samples
 from impasto.recipe import settings as recipes
 
 SIZE = (46, 64)
@@ -124,7 +124,7 @@ def result(case, sharpened_early):
 
 @pytest.fixture(scope="session")
 def photograph(content):
-    return raster.resize(content, *SIZE).clip(0, 255)
+    return arrays.resize(content, *SIZE).clip(0, 255)
 
 
 matching_only = pytest.mark.parametrize("case", each_recipe("matching"), indirect=True)
@@ -370,7 +370,7 @@ def test_every_starting_picture_is_painted_over(case, init, tmp_path):
     """matching takes the large forms alone of the photograph."""
     turned = np.roll(case.content, 40, axis=1)
     Image.fromarray(turned.astype(np.uint8)).save(tmp_path / "start.png")
-    blurred = raster.resize(raster.resize(case.content, *SIZES["matching"][0]), 2, 2)
+    blurred = arrays.resize(arrays.resize(case.content, *SIZES["matching"][0]), 2, 2)
     content = blurred if case.name == "matching" else case.content
     expected = {"content": content, "style": case.style, "file": turned}.get(init)
     init = str(tmp_path / "start.png") if init == "file" else init
@@ -380,7 +380,7 @@ def test_every_starting_picture_is_painted_over(case, init, tmp_path):
         assert np.std(first) == pytest.approx(inputs.FAINT / 3**0.5, rel=0.1)
         assert np.mean(first) == pytest.approx(127.5, abs=0.2)
     else:
-        resized = raster.resize(np.asarray(expected, np.float32), *first.shape[:2])
+        resized = arrays.resize(np.asarray(expected, np.float32), *first.shape[:2])
         assert np.abs(first - resized).mean() < 1
     assert all(lowered(last.result, level) for level in case.levels)
 
@@ -802,13 +802,13 @@ def test_a_picture_in_tiles_is_the_picture_of_the_whole(case):
 def test_rows_at_the_edges_of_tiles_differ_as_rows_elsewhere_do(case, monkeypatch):
     """Also where a picture is sharpened, in two levels of twice the size each."""
     monkeypatch.setitem(pyramid.SHAPES, "matching", replace(pyramid.SHAPES["matching"], large=96))
-    content = samples.photograph("coffee")[:400, :384]
+    content = samples.load_content("coffee")[:400, :384]
     with Stylizer(size=384, evaluations=3, precision="float32", tile=128) as stylizer:
         (*_, last) = stylizer.paint(content, case.style)
     assert any(level.kind.sharpens for level in pyramid.schedule(400, 384, last.result.recipe))
     for picture in (last.result.picture, last.result.picture.swapaxes(0, 1)):
         apart = np.abs(np.diff(picture.astype(np.float64), axis=0)).mean(axis=(1, 2))
-        cover = tiles.cover(*raster.size_of(picture), 128, Grain(8, 24))
+        cover = tiles.cover(*arrays.size_of(picture), 128, Grain(8, 24))
         edges = np.array(sorted({tile.inner.top for tile in cover} - {0})) - 1
         elsewhere = np.setdiff1d(np.arange(len(apart)), edges)
         assert len(edges) == 2
@@ -845,8 +845,8 @@ def test_a_finished_picture_is_taken_up_without_its_coarse_levels(case, result, 
         (*_, last) = stylizer.paint(case.content, case.style)
     assert [each.width for each in last.result.levels] == [128]
     # It is the small picture, sharpened.
-    near = raster.resize(last.result.picture, *SIZE)
-    apart = np.abs(near - raster.resize(case.content, *SIZE)).mean()
+    near = arrays.resize(last.result.picture, *SIZE)
+    apart = np.abs(near - arrays.resize(case.content, *SIZE)).mean()
     assert np.abs(near - result.picture).mean() < 0.4 * apart
 
 

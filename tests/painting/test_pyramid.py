@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.errors import SettingError
+from impasto.images.arrays import MIN_SIDE
 from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
 from impasto.painting.pyramid import (
     SHAPES,
@@ -17,7 +18,6 @@ from impasto.painting.pyramid import (
     schedule,
     shape_of,
 )
-from impasto.pictures.raster import SHORTEST
 from impasto.recipe.settings import Recipe, make
 
 SIDES = st.integers(16, 6000)
@@ -113,7 +113,7 @@ def test_only_a_style_loss_that_has_one_ends_with_a_last_pass_over_what_was_pain
 def test_levels_grow_by_the_ratio_within_rounding(height, width, recipe):
     ratio = shape_of(recipe).ratio
     for coarser, level in enumerate(reversed(climbing(height, width, recipe))):
-        if min(level.height, level.width) > SHORTEST + 1:
+        if min(level.height, level.width) > MIN_SIDE + 1:
             assert abs(longest(level) - recipe.size / ratio**coarser) <= 0.5
 
 
@@ -171,7 +171,7 @@ def test_chosen_levels_begin_near_the_coarsest_size(size, style_loss):
 @pytest.mark.parametrize("style_loss", ["gram", "matching"])
 def test_no_level_is_narrower_than_the_network_can_see(style_loss):
     levels = schedule(100, 1000, Recipe(size=512, style_loss=style_loss))
-    assert min(min(level.height, level.width) for level in levels) >= SHORTEST
+    assert min(min(level.height, level.width) for level in levels) >= MIN_SIDE
 
 
 def test_a_level_that_does_not_fit_is_halved_as_long_as_that_is_worth_it():

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from impasto.errors import OutputError, SettingError
+from impasto.images.formats import decode
+from impasto.images.formats.save_options import SaveOptions
 from impasto.painting import inputs
 from impasto.painting.provenance import Provenance
 from impasto.painting.result import Painted, Result
-from impasto.pictures import decode
-from impasto.pictures.saving import Saving
 from impasto.recipe.settings import Recipe
 
 PICTURE = np.random.default_rng(0).uniform(0, 255, (20, 30, 3)).astype(np.float32)
@@ -72,8 +72,8 @@ def test_a_result_is_saved_to_a_file_object_as_to_a_path(tmp_path, format):
 
 def test_a_file_object_takes_depth_and_transparency():
     file = io.BytesIO()
-    made(OPAQUE).save(file, Saving(depth=16), format="png")
-    loaded = decode.read(file)
+    made(OPAQUE).save(file, SaveOptions(depth=16), format="png")
+    loaded = decode.read_image(file)
     np.testing.assert_allclose(loaded.alpha, OPAQUE, atol=1e-4)
     seen = OPAQUE > 0
     np.testing.assert_allclose(loaded.pixels[seen], PICTURE[seen], atol=0.01)

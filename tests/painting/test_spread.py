@@ -15,9 +15,9 @@ from distributed import LocalCluster
 from impasto import Stylizer
 from impasto.compute.native import kernels
 from impasto.errors import ClusterError, SettingError
+from impasto.images import samples
 from impasto.painting.events import LevelStarted, Step
 from impasto.painting.stylizer import as_workers
-from impasto.pictures import samples
 from impasto.recipe import settings as recipe
 from impasto.recipe.settings import Recipe
 
@@ -36,12 +36,12 @@ KILLS = min(10, int(os.environ.get("IMPASTO_KILLS", "3")))
 
 @pytest.fixture(scope="module")
 def content():
-    return samples.photograph("coffee")[:300:2, :420:2]
+    return samples.load_content("coffee")[:300:2, :420:2]
 
 
 @pytest.fixture(scope="module")
 def style():
-    return samples.painting("swirls", 96)
+    return samples.make_style("swirls", 96)
 
 
 @pytest.fixture(scope="module")

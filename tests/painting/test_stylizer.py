@@ -15,7 +15,9 @@ from PIL import Image
 
 from impasto import Painted, Stylizer, stylize
 from impasto.engines.keras_engine import KerasEngine
-from impasto.errors import BackendError, PictureError, SettingError
+from impasto.errors import BackendError, ImageError, SettingError
+from impasto.images import arrays
+from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective
 from impasto.losses.kinds import FORMS
 from impasto.network import weights
@@ -24,8 +26,6 @@ from impasto.optimizers.solver import Reason
 from impasto.painting import painter
 from impasto.painting.events import Step
 from impasto.painting.models import ModelCache
-from impasto.pictures import raster
-from impasto.pictures.guidance import Painting, StyledRegion
 from impasto.recipe import settings as recipe
 from tests import tiny
 
@@ -63,12 +63,12 @@ def test_a_gradient_has_the_same_bytes_every_time(engines, style_loss, content, 
     """Large enough for the work to be shared out between cores, whose order must not matter."""
     chosen = recipe.make(style_loss=style_loss, precision="float32")
     engine = engines.get(chosen)
-    picture = raster.resize(content, 96, 128)
-    places = (StyledRegion((Painting(style),)),)
+    picture = arrays.resize(content, 96, 128)
+    places = (StyledRegion((StyleImage(style),)),)
     painting = engine.of_levels(chosen, FORMS)
     frozen = objective.freeze(painting.eye(0), chosen, picture, places)
     task = painting.objective(frozen, keep=True)
-    start = raster.noise(96, 128, seed=1)
+    start = arrays.noise(96, 128, seed=1)
     gradients = {task.evaluate(start).gradient.tobytes() for _ in range(5)}
     assert len(gradients) == 1
 
@@ -115,8 +115,8 @@ def test_a_listener_that_stops_gets_the_best_picture_so_far(content, style):
     assert len(result.history) == 4
     assert result.levels[-1].reason is Reason.STOPPED
     best = min(seen, key=lambda each: each[0])[1]
-    coarse, fine = (raster.resize(content, *size) for size in ((16, 23), (34, 48)))
-    expected = raster.carry_up(best, coarse, fine)
+    coarse, fine = (arrays.resize(content, *size) for size in ((16, 23), (34, 48)))
+    expected = arrays.upsample_residual(best, coarse, fine)
     np.testing.assert_array_equal(result.picture, expected)
 
 
@@ -155,11 +155,11 @@ def test_what_cannot_be_used_is_refused_before_the_network_is_loaded(content, st
     monkeypatch.setattr(weights, "load", lambda *_: pytest.fail("too late"))
     with pytest.raises(SettingError, match="block4_conv2"):
         stylize(content, style, content_layers="block4_conv22")
-    with pytest.raises(PictureError, match="content"):
+    with pytest.raises(ImageError, match="content"):
         stylize(np.zeros((4, 4, 2)), style)
     with pytest.raises(SettingError, match="style_weight"):
         stylize(content, style, style_weight=-1)
-    with pytest.raises(PictureError, match="missing"):
+    with pytest.raises(ImageError, match="missing"):
         stylize("missing.jpg", style)
 
 
@@ -272,7 +272,7 @@ def test_weights_are_steered_between_two_steps(stylizer, content, style, result)
     ]
     assert steered.history[4].total == pytest.approx(steered.history[4].content, rel=1e-4)
     distance = [
-        np.abs(each.picture - raster.resize(content, 34, 48)).mean() for each in (steered, result)
+        np.abs(each.picture - arrays.resize(content, 34, 48)).mean() for each in (steered, result)
     ]
     assert distance[0] < 0.5 * distance[1]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from impasto.errors import OutputError, PictureError
+from impasto.errors import ImageError, OutputError
 
 pytest.importorskip("starlette")
 
@@ -10,7 +10,7 @@ from impasto.studio.app import Studio
 from impasto.studio.store import Store
 
 
-@pytest.mark.parametrize(("error", "status"), [(OutputError, 507), (PictureError, 415)])
+@pytest.mark.parametrize(("error", "status"), [(OutputError, 507), (ImageError, 415)])
 def test_a_full_disk_is_not_an_image_that_cannot_be_used(tmp_path, error, status):
     handlers = Studio(Store(tmp_path)).app().exception_handlers
     handler = next(handlers[each] for each in error.__mro__ if each in handlers)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from impasto.errors import PictureError
+from impasto.errors import ImageError
 from impasto.studio import foreman as module
 from impasto.studio import works
 from impasto.studio.foreman import Foreman
@@ -89,7 +89,7 @@ def test_a_result_that_cannot_be_written_fails_and_the_next_is_painted(store, mo
 
     def save_work(self, work):
         if disk["full"] and work["id"] == full and work["state"] in ("done", "failed"):
-            raise PictureError("work.json cannot be written: No space left on device")
+            raise ImageError("work.json cannot be written: No space left on device")
         save(self, work)
 
     monkeypatch.setattr(Store, "save_work", save_work)
@@ -125,7 +125,7 @@ def test_a_full_disk_fails_every_work_and_ends_nothing(store, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "error", [KeyError("mask"), PictureError("a.png is gone"), OSError(5, "I/O")]
+    "error", [KeyError("mask"), ImageError("a.png is gone"), OSError(5, "I/O")]
 )
 def test_a_work_that_cannot_be_begun_fails_with_its_reason(store, error):
     bad, good = two(store)

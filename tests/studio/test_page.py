@@ -16,8 +16,8 @@ import psutil
 import pytest
 from PIL import Image
 
+from impasto.images import samples
 from impasto.painting import inputs
-from impasto.pictures import samples
 from tests.studio.client import Server
 from tests.studio.photographs import photograph_of
 
@@ -159,9 +159,9 @@ def middle(page, across=0.5, down=0.5):
 
 def test_from_an_empty_folder_to_a_picture_by_mouse(page, tmp_path):
     photograph = tmp_path / "a photograph.jpg"
-    Image.fromarray(samples.photograph("coffee").astype(np.uint8)).save(photograph)
+    Image.fromarray(samples.load_content("coffee").astype(np.uint8)).save(photograph)
     painting = tmp_path / "painting.png"
-    Image.fromarray(samples.painting("swirls").astype(np.uint8)).save(painting)
+    Image.fromarray(samples.make_style("swirls").astype(np.uint8)).save(painting)
     drop(page, "#photograph", photograph)
     expect(page.locator("#photograph-thumb")).to_have_attribute("alt", "a photograph.jpg")
     with page.expect_file_chooser() as chosen:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from impasto import Recipe
-from impasto.errors import PictureError
+from impasto.errors import ImageError
 from impasto.painting import forecast, pyramid
 from impasto.painting.events import LevelStarted, Step
 from impasto.painting.measurements import Costs, Curve, Measurement
@@ -55,7 +55,7 @@ def test_requests_wait_for_their_work_to_begin():
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (PictureError("a.png: no such file"), "a.png: no such file"),
+        (ImageError("a.png: no such file"), "a.png: no such file"),
         (MemoryError(), "smaller size"),
         (OSError(28, "No space left on device"), "No space left"),
         (KeyError("levels"), "KeyError: 'levels'"),

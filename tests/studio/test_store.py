@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from impasto import Recipe, files
-from impasto.errors import PictureError, SettingError
-from impasto.pictures import encode
+from impasto.errors import ImageError, SettingError
+from impasto.images.formats import encode
 from impasto.studio import describe, works
 from impasto.studio.foreman import Foreman
 from impasto.studio.store import NAME, NotThere, Store, safe_name
@@ -162,9 +162,11 @@ def test_a_picture_that_lost_a_file_is_added_again(store, gone, how):
 
 def test_the_description_is_written_last_and_half_a_picture_does_not_exist(store, monkeypatch):
     order = []
-    write, replace = encode.write, type(store.folder).replace
+    write, replace = encode.write_image, type(store.folder).replace
     monkeypatch.setattr(
-        encode, "write", lambda pixels, path, **more: (order.append(path.name), write(pixels, path))
+        encode,
+        "write_image",
+        lambda pixels, path, **more: (order.append(path.name), write(pixels, path)),
     )
     monkeypatch.setattr(
         type(store.folder),
@@ -177,10 +179,10 @@ def test_the_description_is_written_last_and_half_a_picture_does_not_exist(store
     shutil.rmtree(place)
 
     def full(*_):
-        raise PictureError("no space left on device")
+        raise ImageError("no space left on device")
 
     monkeypatch.setattr(files, "write_text", full)
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         add(store)
     assert not place.exists()
     monkeypatch.undo()

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from impasto.errors import PictureError
+from impasto.errors import ImageError
 from impasto.studio import uploads
 from impasto.studio.store import Store
 from impasto.studio.uploads import Uploads
@@ -49,14 +49,14 @@ def added(tmp_path, name="a.png"):
 )
 def test_a_decoder_that_ends_gets_a_sentence(monkeypatch, tmp_path, code, words, one_line):
     monkeypatch.setattr(uploads, "COMMAND", (sys.executable, "-S", "-E", "-c", code))
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         added(tmp_path)
     assert words in one_line(caught)
     assert "a.png" in str(caught.value)
 
 
 def test_what_is_no_picture_is_called_by_its_own_name(tmp_path, one_line):
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         added(tmp_path, "letter\n.jpg")
     assert one_line(caught).startswith("'letter\\n.jpg'")
 

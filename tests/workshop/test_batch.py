@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from impasto.errors import PictureError, SettingError
+from impasto.errors import ImageError, SettingError
+from impasto.images.formats import decode, encode
 from impasto.network.weights import NETWORKS
 from impasto.painting import inputs
 from impasto.painting.provenance import Provenance
 from impasto.painting.stylizer import Stylizer
-from impasto.pictures import decode, encode
 from impasto.recipe.settings import Recipe, make
 from impasto.workshop import batch
 from impasto.workshop.batch import Existing
@@ -28,7 +28,7 @@ NETWORK = {"sha256": NETWORKS["vgg16"].sha256}
 @pytest.fixture
 def folder(tmp_path):
     for name in ("a.png", "b.jpg", "b.png"):
-        encode.write(PICTURE, tmp_path / name)
+        encode.write_image(PICTURE, tmp_path / name)
     (tmp_path / "notes.txt").write_text("no picture")
     (tmp_path / "empty").mkdir()
     return tmp_path
@@ -51,7 +51,7 @@ def test_a_file_that_is_not_there_is_a_task_that_will_fail(folder):
 
 
 def test_a_folder_without_pictures_is_refused(folder, one_line):
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         batch.plan([str(folder / "empty")], folder / "out", ".png")
     assert "there are no images in this folder" in one_line(caught)
 
@@ -59,7 +59,7 @@ def test_a_folder_without_pictures_is_refused(folder, one_line):
 def test_folders_inside_folders_are_skipped_with_a_word_or_kept_on_request(folder, caplog):
     for name in ("sub/a.png", "sub/deep/c.png", ".thumbnails/d.png", "out/e.png"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        encode.write(PICTURE, folder / name)
+        encode.write_image(PICTURE, folder / name)
     (folder / "sub/deep/around").symlink_to(folder, target_is_directory=True)
     assert [name for name, _ in names(batch.plan([folder], folder / "out", ".png"))] == [
         *("a.png", "b.jpg", "b.png")
@@ -77,8 +77,8 @@ def test_folders_inside_folders_are_skipped_with_a_word_or_kept_on_request(folde
 
 def test_a_folder_of_folders_alone_says_what_to_do(folder, one_line):
     (folder / "albums/one").mkdir(parents=True)
-    encode.write(PICTURE, folder / "albums/one/a.png")
-    with pytest.raises(PictureError) as caught:
+    encode.write_image(PICTURE, folder / "albums/one/a.png")
+    with pytest.raises(ImageError) as caught:
         batch.plan([folder / "albums"], folder / "out", ".png")
     assert one_line(caught).endswith("no images in this folder, only folders: use --recursive")
     assert len(batch.plan([folder / "albums"], folder / "out", ".png", recursive=True)) == 1
@@ -86,14 +86,14 @@ def test_a_folder_of_folders_alone_says_what_to_do(folder, one_line):
 
 def test_a_folder_inside_that_cannot_be_listed_is_told(folder, caplog, monkeypatch):
     (folder / "locked").mkdir()
-    listing = decode.listing
+    listing = decode.list_folder
 
     def listed(path):
         if path.name == "locked":
-            raise PictureError(f"{path} cannot be listed: Permission denied")
+            raise ImageError(f"{path} cannot be listed: Permission denied")
         return listing(path)
 
-    monkeypatch.setattr(decode, "listing", listed)
+    monkeypatch.setattr(decode, "list_folder", listed)
     assert len(batch.plan([folder], folder / "out", ".png", recursive=True)) == 3
     assert f"{folder}/locked cannot be listed: Permission denied" in caplog.messages
 
@@ -176,10 +176,10 @@ def test_done_is_what_was_painted_from_the_same_pictures_with_the_same_recipe(fo
     task = batch.Task(folder / "a.png", folder / "painted.png", "painted")
     read = inputs.prepare(RECIPE, task.photograph, folder / "b.jpg")
     assert not batch.is_done(task, RECIPE, read)
-    encode.write(PICTURE, task.picture)
+    encode.write_image(PICTURE, task.picture)
     assert not batch.is_done(task, RECIPE, read)
     used = make(size=64, style_layers="block1_conv1", precision="float32")
-    encode.write(PICTURE, task.picture, Provenance(used, "x", NETWORK, read.sources).to_xmp())
+    encode.write_image(PICTURE, task.picture, Provenance(used, "x", NETWORK, read.sources).to_xmp())
     assert batch.is_done(task, RECIPE, read)
     for other in (
         Provenance(used, "x", NETWORK, read.sources, finished=False),
@@ -187,7 +187,7 @@ def test_done_is_what_was_painted_from_the_same_pictures_with_the_same_recipe(fo
         Provenance(used, "x", {"sha256": "0"}, read.sources),
         Provenance(used, "x", NETWORK, read.sources, version="0.0.1"),
     ):
-        encode.write(PICTURE, folder / "other.png", other.to_xmp())
+        encode.write_image(PICTURE, folder / "other.png", other.to_xmp())
         assert not batch.is_done(replace(task, picture=folder / "other.png"), RECIPE, read)
     assert not batch.is_done(task, Recipe(size=65), read)
     assert not batch.is_done(task, Recipe(size=64, precision="bfloat16"), read)
@@ -196,7 +196,9 @@ def test_done_is_what_was_painted_from_the_same_pictures_with_the_same_recipe(fo
 
 
 def painted_by_impasto(path, finished=True):
-    encode.write(PICTURE, path, Provenance(RECIPE, "x", NETWORK, (), finished=finished).to_xmp())
+    encode.write_image(
+        PICTURE, path, Provenance(RECIPE, "x", NETWORK, (), finished=finished).to_xmp()
+    )
 
 
 @pytest.mark.parametrize("existing", Existing)
@@ -212,14 +214,14 @@ def test_what_exists_is_kept_unless_something_else_was_asked_for(folder, existin
     batch.make_room(wanted, [task])
     order = wanted.order(task)
     if there == "a stranger's":
-        encode.write(PICTURE, task.picture)
+        encode.write_image(PICTURE, task.picture)
     if there == "impasto's":
         painted_by_impasto(task.picture)
     if there == "its report":
         order.outputs.report.write_text("{}")
     if there == "frames":
         order.outputs.frames.mkdir()
-        encode.write(PICTURE, order.outputs.frames / "frame-00001.png")
+        encode.write_image(PICTURE, order.outputs.frames / "frame-00001.png")
     kept = batch.kept(order, existing)
     paths = {"its report": order.outputs.report, "frames": order.outputs.frames}
     expected = paths.get(there, task.picture)
@@ -239,19 +241,19 @@ def test_a_picture_that_is_resumed_replaces_what_it_was_so_far(folder):
     assert batch.kept(wanted.order(task), Existing.KEEP) == task.picture
     (folder / "a.checkpoint").write_text("")
     assert batch.kept(wanted.order(task), Existing.KEEP) is None
-    encode.write(PICTURE, task.picture)
+    encode.write_image(PICTURE, task.picture)
     assert batch.kept(wanted.order(task), Existing.KEEP) == task.picture
 
 
 def test_every_photograph_is_opened_before_anything_is_painted(folder):
     whole = (folder / "b.jpg").read_bytes()
     (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    encode.write(PICTURE[:8, :8], folder / "small.png")
+    encode.write_image(PICTURE[:8, :8], folder / "small.png")
     (folder / "out").mkdir()
-    encode.write(PICTURE, folder / "out/b.png")
+    encode.write_image(PICTURE, folder / "out/b.png")
     names = ("a.png", "cut.jpg", "small.png", "no.png", "b.jpg")
     tasks = batch.plan([folder / name for name in names], folder / "out", ".png")
-    found = list(batch.checked(job(folder), tasks, decode.USUAL))
+    found = list(batch.checked(job(folder), tasks, decode.DEFAULT_LIMITS))
     assert found[0] is None
     words = ("damaged or truncated", "the minimum is 16 x 16 px", "no such file", "b.png exists")
     for ended, task, word in zip(found[1:], tasks[1:], words, strict=True):
@@ -260,8 +262,12 @@ def test_every_photograph_is_opened_before_anything_is_painted(folder):
         assert word in ended.failure
     assert "--skip-done" in found[4].failure
     assert "--overwrite" in found[4].failure
-    assert list(batch.checked(job(folder), tasks[4:], decode.USUAL, Existing.SKIP_DONE)) == [None]
-    assert list(batch.checked(job(folder), tasks[4:], decode.USUAL, Existing.OVERWRITE)) == [None]
+    assert list(
+        batch.checked(job(folder), tasks[4:], decode.DEFAULT_LIMITS, Existing.SKIP_DONE)
+    ) == [None]
+    assert list(
+        batch.checked(job(folder), tasks[4:], decode.DEFAULT_LIMITS, Existing.OVERWRITE)
+    ) == [None]
 
 
 TINY = Recipe(size=32, levels=1, evaluations=3, precision="float32", style_loss="gram")

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from impasto.errors import OutputError, SettingError
+from impasto.images.formats import encode
 from impasto.optimizers.solver import Reason
 from impasto.painting.events import LevelFinished, LevelStarted, Record, Step
 from impasto.painting.pyramid import Level
-from impasto.pictures import encode
 from impasto.recipe import settings as recipe
 from impasto.workshop import outputs
 from impasto.workshop.outputs import Outputs, Recorder
@@ -36,7 +36,7 @@ class FakeResult:
     history = tuple(Record(1 + (n > 2), 2.0 - n / 5, 0.5, 0.15, 0.01, float(n)) for n in range(5))
 
     def save(self, path, saving):
-        encode.write(self.picture, path, saving=saving)
+        encode.write_image(self.picture, path, saving=saving)
 
     def report(self):
         return {"evaluations": len(self.history)}

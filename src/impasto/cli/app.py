@@ -151,17 +151,18 @@ def write_samples(
     seed: Annotated[int, typer.Option(help="Random seed of the style images.")] = 0,
 ) -> None:
     """Write sample content images, and style images that impasto generates."""
-    from impasto.pictures import encode, samples
+    from impasto.images import samples
+    from impasto.images.formats import encode
 
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*samples.PHOTOGRAPHS, *samples.PAINTINGS):
-        photograph = name in samples.PHOTOGRAPHS
+    for name in (*samples.CONTENTS, *samples.STYLES):
+        photograph = name in samples.CONTENTS
         picture = (
-            samples.photograph(name)
+            samples.load_content(name)
             if photograph
-            else samples.painting(name, size or samples.SIZE, seed)
+            else samples.make_style(name, size or samples.SIZE, seed)
         )
-        encode.write(picture, folder / f"{name}.png")
+        encode.write_image(picture, folder / f"{name}.png")
         print(folder / f"{name}.png")
 
 

@@ -42,9 +42,9 @@ from impasto.recipe.settings import Recipe
 from impasto.workshop.orders import Extras, Sources
 
 if TYPE_CHECKING:
+    from impasto.images.formats.save_options import SaveOptions
     from impasto.painting.preparing import Prepared
     from impasto.painting.stylizer import Event, Stylizer
-    from impasto.pictures.saving import Saving
     from impasto.workshop.batch import Ended, Existing, Job, Task
     from impasto.workshop.sweep import Panel, Plan, Variant
     from impasto.workshop.worker import Ready
@@ -76,8 +76,8 @@ def sweep(
     """
     from impasto import files
     from impasto.cli import console
+    from impasto.images.formats import encode
     from impasto.painting.stylizer import Stylizer, as_workers
-    from impasto.pictures import encode
     from impasto.recipe import presets
     from impasto.workshop import outputs, worker
     from impasto.workshop import sweep as sweeps
@@ -109,7 +109,7 @@ def sweep(
     shown = [
         (" ".join(plan.variants[number].options), painted[number].picture) for number in painted
     ]
-    encode.write(sweeps.sheet(shown, plan.columns), sheet)
+    encode.write_image(sweeps.sheet(shown, plan.columns), sheet)
     words = ["impasto", "stylize", *sources.words(), "--preset", preset]
     words += ["--presets", str(own_presets)] if own_presets else []
     words += ["--weights", str(weights_file)] if weights_file else []
@@ -234,7 +234,7 @@ def batch(
     measure: MeasureAgain = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    saving: "Saving",
+    saving: "SaveOptions",
     extras: Extras,
     settings: dict[str, recipes.Value],
 ) -> None:
@@ -246,9 +246,9 @@ def batch(
     from it; the others start from the beginning.
     """
     from impasto.cli import console
+    from impasto.images.formats import decode
     from impasto.painting import inputs
     from impasto.painting.stylizer import as_workers
-    from impasto.pictures import decode
     from impasto.workshop import batch as batches
     from impasto.workshop.batch import Existing
 
@@ -262,7 +262,9 @@ def batch(
     sources = Sources.parse("", style, region, keep)
     inputs.check_numbers(stylizer.recipe, len(sources.styles), len(sources.regions))
     for path in sources.paths():
-        decode.read(path, decode.ANY)  # a style image or mask that cannot be used fails now
+        decode.read_image(
+            path, decode.ANY_SIZE
+        )  # a style image or mask that cannot be used fails now
     job = batches.Job(stylizer.recipe, sources, extras, saving, weights_file)
     existing = (
         Existing.OVERWRITE if overwrite else Existing.SKIP_DONE if skip_done else Existing.KEEP

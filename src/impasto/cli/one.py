@@ -30,11 +30,11 @@ from impasto.recipe import settings as recipes
 from impasto.workshop.orders import Extras, Order, Sources
 
 if TYPE_CHECKING:
+    from impasto.images.formats.save_options import SaveOptions
     from impasto.painting.forecast import Forecast
     from impasto.painting.preparing import Prepared
     from impasto.painting.provenance import Provenance
     from impasto.painting.stylizer import Stylizer
-    from impasto.pictures.saving import Saving
     from impasto.workshop.worker import Ready
 
 DEMO = ("coffee", "swirls")
@@ -72,7 +72,7 @@ def stylize(
     measure: MeasureAgain = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    saving: "Saving",
+    saving: "SaveOptions",
     extras: Extras,
     settings: dict[str, recipes.Value],
 ) -> None:
@@ -238,8 +238,9 @@ def demo(
     engine: Annotated[str | None, typer.Option(help="Engine: native or keras.")] = None,
 ) -> None:
     """Paint a sample image and print the path of the result."""
+    from impasto.images import samples
+    from impasto.images.formats import encode
     from impasto.painting.stylizer import Stylizer
-    from impasto.pictures import encode, samples
     from impasto.workshop import outputs
 
     stylizer = Stylizer(recipes.make(size=size, evaluations=evaluations, engine=engine))
@@ -247,6 +248,6 @@ def demo(
     wanted = outputs.Outputs(folder / "demo.png", report=folder / "demo.json")
     outputs.check(wanted)
     photograph, painting = folder / f"{DEMO[0]}.png", folder / f"{DEMO[1]}.png"
-    encode.write(samples.photograph(DEMO[0]), photograph)
-    encode.write(samples.painting(DEMO[1]), painting)
+    encode.write_image(samples.load_content(DEMO[0]), photograph)
+    encode.write_image(samples.make_style(DEMO[1]), painting)
     paint(Order(Sources(str(photograph), [str(painting)]), wanted), stylizer, quiet=False)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
-from impasto.pictures.saving import USUAL, Saving
+from impasto.images.formats.save_options import DEFAULT_SAVE_OPTIONS, SaveOptions
 from impasto.recipe import settings as recipes
 from impasto.workshop.orders import Extras
 
@@ -104,7 +104,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 def with_saving(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options for writing images to a command, as its argument ``saving``."""
-    return _with_fields(command, "saving", USUAL, _SAVING)
+    return _with_fields(command, "saving", DEFAULT_SAVE_OPTIONS, _SAVING)
 
 
 def with_extras(command: Callable[..., None]) -> Callable[..., None]:
@@ -129,7 +129,7 @@ _SAVING: Sequence[Field] = (
     ),
     ("location", bool, "--keep-location", "Keep the location stored in the content image."),
 )
-"""Options for the fields of ``Saving``."""
+"""Options for the fields of ``SaveOptions``."""
 
 _EXTRAS: Sequence[Field] = (
     (
@@ -164,7 +164,7 @@ _EXTRAS: Sequence[Field] = (
 def _with_fields(
     command: Callable[..., None],
     argument: str,
-    usual: Saving | Extras,
+    usual: SaveOptions | Extras,
     fields: Sequence[Field],
 ) -> Callable[..., None]:
     """Add an option for each field; the command receives an object of the type of ``usual``."""
@@ -178,7 +178,7 @@ def _with_fields(
             name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
         )
 
-    def gather(given: dict[str, recipes.Value]) -> Saving | Extras:
+    def gather(given: dict[str, recipes.Value]) -> SaveOptions | Extras:
         named = {name: value for name, value in given.items() if value is not None}
         return dataclasses.replace(usual, **named)
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from impasto import files
-from impasto.errors import PictureError, SettingError
+from impasto.errors import ImageError, SettingError
 from impasto.workshop.orders import Sources
 
 STANDARD = "-"
@@ -56,7 +56,7 @@ def _read_standard_input(path: Path) -> None:
             while part := sys.stdin.buffer.read(2**20):
                 file.write(part)
     except OSError as error:
-        raise PictureError(f"standard input cannot be read: {files.reason(error)}") from None
+        raise ImageError(f"standard input cannot be read: {files.reason(error)}") from None
 
 
 def _remove(path: Path) -> None:

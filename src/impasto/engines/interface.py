@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from impasto.images.arrays import ImageArray
 from impasto.losses.kinds import Kind
 from impasto.losses.objective import Step
 from impasto.losses.terms import Features
 from impasto.losses.tiled import TileSteps
 from impasto.network.weights import Network
-from impasto.pictures.raster import Picture
 from impasto.recipe.settings import Recipe
 
 
@@ -62,6 +62,6 @@ class Engine(Protocol):
         """Return a nested structure of arrays converted for the steps."""
         ...
 
-    def place_image(self, image: Picture) -> Any:
+    def place_image(self, image: ImageArray) -> Any:
         """Return an image on the device of the solver: a tensor on a GPU, else unchanged."""
         ...

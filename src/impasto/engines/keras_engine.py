@@ -12,6 +12,7 @@ import optree
 from impasto.compute import backend
 from impasto.compute.arrays import Array, Tensor, is_tensor, to_numpy
 from impasto.compute.backend import ops
+from impasto.images.arrays import ImageArray
 from impasto.losses import tiled
 from impasto.losses.kinds import Kind
 from impasto.losses.objective import Step, Targets, total_loss
@@ -19,7 +20,6 @@ from impasto.losses.terms import Features, Maps, Reduce, Seen, Sums
 from impasto.losses.tiled import Given, TileSteps
 from impasto.network import vgg
 from impasto.network.weights import Network, Weights
-from impasto.pictures.raster import Picture
 from impasto.recipe.settings import Recipe
 
 
@@ -55,7 +55,7 @@ class KerasEngine:
 
         run = backend.compiled(found)
 
-        def features(image: Picture, reduce: Reduce | None = None) -> Maps:
+        def features(image: ImageArray, reduce: Reduce | None = None) -> Maps:
             maps = run(image, ())
             if backend.on_processor():  # where NumPy is faster than single operations
                 maps = {name: to_numpy(each) for name, each in maps.items()}
@@ -110,7 +110,7 @@ class KerasEngine:
         """Return any nesting of dicts, lists and tuples of arrays as tensors."""
         return optree.tree_map(_tensor, arrays)
 
-    def place_image(self, image: Picture) -> Array:
+    def place_image(self, image: ImageArray) -> Array:
         """Return an image where solvers work on it: a tensor on a GPU, else as it is."""
         return backend.to_device(image)
 

@@ -11,6 +11,7 @@ import optree
 
 from impasto.compute.arrays import HostArray
 from impasto.compute.native.kernels import Kernels
+from impasto.images.arrays import ImageArray
 from impasto.losses import tiled
 from impasto.losses.kinds import Kind
 from impasto.losses.objective import TERMS, Step, Targets, TotalLoss, total_loss
@@ -18,7 +19,6 @@ from impasto.losses.terms import IMAGE, AddGradient, Features, Seen, Sums
 from impasto.losses.tiled import Given, TileSteps
 from impasto.network.native_vgg import NativeVGG
 from impasto.network.weights import Network, Weights
-from impasto.pictures.raster import Picture
 from impasto.recipe.settings import Recipe
 
 Adds = dict[str, Sequence[AddGradient]]
@@ -110,7 +110,7 @@ class NativeEngine:
         """Return arrays as they are."""
         return arrays
 
-    def place_image(self, image: Picture) -> Picture:
+    def place_image(self, image: ImageArray) -> ImageArray:
         """Return an image as it is."""
         return image
 

@@ -14,10 +14,10 @@ from PIL import Image
 
 from impasto.compute.arrays import to_numpy
 from impasto.compute.backend import ops
+from impasto.images import arrays
+from impasto.images.arrays import ImageArray
 from impasto.network import vgg, weightfiles, weights
 from impasto.network.weightfiles import Tensors
-from impasto.pictures import raster
-from impasto.pictures.raster import Picture
 
 Edges: TypeAlias = NDArray[np.float32]
 """float32 (height, width) in [0, 1]: probability of an edge"""
@@ -45,20 +45,20 @@ def read(path: Path) -> Tensors:
     return tensors
 
 
-def build(tensors: Tensors) -> Callable[[Picture], Edges]:
+def build(tensors: Tensors) -> Callable[[ImageArray], Edges]:
     """Return the function from an image to its edge map, of the same size."""
     network = weights.Weights(weights.NETWORKS["vgg16"], "HED", tensors)
     features = vgg.build(network, LAYERS, "max", "float32", "zero")
     # In RGB, as pictures are; what the network subtracts on its way is made up for.
     shift = np.subtract(weights.BGR_MEAN, BGR_MEAN, dtype=np.float32)[::-1]
 
-    def edges(picture: Picture) -> Edges:
-        height, width = raster.size_of(picture)
+    def edges(picture: ImageArray) -> Edges:
+        height, width = arrays.size_of(picture)
         beyond = [(0, -size % STRIDE) for size in (height, width)]
         whole = np.pad(picture, (*beyond, (0, 0)), mode="edge")
         seen = features(ops.convert_to_tensor(whole + shift))
         maps = [to_numpy(seen[layer]) for layer in LAYERS]
-        return _fused(maps, tensors, raster.size_of(whole))[:height, :width]
+        return _fused(maps, tensors, arrays.size_of(whole))[:height, :width]
 
     return edges
 

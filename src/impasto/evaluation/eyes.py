@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from impasto.compute.arrays import to_numpy
 from impasto.compute.backend import ops
 from impasto.evaluation import edges, lite0, sources
+from impasto.images import colors
+from impasto.images.arrays import ImageArray
 from impasto.network import vgg, weights
-from impasto.pictures import colors
-from impasto.pictures.raster import Picture
 
 Map: TypeAlias = NDArray[np.float32]
 """float32 (height, width, channels)"""
 
-Look: TypeAlias = Callable[[Picture], dict[str, Map]]
+Look: TypeAlias = Callable[[ImageArray], dict[str, Map]]
 """A function from an image to its features by name."""
 
 VGG19_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
@@ -51,7 +51,7 @@ class Eyes:
         self._lite0 = lite0.read(sources.find(sources.LITE0))
         self._edges = edges.build(edges.read(sources.find(sources.HED)))
 
-    def look(self, picture: Picture) -> Seen:
+    def look(self, picture: ImageArray) -> Seen:
         """Return the features of an image of any size."""
         return Seen(
             colors.to_lab(picture).astype(np.float32),
@@ -69,7 +69,7 @@ def vgg19(layers: tuple[str, ...]) -> Look:
     found = weights.load("vgg19")
     features = vgg.build(found, layers, "max", "float32", "replicate")
 
-    def look(picture: Picture) -> dict[str, Map]:
+    def look(picture: ImageArray) -> dict[str, Map]:
         maps = features(ops.convert_to_tensor(np.clip(picture, 0, 255)))
         return {layer: to_numpy(maps[layer]) for layer in layers}
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from impasto import files
 from impasto.compute import threads
-from impasto.errors import PictureError, SettingError
+from impasto.errors import ImageError, SettingError
 from impasto.evaluation import measures
 from impasto.evaluation.eyes import VGG19_LAYERS, Eyes, Seen
+from impasto.images import arrays
+from impasto.images.arrays import ImageArray
 from impasto.painting import inputs
 from impasto.painting.inputs import PictureLike
-from impasto.pictures import raster
-from impasto.pictures.raster import Picture
 
 SIZE = 384
 """Default longest side in pixels at which images are compared."""
@@ -143,7 +143,7 @@ def judge(
             style image is resized to as many pixels, but never enlarged
 
     Raises:
-        PictureError: for an image that cannot be read or has another aspect ratio
+        ImageError: for an image that cannot be read or has another aspect ratio
         SettingError: for a size out of range
         WeightsError: if weights are missing; it says how to install them
     """
@@ -154,10 +154,10 @@ def judge(
 
 def read(
     photograph: PictureLike, painting: PictureLike, pictures: tuple[PictureLike, ...]
-) -> tuple[Picture, Picture, list[tuple[str, Picture]]]:
+) -> tuple[ImageArray, ImageArray, list[tuple[str, ImageArray]]]:
     """Read the images, with names for the results. No network is loaded yet.
 
-    Raises PictureError for an image that cannot be read or compared.
+    Raises ImageError for an image that cannot be read or compared.
     """
     content = inputs.load_picture(photograph, "photograph").pixels
     style = inputs.load_picture(painting, "painting").pixels
@@ -180,9 +180,9 @@ class Judges:
 
     def judge(
         self,
-        photograph: Picture,
-        painting: Picture,
-        pictures: Iterable[tuple[str, Picture]],
+        photograph: ImageArray,
+        painting: ImageArray,
+        pictures: Iterable[tuple[str, ImageArray]],
         size: int = SIZE,
     ) -> Judgment:
         """Rate named images like :func:`judge`; float32 (height, width, 3) in [0, 255]."""
@@ -191,16 +191,16 @@ class Judges:
 
     def _judge(
         self,
-        photograph: Picture,
-        painting: Picture,
-        pictures: Iterable[tuple[str, Picture]],
+        photograph: ImageArray,
+        painting: ImageArray,
+        pictures: Iterable[tuple[str, ImageArray]],
         size: int,
     ) -> Judgment:
-        height, width = raster.fit(*raster.size_of(photograph), size)
+        height, width = arrays.fit(*arrays.size_of(photograph), size)
         look = self._eyes.look
-        content = look(raster.resize(photograph, height, width))
+        content = look(arrays.resize(photograph, height, width))
         style = look(
-            raster.resize(painting, *raster.fit_area(*raster.size_of(painting), height * width))
+            arrays.resize(painting, *arrays.fit_area(*arrays.size_of(painting), height * width))
         )
 
         def scores(name: str, laid_over: Seen, seen: Seen) -> Scores:
@@ -209,9 +209,9 @@ class Judges:
 
         judged = []
         for name, picture in pictures:
-            seen = look(raster.resize(picture, height, width))
+            seen = look(arrays.resize(picture, height, width))
             judged.append(scores(name, seen, seen))
-        stretched = look(raster.resize(painting, height, width))
+        stretched = look(arrays.resize(painting, height, width))
         return Judgment(
             size,
             scores("photograph", content, content),
@@ -229,10 +229,10 @@ def _check_size(size: int) -> None:
         raise SettingError(f"size is {size}: expected {SMALLEST} to {LARGEST} px")
 
 
-def _check_shape(name: str, picture: Picture, photograph: Picture) -> None:
-    (height, width), (tall, wide) = (raster.size_of(each) for each in (picture, photograph))
+def _check_shape(name: str, picture: ImageArray, photograph: ImageArray) -> None:
+    (height, width), (tall, wide) = (arrays.size_of(each) for each in (picture, photograph))
     if abs(np.log(width * tall / (height * wide))) > ASPECT:
-        raise PictureError(
+        raise ImageError(
             f"{name} has {width} x {height} px, the content image {wide} x {tall} px: results "
             "must have the shape of the content image"
         )

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from impasto.compute.arrays import to_numpy
 from impasto.compute.backend import ops
+from impasto.images.arrays import ImageArray
 from impasto.network import torchfiles
-from impasto.pictures.raster import Picture
 
 Tensor: TypeAlias = Any
 Map: TypeAlias = NDArray[np.float32]
@@ -102,7 +102,7 @@ def _folded(state: Mapping[str, NDArray[Any]], layer: str, norm: str) -> Convolu
     )
 
 
-def features(network: Lite0, picture: Picture) -> dict[str, Map]:
+def features(network: Lite0, picture: ImageArray) -> dict[str, Map]:
     """Return the features of a picture at the end of every one of STAGES, (height', width', C).
 
     They are linear, of either sign: a block ends without ReLU. Beyond the edges every layer sees
@@ -116,7 +116,7 @@ def features(network: Lite0, picture: Picture) -> dict[str, Map]:
     }
 
 
-def _blocks(network: Lite0, picture: Picture) -> Iterator[Tensor]:
+def _blocks(network: Lite0, picture: ImageArray) -> Iterator[Tensor]:
     """Yield what every block gives, (1, height, width, channels)."""
     value = ops.convert_to_tensor((picture[None] - MEAN) / DEVIATION, dtype="float32")
     value = ops.relu6(_convolved(value, network.stem, 2))

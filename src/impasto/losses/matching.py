@@ -37,6 +37,9 @@ from impasto.compute.arrays import (
     to_numpy,
 )
 from impasto.compute.reductions import block_mean, block_mean_gradient, row_blocks
+from impasto.images import masks, style_regions
+from impasto.images.arrays import ImageArray, resample, size_of
+from impasto.images.style_regions import StyledRegion
 from impasto.losses import pools, tiles
 from impasto.losses.content import added
 from impasto.losses.pools import Array, Indexes, Pool
@@ -50,9 +53,6 @@ from impasto.losses.terms import (
     Sight,
     Term,
 )
-from impasto.pictures import guidance, masks
-from impasto.pictures.guidance import StyledRegion
-from impasto.pictures.raster import Picture, resample, size_of
 from impasto.recipe.settings import Recipe
 
 GRID = 3
@@ -194,7 +194,7 @@ def _doubled(value: Tensor, axis: int, size: int) -> Tensor:
     return part(ops.concatenate([doubled, part(doubled, -1, None)], axis=axis), None, size)
 
 
-def query(photograph: Picture, picture: Picture | None, adventure: float) -> Picture:
+def query(photograph: ImageArray, picture: ImageArray | None, adventure: float) -> ImageArray:
     """Return the picture whose hypercolumns are matched, of the size of ``photograph``.
 
     (1 - a) photograph + a (picture + the photograph's finest detail), where the detail is what
@@ -208,7 +208,7 @@ def query(photograph: Picture, picture: Picture | None, adventure: float) -> Pic
     half = resample(photograph, max(1, height // 2), max(1, width // 2))
     detail = photograph - resample(half, height, width)
     rest, share = np.array([1 - adventure, adventure], np.float32)
-    mixed: Picture = rest * photograph + share * (picture + detail)
+    mixed: ImageArray = rest * photograph + share * (picture + detail)
     return mixed
 
 
@@ -456,7 +456,7 @@ def _grids(look: Look, layers: Sequence[str]) -> dict[str, Array]:
 
 def _searched(
     scene: Scene,
-    asked: Picture,
+    asked: ImageArray,
     regions: Sequence[Matched],
     layers: Sequence[str],
     channels: dict[str, int],
@@ -487,26 +487,26 @@ def _matched(region: StyledRegion, scene: Scene, layers: Sequence[str]) -> Match
     if region.mask is None:
         return Matched(pool)
     size = (side // APART for side in size_of(scene.content))
-    return Matched(pool, masks.resize(region.mask, *size))
+    return Matched(pool, masks.resize_mask(region.mask, *size))
 
 
 def _pool(region: StyledRegion, eye: Eye, layers: Sequence[str]) -> Pool:
-    paintings = [each for each in region.paintings if each.share]
+    paintings = [each for each in region.styles if each.share]
     limit = pools.LIMIT // len(paintings)
     pool = pools.keep([_kept(each, eye, layers, limit) for each in paintings])
     return pool._replace(made=functools.partial(_pool, region, eye, layers))
 
 
 def _kept(
-    painting: guidance.Painting, eye: Eye, layers: Sequence[str], limit: int
+    painting: style_regions.StyleImage, eye: Eye, layers: Sequence[str], limit: int
 ) -> pools.Painting:
     """Return what is kept of a painting and its rotations."""
-    views = pools.turned(painting.picture)
+    views = pools.turned(painting.image)
     grids = [(view.shape[0] // APART, view.shape[1] // APART) for view in views]
     weights = None
     if painting.mask is not None:
         turned = pools.turned(painting.mask)
-        weights = [masks.resize(mask, *grid) for mask, grid in zip(turned, grids, strict=True)]
+        weights = [masks.resize_mask(mask, *grid) for mask, grid in zip(turned, grids, strict=True)]
     counting = pools.counting(grids, weights, limit)
     rows = (
         _rows_of(_columns(look, layers), tiles.part(kept, APART, look.tile.inner))

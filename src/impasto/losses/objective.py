@@ -13,6 +13,9 @@ import optree
 
 from impasto import paged
 from impasto.compute.arrays import Array, HostArray, Tensor, array_namespace
+from impasto.images import masks
+from impasto.images.arrays import ImageArray
+from impasto.images.style_regions import StyledRegion
 from impasto.losses.content import content_term
 from impasto.losses.kinds import FORMS, Kind
 from impasto.losses.style import style_term
@@ -29,9 +32,6 @@ from impasto.losses.terms import (
     scaled,
 )
 from impasto.losses.variation import variation_term
-from impasto.pictures import masks
-from impasto.pictures.guidance import StyledRegion
-from impasto.pictures.raster import Picture
 from impasto.recipe.settings import Recipe
 
 TERMS = ("content", "style", "tv")
@@ -116,7 +116,7 @@ class Kept(_Changed):
 
     def compose(self, picture: Array) -> Array:
         """Return keep · photograph + (1 - keep) · picture."""
-        return masks.compose(self.keep, self.photograph, picture)
+        return masks.blend_kept(self.keep, self.photograph, picture)
 
     def evaluate(self, picture: Array) -> Evaluation:
         """Return losses and gradient, which is zero where everything is kept."""
@@ -266,10 +266,10 @@ class Frozen:
 def freeze(
     eye: Eye,
     recipe: Recipe,
-    content: Picture,
+    content: ImageArray,
     regions: Iterable[StyledRegion],
     style: float = 1.0,
-    start: Picture | None = None,
+    start: ImageArray | None = None,
     kind: Kind = FORMS,
 ) -> Frozen:
     """Compute what a picture of the size of ``content`` is to be compared with.

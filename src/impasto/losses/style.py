@@ -10,6 +10,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from impasto.compute.arrays import HostArray, Tensor, array_namespace
+from impasto.images import masks
+from impasto.images.arrays import Mask, size_of
+from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import polish, pools, tiles
 from impasto.losses.comparisons import GRAM, MOMENTS, WASSERSTEIN, Comparison
 from impasto.losses.content import mean, mean_gradient
@@ -42,9 +45,6 @@ from impasto.losses.terms import (
     View,
     scaled,
 )
-from impasto.pictures import masks
-from impasto.pictures.guidance import Painting, StyledRegion
-from impasto.pictures.raster import Mask, size_of
 from impasto.recipe.settings import Layers, Recipe
 
 
@@ -179,12 +179,12 @@ def _by_part(
 def _turned(region: StyledRegion) -> StyledRegion:
     """Return a region whose paintings are there in four rotations each."""
     paintings = []
-    for each in region.paintings:
-        pictures = pools.turned(each.picture)
+    for each in region.styles:
+        pictures = pools.turned(each.image)
         under = [None] * len(pictures) if each.mask is None else pools.turned(each.mask)
         for picture, mask in zip(pictures, under, strict=True):
-            paintings.append(replace(each, picture=picture, mask=mask))
-    return replace(region, paintings=tuple(paintings))
+            paintings.append(replace(each, image=picture, mask=mask))
+    return replace(region, styles=tuple(paintings))
 
 
 def _view(seen: Seen, layer: str, part: Part) -> View:
@@ -199,7 +199,7 @@ def _part(region: Part, sight: Sight) -> Part:
 
 
 def _frozen(measure: Measure, layers: Sequence[str], region: StyledRegion, scene: Scene) -> Part:
-    eye, paintings = scene.eye, [each for each in region.paintings if each.share]
+    eye, paintings = scene.eye, [each for each in region.styles if each.share]
     whole = sum(each.share for each in paintings)
     shares = [each.share / whole for each in paintings]
     kept = [
@@ -220,7 +220,7 @@ def _kept(
     measure: Measure,
     layers: Sequence[str],
     eye: Eye,
-    painting: Painting,
+    painting: StyleImage,
     number: int,
     share: float,
 ) -> dict[str, list[Any]]:
@@ -228,7 +228,7 @@ def _kept(
     under, places = _weights(painting.mask, layers, eye), {}
     if measure.positions is not None:
         limit = measure.positions(share)
-        places = _places(size_of(painting.picture), under, layers, eye, limit)
+        places = _places(size_of(painting.image), under, layers, eye, limit)
 
     def looked(look: Look) -> dict[str, Any]:
         def keep(layer: str, features: Tensor) -> Any:
@@ -237,7 +237,7 @@ def _kept(
 
         return look.inner(layers, keep)
 
-    parts = [looked(look) for look in eye.looks(painting.picture)]
+    parts = [looked(look) for look in eye.looks(painting.image)]
     return {layer: [each[layer] for each in parts] for layer in layers}
 
 
@@ -273,7 +273,7 @@ def _weights(mask: Mask | None, layers: Iterable[str], eye: Eye) -> dict[str, Ho
     weights = {}
     for layer in layers:
         height, width = (size // eye.stride(layer) for size in mask.shape)
-        weights[layer] = masks.at_layer(mask, height, width, eye.receptive_field(layer))
+        weights[layer] = masks.layer_weights(mask, height, width, eye.receptive_field(layer))
     return weights
 
 

@@ -17,11 +17,11 @@ import optree
 
 from impasto import paged
 from impasto.compute.arrays import Array, HostArray, Size, Tensor, to_numpy
+from impasto.images.arrays import ImageArray, size_of
+from impasto.images.style_regions import StyledRegion
 from impasto.losses import tiles
 from impasto.losses.tiles import Box, Grain, Tile
 from impasto.network.weights import Network
-from impasto.pictures.guidance import StyledRegion
-from impasto.pictures.raster import Picture, size_of
 
 EPSILON = 1e-8
 """Added to the size of a target or a count of positions before dividing by it."""
@@ -155,13 +155,13 @@ class Eye:
         """Return the tiles of an image of (height, width) pixels."""
         return tiles.cover(*size, self.tile, self.grain)
 
-    def look(self, picture: Picture, tile: Tile) -> Look:
+    def look(self, picture: ImageArray, tile: Tile) -> Look:
         """Return the features of a tile of an image."""
         shown = paged.whole(picture) if tile.outer == tile.inner else picture[tile.outer.slices]
         see = functools.partial(self.features, shown)
         return Look(see, tile, size_of(picture), self.stride)
 
-    def looks(self, picture: Picture) -> Iterator[Look]:
+    def looks(self, picture: ImageArray) -> Iterator[Look]:
         """Yield the features of the tiles of an image."""
         for tile in self.cover(size_of(picture)):
             yield self.look(picture, tile)
@@ -174,7 +174,7 @@ class Sight:
     scene: "Scene" = field(compare=False)
     tile: Tile
 
-    def look(self, picture: Picture) -> Look:
+    def look(self, picture: ImageArray) -> Look:
         """Return features of an image of the level's size."""
         return self.scene.eye.look(picture, self.tile)
 
@@ -188,11 +188,11 @@ class Scene:
     """The inputs of a level, from which targets are computed."""
 
     eye: Eye
-    content: Picture
+    content: ImageArray
     """the content image at the size of the level"""
     regions: tuple[StyledRegion, ...]
     """masks at this size, and style images at the sizes to use"""
-    start: Picture | None = None
+    start: ImageArray | None = None
     """the initial image of the level; None at the first level"""
 
     @cached_property

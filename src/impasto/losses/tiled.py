@@ -22,10 +22,10 @@ from impasto.compute.arrays import (
     as_array_like,
     to_numpy,
 )
+from impasto.images.arrays import size_of
 from impasto.losses.objective import TERMS, Evaluation, Frozen, Targets
 from impasto.losses.terms import Place, Seen, Sight, Sums
 from impasto.losses.tiles import Tile
-from impasto.pictures.raster import size_of
 
 
 class Given(NamedTuple):

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from impasto.compute.arrays import HostArray, Size, Tensor, array_namespace
+from impasto.images.arrays import size_of
 from impasto.losses.content import added
 from impasto.losses.terms import IMAGE, AddGradient, Pullback, Scene, Seen, Sight, Term
-from impasto.pictures.raster import size_of
 
 
 class Differences(NamedTuple):

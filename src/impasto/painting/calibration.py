@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from impasto.compute import threads
+from impasto.images import arrays
+from impasto.images.arrays import ImageArray
 from impasto.losses.kinds import FORMS, Kind
 from impasto.optimizers.solvers import SOLVERS
 from impasto.painting import forecast, measurements, memory
@@ -18,8 +20,6 @@ from impasto.painting.models import ModelCache
 from impasto.painting.preparing import Prepared
 from impasto.painting.pyramid import Level, schedule
 from impasto.painting.result import Result
-from impasto.pictures import raster
-from impasto.pictures.raster import Picture
 from impasto.recipe.settings import Recipe
 
 SIZES = (128, 320)
@@ -67,7 +67,7 @@ def calibrate(
 
 def small_levels(inputs: Inputs, recipe: Recipe) -> list[Level]:
     """Return a level for each of SIZES that fits, at least one."""
-    height, width = raster.size_of(inputs.content)
+    height, width = arrays.size_of(inputs.content)
     first, *others = SIZES
     sizes = [first, *(size for size in others if size <= recipe.size or _fits(inputs, size))]
     alone = (dataclasses.replace(recipe, size=size, levels=1, finished=0) for size in sizes)
@@ -80,7 +80,7 @@ def _fits(inputs: Inputs, size: int) -> bool:
 
 
 def _sample(models: ModelCache, recipe: Recipe, inputs: Inputs, level: Level) -> Sample:
-    content = raster.resize(inputs.content, level.height, level.width)
+    content = arrays.resize(inputs.content, level.height, level.width)
     first, (evaluation,) = _paint(models, recipe, inputs, content, 1, level.kind)
     targets, each = _paint(models, recipe, inputs, content, EVALUATIONS, level.kind)
     pixels = level.height * level.width
@@ -92,7 +92,7 @@ def _paint(
     models: ModelCache,
     recipe: Recipe,
     inputs: Inputs,
-    content: Picture,
+    content: ImageArray,
     evaluations: int,
     kind: Kind,
 ) -> tuple[float, list[float]]:

@@ -16,6 +16,9 @@ import numpy as np
 from impasto import paged
 from impasto.compute import threads
 from impasto.compute.arrays import Array, ran_out_of_memory, to_numpy
+from impasto.images import arrays, colors, masks
+from impasto.images.arrays import ImageArray
+from impasto.images.style_regions import resize_regions
 from impasto.losses import objective
 from impasto.losses.kinds import FORMS, Kind
 from impasto.losses.matching import share_of_painting
@@ -39,9 +42,6 @@ from impasto.painting.memory import WHOLE, Plan
 from impasto.painting.models import Model, Sharing
 from impasto.painting.provenance import Provenance
 from impasto.painting.pyramid import Level
-from impasto.pictures import colors, masks, raster
-from impasto.pictures.guidance import at_level
-from impasto.pictures.raster import Picture
 from impasto.recipe.settings import Recipe
 
 Climbing: TypeAlias = Generator[Happening, None, State]
@@ -59,22 +59,22 @@ class Job:
     """the tiles to use"""
     sharing: Sharing | None = None
     """distributes tiles to workers"""
-    _resized: dict[tuple[int, int], Picture] = field(default_factory=dict, compare=False)
+    _resized: dict[tuple[int, int], ImageArray] = field(default_factory=dict, compare=False)
     """the latest result of :meth:`content`"""
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
         """The levels, coarsest first."""
-        return pyramid.schedule(*raster.size_of(self.inputs.content), self.recipe)
+        return pyramid.schedule(*arrays.size_of(self.inputs.content), self.recipe)
 
-    def content(self, size: tuple[int, int]) -> Picture:
+    def content(self, size: tuple[int, int]) -> ImageArray:
         """Return the content image at a size; the latest one is kept."""
         if size not in self._resized:
             self._resized.clear()
-            self._resized[size] = raster.resize(self.inputs.content, *size)
+            self._resized[size] = arrays.resize(self.inputs.content, *size)
         return self._resized[size]
 
-    def placed(self, array: Picture) -> Array:
+    def placed(self, array: ImageArray) -> Array:
         """Return an array on the device of the solver: a GPU, unless it supports only NumPy."""
         if self.recipe.optimizer != "lbfgs":
             array = paged.whole(array)
@@ -84,9 +84,9 @@ class Job:
 
     def objective(
         self,
-        content: Picture,
+        content: ImageArray,
         style: float = 1.0,
-        start: Picture | None = None,
+        start: ImageArray | None = None,
         kind: Kind = FORMS,
     ) -> objective.Objective:
         """Return the objective of a level, with its targets.
@@ -97,8 +97,8 @@ class Job:
             start: the initial image of the level; None at the first level
             kind: the role of the level
         """
-        size = raster.size_of(content)
-        regions = at_level(self.inputs.regions, *size)
+        size = arrays.size_of(content)
+        regions = resize_regions(self.inputs.regions, *size)
         painting = self.model.of_levels(self.recipe, kind)
         eye = painting.eye(self.plan.tile)
         frozen = objective.freeze(eye, self.recipe, content, regions, style, start, kind)
@@ -106,24 +106,24 @@ class Job:
         if self.inputs.gray:
             task = objective.Gray(task)
         if self.inputs.keep is not None:
-            keep = masks.resize(self.inputs.keep, *size)[..., None]
+            keep = masks.resize_mask(self.inputs.keep, *size)[..., None]
             task = objective.Kept(task, self.placed(content), self.placed(keep))
         if kind.sharpens:
             task = objective.Detail(task, fine(self.placed(content), pyramid.DETAIL))
         return task
 
-    def shown(self, picture: Picture) -> Picture:
+    def shown(self, picture: ImageArray) -> ImageArray:
         """Return an image with kept regions and colors of the content image applied."""
         if self.recipe.colors != "content" and self.inputs.keep is None:
             return picture
-        size = raster.size_of(picture)
-        photograph = raster.resize(self.inputs.photograph, *size)
+        size = arrays.size_of(picture)
+        photograph = arrays.resize(self.inputs.photograph, *size)
         if self.recipe.colors == "content":
-            picture = paged.mapped(colors.with_colors_of, picture, photograph)
+            picture = paged.mapped(colors.with_content_colors, picture, photograph)
         if self.inputs.keep is None:
             return picture
-        keep = masks.resize(self.inputs.keep, *size)[..., None]
-        return masks.compose(keep, photograph, picture)
+        keep = masks.resize_mask(self.inputs.keep, *size)[..., None]
+        return masks.blend_kept(keep, photograph, picture)
 
 
 class Clock:
@@ -177,34 +177,34 @@ def climb(job: Job, state: State, controls: Controls, clock: Clock) -> Iterator[
         state = _next_level(job, state)
 
 
-def finished(job: Job, state: State) -> Picture:
+def finished(job: Job, state: State) -> ImageArray:
     """Return the best image of a state, enlarged to the size of the finest level."""
     picture = to_numpy(state.best)
-    content = job.content(raster.size_of(picture))
+    content = job.content(arrays.size_of(picture))
     for level in job.levels[state.level - 1 :]:
         picture, content = _carried_up(job, picture, content, (level.height, level.width))
     return job.shown(picture)
 
 
 def _carried_up(
-    job: Job, picture: Picture, content: Picture, size: tuple[int, int]
-) -> tuple[Picture, Picture]:
+    job: Job, picture: ImageArray, content: ImageArray, size: tuple[int, int]
+) -> tuple[ImageArray, ImageArray]:
     """Return an image and its content image at another size."""
-    if raster.size_of(picture) == size:
+    if arrays.size_of(picture) == size:
         return picture, content
     there = job.content(size)
-    changed = raster.carry_up(picture, content, there)
+    changed = arrays.upsample_residual(picture, content, there)
     if not pyramid.shape_of(job.recipe).carries_picture:
         return changed, there
     # Detail of the content image is added in proportion to its share of the targets.
     share = np.float32(share_of_painting(job.recipe.strength))
-    return share * raster.resize(picture, *size) + (1 - share) * changed, there
+    return share * arrays.resize(picture, *size) + (1 - share) * changed, there
 
 
 def _next_level(job: Job, state: State) -> State:
     best = to_numpy(state.best)
     level = job.levels[state.level]
-    content = job.content(raster.size_of(best))
+    content = job.content(arrays.size_of(best))
     picture, _ = _carried_up(job, best, content, (level.height, level.width))
     solver = state.solver
     assert solver is not None  # the level has ended
@@ -254,7 +254,7 @@ def _paint_smaller(
         if not state.history:
             raise MemoryError
         return state
-    content = job.content(raster.size_of(best))
+    content = job.content(arrays.size_of(best))
     picture, _ = _carried_up(job, best, content, (smaller.height, smaller.width))
     state = replace(state, picture=picture)
     return (yield from _paint_level(job, smaller, state, controls, clock))

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias
 
+from impasto.images.arrays import ImageArray
 from impasto.optimizers.solver import Array, Packed, Reason
 from impasto.optimizers.solver import State as SolverState
 from impasto.painting.provenance import Provenance
-from impasto.pictures.raster import Picture
 from impasto.recipe.settings import Recipe
 
 
@@ -38,7 +38,7 @@ class State:
     """inputs, network and recipe; the recipe includes changes during the run"""
     level: int
     """the current level, from 1"""
-    picture: Picture
+    picture: ImageArray
     """the initial image of that level, float32 (height, width, 3)"""
     solver: SolverState | Packed | None = None
     """state of the solver, or the same as arrays; None at the start of a level"""
@@ -94,11 +94,11 @@ class Step:
     terms: Mapping[str, float] = field(hash=False)
     seconds: float
     state: State = field(repr=False, compare=False)
-    shown: Callable[[], Picture] = field(repr=False, compare=False)
+    shown: Callable[[], ImageArray] = field(repr=False, compare=False)
     """computes ``picture``"""
 
     @cached_property
-    def picture(self) -> Picture:
+    def picture(self) -> ImageArray:
         """The evaluated image, with kept regions and colors applied; read-only.
 
         It is computed on first access.

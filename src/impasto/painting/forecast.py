@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from impasto.errors import counted
+from impasto.images import arrays
 from impasto.losses.kinds import Kind
 from impasto.painting import measurements, memory
 from impasto.painting.inputs import Inputs
@@ -14,7 +15,6 @@ from impasto.painting.memory import WHOLE, Plan
 from impasto.painting.preparing import Prepared
 from impasto.painting.progress import in_words
 from impasto.painting.pyramid import Level
-from impasto.pictures import raster
 from impasto.recipe.settings import Recipe, as_options, settings
 
 
@@ -121,8 +121,8 @@ def _kinds(levels: Sequence[Level]) -> list[Kind]:
 
 def paintings_of(inputs: Inputs) -> Paintings:
     """Return number of pixels and scale of the style images with weight."""
-    counting = (each for place in inputs.regions for each in place.paintings if each.share)
-    return [(math.prod(raster.size_of(each.picture)), each.scale) for each in counting]
+    counting = (each for place in inputs.regions for each in place.styles if each.share)
+    return [(math.prod(arrays.size_of(each.image)), each.scale) for each in counting]
 
 
 def predict(

@@ -16,15 +16,16 @@ from PIL import Image
 
 from impasto import files, paged
 from impasto.engines import selection
-from impasto.errors import InputError, PictureError, SettingError, nearest
+from impasto.errors import ImageError, InputError, SettingError, nearest
+from impasto.images import arrays, colors, masks, style_regions
+from impasto.images.arrays import ImageArray
+from impasto.images.formats import decode
+from impasto.images.formats.metadata import NO_METADATA, Metadata
+from impasto.images.masks import Mask
+from impasto.images.style_regions import MaskedStyle, StyledRegion, StyleImage
 from impasto.network import weights
 from impasto.painting import memory, provenance
 from impasto.painting.provenance import Provenance, Source
-from impasto.pictures import colors, decode, guidance, masks, raster
-from impasto.pictures.guidance import Covered, Painting, StyledRegion
-from impasto.pictures.masks import Mask
-from impasto.pictures.metadata import UNKNOWN, Metadata
-from impasto.pictures.raster import Picture
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 
@@ -36,9 +37,9 @@ class Convertible(Protocol):
         """Return an array."""
 
 
-PictureLike: TypeAlias = decode.Source | Image.Image | NDArray[Any] | Convertible
+PictureLike: TypeAlias = decode.ImageSource | Image.Image | NDArray[Any] | Convertible
 """A path, the bytes of a file, a stream of bytes, a Pillow image, an array, or an object that
-converts to an array, see :func:`impasto.pictures.decode.array_pixels`."""
+converts to an array, see :func:`impasto.images.formats.decode.from_array`."""
 
 
 class Region(NamedTuple):
@@ -55,24 +56,24 @@ class Region(NamedTuple):
 class Inputs:
     """The input images of a run at their own sizes; masks of the content image at ``size``."""
 
-    content: Picture
+    content: ImageArray
     """the content image, in gray if only lightness is changed"""
     regions: tuple[StyledRegion, ...]
-    photograph: Picture
+    photograph: ImageArray
     """the content image as read"""
-    opening: Picture
+    opening: ImageArray
     """the style image that ``init`` style starts from"""
     work: memory.Work
     """the data that memory use depends on"""
     keep: Mask | None = None
     """weights of the pixels that stay unchanged"""
-    start: Picture | None = None
+    start: ImageArray | None = None
     """the initial image, if it is a file"""
     gray: bool = False
     """whether the run uses gray images only"""
     alpha: Mask | None = None
     """opacity of the content image at its own size; None if it is opaque"""
-    metadata: Metadata = UNKNOWN
+    metadata: Metadata = NO_METADATA
     """metadata of the content image"""
     sources: tuple[Source, ...] = ()
     """the files read, in order"""
@@ -80,12 +81,12 @@ class Inputs:
     """notes for the user, such as that the first frame of an animation is used"""
 
 
-STARTS: dict[str, Callable[[Picture, Picture, Recipe], Picture]] = {
+STARTS: dict[str, Callable[[ImageArray, ImageArray, Recipe], ImageArray]] = {
     "content": lambda content, style, recipe: _first(content, recipe),
     # Stretched to the photograph's shape: as a start, never as a target.
-    "style": lambda content, style, recipe: raster.resize(style, *raster.size_of(content)),
-    "noise": lambda content, style, recipe: raster.noise(
-        *raster.size_of(content), recipe.seed, FAINT
+    "style": lambda content, style, recipe: arrays.resize(style, *arrays.size_of(content)),
+    "noise": lambda content, style, recipe: arrays.noise(
+        *arrays.size_of(content), recipe.seed, FAINT
     ),
 }
 """Initial images as functions of (content, first style, recipe), by the value of ``init``."""
@@ -98,7 +99,7 @@ stays in the result, since features hardly depend on it (benchmarks/NOTES.md).
 """
 
 
-def _first(content: Picture, recipe: Recipe) -> Picture:
+def _first(content: ImageArray, recipe: Recipe) -> ImageArray:
     """Return the initial image for ``init`` content.
 
     Matching starts from a blurred content image (Kolkin et al. 2022), so that fine detail comes
@@ -106,10 +107,10 @@ def _first(content: Picture, recipe: Recipe) -> Picture:
     """
     if recipe.style_loss != "matching":
         return content
-    height, width = raster.size_of(content)
-    small = raster.resize(content, max(2, height // LARGE), max(2, width // LARGE))
+    height, width = arrays.size_of(content)
+    small = arrays.resize(content, max(2, height // LARGE), max(2, width // LARGE))
     share = np.float32(min(1.0, 2 * recipe.strength))
-    return share * raster.resize(small, height, width) + (1 - share) * content
+    return share * arrays.resize(small, height, width) + (1 - share) * content
 
 
 LARGE = 8
@@ -119,7 +120,7 @@ LARGE = 8
 def read_provenance(path: files.AnyPath) -> Provenance:
     """Read the recipe of a result from its file, or from the JSON that ``impasto recipe`` prints.
 
-    Raises PictureError for a file without a recipe, SettingError for a recipe that this version
+    Raises ImageError for a file without a recipe, SettingError for a recipe that this version
     does not understand.
     """
     said = _json_of(path)
@@ -133,17 +134,17 @@ def read_provenance(path: files.AnyPath) -> Provenance:
 def _json_of(path: files.AnyPath) -> bytes | None:
     """Return the bytes of a file that starts like a JSON object; None for any other file."""
     try:
-        with decode.opened(path) as stream:
+        with decode.open_source(path) as stream:
             data = stream.read(provenance.LARGEST)
-    except PictureError as error:
-        raise PictureError(f"{files.shown(path)}: {error}") from None
+    except ImageError as error:
+        raise ImageError(f"{files.shown(path)}: {error}") from None
     # A byte order mark may come first, and the zeros of UTF-16, as some shells redirect.
     return data if data.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{") else None
 
 
 def finishing(picture: files.AnyPath) -> dict[str, str | int]:
     """Return the changes to the recipe of a result that enlarge it, see :func:`read_provenance`."""
-    longest = max(raster.size_of(decode.read(picture).pixels))
+    longest = max(arrays.size_of(decode.read_image(picture).pixels))
     return {"init": os.fspath(picture), "finished": longest, "tile": recipes.AUTO}
 
 
@@ -157,7 +158,7 @@ def prepare(
 ) -> Inputs:
     """Read the input images, and validate the recipe with them.
 
-    ``most`` is the memory limit in bytes; None for the memory that is free. Raises PictureError or
+    ``most`` is the memory limit in bytes; None for the memory that is free. Raises ImageError or
     SettingError for invalid input.
     """
     weights.NETWORKS[recipe.network].check_layers(recipe.layers)
@@ -166,28 +167,28 @@ def prepare(
     read = _Reader()
     loaded = read.loaded(content, "content", limits(recipe, most))
     photograph = loaded.pixels
-    recipe = sized(recipe, raster.size_of(photograph))
+    recipe = sized(recipe, arrays.size_of(photograph))
     painted = _read_paintings(read, recipe, styles, wanted)
-    over = raster.size_of(photograph)
+    over = arrays.size_of(photograph)
     covering = [read.mask(each.mask, f"region {n}, mask", over) for n, each in enumerate(wanted, 1)]
     kept = None if keep is None else read.mask(keep, "keep", over)
     start = None if recipe.init in STARTS else read.start(recipe.init)
-    _check_painted_size(*raster.size_of(photograph), recipe.size)
+    _check_painted_size(*arrays.size_of(photograph), recipe.size)
     others = [*covering, *(each for each in (kept, start) if each is not None)]
     work = _work(recipe, photograph, painted, others, len(wanted) + bool(styles))
     _check_memory(work, painted, most)
     found, left = _laid_out(recipe, loaded, painted, wanted, covering, kept, work.painted)
     gray = recipe.colors == "content"
-    found = guidance.colored(found, photograph, recipe.colors)
-    is_gray = all(map(raster.is_gray, (photograph, *(each.picture for each in painted))))
+    found = style_regions.match_region_colors(found, photograph, recipe.colors)
+    is_gray = all(map(arrays.is_gray, (photograph, *(each.image for each in painted))))
     photograph = paged.stored(photograph)
     # What no region covers comes last.
-    opening = next(each for each in found[-1 if styles else 0].paintings if each.share)
+    opening = next(each for each in found[-1 if styles else 0].styles if each.share)
     return Inputs(
         content=paged.mapped(_without_color, photograph) if gray else photograph,
         regions=found,
         photograph=photograph,
-        opening=opening.picture,
+        opening=opening.image,
         work=work,
         keep=left if left.any() else None,
         start=None if start is None else paged.stored(start),
@@ -199,19 +200,19 @@ def prepare(
     )
 
 
-def _without_color(picture: Picture) -> Picture:
-    return colors.gray(colors.lightness(picture))
+def _without_color(picture: ImageArray) -> ImageArray:
+    return colors.gray_from_lightness(colors.lightness(picture))
 
 
-def limits(recipe: Recipe, most: float | None) -> decode.Limits:
+def limits(recipe: Recipe, most: float | None) -> decode.SizeLimits:
     """Return the limits for reading the content image.
 
     The pixel limit is what memory holds if the recipe asks for a large image. If not, it is the
     default limit, since a small file may contain very many pixels.
     """
     if recipe.size != recipes.ORIGINAL and recipe.size**2 <= decode.MAX_PIXELS:
-        return decode.USUAL
-    return decode.Limits(most=max(decode.MAX_PIXELS, memory.readable(most)))
+        return decode.DEFAULT_LIMITS
+    return decode.SizeLimits(most=max(decode.MAX_PIXELS, memory.readable(most)))
 
 
 def sized(recipe: Recipe, photograph: tuple[int, int]) -> Recipe:
@@ -223,8 +224,8 @@ def sized(recipe: Recipe, photograph: tuple[int, int]) -> Recipe:
 
 def _laid_out(
     recipe: Recipe,
-    photograph: decode.Loaded,
-    painted: Sequence[Painting],
+    photograph: decode.DecodedImage,
+    painted: Sequence[StyleImage],
     wanted: Sequence[Region],
     covering: Sequence[Mask],
     kept: Mask | None,
@@ -235,17 +236,17 @@ def _laid_out(
     ``painted`` are all style images, those of the ``wanted`` regions last; ``covering`` are the
     masks of these regions. Raises SettingError if nothing is left to paint.
     """
-    covering = [masks.resize(mask, *size) for mask in covering]
+    covering = [masks.resize_mask(mask, *size) for mask in covering]
     _check_masks(recipe, covering, painted, size)
     styles, others = painted[: -len(wanted) or None], painted[len(painted) - len(wanted) :]
-    found, left = guidance.lay_out(
+    found, left = style_regions.build_regions(
         styles,
         [
-            Covered((*map(_identity, region[1:]), painting.scale), painting, mask)
+            MaskedStyle((*map(_identity, region[1:]), painting.scale), painting, mask)
             for region, painting, mask in zip(wanted, others, covering, strict=True)
         ],
-        np.zeros(size, np.float32) if kept is None else masks.resize(kept, *size),
-        None if photograph.alpha is None else masks.resize(photograph.alpha, *size),
+        np.zeros(size, np.float32) if kept is None else masks.resize_mask(kept, *size),
+        None if photograph.alpha is None else masks.resize_mask(photograph.alpha, *size),
     )
     if not found:
         raise SettingError("the whole image is kept or transparent: there is nothing to paint")
@@ -298,7 +299,7 @@ def check_numbers(recipe: Recipe, styles: int, regions: int) -> None:
 
 def _read_paintings(
     read: "_Reader", recipe: Recipe, styles: Sequence[PictureLike], regions: Sequence[Region]
-) -> list[Painting]:
+) -> list[StyleImage]:
     """Read the style images, those of regions last, with weight and scale of each."""
     named = ["style"] if len(styles) == 1 else [f"style {n}" for n, _ in enumerate(styles, 1)]
     found = [_painting(read.loaded(each, name)) for each, name in zip(styles, named, strict=True)]
@@ -311,12 +312,12 @@ def _read_paintings(
     ]
 
 
-def _read_region(read: "_Reader", region: Region, role: str) -> Painting:
+def _read_region(read: "_Reader", region: Region, role: str) -> StyleImage:
     painting = _painting(read.loaded(region.painting, f"{role}, painting"))
     if region.painting_mask is None:
         return painting
-    size = raster.size_of(painting.picture)
-    part = masks.resize(read.mask(region.painting_mask, f"{role}, style mask", size), *size)
+    size = arrays.size_of(painting.image)
+    part = masks.resize_mask(read.mask(region.painting_mask, f"{role}, style mask", size), *size)
     whole = np.float32(1) if painting.mask is None else painting.mask
     if not (part * whole).max() > masks.FAINT:
         raise SettingError(
@@ -325,13 +326,13 @@ def _read_region(read: "_Reader", region: Region, role: str) -> Painting:
     return dataclasses.replace(painting, mask=part * whole)
 
 
-def _painting(loaded: decode.Loaded) -> Painting:
+def _painting(loaded: decode.DecodedImage) -> StyleImage:
     """Return a style image whose transparent parts have no weight."""
-    return Painting(loaded.pixels, mask=loaded.alpha)
+    return StyleImage(loaded.pixels, mask=loaded.alpha)
 
 
 def _check_masks(
-    recipe: Recipe, covering: Sequence[Mask], painted: Sequence[Painting], size: tuple[int, int]
+    recipe: Recipe, covering: Sequence[Mask], painted: Sequence[StyleImage], size: tuple[int, int]
 ) -> None:
     """Raise SettingError for a mask that covers no position of the deepest layer."""
     network = weights.NETWORKS[recipe.network]
@@ -340,11 +341,11 @@ def _check_masks(
     looked_at = [("the mask of region", mask) for mask in covering]
     for painting in painted:
         if painting.mask is not None:
-            seen = guidance.size_seen(painting, size[0] * size[1])
-            looked_at.append(("a style mask", masks.resize(painting.mask, *seen)))
+            seen = style_regions.style_size(painting, size[0] * size[1])
+            looked_at.append(("a style mask", masks.resize_mask(painting.mask, *seen)))
     for number, (name, mask) in enumerate(looked_at, start=1):
         height, width = mask.shape
-        if not masks.reaches(mask, height // stride, width // stride):
+        if not masks.covers_a_position(mask, height // stride, width // stride):
             which = f"{name} {number}" if number <= len(covering) else name
             raise SettingError(
                 f"{which} covers no position of {deepest}, which has a stride of {stride} px, at "
@@ -354,26 +355,26 @@ def _check_masks(
 
 def _check_painted_size(height: int, width: int, size: int) -> None:
     """Raise SettingError for a ``size`` at which the content image is too narrow or too large."""
-    painted = raster.fit(height, width, size)
-    if min(painted) < raster.SHORTEST:
-        least = math.ceil(raster.SHORTEST * max(height, width) / min(height, width))
+    painted = arrays.fit(height, width, size)
+    if min(painted) < arrays.MIN_SIDE:
+        least = math.ceil(arrays.MIN_SIDE * max(height, width) / min(height, width))
         raise SettingError(
             f"size {size} makes the content image {painted[1]} x {painted[0]} px: at least "
-            f"{raster.SHORTEST} px are needed on the short side, so use size {least} or more"
+            f"{arrays.MIN_SIDE} px are needed on the short side, so use size {least} or more"
         )
 
 
 def _work(
     recipe: Recipe,
-    photograph: Picture,
-    painted: Iterable[Painting],
-    others: Iterable[Picture | Mask],
+    photograph: ImageArray,
+    painted: Iterable[StyleImage],
+    others: Iterable[ImageArray | Mask],
     count: int,
 ) -> memory.Work:
     return memory.Work(
-        photograph=raster.size_of(photograph),
+        photograph=arrays.size_of(photograph),
         size=recipe.size,
-        paintings=tuple((math.prod(each.picture.shape[:2]), each.scale) for each in painted),
+        paintings=tuple((math.prod(each.image.shape[:2]), each.scale) for each in painted),
         others=tuple(math.prod(each.shape[:2]) for each in others),
         places=count,
         evaluations=recipe.evaluations,
@@ -385,7 +386,7 @@ def _work(
     )
 
 
-def _check_memory(work: memory.Work, painted: Sequence[Painting], most: float | None) -> None:
+def _check_memory(work: memory.Work, painted: Sequence[StyleImage], most: float | None) -> None:
     """Raise SettingError for a size or a style scale that does not fit into memory."""
     memory.check_disk(work)
     unscaled = [(own, min(1.0, scale)) for own, scale in work.paintings]
@@ -394,18 +395,18 @@ def _check_memory(work: memory.Work, painted: Sequence[Painting], most: float | 
         memory.plan(work, most)
     except SettingError:
         area = math.prod(work.painted)
-        largest = max(painted, key=lambda each: math.prod(guidance.size_seen(each, area)))
-        height, width = guidance.size_seen(largest, area)
+        largest = max(painted, key=lambda each: math.prod(style_regions.style_size(each, area)))
+        height, width = style_regions.style_size(largest, area)
         raise SettingError(
             f"style_scale {largest.scale:g} makes a style image {width} x {height} px, which does "
             "not fit into memory: choose a smaller value"
         ) from None
 
 
-def start(inputs: Inputs, content: Picture, recipe: Recipe) -> Picture:
+def start(inputs: Inputs, content: ImageArray, recipe: Recipe) -> ImageArray:
     """Return the initial image of the first level, with the size of ``content``."""
     if inputs.start is not None:
-        return raster.resize(inputs.start, *raster.size_of(content))
+        return arrays.resize(inputs.start, *arrays.size_of(content))
     return STARTS[recipe.init](content, inputs.opening, recipe)
 
 
@@ -417,8 +418,8 @@ class _Reader:
         self.sources: list[Source] = []
 
     def loaded(
-        self, source: PictureLike, role: str, limits: decode.Limits = decode.USUAL
-    ) -> decode.Loaded:
+        self, source: PictureLike, role: str, limits: decode.SizeLimits = decode.DEFAULT_LIMITS
+    ) -> decode.DecodedImage:
         """Read an image; add a note if it is nearly black."""
         loaded = self._loaded(source, role, limits, strict=True)
         if (most := float(loaded.pixels.max())) < masks.FAINTEST:
@@ -430,18 +431,18 @@ class _Reader:
     def mask(self, source: PictureLike, role: str, over: tuple[int, int]) -> Mask:
         """Read a mask for an image of size ``over``, (height, width)."""
         named = _named(source, role)
-        loaded = self._loaded(source, role, decode.ANY, strict=False)
+        loaded = self._loaded(source, role, decode.ANY_SIZE, strict=False)
         try:
-            mask, notes = masks.read(loaded.pixels, loaded.alpha)
+            mask, notes = masks.mask_from_image(loaded.pixels, loaded.alpha)
         except ValueError as error:
-            raise PictureError(f"{named}: {error}") from None
-        for note in (*notes, *masks.stretched(mask, *over)):
+            raise ImageError(f"{named}: {error}") from None
+        for note in (*notes, *masks.aspect_note(mask, *over)):
             self._note(f"{named}: {note}")
         return mask
 
     def _loaded(
-        self, source: PictureLike, role: str, limits: decode.Limits, strict: bool
-    ) -> decode.Loaded:
+        self, source: PictureLike, role: str, limits: decode.SizeLimits, strict: bool
+    ) -> decode.DecodedImage:
         loaded = load_picture(source, role, limits, strict)
         for note in loaded.notes:
             self._note(note)
@@ -452,10 +453,10 @@ class _Reader:
         if note not in self.notes:
             self.notes.append(note)
 
-    def start(self, init: str) -> Picture:
+    def start(self, init: str) -> ImageArray:
         try:
             return self.loaded(init, "init").pixels
-        except PictureError as error:
+        except ImageError as error:
             if os.path.exists(init) or os.path.splitext(init)[1]:
                 raise SettingError(f"init: {error}") from None
             raise SettingError(
@@ -467,7 +468,7 @@ def _named(source: PictureLike, role: str) -> str:
     return files.shown(source) if isinstance(source, str | os.PathLike) else role
 
 
-def _source(source: PictureLike, role: str, loaded: decode.Loaded) -> Source:
+def _source(source: PictureLike, role: str, loaded: decode.DecodedImage) -> Source:
     if isinstance(source, str | os.PathLike):
         return Source(role, os.path.basename(source), provenance.hash_of_file(source))
     arrays = [loaded.pixels, *(() if loaded.alpha is None else (loaded.alpha,))]
@@ -476,24 +477,27 @@ def _source(source: PictureLike, role: str, loaded: decode.Loaded) -> Source:
 
 
 def load_picture(
-    source: PictureLike, role: str, limits: decode.Limits = decode.USUAL, strict: bool = True
-) -> decode.Loaded:
+    source: PictureLike,
+    role: str,
+    limits: decode.SizeLimits = decode.DEFAULT_LIMITS,
+    strict: bool = True,
+) -> decode.DecodedImage:
     """Read an image from any supported input; notes and errors start with its file or role.
 
-    Raises PictureError for an invalid image or one beyond ``limits``. ``strict`` uses the value
+    Raises ImageError for an invalid image or one beyond ``limits``. ``strict`` uses the value
     range of an image instead of that of a mask.
     """
     if isinstance(source, str | os.PathLike):
-        return decode.read(source, limits)
+        return decode.read_image(source, limits)
     if isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read"):
-        return decode.read(cast(decode.Source, source), limits, role)
+        return decode.read_image(cast(decode.ImageSource, source), limits, role)
     try:
         if isinstance(source, Image.Image):
-            loaded = decode.image_pixels(source, limits)
+            loaded = decode.from_pillow(source, limits)
         else:
-            loaded = decode.array_pixels(_as_array(source), limits, strict)
+            loaded = decode.from_array(_as_array(source), limits, strict)
     except ValueError as error:
-        raise PictureError(f"{role}: {error}") from None
+        raise ImageError(f"{role}: {error}") from None
     notes = tuple(f"{role}: {note}" for note in loaded.notes)
     return dataclasses.replace(loaded, notes=notes)
 
@@ -502,9 +506,9 @@ def _as_array(source: Any) -> NDArray[Any]:
     """Return an array from an array or an object that converts to one, such as a tensor."""
     kind = type(source).__name__
     if not isinstance(source, np.ndarray) and not hasattr(source, "__array__"):
-        raise PictureError(f"expected a path, bytes, a Pillow image or an array, not {kind}")
+        raise ImageError(f"expected a path, bytes, a Pillow image or an array, not {kind}")
     try:
         return source if np.ma.isMaskedArray(source) else np.asarray(source)
     except Exception as error:  # frameworks raise what they like, for what lies on a GPU and so on
         reason = files.reason(error)
-        raise PictureError(f"{kind} cannot be converted to a NumPy array ({reason})") from None
+        raise ImageError(f"{kind} cannot be converted to a NumPy array ({reason})") from None

@@ -15,7 +15,7 @@ import psutil
 
 from impasto import paged
 from impasto.errors import SettingError
-from impasto.pictures.raster import fit
+from impasto.images.arrays import fit
 from impasto.recipe.settings import AUTO
 
 BARE = 0.2e9

@@ -13,6 +13,7 @@ import numpy as np
 from impasto import files, paged
 from impasto.compute import threads
 from impasto.errors import CheckpointError, ClusterError
+from impasto.images import arrays, masks
 from impasto.painting import calibration
 from impasto.painting.climb import Clock, Job, climb, finished, first_state
 from impasto.painting.controls import Controls
@@ -22,7 +23,6 @@ from impasto.painting.models import ModelCache, Sharing
 from impasto.painting.preparing import Prepared
 from impasto.painting.provenance import Provenance
 from impasto.painting.result import Painted, Result
-from impasto.pictures import masks, raster
 
 if TYPE_CHECKING:
     from impasto.cluster.crew import Crew
@@ -175,6 +175,6 @@ def result_of(job: Job, state: State) -> Result:
         history=state.history,
         stopped=state.stopped,
         lowered=state.lowered,
-        alpha=None if alpha is None else masks.resize(alpha, *raster.size_of(picture)),
+        alpha=None if alpha is None else masks.resize_mask(alpha, *arrays.size_of(picture)),
         metadata=job.inputs.metadata,
     )

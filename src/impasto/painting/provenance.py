@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
-from impasto.errors import PictureError, SettingError
+from impasto.errors import ImageError, SettingError
 from impasto.recipe.settings import Recipe
 from impasto.version import __version__
 
@@ -92,18 +92,18 @@ class Provenance:
 def from_xmp(packet: bytes) -> Provenance:
     """Parse the XMP of :meth:`Provenance.to_xmp`, also if another program rewrote it.
 
-    Raises PictureError for other XMP, and SettingError for a recipe that this version does not
+    Raises ImageError for other XMP, and SettingError for a recipe that this version does not
     support.
     """
     text = _painting(packet)
     if text is None:
-        raise PictureError(
+        raise ImageError(
             "contains no recipe: it was not painted by impasto, or its metadata was lost"
         )
     try:
         said = json.loads(text)
     except (ValueError, RecursionError):
-        raise PictureError(DAMAGED) from None
+        raise ImageError(DAMAGED) from None
     return from_dict(said)
 
 
@@ -115,9 +115,9 @@ def from_json(data: bytes) -> Provenance:
     try:
         said = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise PictureError(f"is not valid JSON: {error}") from None
+        raise ImageError(f"is not valid JSON: {error}") from None
     if not isinstance(said, dict) or not {"recipe", "inputs", "network"} <= said.keys():
-        raise PictureError("is JSON, but not the output of `impasto recipe`")
+        raise ImageError("is JSON, but not the output of `impasto recipe`")
     return from_dict(said)
 
 
@@ -125,18 +125,18 @@ def _painting(packet: bytes) -> str | None:
     """Return impasto's property of an XMP packet, with any prefix; None if there is none.
 
     A property is an element, or an attribute as some programs write it (ISO 16684-1, 7.9.2.2).
-    Raises PictureError for a truncated packet or one with declarations, which XMP does not have.
+    Raises ImageError for a truncated packet or one with declarations, which XMP does not have.
     """
     if NAMESPACE.encode() not in packet:
         return None
     name = f"{{{NAMESPACE}}}painting"
     begin, end = packet.find(b"<"), packet.rfind(b">") + 1
     if b"<!" in packet or end > LARGEST:
-        raise PictureError(DAMAGED)
+        raise ImageError(DAMAGED)
     try:
         root = ElementTree.fromstring(packet[begin:end])
     except (ElementTree.ParseError, ValueError):
-        raise PictureError(DAMAGED) from None
+        raise ImageError(DAMAGED) from None
     for element in root.iter():
         if element.tag == name:
             return "".join(element.itertext())
@@ -153,7 +153,7 @@ def from_dict(said: Any) -> Provenance:
         version, backend, settings = (said[name] for name in ("version", "backend", "recipe"))
         finished, steered = said["finished"] is True, said.get("steered") is True
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise PictureError(DAMAGED) from None
+        raise ImageError(DAMAGED) from None
     try:
         recipe = Recipe.from_dict(settings)
     except SettingError as error:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from impasto.errors import SettingError
+from impasto.images.arrays import MIN_SIDE, fit
 from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING, Kind
-from impasto.pictures.raster import SHORTEST, fit
 from impasto.recipe.settings import Recipe
 
 
@@ -130,7 +130,7 @@ def _sizes(height: int, width: int, recipe: Recipe) -> list[int]:
     """Return the longest sides of the levels in pixels, coarsest first."""
     shape = shape_of(recipe)
     count = recipe.levels or automatic_levels(recipe.size, shape)
-    least = math.ceil(SHORTEST * max(height, width) / min(height, width))
+    least = math.ceil(MIN_SIDE * max(height, width) / min(height, width))
     sizes_down = (round(recipe.size / shape.ratio**coarser) for coarser in reversed(range(count)))
     return list(dict.fromkeys(min(recipe.size, max(least, size)) for size in sizes_down))
 
@@ -162,7 +162,7 @@ def lower(level: Level, painted: int) -> Level | None:
     SHORTEST.
     """
     height, width = fit(level.height, level.width, round(max(level.height, level.width) / 2**0.5))
-    if height * width <= painted or min(height, width) < SHORTEST:
+    if height * width <= painted or min(height, width) < MIN_SIDE:
         return None
     return replace(level, height=height, width=width)
 

@@ -13,13 +13,13 @@ from PIL import Image
 
 from impasto import files
 from impasto.errors import OutputError, SettingError
+from impasto.images.arrays import ImageArray
+from impasto.images.formats import encode, metadata
+from impasto.images.formats.metadata import NO_METADATA, Metadata
+from impasto.images.formats.save_options import DEFAULT_SAVE_OPTIONS, SaveOptions
+from impasto.images.masks import Mask
 from impasto.painting.events import LevelFinished, Record
 from impasto.painting.provenance import Provenance, Source
-from impasto.pictures import encode, metadata
-from impasto.pictures.masks import Mask
-from impasto.pictures.metadata import UNKNOWN, Metadata
-from impasto.pictures.raster import Picture
-from impasto.pictures.saving import USUAL, Saving
 from impasto.recipe.settings import Recipe
 
 
@@ -31,7 +31,7 @@ class Result:
     identity: compare pixels with ``numpy.array_equal``.
     """
 
-    picture: Picture
+    picture: ImageArray
     """float32 (height, width, 3), RGB in [0, 255], clipped"""
     recipe: Recipe
     network: Mapping[str, str]
@@ -49,7 +49,7 @@ class Result:
     """inputs, network and recipe"""
     alpha: Mask | None = None
     """opacity of the content image (height, width); None if it is opaque"""
-    metadata: Metadata = UNKNOWN
+    metadata: Metadata = NO_METADATA
     """metadata of the content image"""
 
     @property
@@ -86,12 +86,12 @@ class Result:
     @property
     def image(self) -> Image.Image:
         """The image as an 8-bit Pillow image, RGB or RGBA."""
-        return encode.to_image(self.picture, self.alpha)
+        return encode.to_pillow(self.picture, self.alpha)
 
     def save(
         self,
         path: str | os.PathLike[str] | BinaryIO,
-        saving: Saving = USUAL,
+        saving: SaveOptions = DEFAULT_SAVE_OPTIONS,
         format: str | None = None,
     ) -> None:
         """Write the image with its recipe; the ending of the path chooses the format.
@@ -110,7 +110,7 @@ class Result:
         """
         ending = _ending(path, format)
         if ending is None:
-            encode.check(cast(files.AnyPath, path), saving)
+            encode.check_writable(cast(files.AnyPath, path), saving)
         said = replace(
             self.metadata,
             dpi=saving.dpi or self.metadata.dpi,
@@ -119,9 +119,11 @@ class Result:
         xmp = self.provenance.to_xmp(metadata.to_xmp(said))
         if ending is None:
             place = cast(files.AnyPath, path)
-            encode.write(self.picture, place, xmp, alpha=self.alpha, said=said, saving=saving)
+            encode.write_image(self.picture, place, xmp, alpha=self.alpha, tags=said, saving=saving)
             return
-        data = encode.encoded(self.picture, ending, xmp, alpha=self.alpha, said=said, saving=saving)
+        data = encode.encode_image(
+            self.picture, ending, xmp, alpha=self.alpha, tags=said, saving=saving
+        )
         try:
             cast(BinaryIO, path).write(data)
         except (OSError, ValueError, TypeError) as error:

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
 
 from impasto.errors import ImpastoError, SettingError
+from impasto.images import arrays
 from impasto.network import weights
 from impasto.painting import checkpoints, forecast, interrupts, measurements, memory, pyramid
 from impasto.painting import progress as bars
@@ -25,7 +26,6 @@ from impasto.painting.forecast import Forecast
 from impasto.painting.inputs import PictureLike, Region, prepare, sized
 from impasto.painting.preparing import Prepared
 from impasto.painting.result import Painted, Result
-from impasto.pictures import raster
 from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe, Settings
@@ -165,8 +165,8 @@ class Stylizer:
         if self.workers:
             here = self.workers if isinstance(self.workers, int) else 0
             inputs = replace(inputs, work=replace(inputs.work, workers=here))
-        chosen = sized(chosen, raster.size_of(inputs.photograph))
-        levels = pyramid.schedule(*raster.size_of(inputs.content), chosen)
+        chosen = sized(chosen, arrays.size_of(inputs.photograph))
+        levels = pyramid.schedule(*arrays.size_of(inputs.content), chosen)
         if before is not None:
             checkpoints.check(before, inputs.sources, levels)
         plan = memory.plan(inputs.work, most)

@@ -22,9 +22,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from impasto import files
-from impasto.errors import ImpastoError, OutputError, PictureError, SettingError
+from impasto.errors import ImageError, ImpastoError, OutputError, SettingError
+from impasto.images import samples
 from impasto.painting.events import STEERABLE
-from impasto.pictures import samples
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 from impasto.studio import describe, works
@@ -183,7 +183,7 @@ class Studio:
     async def add_sample(self, request: Request) -> Response:
         """Add a sample."""
         name = request.path_params["name"]
-        if name not in (*samples.PHOTOGRAPHS, *samples.PAINTINGS):
+        if name not in (*samples.CONTENTS, *samples.STYLES):
             raise NotThere("unknown sample")
         return JSONResponse(await anyio.to_thread.run_sync(works.sampled, self.store, name))
 
@@ -322,7 +322,7 @@ class Studio:
             lifespan=running,
             exception_handlers={
                 NotThere: _told(404),
-                PictureError: _told(415),
+                ImageError: _told(415),
                 OutputError: _told(507),
                 ImpastoError: _told(400),
                 HTTPException: _told_plainly,

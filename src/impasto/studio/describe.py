@@ -3,8 +3,8 @@
 from typing import Any
 
 from impasto.errors import SettingError
+from impasto.images import samples
 from impasto.painting.events import STEERABLE
-from impasto.pictures import samples
 from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Preset, Recipe
@@ -28,8 +28,8 @@ def about() -> Json:
             for name, preset in known.items()
         ],
         "samples": {
-            "photographs": list(samples.PHOTOGRAPHS),
-            "paintings": list(samples.PAINTINGS),
+            "photographs": list(samples.CONTENTS),
+            "paintings": list(samples.STYLES),
         },
         "steerable": list(STEERABLE),
     }

@@ -8,7 +8,8 @@ from PIL import Image, ImageFilter
 from skimage import color, segmentation
 
 from impasto.errors import SettingError
-from impasto.pictures import decode, masks, raster
+from impasto.images import arrays, masks
+from impasto.images.formats import decode
 
 LONGEST = 768
 """Longest side in pixels at which the selection is computed."""
@@ -25,14 +26,14 @@ def selected(picture: Path, x: float, y: float, tolerance: float) -> bytes:
     """
     if not all(0 <= each <= 1 for each in (x, y, tolerance)):
         raise SettingError("position and tolerance must be numbers from 0 to 1")
-    pixels = decode.read(picture).pixels
-    height, width = raster.size_of(pixels)
-    size = raster.fit(height, width, min(LONGEST, max(height, width)))
-    lab = color.rgb2lab(raster.resize(pixels, *size).clip(0, 255) / 255)
+    pixels = decode.read_image(picture).pixels
+    height, width = arrays.size_of(pixels)
+    size = arrays.fit(height, width, min(LONGEST, max(height, width)))
+    lab = color.rgb2lab(arrays.resize(pixels, *size).clip(0, 255) / 255)
     place = (min(int(y * size[0]), size[0] - 1), min(int(x * size[1]), size[1] - 1))
     far = np.linalg.norm(lab - lab[place], axis=-1)
     found = segmentation.flood(far <= max(1.0, tolerance * FURTHEST), place, connectivity=1)
-    mask = raster.resample(found[..., None].astype(np.float32) * 255, height, width)[..., 0]
+    mask = arrays.resample(found[..., None].astype(np.float32) * 255, height, width)[..., 0]
     out = io.BytesIO()
     Image.fromarray(mask.clip(0, 255).round().astype(np.uint8), "L").save(out, "PNG")
     return out.getvalue()
@@ -42,12 +43,12 @@ def feathered(mask: Path, feather: float, into: Path) -> Path:
     """Return the path of a mask with a soft edge: ``into``, or the mask itself without a feather.
 
     The edge is blurred by a Gaussian with a standard deviation of ``feather`` times the longer side
-    of the mask. The border of the mask is replicated. Raises PictureError for an invalid file.
+    of the mask. The border of the mask is replicated. Raises ImageError for an invalid file.
     """
     if feather == 0:
         return mask
     try:
-        values = masks.read(decode.read(mask, decode.ANY).pixels).mask
+        values = masks.mask_from_image(decode.read_image(mask, decode.ANY_SIZE).pixels).mask
     except ValueError:
         return mask  # the worker process rejects it with the reason
     gray = Image.fromarray((255 * values).round().astype(np.uint8), "L")

@@ -18,6 +18,10 @@ from typing import Any, TextIO
 
 from impasto import files
 from impasto.errors import ImpastoError
+from impasto.images import arrays, colors
+from impasto.images.arrays import ImageArray
+from impasto.images.formats import encode
+from impasto.images.formats.save_options import SaveOptions
 from impasto.painting import calibration, forecast
 from impasto.painting.events import STEERABLE, LevelStarted, Step
 from impasto.painting.preparing import Prepared
@@ -25,9 +29,6 @@ from impasto.painting.progress import TimeLeft
 from impasto.painting.pyramid import Level
 from impasto.painting.result import Painted, Result
 from impasto.painting.stylizer import Event, Stylizer
-from impasto.pictures import colors, encode, raster
-from impasto.pictures.raster import Picture
-from impasto.pictures.saving import Saving
 from impasto.recipe.settings import Recipe
 from impasto.studio.masks import feathered
 from impasto.workshop import worker
@@ -255,30 +256,30 @@ def _progress(event: Step, levels: Sequence[Level], left: TimeLeft) -> Json:
     }
 
 
-def draft(ready: Ready) -> Picture:
+def draft(ready: Ready) -> ImageArray:
     """Return the draft: the content image in the colors of the first style image."""
     inputs = ready.prepared.inputs
-    height, width = raster.size_of(inputs.content)
-    small = raster.resize(
-        inputs.content, *raster.fit(height, width, min(DRAFT, max(height, width)))
+    height, width = arrays.size_of(inputs.content)
+    small = arrays.resize(
+        inputs.content, *arrays.fit(height, width, min(DRAFT, max(height, width)))
     )
-    paintings = [each for place in inputs.regions for each in place.paintings if each.share]
+    paintings = [each for place in inputs.regions for each in place.styles if each.share]
     if not paintings or ready.prepared.recipe.colors != "style":
         return small
-    painting = paintings[0].picture
+    painting = paintings[0].image
     some = painting[:: max(1, painting.shape[0] // 256), :: max(1, painting.shape[1] // 256)]
-    return colors.match(small, some)
+    return colors.match_colors(small, some)
 
 
-def _show(picture: Picture, folder: Path) -> None:
-    encode.write(picture.clip(0, 255), folder / "preview.jpg")
+def _show(picture: ImageArray, folder: Path) -> None:
+    encode.write_image(picture.clip(0, 255), folder / "preview.jpg")
 
 
 def _write(ready: Ready, result: Result, folder: Path) -> None:
     """Write the result in all formats, with its recipe."""
     worker.finish(ready, result)
     result.save(folder / "picture.jpg")
-    result.save(folder / "picture.tif", Saving(depth=16))
+    result.save(folder / "picture.tif", SaveOptions(depth=16))
     _show(result.picture, folder)
 
 

@@ -26,8 +26,9 @@ from typing import Any
 
 from impasto import files
 from impasto.errors import InputError
-from impasto.pictures import decode, encode, raster
-from impasto.pictures.decode import Loaded
+from impasto.images import arrays
+from impasto.images.formats import decode, encode
+from impasto.images.formats.decode import DecodedImage
 from impasto.recipe.settings import Recipe
 
 Json = dict[str, Any]
@@ -95,12 +96,12 @@ class Store:
 
     # Pictures -----------------------------------------------------------------------------------
 
-    def add_picture(self, path: Path, name: str, mask: bool = False) -> tuple[Json, Loaded]:
+    def add_picture(self, path: Path, name: str, mask: bool = False) -> tuple[Json, DecodedImage]:
         """Move the uploaded file at ``path`` into the folder.
 
-        Raises PictureError if it is not an image.
+        Raises ImageError if it is not an image.
         """
-        loaded = decode.read(path, decode.ANY, name)
+        loaded = decode.read_image(path, decode.ANY_SIZE, name)
         with path.open("rb") as file:
             number = hashlib.file_digest(file, "sha256").hexdigest()[:16]
         if not self._is_whole(number) or (mask and not self.picture(number)["mask"]):
@@ -122,10 +123,10 @@ class Store:
         except NotThere:
             return False
 
-    def _add(self, loaded: Loaded, place: Path, path: Path, name: str, mask: bool) -> None:
+    def _add(self, loaded: DecodedImage, place: Path, path: Path, name: str, mask: bool) -> None:
         """Write the files of an image, the description last, so it appears only if complete."""
         place.mkdir()
-        height, width = raster.size_of(loaded.pixels)
+        height, width = arrays.size_of(loaded.pixels)
         own = safe_name(name)
         _write_shown(loaded, place, mask)
         path.replace(place / own)
@@ -354,13 +355,13 @@ def _shown_name(mask: bool) -> str:
     return "shown.png" if mask else "shown.jpg"
 
 
-def _write_shown(loaded: Loaded, place: Path, mask: bool) -> None:
+def _write_shown(loaded: DecodedImage, place: Path, mask: bool) -> None:
     """Write an image for the page, encoded again."""
-    height, width = raster.size_of(loaded.pixels)
+    height, width = arrays.size_of(loaded.pixels)
     longest = SHOWN_MASK if mask else SHOWN
     for name, side in ((_shown_name(mask), longest), ("thumb.jpg", THUMB)):
-        size = raster.fit(height, width, min(side, max(height, width)))
-        encode.write(raster.resize(loaded.pixels, *size), place / name)
+        size = arrays.fit(height, width, min(side, max(height, width)))
+        encode.write_image(arrays.resize(loaded.pixels, *size), place / name)
 
 
 def safe_name(name: str) -> str:

@@ -13,7 +13,7 @@ from asyncio.subprocess import PIPE
 from pathlib import Path
 
 from impasto import files
-from impasto.errors import ImpastoError, PictureError
+from impasto.errors import ImageError, ImpastoError
 from impasto.studio import works
 from impasto.studio.store import Json, Store
 
@@ -34,7 +34,7 @@ class Uploads:
     async def add(self, path: Path, name: str, mask: bool = False) -> Json:
         """Move the file at ``path`` into the folder, and return its description for the page.
 
-        Raises PictureError, which calls the file ``name``, for an invalid image.
+        Raises ImageError, which calls the file ``name``, for an invalid image.
         """
         request = [str(self.store.folder.resolve()), str(path.resolve()), name, mask]
         async with self._turn:
@@ -49,13 +49,13 @@ class Uploads:
                     process.kill()
         if process.returncode != 0:
             LOG.error("%s could not be decoded: %s", name, log.decode(errors="replace"))
-            raise PictureError(
+            raise ImageError(
                 f"{files.shown(name)}: the decoder process ended ({process.returncode}), "
                 "perhaps because memory ran out: reduce the image, or save it in another format"
             )
         answer: Json = json.loads(said)
         if "error" in answer:
-            raise PictureError(answer["error"])
+            raise ImageError(answer["error"])
         return answer
 
 

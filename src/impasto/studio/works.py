@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import ImpastoError, SettingError
+from impasto.images import samples
+from impasto.images.arrays import ImageArray
+from impasto.images.formats import encode
 from impasto.painting import inputs, measurements, memory, pyramid
 from impasto.painting.forecast import predict
 from impasto.painting.progress import in_words
 from impasto.painting.progress import work as pixels_of
 from impasto.painting.pyramid import Level
-from impasto.pictures import encode, samples
-from impasto.pictures.raster import Picture
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 from impasto.studio import describe
@@ -215,14 +216,14 @@ def sampled(store: Store, name: str) -> Json:
     """Add a sample."""
     with tempfile.TemporaryDirectory(dir=store.incoming) as folder:
         path = Path(folder, f"{name}.png")
-        encode.write(_sample(name), path)
+        encode.write_image(_sample(name), path)
         return taken_in(store, path, path.name, mask=False)
 
 
 @functools.cache  # generating one takes seconds
-def _sample(name: str) -> Picture:
-    photograph = name in samples.PHOTOGRAPHS
-    return samples.photograph(name) if photograph else samples.painting(name, samples.SIZE)
+def _sample(name: str) -> ImageArray:
+    photograph = name in samples.CONTENTS
+    return samples.load_content(name) if photograph else samples.make_style(name, samples.SIZE)
 
 
 # Jobs -------------------------------------------------------------------------------------------

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from impasto import files
-from impasto.errors import ImpastoError, PictureError, SettingError, counted
+from impasto.errors import ImageError, ImpastoError, SettingError, counted
+from impasto.images.formats import decode, detect
+from impasto.images.formats.save_options import DEFAULT_SAVE_OPTIONS, SaveOptions
 from impasto.network.weights import NETWORKS
 from impasto.painting import checkpoints
 from impasto.painting.inputs import Inputs, read_provenance
 from impasto.painting.stylizer import Event, Stylizer
-from impasto.pictures import decode, formats
-from impasto.pictures.saving import USUAL, Saving
 from impasto.recipe.settings import STARTS, Recipe, as_chosen
 from impasto.version import __version__
 from impasto.workshop import outputs, worker
@@ -68,7 +68,7 @@ def plan(
 
     A result has the name of its content image. If another result has that name, ignoring case, the
     extension of the content image or a number is added. ``recursive`` includes subfolders, and
-    keeps them. Raises PictureError for a folder without images.
+    keeps them. Raises ImageError for a folder without images.
     """
     photographs: dict[Path, Path] = {}
     for name in named:
@@ -105,7 +105,7 @@ class Job:
     """all inputs except the content image"""
     extras: Extras = field(default_factory=Extras)
     """paths contain :data:`impasto.workshop.orders.NAME` in place of the name of each image"""
-    saving: Saving = USUAL
+    saving: SaveOptions = DEFAULT_SAVE_OPTIONS
     weights_file: Path | None = None
 
     def absolute(self) -> "Job":
@@ -180,9 +180,9 @@ def _photographs(path: Path, output: Path, recursive: bool) -> Iterator[ListedPh
     seen = {os.path.realpath(output), os.path.realpath(path)}
     found = list(_inside(path, path, seen, recursive))
     if not found:
-        folders = not recursive and decode.listing(path).folders
+        folders = not recursive and decode.list_folder(path).folders
         advice = ", only folders: use --recursive" if folders else ""
-        raise PictureError(f"{files.shown(path)}: there are no images in this folder{advice}")
+        raise ImageError(f"{files.shown(path)}: there are no images in this folder{advice}")
     yield from found
 
 
@@ -191,7 +191,7 @@ def _inside(folder: Path, top: Path, seen: set[str], recursive: bool) -> Iterato
 
     ``seen`` are folders that are not entered again, since links may form a cycle.
     """
-    listing = decode.listing(folder)
+    listing = decode.list_folder(folder)
     for line in listing.left_out:
         LOG.warning("%s: %s", files.shown(folder), line)
     yield from (ListedPhotograph(each, folder.relative_to(top)) for each in listing.pictures)
@@ -200,12 +200,12 @@ def _inside(folder: Path, top: Path, seen: set[str], recursive: bool) -> Iterato
     if folders and not recursive:
         LOG.warning(
             "%s: skipped %s, use --recursive to include: %s",
-            *(files.shown(folder), counted(len(folders), "folder"), formats.names(folders)),
+            *(files.shown(folder), counted(len(folders), "folder"), detect.format_names(folders)),
         )
     for each in folders if recursive else ():
         try:
             yield from _inside(each, top, seen, recursive)
-        except PictureError as error:  # the other folders can be painted
+        except ImageError as error:  # the other folders can be painted
             LOG.warning("%s", error)
 
 
@@ -244,7 +244,7 @@ def is_new(order: Order, existing: Existing) -> bool:
 
 
 def checked(
-    job: Job, tasks: Iterable[Task], limits: decode.Limits, existing: Existing = Existing.KEEP
+    job: Job, tasks: Iterable[Task], limits: decode.SizeLimits, existing: Existing = Existing.KEEP
 ) -> Iterator[Ended | None]:
     """Read each new content image; yield the error of a task, or None if it is valid.
 
@@ -255,10 +255,10 @@ def checked(
         order = job.order(task)
         try:
             if is_new(order, existing):
-                decode.read(task.photograph, limits)
+                decode.read_image(task.photograph, limits)
             elif existing is Existing.KEEP:
-                raise PictureError(_exists(kept(order, existing) or task.picture))
-        except (PictureError, MemoryError) as error:
+                raise ImageError(_exists(kept(order, existing) or task.picture))
+        except (ImageError, MemoryError) as error:
             yield Ended(task, failure=_told(task, error))
         else:
             yield None
@@ -310,7 +310,7 @@ def paint_all(
         try:
             order = job.order(task)
             if (there := kept(order, existing)) is not None:
-                raise PictureError(_exists(there))
+                raise ImageError(_exists(there))
             ready = worker.prepare(order, stylizer)
             if existing is Existing.SKIP_DONE and is_done(
                 task, ready.prepared.recipe, ready.prepared.inputs

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto.errors import SettingError
-from impasto.pictures.saving import Saving
+from impasto.images.formats.save_options import SaveOptions
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 
@@ -61,7 +61,7 @@ class Extras:
         """Return the files that are read and not written."""
         return (str(self.resume),) if self.resume and self.checkpoint else ()
 
-    def outputs(self, picture: Path, saving: Saving) -> "Outputs":
+    def outputs(self, picture: Path, saving: SaveOptions) -> "Outputs":
         """Return all output paths."""
         from impasto.workshop.outputs import Outputs
 
@@ -76,7 +76,7 @@ class Extras:
             self.checkpoint or self.resume,
         )
 
-    def order(self, sources: "Sources", picture: Path, saving: Saving) -> "Order":
+    def order(self, sources: "Sources", picture: Path, saving: SaveOptions) -> "Order":
         """Return the job with these additional files."""
         return Order(
             sources,

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from impasto import files
 from impasto.errors import InputError, OutputError, SettingError
+from impasto.images.formats import encode, video
+from impasto.images.formats.save_options import DEFAULT_SAVE_OPTIONS, SaveOptions
 from impasto.painting.events import Step
 from impasto.painting.pyramid import Level
 from impasto.painting.result import Result
 from impasto.painting.stylizer import Event
-from impasto.pictures import encode, films
-from impasto.pictures.saving import USUAL, Saving
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +37,7 @@ class Outputs:
     timelapse: Path | None = None
     plot: Path | None = None
     report: Path | None = None
-    saving: Saving = USUAL
+    saving: SaveOptions = DEFAULT_SAVE_OPTIONS
     """how the result is written"""
     checkpoint: Path | None = None
     """path of the checkpoint"""
@@ -74,9 +74,9 @@ def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
     ``inputs`` are the paths of input images, none of which may be overwritten.
     """
     _check_distinct(outputs, inputs)
-    encode.check(outputs.picture, outputs.saving)
+    encode.check_writable(outputs.picture, outputs.saving)
     if outputs.timelapse:
-        films.check_film(outputs.timelapse)
+        video.check_video(outputs.timelapse)
     if outputs.plot:
         files.check_output(outputs.plot, (".png", ".svg", ".pdf"))
     if outputs.report:
@@ -90,14 +90,14 @@ def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
             raise SettingError(f"save-every is {outputs.save_every}: the minimum is 1")
         # The folder is created with the first frame; its parent must exist.
         exists = outputs.frames.exists()
-        encode.check((outputs.frames if exists else outputs.frames.parent) / "frame.png")
+        encode.check_writable((outputs.frames if exists else outputs.frames.parent) / "frame.png")
 
 
 def check_size(outputs: Outputs, height: int, width: int) -> None:
     """Raise OutputError for an output format that does not support an image of this size."""
-    encode.check_size(outputs.picture, height, width, outputs.saving)
+    encode.check_format_size(outputs.picture, height, width, outputs.saving)
     if outputs.timelapse:
-        films.check_film_size(outputs.timelapse, height, width)
+        video.check_video_size(outputs.timelapse, height, width)
 
 
 def _check_distinct(outputs: Outputs, inputs: Iterable[str]) -> None:
@@ -136,12 +136,12 @@ class Recorder:
             return
         self.seen += 1
         if self.outputs.timelapse and self.seen % self.film_every == 0:
-            self.film.append(np.asarray(encode.to_image(event.picture)))
+            self.film.append(np.asarray(encode.to_pillow(event.picture)))
         every, folder = self.outputs.save_every, self.outputs.frames
         if every and folder and not self.failure and self.seen % every == 0:
             try:
                 folder.mkdir(exist_ok=True)
-                encode.write(event.picture, folder / f"frame-{self.seen:05d}.png")
+                encode.write_image(event.picture, folder / f"frame-{self.seen:05d}.png")
             except (InputError, OSError) as error:  # the painting matters more than its frames
                 self.failure = f"no frames are written from evaluation {self.seen}: {error}"
 
@@ -162,7 +162,7 @@ def write(result: Result, recorder: Recorder) -> None:
         with files.replacing(outputs.plot) as path:
             plot(result).savefig(path, format=outputs.plot.suffix[1:].lower(), dpi=120)
     if outputs.timelapse:
-        films.write_film([*recorder.film, result.picture], outputs.timelapse)
+        video.write_video([*recorder.film, result.picture], outputs.timelapse)
 
 
 def _rescue(result: Result, outputs: Outputs) -> str:
@@ -171,7 +171,7 @@ def _rescue(result: Result, outputs: Outputs) -> str:
         return f"nothing is lost: resume with --resume {files.shown(outputs.checkpoint)}"
     wanted, path = outputs.picture, None
     height, width = result.picture.shape[:2]
-    ending = encode.ending_that_holds(wanted.suffix, height, width, outputs.saving)
+    ending = encode.ending_that_fits(wanted.suffix, height, width, outputs.saving)
     try:
         path = files.free_name(tempfile.gettempdir(), wanted.stem, ending)
         result.save(path, outputs.saving)

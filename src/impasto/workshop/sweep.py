@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from impasto.errors import SettingError, nearest
+from impasto.images.arrays import ImageArray, composite_on_white
+from impasto.images.formats import encode
 from impasto.painting.preparing import Prepared
 from impasto.painting.stylizer import Event, Stylizer
-from impasto.pictures import encode
-from impasto.pictures.raster import Picture, on_white
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 from impasto.workshop import worker
@@ -104,7 +104,7 @@ def _axis(text: str) -> tuple[str, list[str]]:
 class Panel(NamedTuple):
     """An image of a sheet, and its report."""
 
-    picture: Picture
+    picture: ImageArray
     report: dict[str, object]
 
 
@@ -143,7 +143,7 @@ def paint_all(
         if result.stopped:
             break
         picture = result.picture
-        shown = picture if result.alpha is None else on_white(picture, result.alpha)
+        shown = picture if result.alpha is None else composite_on_white(picture, result.alpha)
         painted[number] = Panel(shown, result.report())
     return dict(sorted(painted.items()))
 
@@ -175,7 +175,7 @@ NARROWEST = 240
 """Minimum width of a column in pixels, for its label."""
 
 
-def sheet(shown: Sequence[tuple[str, Picture]], columns: int) -> Picture:
+def sheet(shown: Sequence[tuple[str, ImageArray]], columns: int) -> ImageArray:
     """Return a sheet of images of one size in rows, each under its label, on white."""
     height, width = shown[0][1].shape[:2]
     across, down = max(NARROWEST, width) + GAP, height + LABEL + GAP
@@ -187,5 +187,5 @@ def sheet(shown: Sequence[tuple[str, Picture]], columns: int) -> Picture:
         row, column = divmod(number, columns)
         left, top = GAP + column * across, GAP + row * down
         draw.text((left, top + LABEL - 4), label, fill="black", font=font, anchor="ls")
-        paper.paste(encode.to_image(picture), (left, top + LABEL))
+        paper.paste(encode.to_pillow(picture), (left, top + LABEL))
     return np.asarray(paper, np.float32)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from impasto import files
 from impasto.errors import counted
+from impasto.images.formats import encode
 from impasto.painting import checkpoints, memory, provenance
 from impasto.painting.preparing import Prepared
 from impasto.painting.result import Painted, Result
 from impasto.painting.stylizer import Event, Stylizer
-from impasto.pictures import encode
 from impasto.workshop import outputs
 from impasto.workshop.orders import Order
 from impasto.workshop.outputs import Recorder
@@ -111,7 +111,7 @@ def finish(ready: Ready, result: Result) -> None:
         keeper.remove()
     for note in _shortfalls(result):
         LOG.info("%s", note)
-    if result.alpha is not None and not encode.keeps_transparency(picture):
+    if result.alpha is not None and not encode.supports_transparency(picture):
         LOG.warning("%s: its format has no transparency; transparent parts are white", picture)
     if ready.recorder.failure:
         LOG.warning("%s", ready.recorder.failure)

@@ -1,0 +1,1 @@
+"""Image files: which format a file has, decoding, encoding, colors and metadata."""

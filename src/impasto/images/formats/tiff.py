@@ -1,0 +1,210 @@
+"""TIFF: selects the main page and reads its pixels, by tifffile and imagecodecs.
+
+Pillow is not used: it supports neither more than 8 bits per channel nor floats in color, does not
+invert gray with white as zero, and its libtiff writes to the stderr of the process. Pages and tags
+follow TIFF 6.0, Adobe's supplements and the DNG specification 1.7.
+"""
+
+import logging
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto.errors import ImageError
+from impasto.images import value_range
+from impasto.images.formats import detect
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+MAX_PAGES = 64
+"""Pages that are looked at."""
+
+CFA, LINEAR_RAW = 32803, 34892
+"""Photometric interpretations of what a sensor saw: DNG, chapter 2."""
+DNG_VERSION = 50706
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, SEPARATED, YCBCR, LAB, ICC_LAB = 0, 1, 2, 3, 5, 6, 8, 9
+COLORS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, SEPARATED: 4, YCBCR: 3, LAB: 3}
+"""Channels of the interpretations that are read."""
+JPEG = 7
+"""The compression whose decoder converts YCbCr to RGB."""
+MAX_CHANNELS = 256
+"""Channels of a page that is decoded."""
+ASSOCIATED, UNASSOCIATED = 1, 2
+"""What an extra channel is: transparency that the colors were multiplied with, or not."""
+
+
+class TiffPixels(NamedTuple):
+    """Pixels as numbers, upright or not."""
+
+    values: NDArray[Any]
+    """uint16, or float32 in [0, 1]: (height, width, 1, 3 or 4), gray, RGB or inks"""
+    alpha: NDArray[np.float32] | None
+    icc: bytes
+    orientation: int
+    notes: tuple[str, ...]
+    lab: bool = False
+    """whether they are CIELAB, as float32: L* 0 to 100, a* and b*"""
+
+
+class TiffPage(NamedTuple):
+    """The page that is the picture."""
+
+    page: Any
+    """tifffile's"""
+    frame: int | None
+    """its number among the file's own pages; None if it lies below another"""
+    several: bool
+    """whether there are more pictures than this one"""
+
+
+def find_page(tiff: Any) -> TiffPage:
+    """Return the page of an open tifffile.TiffFile that is the picture: the first in full size.
+
+    Previews and masks are not. Raises ImageError for a camera's raw file.
+    """
+    pages = list(_iter_pages(tiff))
+    for page, _ in pages:
+        if _is_raw(page):
+            raise ImageError(detect.RAW)
+    full = [each for each in pages if not each[0].subfiletype & 0b101]
+    chosen, frame = full[0] if full else max(pages, key=lambda each: _area(each[0]))
+    own = [page for page, number in full if number is not None]
+    return TiffPage(chosen, frame, len(own) > 1)
+
+
+def _iter_pages(tiff: Any) -> Iterator[tuple[Any, int | None]]:
+    """Yield pages with their numbers, and those below them with none."""
+    for number, page in enumerate(islice(tiff.pages, MAX_PAGES)):
+        yield page, number
+        for below in islice(page.pages or (), MAX_PAGES):
+            yield below, None
+
+
+def _is_raw(page: Any) -> bool:
+    return int(page.photometric or 0) in (CFA, LINEAR_RAW) or DNG_VERSION in page.tags
+
+
+def _area(page: Any) -> int:
+    return int(page.imagelength * page.imagewidth)
+
+
+def decode_page(page: Any) -> TiffPixels:
+    """Decode a page of any depth. Raises ImageError for what cannot be read as what it is.
+
+    Whatever tifffile raises for a broken file goes on.
+    """
+    kind = int(page.photometric)
+    count = COLORS.get(LAB if kind == ICC_LAB else kind)
+    if count is None or page.dtype is None or page.samplesperpixel > MAX_CHANNELS:
+        raise ImageError(
+            f"a TIFF in {_word(page.photometric)} of {page.samplesperpixel} x "
+            f"{page.bitspersample} bits is not supported: save it as RGB"
+        )
+    in_ycbcr = kind == YCBCR and int(page.compression) != JPEG
+    if in_ycbcr and tuple(_tag(page, "YCbCrSubSampling", (2, 2))) != (1, 1):
+        raise ImageError(
+            "a TIFF in YCbCr with subsampled colors and without JPEG compression is not supported: "
+            "save it as RGB"
+        )
+    raw = page.asarray(maxworkers=1)
+    separate, depth, height, width, together = page.shaped
+    channels = raw.reshape(separate, depth, height, width, together)[:, 0]
+    pixels = np.concatenate(list(channels), axis=-1) if separate > 1 else channels[0]
+    colors, alpha = pixels[..., :count], _alpha_channel(page, pixels, count)
+    icc, orientation = _tag(page, "InterColorProfile", b""), _tag(page, "Orientation", 1)
+    if kind in (LAB, ICC_LAB):
+        return TiffPixels(_decode_lab(colors, kind), alpha, b"", orientation, (), lab=True)
+    found, notes = _scale_bits(page, colors)
+    if in_ycbcr:
+        found = _from_ycbcr(page, found)
+    if kind == WHITE_IS_ZERO:
+        found = (1 if found.dtype.kind == "f" else np.iinfo(found.dtype).max) - found
+    if kind == PALETTE:
+        found = np.moveaxis(_normalize_palette(page.colormap)[:, colors[..., 0]], 0, -1)
+    ignored = pixels.shape[-1] - count - (alpha is not None)
+    if ignored > 0:
+        notes = (*notes, f"{pixels.shape[-1]} channels, of which {ignored} were ignored")
+    return TiffPixels(
+        _unpremultiply(page, found, alpha), alpha, bytes(icc), int(orientation), notes
+    )
+
+
+def _normalize_palette(colors: NDArray[np.uint16]) -> NDArray[Any]:
+    """Return a palette; many programs, Pillow too, write 8 bits into the upper half of 16."""
+    if not (colors & 0xFF).any():
+        return (colors >> 8).astype(np.uint8)
+    return colors if colors.max() > 255 else colors.astype(np.uint8)
+
+
+def _from_ycbcr(page: Any, found: NDArray[Any]) -> NDArray[np.float32]:
+    """Return RGB of YCbCr: TIFF 6.0, section 21; its range and its luma may be in tags."""
+    most = 1 if found.dtype.kind == "f" else np.iinfo(found.dtype).max
+    black_white = _rationals(page, "ReferenceBlackWhite", (0, 255, 128, 255, 128, 255))
+    black, white = black_white[::2], black_white[1::2]
+    span = np.array([255, 127, 127], np.float32) / np.maximum(white - black, 1)
+    luma, blue, red = np.moveaxis((found * np.float32(255 / most) - black) * span, -1, 0)
+    weights = _rationals(page, "YCbCrCoefficients", (0.299, 0.587, 0.114))
+    r, b = luma + red * (2 - 2 * weights[0]), luma + blue * (2 - 2 * weights[2])
+    g = (luma - weights[0] * r - weights[2] * b) / weights[1]
+    return np.clip(np.stack([r, g, b], axis=-1) / 255, 0, 1).astype(np.float32)
+
+
+def _rationals(page: Any, name: str, otherwise: tuple[float, ...]) -> NDArray[np.float32]:
+    """Return the numbers of a tag, which tifffile gives as numerators and denominators."""
+    tags = _tag(page, name, None)
+    if tags is None or len(tags) != 2 * len(otherwise):
+        return np.array(otherwise, np.float32)
+    pairs = np.array(tags, np.float32).reshape(-1, 2)
+    return np.asarray(pairs[:, 0] / np.maximum(pairs[:, 1], 1), np.float32)
+
+
+def _word(photometric: Any) -> str:
+    return str(getattr(photometric, "name", photometric)).lower()
+
+
+def _tag(page: Any, name: str, otherwise: Any) -> Any:
+    tag = page.tags.get(name)
+    return otherwise if tag is None or tag.value is None else tag.value
+
+
+def _scale_bits(page: Any, colors: NDArray[Any]) -> value_range.ScaledValues:
+    """Scale by the bits that a page has, which may be fewer than those of the array."""
+    bits = int(page.bitspersample)
+    if colors.dtype.kind == "u" and bits < 8 * colors.dtype.itemsize:
+        most = 2**bits - 1
+        return value_range.ScaledValues(np.minimum(colors, most) * np.float32(1 / most))
+    return value_range.scale_to_range(colors, strict=False)
+
+
+def _alpha_channel(page: Any, pixels: NDArray[Any], count: int) -> NDArray[np.float32] | None:
+    extra = tuple(int(each) for each in page.extrasamples)
+    if pixels.shape[-1] <= count or (extra and extra[0] not in (ASSOCIATED, UNASSOCIATED)):
+        return None
+    return value_range.scale_alpha(_scale_bits(page, pixels[..., count]).values)
+
+
+def _unpremultiply(page: Any, found: NDArray[Any], alpha: NDArray[Any] | None) -> NDArray[Any]:
+    """Divide colors by the transparency that they were multiplied with."""
+    if alpha is None or int(page.extrasamples[0] if page.extrasamples else 0) != ASSOCIATED:
+        return found
+    most = 1 if found.dtype.kind == "f" else np.iinfo(found.dtype).max
+    share = np.maximum(alpha, 1e-6)[..., None]
+    return np.asarray(np.minimum(found / np.float32(most) / share, 1), np.float32)
+
+
+def _decode_lab(colors: NDArray[Any], kind: int) -> NDArray[np.float32]:
+    """Return CIELAB; a* and b* are signed, in ICC's way of writing it with an offset of 128."""
+    bits = 8 * colors.dtype.itemsize
+    if colors.dtype.kind not in "ui" or bits not in (8, 16):
+        raise ImageError("a TIFF of CIELAB in floats is not supported: save it as RGB")
+    white = 0xFF00 if (kind, bits) == (ICC_LAB, 16) else 2**bits - 1
+    lightness = colors[..., :1].view(f"u{bits // 8}").astype(np.float32) * np.float32(100 / white)
+    step = np.float32(2 ** (bits - 8))
+    if kind == ICC_LAB:
+        rest = colors[..., 1:].view(f"u{bits // 8}").astype(np.float32) / step - 128
+    else:
+        rest = colors[..., 1:].view(f"i{bits // 8}").astype(np.float32) / step
+    return np.concatenate([lightness, rest], axis=-1)
