@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 import impasto
 from benchmarks import bench, heldout
 from impasto.images.formats import decode
+from impasto.jobs import runner
 from impasto.recipe import settings as recipe
-from impasto.workshop import worker
 
 WEIGHTS = (0.5, 2.0, 8.0, 32.0, 128.0)
 """Relative style weights, each with its measure's present scale taken out."""
@@ -42,7 +42,7 @@ def distances(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
                     style_loss=name, size=options.size, style_weight=weight / measure.scale
                 )
                 prepared = stylizer.prepare(*read, recipe=made)
-                result = worker.result_of(stylizer.run(prepared))
+                result = runner.last_result(stylizer.run(prepared))
                 row.append(heldout.measure(read[0], read[1], result.picture)["content_cosine"])
             found[name][f"{content} x {style}"] = row
             print(name, content, style, np.round(row, 3), flush=True)

@@ -117,10 +117,10 @@ ROOMS = {
         "painter",
         "stylizer",
     ),
-    "workshop": (
+    "jobs": (
         "outputs",
-        "orders",
-        "worker",
+        "specs",
+        "runner",
         "batch",
         "sweep",
     ),

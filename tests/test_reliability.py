@@ -464,12 +464,12 @@ def test_a_signal_before_a_painting_begins_gives_back_the_name_that_was_reserved
     code = f"""
 import os, signal, sys, time
 from impasto.cli import app
-from impasto.workshop import worker
+from impasto.jobs import runner
 def ended(*_):
     assert [*__import__("pathlib").Path().glob("photo-*")]  # reserved by now
     os.kill(os.getpid(), signal.{name})
     time.sleep(30)  # it may take a moment to be heard
-worker.prepare = ended
+runner.prepare_job = ended
 sys.argv = ["impasto", "stylize", "photo.png", "painting.png"]
 app.run()
 """

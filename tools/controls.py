@@ -12,8 +12,8 @@ from scipy import ndimage
 import impasto
 from impasto.images import arrays, masks, samples
 from impasto.images.formats import encode
+from impasto.jobs import runner
 from impasto.recipe import settings as recipe
-from impasto.workshop import worker
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "gallery.md"
@@ -251,7 +251,7 @@ def _paint(
             keep=sources[each.keep] if each.keep else None,
             recipe=recipe.make(each.preset, size=SIZE, **each.settings),
         )
-        result = worker.result_of(stylizer.run(prepared))
+        result = runner.last_result(stylizer.run(prepared))
         name = image_name(title, number)
         encode.to_pillow(result.picture).save(FOLDER / f"{name}.jpg", quality=85, optimize=True)
         print(f"{name}: {result.seconds['total']:.1f} s", flush=True)

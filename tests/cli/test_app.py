@@ -28,6 +28,7 @@ from impasto.evaluation import judges, sources
 from impasto.images import samples
 from impasto.images.formats import decode, encode
 from impasto.images.formats.metadata import Metadata
+from impasto.jobs import sweep as sweeps
 from impasto.losses.kinds import FORMS
 from impasto.network import weights
 from impasto.painting import measurements, painter
@@ -35,7 +36,6 @@ from impasto.painting.forecast import Forecast
 from impasto.painting.provenance import Provenance
 from impasto.painting.stylizer import Stylizer
 from impasto.recipe import settings as recipe
-from impasto.workshop import sweep as sweeps
 from tests import shared, signals, tiny
 
 TINY = ["--style-loss", "gram", "--size", "48", "--levels", "2"]  # a single loss to compile
@@ -812,7 +812,7 @@ def test_a_batch_opens_its_inputs_before_it_paints(folder, tmp_path, monkeypatch
     words = ("batch", "photo.png", "cut.png", "--style", "painting.png", "-o", tmp_path)
     status, _, said = main(monkeypatch, capfd, *words)
     assert status == 1
-    assert [task.photograph.name for task in opened] == ["photo.png"]
+    assert [task.content.name for task in opened] == ["photo.png"]
     first, second, *end = said.splitlines()
     assert first == "checking 2 images"
     assert second.startswith("cut.png: damaged or truncated")
@@ -892,7 +892,7 @@ def test_the_home_folder_is_known_to_the_commands_themselves(folder, monkeypatch
 def sheet(folder, monkeypatch):
     """A sweep of two pictures that paints nothing: its options, in the folder of pictures."""
     monkeypatch.chdir(folder)
-    panel = sweeps.Panel(np.full((20, 30, 3), 9, np.float32), {"evaluations": 3})
+    panel = sweeps.SheetPanel(np.full((20, 30, 3), 9, np.float32), {"evaluations": 3})
     monkeypatch.setattr(many, "_painted", lambda *_: {0: panel, 1: panel})
     return ["sweep", "photo.png", "painting.png", "--vary", "seed=1,2"]
 

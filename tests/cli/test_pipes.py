@@ -8,8 +8,8 @@ import pytest
 
 from impasto.cli import pipes
 from impasto.errors import SettingError
-from impasto.workshop.orders import Order, Sources
-from impasto.workshop.outputs import Outputs
+from impasto.jobs.outputs import OutputPaths
+from impasto.jobs.specs import InputPaths, JobSpec
 
 DATA = bytes(range(256)) * 5000
 
@@ -29,27 +29,27 @@ class Stream(io.TextIOWrapper):
 )
 def test_a_dash_is_what_standard_input_gives(monkeypatch, words):
     monkeypatch.setattr(sys, "stdin", Stream(DATA))
-    given = Sources.parse(*words)
+    given = InputPaths.parse(*words)
     with pipes.piped(given, Path("out.png")) as (sources, output):
         (path,) = set(sources.paths()) - set(given.paths())
         assert Path(path).read_bytes() == DATA
         assert Path(path).name == "standard-input"
         assert output == Path("out.png")
-        assert sources.words() == [*Order(given, Outputs(Path("x.png"))).sources.words()]
-        assert "-" in sources.words()
+        assert sources.to_args() == [*JobSpec(given, OutputPaths(Path("x.png"))).inputs.to_args()]
+        assert "-" in sources.to_args()
     assert not Path(path).exists()
 
 
 def test_a_dash_is_the_mask_of_a_region(monkeypatch):
     monkeypatch.setattr(sys, "stdin", Stream(DATA))
-    with pipes.piped(Sources.parse("a", ["b"], ["-:c"], None), None) as (sources, output):
+    with pipes.piped(InputPaths.parse("a", ["b"], ["-:c"], None), None) as (sources, output):
         assert Path(sources.regions[0][0]).read_bytes() == DATA
-        assert sources.words() == ["a", "b", "--region", "-:c"]
+        assert sources.to_args() == ["a", "b", "--region", "-:c"]
         assert output is None
 
 
 def test_a_file_that_is_called_dash_is_named_with_its_folder():
-    given = Sources.parse("./-", ["b"], None, None)
+    given = InputPaths.parse("./-", ["b"], None, None)
     with pipes.piped(given, Path("./x-")) as (sources, output):
         assert (sources, output) == (given, Path("x-"))
 
@@ -57,7 +57,7 @@ def test_a_file_that_is_called_dash_is_named_with_its_folder():
 def test_standard_output_gets_the_bytes_of_the_picture(monkeypatch):
     out = Stream()
     monkeypatch.setattr(sys, "stdout", out)
-    with pipes.piped(Sources.parse("a", ["b"], None, None), Path("-")) as (_, output):
+    with pipes.piped(InputPaths.parse("a", ["b"], None, None), Path("-")) as (_, output):
         assert output.suffix == ".png"
         output.write_bytes(DATA)
         pipes.write_out(output)
@@ -73,6 +73,6 @@ def test_terminals_and_two_dashes_are_refused(monkeypatch, one_line):
         (("-", ["a"], None, None), None, "standard input (-) is a terminal"),
         (("a", ["b"], None, None), Path("-"), "standard output (-) is a terminal"),
     ):
-        with pytest.raises(SettingError) as caught, pipes.piped(Sources.parse(*words), output):
+        with pytest.raises(SettingError) as caught, pipes.piped(InputPaths.parse(*words), output):
             pass
         assert said in one_line(caught)

@@ -65,7 +65,7 @@ def test_whatever_goes_wrong_fails_one_work(monkeypatch, tmp_path, error, words)
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(painter.worker, "prepare", fail)
+    monkeypatch.setattr(painter.runner, "prepare_job", fail)
     monkeypatch.setattr(painter, "order", lambda asked: None)
     ears, said = Ears(queue.SimpleQueue(), Stylizer()), []
     asked = {"work": "a", "folder": str(tmp_path)}
@@ -100,11 +100,11 @@ def test_the_feather_is_applied_to_the_sharp_mask_as_it_is_painted(tmp_path):
             regions=[[str(path), "s.png", 0.0], [str(path), "s.png", 0.05]],
         )
     )
-    keep, (sharp, soft) = made.sources.keep, [each[0] for each in made.sources.regions]
+    keep, (sharp, soft) = made.inputs.keep, [each[0] for each in made.inputs.regions]
     assert sharp == str(path)
     edges = [softness(each) for each in (path, keep, soft)]
     assert edges[0] == 0 < edges[1] < edges[2]
-    assert painter.order(request(tmp_path)).sources.keep is None
+    assert painter.order(request(tmp_path)).inputs.keep is None
 
 
 def softness(path):

@@ -13,13 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from impasto.errors import counted
+from impasto.jobs import runner
+from impasto.jobs.outputs import OutputPaths
+from impasto.jobs.runner import PreparedJob
 from impasto.painting.interrupts import Interrupts, heard
 from impasto.painting.progress import Bar, shown
 from impasto.painting.result import Result
 from impasto.painting.stylizer import Event, Stylizer
-from impasto.workshop import worker
-from impasto.workshop.outputs import Outputs
-from impasto.workshop.worker import Ready
 
 CONSOLE = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -77,10 +77,10 @@ def finishing() -> AbstractContextManager[Interrupts]:
     )
 
 
-def watched(ready: Ready, stylizer: Stylizer, bar: Bar | None) -> Iterator[Event]:
+def watched(ready: PreparedJob, stylizer: Stylizer, bar: Bar | None) -> Iterator[Event]:
     """Run a prepared job, show its progress, and yield its events."""
     with stopping(stylizer) as interrupts:
-        yield from followed(interrupts.pulled(loaded(worker.paint(ready, stylizer))), bar)
+        yield from followed(interrupts.pulled(loaded(runner.run_job(ready, stylizer))), bar)
 
 
 def loaded(events: Iterator[Event]) -> Iterator[Event]:
@@ -110,7 +110,7 @@ def say(words: str) -> None:
     CONSOLE.print(words, markup=False)
 
 
-def summary(result: Result, outputs: Outputs) -> None:
+def summary(result: Result, outputs: OutputPaths) -> None:
     """Print size and time of a result, and the paths of other outputs."""
     height, width = result.picture.shape[:2]
     say(

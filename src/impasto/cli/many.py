@@ -37,17 +37,17 @@ from impasto.cli.options import (
     with_settings,
 )
 from impasto.errors import SettingError, counted
+from impasto.jobs.specs import InputPaths, OutputOptions
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
-from impasto.workshop.orders import Extras, Sources
 
 if TYPE_CHECKING:
     from impasto.images.formats.save_options import SaveOptions
+    from impasto.jobs.batch import BatchItem, BatchSpec, ExistingFiles, ItemResult
+    from impasto.jobs.runner import PreparedJob
+    from impasto.jobs.sweep import SheetPanel, SweepPlan, Variant
     from impasto.painting.preparing import Prepared
     from impasto.painting.stylizer import Event, Stylizer
-    from impasto.workshop.batch import Ended, Existing, Job, Task
-    from impasto.workshop.sweep import Panel, Plan, Variant
-    from impasto.workshop.worker import Ready
 
 
 @with_settings
@@ -77,40 +77,38 @@ def sweep(
     from impasto import files
     from impasto.cli import console
     from impasto.images.formats import encode
+    from impasto.jobs import outputs, runner
+    from impasto.jobs import sweep as sweeps
     from impasto.painting.stylizer import Stylizer, as_workers
     from impasto.recipe import presets
-    from impasto.workshop import outputs, worker
-    from impasto.workshop import sweep as sweeps
 
     one.check_words(quiet, verbose, dry_run, measure)
     hands = as_workers(workers)
     known = presets.available(own_presets)
-    sources = Sources.parse(content, style, region, keep)
+    sources = InputPaths.parse(content, style, region, keep)
     given = {name: value for name, value in settings.items() if value is not None}
     common = {"size": str(sweeps.SIZE), **given}
-    plan = sweeps.plan(
+    plan = sweeps.plan_sweep(
         vary or [], lambda **varied: recipes.make(preset, known, **{**common, **varied})
     )
     # The name is reserved only if a file will be written.
     sheet = output or (Path("sheet.png") if dry_run else files.free_name(".", "sheet"))
-    wanted = outputs.Outputs(sheet, report=report)
+    wanted = outputs.OutputPaths(sheet, report=report)
     starts = (each.recipe.init for each in plan.variants)
-    outputs.check(wanted, (*sources.paths(), *starts))
+    outputs.check_outputs(wanted, (*sources.paths(), *starts))
     stylizer = Stylizer(weights_file=weights_file)
     if dry_run:
         return _foretell_sweep(plan, sources, stylizer, quiet, measure)
     for each in plan.variants:
         # Invalid inputs fail now; the result of the check is discarded.
-        worker.read(sweeps.order_of(each, sources), stylizer)
+        runner.prepare_run(sweeps.job_spec_of(each, sources), stylizer)
     if hands:
         painted = _shared_out(plan, sources, weights_file, hands, quiet)
     else:
         painted = _painted(plan, sources, stylizer, quiet, verbose)
-    shown = [
-        (" ".join(plan.variants[number].options), painted[number].picture) for number in painted
-    ]
-    encode.write_image(sweeps.sheet(shown, plan.columns), sheet)
-    words = ["impasto", "stylize", *sources.words(), "--preset", preset]
+    shown = [(" ".join(plan.variants[number].options), painted[number].image) for number in painted]
+    encode.write_image(sweeps.make_sheet(shown, plan.columns), sheet)
+    words = ["impasto", "stylize", *sources.to_args(), "--preset", preset]
     words += ["--presets", str(own_presets)] if own_presets else []
     words += ["--weights", str(weights_file)] if weights_file else []
     words += recipes.as_options(common)
@@ -127,21 +125,21 @@ def sweep(
 
 
 def _foretell_sweep(
-    plan: "Plan", sources: Sources, stylizer: "Stylizer", quiet: bool, measure: bool
+    plan: "SweepPlan", sources: InputPaths, stylizer: "Stylizer", quiet: bool, measure: bool
 ) -> None:
     """Print the forecast of each image of a sheet and of all together; write no file."""
     from impasto.cli import console
+    from impasto.jobs import runner
+    from impasto.jobs import sweep as sweeps
     from impasto.painting import forecast
     from impasto.painting.progress import in_words
-    from impasto.workshop import sweep as sweeps
-    from impasto.workshop import worker
 
     made: dict[int, tuple[Recipe, forecast.Forecast]] = {}
     measured: set[object] = set()
     with console.listening(quiet):
-        for number in sweeps.grouped(plan.variants):
+        for number in sweeps.group_by_network(plan.variants):
             variant = plan.variants[number]
-            prepared = worker.read(sweeps.order_of(variant, sources), stylizer)
+            prepared = runner.prepare_run(sweeps.job_spec_of(variant, sources), stylizer)
             same = variant.recipe.compiled, variant.recipe.optimizer
             again = measure and same not in measured
             measured.add(same)
@@ -156,12 +154,12 @@ def _foretell_sweep(
 
 
 def _painted(
-    plan: "Plan", sources: Sources, stylizer: "Stylizer", quiet: bool, verbose: bool
-) -> "dict[int, Panel]":
+    plan: "SweepPlan", sources: InputPaths, stylizer: "Stylizer", quiet: bool, verbose: bool
+) -> "dict[int, SheetPanel]":
     """Paint the variants until Ctrl-C; return at least one image, by number."""
     from impasto.cli import console
+    from impasto.jobs import sweep as sweeps
     from impasto.painting import forecast
-    from impasto.workshop import sweep as sweeps
 
     with (
         console.listening(quiet),
@@ -180,28 +178,32 @@ def _painted(
             if bar is not None:
                 bar.end()
 
-        painted = sweeps.paint_all(plan.variants, sources, stylizer, watch)
+        painted = sweeps.run_sweep(plan.variants, sources, stylizer, watch)
     if not painted:
         raise KeyboardInterrupt
     return painted
 
 
 def _shared_out(
-    plan: "Plan", sources: Sources, weights_file: Path | None, workers: int | str, quiet: bool
-) -> "dict[int, Panel]":
+    plan: "SweepPlan",
+    sources: InputPaths,
+    weights_file: Path | None,
+    workers: int | str,
+    quiet: bool,
+) -> "dict[int, SheetPanel]":
     """Paint the variants on workers until Ctrl-C; return the images by number."""
     from impasto.cli import console
     from impasto.cluster.crew import hire
-    from impasto.workshop import sweep as sweeps
+    from impasto.jobs import sweep as sweeps
 
-    painted: dict[int, Panel] = {}
+    painted: dict[int, SheetPanel] = {}
     with (
         console.listening(quiet),
         hire(workers) as crew,
         console.finishing() as interrupts,
     ):
         begun = itertools.takewhile(lambda _: not interrupts.stopped, plan.variants)
-        found = sweeps.share_out(begun, sources, weights_file, crew)
+        found = sweeps.run_sweep_on_workers(begun, sources, weights_file, crew)
         for number, panel in enumerate(interrupts.pulled(found)):
             if not quiet:
                 console.say(" ".join(plan.variants[number].options))
@@ -235,7 +237,7 @@ def batch(
     quiet: Quiet = False,
     verbose: Verbose = False,
     saving: "SaveOptions",
-    extras: Extras,
+    extras: OutputOptions,
     settings: dict[str, recipes.Value],
 ) -> None:
     """Paint many content images with the same settings.
@@ -247,10 +249,10 @@ def batch(
     """
     from impasto.cli import console
     from impasto.images.formats import decode
+    from impasto.jobs import batch as batches
+    from impasto.jobs.batch import ExistingFiles
     from impasto.painting import inputs
     from impasto.painting.stylizer import as_workers
-    from impasto.workshop import batch as batches
-    from impasto.workshop.batch import Existing
 
     one.check_words(quiet, verbose, dry_run, measure)
     if skip_done and overwrite:
@@ -259,25 +261,29 @@ def batch(
         )
     hands = as_workers(workers)
     stylizer, _ = one.stylizer_of(preset, own_presets, recipe, weights_file, settings)
-    sources = Sources.parse("", style, region, keep)
+    sources = InputPaths.parse("", style, region, keep)
     inputs.check_numbers(stylizer.recipe, len(sources.styles), len(sources.regions))
     for path in sources.paths():
         decode.read_image(
             path, decode.ANY_SIZE
         )  # a style image or mask that cannot be used fails now
-    job = batches.Job(stylizer.recipe, sources, extras, saving, weights_file)
+    job = batches.BatchSpec(stylizer.recipe, sources, extras, saving, weights_file)
     existing = (
-        Existing.OVERWRITE if overwrite else Existing.SKIP_DONE if skip_done else Existing.KEEP
+        ExistingFiles.OVERWRITE
+        if overwrite
+        else ExistingFiles.SKIP_DONE
+        if skip_done
+        else ExistingFiles.KEEP
     )
     with console.listening(quiet):
-        tasks = batches.plan(photographs, output, ending, recursive)
+        tasks = batches.plan_batch(photographs, output, ending, recursive)
     if dry_run:
-        new = [order for order in map(job.order, tasks) if batches.is_new(order, existing)]
+        new = [order for order in map(job.job_spec, tasks) if batches.is_to_run(order, existing)]
         if not new:
             raise SettingError("nothing to do: all results exist")
         return one.tell(new[0], stylizer, quiet, len(new), measure)
     with console.listening(quiet):
-        batches.make_room(job, tasks)
+        batches.prepare_folders(job, tasks)
         paintable, failures = _checked(job, tasks, stylizer.recipe, existing, quiet)
     if hands and paintable:
         failures += _paint_shared(job, paintable, hands, quiet, existing)
@@ -287,17 +293,21 @@ def batch(
 
 
 def _checked(
-    job: "Job", tasks: "Sequence[Task]", recipe: Recipe, existing: "Existing", quiet: bool
-) -> "tuple[list[Task], list[str]]":
+    job: "BatchSpec",
+    tasks: "Sequence[BatchItem]",
+    recipe: Recipe,
+    existing: "ExistingFiles",
+    quiet: bool,
+) -> "tuple[list[BatchItem], list[str]]":
     """Open the content images; return the valid tasks, and the errors of the others."""
     from impasto.cli import console
+    from impasto.jobs import batch as batches
     from impasto.painting import inputs, memory
-    from impasto.workshop import batch as batches
 
     if len(tasks) > 1 and not quiet:
         console.say(f"checking {len(tasks)} images")
-    limits = inputs.limits(recipe, memory.amount(job.extras.memory))
-    found = list(batches.checked(job, tasks, limits, existing))
+    limits = inputs.limits(recipe, memory.amount(job.output_options.memory))
+    found = list(batches.check_items(job, tasks, limits, existing))
     fit = [task for task, ended in zip(tasks, found, strict=True) if ended is None]
     failures = [ended.failure for ended in found if ended is not None]
     if fit:  # otherwise they are listed once, at the end
@@ -306,17 +316,17 @@ def _checked(
 
 
 def _paint_all(
-    job: "Job",
-    tasks: "Sequence[Task]",
+    job: "BatchSpec",
+    tasks: "Sequence[BatchItem]",
     stylizer: "Stylizer",
     quiet: bool,
     verbose: bool,
-    existing: "Existing",
+    existing: "ExistingFiles",
 ) -> list[str]:
     """Run tasks until Ctrl-C, print the paths of the results, and return the errors."""
     from impasto.cli import console
+    from impasto.jobs import batch as batches
     from impasto.painting import forecast
-    from impasto.workshop import batch as batches
 
     failures: list[str] = []
     with (
@@ -325,13 +335,15 @@ def _paint_all(
         console.stopping(stylizer) as interrupts,
     ):
 
-        def watch(task: "Task", ready: "Ready", events: "Iterator[Event]") -> "Iterator[Event]":
+        def watch(
+            task: "BatchItem", ready: "PreparedJob", events: "Iterator[Event]"
+        ) -> "Iterator[Event]":
             if bar is not None:
                 prepared = ready.prepared
-                bar.begin(task.photograph.name, prepared.levels, forecast.expected(prepared))
+                bar.begin(task.content.name, prepared.levels, forecast.expected(prepared))
             return console.followed(interrupts.pulled(console.loaded(events)), bar)
 
-        for ended in batches.paint_all(job, tasks, stylizer, watch, existing):
+        for ended in batches.run_batch(job, tasks, stylizer, watch, existing):
             if bar is not None:
                 bar.end()
             _tell(ended, quiet)
@@ -343,17 +355,21 @@ def _paint_all(
 
 
 def _paint_shared(
-    job: "Job", tasks: "Sequence[Task]", workers: int | str, quiet: bool, existing: "Existing"
+    job: "BatchSpec",
+    tasks: "Sequence[BatchItem]",
+    workers: int | str,
+    quiet: bool,
+    existing: "ExistingFiles",
 ) -> list[str]:
     """Run tasks on workers until Ctrl-C, as :func:`_paint_all` does."""
     from impasto.cli import console
     from impasto.cluster.crew import hire
-    from impasto.workshop import batch as batches
+    from impasto.jobs import batch as batches
 
     failures: list[str] = []
     with console.listening(quiet), hire(workers) as crew, console.finishing() as interrupts:
         begun = itertools.takewhile(lambda _: not interrupts.stopped, tasks)
-        for ended in interrupts.pulled(batches.share_out(job, begun, crew, existing)):
+        for ended in interrupts.pulled(batches.run_batch_on_workers(job, begun, crew, existing)):
             _tell(ended, quiet)
             failures += [ended.failure] if ended.failure else []
         if interrupts.stopped:
@@ -362,14 +378,14 @@ def _paint_shared(
     return failures
 
 
-def _tell(ended: "Ended", quiet: bool) -> None:
+def _tell(ended: "ItemResult", quiet: bool) -> None:
     """Print the path of a result, or that it was skipped."""
     from impasto.cli import console
 
     if ended.skipped and not quiet:
-        console.say(f"skipped {ended.task.picture}: it exists")
+        console.say(f"skipped {ended.item.result}: it exists")
     elif not ended.skipped and not ended.failure:
-        print(ended.task.picture, flush=True)
+        print(ended.item.result, flush=True)
 
 
 def _list(failures: Iterable[str]) -> None:

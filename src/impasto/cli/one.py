@@ -26,16 +26,16 @@ from impasto.cli.options import (
     with_settings,
 )
 from impasto.errors import SettingError
+from impasto.jobs.specs import InputPaths, JobSpec, OutputOptions
 from impasto.recipe import settings as recipes
-from impasto.workshop.orders import Extras, Order, Sources
 
 if TYPE_CHECKING:
     from impasto.images.formats.save_options import SaveOptions
+    from impasto.jobs.runner import PreparedJob
     from impasto.painting.forecast import Forecast
     from impasto.painting.preparing import Prepared
     from impasto.painting.provenance import Provenance
     from impasto.painting.stylizer import Stylizer
-    from impasto.workshop.worker import Ready
 
 DEMO = ("coffee", "swirls")
 """The content and style samples of ``impasto demo``."""
@@ -73,15 +73,15 @@ def stylize(
     quiet: Quiet = False,
     verbose: Verbose = False,
     saving: "SaveOptions",
-    extras: Extras,
+    extras: OutputOptions,
     settings: dict[str, recipes.Value],
 ) -> None:
     """Paint the content image CONTENT in the style of STYLE."""
     from dataclasses import replace
 
     from impasto import files
+    from impasto.jobs import outputs
     from impasto.painting import checkpoints
-    from impasto.workshop import outputs
 
     check_words(quiet, verbose, dry_run, measure)
     if extras.resume is not None and recipe is not None:
@@ -91,11 +91,13 @@ def stylize(
     stylizer, before = stylizer_of(
         preset, own_presets, finish or recipe, weights_file, settings, workers
     )
-    with pipes.piped(Sources.parse(content, style, region, keep), output) as (sources, place):
+    with pipes.piped(InputPaths.parse(content, style, region, keep), output) as (sources, place):
         picture = place.expanduser() if place else files.free_name(".", sources.stem())
-        order = replace(extras.order(sources, picture, saving), before=before)
+        order = replace(extras.job_spec(sources, picture, saving), provenance=before)
         checkpoints.place(extras.checkpoint, extras.resume)
-        outputs.check(order.outputs, (*sources.paths(), stylizer.recipe.init, *extras.read()))
+        outputs.check_outputs(
+            order.outputs, (*sources.paths(), stylizer.recipe.init, *extras.read_paths())
+        )
         order = replace(order, weights_file=weights_file)
         try:
             if dry_run:
@@ -159,7 +161,7 @@ def stylizer_of(
 
 
 def paint(
-    order: Order,
+    order: JobSpec,
     stylizer: "Stylizer",
     quiet: bool,
     verbose: bool = False,
@@ -170,17 +172,17 @@ def paint(
     With ``to_stdout``, write the result itself to standard output.
     """
     from impasto.cli import console
+    from impasto.jobs import runner
     from impasto.painting import forecast
-    from impasto.workshop import worker
 
     with console.listening(quiet):
-        ready = worker.prepare(order, stylizer)
+        ready = runner.prepare_job(order, stylizer)
         with console.bar(quiet, losses=verbose) as bar:
             if bar is not None:
                 foretell(ready, stylizer)
                 bar.begin("", ready.prepared.levels, forecast.expected(ready.prepared))
-            result = worker.result_of(console.watched(ready, stylizer, bar))
-        worker.finish(ready, result)
+            result = runner.last_result(console.watched(ready, stylizer, bar))
+        runner.write_results(ready, result)
         if not stylizer.workers:
             from impasto.painting import calibration  # loads the tensor library
 
@@ -190,13 +192,13 @@ def paint(
     pipes.write_out(order.outputs.picture) if to_stdout else print(order.outputs.picture)
 
 
-def foretell(ready: "Ready", stylizer: "Stylizer") -> None:
+def foretell(ready: "PreparedJob", stylizer: "Stylizer") -> None:
     """Print the expected time of a long run."""
     from impasto.cli import console
     from impasto.painting.progress import work
 
     if work(ready.prepared.levels) > LONG:
-        made = stylizer.forecast(ready.prepared, ready.film)
+        made = stylizer.forecast(ready.prepared, ready.video_bytes)
         console.say(made.told_time())
 
 
@@ -205,15 +207,15 @@ LONG = 6e6
 
 
 def tell(
-    order: Order, stylizer: "Stylizer", quiet: bool, count: int = 1, measure: bool = False
+    order: JobSpec, stylizer: "Stylizer", quiet: bool, count: int = 1, measure: bool = False
 ) -> None:
     """Print the recipe and the forecast for ``count`` such images; write no file."""
     from impasto.cli import console
-    from impasto.workshop import worker
+    from impasto.jobs import runner
 
     with console.listening(quiet):
-        ready = worker.prepare(order, stylizer)
-        made = foretold(ready.prepared, stylizer, quiet, measure, ready.film)
+        ready = runner.prepare_job(order, stylizer)
+        made = foretold(ready.prepared, stylizer, quiet, measure, ready.video_bytes)
     print("\n".join(made.told(ready.prepared.recipe, count)))
 
 
@@ -240,14 +242,14 @@ def demo(
     """Paint a sample image and print the path of the result."""
     from impasto.images import samples
     from impasto.images.formats import encode
+    from impasto.jobs import outputs
     from impasto.painting.stylizer import Stylizer
-    from impasto.workshop import outputs
 
     stylizer = Stylizer(recipes.make(size=size, evaluations=evaluations, engine=engine))
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = outputs.Outputs(folder / "demo.png", report=folder / "demo.json")
-    outputs.check(wanted)
+    wanted = outputs.OutputPaths(folder / "demo.png", report=folder / "demo.json")
+    outputs.check_outputs(wanted)
     photograph, painting = folder / f"{DEMO[0]}.png", folder / f"{DEMO[1]}.png"
     encode.write_image(samples.load_content(DEMO[0]), photograph)
     encode.write_image(samples.make_style(DEMO[1]), painting)
-    paint(Order(Sources(str(photograph), [str(painting)]), wanted), stylizer, quiet=False)
+    paint(JobSpec(InputPaths(str(photograph), [str(painting)]), wanted), stylizer, quiet=False)

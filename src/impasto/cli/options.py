@@ -13,8 +13,8 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from impasto.images.formats.save_options import DEFAULT_SAVE_OPTIONS, SaveOptions
+from impasto.jobs.specs import OutputOptions
 from impasto.recipe import settings as recipes
-from impasto.workshop.orders import Extras
 
 Field: TypeAlias = tuple[str, type, str, str]
 """Field name, type, option, help."""
@@ -109,7 +109,7 @@ def with_saving(command: Callable[..., None]) -> Callable[..., None]:
 
 def with_extras(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options for additional output files to a command, as its argument ``extras``."""
-    return _with_fields(command, "extras", Extras(), _EXTRAS)
+    return _with_fields(command, "extras", OutputOptions(), _EXTRAS)
 
 
 _SAVING: Sequence[Field] = (
@@ -158,13 +158,13 @@ _EXTRAS: Sequence[Field] = (
     ),
     ("memory", str, "--memory", "Memory limit, such as 3GB; by default the memory that is free."),
 )
-"""Options for the fields of ``Extras``."""
+"""Options for the fields of ``OutputOptions``."""
 
 
 def _with_fields(
     command: Callable[..., None],
     argument: str,
-    usual: SaveOptions | Extras,
+    usual: SaveOptions | OutputOptions,
     fields: Sequence[Field],
 ) -> Callable[..., None]:
     """Add an option for each field; the command receives an object of the type of ``usual``."""
@@ -178,7 +178,7 @@ def _with_fields(
             name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
         )
 
-    def gather(given: dict[str, recipes.Value]) -> SaveOptions | Extras:
+    def gather(given: dict[str, recipes.Value]) -> SaveOptions | OutputOptions:
         named = {name: value for name, value in given.items() if value is not None}
         return dataclasses.replace(usual, **named)
 

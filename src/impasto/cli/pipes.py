@@ -9,7 +9,7 @@ from pathlib import Path
 
 from impasto import files
 from impasto.errors import ImageError, SettingError
-from impasto.workshop.orders import Sources
+from impasto.jobs.specs import InputPaths
 
 STANDARD = "-"
 """The path of standard input and standard output; for a file of this name use ``./-``."""
@@ -19,7 +19,7 @@ NAME = "standard-input"
 
 
 @contextmanager
-def piped(sources: Sources, output: Path | None) -> Iterator[tuple[Sources, Path | None]]:
+def piped(sources: InputPaths, output: Path | None) -> Iterator[tuple[InputPaths, Path | None]]:
     """Yield paths of temporary files where a path is ``-``; they are removed at the end.
 
     Raises SettingError if standard input is given twice, or if either stream is a terminal.
@@ -34,7 +34,9 @@ def piped(sources: Sources, output: Path | None) -> Iterator[tuple[Sources, Path
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="impasto-"))
             path = Path(folder, NAME)
             _read_standard_input(path)
-            sources = dataclasses.replace(sources.with_path(STANDARD, str(path)), piped=str(path))
+            sources = dataclasses.replace(
+                sources.replace_path(STANDARD, str(path)), piped=str(path)
+            )
         if is_standard(output):
             if sys.stdout.isatty():
                 raise SettingError("standard output (-) is a terminal: redirect it into a file")

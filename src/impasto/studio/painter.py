@@ -22,6 +22,10 @@ from impasto.images import arrays, colors
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import encode
 from impasto.images.formats.save_options import SaveOptions
+from impasto.jobs import runner
+from impasto.jobs.outputs import OutputPaths
+from impasto.jobs.runner import PreparedJob
+from impasto.jobs.specs import InputPaths, JobSpec
 from impasto.painting import calibration, forecast
 from impasto.painting.events import STEERABLE, LevelStarted, Step
 from impasto.painting.preparing import Prepared
@@ -31,10 +35,6 @@ from impasto.painting.result import Painted, Result
 from impasto.painting.stylizer import Event, Stylizer
 from impasto.recipe.settings import Recipe
 from impasto.studio.masks import feathered
-from impasto.workshop import worker
-from impasto.workshop.orders import Order, Sources
-from impasto.workshop.outputs import Outputs
-from impasto.workshop.worker import Ready
 
 Json = dict[str, Any]
 Say = Callable[..., None]
@@ -136,7 +136,7 @@ def _paint(asked: Json, ears: Ears, say: Say) -> None:
 
     try:
         with _Notes(tell):
-            ready = worker.prepare(order(asked), ears.stylizer)
+            ready = runner.prepare_job(order(asked), ears.stylizer)
         painted = _followed(ready, asked, ears, tell)
         if painted is None:
             ready.prepared.keeper.save()
@@ -164,7 +164,7 @@ def _paint(asked: Json, ears: Ears, say: Say) -> None:
         ears.end(number)
 
 
-def order(asked: Json) -> Order:
+def order(asked: Json) -> JobSpec:
     """Return the job of a request; soft masks are written to its folder."""
     folder = Path(asked["folder"])
     checkpoint = folder / "checkpoint"
@@ -176,9 +176,9 @@ def order(asked: Json) -> Order:
     keep = asked["keep"] and str(
         feathered(Path(asked["keep"]), asked["keep_feather"], folder / "keep.png")
     )
-    sources = Sources(asked["content"], asked["styles"], regions, keep)
-    outputs = Outputs(folder / "picture.png", checkpoint=checkpoint)
-    return Order(
+    sources = InputPaths(asked["content"], asked["styles"], regions, keep)
+    outputs = OutputPaths(folder / "picture.png", checkpoint=checkpoint)
+    return JobSpec(
         sources,
         outputs,
         checkpoint=checkpoint,
@@ -187,13 +187,13 @@ def order(asked: Json) -> Order:
     )
 
 
-def _followed(ready: Ready, asked: Json, ears: Ears, tell: Say) -> Painted | None:
+def _followed(ready: PreparedJob, asked: Json, ears: Ears, tell: Say) -> Painted | None:
     """Run a job, and send events; returns None if the server closed the input."""
     number, folder = asked["work"], Path(asked["folder"])
     left, due = time_left(ready.prepared), 0.0
     last: Event | None = None
     _tell_of_start(ready, folder, tell)
-    for event in worker.paint(ready, ears.stylizer):
+    for event in runner.run_job(ready, ears.stylizer):
         last = event
         if isinstance(event, Painted):
             break
@@ -232,7 +232,7 @@ EARLY = 0.1
 compile."""
 
 
-def _tell_of_start(ready: Ready, folder: Path, tell: Say) -> None:
+def _tell_of_start(ready: PreparedJob, folder: Path, tell: Say) -> None:
     """Send the levels, and a draft unless there is an image already."""
     levels = ready.prepared.levels
     tell("started", levels=[[each.width, each.height, each.evaluations] for each in levels])
@@ -256,7 +256,7 @@ def _progress(event: Step, levels: Sequence[Level], left: TimeLeft) -> Json:
     }
 
 
-def draft(ready: Ready) -> ImageArray:
+def draft(ready: PreparedJob) -> ImageArray:
     """Return the draft: the content image in the colors of the first style image."""
     inputs = ready.prepared.inputs
     height, width = arrays.size_of(inputs.content)
@@ -275,9 +275,9 @@ def _show(picture: ImageArray, folder: Path) -> None:
     encode.write_image(picture.clip(0, 255), folder / "preview.jpg")
 
 
-def _write(ready: Ready, result: Result, folder: Path) -> None:
+def _write(ready: PreparedJob, result: Result, folder: Path) -> None:
     """Write the result in all formats, with its recipe."""
-    worker.finish(ready, result)
+    runner.write_results(ready, result)
     result.save(folder / "picture.jpg")
     result.save(folder / "picture.tif", SaveOptions(depth=16))
     _show(result.picture, folder)

@@ -15,6 +15,7 @@ from impasto.errors import ImpastoError, SettingError
 from impasto.images import samples
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import encode
+from impasto.jobs.sweep import SIZE as SMALL
 from impasto.painting import inputs, measurements, memory, pyramid
 from impasto.painting.forecast import predict
 from impasto.painting.progress import in_words
@@ -25,7 +26,6 @@ from impasto.recipe.settings import Recipe
 from impasto.studio import describe
 from impasto.studio.foreman import Foreman
 from impasto.studio.store import Json, NotThere, Store
-from impasto.workshop.sweep import SIZE as SMALL
 
 PAINTINGS = 8
 """Maximum number of style images of a session."""

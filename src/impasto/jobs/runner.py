@@ -10,88 +10,88 @@ from dataclasses import dataclass
 from impasto import files
 from impasto.errors import counted
 from impasto.images.formats import encode
+from impasto.jobs import outputs
+from impasto.jobs.outputs import OutputRecorder
+from impasto.jobs.specs import JobSpec
 from impasto.painting import checkpoints, memory, provenance
 from impasto.painting.preparing import Prepared
 from impasto.painting.result import Painted, Result
 from impasto.painting.stylizer import Event, Stylizer
-from impasto.workshop import outputs
-from impasto.workshop.orders import Order
-from impasto.workshop.outputs import Recorder
 
 LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreparedJob:
     """A job whose inputs are read and validated."""
 
-    order: Order
+    spec: JobSpec
     prepared: Prepared
-    recorder: Recorder
+    recorder: OutputRecorder
 
     @property
-    def film(self) -> float:
+    def video_bytes(self) -> float:
         """Return the memory for the frames of the video in bytes."""
-        return self.recorder.film_bytes(self.prepared.levels)
+        return self.recorder.video_bytes(self.prepared.levels)
 
 
-def prepare(order: Order, stylizer: Stylizer) -> Ready:
+def prepare_job(spec: JobSpec, stylizer: Stylizer) -> PreparedJob:
     """Read and validate the inputs of a job, and log notes."""
-    prepared = read(order, stylizer)
-    outputs.check_size(order.outputs, *prepared.inputs.work.painted)
-    recorder = Recorder(order.outputs, sum(level.evaluations for level in prepared.levels))
+    prepared = prepare_run(spec, stylizer)
+    outputs.check_output_sizes(spec.outputs, *prepared.inputs.work.painted)
+    recorder = OutputRecorder(spec.outputs, sum(level.evaluations for level in prepared.levels))
     if prepared.state is not None:
-        outputs.remove_leftovers(order.outputs)
+        outputs.remove_partial_outputs(spec.outputs)
         recorder.seen = len(prepared.state.history)
-    ready = Ready(order, prepared, recorder)
-    held = dataclasses.replace(prepared.inputs.work, held=ready.film)
+    job = PreparedJob(spec, prepared, recorder)
+    held = dataclasses.replace(prepared.inputs.work, held=job.video_bytes)
     plan = memory.plan(held, prepared.most)
-    ready = dataclasses.replace(ready, prepared=dataclasses.replace(prepared, plan=plan))
-    for note in _notes(ready):
+    job = dataclasses.replace(job, prepared=dataclasses.replace(prepared, plan=plan))
+    for note in _iter_notes(job):
         LOG.info("%s", note)
-    return ready
+    return job
 
 
-def read(order: Order, stylizer: Stylizer) -> Prepared:
+def prepare_run(spec: JobSpec, stylizer: Stylizer) -> Prepared:
     """Read and validate the inputs of a job."""
-    sources = order.sources
+    sources = spec.inputs
     return stylizer.prepare(
         sources.content,
         sources.styles,
         regions=sources.regions,
         keep=sources.keep,
-        checkpoint=order.checkpoint,
-        checkpoint_every=order.checkpoint_every,
-        resume=order.resume,
-        recipe=order.recipe,
-        memory=order.memory,
+        checkpoint=spec.checkpoint,
+        checkpoint_every=spec.checkpoint_every,
+        resume=spec.resume,
+        recipe=spec.recipe,
+        memory=spec.memory,
     )
 
 
-def _notes(ready: Ready) -> Iterator[str]:
+def _iter_notes(job: PreparedJob) -> Iterator[str]:
     """Yield notes for the user before the run."""
-    order, state = ready.order, ready.prepared.state
-    yield from ready.prepared.inputs.notes
-    if order.before is not None:
-        yield from provenance.changed(ready.prepared.inputs.sources, order.before)
+    spec, state = job.spec, job.prepared.state
+    yield from job.prepared.inputs.notes
+    if spec.provenance is not None:
+        yield from provenance.changed(job.prepared.inputs.sources, spec.provenance)
     if state is not None:
         made = counted(len(state.history), "evaluation")
         yield f"resuming at level {state.level} after {made}"
-        if order.outputs.timelapse:
+        if spec.outputs.timelapse:
             yield "the video starts here, without the earlier images"
 
 
-def paint(ready: Ready, stylizer: Stylizer) -> Iterator[Event]:
+def run_job(job: PreparedJob, stylizer: Stylizer) -> Iterator[Event]:
     """Run a prepared job, record frames, and yield events.
 
-    The last event has the result, see :func:`finish`.
+    The last event has the result, see :func:`write_results`.
     """
-    for event in stylizer.run(ready.prepared):
-        ready.recorder.note(event)
+    for event in stylizer.run(job.prepared):
+        job.recorder.note(event)
         yield event
 
 
-def result_of(events: Iterator[Event]) -> Result:
+def last_result(events: Iterator[Event]) -> Result:
     """Consume the events of a run, and return its result.
 
     Each event is released before the next one, since its state contains whole images.
@@ -101,38 +101,38 @@ def result_of(events: Iterator[Event]) -> Result:
     return last.result
 
 
-def finish(ready: Ready, result: Result) -> None:
+def write_results(job: PreparedJob, result: Result) -> None:
     """Write the outputs. If the run is incomplete, save its state and log how to resume."""
-    picture, keeper = ready.order.outputs.picture, ready.prepared.keeper
+    image, keeper = job.spec.outputs.picture, job.prepared.keeper
     if not result.finished:
-        _save_state(ready, result)
-    outputs.write(result, ready.recorder)
+        _save_state(job, result)
+    outputs.write_outputs(result, job.recorder)
     if result.finished:
         keeper.remove()
-    for note in _shortfalls(result):
+    for note in _iter_shortfalls(result):
         LOG.info("%s", note)
-    if result.alpha is not None and not encode.supports_transparency(picture):
-        LOG.warning("%s: its format has no transparency; transparent parts are white", picture)
-    if ready.recorder.failure:
-        LOG.warning("%s", ready.recorder.failure)
+    if result.alpha is not None and not encode.supports_transparency(image):
+        LOG.warning("%s: its format has no transparency; transparent parts are white", image)
+    if job.recorder.failure:
+        LOG.warning("%s", job.recorder.failure)
 
 
-def _save_state(ready: Ready, result: Result) -> None:
+def _save_state(job: PreparedJob, result: Result) -> None:
     """Save the state of a stopped run, under a derived name if none was given."""
-    order, keeper = ready.order, ready.prepared.keeper
-    picture = order.outputs.picture
+    spec, keeper = job.spec, job.prepared.keeper
+    image = spec.outputs.picture
     if keeper.path is None and result.stopped:
-        keeper.path = files.free_name(picture.parent, picture.stem, checkpoints.ENDING)
+        keeper.path = files.free_name(image.parent, image.stem, checkpoints.ENDING)
     if keeper.path is None:
         return
     if keeper.save():
-        words = [*order.words(result.recipe), "--resume", str(keeper.path)]
+        words = [*spec.to_args(result.recipe), "--resume", str(keeper.path)]
         LOG.warning("to resume: %s", shlex.join(words))
     else:
         files.release(keeper.path)
 
 
-def _shortfalls(result: Result) -> Iterator[str]:
+def _iter_shortfalls(result: Result) -> Iterator[str]:
     """Yield why a result is incomplete, if it is."""
     if result.stopped:
         yield "stopped early: this is the best image so far"

@@ -23,12 +23,12 @@ from impasto.painting.stylizer import Event
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FILM_FRAMES = 100
+VIDEO_FRAMES = 100
 """Approximate number of frames of a video."""
 
 
 @dataclass(frozen=True)
-class Outputs:
+class OutputPaths:
     """Paths of all outputs."""
 
     picture: Path
@@ -47,7 +47,7 @@ class Outputs:
         names = ("picture", "timelapse", "plot", "report", "checkpoint")
         return {name: path for name in names if (path := getattr(self, name)) is not None}
 
-    def words(self) -> list[str]:
+    def to_args(self) -> list[str]:
         """Return the arguments for the command line, without the checkpoint."""
         options = {
             "--output": self.picture,
@@ -58,17 +58,17 @@ class Outputs:
             "--report": self.report,
         }
         given = {option: value for option, value in options.items() if value is not None}
-        return [word for option, value in given.items() for word in (option, _word(value))] + list(
-            self.saving.as_options()
-        )
+        return [
+            word for option, value in given.items() for word in (option, _as_arg(value))
+        ] + list(self.saving.as_options())
 
 
-def _word(value: Path | int) -> str:
+def _as_arg(value: Path | int) -> str:
     """Return a value for the command line, so that a leading dash is not read as an option."""
     return f"./{value}" if str(value).startswith("-") else str(value)
 
 
-def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
+def check_outputs(outputs: OutputPaths, inputs: Iterable[str] = ()) -> None:
     """Raise OutputError or SettingError for an output that cannot be written.
 
     ``inputs`` are the paths of input images, none of which may be overwritten.
@@ -93,14 +93,14 @@ def check(outputs: Outputs, inputs: Iterable[str] = ()) -> None:
         encode.check_writable((outputs.frames if exists else outputs.frames.parent) / "frame.png")
 
 
-def check_size(outputs: Outputs, height: int, width: int) -> None:
+def check_output_sizes(outputs: OutputPaths, height: int, width: int) -> None:
     """Raise OutputError for an output format that does not support an image of this size."""
     encode.check_format_size(outputs.picture, height, width, outputs.saving)
     if outputs.timelapse:
         video.check_video_size(outputs.timelapse, height, width)
 
 
-def _check_distinct(outputs: Outputs, inputs: Iterable[str]) -> None:
+def _check_distinct(outputs: OutputPaths, inputs: Iterable[str]) -> None:
     taken = {os.path.realpath(path): f"the input {path}" for path in inputs}
     for name, path in outputs.paths().items():
         if (place := os.path.realpath(path)) in taken:
@@ -109,34 +109,34 @@ def _check_distinct(outputs: Outputs, inputs: Iterable[str]) -> None:
 
 
 @dataclass
-class Recorder:
+class OutputRecorder:
     """Writes frames during the run, and keeps those of the video."""
 
-    outputs: Outputs
+    outputs: OutputPaths
     evaluations: int
     """number of evaluations of the run"""
     seen: int = 0
-    film: list[NDArray[np.uint8]] = field(default_factory=list)
+    video_frames: list[NDArray[np.uint8]] = field(default_factory=list)
     failure: str = ""
     """why frames could not be written, if so"""
 
     @property
-    def film_every(self) -> int:
+    def video_every(self) -> int:
         """Return the number of evaluations between two frames of the video."""
-        return max(1, self.evaluations // FILM_FRAMES)
+        return max(1, self.evaluations // VIDEO_FRAMES)
 
-    def film_bytes(self, levels: Iterable[Level]) -> float:
+    def video_bytes(self, levels: Iterable[Level]) -> float:
         """Return the memory for the frames of the video in bytes, if there is one."""
         shown = sum(3 * each.height * each.width * each.evaluations for each in levels)
-        return shown / self.film_every if self.outputs.timelapse else 0.0
+        return shown / self.video_every if self.outputs.timelapse else 0.0
 
     def note(self, event: Event) -> None:
         """Record a step."""
         if not isinstance(event, Step):
             return
         self.seen += 1
-        if self.outputs.timelapse and self.seen % self.film_every == 0:
-            self.film.append(np.asarray(encode.to_pillow(event.picture)))
+        if self.outputs.timelapse and self.seen % self.video_every == 0:
+            self.video_frames.append(np.asarray(encode.to_pillow(event.picture)))
         every, folder = self.outputs.save_every, self.outputs.frames
         if every and folder and not self.failure and self.seen % every == 0:
             try:
@@ -146,7 +146,7 @@ class Recorder:
                 self.failure = f"no frames are written from evaluation {self.seen}: {error}"
 
 
-def write(result: Result, recorder: Recorder) -> None:
+def write_outputs(result: Result, recorder: OutputRecorder) -> None:
     """Write the result, then all other outputs.
 
     Raises OutputError. If the result cannot be written, the error says where it was saved instead.
@@ -160,12 +160,12 @@ def write(result: Result, recorder: Recorder) -> None:
         files.write_text(json.dumps(result.report(), indent=2) + "\n", outputs.report)
     if outputs.plot:
         with files.replacing(outputs.plot) as path:
-            plot(result).savefig(path, format=outputs.plot.suffix[1:].lower(), dpi=120)
+            plot_history(result).savefig(path, format=outputs.plot.suffix[1:].lower(), dpi=120)
     if outputs.timelapse:
-        video.write_video([*recorder.film, result.picture], outputs.timelapse)
+        video.write_video([*recorder.video_frames, result.picture], outputs.timelapse)
 
 
-def _rescue(result: Result, outputs: Outputs) -> str:
+def _rescue(result: Result, outputs: OutputPaths) -> str:
     """Return where the result is kept; without a checkpoint, save it in the temporary folder."""
     if outputs.checkpoint is not None and outputs.checkpoint.exists():
         return f"nothing is lost: resume with --resume {files.shown(outputs.checkpoint)}"
@@ -182,13 +182,13 @@ def _rescue(result: Result, outputs: Outputs) -> str:
     return f"the result was saved as {files.shown(path)} instead"
 
 
-def remove_leftovers(outputs: Outputs) -> None:
+def remove_partial_outputs(outputs: OutputPaths) -> None:
     """Remove temporary files that a killed process left at these outputs."""
     for path in outputs.paths().values():
         files.remove_leftovers(path)
 
 
-def plot(result: Result) -> "Figure":
+def plot_history(result: Result) -> "Figure":
     """Plot the weighted terms and their total against evaluations; return a Matplotlib figure."""
     from matplotlib.figure import Figure
 

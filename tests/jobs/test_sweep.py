@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from impasto.errors import SettingError
+from impasto.jobs import sweep
 from impasto.recipe import settings as recipe
-from impasto.workshop import sweep
 
 
 def test_all_combinations_row_by_row():
-    plan = sweep.plan(["strength=0.2,0.8", "style_loss=gram,moments,wasserstein"], recipe.make)
+    plan = sweep.plan_sweep(
+        ["strength=0.2,0.8", "style_loss=gram,moments,wasserstein"], recipe.make
+    )
     assert plan.columns == 3
     assert [(each.recipe.strength, each.recipe.style_loss) for each in plan.variants] == [
         (strength, objective)
@@ -22,26 +24,26 @@ def test_all_combinations_row_by_row():
 
 
 def test_values_with_commas_are_set_apart_by_semicolons():
-    plan = sweep.plan(["blend=1,0;0,1", "style-scale=1;2"], recipe.make)
+    plan = sweep.plan_sweep(["blend=1,0;0,1", "style-scale=1;2"], recipe.make)
     assert [each.recipe.blend for each in plan.variants] == [(1, 0)] * 2 + [(0, 1)] * 2
     assert plan.variants[1].recipe.style_scale == (2.0,)
 
 
 def test_a_single_row_is_broken_after_four():
-    assert sweep.plan(["seed=1,2,3,4,5"], recipe.make).columns == 4
+    assert sweep.plan_sweep(["seed=1,2,3,4,5"], recipe.make).columns == 4
 
 
 @pytest.mark.parametrize("text", ["seed", "seed=", "seed=,", "=1", "sed=1"])
 def test_what_is_not_a_setting_with_values_is_refused(one_line, text):
     with pytest.raises(SettingError) as caught:
-        sweep.plan([text], recipe.make)
+        sweep.plan_sweep([text], recipe.make)
     assert one_line(caught).startswith(f"vary {text!r}")
 
 
 def test_a_sheet_shows_every_picture_under_its_label():
     red, blue = (np.zeros((40, 60, 3), np.float32) for _ in range(2))
     red[..., 0], blue[..., 2] = 255, 255
-    sheet = sweep.sheet([("one", red), ("two", blue), ("three", red)], columns=2)
+    sheet = sweep.make_sheet([("one", red), ("two", blue), ("three", red)], columns=2)
     assert sheet.dtype == np.float32
     height, width = sheet.shape[:2]
     assert width > 100

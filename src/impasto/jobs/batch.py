@@ -14,15 +14,15 @@ from impasto import files
 from impasto.errors import ImageError, ImpastoError, SettingError, counted
 from impasto.images.formats import decode, detect
 from impasto.images.formats.save_options import DEFAULT_SAVE_OPTIONS, SaveOptions
+from impasto.jobs import outputs, runner
+from impasto.jobs.runner import PreparedJob
+from impasto.jobs.specs import InputPaths, JobSpec, OutputOptions
 from impasto.network.weights import NETWORKS
 from impasto.painting import checkpoints
 from impasto.painting.inputs import Inputs, read_provenance
 from impasto.painting.stylizer import Event, Stylizer
 from impasto.recipe.settings import STARTS, Recipe, as_chosen
 from impasto.version import __version__
-from impasto.workshop import outputs, worker
-from impasto.workshop.orders import Extras, Order, Sources
-from impasto.workshop.worker import Ready
 
 if TYPE_CHECKING:
     from impasto.cluster.bench import Bench
@@ -32,138 +32,140 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Task:
+class BatchItem:
     """A content image and its result."""
 
-    photograph: Path
-    picture: Path
+    content: Path
+    result: Path
     name: str
     """its name in paths of additional outputs, with its subfolder if subfolders are kept"""
 
-    def absolute(self) -> "Task":
+    def absolute(self) -> "BatchItem":
         """Return a copy with absolute paths, for a process in another folder."""
-        return replace(self, photograph=self.photograph.absolute(), picture=self.picture.absolute())
+        return replace(self, content=self.content.absolute(), result=self.result.absolute())
 
 
 @dataclass(frozen=True)
-class Ended:
+class ItemResult:
     """How a task ended: done, skipped because the result exists, or failed with a reason."""
 
-    task: Task
+    item: BatchItem
     failure: str = ""
     skipped: bool = False
 
 
-class ListedPhotograph(NamedTuple):
+class ListedContent(NamedTuple):
     """A content image, and the subfolder of its result."""
 
     path: Path
     below: Path = Path()
 
 
-def plan(
+def plan_batch(
     named: Iterable[files.AnyPath], folder: Path, ending: str, recursive: bool = False
-) -> list[Task]:
+) -> list[BatchItem]:
     """Return a task for each given image, and for each image in the given folders.
 
     A result has the name of its content image. If another result has that name, ignoring case, the
     extension of the content image or a number is added. ``recursive`` includes subfolders, and
     keeps them. Raises ImageError for a folder without images.
     """
-    photographs: dict[Path, Path] = {}
+    contents: dict[Path, Path] = {}
     for name in named:
-        for found in _photographs(Path(name), folder, recursive):
-            photographs.setdefault(found.path, found.below)
+        for found in _iter_contents(Path(name), folder, recursive):
+            contents.setdefault(found.path, found.below)
     taken: set[str] = set()
-    tasks = []
-    for path, below in photographs.items():
-        stem = next(each for each in _stems(path) if _key(below / each) not in taken)
-        taken.add(_key(below / stem))
+    items = []
+    for path, below in contents.items():
+        stem = next(each for each in _iter_stems(path) if _casefolded(below / each) not in taken)
+        taken.add(_casefolded(below / stem))
         name = (below / stem).as_posix()
-        tasks.append(Task(path, folder / below / f"{stem}{ending}", name))
-    return tasks
+        items.append(BatchItem(path, folder / below / f"{stem}{ending}", name))
+    return items
 
 
-def _stems(path: Path) -> Iterator[str]:
+def _iter_stems(path: Path) -> Iterator[str]:
     """Yield possible names of a result, without extension."""
     yield from (path.stem, path.name)
     for number in itertools.count(2):
         yield f"{path.stem}-{number}"
 
 
-def _key(path: Path) -> str:
+def _casefolded(path: Path) -> str:
     """Return a key that is equal for paths of one file on a case-insensitive file system."""
     return unicodedata.normalize("NFC", path.as_posix()).casefold()
 
 
 @dataclass(frozen=True)
-class Job:
+class BatchSpec:
     """What all content images of a batch have in common."""
 
     recipe: Recipe
-    sources: Sources
+    inputs: InputPaths
     """all inputs except the content image"""
-    extras: Extras = field(default_factory=Extras)
-    """paths contain :data:`impasto.workshop.orders.NAME` in place of the name of each image"""
+    output_options: OutputOptions = field(default_factory=OutputOptions)
+    """paths contain :data:`impasto.jobs.specs.NAME_FIELD` in place of the name of each image"""
     saving: SaveOptions = DEFAULT_SAVE_OPTIONS
     weights_file: Path | None = None
 
-    def absolute(self) -> "Job":
+    def absolute(self) -> "BatchSpec":
         """Return a copy with absolute paths, for a process in another folder."""
         init = self.recipe.init
         recipe = self.recipe if init in STARTS else replace(self.recipe, init=os.path.abspath(init))
         file = None if self.weights_file is None else self.weights_file.absolute()
-        sources, extras = self.sources.absolute(), self.extras.absolute()
-        return replace(self, recipe=recipe, sources=sources, extras=extras, weights_file=file)
-
-    def order(self, task: Task) -> Order:
-        """Return the job of a task, which resumes from its checkpoint if there is one."""
-        extras = self.extras.called(task.name)
-        order = extras.order(
-            replace(self.sources, content=str(task.photograph)), task.picture, self.saving
-        )
-        there = extras.resume is not None and extras.resume.exists()
+        sources, options = self.inputs.absolute(), self.output_options.absolute()
         return replace(
-            order,
+            self, recipe=recipe, inputs=sources, output_options=options, weights_file=file
+        )
+
+    def job_spec(self, item: BatchItem) -> JobSpec:
+        """Return the job of a task, which resumes from its checkpoint if there is one."""
+        options = self.output_options.with_name(item.name)
+        spec = options.job_spec(
+            replace(self.inputs, content=str(item.content)), item.result, self.saving
+        )
+        there = options.resume is not None and options.resume.exists()
+        return replace(
+            spec,
             recipe=self.recipe,
             weights_file=self.weights_file,
-            checkpoint=extras.checkpoint or extras.resume,
-            resume=extras.resume if there else None,
+            checkpoint=options.checkpoint or options.resume,
+            resume=options.resume if there else None,
         )
 
 
-def make_room(job: Job, tasks: Iterable[Task]) -> None:
+def prepare_folders(batch: BatchSpec, items: Iterable[BatchItem]) -> None:
     """Create the folders of all outputs, and check that they can be written.
 
     Raises SettingError if a file would overwrite an input or the file of another image, and the
-    errors of :func:`impasto.workshop.outputs.check`.
+    errors of :func:`impasto.jobs.outputs.check_outputs`.
     """
-    wanted = {task: job.extras.called(task.name) for task in tasks}
-    written = {task: each.outputs(task.picture, job.saving) for task, each in wanted.items()}
+    wanted = {item: batch.output_options.with_name(item.name) for item in items}
+    written = {item: each.outputs(item.result, batch.saving) for item, each in wanted.items()}
     _check_distinct(
-        (*job.sources.paths(), job.recipe.init, *(str(task.photograph) for task in wanted)),
+        (*batch.inputs.paths(), batch.recipe.init, *(str(item.content) for item in wanted)),
         [path for each in written.values() for path in each.paths().values()],
     )
-    for task, extras in wanted.items():
-        for path in filter(None, (written[task].frames, *written[task].paths().values())):
+    for item, options in wanted.items():
+        for path in filter(None, (written[item].frames, *written[item].paths().values())):
             path.parent.mkdir(parents=True, exist_ok=True)
-        checkpoints.place(extras.checkpoint, extras.resume)
-        outputs.check(written[task], extras.read())
+        checkpoints.place(options.checkpoint, options.resume)
+        outputs.check_outputs(written[item], options.read_paths())
 
 
 def _check_distinct(read: Iterable[str], written: Iterable[Path]) -> None:
     read = list(read)
     taken = {os.path.realpath(path) for path in read}
-    same = {identity for path in read if (identity := _identity(path))}
+    same = {identity for path in read if (identity := _file_identity(path))}
     for path in written:
-        if (place := os.path.realpath(path)) in taken or _identity(path) in same:
+        if (place := os.path.realpath(path)) in taken or _file_identity(path) in same:
             raise SettingError(
                 f"{path} would overwrite an input, or a file of another image: give another folder"
             )
         taken.add(place)
 
 
-def _identity(path: files.AnyPath) -> tuple[int, int] | None:
+def _file_identity(path: files.AnyPath) -> tuple[int, int] | None:
     """Return a key that is equal for all names of one file; None if there is no file."""
     try:
         found = os.stat(path)
@@ -172,13 +174,13 @@ def _identity(path: files.AnyPath) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _photographs(path: Path, output: Path, recursive: bool) -> Iterator[ListedPhotograph]:
+def _iter_contents(path: Path, output: Path, recursive: bool) -> Iterator[ListedContent]:
     """Yield the image at a path, or those in a folder, except in the output folder."""
     if not os.path.isdir(path):
-        yield ListedPhotograph(path)  # reading it says what is wrong with it
+        yield ListedContent(path)  # reading it says what is wrong with it
         return
     seen = {os.path.realpath(output), os.path.realpath(path)}
-    found = list(_inside(path, path, seen, recursive))
+    found = list(_iter_folder(path, path, seen, recursive))
     if not found:
         folders = not recursive and decode.list_folder(path).folders
         advice = ", only folders: use --recursive" if folders else ""
@@ -186,7 +188,9 @@ def _photographs(path: Path, output: Path, recursive: bool) -> Iterator[ListedPh
     yield from found
 
 
-def _inside(folder: Path, top: Path, seen: set[str], recursive: bool) -> Iterator[ListedPhotograph]:
+def _iter_folder(
+    folder: Path, top: Path, seen: set[str], recursive: bool
+) -> Iterator[ListedContent]:
     """Yield the images in a folder below ``top``, and log skipped files.
 
     ``seen`` are folders that are not entered again, since links may form a cycle.
@@ -194,7 +198,7 @@ def _inside(folder: Path, top: Path, seen: set[str], recursive: bool) -> Iterato
     listing = decode.list_folder(folder)
     for line in listing.left_out:
         LOG.warning("%s: %s", files.shown(folder), line)
-    yield from (ListedPhotograph(each, folder.relative_to(top)) for each in listing.pictures)
+    yield from (ListedContent(each, folder.relative_to(top)) for each in listing.pictures)
     folders = [each for each in listing.folders if os.path.realpath(each) not in seen]
     seen.update(map(os.path.realpath, folders))
     if folders and not recursive:
@@ -204,12 +208,12 @@ def _inside(folder: Path, top: Path, seen: set[str], recursive: bool) -> Iterato
         )
     for each in folders if recursive else ():
         try:
-            yield from _inside(each, top, seen, recursive)
+            yield from _iter_folder(each, top, seen, recursive)
         except ImageError as error:  # the other folders can be painted
             LOG.warning("%s", error)
 
 
-class Existing(StrEnum):
+class ExistingFiles(StrEnum):
     """What to do with existing files at the paths of outputs."""
 
     KEEP = "keep"
@@ -217,18 +221,18 @@ class Existing(StrEnum):
     OVERWRITE = "overwrite"
 
 
-def kept(order: Order, existing: Existing) -> Path | None:
+def existing_file(spec: JobSpec, existing: ExistingFiles) -> Path | None:
     """Return an existing file that a job must not replace; None if there is none.
 
     Results of the same checkpoint are replaced, and with ``SKIP_DONE`` all results of impasto.
     Other files are replaced only with ``OVERWRITE``.
     """
-    if existing is Existing.OVERWRITE:
+    if existing is ExistingFiles.OVERWRITE:
         return None
-    outputs = order.outputs
-    if existing is Existing.SKIP_DONE or order.resume is not None:
-        picture = outputs.picture
-        return picture if os.path.lexists(picture) and not _painted(picture) else None
+    outputs = spec.outputs
+    if existing is ExistingFiles.SKIP_DONE or spec.resume is not None:
+        image = outputs.picture
+        return image if os.path.lexists(image) and not _has_recipe(image) else None
     paths = [path for name, path in outputs.paths().items() if name != "checkpoint"]
     frames = outputs.frames
     if frames is not None and frames.is_dir() and any(frames.iterdir()):
@@ -236,47 +240,50 @@ def kept(order: Order, existing: Existing) -> Path | None:
     return next(filter(os.path.lexists, paths), None)
 
 
-def is_new(order: Order, existing: Existing) -> bool:
+def is_to_run(spec: JobSpec, existing: ExistingFiles) -> bool:
     """Return whether a job will certainly run, and not be skipped or rejected."""
-    if existing is Existing.SKIP_DONE and order.resume is None:
-        return not os.path.lexists(order.outputs.picture)
-    return kept(order, existing) is None
+    if existing is ExistingFiles.SKIP_DONE and spec.resume is None:
+        return not os.path.lexists(spec.outputs.picture)
+    return existing_file(spec, existing) is None
 
 
-def checked(
-    job: Job, tasks: Iterable[Task], limits: decode.SizeLimits, existing: Existing = Existing.KEEP
-) -> Iterator[Ended | None]:
+def check_items(
+    batch: BatchSpec,
+    items: Iterable[BatchItem],
+    limits: decode.SizeLimits,
+    existing: ExistingFiles = ExistingFiles.KEEP,
+) -> Iterator[ItemResult | None]:
     """Read each new content image; yield the error of a task, or None if it is valid.
 
     A damaged file is thus found before the batch starts, and not hours later. Results that may be
-    complete are left to :func:`paint_all`.
+    complete are left to :func:`run_batch`.
     """
-    for task in tasks:
-        order = job.order(task)
+    for item in items:
+        spec = batch.job_spec(item)
         try:
-            if is_new(order, existing):
-                decode.read_image(task.photograph, limits)
-            elif existing is Existing.KEEP:
-                raise ImageError(_exists(kept(order, existing) or task.picture))
+            if is_to_run(spec, existing):
+                decode.read_image(item.content, limits)
+            elif existing is ExistingFiles.KEEP:
+                raise ImageError(_exists(existing_file(spec, existing) or item.result))
         except (ImageError, MemoryError) as error:
-            yield Ended(task, failure=_told(task, error))
+            yield ItemResult(item, failure=_failed_result(item, error))
         else:
             yield None
 
 
-def _painted(picture: Path) -> bool:
+def _has_recipe(image: Path) -> bool:
     """Return whether a file contains a recipe of impasto."""
     try:
-        read_provenance(picture)
+        read_provenance(image)
     except ImpastoError:
         return False
     return True
 
 
-def is_done(task: Task, recipe: Recipe, read: Inputs) -> bool:
+def is_done(item: BatchItem, recipe: Recipe, read: Inputs) -> bool:
     """Return whether the result exists, with the same inputs and recipe."""
     try:
-        before = read_provenance(task.picture)
+        before = read_provenance(item.result)
     except ImpastoError:
         return False
     recipe = as_chosen(recipe, before.recipe)
@@ -290,74 +297,79 @@ def is_done(task: Task, recipe: Recipe, read: Inputs) -> bool:
     )
 
 
-Watch: TypeAlias = Callable[[Task, Ready, Iterator[Event]], Iterator[Event]]
+Watcher: TypeAlias = Callable[[BatchItem, PreparedJob, Iterator[Event]], Iterator[Event]]
 """(task, prepared job, events) -> the same events, which the caller observes"""
 
 
-def paint_all(
-    job: Job,
-    tasks: Iterable[Task],
+def run_batch(
+    batch: BatchSpec,
+    items: Iterable[BatchItem],
     stylizer: Stylizer,
-    watch: Watch,
-    existing: Existing = Existing.KEEP,
-) -> Iterator[Ended]:
+    watch: Watcher,
+    existing: ExistingFiles = ExistingFiles.KEEP,
+) -> Iterator[ItemResult]:
     """Run tasks one by one, and yield how each ended; a failure does not stop the others.
 
     If the batch is stopped, the current image is kept like that of a single run, see
-    :func:`impasto.workshop.worker.finish`.
+    :func:`impasto.jobs.runner.write_results`.
     """
-    for task in tasks:
+    for item in items:
         try:
-            order = job.order(task)
-            if (there := kept(order, existing)) is not None:
+            spec = batch.job_spec(item)
+            if (there := existing_file(spec, existing)) is not None:
                 raise ImageError(_exists(there))
-            ready = worker.prepare(order, stylizer)
-            if existing is Existing.SKIP_DONE and is_done(
-                task, ready.prepared.recipe, ready.prepared.inputs
+            job = runner.prepare_job(spec, stylizer)
+            if existing is ExistingFiles.SKIP_DONE and is_done(
+                item, job.prepared.recipe, job.prepared.inputs
             ):
-                yield Ended(task, skipped=True)
+                yield ItemResult(item, skipped=True)
                 continue
-            events = watch(task, ready, worker.paint(ready, stylizer))
-            worker.finish(ready, worker.result_of(events))
+            events = watch(item, job, runner.run_job(job, stylizer))
+            runner.write_results(job, runner.last_result(events))
         except (ImpastoError, OSError, MemoryError) as error:
-            yield Ended(task, failure=_told(task, error))
+            yield ItemResult(item, failure=_failed_result(item, error))
         else:
-            yield Ended(task)
+            yield ItemResult(item)
 
 
 def _exists(path: Path) -> str:
     return f"not painted: {files.shown(path)} exists: use --skip-done or --overwrite"
 
 
-def share_out(
-    job: Job, tasks: Iterable[Task], crew: "Crew", existing: Existing = Existing.KEEP
-) -> Iterator[Ended]:
+def run_batch_on_workers(
+    batch: BatchSpec,
+    tasks: Iterable[BatchItem],
+    pool: "Crew",
+    existing: ExistingFiles = ExistingFiles.KEEP,
+) -> Iterator[ItemResult]:
     """Run tasks on workers, one each at a time; yield how each ended, in order.
 
     Workers read and write the files, so they need access to the same folders.
     """
-    begun: list[Task] = []
+    begun: list[BatchItem] = []
 
-    def items() -> Iterator[tuple[Job, Task, Existing]]:
-        for task in tasks:
-            begun.append(task)
-            yield job.absolute(), task.absolute(), existing
+    def items() -> Iterator[tuple[BatchSpec, BatchItem, ExistingFiles]]:
+        for item in tasks:
+            begun.append(item)
+            yield batch.absolute(), item.absolute(), existing
 
-    for number, ended in enumerate(crew.each(_at_worker, items())):
+    for number, ended in enumerate(pool.each(_run_item_on_worker, items())):
         yield replace(ended, task=begun[number])
 
 
-def _at_worker(bench: "Bench", item: tuple[Job, Task, Existing]) -> Ended:
+def _run_item_on_worker(
+    bench: "Bench", item: tuple[BatchSpec, BatchItem, ExistingFiles]
+) -> ItemResult:
     bench.compute_alike()
     job, task, existing = item
     stylizer = bench.lasting.setdefault("stylizer", Stylizer(weights_file=job.weights_file))
-    (ended,) = paint_all(job, [task], stylizer, lambda task, ready, events: events, existing)
+    (ended,) = run_batch(job, [task], stylizer, lambda item, job, events: events, existing)
     return ended
 
 
-def _told(task: Task, error: Exception) -> str:
+def _failed_result(item: BatchItem, error: Exception) -> str:
     """Return why a task failed, in one line that begins with the content image."""
-    name = str(task.photograph)
+    name = str(item.content)
     if isinstance(error, MemoryError):
         return f"{name}: out of memory: choose a smaller size"
     said = " ".join(str(error).split())

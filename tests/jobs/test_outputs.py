@@ -9,12 +9,12 @@ from PIL import Image
 
 from impasto.errors import OutputError, SettingError
 from impasto.images.formats import encode
+from impasto.jobs import outputs
+from impasto.jobs.outputs import OutputPaths, OutputRecorder
 from impasto.optimizers.solver import Reason
 from impasto.painting.events import LevelFinished, LevelStarted, Record, Step
 from impasto.painting.pyramid import Level
 from impasto.recipe import settings as recipe
-from impasto.workshop import outputs
-from impasto.workshop.outputs import Outputs, Recorder
 
 PICTURE = np.full((20, 30, 3), 90, np.float32)
 
@@ -43,7 +43,9 @@ class FakeResult:
 
 
 def test_every_nth_frame_is_written(tmp_path):
-    recorder = Recorder(Outputs(tmp_path / "a.png", frames=tmp_path / "f", save_every=2), 5)
+    recorder = OutputRecorder(
+        OutputPaths(tmp_path / "a.png", frames=tmp_path / "f", save_every=2), 5
+    )
     recorder.note(LevelStarted(1, 1, 20, 30, 5, None))
     for number in range(1, 6):
         recorder.note(step(number))
@@ -56,34 +58,34 @@ def test_every_nth_frame_is_written(tmp_path):
 
 
 def test_a_film_keeps_about_a_hundred_frames_of_any_number_of_evaluations(tmp_path):
-    recorder = Recorder(Outputs(tmp_path / "a.png", timelapse=tmp_path / "a.gif"), 1050)
+    recorder = OutputRecorder(OutputPaths(tmp_path / "a.png", timelapse=tmp_path / "a.gif"), 1050)
     for number in range(1, 1051):
         recorder.note(step(number))
-    assert len(recorder.film) == 105
-    assert recorder.film[0].dtype == np.uint8
-    assert recorder.film_bytes([Level(1, 20, 30, 1050)]) == sum(
-        each.nbytes for each in recorder.film
+    assert len(recorder.video_frames) == 105
+    assert recorder.video_frames[0].dtype == np.uint8
+    assert recorder.video_bytes([Level(1, 20, 30, 1050)]) == sum(
+        each.nbytes for each in recorder.video_frames
     )
 
 
 def test_without_a_film_no_picture_is_kept(tmp_path):
-    recorder = Recorder(Outputs(tmp_path / "a.png"), 10)
+    recorder = OutputRecorder(OutputPaths(tmp_path / "a.png"), 10)
     recorder.note(step(1))
-    assert recorder.film == []
-    assert recorder.film_bytes([Level(1, 20, 30, 10)]) == 0
+    assert recorder.video_frames == []
+    assert recorder.video_bytes([Level(1, 20, 30, 10)]) == 0
 
 
 def test_everything_is_written(tmp_path):
-    wanted = Outputs(
+    wanted = OutputPaths(
         tmp_path / "a.png",
         timelapse=tmp_path / "a.gif",
         plot=tmp_path / "b.png",
         report=tmp_path / "c.json",
     )
-    recorder = Recorder(wanted, 2)
+    recorder = OutputRecorder(wanted, 2)
     recorder.note(step(1, PICTURE[:10, :15]))
     recorder.note(step(2, PICTURE * 2))
-    outputs.write(FakeResult(), recorder)
+    outputs.write_outputs(FakeResult(), recorder)
     for name, kind in (("a.png", "PNG"), ("a.gif", "GIF"), ("b.png", "PNG")):
         with Image.open(tmp_path / name) as image:
             assert image.format == kind
@@ -108,11 +110,11 @@ def test_a_picture_that_cannot_be_written_is_saved_elsewhere(tmp_path, monkeypat
     room.mkdir()
     (room / "a.png").write_text("mine")
     monkeypatch.setattr(tempfile, "tempdir", str(room))
-    wanted = Outputs(tmp_path / "a.png", checkpoint=tmp_path / "a.checkpoint")
+    wanted = OutputPaths(tmp_path / "a.png", checkpoint=tmp_path / "a.checkpoint")
     instead = f"the result was saved as {room / 'a-2.png'} instead"
     for where, words in ((room, instead), (None, "could not be saved to the temporary folder")):
         with pytest.raises(OutputError) as caught:
-            outputs.write(Unwritable(where), Recorder(wanted, 1))
+            outputs.write_outputs(Unwritable(where), OutputRecorder(wanted, 1))
         said = one_line(caught)
         assert "a.png cannot be written: No space left on device; " in said
         assert words in said
@@ -121,7 +123,7 @@ def test_a_picture_that_cannot_be_written_is_saved_elsewhere(tmp_path, monkeypat
     assert (room / "a.png").read_text() == "mine"
     (tmp_path / "a.checkpoint").touch()
     with pytest.raises(OutputError, match="nothing is lost: resume with --resume"):
-        outputs.write(Unwritable(None), Recorder(wanted, 1))
+        outputs.write_outputs(Unwritable(None), OutputRecorder(wanted, 1))
     assert len(list(room.iterdir())) == 2
 
 
@@ -130,24 +132,24 @@ def test_a_file_beside_the_picture_that_cannot_be_written_is_an_output_error(
     tmp_path, name, one_line
 ):
     place = tmp_path / name
-    wanted = Outputs(tmp_path / "a.png", **{place.stem: place})
+    wanted = OutputPaths(tmp_path / "a.png", **{place.stem: place})
     place.mkdir()  # after the outputs were checked
     with pytest.raises(OutputError) as caught:
-        outputs.write(FakeResult(), Recorder(wanted, 1))
+        outputs.write_outputs(FakeResult(), OutputRecorder(wanted, 1))
     assert "is a folder: give a file inside it" in one_line(caught)
     assert (tmp_path / "a.png").is_file()
 
 
 def test_the_words_of_the_outputs_are_those_of_the_command_line(tmp_path):
-    wanted = Outputs(tmp_path / "a.png", tmp_path / "f", 3, plot=tmp_path / "b.svg")
-    assert wanted.words() == [
+    wanted = OutputPaths(tmp_path / "a.png", tmp_path / "f", 3, plot=tmp_path / "b.svg")
+    assert wanted.to_args() == [
         *("--output", str(tmp_path / "a.png"), "--frames", str(tmp_path / "f")),
         *("--save-every", "3", "--plot", str(tmp_path / "b.svg")),
     ]
 
 
 def test_the_plot_shows_every_term_weighted():
-    axes = outputs.plot(FakeResult()).axes[0]
+    axes = outputs.plot_history(FakeResult()).axes[0]
     curves = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
     assert curves["total"][0] == 2.0
     assert curves["style"][0] == pytest.approx(0.15 * FakeResult.recipe.style_weight)
@@ -158,33 +160,35 @@ def test_the_plot_shows_every_term_weighted():
 def test_outputs_are_checked_before_anything_begins(tmp_path):
     (tmp_path / "file").write_text("")
     good = tmp_path / "a.png"
-    outputs.check(Outputs(good, frames=tmp_path / "new", save_every=3))
+    outputs.check_outputs(OutputPaths(good, frames=tmp_path / "new", save_every=3))
     assert not (tmp_path / "new").exists()
     for bad, error in (
-        (Outputs(tmp_path / "a.doc"), OutputError),
-        (Outputs(tmp_path / "none" / "a.png"), OutputError),
-        (Outputs(good, timelapse=tmp_path / "b.png"), OutputError),
-        (Outputs(good, plot=tmp_path / "a.gif"), OutputError),
-        (Outputs(good, report=tmp_path / "a.txt"), OutputError),
-        (Outputs(good, save_every=3), SettingError),
-        (Outputs(good, frames=tmp_path), SettingError),
-        (Outputs(good, frames=tmp_path, save_every=0), SettingError),
-        (Outputs(good, frames=tmp_path / "file", save_every=2), SettingError),
+        (OutputPaths(tmp_path / "a.doc"), OutputError),
+        (OutputPaths(tmp_path / "none" / "a.png"), OutputError),
+        (OutputPaths(good, timelapse=tmp_path / "b.png"), OutputError),
+        (OutputPaths(good, plot=tmp_path / "a.gif"), OutputError),
+        (OutputPaths(good, report=tmp_path / "a.txt"), OutputError),
+        (OutputPaths(good, save_every=3), SettingError),
+        (OutputPaths(good, frames=tmp_path), SettingError),
+        (OutputPaths(good, frames=tmp_path, save_every=0), SettingError),
+        (OutputPaths(good, frames=tmp_path / "file", save_every=2), SettingError),
     ):
         with pytest.raises(error):
-            outputs.check(bad)
+            outputs.check_outputs(bad)
 
 
 def test_no_output_overwrites_another_or_an_input(tmp_path):
     picture = tmp_path / "a.png"
     with pytest.raises(SettingError, match="the plot would overwrite the picture"):
-        outputs.check(Outputs(picture, plot=tmp_path / "." / "a.png"))
+        outputs.check_outputs(OutputPaths(picture, plot=tmp_path / "." / "a.png"))
     with pytest.raises(SettingError, match="the picture would overwrite the input"):
-        outputs.check(Outputs(picture), [str(picture)])
+        outputs.check_outputs(OutputPaths(picture), [str(picture)])
 
 
 def test_frames_that_cannot_be_written_do_not_stop_the_painting(tmp_path):
-    recorder = Recorder(Outputs(tmp_path / "a.png", frames=tmp_path / "f", save_every=1), 5)
+    recorder = OutputRecorder(
+        OutputPaths(tmp_path / "a.png", frames=tmp_path / "f", save_every=1), 5
+    )
     recorder.note(step(1))
     (tmp_path / "f" / "frame-00001.png").unlink()
     (tmp_path / "f").rmdir()

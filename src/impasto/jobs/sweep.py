@@ -15,13 +15,13 @@ from PIL import Image, ImageDraw, ImageFont
 from impasto.errors import SettingError, nearest
 from impasto.images.arrays import ImageArray, composite_on_white
 from impasto.images.formats import encode
+from impasto.jobs import runner
+from impasto.jobs.outputs import OutputPaths
+from impasto.jobs.specs import InputPaths, JobSpec
 from impasto.painting.preparing import Prepared
 from impasto.painting.stylizer import Event, Stylizer
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
-from impasto.workshop import worker
-from impasto.workshop.orders import Order, Sources
-from impasto.workshop.outputs import Outputs
 
 if TYPE_CHECKING:
     from impasto.cluster.bench import Bench
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SIZE = 256
 """Default longest side of an image on the sheet in pixels."""
 
-MOST = 100
+MAX_VARIANTS = 100
 """Maximum number of images on a sheet."""
 
 
@@ -48,43 +48,43 @@ class Variant:
             return self
         return replace(self, recipe=replace(self.recipe, init=os.path.abspath(init)))
 
-    def command(self, words: Sequence[str]) -> str:
-        """Return the command of the image; ``words`` are the arguments that all have in common."""
-        return shlex.join([*words, *self.options])
+    def command(self, args: Sequence[str]) -> str:
+        """Return the command of the image; ``args`` are the arguments that all have in common."""
+        return shlex.join([*args, *self.options])
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepPlan:
     """The variants of a sheet, row by row."""
 
     variants: tuple[Variant, ...]
     columns: int
 
 
-def plan(varied: Sequence[str], make: Callable[..., Recipe]) -> Plan:
+def plan_sweep(varied: Sequence[str], make: Callable[..., Recipe]) -> SweepPlan:
     """Return all combinations of ``NAME=VALUE,VALUE,…``, with the last name changing fastest.
 
     ``make`` creates a recipe from settings by name. Values that contain commas are separated by
     semicolons. Raises SettingError for invalid input.
     """
-    axes = [_axis(text) for text in varied]
+    axes = [_parse_axis(text) for text in varied]
     if not axes:
         raise SettingError("nothing to vary: give --vary NAME=VALUE,VALUE at least once")
     names = [name for name, _ in axes]
     if len(set(names)) < len(names):
         raise SettingError(f"vary has {', '.join(names)}: give each setting once")
     count = math.prod(len(values) for _, values in axes)
-    if count > MOST:
-        raise SettingError(f"{count} images: a sheet has at most {MOST}; vary fewer values")
+    if count > MAX_VARIANTS:
+        raise SettingError(f"{count} images: a sheet has at most {MAX_VARIANTS}; vary fewer values")
     variants = []
     for values in itertools.product(*(values for _, values in axes)):
         settings = dict(zip(names, values, strict=True))
         variants.append(Variant(recipes.as_options(settings), make(**settings)))
     last = len(axes[-1][1])
-    return Plan(tuple(variants), last if len(axes) > 1 else min(last, 4))
+    return SweepPlan(tuple(variants), last if len(axes) > 1 else min(last, 4))
 
 
-def _axis(text: str) -> tuple[str, list[str]]:
+def _parse_axis(text: str) -> tuple[str, list[str]]:
     kinds = {name: kind for name, kind, _, _ in recipes.settings()}
     name, _, values = text.partition("=")
     name = name.strip().replace("-", "_")
@@ -101,14 +101,14 @@ def _axis(text: str) -> tuple[str, list[str]]:
     return name, found
 
 
-class Panel(NamedTuple):
+class SheetPanel(NamedTuple):
     """An image of a sheet, and its report."""
 
-    picture: ImageArray
+    image: ImageArray
     report: dict[str, object]
 
 
-class Watch(Protocol):
+class SweepWatcher(Protocol):
     """Observes the events of a run, and passes them on."""
 
     def __call__(
@@ -118,53 +118,55 @@ class Watch(Protocol):
         ...
 
 
-def order_of(variant: Variant, sources: Sources) -> Order:
+def job_spec_of(variant: Variant, inputs: InputPaths) -> JobSpec:
     """Return the job of a variant; only the sheet is written."""
-    return Order(sources, Outputs(Path()), recipe=variant.recipe)
+    return JobSpec(inputs, OutputPaths(Path()), recipe=variant.recipe)
 
 
-def grouped(variants: Sequence[Variant]) -> list[int]:
+def group_by_network(variants: Sequence[Variant]) -> list[int]:
     """Return the numbers of the variants, grouped by the network that they use."""
     return sorted(range(len(variants)), key=lambda number: repr(variants[number].recipe.compiled))
 
 
-def paint_all(
+def run_sweep(
     variants: Sequence[Variant],
-    sources: Sources,
+    inputs: InputPaths,
     stylizer: Stylizer,
-    watch: Watch,
-) -> dict[int, Panel]:
+    watch: SweepWatcher,
+) -> dict[int, SheetPanel]:
     """Run variants; return the images by number, without one that was stopped."""
-    painted: dict[int, Panel] = {}
-    for number in grouped(variants):
+    painted: dict[int, SheetPanel] = {}
+    for number in group_by_network(variants):
         variant = variants[number]
-        prepared = worker.read(order_of(variant, sources), stylizer)
-        result = worker.result_of(watch(variant, prepared, stylizer.run(prepared)))
+        prepared = runner.prepare_run(job_spec_of(variant, inputs), stylizer)
+        result = runner.last_result(watch(variant, prepared, stylizer.run(prepared)))
         if result.stopped:
             break
-        picture = result.picture
-        shown = picture if result.alpha is None else composite_on_white(picture, result.alpha)
-        painted[number] = Panel(shown, result.report())
+        image = result.picture
+        shown = image if result.alpha is None else composite_on_white(image, result.alpha)
+        painted[number] = SheetPanel(shown, result.report())
     return dict(sorted(painted.items()))
 
 
-def share_out(
-    variants: Iterable[Variant], sources: Sources, weights_file: Path | None, crew: "Crew"
-) -> Iterator[Panel]:
+def run_sweep_on_workers(
+    variants: Iterable[Variant], inputs: InputPaths, weights_file: Path | None, pool: "Crew"
+) -> Iterator[SheetPanel]:
     """Run variants on workers, and yield the images in order.
 
     Workers read the inputs, so they need access to the same folders.
     """
     file = None if weights_file is None else weights_file.absolute()
-    items = ((sources.absolute(), each.absolute(), file) for each in variants)
-    return crew.each(_at_worker, items)
+    items = ((inputs.absolute(), each.absolute(), file) for each in variants)
+    return pool.each(_run_variant_on_worker, items)
 
 
-def _at_worker(bench: "Bench", item: tuple[Sources, Variant, Path | None]) -> Panel:
+def _run_variant_on_worker(
+    bench: "Bench", item: tuple[InputPaths, Variant, Path | None]
+) -> SheetPanel:
     bench.compute_alike()
     sources, variant, weights_file = item
     stylizer = bench.lasting.setdefault("stylizer", Stylizer(weights_file=weights_file))
-    painted = paint_all([variant], sources, stylizer, lambda variant, prepared, events: events)
+    painted = run_sweep([variant], sources, stylizer, lambda variant, prepared, events: events)
     return painted[0]
 
 
@@ -175,7 +177,7 @@ NARROWEST = 240
 """Minimum width of a column in pixels, for its label."""
 
 
-def sheet(shown: Sequence[tuple[str, ImageArray]], columns: int) -> ImageArray:
+def make_sheet(shown: Sequence[tuple[str, ImageArray]], columns: int) -> ImageArray:
     """Return a sheet of images of one size in rows, each under its label, on white."""
     height, width = shown[0][1].shape[:2]
     across, down = max(NARROWEST, width) + GAP, height + LABEL + GAP
@@ -183,9 +185,9 @@ def sheet(shown: Sequence[tuple[str, ImageArray]], columns: int) -> ImageArray:
     paper = Image.new("RGB", (across * columns + GAP, down * rows + GAP), "white")
     draw = ImageDraw.Draw(paper)
     font = ImageFont.load_default(11)
-    for number, (label, picture) in enumerate(shown):
+    for number, (label, image) in enumerate(shown):
         row, column = divmod(number, columns)
         left, top = GAP + column * across, GAP + row * down
         draw.text((left, top + LABEL - 4), label, fill="black", font=font, anchor="ls")
-        paper.paste(encode.to_pillow(picture), (left, top + LABEL))
+        paper.paste(encode.to_pillow(image), (left, top + LABEL))
     return np.asarray(paper, np.float32)

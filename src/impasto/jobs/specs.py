@@ -15,12 +15,12 @@ from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 
 if TYPE_CHECKING:
+    from impasto.jobs.outputs import OutputPaths
     from impasto.painting.provenance import Provenance
-    from impasto.workshop.outputs import Outputs
 
 
 @dataclass(frozen=True)
-class Extras:
+class OutputOptions:
     """Additional inputs and outputs of a job: frames, video, plot, report, checkpoint."""
 
     frames: Path | None = None
@@ -33,39 +33,40 @@ class Extras:
     resume: Path | None = None
     memory: str | None = None
 
-    def called(self, name: str) -> "Extras":
+    def with_name(self, name: str) -> "OutputOptions":
         """Return a copy for one image of many, with its name in place of ``{name}``.
 
         Raises SettingError for a path that would be the same for all images.
         """
         paths = {key: path for key, path in vars(self).items() if isinstance(path, Path)}
         for key, path in paths.items():
-            if NAME not in str(path):
+            if NAME_FIELD not in str(path):
                 raise SettingError(
-                    f"{recipes.flag(key)} {path} would be the same file for all images: put {NAME} "
+                    f"{recipes.flag(key)} {path} would be the same file for all images: put "
+                    f"{NAME_FIELD} "
                     "into the path"
                 )
         put: dict[str, Any] = {
-            key: Path(str(path).replace(NAME, name)) for key, path in paths.items()
+            key: Path(str(path).replace(NAME_FIELD, name)) for key, path in paths.items()
         }
         return dataclasses.replace(self, **put)
 
-    def absolute(self) -> "Extras":
+    def absolute(self) -> "OutputOptions":
         """Return them for whoever is in another folder."""
         paths: dict[str, Any] = {
             key: path.absolute() for key, path in vars(self).items() if isinstance(path, Path)
         }
         return dataclasses.replace(self, **paths)
 
-    def read(self) -> tuple[str, ...]:
+    def read_paths(self) -> tuple[str, ...]:
         """Return the files that are read and not written."""
         return (str(self.resume),) if self.resume and self.checkpoint else ()
 
-    def outputs(self, picture: Path, saving: SaveOptions) -> "Outputs":
+    def outputs(self, picture: Path, saving: SaveOptions) -> "OutputPaths":
         """Return all output paths."""
-        from impasto.workshop.outputs import Outputs
+        from impasto.jobs.outputs import OutputPaths
 
-        return Outputs(
+        return OutputPaths(
             picture,
             self.frames,
             self.save_every,
@@ -76,11 +77,11 @@ class Extras:
             self.checkpoint or self.resume,
         )
 
-    def order(self, sources: "Sources", picture: Path, saving: SaveOptions) -> "Order":
+    def job_spec(self, inputs: "InputPaths", image: Path, saving: SaveOptions) -> "JobSpec":
         """Return the job with these additional files."""
-        return Order(
-            sources,
-            self.outputs(picture, saving),
+        return JobSpec(
+            inputs,
+            self.outputs(image, saving),
             checkpoint=self.checkpoint,
             checkpoint_every=self.checkpoint_every,
             resume=self.resume,
@@ -88,7 +89,7 @@ class Extras:
         )
 
 
-NAME = "{name}"
+NAME_FIELD = "{name}"
 """Placeholder for the name of each image in paths."""
 
 
@@ -102,26 +103,26 @@ def parse_region(text: str, drives: bool = os.name == "nt") -> tuple[str, ...]:
     colon = r"(?<!^[A-Za-z])(?<!:[A-Za-z]):" if drives else ":"
     pieces = re.split(colon, text)
     usual = tuple(os.path.expanduser(piece) for piece in pieces)
-    cuts = [_joined(pieces, places) for places in _cuts(len(pieces))]
+    cuts = [_join_pieces(pieces, places) for places in _iter_cuts(len(pieces))]
     there = next((cut for cut in cuts if all(map(os.path.exists, cut))), usual)
     if len(there) not in (2, 3) or not all(there):
         raise SettingError(f"region {text!r}: expected MASK:STYLE or MASK:STYLE:STYLE_MASK")
     return there
 
 
-def _cuts(pieces: int) -> Iterator[tuple[int, ...]]:
+def _iter_cuts(pieces: int) -> Iterator[tuple[int, ...]]:
     """Yield the ways to split N pieces into two or three groups."""
     for count in (1, 2):
         yield from itertools.combinations(range(1, min(pieces, 12)), count)
 
 
-def _joined(pieces: Sequence[str], places: Sequence[int]) -> tuple[str, ...]:
+def _join_pieces(pieces: Sequence[str], places: Sequence[int]) -> tuple[str, ...]:
     """Return pieces joined again, except at these positions."""
     bounds = itertools.pairwise((0, *places, len(pieces)))
     return tuple(os.path.expanduser(":".join(pieces[begin:end])) for begin, end in bounds)
 
 
-def as_word(path: str) -> str:
+def as_path_arg(path: str) -> str:
     """Return a path for the command line, so that a leading dash is not read as an option.
 
     >>> as_word("-1.png"), as_word("a.png")
@@ -130,12 +131,12 @@ def as_word(path: str) -> str:
     return f"./{path}" if path.startswith("-") else path
 
 
-def _word(path: str) -> str:
-    return path if path == "-" else as_word(path)  # which is standard input
+def _as_arg(path: str) -> str:
+    return path if path == "-" else as_path_arg(path)  # which is standard input
 
 
 @dataclass(frozen=True)
-class Sources:
+class InputPaths:
     """The paths of the inputs."""
 
     content: str
@@ -149,7 +150,7 @@ class Sources:
     @classmethod
     def parse(
         cls, content: str, style: list[str] | None, region: list[str] | None, keep: str | None
-    ) -> "Sources":
+    ) -> "InputPaths":
         """Parse arguments of the command line."""
         home = os.path.expanduser
         return cls(
@@ -159,14 +160,14 @@ class Sources:
             home(keep) if keep else keep,
         )
 
-    def words(self) -> list[str]:
+    def to_args(self) -> list[str]:
         """Return the arguments for the command line."""
-        named = self.with_path(self.piped, "-") if self.piped else self
-        regions = (("--region", ":".join(map(_word, each))) for each in named.regions)
-        keep = ["--keep", _word(named.keep)] if named.keep else []
-        return [*map(_word, (named.content, *named.styles)), *itertools.chain(*regions), *keep]
+        named = self.replace_path(self.piped, "-") if self.piped else self
+        regions = (("--region", ":".join(map(_as_arg, each))) for each in named.regions)
+        keep = ["--keep", _as_arg(named.keep)] if named.keep else []
+        return [*map(_as_arg, (named.content, *named.styles)), *itertools.chain(*regions), *keep]
 
-    def with_path(self, path: str, other: str) -> "Sources":
+    def replace_path(self, path: str, other: str) -> "InputPaths":
         """Return a copy with ``path`` replaced by ``other``."""
 
         def chosen(each: str) -> str:
@@ -180,10 +181,10 @@ class Sources:
             keep=self.keep and chosen(self.keep),
         )
 
-    def absolute(self) -> "Sources":
+    def absolute(self) -> "InputPaths":
         """Return them for whoever is in another folder."""
         there = os.path.abspath
-        return Sources(
+        return InputPaths(
             there(self.content) if self.content else "",
             [there(each) for each in self.styles],
             [tuple(map(there, each)) for each in self.regions],
@@ -197,30 +198,30 @@ class Sources:
 
     def stem(self) -> str:
         """Return a name for the result, derived from those of its inputs."""
-        paintings = [*self.styles, *(painting for _, painting, *_ in self.regions)]
-        return "-".join(Path(path).stem for path in (self.content, *dict.fromkeys(paintings)))
+        styles = [*self.styles, *(style for _, style, *_ in self.regions)]
+        return "-".join(Path(path).stem for path in (self.content, *dict.fromkeys(styles)))
 
 
 @dataclass(frozen=True)
-class Order:
+class JobSpec:
     """One job: inputs and outputs."""
 
-    sources: Sources
-    outputs: "Outputs"
+    inputs: InputPaths
+    outputs: "OutputPaths"
     checkpoint: Path | None = None
     checkpoint_every: float = recipes.CHECKPOINT_EVERY
     resume: Path | None = None
     recipe: Recipe | None = None
     """None for that of the stylizer"""
-    before: "Provenance | None" = None
+    provenance: "Provenance | None" = None
     """provenance of the result whose recipe is used"""
     weights_file: Path | None = None
     memory: str | None = None
     """memory limit"""
 
-    def words(self, recipe: Recipe) -> list[str]:
+    def to_args(self, recipe: Recipe) -> list[str]:
         """Return the arguments for the command line that a checkpoint does not contain."""
-        words = ["impasto", "stylize", *self.sources.words(), *self.outputs.words()]
-        words += ["--weights", as_word(str(self.weights_file))] if self.weights_file else []
+        words = ["impasto", "stylize", *self.inputs.to_args(), *self.outputs.to_args()]
+        words += ["--weights", as_path_arg(str(self.weights_file))] if self.weights_file else []
         init = recipe.init
-        return words + ([] if init in recipes.STARTS else ["--init", as_word(init)])
+        return words + ([] if init in recipes.STARTS else ["--init", as_path_arg(init)])

@@ -9,14 +9,14 @@ import pytest
 
 from impasto.errors import ImageError, SettingError
 from impasto.images.formats import decode, encode
+from impasto.jobs import batch
+from impasto.jobs.batch import ExistingFiles
+from impasto.jobs.specs import InputPaths, OutputOptions
 from impasto.network.weights import NETWORKS
 from impasto.painting import inputs
 from impasto.painting.provenance import Provenance
 from impasto.painting.stylizer import Stylizer
 from impasto.recipe.settings import Recipe, make
-from impasto.workshop import batch
-from impasto.workshop.batch import Existing
-from impasto.workshop.orders import Extras, Sources
 
 PICTURE = np.full((64, 64, 3), 90, np.float32)
 RECIPE = make(size=64, style_layers="block1_conv1")
@@ -35,24 +35,24 @@ def folder(tmp_path):
 
 
 def names(tasks):
-    return [(task.photograph.name, task.picture.name) for task in tasks]
+    return [(task.content.name, task.result.name) for task in tasks]
 
 
 def test_folders_and_files_are_tasks_once_each_in_order(folder):
-    tasks = batch.plan([str(folder / "b.png"), str(folder)], folder / "out", ".jpg")
+    tasks = batch.plan_batch([str(folder / "b.png"), str(folder)], folder / "out", ".jpg")
     assert names(tasks) == [("b.png", "b.jpg"), ("a.png", "a.jpg"), ("b.jpg", "b.jpg.jpg")]
-    assert {task.picture.parent for task in tasks} == {folder / "out"}
+    assert {task.result.parent for task in tasks} == {folder / "out"}
 
 
 def test_a_file_that_is_not_there_is_a_task_that_will_fail(folder):
-    assert names(batch.plan([str(folder / "no.png")], folder / "out", ".png")) == [
+    assert names(batch.plan_batch([str(folder / "no.png")], folder / "out", ".png")) == [
         ("no.png", "no.png")
     ]
 
 
 def test_a_folder_without_pictures_is_refused(folder, one_line):
     with pytest.raises(ImageError) as caught:
-        batch.plan([str(folder / "empty")], folder / "out", ".png")
+        batch.plan_batch([str(folder / "empty")], folder / "out", ".png")
     assert "there are no images in this folder" in one_line(caught)
 
 
@@ -61,15 +61,15 @@ def test_folders_inside_folders_are_skipped_with_a_word_or_kept_on_request(folde
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         encode.write_image(PICTURE, folder / name)
     (folder / "sub/deep/around").symlink_to(folder, target_is_directory=True)
-    assert [name for name, _ in names(batch.plan([folder], folder / "out", ".png"))] == [
+    assert [name for name, _ in names(batch.plan_batch([folder], folder / "out", ".png"))] == [
         *("a.png", "b.jpg", "b.png")
     ]
     line = f"{folder}: skipped 2 folders, use --recursive to include: empty, sub"
     assert line in caplog.messages
     assert f"{folder}: skipped (not images): notes.txt" in caplog.messages
     caplog.clear()
-    tasks = batch.plan([folder], folder / "out", ".png", recursive=True)
-    made = [str(task.picture.relative_to(folder / "out")) for task in tasks]
+    tasks = batch.plan_batch([folder], folder / "out", ".png", recursive=True)
+    made = [str(task.result.relative_to(folder / "out")) for task in tasks]
     assert made == ["a.png", "b.png", "b.png.png", "sub/a.png", "sub/deep/c.png"]
     assert [task.name for task in tasks] == ["a", "b", "b.png", "sub/a", "sub/deep/c"]
     assert not any("use --recursive" in line for line in caplog.messages)
@@ -79,9 +79,9 @@ def test_a_folder_of_folders_alone_says_what_to_do(folder, one_line):
     (folder / "albums/one").mkdir(parents=True)
     encode.write_image(PICTURE, folder / "albums/one/a.png")
     with pytest.raises(ImageError) as caught:
-        batch.plan([folder / "albums"], folder / "out", ".png")
+        batch.plan_batch([folder / "albums"], folder / "out", ".png")
     assert one_line(caught).endswith("no images in this folder, only folders: use --recursive")
-    assert len(batch.plan([folder / "albums"], folder / "out", ".png", recursive=True)) == 1
+    assert len(batch.plan_batch([folder / "albums"], folder / "out", ".png", recursive=True)) == 1
 
 
 def test_a_folder_inside_that_cannot_be_listed_is_told(folder, caplog, monkeypatch):
@@ -94,7 +94,7 @@ def test_a_folder_inside_that_cannot_be_listed_is_told(folder, caplog, monkeypat
         return listing(path)
 
     monkeypatch.setattr(decode, "list_folder", listed)
-    assert len(batch.plan([folder], folder / "out", ".png", recursive=True)) == 3
+    assert len(batch.plan_batch([folder], folder / "out", ".png", recursive=True)) == 3
     assert f"{folder}/locked cannot be listed: Permission denied" in caplog.messages
 
 
@@ -102,18 +102,18 @@ def test_one_name_in_three_folders_gives_three_pictures(folder):
     for number in (1, 2, 3, 4):
         (folder / f"f{number}").mkdir()
     photographs = [folder / f"f{number}/x.jpg" for number in (1, 2, 3, 4)]
-    tasks = batch.plan(photographs, folder / "out", ".png")
-    made = [task.picture.name for task in tasks]
+    tasks = batch.plan_batch(photographs, folder / "out", ".png")
+    made = [task.result.name for task in tasks]
     assert made == ["x.png", "x.jpg.png", "x-2.png", "x-3.png"]
     wanted = job(folder, report=folder / "r/{name}.json")
-    reports = {wanted.order(task).outputs.report for task in tasks}
+    reports = {wanted.job_spec(task).outputs.report for task in tasks}
     assert len(reports) == 4
 
 
 def test_names_that_differ_in_capitals_alone_do_not_collide(folder):
     photographs = ["IMG.jpg", "img.JPG", "Img.jpg", "\u00e9.jpg", "e\u0301.jpg", "\u00c9.jpg"]
-    tasks = batch.plan([folder / name for name in photographs], folder / "out", ".png")
-    made = [task.picture.name for task in tasks]
+    tasks = batch.plan_batch([folder / name for name in photographs], folder / "out", ".png")
+    made = [task.result.name for task in tasks]
     assert made[:3] == ["IMG.png", "img.JPG.png", "Img-2.png"]
     where_capitals_do_not_count = {unicodedata.normalize("NFC", name).casefold() for name in made}
     assert len(where_capitals_do_not_count) == len(photographs)
@@ -123,15 +123,15 @@ def test_an_input_by_another_name_is_not_overwritten(folder, one_line):
     """As on a disk where capitals do not count, where A.PNG is a.png."""
     (folder / "out").mkdir()
     (folder / "out/a.png").hardlink_to(folder / "a.png")
-    tasks = batch.plan([folder / "a.png"], folder / "out", ".png")
+    tasks = batch.plan_batch([folder / "a.png"], folder / "out", ".png")
     with pytest.raises(SettingError) as caught:
-        batch.make_room(job(folder), tasks)
+        batch.prepare_folders(job(folder), tasks)
     assert "would overwrite an input" in one_line(caught)
 
 
 def job(folder, recipe=RECIPE, **extras):
-    sources = Sources.parse("", [str(folder / "b.png")], None, None)
-    return batch.Job(recipe, sources, Extras(**extras))
+    sources = InputPaths.parse("", [str(folder / "b.png")], None, None)
+    return batch.BatchSpec(recipe, sources, OutputOptions(**extras))
 
 
 @pytest.mark.parametrize(
@@ -147,25 +147,25 @@ def job(folder, recipe=RECIPE, **extras):
 def test_no_file_overwrites_one_that_is_read_or_another_pictures(
     folder, one_line, names, into, extras
 ):
-    tasks = batch.plan([str(folder / name) for name in names], folder / into, ".png")
+    tasks = batch.plan_batch([str(folder / name) for name in names], folder / into, ".png")
     placed = {option: folder / place for option, place in extras.items()}
     before = sorted(folder.iterdir())
     with pytest.raises(SettingError) as caught:
-        batch.make_room(job(folder, **placed), tasks)
+        batch.prepare_folders(job(folder, **placed), tasks)
     assert "would overwrite" in one_line(caught)
     assert sorted(folder.iterdir()) == before
 
 
 def test_files_beside_the_pictures_have_their_names_in_folders_that_are_made(folder, one_line):
-    tasks = batch.plan([str(folder / "a.png"), str(folder / "b.jpg")], folder / "out", ".png")
+    tasks = batch.plan_batch([str(folder / "a.png"), str(folder / "b.jpg")], folder / "out", ".png")
     with pytest.raises(SettingError) as caught:
-        batch.make_room(job(folder, report=folder / "one.json"), tasks)
+        batch.prepare_folders(job(folder, report=folder / "one.json"), tasks)
     assert "one.json would be the same file for all images: put {name}" in one_line(caught)
     assert not (folder / "out").exists()
     wanted = job(folder, report=folder / "r/{name}.json", timelapse=folder / "{name}/film.gif")
-    batch.make_room(wanted, tasks)
+    batch.prepare_folders(wanted, tasks)
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {*"abr", "empty", "out"}
-    assert wanted.order(tasks[1]).outputs.paths() == {
+    assert wanted.job_spec(tasks[1]).outputs.paths() == {
         "picture": folder / "out/b.png",
         "report": folder / "r/b.json",
         "timelapse": folder / "b/film.gif",
@@ -173,13 +173,13 @@ def test_files_beside_the_pictures_have_their_names_in_folders_that_are_made(fol
 
 
 def test_done_is_what_was_painted_from_the_same_pictures_with_the_same_recipe(folder):
-    task = batch.Task(folder / "a.png", folder / "painted.png", "painted")
-    read = inputs.prepare(RECIPE, task.photograph, folder / "b.jpg")
+    task = batch.BatchItem(folder / "a.png", folder / "painted.png", "painted")
+    read = inputs.prepare(RECIPE, task.content, folder / "b.jpg")
     assert not batch.is_done(task, RECIPE, read)
-    encode.write_image(PICTURE, task.picture)
+    encode.write_image(PICTURE, task.result)
     assert not batch.is_done(task, RECIPE, read)
     used = make(size=64, style_layers="block1_conv1", precision="float32")
-    encode.write_image(PICTURE, task.picture, Provenance(used, "x", NETWORK, read.sources).to_xmp())
+    encode.write_image(PICTURE, task.result, Provenance(used, "x", NETWORK, read.sources).to_xmp())
     assert batch.is_done(task, RECIPE, read)
     for other in (
         Provenance(used, "x", NETWORK, read.sources, finished=False),
@@ -188,7 +188,7 @@ def test_done_is_what_was_painted_from_the_same_pictures_with_the_same_recipe(fo
         Provenance(used, "x", NETWORK, read.sources, version="0.0.1"),
     ):
         encode.write_image(PICTURE, folder / "other.png", other.to_xmp())
-        assert not batch.is_done(replace(task, picture=folder / "other.png"), RECIPE, read)
+        assert not batch.is_done(replace(task, result=folder / "other.png"), RECIPE, read)
     assert not batch.is_done(task, Recipe(size=65), read)
     assert not batch.is_done(task, Recipe(size=64, precision="bfloat16"), read)
     other = inputs.prepare(RECIPE, folder / "b.jpg", folder / "b.jpg")
@@ -201,48 +201,48 @@ def painted_by_impasto(path, finished=True):
     )
 
 
-@pytest.mark.parametrize("existing", Existing)
+@pytest.mark.parametrize("existing", ExistingFiles)
 @pytest.mark.parametrize("there", ["nothing", "a stranger's", "impasto's", "its report", "frames"])
 def test_what_exists_is_kept_unless_something_else_was_asked_for(folder, existing, there):
-    (task,) = batch.plan([folder / "a.png"], folder / "out", ".png")
+    (task,) = batch.plan_batch([folder / "a.png"], folder / "out", ".png")
     wanted = job(
         *(folder,),
         report=folder / "r/{name}.json",
         frames=folder / "f/{name}",
         save_every=1,
     )
-    batch.make_room(wanted, [task])
-    order = wanted.order(task)
+    batch.prepare_folders(wanted, [task])
+    order = wanted.job_spec(task)
     if there == "a stranger's":
-        encode.write_image(PICTURE, task.picture)
+        encode.write_image(PICTURE, task.result)
     if there == "impasto's":
-        painted_by_impasto(task.picture)
+        painted_by_impasto(task.result)
     if there == "its report":
         order.outputs.report.write_text("{}")
     if there == "frames":
         order.outputs.frames.mkdir()
         encode.write_image(PICTURE, order.outputs.frames / "frame-00001.png")
-    kept = batch.kept(order, existing)
+    kept = batch.existing_file(order, existing)
     paths = {"its report": order.outputs.report, "frames": order.outputs.frames}
-    expected = paths.get(there, task.picture)
+    expected = paths.get(there, task.result)
     stays = {
-        Existing.KEEP: there != "nothing",
-        Existing.SKIP_DONE: there == "a stranger's",
-        Existing.OVERWRITE: False,
+        ExistingFiles.KEEP: there != "nothing",
+        ExistingFiles.SKIP_DONE: there == "a stranger's",
+        ExistingFiles.OVERWRITE: False,
     }
     assert kept == (expected if stays[existing] else None)
 
 
 def test_a_picture_that_is_resumed_replaces_what_it_was_so_far(folder):
-    (task,) = batch.plan([folder / "a.png"], folder / "out", ".png")
+    (task,) = batch.plan_batch([folder / "a.png"], folder / "out", ".png")
     wanted = job(folder, resume=folder / "{name}.checkpoint")
     (folder / "out").mkdir()
-    painted_by_impasto(task.picture, finished=False)
-    assert batch.kept(wanted.order(task), Existing.KEEP) == task.picture
+    painted_by_impasto(task.result, finished=False)
+    assert batch.existing_file(wanted.job_spec(task), ExistingFiles.KEEP) == task.result
     (folder / "a.checkpoint").write_text("")
-    assert batch.kept(wanted.order(task), Existing.KEEP) is None
-    encode.write_image(PICTURE, task.picture)
-    assert batch.kept(wanted.order(task), Existing.KEEP) == task.picture
+    assert batch.existing_file(wanted.job_spec(task), ExistingFiles.KEEP) is None
+    encode.write_image(PICTURE, task.result)
+    assert batch.existing_file(wanted.job_spec(task), ExistingFiles.KEEP) == task.result
 
 
 def test_every_photograph_is_opened_before_anything_is_painted(folder):
@@ -252,21 +252,21 @@ def test_every_photograph_is_opened_before_anything_is_painted(folder):
     (folder / "out").mkdir()
     encode.write_image(PICTURE, folder / "out/b.png")
     names = ("a.png", "cut.jpg", "small.png", "no.png", "b.jpg")
-    tasks = batch.plan([folder / name for name in names], folder / "out", ".png")
-    found = list(batch.checked(job(folder), tasks, decode.DEFAULT_LIMITS))
+    tasks = batch.plan_batch([folder / name for name in names], folder / "out", ".png")
+    found = list(batch.check_items(job(folder), tasks, decode.DEFAULT_LIMITS))
     assert found[0] is None
     words = ("damaged or truncated", "the minimum is 16 x 16 px", "no such file", "b.png exists")
     for ended, task, word in zip(found[1:], tasks[1:], words, strict=True):
-        assert ended.task == task
-        assert ended.failure.startswith(f"{task.photograph}: ")
+        assert ended.item == task
+        assert ended.failure.startswith(f"{task.content}: ")
         assert word in ended.failure
     assert "--skip-done" in found[4].failure
     assert "--overwrite" in found[4].failure
     assert list(
-        batch.checked(job(folder), tasks[4:], decode.DEFAULT_LIMITS, Existing.SKIP_DONE)
+        batch.check_items(job(folder), tasks[4:], decode.DEFAULT_LIMITS, ExistingFiles.SKIP_DONE)
     ) == [None]
     assert list(
-        batch.checked(job(folder), tasks[4:], decode.DEFAULT_LIMITS, Existing.OVERWRITE)
+        batch.check_items(job(folder), tasks[4:], decode.DEFAULT_LIMITS, ExistingFiles.OVERWRITE)
     ) == [None]
 
 
@@ -275,7 +275,7 @@ TINY = Recipe(size=32, levels=1, evaluations=3, precision="float32", style_loss=
 
 def paint(wanted, tasks, stop=-1):
     """Paint; the picture of number ``stop`` is stopped at its first evaluation, the last begun."""
-    batch.make_room(wanted, tasks)
+    batch.prepare_folders(wanted, tasks)
     found = []
     with Stylizer() as stylizer:
 
@@ -285,9 +285,9 @@ def paint(wanted, tasks, stop=-1):
                     stylizer.stop()
                 yield event
 
-        for ended in batch.paint_all(wanted, tasks, stylizer, watch, Existing.SKIP_DONE):
+        for ended in batch.run_batch(wanted, tasks, stylizer, watch, ExistingFiles.SKIP_DONE):
             found.append(ended)
-            if tasks.index(ended.task) == stop:
+            if tasks.index(ended.item) == stop:
                 break
     return found
 
@@ -296,7 +296,7 @@ def paint(wanted, tasks, stop=-1):
 def test_a_failure_stops_nothing_and_what_is_interrupted_goes_on(folder):
     (folder / "broken.png").write_bytes(b"not a picture")
     photographs = [str(folder / name) for name in ("a.png", "broken.png", "b.jpg")]
-    tasks = batch.plan(photographs, folder / "out", ".png")
+    tasks = batch.plan_batch(photographs, folder / "out", ".png")
     kept = folder / "out/{name}.checkpoint"
     begun = job(folder, TINY, checkpoint=kept, checkpoint_every=99)
     first = paint(begun, tasks, stop=2)
@@ -305,7 +305,7 @@ def test_a_failure_stops_nothing_and_what_is_interrupted_goes_on(folder):
     assert names_in(folder / "out") == {"a.png", "b.png", "b.checkpoint"}
     assert not inputs.read_provenance(folder / "out/b.png").finished
     with pytest.raises(SettingError, match="exists"):
-        batch.make_room(begun, tasks)
+        batch.prepare_folders(begun, tasks)
     others = job(folder, replace(TINY, evaluations=4), resume=kept)
     second = paint(others, tasks)
     assert "evaluations is 4, and 3 in the checkpoint" in second[2].failure

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from impasto.jobs import runner
 from impasto.painting.result import Painted
 from impasto.painting.stylizer import Event, Stylizer
-from impasto.workshop import worker
 
 
 def test_a_painting_is_pulled_to_its_end_and_no_event_is_held():
@@ -26,6 +26,6 @@ def test_a_painting_is_pulled_to_its_end_and_no_event_is_held():
             yield event
 
     last = []
-    assert worker.result_of(watched()) is last[0]
+    assert runner.last_result(watched()) is last[0]
     assert len(held) == 8 + 3  # a beginning, an end, and the picture
     assert max(held) <= 2
