@@ -92,9 +92,9 @@ ROOMS = {
         "selection",
     ),
     "cluster": (
-        "parcels",
-        "bench",
-        "crew",
+        "serialization",
+        "worker_state",
+        "pool",
     ),
     "painting": (
         "provenance",

@@ -151,7 +151,7 @@ def test_what_a_lost_scheduler_leaves_is_gone_on_with_by_one_process(
 
 
 def test_without_a_scheduler_nothing_is_begun(content, style, monkeypatch, one_line):
-    monkeypatch.setattr("impasto.cluster.crew.CONNECT", 1)
+    monkeypatch.setattr("impasto.cluster.pool.CONNECT_TIMEOUT", 1)
     with (
         Stylizer(workers="tcp://127.0.0.1:1") as stylizer,
         pytest.raises(ClusterError) as caught,

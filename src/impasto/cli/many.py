@@ -193,17 +193,17 @@ def _shared_out(
 ) -> "dict[int, SheetPanel]":
     """Paint the variants on workers until Ctrl-C; return the images by number."""
     from impasto.cli import console
-    from impasto.cluster.crew import hire
+    from impasto.cluster.pool import connect
     from impasto.jobs import sweep as sweeps
 
     painted: dict[int, SheetPanel] = {}
     with (
         console.listening(quiet),
-        hire(workers) as crew,
+        connect(workers) as pool,
         console.finishing() as interrupts,
     ):
         begun = itertools.takewhile(lambda _: not interrupts.stopped, plan.variants)
-        found = sweeps.run_sweep_on_workers(begun, sources, weights_file, crew)
+        found = sweeps.run_sweep_on_workers(begun, sources, weights_file, pool)
         for number, panel in enumerate(interrupts.pulled(found)):
             if not quiet:
                 console.say(" ".join(plan.variants[number].options))
@@ -363,13 +363,13 @@ def _paint_shared(
 ) -> list[str]:
     """Run tasks on workers until Ctrl-C, as :func:`_paint_all` does."""
     from impasto.cli import console
-    from impasto.cluster.crew import hire
+    from impasto.cluster.pool import connect
     from impasto.jobs import batch as batches
 
     failures: list[str] = []
-    with console.listening(quiet), hire(workers) as crew, console.finishing() as interrupts:
+    with console.listening(quiet), connect(workers) as pool, console.finishing() as interrupts:
         begun = itertools.takewhile(lambda _: not interrupts.stopped, tasks)
-        for ended in interrupts.pulled(batches.run_batch_on_workers(job, begun, crew, existing)):
+        for ended in interrupts.pulled(batches.run_batch_on_workers(job, begun, pool, existing)):
             _tell(ended, quiet)
             failures += [ended.failure] if ended.failure else []
         if interrupts.stopped:

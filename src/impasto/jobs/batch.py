@@ -25,8 +25,8 @@ from impasto.recipe.settings import STARTS, Recipe, as_chosen
 from impasto.version import __version__
 
 if TYPE_CHECKING:
-    from impasto.cluster.bench import Bench
-    from impasto.cluster.crew import Crew
+    from impasto.cluster.pool import WorkerPool
+    from impasto.cluster.worker_state import WorkerState
 
 LOG = logging.getLogger(__name__)
 
@@ -339,7 +339,7 @@ def _exists(path: Path) -> str:
 def run_batch_on_workers(
     batch: BatchSpec,
     tasks: Iterable[BatchItem],
-    pool: "Crew",
+    pool: "WorkerPool",
     existing: ExistingFiles = ExistingFiles.KEEP,
 ) -> Iterator[ItemResult]:
     """Run tasks on workers, one each at a time; yield how each ended, in order.
@@ -353,16 +353,16 @@ def run_batch_on_workers(
             begun.append(item)
             yield batch.absolute(), item.absolute(), existing
 
-    for number, ended in enumerate(pool.each(_run_item_on_worker, items())):
+    for number, ended in enumerate(pool.map(_run_item_on_worker, items())):
         yield replace(ended, task=begun[number])
 
 
 def _run_item_on_worker(
-    bench: "Bench", item: tuple[BatchSpec, BatchItem, ExistingFiles]
+    state: "WorkerState", item: tuple[BatchSpec, BatchItem, ExistingFiles]
 ) -> ItemResult:
-    bench.compute_alike()
+    state.match_parent_backend()
     job, task, existing = item
-    stylizer = bench.lasting.setdefault("stylizer", Stylizer(weights_file=job.weights_file))
+    stylizer = state.worker_cache.setdefault("stylizer", Stylizer(weights_file=job.weights_file))
     (ended,) = run_batch(job, [task], stylizer, lambda item, job, events: events, existing)
     return ended
 

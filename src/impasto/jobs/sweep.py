@@ -24,8 +24,8 @@ from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 
 if TYPE_CHECKING:
-    from impasto.cluster.bench import Bench
-    from impasto.cluster.crew import Crew
+    from impasto.cluster.pool import WorkerPool
+    from impasto.cluster.worker_state import WorkerState
 
 SIZE = 256
 """Default longest side of an image on the sheet in pixels."""
@@ -149,7 +149,7 @@ def run_sweep(
 
 
 def run_sweep_on_workers(
-    variants: Iterable[Variant], inputs: InputPaths, weights_file: Path | None, pool: "Crew"
+    variants: Iterable[Variant], inputs: InputPaths, weights_file: Path | None, pool: "WorkerPool"
 ) -> Iterator[SheetPanel]:
     """Run variants on workers, and yield the images in order.
 
@@ -157,15 +157,15 @@ def run_sweep_on_workers(
     """
     file = None if weights_file is None else weights_file.absolute()
     items = ((inputs.absolute(), each.absolute(), file) for each in variants)
-    return pool.each(_run_variant_on_worker, items)
+    return pool.map(_run_variant_on_worker, items)
 
 
 def _run_variant_on_worker(
-    bench: "Bench", item: tuple[InputPaths, Variant, Path | None]
+    state: "WorkerState", item: tuple[InputPaths, Variant, Path | None]
 ) -> SheetPanel:
-    bench.compute_alike()
+    state.match_parent_backend()
     sources, variant, weights_file = item
-    stylizer = bench.lasting.setdefault("stylizer", Stylizer(weights_file=weights_file))
+    stylizer = state.worker_cache.setdefault("stylizer", Stylizer(weights_file=weights_file))
     painted = run_sweep([variant], sources, stylizer, lambda variant, prepared, events: events)
     return painted[0]
 

@@ -25,7 +25,7 @@ from impasto.painting.provenance import Provenance
 from impasto.painting.result import Painted, Result
 
 if TYPE_CHECKING:
-    from impasto.cluster.crew import Crew
+    from impasto.cluster.pool import WorkerPool
 
 LOG = logging.getLogger(__name__)
 
@@ -99,16 +99,16 @@ class Painter:
         """
         from impasto.painting import spread  # loads Dask
 
-        crew, file = self._crew, self.models.weights_file
+        pool, file = self._crew, self.models.weights_file
         weights_file = None if file is None else os.path.abspath(file)
-        sharing = functools.partial(spread.share_out, crew, weights_file)
-        return sharing, spread.instruction_set(crew)
+        sharing = functools.partial(spread.share_out, pool, weights_file)
+        return sharing, spread.instruction_set(pool)
 
     @functools.cached_property
-    def _crew(self) -> "Crew":
-        from impasto.cluster.crew import hire  # loads Dask
+    def _crew(self) -> "WorkerPool":
+        from impasto.cluster.pool import connect  # loads Dask
 
-        return hire(self.workers)
+        return connect(self.workers)
 
     def so_far(self) -> Result | None:
         """Return the best image of the current or last run; None if there is none."""
@@ -128,7 +128,7 @@ class Painter:
     def dismiss(self) -> None:
         """Close the workers."""
         if "_crew" in vars(self):
-            vars(self).pop("_crew").dismiss()
+            vars(self).pop("_crew").close()
 
     def forget(self) -> None:
         """Free the networks and the current run, and close the workers."""

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from impasto.cluster import parcels
-from impasto.cluster.bench import Bench
-from impasto.cluster.crew import Crew
+from impasto.cluster import serialization
+from impasto.cluster.pool import WorkerPool
+from impasto.cluster.worker_state import WorkerState
 from impasto.compute import threads
 from impasto.compute.arrays import HostArray
 from impasto.compute.native import kernels
@@ -43,79 +43,79 @@ class Level(NamedTuple):
 class Spread:
     """Processes tiles on workers."""
 
-    crew: Crew
+    crew: WorkerPool
 
     def once(self, asked: Iterable[Asked]) -> Iterator[Read]:
         """Yield the loss of every tile's sums; for a slope their product with it."""
-        return self.crew.each(_once, asked)
+        return self.crew.map(_once, asked)
 
     def sums(self, asked: Iterable[Asked]) -> Iterator[HostArray]:
         """Yield every tile's sums (n,)."""
-        return self.crew.each(_sums, asked)
+        return self.crew.map(_sums, asked)
 
     def slope(self, sums: HostArray, reading: Reading, shown: HostArray) -> Read:
         """Return the loss of all sums, its gradient the slope."""
-        (found,) = self.crew.each(_slope, [(sums, reading, shown)])
+        (found,) = self.crew.map(_slope, [(sums, reading, shown)])
         return Read(*found)
 
 
-def instruction_set(crew: Crew) -> str:
+def instruction_set(pool: WorkerPool) -> str:
     """Return the best instruction set of the kernels that this process and all workers support.
 
     Rounding differs between instruction sets. Empty if one of them has no compiled kernels.
     """
-    found = [kernels.instruction_sets(), *crew.ask(kernels.instruction_sets)]
+    found = [kernels.instruction_sets(), *pool.call_on_workers(kernels.instruction_sets)]
     common = [each for each in found[0] if all(each in other for other in found)]
     return common[-1] if common else ""
 
 
 def share_out(
-    crew: Crew,
+    pool: WorkerPool,
     weights_file: str | None,
     painting: LevelProgram,
     frozen: Frozen,
     keep: bool,
 ) -> Spread:
     """Send a level to the workers, and return a tile evaluator that uses them."""
-    written = parcels.write(frozen, {"features": painting.features})
+    written = serialization.serialize(frozen, {"features": painting.features})
     used = painting.engine.instruction_set
     level = Level(painting.recipe, weights_file, painting.kind, keep, used, written)
-    crew.share(parcels.write(level, {}), painting.engine.backend)
-    return Spread(crew)
+    pool.broadcast(serialization.serialize(level, {}), painting.engine.backend)
+    return Spread(pool)
 
 
 # --- at a worker -------------------------------------------------------------------------------
 
 
-def _reader(bench: Bench) -> Reader:
-    if "reader" not in bench.of_parcel:
-        bench.of_parcel["reader"] = _opened(bench)
-    found: Reader = bench.of_parcel["reader"]
+def _reader(state: WorkerState) -> Reader:
+    if "reader" not in state.payload_cache:
+        state.payload_cache["reader"] = _opened(state)
+    found: Reader = state.payload_cache["reader"]
     return found
 
 
-def _opened(bench: Bench) -> Reader:
-    bench.compute_alike()
-    level: Level = parcels.read(bench.parcel.content, {})
-    models: ModelCache = bench.lasting.setdefault("models", ModelCache(level.weights_file))
+def _opened(state: WorkerState) -> Reader:
+    state.match_parent_backend()
+    level: Level = serialization.deserialize(state.payload.content, {})
+    models: ModelCache = state.worker_cache.setdefault("models", ModelCache(level.weights_file))
     model = models.get(level.recipe, level.instruction_set)
     painting = model.of_levels(level.recipe, level.kind)
-    frozen = parcels.read(level.frozen, {"features": painting.features})
+    frozen = serialization.deserialize(level.frozen, {"features": painting.features})
     return painting.reader(frozen, level.keep)
 
 
-def _once(bench: Bench, asked: Asked) -> Read:
+def _once(state: WorkerState, asked: Asked) -> Read:
     with threads.one_blas_thread():
-        (found,) = _reader(bench).once([asked])
+        (found,) = _reader(state).once([asked])
     return found
 
 
-def _sums(bench: Bench, asked: Asked) -> HostArray:
+def _sums(state: WorkerState, asked: Asked) -> HostArray:
     with threads.one_blas_thread():
-        (found,) = _reader(bench).sums([asked])
+        (found,) = _reader(state).sums([asked])
     return found
 
 
-def _slope(bench: Bench, asked: tuple[HostArray, Reading, HostArray]) -> Read:
+def _slope(state: WorkerState, asked: tuple[HostArray, Reading, HostArray]) -> Read:
     with threads.one_blas_thread():
-        return _reader(bench).slope(*asked)
+        return _reader(state).slope(*asked)

@@ -16,7 +16,7 @@ from impasto.errors import ClusterError
 from impasto.version import __version__
 
 
-class Facts(NamedTuple):
+class Versions(NamedTuple):
     """Versions that workers and the calling process must share."""
 
     impasto: str
@@ -25,12 +25,12 @@ class Facts(NamedTuple):
     """version without the patch level"""
 
 
-def facts() -> Facts:
+def local_versions() -> Versions:
     """Return the versions of this process."""
-    return Facts(__version__, ".".join(platform.python_version_tuple()[:2]))
+    return Versions(__version__, ".".join(platform.python_version_tuple()[:2]))
 
 
-class Parcel(NamedTuple):
+class Payload(NamedTuple):
     """Data that all tasks share."""
 
     key: str
@@ -42,66 +42,66 @@ class Parcel(NamedTuple):
 
 
 @dataclass
-class Bench:
+class WorkerState:
     """The state of a worker between tasks."""
 
-    parcel: Parcel
-    of_parcel: dict[str, Any] = field(default_factory=dict)
+    payload: Payload
+    payload_cache: dict[str, Any] = field(default_factory=dict)
     """values computed from the payload; removed with it"""
-    lasting: dict[str, Any] = field(default_factory=dict)
+    worker_cache: dict[str, Any] = field(default_factory=dict)
     """values that stay when the payload changes"""
     lock: threading.Lock = field(default_factory=threading.Lock)
     """one task at a time, since each uses all cores"""
 
-    def compute_alike(self) -> None:
+    def match_parent_backend(self) -> None:
         """Load the backend of the calling process, so that results are bit-identical.
 
         This holds for the same kind of processor. Raises ClusterError for another backend.
         """
-        if self.parcel.backend in ("", "native"):  # the same bytes for any number of threads
+        if self.payload.backend in ("", "native"):  # the same bytes for any number of threads
             return
         from impasto.compute import backend
 
-        if self.parcel.backend != backend.name():
+        if self.payload.backend != backend.name():
             raise ClusterError(
                 f"a worker uses {backend.name()}, but this process uses "
-                f"{self.parcel.backend}: set KERAS_BACKEND to the same value"
+                f"{self.payload.backend}: set KERAS_BACKEND to the same value"
             )
-        if "threads" not in self.lasting and self.parcel.threads:
-            backend.use_threads(self.parcel.threads)
-        self.lasting["threads"] = True
+        if "threads" not in self.worker_cache and self.payload.threads:
+            backend.use_threads(self.payload.threads)
+        self.worker_cache["threads"] = True
 
 
-Work: TypeAlias = Callable[[Bench, Any], Any]
+TaskFunction: TypeAlias = Callable[[WorkerState, Any], Any]
 """(state of the worker, item) -> result"""
 
 
-class Missing(NamedTuple):
+class PayloadMissing(NamedTuple):
     """Returned instead of a result if the worker does not have the payload."""
 
     address: str
 
 
-class Done(NamedTuple):
+class TaskResult(NamedTuple):
     """The result of a task, and its log records."""
 
     result: Any
-    said: list[tuple[int, str]]
+    log_lines: list[tuple[int, str]]
     """log levels and messages"""
 
 
-def do(work: Work, key: str, item: Any) -> Done | Missing:
+def run_task(function: TaskFunction, key: str, item: Any) -> TaskResult | PayloadMissing:
     """Run a task on a worker that has the payload of this key; if not, report that."""
     worker = get_worker()
-    bench: Bench | None = getattr(worker, "impasto", None)
-    if bench is None or bench.parcel.key != key:
-        return Missing(worker.address)
-    with bench.lock, _heard() as said:
-        return Done(work(bench, item), said)
+    state: WorkerState | None = getattr(worker, "impasto", None)
+    if state is None or state.payload.key != key:
+        return PayloadMissing(worker.address)
+    with state.lock, _captured_log() as said:
+        return TaskResult(function(state, item), said)
 
 
 @contextlib.contextmanager
-def _heard() -> Iterator[list[tuple[int, str]]]:
+def _captured_log() -> Iterator[list[tuple[int, str]]]:
     """Collect log records of this block, which are sent to the calling process."""
     said: list[tuple[int, str]] = []
     handler = logging.Handler()
@@ -125,26 +125,28 @@ def dask_setup(worker: Worker) -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
-def equip(wanted: Facts, parcel: Parcel, share: int, dask_worker: Worker) -> None:
-    """Install a payload on a worker; ``share`` workers on one machine divide the cores.
+def install_payload(
+    versions: Versions, payload: Payload, local_workers: int, dask_worker: Worker
+) -> None:
+    """Install a payload on a worker; ``local_workers`` workers on one machine divide the cores.
 
     Raises ClusterError for a worker with other versions than the calling process.
     """
-    if (own := facts()) != wanted:
+    if (own := local_versions()) != versions:
         raise ClusterError(
             f"the worker at {dask_worker.address} has impasto {own.impasto} on Python "
-            f"{own.python}, and this is impasto {wanted.impasto} on Python {wanted.python}: "
+            f"{own.python}, and this is impasto {versions.impasto} on Python {versions.python}: "
             "install the same versions there"
         )
-    before: Bench | None = getattr(dask_worker, "impasto", None)
-    if before is None and share:
-        _keep_to_share(int(dask_worker.name), share)
-    lasting = {} if before is None else before.lasting
+    before: WorkerState | None = getattr(dask_worker, "impasto", None)
+    if before is None and local_workers:
+        _pin_to_cores(int(dask_worker.name), local_workers)
+    lasting = {} if before is None else before.worker_cache
     lock = threading.Lock() if before is None else before.lock
-    dask_worker.impasto = Bench(parcel, {}, lasting, lock)
+    dask_worker.impasto = WorkerState(payload, {}, lasting, lock)
 
 
-def _keep_to_share(number: int, share: int) -> None:
+def _pin_to_cores(number: int, share: int) -> None:
     """Restrict this process to every ``share``-th core, if the system supports it."""
     if not hasattr(os, "sched_setaffinity"):
         return

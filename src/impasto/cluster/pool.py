@@ -24,32 +24,32 @@ import dask
 from distributed import Client, Future, KilledWorker, LocalCluster
 from distributed.comm import CommClosedError
 
-from impasto.cluster import bench
-from impasto.cluster.bench import Done, Missing, Parcel, Work
+from impasto.cluster import worker_state
+from impasto.cluster.worker_state import Payload, PayloadMissing, TaskFunction, TaskResult
 from impasto.compute import threads
 from impasto.errors import ClusterError, ImpastoError
 
 LOG = logging.getLogger(__name__)
 
-CONNECT = 10.0
+CONNECT_TIMEOUT = 10.0
 """Timeout for the answer of a scheduler, in seconds."""
 
-LOOK = 2.0
+POLL_SECONDS = 2.0
 """Interval in seconds for checking whether any worker is left."""
 
-PATIENCE = 60.0
+NO_WORKERS_TIMEOUT = 60.0
 """Seconds to wait for workers if all are lost."""
 
-TRIES = 5
+MAX_SUBMITS = 5
 """Maximum number of times a task is sent to workers without the payload."""
 
-SETTINGS: Mapping[str, Any] = {
+DASK_SETTINGS: Mapping[str, Any] = {
     "distributed.admin.large-graph-warning-threshold": "1 TB",
     "distributed.scheduler.allowed-failures": 10,
     # No dashboard: it is not needed, and it would be accessible to others.
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
-    "distributed.worker.preload": ["impasto.cluster.bench"],
+    "distributed.worker.preload": ["impasto.cluster.worker_state"],
     # Workers inherit the environment of this process.
     "distributed.nanny.pre-spawn-environ": {},
 }
@@ -57,17 +57,17 @@ SETTINGS: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Handed:
+class PendingTask:
     """A submitted task."""
 
-    work: Work
+    function: TaskFunction
     item: Any
     address: str
     """the preferred worker"""
     future: Future
 
 
-class Crew:
+class WorkerPool:
     """A pool of workers, as a context manager."""
 
     def __init__(self, client: Client, here: int, stack: contextlib.ExitStack) -> None:
@@ -75,11 +75,11 @@ class Crew:
 
         ``here`` is the number of workers started on this machine for this pool.
         """
-        self.client, self.here, self._stack = client, here, stack
+        self.client, self.local_count, self._stack = client, here, stack
         self.address = str(client.scheduler.address)
-        self._parcel = Parcel("")
+        self._payload = Payload("")
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> "WorkerPool":
         """Return itself."""
         return self
 
@@ -90,35 +90,40 @@ class Crew:
         trace: TracebackType | None,
     ) -> None:
         """Disconnect; workers started for this pool exit."""
-        self.dismiss()
+        self.close()
 
-    def dismiss(self) -> None:
+    def close(self) -> None:
         """Disconnect from the workers."""
         self._stack.close()
 
-    def workers(self) -> list[str]:
+    def worker_addresses(self) -> list[str]:
         """Return the addresses of the workers.
 
         Raises ClusterError if the scheduler is lost.
         """
-        with self._connected():
+        with self._scheduler_errors():
             found = self.client.scheduler_info(n_workers=-1)["workers"]
         return sorted(found, key=lambda address: str(found[address]["name"]))
 
-    def share(self, content: bytes, backend: str) -> None:
+    def broadcast(self, content: bytes, backend: str) -> None:
         """Install a payload on all workers, instead of the one before.
 
         ``backend`` is the Keras backend to use. Raises ClusterError for workers with other versions
         than this process.
         """
-        self._parcel = Parcel(uuid.uuid4().hex, content, threads.cores(), backend)
-        self._equip(self.workers())
+        self._payload = Payload(uuid.uuid4().hex, content, threads.cores(), backend)
+        self._install_payload(self.worker_addresses())
 
-    def _equip(self, addresses: list[str]) -> None:
+    def _install_payload(self, addresses: list[str]) -> None:
         """Send the payload to workers. If one is lost meanwhile, its tasks are submitted again."""
-        with self._connected():
+        with self._scheduler_errors():
             found = self.client.run(
-                *(bench.equip, bench.facts(), self._parcel, self.here),
+                *(
+                    worker_state.install_payload,
+                    worker_state.local_versions(),
+                    self._payload,
+                    self.local_count,
+                ),
                 workers=addresses,
                 on_error="return",
             )
@@ -131,79 +136,79 @@ class Crew:
                     "version there and on the scheduler"
                 )
 
-    def ask(self, function: Callable[[], Any]) -> list[Any]:
+    def call_on_workers(self, function: Callable[[], Any]) -> list[Any]:
         """Return the result of a function on each worker."""
-        with self._connected():
+        with self._scheduler_errors():
             return list(self.client.run(function).values())
 
-    def each(self, work: Work, items: Iterable[Any]) -> Iterator[Any]:
-        """Yield the result of ``work`` for each item, in order.
+    def map(self, function: TaskFunction, items: Iterable[Any]) -> Iterator[Any]:
+        """Yield the result of ``function`` for each item, in order.
 
-        Raises the errors of ``work``, and ClusterError if no worker is left.
+        Raises the errors of ``function``, and ClusterError if no worker is left.
         """
-        workers = self.workers() or [""]
-        handed: deque[Handed] = deque()
+        workers = self.worker_addresses() or [""]
+        handed: deque[PendingTask] = deque()
         try:
             for number, item in enumerate(items):
-                handed.append(self._hand_out(work, item, workers[number % len(workers)]))
+                handed.append(self._submit(function, item, workers[number % len(workers)]))
                 if len(handed) >= 2 * len(workers):
-                    yield self._result(handed.popleft())
+                    yield self._wait_for_result(handed.popleft())
             while handed:
-                yield self._result(handed.popleft())
+                yield self._wait_for_result(handed.popleft())
         finally:
             with contextlib.suppress(Exception):  # who is gone need not be told
                 self.client.cancel([each.future for each in handed])
 
-    def _hand_out(self, work: Work, item: Any, address: str) -> Handed:
-        with self._connected():
+    def _submit(self, function: TaskFunction, item: Any, address: str) -> PendingTask:
+        with self._scheduler_errors():
             future = self.client.submit(
-                *(bench.do, work, self._parcel.key, item),
+                *(worker_state.run_task, function, self._payload.key, item),
                 pure=False,
                 # Prefer the worker that cached data for this item, unless it is busy or lost.
                 workers=[address] if address else None,
                 allow_other_workers=bool(address),
             )
-        return Handed(work, item, address, future)
+        return PendingTask(function, item, address, future)
 
-    def _result(self, handed: Handed) -> Any:
-        for _ in range(TRIES):
-            found = self._waited_for(handed)
-            if isinstance(found, Done):
-                for level, line in found.said:
+    def _wait_for_result(self, task: PendingTask) -> Any:
+        for _ in range(MAX_SUBMITS):
+            found = self._poll_result(task)
+            if isinstance(found, TaskResult):
+                for level, line in found.log_lines:
                     LOG.log(level, "%s", line)
                 return found.result
-            if isinstance(found, Missing):
-                self._equip([found.address])
-            address = found.address if found else next(iter(self.workers()), "")
-            handed = self._hand_out(handed.work, handed.item, address)
+            if isinstance(found, PayloadMissing):
+                self._install_payload([found.address])
+            address = found.address if found else next(iter(self.worker_addresses()), "")
+            task = self._submit(task.function, task.item, address)
         raise ClusterError(f"the workers of {self.address} were lost too often: see their logs")
 
-    def _waited_for(self, handed: Handed) -> Done | Missing | None:
+    def _poll_result(self, task: PendingTask) -> TaskResult | PayloadMissing | None:
         """Wait for a result; return None if the task must be submitted again.
 
         Dask resubmits tasks itself, unless all workers were lost for a while.
         """
         seen = time.monotonic()
         while True:
-            wait = LOOK if handed.future.status == "pending" else None
+            wait = POLL_SECONDS if task.future.status == "pending" else None
             try:
-                with self._connected(handed.future):
-                    found: Done | Missing = handed.future.result(timeout=wait)
+                with self._scheduler_errors(task.future):
+                    found: TaskResult | PayloadMissing = task.future.result(timeout=wait)
                     return found
             except TimeoutError:
-                if handed.future.status == "error":  # it is the work's own
+                if task.future.status == "error":  # it is the work's own
                     raise
-                workers = self.workers()
-                if workers and handed.address not in workers:
-                    self.client.cancel([handed.future])
+                workers = self.worker_addresses()
+                if workers and task.address not in workers:
+                    self.client.cancel([task.future])
                     return None
                 if workers:
                     seen = time.monotonic()
-                elif time.monotonic() - seen > PATIENCE:
+                elif time.monotonic() - seen > NO_WORKERS_TIMEOUT:
                     raise ClusterError(f"no worker is left at {self.address}") from None
 
     @contextlib.contextmanager
-    def _connected(self, future: Future | None = None) -> Iterator[None]:
+    def _scheduler_errors(self, future: Future | None = None) -> Iterator[None]:
         """Replace errors of Dask about lost workers by one-line errors."""
         try:
             yield
@@ -225,39 +230,39 @@ class Crew:
             raise ClusterError(f"the scheduler at {self.address} is gone") from None
 
 
-def hire(workers: int | str) -> Crew:
+def connect(workers: int | str) -> WorkerPool:
     """Return a pool of N processes on this machine, or of the workers of a scheduler.
 
     Raises ClusterError if there is no scheduler, or no worker, or one with other versions. Exits a
     process that is itself a worker being started by a script without a main guard.
     """
-    if isinstance(workers, int) and _is_starting():
+    if isinstance(workers, int) and _is_importing_main():
         sys.exit(1)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(dask.config.set(SETTINGS))
-        stack.enter_context(_quiet())
+        stack.enter_context(dask.config.set(DASK_SETTINGS))
+        stack.enter_context(_silenced_dask())
         here = workers if isinstance(workers, int) else 0
         client = stack.enter_context(
-            _client(stack.enter_context(_local(here)) if here else workers)
+            _connected_client(stack.enter_context(_local_cluster(here)) if here else workers)
         )
-        crew = Crew(client, here, stack.pop_all())
+        pool = WorkerPool(client, here, stack.pop_all())
     try:
-        if not crew.workers():
+        if not pool.worker_addresses():
             raise ClusterError(f"the scheduler at {workers} has no workers: start at least one")
-        crew.share(b"", "")
+        pool.broadcast(b"", "")
     except ClusterError:
-        crew.dismiss()
+        pool.close()
         raise
-    return crew
+    return pool
 
 
-def _is_starting() -> bool:
+def _is_importing_main() -> bool:
     """Return whether this process is still importing its main module for `multiprocessing`."""
     return bool(getattr(multiprocessing.current_process(), "_inheriting", False))
 
 
 @contextlib.contextmanager
-def _local(count: int) -> Iterator[LocalCluster]:
+def _local_cluster(count: int) -> Iterator[LocalCluster]:
     """Start workers that listen only on 127.0.0.1 and accept only certified messages.
 
     Raises ClusterError if they cannot be started.
@@ -283,9 +288,9 @@ def _local(count: int) -> Iterator[LocalCluster]:
 
 
 @contextlib.contextmanager
-def _client(where: LocalCluster | str | int) -> Iterator[Client]:
+def _connected_client(where: LocalCluster | str | int) -> Iterator[Client]:
     try:
-        client = Client(where, timeout=CONNECT, set_as_default=False)
+        client = Client(where, timeout=CONNECT_TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         said = " ".join(str(error).split())
         raise ClusterError(
@@ -297,7 +302,7 @@ def _client(where: LocalCluster | str | int) -> Iterator[Client]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _silenced_dask() -> Iterator[None]:
     """Suppress log messages of Dask about workers."""
     loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
     levels = [each.level for each in loggers]

@@ -14,7 +14,7 @@ import cloudpickle
 from impasto.compute.arrays import HostArray, Tensor, is_tensor, to_numpy
 
 
-class _Writer(cloudpickle.Pickler):
+class _PayloadPickler(cloudpickle.Pickler):
     """Pickles tensors as arrays, and omits values that the reader has."""
 
     def __init__(self, file: io.BytesIO, own: Mapping[str, object]) -> None:
@@ -28,11 +28,11 @@ class _Writer(cloudpickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         """Return how a tensor is pickled."""
         if is_tensor(value):
-            return _tensor, (to_numpy(value),)
+            return _make_tensor, (to_numpy(value),)
         return super().reducer_override(value)
 
 
-class _Reader(pickle.Unpickler):
+class _PayloadUnpickler(pickle.Unpickler):
     """Unpickles, and inserts the reader's own values."""
 
     def __init__(self, file: io.BytesIO, own: Mapping[str, object]) -> None:
@@ -44,19 +44,19 @@ class _Reader(pickle.Unpickler):
         return self.own[name]
 
 
-def _tensor(array: HostArray) -> Tensor:
+def _make_tensor(array: HostArray) -> Tensor:
     from impasto.compute.backend import ops  # a tensor was written, so that the library is needed
 
     return ops.convert_to_tensor(array)
 
 
-def write(value: object, own: Mapping[str, object]) -> bytes:
+def serialize(value: object, own: Mapping[str, object]) -> bytes:
     """Serialize a value; objects in ``own``, compared by identity, are omitted."""
     file = io.BytesIO()
-    _Writer(file, own).dump(value)
+    _PayloadPickler(file, own).dump(value)
     return file.getvalue()
 
 
-def read(parcel: bytes, own: Mapping[str, object]) -> Any:
+def deserialize(payload: bytes, own: Mapping[str, object]) -> Any:
     """Deserialize a value, with the reader's ``own`` values by the same names."""
-    return _Reader(io.BytesIO(parcel), own).load()
+    return _PayloadUnpickler(io.BytesIO(payload), own).load()

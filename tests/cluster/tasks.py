@@ -26,9 +26,9 @@ def say(bench, item):
 
 def remember(bench, item):
     """How often this worker has worked for the parcel, and in all; and what the parcel is."""
-    for kept in (bench.of_parcel, bench.lasting):
+    for kept in (bench.payload_cache, bench.worker_cache):
         kept["times"] = kept.get("times", 0) + 1
-    return bench.of_parcel["times"], bench.lasting["times"], bench.parcel.content
+    return bench.payload_cache["times"], bench.worker_cache["times"], bench.payload.content
 
 
 def die_once(bench, item):
