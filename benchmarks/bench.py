@@ -315,7 +315,7 @@ def _paint_pair(options: argparse.Namespace, content: Path, style: Path, folder:
     judged = Judges().judge(
         decode.read_image(content).pixels, decode.read_image(style).pixels, pictures
     )
-    for each in judged.pictures:
+    for each in judged.results:
         results[each.name] |= each.figures
     return results
 

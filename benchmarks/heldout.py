@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.evaluation import eyes, measures
+from impasto.evaluation import measures, networks
 from impasto.images import arrays
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import decode
@@ -26,7 +26,7 @@ SIZE = 256
 """Longest side in pixels at which content is compared: what a person takes in at a glance."""
 
 STRUCTURE_LAYER, CONTENT_LAYER = "block3_conv3", "block4_conv2"
-STYLE_LAYERS = eyes.VGG19_LAYERS
+STYLE_LAYERS = networks.VGG19_LAYERS
 
 
 def measure(content: ImageArray, style: ImageArray, picture: ImageArray) -> dict[str, float]:
@@ -54,7 +54,7 @@ def measure(content: ImageArray, style: ImageArray, picture: ImageArray) -> dict
 
 
 def _cosines(a: Map, b: Map) -> Map:
-    return np.einsum("hwc,hwc->hw", measures.unit(a), measures.unit(b))
+    return np.einsum("hwc,hwc->hw", measures.normalize(a), measures.normalize(b))
 
 
 def _gram(features: Map) -> Map:
@@ -80,8 +80,8 @@ def _fitting(style: ImageArray, picture: ImageArray) -> tuple[int, int]:
 
 
 @functools.cache
-def _network() -> eyes.Look:
-    return eyes.vgg19((*STYLE_LAYERS, STRUCTURE_LAYER, CONTENT_LAYER))
+def _network() -> networks.FeatureFunction:
+    return networks.build_vgg19((*STYLE_LAYERS, STRUCTURE_LAYER, CONTENT_LAYER))
 
 
 def measure_file(content: str, style: str, path: str) -> dict[str, float]:

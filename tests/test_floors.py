@@ -125,11 +125,11 @@ ROOMS = {
         "sweep",
     ),
     "evaluation": (
-        "sources",
+        "weight_packages",
         "lite0",
         "edges",
         "measures",
-        "eyes",
+        "networks",
         "judges",
     ),
     "studio": (

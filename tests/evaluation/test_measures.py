@@ -19,7 +19,7 @@ def cosine(a, b):
 
 
 def test_local_style_by_its_equation(monkeypatch):
-    monkeypatch.setattr(measures, "AT_ONCE", 7)  # in pieces that do not come out even
+    monkeypatch.setattr(measures, "CHUNK_ROWS", 7)  # in pieces that do not come out even
     own, other = features(4, 5), features(3, 6, shift=0.5)
     mean = other.reshape(-1, 6).mean(0)
     rows = [each.reshape(-1, 6).astype(np.float64) - mean for each in (own, other)]

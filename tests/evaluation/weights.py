@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 
 from impasto.errors import WeightsError
-from impasto.evaluation import sources
+from impasto.evaluation import weight_packages
 from impasto.network import weights
 
 
@@ -15,7 +15,7 @@ def there() -> bool:
         weights.load("vgg19")
     except WeightsError:
         return False
-    return all(importlib.util.find_spec(each.package) for each in sources.SOURCES)
+    return all(importlib.util.find_spec(each.package) for each in weight_packages.PACKAGES)
 
 
 needed = pytest.mark.skipif(not there(), reason="the judges are missing: make judges")

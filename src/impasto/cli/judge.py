@@ -57,15 +57,15 @@ def show(found: "Judgment") -> None:
     table.title_justify, table.title_style = "left", ""
     table.add_column("distance", no_wrap=True)
     table.add_column("from", no_wrap=True)
-    columns = (found.photograph, found.painting, *found.pictures)
+    columns = (found.content, found.style, *found.results)
     for each in columns:
         table.add_column(Text(_heading(each), overflow="fold"), justify="right", max_width=20)
     for key, measure in MEASURES.items():
-        nearest = min((each.figures[key] for each in found.pictures), default=None)
+        nearest = min((each.figures[key] for each in found.results), default=None)
         table.add_row(
             measure.about,
-            measure.against,
-            *(_figure(each.figures[key], each in found.pictures, nearest) for each in columns),
+            measure.reference,
+            *(_figure(each.figures[key], each in found.results, nearest) for each in columns),
         )
     Console(highlight=False).print(table)
 

@@ -35,7 +35,7 @@ STRIDE = 16
 """Stride of the last block in pixels; images are padded to a multiple of it."""
 
 
-def read(path: Path) -> Tensors:
+def read_hed_weights(path: Path) -> Tensors:
     """Read the tensors by layer from a Keras file. Raises ValueError if one is missing."""
     layers = (*weights.NETWORKS["vgg16"].convolutions, *SIDES, FUSE)
     tensors = weightfiles.read(path, layers)
@@ -45,25 +45,25 @@ def read(path: Path) -> Tensors:
     return tensors
 
 
-def build(tensors: Tensors) -> Callable[[ImageArray], Edges]:
+def build_hed(tensors: Tensors) -> Callable[[ImageArray], Edges]:
     """Return the function from an image to its edge map, of the same size."""
     network = weights.Weights(weights.NETWORKS["vgg16"], "HED", tensors)
     features = vgg.build(network, LAYERS, "max", "float32", "zero")
     # In RGB, as pictures are; what the network subtracts on its way is made up for.
     shift = np.subtract(weights.BGR_MEAN, BGR_MEAN, dtype=np.float32)[::-1]
 
-    def edges(picture: ImageArray) -> Edges:
-        height, width = arrays.size_of(picture)
+    def edges(image: ImageArray) -> Edges:
+        height, width = arrays.size_of(image)
         beyond = [(0, -size % STRIDE) for size in (height, width)]
-        whole = np.pad(picture, (*beyond, (0, 0)), mode="edge")
+        whole = np.pad(image, (*beyond, (0, 0)), mode="edge")
         seen = features(ops.convert_to_tensor(whole + shift))
         maps = [to_numpy(seen[layer]) for layer in LAYERS]
-        return _fused(maps, tensors, arrays.size_of(whole))[:height, :width]
+        return _fuse_sides(maps, tensors, arrays.size_of(whole))[:height, :width]
 
     return edges
 
 
-def _fused(maps: list[NDArray[np.float32]], tensors: Tensors, size: tuple[int, int]) -> Edges:
+def _fuse_sides(maps: list[NDArray[np.float32]], tensors: Tensors, size: tuple[int, int]) -> Edges:
     """Combine the edge maps of all blocks at the size of the first."""
     sides = [
         _enlarged(one @ tensors[f"{side}/kernel"][0, 0] + tensors[f"{side}/bias"], size)

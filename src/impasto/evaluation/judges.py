@@ -13,7 +13,7 @@ from impasto import files
 from impasto.compute import threads
 from impasto.errors import ImageError, SettingError
 from impasto.evaluation import measures
-from impasto.evaluation.eyes import VGG19_LAYERS, Eyes, Seen
+from impasto.evaluation.networks import VGG19_LAYERS, JudgeFeatures, JudgeNetworks
 from impasto.images import arrays
 from impasto.images.arrays import ImageArray
 from impasto.painting import inputs
@@ -22,10 +22,10 @@ from impasto.painting.inputs import PictureLike
 SIZE = 384
 """Default longest side in pixels at which images are compared."""
 
-SMALLEST, LARGEST = 128, 1024
+MIN_SIZE, MAX_SIZE = 128, 1024
 """Range of sizes: below, deep stages have few positions; above, time grows quadratically."""
 
-ASPECT = 0.05
+ASPECT_TOLERANCE = 0.05
 """Tolerance of the aspect ratio of a result, for rounding."""
 
 LITE0_STAGES = ("stride 4", "stride 8", "stride 16")
@@ -38,24 +38,24 @@ Stages: TypeAlias = Mapping[str, float]
 """Distances by stage of a network; "" if there is only one."""
 
 
-class Measure(NamedTuple):
+class MeasureInfo(NamedTuple):
     """Label of a measure, and the image that results are compared with."""
 
     about: str
-    against: str
+    reference: str
 
 
-MEASURES: Mapping[str, Measure] = {
-    "local_lite0": Measure("local style, Lite0", "style image"),
-    "back_lite0": Measure("coverage, Lite0", "style image"),
-    "global_lite0": Measure("global style, Lite0", "style image"),
-    "local_vgg19": Measure("local style, VGG19", "style image"),
-    "back_vgg19": Measure("coverage, VGG19", "style image"),
-    "global_vgg19": Measure("global style, VGG19", "style image"),
-    "palette_excess": Measure("colors not in the style image, ΔE", "style image"),
-    "palette_distance": Measure("palette, ΔE", "style image"),
-    "self_similarity": Measure("structure, CFSD", "content image"),
-    "edge_distance": Measure("edges, HED", "content image"),
+MEASURES: Mapping[str, MeasureInfo] = {
+    "local_lite0": MeasureInfo("local style, Lite0", "style image"),
+    "back_lite0": MeasureInfo("coverage, Lite0", "style image"),
+    "global_lite0": MeasureInfo("global style, Lite0", "style image"),
+    "local_vgg19": MeasureInfo("local style, VGG19", "style image"),
+    "back_vgg19": MeasureInfo("coverage, VGG19", "style image"),
+    "global_vgg19": MeasureInfo("global style, VGG19", "style image"),
+    "palette_excess": MeasureInfo("colors not in the style image, ΔE", "style image"),
+    "palette_distance": MeasureInfo("palette, ΔE", "style image"),
+    "self_similarity": MeasureInfo("structure, CFSD", "content image"),
+    "edge_distance": MeasureInfo("edges, HED", "content image"),
 }
 """All measures by name. They are distances: smaller is nearer.
 
@@ -64,13 +64,13 @@ EfficientNet-Lite0.
 """
 
 
-def compare_style(picture: Seen, painting: Seen) -> dict[str, Stages]:
+def compare_style(image: JudgeFeatures, style: JudgeFeatures) -> dict[str, Stages]:
     """Return the distances from a style image by name, at each stage of the networks."""
     networks = {
-        "lite0": (picture.lite0, painting.lite0, LITE0_STAGES, LITE0_STAGES),
-        "vgg19": (picture.vgg19, painting.vgg19, LOCAL_LAYERS, VGG19_LAYERS),
+        "lite0": (image.lite0, style.lite0, LITE0_STAGES, LITE0_STAGES),
+        "vgg19": (image.vgg19, style.vgg19, LOCAL_LAYERS, VGG19_LAYERS),
     }
-    colors = picture.colors, painting.colors
+    colors = image.colors, style.colors
     tasks: list[tuple[str, str, Callable[..., Any], Any, Any]] = [
         ("palette_excess", "", measures.palette_excess, *colors),
         ("palette_distance", "", measures.palette_distance, *colors),
@@ -88,12 +88,12 @@ def compare_style(picture: Seen, painting: Seen) -> dict[str, Stages]:
     return dict(found)
 
 
-def compare_structure(picture: Seen, photograph: Seen) -> dict[str, Stages]:
+def compare_structure(image: JudgeFeatures, content: JudgeFeatures) -> dict[str, Stages]:
     """Return the distances from a content image of the same size by name."""
-    maps = (each.lite0[STRUCTURE_STAGE] for each in (picture, photograph))
+    maps = (each.lite0[STRUCTURE_STAGE] for each in (image, content))
     return {
         "self_similarity": {STRUCTURE_STAGE: measures.self_similarity(*maps)},
-        "edge_distance": {"": measures.edge_distance(picture.edges, photograph.edges)},
+        "edge_distance": {"": measures.edge_distance(image.edges, content.edges)},
     }
 
 
@@ -118,17 +118,18 @@ class Judgment:
 
     size: int
     """longest side in pixels at which images were compared"""
-    photograph: Scores
-    painting: Scores
-    pictures: tuple[Scores, ...]
+    content: Scores
+    style: Scores
+    results: tuple[Scores, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all data for JSON."""
-        return asdict(self)
+        names = {"content": "photograph", "style": "painting", "results": "pictures"}
+        return {names.get(name, name): value for name, value in asdict(self).items()}
 
 
 def judge(
-    photograph: PictureLike, painting: PictureLike, *pictures: PictureLike, size: int = SIZE
+    content: PictureLike, style: PictureLike, *images: PictureLike, size: int = SIZE
 ) -> Judgment:
     """Rate results: distances from the style image and from the content image.
 
@@ -136,9 +137,9 @@ def judge(
     :data:`impasto.evaluation.judges.MEASURES`.
 
     Args:
-        photograph: the content image: path, Pillow image or array, as for :func:`impasto.stylize`
-        painting: the style image
-        pictures: results, with the aspect ratio of the content image and any size
+        content: the content image: path, Pillow image or array, as for :func:`impasto.stylize`
+        style: the style image
+        images: results, with the aspect ratio of the content image and any size
         size: longest side in pixels of the content image and the results for the comparison; the
             style image is resized to as many pixels, but never enlarged
 
@@ -148,27 +149,27 @@ def judge(
         WeightsError: if weights are missing; it says how to install them
     """
     _check_size(size)
-    whole = read(photograph, painting, pictures)
+    whole = load_images(content, style, images)
     return Judges().judge(*whole, size=size)
 
 
-def read(
-    photograph: PictureLike, painting: PictureLike, pictures: tuple[PictureLike, ...]
+def load_images(
+    content: PictureLike, style: PictureLike, images: tuple[PictureLike, ...]
 ) -> tuple[ImageArray, ImageArray, list[tuple[str, ImageArray]]]:
     """Read the images, with names for the results. No network is loaded yet.
 
     Raises ImageError for an image that cannot be read or compared.
     """
-    content = inputs.load_picture(photograph, "photograph").pixels
-    style = inputs.load_picture(painting, "painting").pixels
+    content_pixels = inputs.load_picture(content, "photograph").pixels
+    style_pixels = inputs.load_picture(style, "painting").pixels
     named = []
-    for number, each in enumerate(pictures, 1):
+    for number, each in enumerate(images, 1):
         known = isinstance(each, str) or hasattr(each, "__fspath__")
         name = files.shown(each) if known else f"picture {number}"  # type: ignore[arg-type]
-        picture = inputs.load_picture(each, f"picture {number}").pixels
-        _check_shape(name, picture, content)
-        named.append((name, picture))
-    return content, style, named
+        image = inputs.load_picture(each, f"picture {number}").pixels
+        _check_shape(name, image, content_pixels)
+        named.append((name, image))
+    return content_pixels, style_pixels, named
 
 
 class Judges:
@@ -176,62 +177,65 @@ class Judges:
 
     def __init__(self) -> None:
         """Load the networks. Raises WeightsError if weights are missing."""
-        self._eyes = Eyes()
+        self._networks = JudgeNetworks()
 
     def judge(
         self,
-        photograph: ImageArray,
-        painting: ImageArray,
-        pictures: Iterable[tuple[str, ImageArray]],
+        content: ImageArray,
+        style: ImageArray,
+        images: Iterable[tuple[str, ImageArray]],
         size: int = SIZE,
     ) -> Judgment:
         """Rate named images like :func:`judge`; float32 (height, width, 3) in [0, 255]."""
         with threads.one_blas_thread():  # on all of them, small products wait for each other
-            return self._judge(photograph, painting, pictures, size)
+            return self._judge(content, style, images, size)
 
     def _judge(
         self,
-        photograph: ImageArray,
-        painting: ImageArray,
-        pictures: Iterable[tuple[str, ImageArray]],
+        content: ImageArray,
+        style: ImageArray,
+        images: Iterable[tuple[str, ImageArray]],
         size: int,
     ) -> Judgment:
-        height, width = arrays.fit(*arrays.size_of(photograph), size)
-        look = self._eyes.look
-        content = look(arrays.resize(photograph, height, width))
-        style = look(
-            arrays.resize(painting, *arrays.fit_area(*arrays.size_of(painting), height * width))
+        height, width = arrays.fit(*arrays.size_of(content), size)
+        compute = self._networks.compute_features
+        content_features = compute(arrays.resize(content, height, width))
+        style_features = compute(
+            arrays.resize(style, *arrays.fit_area(*arrays.size_of(style), height * width))
         )
 
-        def scores(name: str, laid_over: Seen, seen: Seen) -> Scores:
-            found = {**compare_style(seen, style), **compare_structure(laid_over, content)}
-            return Scores(name, {key: _mean(found[key]) for key in MEASURES}, found)
+        def scores(name: str, laid_over: JudgeFeatures, features: JudgeFeatures) -> Scores:
+            found = {
+                **compare_style(features, style_features),
+                **compare_structure(laid_over, content_features),
+            }
+            return Scores(name, {key: _mean_over_stages(found[key]) for key in MEASURES}, found)
 
         judged = []
-        for name, picture in pictures:
-            seen = look(arrays.resize(picture, height, width))
-            judged.append(scores(name, seen, seen))
-        stretched = look(arrays.resize(painting, height, width))
+        for name, image in images:
+            features = compute(arrays.resize(image, height, width))
+            judged.append(scores(name, features, features))
+        stretched = compute(arrays.resize(style, height, width))
         return Judgment(
             size,
-            scores("photograph", content, content),
-            scores("painting", stretched, style),
+            scores("photograph", content_features, content_features),
+            scores("painting", stretched, style_features),
             tuple(judged),
         )
 
 
-def _mean(stages: Stages) -> float:
+def _mean_over_stages(stages: Stages) -> float:
     return sum(stages.values()) / len(stages)
 
 
 def _check_size(size: int) -> None:
-    if not SMALLEST <= size <= LARGEST:
-        raise SettingError(f"size is {size}: expected {SMALLEST} to {LARGEST} px")
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise SettingError(f"size is {size}: expected {MIN_SIZE} to {MAX_SIZE} px")
 
 
-def _check_shape(name: str, picture: ImageArray, photograph: ImageArray) -> None:
-    (height, width), (tall, wide) = (arrays.size_of(each) for each in (picture, photograph))
-    if abs(np.log(width * tall / (height * wide))) > ASPECT:
+def _check_shape(name: str, image: ImageArray, content: ImageArray) -> None:
+    (height, width), (tall, wide) = (arrays.size_of(each) for each in (image, content))
+    if abs(np.log(width * tall / (height * wide))) > ASPECT_TOLERANCE:
         raise ImageError(
             f"{name} has {width} x {height} px, the content image {wide} x {tall} px: results "
             "must have the shape of the content image"

@@ -36,7 +36,7 @@ MEAN, DEVIATION = 127.0, 128.0
 EPSILON = 1e-3
 """Added to variances, as the network was trained."""
 
-LARGEST_FILE = 10**8
+MAX_FILE_BYTES = 10**8
 """Bytes; the file has 19 million."""
 
 
@@ -63,12 +63,12 @@ class Lite0(NamedTuple):
     blocks: tuple[Block, ...]
 
 
-def read(path: Path) -> Lite0:
+def load_lite0(path: Path) -> Lite0:
     """Read the network from a PyTorch file. Raises ValueError or KeyError for any other file."""
-    return assemble(torchfiles.read(path, LARGEST_FILE))
+    return build_lite0(torchfiles.read(path, MAX_FILE_BYTES))
 
 
-def assemble(state: Mapping[str, NDArray[Any]]) -> Lite0:
+def build_lite0(state: Mapping[str, NDArray[Any]]) -> Lite0:
     """Build the network from a state dict with the names of efficientnet-lite-pytorch.
 
     Raises KeyError if one is missing.
@@ -102,7 +102,7 @@ def _folded(state: Mapping[str, NDArray[Any]], layer: str, norm: str) -> Convolu
     )
 
 
-def features(network: Lite0, picture: ImageArray) -> dict[str, Map]:
+def compute_features(network: Lite0, image: ImageArray) -> dict[str, Map]:
     """Return the features of a picture at the end of every one of STAGES, (height', width', C).
 
     They are linear, of either sign: a block ends without ReLU. Beyond the edges every layer sees
@@ -111,14 +111,14 @@ def features(network: Lite0, picture: ImageArray) -> dict[str, Map]:
     ends = {number: name for name, number in STAGES.items()}
     return {
         ends[number]: to_numpy(value)[0]
-        for number, value in enumerate(_blocks(network, picture))
+        for number, value in enumerate(_blocks(network, image))
         if number in ends
     }
 
 
-def _blocks(network: Lite0, picture: ImageArray) -> Iterator[Tensor]:
+def _blocks(network: Lite0, image: ImageArray) -> Iterator[Tensor]:
     """Yield what every block gives, (1, height, width, channels)."""
-    value = ops.convert_to_tensor((picture[None] - MEAN) / DEVIATION, dtype="float32")
+    value = ops.convert_to_tensor((image[None] - MEAN) / DEVIATION, dtype="float32")
     value = ops.relu6(_convolved(value, network.stem, 2))
     for block, stride in zip(network.blocks, STRIDES, strict=True):
         before = value

@@ -38,7 +38,7 @@ Edges: TypeAlias = NDArray[np.float32]
 TEMPERATURE = 0.1
 """Temperature of the softmax over patch similarities."""
 
-AT_ONCE = 1024
+CHUNK_ROWS = 1024
 """Positions of one image that are compared with all of the other at once."""
 
 SMOOTHING = 1 / 192
@@ -51,7 +51,7 @@ TOLERANCE = 0.0075
 """Allowed displacement of an edge, relative to the diagonal, as in BSDS500."""
 
 
-def local_style(picture: Map, painting: Map) -> tuple[float, float]:
+def local_style(image: Map, style: Map) -> tuple[float, float]:
     """Return how unlike the painting's the picture's features are, and the way back.
 
     With p and s all features of picture and painting less the mean of the painting's,
@@ -68,17 +68,17 @@ def local_style(picture: Map, painting: Map) -> tuple[float, float]:
     Source: the loss of Kolkin et al. 2022, "Neural Neighbor Style Transfer", equation 1, here on
     networks that nothing optimizes; the way back as in Mechrez et al. 2018, "The Contextual Loss".
     """
-    mean = painting.mean((0, 1))
-    own, other = (unit((each - mean).reshape(-1, each.shape[-1])) for each in (picture, painting))
+    mean = style.mean((0, 1))
+    own, other = (normalize((each - mean).reshape(-1, each.shape[-1])) for each in (image, style))
     there, back = [], np.full(len(other), -1, np.float32)
-    for start in range(0, len(own), AT_ONCE):
-        cosines = own[start : start + AT_ONCE] @ other.T
+    for start in range(0, len(own), CHUNK_ROWS):
+        cosines = own[start : start + CHUNK_ROWS] @ other.T
         there.append(cosines.max(axis=1))
         np.maximum(back, cosines.max(axis=0), out=back)
     return _distance(np.concatenate(there)), _distance(back)
 
 
-def global_style(picture: Map, painting: Map) -> float:
+def global_style(image: Map, style: Map) -> float:
     """Return the distance of the features' Gaussians, relative to how the painting's vary.
 
         (‖μ − μₛ‖² + tr(Σ + Σₛ − 2 (Σₛ^½ Σ Σₛ^½)^½)) / tr Σₛ
@@ -92,7 +92,7 @@ def global_style(picture: Map, painting: Map) -> float:
     Wasserstein distance of style transfer; and relative, so that stages can be averaged. With fewer
     positions than channels it is too large, for all pictures of one size alike.
     """
-    (mean, covariance), (target_mean, target) = (_gaussian(each) for each in (picture, painting))
+    (mean, covariance), (target_mean, target) = (_gaussian(each) for each in (image, style))
     shift = np.sum((mean - target_mean) ** 2)
     values, vectors = np.linalg.eigh(target)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
@@ -102,7 +102,7 @@ def global_style(picture: Map, painting: Map) -> float:
     return max(0.0, float(distance / max(whole, 1e-12)))
 
 
-def palette_excess(picture: Map, painting: Map) -> float:
+def palette_excess(image: Map, style: Map) -> float:
     """Return how far the picture's colors are from the nearest that the painting has.
 
         mean over pixels x of min over pixels y of the painting of ‖x − y‖,
@@ -111,12 +111,12 @@ def palette_excess(picture: Map, painting: Map) -> float:
     and single pixels do not count. It rises with every color that is foreign to the painting and
     does not ask how often a color is used. Two seeds differ by 1.4.
     """
-    own, other = (_smoothed(each).reshape(-1, 3) for each in (picture, painting))
+    own, other = (_smoothed(each).reshape(-1, 3) for each in (image, style))
     distances, _ = scipy.spatial.KDTree(other).query(own)
     return float(np.mean(distances))
 
 
-def palette_distance(picture: Map, painting: Map) -> float:
+def palette_distance(image: Map, style: Map) -> float:
     """Return how far the picture's colors would have to be moved to be the painting's.
 
     The sliced Wasserstein distance W₁ of all pixels in CIELAB, times two,
@@ -130,11 +130,11 @@ def palette_distance(picture: Map, painting: Map) -> float:
     Source: Rabin et al. 2011, "Wasserstein Barycenter and Its Application to Texture Mixing".
     Departure: directions evenly over the half sphere (Fibonacci's lattice) instead of by chance.
     """
-    own, other = (_quantiles(each.reshape(-1, 3)) for each in (picture, painting))
+    own, other = (_quantiles(each.reshape(-1, 3)) for each in (image, style))
     return float(2 * np.mean(np.abs(own - other)))
 
 
-def self_similarity(picture: Map, photograph: Map) -> float:
+def self_similarity(image: Map, content: Map) -> float:
     """Return how differently places resemble each other in a picture and in its photograph.
 
     CFSD, the content feature structural distance of Chung, Hyun and Heo 2024, "Style Injection in
@@ -143,11 +143,11 @@ def self_similarity(picture: Map, photograph: Map) -> float:
     cosines divided by TEMPERATURE, since raw products put all weight on the position itself. Two
     seeds differ by 0.035.
     """
-    target, own = (_log_similarities(each) for each in (photograph, picture))
+    target, own = (_log_similarities(each) for each in (content, image))
     return max(0.0, float(np.mean(np.sum(np.exp(target) * (target - own), axis=1))))
 
 
-def edge_distance(picture: Edges, photograph: Edges) -> float:
+def edge_distance(image: Edges, content: Edges) -> float:
     """Return how little the edges of a picture and of its photograph have to do with each other.
 
         1 − ρ(G p, G c)
@@ -158,10 +158,10 @@ def edge_distance(picture: Edges, photograph: Edges) -> float:
     that have nothing to do with each other, 2 at most. Edges that are lost count as well as
     those that are added, strokes among them. Two seeds differ by 0.067.
     """
-    deviation = TOLERANCE * float(np.hypot(*photograph.shape))
+    deviation = TOLERANCE * float(np.hypot(*content.shape))
     own, other = (
         scipy.ndimage.gaussian_filter(each.astype(np.float64), deviation).ravel()
-        for each in (picture, photograph)
+        for each in (image, content)
     )
     own, other = own - own.mean(), other - other.mean()
     lengths = float(np.linalg.norm(own) * np.linalg.norm(other))
@@ -172,7 +172,7 @@ def _distance(cosines: NDArray[np.float32]) -> float:
     return max(0.0, 1 - float(np.mean(cosines)))
 
 
-def unit(features: Map) -> Map:
+def normalize(features: Map) -> Map:
     """Return features normalized along the last axis; zeros stay zeros."""
     lengths = np.linalg.norm(features, axis=-1, keepdims=True)
     return np.divide(features, np.maximum(lengths, 1e-8), dtype=np.float32)
@@ -194,7 +194,7 @@ def _quantiles(colors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _log_similarities(features: Map) -> Map:
-    flat = unit(features.reshape(-1, features.shape[-1]))
+    flat = normalize(features.reshape(-1, features.shape[-1]))
     scaled = flat @ flat.T / TEMPERATURE
     scaled -= scaled.max(axis=1, keepdims=True)
     return scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))

