@@ -133,16 +133,16 @@ ROOMS = {
         "judges",
     ),
     "studio": (
-        "guard",
+        "auth",
         "store",
-        "describe",
+        "schema",
         "masks",
-        "painter",
-        "foreman",
-        "works",
+        "worker",
+        "supervisor",
+        "jobs",
         "uploads",
         "app",
-        "serve",
+        "server",
     ),
     "__init__": (),
     "cli": (
@@ -325,7 +325,7 @@ def test_no_tensor_is_made_in_the_precision_that_keras_is_set_to():
 
 
 OF_THE_PROCESS = {
-    "os.dup2": {"files", "studio.painter"},
+    "os.dup2": {"files", "studio.worker"},
     "files.quiet": {"compute.backend"},
     "warnings.catch_warnings": set(),
     "warnings.simplefilter": {"cli.app"},

@@ -9,7 +9,7 @@ import impasto
 from impasto.images import samples
 from impasto.images.arrays import ImageArray
 from impasto.recipe.settings import PRESETS
-from impasto.studio import describe
+from impasto.studio import schema
 
 SIZE = 224
 """Longest side in pixels at which they are painted."""
@@ -20,7 +20,7 @@ SIDE = 96
 
 def main() -> None:
     """Paint one for every built-in preset, of the sample that ``impasto demo`` paints."""
-    folder = Path(describe.__file__).parent / "static" / "presets"
+    folder = Path(schema.__file__).parent / "static" / "presets"
     folder.mkdir(exist_ok=True)
     photograph, painting = samples.load_content("coffee"), samples.make_style("swirls", 512)
     for name in PRESETS:

@@ -66,11 +66,11 @@ class Client:
         """The work, once it has come to one of these states."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            work = self.json("GET", f"/api/works/{number}")
-            if work["state"] in states:
-                return work
+            job = self.json("GET", f"/api/works/{number}")
+            if job["state"] in states:
+                return job
             time.sleep(0.1)
-        raise AssertionError(f"{number} is still {work['state']}: {work}")
+        raise AssertionError(f"{number} is still {job['state']}: {job}")
 
 
 class Server:

@@ -19,7 +19,7 @@ from PIL import Image
 from impasto.images import samples
 from impasto.painting import inputs
 from tests.studio.client import Server
-from tests.studio.photographs import photograph_of
+from tests.studio.images import photograph_of
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""

@@ -10,10 +10,10 @@ import sys
 import pytest
 
 from impasto.errors import SettingError
-from impasto.studio.guard import HEADERS, Guard, Hosts, Keys, parsed_name
-from impasto.studio.serve import serve
+from impasto.studio.auth import HEADERS, AuthMiddleware, Hosts, Secrets, parsed_name
+from impasto.studio.server import serve
 
-module = importlib.import_module("impasto.studio.serve")  # whose function the package hands out
+module = importlib.import_module("impasto.studio.server")  # whose function the package hands out
 
 
 async def inside(scope, receive, send):
@@ -178,18 +178,18 @@ def test_a_port_that_cannot_be_had_says_why(monkeypatch, tmp_path, number, words
 def test_a_folder_is_served_once(monkeypatch, tmp_path):
     folder = tmp_path / "studio"
     folder.mkdir()
-    lock = module._locked(folder / "lock")
+    lock = module._lock_file(folder / "lock")
     assert lock
-    assert module._locked(folder / "lock") is None
+    assert module._lock_file(folder / "lock") is None
     (folder / "server.json").write_text(json.dumps({"addresses": ["http://127.0.0.1:8470"]}))
     said = []
     serve(folder, port=8471, browser=False, say=said.append)
     assert len(said) == 1
     address, _, token = said[0].partition("/?token=")
     assert address == "http://127.0.0.1:8470"
-    assert Keys(folder).use(token)
+    assert Secrets(folder).use(token)
     (folder / "server.json").unlink()
-    monkeypatch.setattr(module, "STARTING", 0.2)
+    monkeypatch.setattr(module, "START_TIMEOUT", 0.2)
     with pytest.raises(SettingError, match="its address is unknown"):
         serve(folder, browser=False, say=said.append)
     lock.close()
@@ -198,13 +198,13 @@ def test_a_folder_is_served_once(monkeypatch, tmp_path):
 
 def test_the_lock_is_gone_with_its_process(tmp_path):
     code = (
-        "import pathlib, os, sys; from impasto.studio.serve import _locked;"
-        "lock = _locked(pathlib.Path(sys.argv[1])); print(bool(lock), flush=True); os._exit(9)"
+        "import pathlib, os, sys; from impasto.studio.server import _lock_file;"
+        "lock = _lock_file(pathlib.Path(sys.argv[1])); print(bool(lock), flush=True); os._exit(9)"
     )
     path = tmp_path / "lock"
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
     assert done.stdout == "True\n", done.stderr
-    lock = module._locked(path)
+    lock = module._lock_file(path)
     assert lock
     lock.close()
 
@@ -212,8 +212,8 @@ def test_the_lock_is_gone_with_its_process(tmp_path):
 def test_a_refused_browser_gets_a_page_and_a_script_gets_json(tmp_path):
     from starlette.datastructures import Headers
 
-    keys = Keys(tmp_path)
-    guard = Guard(inside, keys, Hosts(8470, frozenset({"localhost"})), "cookie")
+    keys = Secrets(tmp_path)
+    guard = AuthMiddleware(inside, keys, Hosts(8470, frozenset({"localhost"})), "cookie")
     token = keys.token()
     headers = Headers({"host": "localhost:8470"})
     assert guard.answer("GET", "/", f"token={token}", headers).status_code == 303
@@ -234,7 +234,7 @@ def test_a_refused_browser_gets_a_page_and_a_script_gets_json(tmp_path):
 
 def test_an_empty_key_is_made_again(tmp_path):
     """Whoever signs with nothing could be anybody."""
-    keys = Keys(tmp_path)
+    keys = Secrets(tmp_path)
     before = keys.key
     assert keys.key == before
     (tmp_path / "key").write_bytes(b"")

@@ -136,9 +136,9 @@ def test_a_sweep_is_a_sheet_of_small_pictures(client, session):
     swept = client.json(
         "POST", f"/api/sessions/{session['id']}/sweep", {"vary": {"strength": ["0.2", "0.8"]}}
     )
-    works = [client.until(each, "done", "failed") for each in swept["works"]]
-    assert [each["recipe"]["strength"] for each in works] == ["0.2", "0.8"]
-    assert {each["sheet"] for each in works} == {swept["sheet"]}
+    jobs = [client.until(each, "done", "failed") for each in swept["works"]]
+    assert [each["recipe"]["strength"] for each in jobs] == ["0.2", "0.8"]
+    assert {each["sheet"] for each in jobs} == {swept["sheet"]}
     for vary in ({}, {"strength": ["0.2"]}, {"strength": ["1"] * 17}, {"nothing": ["1", "2"]}):
         client.json("POST", f"/api/sessions/{session['id']}/sweep", {"vary": vary}, expected=400)
 
@@ -313,11 +313,11 @@ def test_what_is_painted_is_steered_stopped_and_gone_on_with(client):
 def until_steps(client, number, seconds=60):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        work = client.json("GET", f"/api/works/{number}")
-        if work["progress"]:
-            return work
+        job = client.json("GET", f"/api/works/{number}")
+        if job["progress"]:
+            return job
         time.sleep(0.05)
-    raise AssertionError(work)
+    raise AssertionError(job)
 
 
 def test_events_tell_of_every_step(client, session):
@@ -386,7 +386,7 @@ def test_a_painter_that_dies_goes_on_from_where_it_was(client, server, folder):
     (painter,) = [
         each
         for each in psutil.Process(server.process.pid).children()
-        if "impasto.studio.painter" in " ".join(each.cmdline())
+        if "impasto.studio.worker" in " ".join(each.cmdline())
     ]
     painter.kill()
     end = time.monotonic() + 60
@@ -409,8 +409,8 @@ def test_a_server_that_is_killed_loses_nothing(tmp_path):
     second = Server(tmp_path)
     again = second.client()
     again.cookie = again.cookie or client.cookie
-    work = until_steps(again, number)
-    assert work["state"] == "painting"
+    job = until_steps(again, number)
+    assert job["state"] == "painting"
     assert again.json("GET", f"/api/sessions/{session['id']}")["photograph"]["name"] == "coffee.png"
     again.json("POST", f"/api/works/{number}/stop")
     again.until(number, "stopped")

@@ -10,9 +10,9 @@ from PIL import Image
 from impasto import Recipe, files
 from impasto.errors import ImageError, SettingError
 from impasto.images.formats import encode
-from impasto.studio import describe, works
-from impasto.studio.foreman import Foreman
-from impasto.studio.store import NAME, NotThere, Store, safe_name
+from impasto.studio import jobs, schema
+from impasto.studio.store import MAX_NAME_BYTES, NotFound, Store, safe_name
+from impasto.studio.supervisor import Supervisor
 from tests.studio.test_serve import served
 
 
@@ -26,7 +26,7 @@ def store(tmp_path):
 def add(store, name="a.png", color=90, mask=False, size=(40, 30)):
     path = store.folder / "upload"
     Image.new("RGB", size, (color,) * 3).save(path, "PNG")
-    return store.add_picture(path, name, mask)[0]["id"]
+    return store.add_image(path, name, mask)[0]["id"]
 
 
 def begun(store):
@@ -34,13 +34,13 @@ def begun(store):
     session = store.new_session(vars(Recipe()))
     photograph, painting = add(store), add(store, "b.png", 40)
     changes = {"photograph": photograph, "paintings": [{"picture": painting}]}
-    session = works.changed(store, session, changes)
+    session = jobs.update_session(store, session, changes)
     store.save_session(session)
-    return session, works.begin(store, session, None, {})
+    return session, jobs.create_job(store, session, None, {})
 
 
 def foreman(store):
-    return Foreman(store, lambda work: works.asked(store, work))
+    return Supervisor(store, lambda job: jobs.worker_request(store, job))
 
 
 BAD = {
@@ -56,39 +56,39 @@ BAD = {
 
 @pytest.mark.parametrize("data", BAD.values(), ids=BAD)
 def test_a_damaged_description_is_skipped_and_named(store, data):
-    session, work = begun(store)
-    other, other_work = begun(store)
+    session, job = begun(store)
+    other, other_job = begun(store)
     (store.folder / "sessions" / f"{other['id']}.json").write_bytes(data)
-    (store.work_folder(other_work["id"]) / "work.json").write_bytes(data)
+    (store.job_folder(other_job["id"]) / "work.json").write_bytes(data)
     (store.folder / "queue.json").write_bytes(b"{" + data)
     assert [each["id"] for each in store.sessions()] == [session["id"]]
-    assert [each["id"] for each in store.works()] == [work["id"]]
+    assert [each["id"] for each in store.jobs()] == [job["id"]]
     assert store.queue() == []
     assert set(store.skipped) == {
         f"sessions/{other['id']}.json",
-        f"works/{other_work['id']}/work.json",
+        f"works/{other_job['id']}/work.json",
         "queue.json",
     }
     assert all(reason.isprintable() and reason for reason in store.skipped.values())
-    with pytest.raises(NotThere, match="session cannot be read"):
+    with pytest.raises(NotFound, match="session cannot be read"):
         store.session(other["id"])
 
 
 def test_foreign_files_are_skipped(store):
-    session, work = begun(store)
+    session, job = begun(store)
     own = store.folder / "sessions" / f"{session['id']}.json"
     shutil.copy(own, own.with_name(f"{session['id']} (1).json"))  # of a sync program
     own.with_name(f"._{session['id']}.json").write_bytes(b"\x00\x05\x16\x07")  # of a Mac
     own.with_name("0123abcd.json").write_text(own.read_text())  # a copy by hand
     own.with_name("89abcdef.json").mkdir()
-    copied = store.folder / "works" / f"{work['id']} copy"
-    shutil.copytree(store.work_folder(work["id"]), copied)
+    copied = store.folder / "works" / f"{job['id']} copy"
+    shutil.copytree(store.job_folder(job["id"]), copied)
     assert [each["id"] for each in store.sessions()] == [session["id"]]
-    assert [each["id"] for each in store.works()] == [work["id"]]
+    assert [each["id"] for each in store.jobs()] == [job["id"]]
     assert len(store.skipped) == 5
     for path in store.folder.glob("sessions/0123abcd.json"):
         path.unlink()
-    with pytest.raises(NotThere):
+    with pytest.raises(NotFound):
         store.session("0123abcd")
     assert "sessions/0123abcd.json" not in store.skipped
 
@@ -116,33 +116,33 @@ def test_a_field_that_cannot_be_is_named(store, name, value):
 
 def test_descriptions_of_earlier_versions_are_read(store):
     """Their masks were stored with their feather in them."""
-    session, work = begun(store)
+    session, job = begun(store)
     mask = add(store, "m.png", 255, mask=True)
     region = {"mask": mask, "painting": session["paintings"][0]["picture"], "scale": 1.0}
     for path, found in (
         (store.folder / "sessions" / f"{session['id']}.json", session),
-        (store.work_folder(work["id"]) / "work.json", work),
+        (store.job_folder(job["id"]) / "work.json", job),
     ):
         old = {**found, "keep": mask, "regions": [region]}
         del old["keep_feather"]
         path.write_text(json.dumps(old))
     assert store.session(session["id"])["regions"][0]["feather"] == 0
-    assert works.asked(store, store.work(work["id"]))["keep_feather"] == 0
+    assert jobs.worker_request(store, store.job(job["id"]))["keep_feather"] == 0
 
 
 def test_a_picture_that_is_gone_is_left_out_of_its_session(store):
-    session, work = begun(store)
+    session, job = begun(store)
     shutil.rmtree(store.folder / "pictures" / session["photograph"])
-    told = works.session(store, foreman(store), session["id"])
+    told = jobs.serialize_session(store, foreman(store), session["id"])
     assert told["photograph"] is None
     assert told["missing"] == ["the photograph"]
     assert len(told["paintings"]) == 1
-    assert works.thumb(store, session) is None
-    assert works.forecast(store, session)["seconds"] is None
-    with pytest.raises(NotThere):
-        works.asked(store, work)
-    store.path_of(session["paintings"][0]["picture"]).unlink()
-    told = works.session(store, foreman(store), session["id"])
+    assert jobs.thumbnail_url(store, session) is None
+    assert jobs.forecast(store, session)["seconds"] is None
+    with pytest.raises(NotFound):
+        jobs.worker_request(store, job)
+    store.image_path(session["paintings"][0]["picture"]).unlink()
+    told = jobs.serialize_session(store, foreman(store), session["id"])
     assert (told["paintings"], len(told["missing"])) == ([], 2)
 
 
@@ -155,9 +155,9 @@ def test_a_picture_that_lost_a_file_is_added_again(store, gone, how):
     if how == "emptied" and gone != "picture.json":
         return  # an image that is damaged later is refused when it is painted
     assert add(store) == number
-    assert store.path_of(number).is_file()
-    assert store.shown(number, "shown.jpg").stat().st_size
-    assert works.thumb(store, {"photograph": number})
+    assert store.image_path(number).is_file()
+    assert store.derived_image_path(number, "shown.jpg").stat().st_size
+    assert jobs.thumbnail_url(store, {"photograph": number})
 
 
 def test_the_description_is_written_last_and_half_a_picture_does_not_exist(store, monkeypatch):
@@ -201,11 +201,11 @@ def test_the_description_is_written_last_and_half_a_picture_does_not_exist(store
 )
 def test_long_names_are_cut_by_bytes_and_keep_their_ending(store, name):
     cut = safe_name(name)
-    assert len(cut.encode()) <= NAME
+    assert len(cut.encode()) <= MAX_NAME_BYTES
     assert cut.endswith(name.rpartition(".")[2][-4:])
     number = add(store, name)
-    assert store.picture(number)["name"] == cut
-    assert store.path_of(number).read_bytes().startswith(b"\x89PNG")
+    assert store.image(number)["name"] == cut
+    assert store.image_path(number).read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_mask_is_shown_as_it_came(store):
@@ -214,16 +214,16 @@ def test_a_mask_is_shown_as_it_came(store):
     path = store.folder / "upload"
     for mask in (False, True):  # a picture that was added as a photograph before
         Image.fromarray(random).save(path, "PNG")
-        number = store.add_picture(path, "m.png", mask)[0]["id"]
-    shown = Image.open(store.shown(number, "shown.png"))
+        number = store.add_image(path, "m.png", mask)[0]["id"]
+    shown = Image.open(store.derived_image_path(number, "shown.png"))
     assert np.array_equal(np.asarray(shown.convert("L")), random)
 
 
 def test_a_preset_does_not_change_the_size(store):
     session, _ = begun(store)
     for size in ("300", "original"):
-        session = works.changed(store, session, {"recipe": {"size": size}})
-        chosen = works.changed(store, session, {"preset": "gatys"})
+        session = jobs.update_session(store, session, {"recipe": {"size": size}})
+        chosen = jobs.update_session(store, session, {"preset": "gatys"})
         assert chosen["recipe"]["size"] == session["recipe"]["size"]
         assert chosen["recipe"]["style_loss"] != session["recipe"]["style_loss"]
 
@@ -231,16 +231,16 @@ def test_a_preset_does_not_change_the_size(store):
 def test_the_forecast_is_that_of_the_measured_machine(store, monkeypatch, tmp_path):
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
     session, _ = begun(store)
-    assert works.forecast(store, session)["seconds"] is None
+    assert jobs.forecast(store, session)["seconds"] is None
     asked = []
 
     def find(recipe, places, kinds):
         asked.append((recipe.size, places))
         return "this machine"
 
-    monkeypatch.setattr(works.measurements, "find", find)
-    monkeypatch.setattr(works, "predict", lambda measured, levels, *_: [7.0] * len(levels))
-    found = works.forecast(store, session)
+    monkeypatch.setattr(jobs.measurements, "find", find)
+    monkeypatch.setattr(jobs, "predict", lambda measured, levels, *_: [7.0] * len(levels))
+    found = jobs.forecast(store, session)
     assert found["seconds"] % 7 == 0
     assert f"about {found['seconds']:.0f} s" in found["text"]
     assert asked == [(512, 1)]
@@ -250,12 +250,12 @@ def test_a_damaged_file_of_presets_leaves_those_built_in(store, monkeypatch):
     def damaged():
         raise SettingError("presets.toml is not valid TOML: line 1")
 
-    monkeypatch.setattr(describe.presets, "available", damaged)
-    about = describe.about()
+    monkeypatch.setattr(schema.presets, "available", damaged)
+    about = schema.static_info()
     assert about["notes"] == ["presets.toml is not valid TOML: line 1"]
     assert "bold" in {each["name"] for each in about["presets"]}
     session, _ = begun(store)
-    assert works.changed(store, session, {"preset": "bold"})["preset"] == "bold"
+    assert jobs.update_session(store, session, {"preset": "bold"})["preset"] == "bold"
 
 
 def test_uploads_of_a_killed_server_are_removed_by_the_next(monkeypatch, tmp_path):

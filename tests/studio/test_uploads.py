@@ -14,7 +14,7 @@ from impasto.errors import ImageError
 from impasto.studio import uploads
 from impasto.studio.store import Store
 from impasto.studio.uploads import Uploads
-from tests.studio.photographs import photograph_of
+from tests.studio.images import photograph_of
 
 
 def test_a_photograph_larger_than_what_is_shown_is_taken(client):

@@ -1,7 +1,7 @@
 // The shapes of the page's state and of the server's messages, for the type check of the page.
 // A field that is added to a message or to `state` gets its line here.
 
-/** What the server sends once: settings, presets and samples (`studio/describe.py`). */
+/** What the server sends once: settings, presets and samples (`studio/schema.py`). */
 interface About {
   notes: string[]; settings: Setting[];
   presets: { name: string; help: string; recipe: Settings; picture: string | null }[];
@@ -43,7 +43,7 @@ interface Work {
   resumable: boolean; progress: StepMessage | null; draft: boolean;
 }
 
-/** One evaluation of the job that runs (`studio/painter.py`). */
+/** One evaluation of the job that runs (`studio/worker.py`). */
 interface StepMessage {
   session: string; work: string; level: number; levels: number; evaluation: number; evaluations: number;
   total: number; terms: Record<string, number>; seconds: number; done: number; left: string; shown: boolean;

@@ -37,6 +37,6 @@ def studio(
         raise SettingError(
             "the studio needs additional packages: pip install 'impasto[studio]'"
         ) from None
-    from impasto.studio.serve import serve
+    from impasto.studio.server import serve
 
     serve(folder.expanduser(), port, host, browser, names=name or ())

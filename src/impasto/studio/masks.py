@@ -11,14 +11,14 @@ from impasto.errors import SettingError
 from impasto.images import arrays, masks
 from impasto.images.formats import decode
 
-LONGEST = 768
+MAX_SIDE = 768
 """Longest side in pixels at which the selection is computed."""
 
-FURTHEST = 60.0
+MAX_TOLERANCE = 60.0
 """Maximum distance in CIELAB at tolerance 1."""
 
 
-def selected(picture: Path, x: float, y: float, tolerance: float) -> bytes:
+def select_similar(image: Path, x: float, y: float, tolerance: float) -> bytes:
     """Return a mask of the pixels connected with (x, y) and similar to it, as a gray PNG.
 
     Coordinates are from 0 to 1. Similar pixels have a distance of at most ``tolerance`` times
@@ -26,20 +26,20 @@ def selected(picture: Path, x: float, y: float, tolerance: float) -> bytes:
     """
     if not all(0 <= each <= 1 for each in (x, y, tolerance)):
         raise SettingError("position and tolerance must be numbers from 0 to 1")
-    pixels = decode.read_image(picture).pixels
+    pixels = decode.read_image(image).pixels
     height, width = arrays.size_of(pixels)
-    size = arrays.fit(height, width, min(LONGEST, max(height, width)))
+    size = arrays.fit(height, width, min(MAX_SIDE, max(height, width)))
     lab = color.rgb2lab(arrays.resize(pixels, *size).clip(0, 255) / 255)
     place = (min(int(y * size[0]), size[0] - 1), min(int(x * size[1]), size[1] - 1))
     far = np.linalg.norm(lab - lab[place], axis=-1)
-    found = segmentation.flood(far <= max(1.0, tolerance * FURTHEST), place, connectivity=1)
+    found = segmentation.flood(far <= max(1.0, tolerance * MAX_TOLERANCE), place, connectivity=1)
     mask = arrays.resample(found[..., None].astype(np.float32) * 255, height, width)[..., 0]
     out = io.BytesIO()
     Image.fromarray(mask.clip(0, 255).round().astype(np.uint8), "L").save(out, "PNG")
     return out.getvalue()
 
 
-def feathered(mask: Path, feather: float, into: Path) -> Path:
+def feather_mask(mask: Path, feather: float, into: Path) -> Path:
     """Return the path of a mask with a soft edge: ``into``, or the mask itself without a feather.
 
     The edge is blurred by a Gaussian with a standard deviation of ``feather`` times the longer side

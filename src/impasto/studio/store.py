@@ -33,41 +33,45 @@ from impasto.recipe.settings import Recipe
 
 Json = dict[str, Any]
 
-FILES = ("shown.jpg", "shown.png", "thumb.jpg")
+DERIVED_FILES = ("shown.jpg", "shown.png", "thumb.jpg")
 """Files of an image that the page can request."""
 
-SHOWN, SHOWN_MASK, THUMB = 2048, 3000, 320
+DISPLAY_SIDE, DISPLAY_MASK_SIDE, THUMBNAIL_SIDE = 2048, 3000, 320
 """Longest sides in pixels of images, masks and thumbnails on the page. A mask is edited at the size
 at which it was drawn (`SIDE` in static/masks.js), so it is never resampled."""
 
-NAME = 140
+MAX_NAME_BYTES = 140
 """Maximum length of the name of an upload in bytes; encrypted home folders allow 143."""
 
-_PICTURE = {"id": str, "name": str, "width": int, "height": int, "mask": bool, "notes": list}
-_PAINTING = {"picture": str, "share": int | float, "scale": int | float}
-_REGION = {"mask": str, "painting": str, "scale": int | float, "feather": int | float}
-_INPUTS = {
-    **{"photograph": str | None, "paintings": [_PAINTING], "regions": [_REGION]},
+_IMAGE_FIELDS = {"id": str, "name": str, "width": int, "height": int, "mask": bool, "notes": list}
+_STYLE_FIELDS = {"picture": str, "share": int | float, "scale": int | float}
+_REGION_FIELDS = {"mask": str, "painting": str, "scale": int | float, "feather": int | float}
+_INPUT_FIELDS = {
+    **{"photograph": str | None, "paintings": [_STYLE_FIELDS], "regions": [_REGION_FIELDS]},
     **{"keep": str | None, "keep_feather": int | float, "preset": str, "recipe": dict},
 }
-_SESSION = {"id": str, "name": str, "created": int | float, **_INPUTS}
-_WORK = {
+_SESSION_FIELDS = {"id": str, "name": str, "created": int | float, **_INPUT_FIELDS}
+_JOB_FIELDS = {
     **{"id": str, "created": int | float, "state": str, "error": str | None, "history": list},
     **{"seconds": int | float, "steered": bool, "session": str, "sheet": str | None},
-    **{"before": str | None, "init": str | None, **_INPUTS},
+    **{"before": str | None, "init": str | None, **_INPUT_FIELDS},
 }
-_FIELDS: dict[str, Mapping[str, Any]] = {"picture": _PICTURE, "session": _SESSION, "work": _WORK}
+_FIELDS_BY_KIND: dict[str, Mapping[str, Any]] = {
+    "picture": _IMAGE_FIELDS,
+    "session": _SESSION_FIELDS,
+    "work": _JOB_FIELDS,
+}
 """The fields of each kind of description, with their types."""
 
 NAMES = {"picture": "image", "session": "session", "work": "job"}
 """The kinds of descriptions in messages."""
 
 
-class NotThere(InputError):
+class NotFound(InputError):
     """An object that the page requests does not exist."""
 
 
-class Damaged(NotThere):
+class DamagedEntry(NotFound):
     """A damaged description in the folder."""
 
 
@@ -96,39 +100,43 @@ class Store:
 
     # Pictures -----------------------------------------------------------------------------------
 
-    def add_picture(self, path: Path, name: str, mask: bool = False) -> tuple[Json, DecodedImage]:
+    def add_image(self, path: Path, name: str, mask: bool = False) -> tuple[Json, DecodedImage]:
         """Move the uploaded file at ``path`` into the folder.
 
         Raises ImageError if it is not an image.
         """
-        loaded = decode.read_image(path, decode.ANY_SIZE, name)
+        decoded = decode.read_image(path, decode.ANY_SIZE, name)
         with path.open("rb") as file:
             number = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        if not self._is_whole(number) or (mask and not self.picture(number)["mask"]):
+        if not self._is_complete(number) or (mask and not self.image(number)["mask"]):
             place = self.folder / "pictures" / number
             shutil.rmtree(place, ignore_errors=True)
             try:
-                self._add(loaded, place, path, name, mask)
+                self._write_image(decoded, place, path, name, mask)
             except BaseException:
                 shutil.rmtree(place, ignore_errors=True)
                 raise
-        return self.picture(number), loaded
+        return self.image(number), decoded
 
-    def _is_whole(self, number: str) -> bool:
+    def _is_complete(self, number: str) -> bool:
         """Return whether all files of an image exist."""
         try:
-            self.path_of(number)
-            mask = self.picture(number)["mask"]
-            return all(self.shown(number, each) for each in (_shown_name(mask), "thumb.jpg"))
-        except NotThere:
+            self.image_path(number)
+            mask = self.image(number)["mask"]
+            return all(
+                self.derived_image_path(number, each) for each in (_display_name(mask), "thumb.jpg")
+            )
+        except NotFound:
             return False
 
-    def _add(self, loaded: DecodedImage, place: Path, path: Path, name: str, mask: bool) -> None:
+    def _write_image(
+        self, decoded: DecodedImage, place: Path, path: Path, name: str, mask: bool
+    ) -> None:
         """Write the files of an image, the description last, so it appears only if complete."""
         place.mkdir()
-        height, width = arrays.size_of(loaded.pixels)
+        height, width = arrays.size_of(decoded.pixels)
         own = safe_name(name)
-        _write_shown(loaded, place, mask)
+        _write_display(decoded, place, mask)
         path.replace(place / own)
         description = {
             "id": place.name,
@@ -136,29 +144,32 @@ class Store:
             "width": width,
             "height": height,
             "mask": mask,
-            "notes": list(loaded.notes),
+            "notes": list(decoded.notes),
         }
         files.write_text(json.dumps(description), place / "picture.json")
 
-    def picture(self, number: object) -> Json:
-        """Return the description of an image. Raises NotThere."""
-        found = self._read(self._place("pictures", number) / "picture.json", "picture")
+    def image(self, number: object) -> Json:
+        """Return the description of an image. Raises NotFound."""
+        found = self._read_entry(self._entry_path("pictures", number) / "picture.json", "picture")
         place = f"/api/pictures/{number}"
-        shown = _shown_name(found["mask"])
+        shown = _display_name(found["mask"])
         return {**found, "url": f"{place}/{shown}", "thumb": f"{place}/thumb.jpg"}
 
-    def path_of(self, number: str) -> Path:
-        """Return the path of the uploaded file. Raises NotThere."""
-        name: str = self.picture(number)["name"]
-        path = self._place("pictures", number) / name
+    def image_path(self, number: str) -> Path:
+        """Return the path of the uploaded file. Raises NotFound."""
+        name: str = self.image(number)["name"]
+        path = self._entry_path("pictures", number) / name
         if Path(name).name != name or not path.is_file():
-            raise NotThere(f"{name} is no longer in the studio's folder: add it again")
+            raise NotFound(f"{name} is no longer in the studio's folder: add it again")
         return path
 
-    def shown(self, number: str, file: str) -> Path:
-        """Return the path of a file of an image for the page. Raises NotThere."""
-        if file not in FILES or not (path := self._place("pictures", number) / file).is_file():
-            raise NotThere("this image no longer exists")
+    def derived_image_path(self, number: str, file: str) -> Path:
+        """Return the path of a file of an image for the page. Raises NotFound."""
+        if (
+            file not in DERIVED_FILES
+            or not (path := self._entry_path("pictures", number) / file).is_file()
+        ):
+            raise NotFound("this image no longer exists")
         return path
 
     # Sessions -----------------------------------------------------------------------------------
@@ -181,29 +192,31 @@ class Store:
         return session
 
     def session(self, number: str) -> Json:
-        """Return a session. Raises NotThere."""
-        return self._read(self._place("sessions", number).with_suffix(".json"), "session")
+        """Return a session. Raises NotFound."""
+        return self._read_entry(
+            self._entry_path("sessions", number).with_suffix(".json"), "session"
+        )
 
     def save_session(self, session: Json) -> None:
         """Write a session."""
-        path = self._place("sessions", session["id"]).with_suffix(".json")
+        path = self._entry_path("sessions", session["id"]).with_suffix(".json")
         files.write_text(json.dumps(session), path)
 
     def sessions(self) -> list[Json]:
         """Return all sessions, newest first."""
-        return sorted(self._all("sessions", "*.json", "session"), key=_age)
+        return sorted(self._iter_entries("sessions", "*.json", "session"), key=_newest_first)
 
     def remove_session(self, number: str) -> None:
         """Remove a session and its jobs."""
-        for work in self.works(number):
-            self.remove_work(work["id"])
-        self._place("sessions", number).with_suffix(".json").unlink(missing_ok=True)
+        for job in self.jobs(number):
+            self.remove_job(job["id"])
+        self._entry_path("sessions", number).with_suffix(".json").unlink(missing_ok=True)
 
     # Jobs ---------------------------------------------------------------------------------------
 
-    def new_work(self, **about: object) -> Json:
+    def new_job(self, **about: object) -> Json:
         """Create a job."""
-        work: Json = {
+        job: Json = {
             "id": secrets.token_hex(4),
             "created": time.time(),
             "state": "queued",
@@ -213,31 +226,31 @@ class Store:
             "history": [],
             **about,
         }
-        (self.folder / "works" / work["id"]).mkdir()
-        self.save_work(work)
-        return work
+        (self.folder / "works" / job["id"]).mkdir()
+        self.save_job(job)
+        return job
 
-    def work(self, number: str) -> Json:
-        """Return a job. Raises NotThere."""
-        return self._read(self.work_folder(number) / "work.json", "work")
+    def job(self, number: str) -> Json:
+        """Return a job. Raises NotFound."""
+        return self._read_entry(self.job_folder(number) / "work.json", "work")
 
-    def save_work(self, work: Json) -> None:
+    def save_job(self, job: Json) -> None:
         """Write a job."""
-        files.write_text(json.dumps(work), self.work_folder(work["id"]) / "work.json")
+        files.write_text(json.dumps(job), self.job_folder(job["id"]) / "work.json")
 
-    def works(self, session: str | None = None) -> list[Json]:
+    def jobs(self, session: str | None = None) -> list[Json]:
         """Return the jobs of a session, or all, newest first."""
-        found = self._all("works", "*/work.json", "work")
+        found = self._iter_entries("works", "*/work.json", "work")
         these = (each for each in found if session is None or each["session"] == session)
-        return sorted(these, key=_age)
+        return sorted(these, key=_newest_first)
 
-    def work_folder(self, number: str) -> Path:
+    def job_folder(self, number: str) -> Path:
         """Return the folder of a job."""
-        return self._place("works", number)
+        return self._entry_path("works", number)
 
-    def remove_work(self, number: str) -> None:
+    def remove_job(self, number: str) -> None:
         """Remove a job and its images."""
-        shutil.rmtree(self.work_folder(number), ignore_errors=True)
+        shutil.rmtree(self.job_folder(number), ignore_errors=True)
 
     # The queue ----------------------------------------------------------------------------------
 
@@ -251,7 +264,7 @@ class Store:
         except FileNotFoundError:
             return []
         except (OSError, ValueError, RecursionError) as error:
-            self._skip(path, error)
+            self._note_unusable(path, error)
             return []
         return [each for each in found if _is_id(each)]
 
@@ -259,39 +272,41 @@ class Store:
         """Write the queue."""
         files.write_text(json.dumps(list(queue)), self.folder / "queue.json")
 
-    def _place(self, kind: str, number: object) -> Path:
-        """Return the path for an untrusted id. Raises NotThere."""
+    def _entry_path(self, kind: str, number: object) -> Path:
+        """Return the path for an untrusted id. Raises NotFound."""
         if not _is_id(number):
-            raise NotThere("this does not exist")
+            raise NotFound("this does not exist")
         return self.folder / kind / str(number)
 
-    def _read(self, path: Path, kind: str) -> Json:
-        """Return a description. Raises NotThere if it is missing, Damaged if it is invalid."""
+    def _read_entry(self, path: Path, kind: str) -> Json:
+        """Return a description. Raises NotFound if it is missing, Damaged if it is invalid."""
         try:
-            found = _described(path, kind)
+            found = _read_description(path, kind)
         except (FileNotFoundError, NotADirectoryError):
-            self.skipped.pop(self._name(path), None)
-            raise NotThere(f"this {NAMES[kind]} no longer exists: reload the page") from None
+            self.skipped.pop(self._relative_name(path), None)
+            raise NotFound(f"this {NAMES[kind]} no longer exists: reload the page") from None
         except (OSError, ValueError, RecursionError) as error:
-            raise Damaged(f"this {NAMES[kind]} cannot be read: {self._skip(path, error)}") from None
-        self.skipped.pop(self._name(path), None)
+            raise DamagedEntry(
+                f"this {NAMES[kind]} cannot be read: {self._note_unusable(path, error)}"
+            ) from None
+        self.skipped.pop(self._relative_name(path), None)
         return found
 
-    def _all(self, place: str, pattern: str, kind: str) -> Iterator[Json]:
+    def _iter_entries(self, place: str, pattern: str, kind: str) -> Iterator[Json]:
         """Yield the descriptions of a kind; invalid ones are skipped."""
         for path in sorted((self.folder / place).glob(pattern)):
             try:
-                yield self._read(path, kind)
-            except NotThere:
+                yield self._read_entry(path, kind)
+            except NotFound:
                 continue
 
-    def _skip(self, path: Path, error: Exception) -> str:
+    def _note_unusable(self, path: Path, error: Exception) -> str:
         """Record a file as skipped; return the reason."""
         reason = files.reason(error)
-        self.skipped[self._name(path)] = reason
+        self.skipped[self._relative_name(path)] = reason
         return reason
 
-    def _name(self, path: Path) -> str:
+    def _relative_name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
 
 
@@ -299,12 +314,12 @@ def _is_id(found: object) -> bool:
     return isinstance(found, str) and bool(re.fullmatch("[0-9a-f]{8}|[0-9a-f]{16}", found))
 
 
-def _age(described: Json) -> float:
+def _newest_first(described: Json) -> float:
     """Return the sort key of descriptions, newest first."""
     return -float(described["created"])
 
 
-def _described(path: Path, kind: str) -> Json:
+def _read_description(path: Path, kind: str) -> Json:
     """Read a description. Raises OSError or ValueError for other content."""
     own = path.stem if kind == "session" else path.parent.name
     if not _is_id(own):
@@ -318,7 +333,7 @@ def _described(path: Path, kind: str) -> Json:
         raise ValueError("it is not JSON") from None
     if isinstance(found, dict) and kind != "picture":
         _add_feather(found)
-    if (wrong := _misfit(found, _FIELDS[kind])) is not None:
+    if (wrong := _mismatched_field(found, _FIELDS_BY_KIND[kind])) is not None:
         raise ValueError(f"it does not describe a {kind}{wrong}")
     if found["id"] != own:
         raise ValueError(f"it describes the {kind} {found['id']}")
@@ -336,14 +351,16 @@ def _add_feather(found: Json) -> None:
             each.setdefault("feather", 0.0)
 
 
-def _misfit(found: object, fields: Mapping[str, Any]) -> str | None:
+def _mismatched_field(found: object, fields: Mapping[str, Any]) -> str | None:
     """Return which field is invalid; None if all are valid."""
     if not isinstance(found, dict):
         return ""
     for name, kind in fields.items():
-        value = found.get(name, NotThere)  # a value that no description contains
+        value = found.get(name, NotFound)  # a value that no description contains
         if isinstance(kind, list):
-            fits = isinstance(value, list) and all(_misfit(each, kind[0]) is None for each in value)
+            fits = isinstance(value, list) and all(
+                _mismatched_field(each, kind[0]) is None for each in value
+            )
         else:
             fits = isinstance(value, kind)
         if not fits:
@@ -351,21 +368,21 @@ def _misfit(found: object, fields: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _shown_name(mask: bool) -> str:
+def _display_name(mask: bool) -> str:
     return "shown.png" if mask else "shown.jpg"
 
 
-def _write_shown(loaded: DecodedImage, place: Path, mask: bool) -> None:
+def _write_display(decoded: DecodedImage, place: Path, mask: bool) -> None:
     """Write an image for the page, encoded again."""
-    height, width = arrays.size_of(loaded.pixels)
-    longest = SHOWN_MASK if mask else SHOWN
-    for name, side in ((_shown_name(mask), longest), ("thumb.jpg", THUMB)):
+    height, width = arrays.size_of(decoded.pixels)
+    longest = DISPLAY_MASK_SIDE if mask else DISPLAY_SIDE
+    for name, side in ((_display_name(mask), longest), ("thumb.jpg", THUMBNAIL_SIDE)):
         size = arrays.fit(height, width, min(side, max(height, width)))
-        encode.write_image(arrays.resize(loaded.pixels, *size), place / name)
+        encode.write_image(arrays.resize(decoded.pixels, *size), place / name)
 
 
 def safe_name(name: str) -> str:
-    """Return a file name without folders and special characters, of at most `NAME` bytes.
+    """Return a file name without folders and special characters, of at most `MAX_NAME_BYTES` bytes.
 
     >>> safe_name("../../etc/My photo (1).JPG")
     'My photo (1).JPG'
@@ -374,5 +391,5 @@ def safe_name(name: str) -> str:
     """
     last = re.split(r"[/\\\\]", name)[-1]
     kept = re.sub(r"[^\w .()+-]", "_", last).strip(" .")
-    reserved = kept.lower() in {"", *FILES, "picture.json"}
-    return files.shortened(f"picture {kept}".strip() if reserved else kept, NAME)
+    reserved = kept.lower() in {"", *DERIVED_FILES, "picture.json"}
+    return files.shortened(f"picture {kept}".strip() if reserved else kept, MAX_NAME_BYTES)

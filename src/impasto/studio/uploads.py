@@ -14,7 +14,7 @@ from pathlib import Path
 
 from impasto import files
 from impasto.errors import ImageError, ImpastoError
-from impasto.studio import works
+from impasto.studio import jobs
 from impasto.studio.store import Json, Store
 
 LOG = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Uploads:
                 *COMMAND, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
             )
             try:
-                said, log = await process.communicate(json.dumps(request).encode())
+                message, log = await process.communicate(json.dumps(request).encode())
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
@@ -53,7 +53,7 @@ class Uploads:
                 f"{files.shown(name)}: the decoder process ended ({process.returncode}), "
                 "perhaps because memory ran out: reduce the image, or save it in another format"
             )
-        answer: Json = json.loads(said)
+        answer: Json = json.loads(message)
         if "error" in answer:
             raise ImageError(answer["error"])
         return answer
@@ -63,7 +63,7 @@ def main() -> None:
     """Add the file of the request on standard input; write the answer to standard output."""
     folder, path, name, mask = json.load(sys.stdin)
     try:
-        answer = works.taken_in(Store(Path(folder)), Path(path), name, mask)
+        answer = jobs.add_image(Store(Path(folder)), Path(path), name, mask)
     except ImpastoError as error:
         answer = {"error": " ".join(str(error).split())}
     except MemoryError:

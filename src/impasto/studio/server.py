@@ -18,7 +18,7 @@ import uvicorn
 from impasto import files
 from impasto.errors import SettingError
 from impasto.studio.app import Studio
-from impasto.studio.guard import Guard, Hosts, Keys, parsed_name, with_port
+from impasto.studio.auth import AuthMiddleware, Hosts, Secrets, parsed_name, with_port
 from impasto.studio.store import Store
 
 PORT = 8470
@@ -30,7 +30,7 @@ LOCAL = ("127.0.0.1", "localhost", "[::1]")
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 """Wildcard addresses, each with an address that a browser can open."""
 
-STARTING = 5.0
+START_TIMEOUT = 5.0
 """Timeout in seconds for reading the address of the server that has locked a folder."""
 
 
@@ -61,26 +61,26 @@ def serve(
         raise SettingError(f"port is {port}: expected 0 to 65535; 0 selects a free port")
     own, _ = parsed_name(host)
     public = [parsed_name(each) for each in names]
-    store, keys = Store(folder), Keys(folder)
+    store, keys = Store(folder), Secrets(folder)
     try:
         store.prepare()
-        lock = _locked(folder / "lock")
+        lock = _lock_file(folder / "lock")
     except OSError as error:
         raise SettingError(f"{files.shown(folder)} cannot be used: {files.reason(error)}") from None
     if lock is None:
-        _welcome(_running(folder), keys, browser, say)
+        _print_addresses(_running_server(folder), keys, browser, say)
         return
     with lock:
         running = folder / "server.json"
         running.unlink(missing_ok=True)
         store.remove_leftovers()
-        listening = _listening(host.strip("[]"), port)
+        listening = _bind_socket(host.strip("[]"), port)
         port = listening.getsockname()[1]
         keys.forget_tokens()
         addresses = list(_addresses(own, port, public))
         files.write_text(json.dumps({"addresses": addresses, "pid": os.getpid()}), running)
-        hosts = Hosts(port, frozenset(_names(own)), _public(public, port))
-        app = Guard(Studio(store).app(), keys, hosts, f"impasto-{port}")
+        hosts = Hosts(port, frozenset(_machine_names(own)), _public_hosts(public, port))
+        app = AuthMiddleware(Studio(store).app(), keys, hosts, f"impasto-{port}")
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -90,7 +90,7 @@ def serve(
             timeout_graceful_shutdown=2,
             limit_concurrency=64,
         )
-        _welcome(addresses, keys, browser, say)
+        _print_addresses(addresses, keys, browser, say)
         try:
             with contextlib.suppress(KeyboardInterrupt):
                 uvicorn.Server(config).run(sockets=[listening])
@@ -98,7 +98,7 @@ def serve(
             running.unlink(missing_ok=True)
 
 
-def _locked(path: Path) -> IO[bytes] | None:
+def _lock_file(path: Path) -> IO[bytes] | None:
     """Return a file that is locked until it is closed; None if another process has the lock.
 
     On a file system without locks, the file is open but not locked.
@@ -120,9 +120,9 @@ def _locked(path: Path) -> IO[bytes] | None:
     return file
 
 
-def _running(folder: Path) -> list[str]:
+def _running_server(folder: Path) -> list[str]:
     """Return the addresses of the server that has locked a folder. Raises SettingError."""
-    end = time.monotonic() + STARTING
+    end = time.monotonic() + START_TIMEOUT
     while time.monotonic() < end:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             found = json.loads((folder / "server.json").read_text())["addresses"]
@@ -135,7 +135,7 @@ def _running(folder: Path) -> list[str]:
     )
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _bind_socket(host: str, port: int) -> socket.socket:
     """Return a listening socket. Raises SettingError."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(
@@ -173,7 +173,7 @@ def _why_not(host: str, port: int, error: OSError) -> str:
     return f"{host}, port {port}: {files.reason(error)}"
 
 
-def _names(own: str) -> Iterator[str]:
+def _machine_names(own: str) -> Iterator[str]:
     """Yield the accepted names of this machine; addresses follow from connections."""
     yield from LOCAL
     if own not in WILDCARDS:
@@ -183,7 +183,7 @@ def _names(own: str) -> Iterator[str]:
     yield from {name, f"{name.partition('.')[0]}.local", socket.getfqdn().lower()}
 
 
-def _public(names: Sequence[tuple[str, int | None]], own: int) -> frozenset[str]:
+def _public_hosts(names: Sequence[tuple[str, int | None]], own: int) -> frozenset[str]:
     """Return the `Host` headers of names; without a port, the default ports or the server's."""
     return frozenset(
         host
@@ -195,7 +195,7 @@ def _public(names: Sequence[tuple[str, int | None]], own: int) -> frozenset[str]
 def _addresses(own: str, port: int, public: Sequence[tuple[str, int | None]]) -> Iterator[str]:
     """Yield addresses of the page: one for this machine, then those for others."""
     hosts = ["127.0.0.1" if own == "localhost" else WILDCARDS.get(own, own)]
-    hosts += list(_outward()) if own in WILDCARDS else []
+    hosts += list(_outward_addresses()) if own in WILDCARDS else []
     for host in hosts:
         yield f"http://{host}" if port == 80 else f"http://{host}:{port}"
     for name, other in public:
@@ -203,7 +203,7 @@ def _addresses(own: str, port: int, public: Sequence[tuple[str, int | None]]) ->
         yield f"{scheme}://{name}" if other in (None, 80, 443) else f"{scheme}://{name}:{other}"
 
 
-def _outward() -> Iterator[str]:
+def _outward_addresses() -> Iterator[str]:
     """Yield the IPv4 addresses of this machine for other machines."""
     for each in itertools.chain(*psutil.net_if_addrs().values()):
         inward = each.address.startswith(("127.", "169.254."))
@@ -211,8 +211,8 @@ def _outward() -> Iterator[str]:
             yield each.address
 
 
-def _welcome(
-    addresses: Sequence[str], keys: Keys, browser: bool, say: Callable[[str], None]
+def _print_addresses(
+    addresses: Sequence[str], keys: Secrets, browser: bool, say: Callable[[str], None]
 ) -> None:
     """Print the addresses, with one token that gives access to one browser."""
     token = keys.token()

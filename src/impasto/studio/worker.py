@@ -34,73 +34,73 @@ from impasto.painting.pyramid import Level
 from impasto.painting.result import Painted, Result
 from impasto.painting.stylizer import Event, Stylizer
 from impasto.recipe.settings import Recipe
-from impasto.studio.masks import feathered
+from impasto.studio.masks import feather_mask
 
 Json = dict[str, Any]
-Say = Callable[..., None]
+SendEvent = Callable[..., None]
 
 LOG = logging.getLogger(__name__)
 
-PREVIEWS = 0.25
+PREVIEW_SECONDS = 0.25
 """Seconds between two preview images."""
 
-DRAFT = 512
+DRAFT_SIZE = 512
 """Longest side of the draft in pixels."""
 
 
 @dataclass
-class Ears:
+class CommandReader:
     """Reads commands from standard input: jobs in order, and whether the server has closed it."""
 
-    works: "queue.SimpleQueue[Json | None]"
+    jobs: "queue.SimpleQueue[Json | None]"
     stylizer: Stylizer
-    gone: bool = False
+    server_gone: bool = False
     running: str | None = None
     """the running job, to which commands are applied"""
-    early: list[Json] = field(default_factory=list)
+    pending: list[Json] = field(default_factory=list)
     """commands for a job that is still being prepared"""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def listen(self, lines: TextIO, say: Say) -> None:
+    def read_commands(self, lines: TextIO, say: SendEvent) -> None:
         """Read commands until the input closes."""
         for line in lines:
-            said = json.loads(line)
+            message = json.loads(line)
             try:
-                self._hear(said)
+                self._handle(message)
             except ImpastoError as error:
-                say("refused", work=said.get("work"), error=str(error))
-        self.gone = True
-        self.works.put(None)
+                say("refused", work=message.get("work"), error=str(error))
+        self.server_gone = True
+        self.jobs.put(None)
 
-    def _hear(self, said: Json) -> None:
-        if said["do"] == "paint":
-            self.works.put(said)
+    def _handle(self, message: Json) -> None:
+        if message["do"] == "paint":
+            self.jobs.put(message)
             return
         with self.lock:
-            if said["work"] == self.running:
-                self._ask(said)
+            if message["work"] == self.running:
+                self._apply(message)
             else:
-                self.early.append(said)
+                self.pending.append(message)
 
-    def _ask(self, said: Json) -> None:
-        if said["do"] == "steer":
-            self.stylizer.steer(**said["settings"])
+    def _apply(self, message: Json) -> None:
+        if message["do"] == "steer":
+            self.stylizer.steer(**message["settings"])
         else:
             self.stylizer.stop()
 
-    def begin(self, number: str) -> None:
+    def begin_job(self, number: str) -> None:
         """Apply commands for a job from now on, and those received while it was prepared."""
         with self.lock:
             self.running = number
-            for said in self.early:
-                if said["work"] == number:
-                    self._ask(said)
+            for message in self.pending:
+                if message["work"] == number:
+                    self._apply(message)
 
-    def end(self, number: str) -> None:
+    def end_job(self, number: str) -> None:
         """Discard the commands for a job."""
         with self.lock:
             self.running = None
-            self.early = [said for said in self.early if said["work"] != number]
+            self.pending = [message for message in self.pending if message["work"] != number]
 
 
 def main() -> None:
@@ -115,34 +115,34 @@ def main() -> None:
             out.flush()
 
     with Stylizer() as stylizer:
-        ears = Ears(queue.SimpleQueue(), stylizer)
-        threading.Thread(target=ears.listen, args=(sys.stdin, say), daemon=True).start()
+        commands = CommandReader(queue.SimpleQueue(), stylizer)
+        threading.Thread(target=commands.read_commands, args=(sys.stdin, say), daemon=True).start()
         try:
             stylizer.load()
         except ImpastoError as error:
             say("unable", error=str(error))
             return
         say("ready")
-        while (asked := ears.works.get()) is not None:
-            _paint(asked, ears, say)
+        while (request := commands.jobs.get()) is not None:
+            _run_job(request, commands, say)
 
 
-def _paint(asked: Json, ears: Ears, say: Say) -> None:
+def _run_job(request: Json, commands: CommandReader, say: SendEvent) -> None:
     """Run a job; errors are sent as events."""
-    number = asked["work"]
+    number = request["work"]
 
     def tell(event: str, **more: object) -> None:
         say(event, work=number, **more)
 
     try:
-        with _Notes(tell):
-            ready = runner.prepare_job(order(asked), ears.stylizer)
-        painted = _followed(ready, asked, ears, tell)
+        with _LogForwarder(tell):
+            ready = runner.prepare_job(job_spec(request), commands.stylizer)
+        painted = _run_and_report(ready, request, commands, tell)
         if painted is None:
             ready.prepared.keeper.save()
             return
         result = painted.result
-        _write(ready, result, Path(asked["folder"]))
+        _write_results(ready, result, Path(request["folder"]))
         calibration.remember(ready.prepared, result)
     except (ImpastoError, OSError) as error:
         tell("failed", error=" ".join(str(error).split()))
@@ -161,44 +161,46 @@ def _paint(asked: Json, ears: Ears, say: Say) -> None:
             precision=result.precision,
         )
     finally:
-        ears.end(number)
+        commands.end_job(number)
 
 
-def order(asked: Json) -> JobSpec:
+def job_spec(request: Json) -> JobSpec:
     """Return the job of a request; soft masks are written to its folder."""
-    folder = Path(asked["folder"])
+    folder = Path(request["folder"])
     checkpoint = folder / "checkpoint"
-    resume = checkpoint if asked["resume"] and checkpoint.exists() else None
+    resume = checkpoint if request["resume"] and checkpoint.exists() else None
     regions = [
-        (str(feathered(Path(mask), feather, folder / f"mask-{number}.png")), painting)
-        for number, (mask, painting, feather) in enumerate(asked["regions"], 1)
+        (str(feather_mask(Path(mask), feather, folder / f"mask-{number}.png")), style)
+        for number, (mask, style, feather) in enumerate(request["regions"], 1)
     ]
-    keep = asked["keep"] and str(
-        feathered(Path(asked["keep"]), asked["keep_feather"], folder / "keep.png")
+    keep = request["keep"] and str(
+        feather_mask(Path(request["keep"]), request["keep_feather"], folder / "keep.png")
     )
-    sources = InputPaths(asked["content"], asked["styles"], regions, keep)
+    sources = InputPaths(request["content"], request["styles"], regions, keep)
     outputs = OutputPaths(folder / "picture.png", checkpoint=checkpoint)
     return JobSpec(
         sources,
         outputs,
         checkpoint=checkpoint,
         resume=resume,
-        recipe=Recipe.from_dict(asked["recipe"]),
+        recipe=Recipe.from_dict(request["recipe"]),
     )
 
 
-def _followed(ready: PreparedJob, asked: Json, ears: Ears, tell: Say) -> Painted | None:
+def _run_and_report(
+    ready: PreparedJob, request: Json, commands: CommandReader, tell: SendEvent
+) -> Painted | None:
     """Run a job, and send events; returns None if the server closed the input."""
-    number, folder = asked["work"], Path(asked["folder"])
+    number, folder = request["work"], Path(request["folder"])
     left, due = time_left(ready.prepared), 0.0
     last: Event | None = None
-    _tell_of_start(ready, folder, tell)
-    for event in runner.run_job(ready, ears.stylizer):
+    _report_start(ready, folder, tell)
+    for event in runner.run_job(ready, commands.stylizer):
         last = event
         if isinstance(event, Painted):
             break
-        if ears.running is None:  # commands are accepted from now on
-            ears.begin(number)
+        if commands.running is None:  # commands are accepted from now on
+            commands.begin_job(number)
         left.note(event)
         if isinstance(event, LevelStarted):
             tell(
@@ -211,10 +213,10 @@ def _followed(ready: PreparedJob, asked: Json, ears: Ears, tell: Say) -> Painted
         if isinstance(event, Step):
             shown = time.monotonic() >= due
             if shown:
-                _show(event.picture, folder)
-                due = time.monotonic() + PREVIEWS
-            tell("step", **_progress(event, ready.prepared.levels, left), shown=shown)
-        if ears.gone:
+                _write_preview(event.picture, folder)
+                due = time.monotonic() + PREVIEW_SECONDS
+            tell("step", **_step_report(event, ready.prepared.levels, left), shown=shown)
+        if commands.server_gone:
             return None
     assert isinstance(last, Painted)
     return last
@@ -227,21 +229,21 @@ def time_left(prepared: Prepared) -> TimeLeft:
     return TimeLeft(prepared.levels, expected)
 
 
-EARLY = 0.1
+EARLY_SHARE = 0.1
 """Progress below which the time left is not sent without a measurement: the first evaluations
 compile."""
 
 
-def _tell_of_start(ready: PreparedJob, folder: Path, tell: Say) -> None:
+def _report_start(ready: PreparedJob, folder: Path, tell: SendEvent) -> None:
     """Send the levels, and a draft unless there is an image already."""
     levels = ready.prepared.levels
     tell("started", levels=[[each.width, each.height, each.evaluations] for each in levels])
     if ready.prepared.state is None:
-        _show(draft(ready), folder)
+        _write_preview(draft(ready), folder)
         tell("draft")
 
 
-def _progress(event: Step, levels: Sequence[Level], left: TimeLeft) -> Json:
+def _step_report(event: Step, levels: Sequence[Level], left: TimeLeft) -> Json:
     """Return the event of a step for the page."""
     return {
         "level": event.level,
@@ -252,7 +254,7 @@ def _progress(event: Step, levels: Sequence[Level], left: TimeLeft) -> Json:
         "terms": dict(event.terms),
         "seconds": event.seconds,
         "done": left.share,
-        "left": left.told() if left.measured or left.share >= EARLY else "",
+        "left": left.told() if left.measured or left.share >= EARLY_SHARE else "",
     }
 
 
@@ -261,32 +263,32 @@ def draft(ready: PreparedJob) -> ImageArray:
     inputs = ready.prepared.inputs
     height, width = arrays.size_of(inputs.content)
     small = arrays.resize(
-        inputs.content, *arrays.fit(height, width, min(DRAFT, max(height, width)))
+        inputs.content, *arrays.fit(height, width, min(DRAFT_SIZE, max(height, width)))
     )
-    paintings = [each for place in inputs.regions for each in place.styles if each.share]
-    if not paintings or ready.prepared.recipe.colors != "style":
+    styles = [each for place in inputs.regions for each in place.styles if each.share]
+    if not styles or ready.prepared.recipe.colors != "style":
         return small
-    painting = paintings[0].image
-    some = painting[:: max(1, painting.shape[0] // 256), :: max(1, painting.shape[1] // 256)]
+    style = styles[0].image
+    some = style[:: max(1, style.shape[0] // 256), :: max(1, style.shape[1] // 256)]
     return colors.match_colors(small, some)
 
 
-def _show(picture: ImageArray, folder: Path) -> None:
-    encode.write_image(picture.clip(0, 255), folder / "preview.jpg")
+def _write_preview(image: ImageArray, folder: Path) -> None:
+    encode.write_image(image.clip(0, 255), folder / "preview.jpg")
 
 
-def _write(ready: PreparedJob, result: Result, folder: Path) -> None:
+def _write_results(ready: PreparedJob, result: Result, folder: Path) -> None:
     """Write the result in all formats, with its recipe."""
     runner.write_results(ready, result)
     result.save(folder / "picture.jpg")
     result.save(folder / "picture.tif", SaveOptions(depth=16))
-    _show(result.picture, folder)
+    _write_preview(result.picture, folder)
 
 
-class _Notes(logging.Handler):
+class _LogForwarder(logging.Handler):
     """Sends log records of the library as events within this block."""
 
-    def __init__(self, tell: Say) -> None:
+    def __init__(self, tell: SendEvent) -> None:
         super().__init__()
         self.tell, self.log = tell, logging.getLogger("impasto")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from impasto.studio.guard import Keys
+from impasto.studio.auth import Secrets
 from tests.studio.client import Client, Server
 
 
@@ -15,7 +15,7 @@ def test_the_token_is_good_once_and_the_cookie_is_kept_from_others(server, clien
     status, _, said = again.enter()
     assert status == 403
     assert b"already used" in said
-    fresh = Keys(folder_of(server)).token()
+    fresh = Secrets(folder_of(server)).token()
     status, headers, _ = again.enter(fresh)
     assert status == 303
     assert headers["location"] == "/"
@@ -116,7 +116,7 @@ def test_nothing_of_the_folder_or_the_disk_is_served(client, server):
 
 
 def test_secrets_are_the_persons_own(server, client):
-    keys = Keys(folder_of(server))
+    keys = Secrets(folder_of(server))
     assert stat.S_IMODE((keys.folder / "key").stat().st_mode) == 0o600
     token = keys.token()
     assert all(token not in path.name for path in keys.folder.rglob("*"))

@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from impasto.errors import ImageError
-from impasto.studio import foreman as module
-from impasto.studio import works
-from impasto.studio.foreman import Foreman
+from impasto.studio import jobs
+from impasto.studio import supervisor as module
 from impasto.studio.store import Store
+from impasto.studio.supervisor import Supervisor
 from tests.studio.test_store import begun
 
 PAINTER = """
@@ -35,9 +35,9 @@ for line in sys.stdin:
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "COMMAND", (sys.executable, "-S", "-E", "-c", PAINTER))
-    monkeypatch.setattr(module, "REST", {})
-    monkeypatch.setattr(module, "PAUSE", 0.01)
+    monkeypatch.setattr(module, "WORKER_COMMAND", (sys.executable, "-S", "-E", "-c", PAINTER))
+    monkeypatch.setattr(module, "RESTART_DELAYS", {})
+    monkeypatch.setattr(module, "DEFAULT_RESTART_DELAY", 0.01)
     made = Store(tmp_path / "studio")
     made.prepare()
     return made
@@ -47,7 +47,7 @@ def painted(store, foreman, *numbers, enough=None):
     """Run the foreman over these works, until all have ended; their states as the page is told."""
 
     def ended():
-        found = [foreman.work(each)["state"] for each in numbers]
+        found = [foreman.job(each)["state"] for each in numbers]
         return enough() if enough else not {"queued", "painting"} & set(found)
 
     async def run():
@@ -64,7 +64,7 @@ def painted(store, foreman, *numbers, enough=None):
         await foreman._process.wait()
 
     asyncio.run(run())
-    return [foreman.work(each)["state"] for each in numbers]
+    return [foreman.job(each)["state"] for each in numbers]
 
 
 def two(store):
@@ -77,51 +77,51 @@ def requests(store, **more):
 
     def asked(work):
         first.append(work["id"])
-        return {**works.asked(store, work), **(more if work["id"] == first[0] else {})}
+        return {**jobs.worker_request(store, work), **(more if work["id"] == first[0] else {})}
 
     return asked
 
 
 def test_a_result_that_cannot_be_written_fails_and_the_next_is_painted(store, monkeypatch, caplog):
     full, other = two(store)
-    save = Store.save_work
+    save = Store.save_job
     disk = {"full": True}
 
-    def save_work(self, work):
+    def save_job(self, work):
         if disk["full"] and work["id"] == full and work["state"] in ("done", "failed"):
             raise ImageError("work.json cannot be written: No space left on device")
         save(self, work)
 
-    monkeypatch.setattr(Store, "save_work", save_work)
-    foreman = Foreman(store, requests(store))
-    assert painted(store, foreman, full, other) == ["failed", "done"]
-    assert "No space left" in works.told(store, full, foreman)["error"]
-    assert works.told(store, full, foreman)["resumable"]
+    monkeypatch.setattr(Store, "save_job", save_job)
+    supervisor = Supervisor(store, requests(store))
+    assert painted(store, supervisor, full, other) == ["failed", "done"]
+    assert "No space left" in jobs.serialize(store, full, supervisor)["error"]
+    assert jobs.serialize(store, full, supervisor)["resumable"]
     assert "could not be processed" in caplog.text
     # Once there is room, the failure is written down, and the work can be painted again.
     disk["full"] = False
     third = begun(store)[1]["id"]
-    assert painted(store, foreman, third) == ["done"]
-    assert store.work(full)["state"] == "failed"
-    assert not foreman.failures
-    store.save_work({**store.work(full), "state": "queued"})
-    assert painted(store, foreman, full) == ["done"]
+    assert painted(store, supervisor, third) == ["done"]
+    assert store.job(full)["state"] == "failed"
+    assert not supervisor.failures
+    store.save_job({**store.job(full), "state": "queued"})
+    assert painted(store, supervisor, full) == ["done"]
 
 
 def test_a_full_disk_fails_every_work_and_ends_nothing(store, monkeypatch):
     numbers = two(store)
-    foreman = Foreman(store, requests(store))
-    save, disk = Store.save_work, {"full": True}
+    supervisor = Supervisor(store, requests(store))
+    save, disk = Store.save_job, {"full": True}
 
-    def save_work(self, work):
+    def save_job(self, work):
         if disk["full"]:
             raise OSError(errno.ENOSPC, "No space left on device")
         save(self, work)
 
-    monkeypatch.setattr(Store, "save_work", save_work)
-    assert painted(store, foreman, *numbers) == ["failed", "failed"]
+    monkeypatch.setattr(Store, "save_job", save_job)
+    assert painted(store, supervisor, *numbers) == ["failed", "failed"]
     disk["full"] = False
-    assert painted(store, foreman, *numbers) == ["done", "done"]
+    assert painted(store, supervisor, *numbers) == ["done", "done"]
 
 
 @pytest.mark.parametrize(
@@ -133,11 +133,11 @@ def test_a_work_that_cannot_be_begun_fails_with_its_reason(store, error):
     def asked(work):
         if work["id"] == bad:
             raise error
-        return works.asked(store, work)
+        return jobs.worker_request(store, work)
 
-    foreman = Foreman(store, asked)
-    assert painted(store, foreman, bad, good) == ["failed", "done"]
-    reason = store.work(bad)["error"]
+    supervisor = Supervisor(store, asked)
+    assert painted(store, supervisor, bad, good) == ["failed", "done"]
+    reason = store.job(bad)["error"]
     assert reason
     assert reason in str(error)
     assert bad not in store.queue()
@@ -146,16 +146,16 @@ def test_a_work_that_cannot_be_begun_fails_with_its_reason(store, error):
 @pytest.mark.parametrize("garbage", ["not JSON", '{"event": "step"}', '{"event": "finished"}', "7"])
 def test_a_line_that_cannot_be_used_fails_its_work(store, garbage):
     numbers = two(store)
-    foreman = Foreman(store, requests(store, garbage=garbage))
-    states = painted(store, foreman, *numbers)
+    supervisor = Supervisor(store, requests(store, garbage=garbage))
+    states = painted(store, supervisor, *numbers)
     assert states[1] == "done"
     assert states[0] in ("failed", "done")  # a line of no work says nothing of this one
 
 
 def test_a_supervisor_that_fails_starts_again(store, monkeypatch, caplog):
     number, _ = two(store)
-    foreman = Foreman(store, requests(store))
-    started, failed = foreman._started, []
+    supervisor = Supervisor(store, requests(store))
+    started, failed = supervisor._start_worker, []
 
     async def fail_once():
         if len(failed) < 2:
@@ -163,8 +163,8 @@ def test_a_supervisor_that_fails_starts_again(store, monkeypatch, caplog):
             raise OSError(errno.EMFILE, "Too many open files")
         return await started()
 
-    monkeypatch.setattr(foreman, "_started", fail_once)
-    assert painted(store, foreman, number) == ["done"]
+    monkeypatch.setattr(supervisor, "_start_worker", fail_once)
+    assert painted(store, supervisor, number) == ["done"]
     assert len([each for each in caplog.records if each.levelno == logging.ERROR]) == 2
     assert "Too many open files" in caplog.text
 
@@ -172,18 +172,18 @@ def test_a_supervisor_that_fails_starts_again(store, monkeypatch, caplog):
 def test_a_painter_that_says_too_much_is_replaced_and_gives_its_work_up(store):
     """A line beyond all limits ends what follows the painter, not the queue."""
     numbers = two(store)
-    foreman = Foreman(store, requests(store, long=True))
-    assert painted(store, foreman, *numbers) == ["failed", "done"]
-    assert "three times" in store.work(numbers[0])["error"]
+    supervisor = Supervisor(store, requests(store, long=True))
+    assert painted(store, supervisor, *numbers) == ["failed", "done"]
+    assert "three times" in store.job(numbers[0])["error"]
 
 
 def test_a_work_that_is_removed_while_it_waits_is_forgotten(store):
     gone, number = two(store)
-    store.remove_work(gone)
-    foreman = Foreman(store, requests(store))
-    assert painted(store, foreman, number) == ["done"]
+    store.remove_job(gone)
+    supervisor = Supervisor(store, requests(store))
+    assert painted(store, supervisor, number) == ["done"]
     store.save_queue([gone, number])
-    store.save_work({**store.work(number), "state": "queued"})
-    assert painted(store, foreman, number) == ["done"]
+    store.save_job({**store.job(number), "state": "queued"})
+    assert painted(store, supervisor, number) == ["done"]
     assert store.queue() == []
-    assert not foreman.failures
+    assert not supervisor.failures

@@ -25,9 +25,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from impasto import files
 from impasto.errors import SettingError
 
-CHANGES = {"POST", "PUT", "PATCH", "DELETE"}
+MUTATING_METHODS = {"POST", "PUT", "PATCH", "DELETE"}
 
-USUAL_PORTS = (80, 443)
+DEFAULT_PORTS = (80, 443)
 """Default ports of http and https, which browsers omit."""
 
 STYLE = (
@@ -53,7 +53,7 @@ HEADERS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Keys:
+class Secrets:
     """The secrets of a studio, in its folder, so that cookies stay valid after a restart."""
 
     folder: Path
@@ -65,9 +65,9 @@ class Keys:
 
     def _secret(self, name: str) -> bytes:
         path = self.folder / name
-        if not path.exists() or path.stat().st_size < SECRET:  # an empty key is not secure
+        if not path.exists() or path.stat().st_size < SECRET_BYTES:  # an empty key is not secure
             path.unlink(missing_ok=True)
-            _write_secretly(path, secrets.token_hex(SECRET // 2))
+            _write_secretly(path, secrets.token_hex(SECRET_BYTES // 2))
         return path.read_bytes()
 
     def token(self) -> str:
@@ -108,7 +108,7 @@ class Keys:
         return hmac.new(self.key, number.encode(), "sha256").hexdigest()
 
 
-SECRET = 64
+SECRET_BYTES = 64
 """Length of a secret in characters."""
 
 
@@ -150,7 +150,7 @@ def with_port(name: str, port: int) -> set[str]:
     >>> sorted(with_port("localhost", 80))
     ['localhost', 'localhost:80']
     """
-    return {f"{name}:{port}", *([name] if port in USUAL_PORTS else [])}
+    return {f"{name}:{port}", *([name] if port in DEFAULT_PORTS else [])}
 
 
 def _address_of(host: str) -> str:
@@ -189,10 +189,10 @@ def parsed_name(text: str) -> tuple[str, int | None]:
     return _address_of(host), port
 
 
-class Guard:
+class AuthMiddleware:
     """ASGI middleware that accepts or rejects requests."""
 
-    def __init__(self, app: ASGIApp, keys: Keys, hosts: Hosts, cookie: str) -> None:
+    def __init__(self, app: ASGIApp, keys: Secrets, hosts: Hosts, cookie: str) -> None:
         """Protect ``app``, which is served under ``hosts``."""
         self.app, self.keys, self.hosts, self.cookie = app, keys, hosts, cookie
 
@@ -234,23 +234,23 @@ class Guard:
         ``server`` is the address and port that the browser connected to.
         """
         # Navigation gets an HTML page; scripts get JSON.
-        refused = page if method == "GET" and path == "/" else refusal
+        refused = refusal_page if method == "GET" and path == "/" else refusal
         hosts = headers.getlist("host")
         if len(hosts) != 1 or hosts[0].lower() not in self.hosts.allowed(server):
             return refused(
                 403, "this address is not accepted: open the one printed in the terminal"
             )
-        if method in CHANGES:
+        if method in MUTATING_METHODS:
             origins = headers.getlist("origin")
             if len(origins) != 1 or origins[0].lower() not in self.hosts.origins(server):
                 return refusal(403, "the request came from another site: nothing was changed")
-        known = self._is_known(headers)
+        known = self._has_cookie(headers)
         if path == "/" and query.startswith("token="):
             if not self.keys.use(query.removeprefix("token=")) and not known:
                 return refused(
                     403, "this address was already used: run impasto studio again for a new one"
                 )
-            return self._welcomed()
+            return self._exchange_token()
         if not known:
             return refused(
                 403,
@@ -259,7 +259,7 @@ class Guard:
             )
         return None
 
-    def _welcomed(self) -> Response:
+    def _exchange_token(self) -> Response:
         welcome = RedirectResponse("/", status_code=303)
         welcome.set_cookie(
             self.cookie,
@@ -271,7 +271,7 @@ class Guard:
         )
         return welcome
 
-    def _is_known(self, headers: Headers) -> bool:
+    def _has_cookie(self, headers: Headers) -> bool:
         try:
             morsel = SimpleCookie(headers.get("cookie", "")).get(self.cookie)
         except CookieError:
@@ -284,7 +284,7 @@ def refusal(status: int, sentence: str) -> Response:
     return JSONResponse({"error": sentence}, status)
 
 
-def page(status: int, sentence: str) -> Response:
+def refusal_page(status: int, sentence: str) -> Response:
     """Return a page that says why a browser is rejected, and what to do."""
     text = html.escape(f"{sentence[0].upper()}{sentence[1:]}.")
     return HTMLResponse(

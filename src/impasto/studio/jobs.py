@@ -23,51 +23,52 @@ from impasto.painting.progress import work as pixels_of
 from impasto.painting.pyramid import Level
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
-from impasto.studio import describe
-from impasto.studio.foreman import Foreman
-from impasto.studio.store import Json, NotThere, Store
+from impasto.studio import schema
+from impasto.studio.store import Json, NotFound, Store
+from impasto.studio.supervisor import Supervisor
 
-PAINTINGS = 8
+MAX_STYLES = 8
 """Maximum number of style images of a session."""
 
 
 # Sessions ---------------------------------------------------------------------------------------
 
 
-def session(store: Store, foreman: Foreman, number: str) -> Json:
+def serialize_session(store: Store, supervisor: Supervisor, number: str) -> Json:
     """Return the description of a session for the page, with its jobs."""
-    found, missing = present(store, store.session(number))
+    found, missing = without_missing_images(store, store.session(number))
     recipe = Recipe.from_dict(found["recipe"])
-    works = [told(store, each["id"], foreman) for each in store.works(number)]
+    jobs = [serialize(store, each["id"], supervisor) for each in store.jobs(number)]
     return {
         **found,
         "missing": missing,
-        "photograph": _picture(store, found["photograph"]),
+        "photograph": _serialize_image(store, found["photograph"]),
         "paintings": [
-            {**each, "picture": _picture(store, each["picture"])} for each in found["paintings"]
+            {**each, "picture": _serialize_image(store, each["picture"])}
+            for each in found["paintings"]
         ],
         "regions": [
             {
                 **each,
-                "mask": _picture(store, each["mask"]),
-                "painting": _picture(store, each["painting"]),
+                "mask": _serialize_image(store, each["mask"]),
+                "painting": _serialize_image(store, each["painting"]),
             }
             for each in found["regions"]
         ],
-        "keep": _picture(store, found["keep"]),
-        "recipe": describe.shown(recipe),
+        "keep": _serialize_image(store, found["keep"]),
+        "recipe": schema.format_settings(recipe),
         "idle": recipes.idle(recipe),
-        "works": works,
+        "works": jobs,
     }
 
 
-def present(store: Store, session: Json) -> tuple[Json, list[str]]:
+def without_missing_images(store: Store, session: Json) -> tuple[Json, list[str]]:
     """Return a session without missing images, and the names of these."""
 
     def there(number: str | None) -> bool:
         try:
-            return number is not None and bool(store.path_of(number))
-        except NotThere:
+            return number is not None and bool(store.image_path(number))
+        except NotFound:
             return False
 
     found, missing = dict(session), []
@@ -84,170 +85,174 @@ def present(store: Store, session: Json) -> tuple[Json, list[str]]:
     return found, missing
 
 
-def _picture(store: Store, number: str | None) -> Json | None:
-    return None if number is None else store.picture(number)
+def _serialize_image(store: Store, number: str | None) -> Json | None:
+    return None if number is None else store.image(number)
 
 
-def thumb(store: Store, session: Json) -> str | None:
+def thumbnail_url(store: Store, session: Json) -> str | None:
     """Return the URL of a session's thumbnail."""
     try:
-        found = _picture(store, session["photograph"])
-    except NotThere:
+        found = _serialize_image(store, session["photograph"])
+    except NotFound:
         return None
     return None if found is None else str(found["thumb"])
 
 
-def changed(store: Store, session: Json, asked: Json) -> Json:
+def update_session(store: Store, session: Json, request: Json) -> Json:
     """Return a session with the changes of the page.
 
-    Raises NotThere for missing images, and SettingError for invalid values.
+    Raises NotFound for missing images, and SettingError for invalid values.
     """
-    made, _ = present(store, session)
-    made |= {name: read(store, asked[name]) for name, read in _CHANGES.items() if name in asked}
-    if "photograph" in asked and asked["photograph"] != session["photograph"]:
+    made, _ = without_missing_images(store, session)
+    made |= {name: read(store, request[name]) for name, read in _PARSERS.items() if name in request}
+    if "photograph" in request and request["photograph"] != session["photograph"]:
         made |= {"keep": None, "regions": []} | {
-            name: made[name] for name in ("keep", "regions") if name in asked
+            name: made[name] for name in ("keep", "regions") if name in request
         }
-    made["recipe"] = asdict(_recipe(Recipe.from_dict(session["recipe"]), asked))
+    made["recipe"] = asdict(_update_recipe(Recipe.from_dict(session["recipe"]), request))
     return made
 
 
-def _recipe(recipe: Recipe, asked: Json) -> Recipe:
+def _update_recipe(recipe: Recipe, request: Json) -> Recipe:
     """Return a recipe with the preset and settings of the page."""
-    if "preset" in asked:
-        known, _ = describe.known_presets()
+    if "preset" in request:
+        known, _ = schema.known_presets()
         # The size stays: a preset defines the style, not the size.
-        recipe = recipes.make(str(asked["preset"]), known, size=recipe.size)
-    return describe.changed(recipe, asked.get("recipe", {}))
+        recipe = recipes.make(str(request["preset"]), known, size=recipe.size)
+    return schema.change_recipe(recipe, request.get("recipe", {}))
 
 
-def _list(found: object) -> list[Any]:
-    if not isinstance(found, list) or len(found) > PAINTINGS:
-        raise SettingError(f"expected at most {PAINTINGS} style images")
+def _parse_list(found: object) -> list[Any]:
+    if not isinstance(found, list) or len(found) > MAX_STYLES:
+        raise SettingError(f"expected at most {MAX_STYLES} style images")
     return found
 
 
-def _painting(store: Store, asked: Any) -> Json:
-    if not isinstance(asked, dict):
+def _parse_style(store: Store, request: Any) -> Json:
+    if not isinstance(request, dict):
         raise SettingError("expected a style image with its weight and its scale")
-    picture = store.picture(asked.get("picture"))
-    share = checked_number(asked.get("share", 1), "the weight of a style image", 0, 1000)
-    return {"picture": picture["id"], "share": share, "scale": _scale(asked)}
+    image = store.image(request.get("picture"))
+    share = checked_number(request.get("share", 1), "the weight of a style image", 0, 1000)
+    return {"picture": image["id"], "share": share, "scale": _parse_scale(request)}
 
 
-def _region(store: Store, asked: Any) -> Json:
-    if not isinstance(asked, dict):
+def _parse_region(store: Store, request: Any) -> Json:
+    if not isinstance(request, dict):
         raise SettingError("expected a region with its mask and its style image")
-    mask, painting = store.picture(asked.get("mask")), store.picture(asked.get("painting"))
-    feather = _feather(asked.get("feather", 0))
+    mask, style = store.image(request.get("mask")), store.image(request.get("painting"))
+    feather = _parse_feather(request.get("feather", 0))
     return {
         "mask": mask["id"],
-        "painting": painting["id"],
-        "scale": _scale(asked),
+        "painting": style["id"],
+        "scale": _parse_scale(request),
         "feather": feather,
     }
 
 
-def _scale(asked: Json) -> float:
-    return checked_number(asked.get("scale", 1), "the scale of a style image", 0.1, 10)
+def _parse_scale(request: Json) -> float:
+    return checked_number(request.get("scale", 1), "the scale of a style image", 0.1, 10)
 
 
-def _feather(asked: object) -> float:
-    return checked_number(asked, "the feather of a mask, as a fraction of its longer side,", 0, 0.1)
+def _parse_feather(request: object) -> float:
+    return checked_number(
+        request, "the feather of a mask, as a fraction of its longer side,", 0, 0.1
+    )
 
 
-def checked_number(asked: object, what: str, least: float, most: float) -> float:
+def checked_number(request: object, what: str, least: float, most: float) -> float:
     """Return a validated number from the page. Raises SettingError for anything else."""
-    if not isinstance(asked, int | float) or not least <= asked <= most:
-        raise SettingError(f"{what} is {asked!s:.40}: expected {least:g} to {most:g}")
-    return float(asked)
+    if not isinstance(request, int | float) or not least <= request <= most:
+        raise SettingError(f"{what} is {request!s:.40}: expected {least:g} to {most:g}")
+    return float(request)
 
 
-def _known(store: Store, asked: object) -> str | None:
-    return None if asked is None else str(store.picture(asked)["id"])
+def _parse_image_id(store: Store, request: object) -> str | None:
+    return None if request is None else str(store.image(request)["id"])
 
 
-_CHANGES: dict[str, Callable[[Store, Any], Any]] = {
-    "name": lambda _, asked: str(asked)[:100],
-    "photograph": _known,
-    "keep": _known,
-    "keep_feather": lambda _, asked: _feather(asked),
-    "paintings": lambda store, asked: [_painting(store, each) for each in _list(asked)],
-    "regions": lambda store, asked: [_region(store, each) for each in _list(asked)],
-    "preset": lambda _, asked: str(asked),
+_PARSERS: dict[str, Callable[[Store, Any], Any]] = {
+    "name": lambda _, request: str(request)[:100],
+    "photograph": _parse_image_id,
+    "keep": _parse_image_id,
+    "keep_feather": lambda _, request: _parse_feather(request),
+    "paintings": lambda store, request: [
+        _parse_style(store, each) for each in _parse_list(request)
+    ],
+    "regions": lambda store, request: [_parse_region(store, each) for each in _parse_list(request)],
+    "preset": lambda _, request: str(request),
 }
 """Fields of a session that the page can change, with their parsers."""
 
 
-def taken_in(store: Store, path: Path, name: str, mask: bool) -> Json:
+def add_image(store: Store, path: Path, name: str, mask: bool) -> Json:
     """Add an image; return its description, with the recipe of a result."""
-    picture, _ = store.add_picture(path, name, mask)
-    return {**picture, "painted": None if mask else _painted(store, picture["id"])}
+    image, _ = store.add_image(path, name, mask)
+    return {**image, "painted": None if mask else _stored_recipe(store, image["id"])}
 
 
-def _painted(store: Store, number: str) -> Json | None:
+def _stored_recipe(store: Store, number: str) -> Json | None:
     """Return the recipe of a result, and which of its inputs exist here."""
     try:
-        found = inputs.read_provenance(store.path_of(number))
+        found = inputs.read_provenance(store.image_path(number))
     except ImpastoError:
         return None
     here = [each._asdict() for each in found.inputs]
     for each in here:
         each["here"] = None
-        with contextlib.suppress(NotThere):
-            each["here"] = store.picture(str(each["sha256"])[:16])
+        with contextlib.suppress(NotFound):
+            each["here"] = store.image(str(each["sha256"])[:16])
     recipe = (
         found.recipe
         if found.recipe.init in recipes.STARTS
         else replace(found.recipe, init="content")
     )
-    return {"recipe": describe.shown(recipe), "inputs": here}
+    return {"recipe": schema.format_settings(recipe), "inputs": here}
 
 
-def result_path(store: Store, work: Json) -> Path:
+def result_path(store: Store, job: Json) -> Path:
     """Return the path of a result. Raises SettingError if there is none."""
-    path = store.work_folder(work["id"]) / "picture.png"
-    if work["state"] not in ("done", "stopped") or not path.is_file():
+    path = store.job_folder(job["id"]) / "picture.png"
+    if job["state"] not in ("done", "stopped") or not path.is_file():
         raise SettingError("this image is not finished yet")
     return path
 
 
-def sampled(store: Store, name: str) -> Json:
+def add_sample(store: Store, name: str) -> Json:
     """Add a sample."""
     with tempfile.TemporaryDirectory(dir=store.incoming) as folder:
         path = Path(folder, f"{name}.png")
-        encode.write_image(_sample(name), path)
-        return taken_in(store, path, path.name, mask=False)
+        encode.write_image(_make_sample(name), path)
+        return add_image(store, path, path.name, mask=False)
 
 
 @functools.cache  # generating one takes seconds
-def _sample(name: str) -> ImageArray:
-    photograph = name in samples.CONTENTS
-    return samples.load_content(name) if photograph else samples.make_style(name, samples.SIZE)
+def _make_sample(name: str) -> ImageArray:
+    content = name in samples.CONTENTS
+    return samples.load_content(name) if content else samples.make_style(name, samples.SIZE)
 
 
 # Jobs -------------------------------------------------------------------------------------------
 
 
-def begin(
+def create_job(
     store: Store, session: Json, before: object, changes: object, sheet: str | None = None
 ) -> Json:
     """Create a job of a session, with changes of its recipe; ``before`` is the previous version.
 
     Raises SettingError for missing inputs or an invalid recipe.
     """
-    session, _ = present(store, session)
-    paintings, regions = session["paintings"], session["regions"]
+    session, _ = without_missing_images(store, session)
+    styles, regions = session["paintings"], session["regions"]
     if session["photograph"] is None:
         raise SettingError("there is no content image yet: add one, or choose a sample")
-    if not paintings and not regions:
+    if not styles and not regions:
         raise SettingError("there is no style image yet: add one, or choose a sample")
     recipe = Recipe.from_dict(session["recipe"])
     if sheet is not None:
         recipe = recipes.change(recipe, size=min(SMALL, recipe.size) if recipe.size > 0 else SMALL)
-    recipe = described(describe.changed(recipe, changes), paintings, regions)
-    inputs.check_numbers(recipe, len(paintings), len(regions))
-    return store.new_work(
+    recipe = with_shares_and_scales(schema.change_recipe(recipe, changes), styles, regions)
+    inputs.check_numbers(recipe, len(styles), len(regions))
+    return store.new_job(
         session=session["id"],
         sheet=sheet,
         before=before if isinstance(before, str) else None,
@@ -255,17 +260,19 @@ def begin(
         recipe=asdict(recipe),
         init=None,
         photograph=session["photograph"],
-        paintings=paintings,
+        paintings=styles,
         regions=regions,
         keep=session["keep"],
         keep_feather=session["keep_feather"],
     )
 
 
-def described(recipe: Recipe, paintings: Sequence[Json], regions: Sequence[Json]) -> Recipe:
+def with_shares_and_scales(
+    recipe: Recipe, styles: Sequence[Json], regions: Sequence[Json]
+) -> Recipe:
     """Return a recipe with the weights and scales of the style images."""
-    shares = [each["share"] for each in paintings]
-    scales = [each["scale"] for each in (*paintings, *regions)]
+    shares = [each["share"] for each in styles]
+    scales = [each["scale"] for each in (*styles, *regions)]
     overall = recipe.style_scale[0] if recipe.style_scale else 1.0
     scaled = (
         tuple(overall * each for each in scales) if set(scales) != {1.0} else recipe.style_scale
@@ -274,24 +281,24 @@ def described(recipe: Recipe, paintings: Sequence[Json], regions: Sequence[Json]
     return recipes.change(recipe, blend=blend, style_scale=scaled)
 
 
-def larger(store: Store, work: Json, size: object) -> Json:
+def create_finish_job(store: Store, job: Json, size: object) -> Json:
     """Create a job that enlarges a result."""
-    picture = result_path(store, work)
-    before = inputs.read_provenance(picture).recipe
-    recipe = recipes.change(before, **inputs.finishing(picture), size=size)
+    image = result_path(store, job)
+    before = inputs.read_provenance(image).recipe
+    recipe = recipes.change(before, **inputs.finishing(image), size=size)
     if recipe.size <= recipe.finished:
         raise SettingError(f"this image has {recipe.finished} px: choose a larger size")
     kept = ("session", "preset", "photograph", "paintings", "regions", "keep", "keep_feather")
-    return store.new_work(
-        **{name: work[name] for name in kept},
+    return store.new_job(
+        **{name: job[name] for name in kept},
         sheet=None,
-        before=work["id"],
-        init=work["id"],
+        before=job["id"],
+        init=job["id"],
         recipe=asdict(replace(recipe, init="content")),
     )
 
 
-def cells(vary: object, most: int) -> list[Json]:
+def sweep_cells(vary: object, most: int) -> list[Json]:
     """Return the changes for each cell of a sweep, from settings and their values."""
     if not isinstance(vary, dict) or not vary:
         raise SettingError("give a setting to vary, and its values")
@@ -304,75 +311,78 @@ def cells(vary: object, most: int) -> list[Json]:
     return found
 
 
-def asked(store: Store, work: Json) -> Json:
-    """Return the request for a job. Raises NotThere if an image is missing."""
-    recipe = dict(work["recipe"])
-    if work["init"] is not None:
-        recipe["init"] = str(store.work_folder(work["init"]) / "picture.png")
+def worker_request(store: Store, job: Json) -> Json:
+    """Return the request for a job. Raises NotFound if an image is missing."""
+    recipe = dict(job["recipe"])
+    if job["init"] is not None:
+        recipe["init"] = str(store.job_folder(job["init"]) / "picture.png")
 
     def path(number: str | None) -> str | None:
-        return None if number is None else str(store.path_of(number).resolve())
+        return None if number is None else str(store.image_path(number).resolve())
 
     return {
         "do": "paint",
-        "work": work["id"],
-        "folder": str(store.work_folder(work["id"]).resolve()),
-        "content": path(work["photograph"]),
-        "styles": [path(each["picture"]) for each in work["paintings"]],
+        "work": job["id"],
+        "folder": str(store.job_folder(job["id"]).resolve()),
+        "content": path(job["photograph"]),
+        "styles": [path(each["picture"]) for each in job["paintings"]],
         "regions": [
-            [path(each["mask"]), path(each["painting"]), each["feather"]]
-            for each in work["regions"]
+            [path(each["mask"]), path(each["painting"]), each["feather"]] for each in job["regions"]
         ],
-        "keep": path(work["keep"]),
-        "keep_feather": work["keep_feather"],
+        "keep": path(job["keep"]),
+        "keep_feather": job["keep_feather"],
         "recipe": recipe,
         "resume": True,
     }
 
 
-def told(store: Store, number: str, foreman: Foreman) -> Json:
+def serialize(store: Store, number: str, supervisor: Supervisor) -> Json:
     """Return the description of a job for the page."""
-    work = {name: value for name, value in foreman.work(number).items() if name != "history"}
-    recipe = Recipe.from_dict(work.pop("recipe"))
-    place, folder = f"/api/works/{number}", store.work_folder(number)
-    finished = (folder / "picture.png").exists() and work["state"] in ("done", "stopped")
-    changes = _stamp(folder / "preview.jpg")
+    job = {name: value for name, value in supervisor.job(number).items() if name != "history"}
+    recipe = Recipe.from_dict(job.pop("recipe"))
+    place, folder = f"/api/works/{number}", store.job_folder(number)
+    finished = (folder / "picture.png").exists() and job["state"] in ("done", "stopped")
+    changes = _modified_ms(folder / "preview.jpg")
     return {
-        **work,
-        "recipe": describe.shown(recipe),
-        "differs": _differs(store, work["before"], recipe),
+        **job,
+        "recipe": schema.format_settings(recipe),
+        "differs": _changed_settings(store, job["before"], recipe),
         "preview": f"{place}/preview.jpg?{changes}" if changes else None,
         "result": f"{place}/picture.png" if finished else None,
-        "resumable": work["state"] == "failed"
-        or (work["state"] == "stopped" and (folder / "checkpoint").exists()),
-        "progress": foreman.progress.get(number),
-        "draft": bool(changes) and work["state"] == "painting" and number not in foreman.progress,
+        "resumable": job["state"] == "failed"
+        or (job["state"] == "stopped" and (folder / "checkpoint").exists()),
+        "progress": supervisor.progress.get(number),
+        "draft": bool(changes) and job["state"] == "painting" and number not in supervisor.progress,
     }
 
 
-def waiting(store: Store, foreman: Foreman) -> list[Json]:
+def serialize_queue(store: Store, supervisor: Supervisor) -> list[Json]:
     """Return the descriptions of queued jobs for the page."""
     found = []
     for each in store.queue():
-        with contextlib.suppress(NotThere):
-            found.append(told(store, each, foreman))
+        with contextlib.suppress(NotFound):
+            found.append(serialize(store, each, supervisor))
     return found
 
 
-def _stamp(path: Path) -> int:
+def _modified_ms(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns // 1_000_000
     except OSError:
         return 0
 
 
-def _differs(store: Store, before: str | None, recipe: Recipe) -> list[tuple[str, str, str]]:
+def _changed_settings(
+    store: Store, before: str | None, recipe: Recipe
+) -> list[tuple[str, str, str]]:
     """Return the differences from the recipe of the previous version."""
     try:
-        earlier = None if before is None else store.work(before)
-    except NotThere:
+        earlier = None if before is None else store.job(before)
+    except NotFound:
         earlier = None
-    return describe.differences(recipe, Recipe.from_dict(earlier["recipe"])) if earlier else []
+    return (
+        schema.setting_differences(recipe, Recipe.from_dict(earlier["recipe"])) if earlier else []
+    )
 
 
 # Forecasts --------------------------------------------------------------------------------------
@@ -384,21 +394,21 @@ def forecast(store: Store, session: Json) -> Json:
     The time follows from the stored measurement of this machine. Without one for these settings, it
     is estimated from earlier jobs. Nothing is measured, so this is fast.
     """
-    session, _ = present(store, session)
+    session, _ = without_missing_images(store, session)
     if session["photograph"] is None or not (session["paintings"] or session["regions"]):
         return {"seconds": None, "memory": None, "fits": True, "text": ""}
-    recipe = described(
+    recipe = with_shares_and_scales(
         Recipe.from_dict(session["recipe"]), session["paintings"], session["regions"]
     )
-    photograph = store.picture(session["photograph"])
-    size = photograph["height"], photograph["width"]
+    content = store.image(session["photograph"])
+    size = content["height"], content["width"]
     recipe = inputs.sized(recipe, size)
-    paintings = _sizes(store, recipe, session)
+    styles = _style_sizes(store, recipe, session)
     places = len(session["regions"]) + bool(session["paintings"])
-    work = memory.Work(
+    job = memory.Work(
         size,
         recipe.size,
-        paintings,
+        styles,
         places=places,
         evaluations=recipe.evaluations,
         colors=recipe.colors,
@@ -407,17 +417,17 @@ def forecast(store: Store, session: Json) -> Json:
         tile=recipe.tile,
     )
     try:
-        plan = memory.plan(work)
+        plan = memory.plan(job)
     except SettingError as error:
         return {"seconds": None, "memory": None, "fits": False, "text": str(error)}
     levels = pyramid.schedule(*size, recipe)
     measured = measurements.find(recipe, places, [level.kind for level in levels])
     seconds = (
-        _seconds(store, recipe, levels)
+        _predict_seconds(store, recipe, levels)
         if measured is None
-        else sum(predict(measured, levels, paintings, plan))
+        else sum(predict(measured, levels, styles, plan))
     )
-    bytes_needed = memory.needed(work, plan)
+    bytes_needed = memory.needed(job, plan)
     tiles = f", tiles of {plan.tile} px" if plan.tile else ""
     time = f"about {in_words(seconds)}, " if seconds else ""
     return {
@@ -428,31 +438,31 @@ def forecast(store: Store, session: Json) -> Json:
     }
 
 
-def _sizes(store: Store, recipe: Recipe, session: Json) -> tuple[tuple[int, float], ...]:
+def _style_sizes(store: Store, recipe: Recipe, session: Json) -> tuple[tuple[int, float], ...]:
     """Return number of pixels and scale of each style image of a session."""
     numbers = [
         *(each["picture"] for each in session["paintings"]),
         *(each["painting"] for each in session["regions"]),
     ]
-    found = [store.picture(each) for each in numbers]
+    found = [store.image(each) for each in numbers]
     scales = itertools.islice(itertools.cycle(recipe.style_scale or (1.0,)), len(found))
     return tuple(
         (each["height"] * each["width"], scale) for each, scale in zip(found, scales, strict=True)
     )
 
 
-def _seconds(store: Store, recipe: Recipe, levels: Sequence[Level]) -> float | None:
+def _predict_seconds(store: Store, recipe: Recipe, levels: Sequence[Level]) -> float | None:
     """Return the expected seconds of levels, from earlier jobs with the same style loss."""
     rates = []
-    for work in store.works()[:50]:
-        if work["state"] == "done" and work["recipe"]["style_loss"] == recipe.style_loss:
+    for job in store.jobs()[:50]:
+        if job["state"] == "done" and job["recipe"]["style_loss"] == recipe.style_loss:
             try:
-                other = store.picture(work["photograph"])
-            except NotThere:
+                other = store.image(job["photograph"])
+            except NotFound:
                 continue
-            done = inputs.sized(Recipe.from_dict(work["recipe"]), (other["height"], other["width"]))
+            done = inputs.sized(Recipe.from_dict(job["recipe"]), (other["height"], other["width"]))
             painted = pyramid.schedule(other["height"], other["width"], done)
-            rates.append(work["seconds"] / pixels_of(painted))
+            rates.append(job["seconds"] / pixels_of(painted))
     if not rates:
         return None
     seconds = statistics.median(rates[:5]) * pixels_of(levels)

@@ -19,80 +19,80 @@ from typing import Any, TypeAlias
 
 from impasto import files
 from impasto.errors import ImpastoError
-from impasto.studio.store import NotThere, Store
+from impasto.studio.store import NotFound, Store
 
 LOG = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
-DEATHS = 3
+MAX_WORKER_DEATHS = 3
 """Maximum number of crashes of the worker process on one job."""
 
-STREAMS, WAITING = 16, 200
+MAX_STREAMS, STREAM_CAPACITY = 16, 200
 """Maximum number of open streams, and of events queued for each."""
 
 Stream: TypeAlias = "asyncio.Queue[tuple[str, Json]]"
 
-COMMAND = (sys.executable, "-P", "-m", "impasto.studio.painter")
+WORKER_COMMAND = (sys.executable, "-P", "-m", "impasto.studio.worker")
 """-P: no module is imported from the current folder."""
 
-REST = {"ready": 0.2, "painting": 1.0}
+RESTART_DELAYS = {"ready": 0.2, "painting": 1.0}
 """Seconds before the worker process is restarted, by its last state; PAUSE for other states."""
 
-PAUSE = 5.0
+DEFAULT_RESTART_DELAY = 5.0
 """Seconds before a restart after a failed start or an error of the supervisor."""
 
-ENDS = ("finished", "failed")
+FINAL_EVENTS = ("finished", "failed")
 """The events that end a job."""
 
-SAVING = 30.0
+SAVE_TIMEOUT = 30.0
 """Seconds for the worker process to save its state before it is killed."""
 
 
-class Foreman:
+class Supervisor:
     """Runs one worker process, and sends it the jobs of the queue."""
 
-    def __init__(self, store: Store, asked: Callable[[Json], Json]) -> None:
-        """Start without a job; ``asked`` creates the request for a job."""
-        self.store, self.asked = store, asked
-        self.worker = "starting"
+    def __init__(self, store: Store, make_request: Callable[[Json], Json]) -> None:
+        """Start without a job; ``make_request`` creates the request for a job."""
+        self.store, self.make_request = store, make_request
+        self.worker_status = "starting"
         """starting, ready, painting, or an error"""
-        self.under_way: str | None = None
+        self.current_job: str | None = None
         self.progress: dict[str, Json] = {}
         """last step event of the running job"""
         self.histories: dict[str, list[list[float]]] = {}
         """records of the steps of the running job"""
-        self.deaths: dict[str, int] = {}
+        self.worker_deaths: dict[str, int] = {}
         self.failures: dict[str, str] = {}
         """reasons of failed jobs that are not written to the folder yet"""
         self._process: Process | None = None
         self._streams: set[Stream] = set()
-        self._more = asyncio.Event()
+        self._queue_changed = asyncio.Event()
 
     # Events for pages -----------------------------------------------------------------------
 
-    def tell(self, event: str, about: Json) -> None:
+    def publish(self, event: str, about: Json) -> None:
         """Send an event to all pages. A page that is too slow misses the oldest events."""
         for stream in self._streams:
             if stream.full():
                 stream.get_nowait()
             stream.put_nowait((event, about))
 
-    def listen(self) -> Stream:
-        """Return the event queue of a new page. Raises NotThere beyond STREAMS pages."""
-        if len(self._streams) >= STREAMS:
-            raise NotThere("too many studio pages are open: close some")
-        stream: Stream = asyncio.Queue(WAITING)
+    def open_stream(self) -> Stream:
+        """Return the event queue of a new page. Raises NotFound beyond STREAMS pages."""
+        if len(self._streams) >= MAX_STREAMS:
+            raise NotFound("too many studio pages are open: close some")
+        stream: Stream = asyncio.Queue(STREAM_CAPACITY)
         self._streams.add(stream)
         return stream
 
-    def leave(self, stream: Stream) -> None:
+    def close_stream(self, stream: Stream) -> None:
         """Remove the event queue of a page."""
         self._streams.discard(stream)
 
-    async def heard(self, stream: Stream) -> AsyncIterator[tuple[str, Json] | None]:
+    async def subscribe(self, stream: Stream) -> AsyncIterator[tuple[str, Json] | None]:
         """Yield the state of the worker process, then events, and None every 15 seconds."""
-        yield "state", {"worker": self.worker}
+        yield "state", {"worker": self.worker_status}
         while True:
             try:
                 yield await asyncio.wait_for(stream.get(), 15)
@@ -105,7 +105,7 @@ class Foreman:
         """Add a job to the queue."""
         self.store.save_queue([*self.store.queue(), number])
         self.failures.pop(number, None)
-        self._more.set()
+        self._queue_changed.set()
 
     def remove(self, number: str) -> None:
         """Remove a job from the queue, if it is queued."""
@@ -113,23 +113,23 @@ class Foreman:
 
     def steer(self, settings: Json) -> None:
         """Change settings of the running job, from its next step on."""
-        self._say({"do": "steer", "work": self.under_way, "settings": settings})
+        self._send({"do": "steer", "work": self.current_job, "settings": settings})
 
     def stop(self) -> None:
         """Stop the running job after its current step, with the best image so far."""
-        self._say({"do": "stop", "work": self.under_way})
+        self._send({"do": "stop", "work": self.current_job})
 
-    def _say(self, words: Json) -> None:
+    def _send(self, words: Json) -> None:
         process = self._process
         if process is not None and process.returncode is None and process.stdin is not None:
             process.stdin.write((json.dumps(words) + "\n").encode())
 
-    def work(self, number: str) -> Json:
-        """Return a job with its state, even if it could not be written. Raises NotThere."""
-        work = self.store.work(number)
+    def job(self, number: str) -> Json:
+        """Return a job with its state, even if it could not be written. Raises NotFound."""
+        job = self.store.job(number)
         if number in self.failures:
-            work |= {"state": "failed", "error": self.failures[number]}
-        return work
+            job |= {"state": "failed", "error": self.failures[number]}
+        return job
 
     # Supervision -------------------------------------------------------------------------------
 
@@ -139,93 +139,96 @@ class Foreman:
         while True:
             try:
                 if not put_back:
-                    self._put_back()
+                    self._requeue_interrupted()
                     put_back = True
-                await self._keep_painter()
+                await self._run_worker()
             except Exception as error:
                 LOG.exception("the studio's supervisor restarts after an error")
-                self.worker = f"the painter process is restarted: {files.reason(error)}"
-                self.tell("state", {"worker": self.worker})
-            await asyncio.sleep(REST.get(self.worker, PAUSE))
+                self.worker_status = f"the painter process is restarted: {files.reason(error)}"
+                self.publish("state", {"worker": self.worker_status})
+            await asyncio.sleep(RESTART_DELAYS.get(self.worker_status, DEFAULT_RESTART_DELAY))
 
-    async def _keep_painter(self) -> None:
+    async def _run_worker(self) -> None:
         """Start a worker process, and handle its messages until it exits."""
-        process = await self._started()
+        process = await self._start_worker()
         try:
-            await self._follow(process)
+            await self._follow_worker(process)
         except Exception:
-            await self._end_painter(process)
-            self._note_death()
+            await self._end_worker(process)
+            self._note_worker_death()
             raise
         finally:
             with contextlib.suppress(ProcessLookupError):
-                self._left(process)
-        self._note_death()
+                self._close_input(process)
+        self._note_worker_death()
 
-    async def _end_painter(self, process: Process) -> None:
+    async def _end_worker(self, process: Process) -> None:
         """Make a worker process save its state and exit."""
-        self._left(process)
+        self._close_input(process)
         try:
-            await asyncio.wait_for(process.wait(), SAVING)
+            await asyncio.wait_for(process.wait(), SAVE_TIMEOUT)
         except TimeoutError:
             process.kill()
 
-    def _put_back(self) -> None:
+    def _requeue_interrupted(self) -> None:
         """Queue jobs again that an earlier server did not finish."""
         queue = self.store.queue()
-        for work in self.store.works():
-            if work["state"] == "painting" or (
-                work["state"] == "queued" and work["id"] not in queue
-            ):
+        for job in self.store.jobs():
+            if job["state"] == "painting" or (job["state"] == "queued" and job["id"] not in queue):
                 with contextlib.suppress(ImpastoError):  # the queue has it as well
-                    self.store.save_work({**work, "state": "queued"})
-                queue = [work["id"], *(each for each in queue if each != work["id"])]
+                    self.store.save_job({**job, "state": "queued"})
+                queue = [job["id"], *(each for each in queue if each != job["id"])]
         self.store.save_queue(queue)
 
-    async def _started(self) -> Process:
-        if self.worker in REST:
-            self.worker = "starting"
-            self.tell("state", {"worker": self.worker})
+    async def _start_worker(self) -> Process:
+        if self.worker_status in RESTART_DELAYS:
+            self.worker_status = "starting"
+            self.publish("state", {"worker": self.worker_status})
         with Path(self.store.folder, "painter.log").open("ab") as log:
             # A separate process group, so that only the server receives Ctrl-C of the terminal.
             process = await asyncio.create_subprocess_exec(
-                *COMMAND, stdin=PIPE, stdout=PIPE, stderr=log, limit=2**22, start_new_session=True
+                *WORKER_COMMAND,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=log,
+                limit=2**22,
+                start_new_session=True,
             )
         self._process = process
         return process
 
-    def _left(self, process: Process) -> None:
+    def _close_input(self, process: Process) -> None:
         """Close the input of a worker process, which then saves its state and exits."""
         if process.stdin is not None:
             process.stdin.close()
 
-    async def _follow(self, process: Process) -> None:
+    async def _follow_worker(self, process: Process) -> None:
         """Send jobs to the worker process and handle its messages, until it exits."""
         assert process.stdout is not None
         lines = asyncio.create_task(process.stdout.readline())
-        more = asyncio.create_task(self._more.wait())
+        more = asyncio.create_task(self._queue_changed.wait())
         try:
             while True:
                 await asyncio.wait({lines, more}, return_when=asyncio.FIRST_COMPLETED)
                 if lines.done():
                     if not lines.result():
                         return
-                    self._heard_line(lines.result())
+                    self._receive_line(lines.result())
                     lines = asyncio.create_task(process.stdout.readline())
                 if more.done():
-                    self._more.clear()
-                    more = asyncio.create_task(self._more.wait())
-                if self.worker == "ready":
-                    self._hand_out()
+                    self._queue_changed.clear()
+                    more = asyncio.create_task(self._queue_changed.wait())
+                if self.worker_status == "ready":
+                    self._start_next_job()
         finally:
             lines.cancel()
             more.cancel()
 
-    def _heard_line(self, line: bytes) -> None:
+    def _receive_line(self, line: bytes) -> None:
         """Handle a message of the worker process; an error fails the running job."""
-        number = self.under_way
+        number = self.current_job
         try:
-            self._take_up(json.loads(line))
+            self._handle_event(json.loads(line))
         except Exception as error:
             LOG.exception("a message of the painter process could not be processed")
             if number is not None:
@@ -235,100 +238,100 @@ class Foreman:
         """Mark a job as failed; the reason is kept until it can be written to the folder."""
         self.failures[number] = files.reason(error)
         self.progress.pop(number, None)
-        if self.under_way == number:  # the error occurred before the end of the job
+        if self.current_job == number:  # the error occurred before the end of the job
             self.stop()
-            self.under_way = None
-        self.tell("state", {"session": None})
+            self.current_job = None
+        self.publish("state", {"session": None})
 
     def _write_failures(self) -> None:
         """Write failures that could not be written before."""
         for number, reason in list(self.failures.items()):
             try:
                 self.remove(number)
-                with contextlib.suppress(NotThere):
-                    self._change(self.store.work(number), state="failed", error=reason)
+                with contextlib.suppress(NotFound):
+                    self._update_job(self.store.job(number), state="failed", error=reason)
             except Exception as error:  # for example, the disk is still full
                 LOG.warning("job %s: %s", number, files.reason(error))
                 continue
             del self.failures[number]
 
-    def _hand_out(self) -> None:
+    def _start_next_job(self) -> None:
         """Send the next job to the worker process, if there is one."""
         self._write_failures()
         for number in self.store.queue():
             if number in self.failures:
                 continue
             try:
-                self._begin(number)
+                self._start_job(number)
             except Exception as error:
                 LOG.exception("job %s could not be started", number)
-                self.under_way = None
+                self.current_job = None
                 self._fail(number, error)
                 continue
             return
         self._write_failures()
 
-    def _begin(self, number: str) -> None:
+    def _start_job(self, number: str) -> None:
         """Send a job to the worker process."""
-        work = self.store.work(number)
-        asked = self.asked(work)
-        self._change(work, state="painting")
-        self.worker, self.under_way = "painting", number
-        self._say(asked)
+        job = self.store.job(number)
+        request = self.make_request(job)
+        self._update_job(job, state="painting")
+        self.worker_status, self.current_job = "painting", number
+        self._send(request)
 
-    def _take_up(self, said: Json) -> None:
-        event = said.pop("event")
+    def _handle_event(self, message: Json) -> None:
+        event = message.pop("event")
         if event in ("ready", "unable"):
-            self.worker = "ready" if event == "ready" else said["error"]
-            self.tell("state", {"worker": self.worker})
+            self.worker_status = "ready" if event == "ready" else message["error"]
+            self.publish("state", {"worker": self.worker_status})
         elif event == "refused":
-            self.tell("note", {"work": said["work"], "note": said["error"]})
-        elif self.under_way is None:
-            if event in ENDS:  # of a job that already failed
-                self.worker = "ready"
-        elif said.get("work") == self.under_way:
-            self._take_up_of(self.store.work(self.under_way), event, said)
+            self.publish("note", {"work": message["work"], "note": message["error"]})
+        elif self.current_job is None:
+            if event in FINAL_EVENTS:  # of a job that already failed
+                self.worker_status = "ready"
+        elif message.get("work") == self.current_job:
+            self._handle_job_event(self.store.job(self.current_job), event, message)
 
-    def _take_up_of(self, work: Json, event: str, said: Json) -> None:
+    def _handle_job_event(self, job: Json, event: str, message: Json) -> None:
         """Handle an event of the running job."""
         if event == "step":
-            self.progress[work["id"]] = said
-            self.histories.setdefault(work["id"], []).append(record(said))
-            self.tell("step", {**said, "session": work["session"]})
+            self.progress[job["id"]] = message
+            self.histories.setdefault(job["id"], []).append(record(message))
+            self.publish("step", {**message, "session": job["session"]})
         elif event in ("draft", "level", "started", "note"):
-            self.tell(event, {**said, "session": work["session"]})
+            self.publish(event, {**message, "session": job["session"]})
         elif event == "finished":
-            state = "stopped" if said["stopped"] else "done"
-            recipe = {**work["recipe"], **said["recipe"]}
-            about = {name: said[name] for name in ("seconds", "steered", "precision")}
-            self._end(work, state=state, recipe=recipe, **about)
+            state = "stopped" if message["stopped"] else "done"
+            recipe = {**job["recipe"], **message["recipe"]}
+            about = {name: message[name] for name in ("seconds", "steered", "precision")}
+            self._end_job(job, state=state, recipe=recipe, **about)
         elif event == "failed":
-            self._end(work, state="failed", error=said["error"])
+            self._end_job(job, state="failed", error=message["error"])
 
-    def _end(self, work: Json, **how: object) -> None:
+    def _end_job(self, job: Json, **how: object) -> None:
         """Remove a job from the queue, and store how it ended."""
-        self.progress.pop(work["id"], None)
-        self.worker, self.under_way = "ready", None
-        self.remove(work["id"])
-        self._change(work, history=self.histories.pop(work["id"], []), **how)
+        self.progress.pop(job["id"], None)
+        self.worker_status, self.current_job = "ready", None
+        self.remove(job["id"])
+        self._update_job(job, history=self.histories.pop(job["id"], []), **how)
 
-    def _change(self, work: Json, **how: object) -> None:
-        changed = {**work, **how}
-        self.store.save_work(changed)
-        self.tell(
-            "work", {"work": work["id"], "session": work["session"], "state": changed["state"]}
+    def _update_job(self, job: Json, **how: object) -> None:
+        changed = {**job, **how}
+        self.store.save_job(changed)
+        self.publish(
+            "work", {"work": job["id"], "session": job["session"], "state": changed["state"]}
         )
 
-    def _note_death(self) -> None:
+    def _note_worker_death(self) -> None:
         """Count a crash of the worker process; too many on one job fail it."""
-        number, self.under_way = self.under_way, None
+        number, self.current_job = self.current_job, None
         if number is None:
             return
-        self.deaths[number] = self.deaths.get(number, 0) + 1
+        self.worker_deaths[number] = self.worker_deaths.get(number, 0) + 1
         self.progress.pop(number, None)
-        if self.deaths[number] < DEATHS:
+        if self.worker_deaths[number] < MAX_WORKER_DEATHS:
             with contextlib.suppress(Exception):  # it is in the queue in any case
-                self._change(self.store.work(number), state="queued")
+                self._update_job(self.store.job(number), state="queued")
         else:
             why = (
                 "the painter process ended three times on this job, perhaps because memory ran out"

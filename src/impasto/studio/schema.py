@@ -12,17 +12,17 @@ from impasto.recipe.settings import Preset, Recipe
 Json = dict[str, Any]
 
 
-def about() -> Json:
+def static_info() -> Json:
     """Return the data that does not change while the studio runs."""
     known, notes = known_presets()
     return {
         "notes": notes,
-        "settings": [_setting(*each) for each in recipes.settings()],
+        "settings": [_setting_schema(*each) for each in recipes.settings()],
         "presets": [
             {
                 "name": name,
                 "help": preset.help,
-                "recipe": shown(recipes.make(name, known)),
+                "recipe": format_settings(recipes.make(name, known)),
                 "picture": f"presets/{name}.jpg" if name in recipes.PRESETS else None,
             }
             for name, preset in known.items()
@@ -43,7 +43,7 @@ def known_presets() -> tuple[dict[str, Preset], list[str]]:
         return dict(recipes.PRESETS), [str(error)]
 
 
-def _setting(name: str, kind: Any, default: Any, about: recipes.About) -> Json:
+def _setting_schema(name: str, kind: Any, default: Any, about: recipes.About) -> Json:
     simple = {int: "integer", float: "number", str: "text"}
     return {
         "name": name,
@@ -60,20 +60,20 @@ def _setting(name: str, kind: Any, default: Any, about: recipes.About) -> Json:
     }
 
 
-def shown(recipe: Recipe) -> dict[str, str]:
+def format_settings(recipe: Recipe) -> dict[str, str]:
     """Return the settings of a recipe as text, by name."""
     return {name: about.show(getattr(recipe, name)) for name, *_, about in recipes.settings()}
 
 
-def differences(recipe: Recipe, before: Recipe) -> list[tuple[str, str, str]]:
+def setting_differences(recipe: Recipe, before: Recipe) -> list[tuple[str, str, str]]:
     """Return the settings that differ, with old and new value."""
-    one, other = shown(before), shown(recipe)
+    one, other = format_settings(before), format_settings(recipe)
     return [
         (name.replace("_", " "), one[name], other[name]) for name in one if one[name] != other[name]
     ]
 
 
-def changed(recipe: Recipe, settings: object) -> Recipe:
+def change_recipe(recipe: Recipe, settings: object) -> Recipe:
     """Return the recipe with settings from the page, as text.
 
     Raises SettingError, also for a path as ``init``: the page must not make impasto read a file.

@@ -12,8 +12,8 @@ from impasto.painting import forecast, pyramid
 from impasto.painting.events import LevelStarted, Step
 from impasto.painting.measurements import Costs, Curve, Measurement
 from impasto.painting.preparing import Prepared
-from impasto.studio import masks, painter
-from impasto.studio.painter import Ears
+from impasto.studio import masks, worker
+from impasto.studio.worker import CommandReader
 
 
 class Stylizer:
@@ -30,26 +30,26 @@ class Stylizer:
 
 
 def test_requests_wait_for_their_work_to_begin():
-    ears = Ears(queue.SimpleQueue(), Stylizer())
+    commands = CommandReader(queue.SimpleQueue(), Stylizer())
     for said in (
         {"do": "paint", "work": "a"},
         {"do": "steer", "work": "a", "settings": {"strength": 0.2}},
         {"do": "stop", "work": "a"},
         {"do": "stop", "work": "b"},
     ):
-        ears._hear(said)
-    assert ears.stylizer.asked == []
-    ears.begin("a")
-    assert ears.stylizer.asked == [{"strength": 0.2}, "stop"]
-    ears._hear({"do": "steer", "work": "a", "settings": {"strength": 0.3}})
-    assert len(ears.stylizer.asked) == 3
-    ears.end("a")
-    ears._hear({"do": "stop", "work": "a"})  # too late: not for the next one
-    ears.begin("c")
-    ears.end("c")
-    assert len(ears.stylizer.asked) == 3
-    ears.begin("b")
-    assert ears.stylizer.asked[3:] == ["stop"]
+        commands._handle(said)
+    assert commands.stylizer.asked == []
+    commands.begin_job("a")
+    assert commands.stylizer.asked == [{"strength": 0.2}, "stop"]
+    commands._handle({"do": "steer", "work": "a", "settings": {"strength": 0.3}})
+    assert len(commands.stylizer.asked) == 3
+    commands.end_job("a")
+    commands._handle({"do": "stop", "work": "a"})  # too late: not for the next one
+    commands.begin_job("c")
+    commands.end_job("c")
+    assert len(commands.stylizer.asked) == 3
+    commands.begin_job("b")
+    assert commands.stylizer.asked[3:] == ["stop"]
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ def test_whatever_goes_wrong_fails_one_work(monkeypatch, tmp_path, error, words)
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(painter.runner, "prepare_job", fail)
-    monkeypatch.setattr(painter, "order", lambda asked: None)
-    ears, said = Ears(queue.SimpleQueue(), Stylizer()), []
+    monkeypatch.setattr(worker.runner, "prepare_job", fail)
+    monkeypatch.setattr(worker, "job_spec", lambda asked: None)
+    commands, said = CommandReader(queue.SimpleQueue(), Stylizer()), []
     asked = {"work": "a", "folder": str(tmp_path)}
-    painter._paint(asked, ears, lambda event, **more: said.append((event, more)))
+    worker._run_job(asked, commands, lambda event, **more: said.append((event, more)))
     ((event, more),) = said
     assert (event, more["work"]) == ("failed", "a")
     assert words in more["error"]
@@ -92,7 +92,7 @@ def mask(tmp_path, size=(200, 100)):
 
 def test_the_feather_is_applied_to_the_sharp_mask_as_it_is_painted(tmp_path):
     path = mask(tmp_path)
-    made = painter.order(
+    made = worker.job_spec(
         request(
             tmp_path,
             keep=str(path),
@@ -104,7 +104,7 @@ def test_the_feather_is_applied_to_the_sharp_mask_as_it_is_painted(tmp_path):
     assert sharp == str(path)
     edges = [softness(each) for each in (path, keep, soft)]
     assert edges[0] == 0 < edges[1] < edges[2]
-    assert painter.order(request(tmp_path)).inputs.keep is None
+    assert worker.job_spec(request(tmp_path)).inputs.keep is None
 
 
 def softness(path):
@@ -114,20 +114,22 @@ def softness(path):
 
 def test_a_feather_is_relative_to_the_size_and_has_no_dead_rim(tmp_path):
     wide = [
-        softness(masks.feathered(mask(tmp_path, size), 0.02, tmp_path / "soft.png")) / size[0]
+        softness(masks.feather_mask(mask(tmp_path, size), 0.02, tmp_path / "soft.png")) / size[0]
         for size in ((200, 100), (400, 200), (1200, 600))
     ]
     assert wide == pytest.approx([wide[-1]] * 3, rel=0.15)
     full = tmp_path / "full.png"
     Image.new("L", (90, 60), 255).save(full)
-    soft = np.asarray(Image.open(masks.feathered(full, 0.1, tmp_path / "soft.png")))
+    soft = np.asarray(Image.open(masks.feather_mask(full, 0.1, tmp_path / "soft.png")))
     assert soft.min() == 255
 
 
 def test_a_mask_of_zero_and_one_has_a_feather_too(tmp_path):
     path = mask(tmp_path)
     Image.fromarray(np.asarray(Image.open(path)) // 255).save(path)
-    assert np.asarray(Image.open(masks.feathered(path, 0.02, tmp_path / "soft.png"))).max() == 255
+    assert (
+        np.asarray(Image.open(masks.feather_mask(path, 0.02, tmp_path / "soft.png"))).max() == 255
+    )
 
 
 def measured(seconds_of_pixel, levels):
@@ -142,7 +144,7 @@ def first_steps(monkeypatch, found):
     levels = tuple(pyramid.schedule(768, 1024, Recipe(size=1024)))
     monkeypatch.setattr(forecast, "known", lambda prepared: found and found(levels))
     monkeypatch.setattr(forecast, "paintings_of", lambda inputs: [])
-    left = painter.time_left(Prepared(Recipe(), None, levels, None))
+    left = worker.time_left(Prepared(Recipe(), None, levels, None))
     level = levels[0]
     shape = level.height, level.width, level.evaluations
     left.note(LevelStarted(1, len(levels), *shape, state=None))
@@ -150,7 +152,7 @@ def first_steps(monkeypatch, found):
         step = Step(1, number, 1.0, {}, 3.0 * number, state=None, shown=None)
         left.note(step)
     assert left.told()
-    return painter._progress(step, levels, left), levels
+    return worker._step_report(step, levels, left), levels
 
 
 def test_the_time_left_is_that_of_the_measured_machine_from_the_first_step_on(monkeypatch):
@@ -163,4 +165,4 @@ def test_the_time_left_is_that_of_the_measured_machine_from_the_first_step_on(mo
 def test_without_a_measurement_nothing_is_said_before_it_can_be_known(monkeypatch):
     said, _ = first_steps(monkeypatch, None)
     assert said["left"] == ""
-    assert 0 < said["done"] < painter.EARLY
+    assert 0 < said["done"] < worker.EARLY_SHARE
