@@ -74,7 +74,9 @@ KINDS = {"": FORMS, ", finest level": FINEST, ", last pass": LAST}
 def _evaluation_at(size: int, repeats: int) -> Section:
     height = round(size * ASPECT)
     content, style = (arrays.noise(height, size, seed) for seed in (0, 1))
-    deepest = {kind: max(objective.layers_of(settings.make(), kind)) for kind in KINDS.values()}
+    deepest = {
+        kind: max(objective.layers_of(settings.make_recipe(), kind)) for kind in KINDS.values()
+    }
     variants: dict[str, Callable[[ImageArray], Any]] = {}
     for name, kind in KINDS.items():
         for engine in ("native", "keras"):
@@ -100,7 +102,7 @@ def _impasto(
     """Return the default recipe's loss and gradient, in float32, at levels of a kind."""
     from impasto.painting.models import ModelCache
 
-    chosen = settings.make(engine=engine, precision="float32")
+    chosen = settings.make_recipe(engine=engine, precision="float32")
     painting = ModelCache().get(chosen).of_levels(chosen, kind)
     places = (StyledRegion((StyleImage(style),)),)
     start = None if kind == FORMS else content
@@ -244,7 +246,7 @@ def _foretold_and_measured(
     expected = json.loads(said.output)
     report = folder / "report.json"
     command = ["impasto", "stylize", *pair, "-o", f"{folder}/out.png", "--report", str(report)]
-    done = processes.run([*command, *settings.as_options(wanted), "--quiet"])
+    done = processes.run([*command, *settings.to_options(wanted), "--quiet"])
     seconds = json.loads(report.read_text())["seconds"]["total"]
     return {
         "foretold_seconds": expected["seconds"],

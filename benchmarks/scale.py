@@ -28,7 +28,7 @@ from impasto.losses.tiled import Read, Readers, Tiles
 from impasto.painting.climb import Job
 from impasto.painting.memory import Plan
 from impasto.painting.models import ModelCache
-from impasto.recipe.settings import make
+from impasto.recipe.settings import make_recipe
 
 Section = dict[str, Any]
 
@@ -164,7 +164,9 @@ def workers(size: int, tile: int, counts: Iterable[int]) -> Section:
     """
     photograph = arrays.resize(samples.load_content("coffee"), size * 2 // 3, size)
     painting, found, pictures = samples.make_style("swirls", 512), {}, []
-    recipe = make(size=size, tile=tile, levels=1, evaluations=EVALUATIONS, precision="float32")
+    recipe = make_recipe(
+        size=size, tile=tile, levels=1, evaluations=EVALUATIONS, precision="float32"
+    )
     for count in counts:
         with impasto.Stylizer(recipe=recipe, workers=count) as stylizer:
             list(stylizer.paint(photograph, painting, recipe=_short(stylizer)))  # warm

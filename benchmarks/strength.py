@@ -38,7 +38,7 @@ def distances(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
             ]
             row = []
             for weight in WEIGHTS:
-                made = recipe.make(
+                made = recipe.make_recipe(
                     style_loss=name, size=options.size, style_weight=weight / measure.scale
                 )
                 prepared = stylizer.prepare(*read, recipe=made)

@@ -23,7 +23,7 @@ def test_a_baseline_has_the_gradient_that_impasto_has_for_the_same_loss(way):
     if backend.name() != library:
         pytest.skip(f"computes with {library}")
     content, style, picture = (tiny.random_picture(48, 64, seed) for seed in (1, 2, 3))
-    chosen = recipe.make(
+    chosen = recipe.make_recipe(
         "gram",
         loss_scale="absolute",
         strips=1,
@@ -37,7 +37,7 @@ def test_a_baseline_has_the_gradient_that_impasto_has_for_the_same_loss(way):
     expected = []
     for name in tiny.ENGINES:
         engine = tiny.engine(name, chosen, weights.load())
-        eye = Eye.of(engine.features(chosen.layers), engine.network, chosen.layers)
+        eye = Eye.of(engine.features(chosen.layer_names), engine.network, chosen.layer_names)
         targets = engine.place(objective.freeze(eye, chosen, content, places).whole())
         _, _, gradient = engine.step(chosen, FORMS)(picture, targets)
         expected.append(gradient)

@@ -17,11 +17,11 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
     ],
 )
 def test_the_nearest_name_is_suggested_and_else_all_are_named(received, words):
-    assert errors.nearest(received, iter(("lbfgs", "adam"))) == words
+    assert errors.suggest_names(received, iter(("lbfgs", "adam"))) == words
 
 
 def test_several_near_names_come_most_like_first():
-    assert errors.nearest(".jpgg", ENDINGS) == "did you mean .jpg, .jpeg, .png?"
+    assert errors.suggest_names(".jpgg", ENDINGS) == "did you mean .jpg, .jpeg, .png?"
 
 
 @pytest.mark.parametrize(

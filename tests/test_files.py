@@ -34,7 +34,7 @@ def test_an_interruption_leaves_the_old_file(tmp_path):
     path.write_bytes(b"old")
 
     def write_half() -> None:
-        with files.replacing(path) as temporary:
+        with files.atomic_replace(path) as temporary:
             temporary.write_text("half")
             raise KeyboardInterrupt
 
@@ -91,32 +91,32 @@ def test_a_folder_without_write_permission(tmp_path, one_line, ordinary_user):
 
 
 def test_free_names_are_reserved(tmp_path):
-    assert files.free_name(tmp_path, "night") == tmp_path / "night.png"
-    assert files.free_name(str(tmp_path), "night").name == "night-2.png"
+    assert files.reserve_name(tmp_path, "night") == tmp_path / "night.png"
+    assert files.reserve_name(str(tmp_path), "night").name == "night-2.png"
     (tmp_path / "night-3.png").symlink_to("nowhere")
     (tmp_path / "night-4.png").mkdir()
-    assert files.free_name(tmp_path, "night").name == "night-5.png"
-    assert files.free_name(tmp_path, "night", ".gif").name == "night.gif"
+    assert files.reserve_name(tmp_path, "night").name == "night-5.png"
+    assert files.reserve_name(tmp_path, "night", ".gif").name == "night.gif"
 
 
 def test_a_name_that_is_given_back_is_free_and_what_was_written_stays(tmp_path):
-    free, written, replaced = (files.free_name(tmp_path, "night") for _ in range(3))
+    free, written, replaced = (files.reserve_name(tmp_path, "night") for _ in range(3))
     files.write_text("painted", written)
     replaced.unlink()
     replaced.touch()  # by somebody else
     for path in (free, written, replaced, tmp_path / "never.png"):
-        files.release(path)
+        files.release_name(path)
     assert not free.exists()
     assert written.read_text() == "painted"
     assert replaced.exists()
-    assert files.free_name(tmp_path, "night") == free
+    assert files.reserve_name(tmp_path, "night") == free
 
 
 @pytest.mark.slow
 def test_a_program_that_ends_leaves_no_empty_file_and_two_at_once_have_two_names(tmp_path):
     code = (
         "import sys; from impasto import files\n"
-        "print(*[files.free_name('.', 'night').name for _ in range(40)], flush=True)\n"
+        "print(*[files.reserve_name('.', 'night').name for _ in range(40)], flush=True)\n"
         "sys.stdin.read()"
     )
     pipe = subprocess.PIPE
@@ -133,7 +133,7 @@ def test_a_program_that_ends_leaves_no_empty_file_and_two_at_once_have_two_names
 
 @pytest.mark.parametrize("letter", ["n", "é", "絵", "🎨", "\udcff"])
 def test_names_too_long_are_shortened_at_whole_letters(tmp_path, letter):
-    first, second = (files.free_name(tmp_path, letter * 300 + "-painting") for _ in range(2))
+    first, second = (files.reserve_name(tmp_path, letter * 300 + "-painting") for _ in range(2))
     for path, end in ((first, "-painting.png"), (second, "-painting-2.png")):
         assert path.exists()
         assert 245 < len(os.fsencode(path.name)) <= 255
@@ -145,7 +145,7 @@ def test_names_too_long_are_shortened_at_whole_letters(tmp_path, letter):
 def test_a_folder_where_no_file_can_be_made_is_told(tmp_path, one_line):
     for folder in (tmp_path / "none", Path("/proc")):
         with pytest.raises(OutputError) as caught:
-            files.free_name(folder, "night")
+            files.reserve_name(folder, "night")
         assert "cannot be written" in one_line(caught)
 
 
@@ -157,7 +157,7 @@ from impasto.images.formats import decode, encode
 pixels = decode.read_image(sys.argv[1]).pixels
 assert pixels[0, 0].tolist() == [255, 0, 0], pixels[0, 0]
 encode.write_image(pixels, sys.argv[2])
-with files.quiet():
+with files.silenced_stderr():
     pass
 assert (decode.read_image(sys.argv[2]).pixels == pixels).all()
 open(sys.argv[3], "w").write("done")
@@ -205,15 +205,15 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     """The names are those that `replacing` gives; killed, it does not come to remove them."""
     left = {}
     for name in ("a.png", "b.png"):
-        with files.replacing(tmp_path / name) as temporary:
+        with files.atomic_replace(tmp_path / name) as temporary:
             temporary.write_text("half")
             left[name] = temporary
         left[name].write_text("half")
-    files.remove_leftovers(tmp_path / "a.png")
+    files.remove_temporary_files(tmp_path / "a.png")
     assert sorted(tmp_path.iterdir()) == sorted(
         [tmp_path / "a.png", tmp_path / "b.png", left["b.png"]]
     )
-    files.remove_leftovers(tmp_path / "none" / "a.png")
+    files.remove_temporary_files(tmp_path / "none" / "a.png")
 
 
 @pytest.mark.parametrize("kind", ["cache", "config"])
@@ -246,7 +246,7 @@ def test_somebody_without_a_home_has_no_folders(monkeypatch):
 def test_shortened_names_fit_in_their_bytes():
     for name in ("photograph-painting", "\u6c34" * 50, "\U0001f3a8" * 20, "e\u0301" * 40):
         for most in range(0, 60):
-            short = files.shortened(name, most)
+            short = files.shorten_name(name, most)
             assert len(short.encode()) <= most
             short.encode("utf-8", "strict")
 
@@ -287,7 +287,7 @@ def test_addresses_are_named_for_what_they_are(address, words, one_line):
         assert words in one_line(caught)
         assert "did you mean" not in one_line(caught)
         with pytest.raises(OutputError) as caught:
-            files.check_place(path)
+            files.check_folder(path)
         assert "is a URL and not a path" in one_line(caught)
     with pytest.raises(ImageError) as caught:
         decode.read_image(address)

@@ -19,7 +19,7 @@ ROOMS = {
     "version": (),
     "errors": (),
     "files": (),
-    "paged": (),
+    "filearray": (),
     "recipe": (
         "values",
         "settings",
@@ -326,7 +326,7 @@ def test_no_tensor_is_made_in_the_precision_that_keras_is_set_to():
 
 OF_THE_PROCESS = {
     "os.dup2": {"files", "studio.worker"},
-    "files.quiet": {"compute.backend"},
+    "files.silenced_stderr": {"compute.backend"},
     "warnings.catch_warnings": set(),
     "warnings.simplefilter": {"cli.app"},
     "warnings.filterwarnings": set(),

@@ -45,7 +45,7 @@ class Shown:
             words.append("--region " + ":".join(f"{name}.png" for name in region))
         words += [f"--keep {self.keep}.png"] * bool(self.keep)
         words += [f"--preset {self.preset}"] * (self.preset != recipe.DEFAULT)
-        return " ".join((*words, *recipe.as_options(self.settings)))
+        return " ".join((*words, *recipe.to_options(self.settings)))
 
 
 CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
@@ -249,7 +249,7 @@ def _paint(
             [sources[style] for style in each.styles],
             regions=[tuple(sources[part] for part in region) for region in each.regions],
             keep=sources[each.keep] if each.keep else None,
-            recipe=recipe.make(each.preset, size=SIZE, **each.settings),
+            recipe=recipe.make_recipe(each.preset, size=SIZE, **each.settings),
         )
         result = runner.last_result(stylizer.run(prepared))
         name = image_name(title, number)

@@ -27,19 +27,19 @@ PRESETS = """
 
 def page() -> str:
     """Return the page, as Markdown."""
-    rows = [_row(name, default, about) for name, _, default, about in recipe.settings()]
+    rows = [_row(name, default, about) for name, _, default, about in recipe.iter_settings()]
     return HEAD + "\n".join(rows) + PRESETS + "\n".join(map(_preset, recipe.PRESETS)) + "\n"
 
 
-def _row(name: str, default: object, about: recipe.About) -> str:
-    shown = about.usual or about.show(default).replace(",", ", ")
-    return f"| `{name}` | {shown} | {about.unit} | {about.possible} | {about.help} |"
+def _row(name: str, default: object, about: recipe.SettingInfo) -> str:
+    shown = about.default_text or about.format(default).replace(",", ", ")
+    return f"| `{name}` | {shown} | {about.unit} | {about.allowed_values} | {about.help} |"
 
 
 def _preset(name: str) -> str:
     preset = recipe.PRESETS[name]
     differences = ", ".join(
-        f"`{key}` {recipe.show(value)}" for key, value in preset.checked().items()
+        f"`{key}` {recipe.format_value(value)}" for key, value in preset.checked().items()
     )
     return f"| `{name}` | {preset.help} | {differences} |"
 

@@ -119,7 +119,7 @@ def read_pairs(path: Path) -> list[Pair]:
         if is_row and not re.fullmatch(r":?-+:?", cells[0]) and cells[0] != "photograph":
             pairs.append(Pair(*(_beside(path, cell) for cell in cells[:2]), *cells[2:3]))
     if not pairs:
-        raise InputError(f"{files.shown(path)} has no line | photograph | painting |")
+        raise InputError(f"{files.display_path(path)} has no line | photograph | painting |")
     return pairs
 
 
@@ -148,14 +148,14 @@ def parse_recipe(text: str, size: int) -> tuple[str, str, dict[str, str]]:
     parts = (words if colon else text).split()
     preset = recipes.DEFAULT if not parts or "=" in parts[0] else parts.pop(0)
     settings = {"size": str(size), **dict(part.partition("=")[::2] for part in parts)}
-    recipes.make(preset, presets.available(), **settings)
+    recipes.make_recipe(preset, presets.available_presets(), **settings)
     return (label if colon else text).strip(), preset, settings
 
 
 def painted(out: Path, text: str, size: int) -> Column:
     """Return the column of a recipe, whose pictures are painted where they are missing."""
     label, preset, settings = parse_recipe(text, size)
-    whole = recipes.make(preset, presets.available(), **settings)
+    whole = recipes.make_recipe(preset, presets.available_presets(), **settings)
     digest = hashlib.sha256(json.dumps(asdict(whole), default=str).encode()).hexdigest()
     slug = re.sub(r"[^A-Za-z0-9.=]+", "-", label)
     folder = out / f"{slug}-{digest[:8]}"

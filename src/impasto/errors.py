@@ -56,14 +56,14 @@ class ClusterError(ImpastoError):
     """Workers that cannot be reached, have different versions, or were lost."""
 
 
-def nearest(received: str, possible: Iterable[str]) -> str:
+def suggest_names(received: str, possible: Iterable[str]) -> str:
     """Return a hint with the possible names that are most similar to ``received``."""
     names = list(possible)
     near = difflib.get_close_matches(received, names, n=3, cutoff=0.5)
     return f"did you mean {', '.join(near)}?" if near else f"possible: {', '.join(names)}"
 
 
-def counted(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """Return a number with its noun, singular or plural.
 
     >>> counted(1, "evaluation"), counted(2, "evaluation")

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from impasto.errors import ImageError, InputError, OutputError, nearest
+from impasto.errors import ImageError, InputError, OutputError, suggest_names
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 
@@ -26,9 +26,9 @@ def check_input(path: Path, most: int) -> None:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise ImageError(_address(path) or _missing(path)) from None
+        raise ImageError(_address_hint(path) or _missing_file_error(path)) from None
     except (OSError, ValueError) as error:
-        raise ImageError(f"cannot be read: {reason(error)}") from None
+        raise ImageError(f"cannot be read: {error_reason(error)}") from None
     if stat.S_ISDIR(status.st_mode):
         raise ImageError("is a folder: give an image file inside it")
     if not stat.S_ISREG(status.st_mode):
@@ -39,7 +39,7 @@ def check_input(path: Path, most: int) -> None:
         raise ImageError(f"is a file of {status.st_size:,} bytes: the maximum is {most:,}")
 
 
-def _address(path: Path) -> str:
+def _address_hint(path: Path) -> str:
     """Return advice for a URL in place of a path; empty for a path."""
     found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):(/.*)", path.as_posix())  # `Path` makes // one /
     if found is None:
@@ -47,19 +47,21 @@ def _address(path: Path) -> str:
     if found[1].lower() == "file":
         import urllib.parse  # imported here to keep --help fast
 
-        return f"is a URL and not a path: give {shown(urllib.parse.unquote(found[2]))}"
+        return f"is a URL and not a path: give {display_path(urllib.parse.unquote(found[2]))}"
     return "is a web address: download the image and give its file"
 
 
-def _missing(path: Path) -> str:
+def _missing_file_error(path: Path) -> str:
     if path.is_symlink():
-        return f"no such file: it is a link to {shown(os.readlink(path))}, which does not exist"
+        return (
+            f"no such file: it is a link to {display_path(os.readlink(path))}, which does not exist"
+        )
     try:
         names = {name.lower(): name for name in sorted(os.listdir(path.parent))}
     except OSError:
-        return f"no such file: the folder {shown(path.parent)} cannot be listed"
+        return f"no such file: the folder {display_path(path.parent)} cannot be listed"
     near = difflib.get_close_matches(path.name.lower(), names)
-    hint = ", ".join(shown(names[name]) for name in near)
+    hint = ", ".join(display_path(names[name]) for name in near)
     return f"no such file: did you mean {hint}?" if near else "no such file"
 
 
@@ -70,30 +72,30 @@ def check_output(path: AnyPath, endings: Sequence[str]) -> None:
     if its folder is missing or not writable.
     """
     ending_of(path, endings)
-    check_place(path)
+    check_folder(path)
 
 
-def check_place(path: AnyPath) -> None:
+def check_folder(path: AnyPath) -> None:
     """Check like :func:`check_output`, for any extension. Raises OutputError."""
     # os.access is unreliable for root and on many network folders.
-    with _writing(path), tempfile.TemporaryFile(dir=_target(path).parent):
+    with _output_errors(path), tempfile.TemporaryFile(dir=_resolve_link(path).parent):
         pass
 
 
-def free_name(folder: AnyPath, stem: str, ending: str = ".png") -> Path:
+def reserve_name(folder: AnyPath, stem: str, ending: str = ".png") -> Path:
     """Reserve the first name of stem.png, stem-2.png, stem-3.png … that is free in ``folder``.
 
     An empty file is created, so no other process uses the name, and no file is overwritten.
-    :func:`release` removes it, and so does the end of the process if it is still empty. A stem that
-    is too long for the folder is shortened. Raises OutputError if no file can be created.
+    :func:`release_name` removes it, and so does the end of the process if it is still empty. A stem
+    that is too long for the folder is shortened. Raises OutputError if no file can be created.
     """
     number = 1
     while True:
         tail = (f"-{number}" if number > 1 else "") + ending
-        path = Path(folder, shortened(stem, _longest_name(folder) - _bytes(tail)) + tail)
+        path = Path(folder, shorten_name(stem, _longest_name(folder) - _encode_name(tail)) + tail)
         try:
-            with _writing(path):
-                _reserve(path)
+            with _output_errors(path):
+                _try_reserve(path)
             return path
         except OutputError as error:
             if not isinstance(error.__cause__, FileExistsError):
@@ -106,16 +108,16 @@ _RESERVED: dict[Path, tuple[int, int, int]] = {}
 fork is another process."""
 
 
-def _reserve(path: Path) -> None:
+def _try_reserve(path: Path) -> None:
     with open(path, "xb") as file:
         found = os.fstat(file.fileno())
     if not _RESERVED:
-        atexit.register(release_all)
+        atexit.register(release_all_names)
     _RESERVED[Path(os.path.abspath(path))] = found.st_dev, found.st_ino, os.getpid()
 
 
-def release(path: AnyPath) -> None:
-    """Remove a file reserved by :func:`free_name`, if it is still empty."""
+def release_name(path: AnyPath) -> None:
+    """Remove a file reserved by :func:`reserve_name`, if it is still empty."""
     place = Path(os.path.abspath(path))
     reserved = _RESERVED.pop(place, None)
     with suppress(OSError):
@@ -124,10 +126,10 @@ def release(path: AnyPath) -> None:
             place.unlink()
 
 
-def release_all() -> None:
+def release_all_names() -> None:
     """Remove all reserved files that are still empty."""
     for path in list(_RESERVED):
-        release(path)
+        release_name(path)
 
 
 def _longest_name(folder: AnyPath) -> int:
@@ -137,20 +139,20 @@ def _longest_name(folder: AnyPath) -> int:
     return 255
 
 
-def shortened(name: str, most: int) -> str:
+def shorten_name(name: str, most: int) -> str:
     """Return a name shortened to at most ``most`` bytes of UTF-8, with dots in the middle.
 
     >>> shortened("photograph-painting", 15)
     'photog...inting'
     """
-    if _bytes(name) <= most:
+    if _encode_name(name) <= most:
         return name
-    dots = DOTS[: max(0, most)]
+    dots = ELLIPSIS[: max(0, most)]
     room = max(0, most - len(dots))
     head, tail = room // 2, room - room // 2
-    while _bytes(name[:head]) > room // 2:
+    while _encode_name(name[:head]) > room // 2:
         head -= 1
-    while _bytes(name[len(name) - tail :]) > room - room // 2:
+    while _encode_name(name[len(name) - tail :]) > room - room // 2:
         tail -= 1
     while tail and unicodedata.combining(
         name[len(name) - tail]
@@ -159,10 +161,10 @@ def shortened(name: str, most: int) -> str:
     return f"{name[:head]}{dots}{name[len(name) - tail :]}"
 
 
-DOTS = "..."
+ELLIPSIS = "..."
 
 
-def _bytes(name: str) -> int:
+def _encode_name(name: str) -> int:
     return len(name.encode("utf-8", "surrogateescape"))
 
 
@@ -192,28 +194,28 @@ def cache_folder() -> Path | None:
 
 def write_text(text: str, path: AnyPath) -> None:
     """Write ``text`` as UTF-8, atomically. Raises OutputError if it cannot be written."""
-    with replacing(path) as temporary:
+    with atomic_replace(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 @contextmanager
-def replacing(path: AnyPath) -> Iterator[Path]:
+def atomic_replace(path: AnyPath) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``, and move that file to ``path`` at the end.
 
     If the block fails, the temporary file is removed and ``path`` is unchanged. Raises OutputError
     if it cannot be written.
     """
-    with _writing(path):
-        target = _target(path)
+    with _output_errors(path):
+        target = _resolve_link(path)
         token = os.urandom(8).hex()
-        temporary = target.with_name(f"{_begun(target)}{token}{Path(path).suffix}")
+        temporary = target.with_name(f"{_temporary_prefix(target)}{token}{Path(path).suffix}")
         try:
             yield temporary
             with temporary.open("r+b") as file:
                 os.fsync(file.fileno())
             _keep_permissions(target, temporary)
             os.replace(temporary, target)
-            _settle(target.parent)
+            _sync_folder(target.parent)
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -232,14 +234,14 @@ def _keep_permissions(target: Path, temporary: Path) -> None:
         os.chmod(temporary, stat.S_IMODE(before.st_mode))
 
 
-def _begun(target: Path) -> str:
+def _temporary_prefix(target: Path) -> str:
     """Return the prefix of temporary files for ``target``."""
     import hashlib  # imported here to keep --help fast
 
     return f".impasto-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
 
 
-def _settle(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Sync a folder to disk, if the system supports it."""
     with suppress(OSError):
         opened = os.open(folder, os.O_RDONLY)
@@ -249,35 +251,39 @@ def _settle(folder: Path) -> None:
             os.close(opened)
 
 
-def remove_leftovers(path: AnyPath) -> None:
+def remove_temporary_files(path: AnyPath) -> None:
     """Remove temporary files for ``path`` that a killed process left."""
     target = Path(os.path.realpath(path))
     with suppress(OSError):
-        for each in target.parent.glob(f"{_begun(target)}*"):
+        for each in target.parent.glob(f"{_temporary_prefix(target)}*"):
             each.unlink(missing_ok=True)
 
 
 @contextmanager
-def _writing(path: AnyPath) -> Iterator[None]:
+def _output_errors(path: AnyPath) -> Iterator[None]:
     try:
         yield
     except InputError:
         raise
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
-        raise OutputError(f"{shown(path)} cannot be written: {reason(error)}") from error
+        raise OutputError(
+            f"{display_path(path)} cannot be written: {error_reason(error)}"
+        ) from error
 
 
-def _target(path: AnyPath) -> Path:
+def _resolve_link(path: AnyPath) -> Path:
     """Return ``path`` with links resolved, so that the target of a link is replaced."""
     target = Path(os.path.realpath(path))
     if target.is_dir():
-        raise OutputError(f"{shown(path)} is a folder: give a file inside it")
+        raise OutputError(f"{display_path(path)} is a folder: give a file inside it")
     if target.exists() and not target.is_file():
-        raise OutputError(f"{shown(path)} is a device or a pipe: give a file")
+        raise OutputError(f"{display_path(path)} is a device or a pipe: give a file")
     if not target.parent.is_dir():
-        if _address(Path(path)):
-            raise OutputError(f"{shown(path)} is a URL and not a path: give a file")
-        raise OutputError(f"{shown(path)}: the folder {shown(target.parent)} does not exist")
+        if _address_hint(Path(path)):
+            raise OutputError(f"{display_path(path)} is a URL and not a path: give a file")
+        raise OutputError(
+            f"{display_path(path)}: the folder {display_path(target.parent)} does not exist"
+        )
     return target
 
 
@@ -286,17 +292,17 @@ def ending_of(path: AnyPath, endings: Sequence[str]) -> str:
     ending = Path(path).suffix.lower()
     if ending in endings:
         return ending
-    received = f"the ending {shown(ending)}" if ending else "no ending"
-    raise OutputError(f"{shown(path)} has {received}: {nearest(ending, endings)}")
+    received = f"the ending {display_path(ending)}" if ending else "no ending"
+    raise OutputError(f"{display_path(path)} has {received}: {suggest_names(ending, endings)}")
 
 
-def shown(path: AnyPath) -> str:
+def display_path(path: AnyPath) -> str:
     """Return the path, escaped if it contains unprintable characters."""
     text = os.fspath(path)
     return text if text.isprintable() else repr(text)
 
 
-def reason(error: BaseException) -> str:
+def error_reason(error: BaseException) -> str:
     """Return a short reason for an error, on one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
@@ -305,7 +311,7 @@ def reason(error: BaseException) -> str:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silenced_stderr() -> Iterator[None]:
     """Discard everything written to file descriptor 2 in this block, also by C libraries.
 
     This affects the whole process: output of other threads is lost, and child processes have no

@@ -175,7 +175,7 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, tmp_path, 
 def test_a_second_dry_run_loads_no_tensor_library(folder, own_cache, monkeypatch, capfd):
     line = measurements.Curve(1.0, 0.0, 1.0)
     costs = measurements.Costs(2.0, 0.0, line, line)
-    chosen = recipe.make(style_loss="gram")
+    chosen = recipe.make_recipe(style_loss="gram")
     measured = measurements.Measurement(3.0, "float32", {FORMS: costs})
     measurements.store(chosen, 1, measured)
     monkeypatch.chdir(folder)
@@ -194,7 +194,7 @@ def test_a_second_dry_run_loads_no_tensor_library(folder, own_cache, monkeypatch
 def test_a_long_painting_says_so_as_it_begins(
     folder, tmp_path, monkeypatch, own_cache, long, quiet, said
 ):
-    monkeypatch.setattr(one, "LONG", long)
+    monkeypatch.setattr(one, "LONG_WORK", long)
     pictures = [str(folder / "photo.png"), str(folder / "painting.png")]
     arguments = ["stylize", *pictures, "-o", str(tmp_path / "a.png"), *SMALL, *quiet]
     done = CliRunner().invoke(app.app, arguments, catch_exceptions=False)
@@ -344,10 +344,10 @@ def test_a_missing_backend_is_one_line(folder):
 def test_help_shows_every_setting_with_its_default():
     wide = {"COLUMNS": "300", "TERMINAL_WIDTH": "300"}
     shown = " ".join(CliRunner().invoke(app.app, ["stylize", "--help"], env=wide).output.split())
-    for name, _, default, about in recipe.settings():
+    for name, _, default, about in recipe.iter_settings():
         assert f"--{name.replace('_', '-')}" in shown
         assert all(choice in shown for choice in about.choices)
-        assert about.show(default).replace(",", ", ") in shown
+        assert about.format(default).replace(",", ", ") in shown
 
 
 def test_the_version_is_told():
@@ -808,7 +808,7 @@ def test_a_batch_overwrites_nothing_and_says_what_to_do(folder, tmp_path, monkey
 def test_a_batch_opens_its_inputs_before_it_paints(folder, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(folder)
     opened = []
-    monkeypatch.setattr(many, "_paint_all", lambda job, tasks, *_: opened.extend(tasks) or [])
+    monkeypatch.setattr(many, "_run_batch_here", lambda job, tasks, *_: opened.extend(tasks) or [])
     words = ("batch", "photo.png", "cut.png", "--style", "painting.png", "-o", tmp_path)
     status, _, said = main(monkeypatch, capfd, *words)
     assert status == 1
@@ -847,7 +847,7 @@ def recorded(command):
     given = {}
     copied = functools.wraps(app.COMMANDS[command])(lambda **arguments: given.update(arguments))
     alone = typer.Typer(add_completion=False)
-    alone.command(cls=options.Command)(options.with_home(copied))
+    alone.command(cls=options.Command)(options.expand_home(copied))
     return alone, given
 
 
@@ -893,7 +893,7 @@ def sheet(folder, monkeypatch):
     """A sweep of two pictures that paints nothing: its options, in the folder of pictures."""
     monkeypatch.chdir(folder)
     panel = sweeps.SheetPanel(np.full((20, 30, 3), 9, np.float32), {"evaluations": 3})
-    monkeypatch.setattr(many, "_painted", lambda *_: {0: panel, 1: panel})
+    monkeypatch.setattr(many, "_run_here", lambda *_: {0: panel, 1: panel})
     return ["sweep", "photo.png", "painting.png", "--vary", "seed=1,2"]
 
 

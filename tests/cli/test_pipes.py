@@ -30,7 +30,7 @@ class Stream(io.TextIOWrapper):
 def test_a_dash_is_what_standard_input_gives(monkeypatch, words):
     monkeypatch.setattr(sys, "stdin", Stream(DATA))
     given = InputPaths.parse(*words)
-    with pipes.piped(given, Path("out.png")) as (sources, output):
+    with pipes.piped_paths(given, Path("out.png")) as (sources, output):
         (path,) = set(sources.paths()) - set(given.paths())
         assert Path(path).read_bytes() == DATA
         assert Path(path).name == "standard-input"
@@ -42,7 +42,7 @@ def test_a_dash_is_what_standard_input_gives(monkeypatch, words):
 
 def test_a_dash_is_the_mask_of_a_region(monkeypatch):
     monkeypatch.setattr(sys, "stdin", Stream(DATA))
-    with pipes.piped(InputPaths.parse("a", ["b"], ["-:c"], None), None) as (sources, output):
+    with pipes.piped_paths(InputPaths.parse("a", ["b"], ["-:c"], None), None) as (sources, output):
         assert Path(sources.regions[0][0]).read_bytes() == DATA
         assert sources.to_args() == ["a", "b", "--region", "-:c"]
         assert output is None
@@ -50,14 +50,14 @@ def test_a_dash_is_the_mask_of_a_region(monkeypatch):
 
 def test_a_file_that_is_called_dash_is_named_with_its_folder():
     given = InputPaths.parse("./-", ["b"], None, None)
-    with pipes.piped(given, Path("./x-")) as (sources, output):
+    with pipes.piped_paths(given, Path("./x-")) as (sources, output):
         assert (sources, output) == (given, Path("x-"))
 
 
 def test_standard_output_gets_the_bytes_of_the_picture(monkeypatch):
     out = Stream()
     monkeypatch.setattr(sys, "stdout", out)
-    with pipes.piped(InputPaths.parse("a", ["b"], None, None), Path("-")) as (_, output):
+    with pipes.piped_paths(InputPaths.parse("a", ["b"], None, None), Path("-")) as (_, output):
         assert output.suffix == ".png"
         output.write_bytes(DATA)
         pipes.write_out(output)
@@ -73,6 +73,9 @@ def test_terminals_and_two_dashes_are_refused(monkeypatch, one_line):
         (("-", ["a"], None, None), None, "standard input (-) is a terminal"),
         (("a", ["b"], None, None), Path("-"), "standard output (-) is a terminal"),
     ):
-        with pytest.raises(SettingError) as caught, pipes.piped(InputPaths.parse(*words), output):
+        with (
+            pytest.raises(SettingError) as caught,
+            pipes.piped_paths(InputPaths.parse(*words), output),
+        ):
             pass
         assert said in one_line(caught)

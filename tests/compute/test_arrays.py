@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from impasto import paged
+from impasto import filearray
 from impasto.compute import arrays, numpy_ops
 
 pytestmark = pytest.mark.backend
@@ -28,7 +28,7 @@ def test_a_tensor_is_computed_with_by_kerass_functions():
 
 
 def test_arrays_in_memory_and_in_files_stay_what_they_are(tmp_path):
-    for array in (np.ones((4, 3)), paged.zeros((4, 3))):
+    for array in (np.ones((4, 3)), filearray.zeros((4, 3))):
         assert arrays.to_numpy(array) is array
         assert arrays.as_array_like(array, np.zeros(1)) is array
 

@@ -44,7 +44,7 @@ CASES = {
 
 def both(settings):
     """A recipe that weighs all terms, and both engines of it."""
-    chosen = recipe.make(**{"content_weight": 0.5, "tv_weight": 0.3, **settings})
+    chosen = recipe.make_recipe(**{"content_weight": 0.5, "tv_weight": 0.3, **settings})
 
     return chosen, *(
         tiny.engine(name, chosen, tiny.vgg(chosen.network)) for name in ("native", "keras")
@@ -79,7 +79,7 @@ def assert_alike(found, expected, most=1e-4):
 def test_features_are_alike(pooling, padding, size):
     layers = ("block1_conv1", "block1_pool", "block2_conv2", "block3_conv3", "block5_conv1")
     settings = {"style_layers": ",".join(layers), "pooling": pooling, "padding": padding}
-    chosen = recipe.make(style_loss="gram", **settings)
+    chosen = recipe.make_recipe(style_loss="gram", **settings)
     engines = (tiny.engine(name, chosen, tiny.vgg()) for name in tiny.ENGINES)
     picture = random_picture(*size, seed=6)
     found, expected = (engine.features(layers)(picture) for engine in engines)
@@ -154,7 +154,7 @@ def test_the_steps_of_a_tile_are_alike(name):
 
 @pytest.mark.parametrize("name", tiny.ENGINES)
 def test_an_engine_says_what_it_is(name):
-    chosen = recipe.make(precision="auto")
+    chosen = recipe.make_recipe(precision="auto")
     engine = tiny.engine(name, chosen, tiny.vgg())
     assert engine.backend == ("native" if name == "native" else backend.name())
     assert engine.precision == "float32"
@@ -162,9 +162,9 @@ def test_an_engine_says_what_it_is(name):
 
 
 def test_the_keras_engine_computes_in_bfloat16_where_that_is_asked_for():
-    chosen = recipe.make(precision="bfloat16")
+    chosen = recipe.make_recipe(precision="bfloat16")
     rough = tiny.engine("keras", chosen, tiny.vgg())
-    exact = tiny.engine("keras", recipe.make(), tiny.vgg())
+    exact = tiny.engine("keras", recipe.make_recipe(), tiny.vgg())
     assert rough.precision == "bfloat16"
     layer = "block4_conv2"
     features = [engine.features([layer])(PICTURE)[layer] for engine in (exact, rough)]
@@ -176,7 +176,7 @@ def test_the_keras_engine_computes_in_bfloat16_where_that_is_asked_for():
 def test_on_a_gpu_the_keras_engine_takes_bfloat16_unless_another_is_asked_for(monkeypatch):
     monkeypatch.setattr(backend, "on_processor", lambda: False)
     engines = [
-        tiny.engine("keras", recipe.make(precision=each), tiny.vgg())
+        tiny.engine("keras", recipe.make_recipe(precision=each), tiny.vgg())
         for each in ("auto", "float32")
     ]
     assert [each.precision for each in engines] == ["bfloat16", "float32"]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from impasto import images, paged
+from impasto import filearray, images
 from impasto.images import arrays, colors, masks, style_regions, value_range
 from impasto.images.formats import color_management, decode, encode, transfer_functions, video
 from impasto.images.formats.save_options import SaveOptions
@@ -24,8 +24,8 @@ from impasto.images.style_regions import MaskedStyle, StyledRegion, StyleImage
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
     """A few rows are a block, and everything is large."""
-    monkeypatch.setattr(paged, "BLOCK", 1000)
-    monkeypatch.setattr(paged, "LARGE", 0)
+    monkeypatch.setattr(filearray, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(filearray, "MIN_FILE_BYTES", 0)
 
 
 def _written(ending, depth=8):
@@ -168,7 +168,7 @@ def test_every_function_that_takes_an_array_is_in_the_table():
 
 def flat(value):
     """Everything in a value, arrays in files as NumPy's."""
-    if paged.on_host(value):
+    if filearray.is_on_host(value):
         yield np.asarray(value)
     elif dataclasses.is_dataclass(value):
         yield from flat(list(vars(value).values()))
@@ -191,8 +191,8 @@ def test_an_array_in_a_file_gives_the_same(function, height, width, seed, tmp_pa
     picture = random.uniform(0, 255, (height, width, 3)).astype(np.float32)
     mask = random.uniform(0, 1, (height, width)).astype(np.float32).round(1)
     mask[0, 0], mask[-1, -1] = 0, 1
-    stored = [paged.stored(picture), paged.stored(mask)]
-    assert all(isinstance(each, paged.Paged) for each in stored)
+    stored = [filearray.spill(picture), filearray.spill(mask)]
+    assert all(isinstance(each, filearray.FileArray) for each in stored)
     for case in CASES[function]:
         want = list(flat(case(picture, mask, tmp_path)))
         got = list(flat(case(*stored, tmp_path)))

@@ -16,10 +16,10 @@ from impasto.network.weights import NETWORKS
 from impasto.painting import inputs
 from impasto.painting.provenance import Provenance
 from impasto.painting.stylizer import Stylizer
-from impasto.recipe.settings import Recipe, make
+from impasto.recipe.settings import Recipe, make_recipe
 
 PICTURE = np.full((64, 64, 3), 90, np.float32)
-RECIPE = make(size=64, style_layers="block1_conv1")
+RECIPE = make_recipe(size=64, style_layers="block1_conv1")
 
 
 NETWORK = {"sha256": NETWORKS["vgg16"].sha256}
@@ -178,7 +178,7 @@ def test_done_is_what_was_painted_from_the_same_pictures_with_the_same_recipe(fo
     assert not batch.is_done(task, RECIPE, read)
     encode.write_image(PICTURE, task.result)
     assert not batch.is_done(task, RECIPE, read)
-    used = make(size=64, style_layers="block1_conv1", precision="float32")
+    used = make_recipe(size=64, style_layers="block1_conv1", precision="float32")
     encode.write_image(PICTURE, task.result, Provenance(used, "x", NETWORK, read.sources).to_xmp())
     assert batch.is_done(task, RECIPE, read)
     for other in (

@@ -28,7 +28,7 @@ class FakeResult:
     """What outputs.write takes from a Result."""
 
     picture = PICTURE
-    recipe = recipe.make("gram")
+    recipe = recipe.make_recipe("gram")
     levels = (
         LevelFinished(1, 10, 15, 3, 0.1, Reason.BUDGET),
         LevelFinished(2, 20, 30, 2, 0.1, Reason.BUDGET),

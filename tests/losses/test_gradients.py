@@ -88,7 +88,7 @@ def the_same(name, regions):
     chosen, kind = SETTINGS[name]
     layers = MATCHED if chosen["style_loss"] == "matching" else LAYERS
     content = "block3_conv1=2,block4_conv2=1"
-    made = recipe.make(style_layers=layers, content_layers=content, **chosen)
+    made = recipe.make_recipe(style_layers=layers, content_layers=content, **chosen)
     term = content_term(made) if kind is None else style_term(made, kind)
     scene = Scene(EYE, PHOTOGRAPH, REGIONS[regions], START)
     (sight,) = scene.sights()
@@ -138,7 +138,7 @@ def unpacked(packed, maps):
 def placing():
     """What makes tensors of targets, as the Keras engine has them."""
     layers = {"content_layers": "second", "style_layers": "first", "padding": "zero"}
-    return tiny.engine("keras", recipe.make("gram", **layers)).place
+    return tiny.engine("keras", recipe.make_recipe("gram", **layers)).place
 
 
 CASES = [

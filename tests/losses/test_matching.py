@@ -176,7 +176,7 @@ CONTENT, STYLE, OTHER = (
 @pytest.fixture(scope="module", params=tiny.ENGINES)
 def engine(request):
     """Either engine, of a small network with the layers of matching."""
-    return tiny.engine(request.param, recipe.make(), tiny.vgg())
+    return tiny.engine(request.param, recipe.make_recipe(), tiny.vgg())
 
 
 @pytest.fixture(scope="module")
@@ -185,12 +185,14 @@ def eye(engine):
 
 
 def eye_of(engine):
-    layers = recipe.make().layers
+    layers = recipe.make_recipe().layer_names
     return Eye.of(engine.features(layers), engine.network, layers)
 
 
 def test_the_gradient_equals_finite_differences(engine, eye):
-    chosen = recipe.make(style_loss="matching", content_weight=0.3, tv_weight=0.1, strength=0.4)
+    chosen = recipe.make_recipe(
+        style_loss="matching", content_weight=0.3, tv_weight=0.1, strength=0.4
+    )
     left = np.zeros(CONTENT.shape[:2], np.float32)
     left[:, :32] = 1
     regions = (
@@ -210,7 +212,7 @@ def test_the_gradient_equals_finite_differences(engine, eye):
 
 
 def test_the_same_inputs_have_the_same_targets_to_the_byte(eye):
-    chosen = recipe.make(style_loss="matching")
+    chosen = recipe.make_recipe(style_loss="matching")
     regions = (StyledRegion((StyleImage(STYLE),)),)
     start = OTHER[:48, :44].repeat(2, 1)[:, :64]
     found = [objective.freeze(eye, chosen, CONTENT, regions, start=start).whole() for _ in range(2)]
@@ -241,7 +243,7 @@ def test_targets_that_never_leave_the_device_are_those_of_the_host(monkeypatch, 
             replace(regions[0], mask=1 - mask),
             StyledRegion((StyleImage(third),), mask=mask),
         ]
-    chosen = recipe.make(content_weight=0)
+    chosen = recipe.make_recipe(content_weight=0)
     eye = eye_of(tiny.engine("keras", chosen, tiny.vgg()))
 
     def targets():
@@ -287,7 +289,7 @@ def test_pools_on_a_device_bring_but_places_and_sums_to_the_host(monkeypatch):
         brought.append(found.size)
         return found
 
-    chosen = recipe.make(content_weight=0)
+    chosen = recipe.make_recipe(content_weight=0)
     eye = eye_of(tiny.engine("keras", chosen, tiny.vgg()))
     monkeypatch.setattr(backend, "on_processor", lambda: False)
     monkeypatch.setattr(ops, "convert_to_numpy", counted)

@@ -36,7 +36,7 @@ def whole_picture(request):
 
     def made(places=WHOLE, content=CONTENT, **settings):
         layers = {"content_layers": "second", "style_layers": "first,second", "padding": "zero"}
-        chosen = recipe.make("gram", **{**layers, **settings})
+        chosen = recipe.make_recipe("gram", **{**layers, **settings})
         engine = tiny.engine(request.param, chosen)
         targets = engine.place(freeze(engine, chosen, places, content))
         step = engine.step(chosen, FORMS)
@@ -94,7 +94,7 @@ def test_a_weight_of_zero_takes_a_term_out_of_the_total_and_the_gradient(whole_p
 
 @pytest.mark.parametrize("name", tiny.ENGINES)
 def test_one_compilation_serves_every_size(name):
-    chosen = recipe.make(
+    chosen = recipe.make_recipe(
         "gram", content_layers="second", style_layers="first,second", padding="zero"
     )
     engine = tiny.engine(name, chosen)

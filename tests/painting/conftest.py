@@ -39,5 +39,5 @@ def other():
 def read():
     """A photograph and two paintings, prepared for a small recipe."""
     paintings = [random_picture(40, 60, 2), random_picture(90, 90, 3)]
-    chosen = recipe.make(**SMALL_GRAM)
+    chosen = recipe.make_recipe(**SMALL_GRAM)
     return inputs.prepare(chosen, random_picture(96, 144, 1), paintings)

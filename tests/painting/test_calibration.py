@@ -45,7 +45,7 @@ def test_a_calibration_paints_two_small_sizes_as_far_as_memory_is_free(
     read, monkeypatch, size, free, sides
 ):
     monkeypatch.setattr(calibration.memory, "free", lambda: free)
-    levels = calibration.small_levels(read, recipe.make(size=size))
+    levels = calibration.small_levels(read, recipe.make_recipe(size=size))
     assert [level.width for level in levels] == sides
 
 
@@ -53,7 +53,7 @@ def test_a_calibration_paints_two_small_sizes_as_far_as_memory_is_free(
 @pytest.mark.backend
 @pytest.mark.parametrize("style_loss", ["gram", "matching"])
 def test_a_forecast_of_a_real_calibration_grows_with_the_picture(read, style_loss):
-    chosen, engines = recipe.make(**{**SMALL_GRAM, "style_loss": style_loss}), ModelCache()
+    chosen, engines = recipe.make_recipe(**{**SMALL_GRAM, "style_loss": style_loss}), ModelCache()
     kinds = [FORMS, LAST, SHARPENING] if style_loss == "matching" else [FORMS]
     measured = calibration.calibrate(engines, chosen, read, kinds)
     assert measured.network > 0

@@ -24,7 +24,9 @@ from impasto.painting.provenance import Provenance, Source
 from impasto.painting.pyramid import schedule
 from impasto.recipe import settings as recipe
 
-RECIPE = recipe.make("gram", size=48, levels=2, evaluations=6, engine="keras", precision="float32")
+RECIPE = recipe.make_recipe(
+    "gram", size=48, levels=2, evaluations=6, engine="keras", precision="float32"
+)
 LEVELS = schedule(300, 420, RECIPE)
 INPUTS = (Source("content", "photo.png", "ab" * 32), Source("style", "painting.png", "cd" * 32))
 NETWORK = {"network": "vgg16", "sha256": NETWORKS["vgg16"].sha256}
@@ -366,7 +368,7 @@ def test_a_checkpoint_from_before_there_were_engines_resumes_with_keras():
         ({"precision": "bfloat16"}, "precision is bfloat16, and float32"),
         ({"init": "start.png"}, "init is start.png, and content"),
         ({"sise": 5}, "did you mean size"),
-        (recipe.named("bold"), "style_scale is 1.6"),
+        (recipe.preset_settings("bold"), "style_scale is 1.6"),
     ],
 )
 def test_other_settings_are_refused_and_named(named, words, one_line):

@@ -40,7 +40,7 @@ def test_tiles_process_more_than_the_picture_has():
 
 def test_the_lines_for_a_person():
     made = Forecast(5.0, ((Level(1, 30, 40, 18), 4.0), (Level(2, 75, 100, 1), 200.0)), 2.14e9, 8e9)
-    assert made.told(recipe.make(size=100, strength=0.6)) == [
+    assert made.told(recipe.make_recipe(size=100, strength=0.6)) == [
         "recipe: --size 100 --strength 0.6",
         "level 1: 40 x 30 px, 18 evaluations, 4 s",
         "level 2: 100 x 75 px, 1 evaluation, 3 min",
@@ -53,8 +53,8 @@ def test_the_lines_for_a_person():
 def test_paintings_that_share_a_network_load_it_once():
     made = Forecast(5.0, ((Level(1, 30, 40, 18), 4.0),), 2e9, 8e9)
     large = Forecast(7.0, ((Level(1, 60, 80, 18), 9.0),), 3e9, 8e9)
-    chosen, gram = recipe.make(size=40), recipe.make("gram", size=80)
-    alike = forecast.together([(chosen, made), (recipe.make(strength=0.2), made)])
+    chosen, gram = recipe.make_recipe(size=40), recipe.make_recipe("gram", size=80)
+    alike = forecast.together([(chosen, made), (recipe.make_recipe(strength=0.2), made)])
     assert (alike.start, alike.painting, alike.peak) == (5, 8, 2e9)
     other = forecast.together([(chosen, made), (gram, large)])
     assert (other.start, other.painting, other.peak) == (12, 13, 3e9)
@@ -63,7 +63,7 @@ def test_paintings_that_share_a_network_load_it_once():
 def test_a_forecast_names_memory_with_the_film(read):
     found = Costs(2.0, 0.0, Curve(0.0, 0.0, 1), Curve(0.0, 1.0, 1))
     measured = Measurement(1.0, "bfloat16", {FORMS: found})
-    chosen = recipe.make(**SMALL_GRAM)
+    chosen = recipe.make_recipe(**SMALL_GRAM)
     levels = pyramid.schedule(96, 144, chosen)
     made = forecast.make(Prepared(chosen, read, levels, Keeper()), measured, held=7e9)
     work = dataclasses.replace(read.work, features="bfloat16", held=7e9)

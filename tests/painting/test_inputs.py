@@ -13,7 +13,7 @@ from impasto.images.formats import decode
 from impasto.painting import inputs
 from impasto.painting.provenance import Provenance
 from impasto.recipe import settings as recipe
-from impasto.recipe.settings import Recipe, make
+from impasto.recipe.settings import Recipe, make_recipe
 from tests import tiny
 
 RED = np.full((20, 30, 3), (255, 0, 0), np.uint8)
@@ -157,7 +157,7 @@ def test_every_layer_of_the_network_is_known():
     blocks = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}
     convolutions = [f"block{b}_conv{n + 1}" for b, count in blocks.items() for n in range(count)]
     poolings = [f"block{block}_pool" for block in (1, 2, 3, 4)]
-    inputs.prepare(make("gram", style_layers=convolutions + poolings), RED, BLUE)
+    inputs.prepare(make_recipe("gram", style_layers=convolutions + poolings), RED, BLUE)
 
 
 # The start ----------------------------------------------------------------------------------
@@ -570,8 +570,8 @@ def test_a_picture_that_is_nearly_black_is_told():
 
 def test_as_many_pixels_as_memory_holds_are_read_where_a_large_picture_is_asked_for():
     """A small file may hold very many that nobody asked for."""
-    assert inputs.limits(make(size=512), 100e9) == decode.DEFAULT_LIMITS
+    assert inputs.limits(make_recipe(size=512), 100e9) == decode.DEFAULT_LIMITS
     for size in ("original", 16_000):
-        limits = inputs.limits(make(size=size), 100e9)
+        limits = inputs.limits(make_recipe(size=size), 100e9)
         assert decode.MAX_PIXELS < limits.most < 100e9 / 12
-        assert inputs.limits(make(size=size), 1e9) == decode.DEFAULT_LIMITS
+        assert inputs.limits(make_recipe(size=size), 1e9) == decode.DEFAULT_LIMITS

@@ -26,7 +26,7 @@ MEASURED = Measurement(
         LAST: Costs(0.0, 0.0, Curve(0.0, 1e-6, 9e4), Curve(0.0, 4e-6, 9e4)),
     },
 )
-RECIPE = recipe.make()
+RECIPE = recipe.make_recipe()
 
 
 @pytest.fixture(autouse=True)
@@ -66,12 +66,12 @@ def test_where_no_line_makes_sense_seconds_go_with_pixels(points):
 def test_a_measurement_is_found_again_for_what_takes_the_same_time():
     assert measurements.find(RECIPE, 1, [FORMS]) is None
     measurements.store(RECIPE, 1, MEASURED)
-    for alike in (RECIPE, recipe.make(size=2048, strength=0.2, seed=3, evaluations=99)):
+    for alike in (RECIPE, recipe.make_recipe(size=2048, strength=0.2, seed=3, evaluations=99)):
         assert measurements.find(alike, 1, [FORMS, LAST]) == MEASURED
     for other, places, kinds in (
-        (recipe.make(style_loss="gram"), 1, [FORMS]),
-        (recipe.make(optimizer="adam"), 1, [FORMS]),
-        (recipe.make(content_weight=1), 1, [FORMS]),
+        (recipe.make_recipe(style_loss="gram"), 1, [FORMS]),
+        (recipe.make_recipe(optimizer="adam"), 1, [FORMS]),
+        (recipe.make_recipe(content_weight=1), 1, [FORMS]),
         (RECIPE, 2, [FORMS]),
         (RECIPE, 1, [FORMS, SHARPENING]),
     ):
@@ -79,7 +79,7 @@ def test_a_measurement_is_found_again_for_what_takes_the_same_time():
 
 
 def test_other_settings_and_a_second_measurement_are_stored_beside_and_over_it():
-    gram, again = recipe.make(style_loss="gram"), dataclasses.replace(MEASURED, network=9.0)
+    gram, again = recipe.make_recipe(style_loss="gram"), dataclasses.replace(MEASURED, network=9.0)
     measurements.store(RECIPE, 1, MEASURED)
     measurements.store(gram, 1, MEASURED)
     measurements.store(RECIPE, 1, again)
@@ -184,7 +184,7 @@ def test_processors_are_told_apart_by_what_linux_says_of_them(tmp_path):
 
 def test_the_levels_of_every_style_loss_have_their_kinds():
     assert set(measurements.kinds_of(RECIPE)) == {FORMS, FINEST, LAST, SHARPENING}
-    assert measurements.kinds_of(recipe.make(style_loss="gram")) == (FORMS,)
+    assert measurements.kinds_of(recipe.make_recipe(style_loss="gram")) == (FORMS,)
 
 
 def test_a_stored_measurement_is_read_without_a_tensor_library():
@@ -192,7 +192,7 @@ def test_a_stored_measurement_is_read_without_a_tensor_library():
         "import sys\n"
         "from impasto.painting import forecast, measurements\n"
         "from impasto.recipe import settings\n"
-        "measurements.find(settings.make(), 1, [])\n"
+        "measurements.find(settings.make_recipe(), 1, [])\n"
         "print({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -246,7 +246,7 @@ def painting(**changes):
         "stopped": False,
         "lowered": False,
         "origin": Provenance(
-            recipe.make(engine="keras", precision="bfloat16", tile=0), "tensorflow", {}, ()
+            recipe.make_recipe(engine="keras", precision="bfloat16", tile=0), "tensorflow", {}, ()
         ),
     }
     return Result(**{**values, **changes})
@@ -272,7 +272,10 @@ def test_a_painting_says_how_fast_this_machine_is():
         (LEVELS, {"levels": painting().levels[1:]}),
         (LEVELS, {"history": painting().history[:7]}),
         (LEVELS, {"origin": dataclasses.replace(painting().origin, steered=True)}),
-        (LEVELS, {"origin": dataclasses.replace(painting().origin, recipe=recipe.make(tile=256))}),
+        (
+            LEVELS,
+            {"origin": dataclasses.replace(painting().origin, recipe=recipe.make_recipe(tile=256))},
+        ),
         ([dataclasses.replace(each, height=100, width=150) for each in LEVELS], {}),
     ],
 )

@@ -85,7 +85,7 @@ def test_colors_that_change_count_where_inputs_are_huge():
 
 
 def test_every_choice_of_the_recipe_is_known():
-    choices = {name: about.choices for name, *_, about in recipe.settings() if about.choices}
+    choices = {name: about.choices for name, *_, about in recipe.iter_settings() if about.choices}
     assert set(memory.OPTIMIZER) == set(choices["optimizer"])
     for rates in memory.RATES.values():
         assert set(rates.style_loss) <= set(choices["style_loss"])

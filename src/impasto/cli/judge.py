@@ -42,10 +42,10 @@ def judge(
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))
     else:
-        show(found)
+        print_scores(found)
 
 
-def show(found: "Judgment") -> None:
+def print_scores(found: "Judgment") -> None:
     """Print a table on stdout: a line per measure, with the nearest result in bold."""
     from rich.console import Console
     from rich.table import Table
@@ -65,7 +65,7 @@ def show(found: "Judgment") -> None:
         table.add_row(
             measure.about,
             measure.reference,
-            *(_figure(each.figures[key], each in found.results, nearest) for each in columns),
+            *(_format_score(each.figures[key], each in found.results, nearest) for each in columns),
         )
     Console(highlight=False).print(table)
 
@@ -74,6 +74,6 @@ def _heading(scores: "Scores") -> str:
     return Path(scores.name).name
 
 
-def _figure(value: float, is_picture: bool, nearest: float | None) -> str:
+def _format_score(value: float, is_picture: bool, nearest: float | None) -> str:
     shown = f"{value:.1f}" if value >= 10 else f"{value:.3f}"
     return f"[bold]{shown}[/bold]" if is_picture and value == nearest else shown

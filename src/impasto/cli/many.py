@@ -20,7 +20,7 @@ from impasto.cli.options import (
     Overwrite,
     Photographs,
     Preset,
-    Presets,
+    PresetsFile,
     Quiet,
     Recursive,
     Regions,
@@ -32,11 +32,11 @@ from impasto.cli.options import (
     Verbose,
     WeightsFile,
     Workers,
-    with_extras,
-    with_saving,
-    with_settings,
+    add_output_options,
+    add_save_options,
+    add_setting_options,
 )
-from impasto.errors import SettingError, counted
+from impasto.errors import SettingError, pluralize
 from impasto.jobs.specs import InputPaths, OutputOptions
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from impasto.painting.stylizer import Event, Stylizer
 
 
-@with_settings
+@add_setting_options
 def sweep(
     content: Content,
     style: Styles = None,
@@ -61,7 +61,7 @@ def sweep(
     output: Sheet = None,
     report: SweepReport = None,
     preset: Preset = recipes.DEFAULT,
-    own_presets: Presets = None,
+    own_presets: PresetsFile = None,
     weights_file: WeightsFile = None,
     workers: Workers = None,
     dry_run: DryRun = False,
@@ -82,36 +82,36 @@ def sweep(
     from impasto.painting.stylizer import Stylizer, as_workers
     from impasto.recipe import presets
 
-    one.check_words(quiet, verbose, dry_run, measure)
+    one.check_flags(quiet, verbose, dry_run, measure)
     hands = as_workers(workers)
-    known = presets.available(own_presets)
+    known = presets.available_presets(own_presets)
     sources = InputPaths.parse(content, style, region, keep)
     given = {name: value for name, value in settings.items() if value is not None}
     common = {"size": str(sweeps.SIZE), **given}
     plan = sweeps.plan_sweep(
-        vary or [], lambda **varied: recipes.make(preset, known, **{**common, **varied})
+        vary or [], lambda **varied: recipes.make_recipe(preset, known, **{**common, **varied})
     )
     # The name is reserved only if a file will be written.
-    sheet = output or (Path("sheet.png") if dry_run else files.free_name(".", "sheet"))
+    sheet = output or (Path("sheet.png") if dry_run else files.reserve_name(".", "sheet"))
     wanted = outputs.OutputPaths(sheet, report=report)
     starts = (each.recipe.init for each in plan.variants)
     outputs.check_outputs(wanted, (*sources.paths(), *starts))
     stylizer = Stylizer(weights_file=weights_file)
     if dry_run:
-        return _foretell_sweep(plan, sources, stylizer, quiet, measure)
+        return _print_sweep_forecast(plan, sources, stylizer, quiet, measure)
     for each in plan.variants:
         # Invalid inputs fail now; the result of the check is discarded.
         runner.prepare_run(sweeps.job_spec_of(each, sources), stylizer)
     if hands:
-        painted = _shared_out(plan, sources, weights_file, hands, quiet)
+        painted = _run_on_workers(plan, sources, weights_file, hands, quiet)
     else:
-        painted = _painted(plan, sources, stylizer, quiet, verbose)
+        painted = _run_here(plan, sources, stylizer, quiet, verbose)
     shown = [(" ".join(plan.variants[number].options), painted[number].image) for number in painted]
     encode.write_image(sweeps.make_sheet(shown, plan.columns), sheet)
     words = ["impasto", "stylize", *sources.to_args(), "--preset", preset]
     words += ["--presets", str(own_presets)] if own_presets else []
     words += ["--weights", str(weights_file)] if weights_file else []
-    words += recipes.as_options(common)
+    words += recipes.to_options(common)
     commands = {number: plan.variants[number].command(words) for number in painted}
     if report is not None:
         reports = [{"command": commands[number], **painted[number].report} for number in painted]
@@ -119,12 +119,12 @@ def sweep(
     if not quiet:
         print("\n".join(commands.values()))
         if report is not None:
-            console.say(f"{report}")
+            console.print_line(f"{report}")
     print(sheet)
     console.CONSOLE.file.flush()
 
 
-def _foretell_sweep(
+def _print_sweep_forecast(
     plan: "SweepPlan", sources: InputPaths, stylizer: "Stylizer", quiet: bool, measure: bool
 ) -> None:
     """Print the forecast of each image of a sheet and of all together; write no file."""
@@ -136,24 +136,24 @@ def _foretell_sweep(
 
     made: dict[int, tuple[Recipe, forecast.Forecast]] = {}
     measured: set[object] = set()
-    with console.listening(quiet):
+    with console.logged_lines(quiet):
         for number in sweeps.group_by_network(plan.variants):
             variant = plan.variants[number]
             prepared = runner.prepare_run(sweeps.job_spec_of(variant, sources), stylizer)
-            same = variant.recipe.compiled, variant.recipe.optimizer
+            same = variant.recipe.compile_key, variant.recipe.optimizer
             again = measure and same not in measured
             measured.add(same)
-            made[number] = variant.recipe, one.foretold(prepared, stylizer, quiet, again)
+            made[number] = variant.recipe, one.make_forecast(prepared, stylizer, quiet, again)
     for number, variant in enumerate(plan.variants):
         seconds = in_words(made[number][1].painting)
         print(f"{' '.join(variant.options)}: about {seconds}")
     together = forecast.together(list(made.values()))
     seconds, start = in_words(together.start + together.painting), in_words(together.start)
-    print(f"all {counted(len(made), 'image')}: about {seconds}, including {start} to start")
+    print(f"all {pluralize(len(made), 'image')}: about {seconds}, including {start} to start")
     print(together.told_memory())
 
 
-def _painted(
+def _run_here(
     plan: "SweepPlan", sources: InputPaths, stylizer: "Stylizer", quiet: bool, verbose: bool
 ) -> "dict[int, SheetPanel]":
     """Paint the variants until Ctrl-C; return at least one image, by number."""
@@ -162,19 +162,19 @@ def _painted(
     from impasto.painting import forecast
 
     with (
-        console.listening(quiet),
-        console.bar(quiet, len(plan.variants), verbose) as bar,
-        console.stopping(stylizer) as interrupts,
+        console.logged_lines(quiet),
+        console.terminal_bar(quiet, len(plan.variants), verbose) as bar,
+        console.stop_on_interrupt(stylizer) as interrupts,
     ):
 
         def watch(
             variant: "Variant", prepared: "Prepared", events: "Iterator[Event]"
         ) -> "Iterator[Event]":
             if bar is not None:
-                console.say(" ".join(variant.options))
+                console.print_line(" ".join(variant.options))
                 name = " ".join(variant.options)
                 bar.begin(name, prepared.levels, forecast.expected(prepared))
-            yield from console.followed(interrupts.pulled(console.loaded(events)), bar)
+            yield from console.show_events(interrupts.pulled(console.load_with_notice(events)), bar)
             if bar is not None:
                 bar.end()
 
@@ -184,7 +184,7 @@ def _painted(
     return painted
 
 
-def _shared_out(
+def _run_on_workers(
     plan: "SweepPlan",
     sources: InputPaths,
     weights_file: Path | None,
@@ -198,24 +198,24 @@ def _shared_out(
 
     painted: dict[int, SheetPanel] = {}
     with (
-        console.listening(quiet),
+        console.logged_lines(quiet),
         connect(workers) as pool,
-        console.finishing() as interrupts,
+        console.finish_on_interrupt() as interrupts,
     ):
         begun = itertools.takewhile(lambda _: not interrupts.stopped, plan.variants)
         found = sweeps.run_sweep_on_workers(begun, sources, weights_file, pool)
         for number, panel in enumerate(interrupts.pulled(found)):
             if not quiet:
-                console.say(" ".join(plan.variants[number].options))
+                console.print_line(" ".join(plan.variants[number].options))
             painted[number] = panel
     if not painted:
         raise KeyboardInterrupt
     return painted
 
 
-@with_settings
-@with_extras
-@with_saving
+@add_setting_options
+@add_output_options
+@add_save_options
 def batch(
     photographs: Photographs,
     *,
@@ -228,7 +228,7 @@ def batch(
     skip_done: SkipDone = False,
     overwrite: Overwrite = False,
     preset: Preset = recipes.DEFAULT,
-    own_presets: Presets = None,
+    own_presets: PresetsFile = None,
     recipe: FromPicture = None,
     weights_file: WeightsFile = None,
     workers: Workers = None,
@@ -254,13 +254,13 @@ def batch(
     from impasto.painting import inputs
     from impasto.painting.stylizer import as_workers
 
-    one.check_words(quiet, verbose, dry_run, measure)
+    one.check_flags(quiet, verbose, dry_run, measure)
     if skip_done and overwrite:
         raise SettingError(
             "--skip-done and --overwrite contradict each other: give only one of them"
         )
     hands = as_workers(workers)
-    stylizer, _ = one.stylizer_of(preset, own_presets, recipe, weights_file, settings)
+    stylizer, _ = one.make_stylizer(preset, own_presets, recipe, weights_file, settings)
     sources = InputPaths.parse("", style, region, keep)
     inputs.check_numbers(stylizer.recipe, len(sources.styles), len(sources.regions))
     for path in sources.paths():
@@ -275,24 +275,24 @@ def batch(
         if skip_done
         else ExistingFiles.KEEP
     )
-    with console.listening(quiet):
+    with console.logged_lines(quiet):
         tasks = batches.plan_batch(photographs, output, ending, recursive)
     if dry_run:
         new = [order for order in map(job.job_spec, tasks) if batches.is_to_run(order, existing)]
         if not new:
             raise SettingError("nothing to do: all results exist")
-        return one.tell(new[0], stylizer, quiet, len(new), measure)
-    with console.listening(quiet):
+        return one.print_forecast(new[0], stylizer, quiet, len(new), measure)
+    with console.logged_lines(quiet):
         batches.prepare_folders(job, tasks)
-        paintable, failures = _checked(job, tasks, stylizer.recipe, existing, quiet)
+        paintable, failures = _check_contents(job, tasks, stylizer.recipe, existing, quiet)
     if hands and paintable:
-        failures += _paint_shared(job, paintable, hands, quiet, existing)
+        failures += _run_batch_on_workers(job, paintable, hands, quiet, existing)
     elif paintable:
-        failures += _paint_all(job, paintable, stylizer, quiet, verbose, existing)
-    _finish(failures, len(tasks))
+        failures += _run_batch_here(job, paintable, stylizer, quiet, verbose, existing)
+    _exit_with_failures(failures, len(tasks))
 
 
-def _checked(
+def _check_contents(
     job: "BatchSpec",
     tasks: "Sequence[BatchItem]",
     recipe: Recipe,
@@ -305,17 +305,17 @@ def _checked(
     from impasto.painting import inputs, memory
 
     if len(tasks) > 1 and not quiet:
-        console.say(f"checking {len(tasks)} images")
+        console.print_line(f"checking {len(tasks)} images")
     limits = inputs.limits(recipe, memory.amount(job.output_options.memory))
     found = list(batches.check_items(job, tasks, limits, existing))
     fit = [task for task, ended in zip(tasks, found, strict=True) if ended is None]
     failures = [ended.failure for ended in found if ended is not None]
     if fit:  # otherwise they are listed once, at the end
-        _list(failures)
+        _print_failures(failures)
     return fit, failures
 
 
-def _paint_all(
+def _run_batch_here(
     job: "BatchSpec",
     tasks: "Sequence[BatchItem]",
     stylizer: "Stylizer",
@@ -330,9 +330,9 @@ def _paint_all(
 
     failures: list[str] = []
     with (
-        console.listening(quiet),
-        console.bar(quiet, len(tasks), verbose) as bar,
-        console.stopping(stylizer) as interrupts,
+        console.logged_lines(quiet),
+        console.terminal_bar(quiet, len(tasks), verbose) as bar,
+        console.stop_on_interrupt(stylizer) as interrupts,
     ):
 
         def watch(
@@ -341,65 +341,69 @@ def _paint_all(
             if bar is not None:
                 prepared = ready.prepared
                 bar.begin(task.content.name, prepared.levels, forecast.expected(prepared))
-            return console.followed(interrupts.pulled(console.loaded(events)), bar)
+            return console.show_events(interrupts.pulled(console.load_with_notice(events)), bar)
 
         for ended in batches.run_batch(job, tasks, stylizer, watch, existing):
             if bar is not None:
                 bar.end()
-            _tell(ended, quiet)
+            _print_result(ended, quiet)
             failures += [ended.failure] if ended.failure else []
             if interrupts.stopped:
-                _list(failures)
+                _print_failures(failures)
                 raise KeyboardInterrupt
     return failures
 
 
-def _paint_shared(
+def _run_batch_on_workers(
     job: "BatchSpec",
     tasks: "Sequence[BatchItem]",
     workers: int | str,
     quiet: bool,
     existing: "ExistingFiles",
 ) -> list[str]:
-    """Run tasks on workers until Ctrl-C, as :func:`_paint_all` does."""
+    """Run tasks on workers until Ctrl-C, as :func:`_run_batch_here` does."""
     from impasto.cli import console
     from impasto.cluster.pool import connect
     from impasto.jobs import batch as batches
 
     failures: list[str] = []
-    with console.listening(quiet), connect(workers) as pool, console.finishing() as interrupts:
+    with (
+        console.logged_lines(quiet),
+        connect(workers) as pool,
+        console.finish_on_interrupt() as interrupts,
+    ):
         begun = itertools.takewhile(lambda _: not interrupts.stopped, tasks)
         for ended in interrupts.pulled(batches.run_batch_on_workers(job, begun, pool, existing)):
-            _tell(ended, quiet)
+            _print_result(ended, quiet)
             failures += [ended.failure] if ended.failure else []
         if interrupts.stopped:
-            _list(failures)
+            _print_failures(failures)
             raise KeyboardInterrupt
     return failures
 
 
-def _tell(ended: "ItemResult", quiet: bool) -> None:
+def _print_result(ended: "ItemResult", quiet: bool) -> None:
     """Print the path of a result, or that it was skipped."""
     from impasto.cli import console
 
     if ended.skipped and not quiet:
-        console.say(f"skipped {ended.item.result}: it exists")
+        console.print_line(f"skipped {ended.item.result}: it exists")
     elif not ended.skipped and not ended.failure:
         print(ended.item.result, flush=True)
 
 
-def _list(failures: Iterable[str]) -> None:
+def _print_failures(failures: Iterable[str]) -> None:
     from impasto.cli import console
 
     for failure in failures:
-        console.say(failure)
+        console.print_line(failure)
 
 
-def _finish(failures: Sequence[str], tasks: int) -> None:
+def _exit_with_failures(failures: Sequence[str], tasks: int) -> None:
     """List the errors, and exit with status 1 if there are any."""
     from impasto.cli import console
 
-    _list(failures)
+    _print_failures(failures)
     if failures:
-        console.say(f"{len(failures)} of {tasks} images not painted")
+        console.print_line(f"{len(failures)} of {tasks} images not painted")
         sys.exit(1)

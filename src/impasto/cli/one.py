@@ -14,16 +14,16 @@ from impasto.cli.options import (
     Keep,
     MeasureAgain,
     Preset,
-    Presets,
+    PresetsFile,
     Quiet,
     Regions,
     Styles,
     Verbose,
     WeightsFile,
     Workers,
-    with_extras,
-    with_saving,
-    with_settings,
+    add_output_options,
+    add_save_options,
+    add_setting_options,
 )
 from impasto.errors import SettingError
 from impasto.jobs.specs import InputPaths, JobSpec, OutputOptions
@@ -41,9 +41,9 @@ DEMO = ("coffee", "swirls")
 """The content and style samples of ``impasto demo``."""
 
 
-@with_settings
-@with_extras
-@with_saving
+@add_setting_options
+@add_output_options
+@add_save_options
 def stylize(
     content: Content,
     style: Styles = None,
@@ -63,7 +63,7 @@ def stylize(
         ),
     ] = None,
     preset: Preset = recipes.DEFAULT,
-    own_presets: Presets = None,
+    own_presets: PresetsFile = None,
     recipe: FromPicture = None,
     finish: Finish = None,
     weights_file: WeightsFile = None,
@@ -83,16 +83,19 @@ def stylize(
     from impasto.jobs import outputs
     from impasto.painting import checkpoints
 
-    check_words(quiet, verbose, dry_run, measure)
+    check_flags(quiet, verbose, dry_run, measure)
     if extras.resume is not None and recipe is not None:
         raise SettingError("--resume and --recipe both give settings: use only one of them")
     if finish is not None:
-        settings = finishing(finish, recipe, settings)
-    stylizer, before = stylizer_of(
+        settings = finish_settings(finish, recipe, settings)
+    stylizer, before = make_stylizer(
         preset, own_presets, finish or recipe, weights_file, settings, workers
     )
-    with pipes.piped(InputPaths.parse(content, style, region, keep), output) as (sources, place):
-        picture = place.expanduser() if place else files.free_name(".", sources.stem())
+    with pipes.piped_paths(InputPaths.parse(content, style, region, keep), output) as (
+        sources,
+        place,
+    ):
+        picture = place.expanduser() if place else files.reserve_name(".", sources.stem())
         order = replace(extras.job_spec(sources, picture, saving), provenance=before)
         checkpoints.place(extras.checkpoint, extras.resume)
         outputs.check_outputs(
@@ -101,14 +104,16 @@ def stylize(
         order = replace(order, weights_file=weights_file)
         try:
             if dry_run:
-                tell(order, stylizer, quiet, measure=measure)
+                print_forecast(order, stylizer, quiet, measure=measure)
             else:
-                paint(order, stylizer, quiet, verbose, to_stdout=pipes.is_standard(output))
+                run_and_write(
+                    order, stylizer, quiet, verbose, to_stdout=pipes.is_standard_stream(output)
+                )
         finally:
             stylizer.dismiss()
 
 
-def check_words(quiet: bool, verbose: bool, dry_run: bool, measure: bool) -> None:
+def check_flags(quiet: bool, verbose: bool, dry_run: bool, measure: bool) -> None:
     """Raise SettingError for contradictory options."""
     if quiet and verbose:
         raise SettingError("--quiet and --verbose contradict each other: give only one of them")
@@ -116,7 +121,7 @@ def check_words(quiet: bool, verbose: bool, dry_run: bool, measure: bool) -> Non
         raise SettingError("--measure needs --dry-run: give both")
 
 
-def finishing(
+def finish_settings(
     picture: Path, recipe: Path | None, settings: dict[str, recipes.Value]
 ) -> dict[str, recipes.Value]:
     """Return the settings for ``--finish``: the recipe of the result, and what must change."""
@@ -132,7 +137,7 @@ def finishing(
     return {**settings, **{name: settings[name] or value for name, value in larger.items()}}
 
 
-def stylizer_of(
+def make_stylizer(
     preset: str,
     own_presets: Path | None,
     picture: Path | None,
@@ -146,7 +151,7 @@ def stylizer_of(
     from impasto.recipe import presets
 
     if picture is None:
-        named = recipes.named(preset, presets.available(own_presets), **settings)
+        named = recipes.preset_settings(preset, presets.available_presets(own_presets), **settings)
         return Stylizer(weights_file=weights_file, workers=workers, **named), None
     if preset != recipes.DEFAULT:
         raise SettingError("--recipe and --preset both give settings: use only one of them")
@@ -156,11 +161,11 @@ def stylizer_of(
         raise SettingError(
             f"{picture} had an image file as its initial image: give one with --init"
         )
-    changed = recipes.change(before.recipe, **settings)
+    changed = recipes.change_recipe(before.recipe, **settings)
     return Stylizer(changed, weights_file=weights_file, workers=workers), before
 
 
-def paint(
+def run_and_write(
     order: JobSpec,
     stylizer: "Stylizer",
     quiet: bool,
@@ -175,51 +180,51 @@ def paint(
     from impasto.jobs import runner
     from impasto.painting import forecast
 
-    with console.listening(quiet):
+    with console.logged_lines(quiet):
         ready = runner.prepare_job(order, stylizer)
-        with console.bar(quiet, losses=verbose) as bar:
+        with console.terminal_bar(quiet, losses=verbose) as bar:
             if bar is not None:
-                foretell(ready, stylizer)
+                warn_if_long(ready, stylizer)
                 bar.begin("", ready.prepared.levels, forecast.expected(ready.prepared))
-            result = runner.last_result(console.watched(ready, stylizer, bar))
+            result = runner.last_result(console.run_with_progress(ready, stylizer, bar))
         runner.write_results(ready, result)
         if not stylizer.workers:
             from impasto.painting import calibration  # loads the tensor library
 
             calibration.remember(ready.prepared, result)
         if not quiet:
-            console.summary(result, order.outputs)
+            console.print_summary(result, order.outputs)
     pipes.write_out(order.outputs.picture) if to_stdout else print(order.outputs.picture)
 
 
-def foretell(ready: "PreparedJob", stylizer: "Stylizer") -> None:
+def warn_if_long(ready: "PreparedJob", stylizer: "Stylizer") -> None:
     """Print the expected time of a long run."""
     from impasto.cli import console
     from impasto.painting.progress import work
 
-    if work(ready.prepared.levels) > LONG:
+    if work(ready.prepared.levels) > LONG_WORK:
         made = stylizer.forecast(ready.prepared, ready.video_bytes)
-        console.say(made.told_time())
+        console.print_line(made.told_time())
 
 
-LONG = 6e6
+LONG_WORK = 6e6
 """Number of evaluated pixels, about a minute on two cores, above which the time is printed."""
 
 
-def tell(
+def print_forecast(
     order: JobSpec, stylizer: "Stylizer", quiet: bool, count: int = 1, measure: bool = False
 ) -> None:
     """Print the recipe and the forecast for ``count`` such images; write no file."""
     from impasto.cli import console
     from impasto.jobs import runner
 
-    with console.listening(quiet):
+    with console.logged_lines(quiet):
         ready = runner.prepare_job(order, stylizer)
-        made = foretold(ready.prepared, stylizer, quiet, measure, ready.video_bytes)
+        made = make_forecast(ready.prepared, stylizer, quiet, measure, ready.video_bytes)
     print("\n".join(made.told(ready.prepared.recipe, count)))
 
 
-def foretold(
+def make_forecast(
     prepared: "Prepared", stylizer: "Stylizer", quiet: bool, measure: bool, held: float = 0.0
 ) -> "Forecast":
     """Return the forecast of a run; print a line before measuring this machine."""
@@ -227,7 +232,7 @@ def foretold(
     from impasto.painting import forecast
 
     if not quiet and (measure or forecast.known(prepared) is None):
-        console.say("measuring this machine")
+        console.print_line("measuring this machine")
     return stylizer.forecast(prepared, held, measure)
 
 
@@ -245,11 +250,13 @@ def demo(
     from impasto.jobs import outputs
     from impasto.painting.stylizer import Stylizer
 
-    stylizer = Stylizer(recipes.make(size=size, evaluations=evaluations, engine=engine))
+    stylizer = Stylizer(recipes.make_recipe(size=size, evaluations=evaluations, engine=engine))
     folder.mkdir(parents=True, exist_ok=True)
     wanted = outputs.OutputPaths(folder / "demo.png", report=folder / "demo.json")
     outputs.check_outputs(wanted)
     photograph, painting = folder / f"{DEMO[0]}.png", folder / f"{DEMO[1]}.png"
     encode.write_image(samples.load_content(DEMO[0]), photograph)
     encode.write_image(samples.make_style(DEMO[1]), painting)
-    paint(JobSpec(InputPaths(str(photograph), [str(painting)]), wanted), stylizer, quiet=False)
+    run_and_write(
+        JobSpec(InputPaths(str(photograph), [str(painting)]), wanted), stylizer, quiet=False
+    )

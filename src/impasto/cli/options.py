@@ -16,7 +16,7 @@ from impasto.images.formats.save_options import DEFAULT_SAVE_OPTIONS, SaveOption
 from impasto.jobs.specs import OutputOptions
 from impasto.recipe import settings as recipes
 
-Field: TypeAlias = tuple[str, type, str, str]
+OptionField: TypeAlias = tuple[str, type, str, str]
 """Field name, type, option, help."""
 
 METAVARS: dict[object, str] = {
@@ -52,15 +52,15 @@ def _without_types(parameters: list[Any], ctx: Any) -> list[Any]:
             each.metavar = ""
         elif each.metavar is None:
             kind = re.sub(r"<|>|list\[|\]", "", each.display_type(ctx))
-            each.metavar = KINDS.get(kind.lower(), kind.upper())
+            each.metavar = TYPE_NAMES.get(kind.lower(), kind.upper())
     return parameters
 
 
-KINDS = {"str": "TEXT", "path": "PATH", "int": "N", "float": "X"}
+TYPE_NAMES = {"str": "TEXT", "path": "PATH", "int": "N", "float": "X"}
 """Metavariables in the help, by the name of the type."""
 
 
-def paragraphs(text: str | None) -> str:
+def unwrap_paragraphs(text: str | None) -> str:
     """Return a docstring without line breaks inside its paragraphs.
 
     >>> paragraphs("Paint.\\n\\n    One line,\\n    and another.")
@@ -69,7 +69,7 @@ def paragraphs(text: str | None) -> str:
     return "\n\n".join(" ".join(each.split()) for each in (text or "").split("\n\n"))
 
 
-def with_home(command: Callable[..., None]) -> Callable[..., None]:
+def expand_home(command: Callable[..., None]) -> Callable[..., None]:
     """Expand ``~`` in all paths of a command.
 
     A shell expands it only at the start of a word, not in ``--output=~/x``.
@@ -77,18 +77,18 @@ def with_home(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapper(**arguments: recipes.Value) -> None:
-        command(**{name: _at_home(value) for name, value in arguments.items()})
+        command(**{name: _expand_home(value) for name, value in arguments.items()})
 
     return wrapper
 
 
-def _at_home(value: recipes.Value) -> recipes.Value:
+def _expand_home(value: recipes.Value) -> recipes.Value:
     if isinstance(value, list):
-        return [_at_home(each) for each in value]
+        return [_expand_home(each) for each in value]
     return value.expanduser() if isinstance(value, Path) else value
 
 
-def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+def add_setting_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add an option for each setting of the recipe to a command.
 
     The command receives them by name in its argument ``settings``; None if not given.
@@ -98,21 +98,21 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
         init = given["init"]
         return {**given, "init": os.path.expanduser(init) if init else init}
 
-    options = [_option(*each) for each in recipes.settings()]
-    return _with_options(command, "settings", options, gather)
+    options = [_make_option(*each) for each in recipes.iter_settings()]
+    return _add_options(command, "settings", options, gather)
 
 
-def with_saving(command: Callable[..., None]) -> Callable[..., None]:
+def add_save_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options for writing images to a command, as its argument ``saving``."""
-    return _with_fields(command, "saving", DEFAULT_SAVE_OPTIONS, _SAVING)
+    return _add_field_options(command, "saving", DEFAULT_SAVE_OPTIONS, _SAVING)
 
 
-def with_extras(command: Callable[..., None]) -> Callable[..., None]:
+def add_output_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options for additional output files to a command, as its argument ``extras``."""
-    return _with_fields(command, "extras", OutputOptions(), _EXTRAS)
+    return _add_field_options(command, "extras", OutputOptions(), _EXTRAS)
 
 
-_SAVING: Sequence[Field] = (
+_SAVING: Sequence[OptionField] = (
     ("depth", int, "--depth", "Bits per channel, 8 or 16; 16 only for .png and .tif."),
     ("quality", int, "--quality", "Quality of .jpg and .avif, 1 to 100."),
     (
@@ -131,7 +131,7 @@ _SAVING: Sequence[Field] = (
 )
 """Options for the fields of ``SaveOptions``."""
 
-_EXTRAS: Sequence[Field] = (
+_EXTRAS: Sequence[OptionField] = (
     (
         "save_every",
         int,
@@ -161,18 +161,18 @@ _EXTRAS: Sequence[Field] = (
 """Options for the fields of ``OutputOptions``."""
 
 
-def _with_fields(
+def _add_field_options(
     command: Callable[..., None],
     argument: str,
     usual: SaveOptions | OutputOptions,
-    fields: Sequence[Field],
+    fields: Sequence[OptionField],
 ) -> Callable[..., None]:
     """Add an option for each field; the command receives an object of the type of ``usual``."""
 
     def option(name: str, kind: type, flag: str, words: str) -> inspect.Parameter:
         default = getattr(usual, name)
         if default not in (None, False):
-            words = f"{words.removesuffix('.')} (default {recipes.show(default)})."
+            words = f"{words.removesuffix('.')} (default {recipes.format_value(default)})."
         annotation = Annotated[kind | None, file_option(flag, words)]  # type: ignore[valid-type]
         return inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
@@ -182,10 +182,10 @@ def _with_fields(
         named = {name: value for name, value in given.items() if value is not None}
         return dataclasses.replace(usual, **named)
 
-    return _with_options(command, argument, [option(*each) for each in fields], gather)
+    return _add_options(command, argument, [option(*each) for each in fields], gather)
 
 
-def _with_options(
+def _add_options(
     command: Callable[..., None],
     argument: str,
     options: Sequence[inspect.Parameter],
@@ -206,15 +206,15 @@ def _with_options(
     return wrapper
 
 
-def _option(
-    name: str, kind: type, default: recipes.Value, about: recipes.About
+def _make_option(
+    name: str, kind: type, default: recipes.Value, about: recipes.SettingInfo
 ) -> inspect.Parameter:
     # Values stay text; the recipe converts and validates them.
     # Spaces let a narrow terminal wrap a list of layers instead of truncating it.
-    shown = re.sub(r",(?=\S)", ", ", about.usual or about.show(default))
-    words = "; ".join(filter(None, (about.possible, f"default {shown}" if shown else "")))
+    shown = re.sub(r",(?=\S)", ", ", about.default_text or about.format(default))
+    words = "; ".join(filter(None, (about.allowed_values, f"default {shown}" if shown else "")))
     option = typer.Option(
-        *(recipes.flag(each) for each in (name, *recipes.former(name))),
+        *(recipes.option_name(each) for each in (name, *recipes.former_names(name))),
         help=f"{about.help} ({words})",
         metavar=about.unit.upper() or METAVARS[kind],
         rich_help_panel="Settings",
@@ -245,7 +245,7 @@ Preset = Annotated[
         rich_help_panel="Settings",
     ),
 ]
-Presets = Annotated[
+PresetsFile = Annotated[
     Path | None,
     file_option("--presets", "File with your own presets, .toml, instead of the default file."),
 ]

@@ -19,7 +19,9 @@ NAME = "standard-input"
 
 
 @contextmanager
-def piped(sources: InputPaths, output: Path | None) -> Iterator[tuple[InputPaths, Path | None]]:
+def piped_paths(
+    sources: InputPaths, output: Path | None
+) -> Iterator[tuple[InputPaths, Path | None]]:
     """Yield paths of temporary files where a path is ``-``; they are removed at the end.
 
     Raises SettingError if standard input is given twice, or if either stream is a terminal.
@@ -37,15 +39,15 @@ def piped(sources: InputPaths, output: Path | None) -> Iterator[tuple[InputPaths
             sources = dataclasses.replace(
                 sources.replace_path(STANDARD, str(path)), piped=str(path)
             )
-        if is_standard(output):
+        if is_standard_stream(output):
             if sys.stdout.isatty():
                 raise SettingError("standard output (-) is a terminal: redirect it into a file")
-            output = files.free_name(tempfile.gettempdir(), "impasto")
-            stack.callback(_remove, output)
+            output = files.reserve_name(tempfile.gettempdir(), "impasto")
+            stack.callback(_remove_file, output)
         yield sources, output
 
 
-def is_standard(path: Path | None) -> bool:
+def is_standard_stream(path: Path | None) -> bool:
     """Return whether a path stands for standard input or standard output."""
     return path is not None and str(path) == STANDARD
 
@@ -58,11 +60,11 @@ def _read_standard_input(path: Path) -> None:
             while part := sys.stdin.buffer.read(2**20):
                 file.write(part)
     except OSError as error:
-        raise ImageError(f"standard input cannot be read: {files.reason(error)}") from None
+        raise ImageError(f"standard input cannot be read: {files.error_reason(error)}") from None
 
 
-def _remove(path: Path) -> None:
-    files.release(path)
+def _remove_file(path: Path) -> None:
+    files.release_name(path)
     path.unlink(missing_ok=True)
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto import paged
+from impasto import filearray
 from impasto.compute import numpy_ops
 
 Array: TypeAlias = Any
@@ -45,8 +45,8 @@ def as_array_like(value: HostArray, array: Array) -> Array:
 
 def to_numpy(array: Array) -> HostArray:
     """Return a tensor as a NumPy array; an array in memory or in a file as it is."""
-    if paged.on_host(array) or not is_tensor(array):
-        return array if paged.on_host(array) else np.asarray(array)
+    if filearray.is_on_host(array) or not is_tensor(array):
+        return array if filearray.is_on_host(array) else np.asarray(array)
     found: HostArray = array_namespace(array).convert_to_numpy(array)
     return found
 

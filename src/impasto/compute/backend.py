@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto import files, paged
+from impasto import filearray, files
 from impasto.compute import keras_settings
 from impasto.compute.arrays import Array, Tensor, to_numpy
 from impasto.compute.keras_settings import BACKENDS, settings_file
@@ -32,7 +32,7 @@ def _without_greetings() -> contextlib.AbstractContextManager[None]:
     Some of its lines come before it reads a log level. Only where the environment asks for it: the
     stderr of a program that uses impasto as a library is the program's own.
     """
-    return files.quiet() if os.environ.get(QUIET_LOADING) else contextlib.nullcontext()
+    return files.silenced_stderr() if os.environ.get(QUIET_LOADING) else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
@@ -259,7 +259,7 @@ def use_threads(count: int) -> None:
 
 def to_device(array: NDArray[np.float32]) -> Array:
     """Bring an array to where it is computed on: a tensor on a GPU, the array itself without."""
-    return array if on_processor() else keras.ops.convert_to_tensor(paged.whole(array))
+    return array if on_processor() else keras.ops.convert_to_tensor(filearray.in_memory(array))
 
 
 @functools.cache

@@ -39,7 +39,7 @@ class KerasEngine:
         self.precision = _precision(recipe.precision)
         self.network: Network = weights.network
         self._features = vgg.build(
-            weights, recipe.layers, recipe.pooling, self.precision, recipe.padding
+            weights, recipe.layer_names, recipe.pooling, self.precision, recipe.padding
         )
 
     def check(self) -> None:

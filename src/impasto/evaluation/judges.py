@@ -165,7 +165,7 @@ def load_images(
     named = []
     for number, each in enumerate(images, 1):
         known = isinstance(each, str) or hasattr(each, "__fspath__")
-        name = files.shown(each) if known else f"picture {number}"  # type: ignore[arg-type]
+        name = files.display_path(each) if known else f"picture {number}"  # type: ignore[arg-type]
         image = inputs.load_picture(each, f"picture {number}").pixels
         _check_shape(name, image, content_pixels)
         named.append((name, image))

@@ -11,7 +11,7 @@ import scipy
 from numpy.typing import NDArray
 from PIL import Image
 
-from impasto import paged
+from impasto import filearray
 
 ImageArray: TypeAlias = NDArray[np.float32]
 """float32 (height, width, 3), sRGB-encoded RGB in [0, 255]; large ones are paged."""
@@ -69,7 +69,7 @@ def resample(image: NDArray[np.float32], height: int, width: int) -> NDArray[np.
     """
     if image.shape[:2] == (height, width):
         return image
-    resampled = paged.zeros((height, width, image.shape[-1]))
+    resampled = filearray.zeros((height, width, image.shape[-1]))
     for channel in range(image.shape[-1]):
         values = Image.fromarray(np.ascontiguousarray(image[..., channel], np.float32))
         values = values.resize((width, height), Image.Resampling.LANCZOS)

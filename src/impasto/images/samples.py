@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage, spatial
 
-from impasto.errors import InputError, nearest
+from impasto.errors import InputError, suggest_names
 from impasto.images.arrays import ImageArray
 
 Field = NDArray[np.float64]
@@ -518,7 +518,7 @@ def make_style(name: str, size: int = SIZE, seed: int = 0) -> ImageArray:
     Returns sRGB-encoded colors, float32 (height, width, 3) in [0, 255], longest side `size`.
     """
     if name not in STYLES:
-        raise InputError(f"unknown style sample {name!r}; {nearest(name, STYLES)}")
+        raise InputError(f"unknown style sample {name!r}; {suggest_names(name, STYLES)}")
     if size < MIN_SIZE:
         raise InputError(f"size {size} is too small; the minimum is {MIN_SIZE}")
     if seed < 0:
@@ -533,7 +533,7 @@ def load_content(name: str) -> ImageArray:
     Returns sRGB-encoded colors, float32 (height, width, 3) in [0, 255].
     """
     if name not in CONTENTS:
-        raise InputError(f"unknown content sample {name!r}; {nearest(name, CONTENTS)}")
+        raise InputError(f"unknown content sample {name!r}; {suggest_names(name, CONTENTS)}")
     path = Path(skimage.__file__).parent / "data" / CONTENTS[name]
     try:
         with Image.open(path) as image:

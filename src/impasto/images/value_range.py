@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.errors import ImageError
-from impasto.recipe.values import show
+from impasto.recipe.values import format_value
 
 OVERSHOOT = 0.25
 """Tolerance of floats outside their range, for ringing of resampling filters."""
@@ -100,7 +100,7 @@ def _scale_floats(values: NDArray[Any]) -> ScaledValues:
 
 
 def _short(value: float, digits: int = 6) -> str:
-    return show(float(f"{value:.{digits}g}"))
+    return format_value(float(f"{value:.{digits}g}"))
 
 
 def _float_white(values: NDArray[Any], high: float) -> float | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from impasto import files
-from impasto.errors import ImageError, ImpastoError, SettingError, counted
+from impasto.errors import ImageError, ImpastoError, SettingError, pluralize
 from impasto.images.formats import decode, detect
 from impasto.images.formats.save_options import DEFAULT_SAVE_OPTIONS, SaveOptions
 from impasto.jobs import outputs, runner
@@ -21,7 +21,7 @@ from impasto.network.weights import NETWORKS
 from impasto.painting import checkpoints
 from impasto.painting.inputs import Inputs, read_provenance
 from impasto.painting.stylizer import Event, Stylizer
-from impasto.recipe.settings import STARTS, Recipe, as_chosen
+from impasto.recipe.settings import STARTS, Recipe, with_resolved_autos
 from impasto.version import __version__
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _iter_contents(path: Path, output: Path, recursive: bool) -> Iterator[Listed
     if not found:
         folders = not recursive and decode.list_folder(path).folders
         advice = ", only folders: use --recursive" if folders else ""
-        raise ImageError(f"{files.shown(path)}: there are no images in this folder{advice}")
+        raise ImageError(f"{files.display_path(path)}: there are no images in this folder{advice}")
     yield from found
 
 
@@ -197,14 +197,18 @@ def _iter_folder(
     """
     listing = decode.list_folder(folder)
     for line in listing.left_out:
-        LOG.warning("%s: %s", files.shown(folder), line)
+        LOG.warning("%s: %s", files.display_path(folder), line)
     yield from (ListedContent(each, folder.relative_to(top)) for each in listing.pictures)
     folders = [each for each in listing.folders if os.path.realpath(each) not in seen]
     seen.update(map(os.path.realpath, folders))
     if folders and not recursive:
         LOG.warning(
             "%s: skipped %s, use --recursive to include: %s",
-            *(files.shown(folder), counted(len(folders), "folder"), detect.format_names(folders)),
+            *(
+                files.display_path(folder),
+                pluralize(len(folders), "folder"),
+                detect.format_names(folders),
+            ),
         )
     for each in folders if recursive else ():
         try:
@@ -286,7 +290,7 @@ def is_done(item: BatchItem, recipe: Recipe, read: Inputs) -> bool:
         before = read_provenance(item.result)
     except ImpastoError:
         return False
-    recipe = as_chosen(recipe, before.recipe)
+    recipe = with_resolved_autos(recipe, before.recipe)
     now = __version__, NETWORKS[recipe.network].sha256
     same = before.recipe == recipe and before.inputs == read.sources
     return (
@@ -333,7 +337,7 @@ def run_batch(
 
 
 def _exists(path: Path) -> str:
-    return f"not painted: {files.shown(path)} exists: use --skip-done or --overwrite"
+    return f"not painted: {files.display_path(path)} exists: use --skip-done or --overwrite"
 
 
 def run_batch_on_workers(

@@ -159,7 +159,7 @@ def write_outputs(result: Result, recorder: OutputRecorder) -> None:
     if outputs.report:
         files.write_text(json.dumps(result.report(), indent=2) + "\n", outputs.report)
     if outputs.plot:
-        with files.replacing(outputs.plot) as path:
+        with files.atomic_replace(outputs.plot) as path:
             plot_history(result).savefig(path, format=outputs.plot.suffix[1:].lower(), dpi=120)
     if outputs.timelapse:
         video.write_video([*recorder.video_frames, result.picture], outputs.timelapse)
@@ -168,24 +168,24 @@ def write_outputs(result: Result, recorder: OutputRecorder) -> None:
 def _rescue(result: Result, outputs: OutputPaths) -> str:
     """Return where the result is kept; without a checkpoint, save it in the temporary folder."""
     if outputs.checkpoint is not None and outputs.checkpoint.exists():
-        return f"nothing is lost: resume with --resume {files.shown(outputs.checkpoint)}"
+        return f"nothing is lost: resume with --resume {files.display_path(outputs.checkpoint)}"
     wanted, path = outputs.picture, None
     height, width = result.picture.shape[:2]
     ending = encode.ending_that_fits(wanted.suffix, height, width, outputs.saving)
     try:
-        path = files.free_name(tempfile.gettempdir(), wanted.stem, ending)
+        path = files.reserve_name(tempfile.gettempdir(), wanted.stem, ending)
         result.save(path, outputs.saving)
     except (InputError, OSError):
         if path is not None:
-            files.release(path)
+            files.release_name(path)
         return "and it could not be saved to the temporary folder either"
-    return f"the result was saved as {files.shown(path)} instead"
+    return f"the result was saved as {files.display_path(path)} instead"
 
 
 def remove_partial_outputs(outputs: OutputPaths) -> None:
     """Remove temporary files that a killed process left at these outputs."""
     for path in outputs.paths().values():
-        files.remove_leftovers(path)
+        files.remove_temporary_files(path)
 
 
 def plot_history(result: Result) -> "Figure":

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from impasto import files
-from impasto.errors import counted
+from impasto.errors import pluralize
 from impasto.images.formats import encode
 from impasto.jobs import outputs
 from impasto.jobs.outputs import OutputRecorder
@@ -75,7 +75,7 @@ def _iter_notes(job: PreparedJob) -> Iterator[str]:
     if spec.provenance is not None:
         yield from provenance.changed(job.prepared.inputs.sources, spec.provenance)
     if state is not None:
-        made = counted(len(state.history), "evaluation")
+        made = pluralize(len(state.history), "evaluation")
         yield f"resuming at level {state.level} after {made}"
         if spec.outputs.timelapse:
             yield "the video starts here, without the earlier images"
@@ -122,14 +122,14 @@ def _save_state(job: PreparedJob, result: Result) -> None:
     spec, keeper = job.spec, job.prepared.keeper
     image = spec.outputs.picture
     if keeper.path is None and result.stopped:
-        keeper.path = files.free_name(image.parent, image.stem, checkpoints.ENDING)
+        keeper.path = files.reserve_name(image.parent, image.stem, checkpoints.ENDING)
     if keeper.path is None:
         return
     if keeper.save():
         words = [*spec.to_args(result.recipe), "--resume", str(keeper.path)]
         LOG.warning("to resume: %s", shlex.join(words))
     else:
-        files.release(keeper.path)
+        files.release_name(keeper.path)
 
 
 def _iter_shortfalls(result: Result) -> Iterator[str]:

@@ -42,7 +42,7 @@ class OutputOptions:
         for key, path in paths.items():
             if NAME_FIELD not in str(path):
                 raise SettingError(
-                    f"{recipes.flag(key)} {path} would be the same file for all images: put "
+                    f"{recipes.option_name(key)} {path} would be the same file for all images: put "
                     f"{NAME_FIELD} "
                     "into the path"
                 )

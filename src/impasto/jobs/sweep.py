@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from impasto.errors import SettingError, nearest
+from impasto.errors import SettingError, suggest_names
 from impasto.images.arrays import ImageArray, composite_on_white
 from impasto.images.formats import encode
 from impasto.jobs import runner
@@ -79,18 +79,18 @@ def plan_sweep(varied: Sequence[str], make: Callable[..., Recipe]) -> SweepPlan:
     variants = []
     for values in itertools.product(*(values for _, values in axes)):
         settings = dict(zip(names, values, strict=True))
-        variants.append(Variant(recipes.as_options(settings), make(**settings)))
+        variants.append(Variant(recipes.to_options(settings), make(**settings)))
     last = len(axes[-1][1])
     return SweepPlan(tuple(variants), last if len(axes) > 1 else min(last, 4))
 
 
 def _parse_axis(text: str) -> tuple[str, list[str]]:
-    kinds = {name: kind for name, kind, _, _ in recipes.settings()}
+    kinds = {name: kind for name, kind, _, _ in recipes.iter_settings()}
     name, _, values = text.partition("=")
     name = name.strip().replace("-", "_")
     name = recipes.RENAMED.get(name, name)
     if name not in kinds:
-        raise SettingError(f"vary {text!r}: unknown setting {name!r}: {nearest(name, kinds)}")
+        raise SettingError(f"vary {text!r}: unknown setting {name!r}: {suggest_names(name, kinds)}")
     with_commas = kinds[name] in (recipes.Layers, recipes.Numbers)
     parts = values.split(";" if with_commas or ";" in values else ",")
     found = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
@@ -125,7 +125,9 @@ def job_spec_of(variant: Variant, inputs: InputPaths) -> JobSpec:
 
 def group_by_network(variants: Sequence[Variant]) -> list[int]:
     """Return the numbers of the variants, grouped by the network that they use."""
-    return sorted(range(len(variants)), key=lambda number: repr(variants[number].recipe.compiled))
+    return sorted(
+        range(len(variants)), key=lambda number: repr(variants[number].recipe.compile_key)
+    )
 
 
 def run_sweep(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 import numpy as np
 import optree
 
-from impasto import paged
+from impasto import filearray
 from impasto.compute.arrays import Array, HostArray, Tensor, array_namespace
 from impasto.images import masks
 from impasto.images.arrays import ImageArray
@@ -85,9 +85,11 @@ class WholePicture:
 
     def evaluate(self, picture: Array) -> Evaluation:
         """Return losses and gradient at ``picture``, as :class:`Objective` has them."""
-        shown = paged.whole(picture)
+        shown = filearray.in_memory(picture)
         total, losses, gradient = self.step(shown, self.targets)
-        return Evaluation(total, losses, gradient if shown is picture else paged.stored(gradient))
+        return Evaluation(
+            total, losses, gradient if shown is picture else filearray.spill(gradient)
+        )
 
     def weighed(self, weights: HostArray) -> "WholePicture":
         """Return it with other weights of the terms; nothing is compiled again."""
@@ -153,8 +155,8 @@ class Detail(_Changed):
 
 def without_color(picture: Array) -> Array:
     """Return (height, width, 3) with the mean of its channels in each, an array or a tensor."""
-    if paged.on_host(picture):
-        return paged.mapped(
+    if filearray.is_on_host(picture):
+        return filearray.map_rows(
             lambda rows: np.repeat(rows.mean(axis=-1, keepdims=True), 3, axis=-1), picture
         )
     ops = array_namespace(picture)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto import paged
+from impasto import filearray
 from impasto.compute import threads
 from impasto.compute.arrays import (
     HostArray,
@@ -245,7 +245,7 @@ class Asking:
         if is_tensor(new):
             rows = _joined([rows, new]) if self._end else new
         else:
-            rows = rows if self._end else paged.zeros((self.count, new.shape[1]))
+            rows = rows if self._end else filearray.zeros((self.count, new.shape[1]))
             rows[self._end : self._end + len(new)] = new
         self._end += len(new)
         self.whole = Query(rows, sums + part.sums, weight + part.weight)

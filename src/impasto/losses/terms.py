@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import optree
 
-from impasto import paged
+from impasto import filearray
 from impasto.compute.arrays import Array, HostArray, Size, Tensor, to_numpy
 from impasto.images.arrays import ImageArray, size_of
 from impasto.images.style_regions import StyledRegion
@@ -157,7 +157,9 @@ class Eye:
 
     def look(self, picture: ImageArray, tile: Tile) -> Look:
         """Return the features of a tile of an image."""
-        shown = paged.whole(picture) if tile.outer == tile.inner else picture[tile.outer.slices]
+        shown = (
+            filearray.in_memory(picture) if tile.outer == tile.inner else picture[tile.outer.slices]
+        )
         see = functools.partial(self.features, shown)
         return Look(see, tile, size_of(picture), self.stride)
 

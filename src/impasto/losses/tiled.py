@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 import optree
 
-from impasto import paged
+from impasto import filearray
 from impasto.compute.arrays import (
     Array,
     HostArray,
@@ -193,15 +193,15 @@ class Tiles:
         total, losses = 0.0, dict.fromkeys(TERMS, 0.0)
         if not self.additive:
             total, losses, slope = self._summed(pixels)
-        gradient = paged.zeros_like(pixels)
+        gradient = filearray.zeros_like(pixels)
         read = self.readers.once(self.asked(pixels, slope))
         for tile, (value, terms, own) in zip(self.tiles, read, strict=True):
             gradient[tile.outer.slices] += own
             if self.additive:
                 total += value
                 losses = {name: losses[name] + terms[name] for name in TERMS}
-        if not paged.on_host(picture):
-            gradient = as_array_like(paged.whole(gradient), picture)
+        if not filearray.is_on_host(picture):
+            gradient = as_array_like(filearray.in_memory(gradient), picture)
         return Evaluation(total, losses, gradient)
 
     def _summed(self, pixels: HostArray) -> Read:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto import files
-from impasto.errors import OutputError, SettingError, WeightsError, nearest
+from impasto.errors import OutputError, SettingError, WeightsError, suggest_names
 from impasto.network import weightfiles
 from impasto.network.weightfiles import Tensors
 
@@ -101,7 +101,7 @@ class Network:
         for name in names:
             if name not in self.layers:
                 raise SettingError(
-                    f"{self.name} has no layer {name!r}: {nearest(name, self.layers)}"
+                    f"{self.name} has no layer {name!r}: {suggest_names(name, self.layers)}"
                 )
 
 
@@ -273,8 +273,8 @@ def _keep(tensors: Tensors, network: Network) -> None:
         return
     with contextlib.suppress(OSError, SafetensorError, OutputError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.remove_leftovers(path)
-        with files.replacing(path) as temporary:
+        files.remove_temporary_files(path)
+        with files.atomic_replace(path) as temporary:
             save_file(tensors, temporary)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from impasto import paged
+from impasto import filearray
 from impasto.compute.arrays import array_namespace, as_array_like, to_numpy
 from impasto.errors import CheckpointError
 from impasto.optimizers import packing
@@ -86,11 +86,11 @@ def pack(state: State) -> Packed | None:
 def unpack(packed: Packed, start: Array, budget: int) -> State:
     """Return what :func:`pack` wrote down. Raises CheckpointError for what cannot be it."""
     packing.check_names(packed, {"best", "bests", *NAMES}, {"before"}, "Adam")
-    steps = paged.whole(packed[NAMES[1]])
+    steps = filearray.in_memory(packed[NAMES[1]])
     if steps.shape != () or steps.dtype != np.int64 or not 0 <= steps <= budget:
         raise CheckpointError(f"{NAMES[1]!r} of the optimizer's state is not a number of steps")
     point, first, second = (
-        as_array_like(paged.whole(packing.like(packed, name, start)), start)
+        as_array_like(filearray.in_memory(packing.like(packed, name, start)), start)
         for name in (NAMES[0], *NAMES[2:])
     )
     progress = packing.unpack(packed, start, budget)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto import paged
+from impasto import filearray
 from impasto.compute.arrays import array_namespace, is_tensor, to_numpy
 from impasto.errors import CheckpointError
 from impasto.optimizers import packing
@@ -151,7 +151,7 @@ def dot(a: Array, b: Array) -> float:
 
 def _dot(a: Array, b: Array) -> Any:
     """Return the inner product of two arrays: a number of the host's, a tensor of tensors."""
-    return paged.dot(a, b) if paged.on_host(a) else array_namespace(a).sum(a * b)
+    return filearray.dot(a, b) if filearray.is_on_host(a) else array_namespace(a).sum(a * b)
 
 
 def _searched(state: State) -> State:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto import paged
+from impasto import filearray
 from impasto.compute.arrays import as_array_like, to_numpy
 from impasto.errors import CheckpointError
 from impasto.optimizers.solver import Array, Packed, Progress
@@ -39,9 +39,11 @@ def like(packed: Packed, name: str, point: Array) -> Array:
     """
     array = packed.get(name, np.empty(0))
     shape = tuple(point.shape)
-    if array.shape != shape or array.dtype != np.float32 or not paged.is_finite(array):
+    if array.shape != shape or array.dtype != np.float32 or not filearray.is_finite(array):
         raise CheckpointError(f"{name!r} of the optimizer's state is not of shape {shape}, float32")
-    return array if paged.on_host(point) else as_array_like(paged.whole(array), point)
+    return (
+        array if filearray.is_on_host(point) else as_array_like(filearray.in_memory(array), point)
+    )
 
 
 def numbers(packed: Packed, name: str) -> NDArray[np.float64]:

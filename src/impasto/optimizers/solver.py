@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto import paged
+from impasto import filearray
 from impasto.compute.arrays import array_namespace
 
 PATIENCE, LEAST_GAIN = 15, 1e-3
@@ -158,7 +158,7 @@ class Solver(NamedTuple, Generic[S]):
 
 def is_finite(array: Array) -> bool:
     """Return whether all values of an array or a tensor are finite."""
-    if paged.on_host(array):
-        return paged.is_finite(array)
+    if filearray.is_on_host(array):
+        return filearray.is_finite(array)
     ops = array_namespace(array)
     return bool(ops.all(ops.isfinite(array)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto import paged
+from impasto import filearray
 from impasto.compute.arrays import Array, array_namespace, as_array_like
 
 STEP = 400.0
@@ -80,10 +80,10 @@ transforms takes 0.15 s, which a small image would wait for."""
 
 def _cosines(like: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
     """Return the cosine transform and its inverse, for arrays that are where ``like`` is."""
-    if paged.on_host(like) and max(like.shape[:2]) > SMALL:
+    if filearray.is_on_host(like) and max(like.shape[:2]) > SMALL:
         return _cosine, _inverse_cosine
     transforms = _cosine_by_matrices(like)
-    if not paged.on_host(like):
+    if not filearray.is_on_host(like):
         return transforms
     forward, inverse = transforms
     return (
@@ -97,12 +97,12 @@ def _by_frequency(
 ) -> Array:
     """Return (height, width, 1) numbers, of (some rows, the width), for all coefficients."""
     height, width, _ = like.shape
-    found = paged.zeros((height, width, 1))
-    for rows in paged.rows(found):
+    found = filearray.zeros((height, width, 1))
+    for rows in filearray.iter_row_slices(found):
         found[rows] = numbers(range(rows.start, rows.stop), width)
-    if not paged.on_host(like):
-        return as_array_like(paged.whole(found), like)
-    return paged.whole(found) if isinstance(like, np.ndarray) else found
+    if not filearray.is_on_host(like):
+        return as_array_like(filearray.in_memory(found), like)
+    return filearray.in_memory(found) if isinstance(like, np.ndarray) else found
 
 
 def frequency_units(rows: Sequence[int], width: int) -> NDArray[np.float32]:
@@ -129,7 +129,7 @@ def _along_both(name: str, array: Array) -> Array:
 
     transform = functools.partial(getattr(scipy.fft, name), norm="ortho", workers=-1)
     across, down = (functools.partial(transform, axis=axis) for axis in (1, 0))
-    return paged.mapped(across, paged.mapped_down(down, array))
+    return filearray.map_rows(across, filearray.map_columns(down, array))
 
 
 def _cosine_by_matrices(like: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:

@@ -24,7 +24,7 @@ import numpy as np
 import safetensors
 from numpy.typing import NDArray
 
-from impasto import files, paged
+from impasto import filearray, files
 from impasto.errors import CheckpointError, InputError, SettingError
 from impasto.network import weights
 from impasto.optimizers.solver import Reason
@@ -78,14 +78,14 @@ def write(state: State, path: files.AnyPath) -> None:
     for each in _data(tensors):
         digest.update(each)
     signed = header.replace(_signature(_UNSIGNED), _signature(digest.hexdigest()), 1)
-    with files.replacing(path) as temporary, temporary.open("wb") as file:
+    with files.atomic_replace(path) as temporary, temporary.open("wb") as file:
         file.write(signed)
         file.writelines(_data(tensors))
 
 
 def _data(tensors: Arrays) -> Iterator[memoryview]:
     for array in tensors.values():
-        for block in paged.blocks(array):
+        for block in filearray.iter_blocks(array):
             yield np.ascontiguousarray(block).reshape(-1).view(np.uint8).data
 
 
@@ -153,13 +153,13 @@ def read(path: files.AnyPath) -> State:
     try:
         return _parsed(Path(path), _verified(Path(path)))
     except InputError as error:
-        raise CheckpointError(f"{files.shown(path)}: {error}") from None
+        raise CheckpointError(f"{files.display_path(path)}: {error}") from None
     except FileNotFoundError:
         raise CheckpointError(
-            f"{files.shown(path)}: no such file: omit --resume to start again"
+            f"{files.display_path(path)}: no such file: omit --resume to start again"
         ) from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{files.shown(path)} cannot be read: {error}") from None
+        raise CheckpointError(f"{files.display_path(path)} cannot be read: {error}") from None
 
 
 def _verified(path: Path) -> bytes:
@@ -193,7 +193,7 @@ def _parsed(path: Path, header: bytes) -> State:
             )
         with safetensors.safe_open(path, "np") as file:
             names = file.keys()
-            tensors = {name: paged.stored(np.array(file.get_tensor(name))) for name in names}
+            tensors = {name: filearray.spill(np.array(file.get_tensor(name))) for name in names}
         return _checkpoint(said, tensors)
     except (SettingError, CheckpointError):
         raise
@@ -252,12 +252,13 @@ def recipe_of(state: State, settings: Mapping[str, recipes.Value]) -> Recipe:
     if "init" not in settings and before.init not in recipes.STARTS:
         # No checkpoint makes impasto read a file that the person did not name.
         raise SettingError("the checkpoint was started from an image file: give it with --init")
-    asked = recipes.as_chosen(recipes.change(before, **settings), before)
+    asked = recipes.with_resolved_autos(recipes.change_recipe(before, **settings), before)
     named = replace(asked, init=os.path.basename(asked.init))
-    for name, *_ in recipes.settings():
+    for name, *_ in recipes.iter_settings():
         if (was := getattr(before, name)) != (received := getattr(named, name)):
             raise SettingError(
-                f"{name} is {recipes.show(received)}, and {recipes.show(was)} in the checkpoint: "
+                f"{name} is {recipes.format_value(received)}, and {recipes.format_value(was)} in "
+                f"the checkpoint: "
                 "omit it, or omit --resume to start again"
             )
     return asked
@@ -282,7 +283,7 @@ def _check_inputs(inputs: Sequence[Source], before: Sequence[Source]) -> None:
     given = {source.role: source for source in inputs}
     for role in dict.fromkeys((*known, *given)):
         if role not in given:
-            named = f"{files.shown(known[role].name)} as its {files.shown(role)}"
+            named = f"{files.display_path(known[role].name)} as its {files.display_path(role)}"
             raise CheckpointError(f"the checkpoint was started with {named}: give it again")
         if role not in known:
             raise CheckpointError(f"the checkpoint was started without {role}: omit it")
@@ -309,7 +310,7 @@ def _fits(state: State, levels: Sequence[Level]) -> bool:
         return False
     numbers = [number for number, count in enumerate(counts, 1) for _ in range(count)]
     same = [record.level for record in state.history] == numbers
-    return same and paged.is_finite(picture)
+    return same and filearray.is_finite(picture)
 
 
 def _evaluations(state: State) -> int:
@@ -335,10 +336,10 @@ def place(checkpoint: files.AnyPath | None, resume: files.AnyPath | None = None)
     same = resume is not None and os.path.realpath(path) == os.path.realpath(resume)
     if os.path.lexists(path) and not same:
         raise SettingError(
-            f"the checkpoint {files.shown(path)} exists: resume from it with --resume, "
+            f"the checkpoint {files.display_path(path)} exists: resume from it with --resume, "
             "or use another file"
         )
-    files.check_place(path)
+    files.check_folder(path)
     return Path(path)
 
 
@@ -362,7 +363,7 @@ class Keeper:
         self._due = time.monotonic() + every
         self._told = False
         if path is not None:
-            files.remove_leftovers(path)
+            files.remove_temporary_files(path)
 
     def note(self, state: State) -> None:
         """Keep the latest state, and write it if the interval has passed.

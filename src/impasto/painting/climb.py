@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from impasto import paged
+from impasto import filearray
 from impasto.compute import threads
 from impasto.compute.arrays import Array, ran_out_of_memory, to_numpy
 from impasto.images import arrays, colors, masks
@@ -77,7 +77,7 @@ class Job:
     def placed(self, array: ImageArray) -> Array:
         """Return an array on the device of the solver: a GPU, unless it supports only NumPy."""
         if self.recipe.optimizer != "lbfgs":
-            array = paged.whole(array)
+            array = filearray.in_memory(array)
         if self.recipe.optimizer == "scipy":
             return array
         return self.model.engine.place_image(array)
@@ -119,7 +119,7 @@ class Job:
         size = arrays.size_of(picture)
         photograph = arrays.resize(self.inputs.photograph, *size)
         if self.recipe.colors == "content":
-            picture = paged.mapped(colors.with_content_colors, picture, photograph)
+            picture = filearray.map_rows(colors.with_content_colors, picture, photograph)
         if self.inputs.keep is None:
             return picture
         keep = masks.resize_mask(self.inputs.keep, *size)[..., None]
@@ -293,7 +293,7 @@ def _steps(
     )
     while found.progress.reason is None and not controls.stopped:
         if (recipe := controls.changed(job.recipe)) != job.recipe:
-            anew = recipe.strength != job.recipe.strength and recipe.targets_turn
+            anew = recipe.strength != job.recipe.strength and recipe.strength_in_targets
             # Levels without structure have no content target while its weight is 0.
             anew |= level.kind != FORMS and recipe.content_weight > job.recipe.content_weight == 0
             job = replace(job, recipe=recipe)
@@ -342,7 +342,7 @@ def _step(job: Job, state: State) -> Step:
         terms,
         record.seconds,
         state,
-        lambda: paged.whole(job.shown(to_numpy(progress.point))),
+        lambda: filearray.in_memory(job.shown(to_numpy(progress.point))),
     )
 
 

@@ -31,12 +31,12 @@ class Controls:
                 raise SettingError(
                     f"{name} cannot be changed during a run: possible: {', '.join(STEERABLE)}"
                 )
-        changed = recipes.change(recipe, **settings)
+        changed = recipes.change_recipe(recipe, **settings)
         self._changes.put(settings)
         return changed
 
     def changed(self, recipe: Recipe) -> Recipe:
         """Return the recipe with the changes requested since the last call."""
         while not self._changes.empty():
-            recipe = recipes.change(recipe, **self._changes.get())
+            recipe = recipes.change_recipe(recipe, **self._changes.get())
         return recipe

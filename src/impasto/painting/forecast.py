@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from impasto.errors import counted
+from impasto.errors import pluralize
 from impasto.images import arrays
 from impasto.losses.kinds import Kind
 from impasto.painting import measurements, memory
@@ -15,7 +15,7 @@ from impasto.painting.memory import WHOLE, Plan
 from impasto.painting.preparing import Prepared
 from impasto.painting.progress import in_words
 from impasto.painting.pyramid import Level
-from impasto.recipe.settings import Recipe, as_options, settings
+from impasto.recipe.settings import Recipe, iter_settings, to_options
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,16 @@ class Forecast:
     def told(self, recipe: Recipe, pictures: int = 1) -> list[str]:
         """Return lines about the run of ``pictures`` images."""
         usual = Recipe(style_loss=recipe.style_loss)
-        names = [name for name, *_ in settings() if getattr(recipe, name) != getattr(usual, name)]
+        names = [
+            name for name, *_ in iter_settings() if getattr(recipe, name) != getattr(usual, name)
+        ]
         names += ["style_loss"] if recipe.style_loss != Recipe().style_loss else []
         other = {name: getattr(recipe, name) for name in names}
         return [
-            f"recipe: {' '.join(as_options(other)) or 'default settings'}",
+            f"recipe: {' '.join(to_options(other)) or 'default settings'}",
             *(
                 f"level {level.number}: {level.width} x {level.height} px, "
-                f"{counted(level.evaluations, 'evaluation')}, {in_words(each)}"
+                f"{pluralize(level.evaluations, 'evaluation')}, {in_words(each)}"
                 for level, each in self.levels
             ),
             self.told_time(pictures),
@@ -74,7 +76,7 @@ class Forecast:
 
 def together(forecasts: Sequence[tuple[Recipe, Forecast]]) -> Forecast:
     """Return the forecast of several runs in a row, which share networks."""
-    starts = {recipe.compiled: each.start for recipe, each in forecasts}
+    starts = {recipe.compile_key: each.start for recipe, each in forecasts}
     made = [each for _, each in forecasts]
     return Forecast(
         sum(starts.values()),

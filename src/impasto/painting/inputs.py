@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from impasto import files, paged
+from impasto import filearray, files
 from impasto.engines import selection
-from impasto.errors import ImageError, InputError, SettingError, nearest
+from impasto.errors import ImageError, InputError, SettingError, suggest_names
 from impasto.images import arrays, colors, masks, style_regions
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import decode
@@ -128,7 +128,7 @@ def read_provenance(path: files.AnyPath) -> Provenance:
     try:
         return provenance.from_xmp(packet) if said is None else provenance.from_json(said)
     except InputError as error:
-        raise type(error)(f"{files.shown(path)}: {error}") from None
+        raise type(error)(f"{files.display_path(path)}: {error}") from None
 
 
 def _json_of(path: files.AnyPath) -> bytes | None:
@@ -137,7 +137,7 @@ def _json_of(path: files.AnyPath) -> bytes | None:
         with decode.open_source(path) as stream:
             data = stream.read(provenance.LARGEST)
     except ImageError as error:
-        raise ImageError(f"{files.shown(path)}: {error}") from None
+        raise ImageError(f"{files.display_path(path)}: {error}") from None
     # A byte order mark may come first, and the zeros of UTF-16, as some shells redirect.
     return data if data.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{") else None
 
@@ -161,7 +161,7 @@ def prepare(
     ``most`` is the memory limit in bytes; None for the memory that is free. Raises ImageError or
     SettingError for invalid input.
     """
-    weights.NETWORKS[recipe.network].check_layers(recipe.layers)
+    weights.NETWORKS[recipe.network].check_layers(recipe.layer_names)
     styles, wanted = _several(style), _regions(regions)
     check_numbers(recipe, len(styles), len(wanted))
     read = _Reader()
@@ -181,22 +181,22 @@ def prepare(
     gray = recipe.colors == "content"
     found = style_regions.match_region_colors(found, photograph, recipe.colors)
     is_gray = all(map(arrays.is_gray, (photograph, *(each.image for each in painted))))
-    photograph = paged.stored(photograph)
+    photograph = filearray.spill(photograph)
     # What no region covers comes last.
     opening = next(each for each in found[-1 if styles else 0].styles if each.share)
     return Inputs(
-        content=paged.mapped(_without_color, photograph) if gray else photograph,
+        content=filearray.map_rows(_without_color, photograph) if gray else photograph,
         regions=found,
         photograph=photograph,
         opening=opening.image,
         work=work,
         keep=left if left.any() else None,
-        start=None if start is None else paged.stored(start),
+        start=None if start is None else filearray.spill(start),
         alpha=loaded.alpha,
         metadata=loaded.metadata,
         gray=is_gray,
         sources=tuple(read.sources),
-        notes=(*recipes.idle(recipe), *read.notes),
+        notes=(*recipes.unused_settings(recipe), *read.notes),
     )
 
 
@@ -460,12 +460,12 @@ class _Reader:
             if os.path.exists(init) or os.path.splitext(init)[1]:
                 raise SettingError(f"init: {error}") from None
             raise SettingError(
-                f"init is {init!r}, which is not a file: {nearest(init, STARTS)}"
+                f"init is {init!r}, which is not a file: {suggest_names(init, STARTS)}"
             ) from None
 
 
 def _named(source: PictureLike, role: str) -> str:
-    return files.shown(source) if isinstance(source, str | os.PathLike) else role
+    return files.display_path(source) if isinstance(source, str | os.PathLike) else role
 
 
 def _source(source: PictureLike, role: str, loaded: decode.DecodedImage) -> Source:
@@ -510,5 +510,5 @@ def _as_array(source: Any) -> NDArray[Any]:
     try:
         return source if np.ma.isMaskedArray(source) else np.asarray(source)
     except Exception as error:  # frameworks raise what they like, for what lies on a GPU and so on
-        reason = files.reason(error)
+        reason = files.error_reason(error)
         raise ImageError(f"{kind} cannot be converted to a NumPy array ({reason})") from None

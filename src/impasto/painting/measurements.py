@@ -247,7 +247,7 @@ def _gpus(drivers: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
 def _key(recipe: Recipe, places: int) -> str:
     """Return the key of the settings that the speed depends on."""
     content = bool(recipe.content_weight)
-    return json.dumps([places, recipe.optimizer, content, *recipe.compiled])
+    return json.dumps([places, recipe.optimizer, content, *recipe.compile_key])
 
 
 def _read() -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import psutil
 
-from impasto import paged
+from impasto import filearray
 from impasto.errors import SettingError
 from impasto.images.arrays import fit
 from impasto.recipe.settings import AUTO
@@ -81,7 +81,7 @@ RATES = {"native": _NATIVE, "float32": _KERAS, "bfloat16": _KERAS}
 """Costs by the value of :func:`features_of`."""
 
 VECTORS = 200
-"""Bytes per pixel of an image in tiles that is not paged (``impasto.paged``): content image,
+"""Bytes per pixel of an image in tiles that is not paged (``impasto.filearray``): content image,
 current image, solver, and queries of the search."""
 
 PAGED = 4
@@ -175,11 +175,11 @@ def needed(work: Work, plan: Plan = WHOLE) -> float:
     pixels = _product(work.painted)
     inputs = (_product(work.photograph), *(own for own, _ in work.paintings), *work.others)
     kept = sum(inputs[1:])
-    if not paged.is_large(PICTURE * inputs[0]):
+    if not filearray.is_large(PICTURE * inputs[0]):
         kept += inputs[0] * (2 if work.colors == "content" else 1)
     copies = PICTURE * kept
     preparing = CHANGING.get(work.colors, RESIZING) * max(inputs)
-    between = BETWEEN * pixels if paged.is_large(PICTURE * pixels) else RESIZING * max(inputs)
+    between = BETWEEN * pixels if filearray.is_large(PICTURE * pixels) else RESIZING * max(inputs)
     at_once = max(_evaluating(work, plan, pixels), _targets(work, plan, pixels), between)
     return copies + max(BARE + preparing, RATES[work.features].fixed + at_once) + work.held
 
@@ -196,7 +196,7 @@ def _shown(plan: Plan, pixels: float) -> float:
 def _evaluating(work: Work, plan: Plan, pixels: int) -> float:
     rates, matching = RATES[work.features], work.style_loss == "matching"
     fixed, each = _for_style(work, plan, pixels)
-    in_files = work.optimizer == "lbfgs" and paged.is_large(PICTURE * pixels)
+    in_files = work.optimizer == "lbfgs" and filearray.is_large(PICTURE * pixels)
     steps = 0 if in_files else min(work.evaluations - 1, STEPS) * OPTIMIZER[work.optimizer]
     each += rates.evaluation + PLACE * (work.places - 1)
     if not plan.tile:
@@ -276,14 +276,14 @@ def plan(work: Work, most: float | None = None) -> Plan:
 def check_disk(work: Work) -> None:
     """Raise SettingError if the disk has too little space for a paged image."""
     height, width = work.painted
-    if not paged.is_large(PICTURE * height * width):
+    if not filearray.is_large(PICTURE * height * width):
         return
-    wanted, there = DISK * height * width, psutil.disk_usage(str(paged.folder())).free
+    wanted, there = DISK * height * width, psutil.disk_usage(str(filearray.file_folder())).free
     if wanted > there:
         fitting = int(work.size * (there / wanted) ** 0.5) // 16 * 16
         raise SettingError(
             f"an image of {width} x {height} px needs about {wanted / 1e9:.1f} GB on disk "
-            f"during the run; {there / 1e9:.1f} GB are free in {paged.folder()} (set "
+            f"during the run; {there / 1e9:.1f} GB are free in {filearray.file_folder()} (set "
             f"TMPDIR to another folder): the largest size that fits is {fitting}"
         )
 

@@ -93,7 +93,7 @@ class ModelCache:
         ``instruction_set``: see :func:`impasto.engines.selection.build`. Raises WeightsError, and
         BackendError in a forked process or with an unsupported backend.
         """
-        key = (recipe.compiled, instruction_set)
+        key = (recipe.compile_key, instruction_set)
         if key not in self._made:
             if self._made:
                 self.forget()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from impasto import files, paged
+from impasto import filearray, files
 from impasto.compute import threads
 from impasto.errors import CheckpointError, ClusterError
 from impasto.images import arrays, masks
@@ -156,14 +156,14 @@ def _check_backend(before: str, now: str) -> None:
         return
     how = "--engine native" if before == "native" else f"--engine keras and KERAS_BACKEND={before}"
     raise CheckpointError(
-        f"the checkpoint was made with {files.shown(before)}, but this is {now}: "
-        f"resume with {files.shown(how)}"
+        f"the checkpoint was made with {files.display_path(before)}, but this is {now}: "
+        f"resume with {files.display_path(how)}"
     )
 
 
 def result_of(job: Job, state: State) -> Result:
     """Return the result of a state: its best image, at the size of the finest level."""
-    picture = paged.whole(np.clip(finished(job, state), 0.0, 255.0))
+    picture = filearray.in_memory(np.clip(finished(job, state), 0.0, 255.0))
     alpha = job.inputs.alpha
     return Result(
         picture=picture,

@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from impasto.errors import counted
+from impasto.errors import pluralize
 from impasto.optimizers.solver import Reason
 from impasto.painting.events import Happening, LevelFinished, LevelStarted, Step
 from impasto.painting.pyramid import Level
@@ -57,7 +57,7 @@ class Bar:
         if isinstance(event, LevelFinished) and event.reason is not Reason.BUDGET:
             self._print(
                 f"level {event.level}: {event.reason} after "
-                f"{counted(event.evaluations, 'evaluation')}"
+                f"{pluralize(event.evaluations, 'evaluation')}"
             )
 
     def _step(self, event: Step) -> None:

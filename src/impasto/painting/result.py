@@ -127,7 +127,7 @@ class Result:
         try:
             cast(BinaryIO, path).write(data)
         except (OSError, ValueError, TypeError) as error:
-            raise OutputError(f"the file cannot be written: {files.reason(error)}") from error
+            raise OutputError(f"the file cannot be written: {files.error_reason(error)}") from error
 
     @property
     def finished(self) -> bool:

@@ -103,10 +103,10 @@ class Stylizer:
         """
         self.workers = as_workers(workers)
         if recipe is None:
-            self._named = recipes.named(preset, presets.available(), **settings)
+            self._named = recipes.preset_settings(preset, presets.available_presets(), **settings)
             self.recipe = Recipe(**self._named)
         else:
-            self.recipe = recipes.change(recipe, **settings)
+            self.recipe = recipes.change_recipe(recipe, **settings)
             self._named = dict(vars(self.recipe))
         weights.check_file(weights_file)
         self.weights_file = weights_file

@@ -22,11 +22,11 @@ from impasto.errors import SettingError
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Preset
 
-LARGEST = 1_000_000
+MAX_FILE_BYTES = 1_000_000
 """Bytes that a file of presets may have."""
 
 
-def user_file() -> Path:
+def user_presets_file() -> Path:
     """Return where the user's own presets are looked for: presets.toml in the settings folder.
 
     For somebody who has no home, such as a service, in the machine's.
@@ -35,36 +35,36 @@ def user_file() -> Path:
     return folder / "presets.toml"
 
 
-def available(file: str | os.PathLike[str] | None = None) -> dict[str, Preset]:
+def available_presets(file: str | os.PathLike[str] | None = None) -> dict[str, Preset]:
     """Return the presets built in and those of ``file``, by default the user's, if it is there.
 
     Raises SettingError, naming file and preset, for what is not as it should be.
     """
-    path = user_file() if file is None else Path(file)
-    if file is None and not _is_there(path):
+    path = user_presets_file() if file is None else Path(file)
+    if file is None and not _file_exists(path):
         return dict(recipes.PRESETS)
     own: dict[str, Preset] = {}
-    for name, table in _tables(path).items():
+    for name, table in _read_tables(path).items():
         try:
             if name in recipes.PRESETS:
                 raise SettingError("there is a built-in preset of this name: choose another name")
-            own[name] = _preset(table, {**recipes.PRESETS, **own})
+            own[name] = _parse_preset(table, {**recipes.PRESETS, **own})
         except SettingError as error:
             raise SettingError(f"{path}, preset {name}: {error}") from None
     return {**recipes.PRESETS, **own}
 
 
-def _is_there(path: Path) -> bool:
+def _file_exists(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError:  # a home that is closed to this program
         return False
 
 
-def _tables(path: Path) -> Mapping[str, Any]:
+def _read_tables(path: Path) -> Mapping[str, Any]:
     try:
-        if path.stat().st_size > LARGEST:
-            raise SettingError(f"{path}: larger than {LARGEST:,} bytes")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise SettingError(f"{path}: larger than {MAX_FILE_BYTES:,} bytes")
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingError(f"{path}: cannot read presets: {error.strerror}") from None
@@ -72,7 +72,7 @@ def _tables(path: Path) -> Mapping[str, Any]:
         raise SettingError(f"{path} is not valid TOML: {error}") from None
 
 
-def _preset(table: Any, known: Mapping[str, Preset]) -> Preset:
+def _parse_preset(table: Any, known: Mapping[str, Preset]) -> Preset:
     if not isinstance(table, dict):
         raise SettingError("expected a table of settings")
     settings = dict(table)
@@ -85,5 +85,7 @@ def _preset(table: Any, known: Mapping[str, Preset]) -> Preset:
         raise SettingError(
             f"init must be one of {possible}: give a file on the command line instead"
         )
-    recipes.make(base, known, **settings)  # refuses what is wrong now, and not when it is used
+    recipes.make_recipe(
+        base, known, **settings
+    )  # refuses what is wrong now, and not when it is used
     return Preset(about, {**known[base].settings, **settings})

@@ -11,13 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
-from impasto.errors import SettingError, nearest
-from impasto.recipe.values import About as About
+from impasto.errors import SettingError, suggest_names
 from impasto.recipe.values import Layers as Layers
-from impasto.recipe.values import LayersLike, NumbersLike, check, convert, received
+from impasto.recipe.values import (
+    LayersLike,
+    NumbersLike,
+    check_value,
+    convert_value,
+    describe_value,
+)
 from impasto.recipe.values import Numbers as Numbers
+from impasto.recipe.values import SettingInfo as SettingInfo
 from impasto.recipe.values import Value as Value
-from impasto.recipe.values import show as show
+from impasto.recipe.values import format_value as format_value
 
 STARTS = ("content", "style", "noise")
 """Named initial images; any other value of ``init`` is a path."""
@@ -51,7 +57,7 @@ TEN_LAYERS: Layers = tuple(
 CONTENT_LAYERS: Layers = (("block4_conv2", 1.0),)
 """As in Gatys et al. 2016."""
 
-OF_MOMENTS: dict[str, Value] = {
+MOMENT_DEFAULTS: dict[str, Value] = {
     "style_layers": FIVE_LAYERS,
     "content_weight": 1.0,
     "style_weight": 10.0,
@@ -62,7 +68,7 @@ OF_MOMENTS: dict[str, Value] = {
 """Defaults of the settings whose default depends on the style loss: for all losses except
 matching."""
 
-OF_MATCHING: dict[str, Value] = {
+MATCHING_DEFAULTS: dict[str, Value] = {
     "style_layers": TEN_LAYERS,
     "content_weight": 0.0,
     "style_weight": 1.0,
@@ -73,46 +79,51 @@ OF_MATCHING: dict[str, Value] = {
 """Defaults of the same settings for matching, whose targets follow the content image's shapes."""
 
 
-class StyleLoss(NamedTuple):
+class StyleLossInfo(NamedTuple):
     """A style loss as users see it; ``losses.style.STYLE_LOSSES`` has its implementation."""
 
     help: str
     scale: float = 1.0
     """factor on the loss, so that a style weight means the same for every style loss"""
-    dial: float = 1.0
+    strength_exponent: float = 1.0
     """exponent of the strength, relative to that of Gram matrices"""
-    defaults: Mapping[str, Value] = OF_MOMENTS
+    defaults: Mapping[str, Value] = MOMENT_DEFAULTS
     """defaults of the settings that depend on the style loss"""
-    targets_turn: bool = False
+    strength_in_targets: bool = False
     """whether strength changes the targets instead of the weight"""
 
 
 # benchmarks/strength.py fits scale and dial; a new style loss may start without them.
-STYLE_LOSSES: dict[str, StyleLoss] = {
-    "matching": StyleLoss(
+STYLE_LOSSES: dict[str, StyleLossInfo] = {
+    "matching": StyleLossInfo(
         "features of all layers at a position against their nearest neighbor in the style image, "
         "searched once per level",
-        defaults=OF_MATCHING,
-        targets_turn=True,
+        defaults=MATCHING_DEFAULTS,
+        strength_in_targets=True,
     ),
-    "gram": StyleLoss("Gram matrices (Gatys et al.)"),
-    "moments": StyleLoss("Gram matrices, channel means and deviations", 0.77, 0.99),
-    "wasserstein": StyleLoss(
+    "gram": StyleLossInfo("Gram matrices (Gatys et al.)"),
+    "moments": StyleLossInfo("Gram matrices, channel means and deviations", 0.77, 0.99),
+    "wasserstein": StyleLossInfo(
         "Wasserstein distance between Gaussians of the same moments", 0.75, 0.74
     ),
-    "neighbors": StyleLoss("nearest neighbors per layer, searched at every evaluation", 2.4, 1.04),
+    "neighbors": StyleLossInfo(
+        "nearest neighbors per layer, searched at every evaluation", 2.4, 1.04
+    ),
 }
 """Style losses by the value of the setting ``style_loss``."""
 
 
 def _setting(default: Value, help: str, **about: Value) -> Value:
-    return dataclasses.field(default=default, metadata={"about": About(help, **about)})
+    return dataclasses.field(default=default, metadata={"about": SettingInfo(help, **about)})
 
 
-def _by_style_loss(name: str, help: str, **about: Value) -> Value:
+def _setting_by_style_loss(name: str, help: str, **about: Value) -> Value:
     """Return a setting whose default depends on the style loss; None until a recipe is made."""
-    usual = f"{show(OF_MATCHING[name])} with matching, else {show(OF_MOMENTS[name])}"
-    return _setting(None, help, usual=usual, **about)
+    usual = (
+        f"{format_value(MATCHING_DEFAULTS[name])} with matching, else "
+        f"{format_value(MOMENT_DEFAULTS[name])}"
+    )
+    return _setting(None, help, default_text=usual, **about)
 
 
 @dataclass(frozen=True)
@@ -135,7 +146,7 @@ class Recipe:
     content_layers: Layers = _setting(
         CONTENT_LAYERS, "Layers of the content loss: NAME or NAME=WEIGHT."
     )
-    style_layers: Layers = _by_style_loss(
+    style_layers: Layers = _setting_by_style_loss(
         "style_layers",
         "Layers of the style loss: NAME or NAME=WEIGHT.",
     )
@@ -163,11 +174,13 @@ class Recipe:
         minimum=0,
         maximum=1,
     )
-    content_weight: float = _by_style_loss(
+    content_weight: float = _setting_by_style_loss(
         "content_weight", "Weight of the content loss.", minimum=0
     )
-    style_weight: float = _by_style_loss("style_weight", "Weight of the style loss.", minimum=0)
-    tv_weight: float = _by_style_loss(
+    style_weight: float = _setting_by_style_loss(
+        "style_weight", "Weight of the style loss.", minimum=0
+    )
+    tv_weight: float = _setting_by_style_loss(
         "tv_weight", "Weight of the total variation loss, which smooths the result.", minimum=0
     )
     style_loss: str = _setting(
@@ -183,7 +196,7 @@ class Recipe:
         "the same for every style image, or absolute, as in the paper.",
         choices=("relative", "absolute"),
     )
-    strips: int = _by_style_loss(
+    strips: int = _setting_by_style_loss(
         "strips",
         "Number of overlapping vertical strips whose moments are compared besides those of the "
         "whole image, so that no side keeps the content image's look. 1 compares only the whole "
@@ -214,7 +227,7 @@ class Recipe:
         minimum=0,
         maximum=65536,
     )
-    evaluations: int = _by_style_loss(
+    evaluations: int = _setting_by_style_loss(
         "evaluations",
         "Evaluations of loss and gradient at the finest level. Coarser levels, which are cheaper, "
         "get more, and levels above 1024 px fewer.",
@@ -266,9 +279,9 @@ class Recipe:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             about = field.metadata["about"]
-            value = about.number(self._usual(field.name) if value is None else value)
-            value = convert(field, value)
-            check(field.name, value, about)
+            value = about.parse_word(self._default_value(field.name) if value is None else value)
+            value = convert_value(field, value)
+            check_value(field.name, value, about)
             object.__setattr__(self, field.name, value)
         if not any(self.weights):
             raise SettingError(
@@ -281,24 +294,24 @@ class Recipe:
                 "the two, or use the keras engine"
             )
         if self.blend and not any(self.blend):
-            raise SettingError(f"blend is {show(self.blend)}: all weights are zero")
+            raise SettingError(f"blend is {format_value(self.blend)}: all weights are zero")
         if self.style_loss == "matching":
             _check_matching(self)
         if not self.style_scale:
             raise SettingError("style_scale is empty: give one number, or one for each style image")
 
-    def _usual(self, name: str) -> Value:
+    def _default_value(self, name: str) -> Value:
         """Return the default of a setting for this style loss."""
         known = STYLE_LOSSES.get(self.style_loss)
-        return (OF_MOMENTS if known is None else known.defaults).get(name)
+        return (MOMENT_DEFAULTS if known is None else known.defaults).get(name)
 
     @property
-    def layers(self) -> tuple[str, ...]:
+    def layer_names(self) -> tuple[str, ...]:
         """All content and style layers."""
         return tuple(name for name, _ in (*self.content_layers, *self.style_layers))
 
     @property
-    def compiled(self) -> tuple[object, ...]:
+    def compile_key(self) -> tuple[object, ...]:
         """Values of the settings that the compiled functions depend on."""
         names = [field.name for field in dataclasses.fields(self)]
         return tuple(getattr(self, name) for name in names if name not in _NOT_COMPILED)
@@ -309,9 +322,9 @@ class Recipe:
         return self.weights_at(1.0)
 
     @property
-    def targets_turn(self) -> bool:
+    def strength_in_targets(self) -> bool:
         """Whether strength changes the targets instead of the style weight."""
-        return STYLE_LOSSES[self.style_loss].targets_turn
+        return STYLE_LOSSES[self.style_loss].strength_in_targets
 
     def weights_at(self, style: float) -> tuple[float, float, float]:
         """Return the weights of content, style (times ``style``) and total variation.
@@ -322,10 +335,10 @@ class Recipe:
         """
         measure = STYLE_LOSSES[self.style_loss]
         less = min(self.strength, 1 - self.strength)
-        odds = (less / (1 - less)) ** (DIAL * measure.dial)
+        odds = (less / (1 - less)) ** (STRENGTH_EXPONENT * measure.strength_exponent)
         photograph, painting = (1.0, odds) if self.strength < 0.5 else (odds, 1.0)
         scale = measure.scale if self.loss_scale == "relative" else 1.0
-        on_style = 1.0 if measure.targets_turn else painting
+        on_style = 1.0 if measure.strength_in_targets else painting
         return (
             photograph * self.content_weight,
             on_style * scale * (style * self.style_weight),
@@ -351,8 +364,8 @@ class Recipe:
         if not isinstance(settings, dict):
             kind = type(settings).__name__
             raise SettingError(f"the recipe is not a JSON object but {kind}")
-        settings = renamed(settings)
-        check_names(settings)
+        settings = with_current_names(settings)
+        check_setting_names(settings)
         return cls(**settings)
 
 
@@ -399,12 +412,12 @@ RENAMED = {"objective": "style_loss"}
 """Old and new names of renamed settings; the old names still work."""
 
 
-def former(name: str) -> list[str]:
+def former_names(name: str) -> list[str]:
     """Return the old names of a setting."""
     return [old for old, new in RENAMED.items() if new == name]
 
 
-def renamed(settings: Mapping[str, Value]) -> dict[str, Value]:
+def with_current_names(settings: Mapping[str, Value]) -> dict[str, Value]:
     """Replace old names of settings by new ones.
 
     Raises SettingError if a setting is given by both names.
@@ -421,7 +434,7 @@ def renamed(settings: Mapping[str, Value]) -> dict[str, Value]:
 CHECKPOINT_EVERY = 30.0
 """Default seconds between checkpoints."""
 
-DIAL = 1.3
+STRENGTH_EXPONENT = 1.3
 """Exponent of the strength, chosen so that the content distance on a held-out network grows about
 linearly with it (benchmarks/NOTES.md)."""
 
@@ -523,7 +536,7 @@ PRESETS: dict[str, Preset] = {
 """The built-in presets."""
 
 
-def make(
+def make_recipe(
     preset: str = DEFAULT, presets: Mapping[str, Preset] | None = None, **settings: Value
 ) -> Recipe:
     """Create a recipe from a preset and overrides; overrides that are None are ignored.
@@ -536,26 +549,28 @@ def make(
     Raises:
         SettingError: for an unknown preset or setting, or a value out of range
     """
-    return Recipe(**named(preset, presets, **settings))
+    return Recipe(**preset_settings(preset, presets, **settings))
 
 
-def named(
+def preset_settings(
     preset: str = DEFAULT, presets: Mapping[str, Preset] | None = None, **settings: Value
 ) -> dict[str, Value]:
-    """Return the settings that :func:`make` would use; only their names are validated."""
-    settings = renamed(settings)
+    """Return the settings that :func:`make_recipe` would use; only their names are validated."""
+    settings = with_current_names(settings)
     known = PRESETS if presets is None else presets
     if preset not in known:
-        raise SettingError(f"unknown preset {received(preset)}: {nearest(preset, known)}")
-    check_names(settings)
+        raise SettingError(
+            f"unknown preset {describe_value(preset)}: {suggest_names(preset, known)}"
+        )
+    check_setting_names(settings)
     given = {name: value for name, value in settings.items() if value is not None}
     return {**known[preset].settings, **given}
 
 
-def change(recipe: Recipe, **settings: Value) -> Recipe:
+def change_recipe(recipe: Recipe, **settings: Value) -> Recipe:
     """Return the recipe with some settings changed; None is ignored. Raises SettingError."""
-    settings = renamed(settings)
-    check_names(settings)
+    settings = with_current_names(settings)
+    check_setting_names(settings)
     given = {name: value for name, value in settings.items() if value is not None}
     if given.get("style_loss", recipe.style_loss) == recipe.style_loss:
         return dataclasses.replace(recipe, **given)
@@ -565,14 +580,14 @@ def change(recipe: Recipe, **settings: Value) -> Recipe:
     return dataclasses.replace(recipe, **{**own, **given})
 
 
-def as_chosen(recipe: Recipe, before: Recipe) -> Recipe:
+def with_resolved_autos(recipe: Recipe, before: Recipe) -> Recipe:
     """Return the recipe with automatic settings replaced by the values chosen in ``before``."""
     left = {"engine": "auto", "precision": "auto", "tile": AUTO, "size": ORIGINAL}
     taken = {name: getattr(before, name) for name in left if getattr(recipe, name) == left[name]}
     return dataclasses.replace(recipe, **taken)
 
 
-def settings() -> Iterator[tuple[str, Value, Value, About]]:
+def iter_settings() -> Iterator[tuple[str, Value, Value, SettingInfo]]:
     """Yield name, type, default and description of each setting, in order.
 
     The type is one of int, float, str, Layers and Numbers.
@@ -582,15 +597,17 @@ def settings() -> Iterator[tuple[str, Value, Value, About]]:
         yield field.name, field.type, getattr(usual, field.name), field.metadata["about"]
 
 
-def check_names(settings: Iterable[str]) -> None:
+def check_setting_names(settings: Iterable[str]) -> None:
     """Raise SettingError, which names similar settings, for an unknown name."""
     known = [field.name for field in dataclasses.fields(Recipe)]
     for name in settings:
         if name not in known:
-            raise SettingError(f"unknown setting {received(name)}: {nearest(name, known)}")
+            raise SettingError(
+                f"unknown setting {describe_value(name)}: {suggest_names(name, known)}"
+            )
 
 
-def flag(name: str) -> str:
+def option_name(name: str) -> str:
     """Return the command-line option of a setting.
 
     >>> flag("style_scale")
@@ -599,15 +616,17 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def as_options(chosen: Mapping[str, object]) -> tuple[str, ...]:
+def to_options(chosen: Mapping[str, object]) -> tuple[str, ...]:
     """Return settings as command-line options.
 
     >>> as_options({"style_scale": (2.0,), "seed": 7})
     ('--style-scale', '2', '--seed', '7')
     """
-    abouts = {name: about for name, *_, about in settings()}
+    abouts = {name: about for name, *_, about in iter_settings()}
     return tuple(
-        word for name, value in chosen.items() for word in (flag(name), abouts[name].show(value))
+        word
+        for name, value in chosen.items()
+        for word in (option_name(name), abouts[name].format(value))
     )
 
 
@@ -622,14 +641,14 @@ def _check_matching(recipe: Recipe) -> None:
     for name, _ in recipe.style_layers:
         if name.startswith("block5") or name.endswith("_pool"):
             raise SettingError(
-                f"style_layers has {received(name)}: matching supports only convolutions of "
+                f"style_layers has {describe_value(name)}: matching supports only convolutions of "
                 "blocks 1 to 4"
             )
     if all(name.startswith("block4") for name, _ in recipe.style_layers):
         raise SettingError("style_layers: matching needs at least one layer of blocks 1 to 3")
 
 
-def idle(recipe: Recipe) -> list[str]:
+def unused_settings(recipe: Recipe) -> list[str]:
     """Return a message for each setting that differs from its default and has no effect."""
     found = []
     if recipe.content_weight == 0 and recipe.content_layers != CONTENT_LAYERS:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from impasto.errors import SettingError, nearest
+from impasto.errors import SettingError, suggest_names
 
 Layers: TypeAlias = tuple[tuple[str, float], ...]
 """Layers of the network by name, with their weights."""
@@ -29,7 +29,7 @@ NumbersLike: TypeAlias = str | float | Iterable[float]
 
 
 @dataclass(frozen=True)
-class About:
+class SettingInfo:
     """Description of a setting: help, unit, range."""
 
     help: str
@@ -39,11 +39,11 @@ class About:
     choices: tuple[str, ...] = ()
     words: Mapping[str, int] = field(default_factory=dict)
     """special values by name; they may be out of range"""
-    usual: str = ""
+    default_text: str = ""
     """the default in words, if it depends on the style loss"""
 
     @property
-    def possible(self) -> str:
+    def allowed_values(self) -> str:
         """The allowed values in words; empty if the help says it."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
@@ -51,25 +51,25 @@ class About:
             return ""
         named = "".join(f", or {word}" for word in self.words)
         if self.maximum is None:
-            return f"{show_number(self.minimum)} or more{named}"
-        return f"{show_number(self.minimum)} to {show_number(self.maximum)}{named}"
+            return f"{format_number(self.minimum)} or more{named}"
+        return f"{format_number(self.minimum)} to {format_number(self.maximum)}{named}"
 
-    def number(self, value: Value) -> Value:
+    def parse_word(self, value: Value) -> Value:
         """Return the number of a special value; other values are returned unchanged."""
         return self.words.get(value, value) if isinstance(value, str) else value
 
-    def show(self, value: object) -> str:
+    def format(self, value: object) -> str:
         """Return a value as the command line accepts it."""
         names = [word for word, number in self.words.items() if number == value]
-        return names[0] if names else show(value)
+        return names[0] if names else format_value(value)
 
 
-def received(value: object) -> str:
+def describe_value(value: object) -> str:
     """Return a short representation of a value on one line."""
     return " ".join(reprlib.repr(value).split())
 
 
-def _numbers(setting: str, value: Value) -> Numbers:
+def _parse_numbers(setting: str, value: Value) -> Numbers:
     """Convert :data:`NumbersLike` to numbers."""
     several = value
     if isinstance(value, str):
@@ -80,11 +80,11 @@ def _numbers(setting: str, value: Value) -> Numbers:
         return tuple(float(each) for each in several)
     except (TypeError, ValueError, OverflowError):
         raise SettingError(
-            f"{setting} is {received(value)}: expected numbers separated by commas"
+            f"{setting} is {describe_value(value)}: expected numbers separated by commas"
         ) from None
 
 
-def _layers(setting: str, value: Value) -> Layers:
+def _parse_layers(setting: str, value: Value) -> Layers:
     """Convert :data:`LayersLike` to layers."""
     if isinstance(value, str):
         value = [name.strip() for name in value.split(",") if name.strip()]
@@ -96,38 +96,41 @@ def _layers(setting: str, value: Value) -> Layers:
             layers[str(name).strip()] = 1.0 if weight == "" else float(weight)
     except (TypeError, ValueError, OverflowError):
         raise SettingError(
-            f"{setting} is {received(value)}: expected names separated by commas, each NAME or "
+            f"{setting} is {describe_value(value)}: expected names separated by commas, each "
+            f"NAME or "
             "NAME=WEIGHT"
         ) from None
     if not layers:
         raise SettingError(f"{setting} is empty: give at least one layer")
     if any(not math.isfinite(weight) or weight < 0 for weight in layers.values()):
-        raise SettingError(f"{setting} is {received(value)}: weights must be finite and at least 0")
+        raise SettingError(
+            f"{setting} is {describe_value(value)}: weights must be finite and at least 0"
+        )
     if not any(layers.values()):
-        raise SettingError(f"{setting} is {received(value)}: all weights are zero")
+        raise SettingError(f"{setting} is {describe_value(value)}: all weights are zero")
     return tuple(layers.items())
 
 
-def show(value: object) -> str:
+def format_value(value: object) -> str:
     """Return the value of a setting as the command line accepts it.
 
     >>> show((("block1_conv1", 0.5), ("block2_conv1", 1.0)))
     'block1_conv1=0.5,block2_conv1'
     """
     if not isinstance(value, tuple):
-        return show_number(value) if isinstance(value, float) else str(value)
-    return ",".join(show_one(each) for each in value)
+        return format_number(value) if isinstance(value, float) else str(value)
+    return ",".join(format_item(each) for each in value)
 
 
-def show_one(value: float | tuple[str, float]) -> str:
+def format_item(value: float | tuple[str, float]) -> str:
     """Return a number, or a layer with its weight, as the command line accepts it."""
     if isinstance(value, float):
-        return show_number(value)
+        return format_number(value)
     name, weight = value
-    return name if weight == 1 else f"{name}={show_number(weight)}"
+    return name if weight == 1 else f"{name}={format_number(weight)}"
 
 
-def show_number(value: float) -> str:
+def format_number(value: float) -> str:
     """Return a number exactly, with the fewest digits.
 
     >>> show_number(1.0), show_number(0.1), show_number(1e6), show_number(2**32 - 1)
@@ -139,13 +142,13 @@ def show_number(value: float) -> str:
 _EXPECTED = {int: "a whole number", float: "a number", str: "a word"}
 
 
-def convert(field: "dataclasses.Field[Value]", value: Value) -> Value:
+def convert_value(field: "dataclasses.Field[Value]", value: Value) -> Value:
     """Convert a value to the type of the field, if the conversion is exact."""
     kind: Value = field.type
     if kind == Layers:
-        return _layers(field.name, value)
+        return _parse_layers(field.name, value)
     if kind == Numbers:
-        return _numbers(field.name, value)
+        return _parse_numbers(field.name, value)
     if kind in (int, float) and isinstance(value, str):
         with contextlib.suppress(ValueError):
             return kind(value)
@@ -157,29 +160,31 @@ def convert(field: "dataclasses.Field[Value]", value: Value) -> Value:
         with contextlib.suppress(OverflowError):
             return float(value)
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise SettingError(f"{field.name} is {received(value)}: expected {_EXPECTED[kind]}")
+        raise SettingError(f"{field.name} is {describe_value(value)}: expected {_EXPECTED[kind]}")
     return value
 
 
-def check(name: str, value: Value, about: About) -> None:
+def check_value(name: str, value: Value, about: SettingInfo) -> None:
     """Raise SettingError for a value that is not a choice, or out of range."""
     if value in about.words.values():
         return
     if about.choices and value not in about.choices:
-        raise SettingError(f"{name} is {received(value)}: {nearest(value, about.choices)}")
+        raise SettingError(
+            f"{name} is {describe_value(value)}: {suggest_names(value, about.choices)}"
+        )
     for number in value if isinstance(value, tuple) else [value]:
         if isinstance(number, int | float):
             _check_number(name, number, about)
 
 
-def _check_number(name: str, number: float, about: About) -> None:
+def _check_number(name: str, number: float, about: SettingInfo) -> None:
     if isinstance(number, float) and not math.isfinite(number):
         raise SettingError(f"{name} is {number}: expected a finite number")
     if about.minimum is not None and number < about.minimum:
         raise SettingError(
-            f"{name} is {received(number)}: the minimum is {show_number(about.minimum)}"
+            f"{name} is {describe_value(number)}: the minimum is {format_number(about.minimum)}"
         )
     if about.maximum is not None and number > about.maximum:
         raise SettingError(
-            f"{name} is {received(number)}: the maximum is {show_number(about.maximum)}"
+            f"{name} is {describe_value(number)}: the maximum is {format_number(about.maximum)}"
         )

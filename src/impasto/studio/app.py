@@ -144,7 +144,7 @@ class Studio:
 
     async def new_session(self, request: Request) -> Response:
         """Create a session."""
-        recipe = asdict(recipes.make(recipes.DEFAULT))
+        recipe = asdict(recipes.make_recipe(recipes.DEFAULT))
         session = self.store.new_session(recipe)
         self.supervisor.publish("state", {"session": session["id"]})
         return self._session(session["id"])
@@ -430,7 +430,7 @@ def _input_error_response(_: Request, error: Exception) -> Response:
 
 def _fault_response(_: Request, error: Exception) -> Response:
     # Starlette raises the error again, so the server logs it.
-    sentence = f"the studio failed ({type(error).__name__}: {files.reason(error)})"
+    sentence = f"the studio failed ({type(error).__name__}: {files.error_reason(error)})"
     return refusal(500, f"{sentence}; nothing was changed; see the terminal for details")
 
 

@@ -113,7 +113,7 @@ SECRET_BYTES = 64
 
 
 def _write_secretly(path: Path, text: str) -> None:
-    with files.replacing(path) as begun:
+    with files.atomic_replace(path) as begun:
         begun.touch(mode=0o600)
         begun.chmod(0o600)
         begun.write_text(text)

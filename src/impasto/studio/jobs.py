@@ -57,7 +57,7 @@ def serialize_session(store: Store, supervisor: Supervisor, number: str) -> Json
         ],
         "keep": _serialize_image(store, found["keep"]),
         "recipe": schema.format_settings(recipe),
-        "idle": recipes.idle(recipe),
+        "idle": recipes.unused_settings(recipe),
         "works": jobs,
     }
 
@@ -118,7 +118,7 @@ def _update_recipe(recipe: Recipe, request: Json) -> Recipe:
     if "preset" in request:
         known, _ = schema.known_presets()
         # The size stays: a preset defines the style, not the size.
-        recipe = recipes.make(str(request["preset"]), known, size=recipe.size)
+        recipe = recipes.make_recipe(str(request["preset"]), known, size=recipe.size)
     return schema.change_recipe(recipe, request.get("recipe", {}))
 
 
@@ -249,7 +249,9 @@ def create_job(
         raise SettingError("there is no style image yet: add one, or choose a sample")
     recipe = Recipe.from_dict(session["recipe"])
     if sheet is not None:
-        recipe = recipes.change(recipe, size=min(SMALL, recipe.size) if recipe.size > 0 else SMALL)
+        recipe = recipes.change_recipe(
+            recipe, size=min(SMALL, recipe.size) if recipe.size > 0 else SMALL
+        )
     recipe = with_shares_and_scales(schema.change_recipe(recipe, changes), styles, regions)
     inputs.check_numbers(recipe, len(styles), len(regions))
     return store.new_job(
@@ -278,14 +280,14 @@ def with_shares_and_scales(
         tuple(overall * each for each in scales) if set(scales) != {1.0} else recipe.style_scale
     )
     blend = tuple(shares) if len(shares) > 1 and len(set(shares)) > 1 else ()
-    return recipes.change(recipe, blend=blend, style_scale=scaled)
+    return recipes.change_recipe(recipe, blend=blend, style_scale=scaled)
 
 
 def create_finish_job(store: Store, job: Json, size: object) -> Json:
     """Create a job that enlarges a result."""
     image = result_path(store, job)
     before = inputs.read_provenance(image).recipe
-    recipe = recipes.change(before, **inputs.finishing(image), size=size)
+    recipe = recipes.change_recipe(before, **inputs.finishing(image), size=size)
     if recipe.size <= recipe.finished:
         raise SettingError(f"this image has {recipe.finished} px: choose a larger size")
     kept = ("session", "preset", "photograph", "paintings", "regions", "keep", "keep_feather")

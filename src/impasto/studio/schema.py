@@ -17,12 +17,12 @@ def static_info() -> Json:
     known, notes = known_presets()
     return {
         "notes": notes,
-        "settings": [_setting_schema(*each) for each in recipes.settings()],
+        "settings": [_setting_schema(*each) for each in recipes.iter_settings()],
         "presets": [
             {
                 "name": name,
                 "help": preset.help,
-                "recipe": format_settings(recipes.make(name, known)),
+                "recipe": format_settings(recipes.make_recipe(name, known)),
                 "picture": f"presets/{name}.jpg" if name in recipes.PRESETS else None,
             }
             for name, preset in known.items()
@@ -38,12 +38,12 @@ def static_info() -> Json:
 def known_presets() -> tuple[dict[str, Preset], list[str]]:
     """Return the presets and notes; only built-in ones if the user's file is damaged."""
     try:
-        return presets.available(), []
+        return presets.available_presets(), []
     except SettingError as error:
         return dict(recipes.PRESETS), [str(error)]
 
 
-def _setting_schema(name: str, kind: Any, default: Any, about: recipes.About) -> Json:
+def _setting_schema(name: str, kind: Any, default: Any, about: recipes.SettingInfo) -> Json:
     simple = {int: "integer", float: "number", str: "text"}
     return {
         "name": name,
@@ -51,18 +51,20 @@ def _setting_schema(name: str, kind: Any, default: Any, about: recipes.About) ->
         "kind": "choice" if about.choices else simple.get(kind, "text"),
         "help": about.help,
         "unit": about.unit,
-        "possible": about.possible,
+        "possible": about.allowed_values,
         "minimum": about.minimum,
         "maximum": about.maximum,
         "choices": list(about.choices),
         "words": list(about.words),
-        "default": about.show(default),
+        "default": about.format(default),
     }
 
 
 def format_settings(recipe: Recipe) -> dict[str, str]:
     """Return the settings of a recipe as text, by name."""
-    return {name: about.show(getattr(recipe, name)) for name, *_, about in recipes.settings()}
+    return {
+        name: about.format(getattr(recipe, name)) for name, *_, about in recipes.iter_settings()
+    }
 
 
 def setting_differences(recipe: Recipe, before: Recipe) -> list[tuple[str, str, str]]:
@@ -83,4 +85,4 @@ def change_recipe(recipe: Recipe, settings: object) -> Recipe:
     init = settings.get("init")
     if init is not None and init not in recipes.STARTS:
         raise SettingError(f"init is one of {', '.join(recipes.STARTS)}")
-    return recipes.change(recipe, **settings)
+    return recipes.change_recipe(recipe, **settings)

@@ -66,7 +66,9 @@ def serve(
         store.prepare()
         lock = _lock_file(folder / "lock")
     except OSError as error:
-        raise SettingError(f"{files.shown(folder)} cannot be used: {files.reason(error)}") from None
+        raise SettingError(
+            f"{files.display_path(folder)} cannot be used: {files.error_reason(error)}"
+        ) from None
     if lock is None:
         _print_addresses(_running_server(folder), keys, browser, say)
         return
@@ -130,7 +132,7 @@ def _running_server(folder: Path) -> list[str]:
                 return list(found)
         time.sleep(0.1)
     raise SettingError(
-        f"another impasto studio uses {files.shown(folder)} but its address is unknown: "
+        f"another impasto studio uses {files.display_path(folder)} but its address is unknown: "
         "stop it, or give another folder"
     )
 
@@ -170,7 +172,7 @@ def _why_not(host: str, port: int, error: OSError) -> str:
         )
     if error.errno == errno.EADDRNOTAVAIL:
         return f"host is {host!r}, which is not an address of this machine"
-    return f"{host}, port {port}: {files.reason(error)}"
+    return f"{host}, port {port}: {files.error_reason(error)}"
 
 
 def _machine_names(own: str) -> Iterator[str]:

@@ -302,7 +302,7 @@ class Store:
 
     def _note_unusable(self, path: Path, error: Exception) -> str:
         """Record a file as skipped; return the reason."""
-        reason = files.reason(error)
+        reason = files.error_reason(error)
         self.skipped[self._relative_name(path)] = reason
         return reason
 
@@ -392,4 +392,4 @@ def safe_name(name: str) -> str:
     last = re.split(r"[/\\\\]", name)[-1]
     kept = re.sub(r"[^\w .()+-]", "_", last).strip(" .")
     reserved = kept.lower() in {"", *DERIVED_FILES, "picture.json"}
-    return files.shortened(f"picture {kept}".strip() if reserved else kept, MAX_NAME_BYTES)
+    return files.shorten_name(f"picture {kept}".strip() if reserved else kept, MAX_NAME_BYTES)

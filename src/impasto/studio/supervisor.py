@@ -144,7 +144,9 @@ class Supervisor:
                 await self._run_worker()
             except Exception as error:
                 LOG.exception("the studio's supervisor restarts after an error")
-                self.worker_status = f"the painter process is restarted: {files.reason(error)}"
+                self.worker_status = (
+                    f"the painter process is restarted: {files.error_reason(error)}"
+                )
                 self.publish("state", {"worker": self.worker_status})
             await asyncio.sleep(RESTART_DELAYS.get(self.worker_status, DEFAULT_RESTART_DELAY))
 
@@ -236,7 +238,7 @@ class Supervisor:
 
     def _fail(self, number: str, error: Exception) -> None:
         """Mark a job as failed; the reason is kept until it can be written to the folder."""
-        self.failures[number] = files.reason(error)
+        self.failures[number] = files.error_reason(error)
         self.progress.pop(number, None)
         if self.current_job == number:  # the error occurred before the end of the job
             self.stop()
@@ -251,7 +253,7 @@ class Supervisor:
                 with contextlib.suppress(NotFound):
                     self._update_job(self.store.job(number), state="failed", error=reason)
             except Exception as error:  # for example, the disk is still full
-                LOG.warning("job %s: %s", number, files.reason(error))
+                LOG.warning("job %s: %s", number, files.error_reason(error))
                 continue
             del self.failures[number]
 

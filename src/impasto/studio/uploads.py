@@ -50,7 +50,7 @@ class Uploads:
         if process.returncode != 0:
             LOG.error("%s could not be decoded: %s", name, log.decode(errors="replace"))
             raise ImageError(
-                f"{files.shown(name)}: the decoder process ended ({process.returncode}), "
+                f"{files.display_path(name)}: the decoder process ended ({process.returncode}), "
                 "perhaps because memory ran out: reduce the image, or save it in another format"
             )
         answer: Json = json.loads(message)
@@ -67,9 +67,11 @@ def main() -> None:
     except ImpastoError as error:
         answer = {"error": " ".join(str(error).split())}
     except MemoryError:
-        answer = {"error": f"{files.shown(name)}: out of memory: reduce the image"}
+        answer = {"error": f"{files.display_path(name)}: out of memory: reduce the image"}
     except OSError as error:
-        answer = {"error": f"{files.shown(name)} cannot be stored: {files.reason(error)}"}
+        answer = {
+            "error": f"{files.display_path(name)} cannot be stored: {files.error_reason(error)}"
+        }
     sys.stdout.write(json.dumps(answer))
 
 

@@ -150,7 +150,9 @@ def _run_job(request: Json, commands: CommandReader, say: SendEvent) -> None:
         tell("failed", error="out of memory: choose a smaller size")
     except Exception as error:  # a bug: the next job may still work
         LOG.exception("work %s", number)
-        tell("failed", error=f"impasto failed ({type(error).__name__}: {files.reason(error)})")
+        tell(
+            "failed", error=f"impasto failed ({type(error).__name__}: {files.error_reason(error)})"
+        )
     else:
         tell(
             "finished",

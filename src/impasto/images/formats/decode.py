@@ -23,7 +23,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, fe
 
 from impasto import files
 from impasto.errors import ImageError
-from impasto.files import AnyPath, shown
+from impasto.files import AnyPath, display_path
 from impasto.images import arrays, value_range
 from impasto.images.arrays import ImageArray, Mask
 from impasto.images.formats import color_management, containers, detect, metadata
@@ -101,8 +101,8 @@ def read_image(
             decoded = _decode_stream(stream, limits)
     except ImageError as error:
         named = name or (source if isinstance(source, str | os.PathLike) else IN_MEMORY_NAME)
-        raise ImageError(f"{shown(named)}: {error}") from error
-    short = shown(name or (path.name if path else IN_MEMORY_NAME))
+        raise ImageError(f"{display_path(named)}: {error}") from error
+    short = display_path(name or (path.name if path else IN_MEMORY_NAME))
     return replace(decoded, notes=tuple(f"{short}: {note}" for note in decoded.notes))
 
 
@@ -122,7 +122,7 @@ def open_source(source: ImageSource) -> Iterator[BinaryIO]:
         try:
             stream = path.open("rb")
         except OSError as error:
-            raise ImageError(f"cannot be read: {files.reason(error)}") from None
+            raise ImageError(f"cannot be read: {files.error_reason(error)}") from None
         with stream:
             yield stream
         return
@@ -146,7 +146,7 @@ def _read_stream(stream: BinaryIO) -> bytes:
     except ImageError:
         raise
     except (OSError, ValueError) as error:
-        raise ImageError(f"cannot be read: {files.reason(error)}") from None
+        raise ImageError(f"cannot be read: {files.error_reason(error)}") from None
     return bytes(data)
 
 
@@ -334,8 +334,8 @@ def _explain_decoder_error(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "not enough memory to read this image: reduce it first"
     if isinstance(error, OSError) and error.errno:
-        return f"cannot be read: {files.reason(error)}"
-    return _damaged_error(files.reason(error))
+        return f"cannot be read: {files.error_reason(error)}"
+    return _damaged_error(files.error_reason(error))
 
 
 def _damaged_error(what: str) -> str:
@@ -766,5 +766,5 @@ def read_xmp(path: AnyPath) -> bytes:
                 image.load()  # the text may stand behind the pixels
             packet = image.info.get("xmp", b"")
     except ImageError as error:
-        raise ImageError(f"{shown(path)}: {error}") from error
+        raise ImageError(f"{display_path(path)}: {error}") from error
     return packet if isinstance(packet, bytes) else str(packet).encode()

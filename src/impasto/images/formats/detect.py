@@ -108,8 +108,8 @@ def list_folder(folder: Path) -> FolderListing:
         entries = sorted(folder.iterdir())
         folders = [each for each in entries if each.is_dir()]
     except OSError as error:
-        where = files.shown(folder)
-        raise ImageError(f"{where} cannot be listed: {files.reason(error)}") from None
+        where = files.display_path(folder)
+        raise ImageError(f"{where} cannot be listed: {files.error_reason(error)}") from None
     kinds: dict[str, list[Path]] = {}
     for each in entries:
         if each not in folders:
@@ -134,7 +134,7 @@ def _file_kind(path: Path) -> str:
 
 def format_names(paths: Sequence[Path]) -> str:
     """Return the first few names, and how many more there are."""
-    shown = ", ".join(files.shown(path.name) for path in paths[:NAMED])
+    shown = ", ".join(files.display_path(path.name) for path in paths[:NAMED])
     more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
     return f"{shown}{more}"
 

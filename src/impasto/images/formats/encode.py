@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, features
 from PIL.ExifTags import Base
 
-from impasto import files, paged
+from impasto import filearray, files
 from impasto.errors import ImageError, OutputError, SettingError
 from impasto.files import AnyPath
 from impasto.images import arrays
@@ -52,7 +52,7 @@ def to_pillow(pixels: ImageArray, alpha: Mask | None = None) -> Image.Image:
 
 def _round_pixels(pixels: ImageArray, alpha: Mask | None, depth: int) -> NDArray[np.uint16]:
     """Return (height, width, 3 or 4) whole numbers of so many bits."""
-    if not paged.is_finite(pixels):
+    if not filearray.is_finite(pixels):
         raise ImageError("the image has values that are not finite")
     most, channels = 2**depth - 1, 3 if alpha is None else 4
     values = np.empty((*arrays.size_of(pixels), channels), np.uint16)
@@ -93,7 +93,8 @@ def check_format_size(
     limit = "4 GB" if side is None else f"sides of at most {side:,} px"
     limit += f" and {area:,} pixels in all" if area else ""
     raise OutputError(
-        f"{files.shown(path)}: {name} supports {limit}, but the image has {width:,} x {height:,}: "
+        f"{files.display_path(path)}: {name} supports {limit}, but the image has {width:,} x "
+        f"{height:,}: "
         "choose .png or a smaller size"
     )
 
@@ -155,7 +156,7 @@ def write_image(
     extension or a failed write, and SettingError for a format without the requested depth.
     """
     work = _make_task(pixels, path, xmp, alpha, tags, saving)
-    with files.replacing(path) as temporary, temporary.open("wb") as file:
+    with files.atomic_replace(path) as temporary, temporary.open("wb") as file:
         _run_task(work, file)
 
 

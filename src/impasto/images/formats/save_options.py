@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from impasto.errors import SettingError
-from impasto.recipe.values import show
+from impasto.recipe.values import format_value
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 DEPTHS = (8, 16)
@@ -33,14 +33,16 @@ class SaveOptions:
             possible = ", ".join(SUBSAMPLINGS)
             raise SettingError(f"subsampling is {self.subsampling!r}: possible: {possible}")
         if self.dpi is not None and not 1 < self.dpi <= 100_000:
-            raise SettingError(f"dpi is {show(self.dpi)}: expected more than 1 and at most 100000")
+            raise SettingError(
+                f"dpi is {format_value(self.dpi)}: expected more than 1 and at most 100000"
+            )
 
     def as_options(self) -> tuple[str, ...]:
         """Return the command-line options for values that are not the defaults."""
         words: list[str] = []
         for name in ("depth", "quality", "subsampling", "dpi"):
             if (value := getattr(self, name)) != getattr(DEFAULT_SAVE_OPTIONS, name):
-                words += [f"--{name}", show(value)]
+                words += [f"--{name}", format_value(value)]
         return (*words, *(["--keep-location"] if self.location else []))
 
 

@@ -42,7 +42,8 @@ def check_video_size(path: files.AnyPath, height: int, width: int) -> None:
     most = MAX_SIDE[files.ending_of(path, VIDEO_ENDINGS)]
     if max(height, width) > most:
         raise OutputError(
-            f"{files.shown(path)}: this format supports at most {most:,} px per side, but the "
+            f"{files.display_path(path)}: this format supports at most {most:,} px per side, but "
+            f"the "
             f"image is {width:,} x {height:,}: omit the video or choose a smaller size"
         )
 
@@ -61,9 +62,9 @@ def write_video(frames: Sequence[Frame], path: files.AnyPath, seconds: float = 6
     if not (math.isfinite(seconds) and seconds > 0):
         raise SettingError(f"the video has {seconds} seconds: expected more than 0")
     if not frames:
-        raise OutputError(f"{files.shown(path)}: a video needs at least one frame")
+        raise OutputError(f"{files.display_path(path)}: a video needs at least one frame")
     check_video_size(path, *frames[-1].shape[:2])
-    with files.replacing(path) as temporary:
+    with files.atomic_replace(path) as temporary:
         write_frames(frames, temporary, seconds)
 
 

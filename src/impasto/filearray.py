@@ -22,17 +22,17 @@ from numpy.typing import DTypeLike, NDArray
 
 from impasto.errors import SettingError
 
-Array: TypeAlias = NDArray[np.float32]
+ArrayLike: TypeAlias = NDArray[np.float32]
 """A NumPy array or a paged array."""
 
-LARGE = 2**23
+MIN_FILE_BYTES = 2**23
 """Size in bytes above which an array is paged: an image of 0.7 megapixels."""
 
-BLOCK = 2**23
+BLOCK_BYTES = 2**23
 """Bytes of an array that are processed at once."""
 
 
-class Paged(np.lib.mixins.NDArrayOperatorsMixin):
+class FileArray(np.lib.mixins.NDArrayOperatorsMixin):
     """A float32 array with two or more axes in a temporary file, initialized with zeros."""
 
     dtype = np.dtype(np.float32)
@@ -41,8 +41,8 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
         """Allocate the file. Raises SettingError if the disk is full, as do all writes."""
         self.shape = tuple(shape)
         self._lock = threading.Lock()
-        with _roomy():
-            self._file = tempfile.TemporaryFile(buffering=0, dir=folder())  # noqa: SIM115
+        with _disk_errors():
+            self._file = tempfile.TemporaryFile(buffering=0, dir=file_folder())  # noqa: SIM115
             weakref.finalize(self, self._file.close)
             self._file.truncate(self.nbytes)
 
@@ -65,24 +65,24 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
         """Return the number of rows."""
         return self.shape[0]
 
-    def rows(self, top: int = 0, bottom: int | None = None) -> Iterator[slice]:
+    def iter_row_slices(self, top: int = 0, bottom: int | None = None) -> Iterator[slice]:
         """Yield slices of rows to process at once, top to bottom."""
         bottom = len(self) if bottom is None else bottom
-        each = max(1, BLOCK * len(self) // self.nbytes)
+        each = max(1, BLOCK_BYTES * len(self) // self.nbytes)
         for first in range(top, max(bottom, top + 1), each):
             yield slice(first, min(bottom, first + each))
 
-    def __getitem__(self, key: Any) -> Array:
+    def __getitem__(self, key: Any) -> ArrayLike:
         """Return a copy of the part selected by any key of NumPy.
 
         Slices and integers load only that part; other keys load the whole array.
         """
-        if not _is_by_rows(key, self.ndim):
+        if not _selects_rows(key, self.ndim):
             return self._read(slice(0, len(self)), slice(0, self.shape[1]))[key]
-        first, columns, rest = self._parts(key)
+        first, columns, rest = self._split_key(key)
         if isinstance(first, slice) and first.step in (None, 1):
             top, bottom, _ = first.indices(len(self))
-            pieces = [self._read(rows, columns)[rest] for rows in self.rows(top, bottom)]
+            pieces = [self._read(rows, columns)[rest] for rows in self.iter_row_slices(top, bottom)]
             return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         places = np.arange(len(self))[first]
         found = [
@@ -95,13 +95,13 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Overwrite a contiguous part of rows."""
-        first, columns, rest = self._parts(key)
+        first, columns, rest = self._split_key(key)
         if first.step not in (None, 1):
             raise IndexError("assign whole rows of a paged array")
         top, bottom, _ = first.indices(len(self))
-        selected = (max(0, bottom - top), _long(columns), *self.shape[2:])
+        selected = (max(0, bottom - top), _length(columns), *self.shape[2:])
         value = np.broadcast_to(value, np.broadcast_to(np.float32(0), selected)[rest].shape)
-        for rows in self.rows(top, bottom):
+        for rows in self.iter_row_slices(top, bottom):
             here = value[rows.start - top : rows.stop - top]
             if any(each != slice(None) for each in rest):
                 block = self._read(rows, columns)
@@ -109,7 +109,7 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
                 here = block
             self._write(rows, columns, here)
 
-    def _parts(self, key: Any) -> tuple[Any, slice, tuple[Any, ...]]:
+    def _split_key(self, key: Any) -> tuple[Any, slice, tuple[Any, ...]]:
         """Split a key into rows, contiguous columns, and the key within these."""
         given = list(key) if isinstance(key, tuple) else [key]
         at = next((n for n, each in enumerate(given) if each is Ellipsis), None)
@@ -122,34 +122,34 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
         left_over = slice(None) if in_one_piece else second
         return first, slice(left, right), (slice(None), left_over, *rest)
 
-    def _read(self, rows: slice, columns: slice) -> Array:
-        block = np.empty((_long(rows), _long(columns), *self.shape[2:]), np.float32)
+    def _read(self, rows: slice, columns: slice) -> ArrayLike:
+        block = np.empty((_length(rows), _length(columns), *self.shape[2:]), np.float32)
         with self._lock:
-            for place, data in self._places(rows, columns, block):
+            for place, data in self._iter_file_ranges(rows, columns, block):
                 self._file.seek(place)
                 while data:
                     data = data[self._file.readinto(data) :]
         return block
 
-    def _write(self, rows: slice, columns: slice, block: Array) -> None:
+    def _write(self, rows: slice, columns: slice, block: ArrayLike) -> None:
         block = np.ascontiguousarray(block, np.float32)
-        with self._lock, _roomy():
-            for place, data in self._places(rows, columns, block):
+        with self._lock, _disk_errors():
+            for place, data in self._iter_file_ranges(rows, columns, block):
                 self._file.seek(place)
                 while data:
                     data = data[self._file.write(data) :]
 
-    def _places(
-        self, rows: slice, columns: slice, block: Array
+    def _iter_file_ranges(
+        self, rows: slice, columns: slice, block: ArrayLike
     ) -> Iterator[tuple[int, memoryview]]:
         """Yield file offsets and values of a block."""
         each = math.prod(self.shape[2:]) * self.dtype.itemsize
         pitch = self.shape[1] * each
         data = block.reshape(-1).view(np.uint8).data
-        if _long(columns) == self.shape[1]:
+        if _length(columns) == self.shape[1]:
             yield rows.start * pitch, data
             return
-        wide = _long(columns) * each
+        wide = _length(columns) * each
         for number, row in enumerate(range(rows.start, rows.stop)):
             yield row * pitch + columns.start * each, data[number * wide : (number + 1) * wide]
 
@@ -157,42 +157,42 @@ class Paged(np.lib.mixins.NDArrayOperatorsMixin):
         """Return the whole array in memory."""
         if copy is False:
             raise ValueError("an array in a file can only be copied")
-        whole = self[:]
-        return whole if dtype is None else whole.astype(dtype, copy=False)
+        array = self[:]
+        return array if dtype is None else array.astype(dtype, copy=False)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *given: Any, **options: Any) -> Any:
         """Apply a NumPy function a few rows at a time; reductions and ``where`` in memory."""
         out = options.pop("out", (None,))
         if method == "__call__" and not options and ufunc.nout == 1:
-            return mapped(ufunc, *given, into=out[0])
-        if any(isinstance(each, Paged) for each in out):
+            return map_rows(ufunc, *given, into=out[0])
+        if any(isinstance(each, FileArray) for each in out):
             return NotImplemented
         options |= {} if all(each is None for each in out) else {"out": out}
-        return getattr(ufunc, method)(*map(whole, given), **options)
+        return getattr(ufunc, method)(*map(in_memory, given), **options)
 
-    def clip(self, low: float, high: float, out: "Paged | None" = None) -> "Paged":
+    def clip(self, low: float, high: float, out: "FileArray | None" = None) -> "FileArray":
         """Return the array clipped to ``low`` and ``high``."""
-        return cast(Paged, mapped(lambda block: np.clip(block, low, high), self, into=out))
+        return cast(FileArray, map_rows(lambda block: np.clip(block, low, high), self, into=out))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the values; the reader pages them as well."""
-        return stored, (self[:],)
+        return spill, (self[:],)
 
 
-def _in_memory(name: str) -> Callable[..., Any]:
+def _method_in_memory(name: str) -> Callable[..., Any]:
     """Return a method of NumPy arrays, applied to the whole array in memory."""
 
-    def method(self: Paged, *given: Any, **options: Any) -> Any:
+    def method(self: FileArray, *given: Any, **options: Any) -> Any:
         return getattr(self[:], name)(*given, **options)
 
     return method
 
 
 for _name in ("all", "any", "astype", "max", "mean", "min", "reshape", "std", "sum"):
-    setattr(Paged, _name, _in_memory(_name))
+    setattr(FileArray, _name, _method_in_memory(_name))
 
 
-def _is_by_rows(key: Any, axes: int) -> bool:
+def _selects_rows(key: Any, axes: int) -> bool:
     """Return whether a key has rows as a slice, an integer or indexes, then slices and integers."""
     first, *rest = key if isinstance(key, tuple) else (key,)
     if not all(isinstance(each, slice | int | np.integer | EllipsisType) for each in rest):
@@ -203,22 +203,23 @@ def _is_by_rows(key: Any, axes: int) -> bool:
     return indexes.ndim == 1 and indexes.dtype.kind in "iu"
 
 
-def _long(piece: slice) -> int:
+def _length(piece: slice) -> int:
     return int(piece.stop - piece.start)
 
 
 @contextlib.contextmanager
-def _roomy() -> Iterator[None]:
+def _disk_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise SettingError(
-            f"temporary files cannot be written to {folder()} ({error.strerror or error}): free "
+            f"temporary files cannot be written to {file_folder()} ({error.strerror or error}): "
+            f"free "
             "disk space, or set TMPDIR to another folder"
         ) from None
 
 
-def folder() -> Path:
+def file_folder() -> Path:
     """Return the folder for array files: that of TMPDIR, or one on disk.
 
     The default temporary folder is in memory on some systems.
@@ -232,99 +233,103 @@ def folder() -> Path:
 # --- both kinds --------------------------------------------------------------------------------
 
 
-def on_host(array: Any) -> bool:
+def is_on_host(array: Any) -> bool:
     """Return whether an array is a NumPy array or paged, and not a tensor."""
-    return isinstance(array, np.ndarray | Paged)
+    return isinstance(array, np.ndarray | FileArray)
 
 
 def is_large(size: float) -> bool:
     """Return whether an array of this size in bytes is paged."""
-    return size > LARGE
+    return size > MIN_FILE_BYTES
 
 
-def zeros(shape: Sequence[int]) -> Array:
+def zeros(shape: Sequence[int]) -> ArrayLike:
     """Return float32 zeros, paged if they are large."""
-    large = is_large(math.prod(shape) * Paged.dtype.itemsize)
-    return cast(Array, Paged(shape)) if large else np.zeros(shape, np.float32)
+    large = is_large(math.prod(shape) * FileArray.dtype.itemsize)
+    return cast(ArrayLike, FileArray(shape)) if large else np.zeros(shape, np.float32)
 
 
-def zeros_like(array: Array) -> Array:
+def zeros_like(array: ArrayLike) -> ArrayLike:
     """Return zeros with the shape of an array, paged if the array is."""
-    return zeros(array.shape) if isinstance(array, Paged) else np.zeros_like(array)
+    return zeros(array.shape) if isinstance(array, FileArray) else np.zeros_like(array)
 
 
-def stored(array: Any) -> Any:
+def spill(array: Any) -> Any:
     """Return an array, paged if it is large and float32."""
     pageable = isinstance(array, np.ndarray) and array.dtype == np.float32 and array.ndim > 1
     if not pageable or not is_large(array.nbytes):
         return array
-    paged = zeros(array.shape)
-    paged[:] = array
-    return paged
+    file_array = zeros(array.shape)
+    file_array[:] = array
+    return file_array
 
 
-def whole(array: Any) -> Any:
+def in_memory(array: Any) -> Any:
     """Return a paged array in memory; other values unchanged."""
-    return np.asarray(array) if isinstance(array, Paged) else array
+    return np.asarray(array) if isinstance(array, FileArray) else array
 
 
-def rows(array: NDArray[Any]) -> Iterator[slice]:
+def iter_row_slices(array: NDArray[Any]) -> Iterator[slice]:
     """Yield slices of rows to process at once."""
-    yield from array.rows() if isinstance(array, Paged) else [slice(0, len(array))]
+    yield from array.iter_row_slices() if isinstance(array, FileArray) else [slice(0, len(array))]
 
 
-def blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+def iter_blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Yield the blocks of an array to process at once."""
-    yield from (array[each] for each in array.rows()) if isinstance(array, Paged) else [array]
+    yield from (
+        (array[each] for each in array.iter_row_slices())
+        if isinstance(array, FileArray)
+        else [array]
+    )
 
 
-def mapped(function: Callable[..., Any], *given: Any, into: Any = None) -> Any:
+def map_rows(function: Callable[..., Any], *given: Any, into: Any = None) -> Any:
     """Apply a row-wise function to arrays a few rows at a time; the result is paged if they are.
 
     Results that are not floats, such as of comparisons, or that have one axis, are NumPy arrays.
     Arguments without as many rows as the paged ones are passed unchanged. ``into`` overwrites an
     array instead.
     """
-    paged = next((each for each in given if isinstance(each, Paged)), None)
-    if paged is None:
+    file_array = next((each for each in given if isinstance(each, FileArray)), None)
+    if file_array is None:
         return function(*given)
-    length = len(paged)
+    length = len(file_array)
 
     def part(each: Any, rows: slice) -> Any:
-        by_row = np.ndim(each) == paged.ndim and len(each) == length
+        by_row = np.ndim(each) == file_array.ndim and len(each) == length
         return each[rows] if by_row else each
 
-    for rows in paged.rows():
+    for rows in file_array.iter_row_slices():
         found = function(*(part(each, rows) for each in given))
         if into is None:
             shape = (length, *found.shape[1:])
             pageable = found.ndim > 1 and found.dtype.kind == "f"
-            into = Paged(shape) if pageable else np.empty(shape, found.dtype)
+            into = FileArray(shape) if pageable else np.empty(shape, found.dtype)
         into[rows] = found
     return into
 
 
-def mapped_down(function: Callable[[Array], Array], array: Array) -> Array:
-    """Apply a column-wise function to an array, like :func:`mapped`.
+def map_columns(function: Callable[[ArrayLike], ArrayLike], array: ArrayLike) -> ArrayLike:
+    """Apply a column-wise function to an array, like :func:`map_rows`.
 
     It returns as many values as it receives.
     """
-    if not isinstance(array, Paged):
+    if not isinstance(array, FileArray):
         return function(array)
     found = zeros(array.shape)
-    each = max(1, BLOCK * array.shape[1] // array.nbytes)
+    each = max(1, BLOCK_BYTES * array.shape[1] // array.nbytes)
     for first in range(0, array.shape[1], each):
         columns = slice(first, first + each)
         found[:, columns] = function(array[:, columns])
     return found
 
 
-def dot(a: Array, b: Array) -> float:
+def dot(a: ArrayLike, b: ArrayLike) -> float:
     """Return the inner product of two arrays."""
-    pairs = zip(blocks(a), blocks(b), strict=True)
+    pairs = zip(iter_blocks(a), iter_blocks(b), strict=True)
     return float(sum(float(np.vdot(*pair)) for pair in pairs))
 
 
 def is_finite(array: NDArray[Any]) -> bool:
     """Return whether all values are finite."""
-    return all(bool(np.isfinite(block).all()) for block in blocks(array))
+    return all(bool(np.isfinite(block).all()) for block in iter_blocks(array))

@@ -13,9 +13,9 @@ import scipy.fft
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto import paged
+from impasto import filearray
 from impasto.errors import SettingError
-from impasto.paged import Paged
+from impasto.filearray import FileArray
 
 SHAPES = st.tuples(*[st.integers(1, 9)] * 2) | st.tuples(*[st.integers(1, 9)] * 3)
 
@@ -23,14 +23,14 @@ SHAPES = st.tuples(*[st.integers(1, 9)] * 2) | st.tuples(*[st.integers(1, 9)] * 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
     """A few rows are a block, and everything is large."""
-    monkeypatch.setattr(paged, "BLOCK", 100)
-    monkeypatch.setattr(paged, "LARGE", 0)
+    monkeypatch.setattr(filearray, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(filearray, "MIN_FILE_BYTES", 0)
 
 
 def pair(shape, seed=0):
     array = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-    found = paged.stored(array)
-    assert isinstance(found, Paged)
+    found = filearray.spill(array)
+    assert isinstance(found, FileArray)
     return array, found
 
 
@@ -128,7 +128,7 @@ def test_arithmetic_is_numpys(shape):
     assert np.array_equal(x * b, a * b)  # with one in memory
     assert np.array_equal(np.square(x) / 3.0, np.square(a) / 3.0)
     assert np.array_equal(np.clip(x, -0.5, 0.5), np.clip(a, -0.5, 0.5))
-    assert isinstance(b * x, Paged)
+    assert isinstance(b * x, FileArray)
     same = x
     x += y
     assert x is same
@@ -145,14 +145,14 @@ def test_a_channel_counts_for_all():
 @given(SHAPES)
 def test_inner_products_are_numpys_to_rounding(shape):
     (a, x), (b, y) = pair(shape), pair(shape, 1)
-    assert paged.dot(x, y) == pytest.approx(np.vdot(a.astype(np.float64), b), abs=1e-4)
+    assert filearray.dot(x, y) == pytest.approx(np.vdot(a.astype(np.float64), b), abs=1e-4)
 
 
 def test_what_is_not_finite_is_found_wherever_it_is():
     _, found = pair((9, 9, 3))
-    assert paged.is_finite(found)
+    assert filearray.is_finite(found)
     found[8:9, 8:9] = np.nan
-    assert not paged.is_finite(found)
+    assert not filearray.is_finite(found)
 
 
 @given(SHAPES)
@@ -160,23 +160,23 @@ def test_columns_are_transformed_one_by_one(shape):
     array, found = pair(shape)
     want = scipy.fft.dct(array, axis=0, norm="ortho")
     assert np.array_equal(
-        paged.mapped_down(lambda part: scipy.fft.dct(part, axis=0, norm="ortho"), found), want
+        filearray.map_columns(lambda part: scipy.fft.dct(part, axis=0, norm="ortho"), found), want
     )
 
 
 def test_it_is_sent_to_other_processes():
     array, found = pair((9, 9, 3))
     again = pickle.loads(pickle.dumps(found))
-    assert isinstance(again, Paged)
+    assert isinstance(again, FileArray)
     assert np.array_equal(again, array)
 
 
 def test_zeros_are_zeros_and_small_ones_are_numpys(monkeypatch):
-    assert not np.asarray(paged.zeros((5, 6, 3))).any()
-    monkeypatch.setattr(paged, "LARGE", 10_000)
-    assert isinstance(paged.zeros((5, 6, 3)), np.ndarray)
+    assert not np.asarray(filearray.zeros((5, 6, 3))).any()
+    monkeypatch.setattr(filearray, "MIN_FILE_BYTES", 10_000)
+    assert isinstance(filearray.zeros((5, 6, 3)), np.ndarray)
     array = np.ones((5, 6), np.float32)
-    assert paged.stored(array) is array
+    assert filearray.spill(array) is array
 
 
 def test_a_full_disk_is_told_in_a_line(monkeypatch, one_line):
@@ -199,7 +199,7 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     _, found = pair((5, 6, 3))
-    assert paged.folder() == tmp_path
+    assert filearray.file_folder() == tmp_path
     assert not list(tmp_path.iterdir())  # without a name even while it is used
     del found
 
@@ -209,7 +209,7 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
 def test_memory_does_not_grow_with_arrays():
     lines = (
         "import resource, numpy as np",
-        "from impasto import paged",
+        "from impasto import filearray",
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss",
         "x = paged.zeros((4000, 6000, 3))",
         "y = (x + 1.0) * 2.0 - x[0]",
