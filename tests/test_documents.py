@@ -196,17 +196,22 @@ def test_the_solver_of_the_example_solves_and_goes_on_from_its_state():
     import dataclasses
 
     from impasto.compute.backend import to_numpy
-    from impasto.optimizers import packing, solver
+    from impasto.optimizers import solver, state_arrays
     from tests.optimizers.problems import START, bowl
 
-    known = {**vars(dataclasses), **vars(solver), "packing": packing, "to_numpy": to_numpy}
+    known = {
+        **vars(dataclasses),
+        **vars(solver),
+        "state_arrays": state_arrays,
+        "to_numpy": to_numpy,
+    }
     known["RATE"] = 5.0
     exec(example("A new solver"), known)
     made = known["SOLVER"]
     state = made.begin(START, 40)
     while state.progress.reason is None:
         state = made.step(bowl, state)
-        again = made.unpack(made.pack(state), START, 40)
+        again = made.from_arrays(made.to_arrays(state), START, 40)
         np.testing.assert_array_equal(again.point, state.point)
     assert state.progress.evaluations == 40
     assert state.progress.lowest[-1] < 0.5 * bowl(START).total

@@ -62,8 +62,8 @@ ROOMS = {
     ),
     "optimizers": (
         "solver",
-        "packing",
-        "units",
+        "state_arrays",
+        "parametrization",
         "lbfgs",
         "scipy",
         "adam",

@@ -9,7 +9,7 @@ from .errors import SettingError as SettingError
 from .errors import WeightsError as WeightsError
 from .evaluation.judges import judge as judge
 from .images.formats.save_options import SaveOptions as SaveOptions
-from .optimizers.solver import Reason as Reason
+from .optimizers.solver import StopReason as StopReason
 from .painting.events import LevelFinished as LevelFinished
 from .painting.events import LevelStarted as LevelStarted
 from .painting.events import Record as Record

@@ -11,7 +11,7 @@ from impasto.errors import OutputError, SettingError
 from impasto.images.formats import encode
 from impasto.jobs import outputs
 from impasto.jobs.outputs import OutputPaths, OutputRecorder
-from impasto.optimizers.solver import Reason
+from impasto.optimizers.solver import StopReason
 from impasto.painting.events import LevelFinished, LevelStarted, Record, Step
 from impasto.painting.pyramid import Level
 from impasto.recipe import settings as recipe
@@ -30,8 +30,8 @@ class FakeResult:
     picture = PICTURE
     recipe = recipe.make_recipe("gram")
     levels = (
-        LevelFinished(1, 10, 15, 3, 0.1, Reason.BUDGET),
-        LevelFinished(2, 20, 30, 2, 0.1, Reason.BUDGET),
+        LevelFinished(1, 10, 15, 3, 0.1, StopReason.BUDGET),
+        LevelFinished(2, 20, 30, 2, 0.1, StopReason.BUDGET),
     )
     history = tuple(Record(1 + (n > 2), 2.0 - n / 5, 0.5, 0.15, 0.01, float(n)) for n in range(5))
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from impasto.optimizers.parametrization import Parametrization
 from impasto.optimizers.solvers import SOLVERS
-from impasto.optimizers.units import Units
 
 TARGET = np.random.default_rng(1).uniform(0, 255, (8, 9, 3)).astype(np.float32)
 START = np.full((8, 9, 3), 128, np.float32)
-IDENTITY = Units(lambda point: point, lambda point: point, 1.0)
+IDENTITY = Parametrization(lambda point: point, lambda point: point, 1.0)
 """The variables are the point itself."""
 
 

@@ -8,7 +8,7 @@ import pytest
 from impasto.compute.arrays import to_numpy
 from impasto.compute.backend import ops
 from impasto.optimizers import lbfgs
-from impasto.optimizers.solver import Reason
+from impasto.optimizers.solver import StopReason
 from impasto.optimizers.solvers import SOLVERS
 from tests.optimizers.problems import IDENTITY, Evaluated
 
@@ -27,7 +27,7 @@ def valley(point):
 
 
 def begun(start, budget=1000):
-    return lbfgs.begin(np.asarray(start, float), budget, units=IDENTITY)
+    return lbfgs.begin(np.asarray(start, float), budget, parametrization=IDENTITY)
 
 
 def run(function, start, evaluations):
@@ -41,11 +41,11 @@ def run(function, start, evaluations):
 
 
 def test_a_quadratic_is_minimized_to_the_last_digit():
-    assert run(bowl, [1, -2, 3, -4], 70).found.value < 1e-20
+    assert run(bowl, [1, -2, 3, -4], 70).iterate.value < 1e-20
 
 
 def test_the_classic_start_of_rosenbrock_ends_at_one_one():
-    np.testing.assert_allclose(run(valley, [-1.2, 1.0], 150).found.variables, [1, 1], atol=1e-6)
+    np.testing.assert_allclose(run(valley, [-1.2, 1.0], 150).iterate.variables, [1, 1], atol=1e-6)
 
 
 def test_every_point_that_is_accepted_is_lower_than_the_one_before():
@@ -53,27 +53,28 @@ def test_every_point_that_is_accepted_is_lower_than_the_one_before():
     values = []
     for _ in range(40):
         state = lbfgs.step(valley, state)
-        values.append(state.found.value)
+        values.append(state.iterate.value)
     assert (np.diff(values) <= 0).all()
     assert values[-1] < 1e-3 * values[0]
 
 
 def test_the_first_step_has_length_one():
     state = run(bowl, [100.0, 100.0, 100.0, 100.0], 1)
-    assert np.linalg.norm(state.search.variables - 100) == pytest.approx(1)
+    assert np.linalg.norm(state.line_search.variables - 100) == pytest.approx(1)
 
 
 def test_the_direction_is_newtons_where_the_pairs_span_the_space():
     """With a step along every axis two loops give the exact inverse Hessian's product."""
     pairs = tuple(
-        lbfgs.Pair(axis, CURVATURE * axis, lbfgs.dot(axis, CURVATURE * axis)) for axis in np.eye(4)
+        lbfgs.CurvaturePair(axis, CURVATURE * axis, lbfgs.dot(axis, CURVATURE * axis))
+        for axis in np.eye(4)
     )
-    way = lbfgs.direction(bowl(np.ones(4)).gradient, pairs)
+    way = lbfgs.two_loop_direction(bowl(np.ones(4)).gradient, pairs)
     np.testing.assert_allclose(way, -np.ones(4))
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("count", [0, 1, 3, lbfgs.MEMORY])
+@pytest.mark.parametrize("count", [0, 1, 3, lbfgs.HISTORY])
 def test_the_direction_on_a_device_is_that_of_arrays(count):
     rng = np.random.default_rng(count)
 
@@ -83,15 +84,15 @@ def test_the_direction_on_a_device_is_that_of_arrays(count):
     def pair():
         step = random()
         change = step * CURVATURE[:, None, None].astype(np.float32) + random() / 10
-        return lbfgs.Pair(step, change, lbfgs.dot(step, change))
+        return lbfgs.CurvaturePair(step, change, lbfgs.dot(step, change))
 
     def on_device(pair):
         step, change = map(ops.convert_to_tensor, (pair.step, pair.change))
         return dataclasses.replace(pair, step=step, change=change)
 
     gradient, pairs = random(), tuple(pair() for _ in range(count))
-    expected = lbfgs.direction(gradient, pairs)
-    way = lbfgs.direction(ops.convert_to_tensor(gradient), tuple(map(on_device, pairs)))
+    expected = lbfgs.two_loop_direction(gradient, pairs)
+    way = lbfgs.two_loop_direction(ops.convert_to_tensor(gradient), tuple(map(on_device, pairs)))
     np.testing.assert_allclose(to_numpy(way), expected, rtol=1e-3, atol=1e-4)
 
 
@@ -101,8 +102,8 @@ def test_a_run_goes_on_from_its_state_as_if_it_had_not_stopped():
     kept = dataclasses.replace(half)
     for _ in range(21):
         half = lbfgs.step(valley, half)
-    np.testing.assert_array_equal(half.search.variables, whole.search.variables)
-    assert len(whole.pairs) == lbfgs.MEMORY
+    np.testing.assert_array_equal(half.line_search.variables, whole.line_search.variables)
+    assert len(whole.pairs) == lbfgs.HISTORY
     assert kept.progress.evaluations == 9
 
 
@@ -114,10 +115,10 @@ def test_a_step_that_is_too_long_is_shortened():
         return Evaluated(float(point[0] ** 4), 4 * point**3)
 
     state = begun([0.5])
-    while state.found is None or state.found.variables[0] == 0.5:
+    while state.iterate is None or state.iterate.variables[0] == 0.5:
         state = lbfgs.step(steep, state)
     assert len(tries) > 2
-    assert 0 <= abs(state.found.variables[0]) < 0.5
+    assert 0 <= abs(state.iterate.variables[0]) < 0.5
 
 
 def test_a_step_without_curvature_is_not_remembered():
@@ -128,17 +129,17 @@ def test_a_step_without_curvature_is_not_remembered():
 
 
 def test_pairs_that_mislead_are_forgotten_before_giving_up():
-    wrong = lbfgs.Pair(np.ones(4), -np.ones(4), 1e-3)
+    wrong = lbfgs.CurvaturePair(np.ones(4), -np.ones(4), 1e-3)
     state = dataclasses.replace(begun(np.ones(4)), pairs=(wrong,))
     state = lbfgs.step(bowl, state)
     for _ in range(20):
         state = lbfgs.step(bowl, state)
-    assert state.found.value < bowl(np.ones(4)).total
+    assert state.iterate.value < bowl(np.ones(4)).total
 
 
 def test_there_is_no_step_from_a_minimum():
     state = lbfgs.step(bowl, begun(np.zeros(4)))
-    assert (state.progress.reason, state.search) == (Reason.CONVERGED, None)
+    assert (state.progress.reason, state.line_search) == (StopReason.CONVERGED, None)
 
 
 def test_a_gradient_that_lies_is_given_up():
@@ -146,8 +147,8 @@ def test_a_gradient_that_lies_is_given_up():
         return Evaluated(float(point @ point), -2 * point)
 
     state = run(uphill, np.ones(2), 40)
-    assert state.progress.reason is Reason.STALLED
-    assert state.progress.evaluations <= lbfgs.TRIES + 1
+    assert state.progress.reason is StopReason.STALLED
+    assert state.progress.evaluations <= lbfgs.MAX_BACKTRACKS + 1
 
 
 def test_another_function_is_lowered_with_what_was_learned():
@@ -156,14 +157,14 @@ def test_another_function_is_lowered_with_what_was_learned():
     def moved(point):
         return bowl(point - 2)
 
-    learned = lbfgs.turn(run(bowl, [1, -2, 3, -4], 30), 1000)
+    learned = lbfgs.rebind(run(bowl, [1, -2, 3, -4], 30), 1000)
     assert learned.pairs
     assert learned.progress.evaluations == 30
     values = []
     for state in (learned, begun(learned.start)):
         for _ in range(8):
             state = lbfgs.step(moved, state)
-        values.append(state.found.value)
+        values.append(state.iterate.value)
     assert values[0] < values[1]
 
 
@@ -190,9 +191,9 @@ def picture_bowl(height, width, spread=1.0):
 def level(size, spread, learned=0.0):
     """Every state of a run until a thousandth of the first value."""
     function, start = picture_bowl(*size, spread)
-    found = [lbfgs.begin(start, 200, learned, units=IDENTITY)]
+    found = [lbfgs.begin(start, 200, learned, parametrization=IDENTITY)]
     first = function(start).total
-    while found[-1].found is None or found[-1].found.value > 1e-3 * first:
+    while found[-1].iterate is None or found[-1].iterate.value > 1e-3 * first:
         found.append(lbfgs.step(function, found[-1]))
         assert len(found) < 200
     return found
@@ -203,11 +204,13 @@ def test_the_first_step_goes_as_far_as_what_was_learned_says():
     function, _ = picture_bowl(6, 8)
     for learned in (1e-4, 0.02):
         state = lbfgs.step(function, lbfgs.begin(start, 10, learned))
-        step = state.search.variables - state.found.variables
-        expected = -learned * start.size * state.found.gradient
+        step = state.line_search.variables - state.iterate.variables
+        expected = -learned * start.size * state.iterate.gradient
         np.testing.assert_allclose(step, expected, rtol=1e-6, atol=1e-12 * np.abs(expected).max())
     unknown = lbfgs.step(function, lbfgs.begin(start, 10))
-    assert np.linalg.norm(unknown.search.variables - unknown.found.variables) == pytest.approx(1)
+    assert np.linalg.norm(
+        unknown.line_search.variables - unknown.iterate.variables
+    ) == pytest.approx(1)
 
 
 def test_what_is_learned_is_the_inverse_curvature_by_number_of_variables():
@@ -218,27 +221,27 @@ def test_what_is_learned_is_the_inverse_curvature_by_number_of_variables():
 
     state = run(even, np.zeros(5), 2)
     assert len(state.pairs) == 1
-    assert lbfgs.learned(state) == pytest.approx(1 / 4 / 5)
-    other = lbfgs.begin(np.full(5, 9.0), 10, lbfgs.learned(state), units=IDENTITY)
+    assert lbfgs.curvature_scale(state) == pytest.approx(1 / 4 / 5)
+    other = lbfgs.begin(np.full(5, 9.0), 10, lbfgs.curvature_scale(state), parametrization=IDENTITY)
     other = lbfgs.step(even, other)
-    np.testing.assert_allclose(other.search.variables, 3)
+    np.testing.assert_allclose(other.line_search.variables, 3)
 
 
 def test_nothing_is_learned_before_there_is_a_pair_of_steps():
     start = begun(np.ones(4))
-    assert lbfgs.learned(start) == 0
-    assert lbfgs.learned(lbfgs.step(bowl, start)) == 0
-    assert SOLVERS["lbfgs"].learned(run(bowl, np.ones(4), 5)) > 0
+    assert lbfgs.curvature_scale(start) == 0
+    assert lbfgs.curvature_scale(lbfgs.step(bowl, start)) == 0
+    assert SOLVERS["lbfgs"].curvature_scale(run(bowl, np.ones(4), 5)) > 0
 
 
 @pytest.mark.parametrize("spread", [1, 4, 30])
 def test_a_larger_size_begins_with_a_longer_step_and_needs_no_more_evaluations(spread):
     small, large = (12, 16), (24, 32)
-    learned = lbfgs.learned(level(small, spread)[-1])
+    learned = lbfgs.curvature_scale(level(small, spread)[-1])
     assert learned > 0
     anew, knowing = level(large, spread), level(large, spread, learned)
     lengths = [
-        np.linalg.norm(states[1].search.variables - states[1].found.variables)
+        np.linalg.norm(states[1].line_search.variables - states[1].iterate.variables)
         for states in (anew, knowing)
     ]
     assert lengths[0] == pytest.approx(1)
@@ -248,17 +251,17 @@ def test_a_larger_size_begins_with_a_longer_step_and_needs_no_more_evaluations(s
 
 
 def test_a_first_step_that_learned_too_much_is_shortened():
-    state = lbfgs.begin(np.full(4, 5.0), 50, 1e6, units=IDENTITY)
-    while state.found is None or state.found.value == bowl(np.full(4, 5.0)).total:
+    state = lbfgs.begin(np.full(4, 5.0), 50, 1e6, parametrization=IDENTITY)
+    while state.iterate is None or state.iterate.value == bowl(np.full(4, 5.0)).total:
         state = lbfgs.step(bowl, state)
-    assert state.found.value < bowl(np.full(4, 5.0)).total
+    assert state.iterate.value < bowl(np.full(4, 5.0)).total
 
 
 def test_another_function_at_the_same_size_begins_with_what_was_learned_of_it_alone():
     """Pairs stay when the function is turned; a step that another size taught does not return."""
     function, start = picture_bowl(6, 8)
     state = lbfgs.step(function, lbfgs.begin(start, 20, 0.02))
-    turned = lbfgs.turn(state, 20)
-    assert turned.learned == 0
+    turned = lbfgs.rebind(state, 20)
+    assert turned.curvature_scale == 0
     again = lbfgs.step(function, turned)
-    assert np.linalg.norm(again.search.variables - again.found.variables) == pytest.approx(1)
+    assert np.linalg.norm(again.line_search.variables - again.iterate.variables) == pytest.approx(1)

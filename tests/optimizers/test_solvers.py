@@ -8,8 +8,8 @@ import pytest
 from keras import ops
 
 from impasto.errors import CheckpointError
-from impasto.optimizers import lbfgs, units
-from impasto.optimizers.solver import Reason
+from impasto.optimizers import lbfgs, parametrization
+from impasto.optimizers.solver import StopReason
 from impasto.optimizers.solvers import SOLVERS
 from tests.combinations import product
 from tests.optimizers.problems import START, TARGET, Evaluated, bowl, run, states, valley
@@ -45,7 +45,7 @@ def test_lbfgs_needs_no_more_evaluations_than_scipy(function):
         assert reached.any()
         return int(reached.argmax()) + 1
 
-    over_pixels = lbfgs.begin(START, 500, units=units.PIXELS)
+    over_pixels = lbfgs.begin(START, 500, parametrization=parametrization.PIXELS)
     assert needed("lbfgs", over_pixels) <= 1.2 * needed("scipy")
 
 
@@ -77,7 +77,7 @@ def test_the_budget_is_kept_exactly_and_every_step_is_one_evaluation(name):
     found = states(name, function, budget=7)
     assert [each.progress.evaluations for each in found] == list(range(8))
     assert len(points) == 7
-    assert found[-1].progress.reason is Reason.BUDGET
+    assert found[-1].progress.reason is StopReason.BUDGET
     np.testing.assert_allclose(points[0], START, atol=1e-3)
 
 
@@ -104,7 +104,7 @@ def test_a_value_that_is_not_finite_goes_back_to_the_best_point(name, bad):
         return Evaluated(bad, found.gradient) if len(calls) == 4 else found
 
     progress = run(name, breaks_down, budget=50)
-    assert (progress.reason, progress.evaluations) == (Reason.NOT_FINITE, 3)
+    assert (progress.reason, progress.evaluations) == (StopReason.NOT_FINITE, 3)
     assert np.isfinite(progress.lowest[-1])
     assert np.isfinite(progress.best).all()
 
@@ -112,7 +112,7 @@ def test_a_value_that_is_not_finite_goes_back_to_the_best_point(name, bad):
 @pytest.mark.parametrize("name", SOLVERS)
 def test_a_gradient_that_is_not_finite_at_the_start_gives_the_start_back(name):
     progress = run(name, lambda point: Evaluated(1.0, np.full_like(point, np.nan)))
-    assert (progress.reason, progress.evaluations) == (Reason.NOT_FINITE, 0)
+    assert (progress.reason, progress.evaluations) == (StopReason.NOT_FINITE, 0)
     np.testing.assert_array_equal(progress.best, START)
 
 
@@ -123,13 +123,13 @@ def test_a_run_without_progress_ends_as_stalled():
         return Evaluated(1.0 - 1e-7 * next(calls), np.ones_like(point))
 
     progress = run("adam", hardly_falling, budget=500)
-    assert progress.reason is Reason.STALLED
+    assert progress.reason is StopReason.STALLED
     assert progress.evaluations < 100
 
 
 def test_a_minimum_reached_ends_as_converged():
     progress = run("lbfgs", lambda p: Evaluated(0.0, np.zeros_like(p)), budget=50)
-    assert progress.reason is Reason.CONVERGED
+    assert progress.reason is StopReason.CONVERGED
     assert progress.evaluations < 5
 
 
@@ -137,7 +137,7 @@ def test_a_minimum_reached_ends_as_converged():
 def test_a_run_begins_with_what_another_learned_or_makes_nothing_of_it(name):
     """At another size: what L-BFGS learned is a number, of the other solvers nothing."""
     solver = SOLVERS[name]
-    learned = solver.learned(states(name, bowl)[-1])
+    learned = solver.curvature_scale(states(name, bowl)[-1])
     assert (learned > 0) == (name == "lbfgs")
     state = solver.begin(START, 25, learned)
     assert state.progress.evaluations == 0
@@ -153,10 +153,10 @@ def test_another_function_is_gone_on_with_within_the_budget(name):
         found = bowl(point)
         return Evaluated(found.total + 1e6, found.gradient)
 
-    state = SOLVERS[name].turn(states(name, bowl, budget=20)[10], 20)
+    state = SOLVERS[name].rebind(states(name, bowl, budget=20)[10], 20)
     assert (state.progress.evaluations, state.progress.lowest) == (10, ())
     progress = run(name, higher, state=state)
-    assert (progress.evaluations, progress.reason) == (20, Reason.BUDGET)
+    assert (progress.evaluations, progress.reason) == (20, StopReason.BUDGET)
     assert progress.lowest[-1] > 1e6
     assert bowl(progress.best).total < bowl(START).total
 
@@ -178,9 +178,11 @@ def test_a_run_of_scipy_that_is_left_leaves_no_thread_behind():
 
 
 def test_scipy_writes_no_state_down_and_takes_none(one_line):
-    assert [SOLVERS["scipy"].pack(state) for state in states("scipy", bowl, budget=5)] == [None] * 6
+    assert [SOLVERS["scipy"].to_arrays(state) for state in states("scipy", bowl, budget=5)] == [
+        None
+    ] * 6
     with pytest.raises(CheckpointError) as caught:
-        SOLVERS["scipy"].unpack({}, START, 5)
+        SOLVERS["scipy"].from_arrays({}, START, 5)
     assert "SciPy" in one_line(caught)
 
 
@@ -203,10 +205,10 @@ def test_from_every_state_the_later_points_are_the_same_to_the_last_bit(name, fu
     solver, start = SOLVERS[name], where(START)
     whole = states(name, anywhere, start)
     points = [bytes_of(state.progress.point) for state in whole[1:]]
-    assert solver.pack(whole[0]) is None
+    assert solver.to_arrays(whole[0]) is None
     assert len(whole) > 15
     for number, state in enumerate(whole[1:], start=1):
-        again = solver.unpack(solver.pack(state), start, 25)
+        again = solver.from_arrays(solver.to_arrays(state), start, 25)
         rest = states(name, anywhere, start, state=again)
         assert [bytes_of(each.progress.point) for each in rest[1:]] == points[number:]
         end, expected = rest[-1].progress, whole[-1].progress
@@ -222,11 +224,11 @@ def test_a_run_that_stalls_does_so_at_the_same_evaluation_when_gone_on_with(name
         return Evaluated(1.0 + 1e-7 * found.total, found.gradient * 1e-7)
 
     whole = states(name, hardly_falling, budget=500)
-    assert whole[-1].progress.reason is Reason.STALLED
+    assert whole[-1].progress.reason is StopReason.STALLED
     for state in whole[1:]:
-        again = SOLVERS[name].unpack(SOLVERS[name].pack(state), START, 500)
+        again = SOLVERS[name].from_arrays(SOLVERS[name].to_arrays(state), START, 500)
         end = run(name, hardly_falling, state=again)
-        assert (end.reason, end.evaluations) == (Reason.STALLED, whole[-1].progress.evaluations)
+        assert (end.reason, end.evaluations) == (StopReason.STALLED, whole[-1].progress.evaluations)
 
 
 FORGERIES = {
@@ -242,7 +244,7 @@ FORGERIES = {
 @pytest.mark.parametrize("name", ["lbfgs", "adam"])
 def test_a_forged_state_is_refused_whichever_array_it_is(name, forgery, one_line):
     solver = SOLVERS[name]
-    state = solver.pack(states(name, bowl)[6])
+    state = solver.to_arrays(states(name, bowl)[6])
     for array in state:
         if forgery == "not finite" and state[array].dtype.kind != "f":
             continue
@@ -250,11 +252,11 @@ def test_a_forged_state_is_refused_whichever_array_it_is(name, forgery, one_line
             continue
         forged = {**state, **FORGERIES[forgery](state, array)}
         with pytest.raises(CheckpointError) as caught:
-            solver.unpack(forged, START, 25)
+            solver.from_arrays(forged, START, 25)
         one_line(caught)
     missing = {array: state[array] for array in list(state)[1:]}
     with pytest.raises(CheckpointError):
-        solver.unpack(missing, START, 25)
+        solver.from_arrays(missing, START, 25)
 
 
 @pytest.mark.parametrize(
@@ -280,15 +282,15 @@ def test_a_state_that_could_not_have_come_about_is_refused(forged):
     state = next(
         packed
         for each in states("lbfgs", bowl)[1:]
-        if len((packed := solver.pack(each))["curvatures"]) == 3
+        if len((packed := solver.to_arrays(each))["curvatures"]) == 3
     )
-    solver.unpack(state, START, 25)
+    solver.from_arrays(state, START, 25)
     with pytest.raises(CheckpointError):
-        solver.unpack({**state, **forged}, START, 25)
+        solver.from_arrays({**state, **forged}, START, 25)
 
 
 def test_the_unit_of_a_frequency_falls_with_its_height():
-    scale = units.frequency_units(range(6), 8)[..., 0]
-    assert scale[0, 0] == units.STEP
+    scale = parametrization.frequency_scale(range(6), 8)[..., 0]
+    assert scale[0, 0] == parametrization.UNIT_STEP
     assert (np.diff(scale, axis=0) < 0).all()
     assert (np.diff(scale, axis=1) < 0).all()

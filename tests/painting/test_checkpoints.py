@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from impasto.errors import CheckpointError, OutputError, SettingError
 from impasto.network.weights import NETWORKS
-from impasto.optimizers.solver import Reason
+from impasto.optimizers.solver import StopReason
 from impasto.painting import checkpoints
 from impasto.painting.checkpoints import Keeper
 from impasto.painting.events import LevelFinished, Record, State
@@ -53,7 +53,9 @@ def made(**other):
         },
         "history": tuple(Record(n, 1 / 3, 0.1, 0.2, 0.3, 7.1) for n in evaluations),
         "levels": (
-            LevelFinished(1, first.height, first.width, first.evaluations, math.pi, Reason.STALLED),
+            LevelFinished(
+                1, first.height, first.width, first.evaluations, math.pi, StopReason.STALLED
+            ),
         ),
         "seconds": {"network": 1 / 7, "targets": 0.1, "painting": 1e-9},
         "began": 2 / 3,

@@ -9,7 +9,7 @@ import pytest
 
 from impasto.compute import keras_settings
 from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
-from impasto.optimizers.solver import Reason
+from impasto.optimizers.solver import StopReason
 from impasto.painting import measurements
 from impasto.painting.events import LevelFinished, Record
 from impasto.painting.measurements import Costs, Curve, Measurement
@@ -234,7 +234,7 @@ def painting(**changes):
             now += seconds
             history.append(Record(level.number, 1.0, 0.0, 1.0, 0.0, now))
         numbers = (level.number, level.height, level.width, level.evaluations)
-        ended.append(LevelFinished(*numbers, sum(took[level.number]), Reason.BUDGET))
+        ended.append(LevelFinished(*numbers, sum(took[level.number]), StopReason.BUDGET))
         now += 7  # the targets of the next level
     values = {
         "picture": None,

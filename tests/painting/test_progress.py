@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from impasto.optimizers.solver import Reason
+from impasto.optimizers.solver import StopReason
 from impasto.painting import progress
 from impasto.painting.events import LevelFinished, LevelStarted, Step
 from impasto.painting.pyramid import Level
@@ -84,9 +84,9 @@ def test_an_early_end_is_told_and_an_ordinary_one_is_not(terminal):
     with progress.shown(terminal) as bar:
         bar.begin("", LEVELS)
         bar.show(started(1))
-        bar.show(LevelFinished(1, 10, 20, 4, 1.0, Reason.BUDGET))
-        bar.show(LevelFinished(2, 20, 40, 1, 1.0, Reason.STALLED))
-        bar.show(LevelFinished(2, 20, 40, 2, 1.0, Reason.STOPPED))
+        bar.show(LevelFinished(1, 10, 20, 4, 1.0, StopReason.BUDGET))
+        bar.show(LevelFinished(2, 20, 40, 1, 1.0, StopReason.STALLED))
+        bar.show(LevelFinished(2, 20, 40, 2, 1.0, StopReason.STOPPED))
     shown = terminal.export_text()
     assert "level 2: no further progress after 1 evaluation\n" in shown
     assert "level 2: stopped after 2 evaluations\n" in shown

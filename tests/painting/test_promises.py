@@ -24,7 +24,7 @@ from impasto.images import arrays, samples
 from impasto.losses import objective, tiles
 from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
 from impasto.losses.tiles import Grain
-from impasto.optimizers.solver import Reason
+from impasto.optimizers.solver import StopReason
 from impasto.painting import checkpoints, inputs, pyramid
 from impasto.painting.events import LevelFinished, LevelStarted, Step
 from impasto.painting.models import ModelCache
@@ -177,7 +177,7 @@ def test_every_kind_of_level_is_painted_and_lowers_its_loss(case, result):
     assert tuple(level.kind for level in levels) == KINDS[case.name]
     assert tuple((each.height, each.width) for each in result.levels) == SIZES[case.name]
     assert tuple(each.evaluations for each in result.levels) == EVALUATIONS[case.name]
-    assert all(each.reason is Reason.BUDGET for each in result.levels)
+    assert all(each.reason is StopReason.BUDGET for each in result.levels)
     for level in case.levels:
         assert lowered(result, level)
 
@@ -754,8 +754,8 @@ def test_where_memory_runs_out_the_level_is_painted_smaller(case, monkeypatch, a
     assert result.picture.shape == (*SIZE, 3)  # as large as was asked for
     *_, failed, lower = result.levels
     *before, wanted = EVALUATIONS[case.name]
-    assert (failed.width, failed.reason, failed.evaluations) == (64, Reason.MEMORY, after)
-    assert (lower.width, lower.reason, lower.evaluations) == (45, Reason.BUDGET, wanted)
+    assert (failed.width, failed.reason, failed.evaluations) == (64, StopReason.MEMORY, after)
+    assert (lower.width, lower.reason, lower.evaluations) == (45, StopReason.BUDGET, wanted)
     steps = [event.evaluation for event in events if isinstance(event, Step)]
     assert steps == [n for count in (*before, after, wanted) for n in range(1, count + 1)]
     # The smaller level went on from the best so far: it is better than what it began with.

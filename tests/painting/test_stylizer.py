@@ -22,7 +22,7 @@ from impasto.losses import objective
 from impasto.losses.kinds import FORMS
 from impasto.network import weights
 from impasto.network.native_vgg import NativeVGG
-from impasto.optimizers.solver import Reason
+from impasto.optimizers.solver import StopReason
 from impasto.painting import painter
 from impasto.painting.events import Step
 from impasto.painting.models import ModelCache
@@ -113,7 +113,7 @@ def test_a_listener_that_stops_gets_the_best_picture_so_far(content, style):
     result = stylize(content, style, **SMALL, listener=stop_at_the_fourth)
     assert result.stopped
     assert len(result.history) == 4
-    assert result.levels[-1].reason is Reason.STOPPED
+    assert result.levels[-1].reason is StopReason.STOPPED
     best = min(seen, key=lambda each: each[0])[1]
     coarse, fine = (arrays.resize(content, *size) for size in ((16, 23), (34, 48)))
     expected = arrays.upsample_residual(best, coarse, fine)
@@ -146,7 +146,7 @@ def test_a_loss_that_breaks_down_writes_no_black_picture(content, style, monkeyp
 
     monkeypatch.setattr(objective.WholePicture, "evaluate", breaks_down)
     result = stylize(content, style, **{**SMALL, "levels": 1})
-    assert result.levels[0].reason is Reason.NOT_FINITE
+    assert result.levels[0].reason is StopReason.NOT_FINITE
     assert np.isfinite(result.picture).all()
     assert np.std(result.picture) > 10
 

@@ -13,10 +13,17 @@ import numpy as np
 from impasto import filearray
 from impasto.compute.arrays import array_namespace, as_array_like, to_numpy
 from impasto.errors import CheckpointError
-from impasto.optimizers import packing
-from impasto.optimizers.solver import Array, Function, Packed, Progress, Reason, Solver
+from impasto.optimizers import state_arrays
+from impasto.optimizers.solver import (
+    Array,
+    ObjectiveFunction,
+    Solver,
+    SolverProgress,
+    StateArrays,
+    StopReason,
+)
 
-RATE = 8.0
+LEARNING_RATE = 8.0
 """The learning rate at the start, in pixel values."""
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-7
@@ -24,10 +31,10 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-7
 
 
 @dataclass(frozen=True)
-class State:
+class AdamState:
     """Everything that the next evaluation depends on."""
 
-    progress: Progress
+    progress: SolverProgress
     budget: int
     """evaluations over which the learning rate falls to zero"""
     point: Array
@@ -40,24 +47,24 @@ class State:
     """steps that were taken"""
 
 
-def begin(start: Array, budget: int, learned: float = 0.0) -> State:
+def begin(start: Array, budget: int, curvature_scale: float = 0.0) -> AdamState:
     """Return the state before the first evaluation, at ``start``."""
     zero = array_namespace(start).zeros_like(start)
-    return State(Progress(start, budget), budget, start, zero, zero)
+    return AdamState(SolverProgress(start, budget), budget, start, zero, zero)
 
 
-def step(function: Function, state: State) -> State:
+def step(function: ObjectiveFunction, state: AdamState) -> AdamState:
     """Evaluate once, and follow the gradient."""
-    progress = state.progress.evaluated(function, state.point)
-    if progress.evaluation is None or progress.reason is Reason.NOT_FINITE:
+    progress = state.progress.after_evaluation(function, state.point)
+    if progress.evaluation is None or progress.reason is StopReason.NOT_FINITE:
         return replace(state, progress=progress)
-    return _moved(replace(state, progress=progress), progress.evaluation.gradient)
+    return _update(replace(state, progress=progress), progress.evaluation.gradient)
 
 
-def _moved(state: State, gradient: Array) -> State:
+def _update(state: AdamState, gradient: Array) -> AdamState:
     """Return the state after one step along a gradient."""
     ops, number = array_namespace(gradient), state.steps + 1
-    rate = RATE * (1 + math.cos(math.pi * min(state.steps / state.budget, 1))) / 2
+    rate = LEARNING_RATE * (1 + math.cos(math.pi * min(state.steps / state.budget, 1))) / 2
     rate *= math.sqrt(1 - BETA2**number) / (1 - BETA1**number)
     first = state.first + (1 - BETA1) * (gradient - state.first)
     second = state.second + (1 - BETA2) * (ops.square(gradient) - state.second)
@@ -65,36 +72,39 @@ def _moved(state: State, gradient: Array) -> State:
     return replace(state, point=point, first=first, second=second, steps=number)
 
 
-def turn(state: State, budget: int) -> State:
+def rebind(state: AdamState, budget: int) -> AdamState:
     """Return the state from which another function is lowered; both moments are kept."""
-    return replace(state, progress=state.progress.turned(budget), budget=budget)
+    return replace(state, progress=state.progress.for_new_function(budget), budget=budget)
 
 
 NAMES = ("variable 0", "variable 1", "variable 2", "variable 3")
 """Of the arrays of a packed state: the point, the steps taken, and both moments."""
 
 
-def pack(state: State) -> Packed | None:
+def to_arrays(state: AdamState) -> StateArrays | None:
     """Write a state down; None before the first evaluation, when there is nothing to write."""
     if not state.progress.evaluations:
         return None
     point, first, second = map(to_numpy, (state.point, state.first, state.second))
     variables = (point, np.array(state.steps, np.int64), first, second)
-    return {**packing.pack(state.progress), **dict(zip(NAMES, variables, strict=True))}
+    return {
+        **state_arrays.progress_to_arrays(state.progress),
+        **dict(zip(NAMES, variables, strict=True)),
+    }
 
 
-def unpack(packed: Packed, start: Array, budget: int) -> State:
-    """Return what :func:`pack` wrote down. Raises CheckpointError for what cannot be it."""
-    packing.check_names(packed, {"best", "bests", *NAMES}, {"before"}, "Adam")
-    steps = filearray.in_memory(packed[NAMES[1]])
+def from_arrays(arrays: StateArrays, start: Array, budget: int) -> AdamState:
+    """Return what :func:`to_arrays` wrote down. Raises CheckpointError for what cannot be it."""
+    state_arrays.check_array_names(arrays, {"best", "bests", *NAMES}, {"before"}, "Adam")
+    steps = filearray.in_memory(arrays[NAMES[1]])
     if steps.shape != () or steps.dtype != np.int64 or not 0 <= steps <= budget:
         raise CheckpointError(f"{NAMES[1]!r} of the optimizer's state is not a number of steps")
     point, first, second = (
-        as_array_like(filearray.in_memory(packing.like(packed, name, start)), start)
+        as_array_like(filearray.in_memory(state_arrays.read_point(arrays, name, start)), start)
         for name in (NAMES[0], *NAMES[2:])
     )
-    progress = packing.unpack(packed, start, budget)
-    return State(progress, budget, point, first, second, int(steps))
+    progress = state_arrays.progress_from_arrays(arrays, start, budget)
+    return AdamState(progress, budget, point, first, second, int(steps))
 
 
-SOLVER = Solver(begin, step, turn, pack, unpack)
+SOLVER = Solver(begin, step, rebind, to_arrays, from_arrays)

@@ -17,9 +17,16 @@ from numpy.typing import NDArray
 
 from impasto.compute.arrays import to_numpy
 from impasto.errors import CheckpointError
-from impasto.optimizers.lbfgs import MEMORY
-from impasto.optimizers.solver import Array, Function, Packed, Progress, Reason, Solver
-from impasto.optimizers.units import PIXELS, Units
+from impasto.optimizers.lbfgs import HISTORY
+from impasto.optimizers.parametrization import PIXELS, Parametrization
+from impasto.optimizers.solver import (
+    Array,
+    ObjectiveFunction,
+    Solver,
+    SolverProgress,
+    StateArrays,
+    StopReason,
+)
 
 ABNORMAL = 2
 """SciPy's status for a line search that found no lower point."""
@@ -27,11 +34,11 @@ ABNORMAL = 2
 Vector: TypeAlias = NDArray[np.float64]
 
 
-class _Abandoned(Exception):
+class _LoopAbandoned(Exception):
     """Ends SciPy's loop, whose next point nobody evaluates."""
 
 
-class Loop:
+class ScipyLoop:
     """SciPy's loop in its thread: asks for the function's values, one point after the other."""
 
     def __init__(self, start: Vector, budget: int) -> None:
@@ -39,19 +46,21 @@ class Loop:
         self.asked: queue.SimpleQueue[Vector | int] = queue.SimpleQueue()
         self.answers: queue.SimpleQueue[tuple[float, Vector] | None] = queue.SimpleQueue()
         arguments = (start, budget, self.asked, self.answers)
-        threading.Thread(target=_run, args=arguments, daemon=True, name="impasto-scipy").start()
+        threading.Thread(
+            target=_run_scipy, args=arguments, daemon=True, name="impasto-scipy"
+        ).start()
         weakref.finalize(self, self.answers.put, None)
 
-    def ask(self) -> Vector | int:
+    def next_point(self) -> Vector | int:
         """Return the next point to evaluate; SciPy's status once it has ended."""
         return self.asked.get()
 
-    def tell(self, value: float, gradient: Vector) -> None:
+    def send(self, value: float, gradient: Vector) -> None:
         """Answer with the value and the gradient at the point asked for last."""
         self.answers.put((value, gradient))
 
 
-def _run(
+def _run_scipy(
     start: Vector,
     budget: int,
     asked: "queue.SimpleQueue[Vector | int]",
@@ -60,79 +69,81 @@ def _run(
     def function(vector: Vector) -> tuple[float, Vector]:
         asked.put(vector.copy())
         if (answer := answers.get()) is None:
-            raise _Abandoned
+            raise _LoopAbandoned
         return answer
 
     options = {
-        "maxcor": MEMORY,
+        "maxcor": HISTORY,
         "maxfun": budget + 1,
         "maxiter": budget + 1,
         "ftol": 0,
         "gtol": 0,
     }
     try:
-        found = scipy.optimize.minimize(
+        result = scipy.optimize.minimize(
             function, start, jac=True, method="L-BFGS-B", options=options
         )
-        asked.put(int(found.status))
-    except _Abandoned:
+        asked.put(int(result.status))
+    except _LoopAbandoned:
         pass
 
 
 @dataclass(frozen=True)
-class State:
+class ScipyState:
     """Where SciPy's loop waits."""
 
-    progress: Progress
-    units: Units
-    loop: Loop
-    wanted: Vector
+    progress: SolverProgress
+    parametrization: Parametrization
+    loop: ScipyLoop
+    next_point: Vector
     """the variables that are to be evaluated next"""
 
 
-def begin(start: Array, budget: int, learned: float = 0.0) -> State:
+def begin(start: Array, budget: int, curvature_scale: float = 0.0) -> ScipyState:
     """Return the state before the first evaluation."""
     start = to_numpy(start)
-    return _begun(Progress(start, budget), PIXELS, start)
+    return _start_loop(SolverProgress(start, budget), PIXELS, start)
 
 
-def _begun(progress: Progress, units: Units, start: Array) -> State:
+def _start_loop(progress: SolverProgress, units: Parametrization, start: Array) -> ScipyState:
     wanted = units.variables(start).ravel().astype(np.float64)
-    loop = Loop(wanted, progress.budget)
-    loop.ask()
-    return State(progress, units, loop, wanted)
+    loop = ScipyLoop(wanted, progress.budget)
+    loop.next_point()
+    return ScipyState(progress, units, loop, wanted)
 
 
-def step(function: Function, state: State) -> State:
+def step(function: ObjectiveFunction, state: ScipyState) -> ScipyState:
     """Evaluate once where SciPy wants it, and hear where next."""
-    variables = state.wanted.reshape(state.progress.best.shape).astype(np.float32)
-    progress = state.progress.evaluated(function, state.units.point(variables))
+    variables = state.next_point.reshape(state.progress.best.shape).astype(np.float32)
+    progress = state.progress.after_evaluation(function, state.parametrization.point(variables))
     if progress.evaluation is None or progress.reason is not None:
         return replace(state, progress=progress)
-    gradient = state.units.gradient(progress.evaluation.gradient)
-    state.loop.tell(progress.evaluation.total, gradient.ravel().astype(np.float64))
-    wanted = state.loop.ask()
+    gradient = state.parametrization.gradient(progress.evaluation.gradient)
+    state.loop.send(progress.evaluation.total, gradient.ravel().astype(np.float64))
+    wanted = state.loop.next_point()
     if isinstance(wanted, int):
-        reason = Reason.STALLED if wanted == ABNORMAL else Reason.CONVERGED
+        reason = StopReason.STALLED if wanted == ABNORMAL else StopReason.CONVERGED
         return replace(state, progress=replace(progress, reason=reason))
-    return replace(state, progress=progress, wanted=wanted)
+    return replace(state, progress=progress, next_point=wanted)
 
 
-def turn(state: State, budget: int) -> State:
+def rebind(state: ScipyState, budget: int) -> ScipyState:
     """Return the state from which another function is lowered: SciPy's loop begins anew."""
-    return _begun(state.progress.turned(budget), state.units, state.progress.best)
+    return _start_loop(
+        state.progress.for_new_function(budget), state.parametrization, state.progress.best
+    )
 
 
-def pack(state: State) -> None:
+def to_arrays(state: ScipyState) -> None:
     """Return nothing: SciPy keeps its state to itself."""
     return None
 
 
-def unpack(packed: Packed, start: Array, budget: int) -> State:
+def from_arrays(arrays: StateArrays, start: Array, budget: int) -> ScipyState:
     """Raise CheckpointError: SciPy goes on from no state."""
     raise CheckpointError(
         "SciPy's optimizer cannot resume from a state, but the checkpoint has one"
     )
 
 
-SOLVER = Solver(begin, step, turn, pack, unpack)
+SOLVER = Solver(begin, step, rebind, to_arrays, from_arrays)

@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from impasto import filearray
 from impasto.compute.arrays import array_namespace
 
-PATIENCE, LEAST_GAIN = 15, 1e-3
-"""A run has stalled if its lowest value fell by less than the fraction LEAST_GAIN over PATIENCE
+PATIENCE, MIN_GAIN = 15, 1e-3
+"""A run has stalled if its lowest value fell by less than the fraction MIN_GAIN over PATIENCE
 evaluations."""
 
 Array: TypeAlias = Any
 """A NumPy array, a paged array, or a tensor of the backend, which stays on its device."""
 
-Packed: TypeAlias = Mapping[str, NDArray[np.generic]]
+StateArrays: TypeAlias = Mapping[str, NDArray[np.generic]]
 """A state as named arrays, with scalars as float64."""
 
 
-class Reason(StrEnum):
+class StopReason(StrEnum):
     """The reason why a level ended. The values are stored in checkpoints."""
 
     BUDGET = "all evaluations were used"
@@ -39,7 +39,7 @@ class Reason(StrEnum):
     NOT_FINITE = "a value was not finite: went back to the best picture"
 
 
-class Evaluation(Protocol):
+class ValueAndGradient(Protocol):
     """The value and gradient of a function at a point."""
 
     @property
@@ -53,11 +53,11 @@ class Evaluation(Protocol):
         ...
 
 
-Function: TypeAlias = Callable[[Array], Evaluation]
+ObjectiveFunction: TypeAlias = Callable[[Array], ValueAndGradient]
 
 
 @dataclass(frozen=True)
-class Progress:
+class SolverProgress:
     """The progress of a run."""
 
     best: Array
@@ -70,9 +70,9 @@ class Progress:
     """number of evaluations of earlier functions, which count toward the budget"""
     point: Array = None
     """the last evaluated point"""
-    evaluation: Evaluation | None = None
+    evaluation: ValueAndGradient | None = None
     """value and gradient there"""
-    reason: Reason | None = None
+    reason: StopReason | None = None
     """why the run ended; None during the run"""
 
     @property
@@ -80,61 +80,62 @@ class Progress:
         """The number of evaluations."""
         return self.before + len(self.lowest)
 
-    def evaluated(self, function: Function, point: Array) -> "Progress":
+    def after_evaluation(self, function: ObjectiveFunction, point: Array) -> "SolverProgress":
         """Return the progress after an evaluation at ``point``.
 
         A value that is not finite ends the run and is discarded.
         """
-        found = function(point)
-        if not (np.isfinite(found.total) and is_finite(found.gradient)):
-            return replace(self, reason=Reason.NOT_FINITE)
-        better = not self.lowest or found.total < self.lowest[-1]
-        lowest = found.total if better else self.lowest[-1]
+        result = function(point)
+        if not (np.isfinite(result.total) and is_finite(result.gradient)):
+            return replace(self, reason=StopReason.NOT_FINITE)
+        better = not self.lowest or result.total < self.lowest[-1]
+        lowest = result.total if better else self.lowest[-1]
         return replace(
             self,
             best=point if better else self.best,
             lowest=(*self.lowest, lowest),
             point=point,
-            evaluation=found,
-        ).judged()
+            evaluation=result,
+        ).with_stop_reason()
 
-    def judged(self) -> "Progress":
+    def with_stop_reason(self) -> "SolverProgress":
         """Return the progress with its reason to end, if its values or its budget give one."""
         if len(self.lowest) > PATIENCE:
             gain = self.lowest[-1 - PATIENCE] - self.lowest[-1]
-            if gain < LEAST_GAIN * abs(self.lowest[-1]):
-                return replace(self, reason=Reason.STALLED)
+            if gain < MIN_GAIN * abs(self.lowest[-1]):
+                return replace(self, reason=StopReason.STALLED)
         used = self.evaluations >= self.budget
-        return replace(self, reason=Reason.BUDGET if used else None)
+        return replace(self, reason=StopReason.BUDGET if used else None)
 
-    def turned(self, budget: int) -> "Progress":
+    def for_new_function(self, budget: int) -> "SolverProgress":
         """Return the progress of the run with a new function and budget."""
-        return Progress(self.best, budget, before=self.evaluations).judged()
+        return SolverProgress(self.best, budget, before=self.evaluations).with_stop_reason()
 
 
-class State(Protocol):
+class SolverState(Protocol):
     """The common part of all solver states."""
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> SolverProgress:
         """The progress of the run."""
         ...
 
 
-S = TypeVar("S", bound=State)
-S_co = TypeVar("S_co", bound=State, covariant=True)
+S = TypeVar("S", bound=SolverState)
+S_co = TypeVar("S_co", bound=SolverState, covariant=True)
 
 
-class Begin(Protocol[S_co]):
+class BeginFunction(Protocol[S_co]):
     """Creates the initial state."""
 
-    def __call__(self, start: Array, budget: int, learned: float = 0.0) -> S_co:
+    def __call__(self, start: Array, budget: int, curvature_scale: float = 0.0) -> S_co:
         """Return the state before the first evaluation.
 
         Args:
             start: the initial point
             budget: maximum number of evaluations
-            learned: curvature estimate of a run at another size, see ``Solver.learned``; 0 if
+            learned: curvature estimate of a run at another size, see ``Solver.curvature_scale``; 0
+            if
                 there is none
         """
         ...
@@ -143,16 +144,16 @@ class Begin(Protocol[S_co]):
 class Solver(NamedTuple, Generic[S]):
     """A minimizer, as pure functions of its state."""
 
-    begin: Begin[S]
-    step: Callable[[Function, S], S]
+    begin: BeginFunction[S]
+    step: Callable[[ObjectiveFunction, S], S]
     """(function, state) -> the state after one more evaluation, or the ended state"""
-    turn: Callable[[S, int], S]
+    rebind: Callable[[S, int], S]
     """(state, budget) -> the state for a new function or budget; the curvature estimate is kept"""
-    pack: Callable[[S], Packed | None]
+    to_arrays: Callable[[S], StateArrays | None]
     """state -> named arrays from which the run resumes bit for bit; None if not supported"""
-    unpack: Callable[[Packed, Array, int], S]
+    from_arrays: Callable[[StateArrays, Array, int], S]
     """(packed, start, budget) -> the state; raises CheckpointError for what cannot be one"""
-    learned: Callable[[S], float] = lambda _: 0.0
+    curvature_scale: Callable[[S], float] = lambda _: 0.0
     """state -> curvature estimate for a run at another size; 0 if there is none"""
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from impasto import filearray, files
 from impasto.errors import CheckpointError, InputError, SettingError
 from impasto.network import weights
-from impasto.optimizers.solver import Reason
+from impasto.optimizers.solver import StopReason
 from impasto.painting import provenance
 from impasto.painting.events import LevelFinished, Record, State
 from impasto.painting.provenance import Source
@@ -98,7 +98,7 @@ def resumable(state: State) -> State:
 
     packed = state.solver
     if packed is not None and not isinstance(packed, Mapping):
-        packed = SOLVERS[state.provenance.recipe.optimizer].pack(packed)
+        packed = SOLVERS[state.provenance.recipe.optimizer].to_arrays(packed)
     behind = tuple(each for each in state.levels if each.level < state.level)
     history = state.history
     if packed is None:
@@ -227,7 +227,7 @@ def _checkpoint(said: Any, tensors: dict[str, HostArray]) -> State:
 def _level(said: Any) -> LevelFinished:
     names = ("level", "height", "width", "evaluations")
     numbers: dict[str, Any] = {name: operator.index(said[name]) for name in names}
-    seconds, reason = _not_negative(said["seconds"]), Reason(said["reason"])
+    seconds, reason = _not_negative(said["seconds"]), StopReason(said["reason"])
     return LevelFinished(**numbers, seconds=seconds, reason=reason, state=None)
 
 

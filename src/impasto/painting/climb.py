@@ -22,10 +22,10 @@ from impasto.images.style_regions import resize_regions
 from impasto.losses import objective
 from impasto.losses.kinds import FORMS, Kind
 from impasto.losses.matching import share_of_painting
-from impasto.optimizers.solver import Progress, Reason
-from impasto.optimizers.solver import State as SolverState
+from impasto.optimizers.parametrization import highpass
+from impasto.optimizers.solver import SolverProgress, StopReason
+from impasto.optimizers.solver import SolverState as SolverState
 from impasto.optimizers.solvers import SOLVERS
-from impasto.optimizers.units import fine
 from impasto.painting import pyramid
 from impasto.painting.controls import Controls
 from impasto.painting.events import (
@@ -109,7 +109,7 @@ class Job:
             keep = masks.resize_mask(self.inputs.keep, *size)[..., None]
             task = objective.Kept(task, self.placed(content), self.placed(keep))
         if kind.sharpens:
-            task = objective.Detail(task, fine(self.placed(content), pyramid.DETAIL))
+            task = objective.Detail(task, highpass(self.placed(content), pyramid.DETAIL))
         return task
 
     def shown(self, picture: ImageArray) -> ImageArray:
@@ -209,7 +209,7 @@ def _next_level(job: Job, state: State) -> State:
     solver = state.solver
     assert solver is not None  # the level has ended
     assert not isinstance(solver, Mapping)
-    learned = SOLVERS[job.recipe.optimizer].learned(solver)
+    learned = SOLVERS[job.recipe.optimizer].curvature_scale(solver)
     return replace(state, level=level.number, picture=picture, solver=None, learned=learned)
 
 
@@ -243,9 +243,11 @@ def _paint_smaller(
             )
         )
     evaluations = sum(record.level == level.number for record in state.history)
-    ended = LevelFinished(level.number, level.height, level.width, evaluations, 0.0, Reason.MEMORY)
+    ended = LevelFinished(
+        level.number, level.height, level.width, evaluations, 0.0, StopReason.MEMORY
+    )
     best = to_numpy(state.best)
-    painted = [each for each in state.levels if each.reason is not Reason.MEMORY]
+    painted = [each for each in state.levels if each.reason is not StopReason.MEMORY]
     pixels = max((each.height * each.width for each in painted), default=0)
     state = replace(state, picture=best, solver=None, levels=(*state.levels, ended), lowered=True)
     yield ended.with_state(state)
@@ -283,7 +285,7 @@ def _steps(
     clock.lap("targets")
     solver, begin = SOLVERS[job.recipe.optimizer], job.placed(state.picture)
     if isinstance(state.solver, Mapping):
-        found, began = solver.unpack(state.solver, begin, level.evaluations), state.began
+        found, began = solver.from_arrays(state.solver, begin, level.evaluations), state.began
     else:
         found = solver.begin(begin, level.evaluations, state.learned)
         began = clock.seconds()
@@ -303,7 +305,7 @@ def _steps(
                 task = job.objective(content, level.style, start, level.kind)
             else:
                 task = task.weighed(objective.weights(recipe, level.style))
-            found = solver.turn(found, level.evaluations)
+            found = solver.rebind(found, level.evaluations)
             continue
         seen = found.progress.evaluations
         found = solver.step(task.evaluate, found)
@@ -347,10 +349,10 @@ def _step(job: Job, state: State) -> Step:
 
 
 def _ended(
-    level: Level, state: State, progress: Progress, stopped: bool, clock: Clock
+    level: Level, state: State, progress: SolverProgress, stopped: bool, clock: Clock
 ) -> LevelFinished:
     """Return the event at the end of a level."""
-    reason = Reason.STOPPED if stopped else progress.reason
+    reason = StopReason.STOPPED if stopped else progress.reason
     assert reason is not None
     ended = LevelFinished(
         level.number,

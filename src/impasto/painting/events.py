@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import TypeAlias
 
 from impasto.images.arrays import ImageArray
-from impasto.optimizers.solver import Array, Packed, Reason
-from impasto.optimizers.solver import State as SolverState
+from impasto.optimizers.solver import Array, StateArrays, StopReason
+from impasto.optimizers.solver import SolverState as SolverState
 from impasto.painting.provenance import Provenance
 from impasto.recipe.settings import Recipe
 
@@ -40,7 +40,7 @@ class State:
     """the current level, from 1"""
     picture: ImageArray
     """the initial image of that level, float32 (height, width, 3)"""
-    solver: SolverState | Packed | None = None
+    solver: SolverState | StateArrays | None = None
     """state of the solver, or the same as arrays; None at the start of a level"""
     history: tuple[Record, ...] = ()
     """one record per evaluation"""
@@ -51,7 +51,7 @@ class State:
     began: float = 0.0
     """seconds at the start of the level"""
     learned: float = 0.0
-    """curvature estimate of the level before, see ``Solver.learned``"""
+    """curvature estimate of the level before, see ``Solver.curvature_scale``"""
     lowered: bool = False
     """whether memory ran out, so that the result is smaller than the recipe says"""
     stopped: bool = False
@@ -115,7 +115,7 @@ class LevelFinished:
     width: int
     evaluations: int
     seconds: float
-    reason: Reason
+    reason: StopReason
     state: State | None = field(default=None, repr=False, compare=False)
     """the state after the event; None for the levels listed in a state or a result"""
 

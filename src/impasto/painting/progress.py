@@ -18,7 +18,7 @@ from rich.table import Column
 from rich.text import Text
 
 from impasto.errors import pluralize
-from impasto.optimizers.solver import Reason
+from impasto.optimizers.solver import StopReason
 from impasto.painting.events import Happening, LevelFinished, LevelStarted, Step
 from impasto.painting.pyramid import Level
 
@@ -54,7 +54,7 @@ class Bar:
             self.left.note(event)
         if isinstance(event, Step):
             self._step(event)
-        if isinstance(event, LevelFinished) and event.reason is not Reason.BUDGET:
+        if isinstance(event, LevelFinished) and event.reason is not StopReason.BUDGET:
             self._print(
                 f"level {event.level}: {event.reason} after "
                 f"{pluralize(event.evaluations, 'evaluation')}"

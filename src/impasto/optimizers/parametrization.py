@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from impasto import filearray
 from impasto.compute.arrays import Array, array_namespace, as_array_like
 
-STEP = 400.0
+UNIT_STEP = 400.0
 """What one unit of a variable means in pixel values at the lowest frequency.
 
 The first step of L-BFGS has length one over all variables together. In units of pixel values it
@@ -19,7 +19,7 @@ is invisible, and the first line search then wastes about ten evaluations creepi
 
 
 @dataclass(frozen=True)
-class Units:
+class Parametrization:
     """How variables and points belong together: point = inverse(variables · scale)."""
 
     forward: Callable[[Array], Array]
@@ -42,19 +42,19 @@ class Units:
         return self.forward(gradient) * self.scale
 
 
-PIXEL = 100.0
+PIXEL_SCALE = 100.0
 """What one unit of a variable means in pixel values where the variables are pixels; see STEP."""
 
-PIXELS = Units(lambda point: point, lambda point: point, np.float32(PIXEL))
+PIXELS = Parametrization(lambda point: point, lambda point: point, np.float32(PIXEL_SCALE))
 """The variables are the pixels, in a unit in which a first step of length one can be seen."""
 
 
-def of_frequencies(start: Array) -> Units:
+def scaled_dct(start: Array) -> Parametrization:
     """Return the units of a picture (height, width, channels), where its numbers are."""
-    return Units(*_cosines(start), _by_frequency(start, frequency_units))
+    return Parametrization(*_dct_pair(start), _scale_by_frequency(start, frequency_scale))
 
 
-def fine(like: Array, length: float) -> Callable[[Array], Array]:
+def highpass(like: Array, length: float) -> Callable[[Array], Array]:
     """Return what takes long waves out of arrays of the shape of one (height, width, channels).
 
     Of a wave as long as ``length`` pixels half is left, of one twice as long a sixth, of one four
@@ -69,7 +69,7 @@ def fine(like: Array, length: float) -> Callable[[Array], Array]:
         waves = length * np.hypot(down, across) / 2
         return (1.0 - 2.0 ** -(waves**2))[..., None].astype(np.float32)
 
-    (forward, inverse), left = _cosines(like), _by_frequency(like, shares)
+    (forward, inverse), left = _dct_pair(like), _scale_by_frequency(like, shares)
     return lambda array: inverse(forward(array) * left)
 
 
@@ -78,10 +78,10 @@ SMALL = 128
 transforms takes 0.15 s, which a small image would wait for."""
 
 
-def _cosines(like: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+def _dct_pair(like: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
     """Return the cosine transform and its inverse, for arrays that are where ``like`` is."""
     if filearray.is_on_host(like) and max(like.shape[:2]) > SMALL:
-        return _cosine, _inverse_cosine
+        return _dct, _inverse_dct
     transforms = _cosine_by_matrices(like)
     if not filearray.is_on_host(like):
         return transforms
@@ -92,20 +92,20 @@ def _cosines(like: Array) -> tuple[Callable[[Array], Array], Callable[[Array], A
     )
 
 
-def _by_frequency(
+def _scale_by_frequency(
     like: Array, numbers: Callable[[Sequence[int], int], NDArray[np.float32]]
 ) -> Array:
     """Return (height, width, 1) numbers, of (some rows, the width), for all coefficients."""
     height, width, _ = like.shape
-    found = filearray.zeros((height, width, 1))
-    for rows in filearray.iter_row_slices(found):
-        found[rows] = numbers(range(rows.start, rows.stop), width)
+    result = filearray.zeros((height, width, 1))
+    for rows in filearray.iter_row_slices(result):
+        result[rows] = numbers(range(rows.start, rows.stop), width)
     if not filearray.is_on_host(like):
-        return as_array_like(filearray.in_memory(found), like)
-    return filearray.in_memory(found) if isinstance(like, np.ndarray) else found
+        return as_array_like(filearray.in_memory(result), like)
+    return filearray.in_memory(result) if isinstance(like, np.ndarray) else result
 
 
-def frequency_units(rows: Sequence[int], width: int) -> NDArray[np.float32]:
+def frequency_scale(rows: Sequence[int], width: int) -> NDArray[np.float32]:
     """Return what one unit of each cosine coefficient in some rows means, (rows, width, 1).
 
     STEP / sqrt(1 + f), where f is the radial frequency in half periods over the picture. The
@@ -113,18 +113,18 @@ def frequency_units(rows: Sequence[int], width: int) -> NDArray[np.float32]:
     in its own unit the curvature is more even, and L-BFGS needs fewer evaluations.
     """
     frequency = np.hypot(np.array(rows)[:, None], np.arange(width)[None, :])
-    return (STEP / np.sqrt(1.0 + frequency))[..., None].astype(np.float32)
+    return (UNIT_STEP / np.sqrt(1.0 + frequency))[..., None].astype(np.float32)
 
 
-def _cosine(picture: Array) -> Array:
-    return _along_both("dct", picture)
+def _dct(picture: Array) -> Array:
+    return _transform_both_axes("dct", picture)
 
 
-def _inverse_cosine(coefficients: Array) -> Array:
-    return _along_both("idct", coefficients)
+def _inverse_dct(coefficients: Array) -> Array:
+    return _transform_both_axes("idct", coefficients)
 
 
-def _along_both(name: str, array: Array) -> Array:
+def _transform_both_axes(name: str, array: Array) -> Array:
     import scipy.fft
 
     transform = functools.partial(getattr(scipy.fft, name), norm="ortho", workers=-1)
