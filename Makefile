@@ -60,7 +60,7 @@ other-backends: $(READY)
 soak: BACKENDS_SLOW := slow
 soak: $(READY) other-backends
 	IMPASTO_KILLS=25 IMPASTO_DAMAGED=50000 KERAS_BACKEND=tensorflow $(PYTEST) \
-	  -k "killed or damaged" tests/test_reliability.py tests/test_corpus.py tests/painting/test_spread.py
+	  -k "killed or damaged" tests/test_reliability.py tests/test_corpus.py tests/pipeline/test_remote_tiles.py
 
 # This release of PyTorch resolves to a build without CUDA if there is one.
 backends: $(READY)

@@ -30,7 +30,7 @@ from impasto.images.formats import decode, encode
 from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective
 from impasto.losses.kinds import FINEST, FORMS, LAST, Kind
-from impasto.painting import events
+from impasto.pipeline import events
 from impasto.recipe import settings
 
 Section: TypeAlias = dict[str, Any]
@@ -100,14 +100,16 @@ def _impasto(
     content: ImageArray, style: ImageArray, kind: Kind = FORMS, engine: str = "auto"
 ) -> Callable[[ImageArray], Any]:
     """Return the default recipe's loss and gradient, in float32, at levels of a kind."""
-    from impasto.painting.models import ModelCache
+    from impasto.pipeline.models import ModelCache
 
     chosen = settings.make_recipe(engine=engine, precision="float32")
-    painting = ModelCache().get(chosen).of_levels(chosen, kind)
+    painting = ModelCache().get(chosen).level_program(chosen, kind)
     places = (StyledRegion((StyleImage(style),)),)
     start = None if kind == FORMS else content
     with threads.one_blas_thread():
-        frozen = objective.freeze(painting.eye(0), chosen, content, places, start=start, kind=kind)
+        frozen = objective.freeze(
+            painting.feature_extractor(0), chosen, content, places, start=start, kind=kind
+        )
         task = painting.objective(frozen, keep=True)
 
     def evaluate(picture: ImageArray) -> Any:
@@ -374,8 +376,8 @@ def _follow_impasto(
 
     def listen(event: impasto.Event) -> None:
         if isinstance(event, events.Step) and event.evaluation % 3 == 0:
-            coarse = arrays.resize(content, *arrays.size_of(event.picture))
-            kept.append((event.seconds, arrays.upsample_residual(event.picture, coarse, content)))
+            coarse = arrays.resize(content, *arrays.size_of(event.pixels))
+            kept.append((event.seconds, arrays.upsample_residual(event.pixels, coarse, content)))
 
     impasto.stylize(content, style, size=options.size, listener=listen, **settings)
     return kept

@@ -14,7 +14,7 @@ def main() -> None:
     content, style, settings = sys.argv[1:]
     with impasto.Stylizer(**json.loads(settings)) as stylizer:
         made = stylizer.forecast(stylizer.prepare(content, style), measure=True)
-    print(json.dumps({"seconds": made.start + made.painting, "bytes": made.peak}))
+    print(json.dumps({"seconds": made.start + made.levels_seconds, "bytes": made.peak}))
 
 
 if __name__ == "__main__":

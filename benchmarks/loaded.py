@@ -21,7 +21,7 @@ def main() -> None:
             began = time.perf_counter()
             *_, last = stylizer.paint(arguments.content, arguments.style)
             took.append(time.perf_counter() - began)
-    assert isinstance(last, impasto.Painted)
+    assert isinstance(last, impasto.Finished)
     last.result.save(arguments.out)
     print(json.dumps(dict(zip(("first", "again"), took, strict=True))))
 

@@ -25,9 +25,9 @@ from impasto.losses import tiled
 from impasto.losses.kinds import FORMS, SHARPENING, Kind
 from impasto.losses.objective import Detail, Objective
 from impasto.losses.tiled import Read, Readers, Tiles
-from impasto.painting.climb import Job
-from impasto.painting.memory import Plan
-from impasto.painting.models import ModelCache
+from impasto.pipeline.levels import Run
+from impasto.pipeline.memory import TilePlan
+from impasto.pipeline.models import ModelCache
 from impasto.recipe.settings import make_recipe
 
 Section = dict[str, Any]
@@ -64,11 +64,11 @@ def _task(
     return task.inner if isinstance(task, Detail) else task, content
 
 
-def _job(models: ModelCache, size: int, tile: int) -> Job:
+def _job(models: ModelCache, size: int, tile: int) -> Run:
     stylizer = impasto.Stylizer(size=size, levels=1, tile=tile, precision="float32")
     photograph = arrays.resize(samples.load_content("coffee"), size * 2 // 3, size)
     prepared = stylizer.prepare(photograph, samples.make_style("swirls", 512))
-    return Job(models.get(prepared.recipe), prepared.inputs, prepared.recipe, Plan(tile))
+    return Run(models.get(prepared.recipe), prepared.inputs, prepared.recipe, TilePlan(tile))
 
 
 def _timed(run: Any) -> float:
@@ -172,12 +172,12 @@ def workers(size: int, tile: int, counts: Iterable[int]) -> Section:
             list(stylizer.paint(photograph, painting, recipe=_short(stylizer)))  # warm
             began = time.perf_counter()
             *steps, last = stylizer.paint(photograph, painting)
-        assert isinstance(last, impasto.Painted)
+        assert isinstance(last, impasto.Finished)
         found[str(count)] = {
             "painting_s": round(time.perf_counter() - began, 2),
             "evaluation_s": round(_between(steps), 3),
         }
-        pictures.append(last.result.picture)
+        pictures.append(last.result.pixels)
     alike = all(np.array_equal(pictures[0], each) for each in pictures)
     return {"took": found, "same_bytes": alike}
 

@@ -43,7 +43,7 @@ def distances(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
                 )
                 prepared = stylizer.prepare(*read, recipe=made)
                 result = runner.last_result(stylizer.run(prepared))
-                row.append(heldout.measure(read[0], read[1], result.picture)["content_cosine"])
+                row.append(heldout.measure(read[0], read[1], result.pixels)["content_cosine"])
             found[name][f"{content} x {style}"] = row
             print(name, content, style, np.round(row, 3), flush=True)
     return found

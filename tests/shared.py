@@ -3,13 +3,13 @@
 import functools
 from typing import Any
 
-from impasto.painting.models import ModelCache
+from impasto.pipeline.models import ModelCache
 
 
 class SharedModels(ModelCache):
     """Engines that outlive the painting they were made for: one per compiled recipe."""
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         pass
 
 
@@ -19,5 +19,5 @@ def engines() -> SharedModels:
 
 
 def engines_for(weights_file: Any = None) -> ModelCache:
-    """What stands in for ``painter.ModelCache``; a weights file of its own is not shared."""
+    """What stands in for ``runs.ModelCache``; a weights file of its own is not shared."""
     return engines() if weights_file is None else ModelCache(weights_file)

@@ -16,8 +16,8 @@ from PIL import Image, ImageCms
 from impasto.errors import ImageError, InputError
 from impasto.images.formats import decode, metadata
 from impasto.images.formats.metadata import GpsPosition, Metadata
-from impasto.painting import inputs
-from impasto.painting.provenance import Provenance
+from impasto.pipeline import inputs
+from impasto.pipeline.provenance import Provenance
 from impasto.recipe.settings import Recipe
 from tests.imagery import NOISE, WIDTH, chunk, encoded, from_srgb, halves, pages, png, tiff, to_srgb
 

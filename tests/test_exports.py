@@ -24,12 +24,12 @@ PUBLIC = [
     "LevelStarted",
     "Listener",
     "OutputError",
-    "Painted",
+    "Finished",
     "PRESETS",
     "ImageError",
     "StopReason",
     "Recipe",
-    "Record",
+    "StepRecord",
     "Region",
     "Result",
     "SaveOptions",
@@ -37,7 +37,7 @@ PUBLIC = [
     "SettingError",
     "Step",
     "Stylizer",
-    "Wanted",
+    "RunOptions",
     "WeightsError",
     "__version__",
     "judge",
@@ -102,7 +102,7 @@ def test_the_public_docstrings_name_something():
         for found in NAMED.findall("".join(documented(name)))
         for each in found
     }
-    assert {"ClusterError", "Wanted", "SettingError", "so_far"} <= named
+    assert {"ClusterError", "RunOptions", "SettingError", "so_far"} <= named
 
 
 def test_the_version_is_the_installed_one_and_read_on_first_use():
@@ -131,8 +131,8 @@ LOADED: dict[str, set[str]] = {
     },
     "import impasto.images.formats.video": {*TENSORS, "PIL.ImageCms", "imageio_ffmpeg"},
     "import impasto; impasto.Stylizer; impasto.StopReason; impasto.Step": TENSORS,
-    "import impasto.painting.inputs": TENSORS,
-    "import impasto.painting.checkpoints": TENSORS,
+    "import impasto.pipeline.inputs": TENSORS,
+    "import impasto.pipeline.checkpoints": TENSORS,
     "import impasto.cli.console": TENSORS,
     "import impasto.studio.app": TENSORS,
 }

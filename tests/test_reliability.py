@@ -27,7 +27,7 @@ from PIL import Image
 from impasto import stylize
 from impasto.errors import CheckpointError
 from impasto.images import samples
-from impasto.painting import checkpoints, painter, pyramid
+from impasto.pipeline import checkpoints, pyramid, runs
 from tests import shared, signals
 from tests.cli.test_app import run
 
@@ -53,7 +53,7 @@ LARGE = 32
 IMPASTO = f"""
 from dataclasses import replace
 from impasto.cli import app
-from impasto.painting import pyramid
+from impasto.pipeline import pyramid
 pyramid.SHAPES["matching"] = replace(pyramid.SHAPES["matching"], large={LARGE})
 app.run()
 """
@@ -107,7 +107,7 @@ def start(folder, *words, **more):
 
 def whole_or_none(path):
     """A checkpoint that is there is a whole one, whatever happened to its writer."""
-    return path.exists() and bool(checkpoints.read(path))
+    return path.exists() and bool(checkpoints.read_checkpoint(path))
 
 
 @pytest.mark.slow
@@ -154,7 +154,7 @@ def test_killed_within_a_write_it_leaves_the_old_checkpoint_whole(moment, calls,
 import os, signal, sys
 from dataclasses import replace
 from impasto.cli import app
-from impasto.painting import checkpoints, pyramid
+from impasto.pipeline import checkpoints, pyramid
 pyramid.SHAPES["matching"] = replace(pyramid.SHAPES["matching"], large={LARGE})
 module, name = {moment!r}.split(".")
 calls, real = [], getattr(os, name)
@@ -322,7 +322,7 @@ exit $status
 
 def test_whatever_of_a_file_reached_the_disk_it_is_taken_whole_or_refused(copy, monkeypatch):
     """A power cut may lose any blocks that were not synced; names are moved after they are."""
-    monkeypatch.setattr(painter, "ModelCache", shared.engines_for)
+    monkeypatch.setattr(runs, "ModelCache", shared.engines_for)
     wanted = {"size": 64, "levels": 3, "precision": "float32", "evaluations": 4}
     steps = []
 
@@ -344,8 +344,8 @@ def test_whatever_of_a_file_reached_the_disk_it_is_taken_whole_or_refused(copy, 
             continue
         (copy / "lost").write_bytes(lost[: generator.choice([None, len(lost) // 2])])
         with pytest.raises(CheckpointError, match=r"is damaged|is not a checkpoint"):
-            checkpoints.read(copy / "lost")
-    assert checkpoints.read(copy / "a").history
+            checkpoints.read_checkpoint(copy / "lost")
+    assert checkpoints.read_checkpoint(copy / "a").history
 
 
 # Whatever Keras is set to ---------------------------------------------------------------------

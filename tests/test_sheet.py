@@ -48,7 +48,7 @@ def done(monkeypatch):
 
     def stylize(photograph, painting, **chosen):
         work.painted.append((photograph.shape, painting.shape, chosen))
-        return SimpleNamespace(picture=photograph * 0.5, seconds={"total": 1.0})
+        return SimpleNamespace(pixels=photograph * 0.5, seconds={"total": 1.0})
 
     class Eyes(FakeEyes):
         def compute_features(self, picture):

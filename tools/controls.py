@@ -253,7 +253,7 @@ def _paint(
         )
         result = runner.last_result(stylizer.run(prepared))
         name = image_name(title, number)
-        encode.to_pillow(result.picture).save(FOLDER / f"{name}.jpg", quality=85, optimize=True)
+        encode.to_pillow(result.pixels).save(FOLDER / f"{name}.jpg", quality=85, optimize=True)
         print(f"{name}: {result.seconds['total']:.1f} s", flush=True)
 
 

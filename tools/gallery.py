@@ -40,7 +40,7 @@ def main() -> None:
         for name, picture in (
             (photograph, content),
             (painting, style),
-            (generated, result.picture),
+            (generated, result.pixels),
         ):
             keep(name, picture)
         rows.append((photograph, painting, generated))
@@ -53,7 +53,7 @@ def paint_classic() -> None:
     photograph, painting = PAIRS[0]
     content, style = samples.load_content(photograph), samples.make_style(painting)
     result = impasto.stylize(content, style, preset=CLASSIC)
-    keep(f"{photograph}-{painting}-{CLASSIC}", result.picture)
+    keep(f"{photograph}-{painting}-{CLASSIC}", result.pixels)
     print(f"{CLASSIC}: {result.seconds['total']:.1f} s", flush=True)
 
 

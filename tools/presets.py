@@ -25,7 +25,7 @@ def main() -> None:
     photograph, painting = samples.load_content("coffee"), samples.make_style("swirls", 512)
     for name in PRESETS:
         painted = impasto.stylize(photograph, painting, preset=name, size=SIZE)
-        middle(painted.picture).save(folder / f"{name}.jpg", quality=80)
+        middle(painted.pixels).save(folder / f"{name}.jpg", quality=80)
         print(name, round(painted.seconds["total"]), flush=True)
 
 

@@ -36,7 +36,7 @@ from impasto.evaluation.judges import MEASURES, SIZE, Judges
 from impasto.images import arrays, samples
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import decode, encode
-from impasto.painting import provenance
+from impasto.pipeline import provenance
 from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from tools.gallery import PAIRS
@@ -166,7 +166,7 @@ def painted(out: Path, text: str, size: int) -> Column:
             folder.mkdir(parents=True, exist_ok=True)
             chosen: dict[str, Any] = {"preset": preset, **settings}
             result = impasto.stylize(read(pair.photograph), read(pair.painting), **chosen)
-            encode.write_image(result.picture, path)
+            encode.write_image(result.pixels, path)
             print(f"{path}: {result.seconds['total']:.1f} s", flush=True)
         return path
 

@@ -31,10 +31,10 @@ from impasto.images.formats.metadata import Metadata
 from impasto.jobs import sweep as sweeps
 from impasto.losses.kinds import FORMS
 from impasto.network import weights
-from impasto.painting import measurements, painter
-from impasto.painting.forecast import Forecast
-from impasto.painting.provenance import Provenance
-from impasto.painting.stylizer import Stylizer
+from impasto.pipeline import measurements, runs
+from impasto.pipeline.forecast import Forecast
+from impasto.pipeline.provenance import Provenance
+from impasto.pipeline.stylizer import Stylizer
 from impasto.recipe import settings as recipe
 from tests import shared, signals, tiny
 
@@ -87,7 +87,7 @@ def run(*arguments, cwd, **environment):
     ):
         patch.chdir(cwd)
         patch.setattr(sys, "argv", ["impasto", *map(str, arguments)])
-        patch.setattr(painter, "ModelCache", shared.engines_for)
+        patch.setattr(runs, "ModelCache", shared.engines_for)
         for name, value in environment.items():
             patch.setenv(name, value)
         try:
@@ -173,13 +173,13 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, tmp_path, 
 
 
 def test_a_second_dry_run_loads_no_tensor_library(folder, own_cache, monkeypatch, capfd):
-    line = measurements.Curve(1.0, 0.0, 1.0)
-    costs = measurements.Costs(2.0, 0.0, line, line)
+    line = measurements.CostCurve(1.0, 0.0, 1.0)
+    costs = measurements.LevelCosts(2.0, 0.0, line, line)
     chosen = recipe.make_recipe(style_loss="gram")
-    measured = measurements.Measurement(3.0, "float32", {FORMS: costs})
-    measurements.store(chosen, 1, measured)
+    measured = measurements.SpeedMeasurement(3.0, "float32", {FORMS: costs})
+    measurements.store_measurement(chosen, 1, measured)
     monkeypatch.chdir(folder)
-    monkeypatch.setitem(sys.modules, "impasto.painting.painter", None)  # importing it would raise
+    monkeypatch.setitem(sys.modules, "impasto.pipeline.runs", None)  # importing it would raise
     words = ["stylize", "photo.png", "painting.png", "-o", "none.png", "--style-loss", "gram"]
     status, out, said = main(
         monkeypatch, capfd, *words, "--size", "90", "--levels", "1", "--dry-run"
@@ -315,7 +315,7 @@ def test_bad_input_gets_one_clear_line_before_any_painting(case, folder, monkeyp
     arguments, word = BAD_INPUT[case]
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["impasto", "stylize", *arguments])
-    monkeypatch.setitem(sys.modules, "impasto.painting.climb", None)  # importing it would raise
+    monkeypatch.setitem(sys.modules, "impasto.pipeline.levels", None)  # importing it would raise
     before = set(folder.rglob("*"))
     with pytest.raises(SystemExit) as left:
         app.main()
@@ -481,7 +481,7 @@ def test_a_sweep_refuses_what_cannot_be_painted_before_it_begins(
 ):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["impasto", "sweep", "photo.png", "painting.png", *arguments])
-    monkeypatch.setitem(sys.modules, "impasto.painting.climb", None)
+    monkeypatch.setitem(sys.modules, "impasto.pipeline.levels", None)
     with pytest.raises(SystemExit):
         app.main()
     said = capfd.readouterr().err
@@ -555,7 +555,7 @@ def test_a_picture_fit_to_print(folder):
 
 def test_how_a_picture_cannot_be_written_is_said_before_painting(folder, monkeypatch, capfd):
     monkeypatch.chdir(folder)
-    monkeypatch.setitem(sys.modules, "impasto.painting.climb", None)
+    monkeypatch.setitem(sys.modules, "impasto.pipeline.levels", None)
     for command in (
         ["stylize", "photo.png", "painting.png"],
         ["batch", ".", "--style", "painting.png"],
@@ -741,7 +741,7 @@ def test_what_cannot_be_finished_is_refused(folder, monkeypatch, capfd, options,
 
 def test_a_batch_refuses_what_no_picture_could_use(folder, monkeypatch, capfd):
     monkeypatch.chdir(folder)
-    monkeypatch.setitem(sys.modules, "impasto.painting.climb", None)
+    monkeypatch.setitem(sys.modules, "impasto.pipeline.levels", None)
     for arguments, word in (
         (["photo.png", "--style", "painting.png", "-o", "."], "overwrite"),
         (["photo.png", "--style", "painting.png", "--ending", ".mov"], ".mov"),
@@ -775,7 +775,7 @@ def test_a_command_loads_no_windows_and_draws_all_the_same():
 def main(monkeypatch, capfd, *arguments):
     """The status, what was printed on stdout, and on stderr, of a command that paints nothing."""
     monkeypatch.setattr(sys, "argv", ["impasto", *map(str, arguments)])
-    monkeypatch.setitem(sys.modules, "impasto.painting.climb", None)  # importing it would raise
+    monkeypatch.setitem(sys.modules, "impasto.pipeline.levels", None)  # importing it would raise
     try:
         app.main()
     except SystemExit as left:

@@ -121,7 +121,7 @@ def loaded_with(code, **environment):
 def test_a_program_that_loaded_a_backend_which_cannot_paint_is_told():
     code = """
 import keras
-from impasto.painting.models import ModelCache
+from impasto.pipeline.models import ModelCache
 from impasto.recipe.settings import Recipe
 try:
     ModelCache().get(Recipe(engine="keras"))

@@ -13,9 +13,9 @@ from impasto.jobs import batch
 from impasto.jobs.batch import ExistingFiles
 from impasto.jobs.specs import InputPaths, OutputOptions
 from impasto.network.weights import NETWORKS
-from impasto.painting import inputs
-from impasto.painting.provenance import Provenance
-from impasto.painting.stylizer import Stylizer
+from impasto.pipeline import inputs
+from impasto.pipeline.provenance import Provenance
+from impasto.pipeline.stylizer import Stylizer
 from impasto.recipe.settings import Recipe, make_recipe
 
 PICTURE = np.full((64, 64, 3), 90, np.float32)
@@ -174,7 +174,7 @@ def test_files_beside_the_pictures_have_their_names_in_folders_that_are_made(fol
 
 def test_done_is_what_was_painted_from_the_same_pictures_with_the_same_recipe(folder):
     task = batch.BatchItem(folder / "a.png", folder / "painted.png", "painted")
-    read = inputs.prepare(RECIPE, task.content, folder / "b.jpg")
+    read = inputs.load_inputs(RECIPE, task.content, folder / "b.jpg")
     assert not batch.is_done(task, RECIPE, read)
     encode.write_image(PICTURE, task.result)
     assert not batch.is_done(task, RECIPE, read)
@@ -191,7 +191,7 @@ def test_done_is_what_was_painted_from_the_same_pictures_with_the_same_recipe(fo
         assert not batch.is_done(replace(task, result=folder / "other.png"), RECIPE, read)
     assert not batch.is_done(task, Recipe(size=65), read)
     assert not batch.is_done(task, Recipe(size=64, precision="bfloat16"), read)
-    other = inputs.prepare(RECIPE, folder / "b.jpg", folder / "b.jpg")
+    other = inputs.load_inputs(RECIPE, folder / "b.jpg", folder / "b.jpg")
     assert not batch.is_done(task, RECIPE, other)
 
 

@@ -12,8 +12,8 @@ from impasto.images.formats import encode
 from impasto.jobs import outputs
 from impasto.jobs.outputs import OutputPaths, OutputRecorder
 from impasto.optimizers.solver import StopReason
-from impasto.painting.events import LevelFinished, LevelStarted, Record, Step
-from impasto.painting.pyramid import Level
+from impasto.pipeline.events import LevelFinished, LevelStarted, Step, StepRecord
+from impasto.pipeline.pyramid import Level
 from impasto.recipe import settings as recipe
 
 PICTURE = np.full((20, 30, 3), 90, np.float32)
@@ -27,16 +27,18 @@ def step(number, picture=PICTURE):
 class FakeResult:
     """What outputs.write takes from a Result."""
 
-    picture = PICTURE
+    pixels = PICTURE
     recipe = recipe.make_recipe("gram")
     levels = (
         LevelFinished(1, 10, 15, 3, 0.1, StopReason.BUDGET),
         LevelFinished(2, 20, 30, 2, 0.1, StopReason.BUDGET),
     )
-    history = tuple(Record(1 + (n > 2), 2.0 - n / 5, 0.5, 0.15, 0.01, float(n)) for n in range(5))
+    history = tuple(
+        StepRecord(1 + (n > 2), 2.0 - n / 5, 0.5, 0.15, 0.01, float(n)) for n in range(5)
+    )
 
     def save(self, path, saving):
-        encode.write_image(self.picture, path, saving=saving)
+        encode.write_image(self.pixels, path, saving=saving)
 
     def report(self):
         return {"evaluations": len(self.history)}

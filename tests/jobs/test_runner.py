@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from impasto.jobs import runner
-from impasto.painting.result import Painted
-from impasto.painting.stylizer import Event, Stylizer
+from impasto.pipeline.result import Finished
+from impasto.pipeline.stylizer import Event, Stylizer
 
 
 def test_a_painting_is_pulled_to_its_end_and_no_event_is_held():
@@ -20,7 +20,7 @@ def test_a_painting_is_pulled_to_its_end_and_no_event_is_held():
     def watched() -> Iterator[Event]:
         for event in stylizer.run(stylizer.prepare(content, style)):
             passed.append(weakref.ref(event))
-            if isinstance(event, Painted):
+            if isinstance(event, Finished):
                 last.append(event.result)
             held.append(sum(each() is not None for each in passed))
             yield event

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from impasto.images import samples
-from impasto.painting import inputs
+from impasto.pipeline import inputs
 from tests.studio.client import Server
 from tests.studio.images import photograph_of
 

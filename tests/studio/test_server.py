@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from impasto import Recipe
-from impasto.painting import inputs
+from impasto.pipeline import inputs
 from impasto.recipe import settings as recipes
 from tests.studio.client import Server
 

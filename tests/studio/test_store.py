@@ -238,8 +238,8 @@ def test_the_forecast_is_that_of_the_measured_machine(store, monkeypatch, tmp_pa
         asked.append((recipe.size, places))
         return "this machine"
 
-    monkeypatch.setattr(jobs.measurements, "find", find)
-    monkeypatch.setattr(jobs, "predict", lambda measured, levels, *_: [7.0] * len(levels))
+    monkeypatch.setattr(jobs.measurements, "find_measurement", find)
+    monkeypatch.setattr(jobs, "predict_seconds", lambda measured, levels, *_: [7.0] * len(levels))
     found = jobs.forecast(store, session)
     assert found["seconds"] % 7 == 0
     assert f"about {found['seconds']:.0f} s" in found["text"]

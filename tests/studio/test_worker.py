@@ -8,10 +8,10 @@ from PIL import Image
 
 from impasto import Recipe
 from impasto.errors import ImageError
-from impasto.painting import forecast, pyramid
-from impasto.painting.events import LevelStarted, Step
-from impasto.painting.measurements import Costs, Curve, Measurement
-from impasto.painting.preparing import Prepared
+from impasto.pipeline import forecast, pyramid
+from impasto.pipeline.events import LevelStarted, Step
+from impasto.pipeline.measurements import CostCurve, LevelCosts, SpeedMeasurement
+from impasto.pipeline.prepared import PreparedRun
 from impasto.studio import masks, worker
 from impasto.studio.worker import CommandReader
 
@@ -134,24 +134,24 @@ def test_a_mask_of_zero_and_one_has_a_feather_too(tmp_path):
 
 def measured(seconds_of_pixel, levels):
     """A machine that needs so many seconds for each pixel of an evaluation, and nothing else."""
-    curve = Curve(0.0, seconds_of_pixel, 1.0)
-    costs = Costs(0.0, 0.0, Curve(0.0, 0.0, 1.0), curve)
-    return Measurement(0.0, "float32", {level.kind: costs for level in levels})
+    curve = CostCurve(0.0, seconds_of_pixel, 1.0)
+    costs = LevelCosts(0.0, 0.0, CostCurve(0.0, 0.0, 1.0), curve)
+    return SpeedMeasurement(0.0, "float32", {level.kind: costs for level in levels})
 
 
 def first_steps(monkeypatch, found):
     """What the page is told of the second step of a picture of 1,024 px."""
     levels = tuple(pyramid.schedule(768, 1024, Recipe(size=1024)))
-    monkeypatch.setattr(forecast, "known", lambda prepared: found and found(levels))
-    monkeypatch.setattr(forecast, "paintings_of", lambda inputs: [])
-    left = worker.time_left(Prepared(Recipe(), None, levels, None))
+    monkeypatch.setattr(forecast, "known_measurement", lambda prepared: found and found(levels))
+    monkeypatch.setattr(forecast, "style_sizes", lambda inputs: [])
+    left = worker.time_left(PreparedRun(Recipe(), None, levels, None))
     level = levels[0]
     shape = level.height, level.width, level.evaluations
     left.note(LevelStarted(1, len(levels), *shape, state=None))
     for number in (1, 2):
-        step = Step(1, number, 1.0, {}, 3.0 * number, state=None, shown=None)
+        step = Step(1, number, 1.0, {}, 3.0 * number, state=None, make_pixels=None)
         left.note(step)
-    assert left.told()
+    assert left.in_words()
     return worker._step_report(step, levels, left), levels
 
 

@@ -23,7 +23,7 @@ from impasto.cli.judge import judge
 from impasto.cli.options import Command, Group, PresetsFile, expand_home, unwrap_paragraphs
 from impasto.cli.studio import studio
 from impasto.errors import ImpastoError, WeightsError
-from impasto.painting import interrupts
+from impasto.pipeline import interrupts
 from impasto.recipe import settings as recipes
 
 INTERRUPTED = 130
@@ -84,7 +84,7 @@ def run() -> None:
 
     All files are written by then, and shutting down a tensor library takes a second.
     """
-    for number in interrupts.ENDING:
+    for number in interrupts.END_SIGNALS:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _end)
     _start_sooner()
@@ -186,7 +186,7 @@ def show_recipe(
     picture: Annotated[Path, typer.Argument(help="A result of impasto.")],
 ) -> None:
     """Print the settings, version, network and inputs stored in a result, as JSON."""
-    from impasto.painting import inputs
+    from impasto.pipeline import inputs
 
     print(json.dumps(inputs.read_provenance(picture).to_dict(), indent=2))
 

@@ -16,10 +16,10 @@ from impasto.errors import pluralize
 from impasto.jobs import runner
 from impasto.jobs.outputs import OutputPaths
 from impasto.jobs.runner import PreparedJob
-from impasto.painting.interrupts import Interrupts, heard
-from impasto.painting.progress import Bar, shown
-from impasto.painting.result import Result
-from impasto.painting.stylizer import Event, Stylizer
+from impasto.pipeline.interrupts import InterruptHandler, handled_interrupts
+from impasto.pipeline.progress import ProgressBar, progress_bar
+from impasto.pipeline.result import Result
+from impasto.pipeline.stylizer import Event, Stylizer
 
 CONSOLE = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -47,7 +47,7 @@ def logged_lines(quiet: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def terminal_bar(quiet: bool, count: int = 1, losses: bool = False) -> Iterator[Bar | None]:
+def terminal_bar(quiet: bool, count: int = 1, losses: bool = False) -> Iterator[ProgressBar | None]:
     """Show a progress bar for ``count`` images, unless ``quiet``.
 
     ``losses`` prints the losses of each evaluation.
@@ -55,33 +55,35 @@ def terminal_bar(quiet: bool, count: int = 1, losses: bool = False) -> Iterator[
     if quiet:
         yield None
         return
-    with shown(CONSOLE, count, losses) as made:
+    with progress_bar(CONSOLE, count, losses) as made:
         yield made
 
 
-def stop_on_interrupt(stylizer: Stylizer) -> AbstractContextManager[Interrupts]:
+def stop_on_interrupt(stylizer: Stylizer) -> AbstractContextManager[InterruptHandler]:
     """Return a context in which the first Ctrl-C stops a stylizer, and the second exits."""
 
     def stop() -> None:
         stylizer.stop()
         print_line("stopping after this evaluation; press Ctrl-C again to exit at once")
 
-    return heard(stop, leaves=True)
+    return handled_interrupts(stop, leaves=True)
 
 
-def finish_on_interrupt() -> AbstractContextManager[Interrupts]:
+def finish_on_interrupt() -> AbstractContextManager[InterruptHandler]:
     """Return a context in which the first Ctrl-C starts no further image."""
-    return heard(
+    return handled_interrupts(
         lambda: print_line("stopping after the current images; press Ctrl-C again to exit at once"),
         leaves=True,
     )
 
 
-def run_with_progress(ready: PreparedJob, stylizer: Stylizer, bar: Bar | None) -> Iterator[Event]:
+def run_with_progress(
+    ready: PreparedJob, stylizer: Stylizer, bar: ProgressBar | None
+) -> Iterator[Event]:
     """Run a prepared job, show its progress, and yield its events."""
     with stop_on_interrupt(stylizer) as interrupts:
         yield from show_events(
-            interrupts.pulled(load_with_notice(runner.run_job(ready, stylizer))), bar
+            interrupts.iterate(load_with_notice(runner.run_job(ready, stylizer))), bar
         )
 
 
@@ -93,13 +95,13 @@ def load_with_notice(events: Iterator[Event]) -> Iterator[Event]:
     """
     gc.disable()
     try:
-        importlib.import_module("impasto.painting.painter")
+        importlib.import_module("impasto.pipeline.runs")
     finally:
         gc.enable()
     yield from events
 
 
-def show_events(events: Iterator[Event], bar: Bar | None) -> Iterator[Event]:
+def show_events(events: Iterator[Event], bar: ProgressBar | None) -> Iterator[Event]:
     """Show events in the bar, and yield them."""
     for event in events:
         if bar is not None:
@@ -114,7 +116,7 @@ def print_line(words: str) -> None:
 
 def print_summary(result: Result, outputs: OutputPaths) -> None:
     """Print size and time of a result, and the paths of other outputs."""
-    height, width = result.picture.shape[:2]
+    height, width = result.pixels.shape[:2]
     print_line(
         f"{width} x {height} px, {pluralize(len(result.history), 'evaluation')} "
         f"in {result.seconds['total']:.1f} s on {result.backend}, {result.precision}"

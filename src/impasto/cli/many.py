@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from impasto.jobs.batch import BatchItem, BatchSpec, ExistingFiles, ItemResult
     from impasto.jobs.runner import PreparedJob
     from impasto.jobs.sweep import SheetPanel, SweepPlan, Variant
-    from impasto.painting.preparing import Prepared
-    from impasto.painting.stylizer import Event, Stylizer
+    from impasto.pipeline.prepared import PreparedRun
+    from impasto.pipeline.stylizer import Event, Stylizer
 
 
 @add_setting_options
@@ -79,11 +79,11 @@ def sweep(
     from impasto.images.formats import encode
     from impasto.jobs import outputs, runner
     from impasto.jobs import sweep as sweeps
-    from impasto.painting.stylizer import Stylizer, as_workers
+    from impasto.pipeline.stylizer import Stylizer, parse_workers
     from impasto.recipe import presets
 
     one.check_flags(quiet, verbose, dry_run, measure)
-    hands = as_workers(workers)
+    hands = parse_workers(workers)
     known = presets.available_presets(own_presets)
     sources = InputPaths.parse(content, style, region, keep)
     given = {name: value for name, value in settings.items() if value is not None}
@@ -131,8 +131,8 @@ def _print_sweep_forecast(
     from impasto.cli import console
     from impasto.jobs import runner
     from impasto.jobs import sweep as sweeps
-    from impasto.painting import forecast
-    from impasto.painting.progress import in_words
+    from impasto.pipeline import forecast
+    from impasto.pipeline.progress import format_duration
 
     made: dict[int, tuple[Recipe, forecast.Forecast]] = {}
     measured: set[object] = set()
@@ -145,12 +145,15 @@ def _print_sweep_forecast(
             measured.add(same)
             made[number] = variant.recipe, one.make_forecast(prepared, stylizer, quiet, again)
     for number, variant in enumerate(plan.variants):
-        seconds = in_words(made[number][1].painting)
+        seconds = format_duration(made[number][1].levels_seconds)
         print(f"{' '.join(variant.options)}: about {seconds}")
-    together = forecast.together(list(made.values()))
-    seconds, start = in_words(together.start + together.painting), in_words(together.start)
+    together = forecast.combine_forecasts(list(made.values()))
+    seconds, start = (
+        format_duration(together.start + together.levels_seconds),
+        format_duration(together.start),
+    )
     print(f"all {pluralize(len(made), 'image')}: about {seconds}, including {start} to start")
-    print(together.told_memory())
+    print(together.memory_line())
 
 
 def _run_here(
@@ -159,7 +162,7 @@ def _run_here(
     """Paint the variants until Ctrl-C; return at least one image, by number."""
     from impasto.cli import console
     from impasto.jobs import sweep as sweeps
-    from impasto.painting import forecast
+    from impasto.pipeline import forecast
 
     with (
         console.logged_lines(quiet),
@@ -168,13 +171,15 @@ def _run_here(
     ):
 
         def watch(
-            variant: "Variant", prepared: "Prepared", events: "Iterator[Event]"
+            variant: "Variant", prepared: "PreparedRun", events: "Iterator[Event]"
         ) -> "Iterator[Event]":
             if bar is not None:
                 console.print_line(" ".join(variant.options))
                 name = " ".join(variant.options)
-                bar.begin(name, prepared.levels, forecast.expected(prepared))
-            yield from console.show_events(interrupts.pulled(console.load_with_notice(events)), bar)
+                bar.begin(name, prepared.levels, forecast.expected_seconds(prepared))
+            yield from console.show_events(
+                interrupts.iterate(console.load_with_notice(events)), bar
+            )
             if bar is not None:
                 bar.end()
 
@@ -204,7 +209,7 @@ def _run_on_workers(
     ):
         begun = itertools.takewhile(lambda _: not interrupts.stopped, plan.variants)
         found = sweeps.run_sweep_on_workers(begun, sources, weights_file, pool)
-        for number, panel in enumerate(interrupts.pulled(found)):
+        for number, panel in enumerate(interrupts.iterate(found)):
             if not quiet:
                 console.print_line(" ".join(plan.variants[number].options))
             painted[number] = panel
@@ -251,18 +256,18 @@ def batch(
     from impasto.images.formats import decode
     from impasto.jobs import batch as batches
     from impasto.jobs.batch import ExistingFiles
-    from impasto.painting import inputs
-    from impasto.painting.stylizer import as_workers
+    from impasto.pipeline import inputs
+    from impasto.pipeline.stylizer import parse_workers
 
     one.check_flags(quiet, verbose, dry_run, measure)
     if skip_done and overwrite:
         raise SettingError(
             "--skip-done and --overwrite contradict each other: give only one of them"
         )
-    hands = as_workers(workers)
+    hands = parse_workers(workers)
     stylizer, _ = one.make_stylizer(preset, own_presets, recipe, weights_file, settings)
     sources = InputPaths.parse("", style, region, keep)
-    inputs.check_numbers(stylizer.recipe, len(sources.styles), len(sources.regions))
+    inputs.check_style_counts(stylizer.recipe, len(sources.styles), len(sources.regions))
     for path in sources.paths():
         decode.read_image(
             path, decode.ANY_SIZE
@@ -302,11 +307,11 @@ def _check_contents(
     """Open the content images; return the valid tasks, and the errors of the others."""
     from impasto.cli import console
     from impasto.jobs import batch as batches
-    from impasto.painting import inputs, memory
+    from impasto.pipeline import inputs, memory
 
     if len(tasks) > 1 and not quiet:
         console.print_line(f"checking {len(tasks)} images")
-    limits = inputs.limits(recipe, memory.amount(job.output_options.memory))
+    limits = inputs.content_limits(recipe, memory.memory_limit(job.output_options.memory))
     found = list(batches.check_items(job, tasks, limits, existing))
     fit = [task for task, ended in zip(tasks, found, strict=True) if ended is None]
     failures = [ended.failure for ended in found if ended is not None]
@@ -326,7 +331,7 @@ def _run_batch_here(
     """Run tasks until Ctrl-C, print the paths of the results, and return the errors."""
     from impasto.cli import console
     from impasto.jobs import batch as batches
-    from impasto.painting import forecast
+    from impasto.pipeline import forecast
 
     failures: list[str] = []
     with (
@@ -340,8 +345,8 @@ def _run_batch_here(
         ) -> "Iterator[Event]":
             if bar is not None:
                 prepared = ready.prepared
-                bar.begin(task.content.name, prepared.levels, forecast.expected(prepared))
-            return console.show_events(interrupts.pulled(console.load_with_notice(events)), bar)
+                bar.begin(task.content.name, prepared.levels, forecast.expected_seconds(prepared))
+            return console.show_events(interrupts.iterate(console.load_with_notice(events)), bar)
 
         for ended in batches.run_batch(job, tasks, stylizer, watch, existing):
             if bar is not None:
@@ -373,7 +378,7 @@ def _run_batch_on_workers(
         console.finish_on_interrupt() as interrupts,
     ):
         begun = itertools.takewhile(lambda _: not interrupts.stopped, tasks)
-        for ended in interrupts.pulled(batches.run_batch_on_workers(job, begun, pool, existing)):
+        for ended in interrupts.iterate(batches.run_batch_on_workers(job, begun, pool, existing)):
             _print_result(ended, quiet)
             failures += [ended.failure] if ended.failure else []
         if interrupts.stopped:

@@ -32,10 +32,10 @@ from impasto.recipe import settings as recipes
 if TYPE_CHECKING:
     from impasto.images.formats.save_options import SaveOptions
     from impasto.jobs.runner import PreparedJob
-    from impasto.painting.forecast import Forecast
-    from impasto.painting.preparing import Prepared
-    from impasto.painting.provenance import Provenance
-    from impasto.painting.stylizer import Stylizer
+    from impasto.pipeline.forecast import Forecast
+    from impasto.pipeline.prepared import PreparedRun
+    from impasto.pipeline.provenance import Provenance
+    from impasto.pipeline.stylizer import Stylizer
 
 DEMO = ("coffee", "swirls")
 """The content and style samples of ``impasto demo``."""
@@ -81,7 +81,7 @@ def stylize(
 
     from impasto import files
     from impasto.jobs import outputs
-    from impasto.painting import checkpoints
+    from impasto.pipeline import checkpoints
 
     check_flags(quiet, verbose, dry_run, measure)
     if extras.resume is not None and recipe is not None:
@@ -97,7 +97,7 @@ def stylize(
     ):
         picture = place.expanduser() if place else files.reserve_name(".", sources.stem())
         order = replace(extras.job_spec(sources, picture, saving), provenance=before)
-        checkpoints.place(extras.checkpoint, extras.resume)
+        checkpoints.checkpoint_path(extras.checkpoint, extras.resume)
         outputs.check_outputs(
             order.outputs, (*sources.paths(), stylizer.recipe.init, *extras.read_paths())
         )
@@ -110,7 +110,7 @@ def stylize(
                     order, stylizer, quiet, verbose, to_stdout=pipes.is_standard_stream(output)
                 )
         finally:
-            stylizer.dismiss()
+            stylizer.close_workers()
 
 
 def check_flags(quiet: bool, verbose: bool, dry_run: bool, measure: bool) -> None:
@@ -125,7 +125,7 @@ def finish_settings(
     picture: Path, recipe: Path | None, settings: dict[str, recipes.Value]
 ) -> dict[str, recipes.Value]:
     """Return the settings for ``--finish``: the recipe of the result, and what must change."""
-    from impasto.painting import inputs
+    from impasto.pipeline import inputs
 
     if recipe is not None:
         raise SettingError("--finish uses the recipe of its image: omit --recipe")
@@ -133,7 +133,7 @@ def finish_settings(
         raise SettingError("--finish starts from its image: omit --init")
     if settings["size"] is None:
         raise SettingError("--finish needs a larger --size: give one")
-    larger = inputs.finishing(picture)
+    larger = inputs.finish_settings(picture)
     return {**settings, **{name: settings[name] or value for name, value in larger.items()}}
 
 
@@ -146,8 +146,8 @@ def make_stylizer(
     workers: str | None = None,
 ) -> "tuple[Stylizer, Provenance | None]":
     """Return a stylizer for a preset or the recipe of a result, and the result's provenance."""
-    from impasto.painting import inputs
-    from impasto.painting.stylizer import Stylizer
+    from impasto.pipeline import inputs
+    from impasto.pipeline.stylizer import Stylizer
     from impasto.recipe import presets
 
     if picture is None:
@@ -178,20 +178,20 @@ def run_and_write(
     """
     from impasto.cli import console
     from impasto.jobs import runner
-    from impasto.painting import forecast
+    from impasto.pipeline import forecast
 
     with console.logged_lines(quiet):
         ready = runner.prepare_job(order, stylizer)
         with console.terminal_bar(quiet, losses=verbose) as bar:
             if bar is not None:
                 warn_if_long(ready, stylizer)
-                bar.begin("", ready.prepared.levels, forecast.expected(ready.prepared))
+                bar.begin("", ready.prepared.levels, forecast.expected_seconds(ready.prepared))
             result = runner.last_result(console.run_with_progress(ready, stylizer, bar))
         runner.write_results(ready, result)
         if not stylizer.workers:
-            from impasto.painting import calibration  # loads the tensor library
+            from impasto.pipeline import calibration  # loads the tensor library
 
-            calibration.remember(ready.prepared, result)
+            calibration.store_run_speed(ready.prepared, result)
         if not quiet:
             console.print_summary(result, order.outputs)
     pipes.write_out(order.outputs.picture) if to_stdout else print(order.outputs.picture)
@@ -200,11 +200,11 @@ def run_and_write(
 def warn_if_long(ready: "PreparedJob", stylizer: "Stylizer") -> None:
     """Print the expected time of a long run."""
     from impasto.cli import console
-    from impasto.painting.progress import work
+    from impasto.pipeline.progress import total_pixels
 
-    if work(ready.prepared.levels) > LONG_WORK:
+    if total_pixels(ready.prepared.levels) > LONG_WORK:
         made = stylizer.forecast(ready.prepared, ready.video_bytes)
-        console.print_line(made.told_time())
+        console.print_line(made.time_line())
 
 
 LONG_WORK = 6e6
@@ -221,17 +221,17 @@ def print_forecast(
     with console.logged_lines(quiet):
         ready = runner.prepare_job(order, stylizer)
         made = make_forecast(ready.prepared, stylizer, quiet, measure, ready.video_bytes)
-    print("\n".join(made.told(ready.prepared.recipe, count)))
+    print("\n".join(made.lines(ready.prepared.recipe, count)))
 
 
 def make_forecast(
-    prepared: "Prepared", stylizer: "Stylizer", quiet: bool, measure: bool, held: float = 0.0
+    prepared: "PreparedRun", stylizer: "Stylizer", quiet: bool, measure: bool, held: float = 0.0
 ) -> "Forecast":
     """Return the forecast of a run; print a line before measuring this machine."""
     from impasto.cli import console
-    from impasto.painting import forecast
+    from impasto.pipeline import forecast
 
-    if not quiet and (measure or forecast.known(prepared) is None):
+    if not quiet and (measure or forecast.known_measurement(prepared) is None):
         console.print_line("measuring this machine")
     return stylizer.forecast(prepared, held, measure)
 
@@ -248,7 +248,7 @@ def demo(
     from impasto.images import samples
     from impasto.images.formats import encode
     from impasto.jobs import outputs
-    from impasto.painting.stylizer import Stylizer
+    from impasto.pipeline.stylizer import Stylizer
 
     stylizer = Stylizer(recipes.make_recipe(size=size, evaluations=evaluations, engine=engine))
     folder.mkdir(parents=True, exist_ok=True)

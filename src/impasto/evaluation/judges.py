@@ -16,8 +16,8 @@ from impasto.evaluation import measures
 from impasto.evaluation.networks import VGG19_LAYERS, JudgeFeatures, JudgeNetworks
 from impasto.images import arrays
 from impasto.images.arrays import ImageArray
-from impasto.painting import inputs
-from impasto.painting.inputs import PictureLike
+from impasto.pipeline import inputs
+from impasto.pipeline.inputs import ImageLike
 
 SIZE = 384
 """Default longest side in pixels at which images are compared."""
@@ -128,9 +128,7 @@ class Judgment:
         return {names.get(name, name): value for name, value in asdict(self).items()}
 
 
-def judge(
-    content: PictureLike, style: PictureLike, *images: PictureLike, size: int = SIZE
-) -> Judgment:
+def judge(content: ImageLike, style: ImageLike, *images: ImageLike, size: int = SIZE) -> Judgment:
     """Rate results: distances from the style image and from the content image.
 
     The distances use networks that impasto does not optimize, see
@@ -154,19 +152,19 @@ def judge(
 
 
 def load_images(
-    content: PictureLike, style: PictureLike, images: tuple[PictureLike, ...]
+    content: ImageLike, style: ImageLike, images: tuple[ImageLike, ...]
 ) -> tuple[ImageArray, ImageArray, list[tuple[str, ImageArray]]]:
     """Read the images, with names for the results. No network is loaded yet.
 
     Raises ImageError for an image that cannot be read or compared.
     """
-    content_pixels = inputs.load_picture(content, "photograph").pixels
-    style_pixels = inputs.load_picture(style, "painting").pixels
+    content_pixels = inputs.load_image(content, "photograph").pixels
+    style_pixels = inputs.load_image(style, "painting").pixels
     named = []
     for number, each in enumerate(images, 1):
         known = isinstance(each, str) or hasattr(each, "__fspath__")
         name = files.display_path(each) if known else f"picture {number}"  # type: ignore[arg-type]
-        image = inputs.load_picture(each, f"picture {number}").pixels
+        image = inputs.load_image(each, f"picture {number}").pixels
         _check_shape(name, image, content_pixels)
         named.append((name, image))
     return content_pixels, style_pixels, named

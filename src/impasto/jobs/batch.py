@@ -18,9 +18,9 @@ from impasto.jobs import outputs, runner
 from impasto.jobs.runner import PreparedJob
 from impasto.jobs.specs import InputPaths, JobSpec, OutputOptions
 from impasto.network.weights import NETWORKS
-from impasto.painting import checkpoints
-from impasto.painting.inputs import Inputs, read_provenance
-from impasto.painting.stylizer import Event, Stylizer
+from impasto.pipeline import checkpoints
+from impasto.pipeline.inputs import Inputs, read_provenance
+from impasto.pipeline.stylizer import Event, Stylizer
 from impasto.recipe.settings import STARTS, Recipe, with_resolved_autos
 from impasto.version import __version__
 
@@ -149,7 +149,7 @@ def prepare_folders(batch: BatchSpec, items: Iterable[BatchItem]) -> None:
     for item, options in wanted.items():
         for path in filter(None, (written[item].frames, *written[item].paths().values())):
             path.parent.mkdir(parents=True, exist_ok=True)
-        checkpoints.place(options.checkpoint, options.resume)
+        checkpoints.checkpoint_path(options.checkpoint, options.resume)
         outputs.check_outputs(written[item], options.read_paths())
 
 

@@ -15,10 +15,10 @@ from impasto import files
 from impasto.errors import InputError, OutputError, SettingError
 from impasto.images.formats import encode, video
 from impasto.images.formats.save_options import DEFAULT_SAVE_OPTIONS, SaveOptions
-from impasto.painting.events import Step
-from impasto.painting.pyramid import Level
-from impasto.painting.result import Result
-from impasto.painting.stylizer import Event
+from impasto.pipeline.events import Step
+from impasto.pipeline.pyramid import Level
+from impasto.pipeline.result import Result
+from impasto.pipeline.stylizer import Event
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -136,12 +136,12 @@ class OutputRecorder:
             return
         self.seen += 1
         if self.outputs.timelapse and self.seen % self.video_every == 0:
-            self.video_frames.append(np.asarray(encode.to_pillow(event.picture)))
+            self.video_frames.append(np.asarray(encode.to_pillow(event.pixels)))
         every, folder = self.outputs.save_every, self.outputs.frames
         if every and folder and not self.failure and self.seen % every == 0:
             try:
                 folder.mkdir(exist_ok=True)
-                encode.write_image(event.picture, folder / f"frame-{self.seen:05d}.png")
+                encode.write_image(event.pixels, folder / f"frame-{self.seen:05d}.png")
             except (InputError, OSError) as error:  # the painting matters more than its frames
                 self.failure = f"no frames are written from evaluation {self.seen}: {error}"
 
@@ -162,7 +162,7 @@ def write_outputs(result: Result, recorder: OutputRecorder) -> None:
         with files.atomic_replace(outputs.plot) as path:
             plot_history(result).savefig(path, format=outputs.plot.suffix[1:].lower(), dpi=120)
     if outputs.timelapse:
-        video.write_video([*recorder.video_frames, result.picture], outputs.timelapse)
+        video.write_video([*recorder.video_frames, result.pixels], outputs.timelapse)
 
 
 def _rescue(result: Result, outputs: OutputPaths) -> str:
@@ -170,7 +170,7 @@ def _rescue(result: Result, outputs: OutputPaths) -> str:
     if outputs.checkpoint is not None and outputs.checkpoint.exists():
         return f"nothing is lost: resume with --resume {files.display_path(outputs.checkpoint)}"
     wanted, path = outputs.picture, None
-    height, width = result.picture.shape[:2]
+    height, width = result.pixels.shape[:2]
     ending = encode.ending_that_fits(wanted.suffix, height, width, outputs.saving)
     try:
         path = files.reserve_name(tempfile.gettempdir(), wanted.stem, ending)

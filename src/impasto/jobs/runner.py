@@ -13,10 +13,10 @@ from impasto.images.formats import encode
 from impasto.jobs import outputs
 from impasto.jobs.outputs import OutputRecorder
 from impasto.jobs.specs import JobSpec
-from impasto.painting import checkpoints, memory, provenance
-from impasto.painting.preparing import Prepared
-from impasto.painting.result import Painted, Result
-from impasto.painting.stylizer import Event, Stylizer
+from impasto.pipeline import checkpoints, memory, provenance
+from impasto.pipeline.prepared import PreparedRun
+from impasto.pipeline.result import Finished, Result
+from impasto.pipeline.stylizer import Event, Stylizer
 
 LOG = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class PreparedJob:
     """A job whose inputs are read and validated."""
 
     spec: JobSpec
-    prepared: Prepared
+    prepared: PreparedRun
     recorder: OutputRecorder
 
     @property
@@ -38,21 +38,21 @@ class PreparedJob:
 def prepare_job(spec: JobSpec, stylizer: Stylizer) -> PreparedJob:
     """Read and validate the inputs of a job, and log notes."""
     prepared = prepare_run(spec, stylizer)
-    outputs.check_output_sizes(spec.outputs, *prepared.inputs.work.painted)
+    outputs.check_output_sizes(spec.outputs, *prepared.inputs.memory_inputs.result_size)
     recorder = OutputRecorder(spec.outputs, sum(level.evaluations for level in prepared.levels))
     if prepared.state is not None:
         outputs.remove_partial_outputs(spec.outputs)
         recorder.seen = len(prepared.state.history)
     job = PreparedJob(spec, prepared, recorder)
-    held = dataclasses.replace(prepared.inputs.work, held=job.video_bytes)
-    plan = memory.plan(held, prepared.most)
+    held = dataclasses.replace(prepared.inputs.memory_inputs, extra_bytes=job.video_bytes)
+    plan = memory.plan_tiles(held, prepared.memory_limit)
     job = dataclasses.replace(job, prepared=dataclasses.replace(prepared, plan=plan))
     for note in _iter_notes(job):
         LOG.info("%s", note)
     return job
 
 
-def prepare_run(spec: JobSpec, stylizer: Stylizer) -> Prepared:
+def prepare_run(spec: JobSpec, stylizer: Stylizer) -> PreparedRun:
     """Read and validate the inputs of a job."""
     sources = spec.inputs
     return stylizer.prepare(
@@ -73,7 +73,7 @@ def _iter_notes(job: PreparedJob) -> Iterator[str]:
     spec, state = job.spec, job.prepared.state
     yield from job.prepared.inputs.notes
     if spec.provenance is not None:
-        yield from provenance.changed(job.prepared.inputs.sources, spec.provenance)
+        yield from provenance.changed_inputs(job.prepared.inputs.sources, spec.provenance)
     if state is not None:
         made = pluralize(len(state.history), "evaluation")
         yield f"resuming at level {state.level} after {made}"
@@ -97,18 +97,18 @@ def last_result(events: Iterator[Event]) -> Result:
     Each event is released before the next one, since its state contains whole images.
     """
     (last,) = collections.deque(events, maxlen=1)
-    assert isinstance(last, Painted)
+    assert isinstance(last, Finished)
     return last.result
 
 
 def write_results(job: PreparedJob, result: Result) -> None:
     """Write the outputs. If the run is incomplete, save its state and log how to resume."""
-    image, keeper = job.spec.outputs.picture, job.prepared.keeper
+    image, writer = job.spec.outputs.picture, job.prepared.checkpoint_writer
     if not result.finished:
         _save_state(job, result)
     outputs.write_outputs(result, job.recorder)
     if result.finished:
-        keeper.remove()
+        writer.remove()
     for note in _iter_shortfalls(result):
         LOG.info("%s", note)
     if result.alpha is not None and not encode.supports_transparency(image):
@@ -119,24 +119,24 @@ def write_results(job: PreparedJob, result: Result) -> None:
 
 def _save_state(job: PreparedJob, result: Result) -> None:
     """Save the state of a stopped run, under a derived name if none was given."""
-    spec, keeper = job.spec, job.prepared.keeper
+    spec, writer = job.spec, job.prepared.checkpoint_writer
     image = spec.outputs.picture
-    if keeper.path is None and result.stopped:
-        keeper.path = files.reserve_name(image.parent, image.stem, checkpoints.ENDING)
-    if keeper.path is None:
+    if writer.path is None and result.stopped:
+        writer.path = files.reserve_name(image.parent, image.stem, checkpoints.CHECKPOINT_ENDING)
+    if writer.path is None:
         return
-    if keeper.save():
-        words = [*spec.to_args(result.recipe), "--resume", str(keeper.path)]
+    if writer.save():
+        words = [*spec.to_args(result.recipe), "--resume", str(writer.path)]
         LOG.warning("to resume: %s", shlex.join(words))
     else:
-        files.release_name(keeper.path)
+        files.release_name(writer.path)
 
 
 def _iter_shortfalls(result: Result) -> Iterator[str]:
     """Yield why a result is incomplete, if it is."""
     if result.stopped:
         yield "stopped early: this is the best image so far"
-    if result.lowered:
+    if result.size_lowered:
         last = result.levels[-1]
         yield (
             f"out of memory: painted at {last.width} x {last.height} px at most, and enlarged; "

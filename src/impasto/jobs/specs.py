@@ -16,7 +16,7 @@ from impasto.recipe.settings import Recipe
 
 if TYPE_CHECKING:
     from impasto.jobs.outputs import OutputPaths
-    from impasto.painting.provenance import Provenance
+    from impasto.pipeline.provenance import Provenance
 
 
 @dataclass(frozen=True)

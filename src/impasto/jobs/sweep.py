@@ -18,8 +18,8 @@ from impasto.images.formats import encode
 from impasto.jobs import runner
 from impasto.jobs.outputs import OutputPaths
 from impasto.jobs.specs import InputPaths, JobSpec
-from impasto.painting.preparing import Prepared
-from impasto.painting.stylizer import Event, Stylizer
+from impasto.pipeline.prepared import PreparedRun
+from impasto.pipeline.stylizer import Event, Stylizer
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 
@@ -112,7 +112,7 @@ class SweepWatcher(Protocol):
     """Observes the events of a run, and passes them on."""
 
     def __call__(
-        self, variant: Variant, prepared: Prepared, events: Iterator[Event]
+        self, variant: Variant, prepared: PreparedRun, events: Iterator[Event]
     ) -> Iterator[Event]:
         """Yield the events of a prepared variant."""
         ...
@@ -144,7 +144,7 @@ def run_sweep(
         result = runner.last_result(watch(variant, prepared, stylizer.run(prepared)))
         if result.stopped:
             break
-        image = result.picture
+        image = result.pixels
         shown = image if result.alpha is None else composite_on_white(image, result.alpha)
         painted[number] = SheetPanel(shown, result.report())
     return dict(sorted(painted.items()))

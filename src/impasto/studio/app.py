@@ -24,7 +24,7 @@ from starlette.staticfiles import StaticFiles
 from impasto import files
 from impasto.errors import ImageError, ImpastoError, OutputError, SettingError
 from impasto.images import samples
-from impasto.painting.events import STEERABLE
+from impasto.pipeline.events import STEERABLE
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 from impasto.studio import jobs, schema

@@ -16,11 +16,11 @@ from impasto.images import samples
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import encode
 from impasto.jobs.sweep import SIZE as SMALL
-from impasto.painting import inputs, measurements, memory, pyramid
-from impasto.painting.forecast import predict
-from impasto.painting.progress import in_words
-from impasto.painting.progress import work as pixels_of
-from impasto.painting.pyramid import Level
+from impasto.pipeline import inputs, measurements, memory, pyramid
+from impasto.pipeline.forecast import predict_seconds
+from impasto.pipeline.progress import format_duration
+from impasto.pipeline.progress import total_pixels as pixels_of
+from impasto.pipeline.pyramid import Level
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 from impasto.studio import schema
@@ -253,7 +253,7 @@ def create_job(
             recipe, size=min(SMALL, recipe.size) if recipe.size > 0 else SMALL
         )
     recipe = with_shares_and_scales(schema.change_recipe(recipe, changes), styles, regions)
-    inputs.check_numbers(recipe, len(styles), len(regions))
+    inputs.check_style_counts(recipe, len(styles), len(regions))
     return store.new_job(
         session=session["id"],
         sheet=sheet,
@@ -287,7 +287,7 @@ def create_finish_job(store: Store, job: Json, size: object) -> Json:
     """Create a job that enlarges a result."""
     image = result_path(store, job)
     before = inputs.read_provenance(image).recipe
-    recipe = recipes.change_recipe(before, **inputs.finishing(image), size=size)
+    recipe = recipes.change_recipe(before, **inputs.finish_settings(image), size=size)
     if recipe.size <= recipe.finished:
         raise SettingError(f"this image has {recipe.finished} px: choose a larger size")
     kept = ("session", "preset", "photograph", "paintings", "regions", "keep", "keep_feather")
@@ -404,14 +404,14 @@ def forecast(store: Store, session: Json) -> Json:
     )
     content = store.image(session["photograph"])
     size = content["height"], content["width"]
-    recipe = inputs.sized(recipe, size)
+    recipe = inputs.with_size(recipe, size)
     styles = _style_sizes(store, recipe, session)
     places = len(session["regions"]) + bool(session["paintings"])
-    job = memory.Work(
+    job = memory.MemoryInputs(
         size,
         recipe.size,
         styles,
-        places=places,
+        region_count=places,
         evaluations=recipe.evaluations,
         colors=recipe.colors,
         style_loss=recipe.style_loss,
@@ -419,19 +419,19 @@ def forecast(store: Store, session: Json) -> Json:
         tile=recipe.tile,
     )
     try:
-        plan = memory.plan(job)
+        plan = memory.plan_tiles(job)
     except SettingError as error:
         return {"seconds": None, "memory": None, "fits": False, "text": str(error)}
     levels = pyramid.schedule(*size, recipe)
-    measured = measurements.find(recipe, places, [level.kind for level in levels])
+    measured = measurements.find_measurement(recipe, places, [level.kind for level in levels])
     seconds = (
         _predict_seconds(store, recipe, levels)
         if measured is None
-        else sum(predict(measured, levels, styles, plan))
+        else sum(predict_seconds(measured, levels, styles, plan))
     )
-    bytes_needed = memory.needed(job, plan)
+    bytes_needed = memory.peak_bytes(job, plan)
     tiles = f", tiles of {plan.tile} px" if plan.tile else ""
-    time = f"about {in_words(seconds)}, " if seconds else ""
+    time = f"about {format_duration(seconds)}, " if seconds else ""
     return {
         "seconds": seconds,
         "memory": bytes_needed,
@@ -462,7 +462,9 @@ def _predict_seconds(store: Store, recipe: Recipe, levels: Sequence[Level]) -> f
                 other = store.image(job["photograph"])
             except NotFound:
                 continue
-            done = inputs.sized(Recipe.from_dict(job["recipe"]), (other["height"], other["width"]))
+            done = inputs.with_size(
+                Recipe.from_dict(job["recipe"]), (other["height"], other["width"])
+            )
             painted = pyramid.schedule(other["height"], other["width"], done)
             rates.append(job["seconds"] / pixels_of(painted))
     if not rates:

@@ -4,7 +4,7 @@ from typing import Any
 
 from impasto.errors import SettingError
 from impasto.images import samples
-from impasto.painting.events import STEERABLE
+from impasto.pipeline.events import STEERABLE
 from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Preset, Recipe

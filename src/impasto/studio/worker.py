@@ -26,13 +26,13 @@ from impasto.jobs import runner
 from impasto.jobs.outputs import OutputPaths
 from impasto.jobs.runner import PreparedJob
 from impasto.jobs.specs import InputPaths, JobSpec
-from impasto.painting import calibration, forecast
-from impasto.painting.events import STEERABLE, LevelStarted, Step
-from impasto.painting.preparing import Prepared
-from impasto.painting.progress import TimeLeft
-from impasto.painting.pyramid import Level
-from impasto.painting.result import Painted, Result
-from impasto.painting.stylizer import Event, Stylizer
+from impasto.pipeline import calibration, forecast
+from impasto.pipeline.events import STEERABLE, LevelStarted, Step
+from impasto.pipeline.prepared import PreparedRun
+from impasto.pipeline.progress import TimeEstimate
+from impasto.pipeline.pyramid import Level
+from impasto.pipeline.result import Finished, Result
+from impasto.pipeline.stylizer import Event, Stylizer
 from impasto.recipe.settings import Recipe
 from impasto.studio.masks import feather_mask
 
@@ -139,11 +139,11 @@ def _run_job(request: Json, commands: CommandReader, say: SendEvent) -> None:
             ready = runner.prepare_job(job_spec(request), commands.stylizer)
         painted = _run_and_report(ready, request, commands, tell)
         if painted is None:
-            ready.prepared.keeper.save()
+            ready.prepared.checkpoint_writer.save()
             return
         result = painted.result
         _write_results(ready, result, Path(request["folder"]))
-        calibration.remember(ready.prepared, result)
+        calibration.store_run_speed(ready.prepared, result)
     except (ImpastoError, OSError) as error:
         tell("failed", error=" ".join(str(error).split()))
     except MemoryError:
@@ -158,7 +158,7 @@ def _run_job(request: Json, commands: CommandReader, say: SendEvent) -> None:
             "finished",
             seconds=result.seconds["total"],
             stopped=result.stopped,
-            steered=result.origin.steered,
+            steered=result.run_provenance.steered,
             recipe={name: getattr(result.recipe, name) for name in STEERABLE},
             precision=result.precision,
         )
@@ -191,7 +191,7 @@ def job_spec(request: Json) -> JobSpec:
 
 def _run_and_report(
     ready: PreparedJob, request: Json, commands: CommandReader, tell: SendEvent
-) -> Painted | None:
+) -> Finished | None:
     """Run a job, and send events; returns None if the server closed the input."""
     number, folder = request["work"], Path(request["folder"])
     left, due = time_left(ready.prepared), 0.0
@@ -199,7 +199,7 @@ def _run_and_report(
     _report_start(ready, folder, tell)
     for event in runner.run_job(ready, commands.stylizer):
         last = event
-        if isinstance(event, Painted):
+        if isinstance(event, Finished):
             break
         if commands.running is None:  # commands are accepted from now on
             commands.begin_job(number)
@@ -215,20 +215,20 @@ def _run_and_report(
         if isinstance(event, Step):
             shown = time.monotonic() >= due
             if shown:
-                _write_preview(event.picture, folder)
+                _write_preview(event.pixels, folder)
                 due = time.monotonic() + PREVIEW_SECONDS
             tell("step", **_step_report(event, ready.prepared.levels, left), shown=shown)
         if commands.server_gone:
             return None
-    assert isinstance(last, Painted)
+    assert isinstance(last, Finished)
     return last
 
 
-def time_left(prepared: Prepared) -> TimeLeft:
+def time_left(prepared: PreparedRun) -> TimeEstimate:
     """Return an estimator of the time left, with the stored measurement if there is one."""
-    measured = forecast.known(prepared)
-    expected = None if measured is None else forecast.seconds_of(prepared, measured)
-    return TimeLeft(prepared.levels, expected)
+    measured = forecast.known_measurement(prepared)
+    expected = None if measured is None else forecast.level_seconds(prepared, measured)
+    return TimeEstimate(prepared.levels, expected)
 
 
 EARLY_SHARE = 0.1
@@ -245,7 +245,7 @@ def _report_start(ready: PreparedJob, folder: Path, tell: SendEvent) -> None:
         tell("draft")
 
 
-def _step_report(event: Step, levels: Sequence[Level], left: TimeLeft) -> Json:
+def _step_report(event: Step, levels: Sequence[Level], left: TimeEstimate) -> Json:
     """Return the event of a step for the page."""
     return {
         "level": event.level,
@@ -256,7 +256,7 @@ def _step_report(event: Step, levels: Sequence[Level], left: TimeLeft) -> Json:
         "terms": dict(event.terms),
         "seconds": event.seconds,
         "done": left.share,
-        "left": left.told() if left.measured or left.share >= EARLY_SHARE else "",
+        "left": left.in_words() if left.measured or left.share >= EARLY_SHARE else "",
     }
 
 
@@ -284,7 +284,7 @@ def _write_results(ready: PreparedJob, result: Result, folder: Path) -> None:
     runner.write_results(ready, result)
     result.save(folder / "picture.jpg")
     result.save(folder / "picture.tif", SaveOptions(depth=16))
-    _write_preview(result.picture, folder)
+    _write_preview(result.pixels, folder)
 
 
 class _LogForwarder(logging.Handler):

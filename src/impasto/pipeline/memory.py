@@ -1,0 +1,400 @@
+"""Checks before a run whether it fits into the memory that is free.
+
+The constants are fitted to the peak resident memory of whole processes on a CPU
+(benchmarks/NOTES.md).
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from impasto import filearray
+from impasto.errors import SettingError
+from impasto.images.arrays import fit
+from impasto.recipe.settings import AUTO
+
+BASE_BYTES = 0.2e9
+"""Bytes of the process while inputs are read, before a tensor library is loaded."""
+
+IMAGE_BYTES = 12
+"""Bytes per pixel of a float32 image; inputs are kept at their own sizes."""
+
+RESIZE_BYTES = 20
+"""Bytes per pixel of an input while it is resized."""
+
+DECODE_BYTES = 60
+"""Maximum bytes per pixel of an input while it is read."""
+
+COLOR_BYTES = {"content": 170, "match": 50}
+"""Bytes per pixel of an input while its colors are changed by the setting ``colors``."""
+
+OPTIMIZER = {"lbfgs": 48, "scipy": 68, "adam": 0}
+"""Bytes per pixel and step of the optimizer's history, which has at most STEPS steps."""
+
+STEPS = 10
+
+
+class MemoryRates(NamedTuple):
+    """Memory for features and losses, in bytes."""
+
+    fixed: float
+    """libraries, network and compiled functions, independent of the size"""
+    evaluation: float
+    """per evaluated pixel, mostly features for the gradient"""
+    style_loss: Mapping[str, tuple[float, float]]
+    """by style loss: constant, and per pixel processed at once, in addition to Gram matrices"""
+    full: tuple[float, float]
+    """the same for matching of large images, whose style images are sampled (``pools.LIMIT``)"""
+    pools: float
+    """maximum for the pools of matching with tiles; without tiles ``style_loss`` and ``full``
+    include them"""
+    tiled: float
+    """for matching, per pixel of a tile, instead of ``style_loss``"""
+
+
+_OF_OTHERS = {"wasserstein": (0.05e9, 200.0), "neighbors": (0.0, 1200.0)}
+_KERAS = MemoryRates(
+    fixed=1.47e9,
+    evaluation=3000,
+    style_loss={**_OF_OTHERS, "matching": (0.0, 9900.0)},
+    full=(0.85e9, 3350.0),
+    pools=0.75e9,
+    tiled=1850,
+)
+_NATIVE = MemoryRates(
+    fixed=0.43e9,
+    evaluation=1100,
+    style_loss={
+        **dict.fromkeys(("gram", "moments", "wasserstein", "neighbors"), (0.17e9, 700.0)),
+        "matching": (0.0, 1000.0),
+    },
+    full=(0.1e9, 700.0),
+    pools=0.78e9,
+    tiled=0,
+)
+RATES = {"native": _NATIVE, "float32": _KERAS, "bfloat16": _KERAS}
+"""Costs by the value of :func:`features_of`."""
+
+VECTORS = 200
+"""Bytes per pixel of an image in tiles that is not paged (``impasto.filearray``): content image,
+current image, solver, and queries of the search."""
+
+PAGED = 4
+"""The same for a paged image: the indices of neighbors."""
+
+DISK = 250
+"""Bytes on disk per pixel of a paged image."""
+
+BETWEEN = 24
+"""Bytes per pixel of a paged image while it is enlarged between levels, or written."""
+
+KEPT = {"matching": 390}
+"""Bytes per pixel of targets that are kept for all tiles."""
+
+SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)
+"""Possible sides of tiles in pixels."""
+
+SHARED = 1024
+"""Maximum side of tiles in pixels if workers share an image."""
+
+AROUND = 2 * 56
+"""Pixels by which the outer box of a tile is wider and higher than the inner one."""
+
+PLACE = 300
+"""Bytes per pixel and region beyond the first: a gradient for each feature."""
+
+TARGET, LOOKING = 400, 300
+"""Bytes per pixel of the content and style images, as processed, while targets are computed: for
+features that are kept, and for intermediate ones."""
+
+
+def features_of(engine: str, precision: str) -> str:
+    """Return ``native``, or the number format of features with Keras."""
+    if engine == "native":
+        return "native"
+    return "bfloat16" if precision == "bfloat16" else "float32"
+
+
+@dataclass(frozen=True)
+class MemoryInputs:
+    """The data that the memory use of a run depends on."""
+
+    content_size: tuple[int, int]
+    """height and width of the content image in pixels"""
+    size: int
+    """longest side of the result in pixels"""
+    styles: tuple[tuple[int, float], ...] = ()
+    """number of pixels and scale of each style image"""
+    other_pixels: tuple[int, ...] = ()
+    """pixels of other inputs: masks, and an initial image"""
+    region_count: int = 1
+    evaluations: int = STEPS
+    """at the finest level"""
+    colors: str = "style"
+    style_loss: str = "gram"
+    optimizer: str = "lbfgs"
+    features: str = "native"
+    """see :func:`features_of`"""
+    extra_bytes: float = 0.0
+    """additional bytes, such as the frames of a video"""
+    tile: int = AUTO
+    """the setting"""
+    workers: int | None = None
+    """number of local worker processes; 0 if workers are elsewhere, None without workers"""
+
+    @property
+    def result_size(self) -> tuple[int, int]:
+        """Return the height and width of the finest level, in pixels."""
+        return fit(*self.content_size, self.size)
+
+
+class TilePlan(NamedTuple):
+    """How an image is processed so that it fits into memory."""
+
+    tile: int = 0
+    """maximum side of tiles in pixels; 0 for the whole image"""
+    keep_targets: bool = True
+    """whether the targets of all tiles are kept, instead of recomputed at each evaluation"""
+
+    def narrower(self, longest: int) -> "TilePlan | None":
+        """Return a plan with less memory for a level of this longest side; None if none is left."""
+        side = min(self.tile or longest, longest)
+        return next(
+            (TilePlan(each, keep_targets=False) for each in SIDES if each <= side / 1.3), None
+        )
+
+
+WHOLE_IMAGE = TilePlan()
+
+
+def peak_bytes(work: MemoryInputs, plan: TilePlan = WHOLE_IMAGE) -> float:
+    """Return the estimated peak memory in bytes, while reading inputs or during the run."""
+    pixels = _pixels(work.result_size)
+    inputs = (_pixels(work.content_size), *(own for own, _ in work.styles), *work.other_pixels)
+    kept = sum(inputs[1:])
+    if not filearray.is_large(IMAGE_BYTES * inputs[0]):
+        kept += inputs[0] * (2 if work.colors == "content" else 1)
+    copies = IMAGE_BYTES * kept
+    preparing = COLOR_BYTES.get(work.colors, RESIZE_BYTES) * max(inputs)
+    between = (
+        BETWEEN * pixels if filearray.is_large(IMAGE_BYTES * pixels) else RESIZE_BYTES * max(inputs)
+    )
+    at_once = max(_evaluation_bytes(work, plan, pixels), _target_bytes(work, plan, pixels), between)
+    return (
+        copies
+        + max(BASE_BYTES + preparing, RATES[work.features].fixed + at_once)
+        + work.extra_bytes
+    )
+
+
+def _pixels(size: tuple[int, int]) -> int:
+    return size[0] * size[1]
+
+
+def _shown(plan: TilePlan, pixels: float) -> float:
+    """Return the number of pixels that are processed at once."""
+    return min(pixels, (plan.tile + AROUND) ** 2) if plan.tile else pixels
+
+
+def _evaluation_bytes(work: MemoryInputs, plan: TilePlan, pixels: int) -> float:
+    rates, matching = RATES[work.features], work.style_loss == "matching"
+    fixed, each = _style_bytes(work, plan, pixels)
+    in_files = work.optimizer == "lbfgs" and filearray.is_large(IMAGE_BYTES * pixels)
+    steps = 0 if in_files else min(work.evaluations - 1, STEPS) * OPTIMIZER[work.optimizer]
+    each += rates.evaluation + PLACE * (work.region_count - 1)
+    if not plan.tile:
+        return fixed + (each + steps) * pixels
+    kept = KEPT.get(work.style_loss, 0) * plan.keep_targets * pixels
+    pools = rates.pools * matching * work.region_count
+    reading = fixed + pools + each * _shown(plan, pixels)
+    own = (PAGED if in_files else VECTORS + steps) * pixels
+    if work.workers is None:
+        return reading + own + kept
+    # Each worker has a network, the photograph, and the picture so far.
+    other = rates.fixed + reading + 2 * IMAGE_BYTES * pixels
+    return pools + own + work.workers * other + kept * bool(work.workers)
+
+
+def _style_bytes(work: MemoryInputs, plan: TilePlan, pixels: int) -> tuple[float, float]:
+    """Return the bytes of a style loss: constant, and per processed pixel."""
+    rates = RATES[work.features]
+    found = rates.style_loss.get(work.style_loss, (0.0, 0.0))
+    if work.style_loss != "matching":
+        return found
+    if plan.tile:
+        return found[0], rates.tiled
+    return min((found, rates.full), key=lambda rate: rate[0] + rate[1] * pixels)
+
+
+def _target_bytes(work: MemoryInputs, plan: TilePlan, pixels: int) -> float:
+    """Memory for the style images of a region, which are processed before their reduction."""
+    seen = [pixels, *(min(own, pixels) * scale**2 for own, scale in work.styles)]
+    seen = [_shown(plan, each) for each in seen]
+    if plan.tile:
+        seen = [max(seen)]
+    return TARGET * sum(seen) + LOOKING * max(seen)
+
+
+def iter_plans(work: MemoryInputs) -> Iterator[TilePlan]:
+    """Yield the plans that the setting allows, fastest first."""
+    whole = max(work.result_size)
+    smaller = [side for side in SIDES if side < whole]
+    if work.workers is not None:
+        shared = [side for side in smaller if side <= SHARED and _tiles(work, side) >= work.workers]
+        auto = shared or smaller[-1:] or [0]
+    else:
+        auto = [0, *smaller]
+    for side in auto if work.tile == AUTO else [work.tile]:
+        if side == 0 or side >= whole:
+            yield TilePlan()
+        else:
+            yield from (TilePlan(side, keep) for keep in (True, False))
+
+
+def _tiles(work: MemoryInputs, side: int) -> int:
+    height, width = work.result_size
+    return math.ceil(height / side) * math.ceil(width / side)
+
+
+def plan_tiles(work: MemoryInputs, most: float | None = None) -> TilePlan:
+    """Return the fastest plan that fits into ``most`` bytes and into the memory that is free.
+
+    Raises SettingError, which names the largest size that fits, if there is none.
+    """
+    there = min(free_bytes(), math.inf if most is None else most)
+    for each in iter_plans(work):
+        if peak_bytes(work, each) <= there:
+            return each
+    height, width = work.result_size
+    least = min(peak_bytes(work, each) for each in iter_plans(work))
+    fitting = largest_size(work, there)
+    advice = f"the largest size that fits is {fitting}" if fitting else "free some memory first"
+    allowed = "are allowed" if there == most else "are free"
+    raise SettingError(
+        f"an image of {width} x {height} px needs about {least / 1e9:.1f} GB of memory, "
+        f"{there / 1e9:.1f} GB {allowed}: {advice}"
+    )
+
+
+def check_disk(work: MemoryInputs) -> None:
+    """Raise SettingError if the disk has too little space for a paged image."""
+    height, width = work.result_size
+    if not filearray.is_large(IMAGE_BYTES * height * width):
+        return
+    wanted, there = DISK * height * width, psutil.disk_usage(str(filearray.file_folder())).free
+    if wanted > there:
+        fitting = int(work.size * (there / wanted) ** 0.5) // 16 * 16
+        raise SettingError(
+            f"an image of {width} x {height} px needs about {wanted / 1e9:.1f} GB on disk "
+            f"during the run; {there / 1e9:.1f} GB are free in {filearray.file_folder()} (set "
+            f"TMPDIR to another folder): the largest size that fits is {fitting}"
+        )
+
+
+def largest_size(work: MemoryInputs, there: float) -> int:
+    """Return the largest longest side in pixels, a multiple of 16, that fits; 0 if none does."""
+    sizes = (replace(work, size=size) for size in range(work.size // 16 * 16, 0, -16))
+    fitting = (
+        each.size
+        for each in sizes
+        if any(peak_bytes(each, way) <= there for way in iter_plans(each))
+    )
+    return next(fitting, 0)
+
+
+def readable_pixels(most: float | None) -> int:
+    """Return the maximum number of pixels of a content image that memory can hold."""
+    there = free_bytes() if most is None else most
+    return int(max(0.0, there - BASE_BYTES) / DECODE_BYTES)
+
+
+def memory_limit(given: str | float | None) -> float | None:
+    """Return an amount of memory in bytes. Raises SettingError for an invalid one."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return parse_bytes(given)
+    if not 0 < given < math.inf:
+        raise SettingError(f"memory is {given:g}: expected bytes, or an amount such as '3GB'")
+    return float(given)
+
+
+def parse_bytes(text: str) -> float:
+    """Return the bytes of an amount such as ``3GB`` or ``800 MB``. Raises SettingError.
+
+    >>> read_amount("3GB"), read_amount("1.5 gib")
+    (3000000000.0, 1610612736.0)
+    """
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]i?)?b?\s*", text, re.IGNORECASE)
+    if not found or not (amount := float(found[1])):
+        raise SettingError(f"memory is {text!r}: expected an amount such as 3GB or 800MB")
+    unit = (found[2] or "").lower()
+    base = 1024 if unit.endswith("i") else 1000
+    return float(amount * base ** " kmgt".index(unit[:1] or " "))
+
+
+# --- what is free ------------------------------------------------------------------------------
+
+
+def free_bytes() -> float:
+    """Return the free bytes, on this machine and in the control groups of this process."""
+    return min([float(psutil.virtual_memory().available), *_iter_group_bytes()])
+
+
+def _iter_group_bytes() -> Iterator[float]:
+    """Yield the free bytes of each control group of this process and its parents (Linux)."""
+    try:
+        groups = group_folders(Path("/proc/self/cgroup").read_text())
+    except OSError:
+        return
+    for folder in groups:
+        for names in (
+            ("memory.max", "memory.current", "memory.stat"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat"),
+        ):
+            try:
+                yield group_bytes_left(*((folder / name).read_text() for name in names))
+            except (OSError, ValueError):  # of the other version, without a limit, or not for us
+                continue
+
+
+def group_folders(groups: str, root: Path = Path("/sys/fs/cgroup")) -> list[Path]:
+    """Return the folders of memory control groups and their parents, from /proc/self/cgroup.
+
+    Inside a container some may not exist, since its own group appears as the root.
+
+    >>> folders("4:memory:/a/b")[0].as_posix()
+    '/sys/fs/cgroup/memory/a/b'
+    """
+    found: dict[Path, None] = {}
+    for line in groups.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        top = root / "memory" if controllers else root
+        own = top / path.lstrip("/")
+        above = (each for each in own.parents if each.is_relative_to(top))
+        found.update(dict.fromkeys([own, *above]))
+    return list(found)
+
+
+def group_bytes_left(limit: str, used: str, stat: str) -> float:
+    """Return the free bytes of a group, from the texts of its files, for both versions.
+
+    Inactive file pages are reclaimed when needed, so they count as free.
+
+    >>> left("1000", "700", "anon 500\\ninactive_file 50")
+    350.0
+    """
+    if limit.strip() == "max":
+        return float("inf")
+    # The first version counts those of the groups below under another name.
+    given_back = re.search(r"^total_inactive_file (\d+)$", stat, re.M) or re.search(
+        r"^inactive_file (\d+)$", stat, re.M
+    )
+    return max(0.0, float(limit) - float(used) + (float(given_back[1]) if given_back else 0.0))

@@ -1,0 +1,148 @@
+"""The network and the compiled losses that the levels of a run share."""
+
+import functools
+import gc
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from impasto.compute import threads
+from impasto.engines import selection
+from impasto.engines.interface import Engine
+from impasto.losses import objective, tiled
+from impasto.losses.kinds import FORMS, Kind
+from impasto.losses.objective import Frozen, Objective
+from impasto.losses.terms import Eye, Features
+from impasto.losses.tiled import Reader, Readers, TileSteps
+from impasto.network import activations, weights
+from impasto.recipe.settings import Recipe
+
+
+@dataclass(frozen=True)
+class LevelProgram:
+    """The compiled functions for levels of a kind."""
+
+    recipe: Recipe
+    """recipe with the engine and precision in use"""
+    kind: Kind
+    engine: Engine
+    layers: tuple[str, ...]
+    """the layers in use"""
+    features: Features
+    step: objective.Step
+    tiles: TileSteps
+    """the functions for tiles"""
+
+    def feature_extractor(self, tile: int) -> Eye:
+        """Return the feature extractor for tiles of ``tile`` px; 0 for the whole image."""
+        return Eye.of(self.features, self.engine.network, self.layers, tile)
+
+    def objective(
+        self, frozen: Frozen, keep: bool, distribute: "DistributeTiles | None" = None
+    ) -> Objective:
+        """Return the objective for given targets.
+
+        ``keep`` keeps the targets of all tiles instead of recomputing them; ``distribute``
+        distributes tiles to workers.
+        """
+        if len(frozen.scene.tiles) == 1:
+            targets = self.engine.place(frozen.whole())
+            return objective.WholePicture(self.step, targets, self.engine.place)
+        readers = (
+            distribute(self, frozen, keep) if distribute else self.tile_evaluator(frozen, keep)
+        )
+        return tiled.objective_of(self.tiles, frozen, readers)
+
+    def tile_evaluator(self, frozen: Frozen, keep: bool) -> Reader:
+        """Return the tile evaluator of this process; ``keep`` as in :meth:`objective`."""
+        return Reader(self.tiles, frozen, keep, self.engine.place)
+
+
+DistributeTiles: TypeAlias = Callable[[LevelProgram, Frozen, bool], Readers]
+"""(compiled functions, targets, whether targets are kept) -> the tile evaluator"""
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network and the compiled losses of a recipe."""
+
+    network: Mapping[str, str]
+    """name, source and sha256 of the weights"""
+    recipe: Recipe
+    """recipe with the engine and precision in use"""
+    engine: Engine
+    make_program: Callable[[Kind, bool], LevelProgram]
+    """(kind, whether content has weight) -> compiled functions"""
+
+    def level_program(self, recipe: Recipe, kind: Kind) -> LevelProgram:
+        """Return the compiled functions for levels of a kind.
+
+        They are compiled once; for levels without structure again if content gets a weight.
+        """
+        return self.make_program(kind, kind == FORMS or bool(recipe.content_weight))
+
+
+class ModelCache:
+    """Caches one model for the next run that needs the same."""
+
+    def __init__(self, weights_file: str | os.PathLike[str] | None = None) -> None:
+        """Load nothing yet; ``weights_file``: see ``weights.load``."""
+        self.weights_file = weights_file
+        self._made: dict[tuple[object, ...], Model] = {}
+
+    def get(self, recipe: Recipe, instruction_set: str = "") -> Model:
+        """Return the model for a recipe; only one is cached, since each has a network in memory.
+
+        ``instruction_set``: see :func:`impasto.engines.selection.build`. Raises WeightsError, and
+        BackendError in a forked process or with an unsupported backend.
+        """
+        key = (recipe.compile_key, instruction_set)
+        if key not in self._made:
+            if self._made:
+                self.clear()
+            with threads.one_blas_thread():  # the same last bits on any number of cores
+                self._made[key] = _build_model(recipe, self.weights_file, instruction_set)
+        self._made[key].engine.check()
+        return self._made[key]
+
+    def clear(self) -> None:
+        """Free the cached model.
+
+        Networks contain reference cycles, so this runs the garbage collector.
+        """
+        self._made.clear()
+        gc.collect()
+
+
+def _build_model(
+    recipe: Recipe, weights_file: str | os.PathLike[str] | None, instruction_set: str
+) -> Model:
+    loaded = weights.load(recipe.network, weights_file)
+    if recipe.activations == "normalized":
+        loaded = activations.normalized(loaded, activations.means(recipe.network))
+    engine = selection.build(recipe, loaded, instruction_set)
+    name = "native" if engine.backend == "native" else "keras"
+    recipe = replace(recipe, engine=name, precision=engine.precision)
+    # What is said of the weights, and not their tensors, which the network holds in its own form.
+    network = {
+        "network": recipe.network,
+        "source": loaded.source,
+        "sha256": loaded.network.sha256,
+    }
+
+    @functools.cache
+    def made(kind: Kind, content: bool) -> LevelProgram:
+        chosen = replace(recipe, content_weight=float(content))
+        layers = objective.layers_of(chosen, kind)
+        return LevelProgram(
+            chosen,
+            kind,
+            engine,
+            layers,
+            engine.features(layers),
+            engine.step(chosen, kind),
+            engine.tile_steps(chosen, kind),
+        )
+
+    return Model(network, recipe, engine, made)

@@ -1,0 +1,179 @@
+"""The coarse-to-fine schedule of levels.
+
+At a small size, large strokes fit into the receptive field of the network. Larger levels refine
+them. Gatys et al. 2017 ("Controlling Perceptual Factors in Neural Style Transfer", section 6) also
+initialize a high resolution from a low one.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from impasto.errors import SettingError
+from impasto.images.arrays import MIN_SIDE, fit
+from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING, Kind
+from impasto.recipe.settings import Recipe
+
+
+@dataclass(frozen=True)
+class ScheduleShape:
+    """Parameters of the schedule for a style loss."""
+
+    coarsest: int = 96
+    """approximate longest side of the coarsest level in pixels, if ``levels`` is 0"""
+    ratio: float = 2.3
+    """size of a level relative to the one before. The first evaluations of each level only adapt to
+    the new size, so few levels with many evaluations each are more efficient"""
+    growth: float = 1.5
+    """number of evaluations of the next coarser level, relative to a level; it costs a fifth"""
+    steps: int = 2
+    """number of levels below the finest over which ``growth`` and ``coarse_style`` accumulate"""
+    coarse_style: float = 0.5
+    """factor on the style weight for each coarser level, up to ``steps``: structure lost at a
+    coarse level is not recovered at finer ones (benchmarks/NOTES.md). Departure from Gatys et al.
+    2017, who use the same weight at both sizes"""
+    carries_image: bool = False
+    """whether a level starts from the enlarged image of the level before; if not, it starts from
+    the content image plus the change made by that level"""
+    last_pass: float = 0.0
+    """evaluations of the last pass, relative to those of the finest level; 0 for no last pass"""
+    large: float = math.inf
+    """longest side in pixels above which levels only sharpen, with fewer evaluations for larger
+    ones. Structure is determined up to this size, including the last pass, so that a large result
+    looks like a small one"""
+
+
+DEFAULT_SHAPE = ScheduleShape()
+
+SHAPES = {
+    "matching": ScheduleShape(
+        coarsest=48,
+        ratio=2.0,
+        growth=1.36,
+        steps=3,
+        coarse_style=1.0,
+        carries_image=True,
+        last_pass=1.5,
+        large=1024,
+    )
+}
+"""Shapes of style losses that do not use ``DEFAULT_SHAPE``."""
+
+
+def schedule_shape(recipe: Recipe) -> ScheduleShape:
+    """Return the parameters of the schedule for a recipe."""
+    return SHAPES.get(recipe.style_loss, DEFAULT_SHAPE)
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level: number from 1, height and width in pixels, evaluations."""
+
+    number: int
+    height: int
+    width: int
+    evaluations: int
+    style: float = 1.0
+    """factor on the style weight"""
+    kind: Kind = FORMS
+    """its role"""
+    follows: bool = False
+    """whether it continues from a smaller level"""
+
+
+def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
+    """Return the levels, coarsest first, for a content image of (height, width) pixels.
+
+    Levels have distinct sizes and at least SHORTEST pixels on the short side if ``recipe.size``
+    allows it, so there may be fewer than the recipe says. Raises SettingError if the initial image
+    of the recipe is finished at its size already.
+    """
+    shape = schedule_shape(recipe)
+    sizes = [size for size in _sizes(height, width, recipe) if size > recipe.finished]
+    if not sizes:
+        raise SettingError(
+            f"size is {recipe.size}: it must be larger than finished, {recipe.finished} px"
+        )
+    small = [] if recipe.finished else [size for size in sizes if size <= shape.large] or sizes[:1]
+    shapes = [fit(height, width, size) for size in sizes]
+    levels = [
+        *_structure_levels(shapes[: len(small)], recipe),
+        *_detail_levels(shapes[len(small) :], recipe),
+    ]
+    return tuple(replace(each, number=number) for number, each in enumerate(levels, start=1))
+
+
+def _structure_levels(sizes: Sequence[tuple[int, int]], recipe: Recipe) -> list[Level]:
+    """Return the levels that determine structure, coarsest first, and the last pass."""
+    shape = schedule_shape(recipe)
+    coarser = (min(each, shape.steps) for each in reversed(range(len(sizes))))
+    levels = [_level(*each, recipe) for each in zip(sizes, coarser, strict=True)]
+    levels = [replace(each, follows=number > 0) for number, each in enumerate(levels)]
+    if len(levels) > 1 and shape.large < math.inf:
+        levels[-1] = replace(levels[-1], kind=FINEST)
+    if levels and (evaluations := round(shape.last_pass * recipe.evaluations)):
+        last = replace(levels[-1], evaluations=evaluations, kind=LAST, follows=True)
+        levels.append(_reduce_evaluations(last, shape))
+    return levels
+
+
+def _detail_levels(sizes: Sequence[tuple[int, int]], recipe: Recipe) -> list[Level]:
+    """Return the levels above ``ScheduleShape.large``, coarsest first.
+
+    They sharpen if the style loss supports it; if not, they are ordinary levels.
+    """
+    shape = schedule_shape(recipe)
+    kind, steps = (SHARPENING, 0) if shape.large < math.inf else (FORMS, shape.steps)
+    coarser = (min(each, steps) for each in reversed(range(len(sizes))))
+    levels = [_level(*each, recipe) for each in zip(sizes, coarser, strict=True)]
+    return [_reduce_evaluations(replace(each, kind=kind, follows=True), shape) for each in levels]
+
+
+def _sizes(height: int, width: int, recipe: Recipe) -> list[int]:
+    """Return the longest sides of the levels in pixels, coarsest first."""
+    shape = schedule_shape(recipe)
+    count = recipe.levels or automatic_levels(recipe.size, shape)
+    least = math.ceil(MIN_SIDE * max(height, width) / min(height, width))
+    sizes_down = (round(recipe.size / shape.ratio**coarser) for coarser in reversed(range(count)))
+    return list(dict.fromkeys(min(recipe.size, max(least, size)) for size in sizes_down))
+
+
+DETAIL_WAVELENGTH = 16
+"""Wavelength in pixels above which sharpening changes little. Without this limit, shallow layers
+alone would reduce the contrast of the last pass (benchmarks/NOTES.md)."""
+
+MIN_EVALUATIONS = 3
+"""Minimum number of evaluations of a large level, if the recipe has as many."""
+
+
+def _reduce_evaluations(level: Level, shape: ScheduleShape) -> Level:
+    """Return a level with fewer evaluations in proportion to its size above ``shape.large``."""
+    fewer = round(level.evaluations * min(1.0, shape.large / max(level.height, level.width)))
+    return replace(level, evaluations=max(min(MIN_EVALUATIONS, level.evaluations), fewer))
+
+
+def _level(size: tuple[int, int], coarser: int, recipe: Recipe) -> Level:
+    shape = schedule_shape(recipe)
+    evaluations = round(recipe.evaluations * shape.growth**coarser)
+    return Level(1, *size, evaluations, shape.coarse_style**coarser)
+
+
+def smaller_level(level: Level, painted: int) -> Level | None:
+    """Return a level with half the pixels, for when memory runs out.
+
+    None if it would have at most the ``painted`` pixels of the level before, or a side shorter than
+    SHORTEST.
+    """
+    height, width = fit(level.height, level.width, round(max(level.height, level.width) / 2**0.5))
+    if height * width <= painted or min(height, width) < MIN_SIDE:
+        return None
+    return replace(level, height=height, width=width)
+
+
+def automatic_levels(size: int, shape: ScheduleShape = DEFAULT_SHAPE) -> int:
+    """Return the number of levels from about the coarsest size to ``size``.
+
+    >>> [automatic_levels(size) for size in (64, 128, 256, 512, 1024, 2048)]
+    [1, 1, 2, 3, 4, 5]
+    """
+    return max(1, 1 + round(math.log(size / shape.coarsest, shape.ratio)))

@@ -1,0 +1,180 @@
+"""Runs prepared jobs with cached models, and keeps the current run. Loads the engine."""
+
+import functools
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from impasto import filearray, files
+from impasto.compute import threads
+from impasto.errors import CheckpointError, ClusterError
+from impasto.images import arrays, masks
+from impasto.pipeline import calibration
+from impasto.pipeline.controls import Controls
+from impasto.pipeline.events import ProgressEvent, RunState, with_steered_settings
+from impasto.pipeline.levels import Run, StageTimer, final_image, first_state, run_levels
+from impasto.pipeline.measurements import SpeedMeasurement, level_roles
+from impasto.pipeline.models import DistributeTiles, ModelCache
+from impasto.pipeline.prepared import PreparedRun
+from impasto.pipeline.provenance import Provenance
+from impasto.pipeline.result import Finished, Result
+
+if TYPE_CHECKING:
+    from impasto.cluster.pool import WorkerPool
+
+LOG = logging.getLogger(__name__)
+
+Event: TypeAlias = ProgressEvent | Finished
+
+
+class Runner:
+    """Runs prepared jobs, with models that are cached for the next run."""
+
+    def __init__(
+        self, weights_file: str | os.PathLike[str] | None = None, workers: int | str = 0
+    ) -> None:
+        """Load nothing yet.
+
+        Args:
+            weights_file: see ``weights.load``
+            workers: number of worker processes for tiles on this machine, or the address of a
+                scheduler
+        """
+        self.models = ModelCache(weights_file)
+        self.workers = workers
+        self.current: tuple[Run, RunState] | None = None
+
+    def run(self, prepared: PreparedRun, controls: Controls) -> Iterator[Event]:
+        """Run the levels, and yield events; the last one has the result.
+
+        Raises:
+            CheckpointError: if the state to resume from was made by another backend or solver
+            WeightsError: if the weights cannot be loaded
+            BackendError: if the backend cannot be used
+        """
+        before = prepared.state
+        distribute, instruction_set = None, ""
+        if self.workers and prepared.plan.tile:
+            distribute, instruction_set = self._distribute()
+        if self.workers and distribute is None:
+            LOG.info("the image is a single tile: workers are not used")
+        clock = StageTimer({} if before is None else before.seconds)
+        model = self.models.get(prepared.recipe, instruction_set)
+        if before is not None:
+            _check_backend(before.provenance.backend, model.engine.backend)
+        run = Run(model, prepared.inputs, prepared.recipe, prepared.plan, distribute)
+        clock.end_stage("network")
+        origin = make_provenance(run)
+        if before is None:
+            state = first_state(run, origin)
+        else:
+            origin = replace(origin, steered=before.provenance.steered)
+            state = replace(before, provenance=origin)
+        # Tiles are used if memory is scarce.
+        kept = nullcontext() if prepared.plan.tile else threads.freed_memory_kept()
+        with threads.one_blas_thread(), kept:  # set once, since setting takes time
+            try:
+                for event in run_levels(run, state, controls, clock):
+                    assert event.state is not None
+                    state = event.state
+                    self.current = run, state
+                    prepared.checkpoint_writer.note(state)
+                    yield event
+            except ClusterError as error:
+                if not state.history:
+                    raise
+                LOG.warning("%s", error)
+                state = replace(state, stopped=True)
+        yield Finished(make_result(run, state))
+
+    def _distribute(self) -> tuple[DistributeTiles, str]:
+        """Return what distributes tiles to the workers, and the instruction set that all use.
+
+        Starts or connects the workers on first use. Raises ClusterError if there are none.
+        """
+        from impasto.pipeline import remote_tiles  # loads Dask
+
+        pool, file = self._pool, self.models.weights_file
+        weights_file = None if file is None else os.path.abspath(file)
+        distribute = functools.partial(remote_tiles.distribute, pool, weights_file)
+        return distribute, remote_tiles.common_instruction_set(pool)
+
+    @functools.cached_property
+    def _pool(self) -> "WorkerPool":
+        from impasto.cluster.pool import connect  # loads Dask
+
+        return connect(self.workers)
+
+    def so_far(self) -> Result | None:
+        """Return the best image of the current or last run; None if there is none."""
+        if self.current is None:
+            return None
+        run, state = self.current
+        whole = state.level == len(run.levels) == len(state.levels)
+        return make_result(run, replace(state, stopped=not whole))
+
+    def measure(self, prepared: PreparedRun) -> SpeedMeasurement:
+        """Measure this machine with the inputs and settings of a run."""
+        kinds = dict.fromkeys(
+            (*level_roles(prepared.recipe), *(level.kind for level in prepared.levels))
+        )
+        return calibration.measure_speed(self.models, prepared.recipe, prepared.inputs, kinds)
+
+    def close_pool(self) -> None:
+        """Close the workers."""
+        if "_pool" in vars(self):
+            vars(self).pop("_pool").close()
+
+    def clear(self) -> None:
+        """Free the networks and the current run, and close the workers."""
+        self.close_pool()
+        self.current = None
+        self.models.clear()
+
+
+def make_provenance(run: Run) -> Provenance:
+    """Return the provenance of a run; its recipe has the engine and precision in use."""
+    named = {name: run.model.network[name] for name in ("network", "sha256")}
+    init = os.path.basename(run.recipe.init)
+    tile = run.plan.tile
+    chosen = run.model.recipe
+    used = replace(
+        run.recipe, engine=chosen.engine, precision=chosen.precision, init=init, tile=tile
+    )
+    backend = run.model.engine.backend
+    return Provenance(used, backend, named, run.inputs.sources, finished=False)
+
+
+def _check_backend(before: str, now: str) -> None:
+    """Raise CheckpointError unless a state resumes with the engine and backend that made it."""
+    if before == now:
+        return
+    how = "--engine native" if before == "native" else f"--engine keras and KERAS_BACKEND={before}"
+    raise CheckpointError(
+        f"the checkpoint was made with {files.display_path(before)}, but this is {now}: "
+        f"resume with {files.display_path(how)}"
+    )
+
+
+def make_result(run: Run, state: RunState) -> Result:
+    """Return the result of a state: its best image, at the size of the finest level."""
+    image = filearray.in_memory(np.clip(final_image(run, state), 0.0, 255.0))
+    alpha = run.inputs.alpha
+    return Result(
+        pixels=image,
+        recipe=with_steered_settings(run.recipe, state.provenance.recipe),
+        network=run.model.network,
+        run_provenance=state.provenance,
+        seconds={"total": sum(state.seconds.values()), **state.seconds},
+        levels=state.levels,
+        history=state.history,
+        stopped=state.stopped,
+        size_lowered=state.size_lowered,
+        alpha=None if alpha is None else masks.resize_mask(alpha, *arrays.size_of(image)),
+        metadata=run.inputs.metadata,
+    )

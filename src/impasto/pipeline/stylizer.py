@@ -1,0 +1,373 @@
+"""The public API: one network, many runs, each a generator of events.
+
+The command line, batches, sweeps, the studio and forecasts also use :class:`Stylizer`.
+"""
+
+import builtins
+import contextlib
+import importlib.util
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
+
+from impasto.errors import ImpastoError, SettingError
+from impasto.images import arrays
+from impasto.network import weights
+from impasto.pipeline import checkpoints, forecast, interrupts, measurements, memory, pyramid
+from impasto.pipeline import progress as bars
+from impasto.pipeline.checkpoints import CheckpointWriter
+from impasto.pipeline.controls import Controls
+from impasto.pipeline.events import ProgressEvent
+from impasto.pipeline.forecast import Forecast
+from impasto.pipeline.inputs import ImageLike, Region, load_inputs, with_size
+from impasto.pipeline.prepared import PreparedRun
+from impasto.pipeline.result import Finished, Result
+from impasto.recipe import presets
+from impasto.recipe import settings as recipes
+from impasto.recipe.settings import Recipe, Settings
+
+if TYPE_CHECKING:
+    from impasto.pipeline.runs import Runner
+
+Event: TypeAlias = ProgressEvent | Finished
+
+Listener: TypeAlias = Callable[[ProgressEvent], object]
+"""Receives each event in order; returning False stops the run with the best image so far."""
+
+
+class RunOptions(TypedDict, total=False):
+    """Options of a run besides the content image, the style images and the settings."""
+
+    regions: Sequence[Region | tuple[ImageLike, ...]]
+    """regions with their own style images, each (mask, style) or (mask, style, style mask); masks
+    are gray images of any size, white inside the region. The rest of the image takes the style,
+    or stays unchanged without one"""
+    keep: ImageLike | None
+    """mask of the region that stays unchanged"""
+    checkpoint: str | os.PathLike[str] | None
+    """file for the state of the run; removed when the run is complete"""
+    checkpoint_every: float
+    """seconds between two checkpoints; one is also written when the run is stopped"""
+    memory: str | float | None
+    """memory limit in bytes, or as text such as "3GB"; by default the memory that is free"""
+    resume: str | os.PathLike[str] | None
+    """checkpoint to resume from, with the same inputs. New checkpoints go to the same file unless
+    ``checkpoint`` is given. Settings are those of the checkpoint; given settings must agree"""
+
+
+class StylizeOptions(RunOptions, Settings, total=False):
+    """All keyword arguments of :func:`stylize`: :class:`RunOptions` and the settings."""
+
+
+class Stylizer:
+    """Paints many images with one network, which is loaded for the first run.
+
+    As a context manager it frees the network at the end. A stylizer may be used in any thread, but
+    only in one at a time; several stylizers may run concurrently. The Keras engine raises a
+    BackendError in a process that was forked after a tensor library was loaded.
+
+    Example::
+
+        with impasto.Stylizer(strength=0.6) as stylizer:
+            for event in stylizer.paint("photo.jpg", "painting.jpg"):
+                if isinstance(event, impasto.Painted):
+                    event.result.save("result.png")
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe | None = None,
+        *,
+        weights_file: str | os.PathLike[str] | None = None,
+        workers: int | str | None = None,
+        preset: str = recipes.DEFAULT,
+        **settings: Unpack[Settings],
+    ) -> None:
+        """Validate the settings. Nothing is loaded before the first run.
+
+        Args:
+            recipe: all settings; ``settings`` override some
+            weights_file: file with the weights of the network, instead of the default sources
+            workers: number of worker processes for tiles on this machine, or the address of a Dask
+                scheduler, such as ``"tcp://host:8786"``
+            preset: preset to start from if there is no recipe, built-in or from the user's file
+            **settings: fields of :class:`impasto.Recipe`
+
+        Raises:
+            SettingError: for invalid settings
+            WeightsError: for a missing weights file
+        """
+        self.workers = parse_workers(workers)
+        if recipe is None:
+            self._named = recipes.preset_settings(preset, presets.available_presets(), **settings)
+            self.recipe = Recipe(**self._named)
+        else:
+            self.recipe = recipes.change_recipe(recipe, **settings)
+            self._named = dict(vars(self.recipe))
+        weights.check_file(weights_file)
+        self.weights_file = weights_file
+        self._controls, self._recipe = Controls(), self.recipe
+
+    def __enter__(self) -> "Stylizer":
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Free the network."""
+        if "_runner" in vars(self):
+            self._runner.clear()
+
+    def close_workers(self) -> None:
+        """Close the workers, if any; the next run starts them again."""
+        if "_runner" in vars(self):
+            self._runner.close_pool()
+
+    def prepare(
+        self,
+        content: ImageLike,
+        style: ImageLike | Sequence[ImageLike] | None = None,
+        *,
+        recipe: Recipe | None = None,
+        **options: Unpack[RunOptions],
+    ) -> PreparedRun:
+        """Read and validate all inputs. Takes the arguments of :meth:`paint`.
+
+        Args:
+            content: the content image
+            style: one or more style images
+            recipe: settings for this run, instead of those of the stylizer
+            **wanted: see :class:`RunOptions`
+
+        Raises:
+            InputError: for an invalid image, setting or checkpoint
+            TypeError: for an unknown keyword; settings belong to the stylizer or the recipe
+        """
+        _check_option_names(options)
+        resume = options.get("resume")
+        before = None if resume is None else checkpoints.read_checkpoint(resume)
+        chosen = recipe or self.recipe
+        if before is not None:
+            chosen = checkpoints.resumed_recipe(before, vars(recipe) if recipe else self._named)
+        place = checkpoints.checkpoint_path(options.get("checkpoint"), resume)
+        writer = CheckpointWriter(place, options.get("checkpoint_every", recipes.CHECKPOINT_EVERY))
+        most = memory.memory_limit(options.get("memory"))
+        regions, keep = options.get("regions", ()), options.get("keep")
+        inputs = load_inputs(chosen, content, style, regions, keep, most)
+        if self.workers:
+            here = self.workers if isinstance(self.workers, int) else 0
+            inputs = replace(inputs, memory_inputs=replace(inputs.memory_inputs, workers=here))
+        chosen = with_size(chosen, arrays.size_of(inputs.original))
+        levels = pyramid.schedule(*arrays.size_of(inputs.content), chosen)
+        if before is not None:
+            checkpoints.check_checkpoint(before, inputs.sources, levels)
+        plan = memory.plan_tiles(inputs.memory_inputs, most)
+        return PreparedRun(chosen, inputs, levels, writer, before, plan, most)
+
+    def paint(
+        self,
+        content: ImageLike,
+        style: ImageLike | Sequence[ImageLike] | None = None,
+        *,
+        recipe: Recipe | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Iterator[Event]:
+        """Paint ``content`` in the style of ``style``; return a generator of events.
+
+        The last event is a :class:`Finished` with the result. Stop iterating to stop the run;
+        :meth:`so_far` then returns the best image. Inputs are validated when this method is called.
+
+        Args:
+            content: the content image, see :func:`stylize`
+            style: one or more style images
+            recipe: settings for this run, instead of those of the stylizer
+            **wanted: see :class:`RunOptions`
+
+        Raises:
+            InputError: for an invalid image, setting or checkpoint
+            TypeError: for an unknown keyword
+        """
+        return self._paint(self.prepare(content, style, recipe=recipe, **options))
+
+    def _paint(self, prepared: PreparedRun) -> Iterator[Event]:
+        for event in self.run(prepared):
+            if isinstance(event, Finished):
+                settle_checkpoint(prepared, event.result)
+            yield event
+
+    def run(self, prepared: PreparedRun) -> Iterator[Event]:
+        """Run a prepared job; return a generator of events. The final checkpoint is not removed.
+
+        Raises:
+            CheckpointError: if the state to resume from was made by another backend or solver
+            WeightsError: if the weights cannot be loaded
+            BackendError: if the backend cannot be used
+        """
+        self._controls, self._recipe = Controls(), prepared.recipe
+        return self._iterate(prepared, self._controls)
+
+    def _iterate(self, prepared: PreparedRun, controls: Controls) -> Iterator[Event]:
+        """Load the modules of the engine when the first event is requested."""
+        yield from self._runner.run(prepared, controls)
+
+    def so_far(self) -> Result | None:
+        """Return the best image of the current or last run; None if there is none."""
+        return self._runner.so_far()
+
+    def steer(self, **settings: Unpack[Settings]) -> None:
+        """Change strength, weights or evaluations of the current run, from its next step on.
+
+        Needs no recompilation. Raises SettingError for other settings and for invalid values.
+        """
+        self._recipe = self._controls.steer(self._recipe, **settings)
+
+    def stop(self) -> None:
+        """Stop the current run after its next step, with the best image so far."""
+        self._controls.stop()
+
+    def load(self) -> None:
+        """Load the engine and the network now instead of in the first run.
+
+        Raises WeightsError or BackendError if they cannot be loaded.
+        """
+        self._runner.models.get(self.recipe)
+
+    def forecast(self, prepared: PreparedRun, held: float = 0.0, measure: bool = False) -> Forecast:
+        """Return the expected time and memory of a run, from the stored measurement of the machine.
+
+        Without one, or with ``measure``, this measures the machine, which takes seconds, and stores
+        the measurement. ``held`` is additional memory in bytes, such as that of video frames.
+        """
+        measured = None if measure else forecast.known_measurement(prepared)
+        if measured is None:
+            measured = self._runner.measure(prepared)
+            measurements.store_measurement(prepared.recipe, len(prepared.inputs.regions), measured)
+        return forecast.make_forecast(prepared, measured, held)
+
+    @cached_property
+    def _runner(self) -> "Runner":
+        from impasto.pipeline.runs import Runner  # loads the tensor library
+
+        return Runner(self.weights_file, self.workers)
+
+
+def parse_workers(given: int | str | None) -> int | str:
+    """Return the number of workers, 0 for none, or the address of a scheduler.
+
+    Raises SettingError for other values, or if Dask is not installed.
+
+    >>> as_workers(None)
+    0
+    """
+    text = str(given or 0).strip()
+    if text.isdigit():
+        workers: int | str = int(text)
+    elif re.fullmatch(r"[a-z]+://[^/\s]+:\d+", text):
+        workers = text
+    else:
+        raise SettingError(
+            f"workers is {given!r}: expected a number of workers, or the address of a "
+            "scheduler such as tcp://host:8786"
+        )
+    if workers and importlib.util.find_spec("distributed") is None:
+        raise SettingError("workers need additional packages: pip install 'impasto[cluster]'")
+    return workers
+
+
+def _check_option_names(names: Iterable[str]) -> None:
+    """Raise TypeError for a name that is not in :class:`RunOptions`, such as a setting."""
+    for name in names:
+        if name not in RunOptions.__annotations__:
+            known = ", ".join(("recipe", *RunOptions.__annotations__))
+            advice = "; settings are given to Stylizer(...), or in a recipe"
+            raise TypeError(f"unexpected argument {name!r}{advice}; possible: {known}")
+
+
+def settle_checkpoint(prepared: PreparedRun, result: Result) -> None:
+    """Remove the checkpoint of a complete run; write that of an incomplete one."""
+    if result.finished:
+        prepared.checkpoint_writer.remove()
+    else:
+        prepared.checkpoint_writer.save()
+
+
+def stylize(
+    content: ImageLike,
+    style: ImageLike | Sequence[ImageLike] | None = None,
+    *,
+    listener: Listener = lambda event: None,
+    progress: bool = False,
+    weights_file: str | os.PathLike[str] | None = None,
+    workers: int | str | None = None,
+    recipe: Recipe | None = None,
+    preset: str = recipes.DEFAULT,
+    **given: Unpack[StylizeOptions],
+) -> Result:
+    """Paint the content image in the style of the style image.
+
+    In a notebook, the first Ctrl-C or Interrupt stops the run with the best image so far.
+
+    Args:
+        content: path, bytes, stream, Pillow image, tensor, or array of shape (height, width, 3) or
+            (height, width)
+        style: the same, or a list of style images, weighted by the setting ``blend``
+        listener: receives each event; returning False stops the run with the best image so far
+        progress: whether to show a progress bar in a terminal or a notebook
+        weights_file: file with the weights of the network, instead of the default sources
+        workers: number of worker processes for tiles on this machine, or the address of a Dask
+            scheduler
+        recipe: all settings; those given by name override some
+        preset: preset to start from, built-in or from the user's file
+        **asked: see :class:`RunOptions`, and fields of :class:`impasto.Recipe`
+
+    Returns:
+        The result; ``numpy.asarray(result)`` is its 8-bit image.
+
+    Raises:
+        InputError: before the run, for an invalid image, setting, checkpoint or output
+        WeightsError: if the weights of the network cannot be loaded
+        BackendError: if the backend cannot be used
+        ClusterError: if there are no workers
+
+    Example::
+
+        result = impasto.stylize("photo.jpg", "painting.jpg", size=384, strength=0.6)
+        result.save("result.png")
+    """
+    run: RunOptions = {name: given[name] for name in RunOptions.__annotations__ if name in given}  # type: ignore[assignment,literal-required]
+    settings: Settings = {name: given[name] for name in given if name not in run}  # type: ignore[assignment,literal-required]
+    with Stylizer(
+        recipe, weights_file=weights_file, workers=workers, preset=preset, **settings
+    ) as stylizer:
+        prepared = stylizer.prepare(content, style, **run)
+        result = _run_to_end(stylizer, prepared, listener, progress)
+        settle_checkpoint(prepared, result)
+    return result
+
+
+def _run_to_end(stylizer: Stylizer, prepared: PreparedRun, listener: Listener, bar: bool) -> Result:
+    """Consume the events of a run, and return its result."""
+    with contextlib.ExitStack() as stack:
+        events = stylizer.run(prepared)
+        if hasattr(builtins, "__IPYTHON__"):
+            heard = stack.enter_context(interrupts.handled_interrupts(stylizer.stop))
+            events = heard.iterate(events)
+        shown = stack.enter_context(bars.progress_bar()) if bar else None
+        if shown is not None:
+            shown.begin("", prepared.levels, forecast.expected_seconds(prepared))
+        for event in events:
+            if isinstance(event, Finished):
+                return event.result
+            if shown is not None:
+                shown.show(event)
+            if listener(event) is False:
+                stylizer.stop()
+    raise ImpastoError("the run ended without a result")
