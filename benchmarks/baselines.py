@@ -98,7 +98,7 @@ def native_convolutions(last: str) -> Convolutions:
     from impasto.compute.native import kernels
     from impasto.network.native_vgg import NativeVGG
 
-    network = NativeVGG.build(kernels.best(), weights.load(), "max", "replicate")
+    network = NativeVGG.build(kernels.best_kernels(), weights.load_weights(), "max", "replicate")
 
     def run(picture: ImageArray) -> object:
         maps = network.trace(picture, [last])
@@ -207,7 +207,7 @@ def products(operations: float) -> Convolutions:
 
 
 def _kernels(last: str) -> list[NDArray[np.float32]]:
-    loaded = weights.load()
+    loaded = weights.load_weights()
     return [loaded.tensors[f"{name}/kernel"] for name in _names(last)]
 
 
@@ -233,7 +233,7 @@ def stock_network(layers: Iterable[str]) -> Any:
     """Return Keras's own VGG16 with the published weights, giving the layers by name."""
     import keras
 
-    loaded = weights.load()
+    loaded = weights.load_weights()
     model = keras.applications.VGG16(weights=None, include_top=False)
     for name in loaded.network.convolutions:
         parts = [loaded.tensors[f"{name}/{part}"] for part in ("kernel", "bias")]
@@ -252,7 +252,7 @@ def _tensorflow_gram(features: Any) -> Any:
 def _torch_layers() -> list[tuple[str, Any]]:
     import torch
 
-    loaded = weights.load()
+    loaded = weights.load_weights()
     layers: list[tuple[str, Any]] = []
     for name in loaded.network.convolutions:
         if name.endswith("conv1") and layers:

@@ -29,7 +29,7 @@ from impasto.images.arrays import ImageArray
 from impasto.images.formats import decode, encode
 from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective
-from impasto.losses.kinds import FINEST, FORMS, LAST, Kind
+from impasto.losses.level_roles import FEATURE_SPLITTING, FINEST, STRUCTURE, LevelRole
 from impasto.pipeline import events
 from impasto.recipe import settings
 
@@ -67,7 +67,7 @@ def evaluation(options: argparse.Namespace) -> Section:
     }
 
 
-KINDS = {"": FORMS, ", finest level": FINEST, ", last pass": LAST}
+KINDS = {"": STRUCTURE, ", finest level": FINEST, ", last pass": FEATURE_SPLITTING}
 """Kinds of levels by what their rows are called."""
 
 
@@ -75,7 +75,8 @@ def _evaluation_at(size: int, repeats: int) -> Section:
     height = round(size * ASPECT)
     content, style = (arrays.noise(height, size, seed) for seed in (0, 1))
     deepest = {
-        kind: max(objective.layers_of(settings.make_recipe(), kind)) for kind in KINDS.values()
+        kind: max(objective.required_layers(settings.make_recipe(), kind))
+        for kind in KINDS.values()
     }
     variants: dict[str, Callable[[ImageArray], Any]] = {}
     for name, kind in KINDS.items():
@@ -97,7 +98,7 @@ def _evaluation_at(size: int, repeats: int) -> Section:
 
 
 def _impasto(
-    content: ImageArray, style: ImageArray, kind: Kind = FORMS, engine: str = "auto"
+    content: ImageArray, style: ImageArray, kind: LevelRole = STRUCTURE, engine: str = "auto"
 ) -> Callable[[ImageArray], Any]:
     """Return the default recipe's loss and gradient, in float32, at levels of a kind."""
     from impasto.pipeline.models import ModelCache
@@ -105,10 +106,10 @@ def _impasto(
     chosen = settings.make_recipe(engine=engine, precision="float32")
     painting = ModelCache().get(chosen).level_program(chosen, kind)
     places = (StyledRegion((StyleImage(style),)),)
-    start = None if kind == FORMS else content
+    start = None if kind == STRUCTURE else content
     with threads.one_blas_thread():
-        frozen = objective.freeze(
-            painting.feature_extractor(0), chosen, content, places, start=start, kind=kind
+        frozen = objective.make_level_targets(
+            painting.feature_extractor(0), chosen, content, places, start=start, role=kind
         )
         task = painting.objective(frozen, keep=True)
 
@@ -147,11 +148,11 @@ def _nearness(content: ImageArray, style: ImageArray, size: int) -> Section:
     content = arrays.resize(content, height, width)
     style = arrays.resize(style, *arrays.fit_area(*arrays.size_of(style), height * width))
     found = {}
-    for kind in (FINEST, LAST):
+    for kind in (FINEST, FEATURE_SPLITTING):
         usual = _impasto(content, style, kind)(content).total
         with searching.exhaustive():
             nearest = _impasto(content, style, kind)(content).total
-        found["last pass" if kind.last else "finest level"] = usual / nearest
+        found["last pass" if kind.feature_splitting else "finest level"] = usual / nearest
     return found
 
 

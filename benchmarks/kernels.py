@@ -50,7 +50,7 @@ def ways(layer: Layer, height: int, width: int, count: int) -> dict[str, Way]:
     _, scale, channels_in, channels = layer
 
     def values(*shape: int) -> Array:
-        made = threads.empty(shape)
+        made = threads.aligned_empty(shape)
         made[...] = random.standard_normal(shape, dtype=np.float32)
         return made
 
@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads of the compiled kernels")
     chosen = parser.parse_args()
     height, width = chosen.size * 3 // 4, chosen.size
-    if not kernels.available():
+    if not kernels.kernels_available():
         raise SystemExit("The compiled kernels are not built: `make demo` builds them.")
     with threads.one_blas_thread(), threads.freed_memory_kept():
         sgemm = rate(chosen.repeats)

@@ -22,9 +22,9 @@ from impasto.compute import threads
 from impasto.compute.arrays import HostArray
 from impasto.images import arrays, samples
 from impasto.losses import tiled
-from impasto.losses.kinds import FORMS, SHARPENING, Kind
-from impasto.losses.objective import Detail, Objective
-from impasto.losses.tiled import Read, Readers, Tiles
+from impasto.losses.level_roles import DETAIL, STRUCTURE, LevelRole
+from impasto.losses.objective import HighpassObjective, Objective
+from impasto.losses.tiled import TiledObjective, TileEvaluator, TileResult
 from impasto.pipeline.levels import Run
 from impasto.pipeline.memory import TilePlan
 from impasto.pipeline.models import ModelCache
@@ -54,14 +54,14 @@ def _evaluations(models: ModelCache, size: int, tile: int, repeats: int) -> list
 
 
 def _task(
-    models: ModelCache, size: int, tile: int, kind: Kind = SHARPENING
+    models: ModelCache, size: int, tile: int, kind: LevelRole = DETAIL
 ) -> tuple[Objective, HostArray]:
     """Return what is minimized at a level of a kind, and a picture."""
     job = _job(models, size, tile)
     level = job.levels[0]
     content = job.content((level.height, level.width))
-    task = job.objective(content, start=content, kind=kind)
-    return task.inner if isinstance(task, Detail) else task, content
+    task = job.objective(content, start=content, role=kind)
+    return task.inner if isinstance(task, HighpassObjective) else task, content
 
 
 def _job(models: ModelCache, size: int, tile: int) -> Run:
@@ -91,27 +91,27 @@ class Costs:
     """seconds of an evaluation that whoever hands out the work takes by itself, for all tiles"""
 
 
-def costs(size: int, tile: int, repeats: int = 3, kind: Kind = SHARPENING) -> tuple[Costs, int]:
+def costs(size: int, tile: int, repeats: int = 3, kind: LevelRole = DETAIL) -> tuple[Costs, int]:
     """Measure one tile, and the rest of an evaluation; return them and how many tiles there are."""
     with threads.one_blas_thread():
         task, content = _task(ModelCache(), size, tile, kind)
-        assert isinstance(task, Tiles)
+        assert isinstance(task, TiledObjective)
         task.evaluate(content)
         each, answers = [], {}
-        for reading, shown in task.asked(content, tiled.NONE):
+        for reading, shown in task.iter_requests(content, tiled.NO_GRADIENT):
             read = functools.partial(_read, task, (reading, shown))
             each.append(statistics.median(_timed(read) for _ in range(repeats)))
-            answers[reading.number] = read()
-        alone = replace(task, readers=cast(Readers, _Answers(answers)))
+            answers[reading.tile_number] = read()
+        alone = replace(task, evaluator=cast(TileEvaluator, _Answers(answers)))
         own = statistics.median(_timed(lambda: alone.evaluate(content)) for _ in range(repeats))
-    outer = [each.outer.height * each.outer.width for each in task.tiles]
+    outer = [each.padded.height * each.padded.width for each in task.tiles]
     count = len(task.tiles)
     pixels = content.shape[0] * content.shape[1] // count
     return Costs(statistics.mean(each), pixels, round(statistics.mean(outer)), own), count
 
 
-def _read(task: Tiles, asked: tuple[tiled.Reading, HostArray]) -> Read:
-    (found,) = task.readers.once([asked])
+def _read(task: TiledObjective, asked: tuple[tiled.TileRequest, HostArray]) -> TileResult:
+    (found,) = task.evaluator.value_and_grad([asked])
     return found
 
 
@@ -119,11 +119,11 @@ def _read(task: Tiles, asked: tuple[tiled.Reading, HostArray]) -> Read:
 class _Answers:
     """Has the answers ready, so that what is left is what handing out takes."""
 
-    answers: dict[int, Read]
+    answers: dict[int, TileResult]
 
-    def once(self, asked: Iterable[tuple[tiled.Reading, HostArray]]) -> Iterator[Read]:
+    def once(self, asked: Iterable[tuple[tiled.TileRequest, HostArray]]) -> Iterator[TileResult]:
         for reading, _ in asked:
-            yield self.answers[reading.number]
+            yield self.answers[reading.tile_number]
 
 
 def seconds(
@@ -198,7 +198,7 @@ def _short(stylizer: impasto.Stylizer) -> impasto.Recipe:
 
 def simulated(size: int, tile: int, counts: Iterable[int]) -> Section:
     """Return what the simulation says of one evaluation by workers that share this machine."""
-    found, count = costs(size, tile, kind=FORMS)
+    found, count = costs(size, tile, kind=STRUCTURE)
     link = 2e9  # bytes a second, from one process of this machine to another
     return {
         str(each): round(seconds(found, count, max(1, each), link, machines=1), 3)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from impasto.losses import polish, pools
+from impasto.losses import feature_index, feature_splitting
 
 
 @contextmanager
@@ -39,8 +39,8 @@ def timed() -> Iterator[list[float]]:
         return call
 
     with (
-        mock.patch.object(pools, "nearest", counted(pools.nearest)),
-        mock.patch.object(pools, "largest", counted(pools.largest)),
+        mock.patch.object(feature_index, "search", counted(feature_index.search)),
+        mock.patch.object(feature_index, "argmax_product", counted(feature_index.argmax_product)),
     ):
         yield seconds
 
@@ -48,10 +48,10 @@ def timed() -> Iterator[list[float]]:
 @contextmanager
 def exhaustive() -> Iterator[None]:
     """Search in all channels, and ask all queries what they are near to, while it is open."""
-    everything = functools.partial(pools.keep, components=None)
+    everything = functools.partial(feature_index.build_index, components=None)
     with (
-        mock.patch.object(pools, "keep", everything),
-        mock.patch.object(pools, "CROWD", 2**31),
-        mock.patch.object(polish, "COMPONENTS", 2**31),
+        mock.patch.object(feature_index, "build_index", everything),
+        mock.patch.object(feature_index, "HUBNESS_SAMPLE", 2**31),
+        mock.patch.object(feature_splitting, "COMPONENTS", 2**31),
     ):
         yield

@@ -19,7 +19,7 @@ from unittest import mock
 import numpy as np
 
 import impasto
-from impasto.compute import backend
+from impasto.compute import keras_backend
 from impasto.images import samples
 
 Counts = collections.Counter[str]
@@ -29,7 +29,7 @@ Counts = collections.Counter[str]
 def counted() -> Iterator[Counts]:
     """Paint as with a GPU while it is open, and count what is sent either way."""
     counts: Counts = collections.Counter()
-    to_tensor, to_numpy = backend.ops.convert_to_tensor, backend.ops.convert_to_numpy
+    to_tensor, to_numpy = keras_backend.ops.convert_to_tensor, keras_backend.ops.convert_to_numpy
 
     def sent(value: Any, *arguments: Any, **named: Any) -> Any:
         if isinstance(value, np.ndarray):
@@ -45,9 +45,9 @@ def counted() -> Iterator[Counts]:
         return found
 
     with (
-        mock.patch.object(backend, "on_processor", return_value=False),
-        mock.patch.object(backend.ops, "convert_to_tensor", sent),
-        mock.patch.object(backend.ops, "convert_to_numpy", brought),
+        mock.patch.object(keras_backend, "runs_on_cpu", return_value=False),
+        mock.patch.object(keras_backend.ops, "convert_to_tensor", sent),
+        mock.patch.object(keras_backend.ops, "convert_to_numpy", brought),
     ):
         yield counts
 
@@ -55,7 +55,7 @@ def counted() -> Iterator[Counts]:
 @contextmanager
 def started(counts: Counts) -> Iterator[None]:
     """Count operations or compilations while it is open; nothing with TensorFlow."""
-    record = {"jax": _programs, "torch": _operations}.get(backend.name())
+    record = {"jax": _programs, "torch": _operations}.get(keras_backend.backend_name())
     if record is None:
         yield
         return

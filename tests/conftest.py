@@ -57,7 +57,7 @@ def pytest_collection_finish() -> None:
     if "keras" not in sys.modules:
         return
     vgg: Any = importlib.import_module("impasto.network.vgg")
-    build = vgg.build
+    build = vgg.build_vgg
 
     @functools.wraps(build)
     def counted(*arguments: Any, **options: Any) -> Callable[..., Any]:
@@ -70,7 +70,7 @@ def pytest_collection_finish() -> None:
 
         return call
 
-    vgg.build = counted
+    vgg.build_vgg = counted
 
 
 def cpu_seconds() -> float:

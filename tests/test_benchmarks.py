@@ -5,12 +5,12 @@ import pytest
 
 import impasto
 from benchmarks import baselines, bench, classic, processes, scale, searching, transfers
-from impasto.compute import backend
+from impasto.compute import keras_backend
 from impasto.images import samples
 from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective
-from impasto.losses.kinds import FORMS
-from impasto.losses.terms import Eye
+from impasto.losses.level_roles import STRUCTURE
+from impasto.losses.terms import TiledFeatureExtractor
 from impasto.network import weights
 from impasto.recipe import settings as recipe
 from tests import tiny
@@ -20,7 +20,7 @@ from tests import tiny
 @pytest.mark.parametrize("way", ["keras_eager", "torch_classic"])
 def test_a_baseline_has_the_gradient_that_impasto_has_for_the_same_loss(way):
     library = {"keras_eager": "tensorflow", "torch_classic": "torch"}[way]
-    if backend.name() != library:
+    if keras_backend.backend_name() != library:
         pytest.skip(f"computes with {library}")
     content, style, picture = (tiny.random_picture(48, 64, seed) for seed in (1, 2, 3))
     chosen = recipe.make_recipe(
@@ -36,10 +36,14 @@ def test_a_baseline_has_the_gradient_that_impasto_has_for_the_same_loss(way):
     places = (StyledRegion((StyleImage(style),)),)
     expected = []
     for name in tiny.ENGINES:
-        engine = tiny.engine(name, chosen, weights.load())
-        eye = Eye.of(engine.features(chosen.layer_names), engine.network, chosen.layer_names)
-        targets = engine.place(objective.freeze(eye, chosen, content, places).whole())
-        _, _, gradient = engine.step(chosen, FORMS)(picture, targets)
+        engine = tiny.engine(name, chosen, weights.load_weights())
+        eye = TiledFeatureExtractor.for_layers(
+            engine.feature_function(chosen.layer_names), engine.network, chosen.layer_names
+        )
+        targets = engine.place(
+            objective.make_level_targets(eye, chosen, content, places).for_full_image()
+        )
+        _, _, gradient = engine.compile_step(chosen, STRUCTURE)(picture, targets)
         expected.append(gradient)
     received = getattr(baselines, way)(content, style)(picture)
     for each in expected:
@@ -99,9 +103,9 @@ def test_on_a_device_an_evaluation_brings_but_numbers_to_the_host():
     assert all(each["bytes to the host"] < 100 for each in evaluations)
     targets = [each for name, each in second.items() if name.endswith("targets")]
     assert 0 < max(each["bytes to the host"] for each in targets) < 1e6
-    if backend.name() == "torch":
+    if keras_backend.backend_name() == "torch":
         assert all(each["operations"] > 0 for each in evaluations)
-    if backend.name() == "jax":
+    if keras_backend.backend_name() == "jax":
         assert sum(each.get("programs compiled", 0) for each in first.values()) > 20
         assert sum(each.get("programs compiled", 0) for each in second.values()) == 0
 

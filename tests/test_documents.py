@@ -153,7 +153,7 @@ def test_make_targets_that_are_named_exist(document):
 def test_files_names_and_targets_are_found_in_the_documents():
     text = "".join((ROOT / each).read_text(encoding="utf-8") for each in DOCUMENTS)
     assert {"tests/test_floors.py", "optimizers/adam.py", "test_tiff.py"} <= {*PATH.findall(text)}
-    assert {"losses.terms.Term", "arrays.upsample_residual"} <= {*MODULE_NAME.findall(text)}
+    assert {"losses.terms.LossTerm", "arrays.upsample_residual"} <= {*MODULE_NAME.findall(text)}
     assert {"check", "docs"} <= {*MAKE_TARGET.findall(text)}
 
 
@@ -195,7 +195,7 @@ def example(heading):
 def test_the_solver_of_the_example_solves_and_goes_on_from_its_state():
     import dataclasses
 
-    from impasto.compute.backend import to_numpy
+    from impasto.compute.keras_backend import to_numpy
     from impasto.optimizers import solver, state_arrays
     from tests.optimizers.problems import START, bowl
 
@@ -221,9 +221,9 @@ def test_the_solver_of_the_example_solves_and_goes_on_from_its_state():
 def test_the_style_loss_of_the_example_is_zero_at_its_own_target():
     from keras import ops
 
-    from impasto.losses import comparisons, moments
+    from impasto.losses import moment_losses, moments
 
-    known = dict(vars(comparisons))
+    known = dict(vars(moment_losses))
     exec(example("A new style loss"), known)
     features = np.random.default_rng(1).uniform(0, 1, (2, 5, 6, 4)).astype(np.float32)
     one, other = (moments.moments(ops.convert_to_tensor(each)) for each in features)

@@ -48,13 +48,13 @@ ROOMS = {
         "arrays",
         "threads",
         "keras_settings",
-        "backend",
+        "keras_backend",
         "native.kernels",
-        "reductions",
+        "feature_reductions",
     ),
     "network": (
-        "torchfiles",
-        "weightfiles",
+        "torch_files",
+        "weight_files",
         "weights",
         "activations",
         "vgg",
@@ -70,23 +70,23 @@ ROOMS = {
         "solvers",
     ),
     "losses": (
-        "kinds",
+        "level_roles",
         "tiles",
         "terms",
         "moments",
-        "comparisons",
+        "moment_losses",
         "content",
-        "variation",
-        "pools",
+        "total_variation",
+        "feature_index",
         "neighbors",
-        "polish",
+        "feature_splitting",
         "matching",
         "style",
         "objective",
         "tiled",
     ),
     "engines": (
-        "interface",
+        "engine",
         "native_engine",
         "keras_engine",
         "selection",
@@ -204,7 +204,7 @@ def imported(tree: ast.AST, room: str = "") -> Iterator[tuple[str, str]]:
         ("import impasto", [("__init__", "")]),
         ("import impasto.files as f, os", [("files", "")]),
         ("from impasto import files, stylize", [("files", ""), ("__init__", "")]),
-        ("from impasto.network.vgg import build", [("network", "vgg")]),
+        ("from impasto.network.vgg import build_vgg", [("network", "vgg")]),
         ("from impasto.network import vgg, load", [("network", "vgg"), ("network", "__init__")]),
         ("from impasto import network", [("network", "__init__")]),
         ("from impasto.compute.native import kernels", [("compute", "native.kernels")]),
@@ -250,7 +250,7 @@ TENSOR_LIBRARIES = {"keras", "tensorflow", "jax", "torch"}
 """Packages that take seconds to import."""
 
 MAY_IMPORT = {
-    ("compute", "backend"): TENSOR_LIBRARIES,
+    ("compute", "keras_backend"): TENSOR_LIBRARIES,
     ("network", "weights"): {"keras"},  # downloads the published files
 }
 """Modules that import a tensor library; ``keras.ops`` comes from the first of them."""
@@ -326,7 +326,7 @@ def test_no_tensor_is_made_in_the_precision_that_keras_is_set_to():
 
 OF_THE_PROCESS = {
     "os.dup2": {"files", "studio.worker"},
-    "files.silenced_stderr": {"compute.backend"},
+    "files.silenced_stderr": {"compute.keras_backend"},
     "warnings.catch_warnings": set(),
     "warnings.simplefilter": {"cli.app"},
     "warnings.filterwarnings": set(),

@@ -10,6 +10,6 @@ pytestmark = [pytest.mark.backend, pytest.mark.slow]
 
 
 def test_the_means_are_those_over_the_sample_photographs():
-    kept = activations.measured("vgg16")
+    kept = activations.mean_activations("vgg16")
     for key, mean in measure("vgg16").items():
         np.testing.assert_allclose(mean, kept[key.removeprefix("vgg16/")], rtol=2e-3)

@@ -9,13 +9,13 @@ import scipy.linalg
 
 from impasto.compute.arrays import is_tensor
 from impasto.compute.native import kernels
-from impasto.losses.pools import counting
-from impasto.losses.terms import Eye, Painted
-from impasto.losses.tiles import Grain
+from impasto.losses.feature_index import select_positions
+from impasto.losses.terms import StyleFeatures, TiledFeatureExtractor
+from impasto.losses.tiles import TileAlignment
 from impasto.network.weights import BGR_MEAN, NETWORKS, Network, Weights
 
 needs_kernels = pytest.mark.skipif(
-    not kernels.available(), reason="the compiled kernels are not built"
+    not kernels.kernels_available(), reason="the compiled kernels are not built"
 )
 """Of tests that the Keras engine cannot stand in for."""
 
@@ -72,7 +72,7 @@ ENGINES = ("native", "keras")
 def engine(name, recipe, weights=WEIGHTS):
     """One of both engines, of small weights. A test of a native one that is missing is skipped."""
     if name == "native":
-        if not kernels.available():
+        if not kernels.kernels_available():
             pytest.skip("the compiled kernels are not built")
         from impasto.engines.native_engine import NativeEngine
 
@@ -201,8 +201,10 @@ def naive_shift(received, target, relative):
 def eye(engine, tile=0):
     """An engine's network of two convolutions, shown so much of a picture at a time."""
     network = engine.network
-    features = engine.features(LAYERS)
-    return Eye(features, network.stride, network.receptive_field, Grain(2, 4), tile)
+    features = engine.feature_function(LAYERS)
+    return TiledFeatureExtractor(
+        features, network.stride, network.receptive_field, TileAlignment(2, 4), tile
+    )
 
 
 def painted(measure, *paintings, place=lambda array: array):
@@ -215,14 +217,14 @@ def painted(measure, *paintings, place=lambda array: array):
     for number, (share, features, *weights) in enumerate(paintings):
         under = weights[0] if weights else None
         at = None
-        if measure.positions is not None:
-            limit = measure.positions(share / whole)
+        if measure.max_positions is not None:
+            limit = measure.max_positions(share / whole)
             flat = None if under is None else [under[..., 0]]
-            (where,) = counting([features.shape[:2]], flat, limit)
+            (where,) = select_positions([features.shape[:2]], flat, limit)
             at = np.where(where, np.arange(where.size).reshape(where.shape), -1)
         there = (None if each is None else place(each) for each in (features, under))
-        kept.append((share, [measure.look(Painted(*there, number, at))]))
-    return measure.freeze(kept)
+        kept.append((share, [measure.extract(StyleFeatures(*there, number, at))]))
+    return measure.make_target(kept)
 
 
 def placed(target, place):

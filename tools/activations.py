@@ -13,7 +13,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from impasto.compute.arrays import to_numpy
-from impasto.compute.backend import ops
+from impasto.compute.keras_backend import ops
 from impasto.images import arrays, samples
 from impasto.network import activations, vgg, weights
 
@@ -22,9 +22,9 @@ SIZE = 512
 
 def measure(name: str) -> dict[str, NDArray[np.float32]]:
     """Return the mean of every channel of a network's convolutions over photographs."""
-    loaded = weights.load(name)
+    loaded = weights.load_weights(name)
     layers = loaded.network.convolutions
-    features = vgg.build(loaded, layers, "max", "float32", "zero")
+    features = vgg.build_vgg(loaded, layers, "max", "float32", "zero")
     sums: dict[str, NDArray[np.float64]] = {}
     for each in samples.CONTENTS:
         photograph = samples.load_content(each)

@@ -316,8 +316,8 @@ def silenced_stderr() -> Iterator[None]:
 
     This affects the whole process: output of other threads is lost, and child processes have no
     stderr. So only processes of impasto use it, and only while they load a tensor library (see
-    `compute.backend`). If the process started without stderr, descriptor 2 may be another file,
-    which is left alone.
+    `compute.keras_backend`). If the process started without stderr, descriptor 2 may be another
+    file, which is left alone.
     """
     try:
         kept = os.dup(2) if _is_stderr(2) else None

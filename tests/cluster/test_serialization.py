@@ -5,7 +5,7 @@ import pytest
 
 from impasto.cluster import serialization
 from impasto.compute.arrays import is_tensor, to_numpy
-from impasto.compute.backend import ops
+from impasto.compute.keras_backend import ops
 
 
 @pytest.mark.backend

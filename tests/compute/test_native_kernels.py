@@ -140,7 +140,7 @@ def everything(native):
         native.convolve_gradient(gradient, output, flipped(native, kernel), True),
         native.convolve(picture, native.prepare(first), bias, True),
         native.convolve_gradient(gradient, output, flipped(native, first), True),
-        *native.nearest(query, native.prepare_index(directions), random(8, 90)),
+        *native.search(query, native.prepare_index(directions), random(8, 90)),
     )
 
 
@@ -161,7 +161,7 @@ def test_calls_from_busy_threads_do_not_wait_for_each_other(native, monkeypatch)
         results.append(shared.max_pool(random(0, 64, 64, 4)).tobytes())
 
     with ThreadPoolExecutor(4) as pool:
-        outer = [pool.submit(shared.share, 8, 1.0, call) for _ in range(4)]
+        outer = [pool.submit(shared.run_items, 8, 1.0, call) for _ in range(4)]
         for each in outer:
             each.result(timeout=60)
     assert len(results) >= 8
@@ -170,7 +170,7 @@ def test_calls_from_busy_threads_do_not_wait_for_each_other(native, monkeypatch)
 
 def test_each_item_is_done_once():
     done: list[int] = []
-    Kernels.load(threads=3).share(101, 1e9, lambda begin, end: done.extend(range(begin, end)))
+    Kernels.load(threads=3).run_items(101, 1e9, lambda begin, end: done.extend(range(begin, end)))
     assert sorted(done) == list(range(101))
 
 
@@ -212,7 +212,7 @@ def test_any_layout_gives_the_same_bytes(native):
     )
     query, index = random(4, 30, 7), native.prepare_index(random(5, 20, 7))
     for layout in (np.asfortranarray(query), np.pad(query, ((0, 0), (0, 2)))[:, :7]):
-        assert np.array_equal(native.nearest(layout, index)[0], native.nearest(query, index)[0])
+        assert np.array_equal(native.search(layout, index)[0], native.search(query, index)[0])
 
 
 def test_nan_spreads_to_its_neighbors_and_not_beyond_their_tiles(native, way):
@@ -241,7 +241,7 @@ def test_nan_in_pooling_and_search(native):
     assert gradient[0, 1, 2] == 0
     query, directions = random(0, 5, 8), random(1, 40, 8)
     query[1], directions[7] = np.nan, np.nan
-    found, value = native.nearest(query, native.prepare_index(directions))
+    found, value = native.search(query, native.prepare_index(directions))
     products = query @ directions.T
     products[:, 7] = -np.inf
     expected = products[[0, 2, 3, 4]].argmax(1)
@@ -301,7 +301,7 @@ def test_the_nearest_has_the_largest_product(native, queries, count, depth, take
     whole = np.random.default_rng(seed).integers(-2, 3, size=(queries + count, depth))
     query, directions = np.split(whole.astype(np.float32), [queries])
     penalty = np.round(random(seed, count)) if taken else None
-    found, value = native.nearest(query, native.prepare_index(directions), penalty)
+    found, value = native.search(query, native.prepare_index(directions), penalty)
     products = query @ directions.T - (penalty if taken else np.float32(0))
     assert found.dtype == np.int32
     assert np.array_equal(found, products.argmax(1))
@@ -332,9 +332,9 @@ A = np.zeros((4, 5, 3), np.float32)
         (lambda native, kernel: native.block_mean(A, 0), "size"),
         (lambda native, kernel: native.add_block_mean_gradient(A, 2, A), "upstream"),
         (lambda native, kernel: native.add_block_mean_gradient(A, 1, A[:, ::2]), "contiguous"),
-        (lambda native, kernel: native.nearest(A[0], native.prepare_index(A[0, :, :2])), "query"),
+        (lambda native, kernel: native.search(A[0], native.prepare_index(A[0, :, :2])), "query"),
         (
-            lambda native, kernel: native.nearest(A[0], native.prepare_index(A[0]), A[0, 0]),
+            lambda native, kernel: native.search(A[0], native.prepare_index(A[0]), A[0, 0]),
             "penalty",
         ),
     ],
@@ -352,12 +352,12 @@ def test_what_was_prepared_for_another_instruction_set_is_refused():
         with pytest.raises(ValueError, match=first.instruction_set):
             other.convolve(A, first.prepare(np.zeros((3, 3, 3, 3), np.float32)), A[0, 0], True)
         with pytest.raises(ValueError, match=first.instruction_set):
-            other.nearest(A[0], first.prepare_index(A[0]))
+            other.search(A[0], first.prepare_index(A[0]))
 
 
 def test_the_best_instruction_set_is_chosen_unless_one_is_named():
     *_, best = kernels.instruction_sets()
-    assert Kernels.load() == Kernels(best, threads.cores())
+    assert Kernels.load() == Kernels(best, threads.core_count())
     with pytest.raises(ValueError, match=best):
         Kernels.load("mmx")
     with pytest.raises(ValueError, match="threads"):
@@ -379,7 +379,7 @@ def test_without_the_extension_nothing_is_available(monkeypatch):
     monkeypatch.setattr(kernels.importlib.util, "find_spec", lambda name: None)
     kernels._library.cache_clear()
     try:
-        assert not kernels.available()
+        assert not kernels.kernels_available()
         assert kernels.instruction_sets() == ()
         with pytest.raises(ImportError, match="compiler"):
             Kernels.load()

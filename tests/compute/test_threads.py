@@ -12,14 +12,14 @@ from impasto.compute import threads
 
 def test_arrays_are_aligned():
     for shape in ((3,), (5, 7, 2)):
-        array = threads.empty(shape)
+        array = threads.aligned_empty(shape)
         assert array.shape == shape
         assert array.ctypes.data % threads.ALIGNMENT == 0
 
 
 def test_an_error_in_a_piece_of_work_comes_out():
     with pytest.raises(ZeroDivisionError):
-        threads.in_parallel(lambda piece: 1 / piece, [1, 0])
+        threads.map_in_threads(lambda piece: 1 / piece, [1, 0])
 
 
 def blas_threads():
@@ -55,7 +55,7 @@ def test_blas_keeps_to_one_thread_within_a_piece_whichever_thread_calls():
     for _ in range(3):
         with ThreadPoolExecutor(2) as callers:
             done = [
-                callers.submit(threads.in_parallel, lambda _: blas_threads(), range(4))
+                callers.submit(threads.map_in_threads, lambda _: blas_threads(), range(4))
                 for _ in range(4)
             ]
         assert [each for one in done for each in one.result()] == [{1}] * 16

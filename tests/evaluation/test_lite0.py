@@ -5,7 +5,7 @@ import pytest
 
 from impasto.evaluation import lite0, weight_packages
 from impasto.images import arrays, samples
-from impasto.network import torchfiles
+from impasto.network import torch_files
 from tests import tiny
 from tests.evaluation import weights
 
@@ -125,7 +125,7 @@ def test_the_published_network_sees_what_is_in_a_photograph(sample, classes):
     path = weight_packages.find_weights(weight_packages.LITE0)
     picture = arrays.resize(samples.load_content(sample), 224, 224)
     last = lite0.compute_features(lite0.load_lite0(path), picture)["stride 32"]
-    state = torchfiles.read(path, lite0.MAX_FILE_BYTES)
+    state = torch_files.read_state_dict(path, lite0.MAX_FILE_BYTES)
     x = last.astype(np.float64) @ state["_conv_head.weight"][:, :, 0, 0].T
     scale = state["_bn1.weight"] / np.sqrt(state["_bn1.running_var"] + 1e-3)
     x = np.clip((x - state["_bn1.running_mean"]) * scale + state["_bn1.bias"], 0, 6).mean((0, 1))

@@ -12,7 +12,7 @@ from impasto.network import weights
 def there() -> bool:
     """Return whether every network's weights are there, as `make judges` has it."""
     try:
-        weights.load("vgg19")
+        weights.load_weights("vgg19")
     except WeightsError:
         return False
     return all(importlib.util.find_spec(each.package) for each in weight_packages.PACKAGES)

@@ -9,22 +9,22 @@ import hashlib
 import numpy as np
 import pytest
 
-from impasto.compute import backend
-from impasto.compute.backend import ops
+from impasto.compute import keras_backend
+from impasto.compute.keras_backend import ops
 from impasto.images.style_regions import StyledRegion, StyleImage
-from impasto.losses import pools
+from impasto.losses import feature_index
 from impasto.losses.content import content_term
-from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
+from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, FINEST, STRUCTURE
 from impasto.losses.style import style_term
-from impasto.losses.terms import Eye, Scene, Seen
-from impasto.losses.tiles import Grain
-from impasto.losses.variation import (
-    counts,
+from impasto.losses.terms import FeatureMaps, LevelInputs, TiledFeatureExtractor
+from impasto.losses.tiles import TileAlignment
+from impasto.losses.total_variation import (
+    difference_counts,
     differences,
     differences_vjp,
     total_variation,
-    variation,
     variation_gradient,
+    variation_loss,
 )
 from impasto.network.weights import NETWORKS
 from impasto.recipe import settings as recipe
@@ -52,7 +52,7 @@ def maps_of(picture, reduce=lambda layer, features: features):
     return maps
 
 
-EYE = Eye(maps_of, VGG.stride, VGG.receptive_field, Grain(8, 56))
+EYE = TiledFeatureExtractor(maps_of, VGG.stride, VGG.receptive_field, TileAlignment(8, 56))
 
 ACROSS = np.tile(np.linspace(0, 1, WIDTH, dtype=np.float32), (HEIGHT, 1))
 UNDER = np.eye(40, 34, k=5, dtype=np.float32) + np.eye(40, 34, k=6, dtype=np.float32)
@@ -65,17 +65,17 @@ REGIONS = {
     ),
 }
 SETTINGS = {
-    "matching": ({"style_loss": "matching", "strength": 0.4}, FORMS),
+    "matching": ({"style_loss": "matching", "strength": 0.4}, STRUCTURE),
     "matching, finest": ({"style_loss": "matching", "strength": 0.4}, FINEST),
-    "matching, sharpening": ({"style_loss": "matching"}, SHARPENING),
-    "matching, last pass": ({"style_loss": "matching", "strength": 0.4}, LAST),
-    "gram": ({"style_loss": "gram", "strips": 1}, FORMS),
-    "gram, absolute": ({"style_loss": "gram", "loss_scale": "absolute", "strips": 3}, FORMS),
-    "moments": ({"style_loss": "moments", "strips": 4}, FORMS),
-    "moments, absolute": ({"style_loss": "moments", "loss_scale": "absolute"}, FORMS),
-    "wasserstein": ({"style_loss": "wasserstein", "strips": 4}, FORMS),
-    "wasserstein, absolute": ({"style_loss": "wasserstein", "loss_scale": "absolute"}, FORMS),
-    "neighbors": ({"style_loss": "neighbors"}, FORMS),
+    "matching, sharpening": ({"style_loss": "matching"}, DETAIL),
+    "matching, last pass": ({"style_loss": "matching", "strength": 0.4}, FEATURE_SPLITTING),
+    "gram": ({"style_loss": "gram", "strips": 1}, STRUCTURE),
+    "gram, absolute": ({"style_loss": "gram", "loss_scale": "absolute", "strips": 3}, STRUCTURE),
+    "moments": ({"style_loss": "moments", "strips": 4}, STRUCTURE),
+    "moments, absolute": ({"style_loss": "moments", "loss_scale": "absolute"}, STRUCTURE),
+    "wasserstein": ({"style_loss": "wasserstein", "strips": 4}, STRUCTURE),
+    "wasserstein, absolute": ({"style_loss": "wasserstein", "loss_scale": "absolute"}, STRUCTURE),
+    "neighbors": ({"style_loss": "neighbors"}, STRUCTURE),
     "content": ({"style_loss": "gram"}, None),
     "content, absolute": ({"style_loss": "gram", "loss_scale": "absolute"}, None),
 }
@@ -90,15 +90,19 @@ def the_same(name, regions):
     content = "block3_conv1=2,block4_conv2=1"
     made = recipe.make_recipe(style_layers=layers, content_layers=content, **chosen)
     term = content_term(made) if kind is None else style_term(made, kind)
-    scene = Scene(EYE, PHOTOGRAPH, REGIONS[regions], START)
-    (sight,) = scene.sights()
+    level_inputs = LevelInputs(EYE, PHOTOGRAPH, REGIONS[regions], START)
+    (target_tile,) = level_inputs.iter_target_tiles()
     maps = maps_of(PICTURE)
-    return term, term.freeze(scene)(sight), {layer: maps[layer] for layer in term.layers}
+    return (
+        term,
+        term.make_target(level_inputs)(target_tile),
+        {layer: maps[layer] for layer in term.layers},
+    )
 
 
 def by_hand(term, target, maps):
     """Loss, and by layer its gradient, in NumPy."""
-    sums, pullback = term.vjp(Seen(maps), target)
+    sums, pullback = term.vjp(FeatureMaps(maps), target)
     gradient = {layer: np.zeros_like(each) for layer, each in maps.items()}
     for layer, adds in pullback(term.loss_gradient(sums, target)).items():
         for add in adds:
@@ -110,11 +114,11 @@ def by_the_backend(term, target, maps):
     """The same by automatic differentiation of ``read`` and ``loss``."""
 
     def loss(packed, target):
-        read = term.read(Seen(unpacked(packed, maps)), target)
+        read = term.reduce(FeatureMaps(unpacked(packed, maps)), target)
         return term.loss(read, target), {}
 
     placed = placing()(target)
-    total, _, gradient = backend.value_and_gradient(loss)(packed_of(maps), placed)
+    total, _, gradient = keras_backend.value_and_gradient(loss)(packed_of(maps), placed)
     return total, unpacked(gradient, maps)
 
 
@@ -174,7 +178,7 @@ def test_gradients_are_those_of_finite_differences(name, regions, held_neighbors
         moved = {
             layer: each + np.float32(step / size) * gradient[layer] for layer, each in maps.items()
         }
-        return float(term.loss(term.read(Seen(moved), target), target))
+        return float(term.loss(term.reduce(FeatureMaps(moved), target), target))
 
     difference = (value(length) - value(-length)) / (2 * length)
     assert difference == pytest.approx(size, rel=5e-3)
@@ -183,17 +187,17 @@ def test_gradients_are_those_of_finite_differences(name, regions, held_neighbors
 @pytest.fixture
 def held_neighbors(monkeypatch):
     """Neighbors that are found once for a pool: a gradient holds them constant."""
-    largest, found = pools.largest, {}
+    largest, found = feature_index.argmax_product, {}
 
     def once(query, among):
         if id(among) not in found:
             found[id(among)] = largest(query, among)
         return found[id(among)]
 
-    monkeypatch.setattr(pools, "largest", once)
+    monkeypatch.setattr(feature_index, "argmax_product", once)
 
 
-COUNTS = counts(HEIGHT, WIDTH)
+COUNTS = difference_counts(HEIGHT, WIDTH)
 PLACES = {"whole": None, "a part": (3, 5, 12, 9), "to the corner": (6, 4, HEIGHT - 6, WIDTH - 4)}
 
 
@@ -204,15 +208,15 @@ def test_the_gradient_of_total_variation(place):
     gradient = differences_vjp(PICTURE, slope, place)
 
     def loss(picture, _):
-        return variation(differences(picture, place), COUNTS), {}
+        return variation_loss(differences(picture, place), COUNTS), {}
 
-    total, _, expected = backend.value_and_gradient(loss)(PICTURE, {})
-    assert float(variation(sums, COUNTS)) == pytest.approx(total, rel=1e-5)
+    total, _, expected = keras_backend.value_and_gradient(loss)(PICTURE, {})
+    assert float(variation_loss(sums, COUNTS)) == pytest.approx(total, rel=1e-5)
     assert np.linalg.norm(gradient - expected) < 1e-5 * np.linalg.norm(expected)
     # A quadratic, of which central differences are exact.
     direction = gradient / np.linalg.norm(gradient)
     ahead, behind = (
-        float(variation(differences(PICTURE + sign * direction * 50, place), COUNTS))
+        float(variation_loss(differences(PICTURE + sign * direction * 50, place), COUNTS))
         for sign in (np.float32(1), np.float32(-1))
     )
     assert (ahead - behind) / 100 == pytest.approx(np.linalg.norm(gradient), rel=1e-3)
@@ -220,4 +224,4 @@ def test_the_gradient_of_total_variation(place):
 
 def test_total_variation_is_that_of_the_whole_picture():
     sums = differences(PICTURE)
-    assert float(total_variation(PICTURE)) == float(variation(sums, COUNTS))
+    assert float(total_variation(PICTURE)) == float(variation_loss(sums, COUNTS))

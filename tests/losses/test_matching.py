@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto.compute import backend
+from impasto.compute import keras_backend
 from impasto.compute.arrays import to_numpy
-from impasto.compute.backend import ops
+from impasto.compute.keras_backend import ops
 from impasto.images.style_regions import StyledRegion, StyleImage
-from impasto.losses import matching, objective, polish, pools
-from impasto.losses.kinds import FINEST, FORMS, LAST
-from impasto.losses.matching import Matched
-from impasto.losses.pools import Painting as Kept
-from impasto.losses.terms import Eye, Seen
+from impasto.losses import feature_index, feature_splitting, matching, objective
+from impasto.losses.feature_index import IndexedStyle as Kept
+from impasto.losses.level_roles import FEATURE_SPLITTING, FINEST, STRUCTURE
+from impasto.losses.matching import RegionIndex
+from impasto.losses.terms import FeatureMaps, TiledFeatureExtractor
 from impasto.recipe import settings as recipe
 from tests import tiny
 from tests.tiny import random_picture
@@ -83,13 +83,13 @@ def test_of_an_odd_size_the_deepest_values_go_on_to_the_edge(hypercolumns):
 def target_of(maps, pool, weights=None, share=1.0):
     columns = matching.hypercolumns(maps)
     places = np.arange(columns[..., 0].size).reshape(columns.shape[:2])
-    (found,) = matching.search([columns], [Matched(pool, weights)], [places])
+    (found,) = matching.match_regions([columns], [RegionIndex(pool, weights)], [places])
     found = found._replace(indexes=found.indexes.reshape(columns.shape[:2]))
-    channels = {name: CHANNELS[name] for name in matching.layers_of(maps)}
-    own = matching.at_grid(matching.comparable(maps))
-    wanted = matching.wanted([found], own, share)
-    sizes = matching.sizes([found], channels)
-    return matching.target(wanted, sizes, dict.fromkeys(channels, 1.0))
+    channels = {name: CHANNELS[name] for name in matching.matching_layers(maps)}
+    own = matching.resample_to_grid(matching.reduce_maps(maps))
+    wanted = matching.make_target_maps([found], own, share)
+    sizes = matching.squared_norms([found], channels)
+    return matching.make_match_target(wanted, sizes, dict.fromkeys(channels, 1.0))
 
 
 def pool_of(maps):
@@ -97,12 +97,12 @@ def pool_of(maps):
 
 
 def kept(columns):
-    return pools.keep([Kept(1.0, columns.reshape(-1, columns.shape[-1]))], None)
+    return feature_index.build_index([Kept(1.0, columns.reshape(-1, columns.shape[-1]))], None)
 
 
 def nearest(columns, pool, weights=None):
-    query = pools.projected(columns.reshape(-1, columns.shape[-1]), pool, weights)
-    return pool.features[pools.nearest(query, pool)].reshape(columns.shape)
+    query = feature_index.project_query(columns.reshape(-1, columns.shape[-1]), pool, weights)
+    return pool.features[feature_index.search(query, pool)].reshape(columns.shape)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,9 @@ def loss_of(place):
 
     def loss(maps, target):
         target = tiny.placed(target, place)
-        return float(matching.loss(matching.read(Seen(placed(maps, place)), target), target))
+        return float(
+            matching.loss(matching.reduce(FeatureMaps(placed(maps, place)), target), target)
+        )
 
     return loss
 
@@ -156,12 +158,12 @@ def test_without_strength_the_target_is_the_photograph(loss_of):
 
 def test_the_query_goes_from_the_photograph_to_the_picture():
     photograph, picture = (random_picture(20, 24, seed) for seed in (11, 12))
-    assert matching.query(photograph, None, 0.7) is photograph
-    assert matching.query(photograph, picture, 0.0) is photograph
-    half, whole = (matching.query(photograph, picture, a) for a in (0.5, 1.0))
+    assert matching.mix_query(photograph, None, 0.7) is photograph
+    assert matching.mix_query(photograph, picture, 0.0) is photograph
+    half, whole = (matching.mix_query(photograph, picture, a) for a in (0.5, 1.0))
     np.testing.assert_allclose(2 * half - photograph, whole, atol=1e-3)
     smooth = np.full_like(photograph, 90)  # a photograph without detail adds none
-    np.testing.assert_allclose(matching.query(smooth, picture, 1.0), picture, atol=1e-3)
+    np.testing.assert_allclose(matching.mix_query(smooth, picture, 1.0), picture, atol=1e-3)
 
 
 # The whole term, with the network -------------------------------------------------------------
@@ -186,7 +188,7 @@ def eye(engine):
 
 def eye_of(engine):
     layers = recipe.make_recipe().layer_names
-    return Eye.of(engine.features(layers), engine.network, layers)
+    return TiledFeatureExtractor.for_layers(engine.feature_function(layers), engine.network, layers)
 
 
 def test_the_gradient_equals_finite_differences(engine, eye):
@@ -200,8 +202,12 @@ def test_the_gradient_equals_finite_differences(engine, eye):
         StyledRegion((StyleImage(OTHER),), 1 - left),
     )
     start = random_picture(48, 64, 16)
-    targets = engine.place(objective.freeze(eye, chosen, CONTENT, regions, start=start).whole())
-    task = objective.WholePicture(engine.step(chosen, FORMS), targets, engine.place)
+    targets = engine.place(
+        objective.make_level_targets(eye, chosen, CONTENT, regions, start=start).for_full_image()
+    )
+    task = objective.FullImageObjective(
+        engine.compile_step(chosen, STRUCTURE), targets, engine.place
+    )
     picture = random_picture(48, 64, 17)
     evaluation = task.evaluate(picture)
     # Along the gradient itself, where the difference stands out of float32's rounding.
@@ -215,20 +221,25 @@ def test_the_same_inputs_have_the_same_targets_to_the_byte(eye):
     chosen = recipe.make_recipe(style_loss="matching")
     regions = (StyledRegion((StyleImage(STYLE),)),)
     start = OTHER[:48, :44].repeat(2, 1)[:, :64]
-    found = [objective.freeze(eye, chosen, CONTENT, regions, start=start).whole() for _ in range(2)]
+    found = [
+        objective.make_level_targets(eye, chosen, CONTENT, regions, start=start).for_full_image()
+        for _ in range(2)
+    ]
     for one, other in zip(*(each.terms["style"].maps.values() for each in found), strict=True):
         assert to_numpy(one).tobytes() == to_numpy(other).tobytes()
 
 
 @given(st.tuples(*[st.floats(0, 1)] * 2))
 def test_the_dial_gives_the_painting_more_and_more(strengths):
-    shares = [matching.share_of_painting(each) for each in sorted(strengths)]
+    shares = [matching.style_fraction(each) for each in sorted(strengths)]
     assert 0 <= shares[0] <= shares[1] <= 1
-    assert matching.share_of_painting(0) == 0
-    assert matching.share_of_painting(1) == 1
+    assert matching.style_fraction(0) == 0
+    assert matching.style_fraction(1) == 1
 
 
-@pytest.mark.parametrize("kind", [FORMS, FINEST, LAST], ids=["forms", "finest", "last"])
+@pytest.mark.parametrize(
+    "kind", [STRUCTURE, FINEST, FEATURE_SPLITTING], ids=["forms", "finest", "last"]
+)
 @pytest.mark.parametrize(
     "masked", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["whole", "masked"]
 )
@@ -244,15 +255,19 @@ def test_targets_that_never_leave_the_device_are_those_of_the_host(monkeypatch, 
             StyledRegion((StyleImage(third),), mask=mask),
         ]
     chosen = recipe.make_recipe(content_weight=0)
-    eye = eye_of(tiny.engine("keras", chosen, tiny.vgg()))
+    extractor = eye_of(tiny.engine("keras", chosen, tiny.vgg()))
 
     def targets():
-        frozen = objective.freeze(eye, chosen, photograph, regions, start=start, kind=kind)
-        return {path: to_numpy(each) for path, each in named(frozen.whole().terms["style"])}
+        targets = objective.make_level_targets(
+            extractor, chosen, photograph, regions, start=start, role=kind
+        )
+        return {
+            path: to_numpy(each) for path, each in named(targets.for_full_image().terms["style"])
+        }
 
     on_host = targets()
     with monkeypatch.context() as patched:
-        patched.setattr(backend, "on_processor", lambda: False)
+        patched.setattr(keras_backend, "runs_on_cpu", lambda: False)
         on_device = targets()
     assert on_host.keys() == on_device.keys()
     for path, each in on_host.items():
@@ -290,16 +305,20 @@ def test_pools_on_a_device_bring_but_places_and_sums_to_the_host(monkeypatch):
         return found
 
     chosen = recipe.make_recipe(content_weight=0)
-    eye = eye_of(tiny.engine("keras", chosen, tiny.vgg()))
-    monkeypatch.setattr(backend, "on_processor", lambda: False)
+    extractor = eye_of(tiny.engine("keras", chosen, tiny.vgg()))
+    monkeypatch.setattr(keras_backend, "runs_on_cpu", lambda: False)
     monkeypatch.setattr(ops, "convert_to_numpy", counted)
-    monkeypatch.setattr(polish, "COMPONENTS", 3)
-    objective.freeze(eye, chosen, photograph, regions, start=photograph, kind=FINEST).whole()
+    monkeypatch.setattr(feature_splitting, "COMPONENTS", 3)
+    objective.make_level_targets(
+        extractor, chosen, photograph, regions, start=photograph, role=FINEST
+    ).for_full_image()
     grid, channels = 16 * 16, sum(2 * [8, 12]) + sum(3 * [16])
-    products = (pools.COMPONENTS + pools.SPARE) ** 2
+    products = (feature_index.COMPONENTS + feature_index.PCA_OVERSAMPLING) ** 2
     assert grid <= max(brought) <= products
     # Which is nearest in each of both searches, and sums over positions.
     assert sum(brought) < 4 * grid + 2 * products + 4 * channels
     brought.clear()
-    objective.freeze(eye, chosen, photograph, regions, start=photograph, kind=LAST).whole()
-    assert 0 < max(brought) <= (max(tiny.WIDTHS) // 4 + pools.SPARE) ** 2
+    objective.make_level_targets(
+        extractor, chosen, photograph, regions, start=photograph, role=FEATURE_SPLITTING
+    ).for_full_image()
+    assert 0 < max(brought) <= (max(tiny.WIDTHS) // 4 + feature_index.PCA_OVERSAMPLING) ** 2

@@ -5,22 +5,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from impasto.compute import backend
+from impasto.compute import keras_backend
 from impasto.compute.arrays import array_namespace, to_numpy
-from impasto.losses import comparisons
+from impasto.losses import moment_losses
 from impasto.losses import moments as losses
 from impasto.losses.content import content_loss
-from impasto.losses.style import of_moments
-from impasto.losses.terms import View
-from impasto.losses.variation import total_variation
+from impasto.losses.style import moments_style_loss
+from impasto.losses.terms import LayerView
+from impasto.losses.total_variation import total_variation
 from tests import tiny
 
 pytestmark = pytest.mark.backend
 
 COMPARISONS = {
-    "gram": comparisons.GRAM,
-    "moments": comparisons.MOMENTS,
-    "wasserstein": comparisons.WASSERSTEIN,
+    "gram": moment_losses.GRAM,
+    "moments": moment_losses.MOMENTS,
+    "wasserstein": moment_losses.WASSERSTEIN,
 }
 
 
@@ -130,7 +130,7 @@ def test_style_losses_of_several_parts_are_those_of_each(moments, name):
 def test_the_wasserstein_distance_is_finite_with_fewer_positions_than_channels(moments):
     few, none = features(23, height=1, width=2), np.zeros((1, 1, 5), np.float32)
     for of, target in ((few, few), (few, none), (none, few), (none, none)):
-        assert np.isfinite(number(comparisons.wasserstein_loss(moments(of), moments(target))))
+        assert np.isfinite(number(moment_losses.wasserstein_loss(moments(of), moments(target))))
 
 
 @pytest.mark.parametrize("positions", [1, 2, 9])
@@ -141,7 +141,7 @@ def test_the_wasserstein_distance_is_finite_where_hardly_anything_varies(moments
     flat = base * random.uniform(0.95, 1.05, (1, positions, 1))
     constant = np.broadcast_to(base, (1, 40, 256))
     for target in (flat, constant):
-        value = comparisons.wasserstein_loss(
+        value = moment_losses.wasserstein_loss(
             moments(features(23, channels=256) * 300), moments(target.astype(np.float32))
         )
         assert np.isfinite(number(value))
@@ -166,20 +166,20 @@ def test_the_gram_matrix_confuses_mean_and_deviation_and_the_moments_do_not(mome
     flat = np.full((4, 4, 1), np.sqrt(2), np.float32)
     strokes = np.ones((4, 4, 1), np.float32)
     strokes[::2], strokes[1::2] = 0, 2
-    assert number(comparisons.gram_loss(moments(flat), moments(strokes))) < 1e-6
-    assert number(comparisons.moments_loss(moments(flat), moments(strokes))) > 0.5
+    assert number(moment_losses.gram_loss(moments(flat), moments(strokes))) < 1e-6
+    assert number(moment_losses.moments_loss(moments(flat), moments(strokes))) > 0.5
 
 
 def test_relative_losses_do_not_change_with_the_scale_of_the_features(moments):
     received, target = features(12), features(13)
-    expected = number(comparisons.gram_loss(moments(received), moments(target)))
-    scaled = number(comparisons.gram_loss(moments(received * 30), moments(target * 30)))
+    expected = number(moment_losses.gram_loss(moments(received), moments(target)))
+    scaled = number(moment_losses.gram_loss(moments(received * 30), moments(target * 30)))
     assert scaled == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_target_of_zeros_gives_a_finite_loss(moments):
     nothing = np.zeros((4, 4, 5), np.float32)
-    assert np.isfinite(number(comparisons.moments_loss(moments(features(14)), moments(nothing))))
+    assert np.isfinite(number(moment_losses.moments_loss(moments(features(14)), moments(nothing))))
 
 
 def test_total_variation_equals_its_equation_and_vanishes_on_a_flat_picture(place):
@@ -192,7 +192,7 @@ def test_total_variation_equals_its_equation_and_vanishes_on_a_flat_picture(plac
 
 def test_slices_are_a_partition(moments, place):
     whole = moments(features(15))
-    parts = losses.slice_moments(View(place(features(15))), 3)
+    parts = losses.slice_moments(LayerView(place(features(15))), 3)
     assert list(to_numpy(parts.count)) == [18, 18, 6]
     first = moments(features(15)[:, :3])
     np.testing.assert_allclose(*map(to_numpy, (parts.second[0], first.second)), rtol=1e-5)
@@ -207,15 +207,15 @@ def spread(place, moments):
 
     def loss(picture, target, strips, weights=None):
         weights = None if weights is None else place(weights[..., None])
-        view = View(place(picture), weights)
-        return number(spread_of(comparisons.MOMENTS, view, moments(target), strips))
+        view = LayerView(place(picture), weights)
+        return number(spread_of(moment_losses.MOMENTS, view, moments(target), strips))
 
     return loss
 
 
 def spread_of(comparison, view, target, strips):
-    measure = of_moments(comparison, True, strips)
-    return measure.loss(measure.read(view, target), target)
+    measure = moments_style_loss(comparison, True, strips)
+    return measure.loss(measure.reduce(view, target), target)
 
 
 @pytest.mark.parametrize("strips", [1, 3])
@@ -231,7 +231,7 @@ def test_weights_of_one_change_nothing(spread, strips):
 def test_slices_under_weights_are_moments_of_the_positions_that_count(moments, place, seed, slices):
     whole = features(seed)
     weights = np.random.default_rng(seed).uniform(-1, 1, (6, 7)).clip(0).astype(np.float32)
-    view = View(place(whole), place(weights[..., None]))
+    view = LayerView(place(whole), place(weights[..., None]))
     parts = losses.slice_moments(view, slices)
     total = losses.combine(np.ones((1, slices), np.float32), parts)
     for expected, received in zip(moments(whole, weights), total, strict=True):
@@ -240,7 +240,7 @@ def test_slices_under_weights_are_moments_of_the_positions_that_count(moments, p
 
 def test_a_single_strip_is_the_whole(moments, spread):
     received, target = features(16), features(17)
-    expected = number(comparisons.moments_loss(moments(received), moments(target)))
+    expected = number(moment_losses.moments_loss(moments(received), moments(target)))
     assert spread(received, target, 1) == pytest.approx(expected, rel=1e-6)
 
 
@@ -261,15 +261,15 @@ def test_more_strips_than_columns_stay_finite(spread):
 def test_strips_without_positions_have_a_finite_gradient(moments, place, name):
     """A narrow picture in many strips."""
     target, narrow = moments(features(19)), features(18, width=2, channels=5)
-    measure = of_moments(COMPARISONS[name], True, 5)
+    measure = moments_style_loss(COMPARISONS[name], True, 5)
     if place is np.asarray:
-        sums, pullback = measure.vjp(View(narrow), target)
+        sums, pullback = measure.vjp(LayerView(narrow), target)
         gradient = np.zeros_like(narrow)
         pullback(measure.loss_gradient(sums, target))(gradient)
         total = measure.loss(sums, target)
     else:
-        step = backend.value_and_gradient(
-            lambda seen, _: (spread_of(COMPARISONS[name], View(seen * 1.0), target, 5), {})
+        step = keras_backend.value_and_gradient(
+            lambda seen, _: (spread_of(COMPARISONS[name], LayerView(seen * 1.0), target, 5), {})
         )
         total, _, gradient = step(narrow, {})
     assert np.isfinite(total)

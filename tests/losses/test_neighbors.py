@@ -6,7 +6,7 @@ import pytest
 from impasto.compute.arrays import to_numpy
 from impasto.losses import neighbors
 from impasto.losses.neighbors import NEIGHBORS
-from impasto.losses.terms import View
+from impasto.losses.terms import LayerView
 from tests import tiny
 
 pytestmark = pytest.mark.backend
@@ -24,8 +24,8 @@ def measure(place):
     def loss(received, *paintings, weights=None):
         weights = None if weights is None else place(weights)
         target = tiny.painted(NEIGHBORS, *paintings, place=place)
-        view = View(place(received), weights)
-        return float(to_numpy(neighbors.loss(neighbors.read(view, target), target)))
+        view = LayerView(place(received), weights)
+        return float(to_numpy(neighbors.loss(neighbors.reduce(view, target), target)))
 
     return loss
 
@@ -59,7 +59,7 @@ def test_only_positions_with_weight_count_in_picture_and_painting(measure):
 
 
 def test_a_large_painting_is_looked_through_at_some_positions_alone(measure, place, monkeypatch):
-    monkeypatch.setattr(neighbors, "POOL", 8)
+    monkeypatch.setattr(neighbors, "MAX_POSITIONS", 8)
     (pool,) = tiny.painted(NEIGHBORS, (1.0, features(9)), place=place)
     assert tuple(pool.directions.shape) == (8, 4)
     assert 0 < measure(features(10), (1.0, features(9), None)) < 2

@@ -7,7 +7,7 @@ import pytest
 
 from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective
-from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
+from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, FINEST, STRUCTURE
 from impasto.losses.objective import TERMS
 from impasto.recipe import settings as recipe
 from impasto.recipe.settings import Recipe
@@ -39,14 +39,14 @@ def whole_picture(request):
         chosen = recipe.make_recipe("gram", **{**layers, **settings})
         engine = tiny.engine(request.param, chosen)
         targets = engine.place(freeze(engine, chosen, places, content))
-        step = engine.step(chosen, FORMS)
-        return chosen, objective.WholePicture(step, targets, engine.place)
+        step = engine.compile_step(chosen, STRUCTURE)
+        return chosen, objective.FullImageObjective(step, targets, engine.place)
 
     return made
 
 
 def freeze(engine, chosen, places=WHOLE, content=CONTENT):
-    return objective.freeze(tiny.eye(engine), chosen, content, places).whole()
+    return objective.make_level_targets(tiny.eye(engine), chosen, content, places).for_full_image()
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
@@ -98,10 +98,10 @@ def test_one_compilation_serves_every_size(name):
         "gram", content_layers="second", style_layers="first,second", padding="zero"
     )
     engine = tiny.engine(name, chosen)
-    step = engine.step(chosen, FORMS)
+    step = engine.compile_step(chosen, STRUCTURE)
     for picture in (PICTURE, tiny.random_picture(15, 12, seed=5)):
         targets = engine.place(freeze(engine, chosen, content=picture))
-        found = objective.WholePicture(step, targets, engine.place).evaluate(picture)
+        found = objective.FullImageObjective(step, targets, engine.place).evaluate(picture)
         expected = tiny.naive_losses(picture, picture, STYLE, relative=True, strips=chosen.strips)
         assert found.terms == pytest.approx(expected, rel=1e-4, abs=1e-9)
         assert found.gradient.shape == picture.shape
@@ -184,7 +184,7 @@ def test_what_is_kept_is_the_photograph_for_the_losses_and_has_no_gradient(whole
     keep = np.zeros((*CONTENT.shape[:2], 1), np.float32)
     keep[:4] = 1
     _, inner = whole_picture()
-    task = objective.Kept(inner, CONTENT, keep)
+    task = objective.MaskedObjective(inner, CONTENT, keep)
     composed = task.compose(PICTURE)
     np.testing.assert_array_equal(composed[:4], CONTENT[:4])
     np.testing.assert_array_equal(composed[4:], PICTURE[4:])
@@ -199,7 +199,7 @@ def test_detail_alone_is_changed():
         def evaluate(self, picture):
             return objective.Evaluation(1.0, {}, np.full_like(picture, 2.0))
 
-    task = objective.Detail(Everywhere(), lambda gradient: gradient - 1.5)
+    task = objective.HighpassObjective(Everywhere(), lambda gradient: gradient - 1.5)
     assert task.evaluate(PICTURE).total == 1.0
     np.testing.assert_array_equal(task.evaluate(PICTURE).gradient, 0.5)
 
@@ -207,14 +207,15 @@ def test_detail_alone_is_changed():
 def test_where_forms_were_found_fewer_layers_look():
     default = Recipe()
     deepest = {
-        kind: max(objective.layers_of(default, kind)) for kind in (FORMS, FINEST, LAST, SHARPENING)
+        kind: max(objective.required_layers(default, kind))
+        for kind in (STRUCTURE, FINEST, FEATURE_SPLITTING, DETAIL)
     }
     assert deepest == {
-        FORMS: "block4_conv3",
+        STRUCTURE: "block4_conv3",
         FINEST: "block3_conv3",
-        LAST: "block4_conv1",
-        SHARPENING: "block3_conv3",
+        FEATURE_SPLITTING: "block4_conv1",
+        DETAIL: "block3_conv3",
     }
     # Content that weighs something is looked for everywhere.
     weighed = replace(default, content_weight=1.0)
-    assert all("block4_conv2" in objective.layers_of(weighed, kind) for kind in deepest)
+    assert all("block4_conv2" in objective.required_layers(weighed, kind) for kind in deepest)

@@ -6,19 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from impasto.compute.arrays import to_numpy
-from impasto.losses.comparisons import GRAM, MOMENTS, WASSERSTEIN
+from impasto.losses.moment_losses import GRAM, MOMENTS, WASSERSTEIN
 from impasto.losses.neighbors import NEIGHBORS
-from impasto.losses.style import STYLE_LOSSES, of_moments
-from impasto.losses.terms import View
+from impasto.losses.style import STYLE_LOSSES, moments_style_loss
+from impasto.losses.terms import LayerView
 from impasto.recipe import settings as recipe
 from tests import tiny
 
 pytestmark = pytest.mark.backend
 
 MEASURES = {
-    "gram": of_moments(GRAM, True, 1),
-    "moments": of_moments(MOMENTS, True, 1),
-    "wasserstein": of_moments(WASSERSTEIN, True, 1),
+    "gram": moments_style_loss(GRAM, True, 1),
+    "moments": moments_style_loss(MOMENTS, True, 1),
+    "wasserstein": moments_style_loss(WASSERSTEIN, True, 1),
     "neighbors": NEIGHBORS,
 }
 
@@ -37,7 +37,7 @@ def loss(place):
     """The loss of an array by a measure."""
 
     def value(measure, received, target):
-        sums = measure.read(View(place(received)), target)
+        sums = measure.reduce(LayerView(place(received)), target)
         return float(to_numpy(measure.loss(sums, target)))
 
     return value

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective, tiled
-from impasto.losses.kinds import FORMS, LAST, SHARPENING
-from impasto.losses.terms import Eye
-from impasto.losses.tiles import Box, Grain, cover, part
+from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, STRUCTURE
+from impasto.losses.terms import TiledFeatureExtractor
+from impasto.losses.tiles import Box, TileAlignment, crop, split_into_tiles
 from impasto.recipe import settings as recipe
 from tests import tiny
 from tests.tiny import random_picture
@@ -45,18 +45,18 @@ REGIONS = {
 @given(
     *(st.integers(1, 400) for _ in range(2)),
     st.integers(30, 200),
-    st.sampled_from([Grain(1, 0), Grain(8, 24), Grain(16, 64)]),
+    st.sampled_from([TileAlignment(1, 0), TileAlignment(8, 24), TileAlignment(16, 64)]),
 )
 def test_tiles_cover_a_picture_once_and_show_what_is_around_them(height, width, size, grain):
     seen = np.zeros((height, width), int)
-    for inner, outer in cover(height, width, size, grain):
+    for inner, outer in split_into_tiles(height, width, size, grain):
         seen[inner.slices] += 1
-        assert inner.top % grain.apart == inner.left % grain.apart == 0
+        assert inner.top % grain.multiple == inner.left % grain.multiple == 0
         assert outer.top == max(0, inner.top - grain.halo)
         assert outer.right == min(width, inner.right + grain.halo)
-        assert max(inner.height, inner.width) <= size + grain.apart
+        assert max(inner.height, inner.width) <= size + grain.multiple
     assert (seen == 1).all()
-    assert len(cover(height, width, 0, grain)) == 1
+    assert len(split_into_tiles(height, width, 0, grain)) == 1
 
 
 @given(st.integers(0, 5), st.integers(2, 9), st.sampled_from([1, 2, 4]))
@@ -64,25 +64,29 @@ def test_of_an_array_its_positions_in_the_box_are_taken(top, height, apart):
     """Odd last rows have no position, as in VGG's pooling."""
     array = np.arange((top * apart + height) // apart * 3).reshape(-1, 3)
     box = Box(top * apart, 0, top * apart + height, 3 * apart)
-    found = part(array, apart, box)
+    found = crop(array, apart, box)
     np.testing.assert_array_equal(found, array[top : (top * apart + height) // apart])
 
 
-def compared(engine, eye, chosen, regions, start=None, kind=FORMS, keep=True):
+def compared(engine, eye, chosen, regions, start=None, kind=STRUCTURE, keep=True):
     """The evaluation in tiles, and that of the whole."""
-    whole = objective.freeze(replace(eye, tile=0), chosen, CONTENT, regions, 1.0, start, kind)
-    frozen = objective.freeze(eye, chosen, CONTENT, regions, 1.0, start, kind)
-    assert len(frozen.scene.tiles) > 1
-    targets = engine.place(whole.whole())
-    step = objective.WholePicture(engine.step(chosen, kind), targets, engine.place)
+    whole = objective.make_level_targets(
+        replace(eye, tile_size=0), chosen, CONTENT, regions, 1.0, start, kind
+    )
+    frozen = objective.make_level_targets(eye, chosen, CONTENT, regions, 1.0, start, kind)
+    assert len(frozen.level_inputs.tiles) > 1
+    targets = engine.place(whole.for_full_image())
+    step = objective.FullImageObjective(engine.compile_step(chosen, kind), targets, engine.place)
     task = in_tiles(engine, chosen, frozen, kind, keep)
     return task.evaluate(PICTURE), step.evaluate(PICTURE)
 
 
-def in_tiles(engine, chosen, frozen, kind=FORMS, keep=True):
+def in_tiles(engine, chosen, frozen, kind=STRUCTURE, keep=True):
     """The objective that reads tiles in this process."""
-    steps = engine.tile_steps(chosen, kind)
-    return tiled.objective_of(steps, frozen, tiled.Reader(steps, frozen, keep, engine.place))
+    steps = engine.compile_tile_fns(chosen, kind)
+    return tiled.tiled_objective(
+        steps, frozen, tiled.LocalTileEvaluator(steps, frozen, keep, engine.place)
+    )
 
 
 def assert_alike(tiles, whole):
@@ -123,8 +127,8 @@ def test_tiles_have_the_loss_and_the_gradient_of_the_whole(name, style_loss, str
     layers = {"content_layers": "second", "style_layers": "first,second"}
     chosen = recipe.make_recipe(style_loss=style_loss, strips=strips, padding="zero", **layers)
     engine = tiny.engine(name, chosen)
-    eye = tiny.eye(engine, tile)
-    tiles, whole = compared(engine, eye, chosen, REGIONS[regions], keep=tile == 64)
+    extractor = tiny.eye(engine, tile)
+    tiles, whole = compared(engine, extractor, chosen, REGIONS[regions], keep=tile == 64)
     assert_alike(tiles, whole)
     difference = np.linalg.norm(tiles.gradient - whole.gradient)
     # Of two neighbors that are as near, another may be found.
@@ -138,9 +142,11 @@ def engine(request):
     return tiny.engine(request.param, recipe.make_recipe(), tiny.vgg())
 
 
-def looking(engine, chosen, tile, kind=FORMS):
-    layers = objective.layers_of(chosen, kind)
-    return Eye.of(engine.features(layers), engine.network, layers, tile)
+def looking(engine, chosen, tile, kind=STRUCTURE):
+    layers = objective.required_layers(chosen, kind)
+    return TiledFeatureExtractor.for_layers(
+        engine.feature_function(layers), engine.network, layers, tile
+    )
 
 
 def root_mean_square(values):
@@ -151,10 +157,10 @@ def root_mean_square(values):
 @pytest.mark.parametrize(
     ("regions", "kind"),
     [
-        pytest.param("everywhere", FORMS, marks=pytest.mark.backend),
-        ("masked", FORMS),
-        ("masked", LAST),
-        ("masked", SHARPENING),
+        pytest.param("everywhere", STRUCTURE, marks=pytest.mark.backend),
+        ("masked", STRUCTURE),
+        ("masked", FEATURE_SPLITTING),
+        ("masked", DETAIL),
     ],
 )
 def test_the_default_recipe_in_tiles(engine, regions, kind):
@@ -164,9 +170,9 @@ def test_the_default_recipe_in_tiles(engine, regions, kind):
     content = 0.0 if kind.shallow else 0.5
     chosen = recipe.make_recipe(precision="float32", content_weight=content, tv_weight=0.5)
     start = START if regions == "masked" else None
-    eye = looking(engine, chosen, 112, kind)
-    assert (eye.grain.halo < 40) == kind.shallow
-    tiles, whole = compared(engine, eye, chosen, REGIONS[regions], start, kind)
+    extractor = looking(engine, chosen, 112, kind)
+    assert (extractor.alignment.halo < 40) == kind.shallow
+    tiles, whole = compared(engine, extractor, chosen, REGIONS[regions], start, kind)
     assert_alike(tiles, whole)
     difference, size = np.abs(tiles.gradient - whole.gradient), root_mean_square(whole.gradient)
     assert np.median(difference) < 1e-5 * size
@@ -176,21 +182,21 @@ def test_the_default_recipe_in_tiles(engine, regions, kind):
 @pytest.mark.slow
 def test_kept_targets_give_the_same_bytes_and_take_up_other_weights(engine):
     chosen = recipe.make_recipe(precision="float32", content_weight=1.0)
-    eye = looking(engine, chosen, 112)
-    assert eye.grain == Grain(8, 56)
-    frozen = objective.freeze(eye, chosen, CONTENT, REGIONS["everywhere"])
-    kept, anew = (in_tiles(engine, chosen, frozen, keep=keep) for keep in (True, False))
+    extractor = looking(engine, chosen, 112)
+    assert extractor.alignment == TileAlignment(8, 56)
+    targets = objective.make_level_targets(extractor, chosen, CONTENT, REGIONS["everywhere"])
+    kept, anew = (in_tiles(engine, chosen, targets, keep=keep) for keep in (True, False))
     before = kept.evaluate(PICTURE)
     found = {each.evaluate(PICTURE).gradient.tobytes() for each in (kept, anew)}
     assert found == {before.gradient.tobytes()}
-    after = kept.weighed(np.array((0, 1, 0), np.float32)).evaluate(PICTURE)
+    after = kept.with_weights(np.array((0, 1, 0), np.float32)).evaluate(PICTURE)
     assert after.total == pytest.approx(before.terms["style"], rel=1e-6)
 
 
 @pytest.mark.slow
 def test_what_is_around_a_tile_is_needed(engine):
     chosen = recipe.make_recipe(precision="float32")
-    tight = replace(looking(engine, chosen, 112), grain=Grain(8, 8))
+    tight = replace(looking(engine, chosen, 112), grain=TileAlignment(8, 8))
     tiles, whole = compared(engine, tight, chosen, REGIONS["everywhere"])
     size = root_mean_square(whole.gradient)
     assert root_mean_square(tiles.gradient - whole.gradient) > 3e-3 * size

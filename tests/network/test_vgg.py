@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from impasto.compute import backend
+from impasto.compute import keras_backend
 from impasto.network import vgg, weights
 from tests import tiny
 
@@ -19,7 +19,7 @@ NETWORK = weights.NETWORKS["vgg16"]
 
 @pytest.fixture(scope="module")
 def loaded():
-    return weights.load()
+    return weights.load_weights()
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def picture():
 
 def numpy_features(loaded, picture, layers, **settings):
     settings = {"pooling": "max", "precision": "float32", "padding": "zero"} | settings
-    features = vgg.build(loaded, layers, **settings)
+    features = vgg.build_vgg(loaded, layers, **settings)
     maps = features(ops.convert_to_tensor(picture))
     return {name: ops.convert_to_numpy(ops.cast(each, "float32")) for name, each in maps.items()}
 
@@ -91,7 +91,7 @@ def test_the_layers_are_those_that_keras_has(name):
             tensors[f"{layer.name}/kernel"] = np.broadcast_to(np.float32(0), layer.kernel.shape)
             tensors[f"{layer.name}/bias"] = np.zeros(layer.bias.shape, np.float32)
     network = weights.Weights(weights.NETWORKS[name], "", tensors)
-    ours = vgg._model(network, [kerass.layers[-1].name], "max", "float32", "zero")
+    ours = vgg._build_keras_model(network, [kerass.layers[-1].name], "max", "float32", "zero")
     assert len(ours.layers) == len(kerass.layers)
     told = ("name", "filters", "kernel_size", "pool_size", "strides", "dilation_rate")
     for our, layer in zip(ours.layers[1:], kerass.layers[1:], strict=True):
@@ -111,12 +111,12 @@ def test_the_network_is_cut_off_after_the_deepest_layer_in_use(monkeypatch):
         original(layer, shape)
 
     monkeypatch.setattr(vgg.PaddedConvolution, "build", build)
-    vgg.build(tiny.vgg(), ["block2_conv1"], "max", "float32", "zero")
+    vgg.build_vgg(tiny.vgg(), ["block2_conv1"], "max", "float32", "zero")
     assert made == [(3, 8), (8, 8), (8, 12)]
 
 
 def test_layers_that_are_not_asked_for_are_not_computed(monkeypatch):
-    features = vgg.build(tiny.vgg(), ["block1_conv2", "block3_conv1"], "max", "float32", "zero")
+    features = vgg.build_vgg(tiny.vgg(), ["block1_conv2", "block3_conv1"], "max", "float32", "zero")
     computed = []
     original = vgg.PaddedConvolution.call
 
@@ -179,7 +179,7 @@ def gradient(function, point):
         value = function(picture)
         return value, {"loss": value}
 
-    return backend.value_and_gradient(loss)(point, {})[2]
+    return keras_backend.value_and_gradient(loss)(point, {})[2]
 
 
 def convolution(kernel, bias, replicate=False):

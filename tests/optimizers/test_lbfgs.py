@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from impasto.compute.arrays import to_numpy
-from impasto.compute.backend import ops
+from impasto.compute.keras_backend import ops
 from impasto.optimizers import lbfgs
 from impasto.optimizers.solver import StopReason
 from impasto.optimizers.solvers import SOLVERS

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from impasto.compute.backend import ops
+from impasto.compute.keras_backend import ops
 from impasto.optimizers import parametrization
 from impasto.optimizers.parametrization import highpass
 

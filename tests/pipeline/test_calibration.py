@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from impasto.losses.kinds import FORMS, LAST, SHARPENING
+from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, STRUCTURE
 from impasto.pipeline import calibration, forecast, measurements
 from impasto.pipeline.calibration import CostSample
 from impasto.pipeline.models import ModelCache
@@ -54,11 +54,11 @@ def test_a_calibration_paints_two_small_sizes_as_far_as_memory_is_free(
 @pytest.mark.parametrize("style_loss", ["gram", "matching"])
 def test_a_forecast_of_a_real_calibration_grows_with_the_picture(read, style_loss):
     chosen, engines = recipe.make_recipe(**{**SMALL_GRAM, "style_loss": style_loss}), ModelCache()
-    kinds = [FORMS, LAST, SHARPENING] if style_loss == "matching" else [FORMS]
+    kinds = [STRUCTURE, FEATURE_SPLITTING, DETAIL] if style_loss == "matching" else [STRUCTURE]
     measured = calibration.measure_speed(engines, chosen, read, kinds)
     assert measured.network > 0
     for kind in kinds:
-        levels = [Level(1, 32, 48, 3, kind=kind), Level(2, 320, 480, 3, kind=kind)]
+        levels = [Level(1, 32, 48, 3, role=kind), Level(2, 320, 480, 3, role=kind)]
         seconds = forecast.predict_seconds(measured, levels, forecast.style_sizes(read))
         assert 0 < seconds[0] < seconds[1] < math.inf
 
@@ -73,7 +73,7 @@ def test_a_forecast_measures_once_and_again_when_that_is_asked(tmp_path, monkeyp
     class Painter:
         def measure(self, prepared):
             measured.append(prepared)
-            return measurements.SpeedMeasurement(len(measured), "float32", {FORMS: costs})
+            return measurements.SpeedMeasurement(len(measured), "float32", {STRUCTURE: costs})
 
     for measure, network, count in ((False, 1, 1), (False, 1, 1), (True, 2, 2), (False, 2, 2)):
         stylizer = Stylizer(**SMALL_GRAM)  # as another process would
@@ -89,7 +89,7 @@ def test_a_painting_is_remembered_where_nothing_is_known(tmp_path, monkeypatch):
     costs = measurements.LevelCosts(
         1.0, 0.0, measurements.CostCurve(0, 1, 1), measurements.CostCurve(0, 1, 1)
     )
-    found = measurements.SpeedMeasurement(7.0, "float32", {FORMS: costs})
+    found = measurements.SpeedMeasurement(7.0, "float32", {STRUCTURE: costs})
     monkeypatch.setattr(calibration.measurements, "measurement_of_run", lambda *_: found)
     prepared = Stylizer(**SMALL_GRAM).prepare(random_picture(96, 144, 1), random_picture(96, 96, 2))
     calibration.store_run_speed(dataclasses.replace(prepared, state="resumed"), None)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from impasto.losses.kinds import FORMS, LAST
+from impasto.losses.level_roles import FEATURE_SPLITTING, STRUCTURE
 from impasto.pipeline import forecast, memory, pyramid
 from impasto.pipeline.checkpoints import CheckpointWriter
 from impasto.pipeline.forecast import Forecast
@@ -18,8 +18,12 @@ from tests.tiny import SMALL_GRAM
 def test_levels_cost_their_targets_and_their_evaluations(read):
     found = LevelCosts(9.0, 0.5, CostCurve(1.0, 1e-3, 1), CostCurve(0.1, 1e-2, 1))
     polish = LevelCosts(9.0, 0.0, CostCurve(0.0, 0.0, 1), CostCurve(7.0, 0.0, 1))
-    measured = SpeedMeasurement(0.0, "float32", {FORMS: found, LAST: polish})
-    levels = [Level(1, 20, 30, 3), Level(2, 80, 100, 2), Level(3, 80, 100, 4, kind=LAST)]
+    measured = SpeedMeasurement(0.0, "float32", {STRUCTURE: found, FEATURE_SPLITTING: polish})
+    levels = [
+        Level(1, 20, 30, 3),
+        Level(2, 80, 100, 2),
+        Level(3, 80, 100, 4, role=FEATURE_SPLITTING),
+    ]
     paintings = forecast.style_sizes(read)
     assert paintings == [(2400, 1.0), (8100, 1.0)]
     (first, second, last) = forecast.predict_seconds(measured, levels, paintings)
@@ -31,7 +35,7 @@ def test_levels_cost_their_targets_and_their_evaluations(read):
 
 def test_tiles_process_more_than_the_picture_has():
     costs = LevelCosts(0.0, 0.0, CostCurve(0.0, 1e-3, 1), CostCurve(0.0, 1e-2, 1))
-    measured = SpeedMeasurement(0.0, "float32", {FORMS: costs})
+    measured = SpeedMeasurement(0.0, "float32", {STRUCTURE: costs})
     level = Level(1, 512, 512, 2)
     (whole,) = forecast.predict_seconds(measured, [level], [])
     (tiled,) = forecast.predict_seconds(measured, [level], [], memory.TilePlan(256))
@@ -62,7 +66,7 @@ def test_paintings_that_share_a_network_load_it_once():
 
 def test_a_forecast_names_memory_with_the_film(read):
     found = LevelCosts(2.0, 0.0, CostCurve(0.0, 0.0, 1), CostCurve(0.0, 1.0, 1))
-    measured = SpeedMeasurement(1.0, "bfloat16", {FORMS: found})
+    measured = SpeedMeasurement(1.0, "bfloat16", {STRUCTURE: found})
     chosen = recipe.make_recipe(**SMALL_GRAM)
     levels = pyramid.schedule(96, 144, chosen)
     made = forecast.make_forecast(

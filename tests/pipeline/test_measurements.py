@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from impasto.compute import keras_settings
-from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
+from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, FINEST, STRUCTURE
 from impasto.optimizers.solver import StopReason
 from impasto.pipeline import measurements
 from impasto.pipeline.events import LevelFinished, StepRecord
@@ -22,10 +22,12 @@ MEASURED = SpeedMeasurement(
     1.5,
     "bfloat16",
     {
-        FORMS: LevelCosts(
+        STRUCTURE: LevelCosts(
             2.0, 0.5, CostCurve(0.1, 1e-6, 9e4, 0.05), CostCurve(0.2, 2e-6, 9e4, 0.05)
         ),
-        LAST: LevelCosts(0.0, 0.0, CostCurve(0.0, 1e-6, 9e4), CostCurve(0.0, 4e-6, 9e4)),
+        FEATURE_SPLITTING: LevelCosts(
+            0.0, 0.0, CostCurve(0.0, 1e-6, 9e4), CostCurve(0.0, 4e-6, 9e4)
+        ),
     },
 )
 RECIPE = recipe.make_recipe()
@@ -66,16 +68,16 @@ def test_where_no_line_makes_sense_seconds_go_with_pixels(points):
 
 
 def test_a_measurement_is_found_again_for_what_takes_the_same_time():
-    assert measurements.find_measurement(RECIPE, 1, [FORMS]) is None
+    assert measurements.find_measurement(RECIPE, 1, [STRUCTURE]) is None
     measurements.store_measurement(RECIPE, 1, MEASURED)
     for alike in (RECIPE, recipe.make_recipe(size=2048, strength=0.2, seed=3, evaluations=99)):
-        assert measurements.find_measurement(alike, 1, [FORMS, LAST]) == MEASURED
+        assert measurements.find_measurement(alike, 1, [STRUCTURE, FEATURE_SPLITTING]) == MEASURED
     for other, places, kinds in (
-        (recipe.make_recipe(style_loss="gram"), 1, [FORMS]),
-        (recipe.make_recipe(optimizer="adam"), 1, [FORMS]),
-        (recipe.make_recipe(content_weight=1), 1, [FORMS]),
-        (RECIPE, 2, [FORMS]),
-        (RECIPE, 1, [FORMS, SHARPENING]),
+        (recipe.make_recipe(style_loss="gram"), 1, [STRUCTURE]),
+        (recipe.make_recipe(optimizer="adam"), 1, [STRUCTURE]),
+        (recipe.make_recipe(content_weight=1), 1, [STRUCTURE]),
+        (RECIPE, 2, [STRUCTURE]),
+        (RECIPE, 1, [STRUCTURE, DETAIL]),
     ):
         assert measurements.find_measurement(other, places, kinds) is None
 
@@ -85,15 +87,15 @@ def test_other_settings_and_a_second_measurement_are_stored_beside_and_over_it()
     measurements.store_measurement(RECIPE, 1, MEASURED)
     measurements.store_measurement(gram, 1, MEASURED)
     measurements.store_measurement(RECIPE, 1, again)
-    assert measurements.find_measurement(RECIPE, 1, [FORMS]) == again
-    assert measurements.find_measurement(gram, 1, [FORMS]) == MEASURED
+    assert measurements.find_measurement(RECIPE, 1, [STRUCTURE]) == again
+    assert measurements.find_measurement(gram, 1, [STRUCTURE]) == MEASURED
 
 
 def test_another_backend_processor_or_number_of_cores_is_another_machine(monkeypatch):
     measurements.store_measurement(RECIPE, 1, MEASURED)
     own = measurements.machine_key()
     for module, name, value in (
-        (measurements.threads, "cores", lambda: 99),
+        (measurements.threads, "core_count", lambda: 99),
         (measurements.keras_settings, "chosen_backend", lambda: "other"),
         (measurements, "_processor", lambda: "another"),
         (measurements, "_gpus", lambda: ["one"]),
@@ -101,16 +103,16 @@ def test_another_backend_processor_or_number_of_cores_is_another_machine(monkeyp
         with monkeypatch.context() as patch:
             patch.setattr(module, name, value)
             assert measurements.machine_key() != own
-            assert measurements.find_measurement(RECIPE, 1, [FORMS]) is None
+            assert measurements.find_measurement(RECIPE, 1, [STRUCTURE]) is None
             measurements.store_measurement(RECIPE, 1, dataclasses.replace(MEASURED, network=9.0))
-            assert measurements.find_measurement(RECIPE, 1, [FORMS]).network == 9
-    assert measurements.find_measurement(RECIPE, 1, [FORMS]) == MEASURED
+            assert measurements.find_measurement(RECIPE, 1, [STRUCTURE]).network == 9
+    assert measurements.find_measurement(RECIPE, 1, [STRUCTURE]) == MEASURED
 
 
 def test_what_another_version_measured_is_not_used_and_goes(monkeypatch, cache):
     measurements.store_measurement(RECIPE, 1, MEASURED)
     monkeypatch.setattr(measurements, "__version__", "99.0")
-    assert measurements.find_measurement(RECIPE, 1, [FORMS]) is None
+    assert measurements.find_measurement(RECIPE, 1, [STRUCTURE]) is None
     measurements.store_measurement(RECIPE, 1, MEASURED)
     (machine,) = json.loads((cache / measurements.NAME).read_text())
     assert machine.startswith("impasto 99.0, ")
@@ -121,7 +123,8 @@ def test_the_oldest_of_too_many_goes(monkeypatch):
     for places in (1, 2, 3):
         measurements.store_measurement(RECIPE, places, MEASURED)
     found = [
-        measurements.find_measurement(RECIPE, places, [FORMS]) is not None for places in (1, 2, 3)
+        measurements.find_measurement(RECIPE, places, [STRUCTURE]) is not None
+        for places in (1, 2, 3)
     ]
     assert found == [False, True, True]
 
@@ -133,9 +136,9 @@ def test_the_oldest_of_too_many_goes(monkeypatch):
 def test_a_damaged_file_counts_as_none_and_is_replaced(cache, text):
     cache.mkdir()
     (cache / measurements.NAME).write_text(text)
-    assert measurements.find_measurement(RECIPE, 1, [FORMS]) is None
+    assert measurements.find_measurement(RECIPE, 1, [STRUCTURE]) is None
     measurements.store_measurement(RECIPE, 1, MEASURED)
-    assert measurements.find_measurement(RECIPE, 1, [FORMS]) == MEASURED
+    assert measurements.find_measurement(RECIPE, 1, [STRUCTURE]) == MEASURED
 
 
 @pytest.mark.parametrize(
@@ -158,7 +161,7 @@ def test_numbers_that_cannot_be_are_not_used(cache, change):
     ((_, entry),) = entries.items()
     entry.update(change)
     (cache / measurements.NAME).write_text(json.dumps(said))
-    assert measurements.find_measurement(RECIPE, 1, [FORMS]) is None
+    assert measurements.find_measurement(RECIPE, 1, [STRUCTURE]) is None
 
 
 @pytest.mark.parametrize("why", ["a file in the way", "no home", "a folder of that name"])
@@ -171,7 +174,7 @@ def test_where_nothing_can_be_written_nothing_happens_but_a_line(cache, why, mon
     else:
         (cache / measurements.NAME).mkdir(parents=True)
     measurements.store_measurement(RECIPE, 1, MEASURED)
-    assert measurements.find_measurement(RECIPE, 1, [FORMS]) is None
+    assert measurements.find_measurement(RECIPE, 1, [STRUCTURE]) is None
     assert ("the measurement cannot be stored" in caplog.text) == (why != "no home")
 
 
@@ -187,8 +190,8 @@ def test_processors_are_told_apart_by_what_linux_says_of_them(tmp_path):
 
 
 def test_the_levels_of_every_style_loss_have_their_kinds():
-    assert set(measurements.level_roles(RECIPE)) == {FORMS, FINEST, LAST, SHARPENING}
-    assert measurements.level_roles(recipe.make_recipe(style_loss="gram")) == (FORMS,)
+    assert set(measurements.level_roles(RECIPE)) == {STRUCTURE, FINEST, FEATURE_SPLITTING, DETAIL}
+    assert measurements.level_roles(recipe.make_recipe(style_loss="gram")) == (STRUCTURE,)
 
 
 def test_a_stored_measurement_is_read_without_a_tensor_library():
@@ -226,7 +229,11 @@ def test_the_backend_is_known_before_keras_is_loaded(
 
 # A painting as a measurement --------------------------------------------------------------------
 
-LEVELS = (Level(1, 160, 240, 3), Level(2, 320, 480, 3), Level(3, 320, 480, 4, kind=LAST))
+LEVELS = (
+    Level(1, 160, 240, 3),
+    Level(2, 320, 480, 3),
+    Level(3, 320, 480, 4, role=FEATURE_SPLITTING),
+)
 
 
 def painting(**changes):
@@ -259,7 +266,7 @@ def painting(**changes):
 def test_a_painting_says_how_fast_this_machine_is():
     found = measurements.measurement_of_run(LEVELS, painting(), [])
     assert (found.network, found.features) == (2.0, "bfloat16")
-    forms, last = found.costs[FORMS], found.costs[LAST]
+    forms, last = found.costs[STRUCTURE], found.costs[FEATURE_SPLITTING]
     assert (forms.once, forms.compiling) == (3, 0)
     assert forms.evaluation.at(160 * 240) == pytest.approx(1)
     assert forms.evaluation.at(320 * 480) == pytest.approx(4)

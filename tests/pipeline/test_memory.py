@@ -123,7 +123,7 @@ print(int(peak) * 1024 / foretold)
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's own numbers")
-@pytest.mark.skipif(not kernels.available(), reason="the kernels are not built")
+@pytest.mark.skipif(not kernels.kernels_available(), reason="the kernels are not built")
 @pytest.mark.parametrize("asked", ["size=256", "size=256, style_loss='gram'", "size=96, levels=1"])
 def test_the_native_engine_needs_what_was_foretold(asked):
     done = subprocess.run(

@@ -18,12 +18,12 @@ from PIL import Image
 from skimage import color
 
 from impasto import Finished, Stylizer, stylize
-from impasto.compute import backend
+from impasto.compute import keras_backend
 from impasto.errors import CheckpointError, SettingError
 from impasto.images import arrays, samples
 from impasto.losses import objective, tiles
-from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
-from impasto.losses.tiles import Grain
+from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, FINEST, STRUCTURE
+from impasto.losses.tiles import TileAlignment
 from impasto.optimizers.solver import StopReason
 from impasto.pipeline import checkpoints, inputs, pyramid
 from impasto.pipeline.events import LevelFinished, LevelStarted, Step
@@ -42,7 +42,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "style_loss": "gram",
     },
 }
-KINDS = {"matching": (FORMS, FINEST, LAST, SHARPENING), "gram": (FORMS, FORMS)}
+KINDS = {"matching": (STRUCTURE, FINEST, FEATURE_SPLITTING, DETAIL), "gram": (STRUCTURE, STRUCTURE)}
 SIZES = {"matching": ((16, 23), (23, 32), (23, 32), SIZE), "gram": ((20, 28), SIZE)}
 EVALUATIONS = {"matching": (3, 2, 3, 2), "gram": (6, 4)}
 
@@ -174,7 +174,7 @@ def test_the_picture_has_the_size_asked_for_and_the_photographs_shape(result):
 @pytest.mark.backend
 def test_every_kind_of_level_is_painted_and_lowers_its_loss(case, result):
     levels = pyramid.schedule(*case.content.shape[:2], result.recipe)
-    assert tuple(level.kind for level in levels) == KINDS[case.name]
+    assert tuple(level.role for level in levels) == KINDS[case.name]
     assert tuple((each.height, each.width) for each in result.levels) == SIZES[case.name]
     assert tuple(each.evaluations for each in result.levels) == EVALUATIONS[case.name]
     assert all(each.reason is StopReason.BUDGET for each in result.levels)
@@ -457,7 +457,7 @@ VARIANTS: list[dict[str, Any]] = [
 @pytest.fixture
 def set_keras():
     """Set Keras as the program around the library may; at the end, see that it is still so."""
-    config, before, made = backend.keras.config, {}, {}
+    config, before, made = keras_backend.keras.config, {}, {}
 
     def change(**settings):
         for name, value in settings.items():
@@ -736,7 +736,7 @@ def test_content_that_begins_to_weigh_where_no_forms_are_found_is_computed(case,
 @pytest.mark.parametrize("after", [0, 1])
 def test_where_memory_runs_out_the_level_is_painted_smaller(case, monkeypatch, after):
     """Evaluations of more pixels than fit fail, after some that still did."""
-    whole = objective.WholePicture.evaluate
+    whole = objective.FullImageObjective.evaluate
     made = []
 
     def evaluate(self, picture):
@@ -745,7 +745,7 @@ def test_where_memory_runs_out_the_level_is_painted_smaller(case, monkeypatch, a
             raise MemoryError
         return whole(self, picture)
 
-    monkeypatch.setattr(objective.WholePicture, "evaluate", evaluate)
+    monkeypatch.setattr(objective.FullImageObjective, "evaluate", evaluate)
     *events, last = case.events()
     result = last.result
     assert result.size_lowered
@@ -771,7 +771,7 @@ def test_where_nothing_fits_there_is_no_picture_and_other_errors_are_raised(
     def fail(self, picture):
         raise error
 
-    monkeypatch.setattr(objective.WholePicture, "evaluate", fail)
+    monkeypatch.setattr(objective.FullImageObjective, "evaluate", fail)
     with pytest.raises(type(error)) as caught:
         list(case.events())
     assert str(caught.value) == str(error)
@@ -805,11 +805,11 @@ def test_rows_at_the_edges_of_tiles_differ_as_rows_elsewhere_do(case, monkeypatc
     content = samples.load_content("coffee")[:400, :384]
     with Stylizer(size=384, evaluations=3, precision="float32", tile=128) as stylizer:
         (*_, last) = stylizer.paint(content, case.style)
-    assert any(level.kind.sharpens for level in pyramid.schedule(400, 384, last.result.recipe))
+    assert any(level.role.detail for level in pyramid.schedule(400, 384, last.result.recipe))
     for picture in (last.result.pixels, last.result.pixels.swapaxes(0, 1)):
         apart = np.abs(np.diff(picture.astype(np.float64), axis=0)).mean(axis=(1, 2))
-        cover = tiles.cover(*arrays.size_of(picture), 128, Grain(8, 24))
-        edges = np.array(sorted({tile.inner.top for tile in cover} - {0})) - 1
+        cover = tiles.split_into_tiles(*arrays.size_of(picture), 128, TileAlignment(8, 24))
+        edges = np.array(sorted({tile.core.top for tile in cover} - {0})) - 1
         elsewhere = np.setdiff1d(np.arange(len(apart)), edges)
         assert len(edges) == 2
         assert np.all(apart[edges] < np.quantile(apart[elsewhere], 0.95))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from impasto.errors import SettingError
 from impasto.images.arrays import MIN_SIDE
-from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING
+from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, FINEST, STRUCTURE
 from impasto.pipeline.pyramid import (
     DEFAULT_SHAPE,
     SHAPES,
@@ -38,7 +38,9 @@ def longest(level: Level) -> int:
 
 def climbing(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
     """The levels of different sizes, without the last pass."""
-    return tuple(level for level in schedule(height, width, recipe) if not level.kind.last)
+    return tuple(
+        level for level in schedule(height, width, recipe) if not level.role.feature_splitting
+    )
 
 
 def test_a_schedule_of_moments():
@@ -59,7 +61,7 @@ def test_one_level_is_the_size_asked_for():
     settings = {"size": 300, "levels": 1, "evaluations": 8}
     painted = Level(1, 300, 150, 8)
     assert schedule(1000, 500, make_recipe("gram", **settings)) == (painted,)
-    last = Level(2, 300, 150, 12, kind=LAST, follows=True)
+    last = Level(2, 300, 150, 12, role=FEATURE_SPLITTING, follows=True)
     assert schedule(1000, 500, Recipe(**settings)) == (painted, last)
 
 
@@ -98,13 +100,13 @@ def test_only_a_style_loss_that_has_one_ends_with_a_last_pass_over_what_was_pain
 ):
     levels = schedule(height, width, recipe)
     shape = SHAPES.get(recipe.style_loss, DEFAULT_SHAPE)
-    last = [number for number, each in enumerate(levels) if each.kind.last]
+    last = [number for number, each in enumerate(levels) if each.role.feature_splitting]
     assert len(last) == (shape.last_pass > 0)
     for number in last:
         each, finest = levels[number], levels[number - 1]
         assert (each.height, each.width) == (finest.height, finest.width)
         assert each.style == finest.style
-        assert not each.kind.sharpens
+        assert not each.role.detail
         if recipe.size <= shape.large:
             assert each.evaluations == pytest.approx(1.5 * recipe.evaluations, abs=0.5)
 
@@ -129,7 +131,7 @@ def test_the_aspect_ratio_stays_within_a_pixel(height, width, recipe):
 @given(SIDES, SIDES, RECIPES)
 def test_coarser_levels_get_more_evaluations_up_to_a_few_below_the_finest(height, width, recipe):
     growth, steps = {"gram": (1.5, 2), "matching": (1.36, 3)}[recipe.style_loss]
-    forms = [each for each in climbing(height, width, recipe) if not each.kind.sharpens]
+    forms = [each for each in climbing(height, width, recipe) if not each.role.detail]
     for coarser, level in enumerate(reversed(forms)):
         exact = recipe.evaluations * growth ** min(coarser, steps)
         assert level.evaluations == pytest.approx(exact, abs=0.5)
@@ -152,7 +154,7 @@ def test_large_levels_get_fewer_evaluations_in_proportion_to_their_side():
 def test_of_a_finished_picture_only_what_is_larger_is_painted():
     levels = schedule(288, 384, Recipe(size=384, init="a.png", finished=96))
     assert [(level.number, level.width) for level in levels] == [(1, 192), (2, 384)]
-    assert all(level.follows and level.kind.sharpens for level in levels)
+    assert all(level.follows and level.role.detail for level in levels)
     classic = replace(make_recipe("gram", size=384, evaluations=12), init="a.png", finished=96)
     found = [(level.width, level.evaluations) for level in schedule(288, 384, classic)]
     assert found == [(167, 18), (384, 12)]
@@ -180,7 +182,9 @@ def test_a_level_that_does_not_fit_is_halved_as_long_as_that_is_worth_it():
     assert smaller == Level(3, 212, 283, 12)
     assert smaller_level(smaller, painted=150 * 200) is None
     assert smaller_level(Level(1, 20, 20, 5), painted=0) is None
-    assert smaller_level(replace(level, kind=LAST), painted=0) == replace(smaller, kind=LAST)
+    assert smaller_level(replace(level, role=FEATURE_SPLITTING), painted=0) == replace(
+        smaller, role=FEATURE_SPLITTING
+    )
 
 
 def test_forms_of_a_large_picture_are_found_at_a_small_size_and_sharpened_from_there():
@@ -188,11 +192,11 @@ def test_forms_of_a_large_picture_are_found_at_a_small_size_and_sharpened_from_t
     levels = schedule(1500, 3000, Recipe(size=3000))
     small, large = levels[:6], levels[6:]
     assert [level.width for level in small] == [47, 94, 188, 375, 750, 750]
-    assert [level.kind for level in small] == [FORMS] * 4 + [FINEST, LAST]
+    assert [level.role for level in small] == [STRUCTURE] * 4 + [FINEST, FEATURE_SPLITTING]
     of_that_size = schedule(375, 750, Recipe(size=750))
     assert [level.evaluations for level in small] == [each.evaluations for each in of_that_size]
     assert [level.width for level in large] == [1500, 3000]
-    assert all(level.kind == SHARPENING and level.follows for level in large)
+    assert all(level.role == DETAIL and level.follows for level in large)
     assert max(level.evaluations for level in large) < 8
 
 
@@ -205,6 +209,6 @@ def test_the_default_schedule_doubles_its_levels_and_ends_with_a_last_pass_at_th
         (384, 8),
         (384, 12),
     ]
-    assert [level.kind for level in levels] == [FORMS] * 3 + [FINEST, LAST]
+    assert [level.role for level in levels] == [STRUCTURE] * 3 + [FINEST, FEATURE_SPLITTING]
     assert {level.style for level in levels} == {1.0}
     assert [level.number for level in levels] == [1, 2, 3, 4, 5]

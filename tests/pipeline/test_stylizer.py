@@ -19,7 +19,7 @@ from impasto.errors import BackendError, ImageError, SettingError
 from impasto.images import arrays
 from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective
-from impasto.losses.kinds import FORMS
+from impasto.losses.level_roles import STRUCTURE
 from impasto.network import weights
 from impasto.network.native_vgg import NativeVGG
 from impasto.optimizers.solver import StopReason
@@ -65,9 +65,9 @@ def test_a_gradient_has_the_same_bytes_every_time(engines, style_loss, content, 
     engine = engines.get(chosen)
     picture = arrays.resize(content, 96, 128)
     places = (StyledRegion((StyleImage(style),)),)
-    painting = engine.level_program(chosen, FORMS)
-    frozen = objective.freeze(painting.feature_extractor(0), chosen, picture, places)
-    task = painting.objective(frozen, keep=True)
+    painting = engine.level_program(chosen, STRUCTURE)
+    targets = objective.make_level_targets(painting.feature_extractor(0), chosen, picture, places)
+    task = painting.objective(targets, keep=True)
     start = arrays.noise(96, 128, seed=1)
     gradients = {task.evaluate(start).gradient.tobytes() for _ in range(5)}
     assert len(gradients) == 1
@@ -135,7 +135,7 @@ def test_a_listener_that_stops_at_the_finest_level_gets_the_best_picture_itself(
 
 def test_a_loss_that_breaks_down_writes_no_black_picture(content, style, monkeypatch):
     calls = []
-    original = objective.WholePicture.evaluate
+    original = objective.FullImageObjective.evaluate
 
     def breaks_down(self, picture):
         calls.append(1)
@@ -144,7 +144,7 @@ def test_a_loss_that_breaks_down_writes_no_black_picture(content, style, monkeyp
             return type(evaluation)(float("nan"), evaluation.terms, evaluation.gradient)
         return evaluation
 
-    monkeypatch.setattr(objective.WholePicture, "evaluate", breaks_down)
+    monkeypatch.setattr(objective.FullImageObjective, "evaluate", breaks_down)
     result = stylize(content, style, **{**SMALL, "levels": 1})
     assert result.levels[0].reason is StopReason.NOT_FINITE
     assert np.isfinite(result.pixels).all()
@@ -152,7 +152,7 @@ def test_a_loss_that_breaks_down_writes_no_black_picture(content, style, monkeyp
 
 
 def test_what_cannot_be_used_is_refused_before_the_network_is_loaded(content, style, monkeypatch):
-    monkeypatch.setattr(weights, "load", lambda *_: pytest.fail("too late"))
+    monkeypatch.setattr(weights, "load_weights", lambda *_: pytest.fail("too late"))
     with pytest.raises(SettingError, match="block4_conv2"):
         stylize(content, style, content_layers="block4_conv22")
     with pytest.raises(ImageError, match="content"):

@@ -136,7 +136,7 @@ def measured(seconds_of_pixel, levels):
     """A machine that needs so many seconds for each pixel of an evaluation, and nothing else."""
     curve = CostCurve(0.0, seconds_of_pixel, 1.0)
     costs = LevelCosts(0.0, 0.0, CostCurve(0.0, 0.0, 1.0), curve)
-    return SpeedMeasurement(0.0, "float32", {level.kind: costs for level in levels})
+    return SpeedMeasurement(0.0, "float32", {level.role: costs for level in levels})
 
 
 def first_steps(monkeypatch, found):

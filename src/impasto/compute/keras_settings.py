@@ -17,13 +17,13 @@ def settings_file() -> Path:
     return Path(os.path.expanduser(os.environ.get("KERAS_HOME", usual)), "keras.json")
 
 
-def replacement() -> str | None:
+def replacement_backend() -> str | None:
     """Return the backend to load instead of that in a person's ``keras.json``; None for that one.
 
     The file may name a backend for other work, that impasto does not know or that this
     environment lacks. What KERAS_BACKEND names was named for this run, and is not replaced.
     """
-    wanted = _in_file()
+    wanted = _backend_in_file()
     if wanted is None:
         return None
     usable = wanted in BACKENDS and importlib.util.find_spec(wanted) is not None
@@ -35,10 +35,15 @@ def chosen_backend() -> str:
     keras = sys.modules.get("keras")
     if keras is not None and hasattr(keras, "backend"):
         return str(keras.backend.backend())
-    return os.environ.get("KERAS_BACKEND") or replacement() or _in_file() or "tensorflow"
+    return (
+        os.environ.get("KERAS_BACKEND")
+        or replacement_backend()
+        or _backend_in_file()
+        or "tensorflow"
+    )
 
 
-def _in_file() -> str | None:
+def _backend_in_file() -> str | None:
     """Return what ``keras.json`` names; None where there is no such file that can be read."""
     try:
         said = json.loads(settings_file().read_text(encoding="utf-8"))

@@ -13,21 +13,21 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from threadpoolctl import ThreadpoolController
 
-Piece = TypeVar("Piece")
-Result = TypeVar("Result")
+T = TypeVar("T")
+R = TypeVar("R")
 
 ALIGNMENT = 64
 """Bytes; an array that begins at a multiple of it is taken over by TensorFlow without a copy."""
 
 
-def cores() -> int:
+def core_count() -> int:
     """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
+def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
     """Return an uninitialized, aligned array."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     raw = np.empty(size + ALIGNMENT, np.uint8)
@@ -35,19 +35,19 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
-def in_parallel(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> list[Result]:
+def map_in_threads(work: Callable[[T], R], pieces: Iterable[T]) -> list[R]:
     """Do the work for every piece, on all cores; within a piece BLAS keeps to one core."""
     with one_blas_thread():
-        return list(_workers(os.getpid()).map(work, pieces))
+        return list(_thread_pool(os.getpid()).map(work, pieces))
 
 
 @functools.cache
-def _workers(process: int) -> ThreadPoolExecutor:
+def _thread_pool(process: int) -> ThreadPoolExecutor:
     """Return the threads of a process: those of its parent did not survive a fork."""
-    return ThreadPoolExecutor(cores(), thread_name_prefix="impasto")
+    return ThreadPoolExecutor(core_count(), thread_name_prefix="impasto")
 
 
-class _WhileInside:
+class _SharedContext:
     """A context for many threads: the first inside sets something, the last resets it."""
 
     def __init__(self, enter: Callable[[], None], leave: Callable[[], None]) -> None:
@@ -83,12 +83,12 @@ def one_blas_thread() -> AbstractContextManager[None]:
 
 
 @functools.cache
-def _blas_limit(process: int) -> _WhileInside:
+def _blas_limit(process: int) -> _SharedContext:
     controller = ThreadpoolController().select(user_api="blas")
     # threadpoolctl heeds a single thread, which must still be there to lift the limit.
     thread = ThreadPoolExecutor(1, thread_name_prefix="impasto-blas")
     limits: list[Any] = []
-    return _WhileInside(
+    return _SharedContext(
         lambda: limits.append(thread.submit(controller.limit, limits=1).result()),
         lambda: thread.submit(limits.pop().restore_original_limits).result(),
     )
@@ -110,12 +110,12 @@ def freed_memory_kept() -> AbstractContextManager[None]:
 
 
 @functools.cache
-def _freed_memory_kept() -> _WhileInside:
+def _freed_memory_kept() -> _SharedContext:
     def give_back() -> None:
         _set_malloc(_USUAL_TRIM, _USUAL_MMAP)
         give_back_freed_memory()
 
-    return _WhileInside(lambda: _set_malloc(_LARGEST, 0), give_back)
+    return _SharedContext(lambda: _set_malloc(_LARGEST, 0), give_back)
 
 
 def give_back_freed_memory() -> None:

@@ -13,15 +13,15 @@ from impasto.compute.arrays import HostArray
 from impasto.compute.native.kernels import Kernels
 from impasto.images.arrays import ImageArray
 from impasto.losses import tiled
-from impasto.losses.kinds import Kind
-from impasto.losses.objective import TERMS, Step, Targets, TotalLoss, total_loss
-from impasto.losses.terms import IMAGE, AddGradient, Features, Seen, Sums
-from impasto.losses.tiled import Given, TileSteps
+from impasto.losses.level_roles import LevelRole
+from impasto.losses.objective import TERMS, StepFunction, TileTargets, TotalLoss, total_loss
+from impasto.losses.terms import IMAGE, AddGradient, FeatureMaps, Features, Sums
+from impasto.losses.tiled import CompiledTileFns, TileArgs
 from impasto.network.native_vgg import NativeVGG
 from impasto.network.weights import Network, Weights
 from impasto.recipe.settings import Recipe
 
-Adds = dict[str, Sequence[AddGradient]]
+LayerGradients = dict[str, Sequence[AddGradient]]
 """By layer, what adds to the gradient by its features; by IMAGE, to that by the pixels."""
 Evaluated = tuple[float, dict[str, float], HostArray]
 """A scalar, its terms, and its gradient."""
@@ -43,64 +43,68 @@ class NativeEngine:
         self.instruction_set = kernels.instruction_set
         self._vgg = NativeVGG.build(kernels, weights, recipe.pooling, recipe.padding)
 
-    def check(self) -> None:
+    def check_usable(self) -> None:
         """Do nothing: it computes in every process."""
 
-    def features(self, layers: Sequence[str]) -> Features:
+    def feature_function(self, layers: Sequence[str]) -> Features:
         """Return the function from an image (height, width, 3) to its features by layer."""
         return lambda image, *reduce: self._vgg.features(image, layers, *reduce)
 
-    def step(self, recipe: Recipe, kind: Kind) -> Step:
+    def compile_step(self, recipe: Recipe, role: LevelRole) -> StepFunction:
         """Return the total loss of a recipe and its gradient, for all levels of a kind."""
-        loss = total_loss(recipe, kind)
+        loss = total_loss(recipe, role)
 
-        def step(image: HostArray, targets: Targets) -> Evaluated:
+        def step(image: HostArray, targets: TileTargets) -> Evaluated:
             maps = self._vgg.trace(image, loss.layers)
-            seen = Seen({name: maps[name] for name in loss.layers}, image)
+            seen = FeatureMaps({name: maps[name] for name in loss.layers}, image)
             sums, pullback = loss.vjp(seen, targets)
             del seen
             adds = dict(pullback(loss.loss_gradient(sums, targets)))
-            return *_evaluated(loss, sums, targets), self._gradient(image, maps, adds)
+            return *_evaluate(loss, sums, targets), self._gradient(image, maps, adds)
 
         return step
 
-    def tile_steps(self, recipe: Recipe, kind: Kind) -> TileSteps:
+    def compile_tile_fns(self, recipe: Recipe, role: LevelRole) -> CompiledTileFns:
         """Return the same for an image that is processed in tiles."""
-        loss, stride = total_loss(recipe, kind), self.network.stride
+        loss, stride = total_loss(recipe, role), self.network.stride
         like: dict[str, Sums] = {}
 
-        def read(tile: HostArray, given: Given) -> HostArray:
-            seen = tiled.within(tile, self._vgg.features(tile, loss.layers), given, stride)
-            like.update(loss.read(seen, given.targets))
-            return _flat(like)
+        def read(tile: HostArray, given: TileArgs) -> HostArray:
+            seen = tiled.crop_maps(tile, self._vgg.features(tile, loss.layers), given, stride)
+            like.update(loss.reduce(seen, given.targets))
+            return _flatten(like)
 
         def vjp(
-            tile: HostArray, given: Given, slope: Callable[[dict[str, Sums]], dict[str, Sums]]
+            tile: HostArray, given: TileArgs, slope: Callable[[dict[str, Sums]], dict[str, Sums]]
         ) -> tuple[dict[str, Sums], HostArray]:
             """Return the sums of a tile, and the gradient by it from the slope along them."""
             maps = self._vgg.trace(tile, loss.layers)
             asked = {name: maps[name] for name in loss.layers}
-            sums, pullback = loss.vjp(tiled.within(tile, asked, given, stride), given.targets)
+            sums, pullback = loss.vjp(tiled.crop_maps(tile, asked, given, stride), given.targets)
             del asked
-            adds = _inside(dict(pullback(slope(sums))), given, stride)
+            adds = _add_in_core(dict(pullback(slope(sums))), given, stride)
             return sums, self._gradient(tile, maps, adds)
 
-        def once(tile: HostArray, given: Given) -> Evaluated:
+        def once(tile: HostArray, given: TileArgs) -> Evaluated:
             sums, gradient = vjp(tile, given, lambda sums: loss.loss_gradient(sums, given.targets))
-            return *_evaluated(loss, sums, given.targets), gradient
+            return *_evaluate(loss, sums, given.targets), gradient
 
-        def along(tile: HostArray, given: Given) -> Evaluated:
-            sums, gradient = vjp(tile, given, lambda sums: tiled.shaped(given.slope, _arrays(sums)))
-            return float(np.vdot(tiled.flat(sums), given.slope)), {}, gradient
+        def along(tile: HostArray, given: TileArgs) -> Evaluated:
+            sums, gradient = vjp(
+                tile, given, lambda sums: tiled.unflatten_sums(given.loss_grad, _arrays(sums))
+            )
+            return float(np.vdot(tiled.flatten_sums(sums), given.loss_grad)), {}, gradient
 
-        def slope(sums: HostArray, given: Given) -> Evaluated:
-            shaped = tiled.shaped(sums, _arrays(like))
-            by = _flat(loss.loss_gradient(shaped, given.targets))
-            return *_evaluated(loss, shaped, given.targets), by
+        def slope(sums: HostArray, given: TileArgs) -> Evaluated:
+            shaped = tiled.unflatten_sums(sums, _arrays(like))
+            by = _flatten(loss.loss_gradient(shaped, given.targets))
+            return *_evaluate(loss, shaped, given.targets), by
 
-        return TileSteps(loss.additive, once, read, along, slope)
+        return CompiledTileFns(loss.additive, once, read, along, slope)
 
-    def _gradient(self, image: HostArray, maps: dict[str, HostArray], adds: Adds) -> HostArray:
+    def _gradient(
+        self, image: HostArray, maps: dict[str, HostArray], adds: LayerGradients
+    ) -> HostArray:
         gradient = self._vgg.gradient(maps, adds)
         for add in adds.get(IMAGE, ()):
             add(gradient)
@@ -115,8 +119,8 @@ class NativeEngine:
         return image
 
 
-def _evaluated(
-    loss: TotalLoss, sums: dict[str, Sums], targets: Targets
+def _evaluate(
+    loss: TotalLoss, sums: dict[str, Sums], targets: TileTargets
 ) -> tuple[float, dict[str, float]]:
     """Return the total and its terms, in float64."""
     _, values = loss.loss(sums, targets)
@@ -124,10 +128,12 @@ def _evaluated(
     return sum(float(targets.weights[n]) * terms[name] for n, name in enumerate(TERMS)), terms
 
 
-def _inside(adds: Adds, given: Given, stride: Callable[[str], int]) -> Adds:
+def _add_in_core(
+    adds: LayerGradients, given: TileArgs, stride: Callable[[str], int]
+) -> LayerGradients:
     """Return what adds to the inner box of the gradients of the whole tile."""
-    top, left, *_ = map(int, given.corner)
-    height, width, _ = given.frame.shape
+    top, left, *_ = map(int, given.offsets)
+    height, width, _ = given.core_frame.shape
 
     def inside(layer: str, add: AddGradient) -> AddGradient:
         apart = stride(layer)
@@ -141,8 +147,8 @@ def _inside(adds: Adds, given: Given, stride: Callable[[str], int]) -> Adds:
     }
 
 
-def _flat(sums: Sums) -> HostArray:
-    found: HostArray = np.asarray(tiled.flat(sums), np.float32)
+def _flatten(sums: Sums) -> HostArray:
+    found: HostArray = np.asarray(tiled.flatten_sums(sums), np.float32)
     return found
 
 

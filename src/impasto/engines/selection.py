@@ -13,17 +13,17 @@ from impasto.network.weights import Weights
 from impasto.recipe.settings import Recipe
 
 if TYPE_CHECKING:
-    from impasto.engines.interface import Engine
+    from impasto.engines.engine import Engine
 
 LOG = logging.getLogger(__name__)
 
-Name = Literal["native", "keras"]
+EngineName = Literal["native", "keras"]
 
-HOW = "install a C compiler, then run: pip install --force-reinstall --no-deps impasto"
+INSTALL_HINT = "install a C compiler, then run: pip install --force-reinstall --no-deps impasto"
 """What to do where the kernels are missing."""
 
 
-def choose(recipe: Recipe) -> Name:
+def choose_engine(recipe: Recipe) -> EngineName:
     """Return the engine of a recipe: its own, or what ``auto`` stands for here.
 
     Keras on a GPU, for bfloat16, or where the kernels were not built; else native.
@@ -32,28 +32,34 @@ def choose(recipe: Recipe) -> Name:
         return "native"
     if recipe.engine == "keras" or recipe.precision == "bfloat16":
         return "keras"
-    return "keras" if not kernels.available() or _has_gpu() else "native"
+    return "keras" if not kernels.kernels_available() or _has_gpu() else "native"
 
 
-def described() -> str:
+def describe_auto() -> str:
     """Return which engine the setting ``auto`` stands for here, and why if it is slower."""
-    if choose(Recipe()) == "native":
+    if choose_engine(Recipe()) == "native":
         return f"native, with {kernels.instruction_sets()[-1]}"
-    if kernels.available():
+    if kernels.kernels_available():
         return "keras, on a GPU"
-    return f"keras, because the compiled kernels are missing: {HOW}"
+    return f"keras, because the compiled kernels are missing: {INSTALL_HINT}"
 
 
-def build(recipe: Recipe, weights: Weights, instruction_set: str = "") -> "Engine":
+def build_engine(recipe: Recipe, weights: Weights, instruction_set: str = "") -> "Engine":
     """Return the engine of a recipe, its network made of checked weights.
 
     ``instruction_set`` is that of the compiled kernels, by default the best of this processor.
 
     Raises BackendError where it cannot be had.
     """
-    if choose(recipe) == "keras":
-        if recipe.engine == "auto" and recipe.precision != "bfloat16" and not kernels.available():
-            LOG.warning("the compiled kernels are missing; Keras is used, which is slower: %s", HOW)
+    if choose_engine(recipe) == "keras":
+        if (
+            recipe.engine == "auto"
+            and recipe.precision != "bfloat16"
+            and not kernels.kernels_available()
+        ):
+            LOG.warning(
+                "the compiled kernels are missing; Keras is used, which is slower: %s", INSTALL_HINT
+            )
         from impasto.engines.keras_engine import KerasEngine  # loads the tensor library
 
         return KerasEngine(weights, recipe)
@@ -69,9 +75,9 @@ def _has_gpu() -> bool:
     """Return whether Keras would compute on a GPU. Loads it only where there may be one."""
     if not _may_have_gpu():
         return False
-    from impasto.compute import backend
+    from impasto.compute import keras_backend
 
-    return not backend.on_processor()
+    return not keras_backend.runs_on_cpu()
 
 
 def _may_have_gpu() -> bool:

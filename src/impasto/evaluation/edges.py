@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from impasto.compute.arrays import to_numpy
-from impasto.compute.backend import ops
+from impasto.compute.keras_backend import ops
 from impasto.images import arrays
 from impasto.images.arrays import ImageArray
-from impasto.network import vgg, weightfiles, weights
-from impasto.network.weightfiles import Tensors
+from impasto.network import vgg, weight_files, weights
+from impasto.network.weight_files import Tensors
 
 Edges: TypeAlias = NDArray[np.float32]
 """float32 (height, width) in [0, 1]: probability of an edge"""
@@ -38,7 +38,7 @@ STRIDE = 16
 def read_hed_weights(path: Path) -> Tensors:
     """Read the tensors by layer from a Keras file. Raises ValueError if one is missing."""
     layers = (*weights.NETWORKS["vgg16"].convolutions, *SIDES, FUSE)
-    tensors = weightfiles.read(path, layers)
+    tensors = weight_files.read_weights(path, layers)
     missing = [each for each in layers if f"{each}/kernel" not in tensors]
     if missing:
         raise ValueError(f"has no tensor {missing[0]}/kernel")
@@ -48,7 +48,7 @@ def read_hed_weights(path: Path) -> Tensors:
 def build_hed(tensors: Tensors) -> Callable[[ImageArray], Edges]:
     """Return the function from an image to its edge map, of the same size."""
     network = weights.Weights(weights.NETWORKS["vgg16"], "HED", tensors)
-    features = vgg.build(network, LAYERS, "max", "float32", "zero")
+    features = vgg.build_vgg(network, LAYERS, "max", "float32", "zero")
     # In RGB, as pictures are; what the network subtracts on its way is made up for.
     shift = np.subtract(weights.BGR_MEAN, BGR_MEAN, dtype=np.float32)[::-1]
 

@@ -78,7 +78,7 @@ def compare_style(image: JudgeFeatures, style: JudgeFeatures) -> dict[str, Stage
     for name, (own, other, local, whole) in networks.items():
         tasks += [(f"local_{name}", at, measures.local_style, own[at], other[at]) for at in local]
         tasks += [(f"global_{name}", at, measures.global_style, own[at], other[at]) for at in whole]
-    results = threads.in_parallel(lambda task: task[2](*task[3:]), tasks)
+    results = threads.map_in_threads(lambda task: task[2](*task[3:]), tasks)
     found: dict[str, dict[str, float]] = {}
     for (name, stage, *_), result in zip(tasks, results, strict=True):
         there, *back = result if isinstance(result, tuple) else (result,)

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.compute.arrays import to_numpy
-from impasto.compute.backend import ops
+from impasto.compute.keras_backend import ops
 from impasto.images.arrays import ImageArray
-from impasto.network import torchfiles
+from impasto.network import torch_files
 
 Tensor: TypeAlias = Any
 Map: TypeAlias = NDArray[np.float32]
@@ -65,7 +65,7 @@ class Lite0(NamedTuple):
 
 def load_lite0(path: Path) -> Lite0:
     """Read the network from a PyTorch file. Raises ValueError or KeyError for any other file."""
-    return build_lite0(torchfiles.read(path, MAX_FILE_BYTES))
+    return build_lite0(torch_files.read_state_dict(path, MAX_FILE_BYTES))
 
 
 def build_lite0(state: Mapping[str, NDArray[Any]]) -> Lite0:

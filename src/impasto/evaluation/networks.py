@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.compute.arrays import to_numpy
-from impasto.compute.backend import ops
+from impasto.compute.keras_backend import ops
 from impasto.evaluation import edges, lite0, weight_packages
 from impasto.images import colors
 from impasto.images.arrays import ImageArray
@@ -68,8 +68,8 @@ def build_vgg19(layers: tuple[str, ...]) -> FeatureFunction:
 
     Raises WeightsError, which says what to install, if weights are missing.
     """
-    found = weights.load("vgg19")
-    features = vgg.build(found, layers, "max", "float32", "replicate")
+    found = weights.load_weights("vgg19")
+    features = vgg.build_vgg(found, layers, "max", "float32", "replicate")
 
     def compute(image: ImageArray) -> dict[str, Map]:
         maps = features(ops.convert_to_tensor(np.clip(image, 0, 255)))

@@ -10,11 +10,19 @@ from typing import NamedTuple
 import numpy as np
 
 from impasto.compute.arrays import HostArray, Tensor, array_namespace
-from impasto.losses.terms import EPSILON, AddGradient, Pullback, Scene, Seen, Sight, Term
+from impasto.losses.terms import (
+    EPSILON,
+    AddGradient,
+    FeatureMaps,
+    LevelInputs,
+    LossTerm,
+    Pullback,
+    TargetTile,
+)
 from impasto.recipe.settings import Layers, Recipe
 
 
-class Photograph(NamedTuple):
+class ContentTarget(NamedTuple):
     """What a layer saw in the photograph."""
 
     features: Tensor
@@ -42,51 +50,55 @@ def squared_distance(features: Tensor, target: Tensor) -> Tensor:
     return ops.sum(ops.square(ops.cast(features, "float32") - target))
 
 
-def content_term(recipe: Recipe) -> Term:
+def content_term(recipe: Recipe) -> LossTerm:
     """Return the content loss at the recipe's layers, their mean weighted by their shares."""
     layers, relative = recipe.content_layers, recipe.loss_scale == "relative"
 
-    def freeze(scene: Scene) -> Callable[[Sight], dict[str, Photograph]]:
-        features = _photographed(scene, dict(layers))
-        sizes = scene.summed(lambda sight: _sizes(features(sight)))
+    def freeze(level_inputs: LevelInputs) -> Callable[[TargetTile], dict[str, ContentTarget]]:
+        features = _content_features(level_inputs, dict(layers))
+        sizes = level_inputs.sum_over_tiles(lambda target_tile: _sizes(features(target_tile)))
 
-        def target(sight: Sight) -> dict[str, Photograph]:
+        def target(target_tile: TargetTile) -> dict[str, ContentTarget]:
             return {
-                name: _photograph(each, sizes[name], relative)
-                for name, each in features(sight).items()
+                name: _make_content_target(each, sizes[name], relative)
+                for name, each in features(target_tile).items()
             }
 
         return target
 
-    def read(seen: Seen, target: dict[str, Photograph]) -> dict[str, Tensor]:
+    def read(seen: FeatureMaps, target: dict[str, ContentTarget]) -> dict[str, Tensor]:
         return {
             layer: squared_distance(seen.maps[layer], kept.features)
             for layer, kept in target.items()
         }
 
-    def loss(sums: dict[str, Tensor], target: dict[str, Photograph]) -> Tensor:
+    def loss(sums: dict[str, Tensor], target: dict[str, ContentTarget]) -> Tensor:
         losses = {layer: sums[layer] / kept.count / kept.size for layer, kept in target.items()}
-        return mean(losses, layers)
+        return weighted_mean(losses, layers)
 
-    def vjp(seen: Seen, target: dict[str, Photograph]) -> tuple[dict[str, Tensor], Pullback]:
-        apart = {layer: seen.maps[layer] - kept.features for layer, kept in target.items()}
+    def vjp(
+        seen: FeatureMaps, target: dict[str, ContentTarget]
+    ) -> tuple[dict[str, Tensor], Pullback]:
+        stride = {layer: seen.maps[layer] - kept.features for layer, kept in target.items()}
 
         def pullback(by: dict[str, Tensor]) -> dict[str, list[AddGradient]]:
-            return {layer: [added(2 * by[layer] * each)] for layer, each in apart.items()}
+            return {layer: [add_array(2 * by[layer] * each)] for layer, each in stride.items()}
 
-        return {layer: np.vdot(each, each) for layer, each in apart.items()}, pullback
+        return {layer: np.vdot(each, each) for layer, each in stride.items()}, pullback
 
-    def loss_gradient(sums: dict[str, Tensor], target: dict[str, Photograph]) -> dict[str, Tensor]:
-        shares = mean_gradient(layers)
+    def loss_gradient(
+        sums: dict[str, Tensor], target: dict[str, ContentTarget]
+    ) -> dict[str, Tensor]:
+        shares = weighted_mean_gradient(layers)
         return {
             layer: np.float32(shares[layer] / kept.count / kept.size)
             for layer, kept in target.items()
         }
 
-    return Term(freeze, read, loss, vjp, loss_gradient, tuple(dict(layers)), additive=True)
+    return LossTerm(freeze, read, loss, vjp, loss_gradient, tuple(dict(layers)), additive=True)
 
 
-def added(gradient: HostArray) -> AddGradient:
+def add_array(gradient: HostArray) -> AddGradient:
     """Return what adds an array to a gradient of its shape."""
 
     def add(to: HostArray) -> None:
@@ -95,20 +107,24 @@ def added(gradient: HostArray) -> AddGradient:
     return add
 
 
-def _photographed(scene: Scene, layers: Iterable[str]) -> Callable[[Sight], dict[str, Tensor]]:
+def _content_features(
+    level_inputs: LevelInputs, layers: Iterable[str]
+) -> Callable[[TargetTile], dict[str, Tensor]]:
     """Return the function of a tile that gives by layer the features of the photograph there."""
 
-    def features(sight: Sight) -> dict[str, Tensor]:
-        look = sight.look(scene.content)
-        return look.inner(layers, lambda layer, value: _in_float32(value))
+    def features(target_tile: TargetTile) -> dict[str, Tensor]:
+        look = target_tile.tile_features(level_inputs.content)
+        return look.core_features(layers, lambda layer, value: _to_float32(value))
 
-    return scene.remembered(features)
+    return level_inputs.cache_single_tile(features)
 
 
-def _photograph(features: Tensor, sums: tuple[float, float], relative: bool) -> Photograph:
+def _make_content_target(
+    features: Tensor, sums: tuple[float, float], relative: bool
+) -> ContentTarget:
     count, squares = sums
     size = squares / count + EPSILON if relative else 1.0
-    return Photograph(features, np.float32(count), np.float32(size))
+    return ContentTarget(features, np.float32(count), np.float32(size))
 
 
 def _sizes(maps: dict[str, Tensor]) -> dict[str, tuple[int, Tensor]]:
@@ -121,17 +137,17 @@ def _size(features: Tensor) -> tuple[int, Tensor]:
     return int(np.prod(ops.shape(features))), ops.sum(ops.square(features))
 
 
-def _in_float32(features: Tensor) -> Tensor:
+def _to_float32(features: Tensor) -> Tensor:
     return array_namespace(features).cast(features, "float32")
 
 
-def mean(values: dict[str, Tensor], layers: Layers) -> Tensor:
+def weighted_mean(values: dict[str, Tensor], layers: Layers) -> Tensor:
     """Return the mean of losses by layer, weighted by the layers' shares."""
     weighted = sum(weight * values[layer] for layer, weight in layers)
     return weighted / sum(weight for _, weight in layers)
 
 
-def mean_gradient(layers: Layers) -> dict[str, float]:
-    """Return by layer the gradient of :func:`mean`: the layer's share."""
+def weighted_mean_gradient(layers: Layers) -> dict[str, float]:
+    """Return by layer the gradient of :func:`weighted_mean`: the layer's share."""
     whole = sum(weight for _, weight in layers)
     return {layer: weight / whole for layer, weight in layers}

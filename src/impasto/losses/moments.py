@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.compute import reductions
+from impasto.compute import feature_reductions
 from impasto.compute.arrays import Size, Tensor, array_namespace, is_tensor
-from impasto.losses.terms import EPSILON, AddGradient, View
+from impasto.losses.terms import EPSILON, AddGradient, LayerView
 
 
 class Moments(NamedTuple):
@@ -50,7 +50,7 @@ def moments(features: Tensor, weights: Tensor | None = None) -> Moments:
     )
 
 
-def slice_moments(view: View, slices: int) -> Moments:
+def slice_moments(view: LayerView, slices: int) -> Moments:
     """Return the moments of an image's vertical slices, along a first axis.
 
     ``view`` are features of the whole image or of a part of it. All slices have the same number
@@ -61,7 +61,7 @@ def slice_moments(view: View, slices: int) -> Moments:
         return slice_moments_vjp(view, slices)[0]
     ops = array_namespace(view.features)
     height, width, _ = ops.shape(view.features)
-    first, of = (0, width) if view.place is None else (view.place.left, view.place.width)
+    first, of = (0, width) if view.offset is None else (view.offset.left, view.offset.width)
     flat = weighted = _slices(view.features, slices, first, of)
     if view.weights is None:
         each = (of + slices - 1) // slices
@@ -75,21 +75,25 @@ def slice_moments(view: View, slices: int) -> Moments:
     return Moments(count, ops.sum(weighted, axis=1), second)
 
 
-def slice_moments_vjp(view: View, slices: int) -> tuple[Moments, Callable[[Moments], AddGradient]]:
+def slice_moments_vjp(
+    view: LayerView, slices: int
+) -> tuple[Moments, Callable[[Moments], AddGradient]]:
     """Return :func:`slice_moments` of NumPy features, and its pullback."""
     features, weights = view.features, view.weights
     height, width, _ = features.shape
-    first, whole = (0, width) if view.place is None else map(int, view.place[1::2])
-    sums, seconds = reductions.slice_moments(features, weights, slices, first, whole)
+    first, whole = (0, width) if view.offset is None else map(int, view.offset[1::2])
+    sums, seconds = feature_reductions.slice_moments(features, weights, slices, first, whole)
     count = np.zeros(slices, np.float32)
-    for number, columns in reductions.slice_bounds(width, slices, first, whole):
+    for number, columns in feature_reductions.slice_bounds(width, slices, first, whole):
         part = slice(None), columns
         count[number] = (
             height * (columns.stop - columns.start) if weights is None else weights[part].sum()
         )
 
     def pullback(by: Moments) -> AddGradient:
-        return reductions.slice_moments_gradient(by.sum, by.second, features, weights, first, whole)
+        return feature_reductions.slice_moments_gradient(
+            by.sum, by.second, features, weights, first, whole
+        )
 
     return Moments(count, sums, seconds), pullback
 
@@ -103,8 +107,8 @@ def _slices(array: Tensor, slices: int, first: Size, of: Size) -> Tensor:
         # Zeros add nothing to a sum, and one reshaping is cheaper to differentiate than many
         # slices.
         padded = ops.pad(array, ((0, 0), (first, each * slices - first - width), (0, 0)))
-        apart = ops.transpose(ops.reshape(padded, (height, slices, each, channels)), (1, 0, 2, 3))
-        return ops.cast(ops.reshape(apart, (slices, height * each, channels)), "float32")
+        stride = ops.transpose(ops.reshape(padded, (height, slices, each, channels)), (1, 0, 2, 3))
+        return ops.cast(ops.reshape(stride, (slices, height * each, channels)), "float32")
     # Of a part whose place is known only as it is computed, whole slices of which most is zero.
     owner = (first + ops.arange(width, dtype="int32")) // each
     inside = ops.cast(owner == ops.arange(slices, dtype="int32")[:, None], "float32")
@@ -129,12 +133,12 @@ def blend(parts: Sequence[tuple[float, Moments]]) -> Moments:
     whole = sum(share for share, _ in parts)
     return Moments(
         array_namespace(parts[0][1].sum).ones((), "float32"),
-        sum(share / whole * mean(each) for share, each in parts),
+        sum(share / whole * channel_mean(each) for share, each in parts),
         sum(share / whole * gram(each) for share, each in parts),
     )
 
 
-def mean(of: Moments) -> Tensor:
+def channel_mean(of: Moments) -> Tensor:
     """Return the mean of every channel, (C,)."""
     return of.sum / positive_count(of)[..., None]
 
@@ -155,7 +159,7 @@ def positive_count(of: Moments) -> Tensor:
 def mean_and_deviation(of: Moments) -> tuple[Tensor, Tensor]:
     """Return the mean and the standard deviation of every channel, (C,) each."""
     ops = array_namespace(of.sum)
-    count, center = positive_count(of)[..., None], mean(of)
+    count, center = positive_count(of)[..., None], channel_mean(of)
     squares = ops.sum(of.second * ops.eye(of.second.shape[-1], dtype="float32"), axis=-1)
     variance = squares / count - ops.square(center)
     return center, ops.sqrt(ops.maximum(variance, 0.0) + EPSILON)

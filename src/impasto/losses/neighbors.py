@@ -21,15 +21,22 @@ from impasto.compute.arrays import (
     gather_rows,
     to_numpy,
 )
-from impasto.losses import pools
-from impasto.losses.content import added
-from impasto.losses.terms import EPSILON, AddGradient, Measure, Painted, Style, View
+from impasto.losses import feature_index
+from impasto.losses.content import add_array
+from impasto.losses.terms import (
+    EPSILON,
+    AddGradient,
+    LayerStyleLoss,
+    LayerView,
+    StyleFeatures,
+    WeightedStyle,
+)
 
-POOL = 1024
+MAX_POSITIONS = 1024
 """Positions of a painting among which neighbors are looked for."""
 
 
-class Pool(NamedTuple):
+class NeighborTarget(NamedTuple):
     """What a layer saw in a painting; ``share`` is the painting's among all."""
 
     share: Tensor
@@ -40,72 +47,76 @@ class Pool(NamedTuple):
     """(POOL, C), features minus the mean, of length one"""
 
 
-class Rows(NamedTuple):
+class KeptRows(NamedTuple):
     """Features that are kept of a painting, or of a part of one."""
 
     features: Array
     """(n, C), on a GPU a tensor"""
-    at: HostArray
+    position_indexes: HostArray
     """(n,) their indexes in all of the painting"""
 
 
-class Kept(NamedTuple):
+class KeptStyle(NamedTuple):
     """What is kept of a painting, or of a part of one."""
 
-    rows: Rows
+    rows: KeptRows
     sums: HostArray
     """(C,) all features by their weights, in float64"""
     weight: float
     """the sum of the weights"""
 
 
-def look(painted: Painted) -> Kept:
+def extract(style_features: StyleFeatures) -> KeptStyle:
     """Keep of a painting, or of a part of one, what a pool needs."""
-    of, features = array_namespace(painted.features), _in_float32(painted.features)
+    of, features = array_namespace(style_features.features), _to_float32(style_features.features)
     each = np.ones(features.shape[:2], np.float32)
-    if painted.weights is not None:
-        each = to_numpy(painted.weights)[..., 0]
+    if style_features.weights is not None:
+        each = to_numpy(style_features.weights)[..., 0]
     flat = of.reshape(features, (-1, features.shape[-1]))
     sums = to_numpy(of.matmul(of.reshape(as_array_like(each, flat), (-1,)), flat))
-    return Kept(rows(painted), sums.astype(np.float64), float(each.sum(dtype=np.float64)))
+    return KeptStyle(
+        select_rows(style_features), sums.astype(np.float64), float(each.sum(dtype=np.float64))
+    )
 
 
-def rows(painted: Painted) -> Rows:
+def select_rows(style_features: StyleFeatures) -> KeptRows:
     """Return those features of a painting, or of a part of one, that are kept."""
-    assert painted.at is not None
-    at = painted.at.reshape(-1)
+    assert style_features.position_indexes is not None
+    at = style_features.position_indexes.reshape(-1)
     (kept,) = np.nonzero(at >= 0)
-    return Rows(_in_float32(pools.at_places(painted.features, kept)), at[kept])
+    return KeptRows(
+        _to_float32(feature_index.take_positions(style_features.features, kept)), at[kept]
+    )
 
 
-def _in_float32(features: Array) -> Array:
+def _to_float32(features: Array) -> Array:
     return array_namespace(features).cast(features, "float32")
 
 
-def joined(parts: Sequence[Rows]) -> Array:
+def join_rows(parts: Sequence[KeptRows]) -> Array:
     """Return what was kept of all parts of a painting (n, C), in the order of positions."""
     if len(parts) == 1:
         return parts[0].features
     features = [each.features for each in parts]
-    order = np.argsort(np.concatenate([each.at for each in parts]))
+    order = np.argsort(np.concatenate([each.position_indexes for each in parts]))
     return gather_rows(array_namespace(features[0]).concatenate(features), order)
 
 
-def freeze(paintings: Sequence[Style]) -> list[Pool]:
+def make_target(styles: Sequence[WeightedStyle]) -> list[NeighborTarget]:
     """Return the features of paintings among which neighbors are looked for."""
-    whole = sum(share for share, _ in paintings)
+    whole = sum(share for share, _ in styles)
     found = []
-    for share, parts in paintings:
-        features = joined([each.rows for each in parts])
-        filled = gather_rows(features, np.resize(np.arange(len(features)), POOL))
+    for share, parts in styles:
+        features = join_rows([each.rows for each in parts])
+        filled = gather_rows(features, np.resize(np.arange(len(features)), MAX_POSITIONS))
         weight = max(sum(each.weight for each in parts), EPSILON)
         mean = (np.sum([each.sums for each in parts], axis=0) / weight).astype(np.float32)
         mean = as_array_like(mean, filled)
-        found.append(Pool(np.float32(share / whole), mean, _directions(filled - mean)))
+        found.append(NeighborTarget(np.float32(share / whole), mean, _directions(filled - mean)))
     return found
 
 
-class Sums(NamedTuple):
+class NeighborSums(NamedTuple):
     """What positions add up to."""
 
     distance: Tensor
@@ -114,57 +125,63 @@ class Sums(NamedTuple):
     """() positions, by their weights"""
 
 
-def read(view: View, target: Sequence[Pool]) -> Sums:
+def reduce(view: LayerView, target: Sequence[NeighborTarget]) -> NeighborSums:
     """Sum 1 - cos(f, its nearest neighbor), from 0 to 2 each, over positions.
 
     Of several paintings each counts by its share.
     """
     ops = array_namespace(view.features)
     distance = 0.0
-    for pool in target:
-        directions = _directions(ops.cast(view.features, "float32") - pool.mean)
-        best = pools.largest_by_row(ops.stop_gradient(directions), pool.directions)
-        neighbors = ops.take(pool.directions, best, axis=0)  # held constant
-        distance = distance + pool.share * (1.0 - ops.sum(directions * neighbors, axis=-1))
+    for index in target:
+        directions = _directions(ops.cast(view.features, "float32") - index.mean)
+        best = feature_index.argmax_product_by_row(ops.stop_gradient(directions), index.directions)
+        neighbors = ops.take(index.directions, best, axis=0)  # held constant
+        distance = distance + index.share * (1.0 - ops.sum(directions * neighbors, axis=-1))
     if view.weights is None:
-        return Sums(ops.sum(distance), ops.cast(ops.size(distance), "float32"))
+        return NeighborSums(ops.sum(distance), ops.cast(ops.size(distance), "float32"))
     weights = view.weights[..., 0]
-    return Sums(ops.sum(weights * distance), ops.sum(weights))
+    return NeighborSums(ops.sum(weights * distance), ops.sum(weights))
 
 
-def loss(sums: Sums, target: Sequence[Pool]) -> Tensor:
+def loss(sums: NeighborSums, target: Sequence[NeighborTarget]) -> Tensor:
     """Return the mean over positions, a scalar."""
     ops = array_namespace(sums.distance)
     return sums.distance / ops.maximum(sums.count, EPSILON)
 
 
-def loss_gradient(sums: Sums, target: Sequence[Pool]) -> Sums:
+def loss_gradient(sums: NeighborSums, target: Sequence[NeighborTarget]) -> NeighborSums:
     """Return the gradient of :func:`loss` by the distance; no feature changes the count."""
-    return Sums(np.float32(1 / max(float(sums.count), EPSILON)), np.float32(0))
+    return NeighborSums(np.float32(1 / max(float(sums.count), EPSILON)), np.float32(0))
 
 
-def vjp(view: View, target: Sequence[Pool]) -> tuple[Sums, Callable[[Sums], AddGradient]]:
-    """Return :func:`read` of NumPy features, and its pullback.
+def vjp(
+    view: LayerView, target: Sequence[NeighborTarget]
+) -> tuple[NeighborSums, Callable[[NeighborSums], AddGradient]]:
+    """Return :func:`reduce` of NumPy features, and its pullback.
 
     With u = f - mean, its length r and the neighbor n the gradient of 1 - u·n / r is
     (u (u·n) / r² - n) / r.
     """
     weights = np.float32(1) if view.weights is None else view.weights[..., 0]
     distance, gradient = np.zeros(view.features.shape[:2], np.float32), np.float32(0)
-    for pool in target:
-        apart = view.features - pool.mean
-        lengths = np.sqrt(np.sum(np.square(apart), axis=-1, keepdims=True) + EPSILON)
-        directions = apart / lengths
-        neighbors = pool.directions[pools.largest_by_row(directions, pool.directions)]
+    for index in target:
+        stride = view.features - index.mean
+        lengths = np.sqrt(np.sum(np.square(stride), axis=-1, keepdims=True) + EPSILON)
+        directions = stride / lengths
+        neighbors = index.directions[
+            feature_index.argmax_product_by_row(directions, index.directions)
+        ]
         cosine = np.sum(directions * neighbors, axis=-1, keepdims=True)
-        distance += pool.share * (1 - cosine[..., 0])
-        gradient = gradient + pool.share * (directions * cosine - neighbors) / lengths
+        distance += index.share * (1 - cosine[..., 0])
+        gradient = gradient + index.share * (directions * cosine - neighbors) / lengths
     count = distance.size if view.weights is None else weights.sum()
 
-    def pullback(by: Sums) -> AddGradient:
-        return added(by.distance * np.broadcast_to(weights, distance.shape)[..., None] * gradient)
+    def pullback(by: NeighborSums) -> AddGradient:
+        return add_array(
+            by.distance * np.broadcast_to(weights, distance.shape)[..., None] * gradient
+        )
 
-    return Sums(np.sum(weights * distance), np.float32(count)), pullback
+    return NeighborSums(np.sum(weights * distance), np.float32(count)), pullback
 
 
 def _directions(vectors: Tensor) -> Tensor:
@@ -172,4 +189,12 @@ def _directions(vectors: Tensor) -> Tensor:
     return vectors / ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + EPSILON)
 
 
-NEIGHBORS = Measure(look, freeze, read, loss, vjp, loss_gradient, positions=lambda share: POOL)
+NEIGHBORS = LayerStyleLoss(
+    extract,
+    make_target,
+    reduce,
+    loss,
+    vjp,
+    loss_gradient,
+    max_positions=lambda share: MAX_POSITIONS,
+)

@@ -17,21 +17,21 @@ from impasto.images import masks
 from impasto.images.arrays import ImageArray
 from impasto.images.style_regions import StyledRegion
 from impasto.losses.content import content_term
-from impasto.losses.kinds import FORMS, Kind
+from impasto.losses.level_roles import STRUCTURE, LevelRole
 from impasto.losses.style import style_term
 from impasto.losses.terms import (
     AddGradient,
-    Eye,
+    FeatureMaps,
+    LevelInputs,
+    LossTerm,
     Pullback,
-    Scene,
-    Seen,
-    Sight,
     Sums,
     Target,
-    Term,
-    scaled,
+    TargetTile,
+    TiledFeatureExtractor,
+    scale_sums,
 )
-from impasto.losses.variation import variation_term
+from impasto.losses.total_variation import variation_term
 from impasto.recipe.settings import Recipe
 
 TERMS = ("content", "style", "tv")
@@ -50,19 +50,19 @@ class Evaluation:
 class Objective(Protocol):
     """What a solver minimizes."""
 
-    def evaluate(self, picture: Array) -> Evaluation:
-        """Return losses and gradient at ``picture``, float32 (height, width, 3).
+    def evaluate(self, image: Array) -> Evaluation:
+        """Return losses and gradient at ``image``, float32 (height, width, 3).
 
-        The gradient has the same array type as ``picture``.
+        The gradient has the same array type as ``image``.
         """
         ...
 
-    def weighed(self, weights: HostArray) -> "Objective":
-        """Return the objective with other weights of the terms, see :func:`weights`."""
+    def with_weights(self, weights: HostArray) -> "Objective":
+        """Return the objective with other weights of the terms, see :func:`term_weights`."""
         ...
 
 
-class Targets(NamedTuple):
+class TileTargets(NamedTuple):
     """The targets of a tile or image, and the weights of the terms."""
 
     terms: dict[str, Target]
@@ -71,72 +71,70 @@ class Targets(NamedTuple):
     """(3,) in the order of TERMS"""
 
 
-Step: TypeAlias = Callable[[Array, Targets], tuple[float, dict[str, float], Array]]
+StepFunction: TypeAlias = Callable[[Array, TileTargets], tuple[float, dict[str, float], Array]]
 
 
 @dataclass(frozen=True)
-class WholePicture:
+class FullImageObjective:
     """The objective that looks at the whole picture at once."""
 
-    step: Step
-    targets: Targets
+    step: StepFunction
+    targets: TileTargets
     place: Callable[[Any], Any]
     """brings arrays to where the engine computes"""
 
-    def evaluate(self, picture: Array) -> Evaluation:
-        """Return losses and gradient at ``picture``, as :class:`Objective` has them."""
-        shown = filearray.in_memory(picture)
+    def evaluate(self, image: Array) -> Evaluation:
+        """Return losses and gradient at ``image``, as :class:`Objective` has them."""
+        shown = filearray.in_memory(image)
         total, losses, gradient = self.step(shown, self.targets)
-        return Evaluation(
-            total, losses, gradient if shown is picture else filearray.spill(gradient)
-        )
+        return Evaluation(total, losses, gradient if shown is image else filearray.spill(gradient))
 
-    def weighed(self, weights: HostArray) -> "WholePicture":
+    def with_weights(self, weights: HostArray) -> "FullImageObjective":
         """Return it with other weights of the terms; nothing is compiled again."""
         return replace(self, targets=self.targets._replace(weights=self.place(weights)))
 
 
 @dataclass(frozen=True)
-class _Changed:
+class _WrappedObjective:
     """Another objective, whose pictures or gradients are changed."""
 
     inner: Objective
 
-    def weighed(self, weights: HostArray) -> Self:
+    def with_weights(self, weights: HostArray) -> Self:
         """Return it with other weights of the terms."""
-        return replace(self, inner=self.inner.weighed(weights))
+        return replace(self, inner=self.inner.with_weights(weights))
 
 
 @dataclass(frozen=True)
-class Kept(_Changed):
+class MaskedObjective(_WrappedObjective):
     """Another objective, of the picture under which a part of the photograph stays as it is."""
 
-    photograph: Array
+    content: Array
     """(height, width, 3): an array or a tensor, as the pictures that will be evaluated are"""
     keep: Array
     """(height, width, 1), likewise: by how much it stays"""
 
-    def compose(self, picture: Array) -> Array:
+    def compose(self, image: Array) -> Array:
         """Return keep · photograph + (1 - keep) · picture."""
-        return masks.blend_kept(self.keep, self.photograph, picture)
+        return masks.blend_kept(self.keep, self.content, image)
 
-    def evaluate(self, picture: Array) -> Evaluation:
+    def evaluate(self, image: Array) -> Evaluation:
         """Return losses and gradient, which is zero where everything is kept."""
-        evaluation = self.inner.evaluate(self.compose(picture))
+        evaluation = self.inner.evaluate(self.compose(image))
         return replace(evaluation, gradient=evaluation.gradient * (1 - self.keep))
 
 
-class Gray(_Changed):
+class GrayObjective(_WrappedObjective):
     """Another objective, of pictures that are to stay gray: all channels change alike."""
 
-    def evaluate(self, picture: Array) -> Evaluation:
+    def evaluate(self, image: Array) -> Evaluation:
         """Return losses, and in every channel the mean of the gradient's channels."""
-        evaluation = self.inner.evaluate(picture)
-        return replace(evaluation, gradient=without_color(evaluation.gradient))
+        evaluation = self.inner.evaluate(image)
+        return replace(evaluation, gradient=to_gray(evaluation.gradient))
 
 
 @dataclass(frozen=True)
-class Detail(_Changed):
+class HighpassObjective(_WrappedObjective):
     """Another objective, of pictures that are to change in fine detail.
 
     Its value is that of all of the picture, its gradient what is fine of it: where a solver goes
@@ -144,23 +142,23 @@ class Detail(_Changed):
     a part of them back.
     """
 
-    fine: Callable[[Array], Array]
+    highpass: Callable[[Array], Array]
     """takes what is not fine out of a gradient"""
 
-    def evaluate(self, picture: Array) -> Evaluation:
+    def evaluate(self, image: Array) -> Evaluation:
         """Return losses, and what is fine of the gradient."""
-        evaluation = self.inner.evaluate(picture)
-        return replace(evaluation, gradient=self.fine(evaluation.gradient))
+        evaluation = self.inner.evaluate(image)
+        return replace(evaluation, gradient=self.highpass(evaluation.gradient))
 
 
-def without_color(picture: Array) -> Array:
+def to_gray(image: Array) -> Array:
     """Return (height, width, 3) with the mean of its channels in each, an array or a tensor."""
-    if filearray.is_on_host(picture):
+    if filearray.is_on_host(image):
         return filearray.map_rows(
-            lambda rows: np.repeat(rows.mean(axis=-1, keepdims=True), 3, axis=-1), picture
+            lambda rows: np.repeat(rows.mean(axis=-1, keepdims=True), 3, axis=-1), image
         )
-    ops = array_namespace(picture)
-    return ops.repeat(ops.mean(picture, axis=-1, keepdims=True), 3, axis=-1)
+    ops = array_namespace(image)
+    return ops.repeat(ops.mean(image, axis=-1, keepdims=True), 3, axis=-1)
 
 
 @dataclass(frozen=True)
@@ -174,7 +172,7 @@ class TotalLoss:
     equation 7, with the total variation of Mahendran and Vedaldi 2015 added.
     """
 
-    terms: Mapping[str, Term]
+    terms: Mapping[str, LossTerm]
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -186,11 +184,11 @@ class TotalLoss:
         """Whether the loss of all sums is the sum of the tiles' losses."""
         return all(term.additive for term in self.terms.values())
 
-    def read(self, seen: Seen, targets: Targets) -> dict[str, Sums]:
+    def reduce(self, seen: FeatureMaps, targets: TileTargets) -> dict[str, Sums]:
         """Return the sums of what is seen."""
-        return {name: term.read(seen, targets.terms[name]) for name, term in self.terms.items()}
+        return {name: term.reduce(seen, targets.terms[name]) for name, term in self.terms.items()}
 
-    def vjp(self, seen: Seen, targets: Targets) -> tuple[dict[str, Sums], Pullback]:
+    def vjp(self, seen: FeatureMaps, targets: TileTargets) -> tuple[dict[str, Sums], Pullback]:
         """Return the sums of NumPy features, and their pullback, which can be called once."""
         found = {name: term.vjp(seen, targets.terms[name]) for name, term in self.terms.items()}
         pullbacks = {name: pullback for name, (_, pullback) in found.items()}
@@ -206,7 +204,9 @@ class TotalLoss:
 
         return {name: sums for name, (sums, _) in found.items()}, pullback
 
-    def loss(self, sums: Mapping[str, Sums], targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(
+        self, sums: Mapping[str, Sums], targets: TileTargets
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the total of the sums of all parts, and its terms: 0 for those that are none."""
         zero = array_namespace(targets.weights).zeros((), "float32")
         values = dict.fromkeys(TERMS, zero)
@@ -214,10 +214,10 @@ class TotalLoss:
             values[name] = term.loss(sums[name], targets.terms[name])
         return sum(targets.weights[n] * values[name] for n, name in enumerate(TERMS)), values
 
-    def loss_gradient(self, sums: Mapping[str, Sums], targets: Targets) -> dict[str, Sums]:
+    def loss_gradient(self, sums: Mapping[str, Sums], targets: TileTargets) -> dict[str, Sums]:
         """Return the gradient of the total by the sums, in NumPy."""
         return {
-            name: scaled(
+            name: scale_sums(
                 targets.weights[TERMS.index(name)],
                 term.loss_gradient(sums[name], targets.terms[name]),
             )
@@ -225,7 +225,7 @@ class TotalLoss:
         }
 
 
-def total_loss(recipe: Recipe, kind: Kind = FORMS) -> TotalLoss:
+def total_loss(recipe: Recipe, role: LevelRole = STRUCTURE) -> TotalLoss:
     """Return the loss of levels of a kind.
 
     All but those that find forms ask for content only if that weighs something, so that deep layers
@@ -233,58 +233,63 @@ def total_loss(recipe: Recipe, kind: Kind = FORMS) -> TotalLoss:
     """
     terms = {
         "content": content_term(recipe),
-        "style": style_term(recipe, kind),
+        "style": style_term(recipe, role),
         "tv": variation_term(),
     }
-    if kind != FORMS and not recipe.content_weight:
+    if role != STRUCTURE and not recipe.content_weight:
         del terms["content"]
     return TotalLoss(terms)
 
 
-def layers_of(recipe: Recipe, kind: Kind = FORMS) -> tuple[str, ...]:
+def required_layers(recipe: Recipe, role: LevelRole = STRUCTURE) -> tuple[str, ...]:
     """Return the layers that the loss of levels of a kind reads."""
-    return total_loss(recipe, kind).layers
+    return total_loss(recipe, role).layers
 
 
 @dataclass(frozen=True)
-class Frozen:
+class LevelTargets:
     """What a picture of one size is compared with, tile by tile, and how much each term weighs."""
 
-    scene: Scene
-    terms: Mapping[str, Callable[[Sight], Target]]
+    level_inputs: LevelInputs
+    terms: Mapping[str, Callable[[TargetTile], Target]]
     weights: HostArray
     """(3,) in the order of TERMS"""
 
-    def at(self, sight: Sight) -> Targets:
+    def for_tile(self, target_tile: TargetTile) -> TileTargets:
         """Return the targets of a tile."""
-        return Targets({name: term(sight) for name, term in self.terms.items()}, self.weights)
+        return TileTargets(
+            {name: term(target_tile) for name, term in self.terms.items()}, self.weights
+        )
 
-    def whole(self) -> Targets:
+    def for_full_image(self) -> TileTargets:
         """Return the targets of a picture that is one tile."""
-        (sight,) = self.scene.sights()
-        return self.at(sight)
+        (target_tile,) = self.level_inputs.iter_target_tiles()
+        return self.for_tile(target_tile)
 
 
-def freeze(
-    eye: Eye,
+def make_level_targets(
+    extractor: TiledFeatureExtractor,
     recipe: Recipe,
     content: ImageArray,
     regions: Iterable[StyledRegion],
     style: float = 1.0,
     start: ImageArray | None = None,
-    kind: Kind = FORMS,
-) -> Frozen:
+    role: LevelRole = STRUCTURE,
+) -> LevelTargets:
     """Compute what a picture of the size of ``content`` is to be compared with.
 
     ``regions`` have masks of that size and paintings of the sizes they are seen at; the style
     weight is multiplied by ``style``; ``start`` is the picture so far, of the size of
-    ``content``, None at the first; ``kind`` is what its level is for.
+    ``content``, None at the first; ``role`` is what its level is for.
     """
-    scene = Scene(eye, content, tuple(regions), start)
-    frozen = {name: term.freeze(scene) for name, term in total_loss(recipe, kind).terms.items()}
-    return Frozen(scene, frozen, weights(recipe, style))
+    level_inputs = LevelInputs(extractor, content, tuple(regions), start)
+    targets = {
+        name: term.make_target(level_inputs)
+        for name, term in total_loss(recipe, role).terms.items()
+    }
+    return LevelTargets(level_inputs, targets, term_weights(recipe, style))
 
 
-def weights(recipe: Recipe, style: float = 1.0) -> HostArray:
+def term_weights(recipe: Recipe, style: float = 1.0) -> HostArray:
     """Return the weights of the terms (3,), that of style multiplied by ``style``."""
     return np.array(recipe.weights_at(style), np.float32)

@@ -20,7 +20,7 @@ from impasto.compute.arrays import Array, HostArray, Size, Tensor, to_numpy
 from impasto.images.arrays import ImageArray, size_of
 from impasto.images.style_regions import StyledRegion
 from impasto.losses import tiles
-from impasto.losses.tiles import Box, Grain, Tile
+from impasto.losses.tiles import Box, Tile, TileAlignment
 from impasto.network.weights import Network
 
 EPSILON = 1e-8
@@ -49,10 +49,10 @@ Pullback: TypeAlias = Callable[[Sums], Mapping[str, Sequence[AddGradient]]]
 """∂loss/∂sums -> by layer, functions that add ∂loss/∂features: a vector-Jacobian product."""
 
 IMAGE = "image"
-"""Stands for a layer: the pixels, see :attr:`Seen.image`."""
+"""Stands for a layer: the pixels, see :attr:`FeatureMaps.image`."""
 
 
-class Place(NamedTuple):
+class TileOffset(NamedTuple):
     """The offset of a tile in the feature positions of a layer, as integers or integer tensors."""
 
     top: Size
@@ -66,32 +66,34 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Seen:
+class FeatureMaps:
     """The features of an image or a tile."""
 
     maps: Maps
     """features by layer"""
     image: Tensor = None
     """pixels of the image, or of the outer box of a tile, (height, width, 3)"""
-    places: Mapping[str, Place] = field(default_factory=dict)
+    offsets: Mapping[str, TileOffset] = field(default_factory=dict)
     """offset of the tile by layer; empty for a whole image"""
-    inner: tuple[Size, Size, Size, Size] | None = None
+    core: tuple[Size, Size, Size, Size] | None = None
     """position of the inner box in ``image``: first row, first column, rows, columns; None for a
     whole image"""
 
 
 @dataclass(frozen=True)
-class Look:
+class TileFeatures:
     """Features of one tile of an image, computed on demand."""
 
-    see: Callable[[Reduce], Maps]
+    compute: Callable[[Reduce], Maps]
     """reduce -> reductions of the features of the tile's outer box, see :data:`Features`"""
     tile: Tile
     size: tuple[int, int]
     """height and width of the whole image in pixels"""
     stride: Callable[[str], int]
 
-    def inner(self, layers: Iterable[str], reduce: Callable[[str, Tensor], Any]) -> dict[str, Any]:
+    def core_features(
+        self, layers: Iterable[str], reduce: Callable[[str, Tensor], Any]
+    ) -> dict[str, Any]:
         """Return a reduction of the features (height, width, channels) of the inner box, by layer.
 
         Only one layer's features are in memory at a time, unless the reduction keeps them.
@@ -100,31 +102,31 @@ class Look:
 
         def cut(layer: str, value: Tensor) -> Any:
             if layer in asked:
-                asked[layer] = reduce(layer, self.cut(value, self.stride(layer)))
+                asked[layer] = reduce(layer, self.crop_to_core(value, self.stride(layer)))
 
-        self.see(cut)
+        self.compute(cut)
         return asked
 
-    def cut(self, value: Array, apart: int) -> Array:
-        """Return the inner box of an array of the outer box with a stride of ``apart`` px."""
-        if self.tile.inner == self.tile.outer:
+    def crop_to_core(self, value: Array, stride: int) -> Array:
+        """Return the inner box of an array of the outer box with a stride of ``stride`` px."""
+        if self.tile.core == self.tile.padded:
             return value
         inner, outer = self.tile
-        return tiles.part(value, apart, Box(*np.subtract(inner, (outer.top, outer.left) * 2)))
+        return tiles.crop(value, stride, Box(*np.subtract(inner, (outer.top, outer.left) * 2)))
 
-    def place(self, layer: str) -> Place:
+    def offset(self, layer: str) -> TileOffset:
         """Return the offset of the inner box in the positions of a layer."""
-        apart = self.stride(layer)
-        top, left = (each // apart for each in self.tile.inner[:2])
-        return Place(top, left, *(each // apart for each in self.size))
+        stride = self.stride(layer)
+        top, left = (each // stride for each in self.tile.core[:2])
+        return TileOffset(top, left, *(each // stride for each in self.size))
 
 
-EDGES = 8
+TILE_MULTIPLE = 8
 """Minimum alignment of tile borders in pixels, so that feature grids align."""
 
 
 @dataclass(frozen=True)
-class Eye:
+class TiledFeatureExtractor:
     """Computes features of an image tile by tile."""
 
     features: Features
@@ -132,174 +134,174 @@ class Eye:
     """stride of the features of a layer in pixels"""
     receptive_field: Callable[[str], int]
     """side of the receptive field of a layer in pixels"""
-    grain: Grain
-    tile: int = 0
+    alignment: TileAlignment
+    tile_size: int = 0
     """maximum side of the inner box of a tile in pixels; 0 for the whole image"""
 
     @classmethod
-    def of(
+    def for_layers(
         cls,
         features: Features,
         network: Network,
         layers: Iterable[str],
-        tile: int = 0,
-    ) -> "Eye":
+        tile_size: int = 0,
+    ) -> "TiledFeatureExtractor":
         """Return the extractor for ``layers`` of a network."""
         names = list(layers)
         halo = network.halo(names)
-        apart = max(EDGES, *map(network.stride, names))
-        grain = Grain(apart, -(-halo // apart) * apart)
-        return cls(features, network.stride, network.receptive_field, grain, tile)
+        multiple = max(TILE_MULTIPLE, *map(network.stride, names))
+        grain = TileAlignment(multiple, -(-halo // multiple) * multiple)
+        return cls(features, network.stride, network.receptive_field, grain, tile_size)
 
-    def cover(self, size: tuple[int, int]) -> tuple[Tile, ...]:
+    def split_into_tiles(self, size: tuple[int, int]) -> tuple[Tile, ...]:
         """Return the tiles of an image of (height, width) pixels."""
-        return tiles.cover(*size, self.tile, self.grain)
+        return tiles.split_into_tiles(*size, self.tile_size, self.alignment)
 
-    def look(self, picture: ImageArray, tile: Tile) -> Look:
+    def tile_features(self, image: ImageArray, tile: Tile) -> TileFeatures:
         """Return the features of a tile of an image."""
         shown = (
-            filearray.in_memory(picture) if tile.outer == tile.inner else picture[tile.outer.slices]
+            filearray.in_memory(image) if tile.padded == tile.core else image[tile.padded.slices]
         )
         see = functools.partial(self.features, shown)
-        return Look(see, tile, size_of(picture), self.stride)
+        return TileFeatures(see, tile, size_of(image), self.stride)
 
-    def looks(self, picture: ImageArray) -> Iterator[Look]:
+    def iter_tiles(self, image: ImageArray) -> Iterator[TileFeatures]:
         """Yield the features of the tiles of an image."""
-        for tile in self.cover(size_of(picture)):
-            yield self.look(picture, tile)
+        for tile in self.split_into_tiles(size_of(image)):
+            yield self.tile_features(image, tile)
 
 
 @dataclass(frozen=True)
-class Sight:
+class TargetTile:
     """One tile of a level, with features of the level's images in it, computed on demand."""
 
-    scene: "Scene" = field(compare=False)
+    level_inputs: "LevelInputs" = field(compare=False)
     tile: Tile
 
-    def look(self, picture: ImageArray) -> Look:
+    def tile_features(self, image: ImageArray) -> TileFeatures:
         """Return features of an image of the level's size."""
-        return self.scene.eye.look(picture, self.tile)
+        return self.level_inputs.extractor.tile_features(image, self.tile)
 
-    def part(self, field: HostArray, apart: int) -> HostArray:
-        """Return the tile's part of an array of the whole image with a stride of ``apart`` px."""
-        return tiles.part(field, apart, self.tile.inner)
+    def crop(self, field: HostArray, stride: int) -> HostArray:
+        """Return the tile's part of an array of the whole image with a stride of ``stride`` px."""
+        return tiles.crop(field, stride, self.tile.core)
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class LevelInputs:
     """The inputs of a level, from which targets are computed."""
 
-    eye: Eye
+    extractor: TiledFeatureExtractor
     content: ImageArray
     """the content image at the size of the level"""
     regions: tuple[StyledRegion, ...]
     """masks at this size, and style images at the sizes to use"""
-    start: ImageArray | None = None
+    current: ImageArray | None = None
     """the initial image of the level; None at the first level"""
 
     @cached_property
     def tiles(self) -> tuple[Tile, ...]:
         """The tiles of the level."""
-        return self.eye.cover(size_of(self.content))
+        return self.extractor.split_into_tiles(size_of(self.content))
 
-    def sights(self) -> Iterator[Sight]:
+    def iter_target_tiles(self) -> Iterator[TargetTile]:
         """Yield the tiles."""
-        yield from (Sight(self, tile) for tile in self.tiles)
+        yield from (TargetTile(self, tile) for tile in self.tiles)
 
-    def summed(self, read: Callable[[Sight], Sums]) -> Sums:
+    def sum_over_tiles(self, read: Callable[[TargetTile], Sums]) -> Sums:
         """Return the sum of ``read`` over all tiles, in float64."""
         total: Sums = None
-        for sight in self.sights():
-            sums = optree.tree_map(_wide, read(sight))
+        for target_tile in self.iter_target_tiles():
+            sums = optree.tree_map(_to_float64, read(target_tile))
             total = sums if total is None else optree.tree_map(np.add, total, sums)
         return total
 
-    def remembered(self, read: Callable[[Sight], Any]) -> Callable[[Sight], Any]:
+    def cache_single_tile(self, read: Callable[[TargetTile], Any]) -> Callable[[TargetTile], Any]:
         """Return ``read`` with its result cached, if there is only one tile."""
         return functools.cache(read) if len(self.tiles) == 1 else read
 
 
-def scaled(factor: Any, sums: Sums) -> Sums:
+def scale_sums(factor: Any, sums: Sums) -> Sums:
     """Return sums multiplied by a factor."""
     return optree.tree_map(lambda each: np.float32(factor) * each, sums)
 
 
-def _wide(value: Any) -> HostArray:
+def _to_float64(value: Any) -> HostArray:
     return np.asarray(to_numpy(value), np.float64)
 
 
-class View(NamedTuple):
+class LayerView(NamedTuple):
     """Features of one layer in a region of the current image."""
 
     features: Tensor
     """(height, width, C)"""
     weights: Tensor | None = None
     """weights of the positions in the region (height, width, 1); None for the whole image"""
-    place: Place | None = None
+    offset: TileOffset | None = None
     """offset of the tile; None for a whole image"""
 
 
-class Painted(NamedTuple):
+class StyleFeatures(NamedTuple):
     """Features of one layer of a style image, or of a tile of it."""
 
     features: Tensor
     """(height, width, C)"""
     weights: Tensor | None = None
     """weights of the positions (height, width, 1); None if all count"""
-    number: int = 0
+    style_number: int = 0
     """number of the style image; its tiles share it"""
-    at: HostArray | None = None
+    position_indexes: HostArray | None = None
     """(height, width) row-major index in the style image of each position to keep, -1 for others;
     None if no positions are needed"""
 
 
-Style: TypeAlias = tuple[float, Sequence[Any]]
+WeightedStyle: TypeAlias = tuple[float, Sequence[Any]]
 """The weight of a style image among all of its region, and the data kept of its tiles."""
 
 
-class Measure(NamedTuple):
+class LayerStyleLoss(NamedTuple):
     """A style loss of one layer, as pure functions.
 
     Gram loss: ``look`` and ``read`` compute moments, and ``loss`` is their squared distance.
     Neighbors: ``look`` keeps feature positions of the style, ``read`` sums distances to them.
     """
 
-    look: Callable[[Painted], Any]
+    extract: Callable[[StyleFeatures], Any]
     """features of a style image, or of a tile of it -> the data to keep"""
-    freeze: Callable[[Sequence[Style]], Target]
+    make_target: Callable[[Sequence[WeightedStyle]], Target]
     """the data of every style image of a region -> the target"""
-    read: Callable[[View, Target], Sums]
+    reduce: Callable[[LayerView, Target], Sums]
     """(features, target) -> sums, which add up over tiles"""
     loss: Callable[[Sums, Target], Tensor]
     """(sums of the whole image, target) -> the loss, a scalar"""
-    vjp: Callable[[View, Target], tuple[Sums, Callable[[Sums], AddGradient]]]
+    vjp: Callable[[LayerView, Target], tuple[Sums, Callable[[Sums], AddGradient]]]
     """(NumPy features, target) -> the sums of :attr:`read`, and their pullback"""
     loss_gradient: Callable[[Sums, Target], Sums]
     """(sums of the whole image, target) -> ∂loss/∂sums, in NumPy"""
-    positions: Callable[[float], int] | None = None
+    max_positions: Callable[[float], int] | None = None
     """(weight of a style image) -> maximum number of its positions to keep; None for none"""
-    survey: Callable[[View], Sums] | None = None
+    collect_stats: Callable[[LayerView], Sums] | None = None
     """statistics of the current image required by :attr:`settle`; None if the target depends on
     the style images only"""
-    settle: Callable[[Target, Sums, View], Target] | None = None
+    finalize_target: Callable[[Target, Sums, LayerView], Target] | None = None
     """(target, statistics of the whole current image, features of the content image) -> the final
     target of the tile"""
 
 
-class Term(NamedTuple):
+class LossTerm(NamedTuple):
     """One loss of the weighted total, as pure functions.
 
     The Keras engine differentiates ``read`` and ``loss``; the native engine calls ``vjp`` and
     ``loss_gradient``.
     """
 
-    freeze: Callable[[Scene], Callable[[Sight], Target]]
+    make_target: Callable[[LevelInputs], Callable[[TargetTile], Target]]
     """what pictures of the scene's size are compared with, tile by tile"""
-    read: Callable[[Seen, Target], Sums]
+    reduce: Callable[[FeatureMaps, Target], Sums]
     """(features, target) of a tile -> sums, which add up over tiles"""
     loss: Callable[[Sums, Target], Tensor]
     """(sums of the whole image, target of any tile) -> the loss, a scalar"""
-    vjp: Callable[[Seen, Target], tuple[Sums, Pullback]]
+    vjp: Callable[[FeatureMaps, Target], tuple[Sums, Pullback]]
     """(NumPy features, target) -> the sums of :attr:`read`, and their pullback"""
     loss_gradient: Callable[[Sums, Target], Sums]
     """(sums of the whole image, target of any tile) -> ∂loss/∂sums, in NumPy"""

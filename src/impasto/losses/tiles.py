@@ -39,16 +39,16 @@ class Box(NamedTuple):
 class Tile(NamedTuple):
     """A part of a picture."""
 
-    inner: Box
+    core: Box
     """what counts"""
-    outer: Box
+    padded: Box
     """what the network is shown"""
 
 
-class Grain(NamedTuple):
+class TileAlignment(NamedTuple):
     """What tiles keep to, so that layers see in them what they see in the whole picture."""
 
-    apart: int
+    multiple: int
     """pixels that edges of tiles lie at multiples of: the positions of the deepest layer"""
     halo: int
     """pixels that are shown around a tile, a multiple of ``apart``"""
@@ -57,7 +57,9 @@ class Grain(NamedTuple):
 Array: TypeAlias = NDArray[np.generic]
 
 
-def cover(height: int, width: int, size: int, grain: Grain) -> tuple[Tile, ...]:
+def split_into_tiles(
+    height: int, width: int, size: int, alignment: TileAlignment
+) -> tuple[Tile, ...]:
     """Return the tiles of a picture, row by row, their sides about ``size`` px at most.
 
     They are of about the same size. ``size`` 0 takes the picture as one tile.
@@ -65,28 +67,28 @@ def cover(height: int, width: int, size: int, grain: Grain) -> tuple[Tile, ...]:
     >>> [tile.inner for tile in cover(100, 60, 64, Grain(8, 16))]
     [Box(top=0, left=0, bottom=48, right=60), Box(top=48, left=0, bottom=100, right=60)]
     """
-    rows, columns = (_edges(length, size, grain.apart) for length in (height, width))
+    rows, columns = (_edges(length, size, alignment.multiple) for length in (height, width))
 
     def tile(top: int, bottom: int, left: int, right: int) -> Tile:
         outer = Box(
-            max(0, top - grain.halo),
-            max(0, left - grain.halo),
-            min(height, bottom + grain.halo),
-            min(width, right + grain.halo),
+            max(0, top - alignment.halo),
+            max(0, left - alignment.halo),
+            min(height, bottom + alignment.halo),
+            min(width, right + alignment.halo),
         )
         return Tile(Box(top, left, bottom, right), outer)
 
     return tuple(tile(*down, *across) for down in pairwise(rows) for across in pairwise(columns))
 
 
-def _edges(length: int, size: int, apart: int) -> list[int]:
+def _edges(length: int, size: int, multiple: int) -> list[int]:
     """Return where tiles begin along a side, and its end."""
     count = max(1, math.ceil(length / size)) if size else 1
-    inside = (round(length * number / count / apart) * apart for number in range(1, count))
+    inside = (round(length * number / count / multiple) * multiple for number in range(1, count))
     return [0, *dict.fromkeys(edge for edge in inside if 0 < edge < length), length]
 
 
-def part(array: NDArray, apart: int, box: Box) -> NDArray:  # type: ignore[type-arg]
+def crop(array: NDArray, stride: int, box: Box) -> NDArray:  # type: ignore[type-arg]
     """Return what of an array (height, width, ...) lies in a box; its positions lie apart px."""
-    top, left = box.top // apart, box.left // apart
-    return array[top : top + box.height // apart, left : left + box.width // apart]
+    top, left = box.top // stride, box.left // stride
+    return array[top : top + box.height // stride, left : left + box.width // stride]

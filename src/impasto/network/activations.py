@@ -23,14 +23,14 @@ from impasto.network.weights import Weights
 Means = Mapping[str, NDArray[np.float32]]
 """By convolution the mean of every channel (C,), above zero."""
 
-FAINTEST = 0.1
+MIN_ACTIVATION = 0.1
 """The least that a channel's mean is taken for, in medians of its layer; benchmarks/NOTES.md."""
 
 FILE = "activations.safetensors"
 """The means by network and convolution; written by ``python -m tools.activations``."""
 
 
-def measured(name: str) -> dict[str, NDArray[np.float32]]:
+def mean_activations(name: str) -> dict[str, NDArray[np.float32]]:
     """Return the mean activations of a network over photographs, by convolution (C,)."""
     whole = safetensors.numpy.load((resources.files(__package__) / FILE).read_bytes())
     return {
@@ -40,16 +40,17 @@ def measured(name: str) -> dict[str, NDArray[np.float32]]:
     }
 
 
-def means(name: str) -> dict[str, NDArray[np.float32]]:
+def rescaling_means(name: str) -> dict[str, NDArray[np.float32]]:
     """Return what a network's weights are rescaled by: its measured means, none too faint."""
     return {
-        layer: np.maximum(mean, np.float32(FAINTEST * np.median(mean)))
-        for layer, mean in measured(name).items()
+        layer: np.maximum(mean, np.float32(MIN_ACTIVATION * np.median(mean)))
+        for layer, mean in mean_activations(name).items()
     }
 
 
-def normalized(weights: Weights, means: Means) -> Weights:
-    """Return weights with which every channel's mean activation is 1 where it was ``means``.
+def normalize_weights(weights: Weights, means: Means) -> Weights:
+    """Return weights with which every channel's mean activation is 1 where it was
+    ``rescaling_means``.
 
     Kernels (height, width, C, C') are multiplied by the factor that the C channels had before, and
     divided, as the biases are, by the mean of each of the C' channels.

@@ -47,10 +47,10 @@ class NativeVGG:
 
     @classmethod
     def build(cls, kernels: Kernels, weights: Weights, pooling: str, padding: str) -> "NativeVGG":
-        """Return the network of checked weights; see :func:`impasto.network.vgg.build`."""
+        """Return the network of checked weights; see :func:`impasto.network.vgg.build_vgg`."""
         layers = {
             name: None if name.endswith("_pool") else _layer(kernels, weights, name)
-            for name in weights.network.in_order()
+            for name in weights.network.iter_layers()
         }
         return cls(kernels, layers, pooling == "avg", padding == "replicate")
 

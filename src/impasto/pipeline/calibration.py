@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from impasto.compute import threads
 from impasto.images import arrays
 from impasto.images.arrays import ImageArray
-from impasto.losses.kinds import FORMS, Kind
+from impasto.losses.level_roles import STRUCTURE, LevelRole
 from impasto.optimizers.solvers import SOLVERS
 from impasto.pipeline import forecast, measurements, memory
 from impasto.pipeline.inputs import Inputs, start_image
@@ -43,7 +43,7 @@ class CostSample:
 
 
 def measure_speed(
-    models: ModelCache, recipe: Recipe, inputs: Inputs, kinds: Iterable[Kind]
+    models: ModelCache, recipe: Recipe, inputs: Inputs, roles: Iterable[LevelRole]
 ) -> SpeedMeasurement:
     """Load the network, and time levels of these kinds at two small sizes, which takes seconds.
 
@@ -55,14 +55,14 @@ def measure_speed(
     levels = small_levels(inputs, recipe)
     with threads.one_blas_thread(), threads.freed_memory_kept():
         found = {
-            kind: costs_of_samples(
+            role: costs_of_samples(
                 [
-                    _measure_level(models, recipe, inputs, replace(level, kind=kind))
+                    _measure_level(models, recipe, inputs, replace(level, role=role))
                     for level in levels
                 ],
                 measurements.cost_exponent(model.engine.backend),
             )
-            for kind in kinds
+            for role in roles
         }
     features = memory.features_of(model.recipe.engine, model.recipe.precision)
     return SpeedMeasurement(network, features, found)
@@ -84,8 +84,8 @@ def _fits_memory(inputs: Inputs, size: int) -> bool:
 
 def _measure_level(models: ModelCache, recipe: Recipe, inputs: Inputs, level: Level) -> CostSample:
     content = arrays.resize(inputs.content, level.height, level.width)
-    first, (evaluation,) = _time_level(models, recipe, inputs, content, 1, level.kind)
-    targets, each = _time_level(models, recipe, inputs, content, EVALUATIONS, level.kind)
+    first, (evaluation,) = _time_level(models, recipe, inputs, content, 1, level.role)
+    targets, each = _time_level(models, recipe, inputs, content, EVALUATIONS, level.role)
     pixels = level.height * level.width
     seen = measurements.processed_pixels(pixels, forecast.style_sizes(inputs))
     return CostSample(pixels, seen, first + evaluation, targets, statistics.median(each))
@@ -97,12 +97,12 @@ def _time_level(
     inputs: Inputs,
     content: ImageArray,
     evaluations: int,
-    kind: Kind,
+    role: LevelRole,
 ) -> tuple[float, list[float]]:
     """Return the seconds of the targets, and of each evaluation including the optimizer."""
     times = [time.perf_counter()]
     run = Run(models.get(recipe), inputs, recipe)
-    task = run.objective(content, start=None if kind == FORMS else content, kind=kind)
+    task = run.objective(content, start=None if role == STRUCTURE else content, role=role)
     times.append(time.perf_counter())
     solver = SOLVERS[recipe.optimizer]
     state = solver.begin(run.place_image(start_image(inputs, content, recipe)), evaluations)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from impasto.errors import pluralize
 from impasto.images import arrays
-from impasto.losses.kinds import Kind
+from impasto.losses.level_roles import LevelRole
 from impasto.pipeline import measurements, memory
 from impasto.pipeline.inputs import Inputs
 from impasto.pipeline.measurements import SpeedMeasurement, StyleSizes
@@ -92,7 +92,7 @@ def make_forecast(prepared: PreparedRun, measured: SpeedMeasurement, held: float
     seconds = level_seconds(prepared, measured)
     work = dataclasses.replace(inputs.memory_inputs, extra_bytes=held, features=measured.features)
     return Forecast(
-        measured.network + sum(measured.costs[kind].once for kind in _level_roles(levels)),
+        measured.network + sum(measured.costs[role].once for role in _level_roles(levels)),
         tuple(zip(levels, seconds, strict=True)),
         memory.peak_bytes(work, plan),
         memory.free_bytes(),
@@ -117,8 +117,8 @@ def known_measurement(prepared: PreparedRun) -> SpeedMeasurement | None:
     return measurements.find_measurement(prepared.recipe, places, _level_roles(prepared.levels))
 
 
-def _level_roles(levels: Sequence[Level]) -> list[Kind]:
-    return list(dict.fromkeys(level.kind for level in levels))
+def _level_roles(levels: Sequence[Level]) -> list[LevelRole]:
+    return list(dict.fromkeys(level.role for level in levels))
 
 
 def style_sizes(inputs: Inputs) -> StyleSizes:
@@ -141,11 +141,13 @@ def predict_seconds(
     """
 
     def seconds(level: Level) -> float:
-        costs, pixels = measured.costs[level.kind], level.height * level.width
+        costs, pixels = measured.costs[level.role], level.height * level.width
         targets, shown, again = measurements.processed_pixels(pixels, styles), float(pixels), 1.0
         if 0 < plan.tile < max(level.height, level.width):
             around = ((plan.tile + memory.AROUND) / plan.tile) ** 2
-            again = (1.5 if level.kind.last else 1.0) * (1.0 if plan.keep_targets else 1.5)
+            again = (1.5 if level.role.feature_splitting else 1.0) * (
+                1.0 if plan.keep_targets else 1.5
+            )
             targets, shown = around * targets, around * pixels
         return (
             costs.compiling

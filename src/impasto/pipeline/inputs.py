@@ -383,7 +383,7 @@ def _memory_inputs(
         colors=recipe.colors,
         style_loss=recipe.style_loss,
         optimizer=recipe.optimizer,
-        features=memory.features_of(selection.choose(recipe), recipe.precision),
+        features=memory.features_of(selection.choose_engine(recipe), recipe.precision),
         tile=recipe.tile,
     )
 
@@ -508,11 +508,11 @@ def load_image(
 
 def _as_array(source: Any) -> NDArray[Any]:
     """Return an array from an array or an object that converts to one, such as a tensor."""
-    kind = type(source).__name__
+    role = type(source).__name__
     if not isinstance(source, np.ndarray) and not hasattr(source, "__array__"):
-        raise ImageError(f"expected a path, bytes, a Pillow image or an array, not {kind}")
+        raise ImageError(f"expected a path, bytes, a Pillow image or an array, not {role}")
     try:
         return source if np.ma.isMaskedArray(source) else np.asarray(source)
     except Exception as error:  # frameworks raise what they like, for what lies on a GPU and so on
         reason = files.error_reason(error)
-        raise ImageError(f"{kind} cannot be converted to a NumPy array ({reason})") from None
+        raise ImageError(f"{role} cannot be converted to a NumPy array ({reason})") from None

@@ -20,8 +20,8 @@ from impasto.images import arrays, colors, masks
 from impasto.images.arrays import ImageArray
 from impasto.images.style_regions import resize_regions
 from impasto.losses import objective
-from impasto.losses.kinds import FORMS, Kind
-from impasto.losses.matching import share_of_painting
+from impasto.losses.level_roles import STRUCTURE, LevelRole
+from impasto.losses.matching import style_fraction
 from impasto.optimizers.parametrization import highpass
 from impasto.optimizers.solver import SolverProgress, StopReason
 from impasto.optimizers.solver import SolverState as SolverState
@@ -87,7 +87,7 @@ class Run:
         content: ImageArray,
         style: float = 1.0,
         start: ImageArray | None = None,
-        kind: Kind = FORMS,
+        role: LevelRole = STRUCTURE,
     ) -> objective.Objective:
         """Return the objective of a level, with its targets.
 
@@ -95,21 +95,25 @@ class Run:
             content: the content image at the size of the level
             style: factor on the style weight
             start: the initial image of the level; None at the first level
-            kind: the role of the level
+            role: the role of the level
         """
         size = arrays.size_of(content)
         regions = resize_regions(self.inputs.regions, *size)
-        program = self.model.level_program(self.recipe, kind)
-        eye = program.feature_extractor(self.plan.tile)
-        frozen = objective.freeze(eye, self.recipe, content, regions, style, start, kind)
-        task = program.objective(frozen, self.plan.keep_targets, self.distribute)
+        program = self.model.level_program(self.recipe, role)
+        extractor = program.feature_extractor(self.plan.tile)
+        targets = objective.make_level_targets(
+            extractor, self.recipe, content, regions, style, start, role
+        )
+        task = program.objective(targets, self.plan.keep_targets, self.distribute)
         if self.inputs.gray:
-            task = objective.Gray(task)
+            task = objective.GrayObjective(task)
         if self.inputs.keep is not None:
             keep = masks.resize_mask(self.inputs.keep, *size)[..., None]
-            task = objective.Kept(task, self.place_image(content), self.place_image(keep))
-        if kind.sharpens:
-            task = objective.Detail(
+            task = objective.MaskedObjective(
+                task, self.place_image(content), self.place_image(keep)
+            )
+        if role.detail:
+            task = objective.HighpassObjective(
                 task, highpass(self.place_image(content), pyramid.DETAIL_WAVELENGTH)
             )
         return task
@@ -157,7 +161,7 @@ def first_state(run: Run, provenance: Provenance) -> RunState:
     level = run.levels[0]
     content = run.content((level.height, level.width))
     begin = start_image(run.inputs, content, run.recipe)
-    return RunState(provenance, 1, objective.without_color(begin) if run.inputs.gray else begin)
+    return RunState(provenance, 1, objective.to_gray(begin) if run.inputs.gray else begin)
 
 
 def run_levels(
@@ -201,7 +205,7 @@ def _upsample_result(
     if not pyramid.schedule_shape(run.recipe).carries_image:
         return changed, there
     # Detail of the content image is added in proportion to its share of the targets.
-    share = np.float32(share_of_painting(run.recipe.strength))
+    share = np.float32(style_fraction(run.recipe.strength))
     return share * arrays.resize(image, *size) + (1 - share) * changed, there
 
 
@@ -292,7 +296,7 @@ def _iter_steps(
     """Compute the targets of a level, then step its solver."""
     content = run.content((level.height, level.width))
     start = state.start_image if level.follows else None
-    task = run.objective(content, level.style, start, level.kind)
+    task = run.objective(content, level.style, start, level.role)
     threads.give_back_freed_memory()  # evaluations allocate other sizes than targets
     clock.end_stage("targets")
     solver, begin = SOLVERS[run.recipe.optimizer], run.place_image(state.start_image)
@@ -309,14 +313,16 @@ def _iter_steps(
         if (recipe := controls.changed(run.recipe)) != run.recipe:
             anew = recipe.strength != run.recipe.strength and recipe.strength_in_targets
             # Levels without structure have no content target while its weight is 0.
-            anew |= level.kind != FORMS and recipe.content_weight > run.recipe.content_weight == 0
+            anew |= (
+                level.role != STRUCTURE and recipe.content_weight > run.recipe.content_weight == 0
+            )
             run = replace(run, recipe=recipe)
             level = run.levels[level.number - 1]
             state = replace(state, provenance=state.provenance.steered_to(recipe))
             if anew:
-                task = run.objective(content, level.style, start, level.kind)
+                task = run.objective(content, level.style, start, level.role)
             else:
-                task = task.weighed(objective.weights(recipe, level.style))
+                task = task.with_weights(objective.term_weights(recipe, level.style))
             found = solver.rebind(found, level.evaluations)
             continue
         seen = found.progress.evaluations

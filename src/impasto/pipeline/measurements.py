@@ -26,7 +26,7 @@ from impasto import files
 from impasto.compute import keras_settings, threads
 from impasto.compute.native import kernels
 from impasto.errors import OutputError
-from impasto.losses.kinds import Kind
+from impasto.losses.level_roles import LevelRole
 from impasto.pipeline import memory, pyramid
 from impasto.pipeline.events import LevelFinished, StepRecord
 from impasto.pipeline.pyramid import Level
@@ -93,7 +93,7 @@ class SpeedMeasurement:
     """seconds to load the network"""
     features: str
     """see ``memory.features_of``"""
-    costs: Mapping[Kind, LevelCosts]
+    costs: Mapping[LevelRole, LevelCosts]
     """by the role of a level"""
 
 
@@ -120,10 +120,10 @@ def processed_pixels(pixels: int, styles: StyleSizes) -> float:
     return pixels + sum(min(own, pixels) * scale**2 for own, scale in styles)
 
 
-def level_roles(recipe: Recipe) -> tuple[Kind, ...]:
+def level_roles(recipe: Recipe) -> tuple[LevelRole, ...]:
     """Return the possible roles of levels of a recipe, at any size."""
     large = Recipe(style_loss=recipe.style_loss, size=8192)
-    return tuple(dict.fromkeys(level.kind for level in pyramid.schedule(8192, 8192, large)))
+    return tuple(dict.fromkeys(level.role for level in pyramid.schedule(8192, 8192, large)))
 
 
 # A painting as a measurement -----------------------------------------------------------------
@@ -144,18 +144,18 @@ def measurement_of_run(
         return None
     if result.run_provenance.steered or result.run_provenance.recipe.tile:
         return None
-    costs: dict[Kind, LevelCosts] = {}
+    costs: dict[LevelRole, LevelCosts] = {}
     processed = [processed_pixels(each.height * each.width, styles) for each in levels]
     targets = fit_curve(
         [(max(processed), result.seconds["targets"] * max(processed) / sum(processed))]
     )
-    for kind in dict.fromkeys(each.kind for each in levels):
-        own = [(each, took) for each, took in zip(levels, timed, strict=True) if each.kind == kind]
+    for role in dict.fromkeys(each.role for each in levels):
+        own = [(each, took) for each, took in zip(levels, timed, strict=True) if each.role == role]
         points = [(each.height * each.width, statistics.median(took[1:])) for each, took in own]
         extra = [max(0.0, took[0] - each) for (_, each), (_, took) in zip(points, own, strict=True)]
         compiling = statistics.median(extra[1:]) if extra[1:] else 0.0
         once = max(0.0, extra[0] - compiling)
-        costs[kind] = LevelCosts(
+        costs[role] = LevelCosts(
             once, compiling, targets, fit_curve(points, cost_exponent(result.backend))
         )
     features = memory.features_of(result.run_provenance.recipe.engine, result.precision)
@@ -174,7 +174,9 @@ def _evaluation_seconds(history: Iterable[StepRecord], level: LevelFinished) -> 
 # Storing --------------------------------------------------------------------------------------
 
 
-def find_measurement(recipe: Recipe, places: int, kinds: Iterable[Kind]) -> SpeedMeasurement | None:
+def find_measurement(
+    recipe: Recipe, places: int, roles: Iterable[LevelRole]
+) -> SpeedMeasurement | None:
     """Return the stored measurement for levels of some kinds; None if there is none.
 
     ``places`` is the number of regions, 1 without regions. Takes milliseconds and loads no tensor
@@ -183,7 +185,7 @@ def find_measurement(recipe: Recipe, places: int, kinds: Iterable[Kind]) -> Spee
     found = _from_dict(
         _read_measurements().get(machine_key(), {}).get(_settings_key(recipe, places))
     )
-    return found if found is not None and set(kinds) <= set(found.costs) else None
+    return found if found is not None and set(roles) <= set(found.costs) else None
 
 
 def store_measurement(recipe: Recipe, places: int, measured: SpeedMeasurement) -> None:
@@ -220,7 +222,7 @@ def machine_key() -> str:
         f"impasto {__version__}",
         " ".join(("kernels", *kernels.instruction_sets()[-1:])),
         keras_settings.chosen_backend(),
-        f"{threads.cores()} cores",
+        f"{threads.core_count()} cores",
         _processor(),
         *_gpus(),
     )
@@ -273,7 +275,7 @@ def _read_measurements() -> dict[str, dict[str, Any]]:
 
 
 def _to_dict(measured: SpeedMeasurement) -> dict[str, Any]:
-    costs = [{"kind": list(kind), **asdict(each)} for kind, each in measured.costs.items()]
+    costs = [{"kind": list(role), **asdict(each)} for role, each in measured.costs.items()]
     return {"network": measured.network, "features": measured.features, "costs": costs}
 
 
@@ -281,13 +283,13 @@ def _from_dict(said: Any) -> SpeedMeasurement | None:
     """Parse a stored measurement; None if its values are invalid."""
     try:
         costs = {
-            Kind(*(bool(each) for each in kind["kind"])): LevelCosts(
-                _parse_seconds(kind["once"]),
-                _parse_seconds(kind["compiling"]),
-                _parse_curve(kind["targets"]),
-                _parse_curve(kind["evaluation"]),
+            LevelRole(*(bool(each) for each in role["kind"])): LevelCosts(
+                _parse_seconds(role["once"]),
+                _parse_seconds(role["compiling"]),
+                _parse_curve(role["targets"]),
+                _parse_curve(role["evaluation"]),
             )
-            for kind in said["costs"]
+            for role in said["costs"]
         }
         features = {name: name for name in memory.RATES}[said["features"]]
         return SpeedMeasurement(_parse_seconds(said["network"]), features, costs)

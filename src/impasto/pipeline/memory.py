@@ -49,7 +49,9 @@ class MemoryRates(NamedTuple):
     style_loss: Mapping[str, tuple[float, float]]
     """by style loss: constant, and per pixel processed at once, in addition to Gram matrices"""
     full: tuple[float, float]
-    """the same for matching of large images, whose style images are sampled (``pools.LIMIT``)"""
+    """the same for matching of large images, whose style images are sampled
+    (``feature_index.MAX_POSITIONS``)
+    """
     pools: float
     """maximum for the pools of matching with tiles; without tiles ``style_loss`` and ``full``
     include them"""
@@ -205,14 +207,14 @@ def _evaluation_bytes(work: MemoryInputs, plan: TilePlan, pixels: int) -> float:
     rates, matching = RATES[work.features], work.style_loss == "matching"
     fixed, each = _style_bytes(work, plan, pixels)
     in_files = work.optimizer == "lbfgs" and filearray.is_large(IMAGE_BYTES * pixels)
-    steps = 0 if in_files else min(work.evaluations - 1, STEPS) * OPTIMIZER[work.optimizer]
+    fns = 0 if in_files else min(work.evaluations - 1, STEPS) * OPTIMIZER[work.optimizer]
     each += rates.evaluation + PLACE * (work.region_count - 1)
     if not plan.tile:
-        return fixed + (each + steps) * pixels
+        return fixed + (each + fns) * pixels
     kept = KEPT.get(work.style_loss, 0) * plan.keep_targets * pixels
     pools = rates.pools * matching * work.region_count
     reading = fixed + pools + each * _shown(plan, pixels)
-    own = (PAGED if in_files else VECTORS + steps) * pixels
+    own = (PAGED if in_files else VECTORS + fns) * pixels
     if work.workers is None:
         return reading + own + kept
     # Each worker has a network, the photograph, and the picture so far.

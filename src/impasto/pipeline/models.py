@@ -9,12 +9,12 @@ from typing import TypeAlias
 
 from impasto.compute import threads
 from impasto.engines import selection
-from impasto.engines.interface import Engine
+from impasto.engines.engine import Engine
 from impasto.losses import objective, tiled
-from impasto.losses.kinds import FORMS, Kind
-from impasto.losses.objective import Frozen, Objective
-from impasto.losses.terms import Eye, Features
-from impasto.losses.tiled import Reader, Readers, TileSteps
+from impasto.losses.level_roles import STRUCTURE, LevelRole
+from impasto.losses.objective import LevelTargets, Objective
+from impasto.losses.terms import Features, TiledFeatureExtractor
+from impasto.losses.tiled import CompiledTileFns, LocalTileEvaluator, TileEvaluator
 from impasto.network import activations, weights
 from impasto.recipe.settings import Recipe
 
@@ -25,41 +25,43 @@ class LevelProgram:
 
     recipe: Recipe
     """recipe with the engine and precision in use"""
-    kind: Kind
+    role: LevelRole
     engine: Engine
     layers: tuple[str, ...]
     """the layers in use"""
     features: Features
-    step: objective.Step
-    tiles: TileSteps
+    step: objective.StepFunction
+    tiles: CompiledTileFns
     """the functions for tiles"""
 
-    def feature_extractor(self, tile: int) -> Eye:
+    def feature_extractor(self, tile: int) -> TiledFeatureExtractor:
         """Return the feature extractor for tiles of ``tile`` px; 0 for the whole image."""
-        return Eye.of(self.features, self.engine.network, self.layers, tile)
+        return TiledFeatureExtractor.for_layers(
+            self.features, self.engine.network, self.layers, tile
+        )
 
     def objective(
-        self, frozen: Frozen, keep: bool, distribute: "DistributeTiles | None" = None
+        self, targets: LevelTargets, keep: bool, distribute: "DistributeTiles | None" = None
     ) -> Objective:
         """Return the objective for given targets.
 
         ``keep`` keeps the targets of all tiles instead of recomputing them; ``distribute``
         distributes tiles to workers.
         """
-        if len(frozen.scene.tiles) == 1:
-            targets = self.engine.place(frozen.whole())
-            return objective.WholePicture(self.step, targets, self.engine.place)
-        readers = (
-            distribute(self, frozen, keep) if distribute else self.tile_evaluator(frozen, keep)
+        if len(targets.level_inputs.tiles) == 1:
+            placed = self.engine.place(targets.for_full_image())
+            return objective.FullImageObjective(self.step, placed, self.engine.place)
+        evaluator = (
+            distribute(self, targets, keep) if distribute else self.tile_evaluator(targets, keep)
         )
-        return tiled.objective_of(self.tiles, frozen, readers)
+        return tiled.tiled_objective(self.tiles, targets, evaluator)
 
-    def tile_evaluator(self, frozen: Frozen, keep: bool) -> Reader:
+    def tile_evaluator(self, targets: LevelTargets, keep: bool) -> LocalTileEvaluator:
         """Return the tile evaluator of this process; ``keep`` as in :meth:`objective`."""
-        return Reader(self.tiles, frozen, keep, self.engine.place)
+        return LocalTileEvaluator(self.tiles, targets, keep, self.engine.place)
 
 
-DistributeTiles: TypeAlias = Callable[[LevelProgram, Frozen, bool], Readers]
+DistributeTiles: TypeAlias = Callable[[LevelProgram, LevelTargets, bool], TileEvaluator]
 """(compiled functions, targets, whether targets are kept) -> the tile evaluator"""
 
 
@@ -72,30 +74,30 @@ class Model:
     recipe: Recipe
     """recipe with the engine and precision in use"""
     engine: Engine
-    make_program: Callable[[Kind, bool], LevelProgram]
+    make_program: Callable[[LevelRole, bool], LevelProgram]
     """(kind, whether content has weight) -> compiled functions"""
 
-    def level_program(self, recipe: Recipe, kind: Kind) -> LevelProgram:
+    def level_program(self, recipe: Recipe, role: LevelRole) -> LevelProgram:
         """Return the compiled functions for levels of a kind.
 
         They are compiled once; for levels without structure again if content gets a weight.
         """
-        return self.make_program(kind, kind == FORMS or bool(recipe.content_weight))
+        return self.make_program(role, role == STRUCTURE or bool(recipe.content_weight))
 
 
 class ModelCache:
     """Caches one model for the next run that needs the same."""
 
     def __init__(self, weights_file: str | os.PathLike[str] | None = None) -> None:
-        """Load nothing yet; ``weights_file``: see ``weights.load``."""
+        """Load nothing yet; ``weights_file``: see ``weights.load_weights``."""
         self.weights_file = weights_file
         self._made: dict[tuple[object, ...], Model] = {}
 
     def get(self, recipe: Recipe, instruction_set: str = "") -> Model:
         """Return the model for a recipe; only one is cached, since each has a network in memory.
 
-        ``instruction_set``: see :func:`impasto.engines.selection.build`. Raises WeightsError, and
-        BackendError in a forked process or with an unsupported backend.
+        ``instruction_set``: see :func:`impasto.engines.selection.build_engine`. Raises
+        WeightsError, and BackendError in a forked process or with an unsupported backend.
         """
         key = (recipe.compile_key, instruction_set)
         if key not in self._made:
@@ -103,7 +105,7 @@ class ModelCache:
                 self.clear()
             with threads.one_blas_thread():  # the same last bits on any number of cores
                 self._made[key] = _build_model(recipe, self.weights_file, instruction_set)
-        self._made[key].engine.check()
+        self._made[key].engine.check_usable()
         return self._made[key]
 
     def clear(self) -> None:
@@ -118,10 +120,10 @@ class ModelCache:
 def _build_model(
     recipe: Recipe, weights_file: str | os.PathLike[str] | None, instruction_set: str
 ) -> Model:
-    loaded = weights.load(recipe.network, weights_file)
+    loaded = weights.load_weights(recipe.network, weights_file)
     if recipe.activations == "normalized":
-        loaded = activations.normalized(loaded, activations.means(recipe.network))
-    engine = selection.build(recipe, loaded, instruction_set)
+        loaded = activations.normalize_weights(loaded, activations.rescaling_means(recipe.network))
+    engine = selection.build_engine(recipe, loaded, instruction_set)
     name = "native" if engine.backend == "native" else "keras"
     recipe = replace(recipe, engine=name, precision=engine.precision)
     # What is said of the weights, and not their tensors, which the network holds in its own form.
@@ -132,17 +134,17 @@ def _build_model(
     }
 
     @functools.cache
-    def made(kind: Kind, content: bool) -> LevelProgram:
+    def made(role: LevelRole, content: bool) -> LevelProgram:
         chosen = replace(recipe, content_weight=float(content))
-        layers = objective.layers_of(chosen, kind)
+        layers = objective.required_layers(chosen, role)
         return LevelProgram(
             chosen,
-            kind,
+            role,
             engine,
             layers,
-            engine.features(layers),
-            engine.step(chosen, kind),
-            engine.tile_steps(chosen, kind),
+            engine.feature_function(layers),
+            engine.compile_step(chosen, role),
+            engine.compile_tile_fns(chosen, role),
         )
 
     return Model(network, recipe, engine, made)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from impasto.errors import SettingError
 from impasto.images.arrays import MIN_SIDE, fit
-from impasto.losses.kinds import FINEST, FORMS, LAST, SHARPENING, Kind
+from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, FINEST, STRUCTURE, LevelRole
 from impasto.recipe.settings import Recipe
 
 
@@ -75,7 +75,7 @@ class Level:
     evaluations: int
     style: float = 1.0
     """factor on the style weight"""
-    kind: Kind = FORMS
+    role: LevelRole = STRUCTURE
     """its role"""
     follows: bool = False
     """whether it continues from a smaller level"""
@@ -110,9 +110,9 @@ def _structure_levels(sizes: Sequence[tuple[int, int]], recipe: Recipe) -> list[
     levels = [_level(*each, recipe) for each in zip(sizes, coarser, strict=True)]
     levels = [replace(each, follows=number > 0) for number, each in enumerate(levels)]
     if len(levels) > 1 and shape.large < math.inf:
-        levels[-1] = replace(levels[-1], kind=FINEST)
+        levels[-1] = replace(levels[-1], role=FINEST)
     if levels and (evaluations := round(shape.last_pass * recipe.evaluations)):
-        last = replace(levels[-1], evaluations=evaluations, kind=LAST, follows=True)
+        last = replace(levels[-1], evaluations=evaluations, role=FEATURE_SPLITTING, follows=True)
         levels.append(_reduce_evaluations(last, shape))
     return levels
 
@@ -123,10 +123,10 @@ def _detail_levels(sizes: Sequence[tuple[int, int]], recipe: Recipe) -> list[Lev
     They sharpen if the style loss supports it; if not, they are ordinary levels.
     """
     shape = schedule_shape(recipe)
-    kind, steps = (SHARPENING, 0) if shape.large < math.inf else (FORMS, shape.steps)
-    coarser = (min(each, steps) for each in reversed(range(len(sizes))))
+    role, fns = (DETAIL, 0) if shape.large < math.inf else (STRUCTURE, shape.steps)
+    coarser = (min(each, fns) for each in reversed(range(len(sizes))))
     levels = [_level(*each, recipe) for each in zip(sizes, coarser, strict=True)]
-    return [_reduce_evaluations(replace(each, kind=kind, follows=True), shape) for each in levels]
+    return [_reduce_evaluations(replace(each, role=role, follows=True), shape) for each in levels]
 
 
 def _sizes(height: int, width: int, recipe: Recipe) -> list[int]:

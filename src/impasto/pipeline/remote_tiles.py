@@ -14,13 +14,13 @@ from impasto.cluster.worker_state import WorkerState
 from impasto.compute import threads
 from impasto.compute.arrays import HostArray
 from impasto.compute.native import kernels
-from impasto.losses.kinds import Kind
-from impasto.losses.objective import Frozen
-from impasto.losses.tiled import Read, Reader, Reading
+from impasto.losses.level_roles import LevelRole
+from impasto.losses.objective import LevelTargets
+from impasto.losses.tiled import LocalTileEvaluator, TileRequest, TileResult
 from impasto.pipeline.models import LevelProgram, ModelCache
 from impasto.recipe.settings import Recipe
 
-TileTask = tuple[Reading, HostArray]
+TileTask = tuple[TileRequest, HostArray]
 """A tile request, and the pixels of its outer box."""
 
 
@@ -29,13 +29,13 @@ class RemoteLevel(NamedTuple):
 
     recipe: Recipe
     weights_file: str | None
-    kind: Kind
+    role: LevelRole
     """the role of the level"""
     keep: bool
     """whether the targets of tiles are kept"""
     instruction_set: str
-    """of the native engine, see ``engines.interface``"""
-    frozen: bytes
+    """of the native engine, see ``engines.engine``"""
+    targets: bytes
     """the inputs of the targets, serialized, since workers need the network to load them"""
 
 
@@ -45,18 +45,18 @@ class RemoteTileEvaluator:
 
     pool: WorkerPool
 
-    def once(self, asked: Iterable[TileTask]) -> Iterator[Read]:
+    def value_and_grad(self, asked: Iterable[TileTask]) -> Iterator[TileResult]:
         """Yield the loss of every tile's sums; for a slope their product with it."""
-        return self.pool.map(_once, asked)
+        return self.pool.map(_value_and_grad, asked)
 
-    def sums(self, asked: Iterable[TileTask]) -> Iterator[HostArray]:
+    def statistics(self, asked: Iterable[TileTask]) -> Iterator[HostArray]:
         """Yield every tile's sums (n,)."""
-        return self.pool.map(_sums, asked)
+        return self.pool.map(_statistics, asked)
 
-    def slope(self, sums: HostArray, reading: Reading, shown: HostArray) -> Read:
+    def loss_grad(self, sums: HostArray, reading: TileRequest, shown: HostArray) -> TileResult:
         """Return the loss of all sums, its gradient the slope."""
-        (found,) = self.pool.map(_slope, [(sums, reading, shown)])
-        return Read(*found)
+        (found,) = self.pool.map(_loss_grad, [(sums, reading, shown)])
+        return TileResult(*found)
 
 
 def common_instruction_set(pool: WorkerPool) -> str:
@@ -73,13 +73,13 @@ def distribute(
     pool: WorkerPool,
     weights_file: str | None,
     style: LevelProgram,
-    frozen: Frozen,
+    targets: LevelTargets,
     keep: bool,
 ) -> RemoteTileEvaluator:
     """Send a level to the workers, and return a tile evaluator that uses them."""
-    written = serialization.serialize(frozen, {"features": style.features})
+    written = serialization.serialize(targets, {"features": style.features})
     used = style.engine.instruction_set
-    level = RemoteLevel(style.recipe, weights_file, style.kind, keep, used, written)
+    level = RemoteLevel(style.recipe, weights_file, style.role, keep, used, written)
     pool.broadcast(serialization.serialize(level, {}), style.engine.backend)
     return RemoteTileEvaluator(pool)
 
@@ -87,35 +87,35 @@ def distribute(
 # --- at a worker -------------------------------------------------------------------------------
 
 
-def _worker_evaluator(state: WorkerState) -> Reader:
+def _worker_evaluator(state: WorkerState) -> LocalTileEvaluator:
     if "reader" not in state.payload_cache:
         state.payload_cache["reader"] = _make_evaluator(state)
-    found: Reader = state.payload_cache["reader"]
+    found: LocalTileEvaluator = state.payload_cache["reader"]
     return found
 
 
-def _make_evaluator(state: WorkerState) -> Reader:
+def _make_evaluator(state: WorkerState) -> LocalTileEvaluator:
     state.match_parent_backend()
     level: RemoteLevel = serialization.deserialize(state.payload.content, {})
     models: ModelCache = state.worker_cache.setdefault("models", ModelCache(level.weights_file))
     model = models.get(level.recipe, level.instruction_set)
-    style = model.level_program(level.recipe, level.kind)
-    frozen = serialization.deserialize(level.frozen, {"features": style.features})
-    return style.tile_evaluator(frozen, level.keep)
+    style = model.level_program(level.recipe, level.role)
+    targets = serialization.deserialize(level.targets, {"features": style.features})
+    return style.tile_evaluator(targets, level.keep)
 
 
-def _once(state: WorkerState, asked: TileTask) -> Read:
+def _value_and_grad(state: WorkerState, asked: TileTask) -> TileResult:
     with threads.one_blas_thread():
-        (found,) = _worker_evaluator(state).once([asked])
+        (found,) = _worker_evaluator(state).value_and_grad([asked])
     return found
 
 
-def _sums(state: WorkerState, asked: TileTask) -> HostArray:
+def _statistics(state: WorkerState, asked: TileTask) -> HostArray:
     with threads.one_blas_thread():
-        (found,) = _worker_evaluator(state).sums([asked])
+        (found,) = _worker_evaluator(state).statistics([asked])
     return found
 
 
-def _slope(state: WorkerState, asked: tuple[HostArray, Reading, HostArray]) -> Read:
+def _loss_grad(state: WorkerState, asked: tuple[HostArray, TileRequest, HostArray]) -> TileResult:
     with threads.one_blas_thread():
-        return _worker_evaluator(state).slope(*asked)
+        return _worker_evaluator(state).loss_grad(*asked)

@@ -41,7 +41,7 @@ class Runner:
         """Load nothing yet.
 
         Args:
-            weights_file: see ``weights.load``
+            weights_file: see ``weights.load_weights``
             workers: number of worker processes for tiles on this machine, or the address of a
                 scheduler
         """
@@ -120,10 +120,10 @@ class Runner:
 
     def measure(self, prepared: PreparedRun) -> SpeedMeasurement:
         """Measure this machine with the inputs and settings of a run."""
-        kinds = dict.fromkeys(
-            (*level_roles(prepared.recipe), *(level.kind for level in prepared.levels))
+        roles = dict.fromkeys(
+            (*level_roles(prepared.recipe), *(level.role for level in prepared.levels))
         )
-        return calibration.measure_speed(self.models, prepared.recipe, prepared.inputs, kinds)
+        return calibration.measure_speed(self.models, prepared.recipe, prepared.inputs, roles)
 
     def close_pool(self) -> None:
         """Close the workers."""

@@ -118,7 +118,7 @@ class Stylizer:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        role: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:

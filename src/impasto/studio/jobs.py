@@ -423,7 +423,7 @@ def forecast(store: Store, session: Json) -> Json:
     except SettingError as error:
         return {"seconds": None, "memory": None, "fits": False, "text": str(error)}
     levels = pyramid.schedule(*size, recipe)
-    measured = measurements.find_measurement(recipe, places, [level.kind for level in levels])
+    measured = measurements.find_measurement(recipe, places, [level.role for level in levels])
     seconds = (
         _predict_seconds(store, recipe, levels)
         if measured is None

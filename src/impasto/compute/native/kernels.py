@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.compute.threads import cores, empty
+from impasto.compute.threads import aligned_empty, core_count
 
 Array: TypeAlias = NDArray[np.float32]
 
@@ -123,7 +123,7 @@ def _helpers(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="impasto-kernels")
 
 
-def available() -> bool:
+def kernels_available() -> bool:
     """Return whether the compiled kernels were built and load."""
     try:
         _library()
@@ -138,7 +138,7 @@ def instruction_sets() -> tuple[str, ...]:
     ``sse2``, ``avx2`` and ``avx512`` on x86-64, ``neon`` on ARM, ``generic`` elsewhere; nothing
     where the kernels were not built.
     """
-    if not available():
+    if not kernels_available():
         return ()
     return tuple(_library().instruction_sets().decode().split())
 
@@ -180,7 +180,7 @@ class PreparedKernel:
                 "narrow": (panels, 9 * channels),
                 "spread": (panels, channels),
             }[name]
-            plain, prepared = np.ascontiguousarray(self.plain), empty((*shape, width))
+            plain, prepared = np.ascontiguousarray(self.plain), aligned_empty((*shape, width))
             arguments = (plain, channels, out, prepared)
             self.kernels.work(f"prepare_{name}", panels, prepared.size, *arguments)
             prepared.setflags(write=False)
@@ -237,13 +237,13 @@ class Kernels:
             )
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}: use 1 or more.")
-        return cls(instruction_set or known[-1], threads or cores())
+        return cls(instruction_set or known[-1], threads or core_count())
 
     def function(self, name: str) -> Callable[..., Any]:
         """Return a function of ``kernels.c`` for this instruction set."""
         return _function(name, self.instruction_set)
 
-    def share(
+    def run_items(
         self, count: int, cost: float, work: Callable[..., object], scratch: int | None = None
     ) -> None:
         """Do the work items 0 to ``count``, shared out among threads.
@@ -258,7 +258,7 @@ class Kernels:
         starts = itertools.count(0, each)
 
         def run() -> None:
-            memory = () if scratch is None else (empty((scratch,)),)
+            memory = () if scratch is None else (aligned_empty((scratch,)),)
             addresses = [_address(array) for array in memory]
             while (begin := next(starts)) < count:
                 work(*addresses, begin, min(count, begin + each))
@@ -274,7 +274,7 @@ class Kernels:
     ) -> None:
         """Do the work items of a function of ``kernels.c``; of arrays it gets the addresses."""
         given = [_address(each) if isinstance(each, np.ndarray) else each for each in arguments]
-        self.share(count, cost, functools.partial(self.function(name), *given), scratch)
+        self.run_items(count, cost, functools.partial(self.function(name), *given), scratch)
 
     @property
     def panel_width(self) -> int:
@@ -283,7 +283,7 @@ class Kernels:
 
     def prepare(self, kernel: Array) -> PreparedKernel:
         """Prepare a frozen kernel (3, 3, in, out) for the convolutions."""
-        return PreparedKernel(self, _checked("kernel", kernel, (3, 3, "in", "out")))
+        return PreparedKernel(self, _check_array("kernel", kernel, (3, 3, "in", "out")))
 
     def convolve(
         self, features: Array, kernel: PreparedKernel, bias: Array, replicate: bool
@@ -297,8 +297,8 @@ class Kernels:
             replicate: Continue with the values at the edges; else with zeros.
         """
         channels, out = self._own(kernel).channels
-        features = _rows("features", features, ("height", "width", channels))
-        bias = np.ascontiguousarray(_checked("bias", bias, (out,)))
+        features = _contiguous_rows("features", features, ("height", "width", channels))
+        bias = np.ascontiguousarray(_check_array("bias", bias, (out,)))
         return self._convolve(features, None, kernel, bias, replicate)
 
     def convolve_gradient(
@@ -314,8 +314,8 @@ class Kernels:
             replicate: As for :meth:`convolve`.
         """
         channels, _ = self._own(flipped).channels
-        upstream = _rows("upstream", upstream, ("height", "width", channels))
-        output = _rows("output", output, upstream.shape)
+        upstream = _contiguous_rows("upstream", upstream, ("height", "width", channels))
+        output = _contiguous_rows("output", output, upstream.shape)
         return self._convolve(upstream, output, flipped, None, replicate)
 
     def _convolve(
@@ -327,14 +327,14 @@ class Kernels:
         replicate: bool,
     ) -> Array:
         (height, width, channels), (_, out) = features.shape, kernel.channels
-        result = empty((height, width, out))
+        result = aligned_empty((height, width, out))
         task = _Convolution(
             input=_address(features),
             gate=None if gate is None else _address(gate),
             bias=None if bias is None else _address(bias),
             output=_address(result),
-            input_row=_row(features),
-            gate_row=0 if gate is None else _row(gate),
+            input_row=_row_stride(features),
+            gate_row=0 if gate is None else _row_stride(gate),
             **{"height": height, "width": width, "in_": channels, "out": out},
             replicate=replicate,
         )
@@ -363,7 +363,7 @@ class Kernels:
             self._items(f"convolve_blocks_{tile}", task, blocks, cost, scratch)
             return
         most = task.tiles = -(-count // -(-count // STAGED))
-        memory = empty((self.function(f"block_scratch_{tile}")(whole),))
+        memory = aligned_empty((self.function(f"block_scratch_{tile}")(whole),))
         products = weights.shape[0] * weights.shape[1]
         for first in range(0, count, most):
             task.first, task.tiles = first, min(most, count - first)
@@ -387,10 +387,10 @@ class Kernels:
 
         An odd last row or column is left out.
         """
-        features = _rows("features", features, ("height", "width", "channels"))
+        features = _contiguous_rows("features", features, ("height", "width", "channels"))
         height, width, channels = features.shape
-        result = empty((height // 2, width // 2, channels))
-        arguments = (features, _row(features), width, channels, result)
+        result = aligned_empty((height // 2, width // 2, channels))
+        arguments = (features, _row_stride(features), width, channels, result)
         self.work("max_pool", height // 2, features.size, *arguments)
         return result
 
@@ -404,14 +404,14 @@ class Kernels:
             features: (height, width, channels).
             pooled: What :meth:`max_pool` returned.
         """
-        features = _rows("features", features, ("height", "width", "channels"))
+        features = _contiguous_rows("features", features, ("height", "width", "channels"))
         height, width, channels = features.shape
         small = (height // 2, width // 2, channels)
-        upstream = _rows("upstream", upstream, small)
-        pooled = np.ascontiguousarray(_checked("pooled", pooled, small))
-        result = empty(features.shape)
+        upstream = _contiguous_rows("upstream", upstream, small)
+        pooled = np.ascontiguousarray(_check_array("pooled", pooled, small))
+        result = aligned_empty(features.shape)
         arguments = (
-            *(upstream, _row(upstream), features, _row(features)),
+            *(upstream, _row_stride(upstream), features, _row_stride(features)),
             *(pooled, height, width, channels, result),
         )
         self.work("max_pool_gradient", -(-height // 2), features.size, *arguments)
@@ -422,10 +422,10 @@ class Kernels:
 
         (height // size, width // size, channels); rows and columns left over are left out.
         """
-        features = _rows("features", features, ("height", "width", "channels"))
+        features = _contiguous_rows("features", features, ("height", "width", "channels"))
         rows, columns, channels = _blocks(features.shape, size)
-        result = empty((rows, columns, channels))
-        arguments = (features, _row(features), features.shape[1], channels, size, result)
+        result = aligned_empty((rows, columns, channels))
+        arguments = (features, _row_stride(features), features.shape[1], channels, size, result)
         self.work("block_mean", rows, features.size, *arguments)
         return result
 
@@ -435,25 +435,33 @@ class Kernels:
         ``gradient`` is (height, width, channels), ``upstream`` (height // size, width // size,
         channels).
         """
-        if _rows("gradient", gradient, ("height", "width", "channels")) is not gradient:
+        if _contiguous_rows("gradient", gradient, ("height", "width", "channels")) is not gradient:
             raise ValueError("gradient is not contiguous within its rows: use a contiguous array.")
         _, width, channels = gradient.shape
-        upstream = _rows("upstream", upstream, _blocks(gradient.shape, size))
-        arguments = (upstream, _row(upstream), width, channels, size, gradient, _row(gradient))
+        upstream = _contiguous_rows("upstream", upstream, _blocks(gradient.shape, size))
+        arguments = (
+            upstream,
+            _row_stride(upstream),
+            width,
+            channels,
+            size,
+            gradient,
+            _row_stride(gradient),
+        )
         self.work("add_block_mean_gradient", len(upstream), gradient.size, *arguments)
 
     def prepare_index(self, directions: Array) -> PreparedIndex:
         """Prepare directions (N, K) for :meth:`nearest`."""
-        directions = np.ascontiguousarray(_checked("directions", directions, ("N", "K")))
+        directions = np.ascontiguousarray(_check_array("directions", directions, ("N", "K")))
         count, depth = directions.shape
         panels = -(-count // self.panel_width)
-        prepared = empty((panels, depth, self.panel_width))
+        prepared = aligned_empty((panels, depth, self.panel_width))
         self.work("prepare_index", panels, prepared.size, directions, count, depth, prepared)
         penalty = np.full(panels * self.panel_width, np.inf, np.float32)
         penalty[:count] = 0.0
         return PreparedIndex(self, count, prepared, penalty)
 
-    def nearest(
+    def search(
         self, query: Array, index: PreparedIndex, penalty: Array | None = None
     ) -> tuple[NDArray[np.int32], Array]:
         """Return for each query the direction d with the largest <q, d> - penalty.
@@ -468,15 +476,15 @@ class Kernels:
             values are NaN the number is 0 and the value minus infinity.
         """
         panels, depth, width = self._own(index).panels.shape
-        query = _rows("query", query, ("n", depth))
+        query = _contiguous_rows("query", query, ("n", depth))
         taken = index.no_penalty
         if penalty is not None:
             taken = taken.copy()
-            taken[: index.count] = _checked("penalty", penalty, (index.count,))
-        found, value = empty((len(query),), np.int32), empty((len(query),))
+            taken[: index.count] = _check_array("penalty", penalty, (index.count,))
+        found, value = aligned_empty((len(query),), np.int32), aligned_empty((len(query),))
         task = _Search(
             *(_address(array) for array in (query, index.panels, taken, found, value)),
-            *(_row(query), len(query), depth, panels),
+            *(_row_stride(query), len(query), depth, panels),
         )
         items = -(-len(query) // self.function("search_rows")())
         self.work("nearest", items, float(query.size * panels * width), ctypes.byref(task))
@@ -496,7 +504,7 @@ def _function(name: str, instruction_set: str) -> Callable[..., Any]:
     return function
 
 
-def _checked(name: str, array: Array, shape: Sequence[int | str]) -> Array:
+def _check_array(name: str, array: Array, shape: Sequence[int | str]) -> Array:
     """Return an array, if it is float32 and of a shape; where that has a word all but zero fits."""
     if array.dtype != np.float32:
         raise ValueError(f"{name} is {array.dtype}: use float32.")
@@ -510,9 +518,9 @@ def _checked(name: str, array: Array, shape: Sequence[int | str]) -> Array:
     return array
 
 
-def _rows(name: str, array: Array, shape: Sequence[int | str]) -> Array:
+def _contiguous_rows(name: str, array: Array, shape: Sequence[int | str]) -> Array:
     """Return a checked array, or a copy, whose rows (all axes but the first) are contiguous."""
-    array = _checked(name, array, shape)
+    array = _check_array(name, array, shape)
     if array.size and array.flags.aligned and array[0].flags.c_contiguous:
         length, rest = divmod(array.strides[0], array.itemsize)
         if length >= array[0].size and not rest:
@@ -528,7 +536,7 @@ def _blocks(shape: tuple[int, int, int], size: int) -> tuple[int, int, int]:
     return height // size, width // size, channels
 
 
-def _row(array: Array) -> int:
+def _row_stride(array: Array) -> int:
     """Return how many floats lie between the beginnings of two rows."""
     return array.strides[0] // array.itemsize
 
@@ -538,6 +546,6 @@ def _address(array: NDArray[Any]) -> int:
 
 
 @functools.cache
-def best() -> Kernels:
+def best_kernels() -> Kernels:
     """Return the kernels for the best instruction set of this processor."""
     return Kernels.load()

@@ -35,31 +35,31 @@ from impasto.compute.native import kernels
 
 Array: TypeAlias = Any
 """float32: NumPy's, or with a GPU a tensor on it."""
-Indexes: TypeAlias = NDArray[np.intp]
+IndexArray: TypeAlias = NDArray[np.intp]
 
 COMPONENTS = 64
 """Principal components that neighbors are looked for in."""
 
-LIMIT = 2**16
+MAX_POSITIONS = 2**16
 """Positions that a pool has at most, of all its paintings and their rotations: those of a painting
 of 512 x 512 px. They fill 700 MB; of larger paintings a sample is kept."""
 
-SAMPLE = 4096
+PCA_SAMPLE = 4096
 """Positions that the principal components are computed from."""
 
-SPARE, ROUNDS = 8, 3
+PCA_OVERSAMPLING, PCA_ITERATIONS = 8, 3
 """Directions more than are asked for, and rounds, of the randomized search for components."""
 
-GROUPS = 16
+HUBNESS_GROUPS = 16
 """Groups of what is looked for, in turn, of each of which a feature's largest cosine counts."""
 
-CROWDING = 0.5
+HUBNESS_WEIGHT = 0.5
 """How much the mean of these is taken from a feature's cosines (benchmarks/NOTES.md)."""
 
-CROWD = 2**12
+HUBNESS_SAMPLE = 2**12
 """Of more queries than that not all are asked what they are near to."""
 
-MANY = 2**16
+SEARCH_BATCH = 2**16
 """Positions looked for in one call of the compiled search."""
 
 COLUMNS, BLOCK = 2**12, 2**24
@@ -69,7 +69,7 @@ TINY = 1e-12
 """Keeps the direction of what does not differ from the mean finite: it is zero."""
 
 
-class Painting(NamedTuple):
+class IndexedStyle(NamedTuple):
     """What the network sees in a painting, in all its views such as its rotations."""
 
     share: float
@@ -78,7 +78,7 @@ class Painting(NamedTuple):
     """(n, C) at the positions that are kept, one after the other"""
 
 
-class Pool(NamedTuple):
+class FeatureIndex(NamedTuple):
     """Features of one painting or several, to be looked through; N in all, painting by painting."""
 
     features: Array
@@ -91,24 +91,24 @@ class Pool(NamedTuple):
     """(C, K) principal components, as columns; None to search in all channels"""
     directions: Array
     """(N, K): features minus their painting's mean, in components, of length one or zero"""
-    made: "Callable[[], Pool] | None" = None
+    rebuild: "Callable[[], FeatureIndex] | None" = None
     """makes it again from the paintings"""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Send the paintings to other processes instead of what is seen in them, which is more."""
-        return (Pool, tuple(self)) if self.made is None else (self.made, ())
+        return (FeatureIndex, tuple(self)) if self.rebuild is None else (self.rebuild, ())
 
 
-TURNS = 4
+ROTATIONS = 4
 """Rotations in which paintings are seen, by a quarter each."""
 
 
-def turned(picture: Array) -> list[Array]:
+def rotations(image: Array) -> list[Array]:
     """Return (height, width, …) as it is and rotated by 90, 180 and 270 degrees."""
-    return [np.ascontiguousarray(np.rot90(picture, quarters)) for quarters in range(TURNS)]
+    return [np.ascontiguousarray(np.rot90(image, quarters)) for quarters in range(ROTATIONS)]
 
 
-def counting(
+def select_positions(
     sizes: Sequence[tuple[int, int]], weights: Sequence[Array] | None, limit: int
 ) -> list[NDArray[np.bool_]]:
     """Return for each view of a painting, (height, width), which of its positions are kept.
@@ -123,63 +123,65 @@ def counting(
     whole = np.flatnonzero(np.concatenate(kept))
     if len(whole) > limit:
         chosen = np.zeros(sum(map(len, kept)), bool)
-        chosen[whole[_sample(len(whole), limit)]] = True
+        chosen[whole[_sample_indexes(len(whole), limit)]] = True
         kept = np.split(chosen, np.cumsum([len(each) for each in kept])[:-1])
     return [each.reshape(size) for each, size in zip(kept, sizes, strict=True)]
 
 
-def keep(paintings: Sequence[Painting], components: int | None = COMPONENTS) -> Pool:
+def build_index(
+    styles: Sequence[IndexedStyle], components: int | None = COMPONENTS
+) -> FeatureIndex:
     """Keep of paintings what is looked through; ``components`` None searches in all channels."""
-    parts = [painting.features for painting in paintings]
-    whole = sum(painting.share for painting in paintings)
+    parts = [style.features for style in styles]
+    whole = sum(style.share for style in styles)
     means = [array_namespace(part).mean(part, axis=0) for part in parts]
     basis = None
     if components is not None:
-        chosen = zip(parts, means, _samples(parts), strict=True)
-        sample = _joined([gather_rows(part, rows) - mean for part, mean, rows in chosen])
-        basis = principal_components(normalized(sample), components)
-    directions = [_within(*each, basis) for each in zip(parts, means, strict=True)]
-    return Pool(
-        _joined(parts),
+        chosen = zip(parts, means, _sample_styles(parts), strict=True)
+        sample = _concatenate([gather_rows(part, rows) - mean for part, mean, rows in chosen])
+        basis = principal_components(normalize_rows(sample), components)
+    directions = [_directions_in_basis(*each, basis) for each in zip(parts, means, strict=True)]
+    return FeatureIndex(
+        _concatenate(parts),
         tuple(len(part) for part in parts),
-        tuple(painting.share / whole for painting in paintings),
+        tuple(style.share / whole for style in styles),
         basis,
-        _joined(directions),
+        _concatenate(directions),
     )
 
 
-def _joined(arrays: Sequence[Array]) -> Array:
+def _concatenate(arrays: Sequence[Array]) -> Array:
     return arrays[0] if len(arrays) == 1 else array_namespace(arrays[0]).concatenate(arrays)
 
 
-def _within(features: Array, mean: Array, basis: Array | None) -> Array:
+def _directions_in_basis(features: Array, mean: Array, basis: Array | None) -> Array:
     """Return the directions of features (n, C) about a mean, in the components of ``basis``."""
     if basis is None:
-        return normalized(features - mean)
+        return normalize_rows(features - mean)
     # As (f - mean) @ basis, without a copy of all features.
-    return normalized(features @ basis - array_namespace(mean).matmul(mean, basis))
+    return normalize_rows(features @ basis - array_namespace(mean).matmul(mean, basis))
 
 
-def _samples(parts: Sequence[Array]) -> list[Indexes]:
+def _sample_styles(parts: Sequence[Array]) -> list[IndexArray]:
     """Return for each painting which of its features are in a sample of all."""
     ends = np.cumsum([len(part) for part in parts])
-    chosen = _sample(int(ends[-1]), min(int(ends[-1]), SAMPLE))
+    chosen = _sample_indexes(int(ends[-1]), min(int(ends[-1]), PCA_SAMPLE))
     pieces = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
     return [piece - start for piece, start in zip(pieces, [0, *ends[:-1]], strict=True)]
 
 
-def _sample(count: int, size: int) -> Indexes:
+def _sample_indexes(count: int, size: int) -> IndexArray:
     """Return ``size`` of ``count`` indexes in their order, chosen with a fixed seed."""
     return np.sort(np.random.default_rng(0).permutation(count)[:size])
 
 
-def at_places(features: Array, places: Indexes) -> Array:
+def take_positions(features: Array, places: IndexArray) -> Array:
     """Return those of features (height, width, C) at some positions, row by row, (n, C)."""
     of = array_namespace(features)
     return of.take(of.reshape(features, (-1, features.shape[-1])), places, axis=0)
 
 
-def normalized(vectors: Array) -> Array:
+def normalize_rows(vectors: Array) -> Array:
     """Return vectors (n, C) at length one, or zero."""
     of = array_namespace(vectors)
     lengths = of.sqrt(of.einsum("nc,nc->n", vectors, vectors))
@@ -196,10 +198,12 @@ def principal_components(sample: Array, count: int) -> Array:
     channels = sample.shape[1]
     if count >= channels:
         return as_array_like(np.eye(channels, dtype=np.float32), sample)
-    start = np.random.default_rng(0).standard_normal((channels, min(count + SPARE, channels)))
+    start = np.random.default_rng(0).standard_normal(
+        (channels, min(count + PCA_OVERSAMPLING, channels))
+    )
     subspace = as_array_like(start.astype(np.float32), sample)
     of = array_namespace(sample)
-    for _ in range(ROUNDS):
+    for _ in range(PCA_ITERATIONS):
         subspace, _ = of.linalg.qr(of.transpose(sample) @ (sample @ subspace))
     within = sample @ subspace
     products = to_numpy(of.transpose(within) @ within).astype(np.float64)
@@ -208,7 +212,7 @@ def principal_components(sample: Array, count: int) -> Array:
     return subspace @ as_array_like(largest, sample)
 
 
-class Query(NamedTuple):
+class SearchQuery(NamedTuple):
     """What neighbors are looked for, in a pool's components."""
 
     coordinates: Array
@@ -219,39 +223,39 @@ class Query(NamedTuple):
     """the sum of the weights"""
 
 
-def projected(columns: Array, pool: Pool, weights: Array | None = None) -> Query:
+def project_query(columns: Array, index: FeatureIndex, weights: Array | None = None) -> SearchQuery:
     """Return what is kept of features (n, C) that neighbors are looked for of; queries add up.
 
     ``weights`` (n,), positive, weigh their mean.
     """
     each = np.ones(len(columns), np.float32) if weights is None else weights
-    coordinates = columns if pool.basis is None else columns @ pool.basis
+    coordinates = columns if index.basis is None else columns @ index.basis
     sums = to_numpy(array_namespace(columns).matmul(as_array_like(each, columns), columns))
-    return Query(coordinates, sums.astype(np.float64), float(each.sum(dtype=np.float64)))
+    return SearchQuery(coordinates, sums.astype(np.float64), float(each.sum(dtype=np.float64)))
 
 
-class Asking:
+class QueryBuilder:
     """Gathers queries into one, of so many rows in all."""
 
     def __init__(self, count: int) -> None:
         """Have nothing yet."""
-        self.count, self.whole = count, Query(np.empty((0, 0), np.float32), np.zeros(1), 0.0)
+        self.count, self.whole = count, SearchQuery(np.empty((0, 0), np.float32), np.zeros(1), 0.0)
         self._end = 0
 
-    def add(self, part: Query) -> None:
+    def add(self, part: SearchQuery) -> None:
         """Take a part; parts come in the order of their rows."""
         rows, sums, weight = self.whole
         new = part.coordinates
         if is_tensor(new):
-            rows = _joined([rows, new]) if self._end else new
+            rows = _concatenate([rows, new]) if self._end else new
         else:
             rows = rows if self._end else filearray.zeros((self.count, new.shape[1]))
             rows[self._end : self._end + len(new)] = new
         self._end += len(new)
-        self.whole = Query(rows, sums + part.sums, weight + part.weight)
+        self.whole = SearchQuery(rows, sums + part.sums, weight + part.weight)
 
 
-def nearest(query: Query, pool: Pool, order: Indexes | None = None) -> Indexes:
+def search(query: SearchQuery, pool: FeatureIndex, order: IndexArray | None = None) -> IndexArray:
     """Return for each row of ``query`` (n, ...) the index (n,) of its nearest in the pool.
 
     The nearest has the largest cosine of (q - mean of all q) and (f - mean of its painting's f),
@@ -269,44 +273,48 @@ def nearest(query: Query, pool: Pool, order: Indexes | None = None) -> Indexes:
     own = np.arange(count) if order is None else np.argsort(order)
 
     def about(coordinates: Array) -> Array:
-        return normalized(coordinates - center)
+        return normalize_rows(coordinates - center)
 
     def rows(first: int, last: int) -> Array:
         return about(query.coordinates[first:last])
 
-    crowd = about(gather_rows(query.coordinates, own[:: -(-count // CROWD)]))
+    crowd = about(gather_rows(query.coordinates, own[:: -(-count // HUBNESS_SAMPLE)]))
     ends = np.cumsum(pool.counts)
     starts = ends - pool.counts
     found = [
-        _best(rows, count, among, CROWDING * _crowding(crowd, among))
+        _search_best(rows, count, among, HUBNESS_WEIGHT * _hubness(crowd, among))
         for among in (pool.directions[a:b] for a, b in zip(starts, ends, strict=True))
     ]
     cosines = np.stack([cosine for cosine, _ in found])
     indexes = np.stack([start + index for start, (_, index) in zip(starts, found, strict=True)])
-    owners = shared_out(cosines, pool.shares)
+    owners = split_by_shares(cosines, pool.shares)
     return np.take_along_axis(indexes, owners[None], axis=0)[0]
 
 
-def largest(query: Array, among: Array) -> Array:
+def argmax_product(query: Array, among: Array) -> Array:
     """Return for each row of ``query`` (n, C) the row of ``among`` (N, C) of the largest product.
 
     int32 (n,), also in a compiled step.
     """
     if not is_tensor(query):
-        return _best(lambda first, last: query[first:last], len(query), among, np.float32(0))[1]
+        return _search_best(
+            lambda first, last: query[first:last], len(query), among, np.float32(0)
+        )[1]
     ops = array_namespace(query)
     return ops.argmax(ops.matmul(query, ops.transpose(among)), axis=-1)
 
 
-def largest_by_row(query: Array, among: Array) -> Array:
-    """Return :func:`largest` for (height, width, C), in memory that does not grow with it."""
+def argmax_product_by_row(query: Array, among: Array) -> Array:
+    """Return :func:`argmax_product` for (height, width, C), in memory that does not grow with
+    it.
+    """
     if is_tensor(query):
-        return array_namespace(query).map(lambda row: largest(row, among), query)
+        return array_namespace(query).map(lambda row: argmax_product(row, among), query)
     height, width, channels = query.shape
-    return largest(query.reshape(-1, channels), among).reshape(height, width)
+    return argmax_product(query.reshape(-1, channels), among).reshape(height, width)
 
 
-def shared_out(cosines: Array, shares: Sequence[float]) -> Indexes:
+def split_by_shares(cosines: Array, shares: Sequence[float]) -> IndexArray:
     """Give each of n positions to one of the paintings, by their cosines (paintings, n).
 
     One after the other, each takes its share of the positions: those at which its cosine exceeds
@@ -324,18 +332,18 @@ def shared_out(cosines: Array, shares: Sequence[float]) -> Indexes:
     return owners
 
 
-def _crowding(query: Array, directions: Array) -> Array:
+def _hubness(query: Array, directions: Array) -> Array:
     """Return how near each direction is to all that is looked for, (N,).
 
     The mean over GROUPS of the queries of the largest cosine with any of the group.
     """
-    groups = min(GROUPS, len(query))
+    groups = min(HUBNESS_GROUPS, len(query))
     members = np.arange(groups)[:, None] + np.arange(0, len(query), groups)
     members = np.where(members < len(query), members, members[:, :1])  # filled up with the first
     ops, grouped = array_namespace(query), gather_rows(query, members)
-    if not is_tensor(query) and kernels.available():
-        best = kernels.best()
-        nearest = [best.nearest(directions, best.prepare_index(group))[1] for group in grouped]
+    if not is_tensor(query) and kernels.kernels_available():
+        best = kernels.best_kernels()
+        nearest = [best.search(directions, best.prepare_index(group))[1] for group in grouped]
         return np.mean(nearest, axis=0, dtype=np.float32)
     turned = ops.transpose(grouped, (0, 2, 1))
 
@@ -343,23 +351,23 @@ def _crowding(query: Array, directions: Array) -> Array:
         products = ops.matmul(directions[first : first + COLUMNS], turned)
         return ops.mean(ops.max(products, axis=2), axis=0)
 
-    return _joined(_in_pieces(work, len(directions), COLUMNS, on_device=is_tensor(query)))
+    return _concatenate(_in_pieces(work, len(directions), COLUMNS, on_device=is_tensor(query)))
 
 
-def _best(
+def _search_best(
     query: Callable[[int, int], Array], count: int, directions: Array, taken: Array
-) -> tuple[HostArray, Indexes]:
+) -> tuple[HostArray, IndexArray]:
     """Return the largest of cosines less what is ``taken`` from them, and where it is, (n,) each.
 
     ``query`` gives rows of what is looked for, from a first to a last, which is not included.
     """
     on_device = is_tensor(directions)
-    if not on_device and kernels.available():
-        rows, best = MANY, kernels.best()
+    if not on_device and kernels.kernels_available():
+        rows, best = SEARCH_BATCH, kernels.best_kernels()
         index = best.prepare_index(directions)
         penalty = np.broadcast_to(taken, len(directions))
         found = [
-            best.nearest(query(first, min(count, first + rows)), index, penalty)[::-1]
+            best.search(query(first, min(count, first + rows)), index, penalty)[::-1]
             for first in range(0, count, rows)
         ]
     else:
@@ -372,11 +380,11 @@ def _best(
 
         found = _in_pieces(work, count, rows, on_device)
     # All at once, so that a device need not wait in between.
-    cosines, indexes = (to_numpy(_joined(side)) for side in zip(*found, strict=True))
+    cosines, indexes = (to_numpy(_concatenate(side)) for side in zip(*found, strict=True))
     return cosines, indexes.astype(np.intp)
 
 
 def _in_pieces(work: Callable[[int], Any], count: int, size: int, on_device: bool) -> list[Any]:
     """Do work for every ``size`` of ``count``, on all cores but on a device one after another."""
     starts = range(0, count, size)
-    return [work(first) for first in starts] if on_device else threads.in_parallel(work, starts)
+    return [work(first) for first in starts] if on_device else threads.map_in_threads(work, starts)

@@ -12,17 +12,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.network import torchfiles
+from impasto.network import torch_files
 
 Tensors: TypeAlias = dict[str, NDArray[np.float32]]
 
-LARGEST_FILE = 10**9
+MAX_FILE_BYTES = 10**9
 """Bytes that a file may have, packed and unpacked; VGG19 with its classifier has 575 million."""
 
-LARGEST_TENSOR = 2**22
+MAX_TENSOR_NUMBERS = 2**22
 """Numbers that a tensor may have; the largest kernel of VGG has 2.4 million."""
 
-MOST_OBJECTS, DEEPEST = 10_000, 12
+MAX_OBJECTS, MAX_DEPTH = 10_000, 12
 """Groups and arrays that a file of HDF5 may have, and how deep they may lie."""
 
 
@@ -32,34 +32,34 @@ POSSIBLE = (
 )
 
 
-def check(path: Path) -> None:
+def check_weights_file(path: Path) -> None:
     """Raise ValueError unless ``path`` is a file, of a size and an ending that can be read."""
     ending = path.suffix.lower()
     if ending not in READERS:
         raise ValueError(f"ending {ending or 'missing'}: {POSSIBLE}")
     if not path.is_file():
         raise ValueError("no such file")
-    if (size := path.stat().st_size) > LARGEST_FILE:
-        raise ValueError(f"{size / 1e9:.1f} GB: the maximum is {LARGEST_FILE / 1e9:.1f} GB")
+    if (size := path.stat().st_size) > MAX_FILE_BYTES:
+        raise ValueError(f"{size / 1e9:.1f} GB: the maximum is {MAX_FILE_BYTES / 1e9:.1f} GB")
 
 
-def read(path: Path, layers: Sequence[str]) -> Tensors:
+def read_weights(path: Path, layers: Sequence[str]) -> Tensors:
     """Read a file in the format that its ending names.
 
-    Raises ValueError for what :func:`check` refuses and for what names another file or hides its
-    size; for a broken file whatever its parser raises.
+    Raises ValueError for what :func:`check_weights_file` refuses and for what names another file or
+    hides its size; for a broken file whatever its parser raises.
     """
-    check(path)
+    check_weights_file(path)
     return READERS[path.suffix.lower()](path, layers)
 
 
-def _safetensors(path: Path, layers: Sequence[str]) -> Tensors:
+def _read_safetensors(path: Path, layers: Sequence[str]) -> Tensors:
     from safetensors.numpy import load_file
 
     return load_file(path)
 
 
-def _onnx(path: Path, layers: Sequence[str]) -> Tensors:
+def _read_onnx(path: Path, layers: Sequence[str]) -> Tensors:
     """Read initializers named ``.../<layer>_1/...``, kernels as (out, in, height, width)."""
     import onnx
     from onnx import numpy_helper
@@ -72,38 +72,38 @@ def _onnx(path: Path, layers: Sequence[str]) -> Tensors:
         parts = initializer.name.split("/")
         layer = parts[1].rsplit("_", 1)[0] if len(parts) > 2 else ""
         if layer in layers:
-            _put(tensors, layer, _in_keras_layout(numpy_helper.to_array(initializer)))
+            _store_tensor(tensors, layer, _in_keras_layout(numpy_helper.to_array(initializer)))
     return tensors
 
 
-def _torch(path: Path, layers: Sequence[str]) -> Tensors:
+def _read_torch(path: Path, layers: Sequence[str]) -> Tensors:
     """Read a state dict: convolutions in their order, as ``features.<number>.weight`` or alike."""
-    state = torchfiles.read(path, LARGEST_FILE)
+    state = torch_files.read_state_dict(path, MAX_FILE_BYTES)
     kernels = [name for name, array in state.items() if array.ndim == 4]
     tensors: Tensors = {}
     for layer, name in zip(layers, kernels, strict=False):
         bias = name.removesuffix("weight") + "bias"
         if bias not in state:
             raise ValueError(f"has no tensor {bias}")
-        _put(tensors, layer, _in_keras_layout(state[name]))
-        _put(tensors, layer, state[bias])
+        _store_tensor(tensors, layer, _in_keras_layout(state[name]))
+        _store_tensor(tensors, layer, state[bias])
     return tensors
 
 
 def read_quantized(path: Path, layers: Sequence[str]) -> Tensors:
     """Read kernels as numbers into a table of values, ``<layer>_W_q`` and ``<layer>_W_table``."""
-    state = torchfiles.read(path, LARGEST_FILE)
+    state = torch_files.read_state_dict(path, MAX_FILE_BYTES)
     tensors: Tensors = {}
     for layer in layers:
         table, numbers = (state[f"{layer}_W_{part}"] for part in ("table", "q"))
-        if numbers.size > LARGEST_TENSOR:
+        if numbers.size > MAX_TENSOR_NUMBERS:
             raise ValueError(f"{layer} has {numbers.size} values")
-        _put(tensors, layer, _in_keras_layout(table[numbers]))
-        _put(tensors, layer, state[f"{layer}_b"])
+        _store_tensor(tensors, layer, _in_keras_layout(table[numbers]))
+        _store_tensor(tensors, layer, state[f"{layer}_b"])
     return tensors
 
 
-def _h5(path: Path, layers: Sequence[str]) -> Tensors:
+def _read_hdf5(path: Path, layers: Sequence[str]) -> Tensors:
     """Read arrays in groups that have the names of layers, or carry them as an attribute.
 
     So do the files of Keras Applications, and those that Keras saves of networks with these names.
@@ -112,16 +112,16 @@ def _h5(path: Path, layers: Sequence[str]) -> Tensors:
 
     tensors: Tensors = {}
     with path.open("rb") as stream, h5py.File(stream, "r") as file:
-        for names, array in _arrays(file):
+        for names, array in _iter_arrays(file):
             layer = next((name for name in names if name in layers), None)
-            if layer and array.ndim in (1, 4) and array.size <= LARGEST_TENSOR:
-                _put(tensors, layer, array[...])
+            if layer and array.ndim in (1, 4) and array.size <= MAX_TENSOR_NUMBERS:
+                _store_tensor(tensors, layer, array[...])
     if not tensors:
         raise ValueError("has no layers named as in Keras Applications")
     return tensors
 
 
-def _arrays(root: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _iter_arrays(root: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield every array of a file of HDF5, but of optimizers, with the names on the way to it.
 
     Raises ValueError for one whose numbers lie elsewhere, and for more of them than there can be.
@@ -134,7 +134,7 @@ def _arrays(root: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
         names, group = left.pop()
         for name in group:
             seen += 1
-            if seen > MOST_OBJECTS or len(names) > DEEPEST:
+            if seen > MAX_OBJECTS or len(names) > MAX_DEPTH:
                 raise ValueError("has too many groups for a weight file")
             # A slash would be taken for a way through other links.
             if "/" in name or not isinstance(group.get(name, getlink=True), h5py.HardLink):
@@ -162,7 +162,7 @@ def _check_plain(array: Any) -> None:
     # Those of other numbers are loaded from a folder of plug-ins.
     own = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
     filters = {layout.get_filter(number)[0] for number in range(layout.get_nfilters())}
-    if not filters <= own or np.prod(array.chunks or (1,), dtype=object) > LARGEST_TENSOR:
+    if not filters <= own or np.prod(array.chunks or (1,), dtype=object) > MAX_TENSOR_NUMBERS:
         raise ValueError(f"{array.name} is not compressed by deflate")
 
 
@@ -171,21 +171,21 @@ def _in_keras_layout(array: NDArray[Any]) -> NDArray[Any]:
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
 
 
-def _put(tensors: Tensors, layer: str, array: NDArray[Any]) -> None:
+def _store_tensor(tensors: Tensors, layer: str, array: NDArray[Any]) -> None:
     """File a kernel or a bias under its name. Raises ValueError for what cannot be one."""
     name = f"{layer}/{'kernel' if array.ndim == 4 else 'bias'}"
     if name in tensors:
         raise ValueError(f"has more than one tensor {name}")
     # Asked before it is copied: a few stored numbers may stand for any size.
-    if array.size > LARGEST_TENSOR or array.dtype.kind != "f":
+    if array.size > MAX_TENSOR_NUMBERS or array.dtype.kind != "f":
         raise ValueError(f"{name} has {array.size} values of type {array.dtype}")
     tensors[name] = np.ascontiguousarray(array, dtype=np.float32)
 
 
 READERS: dict[str, Callable[[Path, Sequence[str]], Tensors]] = {
-    ".safetensors": _safetensors,
-    ".onnx": _onnx,
-    ".pth": _torch,
-    ".h5": _h5,
+    ".safetensors": _read_safetensors,
+    ".onnx": _read_onnx,
+    ".pth": _read_torch,
+    ".h5": _read_hdf5,
 }
 """By the endings of the files that can be read."""

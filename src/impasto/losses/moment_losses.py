@@ -11,11 +11,11 @@ import numpy as np
 
 from impasto.compute import threads
 from impasto.compute.arrays import HostArray, Tensor, array_namespace, is_tensor
-from impasto.losses.moments import Moments, gram, mean, mean_and_deviation, positive_count
+from impasto.losses.moments import Moments, channel_mean, gram, mean_and_deviation, positive_count
 from impasto.losses.terms import EPSILON
 
 
-class Comparison(NamedTuple):
+class MomentLoss(NamedTuple):
     """A loss of two sets of moments, and its gradient."""
 
     loss: Callable[[Moments, Moments, bool], Tensor]
@@ -32,7 +32,7 @@ def gram_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
 
     Gatys et al. 2016, equation 4, which is a quarter of the mean.
     """
-    return _compare(gram(of), gram(target), relative, axes=(-2, -1))
+    return _squared_error(gram(of), gram(target), relative, axes=(-2, -1))
 
 
 def moments_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
@@ -130,9 +130,9 @@ def _by_moments(of: Moments, by_mean: HostArray, by_gram: HostArray) -> Moments:
     )
 
 
-GRAM = Comparison(gram_loss, gram_gradient)
-MOMENTS = Comparison(moments_loss, moments_gradient)
-WASSERSTEIN = Comparison(wasserstein_loss, wasserstein_gradient)
+GRAM = MomentLoss(gram_loss, gram_gradient)
+MOMENTS = MomentLoss(moments_loss, moments_gradient)
+WASSERSTEIN = MomentLoss(wasserstein_loss, wasserstein_gradient)
 
 RIDGE = 1e-3
 """What is added to every variance in the Wasserstein distance, relative to the target's mean."""
@@ -152,7 +152,7 @@ def _gaussians(of: Moments, target: Moments) -> tuple[tuple[Tensor, Tensor], tup
 
 
 def _gaussian(of: Moments) -> tuple[Tensor, Tensor]:
-    center = mean(of)
+    center = channel_mean(of)
     return center, gram(of) - center[..., :, None] * center[..., None, :]
 
 
@@ -192,12 +192,14 @@ def _eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
     if is_tensor(matrix):
         found: tuple[Tensor, Tensor] = array_namespace(matrix).linalg.eigh(matrix)
         return found
-    each = threads.in_parallel(np.linalg.eigh, matrix.reshape(-1, *matrix.shape[-2:]))
+    each = threads.map_in_threads(np.linalg.eigh, matrix.reshape(-1, *matrix.shape[-2:]))
     values, vectors = (np.stack(side) for side in zip(*each, strict=True))
     return values.reshape(matrix.shape[:-1]), vectors.reshape(matrix.shape)
 
 
-def _compare(received: Tensor, target: Tensor, relative: bool, axes: tuple[int, ...]) -> Tensor:
+def _squared_error(
+    received: Tensor, target: Tensor, relative: bool, axes: tuple[int, ...]
+) -> Tensor:
     ops = array_namespace(received)
     difference = ops.mean(ops.square(received - target), axis=axes)
     if not relative:

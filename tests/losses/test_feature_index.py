@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from impasto.compute import backend
-from impasto.losses import pools
-from impasto.losses.pools import Painting
+from impasto.compute import keras_backend
+from impasto.losses import feature_index
+from impasto.losses.feature_index import IndexedStyle
 
 
 def features(seed, height=6, width=7, channels=9):
@@ -20,7 +20,7 @@ def rows_of(query):
 
 
 def nearest(query, pool):
-    return pools.nearest(pools.projected(query, pool), pool)
+    return feature_index.search(feature_index.project_query(query, pool), pool)
 
 
 def naive_nearest(query, parts):
@@ -49,7 +49,7 @@ def naive_nearest(query, parts):
 def test_the_search_finds_what_plain_loops_find(components):
     """In all channels, and in as many principal components as there are channels."""
     query, painting = features(1).reshape(-1, 9), features(2, 8, 5)
-    pool = pools.keep([Painting(1.0, painting.reshape(-1, 9))], components)
+    pool = feature_index.build_index([IndexedStyle(1.0, painting.reshape(-1, 9))], components)
     _, where = naive_nearest(query, [painting.reshape(-1, 9)])
     np.testing.assert_array_equal(nearest(query, pool), where[0])
 
@@ -61,8 +61,8 @@ def test_few_components_find_neighbors_nearly_as_near():
         (random.normal(size=(n, 8)) @ mixing + random.normal(0, 0.05, (n, 60))).astype(np.float32)
         for n in (200, 300)
     )
-    pool = pools.keep([Painting(1.0, painting)], 16)
-    whole = pools.keep([Painting(1.0, painting)], None)
+    pool = feature_index.build_index([IndexedStyle(1.0, painting)], 16)
+    whole = feature_index.build_index([IndexedStyle(1.0, painting)], None)
 
     def reached(pool):
         found = pool.features[nearest(query, pool)] - painting.mean(0)
@@ -78,11 +78,14 @@ def test_a_feature_that_is_near_to_everything_is_found_less_often():
     random = np.random.default_rng(11)
     rows = np.concatenate([np.ones((64, 1)), random.normal(0, 0.5, (64, 8))], axis=1)
     directions = np.eye(9)[[0, 1, 2, 3]] + 0.3 * np.eye(9)[0]
-    query, among = (pools.normalized(each.astype(np.float32)) for each in (rows, directions))
-    taken = pools.CROWDING * pools._crowding(query, among)
+    query, among = (
+        feature_index.normalize_rows(each.astype(np.float32)) for each in (rows, directions)
+    )
+    taken = feature_index.HUBNESS_WEIGHT * feature_index._hubness(query, among)
     assert taken.argmax() == 0
     plain, less = (
-        pools._best(*rows_of(query), among, each)[1] for each in (np.zeros(4, "f4"), taken)
+        feature_index._search_best(*rows_of(query), among, each)[1]
+        for each in (np.zeros(4, "f4"), taken)
     )
     assert 0 < np.sum(less == 0) < np.sum(plain == 0)
 
@@ -92,8 +95,8 @@ def test_a_feature_that_is_near_to_everything_is_found_less_often():
 def test_several_paintings_get_their_shares_where_they_are_nearer(seed, one, other):
     query = features(seed).reshape(-1, 9)
     parts = [features(seed + 1), features(seed + 2, 5, 5)]
-    pool = pools.keep(
-        [Painting(s, p.reshape(-1, 9)) for s, p in zip((one, other), parts, strict=True)], None
+    pool = feature_index.build_index(
+        [IndexedStyle(s, p.reshape(-1, 9)) for s, p in zip((one, other), parts, strict=True)], None
     )
     owners = (nearest(query, pool) >= parts[0].shape[0] * parts[0].shape[1]).astype(int)
     count = round(len(query) * one / (one + other))
@@ -107,26 +110,26 @@ def test_several_paintings_get_their_shares_where_they_are_nearer(seed, one, oth
 def test_queries_in_another_order_find_the_same():
     """As the parts of a picture give them, each with its place in the whole."""
     query, painting = features(12, 30, 9).reshape(-1, 9), features(13, 8, 8).reshape(-1, 9)
-    pool = pools.keep([Painting(1.0, painting)], None)
+    pool = feature_index.build_index([IndexedStyle(1.0, painting)], None)
     order = np.random.default_rng(14).permutation(len(query))
-    asking = pools.Asking(len(query))
+    asking = feature_index.QueryBuilder(len(query))
     for piece in np.array_split(query[order], 4):
-        asking.add(pools.projected(piece, pool))
+        asking.add(feature_index.project_query(piece, pool))
     found = np.zeros(len(query), int)
-    found[order] = pools.nearest(asking.whole, pool, order)
+    found[order] = feature_index.search(asking.whole, pool, order)
     np.testing.assert_array_equal(found, nearest(query, pool))
 
 
 def test_only_what_counts_of_a_painting_is_kept():
     weights = np.zeros((6, 7), np.float32)
     weights[:2] = 0.5
-    (kept,) = pools.counting([(6, 7)], [weights], 100)
+    (kept,) = feature_index.select_positions([(6, 7)], [weights], 100)
     np.testing.assert_array_equal(kept, weights > 0)
 
 
 def test_of_a_large_painting_a_sample_is_kept_the_same_every_time():
     sizes = [(6, 7), (7, 6)]
-    first, again = (pools.counting(sizes, None, 10) for _ in range(2))
+    first, again = (feature_index.select_positions(sizes, None, 10) for _ in range(2))
     assert [each.shape for each in first] == sizes
     assert sum(each.sum() for each in first) == 10
     assert all(map(np.array_equal, first, again))
@@ -134,7 +137,7 @@ def test_of_a_large_painting_a_sample_is_kept_the_same_every_time():
 
 def test_a_picture_is_turned_by_quarters():
     picture = features(7)
-    views = pools.turned(picture)
+    views = feature_index.rotations(picture)
     assert [view.shape[:2] for view in views] == [(6, 7), (7, 6), (6, 7), (7, 6)]
     np.testing.assert_array_equal(views[2], picture[::-1, ::-1])
     np.testing.assert_array_equal(np.rot90(views[3]), picture)
@@ -150,13 +153,13 @@ def test_tensors_find_what_arrays_find(components, shares):
     parts = [features(seed, 9, 8).reshape(-1, 9) for seed, _ in enumerate(shares, start=9)]
 
     def found(place):
-        paintings = [Painting(s, place(p)) for s, p in zip(shares, parts, strict=True)]
-        pool = pools.keep(paintings, components)
-        asking = pools.Asking(len(query))
+        paintings = [IndexedStyle(s, place(p)) for s, p in zip(shares, parts, strict=True)]
+        pool = feature_index.build_index(paintings, components)
+        asking = feature_index.QueryBuilder(len(query))
         for rows, each in zip(np.split(query, [40]), np.split(weights, [40]), strict=True):
-            asking.add(pools.projected(place(rows), pool, each))
-        return pools.nearest(asking.whole, pool)
+            asking.add(feature_index.project_query(place(rows), pool, each))
+        return feature_index.search(asking.whole, pool)
 
-    on_host, on_device = found(np.asarray), found(backend.ops.convert_to_tensor)
+    on_host, on_device = found(np.asarray), found(keras_backend.ops.convert_to_tensor)
     assert isinstance(on_device, np.ndarray)
     assert np.mean(on_host == on_device) > 0.98  # rounding may turn what is as near

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from impasto.compute import backend, reductions
+from impasto.compute import feature_reductions, keras_backend
 from impasto.compute.arrays import to_numpy
 from impasto.losses import moments
-from impasto.losses.terms import Place, View
+from impasto.losses.terms import LayerView, TileOffset
 from tests import tiny
 
 pytestmark = pytest.mark.backend
@@ -37,7 +37,7 @@ def added_to_ones(add, shape):
 @settings(max_examples=20, deadline=None)
 def test_means_of_blocks_and_their_gradient(height, width, size, seed):
     maps = features(seed, height, width, 3)
-    found = reductions.block_mean(maps, size)
+    found = feature_reductions.block_mean(maps, size)
     upstream = features(seed + 1, *found.shape)
     expected, gradient = np.zeros_like(found), np.zeros(maps.shape, np.float32)
     for i, j in np.ndindex(*found.shape[:2]):
@@ -45,23 +45,23 @@ def test_means_of_blocks_and_their_gradient(height, width, size, seed):
         expected[i, j] = maps[window].mean(axis=(0, 1))
         gradient[window] = upstream[i, j] / size**2
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-    tensors = reductions.block_mean(ops.convert_to_tensor(maps), size)
+    tensors = feature_reductions.block_mean(ops.convert_to_tensor(maps), size)
     np.testing.assert_allclose(to_numpy(tensors), expected, rtol=1e-6)
-    received = added_to_ones(reductions.block_mean_gradient(upstream, size), maps.shape)
+    received = added_to_ones(feature_reductions.block_mean_gradient(upstream, size), maps.shape)
     np.testing.assert_allclose(received, gradient, atol=1e-6)
 
 
 def test_means_of_blocks_of_arrays_need_no_compiled_kernels(monkeypatch):
     maps = features(0, 9, 11, 3)
-    expected = reductions.block_mean(maps, 2)
-    monkeypatch.setattr(reductions.kernels, "available", lambda: False)
-    np.testing.assert_allclose(reductions.block_mean(maps, 2), expected, rtol=1e-6)
+    expected = feature_reductions.block_mean(maps, 2)
+    monkeypatch.setattr(feature_reductions.kernels, "kernels_available", lambda: False)
+    np.testing.assert_allclose(feature_reductions.block_mean(maps, 2), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("place", [np.asarray, ops.convert_to_tensor])
 def test_a_sample_of_positions(place):
     maps, grid = features(0, 9, 11, 2), np.array([1, 2, 3, 3, 3], np.int32)
-    found = reductions.strided_sample(place(maps), place(grid), 3, 3)
+    found = feature_reductions.strided_sample(place(maps), place(grid), 3, 3)
     np.testing.assert_array_equal(to_numpy(found), maps[[1, 4, 7]][:, [2, 5, 8]])
 
 
@@ -84,7 +84,7 @@ def test_the_moments_of_slices_are_sums_over_their_positions(height, width, slic
     weights = features(slices, height, width, 1) if weighed else None
     each = np.ones((height, width, 1)) if weights is None else weights
     expected = naive_moments(maps, each, slices, first, whole)
-    found = reductions.slice_moments(maps, weights, slices, first, whole)
+    found = feature_reductions.slice_moments(maps, weights, slices, first, whole)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)
 
@@ -97,28 +97,28 @@ def test_the_gradient_of_the_moments_is_that_of_finite_differences(height, width
     by_sums, by_seconds = features(2, slices, 3), features(3, slices, 3, 3)
 
     def value(maps):
-        sums, seconds = reductions.slice_moments(maps, weights, slices)
+        sums, seconds = feature_reductions.slice_moments(maps, weights, slices)
         return np.vdot(sums, by_sums) + np.vdot(seconds, by_seconds)
 
     # The sums are quadratic, for which central differences are exact.
     expected = (value(maps + direction) - value(maps - direction)) / 2
-    add = reductions.slice_moments_gradient(by_sums, by_seconds, maps, weights)
+    add = feature_reductions.slice_moments_gradient(by_sums, by_seconds, maps, weights)
     gradient = added_to_ones(add, maps.shape)
     assert np.sum(gradient * direction) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("weighed", [False, True])
-@pytest.mark.parametrize("place", [None, Place(0, 2, 9, 20)], ids=["whole", "a part"])
+@pytest.mark.parametrize("place", [None, TileOffset(0, 2, 9, 20)], ids=["whole", "a part"])
 def test_moments_of_arrays_are_those_of_tensors(place, weighed):
     maps, weights = features(1, 9, 11, 3), features(9, 9, 11, 1) if weighed else None
-    found = moments.slice_moments(View(maps, weights, place), 3)
+    found = moments.slice_moments(LayerView(maps, weights, place), 3)
     tensor = None if weights is None else ops.convert_to_tensor(weights)
 
     def read(picture, constants):
-        where = None if place is None else Place(*constants)
-        sums = moments.slice_moments(View(picture, tensor, where), 3)
+        where = None if place is None else TileOffset(*constants)
+        sums = moments.slice_moments(LayerView(picture, tensor, where), 3)
         return ops.concatenate([ops.reshape(each, (-1,)) for each in sums])
 
     numbers = [] if place is None else [ops.convert_to_tensor(np.int32(each)) for each in place]
-    expected = to_numpy(backend.compiled(read)(maps, numbers))
+    expected = to_numpy(keras_backend.compile_function(read)(maps, numbers))
     np.testing.assert_allclose(np.concatenate([each.ravel() for each in found]), expected)

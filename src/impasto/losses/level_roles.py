@@ -3,16 +3,20 @@
 from typing import NamedTuple
 
 
-class Kind(NamedTuple):
+class LevelRole(NamedTuple):
     """What a level is for."""
 
-    last: bool = False
+    feature_splitting: bool = False
     """the style loss's last pass, over what was painted before it"""
     shallow: bool = False
     """shallow layers alone look at it, since forms were found at smaller sizes"""
-    sharpens: bool = False
+    detail: bool = False
     """what is there is matched, and its strokes are made sharp"""
 
 
-FORMS, FINEST, LAST = Kind(), Kind(shallow=True), Kind(last=True)
-SHARPENING = Kind(shallow=True, sharpens=True)
+STRUCTURE, FINEST, FEATURE_SPLITTING = (
+    LevelRole(),
+    LevelRole(shallow=True),
+    LevelRole(feature_splitting=True),
+)
+DETAIL = LevelRole(shallow=True, detail=True)

@@ -23,10 +23,10 @@ from impasto.errors import BackendError
 
 QUIET_LOADING = "IMPASTO_QUIET_LOADING"
 """The environment variable by which a process of impasto's own, such as the command or a worker of
-its, asks for :func:`_without_greetings`."""
+its, asks for :func:`_silenced_import`."""
 
 
-def _without_greetings() -> contextlib.AbstractContextManager[None]:
+def _silenced_import() -> contextlib.AbstractContextManager[None]:
     """Return a context that discards what TensorFlow's C++ code writes to stderr on import.
 
     Some of its lines come before it reads a log level. Only where the environment asks for it: the
@@ -36,7 +36,7 @@ def _without_greetings() -> contextlib.AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
-def _by_default(variable: str, value: str | None) -> Iterator[None]:
+def _default_variable(variable: str, value: str | None) -> Iterator[None]:
     """Set a variable of the environment for a while, unless it is set or there is no value."""
     chosen = value is None or variable in os.environ
     if not chosen:
@@ -49,7 +49,7 @@ def _by_default(variable: str, value: str | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _leaving_no_settings() -> Iterator[None]:
+def _without_new_settings_file() -> Iterator[None]:
     """Remove the settings file, and its folder, that Keras makes where there was none before.
 
     For somebody without a home it would lie among the temporary files.
@@ -65,9 +65,9 @@ def _leaving_no_settings() -> Iterator[None]:
 
 try:
     with (
-        _without_greetings(),
-        _by_default("KERAS_BACKEND", keras_settings.replacement()),
-        _leaving_no_settings(),
+        _silenced_import(),
+        _default_variable("KERAS_BACKEND", keras_settings.replacement_backend()),
+        _without_new_settings_file(),
     ):
         import keras as keras
         from keras import ops as ops
@@ -83,14 +83,14 @@ except (ValueError, TypeError, AttributeError) as error:
         "remove that file; KERAS_BACKEND may be tensorflow, jax or torch"
     ) from error
 
-Constants: TypeAlias = Any
+StepArgs: TypeAlias = Any
 """Any nesting of dicts, lists and tuples of tensors."""
-Loss: TypeAlias = Callable[[Tensor, Constants], tuple[Tensor, dict[str, Tensor]]]
+LossFunction: TypeAlias = Callable[[Tensor, StepArgs], tuple[Tensor, dict[str, Tensor]]]
 """(picture, constants) -> (total, terms): scalars of a picture tensor (height, width, 3)."""
 
-Evaluated: TypeAlias = tuple[float, dict[str, float], Array]
+StepResult: TypeAlias = tuple[float, dict[str, float], Array]
 """Total, terms, and the total's gradient with the picture's shape."""
-Step: TypeAlias = Callable[[Array, Constants], Evaluated]
+CompiledStep: TypeAlias = Callable[[Array, StepArgs], StepResult]
 """(picture, constants) -> (total, terms, gradient of the total with the picture's shape).
 
 The gradient of a NumPy array is one, that of a tensor stays on its device."""
@@ -109,11 +109,11 @@ def check_backend() -> None:
             "this process was forked after the tensor library was loaded, which it does not "
             "support: start processes with the multiprocessing method 'spawn' or 'forkserver'"
         )
-    if name() not in BACKENDS:
+    if backend_name() not in BACKENDS:
         raise BackendError(
-            f"Keras runs on {name()!r}: set KERAS_BACKEND to one of {', '.join(BACKENDS)}"
+            f"Keras runs on {backend_name()!r}: set KERAS_BACKEND to one of {', '.join(BACKENDS)}"
         )
-    if name() == "tensorflow":
+    if backend_name() == "tensorflow":
         import tensorflow as tf
 
         if not tf.executing_eagerly():
@@ -123,12 +123,12 @@ def check_backend() -> None:
             )
 
 
-def name() -> str:
+def backend_name() -> str:
     """Return the name of the running backend: tensorflow, jax or torch."""
     return str(keras.backend.backend())
 
 
-def value_and_gradient(loss: Loss) -> Step:
+def value_and_gradient(loss: LossFunction) -> CompiledStep:
     """Compile ``loss`` into one step that gives its value, its terms and its gradient.
 
     ``constants`` may be any nesting of dicts, lists and (named) tuples of tensors. Rank-3
@@ -139,22 +139,26 @@ def value_and_gradient(loss: Loss) -> Step:
     Raises BackendError if Keras runs on a backend other than the three.
     """
     check_backend()
-    differentiated = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[name()](loss)
+    differentiated = {
+        "tensorflow": _compile_tensorflow,
+        "jax": _compile_jax,
+        "torch": _compile_torch,
+    }[backend_name()](loss)
 
-    def step(picture: Array, constants: Constants) -> Evaluated:
-        numbers, names, gradient = differentiated(picture, constants)
+    def step(image: Array, constants: StepArgs) -> StepResult:
+        numbers, names, gradient = differentiated(image, constants)
         value, *others = to_numpy(numbers).tolist()
         terms = dict(zip(sorted(names), others, strict=True))
-        return value, terms, to_numpy(gradient) if isinstance(picture, np.ndarray) else gradient
+        return value, terms, to_numpy(gradient) if isinstance(image, np.ndarray) else gradient
 
     return step
 
 
-Differentiated: TypeAlias = Callable[[Array, Constants], tuple[Tensor, Iterable[str], Tensor]]
+GradFunction: TypeAlias = Callable[[Array, StepArgs], tuple[Tensor, Iterable[str], Tensor]]
 """(picture, constants) -> total and terms as one tensor, the terms' names, the gradient."""
 
 
-def _tensorflow(loss: Loss) -> Differentiated:
+def _compile_tensorflow(loss: LossFunction) -> GradFunction:
     import tensorflow as tf
 
     # A sum of three gradients or more begins with whichever is ready first, and its last bits
@@ -163,15 +167,15 @@ def _tensorflow(loss: Loss) -> Differentiated:
     in_pairs = tf.AggregationMethod.EXPERIMENTAL_TREE
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 
-    def differentiate(picture: Tensor, constants: Constants) -> tuple[Tensor, ...]:
-        total, terms = loss(picture, constants)
-        (gradient,) = tf.gradients(total, picture, aggregation_method=in_pairs)
-        return _in_one(total, terms), terms, gradient
+    def differentiate(image: Tensor, constants: StepArgs) -> tuple[Tensor, ...]:
+        total, terms = loss(image, constants)
+        (gradient,) = tf.gradients(total, image, aggregation_method=in_pairs)
+        return _stack_scalars(total, terms), terms, gradient
 
-    return _traced(differentiate)
+    return _trace(differentiate)
 
 
-def _traced(function: Callable[..., Any]) -> Callable[[Array, Constants], Any]:
+def _trace(function: Callable[..., Any]) -> Callable[[Array, StepArgs], Any]:
     """Trace a function of (array, constants) once for every structure, sizes of rank 3 open."""
     import tensorflow as tf
 
@@ -181,7 +185,7 @@ def _traced(function: Callable[..., Any]) -> Callable[[Array, Constants], Any]:
 
     found: dict[str, Callable[..., Any]] = {}
 
-    def call(array: Array, constants: Constants) -> Any:
+    def call(array: Array, constants: StepArgs) -> Any:
         arguments = (tf.convert_to_tensor(array), constants)
         signature = tf.nest.map_structure(open_sizes, arguments)
         if (key := repr(signature)) not in found:
@@ -192,50 +196,50 @@ def _traced(function: Callable[..., Any]) -> Callable[[Array, Constants], Any]:
     return call
 
 
-def compiled(
-    function: Callable[[Tensor, Constants], Tensor],
-) -> Callable[[Array, Constants], Tensor]:
+def compile_function(
+    function: Callable[[Tensor, StepArgs], Tensor],
+) -> Callable[[Array, StepArgs], Tensor]:
     """Compile a function of an array and constants, as :func:`value_and_gradient` takes them."""
-    if name() == "tensorflow":
-        return _traced(function)
-    if name() == "jax":
+    if backend_name() == "tensorflow":
+        return _trace(function)
+    if backend_name() == "jax":
         import jax
 
-        return cast(Callable[[Array, Constants], Tensor], jax.jit(function))
+        return cast(Callable[[Array, StepArgs], Tensor], jax.jit(function))
     import torch
 
-    def call(array: Array, constants: Constants) -> Tensor:
+    def call(array: Array, constants: StepArgs) -> Tensor:
         with torch.no_grad():
             return function(keras.ops.convert_to_tensor(array), constants)
 
     return call
 
 
-def _jax(loss: Loss) -> Differentiated:
+def _compile_jax(loss: LossFunction) -> GradFunction:
     import jax
 
     differentiate = jax.value_and_grad(loss, has_aux=True)
 
-    def evaluated(picture: Array, constants: Constants) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        (total, terms), gradient = differentiate(picture, constants)
-        return _in_one(total, terms), terms, gradient
+    def evaluated(image: Array, constants: StepArgs) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        (total, terms), gradient = differentiate(image, constants)
+        return _stack_scalars(total, terms), terms, gradient
 
-    return cast(Differentiated, jax.jit(evaluated))
+    return cast(GradFunction, jax.jit(evaluated))
 
 
-def _torch(loss: Loss) -> Differentiated:
+def _compile_torch(loss: LossFunction) -> GradFunction:
     import torch
 
-    def evaluated(picture: Array, constants: Constants) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        variable = keras.ops.convert_to_tensor(picture).clone().requires_grad_(True)
+    def evaluated(image: Array, constants: StepArgs) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        variable = keras.ops.convert_to_tensor(image).clone().requires_grad_(True)
         total, terms = loss(variable, constants)
         (gradient,) = torch.autograd.grad(total, variable)
-        return _in_one(total, terms), terms, gradient
+        return _stack_scalars(total, terms), terms, gradient
 
     return evaluated
 
 
-def _in_one(total: Tensor, terms: dict[str, Tensor]) -> Tensor:
+def _stack_scalars(total: Tensor, terms: dict[str, Tensor]) -> Tensor:
     """Return all numbers as one tensor: a device is waited for but once."""
     return ops.stack([total, *(terms[name] for name in sorted(terms))])
 
@@ -245,11 +249,11 @@ def use_threads(count: int) -> None:
 
     How tensor libraries cut up their sums depends on the number of their threads.
     """
-    if name() == "tensorflow":
+    if backend_name() == "tensorflow":
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(count)
-    elif name() == "jax":
+    elif backend_name() == "jax":
         os.environ["NPROC"] = str(count)  # XLA's, which has no other word for it
     else:
         import torch
@@ -259,17 +263,17 @@ def use_threads(count: int) -> None:
 
 def to_device(array: NDArray[np.float32]) -> Array:
     """Bring an array to where it is computed on: a tensor on a GPU, the array itself without."""
-    return array if on_processor() else keras.ops.convert_to_tensor(filearray.in_memory(array))
+    return array if runs_on_cpu() else keras.ops.convert_to_tensor(filearray.in_memory(array))
 
 
 @functools.cache
-def on_processor() -> bool:
+def runs_on_cpu() -> bool:
     """Return whether tensors are on a processor, and not on a GPU."""
-    if name() == "tensorflow":
+    if backend_name() == "tensorflow":
         import tensorflow as tf
 
         return not tf.config.list_physical_devices("GPU")
-    if name() == "jax":
+    if backend_name() == "jax":
         import jax
 
         return bool(jax.default_backend() == "cpu")

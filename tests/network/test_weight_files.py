@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from safetensors.numpy import save_file
 
 from impasto.errors import WeightsError
-from impasto.network import weightfiles, weights
+from impasto.network import weight_files, weights
 
 from .test_weights import SMALL, assert_equal, tensors_of
 
@@ -97,11 +97,11 @@ FORMATS = {
 @pytest.mark.parametrize(("write", "ending"), FORMATS.values(), ids=FORMATS)
 def test_the_tensors_of_every_format(tmp_path, write, ending):
     write(tmp_path / f"w{ending}")
-    assert_equal(weightfiles.read(tmp_path / f"w{ending}", LAYERS), EXPECTED)
+    assert_equal(weight_files.read_weights(tmp_path / f"w{ending}", LAYERS), EXPECTED)
 
 
 def test_every_ending_has_a_format_that_is_tested():
-    assert set(weightfiles.READERS) == {Path("w" + each).suffix for _, each in FORMATS.values()}
+    assert set(weight_files.READERS) == {Path("w" + each).suffix for _, each in FORMATS.values()}
 
 
 def test_a_quantized_file_gives_the_values_that_its_numbers_stand_for(tmp_path):
@@ -118,7 +118,7 @@ def test_a_quantized_file_gives_the_values_that_its_numbers_stand_for(tmp_path):
             state[f"{name}_W_table"], state[f"{name}_W_q"] = map(torch.from_numpy, (table, numbers))
             expected[layer] = table[numbers].transpose(2, 3, 1, 0)
     torch.save(state, tmp_path / "quantized.bin")
-    assert_equal(weightfiles.read_quantized(tmp_path / "quantized.bin", LAYERS), expected)
+    assert_equal(weight_files.read_quantized(tmp_path / "quantized.bin", LAYERS), expected)
 
 
 # Broken files --------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def refused(tmp_path, monkeypatch, one_line):
 
     def load(name):
         with pytest.raises(WeightsError) as caught:
-            weights.load("small", tmp_path / name)
+            weights.load_weights("small", tmp_path / name)
         return one_line(caught)
 
     return load
@@ -164,17 +164,17 @@ def test_a_broken_file_is_refused_in_one_line_or_is_whole(tmp_path, monkeypatch,
         path.write_bytes(mutated(whole, random))
         try:
             with warnings.catch_warnings(action="ignore"):
-                assert_equal(weights.load("small", path).tensors, EXPECTED)
+                assert_equal(weights.load_weights("small", path).tensors, EXPECTED)
         except WeightsError as error:
             refusals.append(str(error))
     assert all(each.isprintable() for each in refusals)
     assert len(refusals) > 100
 
 
-@pytest.mark.parametrize("ending", weightfiles.READERS)
+@pytest.mark.parametrize("ending", weight_files.READERS)
 def test_a_file_that_is_too_large_is_not_read(tmp_path, refused, ending):
     with (tmp_path / f"w{ending}").open("wb") as file:
-        file.truncate(weightfiles.LARGEST_FILE + 1)
+        file.truncate(weight_files.MAX_FILE_BYTES + 1)
     assert "the maximum is 1.0 GB" in refused(f"w{ending}")
 
 
@@ -193,7 +193,7 @@ def test_nothing_that_a_torch_file_holds_is_called(tmp_path, refused):
 
 def test_numbers_and_words_beside_the_tensors_of_a_torch_file_are_left_out(tmp_path):
     write_torch(tmp_path / "w.pth", epoch=3, name="vgg", sizes=[1, 2])
-    assert_equal(weightfiles.read(tmp_path / "w.pth", LAYERS), EXPECTED)
+    assert_equal(weight_files.read_weights(tmp_path / "w.pth", LAYERS), EXPECTED)
 
 
 def test_a_torch_file_of_something_else_is_refused(tmp_path, refused):
@@ -304,7 +304,7 @@ def test_a_file_of_hdf5_without_the_names_of_layers_is_refused(tmp_path, refused
 
 
 def test_an_archive_says_how_large_it_is_unpacked(tmp_path, refused, monkeypatch):
-    monkeypatch.setattr(weightfiles, "LARGEST_FILE", 10_000)
+    monkeypatch.setattr(weight_files, "MAX_FILE_BYTES", 10_000)
     with zipfile.ZipFile(tmp_path / "w.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", bytes(10_001))
     assert (tmp_path / "w.pth").stat().st_size < 1000

@@ -2,7 +2,7 @@
 
 Two formats of ``torch.serialization``: since version 1.6 an archive with a pickle and one file per
 storage, before that consecutive pickles followed by the storages. The pickle describes tensors as
-(storage, offset, size, stride); :data:`_KNOWN` lists everything that it may call.
+(storage, offset, size, stride); :data:`_ALLOWED_GLOBALS` lists everything that it may call.
 """
 
 import io
@@ -24,7 +24,7 @@ MAGIC = 0x1950A86A20F9469CFC6C
 """The number that files of the older format begin with."""
 
 
-class _Kind(NamedTuple):
+class _DType(NamedTuple):
     """The type of the numbers of a storage."""
 
     dtype: str
@@ -33,7 +33,7 @@ class _Kind(NamedTuple):
 class _Storage(NamedTuple):
     """Numbers that lie somewhere in the file."""
 
-    kind: _Kind
+    kind: _DType
     key: str
 
 
@@ -63,7 +63,7 @@ _DTYPES = {
     **{"Double": "f8", "Float": "f4", "Half": "f2", "Long": "i8", "Int": "i4", "Short": "i2"},
     **{"Char": "i1", "Byte": "u1", "Bool": "?"},
 }
-_KNOWN: dict[tuple[str, str], Callable[..., Any] | _Kind] = {
+_ALLOWED_GLOBALS: dict[tuple[str, str], Callable[..., Any] | _DType] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): (
         lambda storage, offset, size, stride, *others: _Tensor(
@@ -71,12 +71,12 @@ _KNOWN: dict[tuple[str, str], Callable[..., Any] | _Kind] = {
         )
     ),
     ("torch._utils", "_rebuild_parameter"): lambda data, *others: data,
-    **{("torch", f"{name}Storage"): _Kind(dtype) for name, dtype in _DTYPES.items()},
+    **{("torch", f"{name}Storage"): _DType(dtype) for name, dtype in _DTYPES.items()},
 }
 """All names that a pickle may use, and what stands for them here."""
 
 
-class _Unpickler(pickle._Unpickler):
+class _RestrictedUnpickler(pickle._Unpickler):
     """Python's own unpickler: the one in C allocates as many objects as a number announces.
 
     Without protocol 4 and later, one code of which does so too.
@@ -90,17 +90,17 @@ class _Unpickler(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what stands for a name; raises KeyError for all that are not known."""
-        return _KNOWN[module, name]
+        return _ALLOWED_GLOBALS[module, name]
 
     def persistent_load(self, given: Any) -> _Storage:
         """Return the storage that is named: (``storage``, kind, key, device, count, view)."""
         word, kind, key, _, _, *view = given
-        if word != "storage" or not isinstance(kind, _Kind) or any(view):
+        if word != "storage" or not isinstance(kind, _DType) or any(view):
             raise pickle.UnpicklingError
         return _Storage(kind, str(key))
 
 
-def read(path: Path, most: int) -> dict[str, Array]:
+def read_state_dict(path: Path, most: int) -> dict[str, Array]:
     """Return the tensors of a state dict by name; what else it holds is left out.
 
     Raises ValueError for a file of another form, one that holds other things than tensors and plain
@@ -109,20 +109,20 @@ def read(path: Path, most: int) -> dict[str, Array]:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                return _of_archive(archive, most)
-        return _of_pickles(io.BytesIO(path.read_bytes()), most)
-    except _BROKEN:
+                return _read_archive(archive, most)
+        return _read_legacy(io.BytesIO(path.read_bytes()), most)
+    except _PARSE_ERRORS:
         raise ValueError("is not a PyTorch file, or contains other objects than tensors") from None
 
 
-_BROKEN = (
+_PARSE_ERRORS = (
     *(pickle.UnpicklingError, EOFError, TypeError, LookupError, AttributeError, struct.error),
     *(UnicodeError, RecursionError, OverflowError),
 )
 """What reading a pickle raises that is no pickle, or none of tensors."""
 
 
-def _of_archive(archive: zipfile.ZipFile, most: int) -> dict[str, Array]:
+def _read_archive(archive: zipfile.ZipFile, most: int) -> dict[str, Array]:
     members = {member.filename: member for member in archive.infolist()}
     if (size := sum(member.file_size for member in members.values())) > most:
         raise ValueError(f"{size / 1e9:.1f} GB unpacked: the maximum is {most / 1e9:.1f} GB")
@@ -134,7 +134,7 @@ def _of_archive(archive: zipfile.ZipFile, most: int) -> dict[str, Array]:
     folder = pickled.removesuffix("data.pkl")
     order = f"{folder}byteorder"
     endian = ">" if order in members and archive.read(order) == b"big" else "<"
-    state = _state(_Unpickler(io.BytesIO(archive.read(pickled))).load())
+    state = _check_state(_RestrictedUnpickler(io.BytesIO(archive.read(pickled))).load())
     return _views(
         state,
         {
@@ -144,19 +144,19 @@ def _of_archive(archive: zipfile.ZipFile, most: int) -> dict[str, Array]:
     )
 
 
-def _of_pickles(stream: BinaryIO, most: int) -> dict[str, Array]:
+def _read_legacy(stream: BinaryIO, most: int) -> dict[str, Array]:
     """Read the older format: magic, protocol, system, state, keys, and storages by their keys."""
-    magic, _, system = (_Unpickler(stream).load() for _ in range(3))
+    magic, _, system = (_RestrictedUnpickler(stream).load() for _ in range(3))
     if magic != MAGIC:
         raise pickle.UnpicklingError
     if not (isinstance(system, dict) and system.get("little_endian") is True):
         raise ValueError("was written with another byte order")
-    state = _state(_Unpickler(stream).load())
+    state = _check_state(_RestrictedUnpickler(stream).load())
     kinds = {
         tensor.storage.key: np.dtype("<" + tensor.storage.kind.dtype) for tensor in state.values()
     }
     storages: dict[str, Array] = {}
-    for key in _Unpickler(stream).load():
+    for key in _RestrictedUnpickler(stream).load():
         if key not in kinds:
             break  # of what is left out the size of a number is not known
         size = int.from_bytes(stream.read(8), "little") * kinds[key].itemsize
@@ -166,7 +166,7 @@ def _of_pickles(stream: BinaryIO, most: int) -> dict[str, Array]:
     return _views(state, storages)
 
 
-def _state(found: Any) -> dict[str, _Tensor]:
+def _check_state(found: Any) -> dict[str, _Tensor]:
     if not isinstance(found, Mapping):
         raise ValueError(f"does not contain a state dict but {type(found).__name__}")
     named = {name: each for name, each in found.items() if isinstance(name, str)}

@@ -12,12 +12,19 @@ from typing import NamedTuple
 import numpy as np
 
 from impasto.compute.arrays import HostArray, Tensor, array_namespace, as_array_like
-from impasto.compute.reductions import Grid, strided_sample
-from impasto.losses import pools
-from impasto.losses.neighbors import joined, rows
-from impasto.losses.terms import EPSILON, AddGradient, Measure, Place, Style, View
+from impasto.compute.feature_reductions import StridedGrid, strided_sample
+from impasto.losses import feature_index
+from impasto.losses.neighbors import join_rows, select_rows
+from impasto.losses.terms import (
+    EPSILON,
+    AddGradient,
+    LayerStyleLoss,
+    LayerView,
+    TileOffset,
+    WeightedStyle,
+)
 
-POOL = 4096
+MAX_POSITIONS = 4096
 """Positions of the paintings among which neighbors are looked for."""
 
 COMPONENTS = 64
@@ -25,12 +32,12 @@ COMPONENTS = 64
 channels a quarter of them. The loss of all layers is within a hundredth of that in all channels
 (benchmarks/NOTES.md)."""
 
-GRID = 64
+MAX_GRID_ROWS = 64
 """Positions along the longer side of a map that are compared, at most; those of VGG's deeper
 layers are fewer."""
 
 
-class Pool(NamedTuple):
+class SplittingTarget(NamedTuple):
     """What a layer saw in the paintings of a region, at N positions."""
 
     features: Tensor
@@ -41,16 +48,16 @@ class Pool(NamedTuple):
     """(N, K), features minus their mean in these, of length one"""
     mean: Tensor
     """(C,), what is taken from a picture's features before they are compared"""
-    photograph: Tensor
+    content: Tensor
     """(h, w, C) what the photograph has at the positions of a picture that are compared"""
     grid: Tensor
-    """int32 (5,) which positions of a picture are compared, see :class:`Grid`"""
+    """int32 (5,) which positions of a picture are compared, see :class:`StridedGrid`"""
     share: Tensor
     """() how much of what a position is to look like is the painting's; the rest is the
     photograph's"""
 
 
-class Sums(NamedTuple):
+class SplittingSums(NamedTuple):
     """What positions add up to, by their weights."""
 
     distance: Tensor
@@ -59,7 +66,7 @@ class Sums(NamedTuple):
     """() |t|²"""
 
 
-class Center(NamedTuple):
+class FeatureStats(NamedTuple):
     """What gives the mean of a picture's features."""
 
     sums: Tensor
@@ -68,97 +75,115 @@ class Center(NamedTuple):
     """() positions by their weights"""
 
 
-def measure(share: float = 1.0) -> Measure:
+def splitting_style_loss(share: float = 1.0) -> LayerStyleLoss:
     """Return the measure by which a picture gets so much of the painting's strokes, 0 to 1.
 
     What a position is to look like is t = share · its neighbor + (1 - share) · the photograph.
     """
 
-    def settled(target: Pool, center: Center, photograph: View) -> Pool:
-        return settle(target, center, photograph, share)
+    def settled(
+        target: SplittingTarget, center: FeatureStats, content: LayerView
+    ) -> SplittingTarget:
+        return finalize_target(target, center, content, share)
 
-    return Measure(rows, freeze, read, loss, vjp, loss_gradient, positions, survey, settled)
+    return LayerStyleLoss(
+        select_rows,
+        make_target,
+        reduce,
+        loss,
+        vjp,
+        loss_gradient,
+        max_positions,
+        collect_stats,
+        settled,
+    )
 
 
-def positions(share: float) -> int:
+def max_positions(share: float) -> int:
     """Return how many positions of a painting are kept, by its share among all."""
-    return max(1, round(POOL * share))
+    return max(1, round(MAX_POSITIONS * share))
 
 
-def freeze(paintings: Sequence[Style]) -> Pool:
+def make_target(styles: Sequence[WeightedStyle]) -> SplittingTarget:
     """Return the features of paintings among which neighbors are looked for.
 
-    It has no mean of the picture and no photograph until :func:`settle` has seen them.
+    It has no mean of the picture and no photograph until :func:`finalize_target` has seen them.
     """
-    parts = [joined(parts) for _, parts in paintings]
+    parts = [join_rows(parts) for _, parts in styles]
     of = array_namespace(parts[0])
     features = of.concatenate(parts)
     mean = of.mean(features, axis=0)
     components = max(COMPONENTS, len(mean) // 4)
-    basis = pools.principal_components(pools.normalized(features - mean), components)
-    directions = pools.normalized((features - mean) @ basis)
+    basis = feature_index.principal_components(
+        feature_index.normalize_rows(features - mean), components
+    )
+    directions = feature_index.normalize_rows((features - mean) @ basis)
     nowhere = np.zeros((1, 1, mean.shape[0]), np.float32)
-    grid = np.array(Grid(0, 0, 1, 1, 1), np.int32)
-    return Pool(features, basis, directions, mean, nowhere, grid, np.float32(1))
+    grid = np.array(StridedGrid(0, 0, 1, 1, 1), np.int32)
+    return SplittingTarget(features, basis, directions, mean, nowhere, grid, np.float32(1))
 
 
-def survey(so_far: View) -> Center:
+def collect_stats(current: LayerView) -> FeatureStats:
     """Sum a picture's features over the positions that count."""
-    ops, weights = array_namespace(so_far.features), so_far.weights
-    seen = ops.cast(so_far.features, "float32")
+    ops, weights = array_namespace(current.features), current.weights
+    seen = ops.cast(current.features, "float32")
     if weights is not None:
         weights = as_array_like(weights, seen)
-        return Center(ops.sum(weights * seen, axis=(0, 1)), ops.sum(weights))
+        return FeatureStats(ops.sum(weights * seen, axis=(0, 1)), ops.sum(weights))
     height, width, _ = seen.shape
-    return Center(ops.sum(seen, axis=(0, 1)), np.float32(height * width))
+    return FeatureStats(ops.sum(seen, axis=(0, 1)), np.float32(height * width))
 
 
-def settle(target: Pool, center: Center, photograph: View, share: float) -> Pool:
+def finalize_target(
+    target: SplittingTarget, center: FeatureStats, content: LayerView, share: float
+) -> SplittingTarget:
     """Return the pool for a picture: its mean, and the photograph where it is compared."""
-    height, width, _ = photograph.features.shape
-    grid = compared(photograph.place or Place(0, 0, height, width), height, width)
+    height, width, _ = content.features.shape
+    grid = compared_positions(content.offset or TileOffset(0, 0, height, width), height, width)
     numbers = np.array(grid, np.int32)
     return target._replace(
         mean=(center.sums / max(float(center.count), EPSILON)).astype(np.float32),
-        photograph=strided_sample(photograph.features, numbers, grid.rows, grid.columns),
+        content=strided_sample(content.features, numbers, grid.rows, grid.columns),
         grid=numbers,
         share=np.float32(share),
     )
 
 
-def compared(place: Place, height: int, width: int) -> Grid:
+def compared_positions(place: TileOffset, height: int, width: int) -> StridedGrid:
     """Return which positions of a part of a picture, of that size, are compared.
 
     Every n-th row and column of the whole's, so that of these GRID are left at most.
     """
     top, left, *whole = place
-    apart = -(-max(whole) // GRID)
-    first = (-top % apart, -left % apart)
+    stride = -(-max(whole) // MAX_GRID_ROWS)
+    first = (-top % stride, -left % stride)
     rows, columns = (
-        -(-(length - begin) // apart) for length, begin in zip((height, width), first, strict=True)
+        -(-(length - begin) // stride) for length, begin in zip((height, width), first, strict=True)
     )
-    return Grid(*first, apart, rows, columns)
+    return StridedGrid(*first, stride, rows, columns)
 
 
-def read(view: View, target: Pool) -> Sums:
+def reduce(view: LayerView, target: SplittingTarget) -> SplittingSums:
     """Sum over a grid of positions; the neighbor is held constant."""
     ops = array_namespace(view.features)
-    apart, found, weights = _apart(view, target)
-    distance, size = (ops.sum(ops.square(each), axis=-1) for each in (apart, found))
+    differences, found, weights = _differences(view, target)
+    distance, size = (ops.sum(ops.square(each), axis=-1) for each in (differences, found))
     if weights is None:
-        return Sums(ops.sum(distance), ops.sum(size))
-    return Sums(ops.sum(weights * distance), ops.sum(weights * size))
+        return SplittingSums(ops.sum(distance), ops.sum(size))
+    return SplittingSums(ops.sum(weights * distance), ops.sum(weights * size))
 
 
-def vjp(view: View, target: Pool) -> tuple[Sums, Callable[[Sums], AddGradient]]:
-    """Return :func:`read` of NumPy features, and its pullback: 2 w (f - t) at the grid."""
-    apart, found, weights = _apart(view, target)
+def vjp(
+    view: LayerView, target: SplittingTarget
+) -> tuple[SplittingSums, Callable[[SplittingSums], AddGradient]]:
+    """Return :func:`reduce` of NumPy features, and its pullback: 2 w (f - t) at the grid."""
+    differences, found, weights = _differences(view, target)
     column = np.float32(1) if weights is None else weights[:, None]
-    sums = Sums(np.vdot(apart, column * apart), np.vdot(found, column * found))
-    rows_and_columns = Grid(*target.grid).slices
+    sums = SplittingSums(np.vdot(differences, column * differences), np.vdot(found, column * found))
+    rows_and_columns = StridedGrid(*target.grid).slices
 
-    def pullback(by: Sums) -> AddGradient:
-        gradient = (2 * by.distance * column * apart).reshape(target.photograph.shape)
+    def pullback(by: SplittingSums) -> AddGradient:
+        gradient = (2 * by.distance * column * differences).reshape(target.content.shape)
 
         def add(to: HostArray) -> None:
             to[rows_and_columns] += gradient
@@ -168,31 +193,31 @@ def vjp(view: View, target: Pool) -> tuple[Sums, Callable[[Sums], AddGradient]]:
     return sums, pullback
 
 
-def _apart(view: View, target: Pool) -> tuple[Tensor, Tensor, Tensor | None]:
+def _differences(view: LayerView, target: SplittingTarget) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return how far features are from what they are to be, that, and their weights.
 
     (n, C), (n, C) and (n,) at the positions of the grid.
     """
     ops, channels = array_namespace(view.features), view.features.shape[-1]
-    rows, columns = ops.shape(target.photograph)[:2]
+    rows, columns = ops.shape(target.content)[:2]
     seen = ops.reshape(strided_sample(view.features, target.grid, rows, columns), (-1, channels))
     # Not of length one, which does not change where the largest product is.
     asked = ops.matmul(ops.stop_gradient(seen) - target.mean, target.basis)
-    best = pools.largest(asked, target.directions)
+    best = feature_index.argmax_product(asked, target.directions)
     found = ops.stop_gradient(ops.take(target.features, best, axis=0))
-    photograph = ops.reshape(target.photograph, (-1, channels))
-    found = target.share * found + (1 - target.share) * photograph
+    content = ops.reshape(target.content, (-1, channels))
+    found = target.share * found + (1 - target.share) * content
     if view.weights is None:
         return seen - found, found, None
     weights = strided_sample(view.weights, target.grid, rows, columns)
     return seen - found, found, ops.reshape(weights, (-1,))
 
 
-def loss(sums: Sums, target: Pool) -> Tensor:
+def loss(sums: SplittingSums, target: SplittingTarget) -> Tensor:
     """Return the sum of squares relative to that of the neighbors, a scalar."""
     return sums.distance / array_namespace(sums.distance).maximum(sums.size, EPSILON)
 
 
-def loss_gradient(sums: Sums, target: Pool) -> Sums:
+def loss_gradient(sums: SplittingSums, target: SplittingTarget) -> SplittingSums:
     """Return the gradient of :func:`loss` by the distance; the neighbors are held constant."""
-    return Sums(np.float32(1 / max(float(sums.size), EPSILON)), np.float32(0))
+    return SplittingSums(np.float32(1 / max(float(sums.size), EPSILON)), np.float32(0))

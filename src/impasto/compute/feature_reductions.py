@@ -18,7 +18,7 @@ from impasto.compute.native import kernels
 AddGradient: TypeAlias = Callable[[HostArray], None]
 """Adds a gradient by a map (height, width, channels), in place."""
 
-CHUNK = 2**19
+BLOCK_NUMBERS = 2**19
 """Numbers that a thread handles at once: 2 MB, a core's share of the cache."""
 
 
@@ -29,8 +29,8 @@ def block_mean(features: Array, size: int) -> Array:
     """
     if size == 1:
         return array_namespace(features).cast(features, "float32")
-    if not is_tensor(features) and kernels.available():
-        return kernels.best().block_mean(features, size)
+    if not is_tensor(features) and kernels.kernels_available():
+        return kernels.best_kernels().block_mean(features, size)
     ops = array_namespace(features)
     height, width, channels = ops.shape(features)
     rows, columns = height // size, width // size
@@ -42,12 +42,12 @@ def block_mean_gradient(upstream: NDArray[np.float32], size: int) -> AddGradient
     """Return what adds the gradient of :func:`block_mean`, from that by the means."""
 
     def add(gradient: HostArray) -> None:
-        kernels.best().add_block_mean_gradient(upstream, size, gradient)
+        kernels.best_kernels().add_block_mean_gradient(upstream, size, gradient)
 
     return add
 
 
-class Grid(NamedTuple):
+class StridedGrid(NamedTuple):
     """Every n-th row and column of a map."""
 
     top: int
@@ -68,10 +68,10 @@ class Grid(NamedTuple):
 
 
 def strided_sample(features: Array, grid: Array, rows: Size, columns: Size) -> Array:
-    """Return the positions of a :class:`Grid`, int32 (5,), as (rows, columns, C) float32."""
+    """Return the positions of a :class:`StridedGrid`, int32 (5,), as (rows, columns, C) float32."""
     ops = array_namespace(features)
     if not is_tensor(features):
-        return np.ascontiguousarray(features[Grid(*grid).slices], np.float32)
+        return np.ascontiguousarray(features[StridedGrid(*grid).slices], np.float32)
     for axis, count in enumerate((rows, columns)):
         places = ops.arange(count, dtype="int32") * grid[2] + grid[axis]
         features = ops.take(features, places, axis=axis)
@@ -108,7 +108,7 @@ def slice_moments(
     _, width, channels = features.shape
     sums = np.zeros((slices, channels), np.float32)
     seconds = np.zeros((slices, channels, channels), np.float32)
-    pieces = _pieces(features, slice_bounds(width, slices, first, whole))
+    pieces = _iter_blocks(features, slice_bounds(width, slices, first, whole))
 
     def work(piece: tuple[int, slice, slice]) -> tuple[HostArray, HostArray] | None:
         _, rows, columns = piece
@@ -120,7 +120,7 @@ def slice_moments(
         # BLAS adds up the columns of many rows in a third of NumPy's time.
         return (np.ones((1, len(weighted)), np.float32) @ weighted)[0], weighted.T @ flat
 
-    for (number, _, _), found in zip(pieces, threads.in_parallel(work, pieces), strict=True):
+    for (number, _, _), found in zip(pieces, threads.map_in_threads(work, pieces), strict=True):
         if found is not None:
             sums[number] += found[0]
             seconds[number] += found[1]
@@ -155,12 +155,12 @@ def slice_moments_gradient(
                 found *= weights[rows, columns].reshape(-1, 1)
             gradient[rows, columns] += found.reshape(part.shape)
 
-        threads.in_parallel(work, _pieces(features, bounds))
+        threads.map_in_threads(work, _iter_blocks(features, bounds))
 
     return add
 
 
-def _pieces(
+def _iter_blocks(
     features: HostArray, bounds: Sequence[tuple[int, slice]]
 ) -> list[tuple[int, slice, slice]]:
     """Return slices, cut into blocks of rows: (number, rows, columns)."""
@@ -174,5 +174,5 @@ def _pieces(
 
 def row_blocks(height: int, numbers_in_row: int) -> list[slice]:
     """Cut rows into blocks of about CHUNK numbers, whatever the number of cores."""
-    rows = max(1, CHUNK // max(1, numbers_in_row))
+    rows = max(1, BLOCK_NUMBERS // max(1, numbers_in_row))
     return [slice(first, min(height, first + rows)) for first in range(0, height, rows)]

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from impasto.compute import backend
+from impasto.compute import keras_backend
 from impasto.compute.arrays import to_numpy
-from impasto.losses import polish
-from impasto.losses.terms import Place, View
+from impasto.losses import feature_splitting
+from impasto.losses.terms import LayerView, TileOffset
 from tests import tiny
 
 pytestmark = pytest.mark.backend
@@ -23,8 +23,8 @@ def loss(frozen, place):
 
     def value(received, *paintings, weights=None):
         target = frozen(paintings, received)
-        view = View(place(received), None if weights is None else place(weights))
-        return float(polish.loss(polish.read(view, target), target))
+        view = LayerView(place(received), None if weights is None else place(weights))
+        return float(feature_splitting.loss(feature_splitting.reduce(view, target), target))
 
     return value
 
@@ -35,10 +35,10 @@ def frozen(place):
 
     def target(paintings, received):
         height, width, _ = received.shape
-        grid = polish.compared(Place(0, 0, height, width), height, width)
-        found = tiny.painted(polish.measure(), *paintings, place=place)
+        grid = feature_splitting.compared_positions(TileOffset(0, 0, height, width), height, width)
+        found = tiny.painted(feature_splitting.splitting_style_loss(), *paintings, place=place)
         nothing = np.zeros(received[grid.slices].shape, np.float32)
-        found = found._replace(photograph=nothing, grid=np.array(grid, np.int32))
+        found = found._replace(content=nothing, grid=np.array(grid, np.int32))
         return tiny.placed(found, place)
 
     return target
@@ -66,14 +66,16 @@ def settled(place):
     """The loss by the measure of a share, as a level's last pass has it, and its target."""
 
     def value(share, painting, so_far, photograph, received, weights=None):
-        measure = polish.measure(share)
+        measure = feature_splitting.splitting_style_loss(share)
         weights = None if weights is None else place(weights)
-        center = polish.Center(*map(to_numpy, polish.survey(View(place(so_far), weights))))
+        center = feature_splitting.FeatureStats(
+            *map(to_numpy, feature_splitting.collect_stats(LayerView(place(so_far), weights)))
+        )
         target = tiny.painted(measure, (1.0, painting), place=place)
-        target = measure.settle(target, center, View(place(photograph)))
+        target = measure.finalize_target(target, center, LayerView(place(photograph)))
         target = tiny.placed(target, place)
-        seen = View(place(received), weights)
-        return float(measure.loss(measure.read(seen, target), target)), target
+        seen = LayerView(place(received), weights)
+        return float(measure.loss(measure.reduce(seen, target), target)), target
 
     return value
 
@@ -105,15 +107,17 @@ def test_the_gradient_leads_to_the_neighbors_as_they_are(frozen, place):
     target = frozen([(1.0, painting)], received)
 
     if place is np.asarray:
-        sums, pullback = polish.vjp(View(received), target)
+        sums, pullback = feature_splitting.vjp(LayerView(received), target)
         gradient = np.zeros_like(received)
-        pullback(polish.loss_gradient(sums, target))(gradient)
+        pullback(feature_splitting.loss_gradient(sums, target))(gradient)
     else:
 
         def value(seen, _):
-            return polish.loss(polish.read(View(seen * 1.0), target), target), {}
+            return feature_splitting.loss(
+                feature_splitting.reduce(LayerView(seen * 1.0), target), target
+            ), {}
 
-        _, _, gradient = backend.value_and_gradient(value)(received, {})
+        _, _, gradient = keras_backend.value_and_gradient(value)(received, {})
     flat, other = received.reshape(-1, 4), painting.reshape(-1, 4)
     rows, among = (e - other.mean(0) for e in (flat, other))
     cosines = rows @ among.T / np.linalg.norm(rows, axis=1)[:, None] / np.linalg.norm(among, axis=1)
@@ -127,7 +131,7 @@ def test_it_vanishes_at_its_own_target(loss):
 
 
 def test_a_large_map_is_compared_at_a_grid_of_positions(loss, monkeypatch):
-    monkeypatch.setattr(polish, "GRID", 3)
+    monkeypatch.setattr(feature_splitting, "MAX_GRID_ROWS", 3)
     received, painting = features(4, 7, 5), features(5)
     expected = naive(received[::3, ::3], painting)
     assert loss(received, (1.0, painting, None)) == pytest.approx(expected, rel=1e-4)
@@ -142,7 +146,7 @@ def test_only_positions_with_weight_count_in_picture_and_painting(loss):
 
 
 def test_paintings_are_looked_through_by_their_shares(frozen, monkeypatch):
-    monkeypatch.setattr(polish, "POOL", 8)
+    monkeypatch.setattr(feature_splitting, "MAX_POSITIONS", 8)
     one, other = features(8), features(9)
     pool = frozen([(3.0, one), (1.0, other)], one)
     rows = {tuple(row) for row in to_numpy(pool.features).tolist()}
@@ -177,7 +181,7 @@ def test_a_constant_that_is_added_to_a_picture_changes_no_neighbor(settled, plac
     painting, so_far, photograph = features(29), features(30), features(31)
     brighter = so_far + np.float32(5)
     _, target = settled(1.0, painting, brighter, photograph, brighter)
-    found = polish.read(View(place(brighter)), target)
+    found = feature_splitting.reduce(LayerView(place(brighter)), target)
     wanted = nearest(
         so_far.reshape(-1, 4) - so_far.reshape(-1, 4).mean(0),
         painting.reshape(-1, 4).astype(np.float64),
@@ -206,7 +210,7 @@ def test_with_all_of_the_painting_the_photograph_is_not_asked(settled):
 
 
 def test_the_photograph_is_compared_at_the_same_grid_as_the_picture(settled, monkeypatch):
-    monkeypatch.setattr(polish, "GRID", 3)
+    monkeypatch.setattr(feature_splitting, "MAX_GRID_ROWS", 3)
     painting = features(40)
     so_far, photograph, received = (features(seed, 7, 5) for seed in (41, 42, 43))
     found, target = settled(0.3, painting, so_far, photograph, received)

