@@ -46,12 +46,14 @@ browser: $(READY)
 	KERAS_BACKEND=tensorflow $(BIN)/pytest -m "browser $(QUICK)" tests/studio
 
 # The quick tests of the Keras engine on TensorFlow, and on those backends that `make backends`
-# installed; its slow tests run on TensorFlow with `unit`, and on the others with `soak`.
+# installed; its slow tests run on TensorFlow with `unit`, and on the others with `soak`. The time
+# budget is that of `make test`: JAX and PyTorch compile for every shape, so here it is wider.
 other-backends: $(READY)
 	for backend in tensorflow jax torch; do \
 	  if $(BIN)/python -c "import $$backend" 2>/dev/null; then \
 	    echo "backend $$backend"; \
-	    KERAS_BACKEND=$$backend IMPASTO_TEST_ENGINE=keras $(PYTEST) -m "backend and $(BACKENDS_SLOW)" tests || exit 1; \
+	    KERAS_BACKEND=$$backend IMPASTO_TEST_ENGINE=keras IMPASTO_TEST_BUDGET=60 \
+	    $(PYTEST) -m "backend and $(BACKENDS_SLOW)" tests || exit 1; \
 	  fi; \
 	done
 

@@ -66,7 +66,7 @@ def suggest_names(received: str, possible: Iterable[str]) -> str:
 def pluralize(number: int, noun: str) -> str:
     """Return a number with its noun, singular or plural.
 
-    >>> counted(1, "evaluation"), counted(2, "evaluation")
+    >>> pluralize(1, "evaluation"), pluralize(2, "evaluation")
     ('1 evaluation', '2 evaluations')
     """
     return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -142,7 +142,7 @@ def _longest_name(folder: AnyPath) -> int:
 def shorten_name(name: str, most: int) -> str:
     """Return a name shortened to at most ``most`` bytes of UTF-8, with dots in the middle.
 
-    >>> shortened("photograph-painting", 15)
+    >>> shorten_name("photograph-painting", 15)
     'photog...inting'
     """
     if _encode_name(name) <= most:

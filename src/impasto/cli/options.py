@@ -63,7 +63,7 @@ TYPE_NAMES = {"str": "TEXT", "path": "PATH", "int": "N", "float": "X"}
 def unwrap_paragraphs(text: str | None) -> str:
     """Return a docstring without line breaks inside its paragraphs.
 
-    >>> paragraphs("Paint.\\n\\n    One line,\\n    and another.")
+    >>> unwrap_paragraphs("Paint.\\n\\n    One line,\\n    and another.")
     'Paint.\\n\\nOne line, and another.'
     """
     return "\n\n".join(" ".join(each.split()) for each in (text or "").split("\n\n"))

@@ -125,7 +125,7 @@ def _join_pieces(pieces: Sequence[str], places: Sequence[int]) -> tuple[str, ...
 def as_path_arg(path: str) -> str:
     """Return a path for the command line, so that a leading dash is not read as an option.
 
-    >>> as_word("-1.png"), as_word("a.png")
+    >>> as_path_arg("-1.png"), as_path_arg("a.png")
     ('./-1.png', 'a.png')
     """
     return f"./{path}" if path.startswith("-") else path

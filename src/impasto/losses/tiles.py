@@ -51,7 +51,7 @@ class TileAlignment(NamedTuple):
     multiple: int
     """pixels that edges of tiles lie at multiples of: the positions of the deepest layer"""
     halo: int
-    """pixels that are shown around a tile, a multiple of ``apart``"""
+    """pixels that are shown around a tile, a multiple of ``multiple``"""
 
 
 Array: TypeAlias = NDArray[np.generic]
@@ -64,7 +64,7 @@ def split_into_tiles(
 
     They are of about the same size. ``size`` 0 takes the picture as one tile.
 
-    >>> [tile.inner for tile in cover(100, 60, 64, Grain(8, 16))]
+    >>> [tile.core for tile in split_into_tiles(100, 60, 64, TileAlignment(8, 16))]
     [Box(top=0, left=0, bottom=48, right=60), Box(top=48, left=0, bottom=100, right=60)]
     """
     rows, columns = (_edges(length, size, alignment.multiple) for length in (height, width))

@@ -329,7 +329,7 @@ def memory_limit(given: str | float | None) -> float | None:
 def parse_bytes(text: str) -> float:
     """Return the bytes of an amount such as ``3GB`` or ``800 MB``. Raises SettingError.
 
-    >>> read_amount("3GB"), read_amount("1.5 gib")
+    >>> parse_bytes("3GB"), parse_bytes("1.5 gib")
     (3000000000.0, 1610612736.0)
     """
     found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]i?)?b?\s*", text, re.IGNORECASE)
@@ -370,7 +370,7 @@ def group_folders(groups: str, root: Path = Path("/sys/fs/cgroup")) -> list[Path
 
     Inside a container some may not exist, since its own group appears as the root.
 
-    >>> folders("4:memory:/a/b")[0].as_posix()
+    >>> group_folders("4:memory:/a/b")[0].as_posix()
     '/sys/fs/cgroup/memory/a/b'
     """
     found: dict[Path, None] = {}
@@ -390,7 +390,7 @@ def group_bytes_left(limit: str, used: str, stat: str) -> float:
 
     Inactive file pages are reclaimed when needed, so they count as free.
 
-    >>> left("1000", "700", "anon 500\\ninactive_file 50")
+    >>> group_bytes_left("1000", "700", "anon 500\\ninactive_file 50")
     350.0
     """
     if limit.strip() == "max":

@@ -181,7 +181,7 @@ CONFIDENCE = 5.0
 def format_duration(seconds: float) -> str:
     """Return a duration in words.
 
-    >>> in_words(8.2), in_words(250), in_words(9000)
+    >>> format_duration(8.2), format_duration(250), format_duration(9000)
     ('8 s', '4 min', '2.5 h')
     """
     if seconds < 90:

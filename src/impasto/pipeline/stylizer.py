@@ -264,7 +264,7 @@ def parse_workers(given: int | str | None) -> int | str:
 
     Raises SettingError for other values, or if Dask is not installed.
 
-    >>> as_workers(None)
+    >>> parse_workers(None)
     0
     """
     text = str(given or 0).strip()

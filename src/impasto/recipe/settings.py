@@ -422,7 +422,7 @@ def with_current_names(settings: Mapping[str, Value]) -> dict[str, Value]:
 
     Raises SettingError if a setting is given by both names.
 
-    >>> renamed({"objective": "gram"})
+    >>> with_current_names({"objective": "gram"})
     {'style_loss': 'gram'}
     """
     for old, new in RENAMED.items():
@@ -610,7 +610,7 @@ def check_setting_names(settings: Iterable[str]) -> None:
 def option_name(name: str) -> str:
     """Return the command-line option of a setting.
 
-    >>> flag("style_scale")
+    >>> option_name("style_scale")
     '--style-scale'
     """
     return f"--{name.replace('_', '-')}"
@@ -619,7 +619,7 @@ def option_name(name: str) -> str:
 def to_options(chosen: Mapping[str, object]) -> tuple[str, ...]:
     """Return settings as command-line options.
 
-    >>> as_options({"style_scale": (2.0,), "seed": 7})
+    >>> to_options({"style_scale": (2.0,), "seed": 7})
     ('--style-scale', '2', '--seed', '7')
     """
     abouts = {name: about for name, *_, about in iter_settings()}

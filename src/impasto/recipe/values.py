@@ -114,7 +114,7 @@ def _parse_layers(setting: str, value: Value) -> Layers:
 def format_value(value: object) -> str:
     """Return the value of a setting as the command line accepts it.
 
-    >>> show((("block1_conv1", 0.5), ("block2_conv1", 1.0)))
+    >>> format_value((("block1_conv1", 0.5), ("block2_conv1", 1.0)))
     'block1_conv1=0.5,block2_conv1'
     """
     if not isinstance(value, tuple):
@@ -133,7 +133,7 @@ def format_item(value: float | tuple[str, float]) -> str:
 def format_number(value: float) -> str:
     """Return a number exactly, with the fewest digits.
 
-    >>> show_number(1.0), show_number(0.1), show_number(1e6), show_number(2**32 - 1)
+    >>> format_number(1.0), format_number(0.1), format_number(1e6), format_number(2**32 - 1)
     ('1', '0.1', '1000000', '4294967295')
     """
     return repr(value).removesuffix(".0")

@@ -386,7 +386,7 @@ def safe_name(name: str) -> str:
 
     >>> safe_name("../../etc/My photo (1).JPG")
     'My photo (1).JPG'
-    >>> len(safe_name("\u6c34" * 92 + ".jpg").encode()) <= NAME
+    >>> len(safe_name("\u6c34" * 92 + ".jpg").encode()) <= MAX_NAME_BYTES
     True
     """
     last = re.split(r"[/\\\\]", name)[-1]

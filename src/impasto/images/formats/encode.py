@@ -115,9 +115,9 @@ def ending_that_fits(
 
     Used to save a result whose format failed. Never raises.
 
-    >>> ending_that_holds(".webp", 400, 16_400)
+    >>> ending_that_fits(".webp", 400, 16_400)
     '.png'
-    >>> ending_that_holds(".JPG", 400, 16_400)
+    >>> ending_that_fits(".JPG", 400, 16_400)
     '.JPG'
     """
     name = _NAMES.get(wanted.lower())
