@@ -207,7 +207,7 @@ def test_the_solver_of_the_example_solves_and_goes_on_from_its_state():
     }
     known["RATE"] = 5.0
     exec(example("A new solver"), known)
-    made = known["SOLVER"]
+    made = known["GradientDescent"]()
     state = made.begin(START, 40)
     while state.progress.reason is None:
         state = made.step(bowl, state)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from impasto.optimizers.lbfgs import Lbfgs
 from impasto.optimizers.parametrization import Parametrization
 from impasto.optimizers.solvers import SOLVERS
 
@@ -12,6 +13,8 @@ TARGET = np.random.default_rng(1).uniform(0, 255, (8, 9, 3)).astype(np.float32)
 START = np.full((8, 9, 3), 128, np.float32)
 IDENTITY = Parametrization(lambda point: point, lambda point: point, 1.0)
 """The variables are the point itself."""
+PLAIN = Lbfgs(lambda start: IDENTITY)
+"""L-BFGS in the variables themselves."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import pytest
 from keras import ops
 
 from impasto.errors import CheckpointError
-from impasto.optimizers import lbfgs, parametrization
+from impasto.optimizers import parametrization
+from impasto.optimizers.lbfgs import Lbfgs
 from impasto.optimizers.solver import StopReason
 from impasto.optimizers.solvers import SOLVERS
 from tests.combinations import product
@@ -45,7 +46,7 @@ def test_lbfgs_needs_no_more_evaluations_than_scipy(function):
         assert reached.any()
         return int(reached.argmax()) + 1
 
-    over_pixels = lbfgs.begin(START, 500, parametrization=parametrization.PIXELS)
+    over_pixels = Lbfgs(lambda start: parametrization.PIXELS).begin(START, 500)
     assert needed("lbfgs", over_pixels) <= 1.2 * needed("scipy")
 
 

@@ -27,38 +27,72 @@ LEARNING_RATE = 8.0
 """The learning rate at the start, in pixel values."""
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-7
-"""Decay of both moments, and what keeps the step finite where the gradient was zero."""
+"""Decay of both running means, and the term that keeps a step finite where the gradient is 0."""
 
 
 @dataclass(frozen=True)
 class AdamState:
-    """Everything that the next evaluation depends on."""
+    """The state of Adam."""
 
     progress: SolverProgress
     budget: int
     """evaluations over which the learning rate falls to zero"""
     point: Array
-    """of the next evaluation"""
+    """the point of the next evaluation"""
     first: Array
     """decaying mean of the gradient"""
     second: Array
     """decaying mean of its square"""
     steps: int = 0
-    """steps that were taken"""
+    """number of steps so far"""
 
 
-def begin(start: Array, budget: int, curvature_scale: float = 0.0) -> AdamState:
-    """Return the state before the first evaluation, at ``start``."""
-    zero = array_namespace(start).zeros_like(start)
-    return AdamState(SolverProgress(start, budget), budget, start, zero, zero)
+NAMES = ("variable 0", "variable 1", "variable 2", "variable 3")
+"""Names of the stored arrays: the point, the number of steps, and both running means."""
 
 
-def step(function: ObjectiveFunction, state: AdamState) -> AdamState:
-    """Evaluate once, and follow the gradient."""
-    progress = state.progress.after_evaluation(function, state.point)
-    if progress.evaluation is None or progress.reason is StopReason.NOT_FINITE:
-        return replace(state, progress=progress)
-    return _update(replace(state, progress=progress), progress.evaluation.gradient)
+class Adam(Solver[AdamState]):
+    """Adam, which keeps running means of the gradient and of its square."""
+
+    def begin(self, start: Array, budget: int, curvature_scale: float = 0.0) -> AdamState:
+        """Return the state before the first evaluation, at ``start``."""
+        zero = array_namespace(start).zeros_like(start)
+        return AdamState(SolverProgress(start, budget), budget, start, zero, zero)
+
+    def step(self, function: ObjectiveFunction, state: AdamState) -> AdamState:
+        """Evaluate once, and step along the running mean of the gradient."""
+        progress = state.progress.after_evaluation(function, state.point)
+        if progress.evaluation is None or progress.reason is StopReason.NOT_FINITE:
+            return replace(state, progress=progress)
+        return _update(replace(state, progress=progress), progress.evaluation.gradient)
+
+    def rebind(self, state: AdamState, budget: int) -> AdamState:
+        """Return the state that continues with another function; both running means are kept."""
+        return replace(state, progress=state.progress.for_new_function(budget), budget=budget)
+
+    def to_arrays(self, state: AdamState) -> StateArrays | None:
+        """Return the state as named arrays; None before the first evaluation."""
+        if not state.progress.evaluations:
+            return None
+        point, first, second = map(to_numpy, (state.point, state.first, state.second))
+        variables = (point, np.array(state.steps, np.int64), first, second)
+        return {
+            **state_arrays.progress_to_arrays(state.progress),
+            **dict(zip(NAMES, variables, strict=True)),
+        }
+
+    def from_arrays(self, arrays: StateArrays, start: Array, budget: int) -> AdamState:
+        """Return the state of :meth:`to_arrays`. Raises CheckpointError for other arrays."""
+        state_arrays.check_array_names(arrays, {"best", "bests", *NAMES}, {"before"}, "Adam")
+        steps = filearray.in_memory(arrays[NAMES[1]])
+        if steps.shape != () or steps.dtype != np.int64 or not 0 <= steps <= budget:
+            raise CheckpointError(f"{NAMES[1]!r} of the optimizer's state is not a number of steps")
+        point, first, second = (
+            as_array_like(filearray.in_memory(state_arrays.read_point(arrays, name, start)), start)
+            for name in (NAMES[0], *NAMES[2:])
+        )
+        progress = state_arrays.progress_from_arrays(arrays, start, budget)
+        return AdamState(progress, budget, point, first, second, int(steps))
 
 
 def _update(state: AdamState, gradient: Array) -> AdamState:
@@ -70,41 +104,3 @@ def _update(state: AdamState, gradient: Array) -> AdamState:
     second = state.second + (1 - BETA2) * (ops.square(gradient) - state.second)
     point = state.point - rate * first / (ops.sqrt(second) + EPSILON)
     return replace(state, point=point, first=first, second=second, steps=number)
-
-
-def rebind(state: AdamState, budget: int) -> AdamState:
-    """Return the state from which another function is lowered; both moments are kept."""
-    return replace(state, progress=state.progress.for_new_function(budget), budget=budget)
-
-
-NAMES = ("variable 0", "variable 1", "variable 2", "variable 3")
-"""Of the arrays of a packed state: the point, the steps taken, and both moments."""
-
-
-def to_arrays(state: AdamState) -> StateArrays | None:
-    """Write a state down; None before the first evaluation, when there is nothing to write."""
-    if not state.progress.evaluations:
-        return None
-    point, first, second = map(to_numpy, (state.point, state.first, state.second))
-    variables = (point, np.array(state.steps, np.int64), first, second)
-    return {
-        **state_arrays.progress_to_arrays(state.progress),
-        **dict(zip(NAMES, variables, strict=True)),
-    }
-
-
-def from_arrays(arrays: StateArrays, start: Array, budget: int) -> AdamState:
-    """Return what :func:`to_arrays` wrote down. Raises CheckpointError for what cannot be it."""
-    state_arrays.check_array_names(arrays, {"best", "bests", *NAMES}, {"before"}, "Adam")
-    steps = filearray.in_memory(arrays[NAMES[1]])
-    if steps.shape != () or steps.dtype != np.int64 or not 0 <= steps <= budget:
-        raise CheckpointError(f"{NAMES[1]!r} of the optimizer's state is not a number of steps")
-    point, first, second = (
-        as_array_like(filearray.in_memory(state_arrays.read_point(arrays, name, start)), start)
-        for name in (NAMES[0], *NAMES[2:])
-    )
-    progress = state_arrays.progress_from_arrays(arrays, start, budget)
-    return AdamState(progress, budget, point, first, second, int(steps))
-
-
-SOLVER = Solver(begin, step, rebind, to_arrays, from_arrays)

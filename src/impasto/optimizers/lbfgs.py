@@ -2,11 +2,12 @@
 
 Nocedal and Wright 2006, "Numerical Optimization", algorithm 7.4 (two-loop recursion) and section
 3.5 (interpolating line search). Points are arrays of any library with arithmetic operators: NumPy
-arrays, paged ones, or tensors that stay on their device. Only a few scalars are copied to the
-host.
+arrays, arrays in files, or tensors that stay on their device. Only a few scalars are copied to
+the host.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,24 +29,24 @@ from impasto.optimizers.solver import (
 )
 
 HISTORY = 10
-"""Pairs of steps and gradient changes that are remembered."""
+"""Maximum number of curvature pairs."""
 
 ARMIJO_C1 = 1e-4
-"""Share of the fall that the slope promises which a step must bring (Armijo's condition)."""
+"""Minimum decrease of a step, as a fraction of that predicted by the slope (Armijo condition)."""
 
 MIN_SHRINK, MAX_SHRINK = 0.1, 0.5
-"""Bounds on how much shorter the next try of a step is than the one that failed."""
+"""Bounds of the factor by which a rejected step is shortened."""
 
 MAX_BACKTRACKS = 12
-"""Tries of a step, each shorter than the last, before a direction is given up."""
+"""Maximum number of evaluations along one direction."""
 
 MIN_CURVATURE = 1e-10
-"""Curvature of a step, relative to its lengths, at which it says nothing and is not kept."""
+"""Minimum curvature of a pair, relative to the lengths of its two vectors; others are dropped."""
 
 
 @dataclass(frozen=True)
 class CurvaturePair:
-    """A step, how the gradient changed along it, and their inner product, which is positive."""
+    """A step, the change of the gradient along it, and their inner product, which is positive."""
 
     step: Array
     change: Array
@@ -54,7 +55,7 @@ class CurvaturePair:
 
 @dataclass(frozen=True)
 class Iterate:
-    """The point that was accepted last, in the solver's variables, with value and gradient."""
+    """The last accepted point in the solver's variables, with value and gradient."""
 
     variables: Array
     value: float
@@ -63,29 +64,29 @@ class Iterate:
 
 @dataclass(frozen=True)
 class LineSearch:
-    """Where along a line the function is to be evaluated next."""
+    """The state of a line search."""
 
     variables: Array
     """the point of the next evaluation"""
     direction: Array
     slope: float
-    """the value's derivative along the direction, at length 0"""
+    """derivative of the value along the direction, at length 0"""
     length: float
     tries: int
-    """evaluations made along this line"""
+    """number of evaluations along this line"""
 
 
 @dataclass(frozen=True)
 class LbfgsState:
-    """Everything that the next evaluation depends on."""
+    """The state of L-BFGS."""
 
     progress: SolverProgress
     parametrization: Parametrization
-    """what the variables mean"""
+    """the parametrization of the points"""
     start: Array
     """the variables of the first evaluation"""
     curvature_scale: float = 0.0
-    """see :func:`curvature_scale`; what the first step goes by"""
+    """sets the length of the first step, see :meth:`Lbfgs.begin`"""
     iterate: Iterate | None = None
     """None before the first evaluation"""
     pairs: tuple[CurvaturePair, ...] = ()
@@ -93,69 +94,128 @@ class LbfgsState:
     """None before the first evaluation, and at the end"""
 
 
-def begin(
-    start: Array,
-    budget: int,
-    curvature_scale: float = 0.0,
-    *,
-    parametrization: Parametrization | None = None,
-) -> LbfgsState:
-    """Return the state before the first evaluation, at ``start`` (height, width, channels).
+@dataclass(frozen=True)
+class Lbfgs(Solver[LbfgsState]):
+    """L-BFGS with backtracking line search."""
 
-    The first step follows the gradient: ``curvature_scale`` times the number of variables far, or
-    if nothing is known so that it has length one, as in SciPy.
+    parametrize: Callable[[Array], Parametrization] = scaled_dct
+    """initial point -> parametrization. By default the variables are cosine coefficients, each in a
+    unit of its own, see :func:`impasto.optimizers.parametrization.frequency_scale`"""
 
-    The variables are the coefficients of the picture's discrete cosine transform, each in a unit
-    of its own (see :func:`impasto.optimizers.parametrization.frequency_scale`), unless others are
-    given.
-    """
-    parametrization = parametrization or scaled_dct(start)
-    return LbfgsState(
-        SolverProgress(start, budget),
-        parametrization,
-        parametrization.variables(start),
-        curvature_scale,
-    )
+    def begin(self, start: Array, budget: int, curvature_scale: float = 0.0) -> LbfgsState:
+        """Return the state before the first evaluation, at ``start``.
 
+        The first step is minus the gradient, times ``curvature_scale`` and the number of variables.
+        If ``curvature_scale`` is 0, the step has length one, as in SciPy.
+        """
+        parametrization = self.parametrize(start)
+        return LbfgsState(
+            SolverProgress(start, budget),
+            parametrization,
+            parametrization.variables(start),
+            curvature_scale,
+        )
 
-def step(function: ObjectiveFunction, state: LbfgsState) -> LbfgsState:
-    """Evaluate once, and say where next."""
-    variables = state.start if state.line_search is None else state.line_search.variables
-    progress = state.progress.after_evaluation(function, state.parametrization.point(variables))
-    if progress.evaluation is None or progress.reason is StopReason.NOT_FINITE:
-        return replace(state, progress=progress)
-    evaluation = progress.evaluation
-    here = Iterate(variables, evaluation.total, state.parametrization.gradient(evaluation.gradient))
-    state = replace(state, progress=progress)
-    if state.iterate is None or state.line_search is None:
-        return _scale_first_step(_next_line_search(replace(state, iterate=here)))
-    line = state.line_search
-    if here.value <= state.iterate.value + ARMIJO_C1 * line.length * line.slope:
-        pairs = _append_pair(state.pairs, line, here.gradient, state.iterate.gradient)
-        return _next_line_search(replace(state, iterate=here, pairs=pairs))
-    if line.tries + 1 < MAX_BACKTRACKS:
-        length = _interpolate_length(line.length, state.iterate.value, line.slope, here.value)
-        return _at_step_length(state, replace(line, length=length, tries=line.tries + 1))
-    return (
-        _next_line_search(replace(state, pairs=()))
-        if state.pairs
-        else _stop(state, StopReason.STALLED)
-    )
+    def step(self, function: ObjectiveFunction, state: LbfgsState) -> LbfgsState:
+        """Evaluate once, and choose the next point."""
+        variables = state.start if state.line_search is None else state.line_search.variables
+        progress = state.progress.after_evaluation(function, state.parametrization.point(variables))
+        if progress.evaluation is None or progress.reason is StopReason.NOT_FINITE:
+            return replace(state, progress=progress)
+        evaluation = progress.evaluation
+        here = Iterate(
+            variables, evaluation.total, state.parametrization.gradient(evaluation.gradient)
+        )
+        state = replace(state, progress=progress)
+        if state.iterate is None or state.line_search is None:
+            return _scale_first_step(_next_line_search(replace(state, iterate=here)))
+        line = state.line_search
+        if here.value <= state.iterate.value + ARMIJO_C1 * line.length * line.slope:
+            pairs = _append_pair(state.pairs, line, here.gradient, state.iterate.gradient)
+            return _next_line_search(replace(state, iterate=here, pairs=pairs))
+        if line.tries + 1 < MAX_BACKTRACKS:
+            length = _interpolate_length(line.length, state.iterate.value, line.slope, here.value)
+            return _at_step_length(state, replace(line, length=length, tries=line.tries + 1))
+        if state.pairs:
+            return _next_line_search(replace(state, pairs=()))
+        return _stop(state, StopReason.STALLED)
 
+    def rebind(self, state: LbfgsState, budget: int) -> LbfgsState:
+        """Return the state that continues with another function from the last accepted point.
 
-def rebind(state: LbfgsState, budget: int) -> LbfgsState:
-    """Return the state from which another function is lowered; pairs of steps are kept.
+        Curvature pairs are kept.
+        """
+        start = state.start if state.iterate is None else state.iterate.variables
+        progress = state.progress.for_new_function(budget)
+        return LbfgsState(progress, state.parametrization, start, pairs=state.pairs)
 
-    It begins at the point that was accepted last.
-    """
-    start = state.start if state.iterate is None else state.iterate.variables
-    return LbfgsState(
-        state.progress.for_new_function(budget),
-        state.parametrization,
-        start,
-        0.0,
-        pairs=state.pairs,
-    )
+    def to_arrays(self, state: LbfgsState) -> StateArrays | None:
+        """Return the state as named arrays; None before the first evaluation.
+
+        The direction is not stored, since it follows from the gradient and the pairs.
+        """
+        if state.iterate is None:
+            return None
+        pairs: dict[str, NDArray[np.float32]] = {}
+        for number, pair in enumerate(state.pairs):
+            pairs[f"step {number}"] = to_numpy(pair.step)
+            pairs[f"change {number}"] = to_numpy(pair.change)
+        line = state.line_search
+        search = {} if line is None else {"search": np.array([line.length, line.tries], np.float64)}
+        return {
+            **state_arrays.progress_to_arrays(state.progress),
+            "point": to_numpy(state.iterate.variables),
+            "gradient": to_numpy(state.iterate.gradient),
+            "value": np.array([state.iterate.value], np.float64),
+            "curvatures": np.array([pair.curvature for pair in state.pairs], np.float64),
+            **search,
+            **pairs,
+        }
+
+    def from_arrays(self, arrays: StateArrays, start: Array, budget: int) -> LbfgsState:
+        """Return the state of :meth:`to_arrays`. Raises CheckpointError for other arrays.
+
+        Without a line search in the arrays, a new one begins.
+        """
+        curvatures = state_arrays.read_numbers(arrays, "curvatures")
+        value = state_arrays.read_numbers(arrays, "value")
+        count = range(len(curvatures))
+        pair_arrays = {f"{part} {number}" for part in ("step", "change") for number in count}
+        required = {"best", "bests", "point", "gradient", "value", "curvatures"} | pair_arrays
+        state_arrays.check_array_names(arrays, required, {"search", "before"}, "L-BFGS")
+        if len(curvatures) > HISTORY or len(value) != 1:
+            raise CheckpointError("its optimizer state is not one of L-BFGS")
+        pairs = tuple(
+            CurvaturePair(
+                state_arrays.read_point(arrays, f"step {number}", start),
+                state_arrays.read_point(arrays, f"change {number}", start),
+                float(curvatures[number]),
+            )
+            for number in count
+        )
+        # Both are divisors of the two-loop recursion.
+        if not all(pair.curvature > 0 and dot(pair.change, pair.change) > 0 for pair in pairs):
+            raise CheckpointError("its optimizer state has invalid curvature pairs")
+        point, gradient = (
+            state_arrays.read_point(arrays, name, start) for name in ("point", "gradient")
+        )
+        result = Iterate(point, float(value[0]), gradient)
+        progress = state_arrays.progress_from_arrays(arrays, start, budget)
+        state = _next_line_search(
+            LbfgsState(progress, self.parametrize(start), point, 0.0, result, pairs)
+        )
+        return _resume_line_search(state, arrays) if "search" in arrays else state
+
+    def curvature_scale(self, state: LbfgsState) -> float:
+        """Return the scale of the inverse Hessian along the newest step, divided by the variables.
+
+        In an image of twice the size each variable doubles, since the cosine transform is
+        orthonormal. The inverse Hessian of a loss that does not grow with the image grows fourfold.
+        """
+        if not state.pairs:
+            return 0.0
+        scale = float(_inverse_hessian_scale(state.pairs[-1].change, state.pairs[-1].curvature))
+        return scale / math.prod(state.start.shape)
 
 
 def two_loop_direction(gradient: Array, pairs: tuple[CurvaturePair, ...]) -> Array:
@@ -179,20 +239,20 @@ def dot(a: Array, b: Array) -> float:
 
 
 def _inner_product(a: Array, b: Array) -> Any:
-    """Return the inner product of two arrays: a number of the host's, a tensor of tensors."""
+    """Return the inner product of two arrays: a float on the host, a tensor for tensors."""
     return filearray.dot(a, b) if filearray.is_on_host(a) else array_namespace(a).sum(a * b)
 
 
 def _next_line_search(state: LbfgsState) -> LbfgsState:
-    """Return the state with the next line to search, or ended where none leads down."""
+    """Return the state with a new line search; ended if no direction descends."""
     if state.progress.reason is not None:
         return replace(state, line_search=None)
     assert state.iterate is not None
-    way = two_loop_direction(state.iterate.gradient, state.pairs)
-    slope = dot(way, state.iterate.gradient)
+    direction = two_loop_direction(state.iterate.gradient, state.pairs)
+    slope = dot(direction, state.iterate.gradient)
     if slope < 0.0:
-        length = 1.0 if state.pairs else 1.0 / dot(way, way) ** 0.5
-        return _at_step_length(state, LineSearch(way, way, slope, length, 0))
+        length = 1.0 if state.pairs else 1.0 / dot(direction, direction) ** 0.5
+        return _at_step_length(state, LineSearch(direction, direction, slope, length, 0))
     if state.pairs:
         return _next_line_search(replace(state, pairs=()))
     flat = not dot(state.iterate.gradient, state.iterate.gradient)
@@ -200,7 +260,7 @@ def _next_line_search(state: LbfgsState) -> LbfgsState:
 
 
 def _scale_first_step(state: LbfgsState) -> LbfgsState:
-    """Return the state with the first step as long as another run's curvature says."""
+    """Return the state with the length of the first step set by ``curvature_scale``."""
     if state.line_search is None or state.pairs or not state.curvature_scale:
         return state
     return _at_step_length(
@@ -209,40 +269,20 @@ def _scale_first_step(state: LbfgsState) -> LbfgsState:
     )
 
 
-def curvature_scale(state: LbfgsState) -> float:
-    """Return the size of the inverse Hessian along the newest step, by number of variables.
-
-    Of a picture twice as large every variable doubles (the cosine transform is orthonormal), and
-    so the inverse Hessian of a loss that does not grow with the picture grows fourfold.
-    """
-    if not state.pairs:
-        return 0.0
-    newest = state.pairs[-1]
-    return float(_inverse_hessian_scale(newest.change, newest.curvature)) / math.prod(
-        state.start.shape
-    )
-
-
 def _inverse_hessian_scale(change: Array, curvature: float) -> Any:
-    """Return the size of the inverse Hessian along a step (equation 7.20), as
-    :func:`_inner_product` does.
-    """
+    """Return the scale of the inverse Hessian along a step (equation 7.20)."""
     return curvature / _inner_product(change, change)
 
 
 def _at_step_length(state: LbfgsState, line: LineSearch) -> LbfgsState:
-    """Return the state whose next evaluation lies at the line's length."""
+    """Return the state whose next evaluation is at the length of the line search."""
     assert state.iterate is not None
-    variables = _point_on_line(state.iterate.variables, line.length, line.direction)
+    variables = state.iterate.variables + line.length * line.direction
     return replace(state, line_search=replace(line, variables=variables))
 
 
 def _stop(state: LbfgsState, reason: StopReason) -> LbfgsState:
     return replace(state, progress=replace(state.progress, reason=reason), line_search=None)
-
-
-def _point_on_line(variables: Array, length: float, direction: Array) -> Array:
-    return variables + length * direction
 
 
 def _append_pair(
@@ -261,85 +301,26 @@ def _append_pair(
 def _curvature_pair(
     length: float, direction: Array, gradient: Array, before: Array
 ) -> tuple[Array, Array, Any]:
-    """Return a step, how the gradient changed along it, and their products."""
+    """Return a step, the change of the gradient along it, and their inner products."""
     taken, change = length * direction, gradient - before
     products = [
         _inner_product(taken, change),
         _inner_product(taken, taken),
         _inner_product(change, change),
     ]
-    if is_tensor(change):  # in one, so that a device is waited for once
+    if is_tensor(change):  # stacked, so that there is one transfer from the device
         return taken, change, array_namespace(change).stack(products)
     return taken, change, products
 
 
 def _interpolate_length(length: float, start: float, slope: float, value: float) -> float:
-    """Return the length at which a parabola through what is known is lowest, within bounds."""
+    """Return the minimum of the parabola through both values and the slope, within bounds."""
     lowest = -slope * length**2 / (2 * (value - start - slope * length))
     return float(np.clip(lowest, MIN_SHRINK * length, MAX_SHRINK * length))
 
 
-def to_arrays(state: LbfgsState) -> StateArrays | None:
-    """Write a state down; None before the first evaluation, when there is nothing to write.
-
-    The direction is left out: it is computed again from the gradient and the pairs.
-    """
-    if state.iterate is None:
-        return None
-    pairs: dict[str, NDArray[np.float32]] = {}
-    for number, pair in enumerate(state.pairs):
-        pairs[f"step {number}"] = to_numpy(pair.step)
-        pairs[f"change {number}"] = to_numpy(pair.change)
-    line = state.line_search
-    search = {} if line is None else {"search": np.array([line.length, line.tries], np.float64)}
-    return {
-        **state_arrays.progress_to_arrays(state.progress),
-        "point": to_numpy(state.iterate.variables),
-        "gradient": to_numpy(state.iterate.gradient),
-        "value": np.array([state.iterate.value], np.float64),
-        "curvatures": np.array([pair.curvature for pair in state.pairs], np.float64),
-        **search,
-        **pairs,
-    }
-
-
-def from_arrays(arrays: StateArrays, start: Array, budget: int) -> LbfgsState:
-    """Return the state that :func:`to_arrays` wrote down, with variables as :func:`begin` has them.
-
-    Without a search in it a new line begins. Raises CheckpointError for what cannot be a state.
-    """
-    curvatures, value = (
-        state_arrays.read_numbers(arrays, "curvatures"),
-        state_arrays.read_numbers(arrays, "value"),
-    )
-    count = range(len(curvatures))
-    pair_arrays = {f"{part} {number}" for part in ("step", "change") for number in count}
-    required = {"best", "bests", "point", "gradient", "value", "curvatures"} | pair_arrays
-    state_arrays.check_array_names(arrays, required, {"search", "before"}, "L-BFGS")
-    if len(curvatures) > HISTORY or len(value) != 1:
-        raise CheckpointError("its optimizer state is not one of L-BFGS")
-    pairs = tuple(
-        CurvaturePair(
-            state_arrays.read_point(arrays, f"step {number}", start),
-            state_arrays.read_point(arrays, f"change {number}", start),
-            float(curvatures[number]),
-        )
-        for number in count
-    )
-    # Directions are divided by both.
-    if not all(pair.curvature > 0 and dot(pair.change, pair.change) > 0 for pair in pairs):
-        raise CheckpointError("its optimizer state has invalid curvature pairs")
-    point, gradient = (
-        state_arrays.read_point(arrays, name, start) for name in ("point", "gradient")
-    )
-    result = Iterate(point, float(value[0]), gradient)
-    progress = state_arrays.progress_from_arrays(arrays, start, budget)
-    state = _next_line_search(LbfgsState(progress, scaled_dct(start), point, 0.0, result, pairs))
-    return _resume_line_search(state, arrays) if "search" in arrays else state
-
-
 def _resume_line_search(state: LbfgsState, arrays: StateArrays) -> LbfgsState:
-    """Return the state within the search that was written down."""
+    """Return the state with the stored line search."""
     numbers = state_arrays.read_numbers(arrays, "search")
     if len(numbers) != 2 or not (numbers[0] > 0 and 0 <= numbers[1] < MAX_BACKTRACKS):
         raise CheckpointError("its optimizer state has an invalid line search")
@@ -348,6 +329,3 @@ def _resume_line_search(state: LbfgsState, arrays: StateArrays) -> LbfgsState:
     return _at_step_length(
         state, replace(state.line_search, length=float(numbers[0]), tries=int(numbers[1]))
     )
-
-
-SOLVER = Solver(begin, step, rebind, to_arrays, from_arrays, curvature_scale)

@@ -11,16 +11,16 @@ from impasto import filearray
 from impasto.compute.arrays import Array, array_namespace, as_array_like
 
 UNIT_STEP = 400.0
-"""What one unit of a variable means in pixel values at the lowest frequency.
+"""Pixel values per unit of a variable, at the lowest frequency.
 
-The first step of L-BFGS has length one over all variables together. In units of pixel values it
-is invisible, and the first line search then wastes about ten evaluations creeping up.
+The first step of L-BFGS has length one over all variables together. In units of pixel values that
+is too short, and the first line search needs about ten evaluations to lengthen it.
 """
 
 
 @dataclass(frozen=True)
 class Parametrization:
-    """How variables and points belong together: point = inverse(variables · scale)."""
+    """A map between variables and points: point = inverse(variables · scale)."""
 
     forward: Callable[[Array], Array]
     inverse: Callable[[Array], Array]
@@ -37,29 +37,28 @@ class Parametrization:
     def gradient(self, gradient: Array) -> Array:
         """Return the gradient with respect to the variables, from that with respect to the point.
 
-        The transform is orthogonal: its own inverse's transpose.
+        The transform is orthogonal, so its inverse is its transpose.
         """
         return self.forward(gradient) * self.scale
 
 
 PIXEL_SCALE = 100.0
-"""What one unit of a variable means in pixel values where the variables are pixels; see STEP."""
+"""Pixel values per unit of a variable if variables are pixels; see ``UNIT_STEP``."""
 
 PIXELS = Parametrization(lambda point: point, lambda point: point, np.float32(PIXEL_SCALE))
-"""The variables are the pixels, in a unit in which a first step of length one can be seen."""
+"""The parametrization by pixels."""
 
 
 def scaled_dct(start: Array) -> Parametrization:
-    """Return the units of a picture (height, width, channels), where its numbers are."""
+    """Return the parametrization by cosine coefficients of an image (height, width, channels)."""
     return Parametrization(*_dct_pair(start), _scale_by_frequency(start, frequency_scale))
 
 
 def highpass(like: Array, length: float) -> Callable[[Array], Array]:
-    """Return what takes long waves out of arrays of the shape of one (height, width, channels).
+    """Return a high-pass filter for arrays of the shape of ``like`` (height, width, channels).
 
-    Of a wave as long as ``length`` pixels half is left, of one twice as long a sixth, of one four
-    times as long a twenty-fourth, of one half as long nearly all: each cosine coefficient times
-    1 - 2^-(length / its wavelength)².
+    It multiplies each cosine coefficient by 1 - 2^-(length / wavelength)²: by 1/2 at a wavelength
+    of ``length`` pixels, by about 1/6 at twice that, 1/24 at four times, and 1 at half.
     """
     height = like.shape[0]
 
@@ -74,12 +73,14 @@ def highpass(like: Array, length: float) -> Callable[[Array], Array]:
 
 
 SMALL = 128
-"""The longer side of images that are transformed by matrices on processors, too: importing SciPy's
-transforms takes 0.15 s, which a small image would wait for."""
+"""Maximum longest side in pixels of images that are transformed by matrices on a CPU.
+
+Importing the transforms of SciPy takes 0.15 s.
+"""
 
 
 def _dct_pair(like: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
-    """Return the cosine transform and its inverse, for arrays that are where ``like`` is."""
+    """Return the cosine transform and its inverse, for arrays on the device of ``like``."""
     if filearray.is_on_host(like) and max(like.shape[:2]) > SMALL:
         return _dct, _inverse_dct
     transforms = _cosine_by_matrices(like)
@@ -95,7 +96,7 @@ def _dct_pair(like: Array) -> tuple[Callable[[Array], Array], Callable[[Array], 
 def _scale_by_frequency(
     like: Array, numbers: Callable[[Sequence[int], int], NDArray[np.float32]]
 ) -> Array:
-    """Return (height, width, 1) numbers, of (some rows, the width), for all coefficients."""
+    """Return factors (height, width, 1) of all coefficients; ``numbers`` computes some rows."""
     height, width, _ = like.shape
     result = filearray.zeros((height, width, 1))
     for rows in filearray.iter_row_slices(result):
@@ -106,18 +107,18 @@ def _scale_by_frequency(
 
 
 def frequency_scale(rows: Sequence[int], width: int) -> NDArray[np.float32]:
-    """Return what one unit of each cosine coefficient in some rows means, (rows, width, 1).
+    """Return the pixel values per unit of the cosine coefficients in some rows, (rows, width, 1).
 
-    STEP / sqrt(1 + f), where f is the radial frequency in half periods over the picture. The
-    features answer coarse changes far more than fine ones of the same size; with every frequency
-    in its own unit the curvature is more even, and L-BFGS needs fewer evaluations.
+    UNIT_STEP / sqrt(1 + f), where f is the radial frequency in half periods over the image.
+    Features respond to low frequencies far more than to high ones of the same amplitude. With this
+    scale the curvature is more even, and L-BFGS needs fewer evaluations.
     """
     frequency = np.hypot(np.array(rows)[:, None], np.arange(width)[None, :])
     return (UNIT_STEP / np.sqrt(1.0 + frequency))[..., None].astype(np.float32)
 
 
-def _dct(picture: Array) -> Array:
-    return _transform_both_axes("dct", picture)
+def _dct(image: Array) -> Array:
+    return _transform_both_axes("dct", image)
 
 
 def _inverse_dct(coefficients: Array) -> Array:
@@ -133,30 +134,34 @@ def _transform_both_axes(name: str, array: Array) -> Array:
 
 
 def _cosine_by_matrices(like: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
-    """Return the transform and its inverse as products with its matrices."""
+    """Return the transform and its inverse as matrix products."""
     rows, columns = (as_array_like(_cosine_matrix(length), like) for length in like.shape[:2])
 
     return (
-        lambda picture: _between(rows, picture, columns),
+        lambda image: _between(rows, image, columns),
         lambda coefficients: _between_transposed(rows, coefficients, columns),
     )
 
 
 def _cosine_matrix(length: int) -> NDArray[np.float32]:
-    """Return the orthogonal matrix (length, length) of the cosine transform, one wave a row."""
+    """Return the orthogonal matrix (length, length) of the cosine transform, a wave per row."""
     waves, places = np.arange(length)[:, None], np.arange(length) + 0.5
     matrix = np.cos(np.pi / length * waves * places) * (2 / length) ** 0.5
     matrix[0] /= 2**0.5
     return matrix.astype(np.float32)
 
 
-def _between(rows: Array, picture: Array, columns: Array) -> Array:
-    ops = array_namespace(picture)
-    apart = ops.transpose(picture, (2, 0, 1))
-    return ops.transpose(ops.matmul(ops.matmul(rows, apart), ops.transpose(columns)), (1, 2, 0))
+def _between(rows: Array, image: Array, columns: Array) -> Array:
+    ops = array_namespace(image)
+    channels_first = ops.transpose(image, (2, 0, 1))
+    return ops.transpose(
+        ops.matmul(ops.matmul(rows, channels_first), ops.transpose(columns)), (1, 2, 0)
+    )
 
 
 def _between_transposed(rows: Array, coefficients: Array, columns: Array) -> Array:
     ops = array_namespace(coefficients)
-    apart = ops.transpose(coefficients, (2, 0, 1))
-    return ops.transpose(ops.matmul(ops.matmul(ops.transpose(rows), apart), columns), (1, 2, 0))
+    channels_first = ops.transpose(coefficients, (2, 0, 1))
+    return ops.transpose(
+        ops.matmul(ops.matmul(ops.transpose(rows), channels_first), columns), (1, 2, 0)
+    )

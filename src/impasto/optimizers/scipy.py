@@ -35,39 +35,39 @@ Vector: TypeAlias = NDArray[np.float64]
 
 
 class _LoopAbandoned(Exception):
-    """Ends SciPy's loop, whose next point nobody evaluates."""
+    """Ends a loop whose state was dropped."""
 
 
 class ScipyLoop:
-    """SciPy's loop in its thread: asks for the function's values, one point after the other."""
+    """SciPy's loop in a thread, which requests the values of one point after the other."""
 
     def __init__(self, start: Vector, budget: int) -> None:
-        """Begin; the first point to evaluate is ``start``."""
-        self.asked: queue.SimpleQueue[Vector | int] = queue.SimpleQueue()
+        """Start the thread; the first point to evaluate is ``start``."""
+        self.requests: queue.SimpleQueue[Vector | int] = queue.SimpleQueue()
         self.answers: queue.SimpleQueue[tuple[float, Vector] | None] = queue.SimpleQueue()
-        arguments = (start, budget, self.asked, self.answers)
+        arguments = (start, budget, self.requests, self.answers)
         threading.Thread(
             target=_run_scipy, args=arguments, daemon=True, name="impasto-scipy"
         ).start()
         weakref.finalize(self, self.answers.put, None)
 
     def next_point(self) -> Vector | int:
-        """Return the next point to evaluate; SciPy's status once it has ended."""
-        return self.asked.get()
+        """Return the next point to evaluate, or the status of SciPy at its end."""
+        return self.requests.get()
 
     def send(self, value: float, gradient: Vector) -> None:
-        """Answer with the value and the gradient at the point asked for last."""
+        """Send the value and the gradient at the last point."""
         self.answers.put((value, gradient))
 
 
 def _run_scipy(
     start: Vector,
     budget: int,
-    asked: "queue.SimpleQueue[Vector | int]",
+    requests: "queue.SimpleQueue[Vector | int]",
     answers: "queue.SimpleQueue[tuple[float, Vector] | None]",
 ) -> None:
     def function(vector: Vector) -> tuple[float, Vector]:
-        asked.put(vector.copy())
+        requests.put(vector.copy())
         if (answer := answers.get()) is None:
             raise _LoopAbandoned
         return answer
@@ -83,67 +83,65 @@ def _run_scipy(
         result = scipy.optimize.minimize(
             function, start, jac=True, method="L-BFGS-B", options=options
         )
-        asked.put(int(result.status))
+        requests.put(int(result.status))
     except _LoopAbandoned:
         pass
 
 
 @dataclass(frozen=True)
 class ScipyState:
-    """Where SciPy's loop waits."""
+    """SciPy's loop, which waits for the value at ``next_point``."""
 
     progress: SolverProgress
     parametrization: Parametrization
     loop: ScipyLoop
     next_point: Vector
-    """the variables that are to be evaluated next"""
+    """the variables of the next evaluation"""
 
 
-def begin(start: Array, budget: int, curvature_scale: float = 0.0) -> ScipyState:
-    """Return the state before the first evaluation."""
-    start = to_numpy(start)
-    return _start_loop(SolverProgress(start, budget), PIXELS, start)
+class ScipyLbfgs(Solver[ScipyState]):
+    """SciPy's L-BFGS-B, whose state cannot be saved."""
+
+    def begin(self, start: Array, budget: int, curvature_scale: float = 0.0) -> ScipyState:
+        """Return the state before the first evaluation."""
+        start = to_numpy(start)
+        return _start_loop(SolverProgress(start, budget), PIXELS, start)
+
+    def step(self, function: ObjectiveFunction, state: ScipyState) -> ScipyState:
+        """Evaluate once at the point that SciPy requests, and return the next point."""
+        variables = state.next_point.reshape(state.progress.best.shape).astype(np.float32)
+        progress = state.progress.after_evaluation(function, state.parametrization.point(variables))
+        if progress.evaluation is None or progress.reason is not None:
+            return replace(state, progress=progress)
+        gradient = state.parametrization.gradient(progress.evaluation.gradient)
+        state.loop.send(progress.evaluation.total, gradient.ravel().astype(np.float64))
+        following = state.loop.next_point()
+        if isinstance(following, int):
+            reason = StopReason.STALLED if following == ABNORMAL else StopReason.CONVERGED
+            return replace(state, progress=replace(progress, reason=reason))
+        return replace(state, progress=progress, next_point=following)
+
+    def rebind(self, state: ScipyState, budget: int) -> ScipyState:
+        """Return the state that continues with another function, in a new loop of SciPy."""
+        return _start_loop(
+            state.progress.for_new_function(budget), state.parametrization, state.progress.best
+        )
+
+    def to_arrays(self, state: ScipyState) -> None:
+        """Return None: the state is inside SciPy."""
+        return None
+
+    def from_arrays(self, arrays: StateArrays, start: Array, budget: int) -> ScipyState:
+        """Raise CheckpointError: SciPy cannot resume from a state."""
+        raise CheckpointError(
+            "SciPy's optimizer cannot resume from a state, but the checkpoint has one"
+        )
 
 
-def _start_loop(progress: SolverProgress, units: Parametrization, start: Array) -> ScipyState:
-    wanted = units.variables(start).ravel().astype(np.float64)
-    loop = ScipyLoop(wanted, progress.budget)
+def _start_loop(
+    progress: SolverProgress, parametrization: Parametrization, start: Array
+) -> ScipyState:
+    first = parametrization.variables(start).ravel().astype(np.float64)
+    loop = ScipyLoop(first, progress.budget)
     loop.next_point()
-    return ScipyState(progress, units, loop, wanted)
-
-
-def step(function: ObjectiveFunction, state: ScipyState) -> ScipyState:
-    """Evaluate once where SciPy wants it, and hear where next."""
-    variables = state.next_point.reshape(state.progress.best.shape).astype(np.float32)
-    progress = state.progress.after_evaluation(function, state.parametrization.point(variables))
-    if progress.evaluation is None or progress.reason is not None:
-        return replace(state, progress=progress)
-    gradient = state.parametrization.gradient(progress.evaluation.gradient)
-    state.loop.send(progress.evaluation.total, gradient.ravel().astype(np.float64))
-    wanted = state.loop.next_point()
-    if isinstance(wanted, int):
-        reason = StopReason.STALLED if wanted == ABNORMAL else StopReason.CONVERGED
-        return replace(state, progress=replace(progress, reason=reason))
-    return replace(state, progress=progress, next_point=wanted)
-
-
-def rebind(state: ScipyState, budget: int) -> ScipyState:
-    """Return the state from which another function is lowered: SciPy's loop begins anew."""
-    return _start_loop(
-        state.progress.for_new_function(budget), state.parametrization, state.progress.best
-    )
-
-
-def to_arrays(state: ScipyState) -> None:
-    """Return nothing: SciPy keeps its state to itself."""
-    return None
-
-
-def from_arrays(arrays: StateArrays, start: Array, budget: int) -> ScipyState:
-    """Raise CheckpointError: SciPy goes on from no state."""
-    raise CheckpointError(
-        "SciPy's optimizer cannot resume from a state, but the checkpoint has one"
-    )
-
-
-SOLVER = Solver(begin, step, rebind, to_arrays, from_arrays)
+    return ScipyState(progress, parametrization, loop, first)

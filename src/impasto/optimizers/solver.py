@@ -1,4 +1,4 @@
-"""The interface of a solver: functions of an immutable state.
+"""The interface of a solver, whose state is an immutable value.
 
 A solver minimizes a function of an array, one evaluation at a time. ``begin`` returns the initial
 state, which contains the first point to evaluate. ``step`` evaluates the function there and
@@ -9,7 +9,7 @@ the curvature pairs and the position in the line search. Adam: the state has the
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ PATIENCE, MIN_GAIN = 15, 1e-3
 evaluations."""
 
 Array: TypeAlias = Any
-"""A NumPy array, a paged array, or a tensor of the backend, which stays on its device."""
+"""A NumPy array, an array in a file, or a tensor of the backend, which stays on its device."""
 
 StateArrays: TypeAlias = Mapping[str, NDArray[np.generic]]
 """A state as named arrays, with scalars as float64."""
@@ -54,6 +54,7 @@ class ValueAndGradient(Protocol):
 
 
 ObjectiveFunction: TypeAlias = Callable[[Array], ValueAndGradient]
+"""point -> value and gradient there"""
 
 
 @dataclass(frozen=True)
@@ -122,39 +123,58 @@ class SolverState(Protocol):
 
 
 S = TypeVar("S", bound=SolverState)
-S_co = TypeVar("S_co", bound=SolverState, covariant=True)
 
 
-class BeginFunction(Protocol[S_co]):
-    """Creates the initial state."""
+class Solver(Protocol[S]):
+    """A minimizer of a function of an array.
 
-    def __call__(self, start: Array, budget: int, curvature_scale: float = 0.0) -> S_co:
+    A solver has no state of its own: each method returns an immutable state. A run can continue
+    from any state, and more than once (SciPy's only from the newest, once).
+    """
+
+    def begin(self, start: Array, budget: int, curvature_scale: float = 0.0) -> S:
         """Return the state before the first evaluation.
 
         Args:
-            start: the initial point
+            start: the initial point, float32 (height, width, channels)
             budget: maximum number of evaluations
-            learned: curvature estimate of a run at another size, see ``Solver.curvature_scale``; 0
-            if
-                there is none
+            curvature_scale: see :meth:`curvature_scale`, from a run at another size; 0 if there is
+                none
         """
         ...
 
+    def step(self, function: ObjectiveFunction, state: S) -> S:
+        """Evaluate ``function`` once, and return the next state.
 
-class Solver(NamedTuple, Generic[S]):
-    """A minimizer, as pure functions of its state."""
+        ``state.progress.reason`` of the result is not None if the run has ended.
+        """
+        ...
 
-    begin: BeginFunction[S]
-    step: Callable[[ObjectiveFunction, S], S]
-    """(function, state) -> the state after one more evaluation, or the ended state"""
-    rebind: Callable[[S, int], S]
-    """(state, budget) -> the state for a new function or budget; the curvature estimate is kept"""
-    to_arrays: Callable[[S], StateArrays | None]
-    """state -> named arrays from which the run resumes bit for bit; None if not supported"""
-    from_arrays: Callable[[StateArrays, Array, int], S]
-    """(packed, start, budget) -> the state; raises CheckpointError for what cannot be one"""
-    curvature_scale: Callable[[S], float] = lambda _: 0.0
-    """state -> curvature estimate for a run at another size; 0 if there is none"""
+    def rebind(self, state: S, budget: int) -> S:
+        """Return the state that continues with another function or budget.
+
+        The next step passes the new function. Curvature estimates are kept.
+        """
+        ...
+
+    def to_arrays(self, state: S) -> StateArrays | None:
+        """Return named arrays from which the run resumes bit for bit.
+
+        None before the first evaluation, and if the solver does not support it.
+        """
+        ...
+
+    def from_arrays(self, arrays: StateArrays, start: Array, budget: int) -> S:
+        """Return the state of :meth:`to_arrays`, with arrays on the device of ``start``.
+
+        Raises:
+            CheckpointError: if the arrays are not a state of this solver
+        """
+        ...
+
+    def curvature_scale(self, state: S) -> float:
+        """Return the curvature estimate for a run at another size; 0 if there is none."""
+        return 0.0
 
 
 def is_finite(array: Array) -> bool:

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from impasto.optimizers import adam, lbfgs, scipy
+from impasto.optimizers.adam import Adam
+from impasto.optimizers.lbfgs import Lbfgs
+from impasto.optimizers.scipy import ScipyLbfgs
 from impasto.optimizers.solver import Solver
 
-SOLVERS: dict[str, Solver[Any]] = {
-    "lbfgs": lbfgs.SOLVER,
-    "scipy": scipy.SOLVER,
-    "adam": adam.SOLVER,
-}
-"""Every solver, by the name that the setting ``optimizer`` takes."""
+SOLVERS: dict[str, Solver[Any]] = {"lbfgs": Lbfgs(), "scipy": ScipyLbfgs(), "adam": Adam()}
+"""Solvers by the value of the setting ``optimizer``."""

@@ -12,15 +12,13 @@ from impasto.optimizers.solver import Array, SolverProgress, StateArrays
 def progress_to_arrays(
     progress: SolverProgress,
 ) -> dict[str, NDArray[np.float32] | NDArray[np.float64]]:
-    """Return what the rest of a run needs of its progress; ``before`` only where it is not 0."""
+    """Return the progress as named arrays; ``before`` only if it is not 0."""
     arrays = {"best": to_numpy(progress.best), "bests": np.array(progress.lowest, np.float64)}
     return arrays | ({"before": np.array([progress.before], np.float64)} if progress.before else {})
 
 
 def progress_from_arrays(arrays: StateArrays, start: Array, budget: int) -> SolverProgress:
-    """Return what :func:`progress_to_arrays` wrote down. Raises CheckpointError for what cannot be
-    it.
-    """
+    """Return the progress that the arrays contain. Raises CheckpointError for invalid ones."""
     lowest = read_numbers(arrays, "bests")
     before = read_numbers(arrays, "before") if "before" in arrays else np.zeros(1)
     count = len(lowest) + int(before[0]) if len(before) == 1 and before[0] >= 0 else 0
@@ -39,9 +37,9 @@ def check_array_names(
 
 
 def read_point(arrays: StateArrays, name: str, point: Array) -> Array:
-    """Return an array of a state where ``point`` is, a tensor or NumPy's.
+    """Return an array of a state on the device of ``point``.
 
-    Raises CheckpointError unless it is float32, finite and of the same shape.
+    Raises CheckpointError unless it is float32, finite and of the shape of ``point``.
     """
     array = arrays.get(name, np.empty(0))
     shape = tuple(point.shape)
@@ -53,7 +51,7 @@ def read_point(arrays: StateArrays, name: str, point: Array) -> Array:
 
 
 def read_numbers(arrays: StateArrays, name: str) -> NDArray[np.float64]:
-    """Return a row of numbers of a state. Raises CheckpointError unless all are finite float64."""
+    """Return a finite float64 array (n,) of a state. Raises CheckpointError for other arrays."""
     array = arrays.get(name, np.empty(0, np.float32))
     if array.ndim != 1 or array.dtype != np.float64 or not np.isfinite(array).all():
         raise CheckpointError(f"{name!r} of the optimizer's state is not a row of float64")
