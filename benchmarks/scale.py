@@ -25,9 +25,9 @@ from impasto.losses import tiled
 from impasto.losses.level_roles import DETAIL, STRUCTURE, LevelRole
 from impasto.losses.objective import HighpassObjective, Objective
 from impasto.losses.tiled import TiledObjective, TileEvaluator, TileResult
-from impasto.pipeline.levels import Run
 from impasto.pipeline.memory import TilePlan
 from impasto.pipeline.models import ModelCache
+from impasto.pipeline.run import Run
 from impasto.recipe.settings import make_recipe
 
 Section = dict[str, Any]

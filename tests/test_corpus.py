@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 from impasto.errors import ImageError, InputError
 from impasto.images.formats import decode, metadata
 from impasto.images.formats.metadata import GpsPosition, Metadata
-from impasto.pipeline import inputs
+from impasto.pipeline import provenance
 from impasto.pipeline.provenance import Provenance
 from impasto.recipe.settings import Recipe
 from tests.imagery import NOISE, WIDTH, chunk, encoded, from_srgb, halves, pages, png, tiff, to_srgb
@@ -118,7 +118,7 @@ def read_or_refused(path):
 
 def recipe_or_refused(path):
     try:
-        return inputs.read_provenance(path).backend
+        return provenance.read_provenance(path).backend
     except InputError as error:
         return str(error)
 

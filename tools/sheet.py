@@ -33,10 +33,9 @@ import impasto
 from impasto import files
 from impasto.errors import ImpastoError, InputError
 from impasto.evaluation.judges import MEASURES, SIZE, Judges
-from impasto.images import arrays, samples
+from impasto.images import arrays, load, samples
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import decode, encode
-from impasto.pipeline import provenance
 from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from tools.gallery import PAIRS
@@ -201,7 +200,7 @@ class Book:
 
     def figures(self, pair: Pair, pictures: Mapping[str, Path]) -> dict[str, Figures]:
         """Return the figures of every picture of a pair by its label, and of what is BESIDE."""
-        hashes = {label: provenance.hash_of_file(path) for label, path in pictures.items()}
+        hashes = {label: load.hash_of_file(path) for label, path in pictures.items()}
         said = self._said.setdefault(f"{pair.name} at {self._size} px", {})
         missing = [label for label in pictures if hashes[label] not in said]
         if missing or not said.keys() >= set(BESIDE):

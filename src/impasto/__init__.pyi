@@ -9,12 +9,12 @@ from .errors import SettingError as SettingError
 from .errors import WeightsError as WeightsError
 from .evaluation.judges import judge as judge
 from .images.formats.save_options import SaveOptions as SaveOptions
+from .images.load import Region as Region
 from .optimizers.solver import StopReason as StopReason
 from .pipeline.events import LevelFinished as LevelFinished
 from .pipeline.events import LevelStarted as LevelStarted
 from .pipeline.events import Step as Step
 from .pipeline.events import StepRecord as StepRecord
-from .pipeline.inputs import Region as Region
 from .pipeline.result import Finished as Finished
 from .pipeline.result import Result as Result
 from .pipeline.stylizer import Event as Event

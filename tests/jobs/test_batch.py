@@ -13,7 +13,7 @@ from impasto.jobs import batch
 from impasto.jobs.batch import ExistingFiles
 from impasto.jobs.specs import InputPaths, OutputOptions
 from impasto.network.weights import NETWORKS
-from impasto.pipeline import inputs
+from impasto.pipeline import inputs, provenance
 from impasto.pipeline.provenance import Provenance
 from impasto.pipeline.stylizer import Stylizer
 from impasto.recipe.settings import Recipe, make_recipe
@@ -303,7 +303,7 @@ def test_a_failure_stops_nothing_and_what_is_interrupted_goes_on(folder):
     assert [bool(ended.failure) for ended in first] == [False, True, False]
     assert "broken.png: not an image" in first[1].failure
     assert names_in(folder / "out") == {"a.png", "b.png", "b.checkpoint"}
-    assert not inputs.read_provenance(folder / "out/b.png").finished
+    assert not provenance.read_provenance(folder / "out/b.png").finished
     with pytest.raises(SettingError, match="exists"):
         batch.prepare_folders(begun, tasks)
     others = job(folder, replace(TINY, evaluations=4), resume=kept)

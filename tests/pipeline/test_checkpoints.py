@@ -15,12 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from impasto.errors import CheckpointError, OutputError, SettingError
+from impasto.images.load import InputSource
 from impasto.network.weights import NETWORKS
 from impasto.optimizers.solver import StopReason
 from impasto.pipeline import checkpoints
 from impasto.pipeline.checkpoints import CheckpointWriter
 from impasto.pipeline.events import LevelFinished, RunState, StepRecord
-from impasto.pipeline.provenance import InputSource, Provenance
+from impasto.pipeline.provenance import Provenance
 from impasto.pipeline.pyramid import schedule
 from impasto.recipe import settings as recipe
 

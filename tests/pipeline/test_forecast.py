@@ -8,8 +8,8 @@ from impasto.losses.level_roles import FEATURE_SPLITTING, STRUCTURE
 from impasto.pipeline import forecast, memory, pyramid
 from impasto.pipeline.checkpoints import CheckpointWriter
 from impasto.pipeline.forecast import Forecast
+from impasto.pipeline.inputs import PreparedRun
 from impasto.pipeline.measurements import CostCurve, LevelCosts, SpeedMeasurement
-from impasto.pipeline.prepared import PreparedRun
 from impasto.pipeline.pyramid import Level
 from impasto.recipe import settings as recipe
 from tests.tiny import SMALL_GRAM

@@ -10,7 +10,7 @@ from PIL import Image
 from impasto.errors import ImageError, InputError, SettingError
 from impasto.images import arrays, style_regions
 from impasto.images.formats import decode
-from impasto.pipeline import inputs
+from impasto.pipeline import inputs, provenance, run
 from impasto.pipeline.provenance import Provenance
 from impasto.recipe import settings as recipe
 from impasto.recipe.settings import Recipe, make_recipe
@@ -166,26 +166,26 @@ def test_every_layer_of_the_network_is_known():
 def test_starting_from_a_file_resizes_it_to_the_photograph(red):
     read = inputs.load_inputs(Recipe(init=str(red)), BLUE, BLUE)
     np.testing.assert_array_equal(read.start, RED)
-    start = inputs.start_image(read, np.zeros((40, 50, 3), np.float32), Recipe(init=str(red)))
+    start = run.start_image(read, np.zeros((40, 50, 3), np.float32), Recipe(init=str(red)))
     np.testing.assert_allclose(start, np.broadcast_to(np.array([255, 0, 0]), (40, 50, 3)))
 
 
 STARTS = {
     "content": lambda content: content,
     "style": lambda content: np.broadcast_to(np.array([0, 0, 255]), content.shape),
-    "noise": lambda content: arrays.noise(40, 50, 3, inputs.NOISE_AMPLITUDE),
+    "noise": lambda content: arrays.noise(40, 50, 3, run.NOISE_AMPLITUDE),
 }
 
 
 def test_every_start_is_tested_below():
-    assert STARTS.keys() == inputs.STARTS.keys() == set(recipe.STARTS)
+    assert STARTS.keys() == run.STARTS.keys() == set(recipe.STARTS)
 
 
 @pytest.mark.parametrize("init", STARTS)
 def test_starts_have_the_size_of_the_photograph(init):
     recipe = Recipe(init=init, seed=3)
     content = np.full((40, 50, 3), 77, np.float32)
-    start = inputs.start_image(inputs.load_inputs(recipe, RED, BLUE), content, recipe)
+    start = run.start_image(inputs.load_inputs(recipe, RED, BLUE), content, recipe)
     assert start.dtype == np.float32
     np.testing.assert_allclose(start, STARTS[init](content))
 
@@ -194,7 +194,7 @@ def test_matching_begins_from_the_photographs_large_forms_as_far_as_strength_say
     """What is fine is to come from the painting; other style losses begin from all of it."""
     content = tiny.random_picture(40, 56, seed=2)
     starts = {
-        (style_loss, strength): inputs.start_image(
+        (style_loss, strength): run.start_image(
             inputs.load_inputs(
                 recipe := Recipe(style_loss=style_loss, strength=strength), RED, BLUE
             ),
@@ -434,14 +434,14 @@ def test_the_recipe_is_read_from_the_json_that_the_command_prints(tmp_path, one_
     text = json.dumps(said.to_dict(), indent=2)
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
         path.write_text(text, encoding=encoding)
-        assert inputs.read_provenance(path) == said
+        assert provenance.read_provenance(path) == said
     for text, words in (
         ("{", "is not valid JSON"),
         ('{"seed": 7}', "not the output of `impasto recipe`"),
     ):
         path.write_text(text)
         with pytest.raises(ImageError) as caught:
-            inputs.read_provenance(path)
+            provenance.read_provenance(path)
         assert one_line(caught).startswith(f"{path}: ")
         assert words in one_line(caught)
 

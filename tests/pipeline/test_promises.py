@@ -25,7 +25,7 @@ from impasto.losses import objective, tiles
 from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, FINEST, STRUCTURE
 from impasto.losses.tiles import TileAlignment
 from impasto.optimizers.solver import StopReason
-from impasto.pipeline import checkpoints, inputs, pyramid
+from impasto.pipeline import checkpoints, provenance, pyramid, run
 from impasto.pipeline.events import LevelFinished, LevelStarted, Step
 from impasto.pipeline.models import ModelCache
 from impasto.pipeline.result import Result
@@ -377,7 +377,7 @@ def test_every_starting_picture_is_painted_over(case, init, tmp_path):
     *events, last = case.events(init=init)
     first = next(event.pixels for event in events if isinstance(event, Step))
     if expected is None:
-        assert np.std(first) == pytest.approx(inputs.NOISE_AMPLITUDE / 3**0.5, rel=0.1)
+        assert np.std(first) == pytest.approx(run.NOISE_AMPLITUDE / 3**0.5, rel=0.1)
         assert np.mean(first) == pytest.approx(127.5, abs=0.2)
     else:
         resized = arrays.resize(np.asarray(expected, np.float32), *first.shape[:2])
@@ -838,9 +838,9 @@ def test_a_painting_in_tiles_goes_on_from_its_checkpoint_to_the_same_bytes(case,
 def test_a_finished_picture_is_taken_up_without_its_coarse_levels(case, result, tmp_path):
     picture = tmp_path / "small.png"
     result.save(picture)
-    larger = inputs.finish_settings(picture)
+    larger = provenance.finish_settings(picture)
     assert larger == {"init": str(picture), "finished": 64, "tile": recipes.AUTO}
-    before = inputs.read_provenance(picture).recipe
+    before = provenance.read_provenance(picture).recipe
     with Stylizer(recipes.change_recipe(before, **larger, size=128)) as stylizer:
         (*_, last) = stylizer.paint(case.content, case.style)
     assert [each.width for each in last.result.levels] == [128]

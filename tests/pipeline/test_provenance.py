@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from impasto.errors import ImageError, InputError, SettingError
 from impasto.images.formats import decode, encode
+from impasto.images.load import InputSource
 from impasto.pipeline import provenance
-from impasto.pipeline.provenance import InputSource, Provenance
+from impasto.pipeline.provenance import Provenance
 from impasto.recipe.settings import Recipe
 
 PICTURE = np.full((20, 30, 3), 90, np.float32)

@@ -9,7 +9,7 @@ from PIL import Image
 from impasto.errors import OutputError, SettingError
 from impasto.images.formats import decode
 from impasto.images.formats.save_options import SaveOptions
-from impasto.pipeline import inputs
+from impasto.pipeline import provenance
 from impasto.pipeline.provenance import Provenance
 from impasto.pipeline.result import Finished, Result
 from impasto.recipe.settings import Recipe
@@ -67,7 +67,7 @@ def test_a_result_is_saved_to_a_file_object_as_to_a_path(tmp_path, format):
     result.save(path)
     assert file.getvalue() == path.read_bytes()
     assert not file.closed
-    assert inputs.read_provenance(path).recipe == ORIGIN.recipe
+    assert provenance.read_provenance(path).recipe == ORIGIN.recipe
 
 
 def test_a_file_object_takes_depth_and_transparency():

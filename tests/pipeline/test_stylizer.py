@@ -23,7 +23,7 @@ from impasto.losses.level_roles import STRUCTURE
 from impasto.network import weights
 from impasto.network.native_vgg import NativeVGG
 from impasto.optimizers.solver import StopReason
-from impasto.pipeline import runs
+from impasto.pipeline import run, runner
 from impasto.pipeline.events import Step
 from impasto.pipeline.models import ModelCache
 from impasto.recipe import settings as recipe
@@ -51,7 +51,7 @@ def result(stylizer, content, style):
 @pytest.fixture
 def own_network(one_network, monkeypatch):
     """Networks that are given back when their painting ends, as outside of tests."""
-    monkeypatch.setattr(runs, "ModelCache", ModelCache)
+    monkeypatch.setattr(runner, "ModelCache", ModelCache)
 
 
 @pytest.mark.backend
@@ -245,9 +245,9 @@ def test_a_stylizer_paints_what_the_function_paints_and_many_of_them(
 
 def test_a_picture_is_finished_only_if_somebody_looks(content, style, monkeypatch):
     calls = []
-    whole = runs.Run.finish_image
+    whole = run.Run.finish_image
     monkeypatch.setattr(
-        runs.Run, "finish_image", lambda self, picture: calls.append(1) or whole(self, picture)
+        run.Run, "finish_image", lambda self, picture: calls.append(1) or whole(self, picture)
     )
     looked = stylize(content, style, **SMALL, colors="content", listener=lambda event: None)
     assert len(calls) == 1  # the result

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from impasto.images import samples
-from impasto.pipeline import inputs
+from impasto.pipeline import provenance
 from tests.studio.client import Server
 from tests.studio.images import photograph_of
 
@@ -212,7 +212,7 @@ def test_from_an_empty_folder_to_a_picture_by_mouse(page, tmp_path):
         taken.value.save_as(path)
         with Image.open(path) as image:
             assert image.format == kind
-        recipe = inputs.read_provenance(path).recipe
+        recipe = provenance.read_provenance(path).recipe
         assert (recipe.size, recipe.evaluations, recipe.strength) == (128, 3, 0.8)
 
 

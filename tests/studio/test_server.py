@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from impasto import Recipe
-from impasto.pipeline import inputs
+from impasto.pipeline import provenance
 from impasto.recipe import settings as recipes
 from tests.studio.client import Server
 
@@ -58,7 +58,7 @@ def test_a_picture_is_painted_and_handed_out_in_every_format(client, painted, se
         image = Image.open(io.BytesIO(data))
         assert (image.format, image.size) == (kind, (48, 32))
     there = folder / "works" / painted["id"]
-    recipe = inputs.read_provenance(there / "picture.png").recipe
+    recipe = provenance.read_provenance(there / "picture.png").recipe
     assert (recipe.size, recipe.style_loss) == (48, "gram")
     assert not (there / "checkpoint").exists()
 

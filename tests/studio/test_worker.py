@@ -10,8 +10,8 @@ from impasto import Recipe
 from impasto.errors import ImageError
 from impasto.pipeline import forecast, pyramid
 from impasto.pipeline.events import LevelStarted, Step
+from impasto.pipeline.inputs import PreparedRun
 from impasto.pipeline.measurements import CostCurve, LevelCosts, SpeedMeasurement
-from impasto.pipeline.prepared import PreparedRun
 from impasto.studio import masks, worker
 from impasto.studio.worker import CommandReader
 

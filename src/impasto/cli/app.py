@@ -186,9 +186,9 @@ def show_recipe(
     picture: Annotated[Path, typer.Argument(help="A result of impasto.")],
 ) -> None:
     """Print the settings, version, network and inputs stored in a result, as JSON."""
-    from impasto.pipeline import inputs
+    from impasto.pipeline import provenance
 
-    print(json.dumps(inputs.read_provenance(picture).to_dict(), indent=2))
+    print(json.dumps(provenance.read_provenance(picture).to_dict(), indent=2))
 
 
 def show_presets(file: PresetsFile = None) -> None:

@@ -95,7 +95,7 @@ def load_with_notice(events: Iterator[Event]) -> Iterator[Event]:
     """
     gc.disable()
     try:
-        importlib.import_module("impasto.pipeline.runs")
+        importlib.import_module("impasto.pipeline.runner")
     finally:
         gc.enable()
     yield from events

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from impasto.jobs.batch import BatchItem, BatchSpec, ExistingFiles, ItemResult
     from impasto.jobs.runner import PreparedJob
     from impasto.jobs.sweep import SheetPanel, SweepPlan, Variant
-    from impasto.pipeline.prepared import PreparedRun
+    from impasto.pipeline.inputs import PreparedRun
     from impasto.pipeline.stylizer import Event, Stylizer
 
 

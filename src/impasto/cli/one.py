@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from impasto.images.formats.save_options import SaveOptions
     from impasto.jobs.runner import PreparedJob
     from impasto.pipeline.forecast import Forecast
-    from impasto.pipeline.prepared import PreparedRun
+    from impasto.pipeline.inputs import PreparedRun
     from impasto.pipeline.provenance import Provenance
     from impasto.pipeline.stylizer import Stylizer
 
@@ -125,7 +125,7 @@ def finish_settings(
     picture: Path, recipe: Path | None, settings: dict[str, recipes.Value]
 ) -> dict[str, recipes.Value]:
     """Return the settings for ``--finish``: the recipe of the result, and what must change."""
-    from impasto.pipeline import inputs
+    from impasto.pipeline import provenance
 
     if recipe is not None:
         raise SettingError("--finish uses the recipe of its image: omit --recipe")
@@ -133,7 +133,7 @@ def finish_settings(
         raise SettingError("--finish starts from its image: omit --init")
     if settings["size"] is None:
         raise SettingError("--finish needs a larger --size: give one")
-    larger = inputs.finish_settings(picture)
+    larger = provenance.finish_settings(picture)
     return {**settings, **{name: settings[name] or value for name, value in larger.items()}}
 
 
@@ -146,7 +146,7 @@ def make_stylizer(
     workers: str | None = None,
 ) -> "tuple[Stylizer, Provenance | None]":
     """Return a stylizer for a preset or the recipe of a result, and the result's provenance."""
-    from impasto.pipeline import inputs
+    from impasto.pipeline import provenance
     from impasto.pipeline.stylizer import Stylizer
     from impasto.recipe import presets
 
@@ -155,7 +155,7 @@ def make_stylizer(
         return Stylizer(weights_file=weights_file, workers=workers, **named), None
     if preset != recipes.DEFAULT:
         raise SettingError("--recipe and --preset both give settings: use only one of them")
-    before = inputs.read_provenance(picture)
+    before = provenance.read_provenance(picture)
     if settings["init"] is None and before.recipe.init not in recipes.STARTS:
         # An image must not make impasto read a file that the user did not name.
         raise SettingError(

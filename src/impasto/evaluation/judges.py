@@ -14,10 +14,9 @@ from impasto.compute import threads
 from impasto.errors import ImageError, SettingError
 from impasto.evaluation import measures
 from impasto.evaluation.networks import VGG19_LAYERS, JudgeFeatures, JudgeNetworks
-from impasto.images import arrays
+from impasto.images import arrays, load
 from impasto.images.arrays import ImageArray
-from impasto.pipeline import inputs
-from impasto.pipeline.inputs import ImageLike
+from impasto.images.load import ImageLike
 
 SIZE = 384
 """Default longest side in pixels at which images are compared."""
@@ -158,13 +157,13 @@ def load_images(
 
     Raises ImageError for an image that cannot be read or compared.
     """
-    content_pixels = inputs.load_image(content, "photograph").pixels
-    style_pixels = inputs.load_image(style, "painting").pixels
+    content_pixels = load.load_image(content, "photograph").pixels
+    style_pixels = load.load_image(style, "painting").pixels
     named = []
     for number, each in enumerate(images, 1):
         known = isinstance(each, str) or hasattr(each, "__fspath__")
         name = files.display_path(each) if known else f"picture {number}"  # type: ignore[arg-type]
-        image = inputs.load_image(each, f"picture {number}").pixels
+        image = load.load_image(each, f"picture {number}").pixels
         _check_shape(name, image, content_pixels)
         named.append((name, image))
     return content_pixels, style_pixels, named

@@ -19,7 +19,8 @@ from impasto.jobs.runner import PreparedJob
 from impasto.jobs.specs import InputPaths, JobSpec, OutputOptions
 from impasto.network.weights import NETWORKS
 from impasto.pipeline import checkpoints
-from impasto.pipeline.inputs import Inputs, read_provenance
+from impasto.pipeline.inputs import Inputs
+from impasto.pipeline.provenance import read_provenance
 from impasto.pipeline.stylizer import Event, Stylizer
 from impasto.recipe.settings import STARTS, Recipe, with_resolved_autos
 from impasto.version import __version__

@@ -14,7 +14,7 @@ from impasto.jobs import outputs
 from impasto.jobs.outputs import OutputRecorder
 from impasto.jobs.specs import JobSpec
 from impasto.pipeline import checkpoints, memory, provenance
-from impasto.pipeline.prepared import PreparedRun
+from impasto.pipeline.inputs import PreparedRun
 from impasto.pipeline.result import Finished, Result
 from impasto.pipeline.stylizer import Event, Stylizer
 

@@ -18,7 +18,7 @@ from impasto.images.formats import encode
 from impasto.jobs import runner
 from impasto.jobs.outputs import OutputPaths
 from impasto.jobs.specs import InputPaths, JobSpec
-from impasto.pipeline.prepared import PreparedRun
+from impasto.pipeline.inputs import PreparedRun
 from impasto.pipeline.stylizer import Event, Stylizer
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe

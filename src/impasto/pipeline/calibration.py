@@ -13,13 +13,12 @@ from impasto.images.arrays import ImageArray
 from impasto.losses.level_roles import STRUCTURE, LevelRole
 from impasto.optimizers.solvers import SOLVERS
 from impasto.pipeline import forecast, measurements, memory
-from impasto.pipeline.inputs import Inputs, start_image
-from impasto.pipeline.levels import Run
+from impasto.pipeline.inputs import Inputs, PreparedRun
 from impasto.pipeline.measurements import LevelCosts, SpeedMeasurement, fit_curve
 from impasto.pipeline.models import ModelCache
-from impasto.pipeline.prepared import PreparedRun
 from impasto.pipeline.pyramid import Level, schedule
 from impasto.pipeline.result import Result
+from impasto.pipeline.run import Run, start_image
 from impasto.recipe.settings import Recipe
 
 CALIBRATION_SIZES = (128, 320)

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 
 from impasto import filearray, files
 from impasto.errors import CheckpointError, InputError, SettingError
+from impasto.images.load import InputSource
 from impasto.network import weights
 from impasto.optimizers.solver import StopReason
 from impasto.pipeline import provenance
 from impasto.pipeline.events import LevelFinished, RunState, StepRecord
-from impasto.pipeline.provenance import InputSource
 from impasto.pipeline.pyramid import Level
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe

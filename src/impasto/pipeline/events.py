@@ -1,14 +1,17 @@
-"""Events of a run, and the state after each, as immutable values."""
+"""Events of a run with the state after each, as immutable values, and requests to the run."""
 
+import queue
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias
 
+from impasto.errors import SettingError
 from impasto.images.arrays import ImageArray
 from impasto.optimizers.solver import Array, StateArrays, StopReason
 from impasto.optimizers.solver import SolverState as SolverState
 from impasto.pipeline.provenance import Provenance
+from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 
 
@@ -95,7 +98,7 @@ class Step:
     seconds: float
     state: RunState = field(repr=False, compare=False)
     make_pixels: Callable[[], ImageArray] = field(repr=False, compare=False)
-    """computes ``picture``"""
+    """computes ``pixels``"""
 
     @cached_property
     def pixels(self) -> ImageArray:
@@ -139,3 +142,36 @@ def with_steered_settings(recipe: Recipe, by: Recipe) -> Recipe:
 
 STEERABLE = ("strength", "content_weight", "style_weight", "tv_weight", "evaluations")
 """Settings that can be changed during a run without recompilation."""
+
+
+class Controls:
+    """Requests to a run in progress, applied between two steps. Thread-safe."""
+
+    def __init__(self) -> None:
+        """Start without requests."""
+        self.stopped = False
+        self._changes: queue.SimpleQueue[Mapping[str, recipes.Value]] = queue.SimpleQueue()
+
+    def stop(self) -> None:
+        """Stop the run after the current step, with the best image so far."""
+        self.stopped = True
+
+    def steer(self, recipe: Recipe, **settings: recipes.Value) -> Recipe:
+        """Change settings from the next step on, and return the changed recipe.
+
+        Raises SettingError for a setting that cannot be changed during a run, or an invalid value.
+        """
+        for name in settings:
+            if name not in STEERABLE:
+                raise SettingError(
+                    f"{name} cannot be changed during a run: possible: {', '.join(STEERABLE)}"
+                )
+        changed = recipes.change_recipe(recipe, **settings)
+        self._changes.put(settings)
+        return changed
+
+    def changed(self, recipe: Recipe) -> Recipe:
+        """Return the recipe with the changes requested since the last call."""
+        while not self._changes.empty():
+            recipe = recipes.change_recipe(recipe, **self._changes.get())
+        return recipe

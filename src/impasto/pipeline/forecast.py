@@ -9,10 +9,9 @@ from impasto.errors import pluralize
 from impasto.images import arrays
 from impasto.losses.level_roles import LevelRole
 from impasto.pipeline import measurements, memory
-from impasto.pipeline.inputs import Inputs
+from impasto.pipeline.inputs import Inputs, PreparedRun
 from impasto.pipeline.measurements import SpeedMeasurement, StyleSizes
 from impasto.pipeline.memory import WHOLE_IMAGE, TilePlan
-from impasto.pipeline.prepared import PreparedRun
 from impasto.pipeline.progress import format_duration
 from impasto.pipeline.pyramid import Level
 from impasto.recipe.settings import Recipe, iter_settings, to_options

@@ -5,17 +5,20 @@ from untrusted sources, so it is validated when read.
 """
 
 import dataclasses
-import hashlib
 import html
 import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 from xml.etree import ElementTree
 
-from impasto.errors import ImageError, SettingError
-from impasto.recipe.settings import Recipe
+from impasto import files
+from impasto.errors import ImageError, InputError, SettingError
+from impasto.images import arrays
+from impasto.images.formats import decode
+from impasto.images.load import InputSource
+from impasto.recipe.settings import AUTO, Recipe
 from impasto.version import __version__
 
 MAX_XMP_BYTES = 60_000
@@ -36,14 +39,6 @@ _PACKET = """<?xpacket begin="\N{ZERO WIDTH NO-BREAK SPACE}" id="W5M0MpCehiHzreS
 </rdf:RDF>
 </x:xmpmeta>
 <?xpacket end="r"?>"""
-
-
-class InputSource(NamedTuple):
-    """An input image: role, name without folders, hash of its file."""
-
-    role: str
-    name: str
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -178,12 +173,32 @@ def changed_inputs(inputs: Iterable[InputSource], before: Provenance) -> list[st
     return others if before.finished else [*others, stopped]
 
 
-def hash_of_file(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def read_provenance(path: files.AnyPath) -> Provenance:
+    """Read the recipe of a result from its file, or from the JSON that ``impasto recipe`` prints.
+
+    Raises ImageError for a file without a recipe, SettingError for a recipe that this version
+    does not understand.
+    """
+    said = _read_json(path)
+    packet = decode.read_xmp(path) if said is None else b""
+    try:
+        return from_xmp(packet) if said is None else from_json(said)
+    except InputError as error:
+        raise type(error)(f"{files.display_path(path)}: {error}") from None
 
 
-def hash_of(data: bytes | memoryview) -> str:
-    """Return the SHA-256 of some bytes."""
-    return hashlib.sha256(data).hexdigest()
+def _read_json(path: files.AnyPath) -> bytes | None:
+    """Return the bytes of a file that starts like a JSON object; None for any other file."""
+    try:
+        with decode.open_source(path) as stream:
+            data = stream.read(MAX_XMP_BYTES)
+    except ImageError as error:
+        raise ImageError(f"{files.display_path(path)}: {error}") from None
+    # A byte order mark may come first, and the zeros of UTF-16, as some shells redirect.
+    return data if data.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{") else None
+
+
+def finish_settings(image: files.AnyPath) -> dict[str, str | int]:
+    """Return the changes to the recipe of a result that enlarge it, see :func:`read_provenance`."""
+    longest = max(arrays.size_of(decode.read_image(image).pixels))
+    return {"init": os.fspath(image), "finished": longest, "tile": AUTO}

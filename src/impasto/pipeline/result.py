@@ -17,9 +17,10 @@ from impasto.images.arrays import ImageArray
 from impasto.images.formats import encode, metadata
 from impasto.images.formats.metadata import NO_METADATA, Metadata
 from impasto.images.formats.save_options import DEFAULT_SAVE_OPTIONS, SaveOptions
+from impasto.images.load import InputSource
 from impasto.images.masks import Mask
 from impasto.pipeline.events import LevelFinished, StepRecord
-from impasto.pipeline.provenance import InputSource, Provenance
+from impasto.pipeline.provenance import Provenance
 from impasto.recipe.settings import Recipe
 
 

@@ -16,22 +16,21 @@ from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
 
 from impasto.errors import ImpastoError, SettingError
 from impasto.images import arrays
+from impasto.images.load import ImageLike, Region
 from impasto.network import weights
 from impasto.pipeline import checkpoints, forecast, interrupts, measurements, memory, pyramid
 from impasto.pipeline import progress as bars
 from impasto.pipeline.checkpoints import CheckpointWriter
-from impasto.pipeline.controls import Controls
-from impasto.pipeline.events import ProgressEvent
+from impasto.pipeline.events import Controls, ProgressEvent
 from impasto.pipeline.forecast import Forecast
-from impasto.pipeline.inputs import ImageLike, Region, load_inputs, with_size
-from impasto.pipeline.prepared import PreparedRun
+from impasto.pipeline.inputs import PreparedRun, load_inputs, with_size
 from impasto.pipeline.result import Finished, Result
 from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe, Settings
 
 if TYPE_CHECKING:
-    from impasto.pipeline.runs import Runner
+    from impasto.pipeline.runner import Runner
 
 Event: TypeAlias = ProgressEvent | Finished
 
@@ -254,7 +253,7 @@ class Stylizer:
 
     @cached_property
     def _runner(self) -> "Runner":
-        from impasto.pipeline.runs import Runner  # loads the tensor library
+        from impasto.pipeline.runner import Runner  # loads the tensor library
 
         return Runner(self.weights_file, self.workers)
 

@@ -16,7 +16,7 @@ from impasto.images import samples
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import encode
 from impasto.jobs.sweep import SIZE as SMALL
-from impasto.pipeline import inputs, measurements, memory, pyramid
+from impasto.pipeline import inputs, measurements, memory, provenance, pyramid
 from impasto.pipeline.forecast import predict_seconds
 from impasto.pipeline.progress import format_duration
 from impasto.pipeline.progress import total_pixels as pixels_of
@@ -193,7 +193,7 @@ def add_image(store: Store, path: Path, name: str, mask: bool) -> Json:
 def _stored_recipe(store: Store, number: str) -> Json | None:
     """Return the recipe of a result, and which of its inputs exist here."""
     try:
-        found = inputs.read_provenance(store.image_path(number))
+        found = provenance.read_provenance(store.image_path(number))
     except ImpastoError:
         return None
     here = [each._asdict() for each in found.inputs]
@@ -286,8 +286,8 @@ def with_shares_and_scales(
 def create_finish_job(store: Store, job: Json, size: object) -> Json:
     """Create a job that enlarges a result."""
     image = result_path(store, job)
-    before = inputs.read_provenance(image).recipe
-    recipe = recipes.change_recipe(before, **inputs.finish_settings(image), size=size)
+    before = provenance.read_provenance(image).recipe
+    recipe = recipes.change_recipe(before, **provenance.finish_settings(image), size=size)
     if recipe.size <= recipe.finished:
         raise SettingError(f"this image has {recipe.finished} px: choose a larger size")
     kept = ("session", "preset", "photograph", "paintings", "regions", "keep", "keep_feather")

@@ -28,7 +28,7 @@ from impasto.jobs.runner import PreparedJob
 from impasto.jobs.specs import InputPaths, JobSpec
 from impasto.pipeline import calibration, forecast
 from impasto.pipeline.events import STEERABLE, LevelStarted, Step
-from impasto.pipeline.prepared import PreparedRun
+from impasto.pipeline.inputs import PreparedRun
 from impasto.pipeline.progress import TimeEstimate
 from impasto.pipeline.pyramid import Level
 from impasto.pipeline.result import Finished, Result

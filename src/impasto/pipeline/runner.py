@@ -15,14 +15,14 @@ from impasto.compute import threads
 from impasto.errors import CheckpointError, ClusterError
 from impasto.images import arrays, masks
 from impasto.pipeline import calibration
-from impasto.pipeline.controls import Controls
-from impasto.pipeline.events import ProgressEvent, RunState, with_steered_settings
-from impasto.pipeline.levels import Run, StageTimer, final_image, first_state, run_levels
+from impasto.pipeline.events import Controls, ProgressEvent, RunState, with_steered_settings
+from impasto.pipeline.inputs import PreparedRun
+from impasto.pipeline.levels import StageTimer, run_levels
 from impasto.pipeline.measurements import SpeedMeasurement, level_roles
 from impasto.pipeline.models import DistributeTiles, ModelCache
-from impasto.pipeline.prepared import PreparedRun
 from impasto.pipeline.provenance import Provenance
 from impasto.pipeline.result import Finished, Result
+from impasto.pipeline.run import Run, final_image, first_state
 
 if TYPE_CHECKING:
     from impasto.cluster.pool import WorkerPool

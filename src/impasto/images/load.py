@@ -1,0 +1,193 @@
+"""Loads input images, with one call per image.
+
+A call opens a source (a path, bytes, a stream, a Pillow image, an array or a tensor), checks its
+size before decoding, decodes it, and converts it: images to float32 sRGB, masks to weights in
+[0, 1]. The result includes notes for the user, and the hash that identifies the source.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from impasto import files
+from impasto.errors import ImageError, SettingError
+from impasto.images import masks
+from impasto.images.arrays import ImageArray, Mask, size_of
+from impasto.images.formats import decode
+from impasto.images.formats.decode import ANY_SIZE, DEFAULT_LIMITS, DecodedImage, SizeLimits
+
+
+class Convertible(Protocol):
+    """An object that NumPy converts to an array, such as a tensor of any framework."""
+
+    def __array__(self) -> NDArray[Any]:
+        """Return an array."""
+
+
+ImageLike: TypeAlias = decode.ImageSource | Image.Image | NDArray[Any] | Convertible
+"""A path, the bytes of a file, a stream of bytes, a Pillow image, an array, or an object that
+converts to an array, see :func:`impasto.images.formats.decode.from_array`."""
+
+
+class Region(NamedTuple):
+    """A region of the content image with a style image of its own."""
+
+    mask: ImageLike
+    """a gray image of any size, stretched over the content image: white inside the region"""
+    style: ImageLike
+    style_mask: ImageLike | None = None
+    """mask of the part of the style image to use"""
+
+
+class InputSource(NamedTuple):
+    """An input image: role, name without folders, hash of its file."""
+
+    role: str
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """A content image, style image or initial image."""
+
+    decoded: DecodedImage
+    source: InputSource
+
+    @property
+    def pixels(self) -> ImageArray:
+        """The pixels, float32 (height, width, 3), sRGB in [0, 255]."""
+        return self.decoded.pixels
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes for the user, each starting with the file or the role."""
+        return self.decoded.notes
+
+
+class LoadedMask(NamedTuple):
+    """A mask at its own size, with notes for the user."""
+
+    mask: Mask
+    notes: tuple[str, ...]
+    source: InputSource
+
+
+class LoadedStyle(NamedTuple):
+    """A style image, and the mask of the part to use."""
+
+    image: LoadedImage
+    part: LoadedMask | None
+    """the mask as given"""
+    mask: Mask | None
+    """weights of the pixels: opacity times ``part``; None for all of the image"""
+
+
+def load_image(source: ImageLike, role: str, limits: SizeLimits = DEFAULT_LIMITS) -> LoadedImage:
+    """Load an image.
+
+    Args:
+        source: see :data:`ImageLike`
+        role: names the image in errors and notes, unless it is a file
+        limits: minimum side and maximum number of pixels
+
+    Raises:
+        ImageError: for an invalid image, or one beyond ``limits``
+    """
+    decoded = _decode(source, role, limits, strict=True)
+    if (most := float(decoded.pixels.max())) < masks.FAINTEST:
+        dark = f"{_name(source, role)}: nearly black, its brightest value is {most:.3g} of 255"
+        decoded = replace(decoded, notes=(*decoded.notes, dark))
+    return LoadedImage(decoded, _identify(source, role, decoded))
+
+
+def load_mask(source: ImageLike, role: str, size: tuple[int, int]) -> LoadedMask:
+    """Load a mask for an image of ``size``, (height, width); see :func:`masks.mask_from_image`.
+
+    Raises ImageError for an invalid image, or one that is not a mask.
+    """
+    decoded, name = _decode(source, role, ANY_SIZE, strict=False), _name(source, role)
+    try:
+        mask, notes = masks.mask_from_image(decoded.pixels, decoded.alpha)
+    except ValueError as error:
+        raise ImageError(f"{name}: {error}") from None
+    own = (f"{name}: {note}" for note in (*notes, *masks.aspect_note(mask, *size)))
+    return LoadedMask(mask, (*decoded.notes, *own), _identify(source, role, decoded))
+
+
+def load_style(source: ImageLike, role: str) -> LoadedStyle:
+    """Load a style image; its transparent parts have no weight."""
+    image = load_image(source, role)
+    return LoadedStyle(image, None, image.decoded.alpha)
+
+
+def load_region_style(region: Region, role: str) -> LoadedStyle:
+    """Load the style image of a region and its mask, if any.
+
+    Raises ImageError for an invalid image, SettingError if no opaque part is left.
+    """
+    style = load_style(region.style, f"{role}, painting")
+    if region.style_mask is None:
+        return style
+    size = size_of(style.image.pixels)
+    part = load_mask(region.style_mask, f"{role}, style mask", size)
+    opacity = np.float32(1) if style.mask is None else style.mask
+    mask = masks.resize_mask(part.mask, *size) * opacity
+    if not mask.max() > masks.FAINT:
+        raise SettingError(
+            f"{role}: the style mask covers no opaque part of the style image: cover more"
+        )
+    return LoadedStyle(style.image, part, mask)
+
+
+def _decode(source: ImageLike, role: str, limits: SizeLimits, strict: bool) -> DecodedImage:
+    """Decode a source. ``strict`` uses the value range of an image instead of that of a mask."""
+    if isinstance(source, str | os.PathLike):
+        return decode.read_image(source, limits)
+    if isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read"):
+        return decode.read_image(cast(decode.ImageSource, source), limits, role)
+    try:
+        if isinstance(source, Image.Image):
+            decoded = decode.from_pillow(source, limits)
+        else:
+            decoded = decode.from_array(_as_array(source), limits, strict)
+    except ValueError as error:
+        raise ImageError(f"{role}: {error}") from None
+    return replace(decoded, notes=tuple(f"{role}: {note}" for note in decoded.notes))
+
+
+def _as_array(source: Any) -> NDArray[Any]:
+    """Return an array from an array or an object that converts to one, such as a tensor."""
+    kind = type(source).__name__
+    if not isinstance(source, np.ndarray) and not hasattr(source, "__array__"):
+        raise ImageError(f"expected a path, bytes, a Pillow image or an array, not {kind}")
+    try:
+        return source if np.ma.isMaskedArray(source) else np.asarray(source)
+    except Exception as error:  # frameworks raise exceptions of many types, as for tensors on a GPU
+        reason = files.error_reason(error)
+        raise ImageError(f"{kind} cannot be converted to a NumPy array ({reason})") from None
+
+
+def _name(source: ImageLike, role: str) -> str:
+    return files.display_path(source) if isinstance(source, str | os.PathLike) else role
+
+
+def _identify(source: ImageLike, role: str, decoded: DecodedImage) -> InputSource:
+    """Return the source with the hash of its file, or of its pixels if it is not a file."""
+    if isinstance(source, str | os.PathLike):
+        return InputSource(role, os.path.basename(source), hash_of_file(source))
+    digest = hashlib.sha256(np.ascontiguousarray(decoded.pixels).data)
+    if decoded.alpha is not None:
+        digest.update(np.ascontiguousarray(decoded.alpha).data)
+    return InputSource(role, type(source).__name__, digest.hexdigest())
+
+
+def hash_of_file(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
