@@ -498,7 +498,7 @@ def paint(name):
     import impasto
     try:
         picture = impasto.stylize("photo.png", "painting.png", size=32, levels=1, evaluations=1,
-                                  engine="keras", precision="float32").picture
+                                  engine="keras", precision="float32").pixels
         return picture.shape
     except impasto.BackendError as error:
         return str(error)

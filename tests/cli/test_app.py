@@ -285,7 +285,7 @@ BAD_INPUT = {
     ),
     "a checkpoint over the picture": (
         ["photo.png", "painting.png", "-o", "new.png", "--checkpoint", "new.png"],
-        "the checkpoint would overwrite the picture",
+        "the checkpoint would overwrite the result",
     ),
     "a checkpoint in no folder": (
         ["photo.png", "painting.png", "--checkpoint", "nowhere/a"],

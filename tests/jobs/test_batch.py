@@ -166,7 +166,7 @@ def test_files_beside_the_pictures_have_their_names_in_folders_that_are_made(fol
     batch.prepare_folders(wanted, tasks)
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {*"abr", "empty", "out"}
     assert wanted.job_spec(tasks[1]).outputs.paths() == {
-        "picture": folder / "out/b.png",
+        "result": folder / "out/b.png",
         "report": folder / "r/b.json",
         "timelapse": folder / "b/film.gif",
     }
@@ -318,3 +318,17 @@ def test_a_failure_stops_nothing_and_what_is_interrupted_goes_on(folder):
 
 def names_in(folder):
     return {path.name for path in folder.iterdir()}
+
+
+def test_results_of_workers_name_the_items_as_they_were_given(folder, monkeypatch):
+    """Workers get absolute paths."""
+    monkeypatch.chdir(folder)
+
+    class Pool:
+        def map(self, function, items):
+            return (batch.ItemResult(item) for _, item, _ in items)
+
+    spec = batch.BatchSpec(RECIPE, InputPaths("", ["b.jpg"]))
+    tasks = batch.plan_batch(["a.png", "b.png"], folder / "out", ".png")
+    ended = list(batch.run_batch_on_workers(spec, tasks, Pool()))
+    assert [each.item for each in ended] == tasks

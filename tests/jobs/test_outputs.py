@@ -181,9 +181,9 @@ def test_outputs_are_checked_before_anything_begins(tmp_path):
 
 def test_no_output_overwrites_another_or_an_input(tmp_path):
     picture = tmp_path / "a.png"
-    with pytest.raises(SettingError, match="the plot would overwrite the picture"):
+    with pytest.raises(SettingError, match="the plot would overwrite the result"):
         outputs.check_outputs(OutputPaths(picture, plot=tmp_path / "." / "a.png"))
-    with pytest.raises(SettingError, match="the picture would overwrite the input"):
+    with pytest.raises(SettingError, match="the result would overwrite the input"):
         outputs.check_outputs(OutputPaths(picture), [str(picture)])
 
 

@@ -59,7 +59,7 @@ def test_the_second_leaves_in_the_middle_of_a_step_and_cleaning_up_is_not_interr
     begun = time.monotonic()
     done = run("""
 import threading
-with interrupts.handled_interrupts(say, leaves=True) as heard:
+with interrupts.handled_interrupts(say, exits=True) as heard:
     for seconds in (0.3, 0.6):
         threading.Timer(seconds, press).start()
     try:
@@ -78,7 +78,7 @@ with interrupts.handled_interrupts(say, leaves=True) as heard:
 @pytest.mark.slow
 def test_what_does_not_leave_in_time_is_left():
     done = run("""
-with interrupts.handled_interrupts(say, leaves=True):
+with interrupts.handled_interrupts(say, exits=True):
     press()
     try:
         press()
@@ -95,7 +95,7 @@ class Slow:
     def __del__(self):
         press()
 
-with interrupts.handled_interrupts(say, leaves=True) as heard:
+with interrupts.handled_interrupts(say, exits=True) as heard:
     press()
     Slow()
     try:

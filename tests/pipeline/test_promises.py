@@ -763,6 +763,23 @@ def test_where_memory_runs_out_the_level_is_painted_smaller(case, monkeypatch, a
     assert min(totals) < totals[0]
 
 
+@gram_only
+def test_a_level_that_was_made_smaller_keeps_its_size_when_it_is_steered(case, monkeypatch):
+    whole = objective.FullImageObjective.evaluate
+
+    def evaluate(self, image):
+        if image.shape[1] >= 60:
+            raise MemoryError
+        return whole(self, image)
+
+    monkeypatch.setattr(objective.FullImageObjective, "evaluate", evaluate)
+    for event in case.events():
+        if isinstance(event, LevelStarted) and event.width == 45:
+            case.stylizer.steer(strength=0.9, evaluations=3)
+    lower = event.result.levels[-1]
+    assert (lower.width, lower.reason, lower.evaluations) == (45, StopReason.BUDGET, 3)
+
+
 @pytest.mark.backend
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("something else")], ids=repr)
 def test_where_nothing_fits_there_is_no_picture_and_other_errors_are_raised(

@@ -178,11 +178,11 @@ def test_no_level_is_narrower_than_the_network_can_see(style_loss):
 
 def test_a_level_that_does_not_fit_is_halved_as_long_as_that_is_worth_it():
     level = Level(3, 300, 400, 12)
-    smaller = smaller_level(level, painted=100 * 133)
+    smaller = smaller_level(level, pixels=100 * 133)
     assert smaller == Level(3, 212, 283, 12)
-    assert smaller_level(smaller, painted=150 * 200) is None
-    assert smaller_level(Level(1, 20, 20, 5), painted=0) is None
-    assert smaller_level(replace(level, role=FEATURE_SPLITTING), painted=0) == replace(
+    assert smaller_level(smaller, pixels=150 * 200) is None
+    assert smaller_level(Level(1, 20, 20, 5), pixels=0) is None
+    assert smaller_level(replace(level, role=FEATURE_SPLITTING), pixels=0) == replace(
         smaller, role=FEATURE_SPLITTING
     )
 

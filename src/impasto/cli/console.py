@@ -66,14 +66,14 @@ def stop_on_interrupt(stylizer: Stylizer) -> AbstractContextManager[InterruptHan
         stylizer.stop()
         print_line("stopping after this evaluation; press Ctrl-C again to exit at once")
 
-    return handled_interrupts(stop, leaves=True)
+    return handled_interrupts(stop, exits=True)
 
 
 def finish_on_interrupt() -> AbstractContextManager[InterruptHandler]:
     """Return a context in which the first Ctrl-C starts no further image."""
     return handled_interrupts(
         lambda: print_line("stopping after the current images; press Ctrl-C again to exit at once"),
-        leaves=True,
+        exits=True,
     )
 
 

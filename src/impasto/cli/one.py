@@ -194,7 +194,7 @@ def run_and_write(
             calibration.store_run_speed(ready.prepared, result)
         if not quiet:
             console.print_summary(result, order.outputs)
-    pipes.write_out(order.outputs.picture) if to_stdout else print(order.outputs.picture)
+    pipes.write_out(order.outputs.result) if to_stdout else print(order.outputs.result)
 
 
 def warn_if_long(ready: "PreparedJob", stylizer: "Stylizer") -> None:

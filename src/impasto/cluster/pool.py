@@ -70,12 +70,12 @@ class PendingTask:
 class WorkerPool:
     """A pool of workers, as a context manager."""
 
-    def __init__(self, client: Client, here: int, stack: contextlib.ExitStack) -> None:
+    def __init__(self, client: Client, local_count: int, stack: contextlib.ExitStack) -> None:
         """Take ownership of ``stack``, which is closed at the end.
 
-        ``here`` is the number of workers started on this machine for this pool.
+        ``local_count`` is the number of workers started on this machine for this pool.
         """
-        self.client, self.local_count, self._stack = client, here, stack
+        self.client, self.local_count, self._stack = client, local_count, stack
         self.address = str(client.scheduler.address)
         self._payload = Payload("")
 
@@ -130,7 +130,9 @@ class WorkerPool:
         for address, error in found.items():
             if isinstance(error, ImpastoError):
                 raise error
-            if isinstance(error, Exception) and "No module named" in str(error):  # in its words
+            if isinstance(error, Exception) and "No module named" in str(
+                error
+            ):  # the message of Python
                 raise ClusterError(
                     f"the worker at {address} cannot load impasto ({error}): install the same "
                     "version there and on the scheduler"
@@ -147,17 +149,17 @@ class WorkerPool:
         Raises the errors of ``function``, and ClusterError if no worker is left.
         """
         workers = self.worker_addresses() or [""]
-        handed: deque[PendingTask] = deque()
+        submitted: deque[PendingTask] = deque()
         try:
             for number, item in enumerate(items):
-                handed.append(self._submit(function, item, workers[number % len(workers)]))
-                if len(handed) >= 2 * len(workers):
-                    yield self._wait_for_result(handed.popleft())
-            while handed:
-                yield self._wait_for_result(handed.popleft())
+                submitted.append(self._submit(function, item, workers[number % len(workers)]))
+                if len(submitted) >= 2 * len(workers):
+                    yield self._wait_for_result(submitted.popleft())
+            while submitted:
+                yield self._wait_for_result(submitted.popleft())
         finally:
-            with contextlib.suppress(Exception):  # who is gone need not be told
-                self.client.cancel([each.future for each in handed])
+            with contextlib.suppress(Exception):  # lost workers need no message
+                self.client.cancel([each.future for each in submitted])
 
     def _submit(self, function: TaskFunction, item: Any, address: str) -> PendingTask:
         with self._scheduler_errors():
@@ -188,7 +190,7 @@ class WorkerPool:
 
         Dask resubmits tasks itself, unless all workers were lost for a while.
         """
-        seen = time.monotonic()
+        last_seen = time.monotonic()
         while True:
             wait = POLL_SECONDS if task.future.status == "pending" else None
             try:
@@ -196,15 +198,15 @@ class WorkerPool:
                     found: TaskResult | PayloadMissing = task.future.result(timeout=wait)
                     return found
             except TimeoutError:
-                if task.future.status == "error":  # it is the work's own
+                if task.future.status == "error":  # a TimeoutError of the task itself
                     raise
                 workers = self.worker_addresses()
                 if workers and task.address not in workers:
                     self.client.cancel([task.future])
                     return None
                 if workers:
-                    seen = time.monotonic()
-                elif time.monotonic() - seen > NO_WORKERS_TIMEOUT:
+                    last_seen = time.monotonic()
+                elif time.monotonic() - last_seen > NO_WORKERS_TIMEOUT:
                     raise ClusterError(f"no worker is left at {self.address}") from None
 
     @contextlib.contextmanager
@@ -241,11 +243,12 @@ def connect(workers: int | str) -> WorkerPool:
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set(DASK_SETTINGS))
         stack.enter_context(_silenced_dask())
-        here = workers if isinstance(workers, int) else 0
-        client = stack.enter_context(
-            _connected_client(stack.enter_context(_local_cluster(here)) if here else workers)
-        )
-        pool = WorkerPool(client, here, stack.pop_all())
+        local_count = workers if isinstance(workers, int) else 0
+        address: LocalCluster | str | int = workers
+        if local_count:
+            address = stack.enter_context(_local_cluster(local_count))
+        client = stack.enter_context(_connected_client(address))
+        pool = WorkerPool(client, local_count, stack.pop_all())
     try:
         if not pool.worker_addresses():
             raise ClusterError(f"the scheduler at {workers} has no workers: start at least one")
@@ -271,7 +274,7 @@ def _local_cluster(count: int) -> Iterator[LocalCluster]:
         cluster = LocalCluster(
             n_workers=count,
             threads_per_worker=1,
-            memory_limit=0,  # what they may use is planned beforehand
+            memory_limit=0,  # memory use is planned before the run
             host="127.0.0.1",
             protocol="tls://",
             security=True,
@@ -288,13 +291,13 @@ def _local_cluster(count: int) -> Iterator[LocalCluster]:
 
 
 @contextlib.contextmanager
-def _connected_client(where: LocalCluster | str | int) -> Iterator[Client]:
+def _connected_client(address: LocalCluster | str | int) -> Iterator[Client]:
     try:
-        client = Client(where, timeout=CONNECT_TIMEOUT, set_as_default=False)
+        client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
-        said = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise ClusterError(
-            f"no scheduler answers at {where} ({said}): expected a number of workers, or an "
+            f"no scheduler answers at {address} ({reason}): expected a number of workers, or an "
             "address such as tcp://host:8786"
         ) from None
     with client:

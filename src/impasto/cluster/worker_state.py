@@ -96,21 +96,21 @@ def run_task(function: TaskFunction, key: str, item: Any) -> TaskResult | Payloa
     state: WorkerState | None = getattr(worker, "impasto", None)
     if state is None or state.payload.key != key:
         return PayloadMissing(worker.address)
-    with state.lock, _captured_log() as said:
-        return TaskResult(function(state, item), said)
+    with state.lock, _captured_log() as lines:
+        return TaskResult(function(state, item), lines)
 
 
 @contextlib.contextmanager
 def _captured_log() -> Iterator[list[tuple[int, str]]]:
     """Collect log records of this block, which are sent to the calling process."""
-    said: list[tuple[int, str]] = []
+    lines: list[tuple[int, str]] = []
     handler = logging.Handler()
-    handler.emit = lambda record: said.append((record.levelno, record.getMessage()))  # type: ignore[method-assign]
+    handler.emit = lambda record: lines.append((record.levelno, record.getMessage()))  # type: ignore[method-assign]
     log = logging.getLogger("impasto")
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
-        yield said
+        yield lines
     finally:
         log.removeHandler(handler)
 

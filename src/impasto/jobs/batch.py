@@ -1,4 +1,4 @@
-"""Many content images with one recipe: the network is loaded once, and errors do not stop it."""
+"""Many content images with one recipe: the network is loaded once, and an error stops one image."""
 
 import itertools
 import logging
@@ -159,11 +159,11 @@ def _check_distinct(read: Iterable[str], written: Iterable[Path]) -> None:
     taken = {os.path.realpath(path) for path in read}
     same = {identity for path in read if (identity := _file_identity(path))}
     for path in written:
-        if (place := os.path.realpath(path)) in taken or _file_identity(path) in same:
+        if (real := os.path.realpath(path)) in taken or _file_identity(path) in same:
             raise SettingError(
                 f"{path} would overwrite an input, or a file of another image: give another folder"
             )
-        taken.add(place)
+        taken.add(real)
 
 
 def _file_identity(path: files.AnyPath) -> tuple[int, int] | None:
@@ -178,10 +178,10 @@ def _file_identity(path: files.AnyPath) -> tuple[int, int] | None:
 def _iter_contents(path: Path, output: Path, recursive: bool) -> Iterator[ListedContent]:
     """Yield the image at a path, or those in a folder, except in the output folder."""
     if not os.path.isdir(path):
-        yield ListedContent(path)  # reading it says what is wrong with it
+        yield ListedContent(path)  # if it is invalid, the error comes when it is read
         return
-    seen = {os.path.realpath(output), os.path.realpath(path)}
-    found = list(_iter_folder(path, path, seen, recursive))
+    entered = {os.path.realpath(output), os.path.realpath(path)}
+    found = list(_iter_folder(path, path, entered, recursive))
     if not found:
         folders = not recursive and decode.list_folder(path).folders
         advice = ", only folders: use --recursive" if folders else ""
@@ -190,18 +190,18 @@ def _iter_contents(path: Path, output: Path, recursive: bool) -> Iterator[Listed
 
 
 def _iter_folder(
-    folder: Path, top: Path, seen: set[str], recursive: bool
+    folder: Path, top: Path, entered: set[str], recursive: bool
 ) -> Iterator[ListedContent]:
     """Yield the images in a folder below ``top``, and log skipped files.
 
-    ``seen`` are folders that are not entered again, since links may form a cycle.
+    ``entered`` are folders that are skipped, since links may form a cycle.
     """
     listing = decode.list_folder(folder)
     for line in listing.left_out:
         LOG.warning("%s: %s", files.display_path(folder), line)
     yield from (ListedContent(each, folder.relative_to(top)) for each in listing.pictures)
-    folders = [each for each in listing.folders if os.path.realpath(each) not in seen]
-    seen.update(map(os.path.realpath, folders))
+    folders = [each for each in listing.folders if os.path.realpath(each) not in entered]
+    entered.update(map(os.path.realpath, folders))
     if folders and not recursive:
         LOG.warning(
             "%s: skipped %s, use --recursive to include: %s",
@@ -213,8 +213,8 @@ def _iter_folder(
         )
     for each in folders if recursive else ():
         try:
-            yield from _iter_folder(each, top, seen, recursive)
-        except ImageError as error:  # the other folders can be painted
+            yield from _iter_folder(each, top, entered, recursive)
+        except ImageError as error:  # continue with the other folders
             LOG.warning("%s", error)
 
 
@@ -236,7 +236,7 @@ def existing_file(spec: JobSpec, existing: ExistingFiles) -> Path | None:
         return None
     outputs = spec.outputs
     if existing is ExistingFiles.SKIP_DONE or spec.resume is not None:
-        image = outputs.picture
+        image = outputs.result
         return image if os.path.lexists(image) and not _has_recipe(image) else None
     paths = [path for name, path in outputs.paths().items() if name != "checkpoint"]
     frames = outputs.frames
@@ -248,7 +248,7 @@ def existing_file(spec: JobSpec, existing: ExistingFiles) -> Path | None:
 def is_to_run(spec: JobSpec, existing: ExistingFiles) -> bool:
     """Return whether a job will certainly run, and not be skipped or rejected."""
     if existing is ExistingFiles.SKIP_DONE and spec.resume is None:
-        return not os.path.lexists(spec.outputs.picture)
+        return not os.path.lexists(spec.outputs.result)
     return existing_file(spec, existing) is None
 
 
@@ -359,7 +359,7 @@ def run_batch_on_workers(
             yield batch.absolute(), item.absolute(), existing
 
     for number, ended in enumerate(pool.map(_run_item_on_worker, items())):
-        yield replace(ended, task=begun[number])
+        yield replace(ended, item=begun[number])
 
 
 def _run_item_on_worker(
@@ -377,5 +377,5 @@ def _failed_result(item: BatchItem, error: Exception) -> str:
     name = str(item.content)
     if isinstance(error, MemoryError):
         return f"{name}: out of memory: choose a smaller size"
-    said = " ".join(str(error).split())
-    return said if said.startswith(name) else f"{name}: {said}"
+    message = " ".join(str(error).split())
+    return message if message.startswith(name) else f"{name}: {message}"

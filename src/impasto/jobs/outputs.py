@@ -31,7 +31,7 @@ VIDEO_FRAMES = 100
 class OutputPaths:
     """Paths of all outputs."""
 
-    picture: Path
+    result: Path
     frames: Path | None = None
     save_every: int | None = None
     timelapse: Path | None = None
@@ -44,13 +44,13 @@ class OutputPaths:
 
     def paths(self) -> dict[str, Path]:
         """Return the paths of files by name."""
-        names = ("picture", "timelapse", "plot", "report", "checkpoint")
+        names = ("result", "timelapse", "plot", "report", "checkpoint")
         return {name: path for name in names if (path := getattr(self, name)) is not None}
 
     def to_args(self) -> list[str]:
         """Return the arguments for the command line, without the checkpoint."""
         options = {
-            "--output": self.picture,
+            "--output": self.result,
             "--frames": self.frames,
             "--save-every": self.save_every,
             "--timelapse": self.timelapse,
@@ -74,7 +74,7 @@ def check_outputs(outputs: OutputPaths, inputs: Iterable[str] = ()) -> None:
     ``inputs`` are the paths of input images, none of which may be overwritten.
     """
     _check_distinct(outputs, inputs)
-    encode.check_writable(outputs.picture, outputs.saving)
+    encode.check_writable(outputs.result, outputs.saving)
     if outputs.timelapse:
         video.check_video(outputs.timelapse)
     if outputs.plot:
@@ -95,7 +95,7 @@ def check_outputs(outputs: OutputPaths, inputs: Iterable[str] = ()) -> None:
 
 def check_output_sizes(outputs: OutputPaths, height: int, width: int) -> None:
     """Raise OutputError for an output format that does not support an image of this size."""
-    encode.check_format_size(outputs.picture, height, width, outputs.saving)
+    encode.check_format_size(outputs.result, height, width, outputs.saving)
     if outputs.timelapse:
         video.check_video_size(outputs.timelapse, height, width)
 
@@ -103,9 +103,9 @@ def check_output_sizes(outputs: OutputPaths, height: int, width: int) -> None:
 def _check_distinct(outputs: OutputPaths, inputs: Iterable[str]) -> None:
     taken = {os.path.realpath(path): f"the input {path}" for path in inputs}
     for name, path in outputs.paths().items():
-        if (place := os.path.realpath(path)) in taken:
-            raise SettingError(f"the {name} would overwrite {taken[place]}: use another name")
-        taken[place] = f"the {name} {path}"
+        if (real := os.path.realpath(path)) in taken:
+            raise SettingError(f"the {name} would overwrite {taken[real]}: use another name")
+        taken[real] = f"the {name} {path}"
 
 
 @dataclass
@@ -115,7 +115,8 @@ class OutputRecorder:
     outputs: OutputPaths
     evaluations: int
     """number of evaluations of the run"""
-    seen: int = 0
+    evaluated: int = 0
+    """number of evaluations so far"""
     video_frames: list[NDArray[np.uint8]] = field(default_factory=list)
     failure: str = ""
     """why frames could not be written, if so"""
@@ -134,16 +135,16 @@ class OutputRecorder:
         """Record a step."""
         if not isinstance(event, Step):
             return
-        self.seen += 1
-        if self.outputs.timelapse and self.seen % self.video_every == 0:
+        self.evaluated += 1
+        if self.outputs.timelapse and self.evaluated % self.video_every == 0:
             self.video_frames.append(np.asarray(encode.to_pillow(event.pixels)))
         every, folder = self.outputs.save_every, self.outputs.frames
-        if every and folder and not self.failure and self.seen % every == 0:
+        if every and folder and not self.failure and self.evaluated % every == 0:
             try:
                 folder.mkdir(exist_ok=True)
-                encode.write_image(event.pixels, folder / f"frame-{self.seen:05d}.png")
-            except (InputError, OSError) as error:  # the painting matters more than its frames
-                self.failure = f"no frames are written from evaluation {self.seen}: {error}"
+                encode.write_image(event.pixels, folder / f"frame-{self.evaluated:05d}.png")
+            except (InputError, OSError) as error:  # a run does not fail for its frames
+                self.failure = f"no frames are written from evaluation {self.evaluated}: {error}"
 
 
 def write_outputs(result: Result, recorder: OutputRecorder) -> None:
@@ -153,7 +154,7 @@ def write_outputs(result: Result, recorder: OutputRecorder) -> None:
     """
     outputs = recorder.outputs
     try:
-        result.save(outputs.picture, outputs.saving)
+        result.save(outputs.result, outputs.saving)
     except InputError as error:
         raise OutputError(f"{error}; {_rescue(result, outputs)}") from error
     if outputs.report:
@@ -169,11 +170,11 @@ def _rescue(result: Result, outputs: OutputPaths) -> str:
     """Return where the result is kept; without a checkpoint, save it in the temporary folder."""
     if outputs.checkpoint is not None and outputs.checkpoint.exists():
         return f"nothing is lost: resume with --resume {files.display_path(outputs.checkpoint)}"
-    wanted, path = outputs.picture, None
+    chosen, path = outputs.result, None
     height, width = result.pixels.shape[:2]
-    ending = encode.ending_that_fits(wanted.suffix, height, width, outputs.saving)
+    ending = encode.ending_that_fits(chosen.suffix, height, width, outputs.saving)
     try:
-        path = files.reserve_name(tempfile.gettempdir(), wanted.stem, ending)
+        path = files.reserve_name(tempfile.gettempdir(), chosen.stem, ending)
         result.save(path, outputs.saving)
     except (InputError, OSError):
         if path is not None:

@@ -42,7 +42,7 @@ def prepare_job(spec: JobSpec, stylizer: Stylizer) -> PreparedJob:
     recorder = OutputRecorder(spec.outputs, sum(level.evaluations for level in prepared.levels))
     if prepared.state is not None:
         outputs.remove_partial_outputs(spec.outputs)
-        recorder.seen = len(prepared.state.history)
+        recorder.evaluated = len(prepared.state.history)
     job = PreparedJob(spec, prepared, recorder)
     held = dataclasses.replace(prepared.inputs.memory_inputs, extra_bytes=job.video_bytes)
     plan = memory.plan_tiles(held, prepared.memory_limit)
@@ -103,7 +103,7 @@ def last_result(events: Iterator[Event]) -> Result:
 
 def write_results(job: PreparedJob, result: Result) -> None:
     """Write the outputs. If the run is incomplete, save its state and log how to resume."""
-    image, writer = job.spec.outputs.picture, job.prepared.checkpoint_writer
+    image, writer = job.spec.outputs.result, job.prepared.checkpoint_writer
     if not result.finished:
         _save_state(job, result)
     outputs.write_outputs(result, job.recorder)
@@ -120,7 +120,7 @@ def write_results(job: PreparedJob, result: Result) -> None:
 def _save_state(job: PreparedJob, result: Result) -> None:
     """Save the state of a stopped run, under a derived name if none was given."""
     spec, writer = job.spec, job.prepared.checkpoint_writer
-    image = spec.outputs.picture
+    image = spec.outputs.result
     if writer.path is None and result.stopped:
         writer.path = files.reserve_name(image.parent, image.stem, checkpoints.CHECKPOINT_ENDING)
     if writer.path is None:

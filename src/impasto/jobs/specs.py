@@ -52,7 +52,7 @@ class OutputOptions:
         return dataclasses.replace(self, **put)
 
     def absolute(self) -> "OutputOptions":
-        """Return them for whoever is in another folder."""
+        """Return a copy with absolute paths, for a process in another folder."""
         paths: dict[str, Any] = {
             key: path.absolute() for key, path in vars(self).items() if isinstance(path, Path)
         }
@@ -62,12 +62,12 @@ class OutputOptions:
         """Return the files that are read and not written."""
         return (str(self.resume),) if self.resume and self.checkpoint else ()
 
-    def outputs(self, picture: Path, saving: SaveOptions) -> "OutputPaths":
+    def outputs(self, result: Path, saving: SaveOptions) -> "OutputPaths":
         """Return all output paths."""
         from impasto.jobs.outputs import OutputPaths
 
         return OutputPaths(
-            picture,
+            result,
             self.frames,
             self.save_every,
             self.timelapse,
@@ -182,7 +182,7 @@ class InputPaths:
         )
 
     def absolute(self) -> "InputPaths":
-        """Return them for whoever is in another folder."""
+        """Return a copy with absolute paths, for a process in another folder."""
         there = os.path.abspath
         return InputPaths(
             there(self.content) if self.content else "",

@@ -33,7 +33,7 @@ class CostSample:
     """Seconds of a calibration level, for the first and the second time."""
 
     pixels: int
-    seen: float
+    processed: float
     """processed pixels of the content and style images"""
     cold: float
     """seconds of targets and of one evaluation"""
@@ -44,7 +44,7 @@ class CostSample:
 def measure_speed(
     models: ModelCache, recipe: Recipe, inputs: Inputs, roles: Iterable[LevelRole]
 ) -> SpeedMeasurement:
-    """Load the network, and time levels of these kinds at two small sizes, which takes seconds.
+    """Load the network, and time levels of these roles at two small sizes, which takes seconds.
 
     Compiled functions stay in ``models`` for the run.
     """
@@ -68,7 +68,7 @@ def measure_speed(
 
 
 def small_levels(inputs: Inputs, recipe: Recipe) -> list[Level]:
-    """Return a level for each of SIZES that fits, at least one."""
+    """Return a level for each of CALIBRATION_SIZES that fits, at least one."""
     height, width = arrays.size_of(inputs.content)
     first, *others = CALIBRATION_SIZES
     sizes = [first, *(size for size in others if size <= recipe.size or _fits_memory(inputs, size))]
@@ -86,8 +86,8 @@ def _measure_level(models: ModelCache, recipe: Recipe, inputs: Inputs, level: Le
     first, (evaluation,) = _time_level(models, recipe, inputs, content, 1, level.role)
     targets, each = _time_level(models, recipe, inputs, content, EVALUATIONS, level.role)
     pixels = level.height * level.width
-    seen = measurements.processed_pixels(pixels, forecast.style_sizes(inputs))
-    return CostSample(pixels, seen, first + evaluation, targets, statistics.median(each))
+    processed = measurements.processed_pixels(pixels, forecast.style_sizes(inputs))
+    return CostSample(pixels, processed, first + evaluation, targets, statistics.median(each))
 
 
 def _time_level(
@@ -115,12 +115,12 @@ def _time_level(
 def costs_of_samples(samples: Sequence[CostSample], bend: float = 0.0) -> LevelCosts:
     """Fit costs for all sizes to samples, smallest first."""
     extra = [each.cold - each.targets - each.evaluation for each in samples]
-    # Whatever the first size compiled is needed no more at the others, or else at each.
+    # Compilation at the second size is per size; at the first, the rest of it is one-time.
     compiling = max(0.0, extra[-1]) if len(samples) > 1 else 0.0
     return LevelCosts(
         max(0.0, extra[0] - compiling),
         compiling,
-        fit_curve([(each.seen, each.targets) for each in samples], bend),
+        fit_curve([(each.processed, each.targets) for each in samples], bend),
         fit_curve([(each.pixels, each.evaluation) for each in samples], bend),
     )
 

@@ -123,7 +123,7 @@ def _tensors(state: RunState) -> Arrays:
 
 def _header(state: RunState, tensors: Arrays) -> bytes:
     """Return the header of a safetensors file: https://github.com/huggingface/safetensors."""
-    said = {
+    stored = {
         "provenance": state.provenance.to_dict(),
         "level": state.level,
         "levels": [level.to_dict() for level in state.levels],
@@ -131,7 +131,7 @@ def _header(state: RunState, tensors: Arrays) -> bytes:
         "began": state.began,
         "learned": state.curvature_scale,
     }
-    parts: dict[str, Any] = {"__metadata__": {"sha256": _UNSIGNED, "impasto": json.dumps(said)}}
+    parts: dict[str, Any] = {"__metadata__": {"sha256": _UNSIGNED, "impasto": json.dumps(stored)}}
     end = 0
     for name, array in tensors.items():
         begin, end = end, end + array.nbytes
@@ -184,8 +184,8 @@ def _read_verified_header(path: Path) -> bytes:
 def _parse_checkpoint(path: Path, header: bytes) -> RunState:
     """Return the content of a file with the right hash, which may still be forged."""
     try:
-        said = json.loads(json.loads(header)["__metadata__"]["impasto"])
-        version = str(said["provenance"]["version"])
+        stored = json.loads(json.loads(header)["__metadata__"]["impasto"])
+        version = str(stored["provenance"]["version"])
         if version != __version__:
             raise CheckpointError(
                 f"was written by impasto {version[:20]!r}, and this is {__version__}: "
@@ -194,40 +194,40 @@ def _parse_checkpoint(path: Path, header: bytes) -> RunState:
         with safetensors.safe_open(path, "np") as file:
             names = file.keys()
             tensors = {name: filearray.spill(np.array(file.get_tensor(name))) for name in names}
-        return _make_state(said, tensors)
+        return _make_state(stored, tensors)
     except (SettingError, CheckpointError):
         raise
     except _PARSE_ERRORS:
         raise CheckpointError(_FORGED) from None
 
 
-def _make_state(said: Any, tensors: dict[str, HostArray]) -> RunState:
-    """Create a checkpoint from JSON and tensors. Raises the exceptions of _UNFIT."""
+def _make_state(stored: Any, tensors: dict[str, HostArray]) -> RunState:
+    """Create a checkpoint from JSON and tensors. Raises the exceptions of _PARSE_ERRORS."""
     history = tensors.pop("history")
     if history.dtype != np.float64 or not np.isfinite(history).all():
         raise ValueError
     image = tensors.pop("picture")
     solver = {name.removeprefix(_STATE): array for name, array in tensors.items()}
-    seconds = {stage: _not_negative(value) for stage, value in said["seconds"].items()}
+    seconds = {stage: _not_negative(value) for stage, value in stored["seconds"].items()}
     if set(seconds) - set(STAGES):
         raise ValueError
     return RunState(
-        provenance=provenance.from_dict(said["provenance"]),
-        level=operator.index(said["level"]),
+        provenance=provenance.from_dict(stored["provenance"]),
+        level=operator.index(stored["level"]),
         start_image=image,
         solver=solver or None,
         history=tuple(StepRecord(int(level), *numbers) for level, *numbers in history.tolist()),
-        levels=tuple(_parse_level(each) for each in said["levels"]),
+        levels=tuple(_parse_level(each) for each in stored["levels"]),
         seconds=seconds,
-        began=_not_negative(said["began"]),
-        curvature_scale=_not_negative(said["learned"]),
+        began=_not_negative(stored["began"]),
+        curvature_scale=_not_negative(stored["learned"]),
     )
 
 
-def _parse_level(said: Any) -> LevelFinished:
+def _parse_level(stored: Any) -> LevelFinished:
     names = ("level", "height", "width", "evaluations")
-    numbers: dict[str, Any] = {name: operator.index(said[name]) for name in names}
-    seconds, reason = _not_negative(said["seconds"]), StopReason(said["reason"])
+    numbers: dict[str, Any] = {name: operator.index(stored[name]) for name in names}
+    seconds, reason = _not_negative(stored["seconds"]), StopReason(stored["reason"])
     return LevelFinished(**numbers, seconds=seconds, reason=reason, state=None)
 
 
@@ -237,7 +237,7 @@ def _not_negative(value: Any) -> float:
     return number
 
 
-# Going on -----------------------------------------------------------------------------------
+# Resuming -----------------------------------------------------------------------------------
 
 
 def resumed_recipe(state: RunState, settings: Mapping[str, recipes.Value]) -> Recipe:
@@ -250,10 +250,10 @@ def resumed_recipe(state: RunState, settings: Mapping[str, recipes.Value]) -> Re
     if before.engine == "auto":  # written before there was a choice, on a backend of Keras
         before = replace(before, engine="keras")
     if "init" not in settings and before.init not in recipes.STARTS:
-        # No checkpoint makes impasto read a file that the person did not name.
+        # A checkpoint, which may be forged, never chooses a file to read.
         raise SettingError("the checkpoint was started from an image file: give it with --init")
-    asked = recipes.with_resolved_autos(recipes.change_recipe(before, **settings), before)
-    named = replace(asked, init=os.path.basename(asked.init))
+    chosen = recipes.with_resolved_autos(recipes.change_recipe(before, **settings), before)
+    named = replace(chosen, init=os.path.basename(chosen.init))
     for name, *_ in recipes.iter_settings():
         if (was := getattr(before, name)) != (received := getattr(named, name)):
             raise SettingError(
@@ -261,7 +261,7 @@ def resumed_recipe(state: RunState, settings: Mapping[str, recipes.Value]) -> Re
                 f"the checkpoint: "
                 "omit it, or omit --resume to start again"
             )
-    return asked
+    return chosen
 
 
 def check_checkpoint(
@@ -304,7 +304,7 @@ def _fits_levels(state: RunState, levels: Sequence[Level]) -> bool:
     finished = [(each.level, each.height, each.width) for each in state.levels]
     behind = [(each.number, each.height, each.width) for each in levels[: level.number - 1]]
     counts = [*(each.evaluations for each in state.levels), _evaluations(state)]
-    # A painting that was steered may have been given fewer evaluations than it had made.
+    # Steering may lower the evaluations of a level below the number that it has already made.
     most = [math.inf if state.provenance.steered else each.evaluations for each in levels]
     if finished != behind or any(
         not 0 <= count <= limit for count, limit in zip(counts, most, strict=False)
@@ -323,7 +323,7 @@ def _evaluations(state: RunState) -> int:
     return int(np.size(arrays.get("bests", ()))) + (int(before[0]) if np.size(before) else 0)
 
 
-# While painting -----------------------------------------------------------------------------
+# During the run -----------------------------------------------------------------------------
 
 
 def checkpoint_path(

@@ -112,8 +112,8 @@ def expected_seconds(prepared: PreparedRun) -> list[float] | None:
 
 def known_measurement(prepared: PreparedRun) -> SpeedMeasurement | None:
     """Return the stored measurement for a run; None if there is none."""
-    places = len(prepared.inputs.regions)
-    return measurements.find_measurement(prepared.recipe, places, _level_roles(prepared.levels))
+    regions = len(prepared.inputs.regions)
+    return measurements.find_measurement(prepared.recipe, regions, _level_roles(prepared.levels))
 
 
 def _level_roles(levels: Sequence[Level]) -> list[LevelRole]:
@@ -122,7 +122,7 @@ def _level_roles(levels: Sequence[Level]) -> list[LevelRole]:
 
 def style_sizes(inputs: Inputs) -> StyleSizes:
     """Return number of pixels and scale of the style images with weight."""
-    counting = (each for place in inputs.regions for each in place.styles if each.share)
+    counting = (each for region in inputs.regions for each in region.styles if each.share)
     return [(math.prod(arrays.size_of(each.image)), each.scale) for each in counting]
 
 
@@ -134,7 +134,7 @@ def predict_seconds(
 ) -> list[float]:
     """Return the expected seconds of each level, without one-time costs.
 
-    ``measured`` has the costs of all kinds of levels. Tiles overlap, so more pixels are processed
+    ``measured`` has the costs of all roles of levels. Tiles overlap, so more pixels are processed
     than the image has. A last pass processes each tile twice, and targets that are not kept are
     recomputed at each evaluation; each of the two adds about half.
     """

@@ -36,13 +36,13 @@ class _Signal(Enum):
 class InterruptHandler:
     """Counts signals, and reacts to them."""
 
-    def __init__(self, said: Callable[[], None], leaves: bool) -> None:
+    def __init__(self, on_first: Callable[[], None], exits: bool) -> None:
         """Start without signals.
 
-        ``said`` is called at the first signal. With ``leaves``, the process exits GRACE seconds
+        ``on_first`` is called at the first signal. With ``exits``, the process exits GRACE_SECONDS
         after the second one.
         """
-        self.said, self.leaves = said, leaves
+        self.on_first, self.exits = on_first, exits
         self.count = 0
         self._waiting: queue.SimpleQueue[Any] | None = None
 
@@ -55,10 +55,10 @@ class InterruptHandler:
         """Handle a signal. Raises KeyboardInterrupt at the second one, and never again."""
         self.count += 1
         if self.count == 1:
-            self.said()
+            self.on_first()
         if self.count != 2:
             return
-        if self.leaves:
+        if self.exits:
             timer = threading.Timer(GRACE_SECONDS, os._exit, [130])
             timer.daemon = True
             timer.start()
@@ -72,15 +72,15 @@ class InterruptHandler:
         Raises the errors of the iteration, and KeyboardInterrupt at the second signal, when the
         other thread may still be in an evaluation.
         """
-        wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        requests: queue.SimpleQueue[bool] = queue.SimpleQueue()
         found: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._waiting = found
         threading.Thread(
-            target=_iterate_in_thread, args=(items, wanted, found), daemon=True
+            target=_iterate_in_thread, args=(items, requests, found), daemon=True
         ).start()
         try:
             while True:
-                wanted.put(True)
+                requests.put(True)
                 item = _wait_for_item(found)
                 if item is _Signal.END:
                     return
@@ -91,7 +91,7 @@ class InterruptHandler:
                 yield item
         finally:
             self._waiting = None
-            wanted.put(False)
+            requests.put(False)
 
 
 def _wait_for_item(found: "queue.SimpleQueue[Any]") -> Any:
@@ -104,9 +104,9 @@ def _wait_for_item(found: "queue.SimpleQueue[Any]") -> Any:
 
 
 def _iterate_in_thread(
-    items: Iterator[Any], wanted: "queue.SimpleQueue[bool]", found: "queue.SimpleQueue[Any]"
+    items: Iterator[Any], requests: "queue.SimpleQueue[bool]", found: "queue.SimpleQueue[Any]"
 ) -> None:
-    while wanted.get():
+    while requests.get():
         try:
             found.put(next(items, _Signal.END))
         except BaseException as error:
@@ -118,14 +118,14 @@ def _iterate_in_thread(
 
 @contextmanager
 def handled_interrupts(
-    said: Callable[[], None], leaves: bool = False
+    on_first: Callable[[], None], exits: bool = False
 ) -> Iterator[InterruptHandler]:
     """Handle signals that end a run within this block.
 
     Only the main thread can install handlers, so other threads handle none. Ignored signals, such
     as by ``nohup``, stay ignored.
     """
-    interrupts = InterruptHandler(said, leaves)
+    interrupts = InterruptHandler(on_first, exits)
     if threading.current_thread() is not threading.main_thread():
         yield interrupts
         return
@@ -139,4 +139,4 @@ def handled_interrupts(
     finally:
         left = interrupts.count > 1
         for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if left and interrupts.leaves else handler)
+            signal.signal(number, signal.SIG_IGN if left and interrupts.exits else handler)

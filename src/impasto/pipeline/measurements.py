@@ -73,7 +73,7 @@ class CostCurve:
 
 @dataclass(frozen=True)
 class LevelCosts:
-    """Cost of levels of a kind in seconds."""
+    """Cost of levels of a role in seconds."""
 
     once: float
     """one-time compilation"""
@@ -126,7 +126,7 @@ def level_roles(recipe: Recipe) -> tuple[LevelRole, ...]:
     return tuple(dict.fromkeys(level.role for level in pyramid.schedule(8192, 8192, large)))
 
 
-# A painting as a measurement -----------------------------------------------------------------
+# A run as a measurement -----------------------------------------------------------------------
 
 
 def measurement_of_run(
@@ -135,7 +135,7 @@ def measurement_of_run(
     """Return a measurement from the times of a run; None if they are not sufficient.
 
     ``levels`` are those planned. A run counts if it was completed as planned, without tiles and
-    without interruption, and has at least LEAST pixels on the longest side.
+    without interruption, and has at least MIN_SIZE pixels on the longest side.
     """
     size = max(levels[-1].height, levels[-1].width)
     timed = [_evaluation_seconds(result.history, each) for each in result.levels]
@@ -175,20 +175,20 @@ def _evaluation_seconds(history: Iterable[StepRecord], level: LevelFinished) -> 
 
 
 def find_measurement(
-    recipe: Recipe, places: int, roles: Iterable[LevelRole]
+    recipe: Recipe, regions: int, roles: Iterable[LevelRole]
 ) -> SpeedMeasurement | None:
-    """Return the stored measurement for levels of some kinds; None if there is none.
+    """Return the stored measurement for levels of some roles; None if there is none.
 
-    ``places`` is the number of regions, 1 without regions. Takes milliseconds and loads no tensor
+    ``regions`` is their number, 1 without regions. Takes milliseconds and loads no tensor
     library. A damaged file is ignored.
     """
     found = _from_dict(
-        _read_measurements().get(machine_key(), {}).get(_settings_key(recipe, places))
+        _read_measurements().get(machine_key(), {}).get(_settings_key(recipe, regions))
     )
     return found if found is not None and set(roles) <= set(found.costs) else None
 
 
-def store_measurement(recipe: Recipe, places: int, measured: SpeedMeasurement) -> None:
+def store_measurement(recipe: Recipe, regions: int, measured: SpeedMeasurement) -> None:
     """Store a measurement of this machine; other measurements are kept.
 
     A failed write is logged.
@@ -196,7 +196,7 @@ def store_measurement(recipe: Recipe, places: int, measured: SpeedMeasurement) -
     path = measurements_file()
     if path is None:
         return
-    key, own = _settings_key(recipe, places), machine_key()
+    key, own = _settings_key(recipe, regions), machine_key()
     version = own.split(",")[0]
     known = {
         name: found for name, found in _read_measurements().items() if name.split(",")[0] == version
@@ -254,10 +254,10 @@ def _gpus(drivers: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
     return models + ([f"visible {visible}"] if models and visible is not None else [])
 
 
-def _settings_key(recipe: Recipe, places: int) -> str:
+def _settings_key(recipe: Recipe, regions: int) -> str:
     """Return the key of the settings that the speed depends on."""
     content = bool(recipe.content_weight)
-    return json.dumps([places, recipe.optimizer, content, *recipe.compile_key])
+    return json.dumps([regions, recipe.optimizer, content, *recipe.compile_key])
 
 
 def _read_measurements() -> dict[str, dict[str, Any]]:
@@ -279,7 +279,7 @@ def _to_dict(measured: SpeedMeasurement) -> dict[str, Any]:
     return {"network": measured.network, "features": measured.features, "costs": costs}
 
 
-def _from_dict(said: Any) -> SpeedMeasurement | None:
+def _from_dict(stored: Any) -> SpeedMeasurement | None:
     """Parse a stored measurement; None if its values are invalid."""
     try:
         costs = {
@@ -289,17 +289,17 @@ def _from_dict(said: Any) -> SpeedMeasurement | None:
                 _parse_curve(role["targets"]),
                 _parse_curve(role["evaluation"]),
             )
-            for role in said["costs"]
+            for role in stored["costs"]
         }
-        features = {name: name for name in memory.RATES}[said["features"]]
-        return SpeedMeasurement(_parse_seconds(said["network"]), features, costs)
+        features = {name: name for name in memory.RATES}[stored["features"]]
+        return SpeedMeasurement(_parse_seconds(stored["network"]), features, costs)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
 
-def _parse_curve(said: Any) -> CostCurve:
+def _parse_curve(stored: Any) -> CostCurve:
     found = CostCurve(
-        *(_parse_seconds(said[name]) for name in ("base", "slope", "measured", "bend"))
+        *(_parse_seconds(stored[name]) for name in ("base", "slope", "measured", "bend"))
     )
     if not (found.measured > 0 and found.bend <= 1):
         raise ValueError

@@ -83,17 +83,17 @@ RATES = {"native": _NATIVE, "float32": _KERAS, "bfloat16": _KERAS}
 """Costs by the value of :func:`features_of`."""
 
 VECTORS = 200
-"""Bytes per pixel of an image in tiles that is not paged (``impasto.filearray``): content image,
-current image, solver, and queries of the search."""
+"""Bytes per pixel of an image in tiles that is in memory: content image, current image, solver, and
+queries of the search."""
 
-PAGED = 4
-"""The same for a paged image: the indices of neighbors."""
+IN_FILE = 4
+"""The same for an image in a file (``impasto.filearray``): the indices of neighbors."""
 
 DISK = 250
-"""Bytes on disk per pixel of a paged image."""
+"""Bytes on disk per pixel of an image in a file."""
 
 BETWEEN = 24
-"""Bytes per pixel of a paged image while it is enlarged between levels, or written."""
+"""Bytes per pixel of an image in a file while it is enlarged between levels, or written."""
 
 KEPT = {"matching": 390}
 """Bytes per pixel of targets that are kept for all tiles."""
@@ -105,12 +105,12 @@ SHARED = 1024
 """Maximum side of tiles in pixels if workers share an image."""
 
 AROUND = 2 * 56
-"""Pixels by which the outer box of a tile is wider and higher than the inner one."""
+"""Pixels by which the padded box of a tile is wider and higher than its core."""
 
-PLACE = 300
+REGION = 300
 """Bytes per pixel and region beyond the first: a gradient for each feature."""
 
-TARGET, LOOKING = 400, 300
+TARGET, INTERMEDIATE = 400, 300
 """Bytes per pixel of the content and style images, as processed, while targets are computed: for
 features that are kept, and for intermediate ones."""
 
@@ -198,7 +198,7 @@ def _pixels(size: tuple[int, int]) -> int:
     return size[0] * size[1]
 
 
-def _shown(plan: TilePlan, pixels: float) -> float:
+def _pixels_at_once(plan: TilePlan, pixels: float) -> float:
     """Return the number of pixels that are processed at once."""
     return min(pixels, (plan.tile + AROUND) ** 2) if plan.tile else pixels
 
@@ -206,18 +206,18 @@ def _shown(plan: TilePlan, pixels: float) -> float:
 def _evaluation_bytes(work: MemoryInputs, plan: TilePlan, pixels: int) -> float:
     rates, matching = RATES[work.features], work.style_loss == "matching"
     fixed, each = _style_bytes(work, plan, pixels)
-    in_files = work.optimizer == "lbfgs" and filearray.is_large(IMAGE_BYTES * pixels)
-    fns = 0 if in_files else min(work.evaluations - 1, STEPS) * OPTIMIZER[work.optimizer]
-    each += rates.evaluation + PLACE * (work.region_count - 1)
+    in_file = work.optimizer == "lbfgs" and filearray.is_large(IMAGE_BYTES * pixels)
+    fns = 0 if in_file else min(work.evaluations - 1, STEPS) * OPTIMIZER[work.optimizer]
+    each += rates.evaluation + REGION * (work.region_count - 1)
     if not plan.tile:
         return fixed + (each + fns) * pixels
     kept = KEPT.get(work.style_loss, 0) * plan.keep_targets * pixels
     pools = rates.pools * matching * work.region_count
-    reading = fixed + pools + each * _shown(plan, pixels)
-    own = (PAGED if in_files else VECTORS + fns) * pixels
+    reading = fixed + pools + each * _pixels_at_once(plan, pixels)
+    own = (IN_FILE if in_file else VECTORS + fns) * pixels
     if work.workers is None:
         return reading + own + kept
-    # Each worker has a network, the photograph, and the picture so far.
+    # Each worker has a network, the content image, and the current image.
     other = rates.fixed + reading + 2 * IMAGE_BYTES * pixels
     return pools + own + work.workers * other + kept * bool(work.workers)
 
@@ -235,11 +235,11 @@ def _style_bytes(work: MemoryInputs, plan: TilePlan, pixels: int) -> tuple[float
 
 def _target_bytes(work: MemoryInputs, plan: TilePlan, pixels: int) -> float:
     """Memory for the style images of a region, which are processed before their reduction."""
-    seen = [pixels, *(min(own, pixels) * scale**2 for own, scale in work.styles)]
-    seen = [_shown(plan, each) for each in seen]
+    sizes = [pixels, *(min(own, pixels) * scale**2 for own, scale in work.styles)]
+    at_once = [_pixels_at_once(plan, each) for each in sizes]
     if plan.tile:
-        seen = [max(seen)]
-    return TARGET * sum(seen) + LOOKING * max(seen)
+        at_once = [max(at_once)]
+    return TARGET * sum(at_once) + INTERMEDIATE * max(at_once)
 
 
 def iter_plans(work: MemoryInputs) -> Iterator[TilePlan]:
@@ -284,7 +284,7 @@ def plan_tiles(work: MemoryInputs, most: float | None = None) -> TilePlan:
 
 
 def check_disk(work: MemoryInputs) -> None:
-    """Raise SettingError if the disk has too little space for a paged image."""
+    """Raise SettingError if the disk has too little space for an image in a file."""
     height, width = work.result_size
     if not filearray.is_large(IMAGE_BYTES * height * width):
         return

@@ -21,7 +21,7 @@ from impasto.recipe.settings import Recipe
 
 @dataclass(frozen=True)
 class LevelProgram:
-    """The compiled functions for levels of a kind."""
+    """The compiled functions for levels of a role."""
 
     recipe: Recipe
     """recipe with the engine and precision in use"""
@@ -75,10 +75,10 @@ class Model:
     """recipe with the engine and precision in use"""
     engine: Engine
     make_program: Callable[[LevelRole, bool], LevelProgram]
-    """(kind, whether content has weight) -> compiled functions"""
+    """(role, whether content has weight) -> compiled functions"""
 
     def level_program(self, recipe: Recipe, role: LevelRole) -> LevelProgram:
-        """Return the compiled functions for levels of a kind.
+        """Return the compiled functions for levels of a role.
 
         They are compiled once; for levels without structure again if content gets a weight.
         """
@@ -126,7 +126,7 @@ def _build_model(
     engine = selection.build_engine(recipe, loaded, instruction_set)
     name = "native" if engine.backend == "native" else "keras"
     recipe = replace(recipe, engine=name, precision=engine.precision)
-    # What is said of the weights, and not their tensors, which the network holds in its own form.
+    # Without the tensors of the weights, which the network holds in its own form.
     network = {
         "network": recipe.network,
         "source": loaded.source,
@@ -134,7 +134,7 @@ def _build_model(
     }
 
     @functools.cache
-    def made(role: LevelRole, content: bool) -> LevelProgram:
+    def make_program(role: LevelRole, content: bool) -> LevelProgram:
         chosen = replace(recipe, content_weight=float(content))
         layers = objective.required_layers(chosen, role)
         return LevelProgram(
@@ -147,4 +147,4 @@ def _build_model(
             engine.compile_tile_fns(chosen, role),
         )
 
-    return Model(network, recipe, engine, made)
+    return Model(network, recipe, engine, make_program)

@@ -34,7 +34,7 @@ _PACKET = """<?xpacket begin="\N{ZERO WIDTH NO-BREAK SPACE}" id="W5M0MpCehiHzreS
 <rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:impasto="{namespace}">
 <xmp:CreatorTool>impasto {version}</xmp:CreatorTool>
 {beside}
-<impasto:painting>{painting}</impasto:painting>
+<impasto:painting>{recipe}</impasto:painting>
 </rdf:Description>
 </rdf:RDF>
 </x:xmpmeta>
@@ -79,7 +79,7 @@ class Provenance:
         """Return an XMP packet with additional elements ``beside``; deterministic."""
         text = html.escape(json.dumps(self.to_dict()), quote=False)  # json escapes all but ASCII
         packet = _PACKET.format(
-            namespace=NAMESPACE, version=self.version, painting=text, beside=beside
+            namespace=NAMESPACE, version=self.version, recipe=text, beside=beside
         )
         return packet.encode()
 
@@ -96,10 +96,10 @@ def from_xmp(packet: bytes) -> Provenance:
             "contains no recipe: it was not painted by impasto, or its metadata was lost"
         )
     try:
-        said = json.loads(text)
+        stored = json.loads(text)
     except (ValueError, RecursionError):
         raise ImageError(DAMAGED) from None
-    return from_dict(said)
+    return from_dict(stored)
 
 
 def from_json(data: bytes) -> Provenance:
@@ -108,12 +108,12 @@ def from_json(data: bytes) -> Provenance:
     Raises the errors of :func:`from_xmp`.
     """
     try:
-        said = json.loads(data)
+        stored = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise ImageError(f"is not valid JSON: {error}") from None
-    if not isinstance(said, dict) or not {"recipe", "inputs", "network"} <= said.keys():
+    if not isinstance(stored, dict) or not {"recipe", "inputs", "network"} <= stored.keys():
         raise ImageError("is JSON, but not the output of `impasto recipe`")
-    return from_dict(said)
+    return from_dict(stored)
 
 
 def _find_recipe(packet: bytes) -> str | None:
@@ -140,16 +140,16 @@ def _find_recipe(packet: bytes) -> str | None:
     return None
 
 
-def from_dict(said: Any) -> Provenance:
+def from_dict(stored: Any) -> Provenance:
     """Parse the result of :meth:`Provenance.to_dict`. Raises the errors of :func:`from_xmp`."""
     try:
         sources = [
             InputSource(*(str(each[name]) for name in InputSource._fields))
-            for each in said["inputs"]
+            for each in stored["inputs"]
         ]
-        network = {str(key): str(value) for key, value in said["network"].items()}
-        version, backend, settings = (said[name] for name in ("version", "backend", "recipe"))
-        finished, steered = said["finished"] is True, said.get("steered") is True
+        network = {str(key): str(value) for key, value in stored["network"].items()}
+        version, backend, settings = (stored[name] for name in ("version", "backend", "recipe"))
+        finished, steered = stored["finished"] is True, stored.get("steered") is True
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ImageError(DAMAGED) from None
     try:
@@ -179,10 +179,10 @@ def read_provenance(path: files.AnyPath) -> Provenance:
     Raises ImageError for a file without a recipe, SettingError for a recipe that this version
     does not understand.
     """
-    said = _read_json(path)
-    packet = decode.read_xmp(path) if said is None else b""
+    stored = _read_json(path)
+    packet = decode.read_xmp(path) if stored is None else b""
     try:
-        return from_xmp(packet) if said is None else from_json(said)
+        return from_xmp(packet) if stored is None else from_json(stored)
     except InputError as error:
         raise type(error)(f"{files.display_path(path)}: {error}") from None
 

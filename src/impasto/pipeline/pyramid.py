@@ -84,7 +84,7 @@ class Level:
 def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
     """Return the levels, coarsest first, for a content image of (height, width) pixels.
 
-    Levels have distinct sizes and at least SHORTEST pixels on the short side if ``recipe.size``
+    Levels have distinct sizes and at least MIN_SIDE pixels on the short side if ``recipe.size``
     allows it, so there may be fewer than the recipe says. Raises SettingError if the initial image
     of the recipe is finished at its size already.
     """
@@ -158,14 +158,14 @@ def _level(size: tuple[int, int], coarser: int, recipe: Recipe) -> Level:
     return Level(1, *size, evaluations, shape.coarse_style**coarser)
 
 
-def smaller_level(level: Level, painted: int) -> Level | None:
+def smaller_level(level: Level, pixels: int) -> Level | None:
     """Return a level with half the pixels, for when memory runs out.
 
-    None if it would have at most the ``painted`` pixels of the level before, or a side shorter than
-    SHORTEST.
+    None if it would have at most the ``pixels`` of the level before, or a side shorter than
+    MIN_SIDE.
     """
     height, width = fit(level.height, level.width, round(max(level.height, level.width) / 2**0.5))
-    if height * width <= painted or min(height, width) < MIN_SIDE:
+    if height * width <= pixels or min(height, width) < MIN_SIDE:
         return None
     return replace(level, height=height, width=width)
 

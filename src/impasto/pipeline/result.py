@@ -28,7 +28,7 @@ from impasto.recipe.settings import Recipe
 class Result:
     """The result of a run.
 
-    ``numpy.asarray(result)`` is the 8-bit image; ``picture`` has float values. Results compare by
+    ``numpy.asarray(result)`` is the 8-bit image; ``pixels`` has float values. Results compare by
     identity: compare pixels with ``numpy.array_equal``.
     """
 
@@ -112,18 +112,18 @@ class Result:
         ending = _ending(path, format)
         if ending is None:
             encode.check_writable(cast(files.AnyPath, path), saving)
-        said = replace(
+        tags = replace(
             self.metadata,
             dpi=saving.dpi or self.metadata.dpi,
             position=self.metadata.position if saving.location else None,
         )
-        xmp = self.provenance.to_xmp(metadata.to_xmp(said))
+        xmp = self.provenance.to_xmp(metadata.to_xmp(tags))
         if ending is None:
-            place = cast(files.AnyPath, path)
-            encode.write_image(self.pixels, place, xmp, alpha=self.alpha, tags=said, saving=saving)
+            file = cast(files.AnyPath, path)
+            encode.write_image(self.pixels, file, xmp, alpha=self.alpha, tags=tags, saving=saving)
             return
         data = encode.encode_image(
-            self.pixels, ending, xmp, alpha=self.alpha, tags=said, saving=saving
+            self.pixels, ending, xmp, alpha=self.alpha, tags=tags, saving=saving
         )
         try:
             cast(BinaryIO, path).write(data)

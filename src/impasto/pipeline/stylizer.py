@@ -73,7 +73,7 @@ class Stylizer:
 
         with impasto.Stylizer(strength=0.6) as stylizer:
             for event in stylizer.paint("photo.jpg", "painting.jpg"):
-                if isinstance(event, impasto.Painted):
+                if isinstance(event, impasto.Finished):
                     event.result.save("result.png")
     """
 
@@ -144,7 +144,7 @@ class Stylizer:
             content: the content image
             style: one or more style images
             recipe: settings for this run, instead of those of the stylizer
-            **wanted: see :class:`RunOptions`
+            **options: see :class:`RunOptions`
 
         Raises:
             InputError: for an invalid image, setting or checkpoint
@@ -156,14 +156,14 @@ class Stylizer:
         chosen = recipe or self.recipe
         if before is not None:
             chosen = checkpoints.resumed_recipe(before, vars(recipe) if recipe else self._named)
-        place = checkpoints.checkpoint_path(options.get("checkpoint"), resume)
-        writer = CheckpointWriter(place, options.get("checkpoint_every", recipes.CHECKPOINT_EVERY))
+        path = checkpoints.checkpoint_path(options.get("checkpoint"), resume)
+        writer = CheckpointWriter(path, options.get("checkpoint_every", recipes.CHECKPOINT_EVERY))
         most = memory.memory_limit(options.get("memory"))
         regions, keep = options.get("regions", ()), options.get("keep")
         inputs = load_inputs(chosen, content, style, regions, keep, most)
         if self.workers:
-            here = self.workers if isinstance(self.workers, int) else 0
-            inputs = replace(inputs, memory_inputs=replace(inputs.memory_inputs, workers=here))
+            local = self.workers if isinstance(self.workers, int) else 0
+            inputs = replace(inputs, memory_inputs=replace(inputs.memory_inputs, workers=local))
         chosen = with_size(chosen, arrays.size_of(inputs.original))
         levels = pyramid.schedule(*arrays.size_of(inputs.content), chosen)
         if before is not None:
@@ -188,7 +188,7 @@ class Stylizer:
             content: the content image, see :func:`stylize`
             style: one or more style images
             recipe: settings for this run, instead of those of the stylizer
-            **wanted: see :class:`RunOptions`
+            **options: see :class:`RunOptions`
 
         Raises:
             InputError: for an invalid image, setting or checkpoint
@@ -325,7 +325,7 @@ def stylize(
             scheduler
         recipe: all settings; those given by name override some
         preset: preset to start from, built-in or from the user's file
-        **asked: see :class:`RunOptions`, and fields of :class:`impasto.Recipe`
+        **given: see :class:`RunOptions`, and fields of :class:`impasto.Recipe`
 
     Returns:
         The result; ``numpy.asarray(result)`` is its 8-bit image.
@@ -357,8 +357,8 @@ def _run_to_end(stylizer: Stylizer, prepared: PreparedRun, listener: Listener, b
     with contextlib.ExitStack() as stack:
         events = stylizer.run(prepared)
         if hasattr(builtins, "__IPYTHON__"):
-            heard = stack.enter_context(interrupts.handled_interrupts(stylizer.stop))
-            events = heard.iterate(events)
+            handler = stack.enter_context(interrupts.handled_interrupts(stylizer.stop))
+            events = handler.iterate(events)
         shown = stack.enter_context(bars.progress_bar()) if bar else None
         if shown is not None:
             shown.begin("", prepared.levels, forecast.expected_seconds(prepared))
