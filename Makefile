@@ -77,6 +77,7 @@ pictures: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m tools.settings
+	$(BIN)/python -m tools.messages
 
 gallery: $(READY)
 	$(BIN)/python -m tools.gallery

@@ -59,10 +59,10 @@ def until(page: Page, script: str, wanted: object) -> None:
 
 def take_samples(page: Page) -> None:
     """Have something to paint."""
-    page.select_option("#photograph .sample", "coffee")
-    page.wait_for_selector("#photograph-thumb:visible")
-    page.select_option("#painting .sample", "swirls")
-    page.wait_for_selector("#paintings li")
+    page.select_option("#content .sample", "coffee")
+    page.wait_for_selector("#content-thumb:visible")
+    page.select_option("#style .sample", "swirls")
+    page.wait_for_selector("#styles li")
 
 
 def first_picture(page: Page, screenshots: Path | None) -> dict[str, float]:
@@ -93,7 +93,7 @@ def first_picture(page: Page, screenshots: Path | None) -> dict[str, float]:
         until(page, f"() => ({STATE})()[0]?.state", "done")
         found["finished"] = time.perf_counter() - begun
     if screenshots:
-        page.select_option("#compare", "photograph")
+        page.select_option("#compare", "original")
         page.wait_for_timeout(500)
         shots(page, screenshots, "compared")
     return {name: round(value, 2) for name, value in found.items()}
@@ -120,10 +120,10 @@ def frames(page: Page) -> float:
         noise = np.random.default_rng(0).integers(0, 256, (150, 200, 3), np.uint8)
         Image.fromarray(noise).resize((4000, 3000)).save(path)
         with page.expect_file_chooser() as chosen:
-            page.click("#photograph .choose")
+            page.click("#content .choose")
         chosen.value.set_files(path)
-        page.wait_for_selector("#photograph-thumb[alt='large.jpg']")
-    page.click("#keep")
+        page.wait_for_selector("#content-thumb[alt='large.jpg']")
+    page.click("#protect")
     page.wait_for_timeout(1000)
     box = page.locator("#canvas").bounding_box()
     assert box is not None

@@ -134,6 +134,7 @@ ROOMS = {
         "judges",
     ),
     "studio": (
+        "messages",
         "auth",
         "store",
         "schema",

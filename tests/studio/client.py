@@ -57,7 +57,7 @@ class Client:
         small = {"size": "48", "levels": "1", "evaluations": "2", "precision": "float32"}
         changes = {
             "photograph": photograph,
-            "paintings": [{"picture": painting}],
+            "paintings": [{"picture": painting, "share": 1, "scale": 1}],
             "recipe": {**small, "style_loss": "gram", **recipe},
         }
         return self.json("PATCH", f"/api/sessions/{number}", changes)

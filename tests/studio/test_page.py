@@ -89,7 +89,7 @@ def begin_session(page):
     before = page.evaluate("location.hash")
     page.click("#new-session")
     until(lambda: page.evaluate("location.hash") != before)
-    expect(page.locator("#photograph-thumb")).to_be_hidden()
+    expect(page.locator("#content-thumb")).to_be_hidden()
 
 
 def drop(page, place, path):
@@ -108,10 +108,10 @@ def drop(page, place, path):
 
 
 def take_samples(page):
-    page.select_option("#photograph .sample", "coffee")
-    expect(page.locator("#photograph-thumb")).to_be_visible()
-    page.select_option("#painting .sample", "swirls")
-    expect(page.locator("#paintings li")).to_have_count(1)
+    page.select_option("#content .sample", "coffee")
+    expect(page.locator("#content-thumb")).to_be_visible()
+    page.select_option("#style .sample", "swirls")
+    expect(page.locator("#styles li")).to_have_count(1)
 
 
 def ask_for(page, settings):
@@ -162,16 +162,16 @@ def test_from_an_empty_folder_to_a_picture_by_mouse(page, tmp_path):
     Image.fromarray(samples.load_content("coffee").astype(np.uint8)).save(photograph)
     painting = tmp_path / "painting.png"
     Image.fromarray(samples.make_style("swirls").astype(np.uint8)).save(painting)
-    drop(page, "#photograph", photograph)
-    expect(page.locator("#photograph-thumb")).to_have_attribute("alt", "a photograph.jpg")
+    drop(page, "#content", photograph)
+    expect(page.locator("#content-thumb")).to_have_attribute("alt", "a photograph.jpg")
     with page.expect_file_chooser() as chosen:
-        page.click("#painting .choose")
+        page.click("#style .choose")
     chosen.value.set_files(painting)
-    expect(page.locator("#paintings li")).to_have_count(1)
+    expect(page.locator("#styles li")).to_have_count(1)
     ask_for(page, LONG)
 
     # A mask: a stroke, undone and done again.
-    page.click("#keep")
+    page.click("#protect")
     page.mouse.move(*middle(page, 0.4, 0.4))
     page.mouse.down()
     page.mouse.move(*middle(page, 0.6, 0.6), steps=8)
@@ -179,7 +179,7 @@ def test_from_an_empty_folder_to_a_picture_by_mouse(page, tmp_path):
     page.click("#undo")
     page.click("#redo")
     page.click("#mask-done")
-    expect(page.locator("#places li")).to_have_count(1)
+    expect(page.locator("#areas li")).to_have_count(1)
 
     # Painted, steered, stopped, gone on with.
     page.click("#paint")
@@ -202,7 +202,7 @@ def test_from_an_empty_folder_to_a_picture_by_mouse(page, tmp_path):
     expect(page.locator("#versions li")).to_have_count(2)
 
     # Compared, and taken away in three formats, its recipe in it.
-    page.select_option("#compare", "photograph")
+    page.select_option("#compare", "original")
     expect(page.locator("#divider")).to_be_visible()
     page.locator("#divider").fill("250")
     for ending, kind in (("png", "PNG"), ("jpg", "JPEG"), ("tif", "TIFF")):
@@ -224,10 +224,10 @@ def test_from_samples_to_a_picture_by_keyboard(page):
             page.keyboard.press(key)
 
     recipe = "() => window.studio.state.session.recipe"
-    press("#photograph .sample", "c")
-    expect(page.locator("#photograph-thumb")).to_be_visible()
-    press("#painting .sample", "s")
-    expect(page.locator("#paintings li")).to_have_count(1)
+    press("#content .sample", "c")
+    expect(page.locator("#content-thumb")).to_be_visible()
+    press("#style .sample", "s")
+    expect(page.locator("#styles li")).to_have_count(1)
     press("#more summary", "Enter")
     for name, value in QUICK.items():
         page.locator(f"#setting-{name}").focus()
@@ -236,7 +236,7 @@ def test_from_samples_to_a_picture_by_keyboard(page):
         page.keyboard.press("Tab")
         until(lambda name=name: page.evaluate(recipe)[name] == QUICK[name])
     press("#canvas", "m", " ", "ArrowRight", "]", " ", "Control+z", "Enter")
-    expect(page.locator("#places li")).to_have_count(1)
+    expect(page.locator("#areas li")).to_have_count(1)
     press("#canvas", "p")
     until(lambda: states(page)[:1] == ["done"])
     press("#canvas", "c")
@@ -253,14 +253,14 @@ def test_tab_reaches_everything(page):
     for _ in range(80):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("() => document.activeElement.id"))
-    for name in ("new-session", "keep", "canvas", "fit", "compare", "paint", "setting-strength"):
+    for name in ("new-session", "protect", "canvas", "fit", "compare", "paint", "setting-strength"):
         assert name in reached
 
 
 def test_a_click_selects_what_is_alike(page):
     take_samples(page)
-    page.click("#keep")
-    page.click("#picker")
+    page.click("#protect")
+    page.click("#wand")
     with page.expect_response("**/select"):
         page.mouse.click(*middle(page, 0.5, 0.8))
     masked = "() => { const mask = window.studio.state.masking.mask; return !mask.isEmpty(); }"
@@ -272,7 +272,7 @@ def test_a_click_selects_what_is_alike(page):
 @pytest.mark.slow
 def test_a_mask_has_no_dead_rim(page):
     take_samples(page)
-    page.click("#keep")
+    page.click("#protect")
     page.click("#fill")
     page.locator("#feather").fill("60")
     with page.expect_download() as taken:
@@ -302,19 +302,19 @@ def test_two_tabs_show_the_same(page, context):
     other = context.new_page()
     other.goto(page.evaluate("location.href"))
     ready(other)
-    expect(other.locator("#paintings li")).to_have_count(1)
-    page.click("#paintings button:text('Remove')")
-    expect(page.locator("#paintings li")).to_have_count(0)
-    expect(other.locator("#paintings li")).to_have_count(0)
+    expect(other.locator("#styles li")).to_have_count(1)
+    page.click("#styles button:text('Remove')")
+    expect(page.locator("#styles li")).to_have_count(0)
+    expect(other.locator("#styles li")).to_have_count(0)
     other.close()
 
 
 def test_what_is_no_picture_gets_a_sentence(page, tmp_path):
     wrong = tmp_path / "letter.jpg"
     wrong.write_text("Dear reader")
-    drop(page, "#photograph", wrong)
+    drop(page, "#content", wrong)
     expect(page.locator("#toasts")).to_contain_text("letter.jpg")
-    expect(page.locator("#photograph-thumb")).to_be_hidden()
+    expect(page.locator("#content-thumb")).to_be_hidden()
 
 
 def paint_and_download(page, folder):
@@ -334,36 +334,36 @@ def paint_and_download(page, folder):
 def test_a_painted_picture_brings_its_recipe_and_its_inputs(page, tmp_path):
     path = paint_and_download(page, tmp_path)
     begin_session(page)
-    drop(page, "#photograph", path)
-    expect(page.locator("#painted")).to_contain_text("painted.png")
-    page.click("#painted button:text('Restore its settings')")
+    drop(page, "#content", path)
+    expect(page.locator("#result-choice")).to_contain_text("painted.png")
+    page.click("#result-choice button:text('Restore its settings')")
     expect(page.locator("#toasts")).to_contain_text("its settings and images are restored")
     expect(page.locator("#setting-style_loss")).to_have_value("gram")
-    expect(page.locator("#paintings li")).to_have_count(1)
+    expect(page.locator("#styles li")).to_have_count(1)
 
 
 @pytest.mark.slow
 def test_a_result_is_used_as_content_or_as_style(page, tmp_path):
     path = paint_and_download(page, tmp_path)
     size = "() => window.studio.state.session.photograph.width"
-    paintings = page.locator("#paintings li")
+    paintings = page.locator("#styles li")
 
     # Dropped, it is asked about; Cancel and Escape change nothing.
     for cancelled in ("by its button", "by a key"):
-        drop(page, "#photograph", path)
-        expect(page.locator("#painted")).to_be_visible()
+        drop(page, "#content", path)
+        expect(page.locator("#result-choice")).to_be_visible()
         if cancelled == "by a key":
             page.keyboard.press("Escape")
         else:
-            page.click("#painted >> text=Cancel")
-        expect(page.locator("#painted")).to_be_hidden()
+            page.click("#result-choice >> text=Cancel")
+        expect(page.locator("#result-choice")).to_be_hidden()
     assert page.evaluate(size) != 64
     expect(paintings).to_have_count(1)
-    drop(page, "#photograph", path)
-    page.click("#painted >> text=Use as style")
+    drop(page, "#content", path)
+    page.click("#result-choice >> text=Use as style")
     expect(paintings).to_have_count(2)
-    drop(page, "#painting", path)
-    page.click("#painted >> text=Use as content")
+    drop(page, "#style", path)
+    page.click("#result-choice >> text=Use as content")
     until(lambda: page.evaluate(size) == 64)
     expect(page.locator("#setting-size")).to_have_value("64")
 
@@ -371,7 +371,7 @@ def test_a_result_is_used_as_content_or_as_style(page, tmp_path):
     page.click("#versions button")
     page.click("#version >> text=Use as style")
     expect(paintings).to_have_count(3)
-    page.select_option("#photograph .sample", "coffee")
+    page.select_option("#content .sample", "coffee")
     until(lambda: page.evaluate(size) != 64)
     page.click("#versions button")
     page.click("#version >> text=Use as content")
@@ -382,7 +382,7 @@ def test_a_result_is_used_as_content_or_as_style(page, tmp_path):
 def test_a_sweep_is_a_sheet_to_click(page):
     take_samples(page)
     ask_for(page, QUICK)
-    page.click("#several")
+    page.click("#compare-settings")
     page.fill("#sweep-values", "0.2, 0.9")
     page.click("#sweep-go")
     until(lambda: states(page) == ["done"] * 2)
@@ -414,13 +414,13 @@ def test_a_refused_value_is_said_at_its_field_and_restored(page):
         field.fill(before)
         expect(refusal).to_have_count(0)
     expect(page.locator("#toasts")).to_be_empty()
-    strokes = page.locator("#paintings input")
+    strokes = page.locator("#styles input")
     strokes.fill("99")
     assert patch_of(page, lambda: strokes.press("Tab")).status == 400
-    expect(page.locator("#paintings .refusal")).to_contain_text("0.1 to 10")
+    expect(page.locator("#styles .refusal")).to_contain_text("0.1 to 10")
     expect(strokes).to_have_value("1")
     # In a dialog, where a note at the page's corner could not be seen; what was typed stays.
-    page.click("#several")
+    page.click("#compare-settings")
     page.fill("#sweep-values", "0.2")
     page.click("#sweep-go")
     expect(page.locator("#sweep .refusal")).to_contain_text("2 to 16")
@@ -462,13 +462,13 @@ def test_a_folder_that_is_dropped_is_called_one(page, tmp_path):
     folder.mkdir()
     path = folder / "a.png"
     Image.new("RGB", (40, 30), (9, 99, 200)).save(path)
-    drop_from_disk(page, "#photograph", folder, path)
+    drop_from_disk(page, "#content", folder, path)
     expect(page.locator("#toasts")).to_contain_text("holidays is a folder")
-    expect(page.locator("#photograph-thumb")).to_have_attribute("alt", "a.png")
+    expect(page.locator("#content-thumb")).to_have_attribute("alt", "a.png")
     page.evaluate(
         """() => { const dataTransfer = new DataTransfer();
           dataTransfer.setData("text/plain", "words");
-          document.getElementById("painting").dispatchEvent(
+          document.getElementById("style").dispatchEvent(
             new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true })); }"""
     )
     expect(page.locator("#toasts")).to_contain_text("is not a file")
@@ -487,18 +487,18 @@ def test_a_file_that_is_gone_is_called_so_and_the_next_is_taken(page, tmp_path):
             route.continue_()
 
     page.route("**/api/pictures?*", delete)
-    drop_from_disk(page, "#photograph", *paths)
+    drop_from_disk(page, "#content", *paths)
     expect(page.locator("#toasts")).to_contain_text("gone.png cannot be read")
     expect(page.locator("#toasts")).not_to_contain_text("does not answer")
-    expect(page.locator("#photograph-thumb")).to_have_attribute("alt", "there.png")
+    expect(page.locator("#content-thumb")).to_have_attribute("alt", "there.png")
 
 
 def test_a_mask_stays_as_it_was_drawn_and_its_feather_is_stored_beside(page, tmp_path):
     photograph = tmp_path / "large.png"
     Image.new("RGB", (3600, 2400), (90, 120, 150)).save(photograph, compress_level=1)
-    drop(page, "#photograph", photograph)
-    expect(page.locator("#photograph-thumb")).to_be_visible()
-    page.click("#keep")
+    drop(page, "#content", photograph)
+    expect(page.locator("#content-thumb")).to_be_visible()
+    page.click("#protect")
     page.mouse.move(*middle(page, 0.4, 0.4))
     page.mouse.down()
     page.mouse.move(*middle(page, 0.6, 0.6), steps=3)
@@ -507,17 +507,17 @@ def test_a_mask_stays_as_it_was_drawn_and_its_feather_is_stored_beside(page, tmp
     session = """() => { const { keep, keep_feather } = window.studio.state.session;
       return [keep?.id, keep_feather, keep?.width]; }"""
     assert patch_of(page, lambda: page.click("#mask-done")).ok
-    expect(page.locator("#places li")).to_have_count(1)
+    expect(page.locator("#areas li")).to_have_count(1)
     before = page.evaluate(session)
     assert before[1:] == [0.02, 3000]
     for _ in range(3):
-        page.click("#places button:text('Change')")
+        page.click("#areas button:text('Change')")
         expect(page.locator("#feather")).to_have_value("20")
         expect(page.locator("#tools")).to_be_visible()
         assert patch_of(page, lambda: page.click("#mask-done")).ok
         assert page.evaluate(session) == before
     # What is exported is soft, by a share of the picture's size.
-    page.click("#places button:text('Change')")
+    page.click("#areas button:text('Change')")
     with page.expect_download() as taken:
         page.click("#export-mask")
     mask = np.asarray(Image.open(taken.value.path()).convert("L"))
@@ -563,12 +563,12 @@ def test_a_camera_s_photograph_is_taken(page, tmp_path, megapixels, ending):
     path = tmp_path / f"photograph.{ending}"
     size = photograph_of(megapixels, path)
     with page.expect_file_chooser() as chosen:
-        page.click("#photograph .choose")
+        page.click("#content .choose")
     chosen.value.set_files(path)
-    expect(page.locator("#photograph-thumb")).to_have_attribute("alt", path.name, timeout=180_000)
+    expect(page.locator("#content-thumb")).to_have_attribute("alt", path.name, timeout=180_000)
     taken = page.evaluate("() => window.studio.state.session.photograph")
     assert (taken["width"], taken["height"]) == size
-    until(lambda: page.evaluate("() => window.studio.view.picture?.width") == 2048)
+    until(lambda: page.evaluate("() => window.studio.view.image?.width") == 2048)
     expect(page.locator("#toasts")).to_be_empty()
 
 
@@ -590,7 +590,7 @@ def test_names_contrast_and_room(page, scheme, width, height):
     page.set_viewport_size({"width": width, "height": height})
     take_samples(page)
     page.click("#more summary")
-    page.click("#keep")
+    page.click("#protect")
     found = axe.Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
     cut = page.evaluate(
@@ -608,7 +608,9 @@ def test_a_page_of_an_older_version_is_told_to_reload(context, server):
     builds = iter(["old", *["new"] * 1000])
 
     def hello(route):
-        said = f'retry: 100\nevent: hello\ndata: {{"build": "{next(builds)}"}}\n\n'
+        said = (
+            f'retry: 100\nevent: hello\ndata: {{"event": "hello", "build": "{next(builds)}"}}\n\n'
+        )
         route.fulfill(content_type="text/event-stream", body=said)
 
     page.route("**/api/events", hello)
@@ -648,7 +650,7 @@ def test_a_server_that_is_killed_is_said_and_comes_back(browser, tmp_path):
         page.click("#paint")
         expect(page.locator("#level")).to_contain_text(re.compile("evaluation [1-9]"))
         first.end(signal.SIGKILL)
-        expect(page.locator("#painter")).to_contain_text("No data is lost")
+        expect(page.locator("#worker")).to_contain_text("No data is lost")
         second = Server(tmp_path / "studio", "--port", str(first.port))
         try:
             expect(page.locator("#toasts")).to_contain_text("the studio is available again")

@@ -114,10 +114,10 @@ def test_the_command_paints_the_same_bytes(client, painted, folder, tmp_path):
 
 
 def test_a_branch_says_what_differs(client, session, painted):
-    changes = {"strength": "0.8"}
-    begun = client.json(
-        "POST", f"/api/sessions/{session['id']}/paint", {"from": painted["id"], "changes": changes}
-    )
+    url = f"/api/sessions/{session['id']}"
+    client.json("PATCH", url, {"recipe": {"strength": "0.8"}})
+    begun = client.json("POST", f"{url}/paint", {"before": painted["id"]})
+    client.json("PATCH", url, {"recipe": {"strength": "0.5"}})
     assert ["strength", "0.5", "0.8"] in begun["differs"]
     assert client.until(begun["id"], "done", "failed")["state"] == "done"
 
@@ -161,8 +161,9 @@ def test_masks_keep_and_region_are_painted_with(client, folder):
     assert status == 200
     keep = json.loads(said)["id"]
     dots = client.json("POST", "/api/samples/dots")["id"]
+    region = {"mask": keep, "painting": dots, "scale": 1, "feather": 0}
     other = client.session()
-    changes = {"keep": keep, "regions": [{"mask": keep, "painting": dots}]}
+    changes = {"keep": keep, "regions": [region]}
     client.json("PATCH", f"/api/sessions/{other['id']}", changes)
     begun = client.json("POST", f"/api/sessions/{other['id']}/paint", {})
     done = client.until(begun["id"], "done", "failed")
@@ -226,21 +227,32 @@ def test_a_name_is_never_a_path(client, folder):
     assert not list(folder.parent.glob("evil*"))
 
 
+STYLE = {"picture": "0" * 16, "share": 1, "scale": 1}
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
         ({"recipe": {"strength": "5"}}, "strength"),
         ({"recipe": {"init": "/etc/passwd"}}, "init is one of"),
         ({"recipe": {"no_such": "1"}}, "no_such"),
-        ({"recipe": 7}, "settings"),
+        ({"recipe": 7}, "recipe is 7: expected an object"),
+        ({"recipe": {"strength": 5}}, "recipe.strength is 5: expected a text"),
         ({"photograph": "../../key"}, "exist"),
         ({"photograph": "0000000000000000"}, "exist"),
         ({"preset": "nothing"}, "nothing"),
-        ({"paintings": [{"picture": 5}]}, "exist"),
-        ({"paintings": "all"}, "style images"),
-        ({"paintings": [{}]}, "exist"),
-        ({"paintings": [7]}, "expected"),
-        ({"paintings": [{"picture": "0" * 16, "share": "x"}]}, "exist"),
+        ({"paintings": "all"}, "paintings is 'all': expected a list"),
+        ({"paintings": [7]}, "paintings[0] is 7: expected an object"),
+        ({"paintings": [{"picture": "0" * 16}]}, "paintings[0].scale is missing"),
+        ({"paintings": [{**STYLE, "picture": 5}]}, "paintings[0].picture is 5: expected a text"),
+        ({"paintings": [{**STYLE, "share": "x"}]}, "paintings[0].share is 'x': expected a number"),
+        ({"paintings": [{**STYLE, "share": True}]}, "paintings[0].share is True"),
+        ({"paintings": [{**STYLE, "share": 10**400}]}, "expected a number"),
+        ({"paintings": [{**STYLE, "scale": 99}]}, "scale of a style image is 99.0: expected 0.1"),
+        ({"paintings": [STYLE]}, "exist"),
+        ({"regions": [STYLE]}, "regions[0].feather is missing"),
+        ({"keep_feather": float("nan")}, "expected 0 to 0.1"),
+        ({"keep": "key"}, "exist"),
     ],
 )
 def test_what_a_session_cannot_be_is_refused_in_a_sentence(client, session, change, word):
@@ -289,8 +301,8 @@ def test_what_is_painted_is_steered_stopped_and_gone_on_with(client):
     assert client.json("GET", "/api/state")["queue"][1]["id"] == waiting["id"]
     client.json("DELETE", f"/api/works/{waiting['id']}")
     client.json("DELETE", f"/api/works/{number}", expected=400)
-    client.json("POST", f"/api/works/{number}/steer", {"strength": "0.9"})
-    client.json("POST", f"/api/works/{number}/steer", {"strength": "9"}, expected=400)
+    client.json("POST", f"/api/works/{number}/steer", {"settings": {"strength": "0.9"}})
+    client.json("POST", f"/api/works/{number}/steer", {"settings": {"strength": "9"}}, expected=400)
     before = until_steps(client, number)["progress"]["evaluation"]
     while until_steps(client, number)["progress"]["evaluation"] < before + 3:
         time.sleep(0.05)
@@ -341,7 +353,7 @@ def test_events_tell_of_every_step(client, session):
     thread.join(20)
     kinds = [line.removeprefix("event: ") for line in heard if line.startswith("event: ")]
     assert kinds[0] == "hello"
-    for kind in ("draft", "level", "step", "work"):
+    for kind in ("state", "draft", "step", "work"):
         assert kind in kinds
     assert kinds.index("draft") < kinds.index("step")
 
@@ -358,8 +370,10 @@ def test_queue_sheets_and_paintings_have_limits(client):
     statuses = [client.ask("POST", f"{place}/paint", {})[0] for _ in range(17)]
     assert statuses.index(400) in (15, 16)
     painting = session["paintings"][0]["picture"]["id"]
-    status, _, said = client.ask("PATCH", place, {"paintings": [{"picture": painting}] * 9})
-    assert (status, b"at most 8" in said) == (400, True)
+    status, _, said = client.ask(
+        "PATCH", place, {"paintings": [{**STYLE, "picture": painting}] * 9}
+    )
+    assert (status, b"expected 0 to 8" in said) == (400, True)
     for each in client.json("GET", place)["works"]:
         if each["id"] != first:
             client.json("DELETE", f"/api/works/{each['id']}")

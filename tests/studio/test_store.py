@@ -26,21 +26,22 @@ def store(tmp_path):
 def add(store, name="a.png", color=90, mask=False, size=(40, 30)):
     path = store.folder / "upload"
     Image.new("RGB", size, (color,) * 3).save(path, "PNG")
-    return store.add_image(path, name, mask)[0]["id"]
+    return store.add_image(path, name, mask)["id"]
 
 
 def begun(store):
     """A session with a photograph and a painting, and a work of it."""
     session = store.new_session(vars(Recipe()))
     photograph, painting = add(store), add(store, "b.png", 40)
-    changes = {"photograph": photograph, "paintings": [{"picture": painting}]}
+    style = {"picture": painting, "share": 1.0, "scale": 1.0}
+    changes = {"photograph": photograph, "paintings": [style]}
     session = jobs.update_session(store, session, changes)
     store.save_session(session)
-    return session, jobs.create_job(store, session, None, {})
+    return session, jobs.create_job(store, session)
 
 
 def foreman(store):
-    return Supervisor(store, lambda job: jobs.worker_request(store, job))
+    return Supervisor(store, jobs.paint_command)
 
 
 BAD = {
@@ -123,11 +124,11 @@ def test_descriptions_of_earlier_versions_are_read(store):
         (store.folder / "sessions" / f"{session['id']}.json", session),
         (store.job_folder(job["id"]) / "work.json", job),
     ):
-        old = {**found, "keep": mask, "regions": [region]}
+        old = {**found, "keep": mask, "regions": [region], "precision": "float32"}
         del old["keep_feather"]
         path.write_text(json.dumps(old))
     assert store.session(session["id"])["regions"][0]["feather"] == 0
-    assert jobs.worker_request(store, store.job(job["id"]))["keep_feather"] == 0
+    assert jobs.paint_command(store, store.job(job["id"]))["keep_feather"] == 0
 
 
 def test_a_picture_that_is_gone_is_left_out_of_its_session(store):
@@ -135,12 +136,11 @@ def test_a_picture_that_is_gone_is_left_out_of_its_session(store):
     shutil.rmtree(store.folder / "pictures" / session["photograph"])
     told = jobs.serialize_session(store, foreman(store), session["id"])
     assert told["photograph"] is None
-    assert told["missing"] == ["the photograph"]
+    assert told["missing"] == ["the content image"]
     assert len(told["paintings"]) == 1
-    assert jobs.thumbnail_url(store, session) is None
     assert jobs.forecast(store, session)["seconds"] is None
     with pytest.raises(NotFound):
-        jobs.worker_request(store, job)
+        jobs.paint_command(store, job)
     store.image_path(session["paintings"][0]["picture"]).unlink()
     told = jobs.serialize_session(store, foreman(store), session["id"])
     assert (told["paintings"], len(told["missing"])) == ([], 2)
@@ -157,7 +157,7 @@ def test_a_picture_that_lost_a_file_is_added_again(store, gone, how):
     assert add(store) == number
     assert store.image_path(number).is_file()
     assert store.derived_image_path(number, "shown.jpg").stat().st_size
-    assert jobs.thumbnail_url(store, {"photograph": number})
+    assert store.derived_image_path(number, "thumb.jpg").stat().st_size
 
 
 def test_the_description_is_written_last_and_half_a_picture_does_not_exist(store, monkeypatch):
@@ -214,7 +214,7 @@ def test_a_mask_is_shown_as_it_came(store):
     path = store.folder / "upload"
     for mask in (False, True):  # a picture that was added as a photograph before
         Image.fromarray(random).save(path, "PNG")
-        number = store.add_image(path, "m.png", mask)[0]["id"]
+        number = store.add_image(path, "m.png", mask)["id"]
     shown = Image.open(store.derived_image_path(number, "shown.png"))
     assert np.array_equal(np.asarray(shown.convert("L")), random)
 

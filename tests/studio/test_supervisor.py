@@ -23,13 +23,12 @@ for line in sys.stdin:
     if asked["do"] == "stop":
         continue
     work = asked["work"]
-    say("started", work=work, levels=[])
+    say("draft", work=work)
     if asked.get("garbage"):
         print(asked["garbage"], flush=True)
     if asked.get("long"):
         print("x" * 2**23, flush=True)
-    say("finished", work=work, seconds=1.0, stopped=False, steered=False, recipe={},
-        precision="float32")
+    say("finished", work=work, seconds=1.0, stopped=False, steered=False, recipe={})
 """
 
 
@@ -71,15 +70,15 @@ def two(store):
     return [begun(store)[1]["id"] for _ in range(2)]
 
 
-def requests(store, **more):
-    """What makes requests, and adds to that of the first work."""
+def commands(**more):
+    """Make commands, with more fields in that of the first job."""
     first = []
 
-    def asked(work):
-        first.append(work["id"])
-        return {**jobs.worker_request(store, work), **(more if work["id"] == first[0] else {})}
+    def command(store, job):
+        first.append(job["id"])
+        return {**jobs.paint_command(store, job), **(more if job["id"] == first[0] else {})}
 
-    return asked
+    return command
 
 
 def test_a_result_that_cannot_be_written_fails_and_the_next_is_painted(store, monkeypatch, caplog):
@@ -93,7 +92,7 @@ def test_a_result_that_cannot_be_written_fails_and_the_next_is_painted(store, mo
         save(self, work)
 
     monkeypatch.setattr(Store, "save_job", save_job)
-    supervisor = Supervisor(store, requests(store))
+    supervisor = Supervisor(store, commands())
     assert painted(store, supervisor, full, other) == ["failed", "done"]
     assert "No space left" in jobs.serialize(store, full, supervisor)["error"]
     assert jobs.serialize(store, full, supervisor)["resumable"]
@@ -110,7 +109,7 @@ def test_a_result_that_cannot_be_written_fails_and_the_next_is_painted(store, mo
 
 def test_a_full_disk_fails_every_work_and_ends_nothing(store, monkeypatch):
     numbers = two(store)
-    supervisor = Supervisor(store, requests(store))
+    supervisor = Supervisor(store, commands())
     save, disk = Store.save_job, {"full": True}
 
     def save_job(self, work):
@@ -130,12 +129,12 @@ def test_a_full_disk_fails_every_work_and_ends_nothing(store, monkeypatch):
 def test_a_work_that_cannot_be_begun_fails_with_its_reason(store, error):
     bad, good = two(store)
 
-    def asked(work):
-        if work["id"] == bad:
+    def command(store, job):
+        if job["id"] == bad:
             raise error
-        return jobs.worker_request(store, work)
+        return jobs.paint_command(store, job)
 
-    supervisor = Supervisor(store, asked)
+    supervisor = Supervisor(store, command)
     assert painted(store, supervisor, bad, good) == ["failed", "done"]
     reason = store.job(bad)["error"]
     assert reason
@@ -146,7 +145,7 @@ def test_a_work_that_cannot_be_begun_fails_with_its_reason(store, error):
 @pytest.mark.parametrize("garbage", ["not JSON", '{"event": "step"}', '{"event": "finished"}', "7"])
 def test_a_line_that_cannot_be_used_fails_its_work(store, garbage):
     numbers = two(store)
-    supervisor = Supervisor(store, requests(store, garbage=garbage))
+    supervisor = Supervisor(store, commands(garbage=garbage))
     states = painted(store, supervisor, *numbers)
     assert states[1] == "done"
     assert states[0] in ("failed", "done")  # a line of no work says nothing of this one
@@ -154,7 +153,7 @@ def test_a_line_that_cannot_be_used_fails_its_work(store, garbage):
 
 def test_a_supervisor_that_fails_starts_again(store, monkeypatch, caplog):
     number, _ = two(store)
-    supervisor = Supervisor(store, requests(store))
+    supervisor = Supervisor(store, commands())
     started, failed = supervisor._start_worker, []
 
     async def fail_once():
@@ -172,7 +171,7 @@ def test_a_supervisor_that_fails_starts_again(store, monkeypatch, caplog):
 def test_a_painter_that_says_too_much_is_replaced_and_gives_its_work_up(store):
     """A line beyond all limits ends what follows the painter, not the queue."""
     numbers = two(store)
-    supervisor = Supervisor(store, requests(store, long=True))
+    supervisor = Supervisor(store, commands(long=True))
     assert painted(store, supervisor, *numbers) == ["failed", "done"]
     assert "three times" in store.job(numbers[0])["error"]
 
@@ -180,7 +179,7 @@ def test_a_painter_that_says_too_much_is_replaced_and_gives_its_work_up(store):
 def test_a_work_that_is_removed_while_it_waits_is_forgotten(store):
     gone, number = two(store)
     store.remove_job(gone)
-    supervisor = Supervisor(store, requests(store))
+    supervisor = Supervisor(store, commands())
     assert painted(store, supervisor, number) == ["done"]
     store.save_queue([gone, number])
     store.save_job({**store.job(number), "state": "queued"})

@@ -66,19 +66,18 @@ def test_whatever_goes_wrong_fails_one_work(monkeypatch, tmp_path, error, words)
         raise error
 
     monkeypatch.setattr(worker.runner, "prepare_job", fail)
-    monkeypatch.setattr(worker, "job_spec", lambda asked: None)
+    monkeypatch.setattr(worker, "job_spec", lambda command: None)
     commands, said = CommandReader(queue.SimpleQueue(), Stylizer()), []
-    asked = {"work": "a", "folder": str(tmp_path)}
-    worker._run_job(asked, commands, lambda event, **more: said.append((event, more)))
-    ((event, more),) = said
-    assert (event, more["work"]) == ("failed", "a")
-    assert words in more["error"]
+    worker._run_job({"work": "a", "folder": str(tmp_path)}, commands, said.append)
+    (message,) = said
+    assert (message["event"], message["work"]) == ("failed", "a")
+    assert words in message["error"]
 
 
 def request(tmp_path, **more):
     return {
         **{"folder": str(tmp_path), "content": "c.png", "styles": ["s.png"], "regions": []},
-        **{"keep": None, "keep_feather": 0.0, "recipe": {}, "resume": True, **more},
+        **{"keep": None, "keep_feather": 0.0, "recipe": {}, **more},
     }
 
 
@@ -152,7 +151,7 @@ def first_steps(monkeypatch, found):
         step = Step(1, number, 1.0, {}, 3.0 * number, state=None, make_pixels=None)
         left.note(step)
     assert left.in_words()
-    return worker._step_report(step, levels, left), levels
+    return worker.step_message("a", step, levels, left, shown=True), levels
 
 
 def test_the_time_left_is_that_of_the_measured_machine_from_the_first_step_on(monkeypatch):

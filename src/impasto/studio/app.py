@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
 import hashlib
 import json
 import secrets
@@ -11,7 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, TypeVar
 
 import anyio.to_thread
 from starlette.applications import Starlette
@@ -30,9 +29,24 @@ from impasto.recipe.settings import Recipe
 from impasto.studio import jobs, schema
 from impasto.studio.auth import refusal
 from impasto.studio.masks import select_similar
-from impasto.studio.store import Json, NotFound, Store
+from impasto.studio.messages import (
+    Answer,
+    FinishRequest,
+    PageMessage,
+    PaintRequest,
+    QueueRequest,
+    SelectRequest,
+    SessionChanges,
+    SteerRequest,
+    StoredJob,
+    SweepRequest,
+    parse,
+)
+from impasto.studio.store import NotFound, Store
 from impasto.studio.supervisor import Supervisor
 from impasto.studio.uploads import Uploads
+
+T = TypeVar("T")
 
 STATIC = Path(__file__).parent / "static"
 
@@ -60,7 +74,7 @@ class Studio:
     def __init__(self, store: Store) -> None:
         """Serve a folder."""
         self.store = store
-        self.supervisor = Supervisor(store, functools.partial(jobs.worker_request, store))
+        self.supervisor = Supervisor(store, jobs.paint_command)
         self.uploads = Uploads(store)
         self.build = build_id()
 
@@ -68,18 +82,16 @@ class Studio:
 
     async def about(self, request: Request) -> Response:
         """Return settings, presets and samples."""
-        return JSONResponse({**schema.static_info(), "upload": MAX_UPLOAD_BYTES})
+        return _respond(schema.static_info())
 
     async def state(self, request: Request) -> Response:
         """Return all sessions, and the state of the worker process."""
-        sessions = [
-            {"id": each["id"], "name": each["name"], "thumb": jobs.thumbnail_url(self.store, each)}
-            for each in self.store.sessions()
-        ]
-        return JSONResponse(
+        return _respond(
             {
                 "worker": self.supervisor.worker_status,
-                "sessions": sessions,
+                "sessions": [
+                    {"id": each["id"], "name": each["name"]} for each in self.store.sessions()
+                ],
                 "queue": jobs.serialize_queue(self.store, self.supervisor),
                 "skipped": sorted(self.store.skipped.items()),
             }
@@ -90,14 +102,14 @@ class Studio:
         return self._session(request.path_params["session"])
 
     def _session(self, number: str) -> Response:
-        return JSONResponse(jobs.serialize_session(self.store, self.supervisor, number))
+        return _respond(jobs.serialize_session(self.store, self.supervisor, number))
 
     async def job(self, request: Request) -> Response:
         """Return a job with the history of its losses."""
         number = request.path_params["work"]
         known = jobs.serialize(self.store, number, self.supervisor)
         history = self.supervisor.histories.get(number) or self.store.job(number)["history"]
-        return JSONResponse({**known, "history": history})
+        return _respond({**known, "history": history})
 
     async def job_file(self, request: Request) -> Response:
         """Return an image of a job."""
@@ -130,7 +142,7 @@ class Studio:
 
         async def lines() -> AsyncIterator[str]:
             try:
-                yield _format_event(("hello", {"build": self.build}))
+                yield _format_event({"event": "hello", "build": self.build})
                 async for each in self.supervisor.subscribe(stream):
                     yield _format_event(each)
             finally:
@@ -146,15 +158,16 @@ class Studio:
         """Create a session."""
         recipe = asdict(recipes.make_recipe(recipes.DEFAULT))
         session = self.store.new_session(recipe)
-        self.supervisor.publish("state", {"session": session["id"]})
+        self.supervisor.publish_state()
         return self._session(session["id"])
 
     async def change_session(self, request: Request) -> Response:
         """Change fields of a session."""
         number = request.path_params["session"]
-        asked = await json_body(request)
-        self.store.save_session(jobs.update_session(self.store, self.store.session(number), asked))
-        self.supervisor.publish("state", {"session": number})
+        session = self.store.session(number)
+        changes = await json_body(request, SessionChanges)
+        self.store.save_session(jobs.update_session(self.store, session, changes))
+        self.supervisor.publish_state()
         return self._session(number)
 
     async def remove_session(self, request: Request) -> Response:
@@ -165,8 +178,8 @@ class Studio:
         for job in self.store.jobs(number):
             self.supervisor.remove(job["id"])
         self.store.remove_session(number)
-        self.supervisor.publish("state", {"session": None})
-        return JSONResponse({})
+        self.supervisor.publish_state()
+        return _respond({})
 
     async def add_image(self, request: Request) -> Response:
         """Add an image from a raw request body."""
@@ -180,14 +193,14 @@ class Studio:
                 added = await self.uploads.add(path, name, mask)
             finally:
                 path.unlink(missing_ok=True)
-        return JSONResponse(added)
+        return _respond(added)
 
     async def add_sample(self, request: Request) -> Response:
         """Add a sample."""
         name = request.path_params["name"]
         if name not in (*samples.CONTENTS, *samples.STYLES):
             raise NotFound("unknown sample")
-        return JSONResponse(await anyio.to_thread.run_sync(jobs.add_sample, self.store, name))
+        return _respond(await anyio.to_thread.run_sync(jobs.add_sample, self.store, name))
 
     async def add_result(self, request: Request) -> Response:
         """Add a result as an input image."""
@@ -199,46 +212,41 @@ class Studio:
             added = await self.uploads.add(path, f"result {job['id']}.png")
         finally:
             path.unlink(missing_ok=True)
-        return JSONResponse(added)
+        return _respond(added)
 
     async def select(self, request: Request) -> Response:
         """Return a mask of the connected pixels similar to a clicked one."""
-        asked, session = (
-            await json_body(request),
-            self.store.session(request.path_params["session"]),
-        )
+        session = self.store.session(request.path_params["session"])
+        point = await json_body(request, SelectRequest)
         if not session["photograph"]:
             raise SettingError("there is no content image yet")
-        x, y, tolerance = (
-            jobs.checked_number(asked.get(name), name, 0, 1) for name in ("x", "y", "tolerance")
-        )
         url = self.store.image(session["photograph"])["url"]
         path = self.store.derived_image_path(session["photograph"], url.rpartition("/")[2])
-        mask = await anyio.to_thread.run_sync(select_similar, path, x, y, tolerance)
+        mask = await anyio.to_thread.run_sync(
+            select_similar, path, point["x"], point["y"], point["tolerance"]
+        )
         return Response(mask, media_type="image/png")
 
     async def forecast(self, request: Request) -> Response:
         """Return the forecast for a session."""
         session = self.store.session(request.path_params["session"])
-        return JSONResponse(await anyio.to_thread.run_sync(jobs.forecast, self.store, session))
+        return _respond(await anyio.to_thread.run_sync(jobs.forecast, self.store, session))
 
     # Jobs ---------------------------------------------------------------------------------------
 
     async def start(self, request: Request) -> Response:
         """Queue a job for a session."""
-        asked, session = (
-            await json_body(request),
-            self.store.session(request.path_params["session"]),
-        )
+        session = self.store.session(request.path_params["session"])
+        asked = await json_body(request, PaintRequest)
         self._check_queue(1)
-        job = jobs.create_job(self.store, session, asked.get("from"), asked.get("changes", {}))
-        return self._enqueue(job)
+        return self._enqueue(jobs.create_job(self.store, session, asked.get("before")))
 
     async def finish(self, request: Request) -> Response:
         """Queue a job that enlarges a result."""
-        asked, job = await json_body(request), self.supervisor.job(request.path_params["work"])
+        job = self.supervisor.job(request.path_params["work"])
+        asked = await json_body(request, FinishRequest)
         self._check_queue(1)
-        return self._enqueue(jobs.create_finish_job(self.store, job, asked.get("size")))
+        return self._enqueue(jobs.create_finish_job(self.store, job, asked["size"]))
 
     async def resume(self, request: Request) -> Response:
         """Resume a stopped job."""
@@ -252,18 +260,16 @@ class Studio:
 
     async def sweep(self, request: Request) -> Response:
         """Queue the jobs of a sweep."""
-        asked, session = (
-            await json_body(request),
-            self.store.session(request.path_params["session"]),
-        )
-        cells = jobs.sweep_cells(asked.get("vary"), MAX_CELLS)
+        session = self.store.session(request.path_params["session"])
+        asked = await json_body(request, SweepRequest)
+        cells = jobs.sweep_cells(asked["vary"], MAX_CELLS)
         self._check_queue(len(cells))
         sheet = secrets.token_hex(4)
         begun = [jobs.create_job(self.store, session, None, cell, sheet=sheet) for cell in cells]
         for each in begun:
             self.supervisor.enqueue(each["id"])
-        self.supervisor.publish("state", {"session": session["id"]})
-        return JSONResponse({"sheet": sheet, "works": [each["id"] for each in begun]})
+        self.supervisor.publish_state()
+        return _respond({"sheet": sheet, "works": [each["id"] for each in begun]})
 
     def _check_queue(self, more: int) -> None:
         if len(self.store.queue()) + more > MAX_QUEUE:
@@ -271,27 +277,27 @@ class Studio:
                 f"{MAX_QUEUE} jobs are already in the queue: wait until some are done"
             )
 
-    def _enqueue(self, job: Json) -> Response:
+    def _enqueue(self, job: StoredJob) -> Response:
         self.supervisor.enqueue(job["id"])
-        self.supervisor.publish("state", {"session": job["session"]})
-        return JSONResponse(jobs.serialize(self.store, job["id"], self.supervisor))
+        self.supervisor.publish_state()
+        return _respond(jobs.serialize(self.store, job["id"], self.supervisor))
 
     async def steer(self, request: Request) -> Response:
         """Change settings of the running job."""
-        asked = await json_body(request)
         job = self._running_job(request.path_params["work"])
-        settings = {name: asked[name] for name in asked if name in STEERABLE}
+        asked = (await json_body(request, SteerRequest))["settings"]
+        settings = {name: value for name, value in asked.items() if name in STEERABLE}
         changed = schema.change_recipe(Recipe.from_dict(job["recipe"]), settings)
-        self.supervisor.steer({name: getattr(changed, name) for name in settings})
-        return JSONResponse({})
+        self.supervisor.steer(job["id"], {name: getattr(changed, name) for name in settings})
+        return _respond({})
 
     async def stop(self, request: Request) -> Response:
         """Stop the running job, and keep the best image so far."""
-        self._running_job(request.path_params["work"])
-        self.supervisor.stop()
-        return JSONResponse({})
+        job = self._running_job(request.path_params["work"])
+        self.supervisor.stop(job["id"])
+        return _respond({})
 
-    def _running_job(self, number: str) -> Json:
+    def _running_job(self, number: str) -> StoredJob:
         if self.supervisor.current_job != number:
             raise SettingError("this job is not running")
         return self.store.job(number)
@@ -301,21 +307,21 @@ class Studio:
         number = request.path_params["work"]
         if self.supervisor.current_job == number:
             raise SettingError("this job is running: stop it first")
-        session = self.store.job(number)["session"]
+        self.store.job(number)  # raises NotFound
         self.supervisor.remove(number)
         self.store.remove_job(number)
-        self.supervisor.publish("state", {"session": session})
-        return JSONResponse({})
+        self.supervisor.publish_state()
+        return _respond({})
 
     async def reorder(self, request: Request) -> Response:
         """Reorder the queue."""
-        wanted = (await json_body(request)).get("order")
+        order = (await json_body(request, QueueRequest))["order"]
         queue = self.store.queue()
         first = [each for each in queue if each == self.supervisor.current_job]
-        asked = [each for each in wanted if each in queue] if isinstance(wanted, list) else []
-        self.store.save_queue(dict.fromkeys([*first, *asked, *queue]))
-        self.supervisor.publish("state", {})
-        return JSONResponse({})
+        known = [each for each in order if each in queue]
+        self.store.save_queue(dict.fromkeys([*first, *known, *queue]))
+        self.supervisor.publish_state()
+        return _respond({})
 
     # --------------------------------------------------------------------------------------------
 
@@ -385,8 +391,8 @@ def build_id() -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
-async def json_body(request: Request) -> Json:
-    """Return the JSON object of a request. Raises SettingError for anything else."""
+async def json_body(request: Request, kind: type[T]) -> T:
+    """Return the JSON of a request. Raises SettingError if it is not of this kind."""
     gathered = bytearray()
     async for part in request.stream():
         gathered += part
@@ -395,13 +401,15 @@ async def json_body(request: Request) -> Json:
     try:
         found = json.loads(gathered or b"{}")
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise SettingError("expected a JSON object")
-    return found
+        raise SettingError("expected a JSON object") from None
+    return parse(found, kind)
 
 
-async def _receive(request: Request, file: Any) -> None:
+def _respond(answer: Answer) -> Response:
+    return JSONResponse(answer)
+
+
+async def _receive(request: Request, file: IO[bytes]) -> None:
     size = 0
     async for part in request.stream():
         size += len(part)
@@ -410,10 +418,10 @@ async def _receive(request: Request, file: Any) -> None:
         file.write(part)
 
 
-def _format_event(each: tuple[str, Json] | None) -> str:
-    return (
-        ": still here\n\n" if each is None else f"event: {each[0]}\ndata: {json.dumps(each[1])}\n\n"
-    )
+def _format_event(message: PageMessage | None) -> str:
+    if message is None:
+        return ": keep-alive\n\n"
+    return f"event: {message['event']}\ndata: {json.dumps(message)}\n\n"
 
 
 Handler = Callable[[Request, Exception], Response]

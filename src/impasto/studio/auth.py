@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from impasto import files
 from impasto.errors import SettingError
+from impasto.studio.messages import ErrorInfo
 
 MUTATING_METHODS = {"POST", "PUT", "PATCH", "DELETE"}
 
@@ -281,7 +282,8 @@ class AuthMiddleware:
 
 def refusal(status: int, sentence: str) -> Response:
     """Return a JSON response with an error message."""
-    return JSONResponse({"error": sentence}, status)
+    answer: ErrorInfo = {"error": sentence}
+    return JSONResponse(answer, status)
 
 
 def refusal_page(status: int, sentence: str) -> Response:

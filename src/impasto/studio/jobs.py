@@ -6,10 +6,9 @@ import itertools
 import math
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from impasto.errors import ImpastoError, SettingError
 from impasto.images import samples
@@ -24,192 +23,156 @@ from impasto.pipeline.pyramid import Level
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 from impasto.studio import schema
-from impasto.studio.store import Json, NotFound, Store
+from impasto.studio.messages import (
+    ForecastInfo,
+    ImageInfo,
+    JobInfo,
+    JobInputs,
+    JobStatus,
+    NewJob,
+    PaintCommand,
+    RegionEntry,
+    ResultInfo,
+    SessionChanges,
+    SessionInfo,
+    StoredJob,
+    StoredSession,
+    StyleEntry,
+    UploadInfo,
+    parse,
+)
+from impasto.studio.store import NotFound, Store
 from impasto.studio.supervisor import Supervisor
-
-MAX_STYLES = 8
-"""Maximum number of style images of a session."""
-
 
 # Sessions ---------------------------------------------------------------------------------------
 
 
-def serialize_session(store: Store, supervisor: Supervisor, number: str) -> Json:
+def serialize_session(store: Store, supervisor: Supervisor, number: str) -> SessionInfo:
     """Return the description of a session for the page, with its jobs."""
     found, missing = without_missing_images(store, store.session(number))
     recipe = Recipe.from_dict(found["recipe"])
-    jobs = [serialize(store, each["id"], supervisor) for each in store.jobs(number)]
+    content, keep = found["photograph"], found["keep"]
     return {
-        **found,
-        "missing": missing,
-        "photograph": _serialize_image(store, found["photograph"]),
+        "id": found["id"],
+        "photograph": None if content is None else store.image(content),
         "paintings": [
-            {**each, "picture": _serialize_image(store, each["picture"])}
-            for each in found["paintings"]
+            {**each, "picture": store.image(each["picture"])} for each in found["paintings"]
         ],
         "regions": [
-            {
-                **each,
-                "mask": _serialize_image(store, each["mask"]),
-                "painting": _serialize_image(store, each["painting"]),
-            }
+            {**each, "mask": store.image(each["mask"]), "painting": store.image(each["painting"])}
             for each in found["regions"]
         ],
-        "keep": _serialize_image(store, found["keep"]),
+        "keep": None if keep is None else store.image(keep),
+        "keep_feather": found["keep_feather"],
+        "missing": missing,
+        "preset": found["preset"],
         "recipe": schema.format_settings(recipe),
         "idle": recipes.unused_settings(recipe),
-        "works": jobs,
+        "works": [serialize(store, each["id"], supervisor) for each in store.jobs(number)],
     }
 
 
-def without_missing_images(store: Store, session: Json) -> tuple[Json, list[str]]:
-    """Return a session without missing images, and the names of these."""
+def without_missing_images(store: Store, session: StoredSession) -> tuple[StoredSession, list[str]]:
+    """Return a session without missing images, and the roles of these."""
 
-    def there(number: str | None) -> bool:
+    def exists(number: str | None) -> bool:
         try:
             return number is not None and bool(store.image_path(number))
         except NotFound:
             return False
 
-    found, missing = dict(session), []
-    for role, words in (("photograph", "the photograph"), ("keep", "the keep mask")):
-        if session[role] is not None and not there(session[role]):
-            found[role] = None
-            missing.append(words)
-    for role, words, parts in (
-        ("paintings", "a painting", ("picture",)),
-        ("regions", "the mask or style image of a region", ("mask", "painting")),
-    ):
-        found[role] = [each for each in session[role] if all(there(each[name]) for name in parts)]
-        missing += [words] * (len(session[role]) - len(found[role]))
-    return found, missing
+    content = session["photograph"] if exists(session["photograph"]) else None
+    keep = session["keep"] if exists(session["keep"]) else None
+    styles = [each for each in session["paintings"] if exists(each["picture"])]
+    regions = [
+        each for each in session["regions"] if exists(each["mask"]) and exists(each["painting"])
+    ]
+    counts = {
+        "the content image": content != session["photograph"],
+        "the mask of the protected area": keep != session["keep"],
+        "a style image": len(session["paintings"]) - len(styles),
+        "the mask or style image of an area": len(session["regions"]) - len(regions),
+    }
+    found: StoredSession = {
+        **session,
+        "photograph": content,
+        "keep": keep,
+        "paintings": styles,
+        "regions": regions,
+    }
+    return found, [role for role, count in counts.items() for _ in range(count)]
 
 
-def _serialize_image(store: Store, number: str | None) -> Json | None:
-    return None if number is None else store.image(number)
-
-
-def thumbnail_url(store: Store, session: Json) -> str | None:
-    """Return the URL of a session's thumbnail."""
-    try:
-        found = _serialize_image(store, session["photograph"])
-    except NotFound:
-        return None
-    return None if found is None else str(found["thumb"])
-
-
-def update_session(store: Store, session: Json, request: Json) -> Json:
-    """Return a session with the changes of the page.
+def update_session(store: Store, session: StoredSession, changes: SessionChanges) -> StoredSession:
+    """Return a session with the changes of the page; a new content image removes masks.
 
     Raises NotFound for missing images, and SettingError for invalid values.
     """
-    made, _ = without_missing_images(store, session)
-    made |= {name: read(store, request[name]) for name, read in _PARSERS.items() if name in request}
-    if "photograph" in request and request["photograph"] != session["photograph"]:
-        made |= {"keep": None, "regions": []} | {
-            name: made[name] for name in ("keep", "regions") if name in request
-        }
-    made["recipe"] = asdict(_update_recipe(Recipe.from_dict(session["recipe"]), request))
-    return made
+    for number in _image_ids(changes):
+        store.image(number)
+    found, _ = without_missing_images(store, session)
+    if changes.get("photograph", session["photograph"]) != session["photograph"]:
+        found = {**found, "keep": None, "regions": []}
+    recipe = _update_recipe(Recipe.from_dict(session["recipe"]), changes)
+    return {**found, **changes, "recipe": asdict(recipe)}
 
 
-def _update_recipe(recipe: Recipe, request: Json) -> Recipe:
+def _image_ids(changes: SessionChanges) -> Iterator[str]:
+    for number in (changes.get("photograph"), changes.get("keep")):
+        if number is not None:
+            yield number
+    for style in changes.get("paintings", []):
+        yield style["picture"]
+    for region in changes.get("regions", []):
+        yield from (region["mask"], region["painting"])
+
+
+def _update_recipe(recipe: Recipe, changes: SessionChanges) -> Recipe:
     """Return a recipe with the preset and settings of the page."""
-    if "preset" in request:
+    if "preset" in changes:
         known, _ = schema.known_presets()
         # The size stays: a preset defines the style, not the size.
-        recipe = recipes.make_recipe(str(request["preset"]), known, size=recipe.size)
-    return schema.change_recipe(recipe, request.get("recipe", {}))
+        recipe = recipes.make_recipe(changes["preset"], known, size=recipe.size)
+    return schema.change_recipe(recipe, changes.get("recipe", {}))
 
 
-def _parse_list(found: object) -> list[Any]:
-    if not isinstance(found, list) or len(found) > MAX_STYLES:
-        raise SettingError(f"expected at most {MAX_STYLES} style images")
-    return found
-
-
-def _parse_style(store: Store, request: Any) -> Json:
-    if not isinstance(request, dict):
-        raise SettingError("expected a style image with its weight and its scale")
-    image = store.image(request.get("picture"))
-    share = checked_number(request.get("share", 1), "the weight of a style image", 0, 1000)
-    return {"picture": image["id"], "share": share, "scale": _parse_scale(request)}
-
-
-def _parse_region(store: Store, request: Any) -> Json:
-    if not isinstance(request, dict):
-        raise SettingError("expected a region with its mask and its style image")
-    mask, style = store.image(request.get("mask")), store.image(request.get("painting"))
-    feather = _parse_feather(request.get("feather", 0))
-    return {
-        "mask": mask["id"],
-        "painting": style["id"],
-        "scale": _parse_scale(request),
-        "feather": feather,
-    }
-
-
-def _parse_scale(request: Json) -> float:
-    return checked_number(request.get("scale", 1), "the scale of a style image", 0.1, 10)
-
-
-def _parse_feather(request: object) -> float:
-    return checked_number(
-        request, "the feather of a mask, as a fraction of its longer side,", 0, 0.1
-    )
-
-
-def checked_number(request: object, what: str, least: float, most: float) -> float:
-    """Return a validated number from the page. Raises SettingError for anything else."""
-    if not isinstance(request, int | float) or not least <= request <= most:
-        raise SettingError(f"{what} is {request!s:.40}: expected {least:g} to {most:g}")
-    return float(request)
-
-
-def _parse_image_id(store: Store, request: object) -> str | None:
-    return None if request is None else str(store.image(request)["id"])
-
-
-_PARSERS: dict[str, Callable[[Store, Any], Any]] = {
-    "name": lambda _, request: str(request)[:100],
-    "photograph": _parse_image_id,
-    "keep": _parse_image_id,
-    "keep_feather": lambda _, request: _parse_feather(request),
-    "paintings": lambda store, request: [
-        _parse_style(store, each) for each in _parse_list(request)
-    ],
-    "regions": lambda store, request: [_parse_region(store, each) for each in _parse_list(request)],
-    "preset": lambda _, request: str(request),
-}
-"""Fields of a session that the page can change, with their parsers."""
-
-
-def add_image(store: Store, path: Path, name: str, mask: bool) -> Json:
+def add_image(store: Store, path: Path, name: str, mask: bool) -> UploadInfo:
     """Add an image; return its description, with the recipe of a result."""
-    image, _ = store.add_image(path, name, mask)
+    image = store.add_image(path, name, mask)
     return {**image, "painted": None if mask else _stored_recipe(store, image["id"])}
 
 
-def _stored_recipe(store: Store, number: str) -> Json | None:
+def _stored_recipe(store: Store, number: str) -> ResultInfo | None:
     """Return the recipe of a result, and which of its inputs exist here."""
     try:
         found = provenance.read_provenance(store.image_path(number))
     except ImpastoError:
         return None
-    here = [each._asdict() for each in found.inputs]
-    for each in here:
-        each["here"] = None
-        with contextlib.suppress(NotFound):
-            each["here"] = store.image(str(each["sha256"])[:16])
-    recipe = (
-        found.recipe
-        if found.recipe.init in recipes.STARTS
-        else replace(found.recipe, init="content")
-    )
-    return {"recipe": schema.format_settings(recipe), "inputs": here}
+    recipe = found.recipe
+    if recipe.init not in recipes.STARTS:
+        recipe = replace(recipe, init="content")
+    return {
+        "recipe": schema.format_settings(recipe),
+        "inputs": [
+            {
+                "role": each.role,
+                "name": each.name,
+                "sha256": each.sha256,
+                "here": _known_image(store, each.sha256[:16]),
+            }
+            for each in found.inputs
+        ],
+    }
 
 
-def result_path(store: Store, job: Json) -> Path:
+def _known_image(store: Store, number: str) -> ImageInfo | None:
+    try:
+        return store.image(number)
+    except NotFound:
+        return None
+
+
+def result_path(store: Store, job: StoredJob) -> Path:
     """Return the path of a result. Raises SettingError if there is none."""
     path = store.job_folder(job["id"]) / "picture.png"
     if job["state"] not in ("done", "stopped") or not path.is_file():
@@ -217,7 +180,7 @@ def result_path(store: Store, job: Json) -> Path:
     return path
 
 
-def add_sample(store: Store, name: str) -> Json:
+def add_sample(store: Store, name: str) -> UploadInfo:
     """Add a sample."""
     with tempfile.TemporaryDirectory(dir=store.incoming) as folder:
         path = Path(folder, f"{name}.png")
@@ -235,46 +198,47 @@ def _make_sample(name: str) -> ImageArray:
 
 
 def create_job(
-    store: Store, session: Json, before: object, changes: object, sheet: str | None = None
-) -> Json:
+    store: Store,
+    session: StoredSession,
+    before: str | None = None,
+    changes: Mapping[str, str | None] | None = None,
+    sheet: str | None = None,
+) -> StoredJob:
     """Create a job of a session, with changes of its recipe; ``before`` is the previous version.
 
     Raises SettingError for missing inputs or an invalid recipe.
     """
-    session, _ = without_missing_images(store, session)
-    styles, regions = session["paintings"], session["regions"]
-    if session["photograph"] is None:
+    found, _ = without_missing_images(store, session)
+    styles, regions = found["paintings"], found["regions"]
+    if found["photograph"] is None:
         raise SettingError("there is no content image yet: add one, or choose a sample")
     if not styles and not regions:
         raise SettingError("there is no style image yet: add one, or choose a sample")
-    recipe = Recipe.from_dict(session["recipe"])
+    recipe = Recipe.from_dict(found["recipe"])
     if sheet is not None:
         recipe = recipes.change_recipe(
             recipe, size=min(SMALL, recipe.size) if recipe.size > 0 else SMALL
         )
-    recipe = with_shares_and_scales(schema.change_recipe(recipe, changes), styles, regions)
+    recipe = with_shares_and_scales(schema.change_recipe(recipe, changes or {}), styles, regions)
     inputs.check_style_counts(recipe, len(styles), len(regions))
     return store.new_job(
-        session=session["id"],
-        sheet=sheet,
-        before=before if isinstance(before, str) else None,
-        preset=session["preset"],
-        recipe=asdict(recipe),
-        init=None,
-        photograph=session["photograph"],
-        paintings=styles,
-        regions=regions,
-        keep=session["keep"],
-        keep_feather=session["keep_feather"],
+        {
+            **parse(found, JobInputs),
+            "recipe": asdict(recipe),
+            "session": found["id"],
+            "sheet": sheet,
+            "before": before,
+            "init": None,
+        }
     )
 
 
 def with_shares_and_scales(
-    recipe: Recipe, styles: Sequence[Json], regions: Sequence[Json]
+    recipe: Recipe, styles: Sequence[StyleEntry], regions: Sequence[RegionEntry]
 ) -> Recipe:
     """Return a recipe with the weights and scales of the style images."""
     shares = [each["share"] for each in styles]
-    scales = [each["scale"] for each in (*styles, *regions)]
+    scales = [*(each["scale"] for each in styles), *(each["scale"] for each in regions)]
     overall = recipe.style_scale[0] if recipe.style_scale else 1.0
     scaled = (
         tuple(overall * each for each in scales) if set(scales) != {1.0} else recipe.style_scale
@@ -283,74 +247,73 @@ def with_shares_and_scales(
     return recipes.change_recipe(recipe, blend=blend, style_scale=scaled)
 
 
-def create_finish_job(store: Store, job: Json, size: object) -> Json:
+def create_finish_job(store: Store, job: StoredJob, size: int) -> StoredJob:
     """Create a job that enlarges a result."""
     image = result_path(store, job)
     before = provenance.read_provenance(image).recipe
     recipe = recipes.change_recipe(before, **provenance.finish_settings(image), size=size)
     if recipe.size <= recipe.finished:
         raise SettingError(f"this image has {recipe.finished} px: choose a larger size")
-    kept = ("session", "preset", "photograph", "paintings", "regions", "keep", "keep_feather")
+    fields = asdict(replace(recipe, init="content"))
     return store.new_job(
-        **{name: job[name] for name in kept},
-        sheet=None,
-        before=job["id"],
-        init=job["id"],
-        recipe=asdict(replace(recipe, init="content")),
+        {
+            **parse(job, NewJob),
+            "sheet": None,
+            "before": job["id"],
+            "init": job["id"],
+            "recipe": fields,
+        }
     )
 
 
-def sweep_cells(vary: object, most: int) -> list[Json]:
+def sweep_cells(vary: Mapping[str, Sequence[str]], most: int) -> list[dict[str, str]]:
     """Return the changes for each cell of a sweep, from settings and their values."""
-    if not isinstance(vary, dict) or not vary:
-        raise SettingError("give a setting to vary, and its values")
-    if not all(isinstance(values, list) for values in vary.values()):
-        raise SettingError("expected a list of values for each setting")
-    axes = [[(name, str(value)) for value in values] for name, values in vary.items()]
+    axes = [[(name, value) for value in values] for name, values in vary.items()]
     found = [dict(each) for each in itertools.product(*axes)]
     if not 1 < len(found) <= most:
         raise SettingError(f"a sweep has 2 to {most} images; this one would have {len(found)}")
     return found
 
 
-def worker_request(store: Store, job: Json) -> Json:
-    """Return the request for a job. Raises NotFound if an image is missing."""
+def paint_command(store: Store, job: StoredJob) -> PaintCommand:
+    """Return the command that runs a job. Raises NotFound if an image is missing."""
     recipe = dict(job["recipe"])
     if job["init"] is not None:
         recipe["init"] = str(store.job_folder(job["init"]) / "picture.png")
 
-    def path(number: str | None) -> str | None:
-        return None if number is None else str(store.image_path(number).resolve())
+    def path(number: str) -> str:
+        return str(store.image_path(number).resolve())
 
+    keep = job["keep"]
     return {
         "do": "paint",
         "work": job["id"],
         "folder": str(store.job_folder(job["id"]).resolve()),
-        "content": path(job["photograph"]),
+        "content": path(str(job["photograph"])),
         "styles": [path(each["picture"]) for each in job["paintings"]],
         "regions": [
-            [path(each["mask"]), path(each["painting"]), each["feather"]] for each in job["regions"]
+            (path(each["mask"]), path(each["painting"]), each["feather"]) for each in job["regions"]
         ],
-        "keep": path(job["keep"]),
+        "keep": None if keep is None else path(keep),
         "keep_feather": job["keep_feather"],
         "recipe": recipe,
-        "resume": True,
     }
 
 
-def serialize(store: Store, number: str, supervisor: Supervisor) -> Json:
+def serialize(store: Store, number: str, supervisor: Supervisor) -> JobInfo:
     """Return the description of a job for the page."""
-    job = {name: value for name, value in supervisor.job(number).items() if name != "history"}
-    recipe = Recipe.from_dict(job.pop("recipe"))
-    place, folder = f"/api/works/{number}", store.job_folder(number)
+    job = supervisor.job(number)
+    recipe = Recipe.from_dict(job["recipe"])
+    url, folder = f"/api/works/{number}", store.job_folder(number)
     finished = (folder / "picture.png").exists() and job["state"] in ("done", "stopped")
     changes = _modified_ms(folder / "preview.jpg")
     return {
-        **job,
+        **parse(job, JobStatus),
+        "sheet": job["sheet"],
         "recipe": schema.format_settings(recipe),
         "differs": _changed_settings(store, job["before"], recipe),
-        "preview": f"{place}/preview.jpg?{changes}" if changes else None,
-        "result": f"{place}/picture.png" if finished else None,
+        "preview": f"{url}/preview.jpg?{changes}" if changes else None,
+        "result": f"{url}/picture.png" if finished else None,
         "resumable": job["state"] == "failed"
         or (job["state"] == "stopped" and (folder / "checkpoint").exists()),
         "progress": supervisor.progress.get(number),
@@ -358,7 +321,7 @@ def serialize(store: Store, number: str, supervisor: Supervisor) -> Json:
     }
 
 
-def serialize_queue(store: Store, supervisor: Supervisor) -> list[Json]:
+def serialize_queue(store: Store, supervisor: Supervisor) -> list[JobInfo]:
     """Return the descriptions of queued jobs for the page."""
     found = []
     for each in store.queue():
@@ -390,7 +353,7 @@ def _changed_settings(
 # Forecasts --------------------------------------------------------------------------------------
 
 
-def forecast(store: Store, session: Json) -> Json:
+def forecast(store: Store, session: StoredSession) -> ForecastInfo:
     """Return the expected time and memory of a session, as text.
 
     The time follows from the stored measurement of this machine. Without one for these settings, it
@@ -440,7 +403,9 @@ def forecast(store: Store, session: Json) -> Json:
     }
 
 
-def _style_sizes(store: Store, recipe: Recipe, session: Json) -> tuple[tuple[int, float], ...]:
+def _style_sizes(
+    store: Store, recipe: Recipe, session: StoredSession
+) -> tuple[tuple[int, float], ...]:
     """Return number of pixels and scale of each style image of a session."""
     numbers = [
         *(each["picture"] for each in session["paintings"]),
@@ -459,7 +424,7 @@ def _predict_seconds(store: Store, recipe: Recipe, levels: Sequence[Level]) -> f
     for job in store.jobs()[:50]:
         if job["state"] == "done" and job["recipe"]["style_loss"] == recipe.style_loss:
             try:
-                other = store.image(job["photograph"])
+                other = store.image(str(job["photograph"]))
             except NotFound:
                 continue
             done = inputs.with_size(

@@ -7,7 +7,6 @@ import numpy as np
 from PIL import Image, ImageFilter
 from skimage import color, segmentation
 
-from impasto.errors import SettingError
 from impasto.images import arrays, masks
 from impasto.images.formats import decode
 
@@ -21,11 +20,9 @@ MAX_TOLERANCE = 60.0
 def select_similar(image: Path, x: float, y: float, tolerance: float) -> bytes:
     """Return a mask of the pixels connected with (x, y) and similar to it, as a gray PNG.
 
-    Coordinates are from 0 to 1. Similar pixels have a distance of at most ``tolerance`` times
-    FURTHEST in CIELAB. Raises SettingError for numbers out of range.
+    Coordinates and tolerance are from 0 to 1. Similar pixels have a distance of at most
+    ``tolerance`` times MAX_TOLERANCE in CIELAB.
     """
-    if not all(0 <= each <= 1 for each in (x, y, tolerance)):
-        raise SettingError("position and tolerance must be numbers from 0 to 1")
     pixels = decode.read_image(image).pixels
     height, width = arrays.size_of(pixels)
     size = arrays.fit(height, width, min(MAX_SIDE, max(height, width)))

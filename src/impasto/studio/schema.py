@@ -1,6 +1,7 @@
 """Descriptions of settings and recipes for the page, from help, unit and range."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from impasto.errors import SettingError
 from impasto.images import samples
@@ -8,11 +9,10 @@ from impasto.pipeline.events import STEERABLE
 from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Preset, Recipe
+from impasto.studio.messages import SettingSchema, SettingTexts, StaticInfo
 
-Json = dict[str, Any]
 
-
-def static_info() -> Json:
+def static_info() -> StaticInfo:
     """Return the data that does not change while the studio runs."""
     known, notes = known_presets()
     return {
@@ -43,8 +43,10 @@ def known_presets() -> tuple[dict[str, Preset], list[str]]:
         return dict(recipes.PRESETS), [str(error)]
 
 
-def _setting_schema(name: str, kind: Any, default: Any, about: recipes.SettingInfo) -> Json:
-    simple = {int: "integer", float: "number", str: "text"}
+def _setting_schema(
+    name: str, kind: Any, default: Any, about: recipes.SettingInfo
+) -> SettingSchema:
+    simple: dict[Any, Literal["integer", "number"]] = {int: "integer", float: "number"}
     return {
         "name": name,
         "label": name.replace("_", " "),
@@ -60,7 +62,7 @@ def _setting_schema(name: str, kind: Any, default: Any, about: recipes.SettingIn
     }
 
 
-def format_settings(recipe: Recipe) -> dict[str, str]:
+def format_settings(recipe: Recipe) -> SettingTexts:
     """Return the settings of a recipe as text, by name."""
     return {
         name: about.format(getattr(recipe, name)) for name, *_, about in recipes.iter_settings()
@@ -75,14 +77,11 @@ def setting_differences(recipe: Recipe, before: Recipe) -> list[tuple[str, str, 
     ]
 
 
-def change_recipe(recipe: Recipe, settings: object) -> Recipe:
-    """Return the recipe with settings from the page, as text.
+def change_recipe(recipe: Recipe, changes: Mapping[str, str | None]) -> Recipe:
+    """Return the recipe with changes from the page.
 
     Raises SettingError, also for a path as ``init``: the page must not make impasto read a file.
     """
-    if not isinstance(settings, dict):
-        raise SettingError("expected settings by name")
-    init = settings.get("init")
-    if init is not None and init not in recipes.STARTS:
+    if changes.get("init") not in (None, *recipes.STARTS):
         raise SettingError(f"init is one of {', '.join(recipes.STARTS)}")
-    return recipes.change_recipe(recipe, **settings)
+    return recipes.change_recipe(recipe, **changes)

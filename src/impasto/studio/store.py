@@ -19,7 +19,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,15 @@ from impasto.images import arrays
 from impasto.images.formats import decode, encode
 from impasto.images.formats.decode import DecodedImage
 from impasto.recipe.settings import Recipe
-
-Json = dict[str, Any]
+from impasto.studio.messages import (
+    ImageInfo,
+    NewJob,
+    RecipeFields,
+    StoredImage,
+    StoredJob,
+    StoredSession,
+    parse,
+)
 
 DERIVED_FILES = ("shown.jpg", "shown.png", "thumb.jpg")
 """Files of an image that the page can request."""
@@ -43,25 +50,8 @@ at which it was drawn (`SIDE` in static/masks.js), so it is never resampled."""
 MAX_NAME_BYTES = 140
 """Maximum length of the name of an upload in bytes; encrypted home folders allow 143."""
 
-_IMAGE_FIELDS = {"id": str, "name": str, "width": int, "height": int, "mask": bool, "notes": list}
-_STYLE_FIELDS = {"picture": str, "share": int | float, "scale": int | float}
-_REGION_FIELDS = {"mask": str, "painting": str, "scale": int | float, "feather": int | float}
-_INPUT_FIELDS = {
-    **{"photograph": str | None, "paintings": [_STYLE_FIELDS], "regions": [_REGION_FIELDS]},
-    **{"keep": str | None, "keep_feather": int | float, "preset": str, "recipe": dict},
-}
-_SESSION_FIELDS = {"id": str, "name": str, "created": int | float, **_INPUT_FIELDS}
-_JOB_FIELDS = {
-    **{"id": str, "created": int | float, "state": str, "error": str | None, "history": list},
-    **{"seconds": int | float, "steered": bool, "session": str, "sheet": str | None},
-    **{"before": str | None, "init": str | None, **_INPUT_FIELDS},
-}
-_FIELDS_BY_KIND: dict[str, Mapping[str, Any]] = {
-    "picture": _IMAGE_FIELDS,
-    "session": _SESSION_FIELDS,
-    "work": _JOB_FIELDS,
-}
-"""The fields of each kind of description, with their types."""
+KINDS: dict[str, type] = {"picture": StoredImage, "session": StoredSession, "work": StoredJob}
+"""The types of stored descriptions."""
 
 NAMES = {"picture": "image", "session": "session", "work": "job"}
 """The kinds of descriptions in messages."""
@@ -98,9 +88,9 @@ class Store:
         shutil.rmtree(self.incoming, ignore_errors=True)
         self.prepare()
 
-    # Pictures -----------------------------------------------------------------------------------
+    # Images -------------------------------------------------------------------------------------
 
-    def add_image(self, path: Path, name: str, mask: bool = False) -> tuple[Json, DecodedImage]:
+    def add_image(self, path: Path, name: str, mask: bool = False) -> ImageInfo:
         """Move the uploaded file at ``path`` into the folder.
 
         Raises ImageError if it is not an image.
@@ -116,7 +106,7 @@ class Store:
             except BaseException:
                 shutil.rmtree(place, ignore_errors=True)
                 raise
-        return self.image(number), decoded
+        return self.image(number)
 
     def _is_complete(self, number: str) -> bool:
         """Return whether all files of an image exist."""
@@ -138,7 +128,7 @@ class Store:
         own = safe_name(name)
         _write_display(decoded, place, mask)
         path.replace(place / own)
-        description = {
+        description: StoredImage = {
             "id": place.name,
             "name": own,
             "width": width,
@@ -148,16 +138,18 @@ class Store:
         }
         files.write_text(json.dumps(description), place / "picture.json")
 
-    def image(self, number: object) -> Json:
+    def image(self, number: str) -> ImageInfo:
         """Return the description of an image. Raises NotFound."""
-        found = self._read_entry(self._entry_path("pictures", number) / "picture.json", "picture")
+        found: StoredImage = self._read_entry(
+            self._entry_path("pictures", number) / "picture.json", "picture"
+        )
         place = f"/api/pictures/{number}"
         shown = _display_name(found["mask"])
         return {**found, "url": f"{place}/{shown}", "thumb": f"{place}/thumb.jpg"}
 
     def image_path(self, number: str) -> Path:
         """Return the path of the uploaded file. Raises NotFound."""
-        name: str = self.image(number)["name"]
+        name = self.image(number)["name"]
         path = self._entry_path("pictures", number) / name
         if Path(name).name != name or not path.is_file():
             raise NotFound(f"{name} is no longer in the studio's folder: add it again")
@@ -174,9 +166,9 @@ class Store:
 
     # Sessions -----------------------------------------------------------------------------------
 
-    def new_session(self, recipe: Json) -> Json:
+    def new_session(self, recipe: RecipeFields) -> StoredSession:
         """Create a session with a recipe."""
-        session = {
+        session: StoredSession = {
             "id": secrets.token_hex(4),
             "name": "",
             "created": time.time(),
@@ -191,18 +183,18 @@ class Store:
         self.save_session(session)
         return session
 
-    def session(self, number: str) -> Json:
+    def session(self, number: str) -> StoredSession:
         """Return a session. Raises NotFound."""
         return self._read_entry(
             self._entry_path("sessions", number).with_suffix(".json"), "session"
         )
 
-    def save_session(self, session: Json) -> None:
+    def save_session(self, session: StoredSession) -> None:
         """Write a session."""
         path = self._entry_path("sessions", session["id"]).with_suffix(".json")
         files.write_text(json.dumps(session), path)
 
-    def sessions(self) -> list[Json]:
+    def sessions(self) -> list[StoredSession]:
         """Return all sessions, newest first."""
         return sorted(self._iter_entries("sessions", "*.json", "session"), key=_newest_first)
 
@@ -214,9 +206,10 @@ class Store:
 
     # Jobs ---------------------------------------------------------------------------------------
 
-    def new_job(self, **about: object) -> Json:
+    def new_job(self, new: NewJob) -> StoredJob:
         """Create a job."""
-        job: Json = {
+        job: StoredJob = {
+            **new,
             "id": secrets.token_hex(4),
             "created": time.time(),
             "state": "queued",
@@ -224,21 +217,20 @@ class Store:
             "seconds": 0.0,
             "steered": False,
             "history": [],
-            **about,
         }
         (self.folder / "works" / job["id"]).mkdir()
         self.save_job(job)
         return job
 
-    def job(self, number: str) -> Json:
+    def job(self, number: str) -> StoredJob:
         """Return a job. Raises NotFound."""
         return self._read_entry(self.job_folder(number) / "work.json", "work")
 
-    def save_job(self, job: Json) -> None:
+    def save_job(self, job: StoredJob) -> None:
         """Write a job."""
         files.write_text(json.dumps(job), self.job_folder(job["id"]) / "work.json")
 
-    def jobs(self, session: str | None = None) -> list[Json]:
+    def jobs(self, session: str | None = None) -> list[StoredJob]:
         """Return the jobs of a session, or all, newest first."""
         found = self._iter_entries("works", "*/work.json", "work")
         these = (each for each in found if session is None or each["session"] == session)
@@ -278,8 +270,8 @@ class Store:
             raise NotFound("this does not exist")
         return self.folder / kind / str(number)
 
-    def _read_entry(self, path: Path, kind: str) -> Json:
-        """Return a description. Raises NotFound if it is missing, Damaged if it is invalid."""
+    def _read_entry(self, path: Path, kind: str) -> Any:
+        """Return a description. Raises NotFound, or DamagedEntry if it is invalid."""
         try:
             found = _read_description(path, kind)
         except (FileNotFoundError, NotADirectoryError):
@@ -292,7 +284,7 @@ class Store:
         self.skipped.pop(self._relative_name(path), None)
         return found
 
-    def _iter_entries(self, place: str, pattern: str, kind: str) -> Iterator[Json]:
+    def _iter_entries(self, place: str, pattern: str, kind: str) -> Iterator[Any]:
         """Yield the descriptions of a kind; invalid ones are skipped."""
         for path in sorted((self.folder / place).glob(pattern)):
             try:
@@ -314,12 +306,12 @@ def _is_id(found: object) -> bool:
     return isinstance(found, str) and bool(re.fullmatch("[0-9a-f]{8}|[0-9a-f]{16}", found))
 
 
-def _newest_first(described: Json) -> float:
+def _newest_first(described: StoredSession | StoredJob) -> float:
     """Return the sort key of descriptions, newest first."""
-    return -float(described["created"])
+    return -described["created"]
 
 
-def _read_description(path: Path, kind: str) -> Json:
+def _read_description(path: Path, kind: str) -> Any:
     """Read a description. Raises OSError or ValueError for other content."""
     own = path.stem if kind == "session" else path.parent.name
     if not _is_id(own):
@@ -333,39 +325,21 @@ def _read_description(path: Path, kind: str) -> Json:
         raise ValueError("it is not JSON") from None
     if isinstance(found, dict) and kind != "picture":
         _add_feather(found)
-    if (wrong := _mismatched_field(found, _FIELDS_BY_KIND[kind])) is not None:
-        raise ValueError(f"it does not describe a {kind}{wrong}")
-    if found["id"] != own:
-        raise ValueError(f"it describes the {kind} {found['id']}")
+    description: Any = parse(found, KINDS[kind])
+    if description["id"] != own:
+        raise ValueError(f"it describes the {kind} {description['id']}")
     if kind != "picture":
-        Recipe.from_dict(found["recipe"])
-    return dict(found)
+        Recipe.from_dict(description["recipe"])
+    return description
 
 
-def _add_feather(found: Json) -> None:
+def _add_feather(found: dict[str, Any]) -> None:
     """Add the field that earlier versions lack: their masks include the feather."""
     found.setdefault("keep_feather", 0.0)
     regions = found.get("regions")
     for each in regions if isinstance(regions, list) else []:
         if isinstance(each, dict):
             each.setdefault("feather", 0.0)
-
-
-def _mismatched_field(found: object, fields: Mapping[str, Any]) -> str | None:
-    """Return which field is invalid; None if all are valid."""
-    if not isinstance(found, dict):
-        return ""
-    for name, kind in fields.items():
-        value = found.get(name, NotFound)  # a value that no description contains
-        if isinstance(kind, list):
-            fits = isinstance(value, list) and all(
-                _mismatched_field(each, kind[0]) is None for each in value
-            )
-        else:
-            fits = isinstance(value, kind)
-        if not fits:
-            return f" (its {name})"
-    return None
 
 
 def _display_name(mask: bool) -> str:

@@ -15,15 +15,25 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias, Unpack
 
 from impasto import files
 from impasto.errors import ImpastoError
+from impasto.studio.messages import (
+    JobChanges,
+    JobEvent,
+    PageMessage,
+    PaintCommand,
+    RecipeFields,
+    StateMessage,
+    StepMessage,
+    StoredJob,
+    WorkerCommand,
+    WorkerMessage,
+)
 from impasto.studio.store import NotFound, Store
 
 LOG = logging.getLogger(__name__)
-
-Json = dict[str, Any]
 
 MAX_WORKER_DEATHS = 3
 """Maximum number of crashes of the worker process on one job."""
@@ -31,19 +41,16 @@ MAX_WORKER_DEATHS = 3
 MAX_STREAMS, STREAM_CAPACITY = 16, 200
 """Maximum number of open streams, and of events queued for each."""
 
-Stream: TypeAlias = "asyncio.Queue[tuple[str, Json]]"
+Stream: TypeAlias = "asyncio.Queue[PageMessage]"
 
 WORKER_COMMAND = (sys.executable, "-P", "-m", "impasto.studio.worker")
 """-P: no module is imported from the current folder."""
 
 RESTART_DELAYS = {"ready": 0.2, "painting": 1.0}
-"""Seconds before the worker process is restarted, by its last state; PAUSE for other states."""
+"""Seconds before the worker process is restarted, by its last state."""
 
 DEFAULT_RESTART_DELAY = 5.0
 """Seconds before a restart after a failed start or an error of the supervisor."""
-
-FINAL_EVENTS = ("finished", "failed")
-"""The events that end a job."""
 
 SAVE_TIMEOUT = 30.0
 """Seconds for the worker process to save its state before it is killed."""
@@ -52,14 +59,16 @@ SAVE_TIMEOUT = 30.0
 class Supervisor:
     """Runs one worker process, and sends it the jobs of the queue."""
 
-    def __init__(self, store: Store, make_request: Callable[[Json], Json]) -> None:
-        """Start without a job; ``make_request`` creates the request for a job."""
-        self.store, self.make_request = store, make_request
+    def __init__(
+        self, store: Store, make_command: Callable[[Store, StoredJob], PaintCommand]
+    ) -> None:
+        """Start without a job; ``make_command`` returns the command that runs a job."""
+        self.store, self.make_command = store, make_command
         self.worker_status = "starting"
         """starting, ready, painting, or an error"""
         self.current_job: str | None = None
-        self.progress: dict[str, Json] = {}
-        """last step event of the running job"""
+        self.progress: dict[str, StepMessage] = {}
+        """last step of the running job"""
         self.histories: dict[str, list[list[float]]] = {}
         """records of the steps of the running job"""
         self.worker_deaths: dict[str, int] = {}
@@ -71,15 +80,22 @@ class Supervisor:
 
     # Events for pages -----------------------------------------------------------------------
 
-    def publish(self, event: str, about: Json) -> None:
+    def publish(self, message: PageMessage) -> None:
         """Send an event to all pages. A page that is too slow misses the oldest events."""
         for stream in self._streams:
             if stream.full():
                 stream.get_nowait()
-            stream.put_nowait((event, about))
+            stream.put_nowait(message)
+
+    def publish_state(self) -> None:
+        """Tell all pages that sessions, the queue or the worker process have changed."""
+        self.publish(self._state())
+
+    def _state(self) -> StateMessage:
+        return {"event": "state", "worker": self.worker_status}
 
     def open_stream(self) -> Stream:
-        """Return the event queue of a new page. Raises NotFound beyond STREAMS pages."""
+        """Return the event queue of a new page. Raises NotFound beyond MAX_STREAMS pages."""
         if len(self._streams) >= MAX_STREAMS:
             raise NotFound("too many studio pages are open: close some")
         stream: Stream = asyncio.Queue(STREAM_CAPACITY)
@@ -90,9 +106,9 @@ class Supervisor:
         """Remove the event queue of a page."""
         self._streams.discard(stream)
 
-    async def subscribe(self, stream: Stream) -> AsyncIterator[tuple[str, Json] | None]:
+    async def subscribe(self, stream: Stream) -> AsyncIterator[PageMessage | None]:
         """Yield the state of the worker process, then events, and None every 15 seconds."""
-        yield "state", {"worker": self.worker_status}
+        yield self._state()
         while True:
             try:
                 yield await asyncio.wait_for(stream.get(), 15)
@@ -111,24 +127,24 @@ class Supervisor:
         """Remove a job from the queue, if it is queued."""
         self.store.save_queue(each for each in self.store.queue() if each != number)
 
-    def steer(self, settings: Json) -> None:
+    def steer(self, number: str, settings: RecipeFields) -> None:
         """Change settings of the running job, from its next step on."""
-        self._send({"do": "steer", "work": self.current_job, "settings": settings})
+        self._send({"do": "steer", "work": number, "settings": settings})
 
-    def stop(self) -> None:
+    def stop(self, number: str) -> None:
         """Stop the running job after its current step, with the best image so far."""
-        self._send({"do": "stop", "work": self.current_job})
+        self._send({"do": "stop", "work": number})
 
-    def _send(self, words: Json) -> None:
+    def _send(self, command: WorkerCommand) -> None:
         process = self._process
         if process is not None and process.returncode is None and process.stdin is not None:
-            process.stdin.write((json.dumps(words) + "\n").encode())
+            process.stdin.write((json.dumps(command) + "\n").encode())
 
-    def job(self, number: str) -> Json:
+    def job(self, number: str) -> StoredJob:
         """Return a job with its state, even if it could not be written. Raises NotFound."""
         job = self.store.job(number)
         if number in self.failures:
-            job |= {"state": "failed", "error": self.failures[number]}
+            return {**job, "state": "failed", "error": self.failures[number]}
         return job
 
     # Supervision -------------------------------------------------------------------------------
@@ -144,10 +160,8 @@ class Supervisor:
                 await self._run_worker()
             except Exception as error:
                 LOG.exception("the studio's supervisor restarts after an error")
-                self.worker_status = (
-                    f"the painter process is restarted: {files.error_reason(error)}"
-                )
-                self.publish("state", {"worker": self.worker_status})
+                self.worker_status = f"the worker process is restarted: {files.error_reason(error)}"
+                self.publish_state()
             await asyncio.sleep(RESTART_DELAYS.get(self.worker_status, DEFAULT_RESTART_DELAY))
 
     async def _run_worker(self) -> None:
@@ -185,7 +199,7 @@ class Supervisor:
     async def _start_worker(self) -> Process:
         if self.worker_status in RESTART_DELAYS:
             self.worker_status = "starting"
-            self.publish("state", {"worker": self.worker_status})
+            self.publish_state()
         with Path(self.store.folder, "painter.log").open("ab") as log:
             # A separate process group, so that only the server receives Ctrl-C of the terminal.
             process = await asyncio.create_subprocess_exec(
@@ -232,7 +246,7 @@ class Supervisor:
         try:
             self._handle_event(json.loads(line))
         except Exception as error:
-            LOG.exception("a message of the painter process could not be processed")
+            LOG.exception("a message of the worker process could not be processed")
             if number is not None:
                 self._fail(number, error)
 
@@ -241,9 +255,9 @@ class Supervisor:
         self.failures[number] = files.error_reason(error)
         self.progress.pop(number, None)
         if self.current_job == number:  # the error occurred before the end of the job
-            self.stop()
+            self.stop(number)
             self.current_job = None
-        self.publish("state", {"session": None})
+        self.publish_state()
 
     def _write_failures(self) -> None:
         """Write failures that could not be written before."""
@@ -276,53 +290,49 @@ class Supervisor:
     def _start_job(self, number: str) -> None:
         """Send a job to the worker process."""
         job = self.store.job(number)
-        request = self.make_request(job)
+        command = self.make_command(self.store, job)
         self._update_job(job, state="painting")
         self.worker_status, self.current_job = "painting", number
-        self._send(request)
+        self._send(command)
 
-    def _handle_event(self, message: Json) -> None:
-        event = message.pop("event")
-        if event in ("ready", "unable"):
-            self.worker_status = "ready" if event == "ready" else message["error"]
-            self.publish("state", {"worker": self.worker_status})
-        elif event == "refused":
-            self.publish("note", {"work": message["work"], "note": message["error"]})
-        elif self.current_job is None:
-            if event in FINAL_EVENTS:  # of a job that already failed
-                self.worker_status = "ready"
-        elif message.get("work") == self.current_job:
-            self._handle_job_event(self.store.job(self.current_job), event, message)
+    def _handle_event(self, message: WorkerMessage) -> None:
+        if message["event"] == "ready" or message["event"] == "unable":
+            self.worker_status = "ready" if message["event"] == "ready" else message["error"]
+            self.publish_state()
+        elif message["work"] == self.current_job:
+            self._handle_job_event(self.store.job(message["work"]), message)
+        elif self.current_job is None and message["event"] in ("finished", "failed"):
+            self.worker_status = "ready"  # after a job that already failed
 
-    def _handle_job_event(self, job: Json, event: str, message: Json) -> None:
+    def _handle_job_event(self, job: StoredJob, message: JobEvent) -> None:
         """Handle an event of the running job."""
-        if event == "step":
-            self.progress[job["id"]] = message
-            self.histories.setdefault(job["id"], []).append(record(message))
-            self.publish("step", {**message, "session": job["session"]})
-        elif event in ("draft", "level", "started", "note"):
-            self.publish(event, {**message, "session": job["session"]})
-        elif event == "finished":
-            state = "stopped" if message["stopped"] else "done"
-            recipe = {**job["recipe"], **message["recipe"]}
-            about = {name: message[name] for name in ("seconds", "steered", "precision")}
-            self._end_job(job, state=state, recipe=recipe, **about)
-        elif event == "failed":
+        if message["event"] == "finished":
+            self._end_job(
+                job,
+                state="stopped" if message["stopped"] else "done",
+                recipe={**job["recipe"], **message["recipe"]},
+                seconds=message["seconds"],
+                steered=message["steered"],
+            )
+        elif message["event"] == "failed":
             self._end_job(job, state="failed", error=message["error"])
+        else:
+            if message["event"] == "step":
+                self.progress[job["id"]] = message
+                self.histories.setdefault(job["id"], []).append(step_record(message))
+            self.publish(message)
 
-    def _end_job(self, job: Json, **how: object) -> None:
+    def _end_job(self, job: StoredJob, **changes: Unpack[JobChanges]) -> None:
         """Remove a job from the queue, and store how it ended."""
         self.progress.pop(job["id"], None)
         self.worker_status, self.current_job = "ready", None
         self.remove(job["id"])
-        self._update_job(job, history=self.histories.pop(job["id"], []), **how)
+        self._update_job({**job, "history": self.histories.pop(job["id"], [])}, **changes)
 
-    def _update_job(self, job: Json, **how: object) -> None:
-        changed = {**job, **how}
+    def _update_job(self, job: StoredJob, **changes: Unpack[JobChanges]) -> None:
+        changed: StoredJob = {**job, **changes}
         self.store.save_job(changed)
-        self.publish(
-            "work", {"work": job["id"], "session": job["session"], "state": changed["state"]}
-        )
+        self.publish({"event": "work", "work": changed["id"], "state": changed["state"]})
 
     def _note_worker_death(self) -> None:
         """Count a crash of the worker process; too many on one job fail it."""
@@ -335,14 +345,12 @@ class Supervisor:
             with contextlib.suppress(Exception):  # it is in the queue in any case
                 self._update_job(self.store.job(number), state="queued")
         else:
-            why = (
-                "the painter process ended three times on this job, perhaps because memory ran out"
-            )
+            why = "the worker process ended three times on this job, perhaps because memory ran out"
             self._fail(number, RuntimeError(f"{why}: choose a smaller size"))
             self._write_failures()
 
 
-def record(step: Json) -> list[float]:
+def step_record(step: StepMessage) -> list[float]:
     """Return the record of a step: level, total, content, style, tv, seconds."""
     terms = step["terms"]
     kept = (step["total"], terms["content"], terms["style"], terms["tv"], step["seconds"])

@@ -15,7 +15,8 @@ from pathlib import Path
 from impasto import files
 from impasto.errors import ImageError, ImpastoError
 from impasto.studio import jobs
-from impasto.studio.store import Json, Store
+from impasto.studio.messages import ErrorInfo, UploadInfo
+from impasto.studio.store import Store
 
 LOG = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class Uploads:
         self.store = store
         self._turn = asyncio.Lock()
 
-    async def add(self, path: Path, name: str, mask: bool = False) -> Json:
+    async def add(self, path: Path, name: str, mask: bool = False) -> UploadInfo:
         """Move the file at ``path`` into the folder, and return its description for the page.
 
         Raises ImageError, which calls the file ``name``, for an invalid image.
@@ -53,7 +54,7 @@ class Uploads:
                 f"{files.display_path(name)}: the decoder process ended ({process.returncode}), "
                 "perhaps because memory ran out: reduce the image, or save it in another format"
             )
-        answer: Json = json.loads(message)
+        answer: UploadInfo | ErrorInfo = json.loads(message)
         if "error" in answer:
             raise ImageError(answer["error"])
         return answer
@@ -62,6 +63,7 @@ class Uploads:
 def main() -> None:
     """Add the file of the request on standard input; write the answer to standard output."""
     folder, path, name, mask = json.load(sys.stdin)
+    answer: UploadInfo | ErrorInfo
     try:
         answer = jobs.add_image(Store(Path(folder)), Path(path), name, mask)
     except ImpastoError as error:

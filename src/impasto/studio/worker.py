@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO, TypeAlias
 
 from impasto import files
 from impasto.errors import ImpastoError
@@ -27,7 +27,7 @@ from impasto.jobs.outputs import OutputPaths
 from impasto.jobs.runner import PreparedJob
 from impasto.jobs.specs import InputPaths, JobSpec
 from impasto.pipeline import calibration, forecast
-from impasto.pipeline.events import STEERABLE, LevelStarted, Step
+from impasto.pipeline.events import STEERABLE, Step
 from impasto.pipeline.inputs import PreparedRun
 from impasto.pipeline.progress import TimeEstimate
 from impasto.pipeline.pyramid import Level
@@ -35,9 +35,16 @@ from impasto.pipeline.result import Finished, Result
 from impasto.pipeline.stylizer import Event, Stylizer
 from impasto.recipe.settings import Recipe
 from impasto.studio.masks import feather_mask
+from impasto.studio.messages import (
+    PaintCommand,
+    SteerCommand,
+    StepMessage,
+    StopCommand,
+    WorkerCommand,
+    WorkerMessage,
+)
 
-Json = dict[str, Any]
-SendEvent = Callable[..., None]
+Send: TypeAlias = Callable[[WorkerMessage], None]
 
 LOG = logging.getLogger(__name__)
 
@@ -52,39 +59,39 @@ DRAFT_SIZE = 512
 class CommandReader:
     """Reads commands from standard input: jobs in order, and whether the server has closed it."""
 
-    jobs: "queue.SimpleQueue[Json | None]"
+    jobs: "queue.SimpleQueue[PaintCommand | None]"
     stylizer: Stylizer
     server_gone: bool = False
     running: str | None = None
     """the running job, to which commands are applied"""
-    pending: list[Json] = field(default_factory=list)
+    pending: list[SteerCommand | StopCommand] = field(default_factory=list)
     """commands for a job that is still being prepared"""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def read_commands(self, lines: TextIO, say: SendEvent) -> None:
+    def read_commands(self, lines: TextIO, send: Send) -> None:
         """Read commands until the input closes."""
         for line in lines:
-            message = json.loads(line)
+            command: WorkerCommand = json.loads(line)
             try:
-                self._handle(message)
+                self._handle(command)
             except ImpastoError as error:
-                say("refused", work=message.get("work"), error=str(error))
+                send({"event": "note", "work": command["work"], "note": str(error)})
         self.server_gone = True
         self.jobs.put(None)
 
-    def _handle(self, message: Json) -> None:
-        if message["do"] == "paint":
-            self.jobs.put(message)
+    def _handle(self, command: WorkerCommand) -> None:
+        if command["do"] == "paint":
+            self.jobs.put(command)
             return
         with self.lock:
-            if message["work"] == self.running:
-                self._apply(message)
+            if command["work"] == self.running:
+                self._apply(command)
             else:
-                self.pending.append(message)
+                self.pending.append(command)
 
-    def _apply(self, message: Json) -> None:
-        if message["do"] == "steer":
-            self.stylizer.steer(**message["settings"])
+    def _apply(self, command: SteerCommand | StopCommand) -> None:
+        if command["do"] == "steer":
+            self.stylizer.steer(**command["settings"])
         else:
             self.stylizer.stop()
 
@@ -92,15 +99,15 @@ class CommandReader:
         """Apply commands for a job from now on, and those received while it was prepared."""
         with self.lock:
             self.running = number
-            for message in self.pending:
-                if message["work"] == number:
-                    self._apply(message)
+            for command in self.pending:
+                if command["work"] == number:
+                    self._apply(command)
 
     def end_job(self, number: str) -> None:
         """Discard the commands for a job."""
         with self.lock:
             self.running = None
-            self.pending = [message for message in self.pending if message["work"] != number]
+            self.pending = [command for command in self.pending if command["work"] != number]
 
 
 def main() -> None:
@@ -109,94 +116,98 @@ def main() -> None:
     os.dup2(2, 1)  # output of libraries must not reach the server
     lock = threading.Lock()
 
-    def say(event: str, **more: object) -> None:
+    def send(message: WorkerMessage) -> None:
         with lock:
-            out.write(json.dumps({"event": event, **more}) + "\n")
+            out.write(json.dumps(message) + "\n")
             out.flush()
 
     with Stylizer() as stylizer:
         commands = CommandReader(queue.SimpleQueue(), stylizer)
-        threading.Thread(target=commands.read_commands, args=(sys.stdin, say), daemon=True).start()
+        threading.Thread(target=commands.read_commands, args=(sys.stdin, send), daemon=True).start()
         try:
             stylizer.load()
         except ImpastoError as error:
-            say("unable", error=str(error))
+            send({"event": "unable", "error": str(error)})
             return
-        say("ready")
-        while (request := commands.jobs.get()) is not None:
-            _run_job(request, commands, say)
+        send({"event": "ready"})
+        while (command := commands.jobs.get()) is not None:
+            _run_job(command, commands, send)
 
 
-def _run_job(request: Json, commands: CommandReader, say: SendEvent) -> None:
+def _run_job(command: PaintCommand, commands: CommandReader, send: Send) -> None:
     """Run a job; errors are sent as events."""
-    number = request["work"]
+    number = command["work"]
 
-    def tell(event: str, **more: object) -> None:
-        say(event, work=number, **more)
+    def fail(reason: str) -> None:
+        send({"event": "failed", "work": number, "error": reason})
 
     try:
-        with _LogForwarder(tell):
-            ready = runner.prepare_job(job_spec(request), commands.stylizer)
-        painted = _run_and_report(ready, request, commands, tell)
-        if painted is None:
+        with _LogForwarder(number, send):
+            ready = runner.prepare_job(job_spec(command), commands.stylizer)
+        finished = _run_and_report(ready, command, commands, send)
+        if finished is None:
             ready.prepared.checkpoint_writer.save()
             return
-        result = painted.result
-        _write_results(ready, result, Path(request["folder"]))
+        result = finished.result
+        _write_results(ready, result, Path(command["folder"]))
         calibration.store_run_speed(ready.prepared, result)
     except (ImpastoError, OSError) as error:
-        tell("failed", error=" ".join(str(error).split()))
+        fail(" ".join(str(error).split()))
     except MemoryError:
-        tell("failed", error="out of memory: choose a smaller size")
+        fail("out of memory: choose a smaller size")
     except Exception as error:  # a bug: the next job may still work
-        LOG.exception("work %s", number)
-        tell(
-            "failed", error=f"impasto failed ({type(error).__name__}: {files.error_reason(error)})"
-        )
+        LOG.exception("job %s", number)
+        fail(f"impasto failed ({type(error).__name__}: {files.error_reason(error)})")
     else:
-        tell(
-            "finished",
-            seconds=result.seconds["total"],
-            stopped=result.stopped,
-            steered=result.run_provenance.steered,
-            recipe={name: getattr(result.recipe, name) for name in STEERABLE},
-            precision=result.precision,
+        send(
+            {
+                "event": "finished",
+                "work": number,
+                "seconds": result.seconds["total"],
+                "stopped": result.stopped,
+                "steered": result.run_provenance.steered,
+                "recipe": {name: getattr(result.recipe, name) for name in STEERABLE},
+            }
         )
     finally:
         commands.end_job(number)
 
 
-def job_spec(request: Json) -> JobSpec:
-    """Return the job of a request; soft masks are written to its folder."""
-    folder = Path(request["folder"])
+def job_spec(command: PaintCommand) -> JobSpec:
+    """Return the job of a command, which resumes from its checkpoint if there is one.
+
+    Soft masks are written to its folder.
+    """
+    folder = Path(command["folder"])
     checkpoint = folder / "checkpoint"
-    resume = checkpoint if request["resume"] and checkpoint.exists() else None
     regions = [
         (str(feather_mask(Path(mask), feather, folder / f"mask-{number}.png")), style)
-        for number, (mask, style, feather) in enumerate(request["regions"], 1)
+        for number, (mask, style, feather) in enumerate(command["regions"], 1)
     ]
-    keep = request["keep"] and str(
-        feather_mask(Path(request["keep"]), request["keep_feather"], folder / "keep.png")
+    keep = command["keep"] and str(
+        feather_mask(Path(command["keep"]), command["keep_feather"], folder / "keep.png")
     )
-    sources = InputPaths(request["content"], request["styles"], regions, keep)
+    sources = InputPaths(command["content"], command["styles"], regions, keep)
     outputs = OutputPaths(folder / "picture.png", checkpoint=checkpoint)
     return JobSpec(
         sources,
         outputs,
         checkpoint=checkpoint,
-        resume=resume,
-        recipe=Recipe.from_dict(request["recipe"]),
+        resume=checkpoint if checkpoint.exists() else None,
+        recipe=Recipe.from_dict(command["recipe"]),
     )
 
 
 def _run_and_report(
-    ready: PreparedJob, request: Json, commands: CommandReader, tell: SendEvent
+    ready: PreparedJob, command: PaintCommand, commands: CommandReader, send: Send
 ) -> Finished | None:
     """Run a job, and send events; returns None if the server closed the input."""
-    number, folder = request["work"], Path(request["folder"])
+    number, folder = command["work"], Path(command["folder"])
     left, due = time_left(ready.prepared), 0.0
     last: Event | None = None
-    _report_start(ready, folder, tell)
+    if ready.prepared.state is None:  # otherwise the preview is of the job that is resumed
+        _write_preview(draft(ready), folder)
+        send({"event": "draft", "work": number})
     for event in runner.run_job(ready, commands.stylizer):
         last = event
         if isinstance(event, Finished):
@@ -204,20 +215,12 @@ def _run_and_report(
         if commands.running is None:  # commands are accepted from now on
             commands.begin_job(number)
         left.note(event)
-        if isinstance(event, LevelStarted):
-            tell(
-                "level",
-                level=event.level,
-                levels=event.levels,
-                width=event.width,
-                height=event.height,
-            )
         if isinstance(event, Step):
             shown = time.monotonic() >= due
             if shown:
                 _write_preview(event.pixels, folder)
                 due = time.monotonic() + PREVIEW_SECONDS
-            tell("step", **_step_report(event, ready.prepared.levels, left), shown=shown)
+            send(step_message(number, event, ready.prepared.levels, left, shown))
         if commands.server_gone:
             return None
     assert isinstance(last, Finished)
@@ -236,18 +239,13 @@ EARLY_SHARE = 0.1
 compile."""
 
 
-def _report_start(ready: PreparedJob, folder: Path, tell: SendEvent) -> None:
-    """Send the levels, and a draft unless there is an image already."""
-    levels = ready.prepared.levels
-    tell("started", levels=[[each.width, each.height, each.evaluations] for each in levels])
-    if ready.prepared.state is None:
-        _write_preview(draft(ready), folder)
-        tell("draft")
-
-
-def _step_report(event: Step, levels: Sequence[Level], left: TimeEstimate) -> Json:
-    """Return the event of a step for the page."""
+def step_message(
+    number: str, event: Step, levels: Sequence[Level], left: TimeEstimate, shown: bool
+) -> StepMessage:
+    """Return the message of a step; ``shown`` says whether the preview is of this step."""
     return {
+        "event": "step",
+        "work": number,
         "level": event.level,
         "levels": len(levels),
         "evaluation": event.evaluation,
@@ -257,6 +255,7 @@ def _step_report(event: Step, levels: Sequence[Level], left: TimeEstimate) -> Js
         "seconds": event.seconds,
         "done": left.share,
         "left": left.in_words() if left.measured or left.share >= EARLY_SHARE else "",
+        "shown": shown,
     }
 
 
@@ -288,11 +287,11 @@ def _write_results(ready: PreparedJob, result: Result, folder: Path) -> None:
 
 
 class _LogForwarder(logging.Handler):
-    """Sends log records of the library as events within this block."""
+    """Sends log records of the library as notes of a job within this block."""
 
-    def __init__(self, tell: SendEvent) -> None:
+    def __init__(self, number: str, send: Send) -> None:
         super().__init__()
-        self.tell, self.log = tell, logging.getLogger("impasto")
+        self.number, self.send, self.log = number, send, logging.getLogger("impasto")
 
     def __enter__(self) -> None:
         self.log.addHandler(self)
@@ -302,7 +301,7 @@ class _LogForwarder(logging.Handler):
         self.log.removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.tell("note", note=record.getMessage())
+        self.send({"event": "note", "work": self.number, "note": record.getMessage()})
 
 
 if __name__ == "__main__":

@@ -1,34 +1,37 @@
-// What the page asks of the server. Every refusal is a sentence, which is thrown.
+// Requests to the server. A rejected request throws an error with the server's message.
 
-async function answer(response) {
+async function parseAnswer(response) {
   const found = response.headers.get("content-type")?.startsWith("application/json")
     ? await response.json() : await response.blob();
   if (!response.ok) throw new Error(found.error ?? `the studio answered with status ${response.status}`);
   return found;
 }
 
-async function ask(method, path, body) {
+/** @type {(method: string, path: string, body?: string | Blob) => Promise<any>} */
+async function request(method, path, body) {
   let response;
   try {
-    response = await fetch(path, {
-      method, body: body === undefined || body instanceof Blob ? body : JSON.stringify(body),
-    });
+    response = await fetch(path, { method, body });
   } catch {
     throw new Error("the studio does not answer: check that impasto studio is running");
   }
-  return answer(response);
+  return parseAnswer(response);
 }
 
-export const get = (path) => ask("GET", path);
-export const post = (path, body = {}) => ask("POST", path, body);
-export const patch = (path, body) => ask("PATCH", path, body);
-export const remove = (path) => ask("DELETE", path);
+export const get = (/** @type {string} */ path) => request("GET", path);
+export const remove = (/** @type {string} */ path) => request("DELETE", path);
 
-// Sends a file. A browser lets a page name a folder or a missing file, and fails only as it reads it.
+/** @type {(path: string, body?: PageRequest) => Promise<any>} */
+export const post = (path, body = {}) => request("POST", path, JSON.stringify(body));
+
+/** @type {(path: string, body: PageRequest) => Promise<any>} */
+export const patch = (path, body) => request("PATCH", path, JSON.stringify(body));
+
+// Sends a file. A browser accepts a folder or a missing file, and fails only when it reads the file.
 export async function upload(file, role = "picture") {
   await checkReadable(file);
   try {
-    return await ask("POST", `/api/pictures?role=${role}&name=${encodeURIComponent(file.name ?? "picture.png")}`, file);
+    return await request("POST", `/api/pictures?role=${role}&name=${encodeURIComponent(file.name ?? "picture.png")}`, file);
   } catch (error) {
     await checkReadable(file);
     throw error;
@@ -43,11 +46,14 @@ async function checkReadable(file) {
   }
 }
 
-// Calls take[event](data) for everything that happens, until the page is left.
-export function listen(take) {
+/**
+ * Calls the handler of each event of the server.
+ * @param {{ [M in PageMessage as M["event"]]: (message: M) => void }} handlers
+ */
+export function listen(handlers) {
   const source = new EventSource("/api/events");
-  for (const name of Object.keys(take)) {
-    source.addEventListener(name, (event) => take[name](event.data ? JSON.parse(event.data) : {}));
+  for (const [name, handle] of Object.entries(handlers)) {
+    source.addEventListener(name, (/** @type {MessageEvent} */ event) => handle(JSON.parse(event.data)));
   }
   return source;
 }

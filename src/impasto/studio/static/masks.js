@@ -1,8 +1,8 @@
-// A mask that is painted: opaque where it counts. Undo keeps only what each stroke changed.
+// A mask that the user paints; opaque pixels are selected. Undo stores the rectangle that a stroke changed.
 
 const TINT = "#e11d48", STEPS = 60;
 
-export const SIDE = 3000; // the longest side of a mask in px; the server stores masks up to this size as they are
+export const SIDE = 3000; // longest side of a mask in px; the server stores masks up to this size unchanged
 
 function canvasOf(width, height) {
   const made = document.createElement("canvas");
@@ -20,7 +20,7 @@ export class Mask {
   }
 
   /**
-   * A line of the brush, all in pixels of the mask.
+   * Draws a line with the brush, in pixels of the mask.
    * @param {Point} from
    * @param {Point} to
    * @param {number} radius
@@ -35,19 +35,19 @@ export class Mask {
     context.lineTo(to[0] + 0.01, to[1]);
     context.stroke();
     context.globalCompositeOperation = "source-over";
-    this.touch(Math.min(from[0], to[0]) - radius, Math.min(from[1], to[1]) - radius,
+    this.markChanged(Math.min(from[0], to[0]) - radius, Math.min(from[1], to[1]) - radius,
       Math.max(from[0], to[0]) + radius, Math.max(from[1], to[1]) + radius);
   }
 
-  touch(left, top, right, bottom) {
+  markChanged(left, top, right, bottom) {
     const box = this.box ?? [left, top, right, bottom];
     this.box = [Math.min(box[0], left), Math.min(box[1], top), Math.max(box[2], right), Math.max(box[3], bottom)];
   }
 
-  touchAll() { this.touch(0, 0, this.canvas.width, this.canvas.height); }
+  markAll() { this.markChanged(0, 0, this.canvas.width, this.canvas.height); }
 
-  // The end of a stroke, which can be undone from now on.
-  settle() {
+  // Ends a stroke, so that it can be undone.
+  endStroke() {
     if (!this.box) return;
     const left = Math.max(0, Math.floor(this.box[0]) - 1), top = Math.max(0, Math.floor(this.box[1]) - 1);
     const width = Math.min(this.canvas.width, Math.ceil(this.box[2]) + 1) - left;
@@ -74,7 +74,7 @@ export class Mask {
   fill() {
     this.context.fillStyle = TINT;
     this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
-    this.touchAll(); this.settle();
+    this.markAll(); this.endStroke();
   }
 
   invert() {
@@ -83,10 +83,10 @@ export class Mask {
     context.fillStyle = TINT;
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.globalCompositeOperation = "source-over";
-    this.touchAll(); this.settle();
+    this.markAll(); this.endStroke();
   }
 
-  // Add a gray picture, white where it counts.
+  // Adds a gray image, in which white pixels are selected.
   add(image) {
     const { width, height } = this.canvas, made = canvasOf(width, height), context = made.getContext("2d");
     context.drawImage(image, 0, 0, width, height);
@@ -97,7 +97,7 @@ export class Mask {
     }
     context.putImageData(pixels, 0, 0);
     this.context.drawImage(made, 0, 0);
-    this.touchAll(); this.settle();
+    this.markAll(); this.endStroke();
   }
 
   isEmpty() {
@@ -106,7 +106,7 @@ export class Mask {
     return !small.getImageData(0, 0, 64, 64).data.some((value, at) => at % 4 === 3 && value > 3);
   }
 
-  // A gray PNG, blurred by so many pixels; beyond its border the mask continues as it ends there.
+  // Returns a gray PNG, blurred by `feather` pixels. The border of the mask is replicated.
   async toBlob(feather) {
     const { width, height } = this.canvas, pad = Math.ceil(3 * feather);
     const wide = canvasOf(width + 2 * pad, height + 2 * pad), context = wide.getContext("2d");

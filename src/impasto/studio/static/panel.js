@@ -2,7 +2,7 @@
 
 const MAIN = ["strength", "style_scale", "colors", "style_loss", "size", "evaluations"];
 const NAMES = { style_scale: "stroke size", evaluations: "quality" };
-const SHOWN_ELSEWHERE = ["blend", "finished"]; // by the weights of the paintings, and by "Finish larger"
+const SHOWN_ELSEWHERE = ["blend", "finished"]; // by the weights of the style images, and by "Finish larger"
 
 export function element(tag, about = {}, ...children) {
   const made = document.createElement(tag);
@@ -15,11 +15,11 @@ export function element(tag, about = {}, ...children) {
   return made;
 }
 
-// Does what a field's new value asks for. A refusal is shown at the field, whose value is restored.
-export async function attempt(field, doing, restored = null) {
+// Runs the action of a field. An error is shown at the field, whose value is restored.
+export async function attempt(field, action, restored = null) {
   clearRefusal(field);
   try {
-    return await doing();
+    return await action();
   } catch (error) {
     if (restored) field.value = restored();
     if (field.shown) field.shown.value = field.value;
@@ -39,14 +39,17 @@ function clearRefusal(field) {
 }
 
 export class Panel {
-  // changed(name, value) is called with what the user chose, as text; it rejects what is refused.
+  /**
+   * @param {StaticInfo} about
+   * @param {(name: string, value: string | null) => Promise<void>} changed called with a new value; rejects an invalid one
+   */
   constructor(about, changed) {
     this.fields = {};
-    this.recipe = {}; // as it was shown last
+    this.recipe = {}; // the recipe on the page
     this.changed = changed;
-    const dials = document.getElementById("dials"), others = document.getElementById("others");
+    const main = document.getElementById("main-settings"), others = document.getElementById("other-settings");
     const byName = Object.fromEntries(about.settings.map((each) => [each.name, each]));
-    for (const name of MAIN) dials.append(this.row(byName[name]));
+    for (const name of MAIN) main.append(this.row(byName[name]));
     for (const each of about.settings) {
       if (!MAIN.includes(each.name) && !SHOWN_ELSEWHERE.includes(each.name)) others.append(this.row(each));
     }
@@ -65,23 +68,22 @@ export class Panel {
       field.addEventListener("input", () => { shown.value = field.value; });
       field.shown = shown;
     }
-    const words = element("p", { id: help, className: "help", hidden: true },
+    const text = element("p", { id: help, className: "help", hidden: true },
       `${about.help}${about.possible && !about.choices.length ? ` ${about.possible}.` : ""}`);
     const ask = element("button", { className: "ask", "aria-expanded": "false", "aria-controls": help, "aria-label": `Explain ${label}` }, "?");
     ask.addEventListener("click", () => {
-      words.hidden = !words.hidden;
-      ask.setAttribute("aria-expanded", String(!words.hidden));
+      text.hidden = !text.hidden;
+      ask.setAttribute("aria-expanded", String(!text.hidden));
     });
     const row = element("div", { className: "setting", title: about.help },
       element("div", { className: "line" }, element("label", { htmlFor: field.id }, label + unit), ask, shown ?? field),
-      shown ? field : null, words);
+      shown ? field : null, text);
     this.fields[name].row = row;
     return row;
   }
 
   field(about) {
     if (about.choices.length) {
-      // Whatever stands there as a path stays, and can be seen.
       return element("select", {}, ...about.choices.map((each) => new Option(each, each)));
     }
     if (about.kind === "number" && about.minimum === 0 && about.maximum === 1) {

@@ -1,30 +1,30 @@
-// One canvas on which pictures are shown: wheel zooms, dragging moves, a mask lies over it.
+// The canvas with an image, a second image to compare, a mask, and the brush. The wheel zooms.
 
 export class View {
   constructor(canvas) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
-    this.picture = null; // what is shown, and what it is compared with
-    this.other = null;
-    this.finest = 1; // how many pixels across the picture has when it is finished
-    this.divide = null; // from 0 to 1: left of it is the other
-    this.overlay = null; // a canvas of the picture's shape
-    this.cursor = null; // where the brush is, in the picture, with its radius
-    this.kept = null;
-    this.base = null; // how wide the picture is taken to be, where that is known
+    this.image = null;
+    this.other = null; // the image to compare with
+    this.finalWidth = 1; // width of the finished image in pixels
+    this.divide = null; // position from 0 to 1; the other image is left of it
+    this.overlay = null; // a canvas with the mask
+    this.cursor = null; // position and radius of the brush, as fractions of the image
+    this.cache = null; // the scaled image
+    this.base = null; // width of the image in units of the view; null: derived from the image
     this.scale = 1; this.left = 0; this.top = 0; this.fitted = true;
     this.size = { width: 1, height: 1 };
-    this.asked = false;
+    this.requested = false;
     new ResizeObserver(() => this.resized()).observe(canvas);
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     canvas.addEventListener("dblclick", () => this.fit());
   }
 
-  // Show a picture; its place stays if it has the shape of the last.
-  show(picture, other = null) {
+  // Shows an image. The position stays if the aspect ratio is that of the last image.
+  show(image, other = null) {
     const before = this.size.width / this.size.height;
-    this.picture = picture; this.other = other;
-    const first = picture ?? { width: 1, height: 1 };
+    this.image = image; this.other = other;
+    const first = image ?? { width: 1, height: 1 };
     const width = this.base ?? Math.max(first.width, 1000);
     const size = { width, height: (width * first.height) / first.width };
     const same = Math.abs(size.width / size.height - before) < 0.02 * before;
@@ -72,31 +72,31 @@ export class View {
     return [(event.clientX - box.left) * ratio, (event.clientY - box.top) * ratio];
   }
 
-  // Where a pointer is in the picture, both from 0 to 1.
+  // Returns the position of a pointer in the image, both from 0 to 1.
   place(event) {
     const [x, y] = this.device(event);
     return [(x - this.left) / (this.size.width * this.scale), (y - this.top) / (this.size.height * this.scale)];
   }
 
   draw() {
-    if (this.asked) return;
-    this.asked = true;
-    requestAnimationFrame(() => { this.asked = false; this.paint(); });
+    if (this.requested) return;
+    this.requested = true;
+    requestAnimationFrame(() => { this.requested = false; this.paint(); });
   }
 
-  // The picture at the size it is shown at: scaled once, and not for every dab of a brush.
+  // Returns the image at the displayed size, from a cache, so that brush strokes do not scale it again.
   scaled(box) {
-    const { width, height } = this.canvas, known = this.kept;
-    const now = [this.picture, width, height, this.finest, ...box];
+    const { width, height } = this.canvas, known = this.cache;
+    const now = [this.image, width, height, this.finalWidth, ...box];
     if (known && known.of.every((each, at) => each === now[at])) return known.canvas;
     const canvas = known?.canvas ?? document.createElement("canvas");
     canvas.width = width; canvas.height = height;
     const context = canvas.getContext("2d");
-    // Single pixels are for whoever looks closely, not for a picture that is still coarse.
-    context.imageSmoothingEnabled = this.scale * this.size.width < 3 * Math.max(this.picture.width, this.finest);
+    // Pixels become visible at high zoom, but not in the coarse images of a run.
+    context.imageSmoothingEnabled = this.scale * this.size.width < 3 * Math.max(this.image.width, this.finalWidth);
     context.imageSmoothingQuality = "high";
-    context.drawImage(this.picture, ...box);
-    this.kept = { canvas, of: now };
+    context.drawImage(this.image, ...box);
+    this.cache = { canvas, of: now };
     return canvas;
   }
 
@@ -104,7 +104,7 @@ export class View {
     const { context, canvas } = this;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
-    if (!this.picture) return;
+    if (!this.image) return;
     const box = [this.left, this.top, this.size.width * this.scale, this.size.height * this.scale];
     context.drawImage(this.scaled(box), 0, 0);
     if (this.other && this.divide !== null) {

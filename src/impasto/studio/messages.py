@@ -1,0 +1,606 @@
+"""The JSON of the studio: requests and answers of the server, events, commands, stored files.
+
+Each message is a ``TypedDict``. `parse` checks JSON that arrives against these types, and mypy
+checks the code that makes and uses messages. ``make docs`` generates the types of the page's
+JavaScript (tools/js/messages.d.ts).
+
+Old keys stay, since stored sessions have them: ``photograph`` is the content image, ``paintings``
+are the style images, ``works`` the jobs of a session, and a ``picture`` is an image.
+"""
+
+import functools
+from collections.abc import Mapping
+from types import UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    NotRequired,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    Union,
+    cast,
+    final,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+from impasto.errors import SettingError
+
+T = TypeVar("T")
+
+MAX_BITS = 1000
+"""Length of integers that can be converted to floats."""
+
+
+class Range(NamedTuple):
+    """The range of a number, or of the length of a list."""
+
+    name: str
+    minimum: float
+    maximum: float
+
+
+Fraction: TypeAlias = Annotated[float, Range("a coordinate or tolerance", 0, 1)]
+StyleScale: TypeAlias = Annotated[float, Range("the scale of a style image", 0.1, 10)]
+StyleWeight: TypeAlias = Annotated[float, Range("the weight of a style image", 0, 1000)]
+Feather: TypeAlias = Annotated[float, Range("the feather, as a fraction of a mask's side,", 0, 0.1)]
+
+RecipeFields: TypeAlias = dict[str, Any]
+"""The fields of a `Recipe`, which validates them."""
+
+SettingTexts: TypeAlias = dict[str, str]
+"""Settings as the user writes them, by name."""
+
+SettingChanges: TypeAlias = dict[str, str | None]
+"""New values of settings, by name; None is ignored."""
+
+JobState: TypeAlias = Literal["queued", "painting", "done", "stopped", "failed"]
+"""``painting`` is a running job."""
+
+
+# Stored files -----------------------------------------------------------------------------------
+
+
+class StoredImage(TypedDict):
+    """An uploaded image."""
+
+    id: str
+    name: str
+    width: int
+    height: int
+    mask: bool
+    notes: list[str]
+
+
+class StyleEntry(TypedDict):
+    """A style image of a session: its id, weight and scale."""
+
+    picture: str
+    share: StyleWeight
+    scale: StyleScale
+
+
+class RegionEntry(TypedDict):
+    """A region with its own style image, by the ids of both images."""
+
+    mask: str
+    painting: str
+    scale: StyleScale
+    feather: Feather
+
+
+StyleEntries: TypeAlias = Annotated[list[StyleEntry], Range("the number of style images", 0, 8)]
+RegionEntries: TypeAlias = Annotated[list[RegionEntry], Range("the number of regions", 0, 8)]
+
+
+class JobInputs(TypedDict):
+    """The images and settings of a session or of a job."""
+
+    photograph: str | None
+    paintings: StyleEntries
+    regions: RegionEntries
+    keep: str | None
+    keep_feather: Feather
+    preset: str
+    recipe: RecipeFields
+
+
+class StoredSession(JobInputs):
+    """A session."""
+
+    id: str
+    name: str
+    created: float
+
+
+class NewJob(JobInputs):
+    """A job that is not stored yet, with the ids of related objects."""
+
+    session: str
+    sheet: str | None
+    before: str | None
+    init: str | None
+
+
+class JobStatus(TypedDict):
+    """The fields of a stored job that the page receives as they are."""
+
+    id: str
+    created: float
+    state: JobState
+    error: str | None
+    seconds: float
+    steered: bool
+
+
+class StoredJob(JobStatus, NewJob):
+    """A job; ``history`` has a record of each step."""
+
+    history: list[Any]
+
+
+class JobChanges(TypedDict, total=False):
+    """Fields of a job that change during its run."""
+
+    state: JobState
+    error: str | None
+    seconds: float
+    steered: bool
+    recipe: RecipeFields
+    history: list[Any]
+
+
+# Requests of the page ---------------------------------------------------------------------------
+
+
+class SessionChanges(TypedDict, total=False):
+    """New inputs and settings of a session."""
+
+    photograph: str | None
+    paintings: StyleEntries
+    regions: RegionEntries
+    keep: str | None
+    keep_feather: Feather
+    preset: str
+    recipe: SettingChanges
+
+
+class PaintRequest(TypedDict):
+    """Start a job; ``before`` is the previous version."""
+
+    before: NotRequired[str | None]
+
+
+class FinishRequest(TypedDict):
+    """Enlarge a result to a longest side in pixels."""
+
+    size: int
+
+
+class SteerRequest(TypedDict):
+    """Change settings of the running job."""
+
+    settings: SettingChanges
+
+
+class SweepRequest(TypedDict):
+    """Start a job for each combination of values of the settings."""
+
+    vary: dict[str, list[str]]
+
+
+class SelectRequest(TypedDict):
+    """Select the pixels that are similar to one."""
+
+    x: Fraction
+    y: Fraction
+    tolerance: Fraction
+
+
+class QueueRequest(TypedDict):
+    """Reorder the queue, by the ids of jobs."""
+
+    order: list[str]
+
+
+PageRequest: TypeAlias = (
+    SessionChanges
+    | PaintRequest
+    | FinishRequest
+    | SteerRequest
+    | SweepRequest
+    | SelectRequest
+    | QueueRequest
+)
+
+
+# Answers of the server --------------------------------------------------------------------------
+
+
+class SettingSchema(TypedDict):
+    """A setting, for its form field."""
+
+    name: str
+    label: str
+    kind: Literal["integer", "number", "text", "choice"]
+    help: str
+    unit: str
+    possible: str
+    minimum: float | None
+    maximum: float | None
+    choices: list[str]
+    words: list[str]
+    default: str
+
+
+class PresetInfo(TypedDict):
+    """A preset, with the address of its thumbnail."""
+
+    name: str
+    help: str
+    recipe: SettingTexts
+    picture: str | None
+
+
+class SampleNames(TypedDict):
+    """The names of the samples, content images and style images."""
+
+    photographs: list[str]
+    paintings: list[str]
+
+
+class StaticInfo(TypedDict):
+    """The data that does not change while the studio runs."""
+
+    notes: list[str]
+    settings: list[SettingSchema]
+    presets: list[PresetInfo]
+    samples: SampleNames
+    steerable: list[str]
+
+
+class ImageInfo(StoredImage):
+    """An image, with the addresses of two sizes of it."""
+
+    url: str
+    thumb: str
+
+
+class InputInfo(TypedDict):
+    """An input image of a result; ``here`` is the same image in the studio."""
+
+    role: str
+    name: str
+    sha256: str
+    here: ImageInfo | None
+
+
+class ResultInfo(TypedDict):
+    """The recipe and inputs that a result contains."""
+
+    recipe: SettingTexts
+    inputs: list[InputInfo]
+
+
+@final
+class UploadInfo(ImageInfo):
+    """An added image; ``painted`` is set for a result of impasto."""
+
+    painted: ResultInfo | None
+
+
+class StyleInfo(TypedDict):
+    """A style image of a session."""
+
+    picture: ImageInfo
+    share: float
+    scale: float
+
+
+class RegionInfo(TypedDict):
+    """A region of a session."""
+
+    mask: ImageInfo
+    painting: ImageInfo
+    scale: float
+    feather: float
+
+
+class JobInfo(JobStatus):
+    """A job, which the page shows as a version."""
+
+    sheet: str | None
+    recipe: SettingTexts
+    differs: list[tuple[str, str, str]]
+    preview: str | None
+    result: str | None
+    resumable: bool
+    progress: "StepMessage | None"
+    draft: bool
+
+
+class JobDetails(JobInfo):
+    """A job with the records of its steps."""
+
+    history: list[list[float]]
+
+
+class SessionInfo(TypedDict):
+    """A session with its jobs, and the roles of images that are missing."""
+
+    id: str
+    photograph: ImageInfo | None
+    paintings: list[StyleInfo]
+    regions: list[RegionInfo]
+    keep: ImageInfo | None
+    keep_feather: float
+    missing: list[str]
+    preset: str
+    recipe: SettingTexts
+    idle: list[str]
+    works: list[JobInfo]
+
+
+class SessionName(TypedDict):
+    """A session in the list of sessions."""
+
+    id: str
+    name: str
+
+
+class StudioState(TypedDict):
+    """The state of the worker process, the sessions, the queue, and skipped files with reasons."""
+
+    worker: str
+    sessions: list[SessionName]
+    queue: list[JobInfo]
+    skipped: list[tuple[str, str]]
+
+
+class ForecastInfo(TypedDict):
+    """The expected seconds and bytes of a run, and both as text."""
+
+    seconds: float | None
+    memory: float | None
+    fits: bool
+    text: str
+
+
+class SweepInfo(TypedDict):
+    """The id of a sheet, and the ids of its jobs."""
+
+    sheet: str
+    works: list[str]
+
+
+class Done(TypedDict):
+    """The answer without data."""
+
+
+@final
+class ErrorInfo(TypedDict):
+    """The answer to a rejected request."""
+
+    error: str
+
+
+Answer: TypeAlias = (
+    StaticInfo
+    | UploadInfo
+    | JobInfo
+    | JobDetails
+    | SessionInfo
+    | StudioState
+    | ForecastInfo
+    | SweepInfo
+    | Done
+    | ErrorInfo
+)
+
+
+# Commands of the server to the worker process ---------------------------------------------------
+
+
+class PaintCommand(TypedDict):
+    """Run a job; images and the folder are paths, and a region is a mask, a style, a feather."""
+
+    do: Literal["paint"]
+    work: str
+    folder: str
+    content: str
+    styles: list[str]
+    regions: list[tuple[str, str, float]]
+    keep: str | None
+    keep_feather: float
+    recipe: RecipeFields
+
+
+class SteerCommand(TypedDict):
+    """Change settings of the running job from its next step on."""
+
+    do: Literal["steer"]
+    work: str
+    settings: RecipeFields
+
+
+class StopCommand(TypedDict):
+    """Stop the running job after its current step."""
+
+    do: Literal["stop"]
+    work: str
+
+
+WorkerCommand: TypeAlias = PaintCommand | SteerCommand | StopCommand
+
+
+# Events of the worker process and of the server -------------------------------------------------
+
+
+class ReadyMessage(TypedDict):
+    """The worker process has loaded, and accepts jobs."""
+
+    event: Literal["ready"]
+
+
+class UnableMessage(TypedDict):
+    """The worker process cannot load."""
+
+    event: Literal["unable"]
+    error: str
+
+
+class DraftMessage(TypedDict):
+    """The preview of a job is the draft."""
+
+    event: Literal["draft"]
+    work: str
+
+
+class NoteMessage(TypedDict):
+    """A message of a job for the user."""
+
+    event: Literal["note"]
+    work: str
+    note: str
+
+
+class StepMessage(TypedDict):
+    """A step of a job: its losses, the finished fraction, and whether the preview is new."""
+
+    event: Literal["step"]
+    work: str
+    level: int
+    levels: int
+    evaluation: int
+    evaluations: int
+    total: float
+    terms: dict[str, float]
+    seconds: float
+    done: float
+    left: str
+    shown: bool
+
+
+class FinishedMessage(TypedDict):
+    """A job has a result; ``recipe`` has the settings that may have changed during the run."""
+
+    event: Literal["finished"]
+    work: str
+    seconds: float
+    stopped: bool
+    steered: bool
+    recipe: RecipeFields
+
+
+class FailedMessage(TypedDict):
+    """A job has failed."""
+
+    event: Literal["failed"]
+    work: str
+    error: str
+
+
+class HelloMessage(TypedDict):
+    """The first event of a stream, with a hash of the page's files."""
+
+    event: Literal["hello"]
+    build: str
+
+
+class StateMessage(TypedDict):
+    """Sessions, the queue or the worker process have changed."""
+
+    event: Literal["state"]
+    worker: str
+
+
+class JobMessage(TypedDict):
+    """A job has changed."""
+
+    event: Literal["work"]
+    work: str
+    state: JobState
+
+
+JobEvent: TypeAlias = DraftMessage | NoteMessage | StepMessage | FinishedMessage | FailedMessage
+WorkerMessage: TypeAlias = ReadyMessage | UnableMessage | JobEvent
+PageMessage: TypeAlias = (
+    HelloMessage | StateMessage | JobMessage | DraftMessage | NoteMessage | StepMessage
+)
+
+
+# Validation -------------------------------------------------------------------------------------
+
+
+def parse(found: object, kind: type[T], name: str = "") -> T:
+    """Return parsed JSON as a type of this module, without unknown keys.
+
+    Args:
+        found: parsed JSON
+        kind: a TypedDict, or the type of one of its fields
+        name: the name of the value in messages
+
+    Raises:
+        SettingError: for a value of another type, a number out of range, or a missing key
+    """
+    return cast(T, _parse(found, kind, name))
+
+
+def _parse(found: object, kind: Any, name: str) -> object:
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _in_range(_parse(found, args[0], name), args[1])
+    if origin in (Union, UnionType):  # of a type and None
+        return None if found is None else _parse(found, args[0], name)
+    if isinstance(found, dict) and (is_typeddict(kind) or origin is dict):
+        return _parse_object(found, kind, name)
+    if isinstance(found, list) and origin is list:
+        return [_parse(each, args[0], f"{name}[{at}]") for at, each in enumerate(found)]
+    if kind is float and type(found) is int and found.bit_length() < MAX_BITS:
+        return float(found)
+    if kind is Any or type(found) is kind or (origin is Literal and found in args):
+        return found
+    raise SettingError(f"{name or 'the JSON'} is {found!r:.40}: expected {_describe(kind)}")
+
+
+def _parse_object(found: Mapping[str, object], kind: Any, name: str) -> dict[str, object]:
+    """Return the known fields of a TypedDict, or all of a dict."""
+    types = field_types(kind) if is_typeddict(kind) else dict.fromkeys(found, get_args(kind)[1])
+    prefix = f"{name}." if name else ""
+    required: frozenset[str] = getattr(kind, "__required_keys__", frozenset())
+    if not required <= set(found):
+        raise SettingError(f"{prefix}{min(required - set(found))} is missing")
+    return {
+        field: _parse(found[field], of, f"{prefix}{field}")
+        for field, of in types.items()
+        if field in found
+    }
+
+
+@functools.cache
+def field_types(kind: Any) -> dict[str, Any]:
+    """Return the fields of a TypedDict with their types, which include ranges."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {
+        name: get_args(of)[0] if get_origin(of) is NotRequired else of for name, of in hints.items()
+    }
+
+
+def _in_range(found: object, allowed: Range) -> object:
+    size = len(found) if isinstance(found, list) else cast(float, found)
+    if not allowed.minimum <= size <= allowed.maximum:
+        limits = f"{allowed.minimum:g} to {allowed.maximum:g}"
+        raise SettingError(f"{allowed.name} is {size!s:.40}: expected {limits}")
+    return found
+
+
+def _describe(kind: Any) -> str:
+    names = {str: "a text", int: "an integer", float: "a number", bool: "true or false"}
+    if get_origin(kind) is Literal:
+        return " or ".join(map(str, get_args(kind)))
+    return names.get(kind, "a list" if get_origin(kind) is list else "an object")

@@ -1,0 +1,294 @@
+// The messages of src/impasto/studio/messages.py; `make docs` generates this file.
+
+/** New inputs and settings of a session. */
+interface SessionChanges {
+  photograph?: string | null;
+  paintings?: StyleEntry[];
+  regions?: RegionEntry[];
+  keep?: string | null;
+  keep_feather?: number;
+  preset?: string;
+  recipe?: Record<string, string | null>;
+}
+
+/** A style image of a session: its id, weight and scale. */
+interface StyleEntry {
+  picture: string;
+  share: number;
+  scale: number;
+}
+
+/** A region with its own style image, by the ids of both images. */
+interface RegionEntry {
+  mask: string;
+  painting: string;
+  scale: number;
+  feather: number;
+}
+
+/** Start a job; ``before`` is the previous version. */
+interface PaintRequest {
+  before?: string | null;
+}
+
+/** Enlarge a result to a longest side in pixels. */
+interface FinishRequest {
+  size: number;
+}
+
+/** Change settings of the running job. */
+interface SteerRequest {
+  settings: Record<string, string | null>;
+}
+
+/** Start a job for each combination of values of the settings. */
+interface SweepRequest {
+  vary: Record<string, string[]>;
+}
+
+/** Select the pixels that are similar to one. */
+interface SelectRequest {
+  x: number;
+  y: number;
+  tolerance: number;
+}
+
+/** Reorder the queue, by the ids of jobs. */
+interface QueueRequest {
+  order: string[];
+}
+
+/** The data that does not change while the studio runs. */
+interface StaticInfo {
+  notes: string[];
+  settings: SettingSchema[];
+  presets: PresetInfo[];
+  samples: SampleNames;
+  steerable: string[];
+}
+
+/** A setting, for its form field. */
+interface SettingSchema {
+  name: string;
+  label: string;
+  kind: "integer" | "number" | "text" | "choice";
+  help: string;
+  unit: string;
+  possible: string;
+  minimum: number | null;
+  maximum: number | null;
+  choices: string[];
+  words: string[];
+  default: string;
+}
+
+/** A preset, with the address of its thumbnail. */
+interface PresetInfo {
+  name: string;
+  help: string;
+  recipe: Record<string, string>;
+  picture: string | null;
+}
+
+/** The names of the samples, content images and style images. */
+interface SampleNames {
+  photographs: string[];
+  paintings: string[];
+}
+
+/** An added image; ``painted`` is set for a result of impasto. */
+interface UploadInfo {
+  id: string;
+  name: string;
+  width: number;
+  height: number;
+  mask: boolean;
+  notes: string[];
+  url: string;
+  thumb: string;
+  painted: ResultInfo | null;
+}
+
+/** The recipe and inputs that a result contains. */
+interface ResultInfo {
+  recipe: Record<string, string>;
+  inputs: InputInfo[];
+}
+
+/** An input image of a result; ``here`` is the same image in the studio. */
+interface InputInfo {
+  role: string;
+  name: string;
+  sha256: string;
+  here: ImageInfo | null;
+}
+
+/** An image, with the addresses of two sizes of it. */
+interface ImageInfo {
+  id: string;
+  name: string;
+  width: number;
+  height: number;
+  mask: boolean;
+  notes: string[];
+  url: string;
+  thumb: string;
+}
+
+/** A job, which the page shows as a version. */
+interface JobInfo {
+  id: string;
+  created: number;
+  state: "queued" | "painting" | "done" | "stopped" | "failed";
+  error: string | null;
+  seconds: number;
+  steered: boolean;
+  sheet: string | null;
+  recipe: Record<string, string>;
+  differs: [string, string, string][];
+  preview: string | null;
+  result: string | null;
+  resumable: boolean;
+  progress: StepMessage | null;
+  draft: boolean;
+}
+
+/** A step of a job: its losses, the finished fraction, and whether the preview is new. */
+interface StepMessage {
+  event: "step";
+  work: string;
+  level: number;
+  levels: number;
+  evaluation: number;
+  evaluations: number;
+  total: number;
+  terms: Record<string, number>;
+  seconds: number;
+  done: number;
+  left: string;
+  shown: boolean;
+}
+
+/** A job with the records of its steps. */
+interface JobDetails {
+  id: string;
+  created: number;
+  state: "queued" | "painting" | "done" | "stopped" | "failed";
+  error: string | null;
+  seconds: number;
+  steered: boolean;
+  sheet: string | null;
+  recipe: Record<string, string>;
+  differs: [string, string, string][];
+  preview: string | null;
+  result: string | null;
+  resumable: boolean;
+  progress: StepMessage | null;
+  draft: boolean;
+  history: number[][];
+}
+
+/** A session with its jobs, and the roles of images that are missing. */
+interface SessionInfo {
+  id: string;
+  photograph: ImageInfo | null;
+  paintings: StyleInfo[];
+  regions: RegionInfo[];
+  keep: ImageInfo | null;
+  keep_feather: number;
+  missing: string[];
+  preset: string;
+  recipe: Record<string, string>;
+  idle: string[];
+  works: JobInfo[];
+}
+
+/** A style image of a session. */
+interface StyleInfo {
+  picture: ImageInfo;
+  share: number;
+  scale: number;
+}
+
+/** A region of a session. */
+interface RegionInfo {
+  mask: ImageInfo;
+  painting: ImageInfo;
+  scale: number;
+  feather: number;
+}
+
+/** The state of the worker process, the sessions, the queue, and skipped files with reasons. */
+interface StudioState {
+  worker: string;
+  sessions: SessionName[];
+  queue: JobInfo[];
+  skipped: [string, string][];
+}
+
+/** A session in the list of sessions. */
+interface SessionName {
+  id: string;
+  name: string;
+}
+
+/** The expected seconds and bytes of a run, and both as text. */
+interface ForecastInfo {
+  seconds: number | null;
+  memory: number | null;
+  fits: boolean;
+  text: string;
+}
+
+/** The id of a sheet, and the ids of its jobs. */
+interface SweepInfo {
+  sheet: string;
+  works: string[];
+}
+
+/** The answer without data. */
+interface Done {
+}
+
+/** The answer to a rejected request. */
+interface ErrorInfo {
+  error: string;
+}
+
+/** The first event of a stream, with a hash of the page's files. */
+interface HelloMessage {
+  event: "hello";
+  build: string;
+}
+
+/** Sessions, the queue or the worker process have changed. */
+interface StateMessage {
+  event: "state";
+  worker: string;
+}
+
+/** A job has changed. */
+interface JobMessage {
+  event: "work";
+  work: string;
+  state: "queued" | "painting" | "done" | "stopped" | "failed";
+}
+
+/** The preview of a job is the draft. */
+interface DraftMessage {
+  event: "draft";
+  work: string;
+}
+
+/** A message of a job for the user. */
+interface NoteMessage {
+  event: "note";
+  work: string;
+  note: string;
+}
+
+type PageRequest = SessionChanges | PaintRequest | FinishRequest | SteerRequest | SweepRequest | SelectRequest | QueueRequest;
+
+type Answer = StaticInfo | UploadInfo | JobInfo | JobDetails | SessionInfo | StudioState | ForecastInfo | SweepInfo | Done | ErrorInfo;
+
+type PageMessage = HelloMessage | StateMessage | JobMessage | DraftMessage | NoteMessage | StepMessage;
