@@ -24,9 +24,9 @@ STATE = "() => window.studio.state.session.works"
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Print the results of the chosen parts."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", type=Path, help="where the studio is made")
+    parser.add_argument("folder", type=Path, help="folder of the studio")
     parser.add_argument("--pictures", type=int, default=50)
     parser.add_argument("--screenshots", type=Path)
     parser.add_argument("--parts", nargs="+", default=["first", "mask", "memory"])
@@ -42,7 +42,7 @@ def main() -> None:
         page.wait_for_selector("body[data-ready]")
         take_samples(page)
         if "first" in asked.parts:
-            print("first pictures", first_picture(page, asked.screenshots))
+            print("first images", first_images(page, asked.screenshots))
         if "memory" in asked.parts:
             print("memory", memory(page, server, asked.pictures))
         if "mask" in asked.parts:
@@ -52,21 +52,21 @@ def main() -> None:
 
 
 def until(page: Page, script: str, wanted: object) -> None:
-    """Wait until a script's value is the one wanted."""
+    """Wait until a script has a value."""
     while page.evaluate(script) != wanted:
         time.sleep(0.02)
 
 
 def take_samples(page: Page) -> None:
-    """Have something to paint."""
+    """Add a content image and a style image."""
     page.select_option("#content .sample", "coffee")
     page.wait_for_selector("#content-thumb:visible")
     page.select_option("#style .sample", "swirls")
     page.wait_for_selector("#styles li")
 
 
-def first_picture(page: Page, screenshots: Path | None) -> dict[str, float]:
-    """Paint the sample twice: the first time the painter gets warm."""
+def first_images(page: Page, screenshots: Path | None) -> dict[str, float]:
+    """Run the samples twice; the first run warms up the worker process. Return seconds."""
     found = {}
     for warm in (False, True):
         page.wait_for_timeout(1000)
@@ -114,7 +114,7 @@ def shots(page: Page, folder: Path, name: str) -> None:
 
 
 def frames(page: Page) -> float:
-    """Paint a mask of 3,000 px for three seconds, and count."""
+    """Return frames per second while painting a mask of 3,000 px."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "large.jpg")
         noise = np.random.default_rng(0).integers(0, 256, (150, 200, 3), np.uint8)
@@ -148,7 +148,7 @@ def frames(page: Page) -> float:
 
 
 def memory(page: Page, server: Server, pictures: int) -> dict[str, float]:
-    """The resident memory of the server and of its painter, in MB, along so many pictures."""
+    """Return the resident memory in MB of the server and the worker process, during many jobs."""
     page.click("#more summary")
     page.select_option("#setting-style_loss", "gram")
     for name, value in {"size": "64", "levels": "1", "evaluations": "2"}.items():
@@ -163,7 +163,7 @@ def memory(page: Page, server: Server, pictures: int) -> dict[str, float]:
         until(page, f"() => ({STATE})().length", before + number)
         if number in (5, pictures // 2, pictures):
             for each in (process, *process.children()):
-                kind = "server" if each is process else "painter"
+                kind = "server" if each is process else "worker"
                 found[f"{kind} after {number}"] = round(each.memory_info().rss / 1e6)
     return found
 

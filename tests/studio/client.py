@@ -1,4 +1,4 @@
-"""A studio in a process of its own, and what talks to it over HTTP."""
+"""A studio in a separate process, and an HTTP client for it."""
 
 import contextlib
 import http.client
@@ -12,15 +12,15 @@ from pathlib import Path
 
 
 class Client:
-    """Asks a studio as its page does, unless it is told to lie."""
+    """Sends requests as the page does; tests override headers."""
 
     def __init__(self, address):
         self.host = address.split("/")[2]
         self.token = address.partition("?token=")[2]
         self.cookie = ""
 
-    def ask(self, method, path, body=None, **headers):
-        """The status, the headers and the bytes of an answer; a header that is None is left out."""
+    def request(self, method, path, body=None, **headers):
+        """Return status, headers and body of an answer. Headers that are None are not sent."""
         connection = http.client.HTTPConnection(self.host, timeout=60)
         usual = {"Host": self.host, "Origin": f"http://{self.host}", "Cookie": self.cookie}
         sent = {**usual, **{name.replace("_", "-"): value for name, value in headers.items()}}
@@ -37,33 +37,33 @@ class Client:
             answer = connection.getresponse()
             return answer.status, dict(answer.getheaders()), answer.read()
 
-    def enter(self, token=None):
-        """Come in by a token, and keep the cookie."""
-        status, headers, said = self.ask("GET", f"/?token={token or self.token}")
+    def log_in(self, token=None):
+        """Log in with a token, and keep the cookie."""
+        status, headers, answer = self.request("GET", f"/?token={token or self.token}")
         if status == 303:
             self.cookie = headers["set-cookie"].partition(";")[0]
-        return status, headers, said
+        return status, headers, answer
 
     def json(self, method, path, body=None, expected=200):
-        status, _, said = self.ask(method, path, body)
-        assert status == expected, (status, said)
-        return json.loads(said)
+        status, _, answer = self.request(method, path, body)
+        assert status == expected, (status, answer)
+        return json.loads(answer)
 
     def session(self, **recipe):
-        """A session with the samples, and a recipe that takes a second."""
+        """Return a session with samples, and a recipe that takes a second."""
         number = self.json("POST", "/api/sessions")["id"]
-        photograph = self.json("POST", "/api/samples/coffee")["id"]
-        painting = self.json("POST", "/api/samples/swirls")["id"]
+        content = self.json("POST", "/api/samples/coffee")["id"]
+        style = self.json("POST", "/api/samples/swirls")["id"]
         small = {"size": "48", "levels": "1", "evaluations": "2", "precision": "float32"}
         changes = {
-            "photograph": photograph,
-            "paintings": [{"picture": painting, "share": 1, "scale": 1}],
+            "photograph": content,
+            "paintings": [{"picture": style, "share": 1, "scale": 1}],
             "recipe": {**small, "style_loss": "gram", **recipe},
         }
         return self.json("PATCH", f"/api/sessions/{number}", changes)
 
     def until(self, number, *states, seconds=120):
-        """The work, once it has come to one of these states."""
+        """Return a job when it has one of these states."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             job = self.json("GET", f"/api/works/{number}")
@@ -74,7 +74,7 @@ class Client:
 
 
 class Server:
-    """``impasto studio`` in a process of its own."""
+    """``impasto studio`` in a separate process."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         command = [sys.executable, "-m", "impasto", "studio", str(folder), "--no-browser"]
@@ -93,16 +93,16 @@ class Server:
         made = Client(self.address)
         for _ in range(100):
             try:
-                status, _, said = made.enter()
+                status, _, answer = made.log_in()
             except ConnectionRefusedError:
                 time.sleep(0.1)
             else:
-                assert status == 303, said
+                assert status == 303, answer
                 return made
-        raise AssertionError("nobody answers")
+        raise AssertionError("the server does not answer")
 
     def end(self, number: int = signal.SIGTERM) -> int:
-        """End it, and return its exit status."""
+        """Stop the server, and return its exit status."""
         if self.process.poll() is None:
             os.kill(self.process.pid, number)
         if self.process.stdout:

@@ -1,4 +1,4 @@
-"""One studio for the tests that leave it as it is."""
+"""One studio for all tests of a module."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Photographs as cameras take them, made for a test."""
+"""Images of the size of camera photos."""
 
 import math
 
@@ -7,8 +7,8 @@ import pillow_heif
 from PIL import Image
 
 
-def photograph_of(megapixels, path):
-    """Write a picture of so many megapixels, 4:3, in the format of the ending; (width, height)."""
+def write_photo(megapixels, path):
+    """Write a 4:3 image in the format of the file extension; return (width, height)."""
     height = round(math.sqrt(megapixels * 1e6 * 3 / 4) / 2) * 2
     width = height * 4 // 3 // 2 * 2
     random = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""The studio's answers, without a server."""
+"""The error responses of the studio, without a server."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from impasto.studio.store import Store
 
 
 @pytest.mark.parametrize(("error", "status"), [(OutputError, 507), (ImageError, 415)])
-def test_a_full_disk_is_not_an_image_that_cannot_be_used(tmp_path, error, status):
+def test_a_full_disk_and_an_invalid_image_have_different_statuses(tmp_path, error, status):
     handlers = Studio(Store(tmp_path)).app().exception_handlers
     handler = next(handlers[each] for each in error.__mro__ if each in handlers)
     assert handler(None, error("no space left")).status_code == status

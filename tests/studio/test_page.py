@@ -19,7 +19,7 @@ from PIL import Image
 from impasto.images import samples
 from impasto.pipeline import provenance
 from tests.studio.client import Server
-from tests.studio.images import photograph_of
+from tests.studio.images import write_photo
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
@@ -38,7 +38,7 @@ LONG = {**QUICK, "size": "128", "evaluations": "2000"}
 
 @pytest.fixture(scope="module")
 def browser():
-    # Chromium's own sandbox is not to be had in containers.
+    # Chromium's sandbox does not work in containers.
     with playwright.sync_playwright() as started:
         made = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield made
@@ -47,7 +47,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def context(browser, server):
-    """A window of a person who came in by the address that the terminal printed."""
+    """A browser context that opened the printed address."""
     made = browser.new_context(viewport={"width": 1440, "height": 900})
     made.set_default_timeout(45_000)
     page = made.new_page()
@@ -59,10 +59,12 @@ def context(browser, server):
 
 @pytest.fixture
 def page(context, server):
-    """The page with a session of its own; fails with whatever its console complains of."""
+    """The page with a new session; fails on errors of its console."""
     made, wrong = context.new_page(), []
     made.on("pageerror", lambda error: wrong.append(str(error)))
-    made.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    made.on(
+        "console", lambda message: wrong.append(message.text) if message.type == "error" else None
+    )
     made.goto(f"http://127.0.0.1:{server.port}/")
     ready(made)
     begin_session(made)
@@ -115,7 +117,7 @@ def take_samples(page):
 
 
 def ask_for(page, settings):
-    """Type settings in, those under "more" as well."""
+    """Type values of settings, including those under "More"."""
     if not page.locator("#more[open]").count():
         page.click("#more summary")
     for name, value in settings.items():
@@ -137,12 +139,12 @@ def set_strength(page, value):
     )
 
 
-def works(page):
+def jobs(page):
     return page.evaluate("() => window.studio.state.session.works")
 
 
 def states(page):
-    return [each["state"] for each in works(page)]
+    return [each["state"] for each in jobs(page)]
 
 
 def until(condition, seconds=45):
@@ -157,20 +159,20 @@ def middle(page, across=0.5, down=0.5):
     return box["x"] + across * box["width"], box["y"] + down * box["height"]
 
 
-def test_from_an_empty_folder_to_a_picture_by_mouse(page, tmp_path):
-    photograph = tmp_path / "a photograph.jpg"
-    Image.fromarray(samples.load_content("coffee").astype(np.uint8)).save(photograph)
-    painting = tmp_path / "painting.png"
-    Image.fromarray(samples.make_style("swirls").astype(np.uint8)).save(painting)
-    drop(page, "#content", photograph)
-    expect(page.locator("#content-thumb")).to_have_attribute("alt", "a photograph.jpg")
+def test_all_steps_to_a_result_by_mouse(page, tmp_path):
+    content = tmp_path / "a photo.jpg"
+    Image.fromarray(samples.load_content("coffee").astype(np.uint8)).save(content)
+    style = tmp_path / "painting.png"
+    Image.fromarray(samples.make_style("swirls").astype(np.uint8)).save(style)
+    drop(page, "#content", content)
+    expect(page.locator("#content-thumb")).to_have_attribute("alt", "a photo.jpg")
     with page.expect_file_chooser() as chosen:
         page.click("#style .choose")
-    chosen.value.set_files(painting)
+    chosen.value.set_files(style)
     expect(page.locator("#styles li")).to_have_count(1)
     ask_for(page, LONG)
 
-    # A mask: a stroke, undone and done again.
+    # A mask: a stroke, undo and redo.
     page.click("#protect")
     page.mouse.move(*middle(page, 0.4, 0.4))
     page.mouse.down()
@@ -181,7 +183,7 @@ def test_from_an_empty_folder_to_a_picture_by_mouse(page, tmp_path):
     page.click("#mask-done")
     expect(page.locator("#areas li")).to_have_count(1)
 
-    # Painted, steered, stopped, gone on with.
+    # Start, steer, stop.
     page.click("#paint")
     expect(page.locator("#stop")).to_be_visible()
     expect(page.locator("#level")).to_contain_text("evaluation")
@@ -191,17 +193,17 @@ def test_from_an_empty_folder_to_a_picture_by_mouse(page, tmp_path):
     page.wait_for_timeout(500)
     page.click("#stop")
     until(lambda: states(page)[:1] == ["stopped"])
-    assert works(page)[0]["steered"]
+    assert jobs(page)[0]["steered"]
     expect(page.locator("#resume")).to_be_visible()
 
-    # A branch, and what differs.
+    # A second version, and its differences.
     ask_for(page, {"evaluations": "3"})
     page.click("#paint")
     until(lambda: states(page)[:1] == ["done"])
     expect(page.locator("#version table")).to_contain_text("evaluations")
     expect(page.locator("#versions li")).to_have_count(2)
 
-    # Compared, and taken away in three formats, its recipe in it.
+    # Compare, and download in three formats with the recipe.
     page.select_option("#compare", "original")
     expect(page.locator("#divider")).to_be_visible()
     page.locator("#divider").fill("250")
@@ -217,7 +219,7 @@ def test_from_an_empty_folder_to_a_picture_by_mouse(page, tmp_path):
 
 
 @pytest.mark.slow
-def test_from_samples_to_a_picture_by_keyboard(page):
+def test_all_steps_to_a_result_by_keyboard(page):
     def press(place, *keys):
         page.locator(place).focus()
         for key in keys:
@@ -257,7 +259,7 @@ def test_tab_reaches_everything(page):
         assert name in reached
 
 
-def test_a_click_selects_what_is_alike(page):
+def test_a_click_selects_similar_pixels(page):
     take_samples(page)
     page.click("#protect")
     page.click("#wand")
@@ -270,7 +272,7 @@ def test_a_click_selects_what_is_alike(page):
 
 
 @pytest.mark.slow
-def test_a_mask_has_no_dead_rim(page):
+def test_the_feather_leaves_the_border_unchanged(page):
     take_samples(page)
     page.click("#protect")
     page.click("#fill")
@@ -281,9 +283,9 @@ def test_a_mask_has_no_dead_rim(page):
     assert mask.min() == 255
 
 
-def test_a_reload_in_the_middle_shows_where_things_are(page):
+def test_a_reload_during_a_run_shows_its_progress(page):
     take_samples(page)
-    ask_for(page, {**LONG, "size": "640"})  # so that the draft is there long enough to be seen
+    ask_for(page, {**LONG, "size": "640"})  # so that the draft is displayed long enough
     page.click("#paint")
     expect(page.locator("#draft")).to_be_visible()
     expect(page.locator("#draft")).to_be_hidden()
@@ -309,7 +311,7 @@ def test_two_tabs_show_the_same(page, context):
     other.close()
 
 
-def test_what_is_no_picture_gets_a_sentence(page, tmp_path):
+def test_an_invalid_image_gives_a_message(page, tmp_path):
     wrong = tmp_path / "letter.jpg"
     wrong.write_text("Dear reader")
     drop(page, "#content", wrong)
@@ -318,7 +320,7 @@ def test_what_is_no_picture_gets_a_sentence(page, tmp_path):
 
 
 def paint_and_download(page, folder):
-    """Paint the samples; return the PNG of the result."""
+    """Run the samples; return the PNG of the result."""
     take_samples(page)
     ask_for(page, QUICK)
     page.click("#paint")
@@ -331,7 +333,7 @@ def paint_and_download(page, folder):
 
 
 @pytest.mark.slow
-def test_a_painted_picture_brings_its_recipe_and_its_inputs(page, tmp_path):
+def test_a_dropped_result_restores_its_settings_and_inputs(page, tmp_path):
     path = paint_and_download(page, tmp_path)
     begin_session(page)
     drop(page, "#content", path)
@@ -346,9 +348,9 @@ def test_a_painted_picture_brings_its_recipe_and_its_inputs(page, tmp_path):
 def test_a_result_is_used_as_content_or_as_style(page, tmp_path):
     path = paint_and_download(page, tmp_path)
     size = "() => window.studio.state.session.photograph.width"
-    paintings = page.locator("#styles li")
+    styles = page.locator("#styles li")
 
-    # Dropped, it is asked about; Cancel and Escape change nothing.
+    # A dropped result opens a dialog; Cancel and Escape change nothing.
     for cancelled in ("by its button", "by a key"):
         drop(page, "#content", path)
         expect(page.locator("#result-choice")).to_be_visible()
@@ -358,19 +360,19 @@ def test_a_result_is_used_as_content_or_as_style(page, tmp_path):
             page.click("#result-choice >> text=Cancel")
         expect(page.locator("#result-choice")).to_be_hidden()
     assert page.evaluate(size) != 64
-    expect(paintings).to_have_count(1)
+    expect(styles).to_have_count(1)
     drop(page, "#content", path)
     page.click("#result-choice >> text=Use as style")
-    expect(paintings).to_have_count(2)
+    expect(styles).to_have_count(2)
     drop(page, "#style", path)
     page.click("#result-choice >> text=Use as content")
     until(lambda: page.evaluate(size) == 64)
     expect(page.locator("#setting-size")).to_have_value("64")
 
-    # Beside a version there is a button for each.
+    # Each version has a button for each use.
     page.click("#versions button")
     page.click("#version >> text=Use as style")
-    expect(paintings).to_have_count(3)
+    expect(styles).to_have_count(3)
     page.select_option("#content .sample", "coffee")
     until(lambda: page.evaluate(size) != 64)
     page.click("#versions button")
@@ -379,7 +381,7 @@ def test_a_result_is_used_as_content_or_as_style(page, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sweep_is_a_sheet_to_click(page):
+def test_a_sweep_is_a_sheet_of_versions(page):
     take_samples(page)
     ask_for(page, QUICK)
     page.click("#compare-settings")
@@ -399,7 +401,7 @@ def patch_of(page, doing):
     return answer.value
 
 
-def test_a_refused_value_is_said_at_its_field_and_restored(page):
+def test_an_invalid_value_is_explained_at_its_field_and_restored(page):
     take_samples(page)
     page.click("#more summary")
     for name, value, word in (("size", "7", "16"), ("evaluations", "many", "evaluations")):
@@ -419,7 +421,7 @@ def test_a_refused_value_is_said_at_its_field_and_restored(page):
     assert patch_of(page, lambda: strokes.press("Tab")).status == 400
     expect(page.locator("#styles .refusal")).to_contain_text("0.1 to 10")
     expect(strokes).to_have_value("1")
-    # In a dialog, where a note at the page's corner could not be seen; what was typed stays.
+    # In a dialog, which covers toasts; the typed value stays.
     page.click("#compare-settings")
     page.fill("#sweep-values", "0.2")
     page.click("#sweep-go")
@@ -435,7 +437,7 @@ def test_a_preset_leaves_the_size(page):
     expect(page.locator("#setting-size")).to_have_value("333")
 
 
-def test_a_double_click_paints_once(page):
+def test_a_double_click_starts_one_job(page):
     take_samples(page)
     ask_for(page, LONG)
     page.dblclick("#paint")
@@ -457,7 +459,7 @@ def drop_from_disk(page, place, *paths):
         browser.send("Input.dispatchDragEvent", {"type": kind, **at})
 
 
-def test_a_folder_that_is_dropped_is_called_one(page, tmp_path):
+def test_a_dropped_folder_gives_a_message(page, tmp_path):
     folder = tmp_path / "holidays"
     folder.mkdir()
     path = folder / "a.png"
@@ -474,7 +476,7 @@ def test_a_folder_that_is_dropped_is_called_one(page, tmp_path):
     expect(page.locator("#toasts")).to_contain_text("is not a file")
 
 
-def test_a_file_that_is_gone_is_called_so_and_the_next_is_taken(page, tmp_path):
+def test_a_missing_file_gives_a_message_and_the_next_is_added(page, tmp_path):
     paths = [tmp_path / name for name in ("gone.png", "there.png")]
     for number, path in enumerate(paths):
         Image.new("RGB", (40, 30), (99 * number,) * 3).save(path)
@@ -493,10 +495,10 @@ def test_a_file_that_is_gone_is_called_so_and_the_next_is_taken(page, tmp_path):
     expect(page.locator("#content-thumb")).to_have_attribute("alt", "there.png")
 
 
-def test_a_mask_stays_as_it_was_drawn_and_its_feather_is_stored_beside(page, tmp_path):
-    photograph = tmp_path / "large.png"
-    Image.new("RGB", (3600, 2400), (90, 120, 150)).save(photograph, compress_level=1)
-    drop(page, "#content", photograph)
+def test_a_mask_is_stored_unchanged_with_its_feather(page, tmp_path):
+    content = tmp_path / "large.png"
+    Image.new("RGB", (3600, 2400), (90, 120, 150)).save(content, compress_level=1)
+    drop(page, "#content", content)
     expect(page.locator("#content-thumb")).to_be_visible()
     page.click("#protect")
     page.mouse.move(*middle(page, 0.4, 0.4))
@@ -516,7 +518,7 @@ def test_a_mask_stays_as_it_was_drawn_and_its_feather_is_stored_beside(page, tmp
         expect(page.locator("#tools")).to_be_visible()
         assert patch_of(page, lambda: page.click("#mask-done")).ok
         assert page.evaluate(session) == before
-    # What is exported is soft, by a share of the picture's size.
+    # An exported mask includes the feather, relative to the image's size.
     page.click("#areas button:text('Change')")
     with page.expect_download() as taken:
         page.click("#export-mask")
@@ -526,7 +528,7 @@ def test_a_mask_stays_as_it_was_drawn_and_its_feather_is_stored_beside(page, tmp
     page.keyboard.press("Escape")
 
 
-def test_what_was_skipped_in_the_folder_is_said(page, folder):
+def test_skipped_files_are_listed(page, folder):
     for name, data in (("._x.json", b"\0\5\26\7"), ("0123abcd.json", b"")):
         (folder / "sessions" / name).write_bytes(data)
     try:
@@ -540,9 +542,9 @@ def test_what_was_skipped_in_the_folder_is_said(page, folder):
             (folder / "sessions" / name).unlink()
 
 
-def test_an_address_that_was_used_gets_a_page_that_says_what_to_do(browser, server, context):
-    with browser.new_context() as stranger:
-        page = stranger.new_page()
+def test_a_used_address_gives_a_page_with_instructions(browser, server, context):
+    with browser.new_context() as other:
+        page = other.new_page()
         assert page.goto(server.address).status == 403
         expect(page.locator("h1")).to_have_text("impasto")
         expect(page.locator("body")).to_contain_text("This address was already used")
@@ -550,7 +552,7 @@ def test_an_address_that_was_used_gets_a_page_that_says_what_to_do(browser, serv
         assert page.evaluate("getComputedStyle(document.body).maxWidth") != "none"
         found = axe.Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
-    page = context.new_page()  # the browser that has come in by it
+    page = context.new_page()  # the browser that used the address
     assert page.goto(server.address).status == 200
     ready(page)
     page.close()
@@ -559,33 +561,33 @@ def test_an_address_that_was_used_gets_a_page_that_says_what_to_do(browser, serv
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", ["jpg", "heic"])
 @pytest.mark.parametrize("megapixels", [12, 24, 50])
-def test_a_camera_s_photograph_is_taken(page, tmp_path, megapixels, ending):
-    path = tmp_path / f"photograph.{ending}"
-    size = photograph_of(megapixels, path)
+def test_a_camera_photo_is_added(page, tmp_path, megapixels, ending):
+    path = tmp_path / f"photo.{ending}"
+    size = write_photo(megapixels, path)
     with page.expect_file_chooser() as chosen:
         page.click("#content .choose")
     chosen.value.set_files(path)
     expect(page.locator("#content-thumb")).to_have_attribute("alt", path.name, timeout=180_000)
-    taken = page.evaluate("() => window.studio.state.session.photograph")
-    assert (taken["width"], taken["height"]) == size
+    content = page.evaluate("() => window.studio.state.session.photograph")
+    assert (content["width"], content["height"]) == size
     until(lambda: page.evaluate("() => window.studio.view.image?.width") == 2048)
     expect(page.locator("#toasts")).to_be_empty()
 
 
-def test_nothing_is_asked_of_another_machine(page, server):
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
+def test_the_page_sends_no_requests_to_other_machines(page, server):
+    urls = []
+    page.on("request", lambda request: urls.append(request.url))
     page.reload()
     ready(page)
     take_samples(page)
     own = f"http://127.0.0.1:{server.port}/"
-    assert asked
-    assert not [each for each in asked if not each.startswith((own, "blob:", "data:"))]
+    assert urls
+    assert not [each for each in urls if not each.startswith((own, "blob:", "data:"))]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768)])
-def test_names_contrast_and_room(page, scheme, width, height):
+def test_accessibility_and_layout(page, scheme, width, height):
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": height})
     take_samples(page)
@@ -603,15 +605,15 @@ def test_names_contrast_and_room(page, scheme, width, height):
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_a_page_of_an_older_version_is_told_to_reload(context, server):
+def test_a_page_of_an_older_version_asks_to_reload(context, server):
     page = context.new_page()
     builds = iter(["old", *["new"] * 1000])
 
     def hello(route):
-        said = (
+        event = (
             f'retry: 100\nevent: hello\ndata: {{"event": "hello", "build": "{next(builds)}"}}\n\n'
         )
-        route.fulfill(content_type="text/event-stream", body=said)
+        route.fulfill(content_type="text/event-stream", body=event)
 
     page.route("**/api/events", hello)
     page.goto(f"http://127.0.0.1:{server.port}/")
@@ -620,7 +622,7 @@ def test_a_page_of_an_older_version_is_told_to_reload(context, server):
 
 
 @pytest.mark.slow
-def test_a_machine_that_slept_goes_on(page, server):
+def test_a_run_continues_after_sleep(page, server):
     take_samples(page)
     ask_for(page, LONG)
     page.click("#paint")
@@ -639,7 +641,7 @@ def test_a_machine_that_slept_goes_on(page, server):
 
 
 @pytest.mark.slow
-def test_a_server_that_is_killed_is_said_and_comes_back(browser, tmp_path):
+def test_a_killed_server_is_reported_until_it_restarts(browser, tmp_path):
     first = Server(tmp_path / "studio")
     with browser.new_context() as context:
         context.set_default_timeout(45_000)

@@ -13,7 +13,7 @@ from impasto.errors import SettingError
 from impasto.studio.auth import HEADERS, AuthMiddleware, Hosts, Secrets, parsed_name
 from impasto.studio.server import serve
 
-module = importlib.import_module("impasto.studio.server")  # whose function the package hands out
+module = importlib.import_module("impasto.studio.server")  # the package has a function of this name
 
 
 async def inside(scope, receive, send):
@@ -22,32 +22,32 @@ async def inside(scope, receive, send):
 
 
 def served(monkeypatch, tmp_path, **options):
-    """The guard and the addresses of a studio that is served without waiting for requests."""
-    guards, said = [], []
+    """Return the middleware and the printed addresses of a studio that accepts no requests."""
+    captured, printed_lines = [], []
 
     class Server:
         def __init__(self, config):
-            guards.append(config.app)
+            captured.append(config.app)
 
         def run(self, sockets):
-            guards.extend(sockets)
+            captured.extend(sockets)
 
     monkeypatch.setattr(module.uvicorn, "Server", Server)
-    serve(tmp_path / "studio", browser=False, say=said.append, **{"port": 0, **options})
-    guard, listening = guards
+    serve(tmp_path / "studio", browser=False, say=printed_lines.append, **{"port": 0, **options})
+    middleware, listening = captured
     listening.close()
-    return guard, said
+    return middleware, printed_lines
 
 
-def status(guard, host, method="GET", origin=None, server="127.0.0.1", path="/api/state"):
-    """The status that a browser gets which has come in."""
+def status(middleware, host, method="GET", origin=None, server="127.0.0.1", path="/api/state"):
+    """Return the status of a request with a valid cookie."""
     from starlette.datastructures import Headers
 
-    keys = guard.keys
-    headers = {"host": host, "cookie": f"{guard.cookie}={keys.cookie()}"}
+    keys = middleware.keys
+    headers = {"host": host, "cookie": f"{middleware.cookie}={keys.cookie()}"}
     if origin is not None:
         headers["origin"] = origin
-    answer = guard.answer(method, path, "", Headers(headers), (server, guard.hosts.port))
+    answer = middleware.answer(method, path, "", Headers(headers), (server, middleware.hosts.port))
     return 200 if answer is None else answer.status_code
 
 
@@ -66,23 +66,23 @@ def host_of(address):
         ("::", "http://[::1]:{port}/?token="),
     ],
 )
-def test_the_printed_address_is_one_that_is_let_in(monkeypatch, tmp_path, host, printed):
+def test_the_printed_address_is_accepted(monkeypatch, tmp_path, host, printed):
     if ":" in host and not has_ipv6():
         pytest.skip("this machine has no IPv6")
-    guard, said = served(monkeypatch, tmp_path, host=host)
-    port = guard.hosts.port
-    assert said[0].startswith(printed.format(port=port))
-    for address in said:
+    middleware, printed_lines = served(monkeypatch, tmp_path, host=host)
+    port = middleware.hosts.port
+    assert printed_lines[0].startswith(printed.format(port=port))
+    for address in printed_lines:
         address = address.rpartition(" ")[2]
         own = host_of(address)
         server = own.rpartition(":")[0].strip("[]")
-        assert status(guard, own, server=server) == 200
-        assert status(guard, own, "POST", f"http://{own}", server=server) == 200
+        assert status(middleware, own, server=server) == 200
+        assert status(middleware, own, "POST", f"http://{own}", server=server) == 200
     evil = ("evil.example", f"evil.example:{port}", f"127.0.0.1.evil.example:{port}")
     for wrong in (*evil, "", ":"):
-        assert status(guard, wrong) == 403
-    assert status(guard, f"127.0.0.1:{port}", "POST", f"http://evil.example:{port}") == 403
-    assert status(guard, f"127.0.0.1:{port}", "POST", f"https://127.0.0.1:{port}") == 403
+        assert status(middleware, wrong) == 403
+    assert status(middleware, f"127.0.0.1:{port}", "POST", f"http://evil.example:{port}") == 403
+    assert status(middleware, f"127.0.0.1:{port}", "POST", f"https://127.0.0.1:{port}") == 403
 
 
 def has_ipv6():
@@ -95,19 +95,19 @@ def has_ipv6():
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_a_wildcard_lets_in_by_the_names_and_addresses_of_this_machine(monkeypatch, tmp_path, host):
+def test_a_wildcard_accepts_the_names_and_addresses_of_this_machine(monkeypatch, tmp_path, host):
     if ":" in host and not has_ipv6():
         pytest.skip("this machine has no IPv6")
-    guard, _ = served(monkeypatch, tmp_path, host=host)
-    port = guard.hosts.port
+    middleware, _ = served(monkeypatch, tmp_path, host=host)
+    port = middleware.hosts.port
     for name in (socket.gethostname(), socket.gethostname().upper(), "localhost"):
-        assert status(guard, f"{name}:{port}") == 200
-    assert status(guard, f"192.0.2.7:{port}", server="::ffff:192.0.2.7") == 200
-    assert status(guard, f"192.0.2.7:{port}", server="192.0.2.8") == 403
-    assert status(guard, f"[2001:db8::7]:{port}", server="2001:db8:0::7") == 200
+        assert status(middleware, f"{name}:{port}") == 200
+    assert status(middleware, f"192.0.2.7:{port}", server="::ffff:192.0.2.7") == 200
+    assert status(middleware, f"192.0.2.7:{port}", server="192.0.2.8") == 403
+    assert status(middleware, f"[2001:db8::7]:{port}", server="2001:db8:0::7") == 200
 
 
-def test_the_port_that_browsers_leave_out():
+def test_browsers_omit_default_ports():
     hosts = Hosts(80, frozenset({"localhost"}))
     assert {"localhost", "localhost:80", "192.0.2.7", "192.0.2.7:80"} == hosts.allowed(
         ("192.0.2.7", 80)
@@ -118,26 +118,26 @@ def test_the_port_that_browsers_leave_out():
 
 def test_names_of_tunnels_containers_and_proxies(monkeypatch, tmp_path):
     names = ["Studio.example", "localhost:9000", "[2001:db8::7]:443"]
-    guard, said = served(monkeypatch, tmp_path, names=names)
-    port = guard.hosts.port
-    assert [host_of(each) for each in said] == [
+    middleware, printed_lines = served(monkeypatch, tmp_path, names=names)
+    port = middleware.hosts.port
+    assert [host_of(each) for each in printed_lines] == [
         *(f"127.0.0.1:{port}", "studio.example", "localhost:9000", "[2001:db8::7]"),
     ]
-    assert len({each.partition("token=")[2] for each in said}) == 1
+    assert len({each.partition("token=")[2] for each in printed_lines}) == 1
     for host in ("studio.example", f"studio.example:{port}", "localhost:9000", "[2001:db8::7]"):
         for scheme in ("http", "https"):
-            assert status(guard, host, "POST", f"{scheme}://{host}") == 200
-        # A proxy may ask under the server's own name, for a page of its own.
-        assert status(guard, f"127.0.0.1:{port}", "POST", f"https://{host}") == 200
+            assert status(middleware, host, "POST", f"{scheme}://{host}") == 200
+        # A proxy may send the name of the server as Host, with its own Origin.
+        assert status(middleware, f"127.0.0.1:{port}", "POST", f"https://{host}") == 200
     for host in ("studio.example:1", "localhost:9001", "localhost", "x.studio.example"):
-        assert status(guard, host) == 403
+        assert status(middleware, host) == 403
 
 
 @pytest.mark.parametrize(
     "name",
     ["", " ", "a b", "http://a", "a/b", "user@a", "a:99999", "a:x", "a:-1", "a:", "[::1", "::g"],
 )
-def test_a_name_that_cannot_be_is_refused(name, one_line):
+def test_an_invalid_name_is_rejected(name, one_line):
     with pytest.raises(SettingError) as caught:
         parsed_name(name)
     assert "HOST" in one_line(caught)
@@ -154,7 +154,7 @@ def test_a_name_that_cannot_be_is_refused(name, one_line):
         ({"names": ["a b"]}, "HOST"),
     ],
 )
-def test_what_cannot_be_served_is_refused_in_a_line(tmp_path, options, words, one_line):
+def test_invalid_options_give_one_line(tmp_path, options, words, one_line):
     with pytest.raises(SettingError) as caught:
         serve(tmp_path / "studio", browser=False, **{"port": 0, **options})
     assert words in one_line(caught)
@@ -163,7 +163,7 @@ def test_what_cannot_be_served_is_refused_in_a_line(tmp_path, options, words, on
 @pytest.mark.parametrize(
     ("number", "words"), [(errno.EACCES, "needs rights"), (errno.EADDRINUSE, "used by another")]
 )
-def test_a_port_that_cannot_be_had_says_why(monkeypatch, tmp_path, number, words, one_line):
+def test_an_unavailable_port_gives_the_reason(monkeypatch, tmp_path, number, words, one_line):
     class Refused(socket.socket):
         def bind(self, address):
             raise OSError(number, "refused")
@@ -175,28 +175,28 @@ def test_a_port_that_cannot_be_had_says_why(monkeypatch, tmp_path, number, words
     assert "--port" in str(caught.value)
 
 
-def test_a_folder_is_served_once(monkeypatch, tmp_path):
+def test_a_folder_has_one_server(monkeypatch, tmp_path):
     folder = tmp_path / "studio"
     folder.mkdir()
     lock = module._lock_file(folder / "lock")
     assert lock
     assert module._lock_file(folder / "lock") is None
     (folder / "server.json").write_text(json.dumps({"addresses": ["http://127.0.0.1:8470"]}))
-    said = []
-    serve(folder, port=8471, browser=False, say=said.append)
-    assert len(said) == 1
-    address, _, token = said[0].partition("/?token=")
+    printed_lines = []
+    serve(folder, port=8471, browser=False, say=printed_lines.append)
+    assert len(printed_lines) == 1
+    address, _, token = printed_lines[0].partition("/?token=")
     assert address == "http://127.0.0.1:8470"
     assert Secrets(folder).use(token)
     (folder / "server.json").unlink()
     monkeypatch.setattr(module, "START_TIMEOUT", 0.2)
     with pytest.raises(SettingError, match="its address is unknown"):
-        serve(folder, browser=False, say=said.append)
+        serve(folder, browser=False, say=printed_lines.append)
     lock.close()
-    served(monkeypatch, tmp_path)  # and is free again
+    served(monkeypatch, tmp_path)  # the lock is released
 
 
-def test_the_lock_is_gone_with_its_process(tmp_path):
+def test_the_lock_ends_with_its_process(tmp_path):
     code = (
         "import pathlib, os, sys; from impasto.studio.server import _lock_file;"
         "lock = _lock_file(pathlib.Path(sys.argv[1])); print(bool(lock), flush=True); os._exit(9)"
@@ -209,31 +209,31 @@ def test_the_lock_is_gone_with_its_process(tmp_path):
     lock.close()
 
 
-def test_a_refused_browser_gets_a_page_and_a_script_gets_json(tmp_path):
+def test_a_rejected_browser_gets_a_page_and_a_script_gets_json(tmp_path):
     from starlette.datastructures import Headers
 
     keys = Secrets(tmp_path)
-    guard = AuthMiddleware(inside, keys, Hosts(8470, frozenset({"localhost"})), "cookie")
+    middleware = AuthMiddleware(inside, keys, Hosts(8470, frozenset({"localhost"})), "cookie")
     token = keys.token()
     headers = Headers({"host": "localhost:8470"})
-    assert guard.answer("GET", "/", f"token={token}", headers).status_code == 303
-    used = guard.answer("GET", "/", f"token={token}", headers)
+    assert middleware.answer("GET", "/", f"token={token}", headers).status_code == 303
+    used = middleware.answer("GET", "/", f"token={token}", headers)
     assert (used.status_code, used.media_type) == (403, "text/html")
     page = bytes(used.body).decode()
     assert "already used" in page
     assert "<code>impasto studio</code>" in page
     assert page.count("<style>") == 1
     assert "sha256-" in HEADERS["Content-Security-Policy"]
-    stranger = guard.answer("GET", "/", "", headers)
+    stranger = middleware.answer("GET", "/", "", headers)
     assert "does not know this browser" in bytes(stranger.body).decode()
-    assert guard.answer("GET", "/api/state", "", headers).media_type == "application/json"
-    # Who has come in already is let in by a used address as well.
+    assert middleware.answer("GET", "/api/state", "", headers).media_type == "application/json"
+    # A browser with a cookie is accepted at a used address.
     known = Headers({"host": "localhost:8470", "cookie": f"cookie={keys.cookie()}"})
-    assert guard.answer("GET", "/", f"token={token}", known).status_code == 303
+    assert middleware.answer("GET", "/", f"token={token}", known).status_code == 303
 
 
-def test_an_empty_key_is_made_again(tmp_path):
-    """Whoever signs with nothing could be anybody."""
+def test_an_empty_key_is_replaced(tmp_path):
+    """An empty key would accept any cookie."""
     keys = Secrets(tmp_path)
     before = keys.key
     assert keys.key == before

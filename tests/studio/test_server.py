@@ -1,4 +1,4 @@
-"""From an empty folder to a painted, steered, stopped and branched picture, over HTTP."""
+"""Jobs over HTTP: start, steer, stop, resume, branch, sweep; and rejected requests."""
 
 import contextlib
 import http.client
@@ -33,13 +33,13 @@ def session(client):
 
 @pytest.fixture(scope="module")
 def painted(client, session):
-    """The first picture of the session, finished."""
+    """The first job of the session, finished."""
     begun = client.json("POST", f"/api/sessions/{session['id']}/paint", {})
     assert begun["state"] in ("queued", "painting")
     return client.until(begun["id"], "done", "failed")
 
 
-def test_the_page_is_told_of_every_setting_once(client):
+def test_the_page_receives_each_setting_once(client):
     about = client.json("GET", "/api/about")
     names = [each["name"] for each in about["settings"]]
     assert names == list(vars(Recipe()))
@@ -47,12 +47,12 @@ def test_the_page_is_told_of_every_setting_once(client):
     assert "default" in {each["name"] for each in about["presets"]}
 
 
-def test_a_picture_is_painted_and_handed_out_in_every_format(client, painted, session, folder):
+def test_a_result_is_served_in_every_format(client, painted, session, folder):
     assert painted["state"] == "done", painted["error"]
     assert len(painted["history"]) == 2
     for ending, kind in ((".png", "PNG"), (".jpg", "JPEG"), (".tif", "TIFF")):
         path = f"/api/works/{painted['id']}/picture{ending}"
-        status, headers, data = client.ask("GET", f"{path}?download")
+        status, headers, data = client.request("GET", f"{path}?download")
         assert status == 200
         assert headers["content-disposition"].startswith("attachment")
         image = Image.open(io.BytesIO(data))
@@ -63,7 +63,7 @@ def test_a_picture_is_painted_and_handed_out_in_every_format(client, painted, se
     assert not (there / "checkpoint").exists()
 
 
-def test_a_preview_that_is_replaced_while_it_is_asked_for_comes_whole(client, painted, folder):
+def test_a_preview_that_is_replaced_during_a_request_is_complete(client, painted, folder):
     path = folder / "works" / painted["id"] / "preview.jpg"
     before = path.read_bytes() if path.exists() else None
     done = threading.Event()
@@ -81,7 +81,7 @@ def test_a_preview_that_is_replaced_while_it_is_asked_for_comes_whole(client, pa
     writer.start()
     try:
         for _ in range(300):
-            status, headers, data = client.ask("GET", f"/api/works/{painted['id']}/preview.jpg")
+            status, headers, data = client.request("GET", f"/api/works/{painted['id']}/preview.jpg")
             assert (status, len(data)) == (200, int(headers["content-length"]))
             assert not len(data) % 1000
     finally:
@@ -90,10 +90,10 @@ def test_a_preview_that_is_replaced_while_it_is_asked_for_comes_whole(client, pa
         path.unlink() if before is None else path.write_bytes(before)
 
 
-def test_the_command_paints_the_same_bytes(client, painted, folder, tmp_path):
+def test_the_command_line_gives_the_same_bytes(client, painted, folder, tmp_path):
     from tests.cli.test_app import run
 
-    status, _, data = client.ask("GET", painted["result"])
+    status, _, data = client.request("GET", painted["result"])
     assert status == 200
     (tmp_path / "studio.png").write_bytes(data)
     for name in ("coffee", "swirls"):
@@ -113,7 +113,7 @@ def test_the_command_paints_the_same_bytes(client, painted, folder, tmp_path):
     assert (tmp_path / "again.png").read_bytes() == data
 
 
-def test_a_branch_says_what_differs(client, session, painted):
+def test_a_version_lists_the_differences(client, session, painted):
     url = f"/api/sessions/{session['id']}"
     client.json("PATCH", url, {"recipe": {"strength": "0.8"}})
     begun = client.json("POST", f"{url}/paint", {"before": painted["id"]})
@@ -122,17 +122,17 @@ def test_a_branch_says_what_differs(client, session, painted):
     assert client.until(begun["id"], "done", "failed")["state"] == "done"
 
 
-def test_a_finished_picture_is_taken_up(client, painted):
+def test_a_result_is_enlarged(client, painted):
     begun = client.json("POST", f"/api/works/{painted['id']}/finish", {"size": 64})
     done = client.until(begun["id"], "done", "failed")
     assert done["state"] == "done", done["error"]
-    _, _, data = client.ask("GET", done["result"])
+    _, _, data = client.request("GET", done["result"])
     assert Image.open(io.BytesIO(data)).size == (64, 43)
     refused = client.json("POST", f"/api/works/{painted['id']}/finish", {"size": 40}, expected=400)
     assert "larger" in refused["error"]
 
 
-def test_a_sweep_is_a_sheet_of_small_pictures(client, session):
+def test_a_sweep_starts_a_sheet_of_small_jobs(client, session):
     swept = client.json(
         "POST", f"/api/sessions/{session['id']}/sweep", {"vary": {"strength": ["0.2", "0.8"]}}
     )
@@ -143,10 +143,10 @@ def test_a_sweep_is_a_sheet_of_small_pictures(client, session):
         client.json("POST", f"/api/sessions/{session['id']}/sweep", {"vary": vary}, expected=400)
 
 
-def test_a_picture_that_impasto_painted_tells_its_recipe_and_inputs(client, painted):
-    _, _, data = client.ask("GET", painted["result"])
-    _, _, said = client.ask("POST", "/api/pictures?name=mine.png", data)
-    found = json.loads(said)["painted"]
+def test_an_uploaded_result_contains_its_recipe_and_inputs(client, painted):
+    _, _, data = client.request("GET", painted["result"])
+    _, _, answer = client.request("POST", "/api/pictures?name=mine.png", data)
+    found = json.loads(answer)["painted"]
     assert found["recipe"]["style_loss"] == "gram"
     assert [(each["role"], bool(each["here"])) for each in found["inputs"]] == [
         ("content", True),
@@ -154,12 +154,12 @@ def test_a_picture_that_impasto_painted_tells_its_recipe_and_inputs(client, pain
     ]
 
 
-def test_masks_keep_and_region_are_painted_with(client, folder):
+def test_a_protected_area_and_a_region_are_used(client, folder):
     mask = np.zeros((20, 30), np.uint8)
     mask[:, :15] = 255
-    status, _, said = client.ask("POST", "/api/pictures?name=m.png&role=mask", png(mask))
+    status, _, answer = client.request("POST", "/api/pictures?name=m.png&role=mask", png(mask))
     assert status == 200
-    keep = json.loads(said)["id"]
+    keep = json.loads(answer)["id"]
     dots = client.json("POST", "/api/samples/dots")["id"]
     region = {"mask": keep, "painting": dots, "scale": 1, "feather": 0}
     other = client.session()
@@ -168,16 +168,16 @@ def test_masks_keep_and_region_are_painted_with(client, folder):
     begun = client.json("POST", f"/api/sessions/{other['id']}/paint", {})
     done = client.until(begun["id"], "done", "failed")
     assert done["state"] == "done", done["error"]
-    _, _, data = client.ask("GET", done["result"])
-    photograph = Image.open(folder / "pictures" / other["photograph"]["id"] / "coffee.png")
-    there, own = np.asarray(Image.open(io.BytesIO(data))), np.asarray(photograph.resize((48, 32)))
+    _, _, data = client.request("GET", done["result"])
+    content = Image.open(folder / "pictures" / other["photograph"]["id"] / "coffee.png")
+    there, own = np.asarray(Image.open(io.BytesIO(data))), np.asarray(content.resize((48, 32)))
     far = np.abs(there.astype(float) - own).mean(axis=(0, 2))
-    assert far[:20].mean() < far[28:].mean() / 2  # on the left it stays
+    assert far[:20].mean() < far[28:].mean() / 2  # the left half is protected
 
 
-def test_a_click_selects_what_is_alike(client, session):
+def test_a_click_selects_similar_pixels(client, session):
     place = f"/api/sessions/{session['id']}/select"
-    status, headers, data = client.ask("POST", place, {"x": 0.5, "y": 0.5, "tolerance": 0.2})
+    status, headers, data = client.request("POST", place, {"x": 0.5, "y": 0.5, "tolerance": 0.2})
     assert (status, headers["content-type"]) == (200, "image/png")
     mask = np.asarray(Image.open(io.BytesIO(data)))
     assert mask.shape == (400, 600)
@@ -196,33 +196,33 @@ def test_a_forecast_follows_the_size(client, session, painted):
     client.json("PATCH", place, {"recipe": {"size": "48"}})
 
 
-# What is refused -------------------------------------------------------------------------------
+# Rejected requests -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("name", "data", "status"),
     [
         ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", 415),
-        ("a.png", b"not a picture at all", 415),
+        ("a.png", b"not an image", 415),
         ("a.png", b"", 415),
         ("a.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 100, 415),
         ("a.html", b"<html><script>alert(1)</script>", 415),
     ],
 )
-def test_what_is_no_picture_is_refused_and_leaves_nothing(client, folder, name, data, status):
+def test_an_invalid_image_is_rejected_and_leaves_no_files(client, folder, name, data, status):
     before = sorted(folder.rglob("*"))
-    found, _, said = client.ask("POST", f"/api/pictures?name={name}", data)
+    found, _, answer = client.request("POST", f"/api/pictures?name={name}", data)
     assert found == status
-    assert json.loads(said)["error"].isprintable()
+    assert json.loads(answer)["error"].isprintable()
     assert sorted(folder.rglob("*")) == before
 
 
-def test_a_name_is_never_a_path(client, folder):
+def test_a_name_is_never_used_as_a_path(client, folder):
     data = png(np.full((20, 20, 3), 90, np.uint8))
     for name in ("..%2F..%2Fevil.png", "%2Fetc%2Fevil.png", "..", "picture.json", "a%00b.png"):
-        status, _, said = client.ask("POST", f"/api/pictures?name={name}", data)
+        status, _, answer = client.request("POST", f"/api/pictures?name={name}", data)
         assert status == 200
-        path = folder / "pictures" / json.loads(said)["id"]
+        path = folder / "pictures" / json.loads(answer)["id"]
         assert path.is_dir()
     assert not list(folder.parent.glob("evil*"))
 
@@ -255,23 +255,23 @@ STYLE = {"picture": "0" * 16, "share": 1, "scale": 1}
         ({"keep": "key"}, "exist"),
     ],
 )
-def test_what_a_session_cannot_be_is_refused_in_a_sentence(client, session, change, word):
+def test_an_invalid_change_of_a_session_is_rejected_with_the_reason(client, session, change, word):
     place = f"/api/sessions/{session['id']}"
     before = client.json("GET", place)
-    status, _, said = client.ask("PATCH", place, change)
+    status, _, answer = client.request("PATCH", place, change)
     assert status in (400, 404)
-    assert word in json.loads(said)["error"]
+    assert word in json.loads(answer)["error"]
     assert client.json("GET", place) == before
 
 
 @pytest.mark.parametrize("data", [b"[]", b"{", b"7", b'{"a":' * 5000, b" " * (2**20 + 1)])
-def test_what_is_no_json_object_is_refused(client, session, data):
-    status, _, said = client.ask("PATCH", f"/api/sessions/{session['id']}", data)
+def test_a_body_that_is_not_a_json_object_is_rejected(client, session, data):
+    status, _, answer = client.request("PATCH", f"/api/sessions/{session['id']}", data)
     assert status == 400
-    assert "error" in json.loads(said)
+    assert "error" in json.loads(answer)
 
 
-def test_what_is_not_there_is_said(client, session):
+def test_missing_objects_and_inputs_give_errors(client, session):
     for method, path in (
         ("GET", "/api/sessions/00000000"),
         ("GET", "/api/works/00000000"),
@@ -286,13 +286,13 @@ def test_what_is_not_there_is_said(client, session):
     assert "no content image" in refused["error"]
 
 
-# Under way -------------------------------------------------------------------------------------
+# Running jobs ----------------------------------------------------------------------------------
 
 
 LONG = {"evaluations": "5000", "size": "64"}
 
 
-def test_what_is_painted_is_steered_stopped_and_gone_on_with(client):
+def test_a_running_job_is_steered_stopped_and_resumed(client):
     session = client.session(**LONG)
     begun = client.json("POST", f"/api/sessions/{session['id']}/paint", {})
     number = begun["id"]
@@ -312,7 +312,7 @@ def test_what_is_painted_is_steered_stopped_and_gone_on_with(client):
     assert stopped["resumable"]
     assert stopped["steered"]
     assert stopped["recipe"]["strength"] == "0.9"
-    assert client.ask("GET", stopped["result"])[0] == 200
+    assert client.request("GET", stopped["result"])[0] == 200
     client.json("POST", f"/api/works/{number}/resume")
     again = until_steps(client, number)
     assert again["progress"]["evaluation"] > 1
@@ -332,48 +332,48 @@ def until_steps(client, number, seconds=60):
     raise AssertionError(job)
 
 
-def test_events_tell_of_every_step(client, session):
-    heard = []
+def test_events_report_every_step(client, session):
+    lines = []
 
     def listen():
         connection = http.client.HTTPConnection(client.host, timeout=60)
         connection.request("GET", "/api/events", headers={"Cookie": client.cookie})
         answer = connection.getresponse()
         for line in answer:
-            heard.append(line.decode().strip())
-            if '"state": "done"' in heard[-1]:
+            lines.append(line.decode().strip())
+            if '"state": "done"' in lines[-1]:
                 return
 
     thread = threading.Thread(target=listen, daemon=True)
     thread.start()
-    while not heard:
+    while not lines:
         time.sleep(0.05)
     begun = client.json("POST", f"/api/sessions/{session['id']}/paint", {})
     client.until(begun["id"], "done")
     thread.join(20)
-    kinds = [line.removeprefix("event: ") for line in heard if line.startswith("event: ")]
+    kinds = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
     assert kinds[0] == "hello"
     for kind in ("state", "draft", "step", "work"):
         assert kind in kinds
     assert kinds.index("draft") < kinds.index("step")
 
 
-def test_queue_sheets_and_paintings_have_limits(client):
+def test_queue_sheets_and_style_images_have_limits(client):
     session = client.session(**LONG)
     place = f"/api/sessions/{session['id']}"
     values = [str(each / 100) for each in range(1, 18)]
-    status, _, said = client.ask("POST", f"{place}/sweep", {"vary": {"strength": values}})
-    assert status == 400, said
+    status, _, answer = client.request("POST", f"{place}/sweep", {"vary": {"strength": values}})
+    assert status == 400, answer
     first = client.json("POST", f"{place}/paint", {})["id"]
     for _ in range(3):
         client.json("POST", f"{place}/sweep", {"vary": {"strength": values[:16]}})
-    statuses = [client.ask("POST", f"{place}/paint", {})[0] for _ in range(17)]
+    statuses = [client.request("POST", f"{place}/paint", {})[0] for _ in range(17)]
     assert statuses.index(400) in (15, 16)
-    painting = session["paintings"][0]["picture"]["id"]
-    status, _, said = client.ask(
-        "PATCH", place, {"paintings": [{**STYLE, "picture": painting}] * 9}
+    style = session["paintings"][0]["picture"]["id"]
+    status, _, answer = client.request(
+        "PATCH", place, {"paintings": [{**STYLE, "picture": style}] * 9}
     )
-    assert (status, b"expected 0 to 8" in said) == (400, True)
+    assert (status, b"expected 0 to 8" in answer) == (400, True)
     for each in client.json("GET", place)["works"]:
         if each["id"] != first:
             client.json("DELETE", f"/api/works/{each['id']}")
@@ -381,7 +381,7 @@ def test_queue_sheets_and_paintings_have_limits(client):
     client.until(first, "stopped", "done")
 
 
-def test_so_many_pages_are_told_and_no_more(client):
+def test_the_number_of_event_streams_is_limited(client):
     with contextlib.ExitStack() as stack:
         statuses = []
         for _ in range(17):
@@ -393,16 +393,16 @@ def test_so_many_pages_are_told_and_no_more(client):
 
 
 @pytest.mark.slow
-def test_a_painter_that_dies_goes_on_from_where_it_was(client, server, folder):
+def test_a_killed_worker_resumes_from_the_checkpoint(client, server, folder):
     session = client.session(**LONG)
     number = client.json("POST", f"/api/sessions/{session['id']}/paint", {})["id"]
     until_steps(client, number)
-    (painter,) = [
+    (worker,) = [
         each
         for each in psutil.Process(server.process.pid).children()
         if "impasto.studio.worker" in " ".join(each.cmdline())
     ]
-    painter.kill()
+    worker.kill()
     end = time.monotonic() + 60
     while client.json("GET", "/api/state")["worker"] == "painting" and time.monotonic() < end:
         time.sleep(0.05)
@@ -412,7 +412,7 @@ def test_a_painter_that_dies_goes_on_from_where_it_was(client, server, folder):
 
 
 @pytest.mark.slow
-def test_a_server_that_is_killed_loses_nothing(tmp_path):
+def test_a_killed_server_loses_no_data(tmp_path):
     first = Server(tmp_path)
     client = first.client()
     session = client.session(**LONG)
@@ -432,7 +432,7 @@ def test_a_server_that_is_killed_loses_nothing(tmp_path):
     assert not (tmp_path / "server.json").exists()
 
 
-def test_a_folder_that_cannot_be_is_refused_in_a_line(tmp_path):
+def test_an_invalid_folder_gives_one_line(tmp_path):
     from tests.cli.test_app import run
 
     (tmp_path / "file").write_text("")
@@ -443,10 +443,10 @@ def test_a_folder_that_cannot_be_is_refused_in_a_line(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_every_built_in_preset_has_a_small_picture(client):
+def test_each_built_in_preset_has_a_thumbnail(client):
     presets = client.json("GET", "/api/about")["presets"]
     assert {each["name"] for each in presets} >= set(recipes.PRESETS)
     for each in presets:
         if each["picture"] is not None:
-            _, _, data = client.ask("GET", f"/{each['picture']}")
+            _, _, data = client.request("GET", f"/{each['picture']}")
             assert Image.open(io.BytesIO(data)).size == (96, 96)

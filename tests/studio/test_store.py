@@ -1,4 +1,4 @@
-"""One bad file in the studio's folder is skipped and named, and everything else works."""
+"""A damaged file in the studio's folder is skipped and listed, and everything else works."""
 
 import json
 import shutil
@@ -30,17 +30,16 @@ def add(store, name="a.png", color=90, mask=False, size=(40, 30)):
 
 
 def begun(store):
-    """A session with a photograph and a painting, and a work of it."""
+    """Return a session with a content image and a style image, and a job of it."""
     session = store.new_session(vars(Recipe()))
-    photograph, painting = add(store), add(store, "b.png", 40)
-    style = {"picture": painting, "share": 1.0, "scale": 1.0}
-    changes = {"photograph": photograph, "paintings": [style]}
+    content, style = add(store), add(store, "b.png", 40)
+    changes = {"photograph": content, "paintings": [{"picture": style, "share": 1.0, "scale": 1.0}]}
     session = jobs.update_session(store, session, changes)
     store.save_session(session)
     return session, jobs.create_job(store, session)
 
 
-def foreman(store):
+def supervisor_of(store):
     return Supervisor(store, jobs.paint_command)
 
 
@@ -56,7 +55,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("data", BAD.values(), ids=BAD)
-def test_a_damaged_description_is_skipped_and_named(store, data):
+def test_a_damaged_description_is_skipped_and_listed(store, data):
     session, job = begun(store)
     other, other_job = begun(store)
     (store.folder / "sessions" / f"{other['id']}.json").write_bytes(data)
@@ -106,7 +105,7 @@ def test_foreign_files_are_skipped(store):
         ("id", None),
     ],
 )
-def test_a_field_that_cannot_be_is_named(store, name, value):
+def test_an_invalid_field_is_named(store, name, value):
     session, _ = begun(store)
     path = store.folder / "sessions" / f"{session['id']}.json"
     path.write_text(json.dumps({**session, name: value}))
@@ -116,7 +115,7 @@ def test_a_field_that_cannot_be_is_named(store, name, value):
 
 
 def test_descriptions_of_earlier_versions_are_read(store):
-    """Their masks were stored with their feather in them."""
+    """Their masks include the feather."""
     session, job = begun(store)
     mask = add(store, "m.png", 255, mask=True)
     region = {"mask": mask, "painting": session["paintings"][0]["picture"], "scale": 1.0}
@@ -131,36 +130,36 @@ def test_descriptions_of_earlier_versions_are_read(store):
     assert jobs.paint_command(store, store.job(job["id"]))["keep_feather"] == 0
 
 
-def test_a_picture_that_is_gone_is_left_out_of_its_session(store):
+def test_a_missing_image_is_removed_from_its_session(store):
     session, job = begun(store)
     shutil.rmtree(store.folder / "pictures" / session["photograph"])
-    told = jobs.serialize_session(store, foreman(store), session["id"])
-    assert told["photograph"] is None
-    assert told["missing"] == ["the content image"]
-    assert len(told["paintings"]) == 1
+    found = jobs.serialize_session(store, supervisor_of(store), session["id"])
+    assert found["photograph"] is None
+    assert found["missing"] == ["the content image"]
+    assert len(found["paintings"]) == 1
     assert jobs.forecast(store, session)["seconds"] is None
     with pytest.raises(NotFound):
         jobs.paint_command(store, job)
     store.image_path(session["paintings"][0]["picture"]).unlink()
-    told = jobs.serialize_session(store, foreman(store), session["id"])
-    assert (told["paintings"], len(told["missing"])) == ([], 2)
+    found = jobs.serialize_session(store, supervisor_of(store), session["id"])
+    assert (found["paintings"], len(found["missing"])) == ([], 2)
 
 
 @pytest.mark.parametrize("gone", ["picture.json", "a.png", "shown.jpg", "thumb.jpg"])
 @pytest.mark.parametrize("how", ["removed", "emptied"])
-def test_a_picture_that_lost_a_file_is_added_again(store, gone, how):
+def test_an_image_with_a_missing_file_is_added_again(store, gone, how):
     number = add(store)
     path = store.folder / "pictures" / number / gone
     path.unlink() if how == "removed" else path.write_bytes(b"")
     if how == "emptied" and gone != "picture.json":
-        return  # an image that is damaged later is refused when it is painted
+        return  # a damaged image is rejected when its job starts
     assert add(store) == number
     assert store.image_path(number).is_file()
     assert store.derived_image_path(number, "shown.jpg").stat().st_size
     assert store.derived_image_path(number, "thumb.jpg").stat().st_size
 
 
-def test_the_description_is_written_last_and_half_a_picture_does_not_exist(store, monkeypatch):
+def test_the_description_is_written_last_so_incomplete_images_do_not_exist(store, monkeypatch):
     order = []
     write, replace = encode.write_image, type(store.folder).replace
     monkeypatch.setattr(
@@ -199,7 +198,7 @@ def test_the_description_is_written_last_and_half_a_picture_does_not_exist(store
         "\u6c34.jpg" * 100,
     ],
 )
-def test_long_names_are_cut_by_bytes_and_keep_their_ending(store, name):
+def test_long_names_are_shortened_and_keep_their_extension(store, name):
     cut = safe_name(name)
     assert len(cut.encode()) <= MAX_NAME_BYTES
     assert cut.endswith(name.rpartition(".")[2][-4:])
@@ -208,11 +207,11 @@ def test_long_names_are_cut_by_bytes_and_keep_their_ending(store, name):
     assert store.image_path(number).read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_mask_is_shown_as_it_came(store):
-    """A mask that is opened and closed is not resampled, nor compressed."""
+def test_a_mask_is_displayed_unchanged(store):
+    """Editing a mask does not resample or compress it."""
     random = np.random.default_rng(0).integers(0, 256, (20, 2500), np.uint8)
     path = store.folder / "upload"
-    for mask in (False, True):  # a picture that was added as a photograph before
+    for mask in (False, True):  # an image that was added as an input before
         Image.fromarray(random).save(path, "PNG")
         number = store.add_image(path, "m.png", mask)["id"]
     shown = Image.open(store.derived_image_path(number, "shown.png"))
@@ -228,14 +227,14 @@ def test_a_preset_does_not_change_the_size(store):
         assert chosen["recipe"]["style_loss"] != session["recipe"]["style_loss"]
 
 
-def test_the_forecast_is_that_of_the_measured_machine(store, monkeypatch, tmp_path):
+def test_the_forecast_uses_the_stored_measurement(store, monkeypatch, tmp_path):
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
     session, _ = begun(store)
     assert jobs.forecast(store, session)["seconds"] is None
-    asked = []
+    calls = []
 
     def find(recipe, places, kinds):
-        asked.append((recipe.size, places))
+        calls.append((recipe.size, places))
         return "this machine"
 
     monkeypatch.setattr(jobs.measurements, "find_measurement", find)
@@ -243,10 +242,10 @@ def test_the_forecast_is_that_of_the_measured_machine(store, monkeypatch, tmp_pa
     found = jobs.forecast(store, session)
     assert found["seconds"] % 7 == 0
     assert f"about {found['seconds']:.0f} s" in found["text"]
-    assert asked == [(512, 1)]
+    assert calls == [(512, 1)]
 
 
-def test_a_damaged_file_of_presets_leaves_those_built_in(store, monkeypatch):
+def test_with_a_damaged_preset_file_the_built_in_presets_remain(store, monkeypatch):
     def damaged():
         raise SettingError("presets.toml is not valid TOML: line 1")
 
@@ -258,7 +257,7 @@ def test_a_damaged_file_of_presets_leaves_those_built_in(store, monkeypatch):
     assert jobs.update_session(store, session, {"preset": "bold"})["preset"] == "bold"
 
 
-def test_uploads_of_a_killed_server_are_removed_by_the_next(monkeypatch, tmp_path):
+def test_the_next_server_removes_uploads_of_a_killed_one(monkeypatch, tmp_path):
     store = Store(tmp_path / "studio")
     store.prepare()
     (store.incoming / "tmp1234").write_bytes(b"half an upload")

@@ -1,4 +1,4 @@
-"""An upload is decoded in a process of its own, whatever its size and whatever becomes of it."""
+"""An upload is decoded in a separate process."""
 
 import asyncio
 import io
@@ -14,20 +14,20 @@ from impasto.errors import ImageError
 from impasto.studio import uploads
 from impasto.studio.store import Store
 from impasto.studio.uploads import Uploads
-from tests.studio.images import photograph_of
+from tests.studio.images import write_photo
 
 
-def test_a_photograph_larger_than_what_is_shown_is_taken(client):
-    """One of more than 2,048 px, whose pixels are in a file as it is made smaller."""
+def test_an_image_larger_than_its_display_is_added(client):
+    """The pixels of an image of more than 2,048 px are in a file while it is resized."""
     out = io.BytesIO()
     random = np.random.default_rng(0).integers(0, 256, (14, 22, 3), np.uint8)
     Image.fromarray(random).resize((2200, 1400)).save(out, "JPEG")
-    status, _, said = client.ask("POST", "/api/pictures?name=large.jpg", out.getvalue())
-    assert status == 200, said
-    taken = json.loads(said)
-    assert (taken["width"], taken["height"]) == (2200, 1400)
-    for url, width in ((taken["url"], 2048), (taken["thumb"], 320)):
-        _, _, data = client.ask("GET", url)
+    status, _, answer = client.request("POST", "/api/pictures?name=large.jpg", out.getvalue())
+    assert status == 200, answer
+    image = json.loads(answer)
+    assert (image["width"], image["height"]) == (2200, 1400)
+    for url, width in ((image["url"], 2048), (image["thumb"], 320)):
+        _, _, data = client.request("GET", url)
         assert Image.open(io.BytesIO(data)).width == width
 
 
@@ -35,7 +35,7 @@ def added(tmp_path, name="a.png"):
     store = Store(tmp_path / "studio")
     store.prepare()
     path = store.folder / "upload"
-    path.write_bytes(b"no picture")
+    path.write_bytes(b"not an image")
     return asyncio.run(Uploads(store).add(path, name))
 
 
@@ -47,7 +47,7 @@ def added(tmp_path, name="a.png"):
         ("print('{}' if 0 else '{\"error\": \"a.png: damaged\"}')", "a.png: damaged"),
     ],
 )
-def test_a_decoder_that_ends_gets_a_sentence(monkeypatch, tmp_path, code, words, one_line):
+def test_a_crashed_decoder_gives_an_error(monkeypatch, tmp_path, code, words, one_line):
     monkeypatch.setattr(uploads, "COMMAND", (sys.executable, "-S", "-E", "-c", code))
     with pytest.raises(ImageError) as caught:
         added(tmp_path)
@@ -55,21 +55,21 @@ def test_a_decoder_that_ends_gets_a_sentence(monkeypatch, tmp_path, code, words,
     assert "a.png" in str(caught.value)
 
 
-def test_what_is_no_picture_is_called_by_its_own_name(tmp_path, one_line):
+def test_an_error_names_the_uploaded_file(tmp_path, one_line):
     with pytest.raises(ImageError) as caught:
         added(tmp_path, "letter\n.jpg")
     assert one_line(caught).startswith("'letter\\n.jpg'")
 
 
 @pytest.mark.slow
-def test_memory_comes_back_after_a_large_upload(client, server, tmp_path):
+def test_memory_is_freed_after_a_large_upload(client, server, tmp_path):
     path = tmp_path / "large.jpg"
-    photograph_of(108, path)
+    write_photo(108, path)
     process = psutil.Process(server.process.pid)
     before = process.memory_info().rss
-    status, _, said = client.ask("POST", "/api/pictures?name=large.jpg", path.read_bytes())
-    assert status == 200, said
-    assert json.loads(said)["width"] == 12_000
+    status, _, answer = client.request("POST", "/api/pictures?name=large.jpg", path.read_bytes())
+    assert status == 200, answer
+    assert json.loads(answer)["width"] == 12_000
     assert process.memory_info().rss - before < 100e6
     children = [each for each in process.children() if "uploads" in " ".join(each.cmdline())]
     assert not children

@@ -1,4 +1,4 @@
-"""What the painter is asked while it prepares a work, and what a fault of ours does to one."""
+"""Commands during the preparation of a job, errors of a job, and the messages of its steps."""
 
 import queue
 
@@ -17,39 +17,39 @@ from impasto.studio.worker import CommandReader
 
 
 class Stylizer:
-    """Notes what it is asked."""
+    """Records commands."""
 
     def __init__(self):
-        self.asked = []
+        self.commands = []
 
     def steer(self, **settings):
-        self.asked.append(settings)
+        self.commands.append(settings)
 
     def stop(self):
-        self.asked.append("stop")
+        self.commands.append("stop")
 
 
-def test_requests_wait_for_their_work_to_begin():
+def test_commands_wait_until_their_job_runs():
     commands = CommandReader(queue.SimpleQueue(), Stylizer())
-    for said in (
+    for command in (
         {"do": "paint", "work": "a"},
         {"do": "steer", "work": "a", "settings": {"strength": 0.2}},
         {"do": "stop", "work": "a"},
         {"do": "stop", "work": "b"},
     ):
-        commands._handle(said)
-    assert commands.stylizer.asked == []
+        commands._handle(command)
+    assert commands.stylizer.commands == []
     commands.begin_job("a")
-    assert commands.stylizer.asked == [{"strength": 0.2}, "stop"]
+    assert commands.stylizer.commands == [{"strength": 0.2}, "stop"]
     commands._handle({"do": "steer", "work": "a", "settings": {"strength": 0.3}})
-    assert len(commands.stylizer.asked) == 3
+    assert len(commands.stylizer.commands) == 3
     commands.end_job("a")
     commands._handle({"do": "stop", "work": "a"})  # too late: not for the next one
     commands.begin_job("c")
     commands.end_job("c")
-    assert len(commands.stylizer.asked) == 3
+    assert len(commands.stylizer.commands) == 3
     commands.begin_job("b")
-    assert commands.stylizer.asked[3:] == ["stop"]
+    assert commands.stylizer.commands[3:] == ["stop"]
 
 
 @pytest.mark.parametrize(
@@ -61,15 +61,15 @@ def test_requests_wait_for_their_work_to_begin():
         (KeyError("levels"), "KeyError: 'levels'"),
     ],
 )
-def test_whatever_goes_wrong_fails_one_work(monkeypatch, tmp_path, error, words):
+def test_any_error_fails_one_job(monkeypatch, tmp_path, error, words):
     def fail(*_):
         raise error
 
     monkeypatch.setattr(worker.runner, "prepare_job", fail)
     monkeypatch.setattr(worker, "job_spec", lambda command: None)
-    commands, said = CommandReader(queue.SimpleQueue(), Stylizer()), []
-    worker._run_job({"work": "a", "folder": str(tmp_path)}, commands, said.append)
-    (message,) = said
+    commands, sent = CommandReader(queue.SimpleQueue(), Stylizer()), []
+    worker._run_job({"work": "a", "folder": str(tmp_path)}, commands, sent.append)
+    (message,) = sent
     assert (message["event"], message["work"]) == ("failed", "a")
     assert words in message["error"]
 
@@ -89,7 +89,7 @@ def mask(tmp_path, size=(200, 100)):
     return path
 
 
-def test_the_feather_is_applied_to_the_sharp_mask_as_it_is_painted(tmp_path):
+def test_the_feather_is_applied_to_the_mask_of_a_job(tmp_path):
     path = mask(tmp_path)
     made = worker.job_spec(
         request(
@@ -111,7 +111,7 @@ def softness(path):
     return int(((values[50] > 5) & (values[50] < 250)).sum())
 
 
-def test_a_feather_is_relative_to_the_size_and_has_no_dead_rim(tmp_path):
+def test_a_feather_is_relative_to_the_size_and_the_border_is_replicated(tmp_path):
     wide = [
         softness(masks.feather_mask(mask(tmp_path, size), 0.02, tmp_path / "soft.png")) / size[0]
         for size in ((200, 100), (400, 200), (1200, 600))
@@ -123,7 +123,7 @@ def test_a_feather_is_relative_to_the_size_and_has_no_dead_rim(tmp_path):
     assert soft.min() == 255
 
 
-def test_a_mask_of_zero_and_one_has_a_feather_too(tmp_path):
+def test_a_mask_of_zero_and_one_has_a_feather(tmp_path):
     path = mask(tmp_path)
     Image.fromarray(np.asarray(Image.open(path)) // 255).save(path)
     assert (
@@ -132,14 +132,14 @@ def test_a_mask_of_zero_and_one_has_a_feather_too(tmp_path):
 
 
 def measured(seconds_of_pixel, levels):
-    """A machine that needs so many seconds for each pixel of an evaluation, and nothing else."""
+    """Return a measurement with a constant time per pixel and evaluation."""
     curve = CostCurve(0.0, seconds_of_pixel, 1.0)
     costs = LevelCosts(0.0, 0.0, CostCurve(0.0, 0.0, 1.0), curve)
     return SpeedMeasurement(0.0, "float32", {level.role: costs for level in levels})
 
 
 def first_steps(monkeypatch, found):
-    """What the page is told of the second step of a picture of 1,024 px."""
+    """Return the message of the second step at 1,024 px, and the levels."""
     levels = tuple(pyramid.schedule(768, 1024, Recipe(size=1024)))
     monkeypatch.setattr(forecast, "known_measurement", lambda prepared: found and found(levels))
     monkeypatch.setattr(forecast, "style_sizes", lambda inputs: [])
@@ -154,14 +154,14 @@ def first_steps(monkeypatch, found):
     return worker.step_message("a", step, levels, left, shown=True), levels
 
 
-def test_the_time_left_is_that_of_the_measured_machine_from_the_first_step_on(monkeypatch):
-    said, levels = first_steps(monkeypatch, lambda levels: measured(1e-4, levels))
+def test_the_time_left_uses_the_stored_measurement_from_the_first_step_on(monkeypatch):
+    sent, levels = first_steps(monkeypatch, lambda levels: measured(1e-4, levels))
     whole = sum(each.height * each.width * each.evaluations for each in levels) * 1e-4
-    number, unit, _ = said["left"].split()
+    number, unit, _ = sent["left"].split()
     assert whole / 2 < float(number) * {"s": 1, "min": 60}[unit] < 2 * whole
 
 
-def test_without_a_measurement_nothing_is_said_before_it_can_be_known(monkeypatch):
-    said, _ = first_steps(monkeypatch, None)
-    assert said["left"] == ""
-    assert 0 < said["done"] < worker.EARLY_SHARE
+def test_without_a_measurement_the_time_left_is_empty_at_first(monkeypatch):
+    sent, _ = first_steps(monkeypatch, None)
+    assert sent["left"] == ""
+    assert 0 < sent["done"] < worker.EARLY_SHARE
