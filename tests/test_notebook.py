@@ -1,4 +1,4 @@
-"""What can be seen in the stored notebook without running it; ``--nbmake`` runs it."""
+"""The stored notebook, without running it; ``--nbmake`` runs it."""
 
 import json
 import re
@@ -10,22 +10,22 @@ NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "neural_style_transfer.i
 
 SECTIONS = [
     "What neural style transfer is",
-    "Features: what the network sees",
-    "Transfer learning: the network stays, the pixels change",
+    "Feature maps",
+    "Frozen weights, optimized pixels",
     "The content loss",
     "The style loss",
     "The total variation loss",
-    "The weighted total, and one evaluation",
+    "The total loss and its gradient",
     "The optimizer",
     "Choosing layers",
     "From coarse to fine",
-    "The paper's own choice",
-    "Style by matched features",
-    "Which knob to turn",
+    "The paper's settings",
+    "Matching: a nearest-neighbor style loss",
+    "Choosing settings",
 ]
 
 LARGEST = 2_500_000
-"""Bytes, so that a web page still shows the notebook."""
+"""Maximum size in bytes, so that web pages display the notebook."""
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def outputs(cells):
     return [output for cell in code_cells(cells) for output in cell["outputs"]]
 
 
-def words(cells):
-    """Everything of the outputs that is not a picture."""
+def texts(cells):
+    """Yield all text of the outputs."""
     for output in outputs(cells):
         yield from output.get("text", [])
         for kind, data in output.get("data", {}).items():
@@ -50,23 +50,23 @@ def words(cells):
                 yield from data
 
 
-def test_every_section_is_there_in_order(cells):
+def test_sections_are_complete_and_in_order(cells):
     text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
     headings = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
     assert headings == [f"{n}. {title}" for n, title in enumerate(SECTIONS, start=1)]
 
 
-def test_it_was_run_once_from_top_to_bottom(cells):
+def test_all_cells_were_run_in_order(cells):
     counts = [cell["execution_count"] for cell in code_cells(cells)]
     assert counts == list(range(1, len(counts) + 1))
 
 
-def test_nothing_was_written_to_stderr_and_no_cell_failed(cells):
+def test_no_cell_failed_or_wrote_to_stderr(cells):
     assert not [o for o in outputs(cells) if o["output_type"] == "error"]
     assert not [o for o in outputs(cells) if o.get("name") == "stderr"]
 
 
-def test_every_section_but_the_third_shows_a_picture(cells):
+def test_every_section_but_the_third_has_a_figure(cells):
     section, shown = 0, set()
     for cell in cells:
         if cell["cell_type"] == "markdown":
@@ -77,8 +77,8 @@ def test_every_section_but_the_third_shows_a_picture(cells):
     assert shown == set(range(1, len(SECTIONS) + 1)) - {3}
 
 
-def test_the_outputs_tell_nothing_of_the_machine_they_were_made_on(cells):
-    text = "\n".join(words(cells))
+def test_the_outputs_contain_no_paths_addresses_or_warnings(cells):
+    text = "\n".join(texts(cells))
     assert re.findall(r"(?:^|[\s'\"(=])(?:/[\w.-]+/|~/|[A-Za-z]:\\)\S*|\w+://\S+", text) == []
     assert re.findall(r"0x[0-9a-f]{6,}|[Ww]arning", text) == []
 
@@ -88,5 +88,5 @@ def test_any_python_kernel_can_run_it():
     assert metadata["kernelspec"]["name"] == "python3"
 
 
-def test_it_is_small_enough_to_be_shown():
+def test_its_size_is_limited():
     assert NOTEBOOK.stat().st_size < LARGEST
