@@ -7,7 +7,7 @@ size before decoding, decodes it, and converts it: images to float32 sRGB, masks
 
 import hashlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
@@ -17,7 +17,7 @@ from PIL import Image
 from impasto import files
 from impasto.errors import ImageError, SettingError
 from impasto.images import masks
-from impasto.images.arrays import ImageArray, Mask, size_of
+from impasto.images.arrays import Mask, size_of
 from impasto.images.formats import decode
 from impasto.images.formats.decode import ANY_SIZE, DEFAULT_LIMITS, DecodedImage, SizeLimits
 
@@ -53,21 +53,13 @@ class InputSource(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LoadedImage:
-    """A content image, style image or initial image."""
+class LoadedImage(DecodedImage):
+    """A content image, style image or initial image, with its source.
 
-    decoded: DecodedImage
-    source: InputSource
+    Each of the notes starts with the file or the role.
+    """
 
-    @property
-    def pixels(self) -> ImageArray:
-        """The pixels, float32 (height, width, 3), sRGB in [0, 255]."""
-        return self.decoded.pixels
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Notes for the user, each starting with the file or the role."""
-        return self.decoded.notes
+    source: InputSource = field(kw_only=True)
 
 
 class LoadedMask(NamedTuple):
@@ -100,10 +92,12 @@ def load_image(source: ImageLike, role: str, limits: SizeLimits = DEFAULT_LIMITS
         ImageError: for an invalid image, or one beyond ``limits``
     """
     decoded = _decode(source, role, limits, strict=True)
+    notes = decoded.notes
     if (most := float(decoded.pixels.max())) < masks.FAINTEST:
         dark = f"{_name(source, role)}: nearly black, its brightest value is {most:.3g} of 255"
-        decoded = replace(decoded, notes=(*decoded.notes, dark))
-    return LoadedImage(decoded, _identify(source, role, decoded))
+        notes = (*notes, dark)
+    identified = _identify(source, role, decoded)
+    return LoadedImage(decoded.pixels, decoded.alpha, decoded.metadata, notes, source=identified)
 
 
 def load_mask(source: ImageLike, role: str, size: tuple[int, int]) -> LoadedMask:
@@ -123,7 +117,7 @@ def load_mask(source: ImageLike, role: str, size: tuple[int, int]) -> LoadedMask
 def load_style(source: ImageLike, role: str) -> LoadedStyle:
     """Load a style image; its transparent parts have no weight."""
     image = load_image(source, role)
-    return LoadedStyle(image, None, image.decoded.alpha)
+    return LoadedStyle(image, None, image.alpha)
 
 
 def load_region_style(region: Region, role: str) -> LoadedStyle:

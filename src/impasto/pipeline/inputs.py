@@ -19,14 +19,7 @@ from impasto.images import arrays, colors, load, masks, style_regions
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import decode
 from impasto.images.formats.metadata import NO_METADATA, Metadata
-from impasto.images.load import (
-    ImageLike,
-    InputSource,
-    LoadedImage,
-    LoadedMask,
-    LoadedStyle,
-    Region,
-)
+from impasto.images.load import ImageLike, InputSource, LoadedImage, LoadedMask, Region
 from impasto.images.masks import Mask
 from impasto.images.style_regions import MaskedStyle, StyledRegion, StyleImage
 from impasto.network import weights
@@ -120,9 +113,9 @@ def load_inputs(
         memory_inputs=needs,
         keep=kept if kept.any() else None,
         start=None if loaded.start is None else filearray.spill(loaded.start.pixels),
-        gray=arrays.is_gray(original) and all(arrays.is_gray(each.image) for each in style_images),
-        alpha=loaded.content.decoded.alpha,
-        metadata=loaded.content.decoded.metadata,
+        gray=all(map(arrays.is_gray, (loaded.content.pixels, *(s.image for s in style_images)))),
+        alpha=loaded.content.alpha,
+        metadata=loaded.content.metadata,
         sources=tuple(each.source for each in loaded.in_order),
         notes=(*recipes.unused_settings(recipe), *loaded.notes),
     )
@@ -132,7 +125,7 @@ class _LoadedImages(NamedTuple):
     """The images of a run at their own sizes."""
 
     content: LoadedImage
-    styles: tuple[LoadedStyle, ...]
+    styles: tuple[load.LoadedStyle, ...]
     """all style images, those of regions last"""
     region_masks: tuple[LoadedMask, ...]
     keep: LoadedMask | None
@@ -194,7 +187,7 @@ def _load_start(init: str) -> LoadedImage:
 
 
 def _style_images(
-    recipe: Recipe, styles: Sequence[LoadedStyle], regions: int
+    recipe: Recipe, styles: Sequence[load.LoadedStyle], regions: int
 ) -> tuple[StyleImage, ...]:
     """Return the style images with their weights and scales; the last ``regions`` have weight 1."""
     alone = len(styles) - regions
@@ -247,7 +240,7 @@ def _build_regions(
         MaskedStyle((*map(_source_key, region[1:]), style.scale), style, mask)
         for region, style, mask in zip(regions, styles[alone:], covering, strict=True)
     ]
-    keep, alpha = loaded.keep, loaded.content.decoded.alpha
+    keep, alpha = loaded.keep, loaded.content.alpha
     found, left = style_regions.build_regions(
         styles[:alone],
         masked,
