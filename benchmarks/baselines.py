@@ -101,7 +101,7 @@ def native_convolutions(last: str) -> Convolutions:
     network = NativeVGG.build(kernels.best_kernels(), weights.load_weights(), "max", "replicate")
 
     def run(picture: ImageArray) -> object:
-        maps = network.trace(picture, [last])
+        maps = network.features(picture, [last], keep_all=True)
         return network.gradient(maps, {last: [lambda gradient: gradient.fill(1.0)]})
 
     return run

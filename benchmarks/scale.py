@@ -23,7 +23,7 @@ from impasto.compute.arrays import HostArray
 from impasto.images import arrays, samples
 from impasto.losses import tiled
 from impasto.losses.level_roles import DETAIL, STRUCTURE, LevelRole
-from impasto.losses.objective import HighpassObjective, Objective
+from impasto.losses.objective import ConstrainedObjective, Objective
 from impasto.losses.tiled import TiledObjective, TileEvaluator, TileResult
 from impasto.pipeline.memory import TilePlan
 from impasto.pipeline.models import ModelCache
@@ -61,7 +61,7 @@ def _task(
     level = job.levels[0]
     content = job.content((level.height, level.width))
     task = job.objective(content, start=content, role=kind)
-    return task.inner if isinstance(task, HighpassObjective) else task, content
+    return task.inner if isinstance(task, ConstrainedObjective) else task, content
 
 
 def _job(models: ModelCache, size: int, tile: int) -> Run:
@@ -110,7 +110,7 @@ def costs(size: int, tile: int, repeats: int = 3, kind: LevelRole = DETAIL) -> t
     return Costs(statistics.mean(each), pixels, round(statistics.mean(outer)), own), count
 
 
-def _read(task: TiledObjective, asked: tuple[tiled.TileRequest, HostArray]) -> TileResult:
+def _read(task: TiledObjective, asked: tiled.TileTask) -> TileResult:
     (found,) = task.evaluator.value_and_grad([asked])
     return found
 
@@ -121,8 +121,8 @@ class _Answers:
 
     answers: dict[int, TileResult]
 
-    def once(self, asked: Iterable[tuple[tiled.TileRequest, HostArray]]) -> Iterator[TileResult]:
-        for reading, _ in asked:
+    def value_and_grad(self, tasks: Iterable[tiled.TileTask]) -> Iterator[TileResult]:
+        for reading, _ in tasks:
             yield self.answers[reading.tile_number]
 
 

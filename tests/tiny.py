@@ -217,8 +217,7 @@ def painted(measure, *paintings, place=lambda array: array):
     for number, (share, features, *weights) in enumerate(paintings):
         under = weights[0] if weights else None
         at = None
-        if measure.max_positions is not None:
-            limit = measure.max_positions(share / whole)
+        if limit := measure.max_positions(share / whole):
             flat = None if under is None else [under[..., 0]]
             (where,) = select_positions([features.shape[:2]], flat, limit)
             at = np.where(where, np.arange(where.size).reshape(where.shape), -1)

@@ -149,7 +149,7 @@ def test_the_steps_of_a_tile_are_alike(name):
     alike = [(*each[:2], np.where(compared, each[2], np.float32(0))) for each in (slope, other)]
     assert_alike(*alike, MOST.get(name, 1e-4))
     along, other = (
-        each.vjp(shown, given(engine, slope[2]))
+        each.value_and_grad(shown, given(engine, slope[2]))
         for each, engine in zip(steps, (native, keras), strict=True)
     )
     assert_alike(along, other, MOST.get(name, 1e-4))

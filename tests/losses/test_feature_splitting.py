@@ -6,10 +6,13 @@ import pytest
 from impasto.compute import keras_backend
 from impasto.compute.arrays import to_numpy
 from impasto.losses import feature_splitting
+from impasto.losses.feature_splitting import FeatureSplittingLoss
 from impasto.losses.terms import LayerView, TileOffset
 from tests import tiny
 
 pytestmark = pytest.mark.backend
+
+LOSS = FeatureSplittingLoss()
 
 
 def features(seed, height=5, width=6, channels=4):
@@ -24,7 +27,7 @@ def loss(frozen, place):
     def value(received, *paintings, weights=None):
         target = frozen(paintings, received)
         view = LayerView(place(received), None if weights is None else place(weights))
-        return float(feature_splitting.loss(feature_splitting.reduce(view, target), target))
+        return float(LOSS.loss(LOSS.reduce(view, target), target))
 
     return value
 
@@ -36,7 +39,7 @@ def frozen(place):
     def target(paintings, received):
         height, width, _ = received.shape
         grid = feature_splitting.compared_positions(TileOffset(0, 0, height, width), height, width)
-        found = tiny.painted(feature_splitting.splitting_style_loss(), *paintings, place=place)
+        found = tiny.painted(LOSS, *paintings, place=place)
         nothing = np.zeros(received[grid.slices].shape, np.float32)
         found = found._replace(content=nothing, grid=np.array(grid, np.int32))
         return tiny.placed(found, place)
@@ -66,10 +69,10 @@ def settled(place):
     """The loss by the measure of a share, as a level's last pass has it, and its target."""
 
     def value(share, painting, so_far, photograph, received, weights=None):
-        measure = feature_splitting.splitting_style_loss(share)
+        measure = FeatureSplittingLoss(share)
         weights = None if weights is None else place(weights)
         center = feature_splitting.FeatureStats(
-            *map(to_numpy, feature_splitting.collect_stats(LayerView(place(so_far), weights)))
+            *map(to_numpy, LOSS.collect_stats(LayerView(place(so_far), weights)))
         )
         target = tiny.painted(measure, (1.0, painting), place=place)
         target = measure.finalize_target(target, center, LayerView(place(photograph)))
@@ -107,15 +110,13 @@ def test_the_gradient_leads_to_the_neighbors_as_they_are(frozen, place):
     target = frozen([(1.0, painting)], received)
 
     if place is np.asarray:
-        sums, pullback = feature_splitting.vjp(LayerView(received), target)
+        sums, pullback = LOSS.vjp(LayerView(received), target)
         gradient = np.zeros_like(received)
-        pullback(feature_splitting.loss_gradient(sums, target))(gradient)
+        pullback(LOSS.loss_gradient(sums, target))(gradient)
     else:
 
         def value(seen, _):
-            return feature_splitting.loss(
-                feature_splitting.reduce(LayerView(seen * 1.0), target), target
-            ), {}
+            return LOSS.loss(LOSS.reduce(LayerView(seen * 1.0), target), target), {}
 
         _, _, gradient = keras_backend.value_and_gradient(value)(received, {})
     flat, other = received.reshape(-1, 4), painting.reshape(-1, 4)
@@ -181,7 +182,7 @@ def test_a_constant_that_is_added_to_a_picture_changes_no_neighbor(settled, plac
     painting, so_far, photograph = features(29), features(30), features(31)
     brighter = so_far + np.float32(5)
     _, target = settled(1.0, painting, brighter, photograph, brighter)
-    found = feature_splitting.reduce(LayerView(place(brighter)), target)
+    found = LOSS.reduce(LayerView(place(brighter)), target)
     wanted = nearest(
         so_far.reshape(-1, 4) - so_far.reshape(-1, 4).mean(0),
         painting.reshape(-1, 4).astype(np.float64),

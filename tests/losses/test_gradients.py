@@ -19,12 +19,11 @@ from impasto.losses.style import style_term
 from impasto.losses.terms import FeatureMaps, LevelInputs, TiledFeatureExtractor
 from impasto.losses.tiles import TileAlignment
 from impasto.losses.total_variation import (
+    TotalVariationTerm,
     difference_counts,
     differences,
     differences_vjp,
     total_variation,
-    variation_gradient,
-    variation_loss,
 )
 from impasto.network.weights import NETWORKS
 from impasto.recipe import settings as recipe
@@ -197,6 +196,7 @@ def held_neighbors(monkeypatch):
     monkeypatch.setattr(feature_index, "argmax_product", once)
 
 
+VARIATION = TotalVariationTerm()
 COUNTS = difference_counts(HEIGHT, WIDTH)
 PLACES = {"whole": None, "a part": (3, 5, 12, 9), "to the corner": (6, 4, HEIGHT - 6, WIDTH - 4)}
 
@@ -204,19 +204,19 @@ PLACES = {"whole": None, "a part": (3, 5, 12, 9), "to the corner": (6, 4, HEIGHT
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 def test_the_gradient_of_total_variation(place):
     sums = differences(PICTURE, place)
-    slope = variation_gradient(sums, COUNTS)
+    slope = VARIATION.loss_gradient(sums, COUNTS)
     gradient = differences_vjp(PICTURE, slope, place)
 
     def loss(picture, _):
-        return variation_loss(differences(picture, place), COUNTS), {}
+        return VARIATION.loss(differences(picture, place), COUNTS), {}
 
     total, _, expected = keras_backend.value_and_gradient(loss)(PICTURE, {})
-    assert float(variation_loss(sums, COUNTS)) == pytest.approx(total, rel=1e-5)
+    assert float(VARIATION.loss(sums, COUNTS)) == pytest.approx(total, rel=1e-5)
     assert np.linalg.norm(gradient - expected) < 1e-5 * np.linalg.norm(expected)
     # A quadratic, of which central differences are exact.
     direction = gradient / np.linalg.norm(gradient)
     ahead, behind = (
-        float(variation_loss(differences(PICTURE + sign * direction * 50, place), COUNTS))
+        float(VARIATION.loss(differences(PICTURE + sign * direction * 50, place), COUNTS))
         for sign in (np.float32(1), np.float32(-1))
     )
     assert (ahead - behind) / 100 == pytest.approx(np.linalg.norm(gradient), rel=1e-3)
@@ -224,4 +224,4 @@ def test_the_gradient_of_total_variation(place):
 
 def test_total_variation_is_that_of_the_whole_picture():
     sums = differences(PICTURE)
-    assert float(total_variation(PICTURE)) == float(variation_loss(sums, COUNTS))
+    assert float(total_variation(PICTURE)) == float(VARIATION.loss(sums, COUNTS))

@@ -23,6 +23,7 @@ from tests.tiny import random_picture
 pytestmark = pytest.mark.backend
 
 CHANNELS = {"block1_conv1": 2, "block2_conv2": 3, "block3_conv1": 4, "block4_conv3": 5}
+LOSS = matching.matching_term(recipe.Recipe())
 
 
 def maps_of(seed, height=37, width=30):
@@ -111,9 +112,7 @@ def loss_of(place):
 
     def loss(maps, target):
         target = tiny.placed(target, place)
-        return float(
-            matching.loss(matching.reduce(FeatureMaps(placed(maps, place)), target), target)
-        )
+        return float(LOSS.loss(LOSS.reduce(FeatureMaps(placed(maps, place)), target), target))
 
     return loss
 

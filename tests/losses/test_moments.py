@@ -10,7 +10,7 @@ from impasto.compute.arrays import array_namespace, to_numpy
 from impasto.losses import moment_losses
 from impasto.losses import moments as losses
 from impasto.losses.content import content_loss
-from impasto.losses.style import moments_style_loss
+from impasto.losses.style import MomentsStyleLoss
 from impasto.losses.terms import LayerView
 from impasto.losses.total_variation import total_variation
 from tests import tiny
@@ -214,7 +214,7 @@ def spread(place, moments):
 
 
 def spread_of(comparison, view, target, strips):
-    measure = moments_style_loss(comparison, True, strips)
+    measure = MomentsStyleLoss(comparison, True, strips)
     return measure.loss(measure.reduce(view, target), target)
 
 
@@ -261,7 +261,7 @@ def test_more_strips_than_columns_stay_finite(spread):
 def test_strips_without_positions_have_a_finite_gradient(moments, place, name):
     """A narrow picture in many strips."""
     target, narrow = moments(features(19)), features(18, width=2, channels=5)
-    measure = moments_style_loss(COMPARISONS[name], True, 5)
+    measure = MomentsStyleLoss(COMPARISONS[name], True, 5)
     if place is np.asarray:
         sums, pullback = measure.vjp(LayerView(narrow), target)
         gradient = np.zeros_like(narrow)

@@ -5,7 +5,6 @@ import pytest
 
 from impasto.compute.arrays import to_numpy
 from impasto.losses import neighbors
-from impasto.losses.neighbors import NEIGHBORS
 from impasto.losses.terms import LayerView
 from tests import tiny
 
@@ -17,6 +16,9 @@ def features(seed, height=5, width=6, channels=4):
     return np.maximum(random.normal(0.3, 1, (height, width, channels)), 0).astype(np.float32)
 
 
+NEIGHBORS = neighbors.NeighborsLoss()
+
+
 @pytest.fixture(scope="module")
 def measure(place):
     """The loss of an array against paintings."""
@@ -25,7 +27,7 @@ def measure(place):
         weights = None if weights is None else place(weights)
         target = tiny.painted(NEIGHBORS, *paintings, place=place)
         view = LayerView(place(received), weights)
-        return float(to_numpy(neighbors.loss(neighbors.reduce(view, target), target)))
+        return float(to_numpy(NEIGHBORS.loss(NEIGHBORS.reduce(view, target), target)))
 
     return loss
 

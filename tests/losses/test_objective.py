@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from impasto.images import masks
 from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective
 from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, FINEST, STRUCTURE
@@ -184,8 +185,8 @@ def test_what_is_kept_is_the_photograph_for_the_losses_and_has_no_gradient(whole
     keep = np.zeros((*CONTENT.shape[:2], 1), np.float32)
     keep[:4] = 1
     _, inner = whole_picture()
-    task = objective.MaskedObjective(inner, CONTENT, keep)
-    composed = task.compose(PICTURE)
+    task = objective.ConstrainedObjective(inner, CONTENT, keep)
+    composed = masks.blend_kept(keep, CONTENT, PICTURE)
     np.testing.assert_array_equal(composed[:4], CONTENT[:4])
     np.testing.assert_array_equal(composed[4:], PICTURE[4:])
     expected, received = inner.evaluate(composed), task.evaluate(PICTURE)
@@ -199,7 +200,7 @@ def test_detail_alone_is_changed():
         def evaluate(self, picture):
             return objective.Evaluation(1.0, {}, np.full_like(picture, 2.0))
 
-    task = objective.HighpassObjective(Everywhere(), lambda gradient: gradient - 1.5)
+    task = objective.ConstrainedObjective(Everywhere(), highpass=lambda gradient: gradient - 1.5)
     assert task.evaluate(PICTURE).total == 1.0
     np.testing.assert_array_equal(task.evaluate(PICTURE).gradient, 0.5)
 

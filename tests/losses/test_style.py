@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from impasto.compute.arrays import to_numpy
 from impasto.losses.moment_losses import GRAM, MOMENTS, WASSERSTEIN
-from impasto.losses.neighbors import NEIGHBORS
-from impasto.losses.style import STYLE_LOSSES, moments_style_loss
+from impasto.losses.neighbors import NeighborsLoss
+from impasto.losses.style import STYLE_LOSSES, MomentsStyleLoss
 from impasto.losses.terms import LayerView
 from impasto.recipe import settings as recipe
 from tests import tiny
@@ -16,10 +16,10 @@ from tests import tiny
 pytestmark = pytest.mark.backend
 
 MEASURES = {
-    "gram": moments_style_loss(GRAM, True, 1),
-    "moments": moments_style_loss(MOMENTS, True, 1),
-    "wasserstein": moments_style_loss(WASSERSTEIN, True, 1),
-    "neighbors": NEIGHBORS,
+    "gram": MomentsStyleLoss(GRAM, True, 1),
+    "moments": MomentsStyleLoss(MOMENTS, True, 1),
+    "wasserstein": MomentsStyleLoss(WASSERSTEIN, True, 1),
+    "neighbors": NeighborsLoss(),
 }
 
 

@@ -84,8 +84,9 @@ def compared(engine, eye, chosen, regions, start=None, kind=STRUCTURE, keep=True
 def in_tiles(engine, chosen, frozen, kind=STRUCTURE, keep=True):
     """The objective that reads tiles in this process."""
     steps = engine.compile_tile_fns(chosen, kind)
-    return tiled.tiled_objective(
-        steps, frozen, tiled.LocalTileEvaluator(steps, frozen, keep, engine.place)
+    evaluator = tiled.LocalTileEvaluator(steps, frozen, keep, engine.place)
+    return tiled.TiledObjective(
+        frozen.level_inputs.tiles, steps.additive, evaluator, frozen.weights
     )
 
 

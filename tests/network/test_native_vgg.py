@@ -35,7 +35,7 @@ def test_features_are_those_of_plain_loops(size, pooling, padding):
 def test_the_gradient_is_that_of_finite_differences_of_plain_loops(pooling, padding):
     picture = tiny.random_picture(9, 8, seed=2)
     network = NativeVGG.build(Kernels.load(), tiny.WEIGHTS, pooling, padding)
-    maps = network.trace(picture, tiny.LAYERS)
+    maps = network.features(picture, tiny.LAYERS, keep_all=True)
     random = np.random.default_rng(3)
     upstream = {layer: random.normal(size=maps[layer].shape) for layer in tiny.LAYERS}
     gradient = network.gradient(maps, adding(upstream))
@@ -67,7 +67,7 @@ def test_a_trace_has_the_features_of_every_layer_up_to_the_deepest(network):
     picture = tiny.random_picture(45, 38, seed=4)
     asked = network.features(picture, LAYERS)
     assert list(asked) == list(LAYERS)
-    traced = network.trace(picture, LAYERS)
+    traced = network.features(picture, LAYERS, keep_all=True)
     in_order = list(network.layers)
     assert list(traced) == in_order[: in_order.index("block3_conv2") + 1]
     for layer in LAYERS:
@@ -84,14 +84,14 @@ def test_features_may_be_reduced_as_they_are_computed(network):
 def test_gradients_of_several_losses_of_a_layer_add_up(network):
     picture = tiny.random_picture(20, 17, seed=6)
     ones = {layer: np.ones(each.shape) for layer, each in network.features(picture, LAYERS).items()}
-    once = network.gradient(network.trace(picture, LAYERS), adding(ones))
+    once = network.gradient(network.features(picture, LAYERS, keep_all=True), adding(ones))
     adds = {layer: 2 * each for layer, each in adding(ones).items()}
-    twice = network.gradient(network.trace(picture, LAYERS), adds)
+    twice = network.gradient(network.features(picture, LAYERS, keep_all=True), adds)
     np.testing.assert_allclose(twice, 2 * once, rtol=1e-5, atol=1e-5 * np.abs(once).max())
 
 
 def test_features_are_forgotten_as_their_gradient_is_computed(network):
-    maps = network.trace(tiny.random_picture(20, 17, seed=6), LAYERS)
+    maps = network.features(tiny.random_picture(20, 17, seed=6), LAYERS, keep_all=True)
     adds = adding({layer: np.ones(maps[layer].shape) for layer in LAYERS})
     network.gradient(maps, adds)
     assert not maps
@@ -115,14 +115,14 @@ def test_layers_deeper_than_what_is_asked_for_are_not_computed(network, monkeypa
     forward, backward = (recorded(monkeypatch, name) for name in ("_forward", "_backward"))
     network.features(picture, ["block1_conv2"])
     assert forward == ["block1_conv1", "block1_conv2"]
-    maps = network.trace(picture, LAYERS)
+    maps = network.features(picture, LAYERS, keep_all=True)
     network.gradient(maps, adding({"block1_conv2": np.ones(maps["block1_conv2"].shape)}))
     assert backward == ["block1_conv2", "block1_conv1"]
 
 
 def test_where_no_loss_has_a_gradient_that_of_the_image_is_zero(network):
     picture = tiny.random_picture(20, 17, seed=8)
-    gradient = network.gradient(network.trace(picture, LAYERS), {})
+    gradient = network.gradient(network.features(picture, LAYERS, keep_all=True), {})
     np.testing.assert_array_equal(gradient, np.zeros_like(picture))
 
 
@@ -131,7 +131,7 @@ def test_any_number_of_threads_gives_the_same_bytes():
     found = set()
     for threads in (1, 2, 5):
         network = NativeVGG.build(Kernels.load(threads=threads), tiny.vgg(), "max", "zero")
-        maps = network.trace(picture, LAYERS)
+        maps = network.features(picture, LAYERS, keep_all=True)
         adds = adding({layer: np.cos(maps[layer]) for layer in LAYERS})
         found.add((maps[LAYERS[-1]].tobytes(), network.gradient(maps, adds).tobytes()))
     assert len(found) == 1

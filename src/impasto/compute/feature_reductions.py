@@ -16,14 +16,14 @@ from impasto.compute.arrays import Array, HostArray, Size, array_namespace, is_t
 from impasto.compute.native import kernels
 
 AddGradient: TypeAlias = Callable[[HostArray], None]
-"""Adds a gradient by a map (height, width, channels), in place."""
+"""Adds to the gradient of a feature map (height, width, channels), in place."""
 
 BLOCK_NUMBERS = 2**19
-"""Numbers that a thread handles at once: 2 MB, a core's share of the cache."""
+"""Numbers in a block that one thread processes: 2 MB, a core's share of the cache."""
 
 
 def block_mean(features: Array, size: int) -> Array:
-    """Return the mean of every ``size`` x ``size`` positions, (height // size, width // size, C).
+    """Return the means of blocks of ``size`` x ``size``, (height // size, width // size, C).
 
     float32, without an odd last row or column, as in VGG's pooling.
     """
@@ -39,7 +39,7 @@ def block_mean(features: Array, size: int) -> Array:
 
 
 def block_mean_gradient(upstream: NDArray[np.float32], size: int) -> AddGradient:
-    """Return what adds the gradient of :func:`block_mean`, from that by the means."""
+    """Return the function that adds the gradient of :func:`block_mean`."""
 
     def add(gradient: HostArray) -> None:
         kernels.best_kernels().add_block_mean_gradient(upstream, size, gradient)
@@ -61,7 +61,7 @@ class StridedGrid(NamedTuple):
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """What to index a map with to get them."""
+        """Slices of rows and columns to index a map with."""
         top, left, stride, rows, columns = map(int, self)
         across = slice(left, left + stride * columns, stride)
         return slice(top, top + stride * rows, stride), across
@@ -81,10 +81,10 @@ def strided_sample(features: Array, grid: Array, rows: Size, columns: Size) -> A
 def slice_bounds(
     width: int, slices: int, first: int = 0, whole: int = 0
 ) -> list[tuple[int, slice]]:
-    """Return the number and the columns of every vertical slice that a map has columns of.
+    """Return the number and the columns of every vertical slice that overlaps a map.
 
-    All have as many columns but the last ones, which have what is left. Of a part of an image
-    ``first`` is its first column there and ``whole`` how many columns that has.
+    All slices have the same number of columns, except the last ones, which have the remainder. For
+    a tile, ``first`` is its first column in the image, and ``whole`` the image's columns.
     """
     each = -(-(whole or width) // slices)
     bounds = (
@@ -117,7 +117,7 @@ def slice_moments(
             if not weights[rows, columns].any():
                 return None
             weighted = flat * weights[rows, columns].reshape(-1, 1)
-        # BLAS adds up the columns of many rows in a third of NumPy's time.
+        # BLAS adds up columns three times as fast as NumPy.
         return (np.ones((1, len(weighted)), np.float32) @ weighted)[0], weighted.T @ flat
 
     for (number, _, _), found in zip(pieces, threads.map_in_threads(work, pieces), strict=True):
@@ -135,7 +135,7 @@ def slice_moments_gradient(
     first: int = 0,
     whole: int = 0,
 ) -> AddGradient:
-    """Return what adds the gradient of :func:`slice_moments`: w (a + (B + Bᵀ) f) at each position.
+    """Return a function that adds the gradient of :func:`slice_moments`: w (a + (B + Bᵀ) f).
 
     ``by_sums`` (slices, C) is a, ``by_seconds`` (slices, C, C) is B.
     """
@@ -163,7 +163,7 @@ def slice_moments_gradient(
 def _iter_blocks(
     features: HostArray, bounds: Sequence[tuple[int, slice]]
 ) -> list[tuple[int, slice, slice]]:
-    """Return slices, cut into blocks of rows: (number, rows, columns)."""
+    """Return blocks of rows of slices: (number, rows, columns)."""
     height, _, channels = features.shape
     return [
         (number, rows, columns)
@@ -173,6 +173,6 @@ def _iter_blocks(
 
 
 def row_blocks(height: int, numbers_in_row: int) -> list[slice]:
-    """Cut rows into blocks of about CHUNK numbers, whatever the number of cores."""
+    """Return blocks of rows with about BLOCK_NUMBERS numbers, for any number of cores."""
     rows = max(1, BLOCK_NUMBERS // max(1, numbers_in_row))
     return [slice(first, min(height, first + rows)) for first in range(0, height, rows)]

@@ -1,4 +1,4 @@
-"""The only module that loads Keras; it asks which backend runs: TensorFlow, JAX or PyTorch.
+"""Loads Keras, and compiles functions for its backend: TensorFlow, JAX or PyTorch.
 
 ``KERAS_BACKEND`` selects the backend, as in Keras. Arrays are passed as NumPy arrays.
 
@@ -22,22 +22,22 @@ from impasto.compute.keras_settings import BACKENDS, settings_file
 from impasto.errors import BackendError
 
 QUIET_LOADING = "IMPASTO_QUIET_LOADING"
-"""The environment variable by which a process of impasto's own, such as the command or a worker of
-its, asks for :func:`_silenced_import`."""
+"""The environment variable with which impasto's own processes, such as the command or a worker,
+enable :func:`_silenced_import`."""
 
 
 def _silenced_import() -> contextlib.AbstractContextManager[None]:
-    """Return a context that discards what TensorFlow's C++ code writes to stderr on import.
+    """Return a context that discards the output of TensorFlow's C++ code to stderr on import.
 
-    Some of its lines come before it reads a log level. Only where the environment asks for it: the
-    stderr of a program that uses impasto as a library is the program's own.
+    Some of it ignores the log level. Only if QUIET_LOADING is set, since the stderr of a program
+    that uses impasto as a library belongs to that program.
     """
     return files.silenced_stderr() if os.environ.get(QUIET_LOADING) else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
 def _default_variable(variable: str, value: str | None) -> Iterator[None]:
-    """Set a variable of the environment for a while, unless it is set or there is no value."""
+    """Set an environment variable in a context, unless it is set or there is no value."""
     chosen = value is None or variable in os.environ
     if not chosen:
         os.environ[variable] = str(value)
@@ -50,15 +50,15 @@ def _default_variable(variable: str, value: str | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_new_settings_file() -> Iterator[None]:
-    """Remove the settings file, and its folder, that Keras makes where there was none before.
+    """Remove the settings file, and its folder, if importing Keras created them.
 
-    For somebody without a home it would lie among the temporary files.
+    Without a home folder it would be among the temporary files.
     """
     made = [path for path in (settings_file(), settings_file().parent) if not path.exists()]
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # others may have put something into the folder
+        with contextlib.suppress(OSError):  # the folder may have other files
             for path in made:
                 path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
 
@@ -84,25 +84,24 @@ except (ValueError, TypeError, AttributeError) as error:
     ) from error
 
 StepArgs: TypeAlias = Any
-"""Any nesting of dicts, lists and tuples of tensors."""
+"""A nested structure of dicts, lists and tuples of tensors."""
 LossFunction: TypeAlias = Callable[[Tensor, StepArgs], tuple[Tensor, dict[str, Tensor]]]
-"""(picture, constants) -> (total, terms): scalars of a picture tensor (height, width, 3)."""
+"""(image, constants) -> (total, terms), scalars, of an image tensor (height, width, 3)."""
 
 StepResult: TypeAlias = tuple[float, dict[str, float], Array]
-"""Total, terms, and the total's gradient with the picture's shape."""
+"""Total, terms, and the gradient of the total with the image's shape."""
 CompiledStep: TypeAlias = Callable[[Array, StepArgs], StepResult]
-"""(picture, constants) -> (total, terms, gradient of the total with the picture's shape).
+"""(image, constants) -> (total, terms, gradient of the total with the image's shape).
 
-The gradient of a NumPy array is one, that of a tensor stays on its device."""
+The gradient is a NumPy array if the image is one, else a tensor on its device."""
 
 _PROCESS = os.getpid()
 
 
 def check_backend() -> None:
-    """Raise BackendError if Keras cannot compute: on another backend, in a graph, after a fork.
+    """Raise BackendError for an unsupported backend, in a graph, or after a fork.
 
-    The threads of a tensor library are not there any more in a process that was forked after it was
-    loaded, and the first that waits for one of them waits forever.
+    The threads of a tensor library do not survive a fork, so a forked process would wait forever.
     """
     if os.getpid() != _PROCESS:
         raise BackendError(
@@ -124,19 +123,19 @@ def check_backend() -> None:
 
 
 def backend_name() -> str:
-    """Return the name of the running backend: tensorflow, jax or torch."""
+    """Return the name of the backend: tensorflow, jax or torch."""
     return str(keras.backend.backend())
 
 
 def value_and_gradient(loss: LossFunction) -> CompiledStep:
-    """Compile ``loss`` into one step that gives its value, its terms and its gradient.
+    """Compile ``loss`` into a function that returns its value, its terms and its gradient.
 
-    ``constants`` may be any nesting of dicts, lists and (named) tuples of tensors. Rank-3
-    tensors are taken as (height, width, channels) with height and width open, so that one
-    compilation serves every size where the backend can do that (TensorFlow); constants of another
-    structure are compiled again.
+    ``constants`` may be a nested structure of dicts, lists and (named) tuples of tensors. Tensors
+    of rank 3 are (height, width, channels) with any height and width, so TensorFlow compiles once
+    for all sizes. Constants of another structure are compiled again.
 
-    Raises BackendError if Keras runs on a backend other than the three.
+    Raises:
+        BackendError: the backend is not one of the three
     """
     check_backend()
     differentiated = {
@@ -155,15 +154,15 @@ def value_and_gradient(loss: LossFunction) -> CompiledStep:
 
 
 GradFunction: TypeAlias = Callable[[Array, StepArgs], tuple[Tensor, Iterable[str], Tensor]]
-"""(picture, constants) -> total and terms as one tensor, the terms' names, the gradient."""
+"""(image, constants) -> total and terms as one tensor, the names of the terms, the gradient."""
 
 
 def _compile_tensorflow(loss: LossFunction) -> GradFunction:
     import tensorflow as tf
 
-    # A sum of three gradients or more begins with whichever is ready first, and its last bits
-    # change from run to run. In pairs it does not, unless the optimizer of graphs, whose options
-    # can only be set for the whole process, puts the pairs together again.
+    # A sum of three or more gradients starts with the first that is ready, so its last bits change
+    # from run to run. Sums of pairs do not, unless the graph optimizer, whose options hold for the
+    # whole process, merges the pairs.
     in_pairs = tf.AggregationMethod.EXPERIMENTAL_TREE
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 
@@ -176,7 +175,7 @@ def _compile_tensorflow(loss: LossFunction) -> GradFunction:
 
 
 def _trace(function: Callable[..., Any]) -> Callable[[Array, StepArgs], Any]:
-    """Trace a function of (array, constants) once for every structure, sizes of rank 3 open."""
+    """Trace a function of (array, constants) once per structure, for all heights and widths."""
     import tensorflow as tf
 
     def open_sizes(tensor: Tensor) -> tf.TensorSpec:
@@ -199,7 +198,7 @@ def _trace(function: Callable[..., Any]) -> Callable[[Array, StepArgs], Any]:
 def compile_function(
     function: Callable[[Tensor, StepArgs], Tensor],
 ) -> Callable[[Array, StepArgs], Tensor]:
-    """Compile a function of an array and constants, as :func:`value_and_gradient` takes them."""
+    """Compile a function of an array and constants, see :func:`value_and_gradient`."""
     if backend_name() == "tensorflow":
         return _trace(function)
     if backend_name() == "jax":
@@ -240,21 +239,21 @@ def _compile_torch(loss: LossFunction) -> GradFunction:
 
 
 def _stack_scalars(total: Tensor, terms: dict[str, Tensor]) -> Tensor:
-    """Return all numbers as one tensor: a device is waited for but once."""
+    """Return all numbers as one tensor, so that a GPU is waited for once."""
     return ops.stack([total, *(terms[name] for name in sorted(terms))])
 
 
 def use_threads(count: int) -> None:
-    """Compute as a machine with so many cores does, to the last bit; before anything is computed.
+    """Give the results of a machine with ``count`` cores; call it before the first computation.
 
-    How tensor libraries cut up their sums depends on the number of their threads.
+    Tensor libraries split sums by their number of threads, which changes the last bits.
     """
     if backend_name() == "tensorflow":
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(count)
     elif backend_name() == "jax":
-        os.environ["NPROC"] = str(count)  # XLA's, which has no other word for it
+        os.environ["NPROC"] = str(count)  # the only setting of XLA for this
     else:
         import torch
 
@@ -262,13 +261,13 @@ def use_threads(count: int) -> None:
 
 
 def to_device(array: NDArray[np.float32]) -> Array:
-    """Bring an array to where it is computed on: a tensor on a GPU, the array itself without."""
+    """Return an array as a tensor on a GPU; without a GPU the array itself."""
     return array if runs_on_cpu() else keras.ops.convert_to_tensor(filearray.in_memory(array))
 
 
 @functools.cache
 def runs_on_cpu() -> bool:
-    """Return whether tensors are on a processor, and not on a GPU."""
+    """Return whether tensors are on the CPU."""
     if backend_name() == "tensorflow":
         import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""The backend that Keras is set to, found without loading Keras."""
+"""The configured backend of Keras, found without loading Keras."""
 
 import importlib.util
 import json
@@ -7,21 +7,21 @@ import sys
 from pathlib import Path
 
 BACKENDS = ("tensorflow", "jax", "torch")
-"""Those that Keras may run on, by the names of their packages too."""
+"""Supported backends, which are also the names of their packages."""
 
 
 def settings_file() -> Path:
-    """Return the file that Keras reads its settings from, and makes where there is none."""
+    """Return the settings file of Keras, which creates it if it is missing."""
     home = os.path.expanduser("~")
     usual = os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
     return Path(os.path.expanduser(os.environ.get("KERAS_HOME", usual)), "keras.json")
 
 
 def replacement_backend() -> str | None:
-    """Return the backend to load instead of that in a person's ``keras.json``; None for that one.
+    """Return the backend to load instead of the one in ``keras.json``; None to use that one.
 
-    The file may name a backend for other work, that impasto does not know or that this
-    environment lacks. What KERAS_BACKEND names was named for this run, and is not replaced.
+    The file may name a backend for other programs, which impasto does not support or which is not
+    installed. KERAS_BACKEND is meant for this run, and is not replaced.
     """
     wanted = _backend_in_file()
     if wanted is None:
@@ -31,7 +31,7 @@ def replacement_backend() -> str | None:
 
 
 def chosen_backend() -> str:
-    """Return the backend that Keras runs on, or will run on once it is loaded."""
+    """Return the backend that Keras uses, or will use when it is loaded."""
     keras = sys.modules.get("keras")
     if keras is not None and hasattr(keras, "backend"):
         return str(keras.backend.backend())
@@ -44,9 +44,9 @@ def chosen_backend() -> str:
 
 
 def _backend_in_file() -> str | None:
-    """Return what ``keras.json`` names; None where there is no such file that can be read."""
+    """Return the backend in ``keras.json``; None if the file is missing or invalid."""
     try:
-        said = json.loads(settings_file().read_text(encoding="utf-8"))
-        return str(said.get("backend", "tensorflow"))
+        settings = json.loads(settings_file().read_text(encoding="utf-8"))
+        return str(settings.get("backend", "tensorflow"))
     except (OSError, ValueError, AttributeError):
         return None

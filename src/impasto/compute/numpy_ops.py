@@ -15,16 +15,16 @@ def __getattr__(name: str) -> Any:
 
 
 def cast(value: Any, dtype: DTypeLike) -> NDArray[Any]:
-    """Return numbers as an array of a dtype; an array that has it is not copied."""
+    """Return an array of a dtype; an array of that dtype is not copied."""
     return np.asarray(value, dtype)
 
 
 def stop_gradient(value: Any) -> Any:
-    """Return the value: NumPy's arrays carry no gradient."""
+    """Return the value: NumPy arrays have no gradient."""
     return value
 
 
 def slice(value: NDArray[Any], begin: Sequence[int], size: Sequence[int]) -> NDArray[Any]:
-    """Return the part that begins at an index and has a size, along every axis."""
+    """Return the part with an index and a size along every axis."""
     ends = zip(begin, size, strict=True)
     return value[tuple(np.s_[int(first) : int(first + count)] for first, count in ends)]

@@ -17,11 +17,11 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 ALIGNMENT = 64
-"""Bytes; an array that begins at a multiple of it is taken over by TensorFlow without a copy."""
+"""Alignment in bytes with which TensorFlow uses an array without a copy."""
 
 
 def core_count() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -36,14 +36,14 @@ def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDAr
 
 
 def map_in_threads(work: Callable[[T], R], pieces: Iterable[T]) -> list[R]:
-    """Do the work for every piece, on all cores; within a piece BLAS keeps to one core."""
+    """Return the results for all pieces, computed on all cores; BLAS uses one core per piece."""
     with one_blas_thread():
         return list(_thread_pool(os.getpid()).map(work, pieces))
 
 
 @functools.cache
 def _thread_pool(process: int) -> ThreadPoolExecutor:
-    """Return the threads of a process: those of its parent did not survive a fork."""
+    """Return the threads of a process; after a fork new ones, since threads do not survive it."""
     return ThreadPoolExecutor(core_count(), thread_name_prefix="impasto")
 
 
@@ -72,11 +72,10 @@ _MAKING = threading.Lock()
 
 
 def one_blas_thread() -> AbstractContextManager[None]:
-    """Return a context in which BLAS keeps to one core in every thread, nested or at once.
+    """Return a context in which BLAS uses one core; it may be nested, and shared by threads.
 
-    Tensor libraries call from several threads. If the first to leave set BLAS free for those still
-    inside, its last bits would change with the number of its threads, and OpenBLAS may wait
-    forever for a thread that was taken away while it multiplied.
+    The limit holds until the last thread leaves the context. Otherwise the last bits of the others
+    would change, and OpenBLAS may wait forever for a thread that ends during a product.
     """
     with _MAKING:
         return _blas_limit(os.getpid())
@@ -85,7 +84,7 @@ def one_blas_thread() -> AbstractContextManager[None]:
 @functools.cache
 def _blas_limit(process: int) -> _SharedContext:
     controller = ThreadpoolController().select(user_api="blas")
-    # threadpoolctl heeds a single thread, which must still be there to lift the limit.
+    # threadpoolctl must lift the limit in the thread that set it.
     thread = ThreadPoolExecutor(1, thread_name_prefix="impasto-blas")
     limits: list[Any] = []
     return _SharedContext(
@@ -94,16 +93,16 @@ def _blas_limit(process: int) -> _SharedContext:
     )
 
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # as malloc.h has them
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of malloc.h
 _LARGEST, _USUAL_TRIM, _USUAL_MMAP = 2**31 - 1, 2**17, 2**16
 
 
 def freed_memory_kept() -> AbstractContextManager[None]:
-    """Return a context in which memory that is freed is kept for what needs some next.
+    """Return a context in which freed memory is kept for the next allocation.
 
-    The C library of Linux gives that of every large array back at once, and the system clears what
-    it hands out: a tenth of a painting's time (benchmarks/NOTES.md). With others nothing changes.
-    Afterwards its usual thresholds hold, which no longer adapt.
+    glibc returns the memory of large arrays to the system, which clears it for the next one. This
+    takes a tenth of a run's time (benchmarks/NOTES.md). Other C libraries are unchanged. On exit
+    the default thresholds are set, which then no longer adapt.
     """
     with _MAKING:
         return _freed_memory_kept()
@@ -119,7 +118,7 @@ def _freed_memory_kept() -> _SharedContext:
 
 
 def give_back_freed_memory() -> None:
-    """Give memory that is free back to the system, where it was kept."""
+    """Return freed memory to the system."""
     if (library := _c_library()) is not None:
         library.malloc_trim(0)
 
@@ -132,6 +131,6 @@ def _set_malloc(trim: int, mmap: int) -> None:
 
 @functools.cache
 def _c_library() -> Any:
-    """Return the C library where it has glibc's functions for this; None elsewhere."""
+    """Return the C library if it is glibc, else None."""
     library: Any = ctypes.CDLL(None) if os.name == "posix" else None
     return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None

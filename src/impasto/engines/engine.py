@@ -44,14 +44,19 @@ class Engine(Protocol):
         ...
 
     def feature_function(self, layers: Sequence[str]) -> Features:
-        """Return the function from an image (height, width, 3) to its features by layer.
+        """Return the function from an image to its features by layer.
 
-        Features are float32 NumPy arrays, or tensors on a GPU.
+        Args:
+            layers: the layers to compute
+
+        Returns:
+            (image RGB in [0, 255] (height, width, 3), reduce=None) -> features (height', width', C)
+            by layer, float32 NumPy arrays or tensors on a GPU; see ``terms.Features``.
         """
         ...
 
     def compile_step(self, recipe: Recipe, role: LevelRole) -> StepFunction:
-        """Return the function that computes total loss and gradient, for levels of a kind."""
+        """Return the function that computes total loss and gradient, for levels with a role."""
         ...
 
     def compile_tile_fns(self, recipe: Recipe, role: LevelRole) -> CompiledTileFns:

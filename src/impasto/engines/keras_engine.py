@@ -3,7 +3,8 @@
 It is the reference in tests of the native engine, and the engine for GPUs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from impasto.compute.keras_backend import ops
 from impasto.images.arrays import ImageArray
 from impasto.losses import tiled
 from impasto.losses.level_roles import LevelRole
-from impasto.losses.objective import StepFunction, TileTargets, total_loss
+from impasto.losses.objective import StepFunction, TileTargets, TotalLoss, total_loss
 from impasto.losses.terms import FeatureMaps, Features, Maps, Reduce, Sums
 from impasto.losses.tiled import CompiledTileFns, TileArgs
 from impasto.network import vgg
@@ -24,15 +25,16 @@ from impasto.recipe.settings import Recipe
 
 
 class KerasEngine:
-    """Computes with the backend that Keras runs on."""
+    """Computes with the backend of Keras."""
 
     instruction_set = ""
 
     def __init__(self, weights: Weights, recipe: Recipe) -> None:
         """Build the model of the layers that a recipe names.
 
-        Raises BackendError if Keras runs on another backend than the three, or in a process that
-        was forked after the tensor library was loaded.
+        Raises:
+            BackendError: Keras has an unsupported backend, or this process was forked after the
+                tensor library was loaded
         """
         self.check_usable()
         self.backend = keras_backend.backend_name()
@@ -43,7 +45,7 @@ class KerasEngine:
         )
 
     def check_usable(self) -> None:
-        """Raise BackendError in a process that was forked, or where Keras cannot be used."""
+        """Raise BackendError in a forked process, or if Keras cannot be used."""
         keras_backend.check_backend()
 
     def feature_function(self, layers: Sequence[str]) -> Features:
@@ -66,67 +68,80 @@ class KerasEngine:
         return features
 
     def compile_step(self, recipe: Recipe, role: LevelRole) -> StepFunction:
-        """Return the total loss of a recipe and its gradient, for all levels of a kind."""
-        loss = total_loss(recipe, role)
-
-        def total(image: Tensor, targets: TileTargets) -> tuple[Tensor, dict[str, Tensor]]:
-            seen = FeatureMaps(self._features(image, loss.layers), image)
-            return loss.loss(loss.reduce(seen, targets), targets)
-
-        return keras_backend.value_and_gradient(total)
+        """Return the function that computes total loss and gradient, for levels with a role."""
+        loss = _KerasLoss(self._features, total_loss(recipe, role), self.network.stride)
+        return keras_backend.value_and_gradient(loss.image_loss)
 
     def compile_tile_fns(self, recipe: Recipe, role: LevelRole) -> CompiledTileFns:
-        """Return the same for an image that is processed in tiles."""
-        loss = total_loss(recipe, role)
-        shapes: dict[str, Sums] = {}
-
-        def sums_of(tile: Tensor, given: TileArgs) -> dict[str, Sums]:
-            maps = self._features(tile, loss.layers)
-            return loss.reduce(
-                tiled.crop_maps(tile, maps, given, self.network.stride), given.targets
-            )
-
-        def read(tile: Tensor, given: TileArgs) -> Tensor:
-            sums: Sums = sums_of(tile, given)
-            shapes["sums"] = optree.tree_map(lambda each: np.empty(each.shape), sums)
-            return tiled.flatten_sums(sums)
-
-        def once(tile: Tensor, given: TileArgs) -> tuple[Tensor, dict[str, Tensor]]:
-            return loss.loss(sums_of(tile, given), given.targets)
-
-        def along(tile: Tensor, given: TileArgs) -> tuple[Tensor, dict[str, Tensor]]:
-            return ops.sum(tiled.flatten_sums(sums_of(tile, given)) * given.loss_grad), {}
-
-        def slope(sums: Tensor, given: TileArgs) -> tuple[Tensor, dict[str, Tensor]]:
-            return loss.loss(tiled.unflatten_sums(sums, shapes["sums"]), given.targets)
-
+        """Return the same functions for images that are processed in tiles."""
+        loss = _KerasLoss(self._features, total_loss(recipe, role), self.network.stride)
         return CompiledTileFns(
-            loss.additive,
-            keras_backend.value_and_gradient(once),
-            keras_backend.compile_function(read),
-            keras_backend.value_and_gradient(along),
-            keras_backend.value_and_gradient(slope),
+            loss.total.additive,
+            keras_backend.value_and_gradient(loss.tile_loss),
+            keras_backend.compile_function(loss.tile_statistics),
+            keras_backend.value_and_gradient(loss.sums_loss),
         )
 
     def place(self, arrays: Any) -> Any:
-        """Return any nesting of dicts, lists and tuples of arrays as tensors."""
+        """Return a nested structure of arrays as tensors."""
         return optree.tree_map(_to_tensor, arrays)
 
     def place_image(self, image: ImageArray) -> Array:
-        """Return an image where solvers work on it: a tensor on a GPU, else as it is."""
+        """Return an image on the device of the solver: a tensor on a GPU, else unchanged."""
         return keras_backend.to_device(image)
+
+
+LossAndTerms = tuple[Tensor, dict[str, Tensor]]
+"""A scalar, and its terms."""
+
+
+@dataclass(frozen=True, eq=False)
+class _KerasLoss:
+    """The total loss of a recipe on the features of a network, as functions to compile."""
+
+    features: vgg.Features
+    total: TotalLoss
+    stride: Callable[[str], int]
+    sums: dict[str, Sums] = field(default_factory=dict)
+    """arrays with the structure and shapes of all sums, from :meth:`tile_statistics`"""
+
+    def image_loss(self, image: Tensor, targets: TileTargets) -> LossAndTerms:
+        """Return the loss of an image, and its terms."""
+        features = FeatureMaps(self.features(image, self.total.layers), image)
+        return self.total.loss(self.total.reduce(features, targets), targets)
+
+    def tile_loss(self, tile: Tensor, args: TileArgs) -> LossAndTerms:
+        """Return the loss of a tile or the product sums · loss_grad, see ``CompiledTileFns``."""
+        sums = self._tile_sums(tile, args)
+        if args.loss_grad.shape[0]:
+            return ops.sum(tiled.flatten_sums(sums) * args.loss_grad), {}
+        return self.total.loss(sums, args.targets)
+
+    def tile_statistics(self, tile: Tensor, args: TileArgs) -> Tensor:
+        """Return the sums of a tile (n,)."""
+        sums: Sums = self._tile_sums(tile, args)
+        self.sums.update(optree.tree_map(lambda each: np.empty(each.shape), sums))
+        return tiled.flatten_sums(sums)
+
+    def sums_loss(self, sums: Tensor, args: TileArgs) -> LossAndTerms:
+        """Return the loss of the sums of all tiles (n,), and its terms."""
+        return self.total.loss(tiled.unflatten_sums(sums, self.sums), args.targets)
+
+    def _tile_sums(self, tile: Tensor, args: TileArgs) -> dict[str, Sums]:
+        maps = self.features(tile, self.total.layers)
+        return self.total.reduce(tiled.crop_maps(tile, maps, args, self.stride), args.targets)
 
 
 def _to_tensor(value: Any) -> Tensor:
     if is_tensor(value):
         return value
     array = np.asarray(value)
-    # Numbers of Python's own are float64.
+    # Python floats become float64.
     return ops.convert_to_tensor(array.astype(np.float32) if array.dtype == np.float64 else array)
 
 
-def _choose_precision(asked: str) -> str:
-    """Return the number format of the features; on a GPU bfloat16 unless another is asked for."""
-    if asked != "auto":
-        return asked
+def _choose_precision(precision: str) -> str:
+    """Return the number format of the features; ``auto`` is bfloat16 on a GPU, else float32."""
+    if precision != "auto":
+        return precision
     return "float32" if keras_backend.runs_on_cpu() else "bfloat16"

@@ -4,6 +4,7 @@ float32 on CPUs. It imports no tensor library, so it starts fast.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from impasto.network.weights import Network, Weights
 from impasto.recipe.settings import Recipe
 
 LayerGradients = dict[str, Sequence[AddGradient]]
-"""By layer, what adds to the gradient by its features; by IMAGE, to that by the pixels."""
+"""By layer, functions that add to the gradient by its features; by IMAGE, to that by the pixels."""
 Evaluated = tuple[float, dict[str, float], HostArray]
 """A scalar, its terms, and its gradient."""
 
@@ -34,9 +35,10 @@ class NativeEngine:
     precision = "float32"
 
     def __init__(self, weights: Weights, recipe: Recipe, instruction_set: str = "") -> None:
-        """Prepare the kernels, for the best instruction set of this processor or for another.
+        """Prepare the kernels, by default for the best instruction set of this processor.
 
-        Raises ImportError where they were not built.
+        Raises:
+            ImportError: the kernels were not built
         """
         self.network: Network = weights.network
         kernels = Kernels.load(instruction_set or None)
@@ -44,105 +46,115 @@ class NativeEngine:
         self._vgg = NativeVGG.build(kernels, weights, recipe.pooling, recipe.padding)
 
     def check_usable(self) -> None:
-        """Do nothing: it computes in every process."""
+        """Do nothing: the kernels work in every process."""
 
     def feature_function(self, layers: Sequence[str]) -> Features:
         """Return the function from an image (height, width, 3) to its features by layer."""
         return lambda image, *reduce: self._vgg.features(image, layers, *reduce)
 
     def compile_step(self, recipe: Recipe, role: LevelRole) -> StepFunction:
-        """Return the total loss of a recipe and its gradient, for all levels of a kind."""
-        loss = total_loss(recipe, role)
-
-        def step(image: HostArray, targets: TileTargets) -> Evaluated:
-            maps = self._vgg.trace(image, loss.layers)
-            seen = FeatureMaps({name: maps[name] for name in loss.layers}, image)
-            sums, pullback = loss.vjp(seen, targets)
-            del seen
-            adds = dict(pullback(loss.loss_gradient(sums, targets)))
-            return *_evaluate(loss, sums, targets), self._gradient(image, maps, adds)
-
-        return step
+        """Return the function that computes total loss and gradient, for levels with a role."""
+        return _NativeLoss(self._vgg, total_loss(recipe, role), self.network.stride).step
 
     def compile_tile_fns(self, recipe: Recipe, role: LevelRole) -> CompiledTileFns:
-        """Return the same for an image that is processed in tiles."""
-        loss, stride = total_loss(recipe, role), self.network.stride
-        like: dict[str, Sums] = {}
+        """Return the same functions for images that are processed in tiles."""
+        loss = _NativeLoss(self._vgg, total_loss(recipe, role), self.network.stride)
+        return CompiledTileFns(
+            loss.total.additive, loss.tile_value_and_grad, loss.tile_statistics, loss.loss_grad
+        )
 
-        def read(tile: HostArray, given: TileArgs) -> HostArray:
-            seen = tiled.crop_maps(tile, self._vgg.features(tile, loss.layers), given, stride)
-            like.update(loss.reduce(seen, given.targets))
-            return _flatten(like)
+    def place(self, arrays: Any) -> Any:
+        """Return arrays unchanged."""
+        return arrays
 
-        def vjp(
-            tile: HostArray, given: TileArgs, slope: Callable[[dict[str, Sums]], dict[str, Sums]]
-        ) -> tuple[dict[str, Sums], HostArray]:
-            """Return the sums of a tile, and the gradient by it from the slope along them."""
-            maps = self._vgg.trace(tile, loss.layers)
-            asked = {name: maps[name] for name in loss.layers}
-            sums, pullback = loss.vjp(tiled.crop_maps(tile, asked, given, stride), given.targets)
-            del asked
-            adds = _add_in_core(dict(pullback(slope(sums))), given, stride)
-            return sums, self._gradient(tile, maps, adds)
+    def place_image(self, image: ImageArray) -> ImageArray:
+        """Return an image unchanged."""
+        return image
 
-        def once(tile: HostArray, given: TileArgs) -> Evaluated:
-            sums, gradient = vjp(tile, given, lambda sums: loss.loss_gradient(sums, given.targets))
-            return *_evaluate(loss, sums, given.targets), gradient
 
-        def along(tile: HostArray, given: TileArgs) -> Evaluated:
-            sums, gradient = vjp(
-                tile, given, lambda sums: tiled.unflatten_sums(given.loss_grad, _arrays(sums))
-            )
-            return float(np.vdot(tiled.flatten_sums(sums), given.loss_grad)), {}, gradient
+@dataclass(frozen=True, eq=False)
+class _NativeLoss:
+    """The total loss of a recipe on the features of a network, with its gradient."""
 
-        def slope(sums: HostArray, given: TileArgs) -> Evaluated:
-            shaped = tiled.unflatten_sums(sums, _arrays(like))
-            by = _flatten(loss.loss_gradient(shaped, given.targets))
-            return *_evaluate(loss, shaped, given.targets), by
+    vgg: NativeVGG
+    total: TotalLoss
+    stride: Callable[[str], int]
+    sums: dict[str, Sums] = field(default_factory=dict)
+    """the latest sums of :meth:`tile_statistics`, which have the structure of all sums"""
 
-        return CompiledTileFns(loss.additive, once, read, along, slope)
+    def step(self, image: HostArray, targets: TileTargets) -> Evaluated:
+        """Return the loss of an image, its terms and its gradient."""
+        maps = self.vgg.features(image, self.total.layers, keep_all=True)
+        features = FeatureMaps({name: maps[name] for name in self.total.layers}, image)
+        sums, pullback = self.total.vjp(features, targets)
+        del features
+        adds = dict(pullback(self.total.loss_gradient(sums, targets)))
+        return *self._evaluate(sums, targets), self._gradient(maps, adds)
 
-    def _gradient(
-        self, image: HostArray, maps: dict[str, HostArray], adds: LayerGradients
-    ) -> HostArray:
-        gradient = self._vgg.gradient(maps, adds)
+    def tile_value_and_grad(self, tile: HostArray, args: TileArgs) -> Evaluated:
+        """Return the loss of a tile or the product sums · loss_grad, see ``CompiledTileFns``."""
+        maps = self.vgg.features(tile, self.total.layers, keep_all=True)
+        sums, pullback = self.total.vjp(
+            tiled.crop_maps(
+                tile, {name: maps[name] for name in self.total.layers}, args, self.stride
+            ),
+            args.targets,
+        )
+        terms: dict[str, float] = {}
+        if args.loss_grad.size:
+            value = float(np.vdot(tiled.flatten_sums(sums), args.loss_grad))
+            by = tiled.unflatten_sums(args.loss_grad, _arrays(sums))
+        else:
+            value, terms = self._evaluate(sums, args.targets)
+            by = self.total.loss_gradient(sums, args.targets)
+        adds = _add_in_core(dict(pullback(by)), args, self.stride)
+        return value, terms, self._gradient(maps, adds)
+
+    def tile_statistics(self, tile: HostArray, args: TileArgs) -> HostArray:
+        """Return the sums of a tile (n,)."""
+        maps = self.vgg.features(tile, self.total.layers)
+        self.sums.update(
+            self.total.reduce(tiled.crop_maps(tile, maps, args, self.stride), args.targets)
+        )
+        return _flatten(self.sums)
+
+    def loss_grad(self, sums: HostArray, args: TileArgs) -> Evaluated:
+        """Return the loss of the sums of all tiles (n,), its terms and ∂loss/∂sums (n,)."""
+        structured = tiled.unflatten_sums(sums, _arrays(self.sums))
+        by = _flatten(self.total.loss_gradient(structured, args.targets))
+        return *self._evaluate(structured, args.targets), by
+
+    def _evaluate(
+        self, sums: dict[str, Sums], targets: TileTargets
+    ) -> tuple[float, dict[str, float]]:
+        """Return the total and its terms, in float64."""
+        _, values = self.total.loss(sums, targets)
+        terms = {name: float(value) for name, value in values.items()}
+        return sum(float(targets.weights[n]) * terms[name] for n, name in enumerate(TERMS)), terms
+
+    def _gradient(self, maps: dict[str, HostArray], adds: LayerGradients) -> HostArray:
+        """Return the gradient by the pixels; ``maps`` is emptied."""
+        gradient = self.vgg.gradient(maps, adds)
         for add in adds.get(IMAGE, ()):
             add(gradient)
         return gradient
 
-    def place(self, arrays: Any) -> Any:
-        """Return arrays as they are."""
-        return arrays
-
-    def place_image(self, image: ImageArray) -> ImageArray:
-        """Return an image as it is."""
-        return image
-
-
-def _evaluate(
-    loss: TotalLoss, sums: dict[str, Sums], targets: TileTargets
-) -> tuple[float, dict[str, float]]:
-    """Return the total and its terms, in float64."""
-    _, values = loss.loss(sums, targets)
-    terms = {name: float(value) for name, value in values.items()}
-    return sum(float(targets.weights[n]) * terms[name] for n, name in enumerate(TERMS)), terms
-
 
 def _add_in_core(
-    adds: LayerGradients, given: TileArgs, stride: Callable[[str], int]
+    adds: LayerGradients, args: TileArgs, stride: Callable[[str], int]
 ) -> LayerGradients:
-    """Return what adds to the inner box of the gradients of the whole tile."""
-    top, left, *_ = map(int, given.offsets)
-    height, width, _ = given.core_frame.shape
+    """Return functions that add to the core box of the gradients of the padded box."""
+    top, left, *_ = map(int, args.offsets)
+    height, width, _ = args.core_frame.shape
 
-    def inside(layer: str, add: AddGradient) -> AddGradient:
-        apart = stride(layer)
-        rows = slice(top // apart, top // apart + height // apart)
-        columns = slice(left // apart, left // apart + width // apart)
+    def in_core(layer: str, add: AddGradient) -> AddGradient:
+        step = stride(layer)
+        rows = slice(top // step, top // step + height // step)
+        columns = slice(left // step, left // step + width // step)
         return lambda gradient: add(gradient[rows, columns])
 
     return {
-        layer: each if layer == IMAGE else [inside(layer, add) for add in each]
+        layer: each if layer == IMAGE else [in_core(layer, add) for add in each]
         for layer, each in adds.items()
     }
 

@@ -20,13 +20,13 @@ LOG = logging.getLogger(__name__)
 EngineName = Literal["native", "keras"]
 
 INSTALL_HINT = "install a C compiler, then run: pip install --force-reinstall --no-deps impasto"
-"""What to do where the kernels are missing."""
+"""The remedy for missing kernels."""
 
 
 def choose_engine(recipe: Recipe) -> EngineName:
-    """Return the engine of a recipe: its own, or what ``auto`` stands for here.
+    """Return the engine of a recipe.
 
-    Keras on a GPU, for bfloat16, or where the kernels were not built; else native.
+    ``auto`` is Keras on a GPU, for bfloat16, or if the kernels were not built; else native.
     """
     if recipe.engine == "native":
         return "native"
@@ -36,7 +36,7 @@ def choose_engine(recipe: Recipe) -> EngineName:
 
 
 def describe_auto() -> str:
-    """Return which engine the setting ``auto`` stands for here, and why if it is slower."""
+    """Return the engine that ``auto`` selects on this machine, and why if it is slower."""
     if choose_engine(Recipe()) == "native":
         return f"native, with {kernels.instruction_sets()[-1]}"
     if kernels.kernels_available():
@@ -45,25 +45,23 @@ def describe_auto() -> str:
 
 
 def build_engine(recipe: Recipe, weights: Weights, instruction_set: str = "") -> "Engine":
-    """Return the engine of a recipe, its network made of checked weights.
+    """Return the engine of a recipe, with a network of validated weights.
 
     ``instruction_set`` is that of the compiled kernels, by default the best of this processor.
 
-    Raises BackendError where it cannot be had.
+    Raises:
+        BackendError: the engine cannot be used
     """
     if choose_engine(recipe) == "keras":
-        if (
-            recipe.engine == "auto"
-            and recipe.precision != "bfloat16"
-            and not kernels.kernels_available()
-        ):
+        chosen = recipe.engine == "keras" or recipe.precision == "bfloat16"
+        if not chosen and not kernels.kernels_available():
             LOG.warning(
                 "the compiled kernels are missing; Keras is used, which is slower: %s", INSTALL_HINT
             )
         from impasto.engines.keras_engine import KerasEngine  # loads the tensor library
 
         return KerasEngine(weights, recipe)
-    from impasto.engines.native_engine import NativeEngine  # with all losses
+    from impasto.engines.native_engine import NativeEngine  # loads all losses
 
     try:
         return NativeEngine(weights, recipe, instruction_set)
@@ -72,15 +70,11 @@ def build_engine(recipe: Recipe, weights: Weights, instruction_set: str = "") ->
 
 
 def _has_gpu() -> bool:
-    """Return whether Keras would compute on a GPU. Loads it only where there may be one."""
-    if not _may_have_gpu():
+    """Return whether Keras would compute on a GPU. Loads Keras only if there may be one."""
+    apple = sys.platform == "darwin" and os.environ.get("KERAS_BACKEND") == "torch"
+    devices = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
+    if not (apple or any(each.exists() for each in devices) or shutil.which("nvidia-smi")):
         return False
     from impasto.compute import keras_backend
 
     return not keras_backend.runs_on_cpu()
-
-
-def _may_have_gpu() -> bool:
-    apple = sys.platform == "darwin" and os.environ.get("KERAS_BACKEND") == "torch"
-    devices = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
-    return apple or any(each.exists() for each in devices) or bool(shutil.which("nvidia-smi"))

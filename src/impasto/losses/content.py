@@ -4,7 +4,9 @@ Gatys, Ecker and Bethge 2016, "Image Style Transfer Using Convolutional Neural N
 1, as a mean instead of half the sum.
 """
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +17,6 @@ from impasto.losses.terms import (
     AddGradient,
     FeatureMaps,
     LevelInputs,
-    LossTerm,
     Pullback,
     TargetTile,
 )
@@ -23,14 +24,17 @@ from impasto.recipe.settings import Layers, Recipe
 
 
 class ContentTarget(NamedTuple):
-    """What a layer saw in the photograph."""
+    """The features of the content image in one layer."""
 
     features: Tensor
     """(height, width, C)"""
     count: Tensor
-    """() how many numbers they are"""
+    """() number of values of the whole image"""
     size: Tensor
     """() their mean square, to which the loss is relative; 1 for an absolute loss"""
+
+
+ContentTargets = dict[str, ContentTarget]
 
 
 def content_loss(features: Tensor, target: Tensor, relative: bool = True) -> Tensor:
@@ -50,56 +54,78 @@ def squared_distance(features: Tensor, target: Tensor) -> Tensor:
     return ops.sum(ops.square(ops.cast(features, "float32") - target))
 
 
-def content_term(recipe: Recipe) -> LossTerm:
-    """Return the content loss at the recipe's layers, their mean weighted by their shares."""
-    layers, relative = recipe.content_layers, recipe.loss_scale == "relative"
+@dataclass(frozen=True)
+class ContentTerm:
+    """The content loss: the mean over layers, weighted by their shares. Sums are Σ (F - P)²."""
 
-    def freeze(level_inputs: LevelInputs) -> Callable[[TargetTile], dict[str, ContentTarget]]:
-        features = _content_features(level_inputs, dict(layers))
-        sizes = level_inputs.sum_over_tiles(lambda target_tile: _sizes(features(target_tile)))
+    shares: Layers
+    relative: bool
+    additive = True
 
-        def target(target_tile: TargetTile) -> dict[str, ContentTarget]:
-            return {
-                name: _make_content_target(each, sizes[name], relative)
-                for name, each in features(target_tile).items()
-            }
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers of the recipe."""
+        return tuple(layer for layer, _ in self.shares)
 
-        return target
-
-    def read(seen: FeatureMaps, target: dict[str, ContentTarget]) -> dict[str, Tensor]:
-        return {
-            layer: squared_distance(seen.maps[layer], kept.features)
-            for layer, kept in target.items()
+    def make_target(self, level_inputs: LevelInputs) -> Callable[[TargetTile], ContentTargets]:
+        """Compute the features of the content image, and their mean square over all tiles."""
+        features = level_inputs.cache_single_tile(
+            functools.partial(_content_features, level_inputs, self.layers)
+        )
+        sizes = level_inputs.sum_over_tiles(
+            lambda tile: {layer: _size(each) for layer, each in features(tile).items()}
+        )
+        return lambda tile: {
+            layer: self._layer_target(each, *sizes[layer]) for layer, each in features(tile).items()
         }
 
-    def loss(sums: dict[str, Tensor], target: dict[str, ContentTarget]) -> Tensor:
-        losses = {layer: sums[layer] / kept.count / kept.size for layer, kept in target.items()}
-        return weighted_mean(losses, layers)
+    def _layer_target(self, features: Tensor, count: float, squares: float) -> ContentTarget:
+        size = squares / count + EPSILON if self.relative else 1.0
+        return ContentTarget(features, np.float32(count), np.float32(size))
+
+    def reduce(self, features: FeatureMaps, target: ContentTargets) -> dict[str, Tensor]:
+        """Return Σ (F - P)² by layer."""
+        return {
+            layer: squared_distance(features.maps[layer], each.features)
+            for layer, each in target.items()
+        }
+
+    def loss(self, sums: Mapping[str, Tensor], target: ContentTargets) -> Tensor:
+        """Return the mean over layers of mean((F - P)²) / mean(P²)."""
+        losses = {layer: sums[layer] / each.count / each.size for layer, each in target.items()}
+        return weighted_mean(losses, self.shares)
 
     def vjp(
-        seen: FeatureMaps, target: dict[str, ContentTarget]
+        self, features: FeatureMaps, target: ContentTargets
     ) -> tuple[dict[str, Tensor], Pullback]:
-        stride = {layer: seen.maps[layer] - kept.features for layer, kept in target.items()}
-
-        def pullback(by: dict[str, Tensor]) -> dict[str, list[AddGradient]]:
-            return {layer: [add_array(2 * by[layer] * each)] for layer, each in stride.items()}
-
-        return {layer: np.vdot(each, each) for layer, each in stride.items()}, pullback
-
-    def loss_gradient(
-        sums: dict[str, Tensor], target: dict[str, ContentTarget]
-    ) -> dict[str, Tensor]:
-        shares = weighted_mean_gradient(layers)
-        return {
-            layer: np.float32(shares[layer] / kept.count / kept.size)
-            for layer, kept in target.items()
+        """Return :meth:`reduce`, and its pullback: 2 (F - P)."""
+        differences = {
+            layer: features.maps[layer] - each.features for layer, each in target.items()
         }
 
-    return LossTerm(freeze, read, loss, vjp, loss_gradient, tuple(dict(layers)), additive=True)
+        def pullback(by: Mapping[str, Tensor]) -> dict[str, list[AddGradient]]:
+            return {layer: [add_array(2 * by[layer] * each)] for layer, each in differences.items()}
+
+        return {layer: np.vdot(each, each) for layer, each in differences.items()}, pullback
+
+    def loss_gradient(
+        self, sums: Mapping[str, Tensor], target: ContentTargets
+    ) -> dict[str, Tensor]:
+        """Return the gradient of :meth:`loss`, which does not depend on the sums."""
+        shares = weighted_mean_gradient(self.shares)
+        return {
+            layer: np.float32(shares[layer] / each.count / each.size)
+            for layer, each in target.items()
+        }
+
+
+def content_term(recipe: Recipe) -> ContentTerm:
+    """Return the content loss of a recipe."""
+    return ContentTerm(recipe.content_layers, recipe.loss_scale == "relative")
 
 
 def add_array(gradient: HostArray) -> AddGradient:
-    """Return what adds an array to a gradient of its shape."""
+    """Return the function that adds an array to a gradient of its shape."""
 
     def add(to: HostArray) -> None:
         to += gradient
@@ -108,37 +134,19 @@ def add_array(gradient: HostArray) -> AddGradient:
 
 
 def _content_features(
-    level_inputs: LevelInputs, layers: Iterable[str]
-) -> Callable[[TargetTile], dict[str, Tensor]]:
-    """Return the function of a tile that gives by layer the features of the photograph there."""
-
-    def features(target_tile: TargetTile) -> dict[str, Tensor]:
-        look = target_tile.tile_features(level_inputs.content)
-        return look.core_features(layers, lambda layer, value: _to_float32(value))
-
-    return level_inputs.cache_single_tile(features)
-
-
-def _make_content_target(
-    features: Tensor, sums: tuple[float, float], relative: bool
-) -> ContentTarget:
-    count, squares = sums
-    size = squares / count + EPSILON if relative else 1.0
-    return ContentTarget(features, np.float32(count), np.float32(size))
-
-
-def _sizes(maps: dict[str, Tensor]) -> dict[str, tuple[int, Tensor]]:
-    """Return by layer how many numbers features are, and their squares' sum."""
-    return {name: _size(each) for name, each in maps.items()}
+    level_inputs: LevelInputs, layers: tuple[str, ...], tile: TargetTile
+) -> dict[str, Tensor]:
+    """Return the features of the content image in a tile by layer, in float32."""
+    features = tile.tile_features(level_inputs.content)
+    return features.core_features(
+        layers, lambda layer, value: array_namespace(value).cast(value, "float32")
+    )
 
 
 def _size(features: Tensor) -> tuple[int, Tensor]:
+    """Return the number of values, and the sum of their squares."""
     ops = array_namespace(features)
     return int(np.prod(ops.shape(features))), ops.sum(ops.square(features))
-
-
-def _to_float32(features: Tensor) -> Tensor:
-    return array_namespace(features).cast(features, "float32")
 
 
 def weighted_mean(values: dict[str, Tensor], layers: Layers) -> Tensor:

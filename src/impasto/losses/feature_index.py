@@ -7,7 +7,7 @@ of them find neighbors nearly as near as all 2,688 channels, and the loss is wit
 to any dark round shape, and would appear everywhere. Their similarity is therefore reduced by
 their mean similarity to all queries: cross-domain similarity local scaling, Conneau, Lample,
 Ranzato, Denoyer and Jégou 2018, "Word Translation Without Parallel Data", section 2.3, on the
-pool's side.
+side of the index.
 
 All functions run once per level. Without a GPU they use NumPy arrays; with one they use tensors on
 the device, except for the indices found. The search runs in blocks of fixed size, so memory is
@@ -34,73 +34,73 @@ from impasto.compute.arrays import (
 from impasto.compute.native import kernels
 
 Array: TypeAlias = Any
-"""float32: NumPy's, or with a GPU a tensor on it."""
+"""float32: a NumPy array, or with a GPU a tensor on it."""
 IndexArray: TypeAlias = NDArray[np.intp]
 
 COMPONENTS = 64
-"""Principal components that neighbors are looked for in."""
+"""Number of principal components of the search."""
 
 MAX_POSITIONS = 2**16
-"""Positions that a pool has at most, of all its paintings and their rotations: those of a painting
-of 512 x 512 px. They fill 700 MB; of larger paintings a sample is kept."""
+"""Maximum number of positions in an index, of all style images and their rotations: those of an
+image of 512 x 512 px, 700 MB. Of larger style images a sample is kept."""
 
 PCA_SAMPLE = 4096
-"""Positions that the principal components are computed from."""
+"""Number of positions from which the principal components are computed."""
 
 PCA_OVERSAMPLING, PCA_ITERATIONS = 8, 3
-"""Directions more than are asked for, and rounds, of the randomized search for components."""
+"""Additional directions, and iterations, of the randomized PCA."""
 
 HUBNESS_GROUPS = 16
-"""Groups of what is looked for, in turn, of each of which a feature's largest cosine counts."""
+"""Number of groups of queries; the largest cosine of a feature in each group counts."""
 
 HUBNESS_WEIGHT = 0.5
-"""How much the mean of these is taken from a feature's cosines (benchmarks/NOTES.md)."""
+"""Factor of the mean of these, which is subtracted from cosines (benchmarks/NOTES.md)."""
 
 HUBNESS_SAMPLE = 2**12
-"""Of more queries than that not all are asked what they are near to."""
+"""Maximum number of queries from which hubness is computed."""
 
 SEARCH_BATCH = 2**16
-"""Positions looked for in one call of the compiled search."""
+"""Number of queries in one call of the compiled search."""
 
 COLUMNS, BLOCK = 2**12, 2**24
-"""Directions, and products of them with positions, in one piece where the search isn't compiled."""
+"""Directions, and products, in one block of the search without compiled kernels."""
 
 TINY = 1e-12
-"""Keeps the direction of what does not differ from the mean finite: it is zero."""
+"""Keeps the direction of a feature that equals the mean finite: it is zero."""
 
 
 class IndexedStyle(NamedTuple):
-    """What the network sees in a painting, in all its views such as its rotations."""
+    """Features of a style image in all its rotations."""
 
     share: float
-    """how much of the style it is, relative to the others'"""
+    """share of the style image, relative to the others"""
     features: Array
-    """(n, C) at the positions that are kept, one after the other"""
+    """(n, C) at the positions to keep"""
 
 
 class FeatureIndex(NamedTuple):
-    """Features of one painting or several, to be looked through; N in all, painting by painting."""
+    """Features of style images to search; N in all, image by image."""
 
     features: Array
     """(N, C)"""
     counts: tuple[int, ...]
-    """how many of them each painting has"""
+    """number of features of each style image"""
     shares: tuple[float, ...]
-    """each painting's share; they add up to 1"""
+    """share of each style image; they add up to 1"""
     basis: Array | None
     """(C, K) principal components, as columns; None to search in all channels"""
     directions: Array
-    """(N, K): features minus their painting's mean, in components, of length one or zero"""
+    """(N, K): features minus their image's mean, in components, of length one or zero"""
     rebuild: "Callable[[], FeatureIndex] | None" = None
-    """makes it again from the paintings"""
+    """builds the index from the style images"""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Send the paintings to other processes instead of what is seen in them, which is more."""
+        """Pickle the style images instead of their features, which are larger."""
         return (FeatureIndex, tuple(self)) if self.rebuild is None else (self.rebuild, ())
 
 
 ROTATIONS = 4
-"""Rotations in which paintings are seen, by a quarter each."""
+"""Number of rotations of a style image, by 90 degrees each."""
 
 
 def rotations(image: Array) -> list[Array]:
@@ -111,10 +111,10 @@ def rotations(image: Array) -> list[Array]:
 def select_positions(
     sizes: Sequence[tuple[int, int]], weights: Sequence[Array] | None, limit: int
 ) -> list[NDArray[np.bool_]]:
-    """Return for each view of a painting, (height, width), which of its positions are kept.
+    """Return the positions to keep of each rotation of a style image, (height, width).
 
-    Those that ``weights``, if there are any, say count at least half as much as the view's
-    most; of more than ``limit`` in all views a seeded sample.
+    With ``weights``, positions with at least half of the largest weight are kept. If there are more
+    than ``limit`` in all rotations, a seeded sample of them is kept.
     """
     kept = [np.ones(height * width, bool) for height, width in sizes]
     if weights is not None:
@@ -131,7 +131,7 @@ def select_positions(
 def build_index(
     styles: Sequence[IndexedStyle], components: int | None = COMPONENTS
 ) -> FeatureIndex:
-    """Keep of paintings what is looked through; ``components`` None searches in all channels."""
+    """Return the index of style images; ``components`` None searches in all channels."""
     parts = [style.features for style in styles]
     whole = sum(style.share for style in styles)
     means = [array_namespace(part).mean(part, axis=0) for part in parts]
@@ -163,7 +163,7 @@ def _directions_in_basis(features: Array, mean: Array, basis: Array | None) -> A
 
 
 def _sample_styles(parts: Sequence[Array]) -> list[IndexArray]:
-    """Return for each painting which of its features are in a sample of all."""
+    """Return the indexes of a sample of all features, by style image."""
     ends = np.cumsum([len(part) for part in parts])
     chosen = _sample_indexes(int(ends[-1]), min(int(ends[-1]), PCA_SAMPLE))
     pieces = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
@@ -171,18 +171,18 @@ def _sample_styles(parts: Sequence[Array]) -> list[IndexArray]:
 
 
 def _sample_indexes(count: int, size: int) -> IndexArray:
-    """Return ``size`` of ``count`` indexes in their order, chosen with a fixed seed."""
+    """Return ``size`` of ``count`` indexes in ascending order, chosen with a fixed seed."""
     return np.sort(np.random.default_rng(0).permutation(count)[:size])
 
 
 def take_positions(features: Array, places: IndexArray) -> Array:
-    """Return those of features (height, width, C) at some positions, row by row, (n, C)."""
+    """Return features (height, width, C) at row-major indexes, (n, C)."""
     of = array_namespace(features)
     return of.take(of.reshape(features, (-1, features.shape[-1])), places, axis=0)
 
 
 def normalize_rows(vectors: Array) -> Array:
-    """Return vectors (n, C) at length one, or zero."""
+    """Return vectors (n, C) divided by their lengths; zero vectors stay zero."""
     of = array_namespace(vectors)
     lengths = of.sqrt(of.einsum("nc,nc->n", vectors, vectors))
     return vectors / of.maximum(lengths, TINY)[:, None]
@@ -192,8 +192,8 @@ def principal_components(sample: Array, count: int) -> Array:
     """Return the first ``count`` principal components (C, K) of a sample (n, C), as columns.
 
     Halko, Martinsson and Tropp 2011, "Finding Structure with Randomness", algorithm 4.4: a
-    random subspace, turned toward the largest components by a few multiplications, within which
-    the components are found exactly.
+    random subspace is aligned with the largest components by a few multiplications, and the
+    components within it are exact.
     """
     channels = sample.shape[1]
     if count >= channels:
@@ -213,20 +213,20 @@ def principal_components(sample: Array, count: int) -> Array:
 
 
 class SearchQuery(NamedTuple):
-    """What neighbors are looked for, in a pool's components."""
+    """Queries, in the principal components of an index."""
 
     coordinates: Array
     """(n, K)"""
     sums: NDArray[np.float64]
-    """(C,) all of it by its weights, in all channels"""
+    """(C,) weighted sum of the queries, in all channels"""
     weight: float
     """the sum of the weights"""
 
 
 def project_query(columns: Array, index: FeatureIndex, weights: Array | None = None) -> SearchQuery:
-    """Return what is kept of features (n, C) that neighbors are looked for of; queries add up.
+    """Return features (n, C) as queries, which can be concatenated.
 
-    ``weights`` (n,), positive, weigh their mean.
+    ``weights`` (n,), positive, are the weights of their mean.
     """
     each = np.ones(len(columns), np.float32) if weights is None else weights
     coordinates = columns if index.basis is None else columns @ index.basis
@@ -235,15 +235,15 @@ def project_query(columns: Array, index: FeatureIndex, weights: Array | None = N
 
 
 class QueryBuilder:
-    """Gathers queries into one, of so many rows in all."""
+    """Concatenates queries, with ``count`` rows in all."""
 
     def __init__(self, count: int) -> None:
-        """Have nothing yet."""
+        """Start without rows."""
         self.count, self.whole = count, SearchQuery(np.empty((0, 0), np.float32), np.zeros(1), 0.0)
         self._end = 0
 
     def add(self, part: SearchQuery) -> None:
-        """Take a part; parts come in the order of their rows."""
+        """Append a part."""
         rows, sums, weight = self.whole
         new = part.coordinates
         if is_tensor(new):
@@ -255,20 +255,21 @@ class QueryBuilder:
         self.whole = SearchQuery(rows, sums + part.sums, weight + part.weight)
 
 
-def search(query: SearchQuery, pool: FeatureIndex, order: IndexArray | None = None) -> IndexArray:
-    """Return for each row of ``query`` (n, ...) the index (n,) of its nearest in the pool.
+def search(query: SearchQuery, index: FeatureIndex, order: IndexArray | None = None) -> IndexArray:
+    """Return the position (n,) in the index of the nearest neighbor of each query.
 
-    The nearest has the largest cosine of (q - mean of all q) and (f - mean of its painting's f),
-    less CROWDING times the mean over GROUPS of the queries, every so-manieth, of the largest cosine
-    that f has with any of the group. ``order`` (n,) are the places at which rows stand among the
-    queries where that is not their own order; of more than CROWD of them every so-manieth counts.
+    The nearest neighbor f of q has the largest cosine of (q - mean of all q) and (f - mean of its
+    style image), less HUBNESS_WEIGHT times its hubness. Hubness is the mean over HUBNESS_GROUPS
+    groups of queries of the largest cosine of f with a query of the group. It is computed from
+    every k-th query, HUBNESS_SAMPLE at most. ``order`` (n,) has the row-major position of each row,
+    if rows are not in that order.
 
-    Of several paintings each gets its share of the positions, those at which it is nearer than
-    the others by most. Departure from the paper, which has one painting: a mean of what is
-    nearest in either would paint what is in neither.
+    With several style images, each gets its share of the positions: those where its advantage over
+    the others is largest. Departure from the paper, which has one style image: a mean of neighbors
+    in two style images is a feature of neither.
     """
-    mean = as_array_like((query.sums / query.weight).astype(np.float32), pool.directions)
-    center = mean if pool.basis is None else array_namespace(mean).matmul(mean, pool.basis)
+    mean = as_array_like((query.sums / query.weight).astype(np.float32), index.directions)
+    center = mean if index.basis is None else array_namespace(mean).matmul(mean, index.basis)
     count = len(query.coordinates)
     own = np.arange(count) if order is None else np.argsort(order)
 
@@ -279,15 +280,15 @@ def search(query: SearchQuery, pool: FeatureIndex, order: IndexArray | None = No
         return about(query.coordinates[first:last])
 
     crowd = about(gather_rows(query.coordinates, own[:: -(-count // HUBNESS_SAMPLE)]))
-    ends = np.cumsum(pool.counts)
-    starts = ends - pool.counts
+    ends = np.cumsum(index.counts)
+    starts = ends - index.counts
     found = [
         _search_best(rows, count, among, HUBNESS_WEIGHT * _hubness(crowd, among))
-        for among in (pool.directions[a:b] for a, b in zip(starts, ends, strict=True))
+        for among in (index.directions[a:b] for a, b in zip(starts, ends, strict=True))
     ]
     cosines = np.stack([cosine for cosine, _ in found])
-    indexes = np.stack([start + index for start, (_, index) in zip(starts, found, strict=True)])
-    owners = split_by_shares(cosines, pool.shares)
+    indexes = np.stack([start + best for start, (_, best) in zip(starts, found, strict=True)])
+    owners = split_by_shares(cosines, index.shares)
     return np.take_along_axis(indexes, owners[None], axis=0)[0]
 
 
@@ -305,9 +306,7 @@ def argmax_product(query: Array, among: Array) -> Array:
 
 
 def argmax_product_by_row(query: Array, among: Array) -> Array:
-    """Return :func:`argmax_product` for (height, width, C), in memory that does not grow with
-    it.
-    """
+    """Return :func:`argmax_product` for (height, width, C), row by row in a compiled step."""
     if is_tensor(query):
         return array_namespace(query).map(lambda row: argmax_product(row, among), query)
     height, width, channels = query.shape
@@ -315,10 +314,10 @@ def argmax_product_by_row(query: Array, among: Array) -> Array:
 
 
 def split_by_shares(cosines: Array, shares: Sequence[float]) -> IndexArray:
-    """Give each of n positions to one of the paintings, by their cosines (paintings, n).
+    """Return the style image of each of n positions, from cosines (style images, n).
 
-    One after the other, each takes its share of the positions: those at which its cosine exceeds
-    the largest of the paintings after it by most.
+    In turn, each style image gets its share of the positions: those where its cosine exceeds the
+    largest of the images after it by most.
     """
     owners = np.full(cosines.shape[1], len(shares) - 1, np.intp)
     free = np.arange(cosines.shape[1])
@@ -333,13 +332,15 @@ def split_by_shares(cosines: Array, shares: Sequence[float]) -> IndexArray:
 
 
 def _hubness(query: Array, directions: Array) -> Array:
-    """Return how near each direction is to all that is looked for, (N,).
+    """Return the hubness (N,) of each direction.
 
-    The mean over GROUPS of the queries of the largest cosine with any of the group.
+    It is the mean over HUBNESS_GROUPS groups of queries of the largest cosine with any of a group.
     """
     groups = min(HUBNESS_GROUPS, len(query))
     members = np.arange(groups)[:, None] + np.arange(0, len(query), groups)
-    members = np.where(members < len(query), members, members[:, :1])  # filled up with the first
+    members = np.where(
+        members < len(query), members, members[:, :1]
+    )  # the first fills the last group
     ops, grouped = array_namespace(query), gather_rows(query, members)
     if not is_tensor(query) and kernels.kernels_available():
         best = kernels.best_kernels()
@@ -355,19 +356,19 @@ def _hubness(query: Array, directions: Array) -> Array:
 
 
 def _search_best(
-    query: Callable[[int, int], Array], count: int, directions: Array, taken: Array
+    query: Callable[[int, int], Array], count: int, directions: Array, penalty: Array
 ) -> tuple[HostArray, IndexArray]:
-    """Return the largest of cosines less what is ``taken`` from them, and where it is, (n,) each.
+    """Return the largest cosine minus ``penalty`` of each query, and its position, (n,) each.
 
-    ``query`` gives rows of what is looked for, from a first to a last, which is not included.
+    ``query`` returns the rows of a range, end exclusive.
     """
     on_device = is_tensor(directions)
     if not on_device and kernels.kernels_available():
         rows, best = SEARCH_BATCH, kernels.best_kernels()
         index = best.prepare_index(directions)
-        penalty = np.broadcast_to(taken, len(directions))
+        penalties = np.broadcast_to(penalty, len(directions))
         found = [
-            best.search(query(first, min(count, first + rows)), index, penalty)[::-1]
+            best.search(query(first, min(count, first + rows)), index, penalties)[::-1]
             for first in range(0, count, rows)
         ]
     else:
@@ -375,16 +376,16 @@ def _search_best(
 
         def work(first: int) -> tuple[Array, Array]:
             part = query(first, min(count, first + rows))
-            cosines = ops.matmul(part, ops.transpose(directions)) - taken
+            cosines = ops.matmul(part, ops.transpose(directions)) - penalty
             return ops.max(cosines, axis=1), ops.argmax(cosines, axis=1)
 
         found = _in_pieces(work, count, rows, on_device)
-    # All at once, so that a device need not wait in between.
+    # Converted once, so that a GPU is waited for once.
     cosines, indexes = (to_numpy(_concatenate(side)) for side in zip(*found, strict=True))
     return cosines, indexes.astype(np.intp)
 
 
 def _in_pieces(work: Callable[[int], Any], count: int, size: int, on_device: bool) -> list[Any]:
-    """Do work for every ``size`` of ``count``, on all cores but on a device one after another."""
+    """Return the results of blocks of ``size`` of ``count``: on all cores, on a GPU in turn."""
     starts = range(0, count, size)
     return [work(first) for first in starts] if on_device else threads.map_in_threads(work, starts)

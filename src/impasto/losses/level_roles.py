@@ -4,19 +4,16 @@ from typing import NamedTuple
 
 
 class LevelRole(NamedTuple):
-    """What a level is for."""
+    """The purpose of a level."""
 
     feature_splitting: bool = False
-    """the style loss's last pass, over what was painted before it"""
+    """the last pass of the style loss, over the result of the level before"""
     shallow: bool = False
-    """shallow layers alone look at it, since forms were found at smaller sizes"""
+    """whether only shallow layers are used, since coarser levels have found the structure"""
     detail: bool = False
-    """what is there is matched, and its strokes are made sharp"""
+    """whether the current image itself is matched, which sharpens its strokes"""
 
 
-STRUCTURE, FINEST, FEATURE_SPLITTING = (
-    LevelRole(),
-    LevelRole(shallow=True),
-    LevelRole(feature_splitting=True),
-)
+STRUCTURE, FINEST = LevelRole(), LevelRole(shallow=True)
+FEATURE_SPLITTING = LevelRole(feature_splitting=True)
 DETAIL = LevelRole(shallow=True, detail=True)

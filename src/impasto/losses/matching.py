@@ -15,13 +15,14 @@ Departures: squared error instead of the cosine distance, with which contrast gr
 Targets are fixed for a level. Below full strength, a part of each target is the content image's
 own hypercolumn. The deepest block is compared at its own positions, each with the mean of the
 targets of the four grid positions that it covers. This has the same gradient as the sum above with
-those features repeated, and reads a quarter of the values.
+those features repeated, and compares a quarter of the values.
 """
 
 import functools
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +48,6 @@ from impasto.losses.terms import (
     AddGradient,
     FeatureMaps,
     LevelInputs,
-    LossTerm,
     Pullback,
     TargetTile,
     TiledFeatureExtractor,
@@ -56,77 +56,91 @@ from impasto.losses.terms import (
 from impasto.recipe.settings import Recipe
 
 GRID_BLOCK = 3
-"""The block whose positions are the grid of hypercolumns: a quarter of the picture's size."""
+"""The block whose positions are the grid of hypercolumns: a quarter of the image's size."""
+
+GRID_STRIDE = 2 ** (GRID_BLOCK - 1)
+"""Pixels between positions of the grid."""
 
 HALF_STRENGTH_FRACTION = 0.9
-"""The painting's share of a target at strength 0.5. A tenth of the photograph keeps faces and
-ridges that the painting has nothing like (benchmarks/NOTES.md)."""
+"""Fraction of the style in a target at strength 0.5. A tenth of the content image keeps faces and
+ridges that have no counterpart in the style image (benchmarks/NOTES.md)."""
 
 TINY = 1e-12
-"""Keeps the loss finite against a target that is zero all over."""
+"""Keeps the loss finite against a target that is zero everywhere."""
 
 
 class RegionIndex(NamedTuple):
-    """A region of the picture and what it is to look like."""
+    """A region and the features of its style images."""
 
     feature_index: FeatureIndex
     weights: Array | None = None
-    """(h, w) at the grid, how much of a position belongs to the region; all of it if None"""
+    """(h, w) weights of grid positions in the region; None for the whole image"""
 
 
 class MatchIndexes(NamedTuple):
-    """Which features of its pool the positions of a region, or of a part of one, have found."""
+    """The nearest neighbors of the positions of a region, or of a tile of it."""
 
     feature_index: FeatureIndex
     indexes: NDArray[np.int32]
-    """(h, w) at the grid; any where nothing belongs to the region"""
+    """(h, w) on the grid; any value at positions outside the region"""
     weights: Array | None
-    """(h, w) as :class:`RegionIndex` has them"""
+    """(h, w) as in :class:`RegionIndex`"""
 
     def crop(self, part: Callable[[Array], Array]) -> "MatchIndexes":
-        """Return a part of it, where ``part`` gives that of a field (h, w)."""
+        """Return the neighbors in a part, where ``part`` crops an array (h, w)."""
         weights = None if self.weights is None else part(self.weights)
         return MatchIndexes(self.feature_index, part(self.indexes), weights)
 
 
 class MatchTarget(NamedTuple):
-    """What a picture's maps are compared with, and how much each layer weighs."""
+    """The targets of a tile, and the scale of each layer."""
 
     maps: dict[str, Tensor]
-    """by layer, float32, of the size of what :func:`reduce_maps` gives"""
+    """by layer, float32, with the shape of :func:`reduce_maps`"""
     weights: dict[str, Tensor]
-    """by layer (height, width, 1), how much of a position counts; none if all count alike"""
+    """by layer (height, width, 1), weights of positions; missing if all are one"""
     scales: dict[str, Tensor]
-    """by layer (), what its sum is multiplied with in the loss"""
+    """by layer (), factor of its sum in the loss"""
+
+
+class TargetMaps(NamedTuple):
+    """The target features of a tile by layer."""
+
+    maps: dict[str, Array]
+    """(height, width, C) with the shape of :func:`reduce_maps`"""
+    counts: dict[str, Array]
+    """(height, width, 1) weighted number of grid positions that each represents"""
+    weighted: bool
+    """whether positions have weights"""
 
 
 def reduce_maps(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Reduce feature maps (height, width, C) to what targets are compared with.
+    """Reduce feature maps (height, width, C) to the values that are compared, in float32.
 
-    float32. Those above the grid are averaged over 4 x 4 or 2 x 2 positions, without an odd last
-    row or column, as in VGG's pooling; those at it and below it stay as they are. A position
-    depends on what is there alone, so that aligned tiles give what the whole picture does.
+    Maps finer than the grid are averaged over 4 x 4 or 2 x 2 positions, without an odd last row or
+    column, as in VGG's pooling. The others are unchanged. A position depends only on the features
+    there, so aligned tiles have the values of the whole image.
     """
     return {layer: reduce_layer(layer, maps[layer]) for layer in matching_layers(maps)}
 
 
 def reduce_layer(layer: str, features: Tensor) -> Tensor:
-    """Return what is compared of a layer's features (height, width, C), see :func:`reduce_maps`."""
+    """Return :func:`reduce_maps` of one layer's features (height, width, C)."""
     return block_mean(features, _block_size(layer))
 
 
 def hypercolumns(maps: Mapping[str, Tensor]) -> Tensor:
-    """Return (h, w, C) float32, all channels of ``maps`` one after the other.
+    """Return the hypercolumns (h, w, C) of feature maps, float32.
 
-    At the grid of block 3, a quarter of the picture's size; every map divided by its number of
-    channels. Those of block 4 are enlarged bilinearly by two about half-pixel centers, and
-    continued by the values at their edge. A map at the grid or above must be among them.
+    They lie on the grid of block 3, a quarter of the image's size. Each map is divided by its
+    number of channels. Maps of block 4 are enlarged bilinearly by two about half-pixel centers,
+    with edge values repeated. A map of the grid's size or finer is required.
     """
     return concatenate_layers(resample_to_grid(reduce_maps(maps)))
 
 
 def resample_to_grid(reduced: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return by layer (h, w, C) what :func:`reduce_maps` gives, all at the grid."""
+    """Return the output of :func:`reduce_maps` on the grid, by layer (h, w, C)."""
     height, width = next(
         each.shape[:2] for layer, each in reduced.items() if block_number(layer) <= GRID_BLOCK
     )
@@ -160,24 +174,24 @@ def concatenate_layers(grids: dict[str, Tensor]) -> Tensor:
 
 
 def matching_layers(maps: Iterable[str]) -> list[str]:
-    """Return the convolutions of the first four blocks among names of maps, from the shallowest."""
+    """Return the convolutions of the first four blocks among names of layers, in their order."""
     return sorted(name for name in maps if re.fullmatch(r"block[1-4]_conv\d", name))
 
 
 def block_number(layer: str) -> int:
-    """Return the number of the block that a layer is in."""
+    """Return the number of a layer's block."""
     return int(layer[len("block")])
 
 
 def _block_size(layer: str) -> int:
-    """Return the side of the blocks of a layer's positions whose means are compared."""
+    """Return the side in positions of the blocks over which a layer's features are averaged."""
     return int(2 ** max(0, GRID_BLOCK - block_number(layer)))
 
 
 def _upsample_2x(value: Tensor, axis: int, size: int) -> Tensor:
-    """Enlarge (height, width, C) along an axis by two, bilinearly, to ``size``: that or one more.
+    """Enlarge (height, width, C) bilinearly by two along an axis, to ``size``: that or one more.
 
-    Every value becomes two, a quarter of the way towards either neighbor.
+    Every value becomes two, at a quarter of the distance to either neighbor.
     """
 
     ops = array_namespace(value)
@@ -194,13 +208,19 @@ def _upsample_2x(value: Tensor, axis: int, size: int) -> Tensor:
     return part(ops.concatenate([doubled, part(doubled, -1, None)], axis=axis), None, size)
 
 
-def mix_query(content: ImageArray, image: ImageArray | None, query_mix: float) -> ImageArray:
-    """Return the picture whose hypercolumns are matched, of the size of ``content``.
+def _tile_grids(features: TileFeatures, layers: Sequence[str]) -> dict[str, Array]:
+    """Return the features of the core box of a tile on the grid, by layer (h, w, C)."""
+    grids = resample_to_grid(features.compute(reduce_layer))
+    return {layer: features.crop_to_core(grids[layer], GRID_STRIDE) for layer in layers}
 
-    (1 - a) photograph + a (picture + the photograph's finest detail), where the detail is what
-    halving its size loses, and ``image`` is the picture so far, of the same size; at the
-    coarsest level there is none, and the photograph is returned. ``query_mix`` is a in [0, 1]: at
-    0 shapes stay the photograph's, from 0.5 the painting's take over.
+
+def mix_query(content: ImageArray, image: ImageArray | None, query_mix: float) -> ImageArray:
+    """Return the image whose hypercolumns are matched, of the size of ``content``.
+
+    (1 - a) content + a (image + finest detail of content), where the detail is lost when the
+    content image is halved in size. ``image`` is the current image, of the same size; at the
+    coarsest level it is None, and ``content`` is returned. ``query_mix`` is a in [0, 1]: at 0 the
+    structure is that of the content image, from 0.5 on the style's structure dominates.
     """
     if image is None or not query_mix:
         return content
@@ -215,25 +235,27 @@ def mix_query(content: ImageArray, image: ImageArray | None, query_mix: float) -
 def match_regions(
     columns: Iterable[Array], regions: Sequence[RegionIndex], where: Sequence[IndexArray]
 ) -> list[MatchIndexes]:
-    """Find for every position its nearest in the pool of each region it belongs to.
+    """Return the nearest neighbors of all positions of each region.
 
-    ``columns`` are hypercolumns (h, w, C) of the parts of a picture, ``where`` the places (h, w)
-    that each part's positions have in the whole, row by row.
+    Args:
+        columns: hypercolumns (h, w, C) of each tile
+        regions: the regions and their style features
+        where: (h, w) row-major indexes of each tile's positions in the whole image
     """
     places = np.concatenate([each.reshape(-1) for each in where])
     inside = [_region_positions(region, places) for region in regions]
-    asking = [feature_index.QueryBuilder(len(each)) for each in inside]
+    queries = [feature_index.QueryBuilder(len(each)) for each in inside]
     for part, here in zip(columns, where, strict=True):
         flat = array_namespace(part).reshape(part, (-1, part.shape[-1]))
-        for region, asked in zip(regions, asking, strict=True):
-            asked.add(_region_query(flat, here.reshape(-1), region))
-        del part, flat  # the search takes memory of its own
+        for region, query in zip(regions, queries, strict=True):
+            query.add(_region_query(flat, here.reshape(-1), region))
+        del part, flat  # the search allocates memory of its own
     found = []
-    for region, asked, own in zip(regions, asking, inside, strict=True):
-        # All that belongs to a region at once, since its mean and its crowd are one.
+    for region, query, own in zip(regions, queries, inside, strict=True):
+        # All positions of a region at once, since mean and hubness are computed over all of them.
         indexes = np.zeros(len(places), np.int32)
         if len(own):
-            indexes[own] = feature_index.search(asked.whole, region.feature_index, own)
+            indexes[own] = feature_index.search(query.whole, region.feature_index, own)
         found.append(MatchIndexes(region.feature_index, indexes, region.weights))
     return found
 
@@ -250,17 +272,110 @@ def _region_query(
 
 
 def _region_positions(region: RegionIndex, places: IndexArray) -> IndexArray:
-    """Return those of the places that belong to a region."""
+    """Return the positions that belong to a region."""
     return places if region.weights is None else places[region.weights.reshape(-1)[places] > 0]
+
+
+def _match_image(
+    level_inputs: LevelInputs,
+    query: ImageArray,
+    regions: Sequence[RegionIndex],
+    layers: Sequence[str],
+) -> tuple[list[MatchIndexes], dict[str, int]]:
+    """Return the nearest neighbors of a whole image (h, w), and the channels of each layer."""
+    channels: dict[str, int] = {}
+
+    def columns(tile: TargetTile) -> Array:
+        grids = _tile_grids(tile.tile_features(query), layers)
+        channels.update({layer: each.shape[-1] for layer, each in grids.items()})
+        return concatenate_layers(grids)
+
+    height, width = (side // GRID_STRIDE for side in size_of(level_inputs.content))
+    places = np.arange(height * width).reshape(height, width)
+    tile_columns = (columns(tile) for tile in level_inputs.iter_target_tiles())
+    where = [tiles.crop(places, GRID_STRIDE, tile.core) for tile in level_inputs.tiles]
+    matches = [
+        each._replace(indexes=each.indexes.reshape(height, width))
+        for each in match_regions(tile_columns, regions, where)
+    ]
+    return matches, channels
+
+
+def _make_region_index(
+    region: StyledRegion, level_inputs: LevelInputs, layers: Sequence[str]
+) -> RegionIndex:
+    """Return the features of a region's style images, and its weights on the grid."""
+    index = _build_region_index(region, level_inputs.extractor, layers)
+    if region.mask is None:
+        return RegionIndex(index)
+    size = (side // GRID_STRIDE for side in size_of(level_inputs.content))
+    return RegionIndex(index, masks.resize_mask(region.mask, *size))
+
+
+def _build_region_index(
+    region: StyledRegion, extractor: TiledFeatureExtractor, layers: Sequence[str]
+) -> FeatureIndex:
+    styles = [each for each in region.styles if each.share]
+    limit = feature_index.MAX_POSITIONS // len(styles)
+    indexed = [_index_style(each, extractor, layers, limit) for each in styles]
+    rebuild = functools.partial(_build_region_index, region, extractor, layers)
+    return feature_index.build_index(indexed)._replace(rebuild=rebuild)
+
+
+def _index_style(
+    style: style_regions.StyleImage,
+    extractor: TiledFeatureExtractor,
+    layers: Sequence[str],
+    limit: int,
+) -> feature_index.IndexedStyle:
+    """Return the features to keep of a style image and its rotations."""
+    views = feature_index.rotations(style.image)
+    grids = [(view.shape[0] // GRID_STRIDE, view.shape[1] // GRID_STRIDE) for view in views]
+    weights = None
+    if style.mask is not None:
+        turned = feature_index.rotations(style.mask)
+        weights = [masks.resize_mask(mask, *grid) for mask, grid in zip(turned, grids, strict=True)]
+    selected = feature_index.select_positions(grids, weights, limit)
+    rows = (
+        _kept_rows(
+            concatenate_layers(_tile_grids(features, layers)),
+            tiles.crop(kept, GRID_STRIDE, features.tile.core),
+        )
+        for view, kept in zip(views, selected, strict=True)
+        for features in extractor.iter_tiles(view)
+    )
+    count = sum(int(each.sum()) for each in selected)
+    return feature_index.IndexedStyle(style.share, _fill_rows(rows, count))
+
+
+def _kept_rows(columns: Array, kept: NDArray[np.bool_]) -> Array:
+    """Return the rows (n, C) of (h, w, C) to keep."""
+    if kept.all():
+        return array_namespace(columns).reshape(columns, (-1, columns.shape[-1]))
+    return feature_index.take_positions(columns, np.flatnonzero(kept))
+
+
+def _fill_rows(rows: Iterable[Array], count: int) -> Array:
+    """Return ``count`` rows in all as one array; NumPy arrays are not in memory twice."""
+    filled, end, parts = np.empty((0, 0), np.float32), 0, []
+    for each in rows:
+        if is_tensor(each):
+            parts.append(each)
+            continue
+        if not filled.size:
+            filled = np.empty((count, each.shape[-1]), np.float32)
+        filled[end : end + len(each)] = each
+        end += len(each)
+    return array_namespace(parts[0]).concatenate(parts) if parts else filled
 
 
 def matched_features(
     found: Sequence[MatchIndexes], channels: slice = slice(None)
 ) -> tuple[Array, Array | None]:
-    """Return what positions are to have (h, w, C), and how much of each counts (h, w).
+    """Return the matched features of positions (h, w, C), and their weights (h, w).
 
-    Of all channels of the pools, or of some in a row. One of several regions takes the mean over
-    them, weighted by how much it belongs to each, which has the gradient of their weighted losses.
+    ``channels`` selects consecutive channels. A position of several regions gets the mean over
+    them, weighted by its weights in each; this has the gradient of the weighted sum of losses.
     """
     if len(found) == 1 and found[0].weights is None:
         return gather_rows(found[0].feature_index.features[:, channels], found[0].indexes), None
@@ -277,24 +392,13 @@ def matched_features(
     return features / as_array_like(np.maximum(total, TINY)[..., None], features), total
 
 
-class TargetMaps(NamedTuple):
-    """What a part of a picture is to have, layer by layer."""
-
-    maps: dict[str, Array]
-    """(height, width, C) of the size of what :func:`reduce_maps` gives"""
-    counts: dict[str, Array]
-    """(height, width, 1) how many positions of the grid each stands for, by their weights"""
-    weighted: bool
-    """whether positions count by weights"""
-
-
 def make_target_maps(
     found: Sequence[MatchIndexes], own: dict[str, Array], share: float
 ) -> TargetMaps:
-    """Return what a part of a picture is to have.
+    """Return the target features of a tile: share · matched + (1 - share) · own.
 
-    What is not the painting's ``share`` is the photograph's ``own`` features, by layer at the grid
-    (h, w, C). They are emptied, so that no more than one layer is in memory twice.
+    ``own`` are the content image's features on the grid by layer (h, w, C). The dict is emptied, so
+    that no more than one layer is in memory twice.
     """
     maps, counts, weights, begin = {}, {}, None, 0
     for layer in list(own):
@@ -308,10 +412,9 @@ def make_target_maps(
 
 
 def squared_norms(found: Sequence[MatchIndexes], channels: Mapping[str, int]) -> dict[str, float]:
-    """Return Σ w |m|² over a part of a picture by layer, m what was found; those of parts add up.
+    """Return Σ w |m|² over a tile by layer, with m the matched features; tiles add up.
 
-    What is found alone, and not the photograph's part in a target: that a picture in tiles need
-    not look at the photograph for it.
+    The content image's part of a target is not included, so that its features are not needed.
     """
     height, width = found[0].indexes.shape
     total: HostArray = np.zeros(sum(channels.values()), np.float64)
@@ -330,22 +433,24 @@ def squared_norms(found: Sequence[MatchIndexes], channels: Mapping[str, int]) ->
 def make_match_target(
     part: TargetMaps, whole: Mapping[str, float], layers: Mapping[str, float]
 ) -> MatchTarget:
-    """Return what a part of a picture is compared with.
+    """Return the target of a tile.
 
-    ``whole`` are the :func:`squared_norms` of the whole picture, ``layers`` shares of the layers in
-    the loss, on which what is nearest does not depend.
+    Args:
+        part: target features of the tile
+        whole: :func:`squared_norms` of the whole image
+        layers: shares of the layers in the loss; the search does not depend on them
     """
     size = max(sum(layers[name] * each for name, each in whole.items()), TINY)
     scales = {
         name: np.float32(layers[name] / each.shape[-1] ** 2 / size)
         for name, each in part.maps.items()
     }
-    counting = {
+    weights = {
         name: each
         for name, each in part.counts.items()
         if part.weighted or block_number(name) > GRID_BLOCK
     }
-    return MatchTarget(part.maps, counting, scales)
+    return MatchTarget(part.maps, weights, scales)
 
 
 def _block_means(values: Array, weights: Array | None, stride: int) -> tuple[Array, Array]:
@@ -356,216 +461,120 @@ def _block_means(values: Array, weights: Array | None, stride: int) -> tuple[Arr
         return values, each[..., None]
     rows, columns = height // stride, width // stride
     crop = slice(rows * stride), slice(columns * stride)
-    stride_each = each[crop].reshape(rows, stride, columns, stride, 1)
-    counts = stride_each.sum(axis=(1, 3))
+    block_weights = each[crop].reshape(rows, stride, columns, stride, 1)
+    counts = block_weights.sum(axis=(1, 3))
     at_least = array_namespace(counts).maximum(counts, TINY)
     of = array_namespace(values)
     blocks = of.reshape(values[crop], (rows, stride, columns, stride, channels))
-    sums = of.sum(blocks * as_array_like(stride_each, values), axis=(1, 3))
+    sums = of.sum(blocks * as_array_like(block_weights, values), axis=(1, 3))
     return sums / as_array_like(at_least, values), counts
 
 
-def reduce(seen: FeatureMaps, target: MatchTarget) -> dict[str, Tensor]:
-    """Sum w |h - t|² over positions and channels, by layer; sums of several tiles add up."""
-    sums = {}
-    for layer, wanted in target.maps.items():
-        ops = array_namespace(seen.maps[layer])
-        squares = ops.square(block_mean(seen.maps[layer], _block_size(layer)) - wanted)
-        if layer in target.weights:
-            squares = squares * target.weights[layer]
-        sums[layer] = ops.sum(squares)
-    return sums
-
-
-def vjp(seen: FeatureMaps, target: MatchTarget) -> tuple[dict[str, Tensor], Pullback]:
-    """Return :func:`reduce` of NumPy features, and its pullback: 2 w (h - t)."""
-    sums, weighted = {}, {}
-    for layer, wanted in target.maps.items():
-        difference = block_mean(seen.maps[layer], _block_size(layer)) - wanted
-        weighted[layer] = difference
-        if layer in target.weights:
-            weighted[layer] = difference * target.weights[layer]
-        sums[layer] = np.float32(np.vdot(difference, weighted[layer]))
-
-    def pullback(by: Mapping[str, Tensor]) -> dict[str, list[AddGradient]]:
-        return {
-            layer: [_add_layer_gradient(each, 2 * by[layer], layer)]
-            for layer, each in weighted.items()
-        }
-
-    return sums, pullback
-
-
-def _add_layer_gradient(gradient: HostArray, factor: np.float32, layer: str) -> AddGradient:
-    def add(to: HostArray) -> None:
-        size, scaled = _block_size(layer), factor * gradient
-        (block_mean_gradient(scaled, size) if size > 1 else add_array(scaled))(to)
-
-    return add
-
-
-def loss(sums: Mapping[str, Tensor], target: MatchTarget) -> Tensor:
-    """Return the loss of the whole picture from its sums: 0 where it has its targets."""
-    return sum(sums[layer] * scale for layer, scale in target.scales.items())
-
-
-def loss_gradient(sums: Mapping[str, Tensor], target: MatchTarget) -> Mapping[str, Tensor]:
-    """Return the gradient of :func:`loss` by the sums."""
-    return target.scales
-
-
 def style_fraction(strength: float) -> float:
-    """Return how much of a target is the painting's, the rest the photograph's own features.
+    """Return the fraction of the style in a target; the rest is the content image's features.
 
-    None of it at strength 0, HALFWAY at a half, all of it at 1. Up to a half it grows as the root
-    of the strength, since how far a picture goes from the photograph grows as the square of the
-    share (benchmarks/NOTES.md); from there linearly.
+    0 at strength 0, HALF_STRENGTH_FRACTION at 0.5, 1 at 1. Up to 0.5 it grows as the square root of
+    the strength, since the distance of a result from the content image grows as the square of the
+    fraction (benchmarks/NOTES.md); from there linearly.
     """
     if strength < 0.5:
         return HALF_STRENGTH_FRACTION * (2 * strength) ** 0.5
     return HALF_STRENGTH_FRACTION + (1 - HALF_STRENGTH_FRACTION) * (2 * strength - 1)
 
 
-def matching_term(recipe: Recipe, query_mix: float | None = None) -> LossTerm:
-    """Return style by matched features; ``strength`` says what is matched, and how much of it.
+@dataclass(frozen=True)
+class MatchingTerm:
+    """Style by matched features, see the module. Sums are Σ w |h - t|² by layer."""
 
-    ``query_mix`` is how much of what is matched is the picture so far, see :func:`mix_query`; by
-    default half the strength.
-    """
-    shares = dict(recipe.style_layers)
-    layers = matching_layers(shares)
-    share = style_fraction(recipe.strength)
+    shares: Mapping[str, float]
+    """shares of the layers in the loss"""
+    style_fraction: float
+    """see :func:`style_fraction`"""
+    query_mix: float
+    """see :func:`mix_query`"""
+    additive = True
 
-    def freeze(level_inputs: LevelInputs) -> Callable[[TargetTile], MatchTarget]:
-        mixed_in = recipe.strength / 2 if query_mix is None else query_mix
-        asked = mix_query(level_inputs.content, level_inputs.current, mixed_in)
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers of the hypercolumns."""
+        return tuple(matching_layers(self.shares))
+
+    def make_target(self, level_inputs: LevelInputs) -> Callable[[TargetTile], MatchTarget]:
+        """Search the nearest neighbors of all positions, once per level."""
+        query = mix_query(level_inputs.content, level_inputs.current, self.query_mix)
         regions = [
-            _make_region_index(region, level_inputs, layers) for region in level_inputs.regions
+            _make_region_index(region, level_inputs, self.layers) for region in level_inputs.regions
         ]
-        channels: dict[str, int] = {}
-        found = _match_image(level_inputs, asked, regions, layers, channels)
-
-        def within(target_tile: TargetTile) -> list[MatchIndexes]:
-            return [each.crop(lambda field: target_tile.crop(field, GRID_STRIDE)) for each in found]
-
-        whole = level_inputs.sum_over_tiles(
-            lambda target_tile: squared_norms(within(target_tile), channels)
+        matches, channels = _match_image(level_inputs, query, regions, self.layers)
+        norms = level_inputs.sum_over_tiles(
+            lambda tile: squared_norms(_crop_matches(matches, tile), channels)
+        )
+        return level_inputs.cache_single_tile(
+            functools.partial(self._tile_target, matches=matches, norms=norms)
         )
 
-        def part(target_tile: TargetTile) -> MatchTarget:
-            own = _tile_grids(target_tile.tile_features(level_inputs.content), layers)
-            return make_match_target(
-                make_target_maps(within(target_tile), own, share), whole, shares
-            )
+    def _tile_target(
+        self, tile: TargetTile, matches: Sequence[MatchIndexes], norms: Mapping[str, float]
+    ) -> MatchTarget:
+        own = _tile_grids(tile.tile_features(tile.level_inputs.content), self.layers)
+        maps = make_target_maps(_crop_matches(matches, tile), own, self.style_fraction)
+        return make_match_target(maps, norms, self.shares)
 
-        return level_inputs.cache_single_tile(part)
+    def reduce(self, features: FeatureMaps, target: MatchTarget) -> dict[str, Tensor]:
+        """Return Σ w |h - t|² over positions and channels, by layer."""
+        sums = {}
+        for layer, wanted in target.maps.items():
+            ops = array_namespace(features.maps[layer])
+            squares = ops.square(reduce_layer(layer, features.maps[layer]) - wanted)
+            if layer in target.weights:
+                squares = squares * target.weights[layer]
+            sums[layer] = ops.sum(squares)
+        return sums
 
-    return LossTerm(freeze, reduce, loss, vjp, loss_gradient, tuple(layers), additive=True)
+    def loss(self, sums: Mapping[str, Tensor], target: MatchTarget) -> Tensor:
+        """Return the loss of the whole image, a scalar: 0 if it equals its targets."""
+        return sum(sums[layer] * scale for layer, scale in target.scales.items())
+
+    def vjp(self, features: FeatureMaps, target: MatchTarget) -> tuple[dict[str, Tensor], Pullback]:
+        """Return :meth:`reduce` of NumPy features, and its pullback: 2 w (h - t)."""
+        sums, weighted = {}, {}
+        for layer, wanted in target.maps.items():
+            difference = reduce_layer(layer, features.maps[layer]) - wanted
+            weighted[layer] = difference
+            if layer in target.weights:
+                weighted[layer] = difference * target.weights[layer]
+            sums[layer] = np.float32(np.vdot(difference, weighted[layer]))
+
+        def pullback(by: Mapping[str, Tensor]) -> dict[str, list[AddGradient]]:
+            return {
+                layer: [functools.partial(_add_layer_gradient, layer, 2 * by[layer], each)]
+                for layer, each in weighted.items()
+            }
+
+        return sums, pullback
+
+    def loss_gradient(
+        self, sums: Mapping[str, Tensor], target: MatchTarget
+    ) -> Mapping[str, Tensor]:
+        """Return the gradient of :meth:`loss` by the sums."""
+        return target.scales
 
 
-GRID_STRIDE = 2 ** (GRID_BLOCK - 1)
-"""Pixels between positions of the grid."""
+def _crop_matches(matches: Sequence[MatchIndexes], tile: TargetTile) -> list[MatchIndexes]:
+    return [each.crop(lambda field: tile.crop(field, GRID_STRIDE)) for each in matches]
 
 
-def _tile_hypercolumns(look: TileFeatures, layers: Sequence[str]) -> Array:
-    """Return the hypercolumns (h, w, C) of what is seen in a tile, of its inner box."""
-    return concatenate_layers(_tile_grids(look, layers))
+def _add_layer_gradient(layer: str, factor: np.float32, gradient: HostArray, to: HostArray) -> None:
+    """Add factor · gradient by the reduced features of a layer to the gradient by its features."""
+    size, scaled = _block_size(layer), factor * gradient
+    (block_mean_gradient(scaled, size) if size > 1 else add_array(scaled))(to)
 
 
-def _tile_grids(look: TileFeatures, layers: Sequence[str]) -> dict[str, Array]:
-    grids = resample_to_grid(look.compute(reduce_layer))
-    return {layer: look.crop_to_core(grids[layer], GRID_STRIDE) for layer in layers}
+def matching_term(recipe: Recipe, query_mix: float | None = None) -> MatchingTerm:
+    """Return style by matched features; ``strength`` sets the query and the style fraction.
 
-
-def _match_image(
-    level_inputs: LevelInputs,
-    asked: ImageArray,
-    regions: Sequence[RegionIndex],
-    layers: Sequence[str],
-    channels: dict[str, int],
-) -> list[MatchIndexes]:
-    """Return what all of the picture has found, each of its fields (h, w) at the grid.
-
-    ``channels`` gets those of each layer.
+    ``query_mix`` is the fraction of the current image in the query, see :func:`mix_query`; by
+    default half the strength.
     """
-
-    def columns(target_tile: TargetTile) -> Array:
-        grids = _tile_grids(target_tile.tile_features(asked), layers)
-        channels.update({layer: each.shape[-1] for layer, each in grids.items()})
-        return concatenate_layers(grids)
-
-    height, width = (side // GRID_STRIDE for side in size_of(level_inputs.content))
-    places = np.arange(height * width).reshape(height, width)
-    looks = (columns(target_tile) for target_tile in level_inputs.iter_target_tiles())
-    where = [tiles.crop(places, GRID_STRIDE, tile.core) for tile in level_inputs.tiles]
-    return [
-        each._replace(indexes=each.indexes.reshape(height, width))
-        for each in match_regions(looks, regions, where)
-    ]
-
-
-def _make_region_index(
-    region: StyledRegion, level_inputs: LevelInputs, layers: Sequence[str]
-) -> RegionIndex:
-    """Return the pool of a region's paintings, and its weights at the grid."""
-    index = _build_region_index(region, level_inputs.extractor, layers)
-    if region.mask is None:
-        return RegionIndex(index)
-    size = (side // GRID_STRIDE for side in size_of(level_inputs.content))
-    return RegionIndex(index, masks.resize_mask(region.mask, *size))
-
-
-def _build_region_index(
-    region: StyledRegion, extractor: TiledFeatureExtractor, layers: Sequence[str]
-) -> FeatureIndex:
-    styles = [each for each in region.styles if each.share]
-    limit = feature_index.MAX_POSITIONS // len(styles)
-    index = feature_index.build_index(
-        [_index_style(each, extractor, layers, limit) for each in styles]
-    )
-    return index._replace(rebuild=functools.partial(_build_region_index, region, extractor, layers))
-
-
-def _index_style(
-    style: style_regions.StyleImage,
-    extractor: TiledFeatureExtractor,
-    layers: Sequence[str],
-    limit: int,
-) -> feature_index.IndexedStyle:
-    """Return what is kept of a painting and its rotations."""
-    views = feature_index.rotations(style.image)
-    grids = [(view.shape[0] // GRID_STRIDE, view.shape[1] // GRID_STRIDE) for view in views]
-    weights = None
-    if style.mask is not None:
-        turned = feature_index.rotations(style.mask)
-        weights = [masks.resize_mask(mask, *grid) for mask, grid in zip(turned, grids, strict=True)]
-    counting = feature_index.select_positions(grids, weights, limit)
-    rows = (
-        _kept_rows(_tile_hypercolumns(look, layers), tiles.crop(kept, GRID_STRIDE, look.tile.core))
-        for view, kept in zip(views, counting, strict=True)
-        for look in extractor.iter_tiles(view)
-    )
-    return feature_index.IndexedStyle(
-        style.share, _fill_rows(rows, sum(int(each.sum()) for each in counting))
-    )
-
-
-def _kept_rows(columns: Array, kept: NDArray[np.bool_]) -> Array:
-    """Return those of (h, w, C) that are kept, (n, C)."""
-    if kept.all():
-        return array_namespace(columns).reshape(columns, (-1, columns.shape[-1]))
-    return feature_index.take_positions(columns, np.flatnonzero(kept))
-
-
-def _fill_rows(rows: Iterable[Array], count: int) -> Array:
-    """Return so many rows in all as one array, on the host without room for them twice."""
-    filled, end, parts = np.empty((0, 0), np.float32), 0, []
-    for each in rows:
-        if is_tensor(each):
-            parts.append(each)
-            continue
-        if not filled.size:
-            filled = np.empty((count, each.shape[-1]), np.float32)
-        filled[end : end + len(each)] = each
-        end += len(each)
-    return array_namespace(parts[0]).concatenate(parts) if parts else filled
+    mix = recipe.strength / 2 if query_mix is None else query_mix
+    return MatchingTerm(dict(recipe.style_layers), style_fraction(recipe.strength), mix)

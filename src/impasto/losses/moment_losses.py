@@ -19,10 +19,10 @@ class MomentLoss(NamedTuple):
     """A loss of two sets of moments, and its gradient."""
 
     loss: Callable[[Moments, Moments, bool], Tensor]
-    """(moments, target, relative) -> loss; moments with a first axis give one loss for each"""
+    """(moments, target, relative) -> loss; moments with a leading axis give one loss each"""
     gradient: Callable[[Moments, Moments, bool], Moments]
-    """(moments, target, relative) -> of each loss the gradient by its own moments, in NumPy; by the
-    counts it is zero, since no feature changes them"""
+    """(moments, target, relative) -> gradient of each loss by its own moments, in NumPy; zero for
+    the counts, which do not depend on features"""
 
 
 def gram_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
@@ -41,8 +41,8 @@ def moments_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
     gram_loss + mean((μ - μₛ)²) + mean((σ - σₛ)²), where the latter two are divided by
     mean(μₛ² + σₛ²) if ``relative``.
 
-    A Gram matrix mixes up μ² and σ²: a flat patch of the right mean passes for strokes. Galerne
-    et al. 2023, "Scaling Painting Style Transfer", add mean and deviation to cure that.
+    A Gram matrix has the sum of μ² and σ², so a flat patch of the right mean can replace strokes.
+    Galerne et al. 2023, "Scaling Painting Style Transfer", add mean and deviation for this reason.
     Departure: their weights (1e3 / C² and 1e4) are replaced by the relative scale.
     """
     ops = array_namespace(of.sum)
@@ -59,15 +59,15 @@ def moments_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
 
 
 def wasserstein_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
-    """Return how far apart two Gaussians with these means and covariances are; a scalar.
+    """Return the distance of two Gaussians with these means and covariances, a scalar.
 
     The squared Wasserstein-2 distance |μ - μₛ|² + tr(Σ + Σₛ - 2 (Σₛ^½ Σ Σₛ^½)^½), divided by the
     number of channels, and by mean(|fₛ|²) per channel if ``relative``.
 
     Dowson and Landau 1982, "The Fréchet distance between multivariate normal distributions",
     equation 4.
-    Departure: RIDGE of the target's mean variance is added to both variances, since the root has
-    no gradient where a covariance is singular, as it is with fewer positions than channels.
+    Departure: RIDGE times the target's mean variance is added to both variances, since the root has
+    no gradient for a singular covariance, as with fewer positions than channels.
     """
     ops = array_namespace(of.sum)
     (center, covariance), (target_center, target_covariance) = _gaussians(of, target)
@@ -123,7 +123,7 @@ def wasserstein_gradient(of: Moments, target: Moments, relative: bool = True) ->
 
 
 def _by_moments(of: Moments, by_mean: HostArray, by_gram: HostArray) -> Moments:
-    """Return a gradient by sums from that by means: by μ, and by the Gram matrix."""
+    """Return the gradient by the sums from the gradients by μ and by the Gram matrix."""
     count = positive_count(of)
     return Moments(
         np.zeros_like(count), by_mean / count[..., None], by_gram / count[..., None, None]
@@ -135,14 +135,14 @@ MOMENTS = MomentLoss(moments_loss, moments_gradient)
 WASSERSTEIN = MomentLoss(wasserstein_loss, wasserstein_gradient)
 
 RIDGE = 1e-3
-"""What is added to every variance in the Wasserstein distance, relative to the target's mean."""
+"""Added to every variance in the Wasserstein distance, relative to the target's mean."""
 
 SINGULAR = 1e-7
-"""Eigenvalues are taken to be at least so much of the largest: rounding leaves them below zero."""
+"""Minimum eigenvalue relative to the largest, since rounding makes some negative."""
 
 
 def _gaussians(of: Moments, target: Moments) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Return means and covariances of both, to which the ridge is added."""
+    """Return means and covariances of both, with the ridge added."""
     ops = array_namespace(of.sum)
     (center, covariance), (target_center, target_covariance) = _gaussian(of), _gaussian(target)
     channels = covariance.shape[-1]
@@ -170,8 +170,8 @@ def _trace(matrix: Tensor) -> Tensor:
 def _trace_of_root(matrix: Tensor) -> Tensor:
     """Return tr(M^½) of symmetric positive matrices, whose gradient is M^-½ / 2.
 
-    As tr(M^-½ M) with the root held constant: through the eigenvectors the gradient would not be
-    finite where eigenvalues are equal.
+    As tr(M^-½ M) with the root held constant: the gradient through eigenvectors is not finite for
+    equal eigenvalues.
     """
     ops, inverse = array_namespace(matrix), _power(matrix, -0.5)
     trace = ops.sum(inverse * matrix, axis=(-2, -1))
@@ -188,7 +188,7 @@ def _power(matrix: Tensor, power: float) -> Tensor:
 
 
 def _eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Return eigenvalues (..., n) and eigenvectors (..., n, n); of NumPy's arrays on all cores."""
+    """Return eigenvalues (..., n) and eigenvectors (..., n, n); NumPy uses all cores."""
     if is_tensor(matrix):
         found: tuple[Tensor, Tensor] = array_namespace(matrix).linalg.eigh(matrix)
         return found

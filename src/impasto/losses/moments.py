@@ -18,8 +18,8 @@ from impasto.losses.terms import EPSILON, AddGradient, LayerView
 class Moments(NamedTuple):
     """Sums over positions of features f with position weights w; C channels, float32.
 
-    Those of several parts stand along a first axis of all three. Sums add up: over tiles, over
-    regions, over styles. Means are taken when they are compared.
+    Moments of several parts have a leading axis. They add up over tiles, regions and styles; means
+    are computed for a comparison.
     """
 
     count: Tensor
@@ -31,7 +31,7 @@ class Moments(NamedTuple):
 
 
 def moments(features: Tensor, weights: Tensor | None = None) -> Moments:
-    """Sum features of shape (height, width, C) over positions, weighted by (height, width).
+    """Return the moments of features (height, width, C), with weights (height, width).
 
     Features of any float type are summed as float32: a Gram matrix overflows in half precision.
     """
@@ -53,9 +53,9 @@ def moments(features: Tensor, weights: Tensor | None = None) -> Moments:
 def slice_moments(view: LayerView, slices: int) -> Moments:
     """Return the moments of an image's vertical slices, along a first axis.
 
-    ``view`` are features of the whole image or of a part of it. All slices have the same number
-    of columns but the last, which has what is left; where there are few columns, the last ones may
-    have none and a count of zero.
+    ``view`` has the features of the whole image or of a tile. All slices have the same number of
+    columns, except the last, which has the remainder. If there are few columns, the last slices
+    may be empty, with a count of zero.
     """
     if not is_tensor(view.features):
         return slice_moments_vjp(view, slices)[0]
@@ -99,17 +99,16 @@ def slice_moments_vjp(
 
 
 def _slices(array: Tensor, slices: int, first: Size, of: Size) -> Tensor:
-    """Return (height, width, C) as float32 (slices, positions, C), zero where it is not in one."""
+    """Return (height, width, C) as float32 (slices, positions, C), zero outside a slice."""
     ops = array_namespace(array)
     height, width, channels = ops.shape(array)
     each = (of + slices - 1) // slices
     if isinstance(first, int):
-        # Zeros add nothing to a sum, and one reshaping is cheaper to differentiate than many
-        # slices.
+        # Zeros do not change a sum, and one reshape is cheaper to differentiate than many slices.
         padded = ops.pad(array, ((0, 0), (first, each * slices - first - width), (0, 0)))
-        stride = ops.transpose(ops.reshape(padded, (height, slices, each, channels)), (1, 0, 2, 3))
-        return ops.cast(ops.reshape(stride, (slices, height * each, channels)), "float32")
-    # Of a part whose place is known only as it is computed, whole slices of which most is zero.
+        sliced = ops.transpose(ops.reshape(padded, (height, slices, each, channels)), (1, 0, 2, 3))
+        return ops.cast(ops.reshape(sliced, (slices, height * each, channels)), "float32")
+    # The offset is a tensor: every slice has all positions, most of them zero.
     owner = (first + ops.arange(width, dtype="int32")) // each
     inside = ops.cast(owner == ops.arange(slices, dtype="int32")[:, None], "float32")
     masked = inside[:, None, :, None] * ops.cast(array, "float32")
@@ -117,18 +116,18 @@ def _slices(array: Tensor, slices: int, first: Size, of: Size) -> Tensor:
 
 
 def combine(membership: NDArray[np.float32], parts: Moments) -> Moments:
-    """Add up moments along their first axis: row by row of ``membership`` (sums, parts).
+    """Return sums of moments of parts along their first axis, weighted by ``membership``.
 
-    Moments add up, so that those of a whole, or of a region, are a weighted sum of its parts'.
+    ``membership`` is (sums, parts).
     """
     ops = array_namespace(parts.sum)
     return Moments(*(ops.tensordot(membership, field, axes=1) for field in parts))
 
 
 def blend(parts: Sequence[tuple[float, Moments]]) -> Moments:
-    """Mix moments by shares, as if so much of all positions came from each; their count is 1.
+    """Return the weighted mean of moments per position, with a count of 1.
 
-    Several paintings are one style whose moments are the weighted means of theirs.
+    With it, several style images are one style.
     """
     whole = sum(share for share, _ in parts)
     return Moments(
@@ -152,7 +151,7 @@ def gram(of: Moments) -> Tensor:
 
 
 def positive_count(of: Moments) -> Tensor:
-    """Return the count, kept from zero."""
+    """Return the count, at least EPSILON."""
     return array_namespace(of.sum).maximum(of.count, EPSILON)
 
 

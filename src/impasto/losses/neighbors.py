@@ -3,8 +3,8 @@
 Kolkin, Kucera, Paris, Sýkora, Shechtman and Shakhnarovich 2022, "Neural Neighbor Style Transfer",
 section 3. Features are compared by cosine distance about the mean of the style. Departures:
 neighbors are searched per layer and at every evaluation, as in the paper's feature splitting, and
-not in the features of all layers together; and only among POOL positions of the style image, which
-limits the cost.
+not in the features of all layers together; and only among MAX_POSITIONS positions of the style
+image, which limits the cost.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,54 +33,50 @@ from impasto.losses.terms import (
 )
 
 MAX_POSITIONS = 1024
-"""Positions of a painting among which neighbors are looked for."""
+"""Number of positions of a style image to search."""
 
 
 class NeighborTarget(NamedTuple):
-    """What a layer saw in a painting; ``share`` is the painting's among all."""
+    """Features of a layer of a style image."""
 
     share: Tensor
-    """()"""
+    """() share of the style image in its region"""
     mean: Tensor
     """(C,)"""
     directions: Tensor
-    """(POOL, C), features minus the mean, of length one"""
+    """(MAX_POSITIONS, C), features minus the mean, of length one"""
 
 
 class KeptRows(NamedTuple):
-    """Features that are kept of a painting, or of a part of one."""
+    """Features at the positions to keep of a style image, or of a tile of it."""
 
     features: Array
     """(n, C), on a GPU a tensor"""
     position_indexes: HostArray
-    """(n,) their indexes in all of the painting"""
+    """(n,) their indexes in the whole style image"""
 
 
 class KeptStyle(NamedTuple):
-    """What is kept of a painting, or of a part of one."""
+    """The data to keep of a style image, or of a tile of it."""
 
     rows: KeptRows
     sums: HostArray
-    """(C,) all features by their weights, in float64"""
+    """(C,) weighted sum of all features, in float64"""
     weight: float
     """the sum of the weights"""
 
 
-def extract(style_features: StyleFeatures) -> KeptStyle:
-    """Keep of a painting, or of a part of one, what a pool needs."""
-    of, features = array_namespace(style_features.features), _to_float32(style_features.features)
-    each = np.ones(features.shape[:2], np.float32)
-    if style_features.weights is not None:
-        each = to_numpy(style_features.weights)[..., 0]
-    flat = of.reshape(features, (-1, features.shape[-1]))
-    sums = to_numpy(of.matmul(of.reshape(as_array_like(each, flat), (-1,)), flat))
-    return KeptStyle(
-        select_rows(style_features), sums.astype(np.float64), float(each.sum(dtype=np.float64))
-    )
+class NeighborSums(NamedTuple):
+    """Sums over positions."""
+
+    distance: Tensor
+    """() weighted sum of 1 - cos between each position and its nearest neighbor"""
+    count: Tensor
+    """() the sum of the weights"""
 
 
 def select_rows(style_features: StyleFeatures) -> KeptRows:
-    """Return those features of a painting, or of a part of one, that are kept."""
+    """Return the features of a style image, or of a tile of it, at the positions to keep."""
     assert style_features.position_indexes is not None
     at = style_features.position_indexes.reshape(-1)
     (kept,) = np.nonzero(at >= 0)
@@ -94,7 +90,7 @@ def _to_float32(features: Array) -> Array:
 
 
 def join_rows(parts: Sequence[KeptRows]) -> Array:
-    """Return what was kept of all parts of a painting (n, C), in the order of positions."""
+    """Return the kept features of all tiles of a style image (n, C), in the order of positions."""
     if len(parts) == 1:
         return parts[0].features
     features = [each.features for each in parts]
@@ -102,99 +98,94 @@ def join_rows(parts: Sequence[KeptRows]) -> Array:
     return gather_rows(array_namespace(features[0]).concatenate(features), order)
 
 
-def make_target(styles: Sequence[WeightedStyle]) -> list[NeighborTarget]:
-    """Return the features of paintings among which neighbors are looked for."""
-    whole = sum(share for share, _ in styles)
-    found = []
-    for share, parts in styles:
-        features = join_rows([each.rows for each in parts])
-        filled = gather_rows(features, np.resize(np.arange(len(features)), MAX_POSITIONS))
-        weight = max(sum(each.weight for each in parts), EPSILON)
-        mean = (np.sum([each.sums for each in parts], axis=0) / weight).astype(np.float32)
-        mean = as_array_like(mean, filled)
-        found.append(NeighborTarget(np.float32(share / whole), mean, _directions(filled - mean)))
-    return found
+class NeighborsLoss(LayerStyleLoss):
+    """The mean over positions of 1 - cos(f - mean, nearest neighbor), from 0 to 2.
 
-
-class NeighborSums(NamedTuple):
-    """What positions add up to."""
-
-    distance: Tensor
-    """() 1 - cos of every position and its nearest neighbor"""
-    count: Tensor
-    """() positions, by their weights"""
-
-
-def reduce(view: LayerView, target: Sequence[NeighborTarget]) -> NeighborSums:
-    """Sum 1 - cos(f, its nearest neighbor), from 0 to 2 each, over positions.
-
-    Of several paintings each counts by its share.
+    With several style images, it is the mean of the losses, weighted by their shares.
     """
-    ops = array_namespace(view.features)
-    distance = 0.0
-    for index in target:
-        directions = _directions(ops.cast(view.features, "float32") - index.mean)
-        best = feature_index.argmax_product_by_row(ops.stop_gradient(directions), index.directions)
-        neighbors = ops.take(index.directions, best, axis=0)  # held constant
-        distance = distance + index.share * (1.0 - ops.sum(directions * neighbors, axis=-1))
-    if view.weights is None:
-        return NeighborSums(ops.sum(distance), ops.cast(ops.size(distance), "float32"))
-    weights = view.weights[..., 0]
-    return NeighborSums(ops.sum(weights * distance), ops.sum(weights))
 
+    def max_positions(self, share: float) -> int:
+        """Return the maximum number of positions to keep of a style image."""
+        return MAX_POSITIONS
 
-def loss(sums: NeighborSums, target: Sequence[NeighborTarget]) -> Tensor:
-    """Return the mean over positions, a scalar."""
-    ops = array_namespace(sums.distance)
-    return sums.distance / ops.maximum(sums.count, EPSILON)
+    def extract(self, style_features: StyleFeatures) -> KeptStyle:
+        """Keep a sample of features, and the sum of all."""
+        features = _to_float32(style_features.features)
+        of, weights = array_namespace(features), np.ones(features.shape[:2], np.float32)
+        if style_features.weights is not None:
+            weights = to_numpy(style_features.weights)[..., 0]
+        flat = of.reshape(features, (-1, features.shape[-1]))
+        sums = to_numpy(of.matmul(of.reshape(as_array_like(weights, flat), (-1,)), flat))
+        weight = float(weights.sum(dtype=np.float64))
+        return KeptStyle(select_rows(style_features), sums.astype(np.float64), weight)
 
+    def make_target(self, styles: Sequence[WeightedStyle]) -> list[NeighborTarget]:
+        """Return the features to search, of each style image."""
+        whole = sum(share for share, _ in styles)
+        targets = []
+        for share, parts in styles:
+            features = join_rows([each.rows for each in parts])
+            filled = gather_rows(features, np.resize(np.arange(len(features)), MAX_POSITIONS))
+            weight = max(sum(each.weight for each in parts), EPSILON)
+            mean = (np.sum([each.sums for each in parts], axis=0) / weight).astype(np.float32)
+            mean = as_array_like(mean, filled)
+            directions = _directions(filled - mean)
+            targets.append(NeighborTarget(np.float32(share / whole), mean, directions))
+        return targets
 
-def loss_gradient(sums: NeighborSums, target: Sequence[NeighborTarget]) -> NeighborSums:
-    """Return the gradient of :func:`loss` by the distance; no feature changes the count."""
-    return NeighborSums(np.float32(1 / max(float(sums.count), EPSILON)), np.float32(0))
+    def reduce(self, view: LayerView, target: Sequence[NeighborTarget]) -> NeighborSums:
+        """Return Σ w (1 - cos) and Σ w; the neighbor is held constant."""
+        ops = array_namespace(view.features)
+        distance = 0.0
+        for style in target:
+            directions = _directions(ops.cast(view.features, "float32") - style.mean)
+            best = feature_index.argmax_product_by_row(
+                ops.stop_gradient(directions), style.directions
+            )
+            neighbors = ops.take(style.directions, best, axis=0)
+            distance = distance + style.share * (1.0 - ops.sum(directions * neighbors, axis=-1))
+        if view.weights is None:
+            return NeighborSums(ops.sum(distance), ops.cast(ops.size(distance), "float32"))
+        weights = view.weights[..., 0]
+        return NeighborSums(ops.sum(weights * distance), ops.sum(weights))
 
+    def loss(self, sums: NeighborSums, target: Sequence[NeighborTarget]) -> Tensor:
+        """Return the mean over positions, a scalar."""
+        ops = array_namespace(sums.distance)
+        return sums.distance / ops.maximum(sums.count, EPSILON)
 
-def vjp(
-    view: LayerView, target: Sequence[NeighborTarget]
-) -> tuple[NeighborSums, Callable[[NeighborSums], AddGradient]]:
-    """Return :func:`reduce` of NumPy features, and its pullback.
+    def loss_gradient(self, sums: NeighborSums, target: Sequence[NeighborTarget]) -> NeighborSums:
+        """Return the gradient of :meth:`loss`; features do not change the count."""
+        return NeighborSums(np.float32(1 / max(float(sums.count), EPSILON)), np.float32(0))
 
-    With u = f - mean, its length r and the neighbor n the gradient of 1 - u·n / r is
-    (u (u·n) / r² - n) / r.
-    """
-    weights = np.float32(1) if view.weights is None else view.weights[..., 0]
-    distance, gradient = np.zeros(view.features.shape[:2], np.float32), np.float32(0)
-    for index in target:
-        stride = view.features - index.mean
-        lengths = np.sqrt(np.sum(np.square(stride), axis=-1, keepdims=True) + EPSILON)
-        directions = stride / lengths
-        neighbors = index.directions[
-            feature_index.argmax_product_by_row(directions, index.directions)
-        ]
-        cosine = np.sum(directions * neighbors, axis=-1, keepdims=True)
-        distance += index.share * (1 - cosine[..., 0])
-        gradient = gradient + index.share * (directions * cosine - neighbors) / lengths
-    count = distance.size if view.weights is None else weights.sum()
+    def vjp(
+        self, view: LayerView, target: Sequence[NeighborTarget]
+    ) -> tuple[NeighborSums, Callable[[NeighborSums], AddGradient]]:
+        """Return :meth:`reduce` of NumPy features, and its pullback.
 
-    def pullback(by: NeighborSums) -> AddGradient:
-        return add_array(
-            by.distance * np.broadcast_to(weights, distance.shape)[..., None] * gradient
-        )
+        With u = f - mean, its length r and the neighbor n the gradient of 1 - u·n / r is
+        (u (u·n) / r² - n) / r.
+        """
+        weights = np.float32(1) if view.weights is None else view.weights[..., 0]
+        distance, gradient = np.zeros(view.features.shape[:2], np.float32), np.float32(0)
+        for style in target:
+            centered = view.features - style.mean
+            lengths = np.sqrt(np.sum(np.square(centered), axis=-1, keepdims=True) + EPSILON)
+            directions = centered / lengths
+            best = feature_index.argmax_product_by_row(directions, style.directions)
+            neighbors = style.directions[best]
+            cosine = np.sum(directions * neighbors, axis=-1, keepdims=True)
+            distance += style.share * (1 - cosine[..., 0])
+            gradient = gradient + style.share * (directions * cosine - neighbors) / lengths
+        count = distance.size if view.weights is None else weights.sum()
 
-    return NeighborSums(np.sum(weights * distance), np.float32(count)), pullback
+        def pullback(by: NeighborSums) -> AddGradient:
+            each = np.broadcast_to(weights, distance.shape)[..., None]
+            return add_array(by.distance * each * gradient)
+
+        return NeighborSums(np.sum(weights * distance), np.float32(count)), pullback
 
 
 def _directions(vectors: Tensor) -> Tensor:
     ops = array_namespace(vectors)
     return vectors / ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + EPSILON)
-
-
-NEIGHBORS = LayerStyleLoss(
-    extract,
-    make_target,
-    reduce,
-    loss,
-    vjp,
-    loss_gradient,
-    max_positions=lambda share: MAX_POSITIONS,
-)

@@ -6,7 +6,7 @@ Solvers use only ``Objective.evaluate``.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, Self, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import optree
@@ -31,7 +31,7 @@ from impasto.losses.terms import (
     TiledFeatureExtractor,
     scale_sums,
 )
-from impasto.losses.total_variation import variation_term
+from impasto.losses.total_variation import TotalVariationTerm
 from impasto.recipe.settings import Recipe
 
 TERMS = ("content", "style", "tv")
@@ -40,25 +40,39 @@ TERMS = ("content", "style", "tv")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The weighted total, its gradient (height, width, 3), and the unweighted losses."""
+    """The weighted total, the unweighted losses by name, and the gradient of the total."""
 
     total: float
     terms: Mapping[str, float]
     gradient: Array
+    """float32 (height, width, 3)"""
 
 
 class Objective(Protocol):
-    """What a solver minimizes."""
+    """The function that a solver minimizes: the weighted total loss of an image.
+
+    ``FullImageObjective`` evaluates the whole image in one step, ``tiled.TiledObjective`` tile by
+    tile, and ``ConstrainedObjective`` restricts the changes that another objective may make.
+    """
 
     def evaluate(self, image: Array) -> Evaluation:
-        """Return losses and gradient at ``image``, float32 (height, width, 3).
+        """Return the losses and the gradient of the total.
 
-        The gradient has the same array type as ``image``.
+        Args:
+            image: RGB in [0, 255], float32 (height, width, 3): an array, an array in a file, or a
+                tensor of the engine
+
+        Returns:
+            The evaluation; its gradient has the shape and the array type of ``image``.
         """
         ...
 
     def with_weights(self, weights: HostArray) -> "Objective":
-        """Return the objective with other weights of the terms, see :func:`term_weights`."""
+        """Return the objective with other weights of the terms; nothing is compiled again.
+
+        Args:
+            weights: float32 (3,) in the order of TERMS, see :func:`term_weights`
+        """
         ...
 
 
@@ -66,89 +80,68 @@ class TileTargets(NamedTuple):
     """The targets of a tile or image, and the weights of the terms."""
 
     terms: dict[str, Target]
-    """by name, for terms that have a target"""
+    """by name, for terms in use"""
     weights: Tensor
     """(3,) in the order of TERMS"""
 
 
 StepFunction: TypeAlias = Callable[[Array, TileTargets], tuple[float, dict[str, float], Array]]
+"""(image (height, width, 3), targets) -> the total loss, its terms, and its gradient."""
 
 
 @dataclass(frozen=True)
 class FullImageObjective:
-    """The objective that looks at the whole picture at once."""
+    """Evaluates the whole image at once."""
 
     step: StepFunction
     targets: TileTargets
     place: Callable[[Any], Any]
-    """brings arrays to where the engine computes"""
+    """see ``engines.Engine.place``"""
 
     def evaluate(self, image: Array) -> Evaluation:
-        """Return losses and gradient at ``image``, as :class:`Objective` has them."""
-        shown = filearray.in_memory(image)
-        total, losses, gradient = self.step(shown, self.targets)
-        return Evaluation(total, losses, gradient if shown is image else filearray.spill(gradient))
+        """Return the losses and the gradient, see :class:`Objective`."""
+        pixels = filearray.in_memory(image)
+        total, losses, gradient = self.step(pixels, self.targets)
+        return Evaluation(total, losses, gradient if pixels is image else filearray.spill(gradient))
 
     def with_weights(self, weights: HostArray) -> "FullImageObjective":
-        """Return it with other weights of the terms; nothing is compiled again."""
+        """Return the objective with other weights of the terms."""
         return replace(self, targets=self.targets._replace(weights=self.place(weights)))
 
 
 @dataclass(frozen=True)
-class _WrappedObjective:
-    """Another objective, whose pictures or gradients are changed."""
+class ConstrainedObjective:
+    """Another objective for images of which only a part may change.
 
-    inner: Objective
-
-    def with_weights(self, weights: HostArray) -> Self:
-        """Return it with other weights of the terms."""
-        return replace(self, inner=self.inner.with_weights(weights))
-
-
-@dataclass(frozen=True)
-class MaskedObjective(_WrappedObjective):
-    """Another objective, of the picture under which a part of the photograph stays as it is."""
-
-    content: Array
-    """(height, width, 3): an array or a tensor, as the pictures that will be evaluated are"""
-    keep: Array
-    """(height, width, 1), likewise: by how much it stays"""
-
-    def compose(self, image: Array) -> Array:
-        """Return keep · photograph + (1 - keep) · picture."""
-        return masks.blend_kept(self.keep, self.content, image)
-
-    def evaluate(self, image: Array) -> Evaluation:
-        """Return losses and gradient, which is zero where everything is kept."""
-        evaluation = self.inner.evaluate(self.compose(image))
-        return replace(evaluation, gradient=evaluation.gradient * (1 - self.keep))
-
-
-class GrayObjective(_WrappedObjective):
-    """Another objective, of pictures that are to stay gray: all channels change alike."""
-
-    def evaluate(self, image: Array) -> Evaluation:
-        """Return losses, and in every channel the mean of the gradient's channels."""
-        evaluation = self.inner.evaluate(image)
-        return replace(evaluation, gradient=to_gray(evaluation.gradient))
-
-
-@dataclass(frozen=True)
-class HighpassObjective(_WrappedObjective):
-    """Another objective, of pictures that are to change in fine detail.
-
-    Its value is that of all of the picture, its gradient what is fine of it: where a solver goes
-    along gradients, coarse waves stay as they are. Adam, which brings all pixels to one speed, puts
-    a part of them back.
+    The image that is evaluated is keep · content + (1 - keep) · image.
     """
 
-    highpass: Callable[[Array], Array]
-    """takes what is not fine out of a gradient"""
+    inner: Objective
+    content: Array = None
+    """(height, width, 3), required with ``keep``: of the array type of the images to evaluate"""
+    keep: Array = None
+    """(height, width, 1) in [0, 1]: 1 where the content image stays unchanged; None for none"""
+    gray: bool = False
+    """whether all channels of the gradient are replaced by their mean"""
+    highpass: Callable[[Array], Array] | None = None
+    """removes coarse detail from a gradient. Solvers that step along gradients then leave it
+    unchanged; Adam restores a part of it, since it scales each pixel by itself"""
 
     def evaluate(self, image: Array) -> Evaluation:
-        """Return losses, and what is fine of the gradient."""
+        """Return the losses of the composed image, and the gradient of the permitted changes."""
+        if self.keep is not None:
+            image = masks.blend_kept(self.keep, self.content, image)
         evaluation = self.inner.evaluate(image)
-        return replace(evaluation, gradient=self.highpass(evaluation.gradient))
+        gradient = to_gray(evaluation.gradient) if self.gray else evaluation.gradient
+        if self.keep is not None:
+            gradient = gradient * (1 - self.keep)
+        if self.highpass is not None:
+            gradient = self.highpass(gradient)
+        return replace(evaluation, gradient=gradient)
+
+    def with_weights(self, weights: HostArray) -> "ConstrainedObjective":
+        """Return the objective with other weights of the terms."""
+        return replace(self, inner=self.inner.with_weights(weights))
 
 
 def to_gray(image: Array) -> Array:
@@ -168,29 +161,31 @@ class TotalLoss:
     total = content_weight · content + style_weight · style + tv_weight · tv
 
     where content and style are means over their layers, weighted by each layer's share, and style
-    is the sum over regions, weighted by how much of the picture each is. Gatys et al. 2016,
-    equation 7, with the total variation of Mahendran and Vedaldi 2015 added.
+    is the sum over regions, weighted by the fraction of the image that each covers. Gatys et al.
+    2016, equation 7, with the total variation of Mahendran and Vedaldi 2015 added.
     """
 
     terms: Mapping[str, LossTerm]
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers that the terms read."""
+        """The layers that the terms use."""
         return tuple({name: None for term in self.terms.values() for name in term.layers})
 
     @property
     def additive(self) -> bool:
-        """Whether the loss of all sums is the sum of the tiles' losses."""
+        """Whether the total is the sum of the totals of the tiles."""
         return all(term.additive for term in self.terms.values())
 
-    def reduce(self, seen: FeatureMaps, targets: TileTargets) -> dict[str, Sums]:
-        """Return the sums of what is seen."""
-        return {name: term.reduce(seen, targets.terms[name]) for name, term in self.terms.items()}
+    def reduce(self, features: FeatureMaps, targets: TileTargets) -> dict[str, Sums]:
+        """Return the sums of all terms."""
+        return {
+            name: term.reduce(features, targets.terms[name]) for name, term in self.terms.items()
+        }
 
-    def vjp(self, seen: FeatureMaps, targets: TileTargets) -> tuple[dict[str, Sums], Pullback]:
+    def vjp(self, features: FeatureMaps, targets: TileTargets) -> tuple[dict[str, Sums], Pullback]:
         """Return the sums of NumPy features, and their pullback, which can be called once."""
-        found = {name: term.vjp(seen, targets.terms[name]) for name, term in self.terms.items()}
+        found = {name: term.vjp(features, targets.terms[name]) for name, term in self.terms.items()}
         pullbacks = {name: pullback for name, (_, pullback) in found.items()}
 
         def pullback(by: Mapping[str, Sums]) -> dict[str, list[AddGradient]]:
@@ -198,8 +193,8 @@ class TotalLoss:
             while pullbacks:  # emptied, since they hold features
                 name, each = pullbacks.popitem()
                 if any(np.any(leaf) for leaf in optree.tree_leaves(by[name])):
-                    for layer, adding in each(by[name]).items():
-                        adds[layer].extend(adding)
+                    for layer, functions in each(by[name]).items():
+                        adds[layer].extend(functions)
             return adds
 
         return {name: sums for name, (sums, _) in found.items()}, pullback
@@ -207,7 +202,7 @@ class TotalLoss:
     def loss(
         self, sums: Mapping[str, Sums], targets: TileTargets
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the total of the sums of all parts, and its terms: 0 for those that are none."""
+        """Return the total of the sums of the whole image, and its terms: 0 for absent ones."""
         zero = array_namespace(targets.weights).zeros((), "float32")
         values = dict.fromkeys(TERMS, zero)
         for name, term in self.terms.items():
@@ -226,15 +221,15 @@ class TotalLoss:
 
 
 def total_loss(recipe: Recipe, role: LevelRole = STRUCTURE) -> TotalLoss:
-    """Return the loss of levels of a kind.
+    """Return the loss of levels with a role.
 
-    All but those that find forms ask for content only if that weighs something, so that deep layers
-    need not be computed for it.
+    Levels without structure omit the content term while its weight is zero, so that the deep layers
+    that it uses need not be computed.
     """
-    terms = {
+    terms: dict[str, LossTerm] = {
         "content": content_term(recipe),
         "style": style_term(recipe, role),
-        "tv": variation_term(),
+        "tv": TotalVariationTerm(),
     }
     if role != STRUCTURE and not recipe.content_weight:
         del terms["content"]
@@ -242,13 +237,13 @@ def total_loss(recipe: Recipe, role: LevelRole = STRUCTURE) -> TotalLoss:
 
 
 def required_layers(recipe: Recipe, role: LevelRole = STRUCTURE) -> tuple[str, ...]:
-    """Return the layers that the loss of levels of a kind reads."""
+    """Return the layers that the loss of levels with a role uses."""
     return total_loss(recipe, role).layers
 
 
 @dataclass(frozen=True)
 class LevelTargets:
-    """What a picture of one size is compared with, tile by tile, and how much each term weighs."""
+    """The targets of a level, computed for each tile on demand, and the weights of the terms."""
 
     level_inputs: LevelInputs
     terms: Mapping[str, Callable[[TargetTile], Target]]
@@ -257,12 +252,11 @@ class LevelTargets:
 
     def for_tile(self, target_tile: TargetTile) -> TileTargets:
         """Return the targets of a tile."""
-        return TileTargets(
-            {name: term(target_tile) for name, term in self.terms.items()}, self.weights
-        )
+        targets = {name: target(target_tile) for name, target in self.terms.items()}
+        return TileTargets(targets, self.weights)
 
     def for_full_image(self) -> TileTargets:
-        """Return the targets of a picture that is one tile."""
+        """Return the targets of an image that is one tile."""
         (target_tile,) = self.level_inputs.iter_target_tiles()
         return self.for_tile(target_tile)
 
@@ -276,20 +270,23 @@ def make_level_targets(
     start: ImageArray | None = None,
     role: LevelRole = STRUCTURE,
 ) -> LevelTargets:
-    """Compute what a picture of the size of ``content`` is to be compared with.
+    """Compute the targets of a level.
 
-    ``regions`` have masks of that size and paintings of the sizes they are seen at; the style
-    weight is multiplied by ``style``; ``start`` is the picture so far, of the size of
-    ``content``, None at the first; ``role`` is what its level is for.
+    Args:
+        extractor: computes features of the layers of :func:`required_layers`
+        recipe: the settings
+        content: the content image at the size of the level, (height, width, 3)
+        regions: masks of that size, and style images at the sizes to use
+        style: factor on the style weight
+        start: the initial image of the level, of the size of ``content``; None at the first level
+        role: the role of the level
     """
     level_inputs = LevelInputs(extractor, content, tuple(regions), start)
-    targets = {
-        name: term.make_target(level_inputs)
-        for name, term in total_loss(recipe, role).terms.items()
-    }
+    terms = total_loss(recipe, role).terms
+    targets = {name: term.make_target(level_inputs) for name, term in terms.items()}
     return LevelTargets(level_inputs, targets, term_weights(recipe, style))
 
 
 def term_weights(recipe: Recipe, style: float = 1.0) -> HostArray:
-    """Return the weights of the terms (3,), that of style multiplied by ``style``."""
+    """Return the weights of the terms (3,), with the style weight multiplied by ``style``."""
     return np.array(recipe.weights_at(style), np.float32)

@@ -1,8 +1,10 @@
 """The style losses, per region.
 
-``STYLE_LOSSES`` maps the values of the setting ``style_loss`` to them.
+``STYLE_LOSSES`` maps the values of the setting ``style_loss`` to them. :class:`LayerwiseTerm` makes
+a term of a loss per layer, such as :class:`MomentsStyleLoss`.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
@@ -13,8 +15,9 @@ from impasto.compute.arrays import HostArray, Tensor, array_namespace
 from impasto.images import masks
 from impasto.images.arrays import Mask, size_of
 from impasto.images.style_regions import StyledRegion, StyleImage
-from impasto.losses import feature_index, feature_splitting, tiles
+from impasto.losses import feature_index, tiles
 from impasto.losses.content import weighted_mean, weighted_mean_gradient
+from impasto.losses.feature_splitting import FeatureSplittingLoss
 from impasto.losses.level_roles import STRUCTURE, LevelRole
 from impasto.losses.matching import block_number, matching_term, style_fraction
 from impasto.losses.moment_losses import GRAM, MOMENTS, WASSERSTEIN, MomentLoss
@@ -26,9 +29,10 @@ from impasto.losses.moments import (
     slice_moments,
     slice_moments_vjp,
 )
-from impasto.losses.neighbors import NEIGHBORS
+from impasto.losses.neighbors import NeighborsLoss
 from impasto.losses.terms import (
     EPSILON,
+    AdaptiveStyleLoss,
     AddGradient,
     FeatureMaps,
     LayerStyleLoss,
@@ -49,110 +53,84 @@ from impasto.recipe.settings import Layers, Recipe
 
 
 class RegionTarget(NamedTuple):
-    """What a region of the picture is compared with."""
+    """The targets of a region."""
 
     share: Tensor
-    """() how much of the picture it is"""
+    """() fraction of the image that it covers"""
     weights: dict[str, Tensor]
-    """by layer (height, width, 1), how much of a position belongs to it; nothing if all do"""
+    """by layer (height, width, 1), weights of positions; empty for the whole image"""
     style: dict[str, Target]
-    """by layer, what the measure keeps of the paintings"""
-
-
-def per_layer_term(style_loss: LayerStyleLoss, recipe: Recipe, rotated: bool = False) -> LossTerm:
-    """Return a measure as a term: summed over regions, its mean taken over the style layers.
-
-    A region counts by how much of the picture it is, a layer by its share. Paintings are seen
-    rotated by 90, 180 and 270 degrees as well if they are to be ``rotated``.
-    """
-    of = _PerLayerTerm(style_loss, recipe.style_layers, rotated)
-    return LossTerm(of.make_target, of.reduce, of.loss, of.vjp, of.loss_gradient, of.layers)
+    """by layer, the target of the style loss"""
 
 
 RegionSums: TypeAlias = list[dict[str, Sums]]
-"""By region and layer, the sums of a measure."""
+"""By region and layer, the sums of a style loss."""
 
 
 @dataclass(frozen=True)
-class _PerLayerTerm:
-    """The functions of the term that :func:`per_layer_term` returns."""
+class LayerwiseTerm:
+    """A style loss per layer, summed over regions, with its mean over the style layers.
+
+    loss = Σ layer share · Σ region share · loss(layer, region) / Σ layer share
+    """
 
     style_loss: LayerStyleLoss
     shares: Layers
-    rotated: bool
+    """layers and their shares"""
+    rotated: bool = False
+    """whether style images are used in rotations by 0, 90, 180 and 270 degrees"""
+    additive = False
 
     @property
     def layers(self) -> tuple[str, ...]:
+        """The style layers."""
         return tuple(layer for layer, _ in self.shares)
 
     def make_target(self, level_inputs: LevelInputs) -> Callable[[TargetTile], list[RegionTarget]]:
-        measure, layers = self.style_loss, self.layers
-        regions = (
-            [_with_rotations(each) for each in level_inputs.regions]
-            if self.rotated
-            else level_inputs.regions
-        )
-        places = [_make_level_region(measure, layers, region, level_inputs) for region in regions]
+        """Compute the targets of all regions from their style images."""
+        loss, layers, regions = self.style_loss, self.layers, level_inputs.regions
+        if self.rotated:
+            regions = tuple(map(_with_rotations, regions))
+        targets = [_make_level_region(loss, layers, region, level_inputs) for region in regions]
+        for_tile = functools.partial(_tile_regions, targets)
+        if isinstance(loss, AdaptiveStyleLoss) and level_inputs.current is not None:
+            collect = functools.partial(_current_stats, loss, layers, targets)
+            stats = level_inputs.sum_over_tiles(collect)
+            for_tile = functools.partial(_final_tile_regions, loss, layers, targets, stats)
+        return level_inputs.cache_single_tile(for_tile)
 
-        def parts(target_tile: TargetTile) -> list[RegionTarget]:
-            return [_region_target(place, target_tile) for place in places]
-
-        if (
-            measure.collect_stats is None
-            or measure.finalize_target is None
-            or level_inputs.current is None
-        ):
-            return level_inputs.cache_single_tile(parts)
-        survey, settle, start = measure.collect_stats, measure.finalize_target, level_inputs.current
-
-        def seen(target_tile: TargetTile) -> list[dict[str, Sums]]:
-            look, here = target_tile.tile_features(start), parts(target_tile)
-            return _map_regions(look, here, layers, lambda number, layer, view: survey(view))
-
-        surveyed = level_inputs.sum_over_tiles(seen)
-
-        def settled(target_tile: TargetTile) -> list[RegionTarget]:
-            here = parts(target_tile)
-
-            def style(number: int, layer: str, view: LayerView) -> Target:
-                return settle(here[number].style[layer], surveyed[number][layer], view)
-
-            styles = _map_regions(
-                target_tile.tile_features(level_inputs.content), here, layers, style
-            )
-            return [part._replace(style=each) for part, each in zip(here, styles, strict=True)]
-
-        return level_inputs.cache_single_tile(settled)
-
-    def reduce(self, seen: FeatureMaps, target: list[RegionTarget]) -> RegionSums:
-        read = self.style_loss.reduce
+    def reduce(self, features: FeatureMaps, target: list[RegionTarget]) -> RegionSums:
+        """Return the sums of the style loss."""
+        reduce = self.style_loss.reduce
         return [
             {
-                layer: read(_layer_view(seen, layer, part), style)
-                for layer, style in part.style.items()
+                layer: reduce(_layer_view(features, layer, region), style)
+                for layer, style in region.style.items()
             }
-            for part in target
+            for region in target
         ]
 
     def loss(self, sums: RegionSums, target: list[RegionTarget]) -> Tensor:
+        """Return the loss, a scalar."""
         parts = list(zip(sums, target, strict=True))
         losses = {
             layer: sum(
-                part.share * self.style_loss.loss(read[layer], part.style[layer])
-                for read, part in parts
+                region.share * self.style_loss.loss(each[layer], region.style[layer])
+                for each, region in parts
             )
             for layer in self.layers
         }
         return weighted_mean(losses, self.shares)
 
-    def vjp(self, seen: FeatureMaps, target: list[RegionTarget]) -> tuple[RegionSums, Pullback]:
+    def vjp(self, features: FeatureMaps, target: list[RegionTarget]) -> tuple[RegionSums, Pullback]:
+        """Return :meth:`reduce` of NumPy features, and its pullback."""
         vjp = self.style_loss.vjp
         found = [
             {
-                layer: vjp(_layer_view(seen, layer, part), style)
-                for layer, style in part.style.items()
+                layer: vjp(_layer_view(features, layer, region), style)
+                for layer, style in region.style.items()
             }
-            for part in target
+            for region in target
         ]
 
         def pullback(by: RegionSums) -> dict[str, list[AddGradient]]:
@@ -164,36 +142,22 @@ class _PerLayerTerm:
         return [{layer: sums for layer, (sums, _) in part.items()} for part in found], pullback
 
     def loss_gradient(self, sums: RegionSums, target: list[RegionTarget]) -> RegionSums:
-        shares = weighted_mean_gradient(self.shares)
-
-        def by(layer: str, read: Sums, part: RegionTarget) -> Sums:
-            found = self.style_loss.loss_gradient(read, part.style[layer])
-            return scale_sums(np.float32(part.share * shares[layer]), found)
-
+        """Return the gradient of :meth:`loss` by the sums."""
+        shares, gradient = weighted_mean_gradient(self.shares), self.style_loss.loss_gradient
         return [
-            {layer: by(layer, read[layer], part) for layer in self.layers}
-            for read, part in zip(sums, target, strict=True)
+            {
+                layer: scale_sums(
+                    np.float32(region.share * shares[layer]),
+                    gradient(each[layer], region.style[layer]),
+                )
+                for layer in self.layers
+            }
+            for each, region in zip(sums, target, strict=True)
         ]
 
 
-def _map_regions(
-    look: TileFeatures,
-    parts: Sequence[RegionTarget],
-    layers: Sequence[str],
-    read: Callable[[int, str, LayerView], Any],
-) -> list[dict[str, Any]]:
-    """Return by part and layer a function of the part's number, the layer, and what is seen."""
-
-    def by_number(layer: str, features: Tensor) -> list[Any]:
-        views = (LayerView(features, part.weights.get(layer), look.offset(layer)) for part in parts)
-        return [read(number, layer, view) for number, view in enumerate(views)]
-
-    found = look.core_features(layers, by_number)
-    return [{layer: each[number] for layer, each in found.items()} for number in range(len(parts))]
-
-
 def _with_rotations(region: StyledRegion) -> StyledRegion:
-    """Return a region whose paintings are there in four rotations each."""
+    """Return a region with four rotations of each style image."""
     styles = []
     for each in region.styles:
         images = feature_index.rotations(each.image)
@@ -203,25 +167,13 @@ def _with_rotations(region: StyledRegion) -> StyledRegion:
     return replace(region, styles=tuple(styles))
 
 
-def _layer_view(seen: FeatureMaps, layer: str, part: RegionTarget) -> LayerView:
-    return LayerView(seen.maps[layer], part.weights.get(layer), seen.offsets.get(layer))
-
-
-def _region_target(region: RegionTarget, target_tile: TargetTile) -> RegionTarget:
-    """Return what a tile is compared with, of what the whole picture is."""
-    stride = target_tile.level_inputs.extractor.stride
-    weights = {
-        layer: target_tile.crop(each, stride(layer)) for layer, each in region.weights.items()
-    }
-    return region._replace(weights=weights)
-
-
 def _make_level_region(
     style_loss: LayerStyleLoss,
     layers: Sequence[str],
     region: StyledRegion,
     level_inputs: LevelInputs,
 ) -> RegionTarget:
+    """Return the target of a region of the whole image."""
     extractor, styles = level_inputs.extractor, [each for each in region.styles if each.share]
     whole = sum(each.share for each in styles)
     shares = [each.share / whole for each in styles]
@@ -247,30 +199,24 @@ def _extract_style(
     number: int,
     share: float,
 ) -> dict[str, list[Any]]:
-    """Return by layer what a measure keeps of each part of a painting."""
-    under, places = _mask_weights(style_image.mask, layers, extractor), {}
-    if style_loss.max_positions is not None:
-        limit = style_loss.max_positions(share)
-        places = _position_indexes(size_of(style_image.image), under, layers, extractor, limit)
+    """Return by layer the data that a style loss keeps of each tile of a style image."""
+    weights, indexes = _mask_weights(style_image.mask, layers, extractor), {}
+    if limit := style_loss.max_positions(share):
+        indexes = _position_indexes(size_of(style_image.image), weights, layers, extractor, limit)
+    kept: dict[str, list[Any]] = {layer: [] for layer in layers}
+    for tile in extractor.iter_tiles(style_image.image):
 
-    def looked(look: TileFeatures) -> dict[str, Any]:
-        def keep(layer: str, features: Tensor) -> Any:
-            weights, at = (_crop_field(look, layer, each) for each in (under, places))
-            return style_loss.extract(StyleFeatures(features, weights, number, at))
+        def extract(layer: str, features: Tensor, tile: TileFeatures = tile) -> Any:
+            stride, core = tile.stride(layer), tile.tile.core
+            under, at = (
+                tiles.crop(each[layer], stride, core) if layer in each else None
+                for each in (weights, indexes)
+            )
+            return style_loss.extract(StyleFeatures(features, under, number, at))
 
-        return look.core_features(layers, keep)
-
-    parts = [looked(look) for look in extractor.iter_tiles(style_image.image)]
-    return {layer: [each[layer] for each in parts] for layer in layers}
-
-
-def _crop_field(
-    look: TileFeatures, layer: str, fields: Mapping[str, HostArray]
-) -> HostArray | None:
-    """Return what of a layer's field lies in the part of a painting that is looked at."""
-    if layer not in fields:
-        return None
-    return tiles.crop(fields[layer], look.stride(layer), look.tile.core)
+        for layer, data in tile.core_features(layers, extract).items():
+            kept[layer].append(data)
+    return kept
 
 
 def _position_indexes(
@@ -280,23 +226,21 @@ def _position_indexes(
     extractor: TiledFeatureExtractor,
     limit: int,
 ) -> dict[str, HostArray]:
-    """Return by layer which positions of a painting are kept, as ``StyleFeatures.position_indexes``
-    has them.
-    """
-    places = {}
+    """Return ``StyleFeatures.position_indexes`` of a whole style image, by layer."""
+    positions = {}
     for layer in layers:
         height, width = (side // extractor.stride(layer) for side in size)
         under = [weights[layer][..., 0]] if layer in weights else None
         (kept,) = feature_index.select_positions([(height, width)], under, limit)
         indexes = np.arange(height * width, dtype=np.int32).reshape(height, width)
-        places[layer] = np.where(kept, indexes, -1)
-    return places
+        positions[layer] = np.where(kept, indexes, -1)
+    return positions
 
 
 def _mask_weights(
     mask: Mask | None, layers: Iterable[str], extractor: TiledFeatureExtractor
 ) -> dict[str, HostArray]:
-    """Return by layer how much of each position lies under a mask; nothing without one."""
+    """Return by layer the weights of positions under a mask; empty without a mask."""
     if mask is None:
         return {}
     weights = {}
@@ -306,49 +250,141 @@ def _mask_weights(
     return weights
 
 
-def moments_style_loss(comparison: MomentLoss, relative: bool, strips: int) -> LayerStyleLoss:
-    """Return the measure that compares moments, of the whole picture and of upright strips.
+def _layer_view(features: FeatureMaps, layer: str, region: RegionTarget) -> LayerView:
+    return LayerView(features.maps[layer], region.weights.get(layer), features.offsets.get(layer))
 
-    (loss(whole) + Σ share · loss(strip)) / 2, where a strip's share is that of its positions among
-    those of all strips; loss(whole) alone for a single strip.
 
-    Moments of the whole picture do not care where the strokes are: half of a sky may be painted
-    twice over and the other half be left a gray photograph. Departure from Gatys et al.: every
-    strip is asked for them as well. The strips are upright, since in pictures that have an above
-    and a below the strokes may well differ between these, but not between left and right. Each
-    is two slices wide and overlaps its neighbors by one, so that no edge stands between them
-    (the outermost slices lie in one strip, all others in two); moments add up, so this costs
-    little more than the whole.
+def _tile_regions(targets: Sequence[RegionTarget], tile: TargetTile) -> list[RegionTarget]:
+    """Return the targets of regions of the whole image, for a tile."""
+    stride = tile.level_inputs.extractor.stride
+    return [
+        each._replace(
+            weights={
+                layer: tile.crop(field, stride(layer)) for layer, field in each.weights.items()
+            }
+        )
+        for each in targets
+    ]
+
+
+def _current_stats(
+    style_loss: AdaptiveStyleLoss,
+    layers: Sequence[str],
+    targets: Sequence[RegionTarget],
+    tile: TargetTile,
+) -> RegionSums:
+    """Return the statistics of the current image in a tile."""
+    assert tile.level_inputs.current is not None
+    features = tile.tile_features(tile.level_inputs.current)
+    return _map_regions(
+        features,
+        _tile_regions(targets, tile),
+        layers,
+        lambda number, layer, view: style_loss.collect_stats(view),
+    )
+
+
+def _final_tile_regions(
+    style_loss: AdaptiveStyleLoss,
+    layers: Sequence[str],
+    targets: Sequence[RegionTarget],
+    stats: RegionSums,
+    tile: TargetTile,
+) -> list[RegionTarget]:
+    """Return the final targets of a tile."""
+    regions = _tile_regions(targets, tile)
+    styles = _map_regions(
+        tile.tile_features(tile.level_inputs.content),
+        regions,
+        layers,
+        lambda number, layer, view: style_loss.finalize_target(
+            regions[number].style[layer], stats[number][layer], view
+        ),
+    )
+    return [each._replace(style=style) for each, style in zip(regions, styles, strict=True)]
+
+
+def _map_regions(
+    tile: TileFeatures,
+    regions: Sequence[RegionTarget],
+    layers: Sequence[str],
+    function: Callable[[int, str, LayerView], Any],
+) -> list[dict[str, Any]]:
+    """Return by region and layer a function of the region's number, the layer, and its view."""
+
+    def by_number(layer: str, features: Tensor) -> list[Any]:
+        views = (
+            LayerView(features, each.weights.get(layer), tile.offset(layer)) for each in regions
+        )
+        return [function(number, layer, view) for number, view in enumerate(views)]
+
+    found = tile.core_features(layers, by_number)
+    return [
+        {layer: each[number] for layer, each in found.items()} for number in range(len(regions))
+    ]
+
+
+@dataclass(frozen=True)
+class MomentsStyleLoss(LayerStyleLoss):
+    """Compares moments of the whole image and of vertical strips. Sums are moments of slices.
+
+    loss = (loss(whole) + Σ share · loss(strip)) / 2, where a strip's share is that of its positions
+    among those of all strips; loss(whole) alone for a single strip.
+
+    Moments of the whole image do not depend on where the strokes are: half of a sky may have twice
+    the style, and the other half none. Departure from Gatys et al.: every strip has the same
+    target. Strips are vertical, since strokes may well differ between the top and the bottom of an
+    image, but not between left and right. Each is two slices wide and overlaps its neighbors by
+    one, so that there is no edge between them. The outermost slices lie in one strip, all others in
+    two. Moments add up, so this costs little more than the whole.
     """
-    slices = 1 if strips == 1 else strips + 1
 
-    def extract(style_features: StyleFeatures) -> Moments:
+    comparison: MomentLoss
+    relative: bool
+    strips: int
+
+    @property
+    def slices(self) -> int:
+        """The number of slices."""
+        return 1 if self.strips == 1 else self.strips + 1
+
+    def extract(self, style_features: StyleFeatures) -> Moments:
+        """Return the moments of a tile of a style image."""
         return moments(style_features.features, style_features.weights)
 
-    def make_target(styles: Sequence[WeightedStyle]) -> Moments:
+    def make_target(self, styles: Sequence[WeightedStyle]) -> Moments:
+        """Return the weighted mean of the style images' moments."""
         return blend(
             [(share, Moments(*map(sum, zip(*parts, strict=True)))) for share, parts in styles]
         )
 
-    def reduce(view: LayerView, target: Moments) -> Moments:
-        return slice_moments(view, slices)
+    def reduce(self, view: LayerView, target: Moments) -> Moments:
+        """Return the moments of the slices, along a first axis."""
+        return slice_moments(view, self.slices)
 
-    def loss(sums: Moments, target: Moments) -> Tensor:
-        parts = _strip_moments(strips, sums)
+    def loss(self, sums: Moments, target: Moments) -> Tensor:
+        """Return the loss, a scalar."""
+        parts = self._strip_moments(sums)
         ops, shares = array_namespace(parts.sum), _strip_shares(parts)
-        return ops.sum(shares * comparison.loss(parts, target, relative))
+        return ops.sum(shares * self.comparison.loss(parts, target, self.relative))
 
-    def vjp(view: LayerView, target: Moments) -> tuple[Moments, Callable[[Moments], AddGradient]]:
-        return slice_moments_vjp(view, slices)
+    def vjp(
+        self, view: LayerView, target: Moments
+    ) -> tuple[Moments, Callable[[Moments], AddGradient]]:
+        """Return :meth:`reduce` of NumPy features, and its pullback."""
+        return slice_moments_vjp(view, self.slices)
 
-    def loss_gradient(sums: Moments, target: Moments) -> Moments:
-        parts = _strip_moments(strips, sums)
+    def loss_gradient(self, sums: Moments, target: Moments) -> Moments:
+        """Return the gradient of :meth:`loss` by the moments of the slices."""
+        parts = self._strip_moments(sums)
         shares = _strip_shares(parts)
-        by = comparison.gradient(parts, target, relative)
+        by = self.comparison.gradient(parts, target, self.relative)
         weighted = Moments(*(each * shares.reshape(-1, *[1] * (each.ndim - 1)) for each in by))
-        return combine(_membership(strips).T, weighted)
+        return combine(_membership(self.strips).T, weighted)
 
-    return LayerStyleLoss(extract, make_target, reduce, loss, vjp, loss_gradient)
+    def _strip_moments(self, slices: Moments) -> Moments:
+        """Return the moments of every strip and, as the last, of the whole."""
+        return slices if self.strips == 1 else combine(_membership(self.strips), slices)
 
 
 def _membership(strips: int) -> HostArray:
@@ -360,13 +396,8 @@ def _membership(strips: int) -> HostArray:
     return np.concatenate((pairs, np.ones((1, slices)))).astype(np.float32)
 
 
-def _strip_moments(strips: int, slices: Moments) -> Moments:
-    """Return the moments of every strip and, as the last, of the whole, from those of slices."""
-    return slices if strips == 1 else combine(_membership(strips), slices)
-
-
 def _strip_shares(parts: Moments) -> Tensor:
-    """Return what the loss of each strip, and of the whole, counts: they add up to 1."""
+    """Return the weights of the losses of the strips and of the whole; they add up to 1."""
     ops, strips = array_namespace(parts.sum), parts.count[:-1]
     if not parts.sum.shape[0] - 1:
         return ops.ones((1,), "float32")
@@ -374,106 +405,81 @@ def _strip_shares(parts: Moments) -> Tensor:
     return ops.concatenate((shares / 2, 0.5 * ops.ones((1,), "float32")))
 
 
-def _moments_term(comparison: MomentLoss) -> Callable[[Recipe], LossTerm]:
-    def term(recipe: Recipe) -> LossTerm:
-        measure = moments_style_loss(comparison, recipe.loss_scale == "relative", recipe.strips)
-        return per_layer_term(measure, recipe)
-
-    return term
-
-
-STYLE_LOSSES: dict[str, Callable[[Recipe], LossTerm]] = {
-    "matching": matching_term,
-    "gram": _moments_term(GRAM),
-    "moments": _moments_term(MOMENTS),
-    "wasserstein": _moments_term(WASSERSTEIN),
-    "neighbors": lambda recipe: per_layer_term(NEIGHBORS, recipe),
-}
-"""Every style loss, by the name that the setting ``style_loss`` takes."""
-
-
-def _feature_splitting_term(recipe: Recipe) -> LossTerm:
-    """Return the last pass of matching: neighbors layer by layer, and a little of the moments.
-
-    Neighbors alone leave what is rare in a painting out, and with it contrast. Departure from
-    Kolkin et al. 2022: of block 4 only its first layer looks (benchmarks/NOTES.md).
-    """
-    layers = tuple(each for each in recipe.style_layers if each[0] not in SKIPPED_LAYERS)
-    share = style_fraction(recipe.strength)
-    moments_alike = moments_style_loss(MOMENTS, relative=True, strips=1)
-    measure = _add_upright_loss(
-        feature_splitting.splitting_style_loss(share), moments_alike, share * MOMENTS_WEIGHT
-    )
-    return per_layer_term(measure, replace(recipe, style_layers=layers), rotated=True)
-
-
 SKIPPED_LAYERS = ("block4_conv2", "block4_conv3", "block4_conv4")
-"""Layers without which the last pass gives as good a picture, in less time."""
+"""Layers without which the last pass is as good, in less time."""
 
 MOMENTS_WEIGHT = 0.2
-"""What moments weigh in the last pass, beside the neighbors' 1 (benchmarks/NOTES.md)."""
+"""Weight of the moments in the last pass; that of the neighbors is 1 (benchmarks/NOTES.md)."""
 
 
-class _PairTarget(NamedTuple):
-    """Targets of two measures, and what the second weighs beside the first."""
+class PairTarget(NamedTuple):
+    """The targets of two losses, and the weight of the second."""
 
     first: Target
     second: Target
     weight: Tensor
-    """() a part of the target, so that nothing is compiled anew where it changes"""
+    """() a part of the target, so that another value needs no compilation"""
 
 
-def _add_upright_loss(
-    measure: LayerStyleLoss, other: LayerStyleLoss, weight: float
-) -> LayerStyleLoss:
-    """Return a measure of paintings that are turned, and so much of another of the upright ones.
-
-    The other has neither positions nor a survey.
-    """
-    of = _PairedLoss(measure, other, weight)
-    return LayerStyleLoss(
-        *(of.extract, of.make_target, of.reduce, of.loss, of.vjp, of.loss_gradient),
-        *(measure.max_positions, measure.collect_stats, of.finalize_target),
-    )
+PairSums: TypeAlias = tuple[Sums, Sums]
 
 
 @dataclass(frozen=True)
-class _PairedLoss:
-    """The functions of the measure that :func:`_add_upright_loss` returns."""
+class PairedLoss(AdaptiveStyleLoss):
+    """first + weight · second, where ``second`` uses the style images without their rotations."""
 
-    first: LayerStyleLoss
+    first: AdaptiveStyleLoss
     second: LayerStyleLoss
+    """a loss that keeps no positions"""
     weight: float
 
+    def max_positions(self, share: float) -> int:
+        """Return the number of positions of the first loss."""
+        return self.first.max_positions(share)
+
     def extract(self, style_features: StyleFeatures) -> tuple[Any, Any]:
-        upright = style_features.style_number % feature_index.ROTATIONS == 0
-        return self.first.extract(style_features), self.second.extract(
-            style_features
-        ) if upright else None
+        """Return the data of both; None for the second if the style image is rotated."""
+        rotated = style_features.style_number % feature_index.ROTATIONS
+        second = None if rotated else self.second.extract(style_features)
+        return self.first.extract(style_features), second
 
-    def make_target(self, styles: Sequence[WeightedStyle]) -> _PairTarget:
-        firsts = [(share, [first for first, _ in parts]) for share, parts in styles]
-        seconds = [(share, [second for _, second in parts]) for share, parts in styles]
-        upright = seconds[:: feature_index.ROTATIONS]
-        first, second = self.first.make_target(firsts), self.second.make_target(upright)
-        return _PairTarget(first, second, np.float32(self.weight))
+    def make_target(self, styles: Sequence[WeightedStyle]) -> PairTarget:
+        """Return the targets of both."""
+        first, second = (
+            [(share, [each[n] for each in parts]) for share, parts in styles] for n in range(2)
+        )
+        return PairTarget(
+            self.first.make_target(first),
+            self.second.make_target(second[:: feature_index.ROTATIONS]),
+            np.float32(self.weight),
+        )
 
-    def finalize_target(self, target: _PairTarget, sums: Sums, view: LayerView) -> _PairTarget:
-        assert self.first.finalize_target is not None
-        return target._replace(first=self.first.finalize_target(target.first, sums, view))
+    def collect_stats(self, current: LayerView) -> Sums:
+        """Return the statistics of the first loss."""
+        return self.first.collect_stats(current)
 
-    def reduce(self, view: LayerView, target: _PairTarget) -> tuple[Sums, Sums]:
+    def finalize_target(self, target: PairTarget, stats: Sums, content: LayerView) -> PairTarget:
+        """Return the targets with the final one of the first loss."""
+        return target._replace(first=self.first.finalize_target(target.first, stats, content))
+
+    def reduce(self, view: LayerView, target: PairTarget) -> PairSums:
+        """Return the sums of both."""
         return self.first.reduce(view, target.first), self.second.reduce(view, target.second)
 
-    def loss(self, sums: tuple[Sums, Sums], target: _PairTarget) -> Tensor:
+    def loss(self, sums: PairSums, target: PairTarget) -> Tensor:
+        """Return the weighted sum of both."""
         second = self.second.loss(sums[1], target.second)
         return self.first.loss(sums[0], target.first) + target.weight * second
 
-    def vjp(self, view: LayerView, target: _PairTarget) -> tuple[Any, Callable[[Any], AddGradient]]:
-        found = self.first.vjp(view, target.first), self.second.vjp(view, target.second)
+    def vjp(
+        self, view: LayerView, target: PairTarget
+    ) -> tuple[PairSums, Callable[[PairSums], AddGradient]]:
+        """Return :meth:`reduce` of NumPy features, and its pullback."""
+        first, first_pullback = self.first.vjp(view, target.first)
+        second, second_pullback = self.second.vjp(view, target.second)
 
-        def pullback(by: tuple[Sums, Sums]) -> AddGradient:
-            adds = [back(each) for (_, back), each in zip(found, by, strict=True)]
+        def pullback(by: PairSums) -> AddGradient:
+            adds = first_pullback(by[0]), second_pullback(by[1])
 
             def add(to: HostArray) -> None:
                 for each in adds:
@@ -481,43 +487,70 @@ class _PairedLoss:
 
             return add
 
-        return tuple(sums for sums, _ in found), pullback
+        return (first, second), pullback
 
-    def loss_gradient(self, sums: tuple[Sums, Sums], target: _PairTarget) -> tuple[Sums, Sums]:
+    def loss_gradient(self, sums: PairSums, target: PairTarget) -> PairSums:
+        """Return the gradients of both by their sums."""
         second = self.second.loss_gradient(sums[1], target.second)
         first = self.first.loss_gradient(sums[0], target.first)
         return first, scale_sums(target.weight, second)
 
 
+def _feature_splitting_term(recipe: Recipe) -> LayerwiseTerm:
+    """Return the last pass of matching: neighbors per layer, with a small weight on moments.
+
+    Neighbors alone omit features that are rare in a style image, and with them contrast. Departure
+    from Kolkin et al. 2022: of block 4 only the first layer is used (benchmarks/NOTES.md).
+    """
+    layers = tuple(each for each in recipe.style_layers if each[0] not in SKIPPED_LAYERS)
+    share = style_fraction(recipe.strength)
+    paired = PairedLoss(
+        FeatureSplittingLoss(share), MomentsStyleLoss(MOMENTS, True, 1), share * MOMENTS_WEIGHT
+    )
+    return LayerwiseTerm(paired, layers, rotated=True)
+
+
+def _moments_term(comparison: MomentLoss) -> Callable[[Recipe], LossTerm]:
+    return lambda recipe: LayerwiseTerm(
+        MomentsStyleLoss(comparison, recipe.loss_scale == "relative", recipe.strips),
+        recipe.style_layers,
+    )
+
+
+STYLE_LOSSES: dict[str, Callable[[Recipe], LossTerm]] = {
+    "matching": matching_term,
+    "gram": _moments_term(GRAM),
+    "moments": _moments_term(MOMENTS),
+    "wasserstein": _moments_term(WASSERSTEIN),
+    "neighbors": lambda recipe: LayerwiseTerm(NeighborsLoss(), recipe.style_layers),
+}
+"""The style losses, by the values of the setting ``style_loss``."""
+
 FEATURE_SPLITTING_TERMS: dict[str, Callable[[Recipe], LossTerm]] = {
     "matching": _feature_splitting_term
 }
-"""What style losses end with, those that have a last pass of their own."""
+"""The last passes of the style losses that have one."""
 
 DETAIL_TERMS: dict[str, Callable[[Recipe], LossTerm]] = {
     "matching": lambda recipe: matching_term(recipe, query_mix=1.0)
 }
-"""What sharpens a picture, of those style losses whose forms are found at smaller sizes."""
+"""The terms of detail levels, of the style losses that have such levels."""
 
 DEEPEST_DETAIL_BLOCK = 3
-"""The deepest block that looks at a picture whose forms were found; deeper ones see forms, and take
+"""The deepest block in use at levels without structure; deeper blocks represent structure, and need
 a third of the time."""
 
 
 def style_term(recipe: Recipe, role: LevelRole = STRUCTURE) -> LossTerm:
-    """Return the style loss of levels of a kind."""
-    table = (
-        FEATURE_SPLITTING_TERMS
-        if role.feature_splitting
-        else DETAIL_TERMS
-        if role.detail
-        else STYLE_LOSSES
-    )
+    """Return the style loss of levels with a role."""
+    table = DETAIL_TERMS if role.detail else STYLE_LOSSES
+    if role.feature_splitting:
+        table = FEATURE_SPLITTING_TERMS
     if role.shallow:
         recipe = replace(recipe, style_layers=shallow_layers(recipe.style_layers))
     return table[recipe.style_loss](recipe)
 
 
 def shallow_layers(layers: Layers) -> Layers:
-    """Return those of the layers that look where forms were found; matching has some."""
+    """Return the layers of levels without structure."""
     return tuple(each for each in layers if block_number(each[0]) <= DEEPEST_DETAIL_BLOCK)

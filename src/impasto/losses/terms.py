@@ -1,7 +1,7 @@
-"""The interface of a loss: terms that reduce features to sums, and compare the sums.
+"""The interfaces of losses: terms that reduce features to sums, and compare the sums.
 
-Gram loss: ``read`` computes second moments of the features, and ``loss`` is the squared distance
-of Gram matrices. Matching: ``read`` sums the squared errors against nearest neighbors, and
+Gram loss: ``reduce`` computes second moments of the features, and ``loss`` is the squared distance
+of Gram matrices. Matching: ``reduce`` sums the squared errors against nearest neighbors, and
 ``loss`` scales the sum. Sums over positions add up over tiles, strips and regions, so a term is
 the same for a whole image and for one that is processed in tiles.
 """
@@ -10,13 +10,14 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import optree
 
 from impasto import filearray
 from impasto.compute.arrays import Array, HostArray, Size, Tensor, to_numpy
+from impasto.compute.feature_reductions import AddGradient as AddGradient
 from impasto.images.arrays import ImageArray, size_of
 from impasto.images.style_regions import StyledRegion
 from impasto.losses import tiles
@@ -42,14 +43,11 @@ Target: TypeAlias = Any
 """A nested structure of arrays; the height and width of arrays of rank 3 (height, width, channels)
 may differ between tiles."""
 
-AddGradient: TypeAlias = Callable[[HostArray], None]
-"""Adds to the gradient of a layer's features (height, width, channels), in place."""
-
 Pullback: TypeAlias = Callable[[Sums], Mapping[str, Sequence[AddGradient]]]
 """∂loss/∂sums -> by layer, functions that add ∂loss/∂features: a vector-Jacobian product."""
 
 IMAGE = "image"
-"""Stands for a layer: the pixels, see :attr:`FeatureMaps.image`."""
+"""The key of the pixels among layers, see :attr:`FeatureMaps.image`."""
 
 
 class TileOffset(NamedTuple):
@@ -72,12 +70,12 @@ class FeatureMaps:
     maps: Maps
     """features by layer"""
     image: Tensor = None
-    """pixels of the image, or of the outer box of a tile, (height, width, 3)"""
+    """pixels of the image, or of the padded box of a tile, (height, width, 3)"""
     offsets: Mapping[str, TileOffset] = field(default_factory=dict)
     """offset of the tile by layer; empty for a whole image"""
     core: tuple[Size, Size, Size, Size] | None = None
-    """position of the inner box in ``image``: first row, first column, rows, columns; None for a
-    whole image"""
+    """core box of the tile in ``image``: first row, first column, rows, columns; None for a whole
+    image"""
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ class TileFeatures:
     """Features of one tile of an image, computed on demand."""
 
     compute: Callable[[Reduce], Maps]
-    """reduce -> reductions of the features of the tile's outer box, see :data:`Features`"""
+    """reduce -> reductions of the features of the tile's padded box, see :data:`Features`"""
     tile: Tile
     size: tuple[int, int]
     """height and width of the whole image in pixels"""
@@ -94,28 +92,28 @@ class TileFeatures:
     def core_features(
         self, layers: Iterable[str], reduce: Callable[[str, Tensor], Any]
     ) -> dict[str, Any]:
-        """Return a reduction of the features (height, width, channels) of the inner box, by layer.
+        """Return a reduction of the features (height, width, channels) of the core box, by layer.
 
         Only one layer's features are in memory at a time, unless the reduction keeps them.
         """
-        asked = dict.fromkeys(layers)
+        reductions = dict.fromkeys(layers)
 
         def cut(layer: str, value: Tensor) -> Any:
-            if layer in asked:
-                asked[layer] = reduce(layer, self.crop_to_core(value, self.stride(layer)))
+            if layer in reductions:
+                reductions[layer] = reduce(layer, self.crop_to_core(value, self.stride(layer)))
 
         self.compute(cut)
-        return asked
+        return reductions
 
     def crop_to_core(self, value: Array, stride: int) -> Array:
-        """Return the inner box of an array of the outer box with a stride of ``stride`` px."""
+        """Return the core box of an array of the padded box with a stride of ``stride`` px."""
         if self.tile.core == self.tile.padded:
             return value
-        inner, outer = self.tile
-        return tiles.crop(value, stride, Box(*np.subtract(inner, (outer.top, outer.left) * 2)))
+        core, padded = self.tile
+        return tiles.crop(value, stride, Box(*np.subtract(core, (padded.top, padded.left) * 2)))
 
     def offset(self, layer: str) -> TileOffset:
-        """Return the offset of the inner box in the positions of a layer."""
+        """Return the offset of the core box in the positions of a layer."""
         stride = self.stride(layer)
         top, left = (each // stride for each in self.tile.core[:2])
         return TileOffset(top, left, *(each // stride for each in self.size))
@@ -136,22 +134,17 @@ class TiledFeatureExtractor:
     """side of the receptive field of a layer in pixels"""
     alignment: TileAlignment
     tile_size: int = 0
-    """maximum side of the inner box of a tile in pixels; 0 for the whole image"""
+    """maximum side of the core box of a tile in pixels; 0 for the whole image"""
 
     @classmethod
     def for_layers(
-        cls,
-        features: Features,
-        network: Network,
-        layers: Iterable[str],
-        tile_size: int = 0,
+        cls, features: Features, network: Network, layers: Iterable[str], tile_size: int = 0
     ) -> "TiledFeatureExtractor":
         """Return the extractor for ``layers`` of a network."""
         names = list(layers)
-        halo = network.halo(names)
         multiple = max(TILE_MULTIPLE, *map(network.stride, names))
-        grain = TileAlignment(multiple, -(-halo // multiple) * multiple)
-        return cls(features, network.stride, network.receptive_field, grain, tile_size)
+        alignment = TileAlignment(multiple, -(-network.halo(names) // multiple) * multiple)
+        return cls(features, network.stride, network.receptive_field, alignment, tile_size)
 
     def split_into_tiles(self, size: tuple[int, int]) -> tuple[Tile, ...]:
         """Return the tiles of an image of (height, width) pixels."""
@@ -159,11 +152,10 @@ class TiledFeatureExtractor:
 
     def tile_features(self, image: ImageArray, tile: Tile) -> TileFeatures:
         """Return the features of a tile of an image."""
-        shown = (
-            filearray.in_memory(image) if tile.padded == tile.core else image[tile.padded.slices]
-        )
-        see = functools.partial(self.features, shown)
-        return TileFeatures(see, tile, size_of(image), self.stride)
+        whole = tile.padded == tile.core
+        pixels = filearray.in_memory(image) if whole else image[tile.padded.slices]
+        compute = functools.partial(self.features, pixels)
+        return TileFeatures(compute, tile, size_of(image), self.stride)
 
     def iter_tiles(self, image: ImageArray) -> Iterator[TileFeatures]:
         """Yield the features of the tiles of an image."""
@@ -208,17 +200,19 @@ class LevelInputs:
         """Yield the tiles."""
         yield from (TargetTile(self, tile) for tile in self.tiles)
 
-    def sum_over_tiles(self, read: Callable[[TargetTile], Sums]) -> Sums:
-        """Return the sum of ``read`` over all tiles, in float64."""
+    def sum_over_tiles(self, function: Callable[[TargetTile], Sums]) -> Sums:
+        """Return the sum of a function of a tile over all tiles, in float64."""
         total: Sums = None
         for target_tile in self.iter_target_tiles():
-            sums = optree.tree_map(_to_float64, read(target_tile))
+            sums = optree.tree_map(_to_float64, function(target_tile))
             total = sums if total is None else optree.tree_map(np.add, total, sums)
         return total
 
-    def cache_single_tile(self, read: Callable[[TargetTile], Any]) -> Callable[[TargetTile], Any]:
-        """Return ``read`` with its result cached, if there is only one tile."""
-        return functools.cache(read) if len(self.tiles) == 1 else read
+    def cache_single_tile(
+        self, function: Callable[[TargetTile], Any]
+    ) -> Callable[[TargetTile], Any]:
+        """Return a function of a tile with its result cached, if there is only one tile."""
+        return functools.cache(function) if len(self.tiles) == 1 else function
 
 
 def scale_sums(factor: Any, sums: Sums) -> Sums:
@@ -228,6 +222,66 @@ def scale_sums(factor: Any, sums: Sums) -> Sums:
 
 def _to_float64(value: Any) -> HostArray:
     return np.asarray(to_numpy(value), np.float64)
+
+
+class LossTerm(Protocol):
+    """One loss of the weighted total, as pure functions of features.
+
+    loss = loss(Σ reduce(features of a tile, target of the tile)) over all tiles. The Keras engine
+    differentiates ``reduce`` and ``loss``; the native engine calls ``vjp`` and ``loss_gradient``.
+    Content loss: ``reduce`` sums squared differences to the features of the content image, and
+    ``loss`` divides them by their number.
+    """
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers whose features the loss uses."""
+        ...
+
+    @property
+    def additive(self) -> bool:
+        """Whether the loss is the sum of the losses of the tiles, so that one pass is enough."""
+        ...
+
+    def make_target(self, level_inputs: LevelInputs) -> Callable[[TargetTile], Target]:
+        """Compute the targets of a level.
+
+        Args:
+            level_inputs: content image, regions with style images, and the initial image
+
+        Returns:
+            A function from a tile of the level to its target, arrays in float32 and int32. Arrays
+            of positions cover the core box of the tile.
+        """
+        ...
+
+    def reduce(self, features: FeatureMaps, target: Target) -> Sums:
+        """Return sums over the positions of a tile, which add up over tiles.
+
+        Args:
+            features: by layer (height, width, C) of the core box, arrays or tensors
+            target: the target of the tile
+
+        Returns:
+            A nested structure of float32 arrays, the same for every tile.
+        """
+        ...
+
+    def loss(self, sums: Sums, target: Target) -> Tensor:
+        """Return the loss, a scalar, from the sums of the whole image and any tile's target."""
+        ...
+
+    def vjp(self, features: FeatureMaps, target: Target) -> tuple[Sums, Pullback]:
+        """Return :meth:`reduce` of NumPy features, and the pullback.
+
+        The pullback maps ∂loss/∂sums to functions that add ∂loss/∂features in place, by layer; by
+        :data:`IMAGE` they add to the gradient of the pixels. It may be called once.
+        """
+        ...
+
+    def loss_gradient(self, sums: Sums, target: Target) -> Sums:
+        """Return ∂loss/∂sums in NumPy, with the structure of the sums."""
+        ...
 
 
 class LayerView(NamedTuple):
@@ -256,56 +310,70 @@ class StyleFeatures(NamedTuple):
 
 
 WeightedStyle: TypeAlias = tuple[float, Sequence[Any]]
-"""The weight of a style image among all of its region, and the data kept of its tiles."""
+"""The share of a style image in its region, and the data extracted from its tiles."""
 
 
-class LayerStyleLoss(NamedTuple):
-    """A style loss of one layer, as pure functions.
+class LayerStyleLoss(Protocol):
+    """A style loss of one layer in one region, as pure functions.
 
-    Gram loss: ``look`` and ``read`` compute moments, and ``loss`` is their squared distance.
-    Neighbors: ``look`` keeps feature positions of the style, ``read`` sums distances to them.
+    Gram loss: ``extract`` and ``reduce`` compute moments, and ``loss`` is their squared distance.
+    Neighbors: ``extract`` keeps features of the style image, ``reduce`` sums the distances to the
+    nearest of them. ``style.LayerwiseTerm`` turns it into a :class:`LossTerm`.
     """
 
-    extract: Callable[[StyleFeatures], Any]
-    """features of a style image, or of a tile of it -> the data to keep"""
-    make_target: Callable[[Sequence[WeightedStyle]], Target]
-    """the data of every style image of a region -> the target"""
-    reduce: Callable[[LayerView, Target], Sums]
-    """(features, target) -> sums, which add up over tiles"""
-    loss: Callable[[Sums, Target], Tensor]
-    """(sums of the whole image, target) -> the loss, a scalar"""
-    vjp: Callable[[LayerView, Target], tuple[Sums, Callable[[Sums], AddGradient]]]
-    """(NumPy features, target) -> the sums of :attr:`read`, and their pullback"""
-    loss_gradient: Callable[[Sums, Target], Sums]
-    """(sums of the whole image, target) -> ∂loss/∂sums, in NumPy"""
-    max_positions: Callable[[float], int] | None = None
-    """(weight of a style image) -> maximum number of its positions to keep; None for none"""
-    collect_stats: Callable[[LayerView], Sums] | None = None
-    """statistics of the current image required by :attr:`settle`; None if the target depends on
-    the style images only"""
-    finalize_target: Callable[[Target, Sums, LayerView], Target] | None = None
-    """(target, statistics of the whole current image, features of the content image) -> the final
-    target of the tile"""
+    def max_positions(self, share: float) -> int:
+        """Return the maximum number of positions to keep of a style image; 0 for none.
+
+        Args:
+            share: share of the style image in its region, in (0, 1]
+        """
+        return 0
+
+    def extract(self, style_features: StyleFeatures) -> Any:
+        """Return the data to keep of the features of a style image, or of a tile of it."""
+        ...
+
+    def make_target(self, styles: Sequence[WeightedStyle]) -> Target:
+        """Return the target from the extracted data of all style images of a region."""
+        ...
+
+    def reduce(self, view: LayerView, target: Target) -> Sums:
+        """Return sums over the positions of a tile, float32; they add up over tiles."""
+        ...
+
+    def loss(self, sums: Sums, target: Target) -> Tensor:
+        """Return the loss, a scalar, from the sums of the whole image."""
+        ...
+
+    def vjp(self, view: LayerView, target: Target) -> tuple[Sums, Callable[[Sums], AddGradient]]:
+        """Return :meth:`reduce` of NumPy features, and the pullback of ∂loss/∂sums."""
+        ...
+
+    def loss_gradient(self, sums: Sums, target: Target) -> Sums:
+        """Return ∂loss/∂sums in NumPy, with the structure of the sums."""
+        ...
 
 
-class LossTerm(NamedTuple):
-    """One loss of the weighted total, as pure functions.
+@runtime_checkable
+class AdaptiveStyleLoss(LayerStyleLoss, Protocol):
+    """A style loss whose targets also depend on the initial image of a level and the content image.
 
-    The Keras engine differentiates ``read`` and ``loss``; the native engine calls ``vjp`` and
-    ``loss_gradient``.
+    Feature splitting: the mean of the current features is subtracted before neighbors are searched.
     """
 
-    make_target: Callable[[LevelInputs], Callable[[TargetTile], Target]]
-    """what pictures of the scene's size are compared with, tile by tile"""
-    reduce: Callable[[FeatureMaps, Target], Sums]
-    """(features, target) of a tile -> sums, which add up over tiles"""
-    loss: Callable[[Sums, Target], Tensor]
-    """(sums of the whole image, target of any tile) -> the loss, a scalar"""
-    vjp: Callable[[FeatureMaps, Target], tuple[Sums, Pullback]]
-    """(NumPy features, target) -> the sums of :attr:`read`, and their pullback"""
-    loss_gradient: Callable[[Sums, Target], Sums]
-    """(sums of the whole image, target of any tile) -> ∂loss/∂sums, in NumPy"""
-    layers: tuple[str, ...]
-    """the layers whose features it uses"""
-    additive: bool = False
-    """whether the loss is the sum of the losses of the tiles, so that one pass is enough"""
+    def collect_stats(self, current: LayerView) -> Sums:
+        """Return statistics of the current image that :meth:`finalize_target` needs.
+
+        They are sums over positions, which add up over tiles.
+        """
+        ...
+
+    def finalize_target(self, target: Target, stats: Sums, content: LayerView) -> Target:
+        """Return the final target of a tile.
+
+        Args:
+            target: from :meth:`make_target`
+            stats: statistics of the whole current image, in float64
+            content: features of the content image in the tile
+        """
+        ...

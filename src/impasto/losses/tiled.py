@@ -33,16 +33,16 @@ class TileArgs(NamedTuple):
 
     targets: TileTargets
     offsets: Tensor
-    """(6,) int32: first row and column of the inner box within the outer one and within the whole
+    """(6,) int32: first row and column of the core box within the padded box and within the whole
     image, and height and width of the whole image"""
     core_frame: Tensor
-    """(height, width, 1) uint8, with the size of the inner box"""
+    """(height, width, 1) uint8, with the size of the core box"""
     loss_grad: Tensor
-    """(n,) ∂loss/∂sums; empty if not needed"""
+    """(n,) ∂loss/∂sums; empty in a single pass"""
 
 
 TileFunction: TypeAlias = Callable[[Array, TileArgs], tuple[float, dict[str, float], Array]]
-"""(array, inputs) -> a scalar, the terms, and the gradient of the scalar by the array."""
+"""(array, inputs) -> a scalar, its terms, and its gradient by the array."""
 
 
 class CompiledTileFns(NamedTuple):
@@ -51,29 +51,29 @@ class CompiledTileFns(NamedTuple):
     additive: bool
     """whether one pass over the tiles is enough"""
     value_and_grad: TileFunction
-    """(tile, inputs) -> the loss of the tile, its terms and its gradient"""
+    """(pixels of the padded box, inputs) -> the loss of the tile, its terms and its gradient; with
+    ``loss_grad`` the product sums · loss_grad, no terms, and the gradient of the product"""
     statistics: Callable[[Array, TileArgs], Tensor]
-    """(tile, inputs) -> the sums (n,)"""
-    vjp: TileFunction
-    """(tile, inputs) -> the product of sums and ∂loss/∂sums, and its gradient by the tile"""
+    """(pixels of the padded box, inputs) -> the sums (n,)"""
     loss_grad: TileFunction
-    """(sums (n,), inputs) -> the loss, its terms, and ∂loss/∂sums"""
+    """(sums of all tiles (n,), inputs of any) -> the loss, its terms, and ∂loss/∂sums (n,).
+    ``statistics`` must have been called before, since it defines the structure of the sums"""
 
 
 def crop_maps(
-    tile: Tensor, maps: Mapping[str, Tensor], given: TileArgs, stride: Callable[[str], int]
+    tile: Tensor, maps: Mapping[str, Tensor], args: TileArgs, stride: Callable[[str], int]
 ) -> FeatureMaps:
-    """Return what is seen in the inner box of a tile whose outer box gave ``maps``."""
-    ops = array_namespace(given.core_frame)
-    height, width = ops.shape(given.core_frame)[:2]
-    inner, places = {}, {}
+    """Return the features of the core box from those of the padded box."""
+    ops = array_namespace(args.core_frame)
+    height, width = ops.shape(args.core_frame)[:2]
+    core, offsets = {}, {}
     for layer, value in maps.items():
         layer_stride = stride(layer)
-        begin = (given.offsets[0] // layer_stride, given.offsets[1] // layer_stride, 0)
+        begin = (args.offsets[0] // layer_stride, args.offsets[1] // layer_stride, 0)
         size = (height // layer_stride, width // layer_stride, value.shape[-1])
-        inner[layer] = ops.slice(value, begin, size)
-        places[layer] = TileOffset(*(given.offsets[n] // layer_stride for n in range(2, 6)))
-    return FeatureMaps(inner, tile, places, (given.offsets[0], given.offsets[1], height, width))
+        core[layer] = ops.slice(value, begin, size)
+        offsets[layer] = TileOffset(*(args.offsets[n] // layer_stride for n in range(2, 6)))
+    return FeatureMaps(core, tile, offsets, (args.offsets[0], args.offsets[1], height, width))
 
 
 def flatten_sums(sums: Sums) -> Tensor:
@@ -84,7 +84,7 @@ def flatten_sums(sums: Sums) -> Tensor:
 
 
 def unflatten_sums(vector: Tensor, like: Sums) -> Sums:
-    """Return sums of the structure of others from an array (n,), see :func:`flatten_sums`."""
+    """Return the inverse of :func:`flatten_sums`, with the structure and shapes of ``like``."""
     leaves, structure = optree.tree_flatten(like)
     ops, found, begin = array_namespace(vector), [], 0
     for each in leaves:
@@ -108,81 +108,105 @@ class TileRequest(NamedTuple):
     """(n,) ∂loss/∂sums"""
 
 
+TileTask: TypeAlias = tuple[TileRequest, HostArray]
+"""A tile request, and the pixels of its padded box, float32 (height, width, 3)."""
+
+
 class TileResult(NamedTuple):
-    """The loss of sums, or their product with a slope."""
+    """A scalar function of a tile, and its gradient."""
 
     total: float
     terms: dict[str, float]
     gradient: HostArray
-    """by the pixels that the network was shown, or by the sums"""
+    """by the pixels of the padded box, or by the sums"""
 
 
 class TileEvaluator(Protocol):
-    """Processes tiles, in this process or on workers; results are in the order of the requests."""
+    """Processes the tiles of an image, in this process or on workers.
 
-    def value_and_grad(
-        self, asked: Iterable[tuple[TileRequest, HostArray]]
-    ) -> Iterator[TileResult]:
-        """Yield the loss of every tile's sums; for a slope their product with it."""
+    Results are in the order of the tasks, whichever finishes first.
+    """
+
+    def value_and_grad(self, tasks: Iterable[TileTask]) -> Iterator[TileResult]:
+        """Yield loss and gradient of each tile.
+
+        Args:
+            tasks: requests with pixels. A request with ``loss_grad`` asks for the product
+                sums · loss_grad instead of the loss: the second pass of a loss that is not additive
+
+        Returns:
+            For each task the total, the terms (none for a product), and the gradient by the pixels
+            of the padded box, float32 (height, width, 3).
+        """
         ...
 
-    def statistics(self, asked: Iterable[tuple[TileRequest, HostArray]]) -> Iterator[HostArray]:
-        """Yield every tile's sums (n,)."""
+    def statistics(self, tasks: Iterable[TileTask]) -> Iterator[HostArray]:
+        """Yield the sums of each tile, float32 (n,): the first pass of a loss that is not additive.
+
+        Args:
+            tasks: requests with pixels
+        """
         ...
 
-    def loss_grad(self, sums: HostArray, reading: TileRequest, shown: HostArray) -> TileResult:
-        """Return the loss of all sums, its gradient the slope; of any tile, by what it shows."""
+    def loss_grad(self, sums: HostArray, request: TileRequest, pixels: HostArray) -> TileResult:
+        """Return the loss of the whole image, and ∂loss/∂sums as its gradient.
+
+        Args:
+            sums: float32 (n,), added up over all tiles
+            request: a request of any tile, whose targets have the constants of the loss
+            pixels: the pixels of its padded box
+        """
         ...
 
 
 class LocalTileEvaluator:
-    """Reads tiles in this process."""
+    """Processes tiles in this process."""
 
     def __init__(
         self, fns: CompiledTileFns, targets: LevelTargets, keep: bool, place: Callable[[Any], Any]
     ) -> None:
-        """Read nothing yet; ``keep`` is whether targets are kept, or computed as tiles come.
+        """Compute nothing yet.
 
-        ``place`` brings arrays to where the engine computes, see ``engines.Engine``.
+        ``keep`` keeps the targets of tiles instead of recomputing them; for ``place`` see
+        ``engines.Engine``.
         """
-        self.steps, self.frozen, self.place = fns, targets, place
+        self.fns, self.targets, self.place = fns, targets, place
         self.kept: dict[int, TileTargets] | None = {} if keep else None
-        self._summed = False
+        self._has_statistics = False
 
-    def _tile_args(self, reading: TileRequest) -> TileArgs:
-        level_inputs, number = self.frozen.level_inputs, reading.tile_number
+    def _tile_args(self, request: TileRequest) -> TileArgs:
+        level_inputs, number = self.targets.level_inputs, request.tile_number
         target_tile = TargetTile(level_inputs, level_inputs.tiles[number])
-        targets = (self.kept or {}).get(number) or self.place(self.frozen.for_tile(target_tile))
+        targets = (self.kept or {}).get(number) or self.place(self.targets.for_tile(target_tile))
         if self.kept is not None:
             self.kept[number] = targets
-        found = tile_args(target_tile, targets, reading.loss_grad)
-        moving = self.place((reading.weights, found.offsets, found.core_frame, found.loss_grad))
-        return TileArgs(targets._replace(weights=moving[0]), *moving[1:])
+        args = tile_args(target_tile, targets, request.loss_grad)
+        weights, *rest = self.place(
+            (request.weights, args.offsets, args.core_frame, args.loss_grad)
+        )
+        return TileArgs(targets._replace(weights=weights), *rest)
 
-    def value_and_grad(
-        self, asked: Iterable[tuple[TileRequest, HostArray]]
-    ) -> Iterator[TileResult]:
-        """Yield the loss of every tile's sums; for a slope their product with it."""
-        for reading, shown in asked:
-            step = self.steps.vjp if reading.loss_grad.size else self.steps.value_and_grad
-            yield TileResult(*step(shown, self._tile_args(reading)))
+    def value_and_grad(self, tasks: Iterable[TileTask]) -> Iterator[TileResult]:
+        """Yield loss and gradient of each tile, see :class:`TileEvaluator`."""
+        for request, pixels in tasks:
+            yield TileResult(*self.fns.value_and_grad(pixels, self._tile_args(request)))
 
-    def statistics(self, asked: Iterable[tuple[TileRequest, HostArray]]) -> Iterator[HostArray]:
-        """Yield every tile's sums (n,)."""
-        for reading, shown in asked:
-            self._summed = True
-            yield to_numpy(self.steps.statistics(shown, self._tile_args(reading)))
+    def statistics(self, tasks: Iterable[TileTask]) -> Iterator[HostArray]:
+        """Yield the sums of each tile, see :class:`TileEvaluator`."""
+        for request, pixels in tasks:
+            self._has_statistics = True
+            yield to_numpy(self.fns.statistics(pixels, self._tile_args(request)))
 
-    def loss_grad(self, sums: HostArray, reading: TileRequest, shown: HostArray) -> TileResult:
-        """Return the loss of all sums, its gradient the slope."""
-        if not self._summed:  # what sums look like is known once some were read
-            list(self.statistics([(reading, shown)]))
-        return TileResult(*self.steps.loss_grad(sums, self._tile_args(reading)))
+    def loss_grad(self, sums: HostArray, request: TileRequest, pixels: HostArray) -> TileResult:
+        """Return the loss of the whole image and ∂loss/∂sums, see :class:`TileEvaluator`."""
+        if not self._has_statistics:  # which define the structure of the sums
+            list(self.statistics([(request, pixels)]))
+        return TileResult(*self.fns.loss_grad(sums, self._tile_args(request)))
 
 
 @dataclass(frozen=True)
 class TiledObjective:
-    """The objective that is evaluated tile by tile."""
+    """Evaluates an image tile by tile, in one pass over the tiles or in two."""
 
     tiles: tuple[Tile, ...]
     additive: bool
@@ -192,14 +216,18 @@ class TiledObjective:
     """(3,) of the terms, in the order of ``objective.TERMS``"""
 
     def evaluate(self, image: Array) -> Evaluation:
-        """Return losses and gradient at ``image``, as :class:`Objective` has them."""
-        pixels, slope = to_numpy(image), NO_GRADIENT
+        """Return the losses and the gradient, see ``objective.Objective``."""
+        pixels, loss_grad = to_numpy(image), NO_GRADIENT
         total, losses = 0.0, dict.fromkeys(TERMS, 0.0)
         if not self.additive:
-            total, losses, slope = self._summed(pixels)
+            sums: HostArray = np.zeros((), np.float64)
+            for each in self.evaluator.statistics(self.iter_requests(pixels, NO_GRADIENT)):
+                sums = sums + each.astype(np.float64)
+            last = self._request(pixels, len(self.tiles) - 1, NO_GRADIENT)
+            total, losses, loss_grad = self.evaluator.loss_grad(np.asarray(sums, np.float32), *last)
         gradient = filearray.zeros_like(pixels)
-        read = self.evaluator.value_and_grad(self.iter_requests(pixels, slope))
-        for tile, (value, terms, own) in zip(self.tiles, read, strict=True):
+        results = self.evaluator.value_and_grad(self.iter_requests(pixels, loss_grad))
+        for tile, (value, terms, own) in zip(self.tiles, results, strict=True):
             gradient[tile.padded.slices] += own
             if self.additive:
                 total += value
@@ -208,46 +236,27 @@ class TiledObjective:
             gradient = as_array_like(filearray.in_memory(gradient), image)
         return Evaluation(total, losses, gradient)
 
-    def _summed(self, pixels: HostArray) -> TileResult:
-        """Return the loss of the sums of all tiles, its gradient the slope along them."""
-        sums: HostArray = np.zeros((), np.float64)
-        for found in self.evaluator.statistics(self.iter_requests(pixels, NO_GRADIENT)):
-            sums = sums + found.astype(np.float64)
-        last = self._request(pixels, len(self.tiles) - 1, NO_GRADIENT)
-        return self.evaluator.loss_grad(np.asarray(sums, np.float32), *last)
-
-    def iter_requests(
-        self, pixels: HostArray, slope: HostArray
-    ) -> Iterator[tuple[TileRequest, HostArray]]:
-        """Yield the tiles in their order, with what the network is shown."""
+    def iter_requests(self, pixels: HostArray, loss_grad: HostArray) -> Iterator[TileTask]:
+        """Yield the tasks of all tiles in their order."""
         for number in range(len(self.tiles)):
-            yield self._request(pixels, number, slope)
+            yield self._request(pixels, number, loss_grad)
 
-    def _request(
-        self, pixels: HostArray, number: int, slope: HostArray
-    ) -> tuple[TileRequest, HostArray]:
-        shown = np.ascontiguousarray(pixels[self.tiles[number].padded.slices])
-        return TileRequest(number, self.weights, slope), shown
+    def _request(self, pixels: HostArray, number: int, loss_grad: HostArray) -> TileTask:
+        padded = np.ascontiguousarray(pixels[self.tiles[number].padded.slices])
+        return TileRequest(number, self.weights, loss_grad), padded
 
     def with_weights(self, weights: HostArray) -> "TiledObjective":
-        """Return it with other weights of the terms; nothing is compiled again."""
+        """Return the objective with other weights of the terms."""
         return replace(self, weights=weights)
 
 
-def tile_args(target_tile: TargetTile, targets: TileTargets, slope: HostArray) -> TileArgs:
-    """Return what a tile is read with."""
-    inner, outer = target_tile.tile
-    corner = (
-        *(inner.top - outer.top, inner.left - outer.left),
-        *(inner.top, inner.left),
+def tile_args(target_tile: TargetTile, targets: TileTargets, loss_grad: HostArray) -> TileArgs:
+    """Return the inputs of a tile besides its pixels."""
+    core, padded = target_tile.tile
+    offsets = (
+        *(core.top - padded.top, core.left - padded.left),
+        *(core.top, core.left),
         *size_of(target_tile.level_inputs.content),
     )
-    frame = np.zeros((inner.height, inner.width, 1), np.uint8)
-    return TileArgs(targets, np.array(corner, np.int32), frame, slope)
-
-
-def tiled_objective(
-    fns: CompiledTileFns, targets: LevelTargets, evaluator: TileEvaluator
-) -> TiledObjective:
-    """Return the objective whose tiles are read by ``evaluator``."""
-    return TiledObjective(targets.level_inputs.tiles, fns.additive, evaluator, targets.weights)
+    frame = np.zeros((core.height, core.width, 1), np.uint8)
+    return TileArgs(targets, np.array(offsets, np.int32), frame, loss_grad)

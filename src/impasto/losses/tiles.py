@@ -1,19 +1,19 @@
 """Division of an image into tiles, and the part of an array that belongs to a tile.
 
-A loss counts the inner box of a tile. The network receives the outer box, which is larger by the
-halo, so that features of the inner box are those of the whole image.
+A loss counts the core box of a tile. The network receives the padded box, which is larger by the
+halo, so that features of the core box are those of the whole image.
 """
 
 import math
 from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 class Box(NamedTuple):
-    """Pixels of a picture: rows top to bottom and columns left to right, ends not included."""
+    """A box of pixels; rows are counted from the top and columns from the left, ends exclusive."""
 
     top: int
     left: int
@@ -22,63 +22,60 @@ class Box(NamedTuple):
 
     @property
     def height(self) -> int:
-        """Rows of it."""
+        """The number of rows."""
         return self.bottom - self.top
 
     @property
     def width(self) -> int:
-        """Columns of it."""
+        """The number of columns."""
         return self.right - self.left
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """What takes it out of a picture."""
+        """The slices of rows and columns to index an image with."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
 class Tile(NamedTuple):
-    """A part of a picture."""
+    """A part of an image."""
 
     core: Box
-    """what counts"""
+    """the pixels that the loss counts"""
     padded: Box
-    """what the network is shown"""
+    """the input of the network: the core with its halo, as far as the image extends"""
 
 
 class TileAlignment(NamedTuple):
-    """What tiles keep to, so that layers see in them what they see in the whole picture."""
+    """Constraints on tiles that give their cores the same features as the whole image has."""
 
     multiple: int
-    """pixels that edges of tiles lie at multiples of: the positions of the deepest layer"""
+    """borders of tiles lie at multiples of this number of pixels: the stride of the deepest
+    layer"""
     halo: int
-    """pixels that are shown around a tile, a multiple of ``multiple``"""
-
-
-Array: TypeAlias = NDArray[np.generic]
+    """padding around the core in pixels, a multiple of ``multiple``"""
 
 
 def split_into_tiles(
     height: int, width: int, size: int, alignment: TileAlignment
 ) -> tuple[Tile, ...]:
-    """Return the tiles of a picture, row by row, their sides about ``size`` px at most.
+    """Return the tiles of an image, row by row, with sides of about ``size`` px at most.
 
-    They are of about the same size. ``size`` 0 takes the picture as one tile.
+    They have about the same size. A ``size`` of 0 makes the image one tile.
 
     >>> [tile.core for tile in split_into_tiles(100, 60, 64, TileAlignment(8, 16))]
     [Box(top=0, left=0, bottom=48, right=60), Box(top=48, left=0, bottom=100, right=60)]
     """
     rows, columns = (_edges(length, size, alignment.multiple) for length in (height, width))
-
-    def tile(top: int, bottom: int, left: int, right: int) -> Tile:
-        outer = Box(
-            max(0, top - alignment.halo),
-            max(0, left - alignment.halo),
-            min(height, bottom + alignment.halo),
-            min(width, right + alignment.halo),
-        )
-        return Tile(Box(top, left, bottom, right), outer)
-
-    return tuple(tile(*down, *across) for down in pairwise(rows) for across in pairwise(columns))
+    cores = [
+        Box(top, left, bottom, right)
+        for top, bottom in pairwise(rows)
+        for left, right in pairwise(columns)
+    ]
+    halo = np.array([-1, -1, 1, 1]) * alignment.halo
+    limits = np.array([height, width] * 2)
+    return tuple(
+        Tile(core, Box(*np.clip(np.add(core, halo), 0, limits).tolist())) for core in cores
+    )
 
 
 def _edges(length: int, size: int, multiple: int) -> list[int]:
@@ -89,6 +86,6 @@ def _edges(length: int, size: int, multiple: int) -> list[int]:
 
 
 def crop(array: NDArray, stride: int, box: Box) -> NDArray:  # type: ignore[type-arg]
-    """Return what of an array (height, width, ...) lies in a box; its positions lie apart px."""
+    """Return the part of an array (height, width, ...) in a box; positions have a stride in px."""
     top, left = box.top // stride, box.left // stride
     return array[top : top + box.height // stride, left : left + box.width // stride]

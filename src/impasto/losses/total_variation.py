@@ -1,4 +1,8 @@
-"""The total variation loss: squared differences of neighboring pixels, which smooths."""
+"""The total variation loss: squared differences of neighboring pixels, which smooths.
+
+mean(Δx²) + mean(Δy²) with values in [0, 1], that is, differences divided by 255: the squared
+(anisotropic) form of Mahendran and Vedaldi 2015, section 2, with β = 2.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,14 +17,13 @@ from impasto.losses.terms import (
     AddGradient,
     FeatureMaps,
     LevelInputs,
-    LossTerm,
     Pullback,
     TargetTile,
 )
 
 
 class PixelDifferences(NamedTuple):
-    """Sums of squared differences of neighboring pixels, in [0, 1]; those of parts add up."""
+    """Sums of squared differences of neighboring pixels, in [0, 1]; they add up over tiles."""
 
     down: Tensor
     """() of each pixel and the one below it"""
@@ -29,84 +32,85 @@ class PixelDifferences(NamedTuple):
 
 
 PixelBox = tuple[Size, Size, Size, Size]
-"""A part's first row and column, and how many it has of them."""
+"""First row, first column, rows and columns of a part of an image."""
 
 
-def differences(image: Tensor, place: PixelBox | None = None) -> PixelDifferences:
-    """Sum over all pixels of (height, width, 3), or over those of a part of it."""
+def differences(image: Tensor, box: PixelBox | None = None) -> PixelDifferences:
+    """Return sums over all pixels of (height, width, 3), or over those of a part of it."""
     ops = array_namespace(image)
-    down, right = _pixel_differences(image, place)
+    down, right = _pixel_differences(image, box)
     return PixelDifferences(ops.sum(ops.square(down)), ops.sum(ops.square(right)))
 
 
 def differences_vjp(
-    image: HostArray, by: PixelDifferences, place: PixelBox | None = None
+    image: HostArray, by: PixelDifferences, box: PixelBox | None = None
 ) -> HostArray:
-    """Return the gradient by the picture of :func:`differences`, from that by the sums."""
+    """Return the gradient of :func:`differences` by the image, from ∂loss/∂sums."""
     height, width, _ = image.shape
-    top, left, rows, columns = map(int, place or (0, 0, height, width))
-    down, right = _pixel_differences(image, place)
+    top, left, rows, columns = map(int, box or (0, 0, height, width))
+    down, right = _pixel_differences(image, box)
     # A difference falls with its own pixel and grows with the next; at the edge both are one.
-    found = np.zeros((height + 1, width + 1, 3), np.float32)
+    gradient = np.zeros((height + 1, width + 1, 3), np.float32)
     down, right = 2 / 255 * by.down * down, 2 / 255 * by.right * right
-    found[top : top + rows, left : left + columns] -= down + right
-    found[top + 1 : top + 1 + rows, left : left + columns] += down
-    found[top : top + rows, left + 1 : left + 1 + columns] += right
-    return found[:height, :width]
+    gradient[top : top + rows, left : left + columns] -= down + right
+    gradient[top + 1 : top + 1 + rows, left : left + columns] += down
+    gradient[top : top + rows, left + 1 : left + 1 + columns] += right
+    return gradient[:height, :width]
 
 
-def _pixel_differences(image: Tensor, place: PixelBox | None) -> tuple[Tensor, Tensor]:
-    """Return (rows, columns, 3) of how far the next pixel down, and to the right, is from each."""
+def _pixel_differences(image: Tensor, box: PixelBox | None) -> tuple[Tensor, Tensor]:
+    """Return the next pixel down, and to the right, minus each pixel, (rows, columns, 3)."""
     ops = array_namespace(image)
-    # Beyond the edge stands the same pixel once more, from which nothing differs.
-    # As a batch of one: PyTorch pads nothing else so.
-    beyond = ops.pad(image[None] / 255.0, ((0, 0), (0, 1), (0, 1), (0, 0)), mode="symmetric")[0]
+    # Edge pixels are repeated, so differences across the edge are zero. Padded as a batch of one,
+    # since PyTorch supports this mode for batches only.
+    padded = ops.pad(image[None] / 255.0, ((0, 0), (0, 1), (0, 1), (0, 0)), mode="symmetric")[0]
     height, width, _ = ops.shape(image)
-    top, left, rows, columns = place or (0, 0, height, width)
-    here = ops.slice(beyond, (top, left, 0), (rows + 1, columns + 1, 3))
-    return here[1:, :-1] - here[:-1, :-1], here[:-1, 1:] - here[:-1, :-1]
+    top, left, rows, columns = box or (0, 0, height, width)
+    pixels = ops.slice(padded, (top, left, 0), (rows + 1, columns + 1, 3))
+    return pixels[1:, :-1] - pixels[:-1, :-1], pixels[:-1, 1:] - pixels[:-1, :-1]
 
 
 def difference_counts(height: int, width: int) -> PixelDifferences:
-    """Return how many differences a picture of that size has, down and to the right."""
+    """Return the number of differences of an image of that size, at least 1."""
     numbers = (3 * (height - 1) * width, 3 * height * (width - 1))
     return PixelDifferences(*(np.float32(max(each, 1)) for each in numbers))
 
 
-def variation_loss(sums: PixelDifferences, target: PixelDifferences) -> Tensor:
-    """Return mean(Δx²) + mean(Δy²) of a picture from its differences and their counts."""
-    return sum(each / count for each, count in zip(sums, target, strict=True))
+class TotalVariationTerm:
+    """The total variation of the pixels. Its sums and its target are :class:`PixelDifferences`."""
 
+    layers: tuple[str, ...] = ()
+    additive = True
 
-def variation_gradient(sums: PixelDifferences, target: PixelDifferences) -> PixelDifferences:
-    """Return the gradient of :func:`variation_loss` by the sums."""
-    return PixelDifferences(*(1 / count for count in target))
-
-
-def variation_term() -> LossTerm:
-    """Return the total variation of the pixels."""
-
-    def freeze(level_inputs: LevelInputs) -> Callable[[TargetTile], PixelDifferences]:
+    def make_target(self, level_inputs: LevelInputs) -> Callable[[TargetTile], PixelDifferences]:
+        """Return the numbers of differences of the whole image."""
         target = difference_counts(*size_of(level_inputs.content))
-        return lambda target_tile: target
+        return lambda tile: target
 
-    def read(seen: FeatureMaps, target: PixelDifferences) -> PixelDifferences:
-        return differences(seen.image, seen.core)
+    def reduce(self, features: FeatureMaps, target: PixelDifferences) -> PixelDifferences:
+        """Return the sums of squared differences."""
+        return differences(features.image, features.core)
 
-    def vjp(seen: FeatureMaps, target: PixelDifferences) -> tuple[PixelDifferences, Pullback]:
+    def loss(self, sums: PixelDifferences, target: PixelDifferences) -> Tensor:
+        """Return mean(Δx²) + mean(Δy²)."""
+        return sum(each / count for each, count in zip(sums, target, strict=True))
+
+    def vjp(
+        self, features: FeatureMaps, target: PixelDifferences
+    ) -> tuple[PixelDifferences, Pullback]:
+        """Return :meth:`reduce`, and its pullback, by the pixels."""
+
         def pullback(by: PixelDifferences) -> dict[str, list[AddGradient]]:
-            return {IMAGE: [add_array(differences_vjp(seen.image, by, seen.core))]}
+            return {IMAGE: [add_array(differences_vjp(features.image, by, features.core))]}
 
-        return read(seen, target), pullback
+        return self.reduce(features, target), pullback
 
-    return LossTerm(freeze, read, variation_loss, vjp, variation_gradient, (), additive=True)
+    def loss_gradient(self, sums: PixelDifferences, target: PixelDifferences) -> PixelDifferences:
+        """Return the gradient of :meth:`loss`: one over each count."""
+        return PixelDifferences(*(1 / count for count in target))
 
 
 def total_variation(image: Tensor) -> Tensor:
-    """Return how much neighboring pixels of a (height, width, 3) picture differ, a scalar.
-
-    mean(Δx²) + mean(Δy²) with values in [0, 1], that is, differences divided by 255: the squared
-    (anisotropic) form of Mahendran and Vedaldi 2015, section 2, with β = 2.
-    """
+    """Return the total variation of a (height, width, 3) image, a scalar."""
     height, width, _ = image.shape
-    return variation_loss(differences(image), difference_counts(height, width))
+    return TotalVariationTerm().loss(differences(image), difference_counts(height, width))

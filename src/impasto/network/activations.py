@@ -6,8 +6,8 @@ one. Convolution, ReLU and pooling preserve a positive factor, so the next layer
 the scale of the features changes.
 
 Departures: the means are over the content samples of impasto, not over ImageNet. So few images
-hardly activate some channels, which would then dominate all others, so a mean is at least FAINTEST
-times the median of its layer.
+hardly activate some channels, which would then dominate all others. Therefore a mean is at least
+MIN_ACTIVATION times the median of its layer.
 """
 
 from collections.abc import Mapping
@@ -21,17 +21,17 @@ from numpy.typing import NDArray
 from impasto.network.weights import Weights
 
 Means = Mapping[str, NDArray[np.float32]]
-"""By convolution the mean of every channel (C,), above zero."""
+"""By convolution, the positive mean of every channel (C,)."""
 
 MIN_ACTIVATION = 0.1
-"""The least that a channel's mean is taken for, in medians of its layer; benchmarks/NOTES.md."""
+"""Minimum mean of a channel relative to the median of its layer (benchmarks/NOTES.md)."""
 
 FILE = "activations.safetensors"
 """The means by network and convolution; written by ``python -m tools.activations``."""
 
 
 def mean_activations(name: str) -> dict[str, NDArray[np.float32]]:
-    """Return the mean activations of a network over photographs, by convolution (C,)."""
+    """Return the mean activations of a network over content images, by convolution (C,)."""
     whole = safetensors.numpy.load((resources.files(__package__) / FILE).read_bytes())
     return {
         key.removeprefix(f"{name}/"): mean
@@ -41,7 +41,7 @@ def mean_activations(name: str) -> dict[str, NDArray[np.float32]]:
 
 
 def rescaling_means(name: str) -> dict[str, NDArray[np.float32]]:
-    """Return what a network's weights are rescaled by: its measured means, none too faint."""
+    """Return the divisors of a network's weights: its mean activations, with a minimum."""
     return {
         layer: np.maximum(mean, np.float32(MIN_ACTIVATION * np.median(mean)))
         for layer, mean in mean_activations(name).items()
@@ -49,11 +49,10 @@ def rescaling_means(name: str) -> dict[str, NDArray[np.float32]]:
 
 
 def normalize_weights(weights: Weights, means: Means) -> Weights:
-    """Return weights with which every channel's mean activation is 1 where it was
-    ``rescaling_means``.
+    """Return weights with which every channel is divided by its mean.
 
-    Kernels (height, width, C, C') are multiplied by the factor that the C channels had before, and
-    divided, as the biases are, by the mean of each of the C' channels.
+    Kernels (height, width, C, C') are multiplied by the means of the C input channels, and, as the
+    biases, divided by those of the C' output channels.
     """
     tensors = dict(weights.tensors)
     before = np.ones(3, np.float32)

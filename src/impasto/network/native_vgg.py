@@ -3,19 +3,18 @@
 The network of :mod:`impasto.network.vgg` in float32, without a tensor library.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from impasto.compute.feature_reductions import AddGradient
 from impasto.compute.native.kernels import Kernels, PreparedKernel
 from impasto.network.weights import BGR_MEAN, Weights
 
 Array = NDArray[np.float32]
-AddGradient = Callable[[Array], None]
-"""Adds a gradient by a layer's features (height, width, channels), in place."""
 
 
 class ConvolutionLayer(NamedTuple):
@@ -23,12 +22,12 @@ class ConvolutionLayer(NamedTuple):
 
     forward: PreparedKernel
     flipped: PreparedKernel
-    """the kernel that the gradient is convolved with: turned by 180 degrees, channels exchanged"""
+    """the kernel that the gradient is convolved with: rotated by 180 degrees, channels swapped"""
     bias: Array
     """(out,)"""
 
     def forget(self) -> None:
-        """Free the memory of what is prepared on first use."""
+        """Free the forms of the kernels that were prepared on first use."""
         self.forward.forget()
         self.flipped.forget()
 
@@ -39,15 +38,15 @@ class NativeVGG:
 
     kernels: Kernels
     layers: Mapping[str, ConvolutionLayer | None]
-    """by name, in the order in which an image passes them; None for a pooling"""
+    """by name, in order; None for a pooling"""
     average: bool
-    """whether poolings take the average instead of the maximum"""
+    """whether pooling is by average instead of maximum"""
     replicate: bool
-    """whether convolutions see the values at the edge once more, or zeros"""
+    """whether convolutions pad with the values at the edge, else with zeros"""
 
     @classmethod
     def build(cls, kernels: Kernels, weights: Weights, pooling: str, padding: str) -> "NativeVGG":
-        """Return the network of checked weights; see :func:`impasto.network.vgg.build_vgg`."""
+        """Return the network of validated weights; see :func:`impasto.network.vgg.build_vgg`."""
         layers = {
             name: None if name.endswith("_pool") else _layer(kernels, weights, name)
             for name in weights.network.iter_layers()
@@ -58,35 +57,34 @@ class NativeVGG:
         self,
         image: Array,
         asked: Collection[str],
-        reduce: Callable[[str, Array], Array] = lambda layer, features: features,
+        reduce: Callable[[str, Array], Array] | None = None,
+        keep_all: bool = False,
     ) -> dict[str, Array]:
-        """Return by layer the features (height', width', C) of RGB in [0, 255] (height, width, 3).
+        """Return the features of an image by layer, (height', width', C).
 
-        Those that are ``asked`` for, or what ``reduce`` keeps of them.
+        Args:
+            image: RGB in [0, 255], float32 (height, width, 3)
+            asked: the layers to return
+            reduce: (layer, features) -> a reduction of the features to return instead
+            keep_all: return also all other layers up to the deepest, as :meth:`gradient` needs them
         """
-        maps = self._maps(image, asked)
-        return {name: reduce(name, features) for name, features in maps if name in asked}
-
-    def trace(self, image: Array, asked: Collection[str]) -> dict[str, Array]:
-        """Return the features of every layer up to the deepest that is asked for, in order."""
-        return dict(self._maps(image, asked))
-
-    def _maps(self, image: Array, asked: Collection[str]) -> Iterator[tuple[str, Array]]:
-        value, left = preprocess(image), set(asked)
+        value, left, maps = preprocess(image), set(asked), {}
         for name, layer in self.layers.items():
             if left:
                 value = self._forward(name, value)
                 left.discard(name)
-                yield name, value
+                if keep_all or name in asked:
+                    maps[name] = value if reduce is None else reduce(name, value)
             elif layer is not None:  # deeper layers are not needed
                 layer.forget()
+        return maps
 
     def gradient(self, maps: dict[str, Array], adds: dict[str, Sequence[AddGradient]]) -> Array:
-        """Return the gradient by the image (height, width, 3), from the gradients by features.
+        """Return the gradient by the image (height, width, 3), from gradients by features.
 
-        ``maps`` are those of :meth:`trace`; ``adds`` by layer add what its features' gradient
-        consists of besides what comes from the layer after it. Both are emptied from the deepest
-        layer, so that memory is free as soon as nothing needs it.
+        ``maps`` are the features of all layers; ``adds`` has by layer functions that add the
+        gradient by its features to what later layers contribute. Both are emptied from the deepest
+        layer on, which frees memory early.
         """
         names, upstream = list(maps), None
         gradient = np.zeros((*maps[names[0]].shape[:2], 3), np.float32)
@@ -121,7 +119,7 @@ class NativeVGG:
 
 
 def preprocess(image: Array) -> Array:
-    """Turn RGB in [0, 255] into BGR minus the mean, (height, width, 3)."""
+    """Convert RGB in [0, 255] to BGR minus the mean, (height, width, 3)."""
     return image[..., ::-1] - np.array(BGR_MEAN, np.float32)
 
 

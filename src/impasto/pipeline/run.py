@@ -83,18 +83,15 @@ class Run:
             extractor, self.recipe, content, regions, style, start, role
         )
         task = program.objective(targets, self.plan.keep_targets, self.distribute)
-        if self.inputs.gray:
-            task = objective.GrayObjective(task)
+        if not (self.inputs.gray or self.inputs.keep is not None or role.detail):
+            return task
+        placed = keep = None
+        if self.inputs.keep is not None or role.detail:
+            placed = self.place_image(content)
         if self.inputs.keep is not None:
-            keep = masks.resize_mask(self.inputs.keep, *size)[..., None]
-            task = objective.MaskedObjective(
-                task, self.place_image(content), self.place_image(keep)
-            )
-        if role.detail:
-            task = objective.HighpassObjective(
-                task, highpass(self.place_image(content), pyramid.DETAIL_WAVELENGTH)
-            )
-        return task
+            keep = self.place_image(masks.resize_mask(self.inputs.keep, *size)[..., None])
+        filtered = highpass(placed, pyramid.DETAIL_WAVELENGTH) if role.detail else None
+        return objective.ConstrainedObjective(task, placed, keep, self.inputs.gray, filtered)
 
     def finish_image(self, image: ImageArray) -> ImageArray:
         """Return an image with kept regions and colors of the content image applied."""

@@ -26,7 +26,7 @@ NARROW: Final = 4
 """Channels up to which the input or the gradient of a layer is convolved directly."""
 
 LARGE_TILES: Final = 1500
-"""Positions from which on F(6 x 6) is faster than F(4 x 4): on smaller maps its tiles are cut."""
+"""Minimum positions at which F(6 x 6) is faster than F(4 x 4), despite incomplete tiles."""
 
 EXACT: Final = 2**17
 """Input times output channels beyond which F(4 x 4) is used.
@@ -36,25 +36,25 @@ transformed kernels are seven times the size of the kernel.
 """
 
 CACHED: Final = 2**21
-"""Numbers of a transformed kernel that a core's cache holds beside a block of tiles.
+"""Maximum size of a transformed kernel that fits into a core's cache beside a block of tiles.
 
-Of a larger kernel every thread reads a part alone, for all tiles at once.
+With a larger kernel every thread processes a part of it, for all tiles.
 """
 
 STAGED: Final = 384
-"""Tiles at once, at most, where the kernel is not cached."""
+"""Maximum number of tiles at a time, if the kernel does not fit into the cache."""
 
 FEW_BLOCKS: Final = 8
-"""Blocks up to which they are not enough to share out."""
+"""Number of blocks up to which they are too few for the threads."""
 
 BAND: Final = 16
-"""Rows of a gradient by few channels that are a work item."""
+"""Rows of a work item, for a gradient by few channels."""
 
 SMALL: Final = 2e6
 """Multiplications, or values moved, up to which one thread is faster than several."""
 
 PIECES: Final = 8
-"""Pieces of the work for each thread, so that a thread that is slow takes fewer."""
+"""Parts of the work per thread, so that a slow thread processes fewer."""
 
 
 class _Convolution(ctypes.Structure):
@@ -92,9 +92,9 @@ _SIGNATURES = {
     "add_block_mean_gradient": "pnnnnpnnn",
     "nearest": "pnn",
 }
-"""By functions of ``kernels.c`` the types of their arguments, p pointers and n numbers.
+"""Argument types of the functions of ``kernels.c``: p for pointers, n for numbers.
 
-Those that do work end with the first and the last work item, the last not included; the others
+The last two arguments of those with work items are the range of items, end exclusive. The others
 return a number.
 """
 _ARGUMENTS = {name: types for names, types in _SIGNATURES.items() for name in names.split()}
@@ -133,10 +133,10 @@ def kernels_available() -> bool:
 
 
 def instruction_sets() -> tuple[str, ...]:
-    """Return the instruction sets that this build has and this processor can run, best last.
+    """Return the instruction sets of this build that this processor supports, best last.
 
-    ``sse2``, ``avx2`` and ``avx512`` on x86-64, ``neon`` on ARM, ``generic`` elsewhere; nothing
-    where the kernels were not built.
+    ``sse2``, ``avx2`` and ``avx512`` on x86-64, ``neon`` on ARM, ``generic`` elsewhere; empty if
+    the kernels were not built.
     """
     if not kernels_available():
         return ()
@@ -145,16 +145,16 @@ def instruction_sets() -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class PreparedKernel:
-    """A frozen kernel; the form that a convolution takes is made on first use.
+    """A frozen kernel, transformed on first use for the algorithm of a convolution.
 
-    Of several forms, which maps of other sizes need, the latest is kept.
+    The algorithm depends on the size of the feature map; only the latest form is kept.
     """
 
     kernels: "Kernels"
     plain: Array
     """(3, 3, in, out)"""
     _latest: dict[str, Array] = field(default_factory=dict)
-    """at most one, by its name"""
+    """at most one form, by its name"""
 
     @property
     def channels(self) -> tuple[int, int]:
@@ -162,13 +162,13 @@ class PreparedKernel:
         return self.plain.shape[2], self.plain.shape[3]
 
     def form(self, name: str) -> Array:
-        """Return the form that convolutions of a name take.
+        """Return the kernel in the form of an algorithm.
 
         ``4`` and ``6``: transformed for F(n x n, 3 x 3), ((n + 2)^2, panels, in, panel width).
-        ``narrow``, for few channels in: (panels, 9 in, panel width). ``spread``, for a gradient by
-        few channels: (panels of 9 out, in, panel width).
+        ``narrow``, for few input channels: (panels, 9 in, panel width). ``spread``, for a gradient
+        by few channels: (panels of 9 out, in, panel width).
         """
-        # Not read from the dict again at the end: another thread may have replaced it.
+        # A local variable, since another thread may replace the entry of the dict.
         prepared = self._latest.get(name)
         if prepared is None:
             self.forget()
@@ -188,13 +188,13 @@ class PreparedKernel:
         return prepared
 
     def forget(self) -> None:
-        """Free the memory of the form that was made."""
+        """Free the memory of the form."""
         self._latest.clear()
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedIndex:
-    """Directions (N, K) in the form that the search takes."""
+    """Directions (N, K) in the form of the search."""
 
     kernels: "Kernels"
     count: int
@@ -202,7 +202,7 @@ class PreparedIndex:
     panels: Array
     """(panels, K, panel width)"""
     no_penalty: Array
-    """(panels * panel width,): zero, infinite where the last panel is filled up"""
+    """(panels * panel width,): zero, infinite in the padding of the last panel"""
 
 
 Prepared = TypeVar("Prepared", PreparedKernel, PreparedIndex)
@@ -210,11 +210,11 @@ Prepared = TypeVar("Prepared", PreparedKernel, PreparedIndex)
 
 @dataclass(frozen=True)
 class Kernels:
-    """The kernels for one instruction set. Get one by :meth:`load`."""
+    """The kernels for one instruction set, see :meth:`load`."""
 
     instruction_set: str
     threads: int
-    """how many threads share the work of each call"""
+    """number of threads"""
 
     @classmethod
     def load(cls, instruction_set: str | None = None, threads: int | None = None) -> "Kernels":
@@ -222,7 +222,8 @@ class Kernels:
 
         Args:
             instruction_set: One of :func:`instruction_sets`.
-            threads: As many as there are cores if None. They change no result.
+            threads: The number of threads, by default that of the cores. Results do not depend on
+                it.
 
         Raises:
             ImportError: The kernels were not built, or do not load.
@@ -246,12 +247,12 @@ class Kernels:
     def run_items(
         self, count: int, cost: float, work: Callable[..., object], scratch: int | None = None
     ) -> None:
-        """Do the work items 0 to ``count``, shared out among threads.
+        """Process the work items 0 to ``count`` in threads.
 
-        ``work`` is called with a first and a last item and before them, if ``scratch`` is given,
-        with the address of that many floats. ``cost`` is the number of multiplications of all
-        items. The calling thread takes part, so nothing waits for threads that are busy, or that
-        did not survive a fork.
+        ``work`` is called with a range of items, end exclusive. If ``scratch`` is given, the first
+        argument is the address of that many floats. ``cost`` is the number of multiplications of
+        all items. The calling thread processes items too, so it never waits for threads that are
+        busy, or that were lost by a fork.
         """
         threads = min(self.threads, count) if cost > SMALL else 1
         each = -(-count // (PIECES * threads)) if threads > 1 else count
@@ -272,13 +273,13 @@ class Kernels:
     def work(
         self, name: str, count: int, cost: float, *arguments: Any, scratch: int | None = None
     ) -> None:
-        """Do the work items of a function of ``kernels.c``; of arrays it gets the addresses."""
+        """Process the work items of a function of ``kernels.c``; arrays are passed as addresses."""
         given = [_address(each) if isinstance(each, np.ndarray) else each for each in arguments]
         self.run_items(count, cost, functools.partial(self.function(name), *given), scratch)
 
     @property
     def panel_width(self) -> int:
-        """Columns that a block of a matrix product has: two vectors."""
+        """Columns of a block of a matrix product: two vectors."""
         return int(self.function("panel_width")())
 
     def prepare(self, kernel: Array) -> PreparedKernel:
@@ -291,10 +292,10 @@ class Kernels:
         """Return max(convolution + bias, 0), (height, width, out).
 
         Args:
-            features: (height, width, in), continued by one position to every side.
+            features: (height, width, in), padded by one position on every side.
             kernel: From :meth:`prepare`.
             bias: (out,).
-            replicate: Continue with the values at the edges; else with zeros.
+            replicate: Pad with the values at the edges, else with zeros.
         """
         channels, out = self._own(kernel).channels
         features = _contiguous_rows("features", features, ("height", "width", channels))
@@ -328,15 +329,13 @@ class Kernels:
     ) -> Array:
         (height, width, channels), (_, out) = features.shape, kernel.channels
         result = aligned_empty((height, width, out))
+        sizes = {"height": height, "width": width, "in_": channels, "out": out}
         task = _Convolution(
-            input=_address(features),
+            **{"input": _address(features), "input_row": _row_stride(features)},
+            **{"output": _address(result), **sizes, "replicate": replicate},
             gate=None if gate is None else _address(gate),
-            bias=None if bias is None else _address(bias),
-            output=_address(result),
-            input_row=_row_stride(features),
             gate_row=0 if gate is None else _row_stride(gate),
-            **{"height": height, "width": width, "in_": channels, "out": out},
-            replicate=replicate,
+            bias=None if bias is None else _address(bias),
         )
         cost = float(height * width * channels * out)
         if bias is not None and channels <= NARROW:
@@ -377,15 +376,14 @@ class Kernels:
 
     def _own(self, prepared: Prepared) -> Prepared:
         if (other := prepared.kernels.instruction_set) != self.instruction_set:
-            raise ValueError(
-                f"This was prepared for {other}: prepare it for {self.instruction_set}."
-            )
+            own = self.instruction_set
+            raise ValueError(f"This was prepared for {other}: prepare it for {own}.")
         return prepared
 
     def max_pool(self, features: Array) -> Array:
-        """Return the maximum of every 2 x 2, (height // 2, width // 2, channels).
+        """Return the maximum of every block of 2 x 2, (height // 2, width // 2, channels).
 
-        An odd last row or column is left out.
+        An odd last row or column is omitted.
         """
         features = _contiguous_rows("features", features, ("height", "width", "channels"))
         height, width, channels = features.shape
@@ -397,7 +395,7 @@ class Kernels:
     def max_pool_gradient(self, upstream: Array, features: Array, pooled: Array) -> Array:
         """Return the gradient of :meth:`max_pool` by its features, (height, width, channels).
 
-        The values of a 2 x 2 that equal its maximum share the gradient equally.
+        Values of a block that equal its maximum share the gradient equally.
 
         Args:
             upstream: (height // 2, width // 2, channels), the gradient by ``pooled``.
@@ -420,7 +418,7 @@ class Kernels:
     def block_mean(self, features: Array, size: int) -> Array:
         """Return the mean of every block of ``size`` x ``size`` positions.
 
-        (height // size, width // size, channels); rows and columns left over are left out.
+        (height // size, width // size, channels); incomplete blocks are omitted.
         """
         features = _contiguous_rows("features", features, ("height", "width", "channels"))
         rows, columns, channels = _blocks(features.shape, size)
@@ -440,13 +438,8 @@ class Kernels:
         _, width, channels = gradient.shape
         upstream = _contiguous_rows("upstream", upstream, _blocks(gradient.shape, size))
         arguments = (
-            upstream,
-            _row_stride(upstream),
-            width,
-            channels,
-            size,
-            gradient,
-            _row_stride(gradient),
+            *(upstream, _row_stride(upstream), width, channels),
+            *(size, gradient, _row_stride(gradient)),
         )
         self.work("add_block_mean_gradient", len(upstream), gradient.size, *arguments)
 
@@ -464,7 +457,7 @@ class Kernels:
     def search(
         self, query: Array, index: PreparedIndex, penalty: Array | None = None
     ) -> tuple[NDArray[np.int32], Array]:
-        """Return for each query the direction d with the largest <q, d> - penalty.
+        """Return for each query q the direction d with the largest <q, d> - penalty.
 
         Args:
             query: (n, K).
@@ -472,8 +465,8 @@ class Kernels:
             penalty: (N,), or None for zero.
 
         Returns:
-            The directions' numbers (n,), of equal ones the first, and the values (n,). Where all
-            values are NaN the number is 0 and the value minus infinity.
+            The numbers of the directions (n,), the first among equal ones, and the values (n,). If
+            all values are NaN, the number is 0 and the value minus infinity.
         """
         panels, depth, width = self._own(index).panels.shape
         query = _contiguous_rows("query", query, ("n", depth))
@@ -492,7 +485,7 @@ class Kernels:
 
 
 def tiles_in_block(tile: int, channels: int) -> int:
-    """Return how many tiles a block of a Winograd convolution has, so that it fits the cache."""
+    """Return the number of tiles in a block of a Winograd convolution, to fit the cache."""
     return max(12, 36 * 64 // channels // 12 * 12) if tile == 4 else 12
 
 
@@ -505,7 +498,7 @@ def _function(name: str, instruction_set: str) -> Callable[..., Any]:
 
 
 def _check_array(name: str, array: Array, shape: Sequence[int | str]) -> Array:
-    """Return an array, if it is float32 and of a shape; where that has a word all but zero fits."""
+    """Return an array if it is float32 and has a shape, where a word matches any positive size."""
     if array.dtype != np.float32:
         raise ValueError(f"{name} is {array.dtype}: use float32.")
     fits = len(shape) == array.ndim and all(
@@ -537,7 +530,7 @@ def _blocks(shape: tuple[int, int, int], size: int) -> tuple[int, int, int]:
 
 
 def _row_stride(array: Array) -> int:
-    """Return how many floats lie between the beginnings of two rows."""
+    """Return the distance of two rows in floats."""
     return array.strides[0] // array.itemsize
 
 
