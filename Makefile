@@ -78,6 +78,7 @@ pictures: $(READY)
 docs: $(READY)
 	$(BIN)/python -m tools.settings
 	$(BIN)/python -m tools.messages
+	$(BIN)/python -m tools.strength
 
 gallery: $(READY)
 	$(BIN)/python -m tools.gallery

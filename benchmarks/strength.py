@@ -4,8 +4,8 @@
 
 Runs pairs with each style loss at several style weights. For each it computes the factor and the
 exponent with which results are as far from the content image as those of Gram matrices: ``scale``
-and ``dial`` of ``impasto.recipe.settings.STYLE_LOSSES``. The distance is the held-out content
-distance.
+and ``strength_exponent`` of ``impasto.recipe.settings.STYLE_LOSSES``. The distance is the held-out
+content distance.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def distances(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
 
 
 def fit(own: NDArray[np.float64], gram: NDArray[np.float64]) -> tuple[float, float]:
-    """Return (scale, dial) such that scale · w^dial goes as far as the Gram matrix's w.
+    """Return (scale, exponent) such that scale · w^exponent has the distance of the Gram loss at w.
 
     Both are distances at WEIGHTS; a straight line through the weights of equal distance.
     """
@@ -73,8 +73,8 @@ def main() -> None:
     means = {name: np.mean(list(rows.values()), axis=0) for name, rows in found.items()}
     fitted = {name: fit(own, means["gram"]) for name, own in means.items()}
     options.out.write_text(json.dumps({"distances": found, "fitted": fitted}, indent=2))
-    for name, (scale, dial) in fitted.items():
-        print(f"{name}: scale {scale:.3g}, dial {dial:.2f}")
+    for name, (scale, exponent) in fitted.items():
+        print(f"{name}: scale {scale:.3g}, strength_exponent {exponent:.2f}")
 
 
 if __name__ == "__main__":

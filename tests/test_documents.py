@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import typer
 from impasto.cli import app
 from impasto.evaluation import weight_packages
 from impasto.images import samples
-from tools import controls, gallery, settings
+from impasto.recipe.strength import StrengthEffects
+from tools import controls, gallery, settings, strength
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "impasto"
@@ -24,6 +26,16 @@ DOCUMENTS = [
 
 def test_the_page_of_settings_is_the_one_that_make_docs_writes():
     assert settings.PAGE.read_text(encoding="utf-8") == settings.page(), "run: make docs"
+
+
+def test_the_plot_of_strength_shows_every_field_and_the_page_explains_each():
+    names = [each.name for each in fields(StrengthEffects)]
+    assert sorted(name for _, group in strength.PANELS for name in group) == sorted(names)
+    plot = strength.PLOT.read_text(encoding="utf-8")
+    page = strength.PLOT.with_suffix(".md").read_text(encoding="utf-8")
+    for name in names:
+        assert f">{name}</text>" in plot, "run: make docs"
+        assert f"**`{name}`**" in page
 
 
 def test_the_readme_shows_every_row_of_the_gallery_and_its_pictures_are_there():

@@ -22,6 +22,7 @@ ROOMS = {
     "filearray": (),
     "recipe": (
         "values",
+        "strength",
         "settings",
         "presets",
     ),

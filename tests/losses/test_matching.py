@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from impasto.compute import keras_backend
 from impasto.compute.arrays import to_numpy
@@ -226,14 +224,6 @@ def test_the_same_inputs_have_the_same_targets_to_the_byte(eye):
     ]
     for one, other in zip(*(each.terms["style"].maps.values() for each in found), strict=True):
         assert to_numpy(one).tobytes() == to_numpy(other).tobytes()
-
-
-@given(st.tuples(*[st.floats(0, 1)] * 2))
-def test_the_dial_gives_the_painting_more_and_more(strengths):
-    shares = [matching.style_fraction(each) for each in sorted(strengths)]
-    assert 0 <= shares[0] <= shares[1] <= 1
-    assert matching.style_fraction(0) == 0
-    assert matching.style_fraction(1) == 1
 
 
 @pytest.mark.parametrize(

@@ -61,10 +61,6 @@ GRID_BLOCK = 3
 GRID_STRIDE = 2 ** (GRID_BLOCK - 1)
 """Pixels between positions of the grid."""
 
-HALF_STRENGTH_FRACTION = 0.9
-"""Fraction of the style in a target at strength 0.5. A tenth of the content image keeps faces and
-ridges that have no counterpart in the style image (benchmarks/NOTES.md)."""
-
 TINY = 1e-12
 """Keeps the loss finite against a target that is zero everywhere."""
 
@@ -470,18 +466,6 @@ def _block_means(values: Array, weights: Array | None, stride: int) -> tuple[Arr
     return sums / as_array_like(at_least, values), counts
 
 
-def style_fraction(strength: float) -> float:
-    """Return the fraction of the style in a target; the rest is the content image's features.
-
-    0 at strength 0, HALF_STRENGTH_FRACTION at 0.5, 1 at 1. Up to 0.5 it grows as the square root of
-    the strength, since the distance of a result from the content image grows as the square of the
-    fraction (benchmarks/NOTES.md); from there linearly.
-    """
-    if strength < 0.5:
-        return HALF_STRENGTH_FRACTION * (2 * strength) ** 0.5
-    return HALF_STRENGTH_FRACTION + (1 - HALF_STRENGTH_FRACTION) * (2 * strength - 1)
-
-
 @dataclass(frozen=True)
 class MatchingTerm:
     """Style by matched features, see the module. Sums are Σ w |h - t|² by layer."""
@@ -489,7 +473,7 @@ class MatchingTerm:
     shares: Mapping[str, float]
     """shares of the layers in the loss"""
     style_fraction: float
-    """see :func:`style_fraction`"""
+    """see :class:`impasto.recipe.strength.StrengthEffects`"""
     query_mix: float
     """see :func:`mix_query`"""
     additive = True
@@ -574,7 +558,8 @@ def matching_term(recipe: Recipe, query_mix: float | None = None) -> MatchingTer
     """Return style by matched features; ``strength`` sets the query and the style fraction.
 
     ``query_mix`` is the fraction of the current image in the query, see :func:`mix_query`; by
-    default half the strength.
+    default that of the strength.
     """
-    mix = recipe.strength / 2 if query_mix is None else query_mix
-    return MatchingTerm(dict(recipe.style_layers), style_fraction(recipe.strength), mix)
+    effects = recipe.strength_effects
+    mix = effects.query_mix if query_mix is None else query_mix
+    return MatchingTerm(dict(recipe.style_layers), effects.style_fraction, mix)

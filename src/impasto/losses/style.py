@@ -19,7 +19,7 @@ from impasto.losses import feature_index, tiles
 from impasto.losses.content import weighted_mean, weighted_mean_gradient
 from impasto.losses.feature_splitting import FeatureSplittingLoss
 from impasto.losses.level_roles import STRUCTURE, LevelRole
-from impasto.losses.matching import block_number, matching_term, style_fraction
+from impasto.losses.matching import block_number, matching_term
 from impasto.losses.moment_losses import GRAM, MOMENTS, WASSERSTEIN, MomentLoss
 from impasto.losses.moments import (
     Moments,
@@ -503,7 +503,7 @@ def _feature_splitting_term(recipe: Recipe) -> LayerwiseTerm:
     from Kolkin et al. 2022: of block 4 only the first layer is used (benchmarks/NOTES.md).
     """
     layers = tuple(each for each in recipe.style_layers if each[0] not in SKIPPED_LAYERS)
-    share = style_fraction(recipe.strength)
+    share = recipe.strength_effects.style_fraction
     paired = PairedLoss(
         FeatureSplittingLoss(share), MomentsStyleLoss(MOMENTS, True, 1), share * MOMENTS_WEIGHT
     )

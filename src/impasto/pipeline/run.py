@@ -13,7 +13,6 @@ from impasto.images.arrays import ImageArray
 from impasto.images.style_regions import resize_regions
 from impasto.losses import objective
 from impasto.losses.level_roles import STRUCTURE, LevelRole
-from impasto.losses.matching import style_fraction
 from impasto.losses.objective import Objective
 from impasto.optimizers.parametrization import highpass
 from impasto.pipeline import pyramid
@@ -135,7 +134,7 @@ def _blurred_content(content: ImageArray, recipe: Recipe) -> ImageArray:
         return content
     height, width = arrays.size_of(content)
     small = arrays.resize(content, max(2, height // BLUR_FACTOR), max(2, width // BLUR_FACTOR))
-    share = np.float32(min(1.0, 2 * recipe.strength))
+    share = np.float32(recipe.strength_effects.start_mix)
     return share * arrays.resize(small, height, width) + (1 - share) * content
 
 
@@ -171,7 +170,7 @@ def upsample_result(
     if not pyramid.schedule_shape(run.recipe).carries_image:
         return changed, larger
     # Detail of the content image is added in proportion to its share of the targets.
-    share = np.float32(style_fraction(run.recipe.strength))
+    share = np.float32(run.recipe.strength_effects.carry_fraction)
     return share * arrays.resize(image, *size) + (1 - share) * changed, larger
 
 

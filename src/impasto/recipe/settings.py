@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
 from impasto.errors import SettingError, suggest_names
+from impasto.recipe.strength import StrengthEffects, strength_effects
 from impasto.recipe.values import Layers as Layers
 from impasto.recipe.values import (
     LayersLike,
@@ -93,7 +94,7 @@ class StyleLossInfo(NamedTuple):
     """whether strength changes the targets instead of the weight"""
 
 
-# benchmarks/strength.py fits scale and dial; a new style loss may start without them.
+# benchmarks/strength.py fits scale and strength_exponent; a new style loss may start without them.
 STYLE_LOSSES: dict[str, StyleLossInfo] = {
     "matching": StyleLossInfo(
         "features of all layers at a position against their nearest neighbor in the style image, "
@@ -322,27 +323,24 @@ class Recipe:
         return self.weights_at(1.0)
 
     @property
+    def strength_effects(self) -> StrengthEffects:
+        """What the strength changes, with this style loss."""
+        loss = STYLE_LOSSES[self.style_loss]
+        return strength_effects(self.strength, loss.strength_exponent, loss.strength_in_targets)
+
+    @property
     def strength_in_targets(self) -> bool:
         """Whether strength changes the targets instead of the style weight."""
         return STYLE_LOSSES[self.style_loss].strength_in_targets
 
     def weights_at(self, style: float) -> tuple[float, float, float]:
-        """Return the weights of content, style (times ``style``) and total variation.
-
-        Let s be the strength and o = (s / (1 - s))^(DIAL · dial), where dial is that of the style
-        loss. Content is multiplied by min(1, 1 / o), the others by min(1, o). A style loss with
-        ``targets_turn`` is not multiplied.
-        """
-        measure = STYLE_LOSSES[self.style_loss]
-        less = min(self.strength, 1 - self.strength)
-        odds = (less / (1 - less)) ** (STRENGTH_EXPONENT * measure.strength_exponent)
-        photograph, painting = (1.0, odds) if self.strength < 0.5 else (odds, 1.0)
-        scale = measure.scale if self.loss_scale == "relative" else 1.0
-        on_style = 1.0 if measure.strength_in_targets else painting
+        """Return the weights of content, style (times ``style``) and total variation."""
+        effects = self.strength_effects
+        scale = STYLE_LOSSES[self.style_loss].scale if self.loss_scale == "relative" else 1.0
         return (
-            photograph * self.content_weight,
-            on_style * scale * (style * self.style_weight),
-            painting * self.tv_weight,
+            effects.content_weight * self.content_weight,
+            effects.style_weight * scale * (style * self.style_weight),
+            effects.tv_weight * self.tv_weight,
         )
 
     def to_json(self) -> str:
@@ -433,10 +431,6 @@ def with_current_names(settings: Mapping[str, Value]) -> dict[str, Value]:
 
 CHECKPOINT_EVERY = 30.0
 """Default seconds between checkpoints."""
-
-STRENGTH_EXPONENT = 1.3
-"""Exponent of the strength, chosen so that the content distance on a held-out network grows about
-linearly with it (benchmarks/NOTES.md)."""
 
 DEFAULT = "default"
 """The preset with the default settings."""
