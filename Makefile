@@ -101,7 +101,7 @@ bench: judges
 # Build wheel and sdist, and run the tests of the sdist against the wheel outside this checkout,
 # except those that need the checkout.
 DIST := $(or $(TMPDIR),/tmp)/impasto-dist
-CHECKOUT := documents benchmarks means notebook sheet
+CHECKOUT := documents benchmarks means notebook sample_styles sheet
 dist: $(READY)
 	rm -rf dist $(DIST)
 	$(BIN)/pip install --quiet build

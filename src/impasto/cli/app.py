@@ -148,21 +148,19 @@ def write_samples(
     size: Annotated[
         int | None, typer.Option(help="Longest side of the style images in px.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Random seed of the style images.")] = 0,
 ) -> None:
-    """Write sample content images, and style images that impasto generates."""
+    """Write sample content images and style images."""
     from impasto.images import samples
     from impasto.images.formats import encode
 
     folder.mkdir(parents=True, exist_ok=True)
     for name in (*samples.CONTENTS, *samples.STYLES):
-        photograph = name in samples.CONTENTS
-        picture = (
+        image = (
             samples.load_content(name)
-            if photograph
-            else samples.make_style(name, size or samples.SIZE, seed)
+            if name in samples.CONTENTS
+            else samples.make_style(name, size or samples.SIZE)
         )
-        encode.write_image(picture, folder / f"{name}.png")
+        encode.write_image(image, folder / f"{name}.png")
         print(folder / f"{name}.png")
 
 
