@@ -211,9 +211,9 @@ def test_memory_does_not_grow_with_arrays():
         "import resource, numpy as np",
         "from impasto import filearray",
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss",
-        "x = paged.zeros((4000, 6000, 3))",
+        "x = filearray.zeros((4000, 6000, 3))",
         "y = (x + 1.0) * 2.0 - x[0]",
-        "assert paged.dot(y, y) == 4 * 4000 * 6000 * 3",
+        "assert filearray.dot(y, y) == 4 * 4000 * 6000 * 3",
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)",
     )
     done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, check=True)

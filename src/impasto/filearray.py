@@ -1,9 +1,12 @@
 """Arrays in temporary files, for images that are larger than memory.
 
-A *paged* array supports arithmetic and indexing like a NumPy array, a few rows at a time. Its
+A *file array* supports arithmetic and indexing like a NumPy array, a few rows at a time. Its
 values are in a file without a name, which disappears with the last reference to the array, however
 the process ends. Indexing returns NumPy arrays. Reductions and other read-only methods of NumPy
 arrays read the whole array into memory.
+
+``numpy.memmap`` is not used: its arithmetic returns arrays in memory, and a write to a full disk
+kills the process (docs/decisions/33-arrays-in-files-above-a-size.md).
 """
 
 import contextlib
@@ -23,10 +26,10 @@ from numpy.typing import DTypeLike, NDArray
 from impasto.errors import SettingError
 
 ArrayLike: TypeAlias = NDArray[np.float32]
-"""A NumPy array or a paged array."""
+"""A NumPy array or a file array."""
 
 MIN_FILE_BYTES = 2**23
-"""Size in bytes above which an array is paged: an image of 0.7 megapixels."""
+"""Size in bytes above which an array is stored in a file: an image of 0.7 megapixels."""
 
 BLOCK_BYTES = 2**23
 """Bytes of an array that are processed at once."""
@@ -97,7 +100,7 @@ class FileArray(np.lib.mixins.NDArrayOperatorsMixin):
         """Overwrite a contiguous part of rows."""
         first, columns, rest = self._split_key(key)
         if first.step not in (None, 1):
-            raise IndexError("assign whole rows of a paged array")
+            raise IndexError("assign whole rows of a file array")
         top, bottom, _ = first.indices(len(self))
         selected = (max(0, bottom - top), _length(columns), *self.shape[2:])
         value = np.broadcast_to(value, np.broadcast_to(np.float32(0), selected)[rest].shape)
@@ -175,7 +178,7 @@ class FileArray(np.lib.mixins.NDArrayOperatorsMixin):
         return cast(FileArray, map_rows(lambda block: np.clip(block, low, high), self, into=out))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the values; the reader pages them as well."""
+        """Pickle the values; unpickling stores them in a file again."""
         return spill, (self[:],)
 
 
@@ -214,8 +217,7 @@ def _disk_errors() -> Iterator[None]:
     except OSError as error:
         raise SettingError(
             f"temporary files cannot be written to {file_folder()} ({error.strerror or error}): "
-            f"free "
-            "disk space, or set TMPDIR to another folder"
+            "free disk space, or set TMPDIR to another folder"
         ) from None
 
 
@@ -234,30 +236,30 @@ def file_folder() -> Path:
 
 
 def is_on_host(array: Any) -> bool:
-    """Return whether an array is a NumPy array or paged, and not a tensor."""
+    """Return whether an array is a NumPy array or a file array, and not a tensor."""
     return isinstance(array, np.ndarray | FileArray)
 
 
 def is_large(size: float) -> bool:
-    """Return whether an array of this size in bytes is paged."""
+    """Return whether an array of this size in bytes is stored in a file."""
     return size > MIN_FILE_BYTES
 
 
 def zeros(shape: Sequence[int]) -> ArrayLike:
-    """Return float32 zeros, paged if they are large."""
+    """Return float32 zeros, in a file if they are large."""
     large = is_large(math.prod(shape) * FileArray.dtype.itemsize)
     return cast(ArrayLike, FileArray(shape)) if large else np.zeros(shape, np.float32)
 
 
 def zeros_like(array: ArrayLike) -> ArrayLike:
-    """Return zeros with the shape of an array, paged if the array is."""
+    """Return zeros with the shape of an array, in a file if the array is."""
     return zeros(array.shape) if isinstance(array, FileArray) else np.zeros_like(array)
 
 
 def spill(array: Any) -> Any:
-    """Return an array, paged if it is large and float32."""
-    pageable = isinstance(array, np.ndarray) and array.dtype == np.float32 and array.ndim > 1
-    if not pageable or not is_large(array.nbytes):
+    """Return an array, in a file if it is large and float32."""
+    supported = isinstance(array, np.ndarray) and array.dtype == np.float32 and array.ndim > 1
+    if not supported or not is_large(array.nbytes):
         return array
     file_array = zeros(array.shape)
     file_array[:] = array
@@ -265,7 +267,7 @@ def spill(array: Any) -> Any:
 
 
 def in_memory(array: Any) -> Any:
-    """Return a paged array in memory; other values unchanged."""
+    """Return a file array in memory; other values unchanged."""
     return np.asarray(array) if isinstance(array, FileArray) else array
 
 
@@ -284,11 +286,11 @@ def iter_blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 
 def map_rows(function: Callable[..., Any], *given: Any, into: Any = None) -> Any:
-    """Apply a row-wise function to arrays a few rows at a time; the result is paged if they are.
+    """Apply a row-wise function to arrays a few rows at a time.
 
-    Results that are not floats, such as of comparisons, or that have one axis, are NumPy arrays.
-    Arguments without as many rows as the paged ones are passed unchanged. ``into`` overwrites an
-    array instead.
+    The result is a file array if one of the arguments is. Results that are not floats, such as of
+    comparisons, or that have one axis, are NumPy arrays. Arguments without as many rows as the file
+    arrays are passed unchanged. ``into`` overwrites an array instead.
     """
     file_array = next((each for each in given if isinstance(each, FileArray)), None)
     if file_array is None:
@@ -303,8 +305,8 @@ def map_rows(function: Callable[..., Any], *given: Any, into: Any = None) -> Any
         found = function(*(part(each, rows) for each in given))
         if into is None:
             shape = (length, *found.shape[1:])
-            pageable = found.ndim > 1 and found.dtype.kind == "f"
-            into = FileArray(shape) if pageable else np.empty(shape, found.dtype)
+            supported = found.ndim > 1 and found.dtype.kind == "f"
+            into = FileArray(shape) if supported else np.empty(shape, found.dtype)
         into[rows] = found
     return into
 

@@ -14,7 +14,7 @@ from PIL import Image
 from impasto import filearray
 
 ImageArray: TypeAlias = NDArray[np.float32]
-"""float32 (height, width, 3), sRGB-encoded RGB in [0, 255]; large ones are paged."""
+"""float32 (height, width, 3), sRGB-encoded RGB in [0, 255]; large ones are file arrays."""
 
 Mask: TypeAlias = NDArray[np.float32]
 """float32 (height, width), in [0, 1]: weights of pixels."""
