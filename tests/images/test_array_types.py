@@ -13,10 +13,19 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from impasto import filearray, images
 from impasto.images import arrays, colors, masks, style_regions, value_range
-from impasto.images.formats import color_management, decode, encode, transfer_functions, video
+from impasto.images.formats import (
+    color_management,
+    decode,
+    encode,
+    pillow_reader,
+    reader,
+    transfer_functions,
+    video,
+)
 from impasto.images.formats.save_options import SaveOptions
 from impasto.images.style_regions import MaskedStyle, StyledRegion, StyleImage
 
@@ -134,6 +143,10 @@ CASES: dict[typing.Callable[..., typing.Any], list[Case]] = {
         lambda p, m, _: value_range.split_alpha(p),
         lambda p, m, _: value_range.split_alpha(m),
     ],
+    pillow_reader.orient_pixels: [
+        lambda p, m, _: pillow_reader.orient_pixels(Image.new("RGB", (2, 2)), p)
+    ],
+    reader.apply_orientation: [lambda p, m, _: [reader.apply_orientation(p, n) for n in range(9)]],
     value_range.masked_positions: [lambda p, m, _: value_range.masked_positions(p)],
     value_range.scale_alpha: [lambda p, m, _: value_range.scale_alpha(m)],
 }

@@ -1,5 +1,6 @@
 """Reading picture files; every file used here is made here."""
 
+import functools
 import io
 import os
 import struct
@@ -9,6 +10,7 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from types import SimpleNamespace
 
 import imagecodecs
 import numpy as np
@@ -197,6 +199,22 @@ def stands_upright(tmp_path, orientation, name):
     assert pixels.shape == (24, 32, 3)
     for row, column in ((6, 8), (6, 24), (18, 8), (18, 24)):
         assert pixels[row, column, 0] == pytest.approx(upright[row, column, 0], abs=6)
+
+
+@pytest.mark.parametrize("name", decode.FORMATS)
+def test_every_format_is_read_by_the_reader_of_its_library(monkeypatch, name):
+    used = []
+    for library, reader in decode.READERS.items():
+        read = functools.partial(read_and_note, used, library, reader)
+        monkeypatch.setitem(decode.READERS, library, SimpleNamespace(read=read))
+    decode.read_image(encoded(halves(), name))
+    library = {"TIFF": "tifffile", **decode.READER_OF_FORMAT}.get(name, "pillow")
+    assert used == [library]
+
+
+def read_and_note(used, library, reader, stream, limits):
+    used.append(library)
+    return reader.read(stream, limits)
 
 
 def test_a_broken_exif_block_leaves_the_picture_as_it_is(tmp_path):

@@ -8,14 +8,24 @@ follow TIFF 6.0, Adobe's supplements and the DNG specification 1.7.
 import logging
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from impasto.errors import ImageError
 from impasto.images import value_range
-from impasto.images.formats import detect
+from impasto.images.formats import color_management, detect, metadata, pillow_reader
+from impasto.images.formats.color_management import ColorTags
+from impasto.images.formats.reader import (
+    FileImage,
+    RawPixels,
+    SizeLimits,
+    apply_orientation,
+    check_size_limits,
+    damaged_message,
+    exif_color_tags,
+)
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
@@ -34,6 +44,50 @@ MAX_CHANNELS = 256
 """Channels of a page that is decoded."""
 ASSOCIATED, UNASSOCIATED = 1, 2
 """What an extra channel is: transparency that the colors were multiplied with, or not."""
+
+
+class TifffileReader:
+    """Reads TIFF by tifffile; a file that tifffile finds broken by Pillow."""
+
+    def read(self, stream: BinaryIO, limits: SizeLimits) -> FileImage:
+        """Implement :meth:`impasto.images.formats.reader.Reader.read`."""
+        import tifffile
+
+        stream.seek(0)
+        try:
+            opened = tifffile.TiffFile(cast(Any, stream))
+            found = find_page(opened)
+        except (ImageError, MemoryError):
+            raise
+        except Exception:  # what one library finds broken another may read
+            return _read_by_pillow(stream, limits)
+        notes = ("the first of several frames is used",) if found.several else ()
+        check_size_limits(found.page.imagewidth, found.page.imagelength, limits)
+        return _read_page(stream, found.page, notes)
+
+
+def _read_by_pillow(stream: BinaryIO, limits: SizeLimits) -> FileImage:
+    """Read the first page of a TIFF that tifffile finds broken."""
+    image = pillow_reader.open_image(stream)
+    check_size_limits(*image.size, limits)
+    if any(tile[0] == "libtiff" for tile in image.tile):
+        # It would write about what is broken to the stderr of the whole program.
+        raise ImageError(damaged_message("its tags"))
+    return FileImage(
+        pillow_reader.pillow_pixels(image),
+        pillow_reader.read_color_tags(image, stream),
+        metadata.read_metadata(image),
+    )
+
+
+def _read_page(stream: BinaryIO, page: Any, notes: tuple[str, ...]) -> FileImage:
+    pixels = decode_page(page)
+    exif = metadata.read_tiff_exif(stream, page)
+    tags = ColorTags() if pixels.lab else exif_color_tags(exif, pixels.icc)
+    alpha = None if pixels.alpha is None else apply_orientation(pixels.alpha, pixels.orientation)
+    values = color_management.from_lab(pixels.values) if pixels.lab else pixels.values
+    upright = RawPixels(apply_orientation(values, pixels.orientation), alpha, pixels.notes)
+    return FileImage(upright, tags, metadata.parse_metadata(exif, {}), notes)
 
 
 class TiffPixels(NamedTuple):
