@@ -1,4 +1,4 @@
-"""A person at a terminal: words become a recipe and files, and every refusal one line."""
+"""The command line: options become a recipe and a job; each error is one line."""
 
 import lazy_loader as _lazy
 

@@ -181,12 +181,12 @@ def show_weights() -> None:
 
 
 def show_recipe(
-    picture: Annotated[Path, typer.Argument(help="A result of impasto.")],
+    result: Annotated[Path, typer.Argument(help="A result of impasto.")],
 ) -> None:
     """Print the settings, version, network and inputs stored in a result, as JSON."""
     from impasto.pipeline import provenance
 
-    print(json.dumps(provenance.read_provenance(picture).to_dict(), indent=2))
+    print(json.dumps(provenance.read_provenance(result).to_dict(), indent=2))
 
 
 def show_presets(file: PresetsFile = None) -> None:

@@ -9,18 +9,18 @@ import typer
 if TYPE_CHECKING:
     from impasto.evaluation.judges import Judgment, Scores
 
-Photograph = Annotated[Path, typer.Argument(help="Content image.", show_default=False)]
-Painting = Annotated[Path, typer.Argument(help="Style image.", show_default=False)]
-Pictures = Annotated[
+ContentImage = Annotated[Path, typer.Argument(help="Content image.", show_default=False)]
+StyleImagePath = Annotated[Path, typer.Argument(help="Style image.", show_default=False)]
+Results = Annotated[
     list[Path] | None,
     typer.Argument(help="Results to rate.", show_default=False),
 ]
 
 
 def judge(
-    photograph: Photograph,
-    painting: Painting,
-    picture: Pictures = None,
+    content: ContentImage,
+    style: StyleImagePath,
+    result: Results = None,
     *,
     size: Annotated[
         int | None,
@@ -38,7 +38,7 @@ def judge(
     from impasto.evaluation import judges
 
     given = {} if size is None else {"size": size}
-    found = judges.judge(photograph, painting, *(picture or []), **given)
+    found = judges.judge(content, style, *(result or []), **given)
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))
     else:
@@ -74,6 +74,6 @@ def _heading(scores: "Scores") -> str:
     return Path(scores.name).name
 
 
-def _format_score(value: float, is_picture: bool, nearest: float | None) -> str:
+def _format_score(value: float, is_result: bool, nearest: float | None) -> str:
     shown = f"{value:.1f}" if value >= 10 else f"{value:.3f}"
-    return f"[bold]{shown}[/bold]" if is_picture and value == nearest else shown
+    return f"[bold]{shown}[/bold]" if is_result and value == nearest else shown

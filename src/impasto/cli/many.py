@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from impasto.cli import one
 from impasto.cli.options import (
     Content,
+    Contents,
     DryRun,
     Ending,
     Folder,
-    FromPicture,
+    FromResult,
     Keep,
     MeasureAgain,
     OptionalStyles,
     Overwrite,
-    Photographs,
     Preset,
     PresetsFile,
     Quiet,
@@ -222,7 +222,7 @@ def _run_on_workers(
 @add_output_options
 @add_save_options
 def batch(
-    photographs: Photographs,
+    contents: Contents,
     *,
     style: OptionalStyles = None,
     region: Regions = None,
@@ -234,7 +234,7 @@ def batch(
     overwrite: Overwrite = False,
     preset: Preset = recipes.DEFAULT,
     own_presets: PresetsFile = None,
-    recipe: FromPicture = None,
+    recipe: FromResult = None,
     weights_file: WeightsFile = None,
     workers: Workers = None,
     dry_run: DryRun = False,
@@ -281,7 +281,7 @@ def batch(
         else ExistingFiles.KEEP
     )
     with console.logged_lines(quiet):
-        tasks = batches.plan_batch(photographs, output, ending, recursive)
+        tasks = batches.plan_batch(contents, output, ending, recursive)
     if dry_run:
         new = [order for order in map(job.job_spec, tasks) if batches.is_to_run(order, existing)]
         if not new:

@@ -10,7 +10,7 @@ from impasto.cli.options import (
     Content,
     DryRun,
     Finish,
-    FromPicture,
+    FromResult,
     Keep,
     MeasureAgain,
     Preset,
@@ -64,7 +64,7 @@ def stylize(
     ] = None,
     preset: Preset = recipes.DEFAULT,
     own_presets: PresetsFile = None,
-    recipe: FromPicture = None,
+    recipe: FromResult = None,
     finish: Finish = None,
     weights_file: WeightsFile = None,
     workers: Workers = None,
@@ -95,8 +95,8 @@ def stylize(
         sources,
         place,
     ):
-        picture = place.expanduser() if place else files.reserve_name(".", sources.stem())
-        order = replace(extras.job_spec(sources, picture, saving), provenance=before)
+        result = place.expanduser() if place else files.reserve_name(".", sources.stem())
+        order = replace(extras.job_spec(sources, result, saving), provenance=before)
         checkpoints.checkpoint_path(extras.checkpoint, extras.resume)
         outputs.check_outputs(
             order.outputs, (*sources.paths(), stylizer.recipe.init, *extras.read_paths())
@@ -122,7 +122,7 @@ def check_flags(quiet: bool, verbose: bool, dry_run: bool, measure: bool) -> Non
 
 
 def finish_settings(
-    picture: Path, recipe: Path | None, settings: dict[str, recipes.Value]
+    result: Path, recipe: Path | None, settings: dict[str, recipes.Value]
 ) -> dict[str, recipes.Value]:
     """Return the settings for ``--finish``: the recipe of the result, and what must change."""
     from impasto.pipeline import provenance
@@ -133,14 +133,14 @@ def finish_settings(
         raise SettingError("--finish starts from its image: omit --init")
     if settings["size"] is None:
         raise SettingError("--finish needs a larger --size: give one")
-    larger = provenance.finish_settings(picture)
+    larger = provenance.finish_settings(result)
     return {**settings, **{name: settings[name] or value for name, value in larger.items()}}
 
 
 def make_stylizer(
     preset: str,
     own_presets: Path | None,
-    picture: Path | None,
+    result: Path | None,
     weights_file: Path | None,
     settings: dict[str, recipes.Value],
     workers: str | None = None,
@@ -150,17 +150,15 @@ def make_stylizer(
     from impasto.pipeline.stylizer import Stylizer
     from impasto.recipe import presets
 
-    if picture is None:
+    if result is None:
         named = recipes.preset_settings(preset, presets.available_presets(own_presets), **settings)
         return Stylizer(weights_file=weights_file, workers=workers, **named), None
     if preset != recipes.DEFAULT:
         raise SettingError("--recipe and --preset both give settings: use only one of them")
-    before = provenance.read_provenance(picture)
+    before = provenance.read_provenance(result)
     if settings["init"] is None and before.recipe.init not in recipes.STARTS:
         # An image must not make impasto read a file that the user did not name.
-        raise SettingError(
-            f"{picture} had an image file as its initial image: give one with --init"
-        )
+        raise SettingError(f"{result} had an image file as its initial image: give one with --init")
     changed = recipes.change_recipe(before.recipe, **settings)
     return Stylizer(changed, weights_file=weights_file, workers=workers), before
 
@@ -254,9 +252,7 @@ def demo(
     folder.mkdir(parents=True, exist_ok=True)
     wanted = outputs.OutputPaths(folder / "demo.png", report=folder / "demo.json")
     outputs.check_outputs(wanted)
-    photograph, painting = folder / f"{DEMO[0]}.png", folder / f"{DEMO[1]}.png"
-    encode.write_image(samples.load_content(DEMO[0]), photograph)
-    encode.write_image(samples.make_style(DEMO[1]), painting)
-    run_and_write(
-        JobSpec(InputPaths(str(photograph), [str(painting)]), wanted), stylizer, quiet=False
-    )
+    content, style = folder / f"{DEMO[0]}.png", folder / f"{DEMO[1]}.png"
+    encode.write_image(samples.load_content(DEMO[0]), content)
+    encode.write_image(samples.make_style(DEMO[1]), style)
+    run_and_write(JobSpec(InputPaths(str(content), [str(style)]), wanted), stylizer, quiet=False)

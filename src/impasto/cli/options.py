@@ -268,7 +268,7 @@ Keep = Annotated[
         show_default=False,
     ),
 ]
-FromPicture = Annotated[
+FromResult = Annotated[
     Path | None,
     typer.Option(
         help="Use the settings stored in this result, or in the JSON printed by `impasto recipe`, "
@@ -336,7 +336,7 @@ Sheet = Annotated[
         show_default=False,
     ),
 ]
-Photographs = Annotated[
+Contents = Annotated[
     list[Path], typer.Argument(help="Content images, and folders of them.", show_default=False)
 ]
 OptionalStyles = Annotated[

@@ -49,7 +49,7 @@ def build_hed(tensors: Tensors) -> Callable[[ImageArray], Edges]:
     """Return the function from an image to its edge map, of the same size."""
     network = weights.Weights(weights.NETWORKS["vgg16"], "HED", tensors)
     features = vgg.build_vgg(network, LAYERS, "max", "float32", "zero")
-    # In RGB, as pictures are; what the network subtracts on its way is made up for.
+    # In RGB, like images. The shift replaces the mean that the network subtracts.
     shift = np.subtract(weights.BGR_MEAN, BGR_MEAN, dtype=np.float32)[::-1]
 
     def edges(image: ImageArray) -> Edges:

@@ -49,7 +49,7 @@ class Convolution(NamedTuple):
 
 
 class Block(NamedTuple):
-    """An inverted residual: wider, each channel by itself, narrower again."""
+    """An inverted residual block: expansion, depthwise convolution, projection."""
 
     expand: Convolution | None
     depthwise: Convolution
@@ -103,7 +103,7 @@ def _folded(state: Mapping[str, NDArray[Any]], layer: str, norm: str) -> Convolu
 
 
 def compute_features(network: Lite0, image: ImageArray) -> dict[str, Map]:
-    """Return the features of a picture at the end of every one of STAGES, (height', width', C).
+    """Return the features of an image at the end of each of STAGES, (height', width', C).
 
     They are linear, of either sign: a block ends without ReLU. Beyond the edges every layer sees
     zeros, and the further of two uneven margins lies below and to the right, as in training.
@@ -117,7 +117,7 @@ def compute_features(network: Lite0, image: ImageArray) -> dict[str, Map]:
 
 
 def _blocks(network: Lite0, image: ImageArray) -> Iterator[Tensor]:
-    """Yield what every block gives, (1, height, width, channels)."""
+    """Yield the output of each block, (1, height, width, channels)."""
     value = ops.convert_to_tensor((image[None] - MEAN) / DEVIATION, dtype="float32")
     value = ops.relu6(_convolved(value, network.stem, 2))
     for block, stride in zip(network.blocks, STRIDES, strict=True):

@@ -1,25 +1,24 @@
-"""How far a picture is from its painting and its photograph: pure functions of NumPy arrays.
+"""Distances of a result from its style image and its content image: pure functions of NumPy arrays.
 
-All are distances: zero for the same, smaller is nearer. What a network sees of a picture is a
-*map*, float32 (height, width, channels); the maps of two pictures may differ in height and width
-where places do not count. Colors are CIELAB's, where the eye sees a difference of about 2.3
+All are distances: zero for equal images, smaller is nearer. The features of an image are a *map*,
+float32 (height, width, channels). The maps of two images may differ in height and width, except
+where positions are compared. Colors are CIELAB, in which a difference of about 2.3 is just visible
 (Mahy et al. 1994).
 
-How large a difference means something: two pictures of one pair that differ by chance alone,
-painted from noise of two seeds at 384 px by Gram matrices, differed by (root of the mean square,
-ten pairs)
+Significance: the distances of two results of one pair that differ only by chance, from noise of two
+seeds at 384 px by Gram matrices (root mean square over ten pairs):
 
-    local style       0.004 on EfficientNet-Lite0, 0.008 on VGG19
-    the way back      0.005, 0.008
-    global style      0.009, 0.044
-    foreign colors    1.4 ΔE
-    palette           1.9 ΔE
-    self-similarity   0.035
-    edges             0.067
+    local style        0.004 on EfficientNet-Lite0, 0.008 on VGG19
+    coverage           0.005, 0.008
+    global style       0.009, 0.044
+    foreign colors     1.4 ΔE
+    palette            1.9 ΔE
+    self-similarity    0.035
+    edges              0.067
 
-Less than twice that may be chance in one pair; in a mean over n pairs it is √n times less. Found by
-``python -m tools.sheet OUT --pairs TABLE --recipe "a: init=noise seed=0" --recipe "b: init=noise
-seed=1"``; ``python -m benchmarks.spread`` tells how the figures swing over crops of one picture.
+For one pair, less than twice these values may be chance; for a mean over n pairs it is √n times
+less. Computed by ``python -m tools.sheet OUT --pairs TABLE --recipe "a: init=noise seed=0" --recipe
+"b: init=noise seed=1"``; ``python -m benchmarks.spread`` computes the deviation over crops.
 """
 
 from typing import TypeAlias
@@ -45,28 +44,28 @@ SMOOTHING = 1 / 192
 """Standard deviation of the color smoothing, relative to the longest side: 2 px of 384."""
 
 DIRECTIONS, QUANTILES = 64, 512
-"""From so many sides colors are looked at, and so many of them are compared there."""
+"""Number of projections of the colors, and of quantiles of each."""
 
 TOLERANCE = 0.0075
 """Allowed displacement of an edge, relative to the diagonal, as in BSDS500."""
 
 
 def local_style(image: Map, style: Map) -> tuple[float, float]:
-    """Return how unlike the painting's the picture's features are, and the way back.
+    """Return the local style distance of features, and the coverage of the style image.
 
-    With p and s all features of picture and painting less the mean of the painting's,
+    With p and s all features of result and style image less the mean of the style image,
 
-        there = mean over p of min over s of (1 − cos(p, s)),
-        back  = mean over s of min over p of (1 − cos(p, s)),
+        local    = mean over p of min over s of (1 − cos(p, s)),
+        coverage = mean over s of min over p of (1 − cos(p, s)),
 
-    from 0 to 2. "There" asks whether every place of the picture looks like some place of the
-    painting, "back" whether every place of the painting is found somewhere in the picture. Two
-    seeds differ by 0.004 on EfficientNet-Lite0 and 0.008 on VGG19. Read both ways together: "there"
-    alone is content with a picture that repeats one flat place of the painting, and on VGG19 some
-    photographs with soft backgrounds are nearer than what is painted of them.
+    from 0 to 2. The first is small if every position of the result resembles some position of the
+    style image, the second if every position of the style image occurs in the result. Use both:
+    the first alone is small for a result that repeats one flat part of the style image, and on
+    VGG19 some photos with soft backgrounds are nearer than their results. Two seeds differ by 0.004
+    on EfficientNet-Lite0 and 0.008 on VGG19.
 
     Source: the loss of Kolkin et al. 2022, "Neural Neighbor Style Transfer", equation 1, here on
-    networks that nothing optimizes; the way back as in Mechrez et al. 2018, "The Contextual Loss".
+    networks that no loss uses; coverage as in Mechrez et al. 2018, "The Contextual Loss".
     """
     mean = style.mean((0, 1))
     own, other = (normalize((each - mean).reshape(-1, each.shape[-1])) for each in (image, style))
@@ -79,18 +78,18 @@ def local_style(image: Map, style: Map) -> tuple[float, float]:
 
 
 def global_style(image: Map, style: Map) -> float:
-    """Return the distance of the features' Gaussians, relative to how the painting's vary.
+    """Return the distance of the features' Gaussians, relative to the variance of the style image.
 
         (‖μ − μₛ‖² + tr(Σ + Σₛ − 2 (Σₛ^½ Σ Σₛ^½)^½)) / tr Σₛ
 
-    with the means μ and the covariances Σ of all features, s the painting's. It is 1 for a picture
-    of the painting's mean alone, and may be more. Two seeds differ by 0.009 on EfficientNet-Lite0,
-    by 0.044 on VGG19.
+    with the means μ and the covariances Σ of all features, s those of the style image. It is 1 if
+    all features are the mean of the style image, and may be larger. Two seeds differ by 0.009 on
+    EfficientNet-Lite0, by 0.044 on VGG19.
 
     Source: Fréchet 1957; Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule",
-    equation 6. Departures: within one picture, over positions instead of over pictures, as the
+    equation 6. Departures: over the positions of one image instead of over images, like the
     Wasserstein distance of style transfer; and relative, so that stages can be averaged. With fewer
-    positions than channels it is too large, for all pictures of one size alike.
+    positions than channels it is too large, equally for all images of one size.
     """
     (mean, covariance), (target_mean, target) = (_gaussian(each) for each in (image, style))
     shift = np.sum((mean - target_mean) ** 2)
@@ -103,13 +102,13 @@ def global_style(image: Map, style: Map) -> float:
 
 
 def palette_excess(image: Map, style: Map) -> float:
-    """Return how far the picture's colors are from the nearest that the painting has.
+    """Return the mean distance of the result's colors from the nearest color of the style image.
 
-        mean over pixels x of min over pixels y of the painting of ‖x − y‖,
+        mean over pixels x of min over pixels y of the style image of ‖x − y‖,
 
-    of pictures in CIELAB, each smoothed by a Gaussian of SMOOTHING longest sides, so that grain
-    and single pixels do not count. It rises with every color that is foreign to the painting and
-    does not ask how often a color is used. Two seeds differ by 1.4.
+    of images in CIELAB, smoothed by a Gaussian of SMOOTHING longest sides to ignore grain and
+    single pixels. It grows with each color that the style image does not have, and ignores how
+    often a color is used. Two seeds differ by 1.4.
     """
     own, other = (_smoothed(each).reshape(-1, 3) for each in (image, style))
     distances, _ = scipy.spatial.KDTree(other).query(own)
@@ -117,25 +116,24 @@ def palette_excess(image: Map, style: Map) -> float:
 
 
 def palette_distance(image: Map, style: Map) -> float:
-    """Return how far the picture's colors would have to be moved to be the painting's.
+    """Return how far colors must move to have the distribution of the style image.
 
     The sliced Wasserstein distance W₁ of all pixels in CIELAB, times two,
 
         2 · mean over directions θ of ∫ |F⁻¹(q; θ) − Fₛ⁻¹(q; θ)| dq,
 
-    where F⁻¹ are the quantiles of the colors' projections. Times two, since it is then d for
-    colors that are all moved by d. It asks how often every color is used. Two seeds differ by
-    1.9.
+    where F⁻¹ are the quantiles of the colors' projections. With the factor of two it is d if all
+    colors move by d. It depends on how often each color is used. Two seeds differ by 1.9.
 
     Source: Rabin et al. 2011, "Wasserstein Barycenter and Its Application to Texture Mixing".
-    Departure: directions evenly over the half sphere (Fibonacci's lattice) instead of by chance.
+    Departure: directions on a Fibonacci lattice over the half sphere instead of random ones.
     """
     own, other = (_quantiles(each.reshape(-1, 3)) for each in (image, style))
     return float(2 * np.mean(np.abs(own - other)))
 
 
 def self_similarity(image: Map, content: Map) -> float:
-    """Return how differently places resemble each other in a picture and in its photograph.
+    """Return the difference of self-similarity between a result and its content image.
 
     CFSD, the content feature structural distance of Chung, Hyun and Heo 2024, "Style Injection in
     Diffusion", section 4.2: mean over positions of KL(C ‖ P), where C and P are the softmax of a
@@ -148,15 +146,14 @@ def self_similarity(image: Map, content: Map) -> float:
 
 
 def edge_distance(image: Edges, content: Edges) -> float:
-    """Return how little the edges of a picture and of its photograph have to do with each other.
+    """Return one minus the correlation of the edges of a result and its content image.
 
         1 − ρ(G p, G c)
 
-    with Pearson's correlation ρ of edges p of the picture and c of the photograph, of the same
-    size, smoothed by a Gaussian G of TOLERANCE diagonals, so that an outline may be moved by as
-    much as the benchmark of Berkeley allows (Martin, Fowlkes and Malik 2004). About 1 for pictures
-    that have nothing to do with each other, 2 at most. Edges that are lost count as well as
-    those that are added, strokes among them. Two seeds differ by 0.067.
+    with Pearson's correlation ρ of edges p of the result and c of the content image, of the same
+    size, smoothed by a Gaussian G of TOLERANCE diagonals, so that an outline may move as far as the
+    Berkeley benchmark allows (Martin, Fowlkes and Malik 2004). About 1 for unrelated images, 2 at
+    most. Lost and added edges both count, including strokes. Two seeds differ by 0.067.
     """
     deviation = TOLERANCE * float(np.hypot(*content.shape))
     own, other = (

@@ -1,6 +1,6 @@
 """Image arrays: their contract, resizing, initial images. Pure functions.
 
-A *picture* is a float32 array (height, width, 3): RGB, sRGB-encoded, values in [0, 255]. During
+An image is a float32 array (height, width, 3): RGB, sRGB-encoded, values in [0, 255]. During
 optimization values may leave that range; they are clipped only when a file is written.
 """
 
@@ -43,7 +43,7 @@ def fit_area(height: int, width: int, area: int) -> tuple[int, int]:
     """Return (height, width) with about ``area`` pixels and the same aspect ratio.
 
     Never larger than the given size, since enlarging a style image would blur its strokes. Never
-    narrower than SHORTEST.
+    narrower than MIN_SIDE.
 
     >>> fit_area(1000, 4000, 10_000)
     (50, 200)
@@ -90,7 +90,7 @@ GRAY_TOLERANCE = 3
 
 def is_gray(image: ImageArray) -> bool:
     """Return whether an image is gray."""
-    # A few rows at a time: of most pictures the first ones have color.
+    # A few rows at a time, since most images have color in the first ones.
     rows = (image[first : first + 64] for first in range(0, len(image), 64))
     return all(bool(np.ptp(each, axis=-1).max() <= GRAY_TOLERANCE) for each in rows)
 

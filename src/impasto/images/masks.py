@@ -101,8 +101,8 @@ def layer_weights(mask: Mask, height: int, width: int, field: int) -> NDArray[np
     inside = mask > FAINT
     if not inside.any():
         return np.zeros((height, width, 1), np.float32)
-    seen = scipy.ndimage.gaussian_filter(mask, field / CORE, mode="nearest")
-    purity = np.divide(seen, mask, out=np.zeros_like(mask), where=inside)
+    visible = scipy.ndimage.gaussian_filter(mask, field / CORE, mode="nearest")
+    purity = np.divide(visible, mask, out=np.zeros_like(mask), where=inside)
     core = mask >= mask.max() / 2
     purity = np.minimum(purity / min(1.0, purity[core].max()), 1)
     weights = _block_means(mask * np.clip(2 * purity - 1, 0, 1), height, width)

@@ -49,7 +49,7 @@ def scale_to_range(values: NDArray[Any], strict: bool = True) -> ScaledValues:
 
 
 def _scale_integers(values: NDArray[Any], strict: bool) -> ScaledValues:
-    """Scale integers by the range of their type; wide ones are 8-bit values more often than not."""
+    """Scale integers by the range of their type; wide types usually hold 8-bit values."""
     if values.dtype == np.uint8:
         return ScaledValues(values)
     low, high = int(values.min()), int(values.max())
@@ -72,7 +72,7 @@ def _scale_integers(values: NDArray[Any], strict: bool) -> ScaledValues:
 
 
 def _integer_white(kind: np.dtype[Any], high: int, strict: bool) -> int:
-    """Return what white is among integers of a type of which the largest is ``high``."""
+    """Return the value of white for integers of a type whose maximum is ``high``."""
     if kind == np.uint16:
         return 65535
     if high <= 255 or (strict and kind.kind == "i"):
@@ -83,7 +83,7 @@ def _integer_white(kind: np.dtype[Any], high: int, strict: bool) -> int:
 
 
 def _scale_floats(values: NDArray[Any]) -> ScaledValues:
-    """Scale floats in 0 to 1 or in 0 to 255, whichever it is, and clip what is just outside."""
+    """Scale floats from 0 to 1 or from 0 to 255, and clip values slightly outside."""
     low, high = float(values.min()), float(values.max())
     most = _float_white(values, high)
     if not (np.isfinite(low) and np.isfinite(high)) or most is None or low < -OVERSHOOT * most:
@@ -109,7 +109,7 @@ def _float_white(values: NDArray[Any], high: float) -> float | None:
         return 1.0
     if high >= DARKEST:
         return 255.0 if high <= 255 * (1 + OVERSHOOT) else None
-    # A few highlights, or a picture in 0 to 255 that is black all over?
+    # Ambiguous: a few highlights, or a nearly black image in 0 to 255.
     return 1.0 if np.percentile(values, BULK) <= 1 + OVERSHOOT else None
 
 
@@ -121,9 +121,9 @@ class ColorAndAlpha(NamedTuple):
 
 
 def split_alpha(values: NDArray[Any]) -> ColorAndAlpha:
-    """Take transparency off an array (h, w), (h, w, 1 to 4). Raises ImageError for other shapes.
+    """Split alpha from an array (h, w) or (h, w, 1 to 4). Raises ImageError for other shapes.
 
-    Two channels are gray and alpha, four RGB and alpha. A first axis of length 1 is left out.
+    Two channels are gray and alpha, four RGB and alpha. A first axis of length 1 is removed.
     """
     values = _drop_batch_axis(values)
     if values.ndim == 2:
@@ -143,12 +143,12 @@ def split_alpha(values: NDArray[Any]) -> ColorAndAlpha:
 
 
 def _drop_batch_axis(values: NDArray[Any]) -> NDArray[Any]:
-    """Return the image of a batch of one, as frameworks have it; other arrays as they are."""
+    """Return the image of a batch of one; other arrays unchanged."""
     return values[0] if values.ndim == 4 and values.shape[0] == 1 else values
 
 
 def masked_positions(array: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """Return (height, width) what is masked in an array of `numpy.ma`, in any channel; else None.
+    """Return which pixels of a `numpy.ma` array are masked in any channel; None for other arrays.
 
     The array has a shape that `split_alpha` takes.
     """
@@ -159,7 +159,7 @@ def masked_positions(array: NDArray[Any]) -> NDArray[np.bool_] | None:
 
 
 def scale_alpha(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Return how opaque, in [0, 1], by the range of the numbers' type. Raises as
+    """Return opacity in [0, 1], by the range of its type. Raises the errors of
     :func:`scale_to_range`.
     """
     found = scale_to_range(values, strict=False).values

@@ -23,22 +23,22 @@ from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Preset
 
 MAX_FILE_BYTES = 1_000_000
-"""Bytes that a file of presets may have."""
+"""Maximum size of a file of presets in bytes."""
 
 
 def user_presets_file() -> Path:
-    """Return where the user's own presets are looked for: presets.toml in the settings folder.
+    """Return the path of the user's presets: presets.toml in the settings folder.
 
-    For somebody who has no home, such as a service, in the machine's.
+    For a user without a home folder, such as a service, in the settings folder of the machine.
     """
     folder = files.user_folder("config") or Path(platformdirs.site_config_dir("impasto"))
     return folder / "presets.toml"
 
 
 def available_presets(file: str | os.PathLike[str] | None = None) -> dict[str, Preset]:
-    """Return the presets built in and those of ``file``, by default the user's, if it is there.
+    """Return the built-in presets and those of ``file``, by default the user's file if it exists.
 
-    Raises SettingError, naming file and preset, for what is not as it should be.
+    Raises SettingError, which names file and preset, for an invalid preset.
     """
     path = user_presets_file() if file is None else Path(file)
     if file is None and not _file_exists(path):
@@ -57,7 +57,7 @@ def available_presets(file: str | os.PathLike[str] | None = None) -> dict[str, P
 def _file_exists(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a home that is closed to this program
+    except OSError:  # a home folder without read permission
         return False
 
 
@@ -80,12 +80,12 @@ def _parse_preset(table: Any, known: Mapping[str, Preset]) -> Preset:
     if not isinstance(about, str) or not isinstance(base, str):
         raise SettingError("about and preset must be text")
     if settings.get("init", recipes.STARTS[0]) not in recipes.STARTS:
-        # No file of presets makes impasto read another file.
+        # A file of presets must not make impasto read another file.
         possible = ", ".join(recipes.STARTS)
         raise SettingError(
             f"init must be one of {possible}: give a file on the command line instead"
         )
     recipes.make_recipe(
         base, known, **settings
-    )  # refuses what is wrong now, and not when it is used
+    )  # fails now for invalid settings, and not when the preset is used
     return Preset(about, {**known[base].settings, **settings})

@@ -81,7 +81,7 @@ MATCHING_DEFAULTS: dict[str, Value] = {
 
 
 class StyleLossInfo(NamedTuple):
-    """A style loss as users see it; ``losses.style.STYLE_LOSSES`` has its implementation."""
+    """A style loss for users; ``losses.style.STYLE_LOSSES`` has its implementation."""
 
     help: str
     scale: float = 1.0

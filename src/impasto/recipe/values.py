@@ -44,7 +44,7 @@ class SettingInfo:
 
     @property
     def allowed_values(self) -> str:
-        """The allowed values in words; empty if the help says it."""
+        """The allowed values in words; empty if the help has them."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         if self.minimum is None:

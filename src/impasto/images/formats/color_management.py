@@ -46,7 +46,7 @@ class ColorTags:
 
 @dataclass(frozen=True)
 class IccProfile:
-    """A color profile, for pixels of so many channels."""
+    """A color profile, with the number of channels of its pixels."""
 
     icc: bytes
     channels: int
@@ -112,7 +112,7 @@ def _chromaticity_encoding(tags: ColorTags, channels: int) -> ColorEncoding | No
 
 
 SRGB_GAMMA = 0.45455
-"""What a PNG says whose curve is sRGB's: PNG, third edition, table 18 and section 11.3.2.5."""
+"""The gAMA value of a PNG in sRGB: PNG, third edition, table 18 and section 11.3.2.5."""
 CLOSE = 2e-3
 """Tolerances of gamma and chromaticities for rounding."""
 
@@ -167,7 +167,7 @@ def to_srgb_image(values: Values, tags: ColorTags) -> tuple[ImageArray, tuple[st
 
 def _convert_by_space(values: Values, space: ColorSpace) -> tuple[ImageArray, tuple[str, ...]]:
     if values.shape[2] == 4:
-        return to_rgb_values(values), ()  # inks, whose colors no space of light tells
+        return to_rgb_values(values), ()  # inks, to which no RGB space applies
     if replace(space, name="") == replace(transfer_functions.SRGB, name=""):
         return to_rgb_values(values), ()
     image, brighter = transfer_functions.to_srgb(to_unit_range(values), space)

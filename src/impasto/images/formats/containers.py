@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 MAX_BLOCK = 2**22
-"""Bytes of a description that are looked at."""
+"""Maximum size in bytes of a metadata box that is parsed."""
 MAX_BOXES = 4096
-"""Boxes in a row that are looked at; a photograph in tiles has a property or two for each."""
+"""Maximum number of sibling boxes; a tiled photo has one or two properties per tile."""
 
 
 class CodePoints(NamedTuple):
@@ -26,19 +26,19 @@ class CodePoints(NamedTuple):
 
 
 class ContainerColor(NamedTuple):
-    """What the boxes of a picture say of its colors."""
+    """Color information in the boxes of an image."""
 
     icc: bytes = b""
     nclx: CodePoints | None = None
     bits: int = 8
     """per channel"""
     crop: tuple[float, float, float, float] | None = None
-    """width and height of the part to be shown, and how far its center is right of and below the
+    """clean aperture: width and height, and the offset of its center to the right of and below the
     center of all pixels"""
 
 
 def read_container_color(stream: BinaryIO) -> ContainerColor:
-    """Return what is said of the primary picture of HEIC or AVIF, or of a JPEG 2000."""
+    """Return the color information of the primary image of HEIC or AVIF, or of a JPEG 2000."""
     stream.seek(0)
     try:
         for kind, size in _iter_top_boxes(stream):
@@ -55,7 +55,7 @@ def read_container_color(stream: BinaryIO) -> ContainerColor:
 
 
 def _iter_top_boxes(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Yield the kind and size of every box of a file, the stream standing at its content."""
+    """Yield kind and size of each top-level box, with the stream at its content."""
     for _ in range(MAX_BOXES):
         start, header = stream.tell(), stream.read(8)
         if len(header) < 8:
@@ -73,7 +73,7 @@ def _iter_top_boxes(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 
 def _split_boxes(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the boxes that lie in a row in ``data``."""
+    """Return the consecutive boxes in ``data``."""
     found: list[tuple[bytes, bytes]] = []
     at = 0
     while at + 8 <= len(data) and len(found) < MAX_BOXES:
@@ -87,7 +87,7 @@ def _split_boxes(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _read_item_color(meta: bytes) -> ContainerColor:
-    """Return what the properties of the primary item say; those of others are others' colors."""
+    """Return the color information of the primary item; other items may have other colors."""
     parts = dict(_split_boxes(meta))
     properties = dict(_split_boxes(parts.get(b"iprp", b"")))
     listed = _split_boxes(properties.get(b"ipco", b""))
@@ -106,7 +106,7 @@ def _associated_properties(ipma: bytes, wanted: int) -> list[int]:
         item, count = int.from_bytes(ipma[at : at + length]), ipma[at + length]
         at += length + 1
         step = 2 if wide else 1
-        mask = 0x7FFF if wide else 0x7F  # the highest bit says that a reader must know it
+        mask = 0x7FFF if wide else 0x7F  # the highest bit marks an essential property
         numbers = [
             int.from_bytes(ipma[at + n * step : at + (n + 1) * step]) & mask for n in range(count)
         ]
@@ -117,7 +117,7 @@ def _associated_properties(ipma: bytes, wanted: int) -> list[int]:
 
 
 def _merge_boxes(boxes: list[tuple[bytes, bytes]]) -> ContainerColor:
-    """Return what all boxes among these say together; of colors there may be one of each kind."""
+    """Combine the color information of boxes; there may be one color box of each kind."""
     icc, nclx, bits, crop = b"", None, 8, None
     for kind, data in boxes:
         if kind == b"clap" and len(data) >= 32:
@@ -146,7 +146,7 @@ def _parse_clean_aperture(data: bytes) -> tuple[float, float, float, float] | No
 
 
 def read_bmp_profile(stream: BinaryIO) -> bytes:
-    """Return the color profile within a BMP; empty if it has none: BITMAPV5HEADER, of Windows."""
+    """Return the embedded color profile of a BMP (BITMAPV5HEADER); empty if it has none."""
     stream.seek(14)
     header = stream.read(124)
     if len(header) < 124 or int.from_bytes(header[:4], "little") < 124:
@@ -159,7 +159,7 @@ def read_bmp_profile(stream: BinaryIO) -> bytes:
 
 
 class PngColor(NamedTuple):
-    """What the chunks of a PNG say of its colors."""
+    """Color information in the chunks of a PNG."""
 
     cicp: CodePoints | None = None
     srgb: bool = False
@@ -171,7 +171,7 @@ class PngColor(NamedTuple):
 
 
 def read_png_color(stream: BinaryIO) -> PngColor:
-    """Return what a PNG says of its colors before its pixels begin."""
+    """Return the color information of a PNG in the chunks before its pixels."""
     stream.seek(8)
     found: dict[bytes, bytes] = {}
     for _ in range(MAX_BOXES):
@@ -189,14 +189,14 @@ def read_png_color(stream: BinaryIO) -> PngColor:
 
 
 _COLOR_CHUNKS = {b"IHDR": 13, b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32}
-"""Chunks that are read, and how many bytes they have."""
+"""Chunks that are read, with their sizes in bytes."""
 
 
 def _parse_color_chunks(tags: dict[bytes, bytes]) -> PngColor:
     cicp = gamma = chromaticities = None
     if b"cICP" in tags:
         primaries, transfer, matrix, full = tags[b"cICP"]
-        # Other matrices than none are not for PNG.
+        # PNG allows no matrix but the identity.
         cicp = CodePoints(primaries, transfer, bool(full)) if matrix == 0 else None
     if b"gAMA" in tags:
         gamma = int.from_bytes(tags[b"gAMA"]) / 100_000 or None
@@ -208,7 +208,7 @@ def _parse_color_chunks(tags: dict[bytes, bytes]) -> PngColor:
 
 
 class BrokenChunk(NamedTuple):
-    """A chunk of a PNG with a wrong checksum, and the place of all its bytes in the file."""
+    """A chunk of a PNG with a wrong checksum, and its position in the file."""
 
     name: str
     begin: int
@@ -238,24 +238,24 @@ def find_broken_chunks(stream: BinaryIO) -> tuple[BrokenChunk, ...]:
 
 
 MAX_CHUNKS = 2**20
-"""Chunks of a PNG that are looked at; encoders write pixels in pieces of 8 KB or more."""
+"""Maximum number of chunks; encoders write pixels in chunks of 8 KB or more."""
 
 
 class JpegHeader(NamedTuple):
-    """What the segments of a JPEG say before its pixels begin."""
+    """Information in the segments of a JPEG before its pixels."""
 
     width: int
     height: int
     bits: int
     """per channel"""
     scan: int
-    """where in the file the first scan begins"""
+    """offset of the first scan in the file"""
     exif: bytes = b""
     icc: bytes = b""
 
 
 def read_jpeg_header(stream: BinaryIO) -> JpegHeader | None:
-    """Return what a JPEG says; None for other files, and for one without a frame."""
+    """Return the header of a JPEG; None for other files, and for one without a frame."""
     stream.seek(0)
     if stream.read(2) != b"\xff\xd8":
         return None
@@ -292,7 +292,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def read_j2k_depths(stream: BinaryIO) -> tuple[int, ...]:
-    """Return the bits of each component of a JPEG 2000, in boxes or not; (8,) if it does not say.
+    """Return the bits of each component of a JPEG 2000, in boxes or not; (8,) if unknown.
 
     The marker SIZ (ISO/IEC 15444-1, A.5.1) follows the start of the codestream.
     """

@@ -71,7 +71,7 @@ READER_OF_FORMAT = {
 ImageSource: TypeAlias = AnyPath | bytes | bytearray | memoryview | BinaryIO
 """A path, the bytes of a file, or a stream of them such as io.BytesIO."""
 
-# Where nobody listens, Python would print what these log about broken files.
+# Without a handler, Python would print their log records about damaged files.
 for _library in ("PIL", "imagecodecs"):
     logging.getLogger(_library).addHandler(logging.NullHandler())
 
@@ -201,11 +201,12 @@ def from_array(
 ) -> DecodedImage:
     """Convert an array: gray (h, w) or (h, w, 1), RGB (h, w, 3), with alpha (h, w, 2 or 4).
 
-    Unsigned integers are taken by the range of their type, signed ones as 0 to 255, booleans as
-    black and white, floats as 0 to 1 or 0 to 255, whichever they are. Raises ImageError for other
-    shapes and types, for values far out of range, and, unless not ``strict``, for 16 bits that hold
-    no more than 8. One image with an axis in front, (1, h, w, 3), is taken as it is without. What a
-    masked array of `numpy.ma` masks is transparent.
+    Unsigned integers have the range of their type, signed ones 0 to 255, booleans are black and
+    white, and floats are 0 to 1 or 0 to 255, by their values. A batch of one, (1, h, w, 3), is
+    accepted. Masked pixels of a `numpy.ma` array are transparent.
+
+    Raises ImageError for other shapes and types, for values far out of range, and, if ``strict``,
+    for 16-bit data that uses only 8 bits.
     """
     colors, opaque = value_range.split_alpha(np.ma.getdata(array))
     height, width = arrays.size_of(colors)
@@ -268,7 +269,7 @@ def read_xmp(path: AnyPath) -> bytes:
         ):
             if image.format == "PNG":
                 check_size_limits(*image.size, ANY_SIZE)
-                image.load()  # the text may stand behind the pixels
+                image.load()  # the text may follow the pixels
             packet = image.info.get("xmp", b"")
     except ImageError as error:
         raise ImageError(f"{display_path(path)}: {error}") from error

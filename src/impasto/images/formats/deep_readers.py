@@ -96,7 +96,7 @@ def _read_jpeg(stream: BinaryIO, jpeg: containers.JpegHeader, limits: SizeLimits
     check_size_limits(jpeg.width, jpeg.height, limits)
     stream.seek(0)
     data = stream.read()
-    if data.rfind(b"\xff\xd9") < jpeg.scan:  # libjpeg would fill in what is missing
+    if data.rfind(b"\xff\xd9") < jpeg.scan:  # libjpeg would fill in missing pixels
         raise ImageError(damaged_message("its end is missing"))
     pixels = imagecodecs.jpeg8_decode(data)
     exif = metadata.parse_exif(jpeg.exif)
@@ -111,7 +111,7 @@ def _read_jpeg(stream: BinaryIO, jpeg: containers.JpegHeader, limits: SizeLimits
 
 
 def _decode_heif(image: Image.Image, stream: BinaryIO, bits: int) -> RawPixels:
-    """Return 16 bits, in which libheif lays the 10 or 12 bits of a file at the top."""
+    """Decode to 16 bits; libheif puts the 10 or 12 bits of a file at the top."""
     import pillow_heif
 
     stream.seek(0)
@@ -123,6 +123,6 @@ def _decode_heif(image: Image.Image, stream: BinaryIO, bits: int) -> RawPixels:
 
 
 def _unit_from_integers(pixels: NDArray[Any], most: int | NDArray[Any]) -> RawPixels:
-    """Return integers of which ``most``, perhaps one for each channel, is white, as floats."""
+    """Return integers as floats in [0, 1]; ``most`` is white, one number or one per channel."""
     shares = np.minimum(pixels / np.asarray(most, np.float32), 1).astype(np.float32)
     return RawPixels(*value_range.split_alpha(shares))

@@ -51,12 +51,12 @@ def to_pillow(pixels: ImageArray, alpha: Mask | None = None) -> Image.Image:
 
 
 def _round_pixels(pixels: ImageArray, alpha: Mask | None, depth: int) -> NDArray[np.uint16]:
-    """Return (height, width, 3 or 4) whole numbers of so many bits."""
+    """Return (height, width, 3 or 4) unsigned integers of the given depth."""
     if not filearray.is_finite(pixels):
         raise ImageError("the image has values that are not finite")
     most, channels = 2**depth - 1, 3 if alpha is None else 4
     values = np.empty((*arrays.size_of(pixels), channels), np.uint16)
-    for row, into in enumerate(values):  # in memory that does not grow with the picture
+    for row, into in enumerate(values):  # row by row, in constant memory
         into[:, :3] = np.clip(np.rint(pixels[row] * np.float32(most / 255)), 0, most)
         if alpha is not None:
             into[:, 3] = np.clip(np.rint(255 * alpha[row] * np.float32(most / 255)), 0, most)
@@ -64,12 +64,12 @@ def _round_pixels(pixels: ImageArray, alpha: Mask | None, depth: int) -> NDArray
 
 
 _MAX_SIDE = {"WEBP": 16_383, "JPEG": 65_500, "AVIF": 32_768}
-"""Pixels that a side may have: WebP's own limit, libjpeg's (the format's is 65,535), and that of
+"""Maximum side in pixels: WebP's own limit, libjpeg's (the format's is 65,535), and that of
 libavif's reader, which refuses what its writer takes up to 65,536."""
 _MAX_PIXELS = {"AVIF": 2**28}
-"""Pixels that a picture may have, by libavif's reader."""
+"""Maximum number of pixels in libavif's reader."""
 _MAX_BYTES = {"TIFF": 2**32 - 2**24}
-"""Bytes of pixels that a format may have, with room for what is beside them."""
+"""Maximum bytes of pixels in a format, with a margin for headers."""
 
 
 def check_writable(path: AnyPath, saving: SaveOptions = DEFAULT_SAVE_OPTIONS) -> None:
@@ -136,7 +136,7 @@ def _check_depth(name: str, saving: SaveOptions) -> None:
 
 
 def supports_transparency(path: AnyPath) -> bool:
-    """Return whether the format that the ending names has any."""
+    """Return whether the format of an extension supports transparency."""
     return _format(path) != "JPEG"
 
 
@@ -169,16 +169,16 @@ def encode_image(
     tags: Metadata = NO_METADATA,
     saving: SaveOptions = DEFAULT_SAVE_OPTIONS,
 ) -> bytes:
-    """Return the bytes of the file that `write_image` writes for a name with this ending."""
+    """Return the bytes that `write_image` writes for a name with this extension."""
     file = io.BytesIO()
     _run_task(_make_task(pixels, f"picture{ending}", xmp, alpha, tags, saving), file)
     return file.getvalue()
 
 
 def ending_of_format(name: str) -> str:
-    """Return the ending that stands for a format, such as "png", ".PNG" or "jpeg".
+    """Return the extension of a format, such as "png", ".PNG" or "jpeg".
 
-    Raises OutputError for a format that is not written.
+    Raises OutputError for an unsupported format.
     """
     return files.ending_of(f"format.{name.removeprefix('.')}", WRITABLE_ENDINGS)
 
@@ -204,10 +204,10 @@ def _run_task(work: "_EncodeTask", file: BinaryIO) -> None:
 
 
 class _EncodeTask(NamedTuple):
-    """All that goes into a file, and how."""
+    """The content of a file, and the options for writing it."""
 
     values: NDArray[np.uint16]
-    """(height, width, 3 or 4), whole numbers of as many bits as are written"""
+    """(height, width, 3 or 4), unsigned integers of the depth that is written"""
     format: str
     xmp: bytes | None
     said: Metadata
@@ -233,7 +233,7 @@ def _encode_by_pillow(work: _EncodeTask, file: BinaryIO) -> None:
 
 
 def _encode_deep_png(work: _EncodeTask, file: BinaryIO) -> None:
-    """Write 16 bits per channel, which Pillow cannot; the blocks beside the pixels are Pillow's."""
+    """Write 16 bits per channel, which Pillow does not support; Pillow makes the other chunks."""
     import png
 
     height, width, channels = work.values.shape
@@ -248,7 +248,7 @@ def _encode_deep_png(work: _EncodeTask, file: BinaryIO) -> None:
 
 
 _PIXELS = (b"IHDR", b"IDAT", b"IEND")
-"""Blocks of a PNG that belong to its pixels."""
+"""Chunks of a PNG that belong to its pixels."""
 
 
 def _encode_tiff(work: _EncodeTask, file: BinaryIO) -> None:
@@ -286,7 +286,7 @@ def _encode_tiff(work: _EncodeTask, file: BinaryIO) -> None:
 
 
 _TIFF_XMP = 700
-"""The tag that keeps XMP in TIFF."""
+"""The tag of XMP in TIFF."""
 _BYTE, _TEXT = 1, 2
 """Types of tags in TIFF."""
 
@@ -295,4 +295,4 @@ _ENCODERS: dict[tuple[str, int], Callable[[_EncodeTask, BinaryIO], None]] = {
     ("TIFF", 8): _encode_tiff,
     ("TIFF", 16): _encode_tiff,
 }
-"""Where Pillow cannot write what is asked for."""
+"""Writers for depths that Pillow does not support."""

@@ -148,7 +148,7 @@ def _dpi(info: Mapping[Any, Any], exif: Mapping[int, Any]) -> float | None:
         return float(exif[Base.XResolution]) * unit
 
     found = _or_none(of_exif) or _or_none(lambda: float(info["dpi"][0]))
-    # One dot per inch is what programs write that know of none.
+    # Programs without a resolution write one dot per inch.
     return round(found, 2) if found and 1 < found < 100_000 else None
 
 
@@ -188,7 +188,7 @@ def to_exif(tags: Metadata) -> Image.Exif:
     exif, texts = Image.Exif(), {Base.Artist: tags.author, Base.Copyright: tags.copyright}
     for tag, text in texts.items():
         if text:
-            exif[tag] = text.encode()  # of a string Pillow would keep ASCII alone
+            exif[tag] = text.encode()  # of a string, Pillow would keep only ASCII
     if tags.dpi:
         exif[Base.XResolution] = exif[Base.YResolution] = tags.dpi
         exif[Base.ResolutionUnit] = INCHES

@@ -77,7 +77,7 @@ def read_open_image(image: Image.Image) -> FileImage:
 
 
 def _load_pillow(image: Image.Image) -> None:
-    """Decode a caller's image. Raises ImageError if it, or its file, was closed before that."""
+    """Decode the caller's image. Raises ImageError if it, or its file, is closed."""
     try:
         image.load()
     except (ValueError, AssertionError, AttributeError) as error:
@@ -137,7 +137,7 @@ def _plugin(name: str) -> tuple[Callable[..., ImageFile.ImageFile], Callable[[by
 
 
 def _load_pixels(image: Image.Image, stream: BinaryIO) -> tuple[Image.Image, tuple[str, ...]]:
-    """Load an image; of a JPEG whose end is missing, what is there, if that is all of it."""
+    """Load an image. A JPEG without its last bytes is loaded if all pixels are present."""
     try:
         image.load()
     except OSError as error:
@@ -150,14 +150,14 @@ def _load_pixels(image: Image.Image, stream: BinaryIO) -> tuple[Image.Image, tup
 
 
 def _fail_where_cut_off(image: ImageFile.ImageFile) -> tuple[str, ...]:
-    """Have Pillow refuse an incomplete file even if a program set LOAD_TRUNCATED_IMAGES.
+    """Make Pillow reject an incomplete file even if LOAD_TRUNCATED_IMAGES is set.
 
-    With that setting, which is one for the whole process, Pillow fills in what is missing. It also
-    hides other damage, which a note says.
+    With that process-wide setting Pillow fills in missing pixels. It also hides other damage, so a
+    note is returned.
     """
     if not ImageFile.LOAD_TRUNCATED_IMAGES:
         return ()
-    # JpegImageFile.load_read makes up an end of the file.
+    # JpegImageFile.load_read invents an end of the file.
     usual = None if image.format in ("JPEG", "MPO") else getattr(image, "load_read", None)
 
     def checked(size: int) -> bytes:
@@ -178,7 +178,7 @@ def _fail_where_cut_off(image: ImageFile.ImageFile) -> tuple[str, ...]:
 def _append_jpeg_end(stream: BinaryIO) -> Image.Image | None:
     """Return the image of a JPEG without its end, or None if some of its pixels are missing.
 
-    Where pixels are missing, they depend on what comes instead: so several tails are tried.
+    Missing pixels depend on the bytes that follow, so several tails are tried.
     """
     stream.seek(0)
     data = stream.read().rstrip(b"\xff")
@@ -193,7 +193,7 @@ def _append_jpeg_end(stream: BinaryIO) -> Image.Image | None:
 def _gif_frame_box(image: Image.Image) -> tuple[int, int, int, int] | None:
     """Return the left, upper, right and lower edge of a GIF's first frame on its canvas.
 
-    None for other images, and for one that is decoded, which does not know them any more.
+    None for other images, and for one that is decoded, which has lost this information.
     """
     tiles = getattr(image, "tile", ())
     if image.format != "GIF" or image.tell() != 0 or not tiles:
@@ -203,7 +203,7 @@ def _gif_frame_box(image: Image.Image) -> tuple[int, int, int, int] | None:
 
 
 def _transparent_outside(numbers: RawPixels, part: tuple[int, int, int, int] | None) -> RawPixels:
-    """Return numbers that are transparent outside ``part``, where a GIF has no pixels."""
+    """Make pixels transparent outside ``part``, where a GIF has none."""
     height, width = arrays.size_of(numbers.values)
     if part is None or part == (0, 0, width, height):
         return numbers
@@ -217,9 +217,9 @@ def _transparent_outside(numbers: RawPixels, part: tuple[int, int, int, int] | N
 def _crop_clean_aperture(
     image: Image.Image, numbers: RawPixels, crop: tuple[float, float, float, float] | None
 ) -> RawPixels:
-    """Return the part of upright numbers that an AVIF's clean aperture shows.
+    """Crop upright pixels to the clean aperture of an AVIF.
 
-    It refers to the image before it is turned. libavif, unlike libheif, leaves it to its callers.
+    It refers to the image before orientation. libavif, unlike libheif, leaves it to the caller.
     """
     if crop is None:
         return numbers
@@ -230,7 +230,7 @@ def _crop_clean_aperture(
     (left, right), (upper, lower) = sides
     shown = np.zeros(image.size[::-1], bool)
     if not (0 <= left < right <= image.width and 0 <= upper < lower <= image.height):
-        return numbers  # which makes no sense
+        return numbers  # an invalid aperture
     shown[upper:lower, left:right] = True
     shown = orient_pixels(image, shown)
     place = np.ix_(shown.any(axis=1), shown.any(axis=0))
@@ -239,10 +239,10 @@ def _crop_clean_aperture(
 
 
 def _transparent_gray_scale(image: Image.Image) -> int:
-    """Return by how much the transparent gray value of an image that is not decoded is too small.
+    """Return the factor by which the transparent gray value of an undecoded image is too small.
 
-    Pillow spreads the 2 or 4 bits of a gray PNG over 8, and leaves the key (PNG, third edition,
-    section 11.3.1.1) in the file's own bits.
+    Pillow scales the 2 or 4 bits of a gray PNG to 8, but not the key (PNG, third edition, section
+    11.3.1.1).
     """
     tiles = getattr(image, "tile", ())
     if image.format != "PNG" or not tiles or not isinstance(image.info.get("transparency"), int):
@@ -251,12 +251,12 @@ def _transparent_gray_scale(image: Image.Image) -> int:
 
 
 def _scale_transparent_gray(image: Image.Image, scale: int) -> None:
-    if scale > 1:  # bits of the key beyond the file's own do not count
+    if scale > 1:  # bits of the key beyond the depth are ignored
         image.info["transparency"] = (image.info["transparency"] & 255 // scale) * scale
 
 
 def pillow_pixels(image: Image.Image) -> RawPixels:
-    """Return the numbers of a Pillow image of any mode, upright."""
+    """Return the pixels of a Pillow image of any mode, upright."""
     image.load()
     image = _orient_image(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
@@ -271,13 +271,13 @@ def pillow_pixels(image: Image.Image) -> RawPixels:
 
 
 _PLAIN = {"1": "L", "L": "L", "LA": "L", "La": "L", "CMYK": "CMYK"}
-"""What a mode is without transparency, where it is not RGB."""
+"""Modes without transparency, where not RGB."""
 
 
 def _orient_image(image: Image.Image) -> Image.Image:
     if image.mode == "La":
-        image = image.convert("LA")  # Pillow knows no direct way to others
-    # A broken EXIF block says nothing about the pixels, which are complete by now.
+        image = image.convert("LA")  # Pillow converts La only to LA
+    # Ignore a damaged EXIF block: the pixels are complete.
     with suppress(Exception):
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
             return ImageOps.exif_transpose(image)
@@ -289,8 +289,8 @@ def _decode_deep_gray(image: Image.Image) -> RawPixels:
     own = np.asarray(image)
     plain = own.astype(own.dtype.newbyteorder("="))
     if image.format == "PPM" and image.mode == "I":
-        plain = np.clip(plain, 0, 65535).astype(np.uint16)  # which Pillow scales so
-    # Of what was made in Python nobody knows what it was meant to be.
+        plain = np.clip(plain, 0, 65535).astype(np.uint16)  # as Pillow scales it
+    # The value range of images made in Python is unknown.
     found = value_range.scale_to_range(
         plain[..., None], strict=image.format is None and image.mode != "I"
     )
@@ -300,9 +300,9 @@ def _decode_deep_gray(image: Image.Image) -> RawPixels:
 
 
 def drop_broken_chunks(stream: BinaryIO) -> tuple[BinaryIO, tuple[str, ...]]:
-    """Leave out a PNG's ancillary chunks whose checksum is wrong, as libpng does, with a note.
+    """Remove ancillary chunks of a PNG whose checksum is wrong, as libpng does, with a note.
 
-    Pillow refuses the whole file for such a chunk.
+    Pillow rejects the whole file for such a chunk.
     """
     stream.seek(0)
     is_png = detect.is_png(stream.read(detect.HEAD_BYTES))
@@ -319,9 +319,9 @@ def drop_broken_chunks(stream: BinaryIO) -> tuple[BinaryIO, tuple[str, ...]]:
 
 
 def _has_more_frames(image: Image.Image) -> bool:
-    """Look for a second frame alone: counting takes long in a file that was made for it."""
+    """Return whether there is a second frame; counting all may take long in a malicious file."""
     if image.format == "MPO" or image.tell() != 0:
-        return False  # a camera's JPEG with its preview; a frame that the caller chose
+        return False  # a camera JPEG with a preview, or a frame that the caller chose
     with suppress(Exception):
         image.seek(1)
         image.seek(0)
@@ -330,7 +330,7 @@ def _has_more_frames(image: Image.Image) -> bool:
 
 
 def read_color_tags(image: Image.Image, stream: BinaryIO | None = None) -> ColorTags:
-    """Gather what a file says about its colors, wherever it says it."""
+    """Return the color tags of a file, from EXIF and its container."""
     if image.mode == "LAB":
         return ColorTags()
     icc = image.info.get("icc_profile") or b""
@@ -353,7 +353,7 @@ def read_color_tags(image: Image.Image, stream: BinaryIO | None = None) -> Color
 
 
 def _add_pillow_color_tags(image: Image.Image, gathered: ColorTags) -> ColorTags:
-    """Add what Pillow keeps of a file that somebody else opened."""
+    """Add the color tags that Pillow keeps of a file that the caller opened."""
     info, points = image.info, image.info.get("nclx_profile")
     white_first = info.get("chromaticity")
     return replace(

@@ -1,7 +1,7 @@
 """The interface of readers of image files: one class per library, see ``decode.READERS``.
 
 A reader turns a file into a :class:`FileImage`: its pixels as they are stored, and what the file
-says about their colors. ``decode`` converts these to sRGB, the same for all readers.
+states about their colors. ``decode`` converts these to sRGB, the same for all readers.
 """
 
 from collections.abc import Callable
@@ -48,11 +48,11 @@ class RawPixels(NamedTuple):
 
 
 class FileImage(NamedTuple):
-    """What a reader returns of a file."""
+    """The result of a reader."""
 
     pixels: RawPixels
     tags: ColorTags
-    """what the file says about its colors"""
+    """color tags of the file"""
     metadata: Metadata = NO_METADATA
     notes: tuple[str, ...] = ()
     """notes for the user"""

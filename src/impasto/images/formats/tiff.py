@@ -30,24 +30,24 @@ from impasto.images.formats.reader import (
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 MAX_PAGES = 64
-"""Pages that are looked at."""
+"""Maximum number of pages that are examined."""
 
 CFA, LINEAR_RAW = 32803, 34892
-"""Photometric interpretations of what a sensor saw: DNG, chapter 2."""
+"""Photometric interpretations of raw sensor data: DNG, chapter 2."""
 DNG_VERSION = 50706
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, SEPARATED, YCBCR, LAB, ICC_LAB = 0, 1, 2, 3, 5, 6, 8, 9
 COLORS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, SEPARATED: 4, YCBCR: 3, LAB: 3}
-"""Channels of the interpretations that are read."""
+"""Number of channels by photometric interpretation."""
 JPEG = 7
 """The compression whose decoder converts YCbCr to RGB."""
 MAX_CHANNELS = 256
-"""Channels of a page that is decoded."""
+"""Maximum number of channels."""
 ASSOCIATED, UNASSOCIATED = 1, 2
-"""What an extra channel is: transparency that the colors were multiplied with, or not."""
+"""Types of extra channels: premultiplied alpha, and unassociated alpha."""
 
 
 class TifffileReader:
-    """Reads TIFF by tifffile; a file that tifffile finds broken by Pillow."""
+    """Reads TIFF by tifffile; files that tifffile rejects are read by Pillow."""
 
     def read(self, stream: BinaryIO, limits: SizeLimits) -> FileImage:
         """Implement :meth:`impasto.images.formats.reader.Reader.read`."""
@@ -59,7 +59,7 @@ class TifffileReader:
             found = find_page(opened)
         except (ImageError, MemoryError):
             raise
-        except Exception:  # what one library finds broken another may read
+        except Exception:  # Pillow reads some files that tifffile rejects
             return _read_by_pillow(stream, limits)
         notes = ("the first of several frames is used",) if found.several else ()
         check_size_limits(found.page.imagewidth, found.page.imagelength, limits)
@@ -67,11 +67,11 @@ class TifffileReader:
 
 
 def _read_by_pillow(stream: BinaryIO, limits: SizeLimits) -> FileImage:
-    """Read the first page of a TIFF that tifffile finds broken."""
+    """Read the first page of a TIFF that tifffile rejects."""
     image = pillow_reader.open_image(stream)
     check_size_limits(*image.size, limits)
     if any(tile[0] == "libtiff" for tile in image.tile):
-        # It would write about what is broken to the stderr of the whole program.
+        # libtiff would write errors to the stderr of the whole process.
         raise ImageError(damaged_message("its tags"))
     return FileImage(
         pillow_reader.pillow_pixels(image),
@@ -91,7 +91,7 @@ def _read_page(stream: BinaryIO, page: Any, notes: tuple[str, ...]) -> FileImage
 
 
 class TiffPixels(NamedTuple):
-    """Pixels as numbers, upright or not."""
+    """The pixels of a page, before orientation is applied."""
 
     values: NDArray[Any]
     """uint16, or float32 in [0, 1]: (height, width, 1, 3 or 4), gray, RGB or inks"""
@@ -104,20 +104,20 @@ class TiffPixels(NamedTuple):
 
 
 class TiffPage(NamedTuple):
-    """The page that is the picture."""
+    """The main page of a file."""
 
     page: Any
     """tifffile's"""
     frame: int | None
-    """its number among the file's own pages; None if it lies below another"""
+    """its number among the top-level pages; None for a subpage"""
     several: bool
-    """whether there are more pictures than this one"""
+    """whether the file has more full-size images"""
 
 
 def find_page(tiff: Any) -> TiffPage:
-    """Return the page of an open tifffile.TiffFile that is the picture: the first in full size.
+    """Return the main page of an open tifffile.TiffFile: the first in full size.
 
-    Previews and masks are not. Raises ImageError for a camera's raw file.
+    Previews and masks are skipped. Raises ImageError for a camera raw file.
     """
     pages = list(_iter_pages(tiff))
     for page, _ in pages:
@@ -130,7 +130,7 @@ def find_page(tiff: Any) -> TiffPage:
 
 
 def _iter_pages(tiff: Any) -> Iterator[tuple[Any, int | None]]:
-    """Yield pages with their numbers, and those below them with none."""
+    """Yield pages with their numbers, and subpages with None."""
     for number, page in enumerate(islice(tiff.pages, MAX_PAGES)):
         yield page, number
         for below in islice(page.pages or (), MAX_PAGES):
@@ -146,9 +146,9 @@ def _area(page: Any) -> int:
 
 
 def decode_page(page: Any) -> TiffPixels:
-    """Decode a page of any depth. Raises ImageError for what cannot be read as what it is.
+    """Decode a page of any depth. Raises ImageError for an unsupported kind of page.
 
-    Whatever tifffile raises for a broken file goes on.
+    Exceptions of tifffile for damaged files are not caught.
     """
     kind = int(page.photometric)
     count = COLORS.get(LAB if kind == ICC_LAB else kind)
@@ -187,14 +187,14 @@ def decode_page(page: Any) -> TiffPixels:
 
 
 def _normalize_palette(colors: NDArray[np.uint16]) -> NDArray[Any]:
-    """Return a palette; many programs, Pillow too, write 8 bits into the upper half of 16."""
+    """Return a palette; many programs, including Pillow, write 8 bits into the upper half of 16."""
     if not (colors & 0xFF).any():
         return (colors >> 8).astype(np.uint8)
     return colors if colors.max() > 255 else colors.astype(np.uint8)
 
 
 def _from_ycbcr(page: Any, found: NDArray[Any]) -> NDArray[np.float32]:
-    """Return RGB of YCbCr: TIFF 6.0, section 21; its range and its luma may be in tags."""
+    """Convert YCbCr to RGB: TIFF 6.0, section 21; range and luma coefficients may be in tags."""
     most = 1 if found.dtype.kind == "f" else np.iinfo(found.dtype).max
     black_white = _rationals(page, "ReferenceBlackWhite", (0, 255, 128, 255, 128, 255))
     black, white = black_white[::2], black_white[1::2]
@@ -207,7 +207,7 @@ def _from_ycbcr(page: Any, found: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _rationals(page: Any, name: str, otherwise: tuple[float, ...]) -> NDArray[np.float32]:
-    """Return the numbers of a tag, which tifffile gives as numerators and denominators."""
+    """Return a tag of rationals, which tifffile returns as numerators and denominators."""
     tags = _tag(page, name, None)
     if tags is None or len(tags) != 2 * len(otherwise):
         return np.array(otherwise, np.float32)
@@ -225,7 +225,7 @@ def _tag(page: Any, name: str, otherwise: Any) -> Any:
 
 
 def _scale_bits(page: Any, colors: NDArray[Any]) -> value_range.ScaledValues:
-    """Scale by the bits that a page has, which may be fewer than those of the array."""
+    """Scale by the depth of a page, which may be less than that of the array."""
     bits = int(page.bitspersample)
     if colors.dtype.kind == "u" and bits < 8 * colors.dtype.itemsize:
         most = 2**bits - 1
@@ -241,7 +241,7 @@ def _alpha_channel(page: Any, pixels: NDArray[Any], count: int) -> NDArray[np.fl
 
 
 def _unpremultiply(page: Any, found: NDArray[Any], alpha: NDArray[Any] | None) -> NDArray[Any]:
-    """Divide colors by the transparency that they were multiplied with."""
+    """Divide premultiplied colors by their alpha."""
     if alpha is None or int(page.extrasamples[0] if page.extrasamples else 0) != ASSOCIATED:
         return found
     most = 1 if found.dtype.kind == "f" else np.iinfo(found.dtype).max
@@ -250,7 +250,7 @@ def _unpremultiply(page: Any, found: NDArray[Any], alpha: NDArray[Any] | None) -
 
 
 def _decode_lab(colors: NDArray[Any], kind: int) -> NDArray[np.float32]:
-    """Return CIELAB; a* and b* are signed, in ICC's way of writing it with an offset of 128."""
+    """Return CIELAB; a* and b* are signed; the ICC encoding has an offset of 128."""
     bits = 8 * colors.dtype.itemsize
     if colors.dtype.kind not in "ui" or bits not in (8, 16):
         raise ImageError("a TIFF of CIELAB in floats is not supported: save it as RGB")

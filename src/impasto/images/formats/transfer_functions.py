@@ -24,11 +24,11 @@ Primaries: TypeAlias = tuple[float, float, float, float, float, float, float, fl
 WHITE_NITS = 203.0
 """Candelas per square meter of diffuse white in PQ and HLG: ITU-R BT.2408, section 2.1."""
 HLG_NITS = 1000.0
-"""The display that HLG is shown on: its system gamma is 1.2 there, ITU-R BT.2100, note 5f."""
+"""Peak luminance of the display for HLG: its system gamma is 1.2 there, ITU-R BT.2100, note 5f."""
 HIGHLIGHT = 99.9
-"""Percent of pixels that the brightest light kept may exceed; what is brighter is clipped."""
+"""Percentage of the brightest pixels that are clipped."""
 ROWS = 256
-"""Rows that are converted together, so that what is between takes little memory."""
+"""Rows that are converted at once, to limit the memory of intermediate arrays."""
 
 D65 = (0.3127, 0.3290)
 BT709: Primaries = (0.640, 0.330, 0.300, 0.600, 0.150, 0.060, *D65)
@@ -47,7 +47,7 @@ PRIMARIES: dict[int, Primaries] = {
     12: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, *D65),
     22: (0.630, 0.340, 0.295, 0.605, 0.155, 0.077, *D65),
 }
-"""H.273, table 2. 10, CIE XYZ, is no space of pictures."""
+"""H.273, table 2, without 10 (CIE XYZ), which images do not use."""
 
 
 def decode_srgb(values: Light) -> Light:
@@ -98,14 +98,14 @@ HLG_GAMMA = 1.2
 
 
 def decode_hlg(values: Light) -> Light:
-    """Return the light of the scene, 0 to 1, of HLG; ITU-R BT.2100, table 5."""
+    """Return the scene light, 0 to 1, of HLG; ITU-R BT.2100, table 5."""
     values = np.clip(values, 0, 1)
     bright = (np.exp((np.maximum(values, 0.5) - HLG_C) / HLG_A) + HLG_B) / 12
     return np.where(values <= 0.5, values**2 / 3, bright).astype(np.float32)
 
 
 def _hlg_ootf(light: Light, luminance: NDArray[np.float64]) -> Light:
-    """Return the display's light of the scene's: BT.2100's OOTF, 1 for diffuse white."""
+    """Return display light of scene light: the OOTF of BT.2100, 1 for diffuse white."""
     bright = np.maximum(light @ luminance.astype(np.float32), 0)[..., None]
     shown = light * bright ** np.float32(HLG_GAMMA - 1) * np.float32(HLG_NITS / WHITE_NITS)
     return np.asarray(shown, np.float32)
@@ -122,15 +122,15 @@ CURVES: dict[int, Curve] = {
     17: lambda values: np.maximum(values, 0) ** np.float32(2.6) * np.float32(52.37 / 48),
     18: decode_hlg,
 }
-"""H.273, table 3. 9 and 10, logarithms, are not known to be used by pictures."""
+"""H.273, table 3, without 9 and 10 (logarithms), which images do not use."""
 
 BEYOND_WHITE = (decode_pq, decode_hlg)
-"""Curves whose light may be brighter than diffuse white, and is brought down to it."""
+"""Transfer functions of light brighter than diffuse white, which is tone-mapped."""
 
 
 @dataclass(frozen=True)
 class ColorSpace:
-    """What the numbers of a picture mean: primaries, and a curve."""
+    """A color space: primaries and a transfer function."""
 
     primaries: Primaries
     curve: Curve
@@ -169,7 +169,7 @@ BRADFORD = np.array(
 def primaries_to_srgb(primaries: Primaries) -> NDArray[np.float64]:
     """Return the matrix (3, 3) from linear light of other primaries to that of sRGB.
 
-    White stays white: adapted by Bradford's cones. Raises ValueError as :func:`to_xyz` does.
+    White is adapted by the Bradford transform. Raises ValueError like :func:`to_xyz`.
     """
     own, target = to_xyz(primaries), to_xyz(BT709)
     cones = BRADFORD @ own.sum(axis=1), BRADFORD @ target.sum(axis=1)
@@ -178,11 +178,10 @@ def primaries_to_srgb(primaries: Primaries) -> NDArray[np.float64]:
 
 
 def to_srgb(values: Light, space: ColorSpace) -> tuple[ImageArray, bool]:
-    """Return the picture (height, width, 3) of encoded values in [0, 1], gray (h, w, 1) or RGB.
+    """Convert encoded values in [0, 1], gray (h, w, 1) or RGB, to sRGB (height, width, 3).
 
-    Light beyond diffuse white is brought down by :func:`roll_off`, and the second value says
-    whether there was any; colors that sRGB lacks are clipped. Raises ValueError as
-    :func:`to_xyz` does.
+    Light brighter than diffuse white is tone-mapped by :func:`roll_off`; the second value is
+    whether there was any. Colors outside sRGB are clipped. Raises ValueError like :func:`to_xyz`.
     """
     matrix = primaries_to_srgb(space.primaries).astype(np.float32)
     luminance = to_xyz(space.primaries)[1]
@@ -207,11 +206,11 @@ def _to_linear(values: Light, space: ColorSpace, luminance: NDArray[np.float64])
 
 
 def roll_off(light: Light, peak: float) -> Light:
-    """Return light (..., 3) up to ``peak`` brought down to diffuse white, 1, hues kept.
+    """Tone-map light (..., 3) up to ``peak`` to at most diffuse white, 1; hues stay.
 
-    The brightest of the three goes along the curve of ITU-R BT.2390-11, section 5.4.1 (EETF): in
-    PQ, relative to the peak, what lies below the knee 1.5 w - 0.5 stays, w being diffuse white, and
-    a Hermite spline goes from there to w. Black stays black, so its last step falls away.
+    The largest channel follows the curve of ITU-R BT.2390-11, section 5.4.1 (EETF): in PQ, relative
+    to the peak, values below the knee 1.5 w - 0.5 stay, where w is diffuse white, and a Hermite
+    spline leads from there to w. Black stays black, so the last step of the EETF is omitted.
     """
     top = encode_pq(np.array(peak))
     white = encode_pq(np.array(1.0)) / top

@@ -100,7 +100,7 @@ def _common_palette(frames: Sequence[Frame]) -> Image.Image:
 
 
 def _write_mp4(frames: Sequence[Frame], path: Path, seconds: float) -> None:
-    """Write H.264 that every player takes: even sides, 4:2:0, the colors of HD video."""
+    """Write H.264 that every player supports: even sides, 4:2:0, the colors of HD video."""
     height, width = frames[-1].shape[:2]
     filters = (
         f"fps={_FPS},tpad=stop_mode=clone:stop_duration={_HOLD},"
