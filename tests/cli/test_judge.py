@@ -41,7 +41,7 @@ def test_the_table_has_a_line_for_every_measure_and_a_column_for_every_picture(
     assert done.exit_code == 0, done.output
     head, *lines = done.stdout.splitlines()
     assert "128 px" in head
-    assert lines[0].split() == ["distance", "from", "photograph", "painting", "near.png", "far.png"]
+    assert lines[0].split() == ["distance", "from", "content", "style", "near.png", "far.png"]
     assert len(lines) == 1 + len(judges.MEASURES)
     for line, measure in zip(lines[1:], judges.MEASURES.values(), strict=True):
         assert line.startswith(measure.about)

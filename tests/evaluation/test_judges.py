@@ -53,7 +53,7 @@ def pair():
 def test_photograph_and_painting_stand_beside_every_picture(eyes, pair):
     half = (pair[0] + arrays.resize(pair[1], 96, 128)) / 2
     found = judges.judge(*pair, half, pair[0], size=128)
-    assert [each.name for each in found.results] == ["picture 1", "picture 2"]
+    assert [each.name for each in found.results] == ["result 1", "result 2"]
     for name, measure in judges.MEASURES.items():
         at_home, away = (found.style, found.content)
         if measure.reference == "content image":
@@ -87,7 +87,7 @@ def test_pictures_are_paths_images_and_arrays(eyes, pair, tmp_path):
         tmp_path / "a.png", Image.fromarray(painting), str(tmp_path / "a.png"), photograph, size=128
     )
     first, second = found.results
-    assert (first.name, second.name) == (str(tmp_path / "a.png"), "picture 2")
+    assert (first.name, second.name) == (str(tmp_path / "a.png"), "result 2")
     assert first.figures == second.figures
 
 
@@ -111,7 +111,7 @@ def test_a_picture_of_another_shape_is_refused(pair, one_line, monkeypatch):
     with pytest.raises(ImageError) as caught:
         judges.judge(*pair, pair[0], np.rot90(pair[0]).copy())
     said = one_line(caught)
-    assert "picture 2 has 96 x 128 px, the content image 128 x 96 px" in said
+    assert "result 2 has 96 x 128 px, the content image 128 x 96 px" in said
 
 
 def test_a_picture_that_is_missing_is_refused(pair, one_line, tmp_path):

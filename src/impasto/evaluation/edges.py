@@ -56,8 +56,8 @@ def build_hed(tensors: Tensors) -> Callable[[ImageArray], Edges]:
         height, width = arrays.size_of(image)
         beyond = [(0, -size % STRIDE) for size in (height, width)]
         whole = np.pad(image, (*beyond, (0, 0)), mode="edge")
-        seen = features(ops.convert_to_tensor(whole + shift))
-        maps = [to_numpy(seen[layer]) for layer in LAYERS]
+        by_layer = features(ops.convert_to_tensor(whole + shift))
+        maps = [to_numpy(by_layer[layer]) for layer in LAYERS]
         return _fuse_sides(maps, tensors, arrays.size_of(whole))[:height, :width]
 
     return edges

@@ -157,13 +157,13 @@ def load_images(
 
     Raises ImageError for an image that cannot be read or compared.
     """
-    content_pixels = load.load_image(content, "photograph").pixels
-    style_pixels = load.load_image(style, "painting").pixels
+    content_pixels = load.load_image(content, "content").pixels
+    style_pixels = load.load_image(style, "style").pixels
     named = []
     for number, each in enumerate(images, 1):
         known = isinstance(each, str) or hasattr(each, "__fspath__")
-        name = files.display_path(each) if known else f"picture {number}"  # type: ignore[arg-type]
-        image = load.load_image(each, f"picture {number}").pixels
+        name = files.display_path(each) if known else f"result {number}"  # type: ignore[arg-type]
+        image = load.load_image(each, f"result {number}").pixels
         _check_shape(name, image, content_pixels)
         named.append((name, image))
     return content_pixels, style_pixels, named
@@ -215,8 +215,8 @@ class Judges:
         stretched = compute(arrays.resize(style, height, width))
         return Judgment(
             size,
-            scores("photograph", content_features, content_features),
-            scores("painting", stretched, style_features),
+            scores("content", content_features, content_features),
+            scores("style", stretched, style_features),
             tuple(judged),
         )
 

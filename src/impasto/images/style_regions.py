@@ -41,16 +41,16 @@ def build_regions(
     everywhere: Sequence[StyleImage],
     covered: Sequence[MaskedStyle],
     kept: Mask,
-    seen: Mask | None = None,
+    opaque: Mask | None = None,
 ) -> tuple[tuple[StyledRegion, ...], Mask]:
     """Return the regions of an image, and the weights of pixels that stay unchanged.
 
     ``everywhere`` is the style outside all masks; without it these pixels stay unchanged. Pixels in
-    ``kept`` and transparent pixels (not ``seen``) belong to no region. All masks have the size of
+    ``kept`` and transparent pixels (not ``opaque``) belong to no region. All masks have the size of
     the image. Masks with the same style image form one region, since moments add up.
     """
     free = 1 - kept
-    painted = free if seen is None else free * seen
+    painted = free if opaque is None else free * opaque
     if not covered:
         return _exclude_kept([StyledRegion(tuple(everywhere))], painted), kept
     shared, rest = masks.partition_masks([each.mask for each in covered])
@@ -86,7 +86,7 @@ def resize_regions(
 ) -> tuple[StyledRegion, ...]:
     """Return regions with masks of (height, width) and resized style images."""
 
-    def seen(style: StyleImage) -> StyleImage:
+    def resized(style: StyleImage) -> StyleImage:
         size = style_size(style, height * width)
         return dataclasses.replace(
             style,
@@ -96,7 +96,7 @@ def resize_regions(
 
     return tuple(
         StyledRegion(
-            tuple(seen(each) for each in region.styles),
+            tuple(resized(each) for each in region.styles),
             None if region.mask is None else masks.resize_mask(region.mask, height, width),
         )
         for region in regions

@@ -199,7 +199,7 @@ def _iter_folder(
     listing = decode.list_folder(folder)
     for line in listing.left_out:
         LOG.warning("%s: %s", files.display_path(folder), line)
-    yield from (ListedContent(each, folder.relative_to(top)) for each in listing.pictures)
+    yield from (ListedContent(each, folder.relative_to(top)) for each in listing.images)
     folders = [each for each in listing.folders if os.path.realpath(each) not in entered]
     entered.update(map(os.path.realpath, folders))
     if folders and not recursive:

@@ -77,7 +77,7 @@ def test_a_folder_has_its_pictures_and_says_what_is_left_out(tmp_path):
     for folder in ("folder.jpg", ".hidden"):
         (tmp_path / folder).mkdir()
     found = detect.list_folder(tmp_path)
-    assert [path.name for path in found.pictures] == sorted(names)
+    assert [path.name for path in found.images] == sorted(names)
     assert [path.name for path in found.folders] == ["folder.jpg"]
     assert found.left_out == (
         "skipped (camera raw files): x.NEF, y.dng",

@@ -91,7 +91,7 @@ def is_png(head: bytes) -> bool:
 class FolderListing(NamedTuple):
     """The image files in a folder, sorted, and the other files."""
 
-    pictures: tuple[Path, ...]
+    images: tuple[Path, ...]
     left_out: tuple[str, ...]
     """a note for each kind of skipped files, with names"""
     folders: tuple[Path, ...] = ()
@@ -116,11 +116,11 @@ def list_folder(folder: Path) -> FolderListing:
             kinds.setdefault(_file_kind(each), []).append(each)
     images = tuple(kinds.pop(IMAGE, ()))
     left_out = tuple(f"skipped ({kind}): {format_names(kinds[kind])}" for kind in sorted(kinds))
-    seen = tuple(each for each in folders if not each.name.startswith("."))
-    return FolderListing(images, left_out, seen)
+    visible = tuple(each for each in folders if not each.name.startswith("."))
+    return FolderListing(images, left_out, visible)
 
 
-IMAGE = "picture"
+IMAGE = "images"
 
 
 def _file_kind(path: Path) -> str:

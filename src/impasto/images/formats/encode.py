@@ -171,7 +171,7 @@ def encode_image(
 ) -> bytes:
     """Return the bytes that `write_image` writes for a name with this extension."""
     file = io.BytesIO()
-    _run_task(_make_task(pixels, f"picture{ending}", xmp, alpha, tags, saving), file)
+    _run_task(_make_task(pixels, f"image{ending}", xmp, alpha, tags, saving), file)
     return file.getvalue()
 
 
@@ -210,7 +210,7 @@ class _EncodeTask(NamedTuple):
     """(height, width, 3 or 4), unsigned integers of the depth that is written"""
     format: str
     xmp: bytes | None
-    said: Metadata
+    tags: Metadata
     saving: SaveOptions
 
 
@@ -295,4 +295,4 @@ _ENCODERS: dict[tuple[str, int], Callable[[_EncodeTask, BinaryIO], None]] = {
     ("TIFF", 8): _encode_tiff,
     ("TIFF", 16): _encode_tiff,
 }
-"""Writers for depths that Pillow does not support."""
+"""Encoders by format and depth; Pillow for all others."""
