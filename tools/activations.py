@@ -1,9 +1,9 @@
-"""Measure the mean activations that ``impasto.network.activations`` keeps.
+"""Compute the mean activations that ``impasto.network.activations`` keeps.
 
     python -m tools.activations
 
-Over the sample photographs at 512 px, with maximum pooling and zeros around. A channel that no
-photograph activates keeps its weights: its mean is said to be 1.
+Means over the content samples at 512 px, with maximum pooling and zero padding. A channel that is
+zero for all samples keeps its weights: its mean is set to 1.
 """
 
 import importlib.resources
@@ -21,16 +21,16 @@ SIZE = 512
 
 
 def measure(name: str) -> dict[str, NDArray[np.float32]]:
-    """Return the mean of every channel of a network's convolutions over photographs."""
+    """Return the mean of every channel of a network's convolutions over the content samples."""
     loaded = weights.load_weights(name)
     layers = loaded.network.convolutions
     features = vgg.build_vgg(loaded, layers, "max", "float32", "zero")
     sums: dict[str, NDArray[np.float64]] = {}
     for each in samples.CONTENTS:
-        photograph = samples.load_content(each)
-        small = arrays.resize(photograph, *arrays.fit(*arrays.size_of(photograph), SIZE))
-        for layer, seen in features(ops.convert_to_tensor(small)).items():
-            found = to_numpy(seen).mean(axis=(0, 1), dtype=np.float64)
+        image = samples.load_content(each)
+        small = arrays.resize(image, *arrays.fit(*arrays.size_of(image), SIZE))
+        for layer, maps in features(ops.convert_to_tensor(small)).items():
+            found = to_numpy(maps).mean(axis=(0, 1), dtype=np.float64)
             sums[layer] = sums.get(layer, 0.0) + found / len(samples.CONTENTS)
     return {
         f"{name}/{layer}": np.where(mean > 0, mean, 1.0).astype(np.float32)

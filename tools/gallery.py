@@ -19,13 +19,13 @@ PAIRS = (
     ("motorcycle", "dots"),
     ("rocket", "watercolour"),
 )
-"""Photograph and painting of every row."""
+"""Content and style sample of each row."""
 
 CLASSIC = "gatys"
-"""The preset that the first pair is painted with as well, for the README's first screen."""
+"""The preset for a second result of the first pair, at the top of the README."""
 
 SHOWN = 400
-"""Longest side in pixels of the pictures in the table, whose originals are painted at 512."""
+"""Longest side in pixels of the images in the table; the originals have 512."""
 
 
 def main() -> None:
@@ -33,39 +33,39 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     paint_classic()
     rows = []
-    for photograph, painting in PAIRS:
-        content, style = samples.load_content(photograph), samples.make_style(painting)
+    for content_name, style_name in PAIRS:
+        content, style = samples.load_content(content_name), samples.make_style(style_name)
         result = impasto.stylize(content, style)
-        generated = f"{photograph}-{painting}"
-        for name, picture in (
-            (photograph, content),
-            (painting, style),
+        generated = f"{content_name}-{style_name}"
+        for name, image in (
+            (content_name, content),
+            (style_name, style),
             (generated, result.pixels),
         ):
-            keep(name, picture)
-        rows.append((photograph, painting, generated))
+            keep(name, image)
+        rows.append((content_name, style_name, generated))
         print(f"{generated}: {result.seconds['total']:.1f} s", flush=True)
     replace_table(rows)
 
 
 def paint_classic() -> None:
-    """Paint the first pair as the paper did, from noise."""
-    photograph, painting = PAIRS[0]
-    content, style = samples.load_content(photograph), samples.make_style(painting)
+    """Paint the first pair with the settings of the paper."""
+    content_name, style_name = PAIRS[0]
+    content, style = samples.load_content(content_name), samples.make_style(style_name)
     result = impasto.stylize(content, style, preset=CLASSIC)
-    keep(f"{photograph}-{painting}-{CLASSIC}", result.pixels)
+    keep(f"{content_name}-{style_name}-{CLASSIC}", result.pixels)
     print(f"{CLASSIC}: {result.seconds['total']:.1f} s", flush=True)
 
 
-def keep(name: str, picture: arrays.ImageArray) -> None:
-    """Write a picture as the README shows it."""
-    height, width = arrays.fit(*arrays.size_of(picture), SHOWN)
-    image = encode.to_pillow(arrays.resize(picture, height, width))
-    image.save(FOLDER / f"{name}.jpg", quality=85, optimize=True)
+def keep(name: str, image: arrays.ImageArray) -> None:
+    """Write an image in the size of the README."""
+    height, width = arrays.fit(*arrays.size_of(image), SHOWN)
+    shown = encode.to_pillow(arrays.resize(image, height, width))
+    shown.save(FOLDER / f"{name}.jpg", quality=85, optimize=True)
 
 
 def replace_table(rows: list[tuple[str, str, str]]) -> None:
-    """Write the table between its marks in the README."""
+    """Write the table between its markers in the README."""
     lines = ["| content | style | generated |", "| --- | --- | --- |"]
     for row in rows:
         cells = (f'<img src="docs/gallery/{name}.jpg" alt="{name}" width="270">' for name in row)

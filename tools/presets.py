@@ -12,28 +12,28 @@ from impasto.recipe.settings import PRESETS
 from impasto.studio import schema
 
 SIZE = 224
-"""Longest side in pixels at which they are painted."""
+"""Longest side of the results in pixels."""
 
 SIDE = 96
-"""Pixels along the side of a square that is shown."""
+"""Side of a thumbnail in pixels."""
 
 
 def main() -> None:
-    """Paint one for every built-in preset, of the sample that ``impasto demo`` paints."""
+    """Paint a thumbnail of each built-in preset, from the samples of ``impasto demo``."""
     folder = Path(schema.__file__).parent / "static" / "presets"
     folder.mkdir(exist_ok=True)
-    photograph, painting = samples.load_content("coffee"), samples.make_style("swirls", 512)
+    content, style = samples.load_content("coffee"), samples.make_style("swirls", 512)
     for name in PRESETS:
-        painted = impasto.stylize(photograph, painting, preset=name, size=SIZE)
+        painted = impasto.stylize(content, style, preset=name, size=SIZE)
         middle(painted.pixels).save(folder / f"{name}.jpg", quality=80)
         print(name, round(painted.seconds["total"]), flush=True)
 
 
-def middle(picture: ImageArray) -> Image.Image:
-    """Return the square in the middle, small."""
-    height, width = picture.shape[:2]
+def middle(image: ImageArray) -> Image.Image:
+    """Return the central square, reduced to SIDE pixels."""
+    height, width = image.shape[:2]
     left = (width - height) // 2
-    square = Image.fromarray(np.asarray(picture[:, left : left + height], np.uint8))
+    square = Image.fromarray(np.asarray(image[:, left : left + height], np.uint8))
     return square.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
 
