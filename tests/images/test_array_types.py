@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from impasto import filearray, images
-from impasto.images import arrays, colors, masks, style_regions, value_range
+from impasto.images import arrays, colors, load, masks, style_regions, value_range
 from impasto.images.formats import (
     color_management,
     decode,
@@ -83,6 +83,12 @@ CASES: dict[typing.Callable[..., typing.Any], list[Case]] = {
         lambda p, m, _: decode.from_array(p),
         lambda p, m, _: decode.from_array(m),
         lambda p, m, _: decode.from_array(p / 255),
+    ],
+    load.load_image: [lambda p, m, _: load.load_image(p, "content").pixels],
+    load.load_mask: [lambda p, m, _: load.load_mask(m, "mask", (20, 20)).mask],
+    load.load_style: [lambda p, m, _: load.load_style(p, "style").image.pixels],
+    load.load_region_style: [
+        lambda p, m, _: load.load_region_style(load.Region(m, p, m), "region").mask
     ],
     masks.mask_from_image: [lambda p, m, _: masks.mask_from_image(p * 0 + m[..., None] * 255)],
     masks.aspect_note: [lambda p, m, _: masks.aspect_note(m, 20, 90)],
