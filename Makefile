@@ -46,14 +46,17 @@ browser: $(READY)
 	KERAS_BACKEND=tensorflow $(BIN)/pytest -m "browser $(QUICK)" tests/studio
 
 # The quick tests of the Keras engine on TensorFlow, and on those backends that `make backends`
-# installed; its slow tests run on TensorFlow with `unit`, and on the others with `soak`. The time
+# installed; its slow tests run on TensorFlow with `unit`, and on the others with `soak`. On
+# TensorFlow only what takes the engine of the setting `auto`, since `unit` ran the rest. The time
 # budget is that of `make test`: JAX and PyTorch compile for every shape, so here it is wider.
+BY_ENGINE := tests/cli tests/cluster tests/engines tests/pipeline tests/test_*.py
 other-backends: $(READY)
 	for backend in tensorflow jax torch; do \
 	  if $(BIN)/python -c "import $$backend" 2>/dev/null; then \
 	    echo "backend $$backend"; \
+	    if [ $$backend = tensorflow ]; then tests="$(BY_ENGINE)"; else tests=tests; fi; \
 	    KERAS_BACKEND=$$backend IMPASTO_TEST_ENGINE=keras IMPASTO_TEST_BUDGET=60 \
-	    $(PYTEST) -m "backend and $(BACKENDS_SLOW)" tests || exit 1; \
+	    $(PYTEST) -m "backend and $(BACKENDS_SLOW)" $$tests || exit 1; \
 	  fi; \
 	done
 
