@@ -31,6 +31,16 @@ def remember(bench, item):
     return bench.payload_cache["times"], bench.worker_cache["times"], bench.payload.content
 
 
+def lose_payload(dask_worker):
+    """Leave a worker as it is when its process was started anew: with another payload."""
+    dask_worker.impasto.payload = dask_worker.impasto.payload._replace(key="another")
+
+
+def wait(bench, item):
+    time.sleep(item)
+    return item
+
+
 def die_once(bench, item):
     """End the worker the first time, by the file that is named."""
     number, path = item

@@ -76,6 +76,17 @@ def test_a_worker_that_is_killed_has_its_work_done_by_others(two, tmp_path):
     assert (tmp_path / "killed").exists()
 
 
+def test_a_worker_without_the_payload_gets_it(two):
+    two.client.run(tasks.lose_payload)
+    assert list(two.map(tasks.double, range(4))) == [0, 2, 4, 6]
+
+
+def test_a_task_may_take_longer_than_workers_may_be_missing(two, monkeypatch):
+    monkeypatch.setattr(pool, "NO_WORKERS_TIMEOUT", 0.1)
+    monkeypatch.setattr(pool, "POLL_SECONDS", 0.05)
+    assert list(two.map(tasks.wait, [0.5, 0.5])) == [0.5, 0.5]
+
+
 @pytest.mark.slow
 def test_all_workers_may_be_killed_at_once(two, tmp_path):
     two.broadcast(b"again", "")

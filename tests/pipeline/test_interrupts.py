@@ -142,6 +142,25 @@ def test_what_pulling_raises_is_raised_and_a_generator_that_is_left_is_closed():
         assert closed.wait(5)
 
 
+def test_an_iterator_with_a_close_method_is_closed():
+    class Events:
+        closed = threading.Event()
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            return 1
+
+        def close(self):
+            self.closed.set()
+
+    with interrupts.handled_interrupts(lambda: None) as handler:
+        for _ in handler.iterate(Events()):
+            break
+        assert Events.closed.wait(5)
+
+
 def test_in_another_thread_nothing_is_heard():
     found, before = [], signal.getsignal(signal.SIGINT)
 

@@ -175,6 +175,17 @@ def test_an_unavailable_port_gives_the_reason(monkeypatch, tmp_path, number, wor
     assert "--port" in str(caught.value)
 
 
+def test_a_port_can_be_used_again_at_once():
+    first = module._bind_socket("127.0.0.1", 0)
+    port = first.getsockname()[1]
+    with socket.create_connection(("127.0.0.1", port)) as browser:
+        connection, _ = first.accept()
+        connection.close()  # closed here first, so the port stays reserved for a while
+        assert browser.recv(1) == b""
+    first.close()
+    module._bind_socket("127.0.0.1", port).close()
+
+
 def test_a_folder_has_one_server(monkeypatch, tmp_path):
     folder = tmp_path / "studio"
     folder.mkdir()

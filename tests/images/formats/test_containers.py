@@ -127,3 +127,13 @@ def test_a_chunk_with_a_wrong_sum_or_length_says_nothing():
         assert containers.read_png_color(io.BytesIO(png(8, 2, bytes(96), wrong))).cicp is None
     behind = png(8, 2, bytes(96))[:-12] + good + chunk(b"IEND", b"")
     assert containers.read_png_color(io.BytesIO(behind)).cicp is None
+
+
+@pytest.mark.parametrize(("length", "complete"), [(5, False), (6, True), (9, True)])
+def test_a_jpeg_frame_has_six_bytes_at_least(length, complete):
+    frame = struct.pack(">BHHBHB", 8, 16, 24, 1, 0x0111, 0)[:length]
+    segment = struct.pack(">2sH", b"\xff\xc0", 2 + length) + frame
+    header = containers.read_jpeg_header(io.BytesIO(b"\xff\xd8" + segment + b"\xff\xda\0\x02"))
+    assert (header is not None) == complete
+    if header is not None:
+        assert (header.width, header.height, header.bits) == (24, 16, 8)
