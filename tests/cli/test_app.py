@@ -409,8 +409,9 @@ def test_both_engines_paint_the_demo_alike(tmp_path):
     one_figures, other_figures = (
         each.figures for each in judges.judge(*originals, *pictures, size=256).results
     )
-    for measure in ("local_lite0", "global_lite0", "self_similarity"):
-        assert one_figures[measure] == pytest.approx(other_figures[measure], abs=0.02), measure
+    # Of forty pairs at 384 px structure differs by .02 to .09 between engines on nine.
+    for measure, noise in (("local_lite0", 0.02), ("global_lite0", 0.02), ("self_similarity", 0.05)):
+        assert one_figures[measure] == pytest.approx(other_figures[measure], abs=noise), measure
 
 
 @pytest.mark.slow
@@ -666,7 +667,10 @@ def test_workers_share_a_picture_and_leave_nothing_behind(folder):
     assert "distributed" not in said
     assert "Warning" not in said
     assert (folder / "alone.png").read_bytes() == (folder / "shared.png").read_bytes()
-    assert not [each for each in psutil.pids() if in_session(each, process.pid)]
+    until = time.monotonic() + 10  # a helper process of Python's may end a moment later
+    while left := [each for each in psutil.pids() if in_session(each, process.pid)]:
+        assert time.monotonic() < until, left
+        time.sleep(0.1)
 
 
 def in_session(process, session):

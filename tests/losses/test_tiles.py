@@ -197,7 +197,7 @@ def test_kept_targets_give_the_same_bytes_and_take_up_other_weights(engine):
 @pytest.mark.slow
 def test_what_is_around_a_tile_is_needed(engine):
     chosen = recipe.make_recipe(precision="float32")
-    tight = replace(looking(engine, chosen, 112), grain=TileAlignment(8, 8))
+    tight = replace(looking(engine, chosen, 112), alignment=TileAlignment(8, 8))
     tiles, whole = compared(engine, tight, chosen, REGIONS["everywhere"])
     size = root_mean_square(whole.gradient)
     assert root_mean_square(tiles.gradient - whole.gradient) > 3e-3 * size

@@ -114,7 +114,7 @@ with impasto.Stylizer(**eval(sys.argv[1]), engine="native", evaluations=4) as st
     prepared = stylizer.prepare(*pictures)
     for _ in stylizer.run(prepared):
         pass
-    foretold = memory.peak_bytes(prepared.inputs.work, prepared.plan)
+    foretold = memory.peak_bytes(prepared.inputs.memory_inputs, prepared.plan)
 # Not getrusage: it counts the process that started this one as well.
 peak = re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1]
 print(int(peak) * 1024 / foretold)
