@@ -517,8 +517,15 @@ def stopped_after(steps, case, path, **settings):
     return result
 
 
-@pytest.mark.backend
-@pytest.mark.parametrize("place", ["first", "within a level", "end of a level", "finest"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "first",
+        pytest.param("within a level", marks=pytest.mark.backend),
+        "end of a level",
+        pytest.param("finest", marks=pytest.mark.backend),
+    ],
+)
 def test_what_was_stopped_goes_on_to_the_same_bytes(case, result, place, tmp_path):
     ends = list(itertools.accumulate(EVALUATIONS[case.name]))
     steps = {"first": 1, "within a level": 2, "end of a level": ends[0], "finest": ends[-1] - 1}
