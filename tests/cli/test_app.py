@@ -410,7 +410,8 @@ def test_both_engines_paint_the_demo_alike(tmp_path):
         each.figures for each in judges.judge(*originals, *pictures, size=256).results
     )
     # Of forty pairs at 384 px structure differs by .02 to .09 between engines on nine.
-    for measure, noise in (("local_lite0", 0.02), ("global_lite0", 0.02), ("self_similarity", 0.05)):
+    tolerances = {"local_lite0": 0.02, "global_lite0": 0.02, "self_similarity": 0.05}
+    for measure, noise in tolerances.items():
         assert one_figures[measure] == pytest.approx(other_figures[measure], abs=noise), measure
 
 
