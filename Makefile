@@ -43,7 +43,7 @@ unit: $(READY)
 	KERAS_BACKEND=tensorflow $(PYTEST) -m "not browser $(QUICK)"
 
 browser: $(READY)
-	KERAS_BACKEND=tensorflow $(BIN)/pytest -m "browser $(QUICK)" tests/studio
+	KERAS_BACKEND=tensorflow $(BIN)/pytest -n 2 --dist load -m "browser $(QUICK)" tests/studio
 
 # The quick tests of the Keras engine on TensorFlow, and on those backends that `make backends`
 # installed; its slow tests run on TensorFlow with `unit`, and on the others with `soak`. On
