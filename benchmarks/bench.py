@@ -31,7 +31,7 @@ from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective
 from impasto.losses.level_roles import FEATURE_SPLITTING, FINEST, STRUCTURE, LevelRole
 from impasto.pipeline import events
-from impasto.recipe import settings
+from impasto.recipe import presets, settings
 
 Section: TypeAlias = dict[str, Any]
 
@@ -75,8 +75,7 @@ def _evaluation_at(size: int, repeats: int) -> Section:
     height = round(size * ASPECT)
     content, style = (arrays.noise(height, size, seed) for seed in (0, 1))
     deepest = {
-        kind: max(objective.required_layers(settings.make_recipe(), kind))
-        for kind in KINDS.values()
+        kind: max(objective.required_layers(presets.make_recipe(), kind)) for kind in KINDS.values()
     }
     variants: dict[str, Callable[[ImageArray], Any]] = {}
     for name, kind in KINDS.items():
@@ -103,7 +102,7 @@ def _impasto(
     """Return the default recipe's loss and gradient, in float32, at levels of a kind."""
     from impasto.pipeline.models import ModelCache
 
-    chosen = settings.make_recipe(engine=engine, precision="float32")
+    chosen = presets.make_recipe(engine=engine, precision="float32")
     painting = ModelCache().get(chosen).level_program(chosen, kind)
     places = (StyledRegion((StyleImage(style),)),)
     start = None if kind == STRUCTURE else content

@@ -28,7 +28,7 @@ from impasto.losses.tiled import TiledObjective, TileEvaluator, TileResult
 from impasto.pipeline.memory import TilePlan
 from impasto.pipeline.models import ModelCache
 from impasto.pipeline.run import Run
-from impasto.recipe.settings import make_recipe
+from impasto.recipe.presets import make_recipe
 
 Section = dict[str, Any]
 

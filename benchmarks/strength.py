@@ -19,6 +19,7 @@ import impasto
 from benchmarks import bench, heldout
 from impasto.images.formats import decode
 from impasto.jobs import runner
+from impasto.recipe import presets
 from impasto.recipe import settings as recipe
 
 WEIGHTS = (0.5, 2.0, 8.0, 32.0, 128.0)
@@ -38,7 +39,7 @@ def distances(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
             ]
             row = []
             for weight in WEIGHTS:
-                made = recipe.make_recipe(
+                made = presets.make_recipe(
                     style_loss=name, size=options.size, style_weight=weight / measure.scale
                 )
                 prepared = stylizer.prepare(*read, recipe=made)

@@ -12,7 +12,7 @@ from impasto.losses import objective
 from impasto.losses.level_roles import STRUCTURE
 from impasto.losses.terms import TiledFeatureExtractor
 from impasto.network import weights
-from impasto.recipe import settings as recipe
+from impasto.recipe import presets
 from tests import tiny
 
 
@@ -23,7 +23,7 @@ def test_a_baseline_has_the_gradient_that_impasto_has_for_the_same_loss(way):
     if keras_backend.backend_name() != library:
         pytest.skip(f"computes with {library}")
     content, style, picture = (tiny.random_picture(48, 64, seed) for seed in (1, 2, 3))
-    chosen = recipe.make_recipe(
+    chosen = presets.make_recipe(
         "gram",
         loss_scale="absolute",
         strips=1,

@@ -12,7 +12,7 @@ from impasto.errors import ImageError, InputError, SettingError
 from impasto.evaluation import judges
 from impasto.images import samples
 from impasto.images.formats import encode
-from impasto.recipe import settings as recipes
+from impasto.recipe import presets
 from tests import tiny
 from tests.evaluation.test_judges import FakeEyes
 from tools import sheet
@@ -28,7 +28,7 @@ Words | with a bar.
 """
 
 
-OTHER = next(name for name in recipes.PRESETS if name != recipes.DEFAULT)
+OTHER = next(name for name in presets.PRESETS if name != presets.DEFAULT)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import impasto
 from impasto.images import arrays, masks, samples
 from impasto.images.formats import encode
 from impasto.jobs import runner
+from impasto.recipe import presets
 from impasto.recipe import settings as recipe
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +36,7 @@ class Shown:
     settings: dict[str, Any] = field(default_factory=dict)
     regions: tuple[tuple[str, ...], ...] = ()
     keep: str = ""
-    preset: str = recipe.DEFAULT
+    preset: str = presets.DEFAULT
 
     @property
     def command(self) -> str:
@@ -44,7 +45,7 @@ class Shown:
         for region in self.regions:
             words.append("--region " + ":".join(f"{name}.png" for name in region))
         words += [f"--keep {self.keep}.png"] * bool(self.keep)
-        words += [f"--preset {self.preset}"] * (self.preset != recipe.DEFAULT)
+        words += [f"--preset {self.preset}"] * (self.preset != presets.DEFAULT)
         return " ".join((*words, *recipe.to_options(self.settings)))
 
 
@@ -119,8 +120,8 @@ CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
         "`impasto presets` lists and describes them.",
         tuple(
             Shown("motorcycle", ("watercolour",), preset=preset)
-            for preset in recipe.PRESETS
-            if preset not in (recipe.DEFAULT, "gatys", "tutorial")
+            for preset in presets.PRESETS
+            if preset not in (presets.DEFAULT, "gatys", "tutorial")
         ),
     ),
     (
@@ -249,7 +250,7 @@ def _paint(
             [sources[style] for style in each.styles],
             regions=[tuple(sources[part] for part in region) for region in each.regions],
             keep=sources[each.keep] if each.keep else None,
-            recipe=recipe.make_recipe(each.preset, size=SIZE, **each.settings),
+            recipe=presets.make_recipe(each.preset, size=SIZE, **each.settings),
         )
         result = runner.last_result(stylizer.run(prepared))
         name = image_name(title, number)

@@ -8,7 +8,7 @@ from PIL import Image
 import impasto
 from impasto.images import samples
 from impasto.images.arrays import ImageArray
-from impasto.recipe.settings import PRESETS
+from impasto.recipe.presets import PRESETS
 from impasto.studio import schema
 
 SIZE = 224

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from impasto.recipe import presets
 from impasto.recipe import settings as recipe
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
@@ -28,7 +29,7 @@ PRESETS = """
 def page() -> str:
     """Return the page, as Markdown."""
     rows = [_row(name, default, about) for name, _, default, about in recipe.iter_settings()]
-    return HEAD + "\n".join(rows) + PRESETS + "\n".join(map(_preset, recipe.PRESETS)) + "\n"
+    return HEAD + "\n".join(rows) + PRESETS + "\n".join(map(_preset, presets.PRESETS)) + "\n"
 
 
 def _row(name: str, default: object, about: recipe.SettingInfo) -> str:
@@ -37,7 +38,7 @@ def _row(name: str, default: object, about: recipe.SettingInfo) -> str:
 
 
 def _preset(name: str) -> str:
-    preset = recipe.PRESETS[name]
+    preset = presets.PRESETS[name]
     differences = ", ".join(
         f"`{key}` {recipe.format_value(value)}" for key, value in preset.checked().items()
     )

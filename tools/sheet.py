@@ -37,7 +37,6 @@ from impasto.images import arrays, load, samples
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import decode, encode
 from impasto.recipe import presets
-from impasto.recipe import settings as recipes
 from tools.gallery import PAIRS
 
 SAMPLE = "sample:"
@@ -145,16 +144,16 @@ def parse_recipe(text: str, size: int) -> tuple[str, str, dict[str, str]]:
     """
     label, colon, words = text.partition(":")
     parts = (words if colon else text).split()
-    preset = recipes.DEFAULT if not parts or "=" in parts[0] else parts.pop(0)
+    preset = presets.DEFAULT if not parts or "=" in parts[0] else parts.pop(0)
     settings = {"size": str(size), **dict(part.partition("=")[::2] for part in parts)}
-    recipes.make_recipe(preset, presets.available_presets(), **settings)
+    presets.make_recipe(preset, presets.available_presets(), **settings)
     return (label if colon else text).strip(), preset, settings
 
 
 def painted(out: Path, text: str, size: int) -> Column:
     """Return the column of a recipe, whose pictures are painted where they are missing."""
     label, preset, settings = parse_recipe(text, size)
-    whole = recipes.make_recipe(preset, presets.available_presets(), **settings)
+    whole = presets.make_recipe(preset, presets.available_presets(), **settings)
     digest = hashlib.sha256(json.dumps(asdict(whole), default=str).encode()).hexdigest()
     slug = re.sub(r"[^A-Za-z0-9.=]+", "-", label)
     folder = out / f"{slug}-{digest[:8]}"
@@ -379,7 +378,7 @@ def main() -> None:
     try:
         pairs = read_pairs(given.pairs) if given.pairs else SAMPLES
         columns = [taken(each) for each in given.pictures]
-        wanted = given.recipe or [recipes.DEFAULT] * (not columns)
+        wanted = given.recipe or [presets.DEFAULT] * (not columns)
         columns += [painted(given.out, each, given.size) for each in wanted]
         chosen = [pair for pair in pairs if given.only in pair.name]
         failures = run(given.out, chosen, columns, given.judged_at)

@@ -22,7 +22,7 @@ from .pipeline.stylizer import Listener as Listener
 from .pipeline.stylizer import RunOptions as RunOptions
 from .pipeline.stylizer import Stylizer as Stylizer
 from .pipeline.stylizer import stylize as stylize
-from .recipe.settings import PRESETS as PRESETS
+from .recipe.presets import PRESETS as PRESETS
 from .recipe.settings import Recipe as Recipe
 from .recipe.settings import Settings as Settings
 from .version import __version__ as __version__

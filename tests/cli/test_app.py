@@ -35,6 +35,7 @@ from impasto.pipeline import measurements, runner
 from impasto.pipeline.forecast import Forecast
 from impasto.pipeline.provenance import Provenance
 from impasto.pipeline.stylizer import Stylizer
+from impasto.recipe import presets
 from impasto.recipe import settings as recipe
 from tests import shared, signals, tiny
 
@@ -175,7 +176,7 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, tmp_path, 
 def test_a_second_dry_run_loads_no_tensor_library(folder, own_cache, monkeypatch, capfd):
     line = measurements.CostCurve(1.0, 0.0, 1.0)
     costs = measurements.LevelCosts(2.0, 0.0, line, line)
-    chosen = recipe.make_recipe(style_loss="gram")
+    chosen = presets.make_recipe(style_loss="gram")
     measured = measurements.SpeedMeasurement(3.0, "float32", {STRUCTURE: costs})
     measurements.store_measurement(chosen, 1, measured)
     monkeypatch.chdir(folder)
@@ -439,7 +440,7 @@ def test_everything_the_artist_decides_goes_together(folder):
 def test_presets_are_listed_and_explained(folder):
     (folder / "own.toml").write_text('[oils]\nabout = "Thick."\nstyle_weight = 20')
     done = CliRunner().invoke(app.app, ["presets", "--presets", str(folder / "own.toml")])
-    for name, preset in recipe.PRESETS.items():
+    for name, preset in presets.PRESETS.items():
         assert name in done.output
         assert preset.help.split()[0] in done.output
     assert "oils" in done.output

@@ -12,6 +12,7 @@ from impasto.losses import objective, tiled
 from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, FINEST, STRUCTURE
 from impasto.losses.terms import TiledFeatureExtractor
 from impasto.losses.tiles import TileAlignment
+from impasto.recipe import presets
 from impasto.recipe import settings as recipe
 from tests import tiny
 from tests.tiny import random_picture
@@ -30,7 +31,7 @@ WHOLE = (StyledRegion((StyleImage(STYLE),)),)
 
 FEW = {"style_layers": "block1_conv2,block3_conv1,block4_conv1"}
 CASES = {
-    **{f"preset {name}": ({"preset": name}, STRUCTURE, WHOLE) for name in recipe.PRESETS},
+    **{f"preset {name}": ({"preset": name}, STRUCTURE, WHOLE) for name in presets.PRESETS},
     **{name: ({"style_loss": name, **FEW}, STRUCTURE, REGIONS) for name in recipe.STYLE_LOSSES},
     "finest": ({}, FINEST, WHOLE),
     "last pass": (FEW, FEATURE_SPLITTING, REGIONS),
@@ -44,7 +45,7 @@ CASES = {
 
 def both(settings):
     """A recipe that weighs all terms, and both engines of it."""
-    chosen = recipe.make_recipe(**{"content_weight": 0.5, "tv_weight": 0.3, **settings})
+    chosen = presets.make_recipe(**{"content_weight": 0.5, "tv_weight": 0.3, **settings})
 
     return chosen, *(
         tiny.engine(name, chosen, tiny.vgg(chosen.network)) for name in ("native", "keras")
@@ -81,7 +82,7 @@ def assert_alike(found, expected, most=1e-4):
 def test_features_are_alike(pooling, padding, size):
     layers = ("block1_conv1", "block1_pool", "block2_conv2", "block3_conv3", "block5_conv1")
     settings = {"style_layers": ",".join(layers), "pooling": pooling, "padding": padding}
-    chosen = recipe.make_recipe(style_loss="gram", **settings)
+    chosen = presets.make_recipe(style_loss="gram", **settings)
     engines = (tiny.engine(name, chosen, tiny.vgg()) for name in tiny.ENGINES)
     picture = random_picture(*size, seed=6)
     found, expected = (engine.feature_function(layers)(picture) for engine in engines)
@@ -159,7 +160,7 @@ def test_the_steps_of_a_tile_are_alike(name):
 
 @pytest.mark.parametrize("name", tiny.ENGINES)
 def test_an_engine_says_what_it_is(name):
-    chosen = recipe.make_recipe(precision="auto")
+    chosen = presets.make_recipe(precision="auto")
     engine = tiny.engine(name, chosen, tiny.vgg())
     assert engine.backend == ("native" if name == "native" else keras_backend.backend_name())
     assert engine.precision == "float32"
@@ -167,9 +168,9 @@ def test_an_engine_says_what_it_is(name):
 
 
 def test_the_keras_engine_computes_in_bfloat16_where_that_is_asked_for():
-    chosen = recipe.make_recipe(precision="bfloat16")
+    chosen = presets.make_recipe(precision="bfloat16")
     rough = tiny.engine("keras", chosen, tiny.vgg())
-    exact = tiny.engine("keras", recipe.make_recipe(), tiny.vgg())
+    exact = tiny.engine("keras", presets.make_recipe(), tiny.vgg())
     assert rough.precision == "bfloat16"
     layer = "block4_conv2"
     features = [engine.feature_function([layer])(PICTURE)[layer] for engine in (exact, rough)]
@@ -181,7 +182,7 @@ def test_the_keras_engine_computes_in_bfloat16_where_that_is_asked_for():
 def test_on_a_gpu_the_keras_engine_takes_bfloat16_unless_another_is_asked_for(monkeypatch):
     monkeypatch.setattr(keras_backend, "runs_on_cpu", lambda: False)
     engines = [
-        tiny.engine("keras", recipe.make_recipe(precision=each), tiny.vgg())
+        tiny.engine("keras", presets.make_recipe(precision=each), tiny.vgg())
         for each in ("auto", "float32")
     ]
     assert [each.precision for each in engines] == ["bfloat16", "float32"]

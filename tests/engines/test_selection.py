@@ -12,7 +12,7 @@ from impasto.engines import selection
 from impasto.engines.keras_engine import KerasEngine
 from impasto.engines.native_engine import NativeEngine
 from impasto.errors import BackendError
-from impasto.recipe import settings as recipe
+from impasto.recipe import presets
 from tests import tiny
 
 
@@ -49,7 +49,7 @@ def test_the_native_engine_computes_unless_the_recipe_asks_for_what_it_cannot_do
     settings, expected, monkeypatch, caplog
 ):
     monkeypatch.setattr(selection, "_has_gpu", lambda: False)
-    chosen = recipe.make_recipe(**settings)
+    chosen = presets.make_recipe(**settings)
     assert selection.choose_engine(chosen) == expected
     engine = selection.build_engine(chosen, tiny.vgg())
     assert type(engine) is {"native": NativeEngine, "keras": KerasEngine}[expected]
@@ -60,12 +60,12 @@ def test_the_native_engine_computes_unless_the_recipe_asks_for_what_it_cannot_do
     ("asked", "expected"), [("auto", "keras"), ("keras", "keras"), ("native", "native")]
 )
 def test_on_a_gpu_keras_computes_unless_the_native_engine_is_asked_for(gpu, asked, expected):
-    assert selection.choose_engine(recipe.make_recipe(engine=asked)) == expected
+    assert selection.choose_engine(presets.make_recipe(engine=asked)) == expected
 
 
 def test_where_the_kernels_are_missing_keras_computes_and_one_line_says_so(missing, caplog):
     with caplog.at_level(logging.WARNING):
-        engine = selection.build_engine(recipe.make_recipe(), tiny.vgg())
+        engine = selection.build_engine(presets.make_recipe(), tiny.vgg())
     assert isinstance(engine, KerasEngine)
     (record,) = caplog.records
     said = record.getMessage()
@@ -75,13 +75,13 @@ def test_where_the_kernels_are_missing_keras_computes_and_one_line_says_so(missi
 
 
 def test_keras_that_was_asked_for_is_no_reason_to_warn(missing, caplog):
-    selection.build_engine(recipe.make_recipe(engine="keras"), tiny.vgg())
+    selection.build_engine(presets.make_recipe(engine="keras"), tiny.vgg())
     assert not caplog.records
 
 
 def test_a_native_engine_that_is_asked_for_but_missing_is_refused(missing, one_line):
     with pytest.raises(BackendError) as caught:
-        selection.build_engine(recipe.make_recipe(engine="native"), tiny.vgg())
+        selection.build_engine(presets.make_recipe(engine="native"), tiny.vgg())
     said = one_line(caught)
     assert "compiler" in said
     assert "keras" in said
@@ -89,7 +89,7 @@ def test_a_native_engine_that_is_asked_for_but_missing_is_refused(missing, one_l
 
 def test_bfloat16_is_refused_by_the_native_engine_and_by_nobody_else(one_line):
     with pytest.raises(Exception, match="bfloat16") as caught:
-        recipe.make_recipe(engine="native", precision="bfloat16")
+        presets.make_recipe(engine="native", precision="bfloat16")
     one_line(caught)
 
 
@@ -102,7 +102,7 @@ def test_keras_is_asked_for_a_gpu_only_where_a_device_hints_at_one(device, tmp_p
     monkeypatch.setattr(selection, "Path", lambda name: hint)
     monkeypatch.setattr(keras_backend, "runs_on_cpu", lambda: asked.append(True))
     monkeypatch.setattr(kernels, "kernels_available", lambda: True)
-    assert selection.choose_engine(recipe.make_recipe()) == ("keras" if device else "native")
+    assert selection.choose_engine(presets.make_recipe()) == ("keras" if device else "native")
     assert bool(asked) == device
 
 

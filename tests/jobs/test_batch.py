@@ -16,7 +16,8 @@ from impasto.network.weights import NETWORKS
 from impasto.pipeline import inputs, provenance
 from impasto.pipeline.provenance import Provenance
 from impasto.pipeline.stylizer import Stylizer
-from impasto.recipe.settings import Recipe, make_recipe
+from impasto.recipe.presets import make_recipe
+from impasto.recipe.settings import Recipe
 
 PICTURE = np.full((64, 64, 3), 90, np.float32)
 RECIPE = make_recipe(size=64, style_layers="block1_conv1")

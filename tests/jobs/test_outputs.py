@@ -14,7 +14,7 @@ from impasto.jobs.outputs import OutputPaths, OutputRecorder
 from impasto.optimizers.solver import StopReason
 from impasto.pipeline.events import LevelFinished, LevelStarted, Step, StepRecord
 from impasto.pipeline.pyramid import Level
-from impasto.recipe import settings as recipe
+from impasto.recipe import presets
 
 PICTURE = np.full((20, 30, 3), 90, np.float32)
 
@@ -28,7 +28,7 @@ class FakeResult:
     """What outputs.write takes from a Result."""
 
     pixels = PICTURE
-    recipe = recipe.make_recipe("gram")
+    recipe = presets.make_recipe("gram")
     levels = (
         LevelFinished(1, 10, 15, 3, 0.1, StopReason.BUDGET),
         LevelFinished(2, 20, 30, 2, 0.1, StopReason.BUDGET),

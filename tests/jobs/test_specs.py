@@ -7,7 +7,7 @@ import pytest
 from impasto.errors import SettingError
 from impasto.jobs import specs
 from impasto.jobs.outputs import OutputPaths
-from impasto.recipe import settings as recipe
+from impasto.recipe import presets
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_names_that_begin_with_a_dash_are_no_options_in_the_words_that_are_print
     assert words[:2] == ["./-a.png", "./--b.png"]
     assert [word for word in words if word.startswith("-")] == ["--region", "--keep"]
     made = specs.JobSpec(sources, OutputPaths(Path("-o.png"), plot=Path("-p.png")))
-    spoken = made.to_args(recipe.make_recipe(init="-i.png"))
+    spoken = made.to_args(presets.make_recipe(init="-i.png"))
     assert [word for word in spoken if word.startswith("-")] == [
         *("--region", "--keep", "--output", "--plot", "--init"),
     ]

@@ -5,12 +5,12 @@ import pytest
 
 from impasto.errors import SettingError
 from impasto.jobs import sweep
-from impasto.recipe import settings as recipe
+from impasto.recipe import presets
 
 
 def test_all_combinations_row_by_row():
     plan = sweep.plan_sweep(
-        ["strength=0.2,0.8", "style_loss=gram,moments,wasserstein"], recipe.make_recipe
+        ["strength=0.2,0.8", "style_loss=gram,moments,wasserstein"], presets.make_recipe
     )
     assert plan.columns == 3
     assert [(each.recipe.strength, each.recipe.style_loss) for each in plan.variants] == [
@@ -24,19 +24,19 @@ def test_all_combinations_row_by_row():
 
 
 def test_values_with_commas_are_set_apart_by_semicolons():
-    plan = sweep.plan_sweep(["blend=1,0;0,1", "style-scale=1;2"], recipe.make_recipe)
+    plan = sweep.plan_sweep(["blend=1,0;0,1", "style-scale=1;2"], presets.make_recipe)
     assert [each.recipe.blend for each in plan.variants] == [(1, 0)] * 2 + [(0, 1)] * 2
     assert plan.variants[1].recipe.style_scale == (2.0,)
 
 
 def test_a_single_row_is_broken_after_four():
-    assert sweep.plan_sweep(["seed=1,2,3,4,5"], recipe.make_recipe).columns == 4
+    assert sweep.plan_sweep(["seed=1,2,3,4,5"], presets.make_recipe).columns == 4
 
 
 @pytest.mark.parametrize("text", ["seed", "seed=", "seed=,", "=1", "sed=1"])
 def test_what_is_not_a_setting_with_values_is_refused(one_line, text):
     with pytest.raises(SettingError) as caught:
-        sweep.plan_sweep([text], recipe.make_recipe)
+        sweep.plan_sweep([text], presets.make_recipe)
     assert one_line(caught).startswith(f"vary {text!r}")
 
 

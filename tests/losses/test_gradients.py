@@ -26,7 +26,7 @@ from impasto.losses.total_variation import (
     total_variation,
 )
 from impasto.network.weights import NETWORKS
-from impasto.recipe import settings as recipe
+from impasto.recipe import presets
 from tests import tiny
 
 pytestmark = pytest.mark.backend
@@ -87,7 +87,7 @@ def the_same(name, regions):
     chosen, kind = SETTINGS[name]
     layers = MATCHED if chosen["style_loss"] == "matching" else LAYERS
     content = "block3_conv1=2,block4_conv2=1"
-    made = recipe.make_recipe(style_layers=layers, content_layers=content, **chosen)
+    made = presets.make_recipe(style_layers=layers, content_layers=content, **chosen)
     term = content_term(made) if kind is None else style_term(made, kind)
     level_inputs = LevelInputs(EYE, PHOTOGRAPH, REGIONS[regions], START)
     (target_tile,) = level_inputs.iter_target_tiles()
@@ -141,7 +141,7 @@ def unpacked(packed, maps):
 def placing():
     """What makes tensors of targets, as the Keras engine has them."""
     layers = {"content_layers": "second", "style_layers": "first", "padding": "zero"}
-    return tiny.engine("keras", recipe.make_recipe("gram", **layers)).place
+    return tiny.engine("keras", presets.make_recipe("gram", **layers)).place
 
 
 CASES = [

@@ -14,6 +14,7 @@ from impasto.losses.feature_index import IndexedStyle as Kept
 from impasto.losses.level_roles import FEATURE_SPLITTING, FINEST, STRUCTURE
 from impasto.losses.matching import RegionIndex
 from impasto.losses.terms import FeatureMaps, TiledFeatureExtractor
+from impasto.recipe import presets
 from impasto.recipe import settings as recipe
 from tests import tiny
 from tests.tiny import random_picture
@@ -175,7 +176,7 @@ CONTENT, STYLE, OTHER = (
 @pytest.fixture(scope="module", params=tiny.ENGINES)
 def engine(request):
     """Either engine, of a small network with the layers of matching."""
-    return tiny.engine(request.param, recipe.make_recipe(), tiny.vgg())
+    return tiny.engine(request.param, presets.make_recipe(), tiny.vgg())
 
 
 @pytest.fixture(scope="module")
@@ -184,12 +185,12 @@ def eye(engine):
 
 
 def eye_of(engine):
-    layers = recipe.make_recipe().layer_names
+    layers = presets.make_recipe().layer_names
     return TiledFeatureExtractor.for_layers(engine.feature_function(layers), engine.network, layers)
 
 
 def test_the_gradient_equals_finite_differences(engine, eye):
-    chosen = recipe.make_recipe(
+    chosen = presets.make_recipe(
         style_loss="matching", content_weight=0.3, tv_weight=0.1, strength=0.4
     )
     left = np.zeros(CONTENT.shape[:2], np.float32)
@@ -215,7 +216,7 @@ def test_the_gradient_equals_finite_differences(engine, eye):
 
 
 def test_the_same_inputs_have_the_same_targets_to_the_byte(eye):
-    chosen = recipe.make_recipe(style_loss="matching")
+    chosen = presets.make_recipe(style_loss="matching")
     regions = (StyledRegion((StyleImage(STYLE),)),)
     start = OTHER[:48, :44].repeat(2, 1)[:, :64]
     found = [
@@ -243,7 +244,7 @@ def test_targets_that_never_leave_the_device_are_those_of_the_host(monkeypatch, 
             replace(regions[0], mask=1 - mask),
             StyledRegion((StyleImage(third),), mask=mask),
         ]
-    chosen = recipe.make_recipe(content_weight=0)
+    chosen = presets.make_recipe(content_weight=0)
     extractor = eye_of(tiny.engine("keras", chosen, tiny.vgg()))
 
     def targets():
@@ -293,7 +294,7 @@ def test_pools_on_a_device_bring_but_places_and_sums_to_the_host(monkeypatch):
         brought.append(found.size)
         return found
 
-    chosen = recipe.make_recipe(content_weight=0)
+    chosen = presets.make_recipe(content_weight=0)
     extractor = eye_of(tiny.engine("keras", chosen, tiny.vgg()))
     monkeypatch.setattr(keras_backend, "runs_on_cpu", lambda: False)
     monkeypatch.setattr(ops, "convert_to_numpy", counted)

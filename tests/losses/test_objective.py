@@ -10,6 +10,7 @@ from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective
 from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, FINEST, STRUCTURE
 from impasto.losses.objective import TERMS
+from impasto.recipe import presets
 from impasto.recipe import settings as recipe
 from impasto.recipe.settings import Recipe
 from tests import tiny
@@ -37,7 +38,7 @@ def whole_picture(request):
 
     def made(places=WHOLE, content=CONTENT, **settings):
         layers = {"content_layers": "second", "style_layers": "first,second", "padding": "zero"}
-        chosen = recipe.make_recipe("gram", **{**layers, **settings})
+        chosen = presets.make_recipe("gram", **{**layers, **settings})
         engine = tiny.engine(request.param, chosen)
         targets = engine.place(freeze(engine, chosen, places, content))
         step = engine.compile_step(chosen, STRUCTURE)
@@ -95,7 +96,7 @@ def test_a_weight_of_zero_takes_a_term_out_of_the_total_and_the_gradient(whole_p
 
 @pytest.mark.parametrize("name", tiny.ENGINES)
 def test_one_compilation_serves_every_size(name):
-    chosen = recipe.make_recipe(
+    chosen = presets.make_recipe(
         "gram", content_layers="second", style_layers="first,second", padding="zero"
     )
     engine = tiny.engine(name, chosen)

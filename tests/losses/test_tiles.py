@@ -12,7 +12,7 @@ from impasto.losses import objective, tiled
 from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, STRUCTURE
 from impasto.losses.terms import TiledFeatureExtractor
 from impasto.losses.tiles import Box, TileAlignment, crop, split_into_tiles
-from impasto.recipe import settings as recipe
+from impasto.recipe import presets
 from tests import tiny
 from tests.tiny import random_picture
 
@@ -126,7 +126,7 @@ QUICK = {
 @pytest.mark.parametrize("name", tiny.ENGINES)
 def test_tiles_have_the_loss_and_the_gradient_of_the_whole(name, style_loss, strips, regions, tile):
     layers = {"content_layers": "second", "style_layers": "first,second"}
-    chosen = recipe.make_recipe(style_loss=style_loss, strips=strips, padding="zero", **layers)
+    chosen = presets.make_recipe(style_loss=style_loss, strips=strips, padding="zero", **layers)
     engine = tiny.engine(name, chosen)
     extractor = tiny.eye(engine, tile)
     tiles, whole = compared(engine, extractor, chosen, REGIONS[regions], keep=tile == 64)
@@ -140,7 +140,7 @@ def test_tiles_have_the_loss_and_the_gradient_of_the_whole(name, style_loss, str
 @pytest.fixture(scope="module", params=tiny.ENGINES)
 def engine(request):
     """Either engine, of a small network with the layers of matching."""
-    return tiny.engine(request.param, recipe.make_recipe(), tiny.vgg())
+    return tiny.engine(request.param, presets.make_recipe(), tiny.vgg())
 
 
 def looking(engine, chosen, tile, kind=STRUCTURE):
@@ -169,7 +169,7 @@ def test_the_default_recipe_in_tiles(engine, regions, kind):
     pooled, that the rounding of another order of additions lets the gradient pass or not. Where it
     does the same, it is the same."""
     content = 0.0 if kind.shallow else 0.5
-    chosen = recipe.make_recipe(precision="float32", content_weight=content, tv_weight=0.5)
+    chosen = presets.make_recipe(precision="float32", content_weight=content, tv_weight=0.5)
     start = START if regions == "masked" else None
     extractor = looking(engine, chosen, 112, kind)
     assert (extractor.alignment.halo < 40) == kind.shallow
@@ -182,7 +182,7 @@ def test_the_default_recipe_in_tiles(engine, regions, kind):
 
 @pytest.mark.slow
 def test_kept_targets_give_the_same_bytes_and_take_up_other_weights(engine):
-    chosen = recipe.make_recipe(precision="float32", content_weight=1.0)
+    chosen = presets.make_recipe(precision="float32", content_weight=1.0)
     extractor = looking(engine, chosen, 112)
     assert extractor.alignment == TileAlignment(8, 56)
     targets = objective.make_level_targets(extractor, chosen, CONTENT, REGIONS["everywhere"])
@@ -196,7 +196,7 @@ def test_kept_targets_give_the_same_bytes_and_take_up_other_weights(engine):
 
 @pytest.mark.slow
 def test_what_is_around_a_tile_is_needed(engine):
-    chosen = recipe.make_recipe(precision="float32")
+    chosen = presets.make_recipe(precision="float32")
     tight = replace(looking(engine, chosen, 112), alignment=TileAlignment(8, 8))
     tiles, whole = compared(engine, tight, chosen, REGIONS["everywhere"])
     size = root_mean_square(whole.gradient)

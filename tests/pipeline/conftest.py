@@ -4,7 +4,7 @@ import pytest
 
 from impasto.images import samples
 from impasto.pipeline import inputs, runner
-from impasto.recipe import settings as recipe
+from impasto.recipe import presets
 from tests import shared
 from tests.tiny import SMALL_GRAM, random_picture
 
@@ -39,5 +39,5 @@ def other():
 def read():
     """A photograph and two paintings, prepared for a small recipe."""
     paintings = [random_picture(40, 60, 2), random_picture(90, 90, 3)]
-    chosen = recipe.make_recipe(**SMALL_GRAM)
+    chosen = presets.make_recipe(**SMALL_GRAM)
     return inputs.load_inputs(chosen, random_picture(96, 144, 1), paintings)

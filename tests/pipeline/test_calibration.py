@@ -11,7 +11,7 @@ from impasto.pipeline.calibration import CostSample
 from impasto.pipeline.models import ModelCache
 from impasto.pipeline.pyramid import Level
 from impasto.pipeline.stylizer import Stylizer
-from impasto.recipe import settings as recipe
+from impasto.recipe import presets
 from tests.tiny import SMALL_GRAM, random_picture
 
 
@@ -45,7 +45,7 @@ def test_a_calibration_paints_two_small_sizes_as_far_as_memory_is_free(
     read, monkeypatch, size, free, sides
 ):
     monkeypatch.setattr(calibration.memory, "free_bytes", lambda: free)
-    levels = calibration.small_levels(read, recipe.make_recipe(size=size))
+    levels = calibration.small_levels(read, presets.make_recipe(size=size))
     assert [level.width for level in levels] == sides
 
 
@@ -53,7 +53,7 @@ def test_a_calibration_paints_two_small_sizes_as_far_as_memory_is_free(
 @pytest.mark.backend
 @pytest.mark.parametrize("style_loss", ["gram", "matching"])
 def test_a_forecast_of_a_real_calibration_grows_with_the_picture(read, style_loss):
-    chosen, engines = recipe.make_recipe(**{**SMALL_GRAM, "style_loss": style_loss}), ModelCache()
+    chosen, engines = presets.make_recipe(**{**SMALL_GRAM, "style_loss": style_loss}), ModelCache()
     kinds = [STRUCTURE, FEATURE_SPLITTING, DETAIL] if style_loss == "matching" else [STRUCTURE]
     measured = calibration.measure_speed(engines, chosen, read, kinds)
     assert measured.network > 0

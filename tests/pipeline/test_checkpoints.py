@@ -23,9 +23,9 @@ from impasto.pipeline.checkpoints import CheckpointWriter
 from impasto.pipeline.events import LevelFinished, RunState, StepRecord
 from impasto.pipeline.provenance import Provenance
 from impasto.pipeline.pyramid import schedule
-from impasto.recipe import settings as recipe
+from impasto.recipe import presets
 
-RECIPE = recipe.make_recipe(
+RECIPE = presets.make_recipe(
     "gram", size=48, levels=2, evaluations=6, engine="keras", precision="float32"
 )
 LEVELS = schedule(300, 420, RECIPE)
@@ -374,7 +374,7 @@ def test_a_checkpoint_from_before_there_were_engines_resumes_with_keras():
         ({"precision": "bfloat16"}, "precision is bfloat16, and float32"),
         ({"init": "start.png"}, "init is start.png, and content"),
         ({"sise": 5}, "did you mean size"),
-        (recipe.preset_settings("bold"), "style_scale is 1.6"),
+        (presets.preset_settings("bold"), "style_scale is 1.6"),
     ],
 )
 def test_other_settings_are_refused_and_named(named, words, one_line):

@@ -11,7 +11,7 @@ from impasto.pipeline.forecast import Forecast
 from impasto.pipeline.inputs import PreparedRun
 from impasto.pipeline.measurements import CostCurve, LevelCosts, SpeedMeasurement
 from impasto.pipeline.pyramid import Level
-from impasto.recipe import settings as recipe
+from impasto.recipe import presets
 from tests.tiny import SMALL_GRAM
 
 
@@ -44,7 +44,7 @@ def test_tiles_process_more_than_the_picture_has():
 
 def test_the_lines_for_a_person():
     made = Forecast(5.0, ((Level(1, 30, 40, 18), 4.0), (Level(2, 75, 100, 1), 200.0)), 2.14e9, 8e9)
-    assert made.lines(recipe.make_recipe(size=100, strength=0.6)) == [
+    assert made.lines(presets.make_recipe(size=100, strength=0.6)) == [
         "recipe: --size 100 --strength 0.6",
         "level 1: 40 x 30 px, 18 evaluations, 4 s",
         "level 2: 100 x 75 px, 1 evaluation, 3 min",
@@ -57,8 +57,8 @@ def test_the_lines_for_a_person():
 def test_paintings_that_share_a_network_load_it_once():
     made = Forecast(5.0, ((Level(1, 30, 40, 18), 4.0),), 2e9, 8e9)
     large = Forecast(7.0, ((Level(1, 60, 80, 18), 9.0),), 3e9, 8e9)
-    chosen, gram = recipe.make_recipe(size=40), recipe.make_recipe("gram", size=80)
-    alike = forecast.combine_forecasts([(chosen, made), (recipe.make_recipe(strength=0.2), made)])
+    chosen, gram = presets.make_recipe(size=40), presets.make_recipe("gram", size=80)
+    alike = forecast.combine_forecasts([(chosen, made), (presets.make_recipe(strength=0.2), made)])
     assert (alike.start, alike.levels_seconds, alike.peak) == (5, 8, 2e9)
     other = forecast.combine_forecasts([(chosen, made), (gram, large)])
     assert (other.start, other.levels_seconds, other.peak) == (12, 13, 3e9)
@@ -67,7 +67,7 @@ def test_paintings_that_share_a_network_load_it_once():
 def test_a_forecast_names_memory_with_the_film(read):
     found = LevelCosts(2.0, 0.0, CostCurve(0.0, 0.0, 1), CostCurve(0.0, 1.0, 1))
     measured = SpeedMeasurement(1.0, "bfloat16", {STRUCTURE: found})
-    chosen = recipe.make_recipe(**SMALL_GRAM)
+    chosen = presets.make_recipe(**SMALL_GRAM)
     levels = pyramid.schedule(96, 144, chosen)
     made = forecast.make_forecast(
         PreparedRun(chosen, read, levels, CheckpointWriter()), measured, held=7e9

@@ -13,7 +13,8 @@ from impasto.images.formats import decode
 from impasto.pipeline import inputs, provenance, run
 from impasto.pipeline.provenance import Provenance
 from impasto.recipe import settings as recipe
-from impasto.recipe.settings import Recipe, make_recipe
+from impasto.recipe.presets import make_recipe
+from impasto.recipe.settings import Recipe
 from tests import tiny
 
 RED = np.full((20, 30, 3), (255, 0, 0), np.uint8)

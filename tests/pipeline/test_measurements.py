@@ -16,7 +16,7 @@ from impasto.pipeline.measurements import CostCurve, LevelCosts, SpeedMeasuremen
 from impasto.pipeline.provenance import Provenance
 from impasto.pipeline.pyramid import Level
 from impasto.pipeline.result import Result
-from impasto.recipe import settings as recipe
+from impasto.recipe import presets
 
 MEASURED = SpeedMeasurement(
     1.5,
@@ -30,7 +30,7 @@ MEASURED = SpeedMeasurement(
         ),
     },
 )
-RECIPE = recipe.make_recipe()
+RECIPE = presets.make_recipe()
 
 
 @pytest.fixture(autouse=True)
@@ -70,12 +70,12 @@ def test_where_no_line_makes_sense_seconds_go_with_pixels(points):
 def test_a_measurement_is_found_again_for_what_takes_the_same_time():
     assert measurements.find_measurement(RECIPE, 1, [STRUCTURE]) is None
     measurements.store_measurement(RECIPE, 1, MEASURED)
-    for alike in (RECIPE, recipe.make_recipe(size=2048, strength=0.2, seed=3, evaluations=99)):
+    for alike in (RECIPE, presets.make_recipe(size=2048, strength=0.2, seed=3, evaluations=99)):
         assert measurements.find_measurement(alike, 1, [STRUCTURE, FEATURE_SPLITTING]) == MEASURED
     for other, places, kinds in (
-        (recipe.make_recipe(style_loss="gram"), 1, [STRUCTURE]),
-        (recipe.make_recipe(optimizer="adam"), 1, [STRUCTURE]),
-        (recipe.make_recipe(content_weight=1), 1, [STRUCTURE]),
+        (presets.make_recipe(style_loss="gram"), 1, [STRUCTURE]),
+        (presets.make_recipe(optimizer="adam"), 1, [STRUCTURE]),
+        (presets.make_recipe(content_weight=1), 1, [STRUCTURE]),
         (RECIPE, 2, [STRUCTURE]),
         (RECIPE, 1, [STRUCTURE, DETAIL]),
     ):
@@ -83,7 +83,7 @@ def test_a_measurement_is_found_again_for_what_takes_the_same_time():
 
 
 def test_other_settings_and_a_second_measurement_are_stored_beside_and_over_it():
-    gram, again = recipe.make_recipe(style_loss="gram"), dataclasses.replace(MEASURED, network=9.0)
+    gram, again = presets.make_recipe(style_loss="gram"), dataclasses.replace(MEASURED, network=9.0)
     measurements.store_measurement(RECIPE, 1, MEASURED)
     measurements.store_measurement(gram, 1, MEASURED)
     measurements.store_measurement(RECIPE, 1, again)
@@ -191,15 +191,15 @@ def test_processors_are_told_apart_by_what_linux_says_of_them(tmp_path):
 
 def test_the_levels_of_every_style_loss_have_their_kinds():
     assert set(measurements.level_roles(RECIPE)) == {STRUCTURE, FINEST, FEATURE_SPLITTING, DETAIL}
-    assert measurements.level_roles(recipe.make_recipe(style_loss="gram")) == (STRUCTURE,)
+    assert measurements.level_roles(presets.make_recipe(style_loss="gram")) == (STRUCTURE,)
 
 
 def test_a_stored_measurement_is_read_without_a_tensor_library():
     code = (
         "import sys\n"
         "from impasto.pipeline import forecast, measurements\n"
-        "from impasto.recipe import settings\n"
-        "measurements.find_measurement(settings.make_recipe(), 1, [])\n"
+        "from impasto.recipe import presets\n"
+        "measurements.find_measurement(presets.make_recipe(), 1, [])\n"
         "print({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -257,7 +257,7 @@ def painting(**changes):
         "stopped": False,
         "size_lowered": False,
         "run_provenance": Provenance(
-            recipe.make_recipe(engine="keras", precision="bfloat16", tile=0), "tensorflow", {}, ()
+            presets.make_recipe(engine="keras", precision="bfloat16", tile=0), "tensorflow", {}, ()
         ),
     }
     return Result(**{**values, **changes})
@@ -287,7 +287,7 @@ def test_a_painting_says_how_fast_this_machine_is():
             LEVELS,
             {
                 "run_provenance": dataclasses.replace(
-                    painting().run_provenance, recipe=recipe.make_recipe(tile=256)
+                    painting().run_provenance, recipe=presets.make_recipe(tile=256)
                 )
             },
         ),

@@ -18,7 +18,8 @@ from impasto.pipeline.pyramid import (
     schedule_shape,
     smaller_level,
 )
-from impasto.recipe.settings import Recipe, make_recipe
+from impasto.recipe.presets import make_recipe
+from impasto.recipe.settings import Recipe
 
 SIDES = st.integers(16, 6000)
 SIZES = st.integers(16, 4096)

@@ -26,6 +26,7 @@ from impasto.optimizers.solver import StopReason
 from impasto.pipeline import run, runner
 from impasto.pipeline.events import Step
 from impasto.pipeline.models import ModelCache
+from impasto.recipe import presets
 from impasto.recipe import settings as recipe
 from tests import tiny
 
@@ -61,7 +62,7 @@ def own_network(one_network, monkeypatch):
 )
 def test_a_gradient_has_the_same_bytes_every_time(engines, style_loss, content, style):
     """Large enough for the work to be shared out between cores, whose order must not matter."""
-    chosen = recipe.make_recipe(style_loss=style_loss, precision="float32")
+    chosen = presets.make_recipe(style_loss=style_loss, precision="float32")
     engine = engines.get(chosen)
     picture = arrays.resize(content, 96, 128)
     places = (StyledRegion((StyleImage(style),)),)
@@ -208,7 +209,7 @@ def test_every_measure_of_style_paints_with_everything_else(style_loss, content,
 
 def test_engines_are_made_again_only_for_what_is_compiled():
     engines = ModelCache()
-    made = recipe.make_recipe(precision="float32", **{"style_layers": "block1_conv1"})
+    made = presets.make_recipe(precision="float32", **{"style_layers": "block1_conv1"})
     engine = engines.get(made)
     changed = replace(made, strength=0.2, size=99, seed=3, blend="1,2")
     assert engines.get(changed) is engine

@@ -28,18 +28,18 @@ def own(tmp_path):
 
 def test_a_users_preset_starts_from_another_and_differs_where_it_says(own):
     known = presets.available_presets(own)
-    made = recipe.make_recipe("oils", known, seed=4)
+    made = presets.make_recipe("oils", known, seed=4)
     assert (made.style_weight, made.style_scale, made.seed) == (20, (2.0,), 4)
     assert made.style_layers == (("block2_conv1", 1.0), ("block3_conv1", 0.5))
     assert known["oils"].help == "Thick paint."
-    assert recipe.make_recipe("thicker", known).style_weight == 20
-    assert recipe.make_recipe("thicker", known).style_scale == (3.0,)
+    assert presets.make_recipe("thicker", known).style_weight == 20
+    assert presets.make_recipe("thicker", known).style_scale == (3.0,)
 
 
 def test_those_built_in_stay_and_are_all_there_is_without_a_file(own, tmp_path, monkeypatch):
-    assert set(recipe.PRESETS) < set(presets.available_presets(own))
+    assert set(presets.PRESETS) < set(presets.available_presets(own))
     monkeypatch.setattr(presets, "user_presets_file", lambda: tmp_path / "none.toml")
-    assert presets.available_presets() == recipe.PRESETS
+    assert presets.available_presets() == presets.PRESETS
     monkeypatch.setattr(presets, "user_presets_file", lambda: own)
     assert "oils" in presets.available_presets()
 
@@ -87,14 +87,14 @@ def test_the_presets_that_were_promised_are_there_and_explained():
         "fine-strokes",
         "broad-strokes",
     }
-    assert promised <= set(recipe.PRESETS)
-    assert all(preset.help for preset in recipe.PRESETS.values())
+    assert promised <= set(presets.PRESETS)
+    assert all(preset.help for preset in presets.PRESETS.values())
 
 
 def test_somebody_without_a_home_has_the_presets_built_in(monkeypatch):
     monkeypatch.setattr(presets.files, "user_folder", lambda kind: None)
     assert presets.user_presets_file().is_absolute()
-    assert set(recipe.PRESETS) <= set(presets.available_presets())
+    assert set(presets.PRESETS) <= set(presets.available_presets())
 
 
 def test_a_home_that_is_closed_is_no_reason_to_stop(tmp_path, monkeypatch, ordinary_user):
@@ -104,7 +104,7 @@ def test_a_home_that_is_closed_is_no_reason_to_stop(tmp_path, monkeypatch, ordin
     closed.chmod(0)
     monkeypatch.setattr(presets, "user_presets_file", lambda: closed / "presets.toml")
     with ordinary_user():
-        assert presets.available_presets() == recipe.PRESETS
+        assert presets.available_presets() == presets.PRESETS
     closed.chmod(0o700)
 
 

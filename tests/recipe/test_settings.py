@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.errors import SettingError
+from impasto.recipe import presets
 from impasto.recipe import settings as recipes
-from impasto.recipe.settings import PRESETS, Recipe, make_recipe
+from impasto.recipe.presets import PRESETS, make_recipe
+from impasto.recipe.settings import Recipe
 
 ABOUT = {name: about for name, _, _, about in recipes.iter_settings()}
 
@@ -372,14 +374,14 @@ def test_what_editors_complete_is_what_there_is():
 
 def test_settings_go_on_working_by_their_old_names(one_line):
     for made in (
-        recipes.make_recipe(objective="moments"),
-        recipes.change_recipe(recipes.make_recipe(), objective="moments"),
+        presets.make_recipe(objective="moments"),
+        recipes.change_recipe(presets.make_recipe(), objective="moments"),
         Recipe.from_dict({"objective": "moments"}),
         Recipe.from_json('{"objective": "moments"}'),
     ):
         assert made.style_loss == "moments"
     with pytest.raises(SettingError) as caught:
-        recipes.make_recipe(objective="moments", style_loss="gram")
+        presets.make_recipe(objective="moments", style_loss="gram")
     assert "old name" in one_line(caught)
 
 

@@ -5,7 +5,7 @@ from dataclasses import astuple, fields
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto.recipe.settings import make_recipe
+from impasto.recipe.presets import make_recipe
 from impasto.recipe.strength import StrengthEffects, strength_effects
 
 NAMES = [each.name for each in fields(StrengthEffects)]

@@ -16,7 +16,7 @@ from PIL import Image
 
 from impasto import Recipe
 from impasto.pipeline import provenance
-from impasto.recipe import settings as recipes
+from impasto.recipe import presets
 from tests.studio.client import Server
 
 
@@ -444,9 +444,9 @@ def test_an_invalid_folder_gives_one_line(tmp_path):
 
 
 def test_each_built_in_preset_has_a_thumbnail(client):
-    presets = client.json("GET", "/api/about")["presets"]
-    assert {each["name"] for each in presets} >= set(recipes.PRESETS)
-    for each in presets:
+    known = client.json("GET", "/api/about")["presets"]
+    assert {each["name"] for each in known} >= set(presets.PRESETS)
+    for each in known:
         if each["picture"] is not None:
             _, _, data = client.request("GET", f"/{each['picture']}")
             assert Image.open(io.BytesIO(data)).size == (96, 96)

@@ -10,7 +10,8 @@ from PIL import Image
 from impasto import Recipe, files
 from impasto.errors import ImageError, SettingError
 from impasto.images.formats import encode
-from impasto.studio import jobs, schema
+from impasto.studio import schema, sessions
+from impasto.studio.queue import JobQueue
 from impasto.studio.store import MAX_NAME_BYTES, NotFound, Store, safe_name
 from impasto.studio.supervisor import Supervisor
 from tests.studio.test_serve import served
@@ -34,13 +35,13 @@ def begun(store):
     session = store.new_session(vars(Recipe()))
     content, style = add(store), add(store, "b.png", 40)
     changes = {"photograph": content, "paintings": [{"picture": style, "share": 1.0, "scale": 1.0}]}
-    session = jobs.update_session(store, session, changes)
+    session = sessions.update_session(store, session, changes)
     store.save_session(session)
-    return session, jobs.create_job(store, session)
+    return session, sessions.create_job(store, session)
 
 
 def supervisor_of(store):
-    return Supervisor(store, jobs.paint_command)
+    return Supervisor(JobQueue(store), sessions.paint_command)
 
 
 BAD = {
@@ -63,7 +64,7 @@ def test_a_damaged_description_is_skipped_and_listed(store, data):
     (store.folder / "queue.json").write_bytes(b"{" + data)
     assert [each["id"] for each in store.sessions()] == [session["id"]]
     assert [each["id"] for each in store.jobs()] == [job["id"]]
-    assert store.queue() == []
+    assert JobQueue(store).job_ids() == []
     assert set(store.skipped) == {
         f"sessions/{other['id']}.json",
         f"works/{other_job['id']}/work.json",
@@ -127,21 +128,21 @@ def test_descriptions_of_earlier_versions_are_read(store):
         del old["keep_feather"]
         path.write_text(json.dumps(old))
     assert store.session(session["id"])["regions"][0]["feather"] == 0
-    assert jobs.paint_command(store, store.job(job["id"]))["keep_feather"] == 0
+    assert sessions.paint_command(store, store.job(job["id"]))["keep_feather"] == 0
 
 
 def test_a_missing_image_is_removed_from_its_session(store):
     session, job = begun(store)
     shutil.rmtree(store.folder / "pictures" / session["photograph"])
-    found = jobs.serialize_session(store, supervisor_of(store), session["id"])
+    found = sessions.serialize_session(store, supervisor_of(store), session["id"])
     assert found["photograph"] is None
     assert found["missing"] == ["the content image"]
     assert len(found["paintings"]) == 1
-    assert jobs.forecast(store, session)["seconds"] is None
+    assert sessions.forecast(store, session)["seconds"] is None
     with pytest.raises(NotFound):
-        jobs.paint_command(store, job)
+        sessions.paint_command(store, job)
     store.image_path(session["paintings"][0]["picture"]).unlink()
-    found = jobs.serialize_session(store, supervisor_of(store), session["id"])
+    found = sessions.serialize_session(store, supervisor_of(store), session["id"])
     assert (found["paintings"], len(found["missing"])) == ([], 2)
 
 
@@ -221,8 +222,8 @@ def test_a_mask_is_displayed_unchanged(store):
 def test_a_preset_does_not_change_the_size(store):
     session, _ = begun(store)
     for size in ("300", "original"):
-        session = jobs.update_session(store, session, {"recipe": {"size": size}})
-        chosen = jobs.update_session(store, session, {"preset": "gatys"})
+        session = sessions.update_session(store, session, {"recipe": {"size": size}})
+        chosen = sessions.update_session(store, session, {"preset": "gatys"})
         assert chosen["recipe"]["size"] == session["recipe"]["size"]
         assert chosen["recipe"]["style_loss"] != session["recipe"]["style_loss"]
 
@@ -230,16 +231,18 @@ def test_a_preset_does_not_change_the_size(store):
 def test_the_forecast_uses_the_stored_measurement(store, monkeypatch, tmp_path):
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
     session, _ = begun(store)
-    assert jobs.forecast(store, session)["seconds"] is None
+    assert sessions.forecast(store, session)["seconds"] is None
     calls = []
 
     def find(recipe, places, kinds):
         calls.append((recipe.size, places))
         return "this machine"
 
-    monkeypatch.setattr(jobs.measurements, "find_measurement", find)
-    monkeypatch.setattr(jobs, "predict_seconds", lambda measured, levels, *_: [7.0] * len(levels))
-    found = jobs.forecast(store, session)
+    monkeypatch.setattr(sessions.measurements, "find_measurement", find)
+    monkeypatch.setattr(
+        sessions, "predict_seconds", lambda measured, levels, *_: [7.0] * len(levels)
+    )
+    found = sessions.forecast(store, session)
     assert found["seconds"] % 7 == 0
     assert f"about {found['seconds']:.0f} s" in found["text"]
     assert calls == [(512, 1)]
@@ -254,7 +257,7 @@ def test_with_a_damaged_preset_file_the_built_in_presets_remain(store, monkeypat
     assert about["notes"] == ["presets.toml is not valid TOML: line 1"]
     assert "bold" in {each["name"] for each in about["presets"]}
     session, _ = begun(store)
-    assert jobs.update_session(store, session, {"preset": "bold"})["preset"] == "bold"
+    assert sessions.update_session(store, session, {"preset": "bold"})["preset"] == "bold"
 
 
 def test_the_next_server_removes_uploads_of_a_killed_one(monkeypatch, tmp_path):

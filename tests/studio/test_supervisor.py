@@ -8,8 +8,9 @@ import sys
 import pytest
 
 from impasto.errors import ImageError
-from impasto.studio import jobs
+from impasto.studio import sessions
 from impasto.studio import supervisor as module
+from impasto.studio.queue import JobQueue
 from impasto.studio.store import Store
 from impasto.studio.supervisor import Supervisor
 from tests.studio.test_store import begun
@@ -51,7 +52,8 @@ def run_jobs(supervisor, *numbers):
     async def run():
         task = asyncio.create_task(supervisor.run())
         for each in numbers:
-            supervisor.enqueue(each)
+            supervisor.clear_failures(each)
+            supervisor.queue.add(each)
         async with asyncio.timeout(30):
             while not ended():
                 assert not task.done()
@@ -75,7 +77,7 @@ def commands(**more):
 
     def command(store, job):
         first.append(job["id"])
-        return {**jobs.paint_command(store, job), **(more if job["id"] == first[0] else {})}
+        return {**sessions.paint_command(store, job), **(more if job["id"] == first[0] else {})}
 
     return command
 
@@ -91,10 +93,10 @@ def test_a_result_that_cannot_be_written_fails_and_the_next_job_runs(store, monk
         save(self, job)
 
     monkeypatch.setattr(Store, "save_job", save_job)
-    supervisor = Supervisor(store, commands())
+    supervisor = Supervisor(JobQueue(store), commands())
     assert run_jobs(supervisor, full, other) == ["failed", "done"]
-    assert "No space left" in jobs.serialize(store, full, supervisor)["error"]
-    assert jobs.serialize(store, full, supervisor)["resumable"]
+    assert "No space left" in sessions.serialize_job(store, full, supervisor)["error"]
+    assert sessions.serialize_job(store, full, supervisor)["resumable"]
     assert "could not be processed" in caplog.text
     # With free space, the failure is stored, and the job can run again.
     disk["full"] = False
@@ -108,7 +110,7 @@ def test_a_result_that_cannot_be_written_fails_and_the_next_job_runs(store, monk
 
 def test_a_full_disk_fails_each_job_but_not_the_supervisor(store, monkeypatch):
     numbers = two(store)
-    supervisor = Supervisor(store, commands())
+    supervisor = Supervisor(JobQueue(store), commands())
     save, disk = Store.save_job, {"full": True}
 
     def save_job(self, job):
@@ -131,20 +133,20 @@ def test_a_job_that_cannot_start_fails_with_its_reason(store, error):
     def command(store, job):
         if job["id"] == bad:
             raise error
-        return jobs.paint_command(store, job)
+        return sessions.paint_command(store, job)
 
-    supervisor = Supervisor(store, command)
+    supervisor = Supervisor(JobQueue(store), command)
     assert run_jobs(supervisor, bad, good) == ["failed", "done"]
     reason = store.job(bad)["error"]
     assert reason
     assert reason in str(error)
-    assert bad not in store.queue()
+    assert bad not in supervisor.queue.job_ids()
 
 
 @pytest.mark.parametrize("garbage", ["not JSON", '{"event": "step"}', '{"event": "finished"}', "7"])
 def test_an_invalid_message_fails_its_job(store, garbage):
     numbers = two(store)
-    supervisor = Supervisor(store, commands(garbage=garbage))
+    supervisor = Supervisor(JobQueue(store), commands(garbage=garbage))
     states = run_jobs(supervisor, *numbers)
     assert states[1] == "done"
     assert states[0] in ("failed", "done")  # a message of another job does not affect this one
@@ -152,7 +154,7 @@ def test_an_invalid_message_fails_its_job(store, garbage):
 
 def test_a_supervisor_restarts_after_an_error(store, monkeypatch, caplog):
     number, _ = two(store)
-    supervisor = Supervisor(store, commands())
+    supervisor = Supervisor(JobQueue(store), commands())
     started, failed = supervisor._start_worker, []
 
     async def fail_once():
@@ -170,7 +172,7 @@ def test_a_supervisor_restarts_after_an_error(store, monkeypatch, caplog):
 def test_a_worker_that_sends_too_long_a_line_is_replaced_and_its_job_fails(store):
     """The queue continues after a line that exceeds the limit."""
     numbers = two(store)
-    supervisor = Supervisor(store, commands(long=True))
+    supervisor = Supervisor(JobQueue(store), commands(long=True))
     assert run_jobs(supervisor, *numbers) == ["failed", "done"]
     assert "three times" in store.job(numbers[0])["error"]
 
@@ -178,10 +180,10 @@ def test_a_worker_that_sends_too_long_a_line_is_replaced_and_its_job_fails(store
 def test_a_removed_job_is_removed_from_the_queue(store):
     gone, number = two(store)
     store.remove_job(gone)
-    supervisor = Supervisor(store, commands())
+    supervisor = Supervisor(JobQueue(store), commands())
     assert run_jobs(supervisor, number) == ["done"]
-    store.save_queue([gone, number])
+    supervisor.queue.add(gone)
     store.save_job({**store.job(number), "state": "queued"})
     assert run_jobs(supervisor, number) == ["done"]
-    assert store.queue() == []
+    assert supervisor.queue.job_ids() == []
     assert not supervisor.failures

@@ -151,7 +151,7 @@ def first_steps(monkeypatch, found):
         step = Step(1, number, 1.0, {}, 3.0 * number, state=None, make_pixels=None)
         left.note(step)
     assert left.in_words()
-    return worker.step_message("a", step, levels, left, shown=True), levels
+    return worker.step_message("a", step, levels, left, new_preview=True), levels
 
 
 def test_the_time_left_uses_the_stored_measurement_from_the_first_step_on(monkeypatch):

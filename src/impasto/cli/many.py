@@ -38,6 +38,7 @@ from impasto.cli.options import (
 )
 from impasto.errors import SettingError, pluralize
 from impasto.jobs.specs import InputPaths, OutputOptions
+from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 
@@ -60,7 +61,7 @@ def sweep(
     keep: Keep = None,
     output: Sheet = None,
     report: SweepReport = None,
-    preset: Preset = recipes.DEFAULT,
+    preset: Preset = presets.DEFAULT,
     own_presets: PresetsFile = None,
     weights_file: WeightsFile = None,
     workers: Workers = None,
@@ -80,7 +81,6 @@ def sweep(
     from impasto.jobs import outputs, runner
     from impasto.jobs import sweep as sweeps
     from impasto.pipeline.stylizer import Stylizer, parse_workers
-    from impasto.recipe import presets
 
     one.check_flags(quiet, verbose, dry_run, measure)
     hands = parse_workers(workers)
@@ -89,7 +89,7 @@ def sweep(
     given = {name: value for name, value in settings.items() if value is not None}
     common = {"size": str(sweeps.SIZE), **given}
     plan = sweeps.plan_sweep(
-        vary or [], lambda **varied: recipes.make_recipe(preset, known, **{**common, **varied})
+        vary or [], lambda **varied: presets.make_recipe(preset, known, **{**common, **varied})
     )
     # The name is reserved only if a file will be written.
     sheet = output or (Path("sheet.png") if dry_run else files.reserve_name(".", "sheet"))
@@ -232,7 +232,7 @@ def batch(
     recursive: Recursive = False,
     skip_done: SkipDone = False,
     overwrite: Overwrite = False,
-    preset: Preset = recipes.DEFAULT,
+    preset: Preset = presets.DEFAULT,
     own_presets: PresetsFile = None,
     recipe: FromResult = None,
     weights_file: WeightsFile = None,

@@ -27,6 +27,7 @@ from impasto.cli.options import (
 )
 from impasto.errors import SettingError
 from impasto.jobs.specs import InputPaths, JobSpec, OutputOptions
+from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def stylize(
             show_default=False,
         ),
     ] = None,
-    preset: Preset = recipes.DEFAULT,
+    preset: Preset = presets.DEFAULT,
     own_presets: PresetsFile = None,
     recipe: FromResult = None,
     finish: Finish = None,
@@ -148,12 +149,11 @@ def make_stylizer(
     """Return a stylizer for a preset or the recipe of a result, and the result's provenance."""
     from impasto.pipeline import provenance
     from impasto.pipeline.stylizer import Stylizer
-    from impasto.recipe import presets
 
     if result is None:
-        named = recipes.preset_settings(preset, presets.available_presets(own_presets), **settings)
+        named = presets.preset_settings(preset, presets.available_presets(own_presets), **settings)
         return Stylizer(weights_file=weights_file, workers=workers, **named), None
-    if preset != recipes.DEFAULT:
+    if preset != presets.DEFAULT:
         raise SettingError("--recipe and --preset both give settings: use only one of them")
     before = provenance.read_provenance(result)
     if settings["init"] is None and before.recipe.init not in recipes.STARTS:
@@ -248,7 +248,7 @@ def demo(
     from impasto.jobs import outputs
     from impasto.pipeline.stylizer import Stylizer
 
-    stylizer = Stylizer(recipes.make_recipe(size=size, evaluations=evaluations, engine=engine))
+    stylizer = Stylizer(presets.make_recipe(size=size, evaluations=evaluations, engine=engine))
     folder.mkdir(parents=True, exist_ok=True)
     wanted = outputs.OutputPaths(folder / "demo.png", report=folder / "demo.json")
     outputs.check_outputs(wanted)

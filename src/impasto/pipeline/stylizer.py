@@ -83,7 +83,7 @@ class Stylizer:
         *,
         weights_file: str | os.PathLike[str] | None = None,
         workers: int | str | None = None,
-        preset: str = recipes.DEFAULT,
+        preset: str = presets.DEFAULT,
         **settings: Unpack[Settings],
     ) -> None:
         """Validate the settings. Nothing is loaded before the first run.
@@ -102,7 +102,7 @@ class Stylizer:
         """
         self.workers = parse_workers(workers)
         if recipe is None:
-            self._named = recipes.preset_settings(preset, presets.available_presets(), **settings)
+            self._named = presets.preset_settings(preset, presets.available_presets(), **settings)
             self.recipe = Recipe(**self._named)
         else:
             self.recipe = recipes.change_recipe(recipe, **settings)
@@ -307,7 +307,7 @@ def stylize(
     weights_file: str | os.PathLike[str] | None = None,
     workers: int | str | None = None,
     recipe: Recipe | None = None,
-    preset: str = recipes.DEFAULT,
+    preset: str = presets.DEFAULT,
     **given: Unpack[StylizeOptions],
 ) -> Result:
     """Paint the content image in the style of the style image.

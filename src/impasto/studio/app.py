@@ -24,14 +24,15 @@ from impasto import files
 from impasto.errors import ImageError, ImpastoError, OutputError, SettingError
 from impasto.images import samples
 from impasto.pipeline.events import STEERABLE
-from impasto.recipe import settings as recipes
+from impasto.recipe import presets
 from impasto.recipe.settings import Recipe
-from impasto.studio import jobs, schema
+from impasto.studio import schema, sessions
 from impasto.studio.auth import refusal
 from impasto.studio.masks import select_similar
 from impasto.studio.messages import (
     Answer,
     FinishRequest,
+    JobInfo,
     PageMessage,
     PaintRequest,
     QueueRequest,
@@ -42,6 +43,7 @@ from impasto.studio.messages import (
     SweepRequest,
     parse,
 )
+from impasto.studio.queue import JobQueue
 from impasto.studio.store import NotFound, Store
 from impasto.studio.supervisor import Supervisor
 from impasto.studio.uploads import Uploads
@@ -56,8 +58,8 @@ MAX_UPLOAD_BYTES = 256 * 2**20
 MAX_BODY_BYTES = 2**20
 """Maximum size of other request bodies in bytes."""
 
-MAX_QUEUE, MAX_CELLS = 64, 16
-"""Maximum number of queued jobs, and of jobs of one sweep."""
+MAX_CELLS = 16
+"""Maximum number of jobs of one sweep."""
 
 SERVED_FILES = {
     "picture.png": "image/png",
@@ -74,7 +76,8 @@ class Studio:
     def __init__(self, store: Store) -> None:
         """Serve a folder."""
         self.store = store
-        self.supervisor = Supervisor(store, jobs.paint_command)
+        self.queue = JobQueue(store)
+        self.supervisor = Supervisor(self.queue, sessions.paint_command)
         self.uploads = Uploads(store)
         self.build = build_id()
 
@@ -92,7 +95,7 @@ class Studio:
                 "sessions": [
                     {"id": each["id"], "name": each["name"]} for each in self.store.sessions()
                 ],
-                "queue": jobs.serialize_queue(self.store, self.supervisor),
+                "queue": self.queue.serialize(self._serialize_job),
                 "skipped": sorted(self.store.skipped.items()),
             }
         )
@@ -101,31 +104,33 @@ class Studio:
         """Return a session with its jobs."""
         return self._session(request.path_params["session"])
 
-    def _session(self, number: str) -> Response:
-        return _respond(jobs.serialize_session(self.store, self.supervisor, number))
+    def _session(self, session_id: str) -> Response:
+        return _respond(sessions.serialize_session(self.store, self.supervisor, session_id))
 
     async def job(self, request: Request) -> Response:
         """Return a job with the history of its losses."""
-        number = request.path_params["work"]
-        known = jobs.serialize(self.store, number, self.supervisor)
-        history = self.supervisor.histories.get(number) or self.store.job(number)["history"]
+        job_id = request.path_params["work"]
+        known = self._serialize_job(job_id)
+        history = self.supervisor.histories.get(job_id) or self.store.job(job_id)["history"]
         return _respond({**known, "history": history})
 
     async def job_file(self, request: Request) -> Response:
         """Return an image of a job."""
-        number, name = request.path_params["work"], request.path_params["file"]
-        if name not in SERVED_FILES or not (path := self.store.job_folder(number) / name).is_file():
+        job_id, name = request.path_params["work"], request.path_params["file"]
+        if name not in SERVED_FILES or not (path := self.store.job_folder(job_id) / name).is_file():
             raise NotFound("this image does not exist")
         if name == "preview.jpg":
             # The file may be replaced at any time; the body must match the stated length.
             return Response(
                 path.read_bytes(), media_type="image/jpeg", headers={"Cache-Control": "no-store"}
             )
-        shown = None if "download" not in request.query_params else f"impasto-{number}{path.suffix}"
+        download_name = (
+            None if "download" not in request.query_params else f"impasto-{job_id}{path.suffix}"
+        )
         return FileResponse(
             path,
             media_type=SERVED_FILES[name],
-            filename=shown,
+            filename=download_name,
             headers={"Cache-Control": "private, max-age=3600"},
         )
 
@@ -156,28 +161,28 @@ class Studio:
 
     async def new_session(self, request: Request) -> Response:
         """Create a session."""
-        recipe = asdict(recipes.make_recipe(recipes.DEFAULT))
+        recipe = asdict(presets.make_recipe(presets.DEFAULT))
         session = self.store.new_session(recipe)
         self.supervisor.publish_state()
         return self._session(session["id"])
 
     async def change_session(self, request: Request) -> Response:
         """Change fields of a session."""
-        number = request.path_params["session"]
-        session = self.store.session(number)
+        session_id = request.path_params["session"]
+        session = self.store.session(session_id)
         changes = await json_body(request, SessionChanges)
-        self.store.save_session(jobs.update_session(self.store, session, changes))
+        self.store.save_session(sessions.update_session(self.store, session, changes))
         self.supervisor.publish_state()
-        return self._session(number)
+        return self._session(session_id)
 
     async def remove_session(self, request: Request) -> Response:
         """Remove a session and its jobs."""
-        number = request.path_params["session"]
-        if any(job["state"] == "painting" for job in self.store.jobs(number)):
+        session_id = request.path_params["session"]
+        if any(job["state"] == "painting" for job in self.store.jobs(session_id)):
             raise SettingError("a job of this session is running: stop it first")
-        for job in self.store.jobs(number):
-            self.supervisor.remove(job["id"])
-        self.store.remove_session(number)
+        for job in self.store.jobs(session_id):
+            self.queue.remove(job["id"])
+        self.store.remove_session(session_id)
         self.supervisor.publish_state()
         return _respond({})
 
@@ -200,12 +205,12 @@ class Studio:
         name = request.path_params["name"]
         if name not in (*samples.CONTENTS, *samples.STYLES):
             raise NotFound("unknown sample")
-        return _respond(await anyio.to_thread.run_sync(jobs.add_sample, self.store, name))
+        return _respond(await anyio.to_thread.run_sync(sessions.add_sample, self.store, name))
 
     async def add_result(self, request: Request) -> Response:
         """Add a result as an input image."""
         job = self.supervisor.job(request.path_params["work"])
-        result = jobs.result_path(self.store, job)
+        result = sessions.result_path(self.store, job)
         path = self.store.incoming / f"{secrets.token_hex(8)}.png"
         try:
             await anyio.to_thread.run_sync(shutil.copyfile, result, path)
@@ -230,63 +235,62 @@ class Studio:
     async def forecast(self, request: Request) -> Response:
         """Return the forecast for a session."""
         session = self.store.session(request.path_params["session"])
-        return _respond(await anyio.to_thread.run_sync(jobs.forecast, self.store, session))
+        return _respond(await anyio.to_thread.run_sync(sessions.forecast, self.store, session))
 
     # Jobs ---------------------------------------------------------------------------------------
 
     async def start(self, request: Request) -> Response:
         """Queue a job for a session."""
         session = self.store.session(request.path_params["session"])
-        asked = await json_body(request, PaintRequest)
-        self._check_queue(1)
-        return self._enqueue(jobs.create_job(self.store, session, asked.get("before")))
+        body = await json_body(request, PaintRequest)
+        self.queue.check_capacity(1)
+        return self._enqueue(sessions.create_job(self.store, session, body.get("before")))
 
     async def finish(self, request: Request) -> Response:
         """Queue a job that enlarges a result."""
         job = self.supervisor.job(request.path_params["work"])
-        asked = await json_body(request, FinishRequest)
-        self._check_queue(1)
-        return self._enqueue(jobs.create_finish_job(self.store, job, asked["size"]))
+        body = await json_body(request, FinishRequest)
+        self.queue.check_capacity(1)
+        return self._enqueue(sessions.create_finish_job(self.store, job, body["size"]))
 
     async def resume(self, request: Request) -> Response:
         """Resume a stopped job."""
         job = self.supervisor.job(request.path_params["work"])
         if job["state"] not in ("stopped", "failed"):
             raise SettingError("only a stopped job can be resumed")
-        self._check_queue(1)
-        self.supervisor.worker_deaths.pop(job["id"], None)
+        self.queue.check_capacity(1)
+        self.supervisor.clear_failures(job["id"])
         self.store.save_job({**job, "state": "queued", "error": None})
         return self._enqueue(job)
 
     async def sweep(self, request: Request) -> Response:
         """Queue the jobs of a sweep."""
         session = self.store.session(request.path_params["session"])
-        asked = await json_body(request, SweepRequest)
-        cells = jobs.sweep_cells(asked["vary"], MAX_CELLS)
-        self._check_queue(len(cells))
+        body = await json_body(request, SweepRequest)
+        cells = sessions.sweep_cells(body["vary"], MAX_CELLS)
+        self.queue.check_capacity(len(cells))
         sheet = secrets.token_hex(4)
-        begun = [jobs.create_job(self.store, session, None, cell, sheet=sheet) for cell in cells]
-        for each in begun:
-            self.supervisor.enqueue(each["id"])
+        created = [
+            sessions.create_job(self.store, session, None, cell, sheet=sheet) for cell in cells
+        ]
+        for each in created:
+            self.queue.add(each["id"])
         self.supervisor.publish_state()
-        return _respond({"sheet": sheet, "works": [each["id"] for each in begun]})
-
-    def _check_queue(self, more: int) -> None:
-        if len(self.store.queue()) + more > MAX_QUEUE:
-            raise SettingError(
-                f"{MAX_QUEUE} jobs are already in the queue: wait until some are done"
-            )
+        return _respond({"sheet": sheet, "works": [each["id"] for each in created]})
 
     def _enqueue(self, job: StoredJob) -> Response:
-        self.supervisor.enqueue(job["id"])
+        self.queue.add(job["id"])
         self.supervisor.publish_state()
-        return _respond(jobs.serialize(self.store, job["id"], self.supervisor))
+        return _respond(self._serialize_job(job["id"]))
+
+    def _serialize_job(self, job_id: str) -> JobInfo:
+        return sessions.serialize_job(self.store, job_id, self.supervisor)
 
     async def steer(self, request: Request) -> Response:
         """Change settings of the running job."""
         job = self._running_job(request.path_params["work"])
-        asked = (await json_body(request, SteerRequest))["settings"]
-        settings = {name: value for name, value in asked.items() if name in STEERABLE}
+        requested = (await json_body(request, SteerRequest))["settings"]
+        settings = {name: value for name, value in requested.items() if name in STEERABLE}
         changed = schema.change_recipe(Recipe.from_dict(job["recipe"]), settings)
         self.supervisor.steer(job["id"], {name: getattr(changed, name) for name in settings})
         return _respond({})
@@ -297,29 +301,26 @@ class Studio:
         self.supervisor.stop(job["id"])
         return _respond({})
 
-    def _running_job(self, number: str) -> StoredJob:
-        if self.supervisor.current_job != number:
+    def _running_job(self, job_id: str) -> StoredJob:
+        if self.supervisor.current_job != job_id:
             raise SettingError("this job is not running")
-        return self.store.job(number)
+        return self.store.job(job_id)
 
     async def remove_job(self, request: Request) -> Response:
         """Remove a job that is not running, and its images."""
-        number = request.path_params["work"]
-        if self.supervisor.current_job == number:
+        job_id = request.path_params["work"]
+        if self.supervisor.current_job == job_id:
             raise SettingError("this job is running: stop it first")
-        self.store.job(number)  # raises NotFound
-        self.supervisor.remove(number)
-        self.store.remove_job(number)
+        self.store.job(job_id)  # raises NotFound
+        self.queue.remove(job_id)
+        self.store.remove_job(job_id)
         self.supervisor.publish_state()
         return _respond({})
 
     async def reorder(self, request: Request) -> Response:
         """Reorder the queue."""
         order = (await json_body(request, QueueRequest))["order"]
-        queue = self.store.queue()
-        first = [each for each in queue if each == self.supervisor.current_job]
-        known = [each for each in order if each in queue]
-        self.store.save_queue(dict.fromkeys([*first, *known, *queue]))
+        self.queue.reorder(order, self.supervisor.current_job)
         self.supervisor.publish_state()
         return _respond({})
 
@@ -393,16 +394,16 @@ def build_id() -> str:
 
 async def json_body(request: Request, kind: type[T]) -> T:
     """Return the JSON of a request. Raises SettingError if it is not of this kind."""
-    gathered = bytearray()
+    body = bytearray()
     async for part in request.stream():
-        gathered += part
-        if len(gathered) > MAX_BODY_BYTES:
+        body += part
+        if len(body) > MAX_BODY_BYTES:
             raise SettingError("the request is too large")
     try:
-        found = json.loads(gathered or b"{}")
+        parsed = json.loads(body or b"{}")
     except (ValueError, RecursionError):
         raise SettingError("expected a JSON object") from None
-    return parse(found, kind)
+    return parse(parsed, kind)
 
 
 def _respond(answer: Answer) -> Response:

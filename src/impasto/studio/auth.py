@@ -97,16 +97,16 @@ class Secrets:
 
     def cookie(self) -> str:
         """Return the value of a new cookie."""
-        number = secrets.token_hex(16)
-        return f"{number}.{self._sign(number)}"
+        cookie_id = secrets.token_hex(16)
+        return f"{cookie_id}.{self._sign(cookie_id)}"
 
     def is_cookie(self, value: str) -> bool:
         """Return whether a cookie value is valid."""
-        number, _, signature = value.partition(".")
-        return hmac.compare_digest(self._sign(number).encode(), signature.encode())
+        cookie_id, _, signature = value.partition(".")
+        return hmac.compare_digest(self._sign(cookie_id).encode(), signature.encode())
 
-    def _sign(self, number: str) -> str:
-        return hmac.new(self.key, number.encode(), "sha256").hexdigest()
+    def _sign(self, cookie_id: str) -> str:
+        return hmac.new(self.key, cookie_id.encode(), "sha256").hexdigest()
 
 
 SECRET_BYTES = 64

@@ -29,8 +29,8 @@ def select_similar(image: Path, x: float, y: float, tolerance: float) -> bytes:
     lab = color.rgb2lab(arrays.resize(pixels, *size).clip(0, 255) / 255)
     place = (min(int(y * size[0]), size[0] - 1), min(int(x * size[1]), size[1] - 1))
     far = np.linalg.norm(lab - lab[place], axis=-1)
-    found = segmentation.flood(far <= max(1.0, tolerance * MAX_TOLERANCE), place, connectivity=1)
-    mask = arrays.resample(found[..., None].astype(np.float32) * 255, height, width)[..., 0]
+    selected = segmentation.flood(far <= max(1.0, tolerance * MAX_TOLERANCE), place, connectivity=1)
+    mask = arrays.resample(selected[..., None].astype(np.float32) * 255, height, width)[..., 0]
     out = io.BytesIO()
     Image.fromarray(mask.clip(0, 255).round().astype(np.uint8), "L").save(out, "PNG")
     return out.getvalue()

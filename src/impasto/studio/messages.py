@@ -537,48 +537,48 @@ PageMessage: TypeAlias = (
 # Validation -------------------------------------------------------------------------------------
 
 
-def parse(found: object, kind: type[T], name: str = "") -> T:
+def parse(value: object, kind: type[T], name: str = "") -> T:
     """Return parsed JSON as a type of this module, without unknown keys.
 
     Args:
-        found: parsed JSON
+        value: parsed JSON
         kind: a TypedDict, or the type of one of its fields
         name: the name of the value in messages
 
     Raises:
         SettingError: for a value of another type, a number out of range, or a missing key
     """
-    return cast(T, _parse(found, kind, name))
+    return cast(T, _parse(value, kind, name))
 
 
-def _parse(found: object, kind: Any, name: str) -> object:
+def _parse(value: object, kind: Any, name: str) -> object:
     origin, args = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return _in_range(_parse(found, args[0], name), args[1])
+        return _in_range(_parse(value, args[0], name), args[1])
     if origin in (Union, UnionType):  # of a type and None
-        return None if found is None else _parse(found, args[0], name)
-    if isinstance(found, dict) and (is_typeddict(kind) or origin is dict):
-        return _parse_object(found, kind, name)
-    if isinstance(found, list) and origin is list:
-        return [_parse(each, args[0], f"{name}[{at}]") for at, each in enumerate(found)]
-    if kind is float and type(found) is int and found.bit_length() < MAX_BITS:
-        return float(found)
-    if kind is Any or type(found) is kind or (origin is Literal and found in args):
-        return found
-    raise SettingError(f"{name or 'the JSON'} is {found!r:.40}: expected {_describe(kind)}")
+        return None if value is None else _parse(value, args[0], name)
+    if isinstance(value, dict) and (is_typeddict(kind) or origin is dict):
+        return _parse_object(value, kind, name)
+    if isinstance(value, list) and origin is list:
+        return [_parse(each, args[0], f"{name}[{at}]") for at, each in enumerate(value)]
+    if kind is float and type(value) is int and value.bit_length() < MAX_BITS:
+        return float(value)
+    if kind is Any or type(value) is kind or (origin is Literal and value in args):
+        return value
+    raise SettingError(f"{name or 'the JSON'} is {value!r:.40}: expected {_describe(kind)}")
 
 
-def _parse_object(found: Mapping[str, object], kind: Any, name: str) -> dict[str, object]:
+def _parse_object(value: Mapping[str, object], kind: Any, name: str) -> dict[str, object]:
     """Return the known fields of a TypedDict, or all of a dict."""
-    types = field_types(kind) if is_typeddict(kind) else dict.fromkeys(found, get_args(kind)[1])
+    types = field_types(kind) if is_typeddict(kind) else dict.fromkeys(value, get_args(kind)[1])
     prefix = f"{name}." if name else ""
     required: frozenset[str] = getattr(kind, "__required_keys__", frozenset())
-    if not required <= set(found):
-        raise SettingError(f"{prefix}{min(required - set(found))} is missing")
+    if not required <= set(value):
+        raise SettingError(f"{prefix}{min(required - set(value))} is missing")
     return {
-        field: _parse(found[field], of, f"{prefix}{field}")
+        field: _parse(value[field], of, f"{prefix}{field}")
         for field, of in types.items()
-        if field in found
+        if field in value
     }
 
 
@@ -591,12 +591,12 @@ def field_types(kind: Any) -> dict[str, Any]:
     }
 
 
-def _in_range(found: object, allowed: Range) -> object:
-    size = len(found) if isinstance(found, list) else cast(float, found)
+def _in_range(value: object, allowed: Range) -> object:
+    size = len(value) if isinstance(value, list) else cast(float, value)
     if not allowed.minimum <= size <= allowed.maximum:
         limits = f"{allowed.minimum:g} to {allowed.maximum:g}"
         raise SettingError(f"{allowed.name} is {size!s:.40}: expected {limits}")
-    return found
+    return value
 
 
 def _describe(kind: Any) -> str:

@@ -8,7 +8,8 @@ from impasto.images import samples
 from impasto.pipeline.events import STEERABLE
 from impasto.recipe import presets
 from impasto.recipe import settings as recipes
-from impasto.recipe.settings import Preset, Recipe
+from impasto.recipe.presets import Preset
+from impasto.recipe.settings import Recipe
 from impasto.studio.messages import SettingSchema, SettingTexts, StaticInfo
 
 
@@ -22,8 +23,8 @@ def static_info() -> StaticInfo:
             {
                 "name": name,
                 "help": preset.help,
-                "recipe": format_settings(recipes.make_recipe(name, known)),
-                "picture": f"presets/{name}.jpg" if name in recipes.PRESETS else None,
+                "recipe": format_settings(presets.make_recipe(name, known)),
+                "picture": f"presets/{name}.jpg" if name in presets.PRESETS else None,
             }
             for name, preset in known.items()
         ],
@@ -40,7 +41,7 @@ def known_presets() -> tuple[dict[str, Preset], list[str]]:
     try:
         return presets.available_presets(), []
     except SettingError as error:
-        return dict(recipes.PRESETS), [str(error)]
+        return dict(presets.PRESETS), [str(error)]
 
 
 def _setting_schema(

@@ -127,9 +127,9 @@ def _running_server(folder: Path) -> list[str]:
     end = time.monotonic() + START_TIMEOUT
     while time.monotonic() < end:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            found = json.loads((folder / "server.json").read_text())["addresses"]
-            if found and all(isinstance(each, str) for each in found):
-                return list(found)
+            addresses = json.loads((folder / "server.json").read_text())["addresses"]
+            if addresses and all(isinstance(each, str) for each in addresses):
+                return list(addresses)
         time.sleep(0.1)
     raise SettingError(
         f"another impasto studio uses {files.display_path(folder)} but its address is unknown: "
@@ -147,18 +147,18 @@ def _bind_socket(host: str, port: int) -> socket.socket:
         raise SettingError(
             f"host is {host!r}: expected a name or an address of this machine"
         ) from None
-    made = socket.socket(family, kind)
+    listener = socket.socket(family, kind)
     if os.name != "nt":  # where it would let two programs have one port
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if address[0] == "::":
-        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     try:
-        made.bind(address)
-        made.listen(64)
+        listener.bind(address)
+        listener.listen(64)
     except OSError as error:
-        made.close()
+        listener.close()
         raise SettingError(_why_not(host, port, error)) from None
-    return made
+    return listener
 
 
 def _why_not(host: str, port: int, error: OSError) -> str:

@@ -6,7 +6,7 @@
                           picture.json
     FOLDER/sessions/ID.json
     FOLDER/works/ID/      work.json, checkpoint, preview.jpg, picture.png, .jpg and .tif
-    FOLDER/queue.json     queued and running jobs, in order
+    FOLDER/queue.json     queued and running jobs, in order (studio.queue)
     FOLDER/incoming/      uploads in progress
 
 Identifiers are hexadecimal and created by the server. They are the only part of a path that the
@@ -19,7 +19,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,24 +97,25 @@ class Store:
         """
         decoded = decode.read_image(path, decode.ANY_SIZE, name)
         with path.open("rb") as file:
-            number = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        if not self._is_complete(number) or (mask and not self.image(number)["mask"]):
-            place = self.folder / "pictures" / number
+            image_id = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        if not self._is_complete(image_id) or (mask and not self.image(image_id)["mask"]):
+            place = self.folder / "pictures" / image_id
             shutil.rmtree(place, ignore_errors=True)
             try:
                 self._write_image(decoded, place, path, name, mask)
             except BaseException:
                 shutil.rmtree(place, ignore_errors=True)
                 raise
-        return self.image(number)
+        return self.image(image_id)
 
-    def _is_complete(self, number: str) -> bool:
+    def _is_complete(self, image_id: str) -> bool:
         """Return whether all files of an image exist."""
         try:
-            self.image_path(number)
-            mask = self.image(number)["mask"]
+            self.image_path(image_id)
+            mask = self.image(image_id)["mask"]
             return all(
-                self.derived_image_path(number, each) for each in (_display_name(mask), "thumb.jpg")
+                self.derived_image_path(image_id, each)
+                for each in (_display_name(mask), "thumb.jpg")
             )
         except NotFound:
             return False
@@ -138,28 +139,28 @@ class Store:
         }
         files.write_text(json.dumps(description), place / "picture.json")
 
-    def image(self, number: str) -> ImageInfo:
+    def image(self, image_id: str) -> ImageInfo:
         """Return the description of an image. Raises NotFound."""
-        found: StoredImage = self._read_entry(
-            self._entry_path("pictures", number) / "picture.json", "picture"
+        stored: StoredImage = self._read_entry(
+            self._entry_path("pictures", image_id) / "picture.json", "picture"
         )
-        place = f"/api/pictures/{number}"
-        shown = _display_name(found["mask"])
-        return {**found, "url": f"{place}/{shown}", "thumb": f"{place}/thumb.jpg"}
+        place = f"/api/pictures/{image_id}"
+        display_name = _display_name(stored["mask"])
+        return {**stored, "url": f"{place}/{display_name}", "thumb": f"{place}/thumb.jpg"}
 
-    def image_path(self, number: str) -> Path:
+    def image_path(self, image_id: str) -> Path:
         """Return the path of the uploaded file. Raises NotFound."""
-        name = self.image(number)["name"]
-        path = self._entry_path("pictures", number) / name
+        name = self.image(image_id)["name"]
+        path = self._entry_path("pictures", image_id) / name
         if Path(name).name != name or not path.is_file():
             raise NotFound(f"{name} is no longer in the studio's folder: add it again")
         return path
 
-    def derived_image_path(self, number: str, file: str) -> Path:
+    def derived_image_path(self, image_id: str, file: str) -> Path:
         """Return the path of a file of an image for the page. Raises NotFound."""
         if (
             file not in DERIVED_FILES
-            or not (path := self._entry_path("pictures", number) / file).is_file()
+            or not (path := self._entry_path("pictures", image_id) / file).is_file()
         ):
             raise NotFound("this image no longer exists")
         return path
@@ -183,10 +184,10 @@ class Store:
         self.save_session(session)
         return session
 
-    def session(self, number: str) -> StoredSession:
+    def session(self, session_id: str) -> StoredSession:
         """Return a session. Raises NotFound."""
         return self._read_entry(
-            self._entry_path("sessions", number).with_suffix(".json"), "session"
+            self._entry_path("sessions", session_id).with_suffix(".json"), "session"
         )
 
     def save_session(self, session: StoredSession) -> None:
@@ -198,11 +199,11 @@ class Store:
         """Return all sessions, newest first."""
         return sorted(self._iter_entries("sessions", "*.json", "session"), key=_newest_first)
 
-    def remove_session(self, number: str) -> None:
+    def remove_session(self, session_id: str) -> None:
         """Remove a session and its jobs."""
-        for job in self.jobs(number):
+        for job in self.jobs(session_id):
             self.remove_job(job["id"])
-        self._entry_path("sessions", number).with_suffix(".json").unlink(missing_ok=True)
+        self._entry_path("sessions", session_id).with_suffix(".json").unlink(missing_ok=True)
 
     # Jobs ---------------------------------------------------------------------------------------
 
@@ -222,9 +223,9 @@ class Store:
         self.save_job(job)
         return job
 
-    def job(self, number: str) -> StoredJob:
+    def job(self, job_id: str) -> StoredJob:
         """Return a job. Raises NotFound."""
-        return self._read_entry(self.job_folder(number) / "work.json", "work")
+        return self._read_entry(self.job_folder(job_id) / "work.json", "work")
 
     def save_job(self, job: StoredJob) -> None:
         """Write a job."""
@@ -232,57 +233,39 @@ class Store:
 
     def jobs(self, session: str | None = None) -> list[StoredJob]:
         """Return the jobs of a session, or all, newest first."""
-        found = self._iter_entries("works", "*/work.json", "work")
-        these = (each for each in found if session is None or each["session"] == session)
-        return sorted(these, key=_newest_first)
+        entries = self._iter_entries("works", "*/work.json", "work")
+        chosen = (each for each in entries if session is None or each["session"] == session)
+        return sorted(chosen, key=_newest_first)
 
-    def job_folder(self, number: str) -> Path:
+    def job_folder(self, job_id: str) -> Path:
         """Return the folder of a job."""
-        return self._entry_path("works", number)
+        return self._entry_path("works", job_id)
 
-    def remove_job(self, number: str) -> None:
+    def remove_job(self, job_id: str) -> None:
         """Remove a job and its images."""
-        shutil.rmtree(self.job_folder(number), ignore_errors=True)
+        shutil.rmtree(self.job_folder(job_id), ignore_errors=True)
 
-    # The queue ----------------------------------------------------------------------------------
+    # Files --------------------------------------------------------------------------------------
 
-    def queue(self) -> list[str]:
-        """Return the ids of queued and running jobs, in order."""
-        path = self.folder / "queue.json"
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(found, list):
-                raise ValueError("it is not a list")
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError, RecursionError) as error:
-            self._note_unusable(path, error)
-            return []
-        return [each for each in found if _is_id(each)]
-
-    def save_queue(self, queue: Iterable[str]) -> None:
-        """Write the queue."""
-        files.write_text(json.dumps(list(queue)), self.folder / "queue.json")
-
-    def _entry_path(self, kind: str, number: object) -> Path:
+    def _entry_path(self, kind: str, entry_id: object) -> Path:
         """Return the path for an untrusted id. Raises NotFound."""
-        if not _is_id(number):
+        if not is_id(entry_id):
             raise NotFound("this does not exist")
-        return self.folder / kind / str(number)
+        return self.folder / kind / str(entry_id)
 
     def _read_entry(self, path: Path, kind: str) -> Any:
         """Return a description. Raises NotFound, or DamagedEntry if it is invalid."""
         try:
-            found = _read_description(path, kind)
+            entry = _read_description(path, kind)
         except (FileNotFoundError, NotADirectoryError):
             self.skipped.pop(self._relative_name(path), None)
             raise NotFound(f"this {NAMES[kind]} no longer exists: reload the page") from None
         except (OSError, ValueError, RecursionError) as error:
             raise DamagedEntry(
-                f"this {NAMES[kind]} cannot be read: {self._note_unusable(path, error)}"
+                f"this {NAMES[kind]} cannot be read: {self.note_skipped(path, error)}"
             ) from None
         self.skipped.pop(self._relative_name(path), None)
-        return found
+        return entry
 
     def _iter_entries(self, place: str, pattern: str, kind: str) -> Iterator[Any]:
         """Yield the descriptions of a kind; invalid ones are skipped."""
@@ -292,7 +275,7 @@ class Store:
             except NotFound:
                 continue
 
-    def _note_unusable(self, path: Path, error: Exception) -> str:
+    def note_skipped(self, path: Path, error: Exception) -> str:
         """Record a file as skipped; return the reason."""
         reason = files.error_reason(error)
         self.skipped[self._relative_name(path)] = reason
@@ -302,8 +285,9 @@ class Store:
         return path.relative_to(self.folder).as_posix()
 
 
-def _is_id(found: object) -> bool:
-    return isinstance(found, str) and bool(re.fullmatch("[0-9a-f]{8}|[0-9a-f]{16}", found))
+def is_id(value: object) -> bool:
+    """Return whether a value of a request or a file is an id."""
+    return isinstance(value, str) and bool(re.fullmatch("[0-9a-f]{8}|[0-9a-f]{16}", value))
 
 
 def _newest_first(described: StoredSession | StoredJob) -> float:
@@ -313,30 +297,30 @@ def _newest_first(described: StoredSession | StoredJob) -> float:
 
 def _read_description(path: Path, kind: str) -> Any:
     """Read a description. Raises OSError or ValueError for other content."""
-    own = path.stem if kind == "session" else path.parent.name
-    if not _is_id(own):
+    entry_id = path.stem if kind == "session" else path.parent.name
+    if not is_id(entry_id):
         raise ValueError("it is not a file of the studio")
     text = path.read_text(encoding="utf-8")
     if not text.strip():
         raise ValueError("the file is empty")
     try:
-        found = json.loads(text)
+        entry = json.loads(text)
     except ValueError:
         raise ValueError("it is not JSON") from None
-    if isinstance(found, dict) and kind != "picture":
-        _add_feather(found)
-    description: Any = parse(found, KINDS[kind])
-    if description["id"] != own:
+    if isinstance(entry, dict) and kind != "picture":
+        _add_feather(entry)
+    description: Any = parse(entry, KINDS[kind])
+    if description["id"] != entry_id:
         raise ValueError(f"it describes the {kind} {description['id']}")
     if kind != "picture":
         Recipe.from_dict(description["recipe"])
     return description
 
 
-def _add_feather(found: dict[str, Any]) -> None:
+def _add_feather(entry: dict[str, Any]) -> None:
     """Add the field that earlier versions lack: their masks include the feather."""
-    found.setdefault("keep_feather", 0.0)
-    regions = found.get("regions")
+    entry.setdefault("keep_feather", 0.0)
+    regions = entry.get("regions")
     for each in regions if isinstance(regions, list) else []:
         if isinstance(each, dict):
             each.setdefault("feather", 0.0)

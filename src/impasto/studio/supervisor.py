@@ -1,4 +1,4 @@
-"""The supervisor: sends jobs to the worker process one by one, and events to all open pages.
+"""The supervisor: runs the jobs of the queue in a worker process, and sends events to all pages.
 
 A worker process that dies is restarted and resumes from the checkpoint of its job. After three
 crashes on one job, that job fails. Runs in the event loop of the server.
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TypeAlias, Unpack
 
 from impasto import files
-from impasto.errors import ImpastoError
 from impasto.studio.messages import (
     JobChanges,
     JobEvent,
@@ -31,11 +30,12 @@ from impasto.studio.messages import (
     WorkerCommand,
     WorkerMessage,
 )
+from impasto.studio.queue import JobQueue
 from impasto.studio.store import NotFound, Store
 
 LOG = logging.getLogger(__name__)
 
-MAX_WORKER_DEATHS = 3
+MAX_WORKER_CRASHES = 3
 """Maximum number of crashes of the worker process on one job."""
 
 MAX_STREAMS, STREAM_CAPACITY = 16, 200
@@ -60,10 +60,10 @@ class Supervisor:
     """Runs one worker process, and sends it the jobs of the queue."""
 
     def __init__(
-        self, store: Store, make_command: Callable[[Store, StoredJob], PaintCommand]
+        self, queue: JobQueue, make_command: Callable[[Store, StoredJob], PaintCommand]
     ) -> None:
         """Start without a job; ``make_command`` returns the command that runs a job."""
-        self.store, self.make_command = store, make_command
+        self.queue, self.store, self.make_command = queue, queue.store, make_command
         self.worker_status = "starting"
         """starting, ready, painting, or an error"""
         self.current_job: str | None = None
@@ -71,12 +71,11 @@ class Supervisor:
         """last step of the running job"""
         self.histories: dict[str, list[list[float]]] = {}
         """records of the steps of the running job"""
-        self.worker_deaths: dict[str, int] = {}
+        self.worker_crashes: dict[str, int] = {}
         self.failures: dict[str, str] = {}
         """reasons of failed jobs that are not written to the folder yet"""
         self._process: Process | None = None
         self._streams: set[Stream] = set()
-        self._queue_changed = asyncio.Event()
 
     # Events for pages -----------------------------------------------------------------------
 
@@ -88,7 +87,7 @@ class Supervisor:
             stream.put_nowait(message)
 
     def publish_state(self) -> None:
-        """Tell all pages that sessions, the queue or the worker process have changed."""
+        """Send an event to all pages: sessions, the queue or the worker process have changed."""
         self.publish(self._state())
 
     def _state(self) -> StateMessage:
@@ -117,46 +116,41 @@ class Supervisor:
 
     # Requests ---------------------------------------------------------------------------------
 
-    def enqueue(self, number: str) -> None:
-        """Add a job to the queue."""
-        self.store.save_queue([*self.store.queue(), number])
-        self.failures.pop(number, None)
-        self._queue_changed.set()
+    def clear_failures(self, job_id: str) -> None:
+        """Forget earlier failures and crashes of a job, so that it can run again."""
+        self.failures.pop(job_id, None)
+        self.worker_crashes.pop(job_id, None)
 
-    def remove(self, number: str) -> None:
-        """Remove a job from the queue, if it is queued."""
-        self.store.save_queue(each for each in self.store.queue() if each != number)
-
-    def steer(self, number: str, settings: RecipeFields) -> None:
+    def steer(self, job_id: str, settings: RecipeFields) -> None:
         """Change settings of the running job, from its next step on."""
-        self._send({"do": "steer", "work": number, "settings": settings})
+        self._send({"do": "steer", "work": job_id, "settings": settings})
 
-    def stop(self, number: str) -> None:
+    def stop(self, job_id: str) -> None:
         """Stop the running job after its current step, with the best image so far."""
-        self._send({"do": "stop", "work": number})
+        self._send({"do": "stop", "work": job_id})
 
     def _send(self, command: WorkerCommand) -> None:
         process = self._process
         if process is not None and process.returncode is None and process.stdin is not None:
             process.stdin.write((json.dumps(command) + "\n").encode())
 
-    def job(self, number: str) -> StoredJob:
+    def job(self, job_id: str) -> StoredJob:
         """Return a job with its state, even if it could not be written. Raises NotFound."""
-        job = self.store.job(number)
-        if number in self.failures:
-            return {**job, "state": "failed", "error": self.failures[number]}
+        job = self.store.job(job_id)
+        if job_id in self.failures:
+            return {**job, "state": "failed", "error": self.failures[job_id]}
         return job
 
     # Supervision -------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Run worker processes until cancelled; errors are logged."""
-        put_back = False
+        requeued = False
         while True:
             try:
-                if not put_back:
-                    self._requeue_interrupted()
-                    put_back = True
+                if not requeued:
+                    self.queue.requeue_interrupted()
+                    requeued = True
                 await self._run_worker()
             except Exception as error:
                 LOG.exception("the studio's supervisor restarts after an error")
@@ -171,12 +165,12 @@ class Supervisor:
             await self._follow_worker(process)
         except Exception:
             await self._end_worker(process)
-            self._note_worker_death()
+            self._note_worker_crash()
             raise
         finally:
             with contextlib.suppress(ProcessLookupError):
                 self._close_input(process)
-        self._note_worker_death()
+        self._note_worker_crash()
 
     async def _end_worker(self, process: Process) -> None:
         """Make a worker process save its state and exit."""
@@ -185,16 +179,6 @@ class Supervisor:
             await asyncio.wait_for(process.wait(), SAVE_TIMEOUT)
         except TimeoutError:
             process.kill()
-
-    def _requeue_interrupted(self) -> None:
-        """Queue jobs again that an earlier server did not finish."""
-        queue = self.store.queue()
-        for job in self.store.jobs():
-            if job["state"] == "painting" or (job["state"] == "queued" and job["id"] not in queue):
-                with contextlib.suppress(ImpastoError):  # the queue has it as well
-                    self.store.save_job({**job, "state": "queued"})
-                queue = [job["id"], *(each for each in queue if each != job["id"])]
-        self.store.save_queue(queue)
 
     async def _start_worker(self) -> Process:
         if self.worker_status in RESTART_DELAYS:
@@ -222,77 +206,75 @@ class Supervisor:
         """Send jobs to the worker process and handle its messages, until it exits."""
         assert process.stdout is not None
         lines = asyncio.create_task(process.stdout.readline())
-        more = asyncio.create_task(self._queue_changed.wait())
+        added = asyncio.create_task(self.queue.job_added.wait())
         try:
             while True:
-                await asyncio.wait({lines, more}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({lines, added}, return_when=asyncio.FIRST_COMPLETED)
                 if lines.done():
                     if not lines.result():
                         return
                     self._receive_line(lines.result())
                     lines = asyncio.create_task(process.stdout.readline())
-                if more.done():
-                    self._queue_changed.clear()
-                    more = asyncio.create_task(self._queue_changed.wait())
+                if added.done():
+                    self.queue.job_added.clear()
+                    added = asyncio.create_task(self.queue.job_added.wait())
                 if self.worker_status == "ready":
                     self._start_next_job()
         finally:
             lines.cancel()
-            more.cancel()
+            added.cancel()
 
     def _receive_line(self, line: bytes) -> None:
         """Handle a message of the worker process; an error fails the running job."""
-        number = self.current_job
+        job_id = self.current_job
         try:
             self._handle_event(json.loads(line))
         except Exception as error:
             LOG.exception("a message of the worker process could not be processed")
-            if number is not None:
-                self._fail(number, error)
+            if job_id is not None:
+                self._fail(job_id, error)
 
-    def _fail(self, number: str, error: Exception) -> None:
+    def _fail(self, job_id: str, error: Exception) -> None:
         """Mark a job as failed; the reason is kept until it can be written to the folder."""
-        self.failures[number] = files.error_reason(error)
-        self.progress.pop(number, None)
-        if self.current_job == number:  # the error occurred before the end of the job
-            self.stop(number)
+        self.failures[job_id] = files.error_reason(error)
+        self.progress.pop(job_id, None)
+        if self.current_job == job_id:  # the error occurred before the end of the job
+            self.stop(job_id)
             self.current_job = None
         self.publish_state()
 
     def _write_failures(self) -> None:
         """Write failures that could not be written before."""
-        for number, reason in list(self.failures.items()):
+        for job_id, reason in list(self.failures.items()):
             try:
-                self.remove(number)
+                self.queue.remove(job_id)
                 with contextlib.suppress(NotFound):
-                    self._update_job(self.store.job(number), state="failed", error=reason)
+                    self._update_job(self.store.job(job_id), state="failed", error=reason)
             except Exception as error:  # for example, the disk is still full
-                LOG.warning("job %s: %s", number, files.error_reason(error))
+                LOG.warning("job %s: %s", job_id, files.error_reason(error))
                 continue
-            del self.failures[number]
+            del self.failures[job_id]
 
     def _start_next_job(self) -> None:
         """Send the next job to the worker process, if there is one."""
         self._write_failures()
-        for number in self.store.queue():
-            if number in self.failures:
-                continue
+        while (job_id := self.queue.next_job(self.failures)) is not None:
             try:
-                self._start_job(number)
+                self._start_job(job_id)
             except Exception as error:
-                LOG.exception("job %s could not be started", number)
+                LOG.exception("job %s could not be started", job_id)
                 self.current_job = None
-                self._fail(number, error)
-                continue
-            return
+                self._fail(job_id, error)
+            else:
+                return
         self._write_failures()
 
-    def _start_job(self, number: str) -> None:
+    def _start_job(self, job_id: str) -> None:
         """Send a job to the worker process."""
-        job = self.store.job(number)
+        job = self.store.job(job_id)
         command = self.make_command(self.store, job)
         self._update_job(job, state="painting")
-        self.worker_status, self.current_job = "painting", number
+        self.worker_status, self.current_job = "painting", job_id
         self._send(command)
 
     def _handle_event(self, message: WorkerMessage) -> None:
@@ -326,7 +308,7 @@ class Supervisor:
         """Remove a job from the queue, and store how it ended."""
         self.progress.pop(job["id"], None)
         self.worker_status, self.current_job = "ready", None
-        self.remove(job["id"])
+        self.queue.remove(job["id"])
         self._update_job({**job, "history": self.histories.pop(job["id"], [])}, **changes)
 
     def _update_job(self, job: StoredJob, **changes: Unpack[JobChanges]) -> None:
@@ -334,19 +316,19 @@ class Supervisor:
         self.store.save_job(changed)
         self.publish({"event": "work", "work": changed["id"], "state": changed["state"]})
 
-    def _note_worker_death(self) -> None:
+    def _note_worker_crash(self) -> None:
         """Count a crash of the worker process; too many on one job fail it."""
-        number, self.current_job = self.current_job, None
-        if number is None:
+        job_id, self.current_job = self.current_job, None
+        if job_id is None:
             return
-        self.worker_deaths[number] = self.worker_deaths.get(number, 0) + 1
-        self.progress.pop(number, None)
-        if self.worker_deaths[number] < MAX_WORKER_DEATHS:
+        self.worker_crashes[job_id] = self.worker_crashes.get(job_id, 0) + 1
+        self.progress.pop(job_id, None)
+        if self.worker_crashes[job_id] < MAX_WORKER_CRASHES:
             with contextlib.suppress(Exception):  # it is in the queue in any case
-                self._update_job(self.store.job(number), state="queued")
+                self._update_job(self.store.job(job_id), state="queued")
         else:
             why = "the worker process ended three times on this job, perhaps because memory ran out"
-            self._fail(number, RuntimeError(f"{why}: choose a smaller size"))
+            self._fail(job_id, RuntimeError(f"{why}: choose a smaller size"))
             self._write_failures()
 
 

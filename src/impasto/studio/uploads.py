@@ -14,7 +14,7 @@ from pathlib import Path
 
 from impasto import files
 from impasto.errors import ImageError, ImpastoError
-from impasto.studio import jobs
+from impasto.studio import sessions
 from impasto.studio.messages import ErrorInfo, UploadInfo
 from impasto.studio.store import Store
 
@@ -65,7 +65,7 @@ def main() -> None:
     folder, path, name, mask = json.load(sys.stdin)
     answer: UploadInfo | ErrorInfo
     try:
-        answer = jobs.add_image(Store(Path(folder)), Path(path), name, mask)
+        answer = sessions.add_image(Store(Path(folder)), Path(path), name, mask)
     except ImpastoError as error:
         answer = {"error": " ".join(str(error).split())}
     except MemoryError:

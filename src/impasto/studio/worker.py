@@ -95,19 +95,19 @@ class CommandReader:
         else:
             self.stylizer.stop()
 
-    def begin_job(self, number: str) -> None:
+    def begin_job(self, job_id: str) -> None:
         """Apply commands for a job from now on, and those received while it was prepared."""
         with self.lock:
-            self.running = number
+            self.running = job_id
             for command in self.pending:
-                if command["work"] == number:
+                if command["work"] == job_id:
                     self._apply(command)
 
-    def end_job(self, number: str) -> None:
+    def end_job(self, job_id: str) -> None:
         """Discard the commands for a job."""
         with self.lock:
             self.running = None
-            self.pending = [command for command in self.pending if command["work"] != number]
+            self.pending = [command for command in self.pending if command["work"] != job_id]
 
 
 def main() -> None:
@@ -136,33 +136,33 @@ def main() -> None:
 
 def _run_job(command: PaintCommand, commands: CommandReader, send: Send) -> None:
     """Run a job; errors are sent as events."""
-    number = command["work"]
+    job_id = command["work"]
 
     def fail(reason: str) -> None:
-        send({"event": "failed", "work": number, "error": reason})
+        send({"event": "failed", "work": job_id, "error": reason})
 
     try:
-        with _LogForwarder(number, send):
-            ready = runner.prepare_job(job_spec(command), commands.stylizer)
-        finished = _run_and_report(ready, command, commands, send)
+        with _LogForwarder(job_id, send):
+            job = runner.prepare_job(job_spec(command), commands.stylizer)
+        finished = _run_and_report(job, command, commands, send)
         if finished is None:
-            ready.prepared.checkpoint_writer.save()
+            job.prepared.checkpoint_writer.save()
             return
         result = finished.result
-        _write_results(ready, result, Path(command["folder"]))
-        calibration.store_run_speed(ready.prepared, result)
+        _write_results(job, result, Path(command["folder"]))
+        calibration.store_run_speed(job.prepared, result)
     except (ImpastoError, OSError) as error:
         fail(" ".join(str(error).split()))
     except MemoryError:
         fail("out of memory: choose a smaller size")
     except Exception as error:  # a bug: the next job may still work
-        LOG.exception("job %s", number)
+        LOG.exception("job %s", job_id)
         fail(f"impasto failed ({type(error).__name__}: {files.error_reason(error)})")
     else:
         send(
             {
                 "event": "finished",
-                "work": number,
+                "work": job_id,
                 "seconds": result.seconds["total"],
                 "stopped": result.stopped,
                 "steered": result.run_provenance.steered,
@@ -170,7 +170,7 @@ def _run_job(command: PaintCommand, commands: CommandReader, send: Send) -> None
             }
         )
     finally:
-        commands.end_job(number)
+        commands.end_job(job_id)
 
 
 def job_spec(command: PaintCommand) -> JobSpec:
@@ -181,16 +181,16 @@ def job_spec(command: PaintCommand) -> JobSpec:
     folder = Path(command["folder"])
     checkpoint = folder / "checkpoint"
     regions = [
-        (str(feather_mask(Path(mask), feather, folder / f"mask-{number}.png")), style)
-        for number, (mask, style, feather) in enumerate(command["regions"], 1)
+        (str(feather_mask(Path(mask), feather, folder / f"mask-{index}.png")), style)
+        for index, (mask, style, feather) in enumerate(command["regions"], 1)
     ]
     keep = command["keep"] and str(
         feather_mask(Path(command["keep"]), command["keep_feather"], folder / "keep.png")
     )
-    sources = InputPaths(command["content"], command["styles"], regions, keep)
+    inputs = InputPaths(command["content"], command["styles"], regions, keep)
     outputs = OutputPaths(folder / "picture.png", checkpoint=checkpoint)
     return JobSpec(
-        sources,
+        inputs,
         outputs,
         checkpoint=checkpoint,
         resume=checkpoint if checkpoint.exists() else None,
@@ -199,28 +199,28 @@ def job_spec(command: PaintCommand) -> JobSpec:
 
 
 def _run_and_report(
-    ready: PreparedJob, command: PaintCommand, commands: CommandReader, send: Send
+    job: PreparedJob, command: PaintCommand, commands: CommandReader, send: Send
 ) -> Finished | None:
     """Run a job, and send events; returns None if the server closed the input."""
-    number, folder = command["work"], Path(command["folder"])
-    left, due = time_left(ready.prepared), 0.0
+    job_id, folder = command["work"], Path(command["folder"])
+    estimate, preview_due = time_left(job.prepared), 0.0
     last: Event | None = None
-    if ready.prepared.state is None:  # otherwise the preview is of the job that is resumed
-        _write_preview(draft(ready), folder)
-        send({"event": "draft", "work": number})
-    for event in runner.run_job(ready, commands.stylizer):
+    if job.prepared.state is None:  # otherwise the preview is of the job that is resumed
+        _write_preview(draft(job), folder)
+        send({"event": "draft", "work": job_id})
+    for event in runner.run_job(job, commands.stylizer):
         last = event
         if isinstance(event, Finished):
             break
         if commands.running is None:  # commands are accepted from now on
-            commands.begin_job(number)
-        left.note(event)
+            commands.begin_job(job_id)
+        estimate.note(event)
         if isinstance(event, Step):
-            shown = time.monotonic() >= due
-            if shown:
+            new_preview = time.monotonic() >= preview_due
+            if new_preview:
                 _write_preview(event.pixels, folder)
-                due = time.monotonic() + PREVIEW_SECONDS
-            send(step_message(number, event, ready.prepared.levels, left, shown))
+                preview_due = time.monotonic() + PREVIEW_SECONDS
+            send(step_message(job_id, event, job.prepared.levels, estimate, new_preview))
         if commands.server_gone:
             return None
     assert isinstance(last, Finished)
@@ -240,12 +240,12 @@ compile."""
 
 
 def step_message(
-    number: str, event: Step, levels: Sequence[Level], left: TimeEstimate, shown: bool
+    job_id: str, event: Step, levels: Sequence[Level], estimate: TimeEstimate, new_preview: bool
 ) -> StepMessage:
-    """Return the message of a step; ``shown`` says whether the preview is of this step."""
+    """Return the message of a step; ``new_preview`` says whether the preview is of this step."""
     return {
         "event": "step",
-        "work": number,
+        "work": job_id,
         "level": event.level,
         "levels": len(levels),
         "evaluation": event.evaluation,
@@ -253,34 +253,34 @@ def step_message(
         "total": event.total,
         "terms": dict(event.terms),
         "seconds": event.seconds,
-        "done": left.share,
-        "left": left.in_words() if left.measured or left.share >= EARLY_SHARE else "",
-        "shown": shown,
+        "done": estimate.share,
+        "left": estimate.in_words() if estimate.measured or estimate.share >= EARLY_SHARE else "",
+        "shown": new_preview,
     }
 
 
-def draft(ready: PreparedJob) -> ImageArray:
+def draft(job: PreparedJob) -> ImageArray:
     """Return the draft: the content image in the colors of the first style image."""
-    inputs = ready.prepared.inputs
+    inputs = job.prepared.inputs
     height, width = arrays.size_of(inputs.content)
     small = arrays.resize(
         inputs.content, *arrays.fit(height, width, min(DRAFT_SIZE, max(height, width)))
     )
     styles = [each for place in inputs.regions for each in place.styles if each.share]
-    if not styles or ready.prepared.recipe.colors != "style":
+    if not styles or job.prepared.recipe.colors != "style":
         return small
     style = styles[0].image
-    some = style[:: max(1, style.shape[0] // 256), :: max(1, style.shape[1] // 256)]
-    return colors.match_colors(small, some)
+    sample = style[:: max(1, style.shape[0] // 256), :: max(1, style.shape[1] // 256)]
+    return colors.match_colors(small, sample)
 
 
 def _write_preview(image: ImageArray, folder: Path) -> None:
     encode.write_image(image.clip(0, 255), folder / "preview.jpg")
 
 
-def _write_results(ready: PreparedJob, result: Result, folder: Path) -> None:
+def _write_results(job: PreparedJob, result: Result, folder: Path) -> None:
     """Write the result in all formats, with its recipe."""
-    runner.write_results(ready, result)
+    runner.write_results(job, result)
     result.save(folder / "picture.jpg")
     result.save(folder / "picture.tif", SaveOptions(depth=16))
     _write_preview(result.pixels, folder)
@@ -289,9 +289,9 @@ def _write_results(ready: PreparedJob, result: Result, folder: Path) -> None:
 class _LogForwarder(logging.Handler):
     """Sends log records of the library as notes of a job within this block."""
 
-    def __init__(self, number: str, send: Send) -> None:
+    def __init__(self, job_id: str, send: Send) -> None:
         super().__init__()
-        self.number, self.send, self.log = number, send, logging.getLogger("impasto")
+        self.job_id, self.send, self.log = job_id, send, logging.getLogger("impasto")
 
     def __enter__(self) -> None:
         self.log.addHandler(self)
@@ -301,7 +301,7 @@ class _LogForwarder(logging.Handler):
         self.log.removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.send({"event": "note", "work": self.number, "note": record.getMessage()})
+        self.send({"event": "note", "work": self.job_id, "note": record.getMessage()})
 
 
 if __name__ == "__main__":

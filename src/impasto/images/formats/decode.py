@@ -1,9 +1,11 @@
-"""Reads image files: from bytes to pixels in sRGB.
+"""Reads image files: chooses the reader of a file, and converts what it returns to sRGB.
 
-A file is decoded to an image (float32, (height, width, 3), sRGB-encoded RGB in [0, 255]), or
-raises an ImageError with a one-line message. Files are untrusted: only the formats of
-``pillow_reader.FORMATS`` are opened, within limits of size. A reader per library decodes the
-pixels; this module chooses the reader and converts its result to sRGB.
+The pixels are decoded by a reader per library: JPEG and everything of 8 bits per channel by Pillow
+(`pillow_reader`), more bits by imagecodecs and pillow-heif (`deep_readers`), TIFF by `tiff`.
+
+The result is an image (float32, (height, width, 3), sRGB-encoded RGB in [0, 255]), or an ImageError
+with a one-line message. Files are untrusted: only the formats of ``pillow_reader.FORMATS`` are
+opened, within limits of size.
 """
 
 import contextlib

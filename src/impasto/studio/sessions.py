@@ -1,6 +1,9 @@
-"""Sessions and jobs: their validation, their description for the page, and their queue."""
+"""Sessions and the jobs of each: changes by the page, descriptions for it, commands, forecasts.
 
-import contextlib
+A session has the images and settings of the page; a job is one run with a copy of them. Both are
+stored by `studio.store`. The queue is in `studio.queue`, and `studio.supervisor` runs its jobs.
+"""
+
 import functools
 import itertools
 import math
@@ -20,6 +23,7 @@ from impasto.pipeline.forecast import predict_seconds
 from impasto.pipeline.progress import format_duration
 from impasto.pipeline.progress import total_pixels as pixels_of
 from impasto.pipeline.pyramid import Level
+from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 from impasto.studio import schema
@@ -47,37 +51,37 @@ from impasto.studio.supervisor import Supervisor
 # Sessions ---------------------------------------------------------------------------------------
 
 
-def serialize_session(store: Store, supervisor: Supervisor, number: str) -> SessionInfo:
+def serialize_session(store: Store, supervisor: Supervisor, session_id: str) -> SessionInfo:
     """Return the description of a session for the page, with its jobs."""
-    found, missing = without_missing_images(store, store.session(number))
-    recipe = Recipe.from_dict(found["recipe"])
-    content, keep = found["photograph"], found["keep"]
+    session, missing = without_missing_images(store, store.session(session_id))
+    recipe = Recipe.from_dict(session["recipe"])
+    content, keep = session["photograph"], session["keep"]
     return {
-        "id": found["id"],
+        "id": session["id"],
         "photograph": None if content is None else store.image(content),
         "paintings": [
-            {**each, "picture": store.image(each["picture"])} for each in found["paintings"]
+            {**each, "picture": store.image(each["picture"])} for each in session["paintings"]
         ],
         "regions": [
             {**each, "mask": store.image(each["mask"]), "painting": store.image(each["painting"])}
-            for each in found["regions"]
+            for each in session["regions"]
         ],
         "keep": None if keep is None else store.image(keep),
-        "keep_feather": found["keep_feather"],
+        "keep_feather": session["keep_feather"],
         "missing": missing,
-        "preset": found["preset"],
+        "preset": session["preset"],
         "recipe": schema.format_settings(recipe),
         "idle": recipes.unused_settings(recipe),
-        "works": [serialize(store, each["id"], supervisor) for each in store.jobs(number)],
+        "works": [serialize_job(store, each["id"], supervisor) for each in store.jobs(session_id)],
     }
 
 
 def without_missing_images(store: Store, session: StoredSession) -> tuple[StoredSession, list[str]]:
     """Return a session without missing images, and the roles of these."""
 
-    def exists(number: str | None) -> bool:
+    def exists(image_id: str | None) -> bool:
         try:
-            return number is not None and bool(store.image_path(number))
+            return image_id is not None and bool(store.image_path(image_id))
         except NotFound:
             return False
 
@@ -93,14 +97,14 @@ def without_missing_images(store: Store, session: StoredSession) -> tuple[Stored
         "a style image": len(session["paintings"]) - len(styles),
         "the mask or style image of an area": len(session["regions"]) - len(regions),
     }
-    found: StoredSession = {
+    cleaned: StoredSession = {
         **session,
         "photograph": content,
         "keep": keep,
         "paintings": styles,
         "regions": regions,
     }
-    return found, [role for role, count in counts.items() for _ in range(count)]
+    return cleaned, [role for role, count in counts.items() for _ in range(count)]
 
 
 def update_session(store: Store, session: StoredSession, changes: SessionChanges) -> StoredSession:
@@ -108,19 +112,19 @@ def update_session(store: Store, session: StoredSession, changes: SessionChanges
 
     Raises NotFound for missing images, and SettingError for invalid values.
     """
-    for number in _image_ids(changes):
-        store.image(number)
-    found, _ = without_missing_images(store, session)
+    for image_id in _image_ids(changes):
+        store.image(image_id)
+    cleaned, _ = without_missing_images(store, session)
     if changes.get("photograph", session["photograph"]) != session["photograph"]:
-        found = {**found, "keep": None, "regions": []}
+        cleaned = {**cleaned, "keep": None, "regions": []}
     recipe = _update_recipe(Recipe.from_dict(session["recipe"]), changes)
-    return {**found, **changes, "recipe": asdict(recipe)}
+    return {**cleaned, **changes, "recipe": asdict(recipe)}
 
 
 def _image_ids(changes: SessionChanges) -> Iterator[str]:
-    for number in (changes.get("photograph"), changes.get("keep")):
-        if number is not None:
-            yield number
+    for image_id in (changes.get("photograph"), changes.get("keep")):
+        if image_id is not None:
+            yield image_id
     for style in changes.get("paintings", []):
         yield style["picture"]
     for region in changes.get("regions", []):
@@ -132,7 +136,7 @@ def _update_recipe(recipe: Recipe, changes: SessionChanges) -> Recipe:
     if "preset" in changes:
         known, _ = schema.known_presets()
         # The size stays: a preset defines the style, not the size.
-        recipe = recipes.make_recipe(changes["preset"], known, size=recipe.size)
+        recipe = presets.make_recipe(changes["preset"], known, size=recipe.size)
     return schema.change_recipe(recipe, changes.get("recipe", {}))
 
 
@@ -142,13 +146,13 @@ def add_image(store: Store, path: Path, name: str, mask: bool) -> UploadInfo:
     return {**image, "painted": None if mask else _stored_recipe(store, image["id"])}
 
 
-def _stored_recipe(store: Store, number: str) -> ResultInfo | None:
+def _stored_recipe(store: Store, image_id: str) -> ResultInfo | None:
     """Return the recipe of a result, and which of its inputs exist here."""
     try:
-        found = provenance.read_provenance(store.image_path(number))
+        stored = provenance.read_provenance(store.image_path(image_id))
     except ImpastoError:
         return None
-    recipe = found.recipe
+    recipe = stored.recipe
     if recipe.init not in recipes.STARTS:
         recipe = replace(recipe, init="content")
     return {
@@ -160,14 +164,14 @@ def _stored_recipe(store: Store, number: str) -> ResultInfo | None:
                 "sha256": each.sha256,
                 "here": _known_image(store, each.sha256[:16]),
             }
-            for each in found.inputs
+            for each in stored.inputs
         ],
     }
 
 
-def _known_image(store: Store, number: str) -> ImageInfo | None:
+def _known_image(store: Store, image_id: str) -> ImageInfo | None:
     try:
-        return store.image(number)
+        return store.image(image_id)
     except NotFound:
         return None
 
@@ -208,13 +212,13 @@ def create_job(
 
     Raises SettingError for missing inputs or an invalid recipe.
     """
-    found, _ = without_missing_images(store, session)
-    styles, regions = found["paintings"], found["regions"]
-    if found["photograph"] is None:
+    session, _ = without_missing_images(store, session)
+    styles, regions = session["paintings"], session["regions"]
+    if session["photograph"] is None:
         raise SettingError("there is no content image yet: add one, or choose a sample")
     if not styles and not regions:
         raise SettingError("there is no style image yet: add one, or choose a sample")
-    recipe = Recipe.from_dict(found["recipe"])
+    recipe = Recipe.from_dict(session["recipe"])
     if sheet is not None:
         recipe = recipes.change_recipe(
             recipe, size=min(SMALL, recipe.size) if recipe.size > 0 else SMALL
@@ -223,9 +227,9 @@ def create_job(
     inputs.check_style_counts(recipe, len(styles), len(regions))
     return store.new_job(
         {
-            **parse(found, JobInputs),
+            **parse(session, JobInputs),
             "recipe": asdict(recipe),
-            "session": found["id"],
+            "session": session["id"],
             "sheet": sheet,
             "before": before,
             "init": None,
@@ -266,13 +270,13 @@ def create_finish_job(store: Store, job: StoredJob, size: int) -> StoredJob:
     )
 
 
-def sweep_cells(vary: Mapping[str, Sequence[str]], most: int) -> list[dict[str, str]]:
+def sweep_cells(vary: Mapping[str, Sequence[str]], max_cells: int) -> list[dict[str, str]]:
     """Return the changes for each cell of a sweep, from settings and their values."""
     axes = [[(name, value) for value in values] for name, values in vary.items()]
-    found = [dict(each) for each in itertools.product(*axes)]
-    if not 1 < len(found) <= most:
-        raise SettingError(f"a sweep has 2 to {most} images; this one would have {len(found)}")
-    return found
+    cells = [dict(each) for each in itertools.product(*axes)]
+    if not 1 < len(cells) <= max_cells:
+        raise SettingError(f"a sweep has 2 to {max_cells} images; this one would have {len(cells)}")
+    return cells
 
 
 def paint_command(store: Store, job: StoredJob) -> PaintCommand:
@@ -281,8 +285,8 @@ def paint_command(store: Store, job: StoredJob) -> PaintCommand:
     if job["init"] is not None:
         recipe["init"] = str(store.job_folder(job["init"]) / "picture.png")
 
-    def path(number: str) -> str:
-        return str(store.image_path(number).resolve())
+    def path(image_id: str) -> str:
+        return str(store.image_path(image_id).resolve())
 
     keep = job["keep"]
     return {
@@ -300,11 +304,11 @@ def paint_command(store: Store, job: StoredJob) -> PaintCommand:
     }
 
 
-def serialize(store: Store, number: str, supervisor: Supervisor) -> JobInfo:
+def serialize_job(store: Store, job_id: str, supervisor: Supervisor) -> JobInfo:
     """Return the description of a job for the page."""
-    job = supervisor.job(number)
+    job = supervisor.job(job_id)
     recipe = Recipe.from_dict(job["recipe"])
-    url, folder = f"/api/works/{number}", store.job_folder(number)
+    url, folder = f"/api/works/{job_id}", store.job_folder(job_id)
     finished = (folder / "picture.png").exists() and job["state"] in ("done", "stopped")
     changes = _modified_ms(folder / "preview.jpg")
     return {
@@ -316,18 +320,9 @@ def serialize(store: Store, number: str, supervisor: Supervisor) -> JobInfo:
         "result": f"{url}/picture.png" if finished else None,
         "resumable": job["state"] == "failed"
         or (job["state"] == "stopped" and (folder / "checkpoint").exists()),
-        "progress": supervisor.progress.get(number),
-        "draft": bool(changes) and job["state"] == "painting" and number not in supervisor.progress,
+        "progress": supervisor.progress.get(job_id),
+        "draft": bool(changes) and job["state"] == "painting" and job_id not in supervisor.progress,
     }
-
-
-def serialize_queue(store: Store, supervisor: Supervisor) -> list[JobInfo]:
-    """Return the descriptions of queued jobs for the page."""
-    found = []
-    for each in store.queue():
-        with contextlib.suppress(NotFound):
-            found.append(serialize(store, each, supervisor))
-    return found
 
 
 def _modified_ms(path: Path) -> int:
@@ -407,14 +402,14 @@ def _style_sizes(
     store: Store, recipe: Recipe, session: StoredSession
 ) -> tuple[tuple[int, float], ...]:
     """Return number of pixels and scale of each style image of a session."""
-    numbers = [
+    image_ids = [
         *(each["picture"] for each in session["paintings"]),
         *(each["painting"] for each in session["regions"]),
     ]
-    found = [store.image(each) for each in numbers]
-    scales = itertools.islice(itertools.cycle(recipe.style_scale or (1.0,)), len(found))
+    images = [store.image(each) for each in image_ids]
+    scales = itertools.islice(itertools.cycle(recipe.style_scale or (1.0,)), len(images))
     return tuple(
-        (each["height"] * each["width"], scale) for each, scale in zip(found, scales, strict=True)
+        (each["height"] * each["width"], scale) for each, scale in zip(images, scales, strict=True)
     )
 
 
