@@ -16,7 +16,8 @@ NAMES = {str: "string", int: "number", float: "number", bool: "boolean", NoneTyp
 
 def declarations() -> str:
     """Return the declarations of all messages that the page sends or receives, in TypeScript."""
-    unions = {name: getattr(messages, name) for name in ("PageRequest", "Answer", "PageMessage")}
+    names = ("PageRequest", "PageResponse", "PageMessage")
+    unions = {name: getattr(messages, name) for name in names}
     kinds = dict.fromkeys(each for union in unions.values() for each in _messages_in(union))
     named = [f"type {name} = {_type(union)};\n" for name, union in unions.items()]
     return "\n".join([HEAD, *map(_interface, kinds), *named])

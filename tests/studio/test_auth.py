@@ -36,7 +36,7 @@ def test_requests_without_a_valid_cookie_are_rejected(server, client, cookie):
         cookies = cookie.format(port=server.port)
         status, _, answer = client.request("GET", path, Cookie=cookies or None)
         assert status == 403, path
-        assert b"does not know this browser" in answer
+        assert b"browser has no access" in answer
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,12 @@ def served(monkeypatch, tmp_path, **options):
             captured.extend(sockets)
 
     monkeypatch.setattr(module.uvicorn, "Server", Server)
-    serve(tmp_path / "studio", browser=False, say=printed_lines.append, **{"port": 0, **options})
+    serve(
+        tmp_path / "studio",
+        browser=False,
+        print_line=printed_lines.append,
+        **{"port": 0, **options},
+    )
     middleware, listening = captured
     listening.close()
     return middleware, printed_lines
@@ -43,12 +48,13 @@ def status(middleware, host, method="GET", origin=None, server="127.0.0.1", path
     """Return the status of a request with a valid cookie."""
     from starlette.datastructures import Headers
 
-    keys = middleware.keys
-    headers = {"host": host, "cookie": f"{middleware.cookie}={keys.cookie()}"}
+    secrets = middleware.secrets
+    headers = {"host": host, "cookie": f"{middleware.cookie}={secrets.cookie()}"}
     if origin is not None:
         headers["origin"] = origin
-    answer = middleware.answer(method, path, "", Headers(headers), (server, middleware.hosts.port))
-    return 200 if answer is None else answer.status_code
+    port = middleware.hosts.port
+    response = middleware.intercept(method, path, "", Headers(headers), (server, port))
+    return 200 if response is None else response.status_code
 
 
 def host_of(address):
@@ -194,7 +200,7 @@ def test_a_folder_has_one_server(monkeypatch, tmp_path):
     assert module._lock_file(folder / "lock") is None
     (folder / "server.json").write_text(json.dumps({"addresses": ["http://127.0.0.1:8470"]}))
     printed_lines = []
-    serve(folder, port=8471, browser=False, say=printed_lines.append)
+    serve(folder, port=8471, browser=False, print_line=printed_lines.append)
     assert len(printed_lines) == 1
     address, _, token = printed_lines[0].partition("/?token=")
     assert address == "http://127.0.0.1:8470"
@@ -202,7 +208,7 @@ def test_a_folder_has_one_server(monkeypatch, tmp_path):
     (folder / "server.json").unlink()
     monkeypatch.setattr(module, "START_TIMEOUT", 0.2)
     with pytest.raises(SettingError, match="its address is unknown"):
-        serve(folder, browser=False, say=printed_lines.append)
+        serve(folder, browser=False, print_line=printed_lines.append)
     lock.close()
     served(monkeypatch, tmp_path)  # the lock is released
 
@@ -227,20 +233,20 @@ def test_a_rejected_browser_gets_a_page_and_a_script_gets_json(tmp_path):
     middleware = AuthMiddleware(inside, keys, Hosts(8470, frozenset({"localhost"})), "cookie")
     token = keys.token()
     headers = Headers({"host": "localhost:8470"})
-    assert middleware.answer("GET", "/", f"token={token}", headers).status_code == 303
-    used = middleware.answer("GET", "/", f"token={token}", headers)
+    assert middleware.intercept("GET", "/", f"token={token}", headers).status_code == 303
+    used = middleware.intercept("GET", "/", f"token={token}", headers)
     assert (used.status_code, used.media_type) == (403, "text/html")
     page = bytes(used.body).decode()
     assert "already used" in page
     assert "<code>impasto studio</code>" in page
     assert page.count("<style>") == 1
     assert "sha256-" in HEADERS["Content-Security-Policy"]
-    stranger = middleware.answer("GET", "/", "", headers)
-    assert "does not know this browser" in bytes(stranger.body).decode()
-    assert middleware.answer("GET", "/api/state", "", headers).media_type == "application/json"
+    stranger = middleware.intercept("GET", "/", "", headers)
+    assert "browser has no access" in bytes(stranger.body).decode()
+    assert middleware.intercept("GET", "/api/state", "", headers).media_type == "application/json"
     # A browser with a cookie is accepted at a used address.
     known = Headers({"host": "localhost:8470", "cookie": f"cookie={keys.cookie()}"})
-    assert middleware.answer("GET", "/", f"token={token}", known).status_code == 303
+    assert middleware.intercept("GET", "/", f"token={token}", known).status_code == 303
 
 
 def test_an_empty_key_is_replaced(tmp_path):

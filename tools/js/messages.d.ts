@@ -96,7 +96,7 @@ interface SampleNames {
   paintings: string[];
 }
 
-/** An added image; ``painted`` is set for a result of impasto. */
+/** An added image. */
 interface UploadInfo {
   id: string;
   name: string;
@@ -115,7 +115,7 @@ interface ResultInfo {
   inputs: InputInfo[];
 }
 
-/** An input image of a result; ``here`` is the same image in the studio. */
+/** An input image of a result. */
 interface InputInfo {
   role: string;
   name: string;
@@ -153,7 +153,7 @@ interface JobInfo {
   draft: boolean;
 }
 
-/** A step of a job: its losses, the finished fraction, and whether the preview is new. */
+/** A step of a job. */
 interface StepMessage {
   event: "step";
   work: string;
@@ -188,7 +188,7 @@ interface JobDetails {
   history: number[][];
 }
 
-/** A session with its jobs, and the roles of images that are missing. */
+/** A session with its jobs. */
 interface SessionInfo {
   id: string;
   photograph: ImageInfo | null;
@@ -218,7 +218,7 @@ interface RegionInfo {
   feather: number;
 }
 
-/** The state of the worker process, the sessions, the queue, and skipped files with reasons. */
+/** The state of the whole studio. */
 interface StudioState {
   worker: string;
   sessions: SessionName[];
@@ -246,11 +246,11 @@ interface SweepInfo {
   works: string[];
 }
 
-/** The answer without data. */
+/** The response without data. */
 interface Done {
 }
 
-/** The answer to a rejected request. */
+/** The response to a rejected request. */
 interface ErrorInfo {
   error: string;
 }
@@ -274,7 +274,10 @@ interface JobMessage {
   state: "queued" | "painting" | "done" | "stopped" | "failed";
 }
 
-/** The preview of a job is the draft. */
+/** The preview shows the draft: the content image in the colors of the style image.
+
+    The worker process writes it before the first step.
+     */
 interface DraftMessage {
   event: "draft";
   work: string;
@@ -289,6 +292,6 @@ interface NoteMessage {
 
 type PageRequest = SessionChanges | PaintRequest | FinishRequest | SteerRequest | SweepRequest | SelectRequest | QueueRequest;
 
-type Answer = StaticInfo | UploadInfo | JobInfo | JobDetails | SessionInfo | StudioState | ForecastInfo | SweepInfo | Done | ErrorInfo;
+type PageResponse = StaticInfo | UploadInfo | JobInfo | JobDetails | SessionInfo | StudioState | ForecastInfo | SweepInfo | Done | ErrorInfo;
 
 type PageMessage = HelloMessage | StateMessage | JobMessage | DraftMessage | NoteMessage | StepMessage;

@@ -12,21 +12,24 @@ from impasto.images.masks import Mask
 
 @dataclass(frozen=True)
 class StyleImage:
-    """A style image, its weight in a region, and its scale."""
+    """A style image of a region."""
 
     image: ImageArray
     share: float = 1.0
+    """weight relative to the other style images of the region; 0 to ignore it"""
     scale: float = 1.0
+    """factor on its size, and so on the size of its strokes"""
     mask: Mask | None = None
     """mask of the part to use, with the size of the image; None for all of it"""
 
 
 @dataclass(frozen=True)
 class StyledRegion:
-    """A region and its style images; without a mask it is the whole image."""
+    """A part of the image, with the style images that apply there."""
 
     styles: tuple[StyleImage, ...]
     mask: Mask | None = None
+    """mask of the part, with the size of the image; None for the whole image"""
 
 
 class MaskedStyle(NamedTuple):

@@ -1,4 +1,4 @@
-"""Job specifications: the images to read, and the files to write."""
+"""Job specifications: input paths, output paths and options of one run, as values."""
 
 import dataclasses
 import itertools
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Additional inputs and outputs of a job: frames, video, plot, report, checkpoint."""
+    """Options of a job besides its images: files to write, checkpoint to resume, memory limit."""
 
     frames: Path | None = None
     save_every: int | None = None
@@ -34,7 +34,7 @@ class OutputOptions:
     memory: str | None = None
 
     def with_name(self, name: str) -> "OutputOptions":
-        """Return a copy for one image of many, with its name in place of ``{name}``.
+        """Return the options of one image of many, with its name in place of ``{name}``.
 
         Raises SettingError for a path that would be the same for all images.
         """
@@ -78,7 +78,7 @@ class OutputOptions:
         )
 
     def job_spec(self, inputs: "InputPaths", image: Path, saving: SaveOptions) -> "JobSpec":
-        """Return the job with these additional files."""
+        """Return the job with these options."""
         return JobSpec(
             inputs,
             self.outputs(image, saving),
@@ -204,23 +204,30 @@ class InputPaths:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """One job: inputs and outputs."""
+    """One job: the paths of its inputs and outputs, its recipe, checkpoint and memory limit."""
 
     inputs: InputPaths
     outputs: "OutputPaths"
     checkpoint: Path | None = None
+    """file for the state of the run; None for no checkpoint"""
     checkpoint_every: float = recipes.CHECKPOINT_EVERY
+    """seconds between checkpoints"""
     resume: Path | None = None
+    """checkpoint to resume from; None for a new run"""
     recipe: Recipe | None = None
     """None for that of the stylizer"""
     provenance: "Provenance | None" = None
     """provenance of the result whose recipe is used"""
     weights_file: Path | None = None
+    """weights of the network; None for the installed ones"""
     memory: str | None = None
-    """memory limit"""
+    """memory limit, such as 4GB; None for the memory that is free"""
 
     def to_args(self, recipe: Recipe) -> list[str]:
-        """Return the arguments for the command line that a checkpoint does not contain."""
+        """Return the command that, with ``--resume CHECKPOINT``, resumes this job.
+
+        It has the paths of inputs and outputs. A checkpoint has all other settings of ``recipe``.
+        """
         words = ["impasto", "stylize", *self.inputs.to_args(), *self.outputs.to_args()]
         words += ["--weights", as_path_arg(str(self.weights_file))] if self.weights_file else []
         init = recipe.init

@@ -17,7 +17,10 @@ which the style image has nothing similar (benchmarks/NOTES.md)."""
 
 @dataclass(frozen=True)
 class StrengthEffects:
-    """The effects of a strength in [0, 1]. Only the weights apply to losses except matching."""
+    """The effects of a strength in [0, 1].
+
+    For all losses except matching, only the three weights apply.
+    """
 
     content_weight: float
     """factor in [0, 1] on the weight of the content loss: 1 up to strength 0.5, then down to 0"""

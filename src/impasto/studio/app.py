@@ -30,10 +30,10 @@ from impasto.studio import schema, sessions
 from impasto.studio.auth import refusal
 from impasto.studio.masks import select_similar
 from impasto.studio.messages import (
-    Answer,
     FinishRequest,
     JobInfo,
     PageMessage,
+    PageResponse,
     PaintRequest,
     QueueRequest,
     SelectRequest,
@@ -406,8 +406,8 @@ async def json_body(request: Request, kind: type[T]) -> T:
     return parse(parsed, kind)
 
 
-def _respond(answer: Answer) -> Response:
-    return JSONResponse(answer)
+def _respond(response: PageResponse) -> Response:
+    return JSONResponse(response)
 
 
 async def _receive(request: Request, file: IO[bytes]) -> None:

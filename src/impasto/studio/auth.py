@@ -68,7 +68,7 @@ class Secrets:
         path = self.folder / name
         if not path.exists() or path.stat().st_size < SECRET_BYTES:  # an empty key is not secure
             path.unlink(missing_ok=True)
-            _write_secretly(path, secrets.token_hex(SECRET_BYTES // 2))
+            _write_private(path, secrets.token_hex(SECRET_BYTES // 2))
         return path.read_bytes()
 
     def token(self) -> str:
@@ -76,7 +76,7 @@ class Secrets:
         token = secrets.token_urlsafe(24)
         place = self._place(token)
         place.parent.mkdir(mode=0o700, exist_ok=True)
-        _write_secretly(place, "")
+        _write_private(place, "")
         return token
 
     def use(self, token: str) -> bool:
@@ -113,7 +113,7 @@ SECRET_BYTES = 64
 """Length of a secret in characters."""
 
 
-def _write_secretly(path: Path, text: str) -> None:
+def _write_private(path: Path, text: str) -> None:
     with files.atomic_replace(path) as begun:
         begun.touch(mode=0o600)
         begun.chmod(0o600)
@@ -193,9 +193,9 @@ def parsed_name(text: str) -> tuple[str, int | None]:
 class AuthMiddleware:
     """ASGI middleware that accepts or rejects requests."""
 
-    def __init__(self, app: ASGIApp, keys: Secrets, hosts: Hosts, cookie: str) -> None:
+    def __init__(self, app: ASGIApp, secrets: Secrets, hosts: Hosts, cookie: str) -> None:
         """Protect ``app``, which is served under ``hosts``."""
-        self.app, self.keys, self.hosts, self.cookie = app, keys, hosts, cookie
+        self.app, self.secrets, self.hosts, self.cookie = app, secrets, hosts, cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
@@ -213,16 +213,16 @@ class AuthMiddleware:
 
         if scope["type"] != "http":
             raise RuntimeError(f"no {scope['type']} here")
-        answer = self.answer(
+        response = self.intercept(
             scope["method"],
             scope["path"],
             scope["query_string"].decode("latin1"),
             Headers(scope=scope),
             scope.get("server"),
         )
-        await (answer or self.app)(scope, receive, send_with_headers)
+        await (response or self.app)(scope, receive, send_with_headers)
 
-    def answer(
+    def intercept(
         self,
         method: str,
         path: str,
@@ -230,7 +230,7 @@ class AuthMiddleware:
         headers: Headers,
         server: tuple[str, int | None] | None = None,
     ) -> Response | None:
-        """Return the response to a rejected request; None if it is accepted.
+        """Return the response that rejects a request or exchanges its token; None to accept it.
 
         ``server`` is the address and port that the browser connected to.
         """
@@ -245,17 +245,17 @@ class AuthMiddleware:
             origins = headers.getlist("origin")
             if len(origins) != 1 or origins[0].lower() not in self.hosts.origins(server):
                 return refusal(403, "the request came from another site: nothing was changed")
-        known = self._has_cookie(headers)
+        has_access = self._has_cookie(headers)
         if path == "/" and query.startswith("token="):
-            if not self.keys.use(query.removeprefix("token=")) and not known:
+            if not self.secrets.use(query.removeprefix("token=")) and not has_access:
                 return refused(
                     403, "this address was already used: run impasto studio again for a new one"
                 )
             return self._exchange_token()
-        if not known:
+        if not has_access:
             return refused(
                 403,
-                "the studio does not know this browser: run impasto studio again, and open "
+                "this browser has no access: run impasto studio again, and open "
                 "the address that it prints",
             )
         return None
@@ -264,7 +264,7 @@ class AuthMiddleware:
         welcome = RedirectResponse("/", status_code=303)
         welcome.set_cookie(
             self.cookie,
-            self.keys.cookie(),
+            self.secrets.cookie(),
             max_age=30 * 86400,
             path="/",
             httponly=True,
@@ -277,13 +277,13 @@ class AuthMiddleware:
             morsel = SimpleCookie(headers.get("cookie", "")).get(self.cookie)
         except CookieError:
             return False
-        return morsel is not None and self.keys.is_cookie(morsel.value)
+        return morsel is not None and self.secrets.is_cookie(morsel.value)
 
 
 def refusal(status: int, sentence: str) -> Response:
     """Return a JSON response with an error message."""
-    answer: ErrorInfo = {"error": sentence}
-    return JSONResponse(answer, status)
+    response: ErrorInfo = {"error": sentence}
+    return JSONResponse(response, status)
 
 
 def refusal_page(status: int, sentence: str) -> Response:

@@ -1,11 +1,12 @@
-"""The JSON of the studio: requests and answers of the server, events, commands, stored files.
+"""The JSON of the studio: requests and responses, events, commands, stored files.
 
 Each message is a ``TypedDict``. `parse` checks JSON that arrives against these types, and mypy
 checks the code that makes and uses messages. ``make docs`` generates the types of the page's
 JavaScript (tools/js/messages.d.ts).
 
 Old keys stay, since stored sessions have them: ``photograph`` is the content image, ``paintings``
-are the style images, ``works`` the jobs of a session, and a ``picture`` is an image.
+are the style images, ``painting`` is the style image of a region, ``works`` are the jobs of a
+session, ``work`` is the id of a job, and a ``picture`` is an image.
 """
 
 import functools
@@ -70,11 +71,14 @@ class StoredImage(TypedDict):
     """An uploaded image."""
 
     id: str
+    """the first 16 digits of the SHA-256 of the file"""
     name: str
     width: int
     height: int
     mask: bool
+    """whether the image is a mask, which the page shows unchanged"""
     notes: list[str]
+    """messages for the user from reading the file"""
 
 
 class StyleEntry(TypedDict):
@@ -105,8 +109,10 @@ class JobInputs(TypedDict):
     paintings: StyleEntries
     regions: RegionEntries
     keep: str | None
+    """mask of the protected area, which keeps the pixels of the content image"""
     keep_feather: Feather
     preset: str
+    """the name of the preset that was chosen last"""
     recipe: RecipeFields
 
 
@@ -116,6 +122,7 @@ class StoredSession(JobInputs):
     id: str
     name: str
     created: float
+    """seconds since 1970"""
 
 
 class NewJob(JobInputs):
@@ -123,8 +130,11 @@ class NewJob(JobInputs):
 
     session: str
     sheet: str | None
+    """the sweep that the job belongs to; None for a single job"""
     before: str | None
+    """the previous version, with which the page compares the settings of this job"""
     init: str | None
+    """the job whose result is the initial image; None for that of the recipe"""
 
 
 class JobStatus(TypedDict):
@@ -134,14 +144,18 @@ class JobStatus(TypedDict):
     created: float
     state: JobState
     error: str | None
+    """why the job failed"""
     seconds: float
+    """duration of the finished run"""
     steered: bool
+    """whether settings changed during the run"""
 
 
 class StoredJob(JobStatus, NewJob):
-    """A job; ``history`` has a record of each step."""
+    """A job."""
 
     history: list[Any]
+    """for each step: level, total loss, content, style, total variation, seconds"""
 
 
 class JobChanges(TypedDict, total=False):
@@ -219,7 +233,7 @@ PageRequest: TypeAlias = (
 )
 
 
-# Answers of the server --------------------------------------------------------------------------
+# Responses of the server ------------------------------------------------------------------------
 
 
 class SettingSchema(TypedDict):
@@ -231,10 +245,13 @@ class SettingSchema(TypedDict):
     help: str
     unit: str
     possible: str
+    """the allowed values, as text"""
     minimum: float | None
     maximum: float | None
     choices: list[str]
+    """all values of a choice"""
     words: list[str]
+    """special values of a number, such as auto"""
     default: str
 
 
@@ -262,22 +279,26 @@ class StaticInfo(TypedDict):
     presets: list[PresetInfo]
     samples: SampleNames
     steerable: list[str]
+    """names of the settings that can change during a run"""
 
 
 class ImageInfo(StoredImage):
     """An image, with the addresses of two sizes of it."""
 
     url: str
+    """the image for display"""
     thumb: str
+    """the thumbnail"""
 
 
 class InputInfo(TypedDict):
-    """An input image of a result; ``here`` is the same image in the studio."""
+    """An input image of a result."""
 
     role: str
     name: str
     sha256: str
     here: ImageInfo | None
+    """the image of the studio with the same file; None if there is none"""
 
 
 class ResultInfo(TypedDict):
@@ -289,9 +310,10 @@ class ResultInfo(TypedDict):
 
 @final
 class UploadInfo(ImageInfo):
-    """An added image; ``painted`` is set for a result of impasto."""
+    """An added image."""
 
     painted: ResultInfo | None
+    """recipe and inputs of a result of impasto; None for any other image"""
 
 
 class StyleInfo(TypedDict):
@@ -315,13 +337,19 @@ class JobInfo(JobStatus):
     """A job, which the page shows as a version."""
 
     sheet: str | None
+    """the sweep that the job belongs to; None for a single job"""
     recipe: SettingTexts
     differs: list[tuple[str, str, str]]
+    """settings that differ from the previous version: label, old value, new value"""
     preview: str | None
+    """address of the preview image, which is replaced during the run"""
     result: str | None
+    """address of the result; None until the run ends"""
     resumable: bool
     progress: "StepMessage | None"
+    """the last step of a running job"""
     draft: bool
+    """whether the preview is the draft, see `DraftMessage`"""
 
 
 class JobDetails(JobInfo):
@@ -331,7 +359,7 @@ class JobDetails(JobInfo):
 
 
 class SessionInfo(TypedDict):
-    """A session with its jobs, and the roles of images that are missing."""
+    """A session with its jobs."""
 
     id: str
     photograph: ImageInfo | None
@@ -340,10 +368,13 @@ class SessionInfo(TypedDict):
     keep: ImageInfo | None
     keep_feather: float
     missing: list[str]
+    """descriptions of images that are no longer in the folder"""
     preset: str
     recipe: SettingTexts
     idle: list[str]
+    """a message for each setting that has no effect"""
     works: list[JobInfo]
+    """the jobs, newest first"""
 
 
 class SessionName(TypedDict):
@@ -354,12 +385,15 @@ class SessionName(TypedDict):
 
 
 class StudioState(TypedDict):
-    """The state of the worker process, the sessions, the queue, and skipped files with reasons."""
+    """The state of the whole studio."""
 
     worker: str
+    """state of the worker process: starting, ready, painting, or an error"""
     sessions: list[SessionName]
     queue: list[JobInfo]
+    """the running job and the queued ones, in order"""
     skipped: list[tuple[str, str]]
+    """files that cannot be read, with the reasons"""
 
 
 class ForecastInfo(TypedDict):
@@ -368,6 +402,7 @@ class ForecastInfo(TypedDict):
     seconds: float | None
     memory: float | None
     fits: bool
+    """whether the memory is sufficient"""
     text: str
 
 
@@ -379,17 +414,17 @@ class SweepInfo(TypedDict):
 
 
 class Done(TypedDict):
-    """The answer without data."""
+    """The response without data."""
 
 
 @final
 class ErrorInfo(TypedDict):
-    """The answer to a rejected request."""
+    """The response to a rejected request."""
 
     error: str
 
 
-Answer: TypeAlias = (
+PageResponse: TypeAlias = (
     StaticInfo
     | UploadInfo
     | JobInfo
@@ -410,6 +445,7 @@ class PaintCommand(TypedDict):
     """Run a job; images and the folder are paths, and a region is a mask, a style, a feather."""
 
     do: Literal["paint"]
+    """name of the command, by which the worker process distinguishes commands"""
     work: str
     folder: str
     content: str
@@ -455,7 +491,10 @@ class UnableMessage(TypedDict):
 
 
 class DraftMessage(TypedDict):
-    """The preview of a job is the draft."""
+    """The preview shows the draft: the content image in the colors of the style image.
+
+    The worker process writes it before the first step.
+    """
 
     event: Literal["draft"]
     work: str
@@ -470,20 +509,28 @@ class NoteMessage(TypedDict):
 
 
 class StepMessage(TypedDict):
-    """A step of a job: its losses, the finished fraction, and whether the preview is new."""
+    """A step of a job."""
 
     event: Literal["step"]
     work: str
     level: int
+    """from 1 to ``levels``"""
     levels: int
     evaluation: int
+    """from 1 to ``evaluations`` of the level"""
     evaluations: int
     total: float
+    """total loss"""
     terms: dict[str, float]
+    """content, style and tv loss, without weights"""
     seconds: float
+    """since the begin of the run"""
     done: float
+    """finished fraction of the run, in [0, 1]"""
     left: str
+    """time left as text; empty while it is unknown"""
     shown: bool
+    """whether the preview is of this step"""
 
 
 class FinishedMessage(TypedDict):
@@ -517,6 +564,7 @@ class StateMessage(TypedDict):
 
     event: Literal["state"]
     worker: str
+    """state of the worker process, see `StudioState`"""
 
 
 class JobMessage(TypedDict):

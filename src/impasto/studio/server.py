@@ -22,7 +22,7 @@ from impasto.studio.auth import AuthMiddleware, Hosts, Secrets, parsed_name, wit
 from impasto.studio.store import Store
 
 PORT = 8470
-"""Where it listens unless told otherwise."""
+"""Default port."""
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 """Names of the loopback interface."""
@@ -39,7 +39,7 @@ def serve(
     port: int = PORT,
     host: str = "127.0.0.1",
     browser: bool = True,
-    say: Callable[[str], None] = print,
+    print_line: Callable[[str], None] = print,
     names: Sequence[str] = (),
 ) -> None:
     """Serve the studio of a folder until it is interrupted.
@@ -51,7 +51,7 @@ def serve(
         port: port to listen on; 0 selects a free one
         host: address or name of this machine to listen on
         browser: whether to open the page in the browser
-        say: called with each address
+        print_line: called with each address
         names: public names of a tunnel, container or proxy, each HOST or HOST:PORT
 
     Raises:
@@ -61,7 +61,7 @@ def serve(
         raise SettingError(f"port is {port}: expected 0 to 65535; 0 selects a free port")
     own, _ = parsed_name(host)
     public = [parsed_name(each) for each in names]
-    store, keys = Store(folder), Secrets(folder)
+    store, secrets = Store(folder), Secrets(folder)
     try:
         store.prepare()
         lock = _lock_file(folder / "lock")
@@ -70,7 +70,7 @@ def serve(
             f"{files.display_path(folder)} cannot be used: {files.error_reason(error)}"
         ) from None
     if lock is None:
-        _print_addresses(_running_server(folder), keys, browser, say)
+        _print_addresses(_running_server(folder), secrets, browser, print_line)
         return
     with lock:
         running = folder / "server.json"
@@ -78,11 +78,11 @@ def serve(
         store.remove_leftovers()
         listening = _bind_socket(host.strip("[]"), port)
         port = listening.getsockname()[1]
-        keys.forget_tokens()
+        secrets.forget_tokens()
         addresses = list(_addresses(own, port, public))
         files.write_text(json.dumps({"addresses": addresses, "pid": os.getpid()}), running)
         hosts = Hosts(port, frozenset(_machine_names(own)), _public_hosts(public, port))
-        app = AuthMiddleware(Studio(store).app(), keys, hosts, f"impasto-{port}")
+        app = AuthMiddleware(Studio(store).app(), secrets, hosts, f"impasto-{port}")
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -92,7 +92,7 @@ def serve(
             timeout_graceful_shutdown=2,
             limit_concurrency=64,
         )
-        _print_addresses(addresses, keys, browser, say)
+        _print_addresses(addresses, secrets, browser, print_line)
         try:
             with contextlib.suppress(KeyboardInterrupt):
                 uvicorn.Server(config).run(sockets=[listening])
@@ -148,7 +148,7 @@ def _bind_socket(host: str, port: int) -> socket.socket:
             f"host is {host!r}: expected a name or an address of this machine"
         ) from None
     listener = socket.socket(family, kind)
-    if os.name != "nt":  # where it would let two programs have one port
+    if os.name != "nt":  # on Windows, two programs could then listen on one port
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if address[0] == "::":
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -214,11 +214,11 @@ def _outward_addresses() -> Iterator[str]:
 
 
 def _print_addresses(
-    addresses: Sequence[str], keys: Secrets, browser: bool, say: Callable[[str], None]
+    addresses: Sequence[str], secrets: Secrets, browser: bool, print_line: Callable[[str], None]
 ) -> None:
     """Print the addresses, with one token that gives access to one browser."""
-    token = keys.token()
+    token = secrets.token()
     for number, address in enumerate(addresses):
-        say(f"{'or, from another machine, ' if number else ''}{address}/?token={token}")
+        print_line(f"{'or, from another machine, ' if number else ''}{address}/?token={token}")
     if browser:
         webbrowser.open(f"{addresses[0]}/?token={token}")

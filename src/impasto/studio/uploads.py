@@ -54,27 +54,27 @@ class Uploads:
                 f"{files.display_path(name)}: the decoder process ended ({process.returncode}), "
                 "perhaps because memory ran out: reduce the image, or save it in another format"
             )
-        answer: UploadInfo | ErrorInfo = json.loads(message)
-        if "error" in answer:
-            raise ImageError(answer["error"])
-        return answer
+        response: UploadInfo | ErrorInfo = json.loads(message)
+        if "error" in response:
+            raise ImageError(response["error"])
+        return response
 
 
 def main() -> None:
-    """Add the file of the request on standard input; write the answer to standard output."""
+    """Add the file of the request on standard input; write the response to standard output."""
     folder, path, name, mask = json.load(sys.stdin)
-    answer: UploadInfo | ErrorInfo
+    response: UploadInfo | ErrorInfo
     try:
-        answer = sessions.add_image(Store(Path(folder)), Path(path), name, mask)
+        response = sessions.add_image(Store(Path(folder)), Path(path), name, mask)
     except ImpastoError as error:
-        answer = {"error": " ".join(str(error).split())}
+        response = {"error": " ".join(str(error).split())}
     except MemoryError:
-        answer = {"error": f"{files.display_path(name)}: out of memory: reduce the image"}
+        response = {"error": f"{files.display_path(name)}: out of memory: reduce the image"}
     except OSError as error:
-        answer = {
+        response = {
             "error": f"{files.display_path(name)} cannot be stored: {files.error_reason(error)}"
         }
-    sys.stdout.write(json.dumps(answer))
+    sys.stdout.write(json.dumps(response))
 
 
 if __name__ == "__main__":

@@ -70,7 +70,8 @@ class Reader(Protocol):
 
         Raises:
             ImageError: for an image beyond the limits, or of a kind that is not supported
-            Exception: whatever the library raises for a damaged file; ``decode`` converts it
+            Exception: for a damaged file, with the type of the library; ``decode`` converts it to
+                ImageError
         """
 
 
