@@ -54,8 +54,8 @@ def measure(judges: Judges, pair: sheet.Pair, paths: Sequence[Path]) -> tuple[Fi
     """Return a pair's deviations over crops, of one picture and of the difference, and that."""
     pictures = [decode.read_image(path).pixels for path in paths]
     size = arrays.size_of(pictures[0])
-    whole = [arrays.resize(each, *size) for each in (sheet.read(pair.photograph), *pictures)]
-    painting = sheet.read(pair.painting)
+    whole = [arrays.resize(each, *size) for each in (sheet.read(pair.content), *pictures)]
+    painting = sheet.read(pair.style)
     parts = np.stack([judged(judges, painting, cut) for cut in crops(whole)])
     first, second = judged(judges, painting, whole)
     apart = parts[:, 0] - parts[:, 1]
@@ -68,10 +68,10 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--pictures", action="append", required=True, metavar="NAME=FOLDER")
     given = parser.parse_args()
-    columns = [sheet.taken(each) for each in given.pictures[:2]]
+    columns = [sheet.folder_column(each) for each in given.pictures[:2]]
     judges, found = Judges(), []
     for pair in sheet.read_pairs(given.pairs):
-        paths = [path for column in columns if (path := column.picture(pair))]
+        paths = [path for column in columns if (path := column.result(pair))]
         if len(paths) == 2:
             found.append(np.stack(measure(judges, pair, paths)))
     swings = np.sqrt(np.mean(np.square(found), axis=0))

@@ -90,7 +90,7 @@ def read_all(folder, count):
     """Read every damaged file; print how many could be read and how many were refused."""
     import faulthandler
 
-    decode.ANY_SIZE = decode.SizeLimits(least=1, most=MAX_PIXELS)
+    decode.ANY_SIZE = decode.SizeLimits(min_side=1, max_pixels=MAX_PIXELS)
     path, read = os.path.join(folder, "picture.bin"), 0
     for number in range(count):
         with open(path, "wb") as file:
@@ -111,7 +111,7 @@ def read_all(folder, count):
 
 def read_or_refused(path):
     try:
-        return decode.read_image(path, decode.SizeLimits(most=MAX_PIXELS)).pixels
+        return decode.read_image(path, decode.SizeLimits(max_pixels=MAX_PIXELS)).pixels
     except ImageError as error:
         return str(error)
 

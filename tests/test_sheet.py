@@ -1,4 +1,4 @@
-"""The sheet: what it reads, that it goes on where it stopped, and what it writes."""
+"""The sheet: tables of pairs, recipes, resuming after an interruption, and its files."""
 
 import json
 from types import SimpleNamespace
@@ -63,12 +63,12 @@ def done(monkeypatch):
 @pytest.mark.slow
 def test_a_table_names_pictures_beside_it_and_samples(pairs, tmp_path):
     first, second = pairs
-    assert first.photograph == str(tmp_path / "a.png")
-    assert first.painting == str(tmp_path / "sub" / "b.png")
-    assert (first.watch, second.watch) == ("no eyes", "")
+    assert first.content == str(tmp_path / "a.png")
+    assert first.style == str(tmp_path / "sub" / "b.png")
+    assert (first.note, second.note) == ("no eyes", "")
     assert [each.name for each in pairs] == ["a-b", "cat-woodcut"]
-    np.testing.assert_array_equal(sheet.read(second.photograph), samples.load_content("cat"))
-    np.testing.assert_array_equal(sheet.read(second.painting), samples.make_style("woodcut"))
+    np.testing.assert_array_equal(sheet.read(second.content), samples.load_content("cat"))
+    np.testing.assert_array_equal(sheet.read(second.style), samples.make_style("woodcut"))
 
 
 def test_a_table_without_pairs_is_refused(tmp_path, one_line):
@@ -103,7 +103,7 @@ def test_a_recipe_that_is_none_is_refused(text):
 def test_it_paints_judges_and_lays_out(pairs, done, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    columns = [sheet.painted(out, text, 64) for text in ("default", "strong: strength=0.7")]
+    columns = [sheet.recipe_column(out, text, 64) for text in ("default", "strong: strength=0.7")]
     assert sheet.run(out, pairs, columns, 128) == []
     assert [each[2] for each in done.painted[:2]] == [
         {"preset": "default", "size": "64"},
@@ -116,25 +116,25 @@ def test_it_paints_judges_and_lays_out(pairs, done, tmp_path):
     with Image.open(out / "sheet-1.jpg") as page:
         assert page.width == 4 * (sheet.CELL + 8)
     said = json.loads((out / "judged.json").read_text())
-    assert set(said["a-b at 128 px"]) >= set(sheet.BESIDE)
+    assert set(said["a-b at 128 px"]) >= set(sheet.INPUTS)
     text = (out / "sheet.md").read_text()
     assert "2 of 2 pairs" in text
-    assert "| measure | photograph | painting | default | strong |" in text
+    assert "| measure | content | style | default | strong |" in text
     assert text.count("\n| a-b |") == len(judges.MEASURES)
 
 
 def test_it_goes_on_where_it_stopped(pairs, done, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    sheet.run(out, pairs[:1], [sheet.painted(out, "default", 64)], 128)
+    sheet.run(out, pairs[:1], [sheet.recipe_column(out, "default", 64)], 128)
     assert (len(done.painted), len(done.judged)) == (1, 4)
-    sheet.run(out, pairs[:1], [sheet.painted(out, "default", 64)], 128)
+    sheet.run(out, pairs[:1], [sheet.recipe_column(out, "default", 64)], 128)
     assert (len(done.painted), len(done.judged)) == (1, 4)
     # A recipe whose settings have changed is another folder, a changed picture is judged anew.
-    columns = [sheet.painted(out, "default: strength=0.4", 64)]
+    columns = [sheet.recipe_column(out, "default: strength=0.4", 64)]
     sheet.run(out, pairs[:1], columns, 128)
     assert len(done.painted) == 2
-    encode.write_image(tiny.random_picture(48, 64, 5), columns[0].picture(pairs[0]))
+    encode.write_image(tiny.random_picture(48, 64, 5), columns[0].result(pairs[0]))
     before = len(done.judged)
     sheet.run(out, pairs[:1], columns, 128)
     assert len(done.judged) > before
@@ -145,8 +145,8 @@ def test_pictures_that_are_there_take_the_place_of_painting(pairs, done, tmp_pat
     encode.write_image(tiny.random_picture(48, 64, 3), tmp_path / "old" / "a-b.jpg")
     out = tmp_path / "out"
     out.mkdir()
-    column = sheet.taken(f"old={tmp_path / 'old'}")
-    assert [column.picture(pair) is not None for pair in pairs] == [True, False]
+    column = sheet.folder_column(f"old={tmp_path / 'old'}")
+    assert [column.result(pair) is not None for pair in pairs] == [True, False]
     assert sheet.run(out, pairs, [column], 128) == []
     assert done.painted == []
     assert "1 of 1 pairs" in (out / "sheet.md").read_text()
@@ -155,10 +155,10 @@ def test_pictures_that_are_there_take_the_place_of_painting(pairs, done, tmp_pat
 @pytest.mark.parametrize("text", ["old", "old=", "old=no-such-folder", "=."])
 def test_pictures_without_a_name_or_a_folder_are_refused(text):
     with pytest.raises(InputError, match="NAME=FOLDER"):
-        sheet.taken(text)
+        sheet.folder_column(text)
 
 
-@pytest.mark.parametrize("labels", [("old", "old"), ("painting", "old")])
+@pytest.mark.parametrize("labels", [("old", "old"), ("style", "old")])
 def test_columns_of_the_same_name_are_refused(labels, pairs, tmp_path):
     columns = [sheet.Column(label, lambda pair: None) for label in labels]
     with pytest.raises(InputError, match="another name"):
@@ -169,7 +169,7 @@ def test_a_pair_that_fails_is_told_and_the_others_are_done(pairs, done, tmp_path
     out = tmp_path / "out"
     out.mkdir()
     missing = sheet.Pair("missing.png", "sample:woodcut")
-    failures = sheet.run(out, [missing, pairs[0]], [sheet.painted(out, "default", 64)], 128)
+    failures = sheet.run(out, [missing, pairs[0]], [sheet.recipe_column(out, "default", 64)], 128)
     assert len(failures) == 1
     assert "missing-woodcut: missing.png: no such file" in failures[0]
     assert "1 of 1 pairs" in (out / "sheet.md").read_text()
@@ -177,15 +177,15 @@ def test_a_pair_that_fails_is_told_and_the_others_are_done(pairs, done, tmp_path
 
 def test_the_nearest_picture_is_marked_and_the_wins_counted():
     figures = {
-        "photograph": dict.fromkeys(judges.MEASURES, 0.5),
-        "painting": dict.fromkeys(judges.MEASURES, 0.0),
+        "content": dict.fromkeys(judges.MEASURES, 0.5),
+        "style": dict.fromkeys(judges.MEASURES, 0.0),
         "old": dict.fromkeys(judges.MEASURES, 0.4),
         "new": {**dict.fromkeys(judges.MEASURES, 0.3), "edge_distance": 0.45},
     }
     row = sheet.Row(sheet.SAMPLES[0], {}, figures)
     marked = [best for _, best in sheet._lines(row, "new")]
     assert marked == [key != "edge_distance" for key in sheet.SHORT]
-    assert not any(best for _, best in sheet._lines(row, "painting"))
+    assert not any(best for _, best in sheet._lines(row, "style"))
     text = sheet.summary([row, row], ["old", "new"])
     assert "| edges, HED | 0.500 | 0.000 | 0.400 | 0.450 (0) |" in text
     assert "| colors not in the style image, ΔE | 0.500 | 0.000 | 0.400 | 0.300 (2) |" in text
@@ -210,3 +210,19 @@ def test_a_picture_that_cannot_be_read_is_refused():
         sheet.read("missing.png")
     with pytest.raises(InputError):
         sheet.read("sample:missing")
+
+
+def test_former_names_in_the_file_of_distances_are_read(pairs, done, tmp_path):
+    result = tmp_path / "a-b.png"
+    encode.write_image(tiny.random_picture(48, 64, 3), result)
+    path = tmp_path / "judged.json"
+    sheet.DistanceCache(path, 128).figures(pairs[0], {"new": result})
+    text = path.read_text()
+    for former, name in sheet.FORMER_NAMES.items():
+        assert f'"{name}"' in text
+        text = text.replace(f'"{name}"', f'"{former}"')
+    path.write_text(text)
+    count = len(done.judged)
+    figures = sheet.DistanceCache(path, 128).figures(pairs[0], {"new": result})
+    assert len(done.judged) == count
+    assert figures["content"].keys() == judges.MEASURES.keys()

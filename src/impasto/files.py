@@ -21,8 +21,8 @@ from impasto.errors import ImageError, InputError, OutputError, suggest_names
 AnyPath: TypeAlias = str | os.PathLike[str]
 
 
-def check_input(path: Path, most: int) -> None:
-    """Raise ImageError unless ``path`` is a file of 1 to ``most`` bytes that can be read."""
+def check_input(path: Path, max_bytes: int) -> None:
+    """Raise ImageError unless ``path`` is a file of 1 to ``max_bytes`` bytes that can be read."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -35,8 +35,8 @@ def check_input(path: Path, most: int) -> None:
         raise ImageError("is a device or a pipe: expected an image file")
     if status.st_size == 0:
         raise ImageError("is an empty file: save or download the image again")
-    if status.st_size > most:
-        raise ImageError(f"is a file of {status.st_size:,} bytes: the maximum is {most:,}")
+    if status.st_size > max_bytes:
+        raise ImageError(f"is a file of {status.st_size:,} bytes: the maximum is {max_bytes:,}")
 
 
 def _address_hint(path: Path) -> str:
@@ -139,20 +139,20 @@ def _longest_name(folder: AnyPath) -> int:
     return 255
 
 
-def shorten_name(name: str, most: int) -> str:
-    """Return a name shortened to at most ``most`` bytes of UTF-8, with dots in the middle.
+def shorten_name(name: str, max_bytes: int) -> str:
+    """Return a name shortened to at most ``max_bytes`` bytes of UTF-8, with dots in the middle.
 
     >>> shorten_name("photograph-painting", 15)
     'photog...inting'
     """
-    if _encode_name(name) <= most:
+    if _encode_name(name) <= max_bytes:
         return name
-    dots = ELLIPSIS[: max(0, most)]
-    room = max(0, most - len(dots))
-    head, tail = room // 2, room - room // 2
-    while _encode_name(name[:head]) > room // 2:
+    dots = ELLIPSIS[: max(0, max_bytes)]
+    space = max(0, max_bytes - len(dots))
+    head, tail = space // 2, space - space // 2
+    while _encode_name(name[:head]) > space // 2:
         head -= 1
-    while _encode_name(name[len(name) - tail :]) > room - room // 2:
+    while _encode_name(name[len(name) - tail :]) > space - space // 2:
         tail -= 1
     while tail and unicodedata.combining(
         name[len(name) - tail]

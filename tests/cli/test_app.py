@@ -195,7 +195,7 @@ def test_a_second_dry_run_loads_no_tensor_library(folder, own_cache, monkeypatch
 def test_a_long_painting_says_so_as_it_begins(
     folder, tmp_path, monkeypatch, own_cache, long, quiet, said
 ):
-    monkeypatch.setattr(one, "LONG_WORK", long)
+    monkeypatch.setattr(one, "LONG_RUN_PIXELS", long)
     pictures = [str(folder / "photo.png"), str(folder / "painting.png")]
     arguments = ["stylize", *pictures, "-o", str(tmp_path / "a.png"), *SMALL, *quiet]
     done = CliRunner().invoke(app.app, arguments, catch_exceptions=False)
@@ -914,7 +914,7 @@ def test_a_sweep_reports_every_picture_with_its_command(sheet, folder, monkeypat
     words = [*sheet, "-o", "reported.png", "--report", "sweep.json"]
     status, out, said = main(monkeypatch, capfd, *words)
     assert (status, said) == (0, "sweep.json\n")
-    first, second = json.loads((folder / "sweep.json").read_text())["pictures"]
+    first, second = json.loads((folder / "sweep.json").read_text())["results"]
     assert first == {"command": out.splitlines()[0], "evaluations": 3}
     assert second["command"].endswith("--seed 2")
     status, _, said = main(monkeypatch, capfd, *sheet, "--report", "a.txt")

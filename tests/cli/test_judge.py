@@ -52,8 +52,8 @@ def test_the_table_has_a_line_for_every_measure_and_a_column_for_every_picture(
 def test_json_has_all_that_is_known(pictures):
     done = run(*pictures, "--size", "128", "--json")
     found = json.loads(done.stdout)
-    assert [each["name"] for each in found["pictures"]] == pictures[2:]
-    near, far = (each["figures"] for each in found["pictures"])
+    assert [each["name"] for each in found["results"]] == pictures[2:]
+    near, far = (each["figures"] for each in found["results"])
     assert near["palette_distance"] < far["palette_distance"]
     assert set(near) == set(judges.MEASURES)
 
@@ -61,7 +61,7 @@ def test_json_has_all_that_is_known(pictures):
 def test_photograph_and_painting_alone_are_judged_at_the_usual_size(pictures):
     done = run(*pictures[:2], "--json")
     found = json.loads(done.stdout)
-    assert (found["size"], found["pictures"]) == (judges.SIZE, [])
+    assert (found["size"], found["results"]) == (judges.SIZE, [])
 
 
 def test_what_cannot_be_judged_is_refused(pictures):

@@ -70,7 +70,7 @@ def test_the_figure_is_the_mean_over_stages(eyes, pair):
     for name, stages in found.stages.items():
         assert found.figures[name] == pytest.approx(np.mean(list(stages.values())))
     assert list(found.stages["global_vgg19"]) == list(VGG19_LAYERS)
-    assert list(found.stages["back_lite0"]) == list(judges.LITE0_STAGES)
+    assert list(found.stages["coverage_lite0"]) == list(judges.LITE0_STAGES)
 
 
 def test_all_are_brought_to_one_size_and_the_painting_is_never_enlarged(eyes, pair):
@@ -95,8 +95,8 @@ def test_what_is_said_can_be_written_as_json(eyes, pair):
     found = judges.judge(*pair, pair[0], size=128)
     again = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert again["size"] == 128
-    assert again["pictures"][0]["figures"] == dict(found.content.figures)
-    assert again["painting"]["stages"]["local_lite0"].keys() == set(judges.LITE0_STAGES)
+    assert again["results"][0]["figures"] == dict(found.content.figures)
+    assert again["style"]["stages"]["local_lite0"].keys() == set(judges.LITE0_STAGES)
 
 
 @pytest.mark.parametrize("size", [127, 1025])
@@ -155,10 +155,10 @@ def test_backends_judge_alike():
 
 EXPECTED = {
     "local_lite0": 0.39697,
-    "back_lite0": 0.40377,
+    "coverage_lite0": 0.40377,
     "global_lite0": 0.35996,
     "local_vgg19": 0.48423,
-    "back_vgg19": 0.48632,
+    "coverage_vgg19": 0.48632,
     "global_vgg19": 0.54562,
     "palette_excess": 8.3764,
     "palette_distance": 27.497,

@@ -42,8 +42,8 @@ def made(widths, stem=4, wider=2, seed=3):
 
 
 def naive_convolution(x, kernel, stride):
-    """Zeros beyond the edges, the further margin below and to the right; (out, in, h, w)."""
-    size, apart = kernel.shape[2], kernel.shape[1] == 1
+    """Convolve with "SAME" padding by zeros; the kernel is (out, in, h, w)."""
+    size, depthwise = kernel.shape[2], kernel.shape[1] == 1
     height, width = (-(-n // stride) for n in x.shape[:2])
     down = max((height - 1) * stride + size - x.shape[0], 0)
     right = max((width - 1) * stride + size - x.shape[1], 0)
@@ -52,7 +52,7 @@ def naive_convolution(x, kernel, stride):
     for i in range(height):
         for j in range(width):
             window = x[i * stride : i * stride + size, j * stride : j * stride + size]
-            if apart:
+            if depthwise:
                 result[i, j] = np.einsum("ijc,cij->c", window, kernel[:, 0])
             else:
                 result[i, j] = np.einsum("ijc,ocij->o", window, kernel)

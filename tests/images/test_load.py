@@ -43,7 +43,7 @@ def test_other_sources_are_identified_by_their_pixels_and_opacity(red):
 
 def test_the_size_is_checked_against_the_limits(red, one_line):
     with pytest.raises(ImageError) as caught:
-        load.load_image(red, "content", SizeLimits(most=599))
+        load.load_image(red, "content", SizeLimits(max_pixels=599))
     assert one_line(caught).startswith(f"{red}: an image of 600 pixels: the maximum is 599")
 
 
@@ -63,3 +63,12 @@ def test_the_style_of_a_region_uses_what_is_opaque_and_in_its_mask(one_line):
     with pytest.raises(SettingError) as caught:
         load.load_region_style(region._replace(style_mask=255 - LEFT), "region 1")
     assert one_line(caught).startswith("region 1: the style mask covers no opaque part")
+
+
+def test_former_roles_of_stored_sources_get_their_current_names():
+    stored = {"role": "region 1, painting", "name": "b.png", "sha256": "0f", "more": 1}
+    source = load.InputSource.from_dict(stored)
+    assert source == ("region 1, style image", "b.png", "0f")
+    assert load.InputSource.from_dict(source._asdict()) == source
+    with pytest.raises(KeyError):
+        load.InputSource.from_dict({"role": "style"})

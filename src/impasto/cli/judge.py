@@ -38,14 +38,14 @@ def judge(
     from impasto.evaluation import judges
 
     given = {} if size is None else {"size": size}
-    found = judges.judge(content, style, *(result or []), **given)
+    judgment = judges.judge(content, style, *(result or []), **given)
     if as_json:
-        print(json.dumps(found.to_dict(), indent=2))
+        print(json.dumps(judgment.to_dict(), indent=2))
     else:
-        print_scores(found)
+        print_scores(judgment)
 
 
-def print_scores(found: "Judgment") -> None:
+def print_scores(judgment: "Judgment") -> None:
     """Print a table on stdout: a line per measure, with the nearest result in bold."""
     from rich.console import Console
     from rich.table import Table
@@ -53,19 +53,22 @@ def print_scores(found: "Judgment") -> None:
 
     from impasto.evaluation.judges import MEASURES
 
-    table = Table(box=None, pad_edge=False, title=f"at {found.size} px; smaller is nearer")
+    table = Table(box=None, pad_edge=False, title=f"at {judgment.size} px; smaller is nearer")
     table.title_justify, table.title_style = "left", ""
     table.add_column("distance", no_wrap=True)
     table.add_column("from", no_wrap=True)
-    columns = (found.content, found.style, *found.results)
+    columns = (judgment.content, judgment.style, *judgment.results)
     for each in columns:
         table.add_column(Text(_heading(each), overflow="fold"), justify="right", max_width=20)
     for key, measure in MEASURES.items():
-        nearest = min((each.figures[key] for each in found.results), default=None)
+        nearest = min((each.figures[key] for each in judgment.results), default=None)
         table.add_row(
             measure.about,
             measure.reference,
-            *(_format_score(each.figures[key], each in found.results, nearest) for each in columns),
+            *(
+                _format_score(each.figures[key], each in judgment.results, nearest)
+                for each in columns
+            ),
         )
     Console(highlight=False).print(table)
 

@@ -83,9 +83,9 @@ def sweep(
     from impasto.pipeline.stylizer import Stylizer, parse_workers
 
     one.check_flags(quiet, verbose, dry_run, measure)
-    hands = parse_workers(workers)
+    worker_count = parse_workers(workers)
     known = presets.available_presets(own_presets)
-    sources = InputPaths.parse(content, style, region, keep)
+    inputs = InputPaths.parse(content, style, region, keep)
     given = {name: value for name, value in settings.items() if value is not None}
     common = {"size": str(sweeps.SIZE), **given}
     plan = sweeps.plan_sweep(
@@ -93,29 +93,29 @@ def sweep(
     )
     # The name is reserved only if a file will be written.
     sheet = output or (Path("sheet.png") if dry_run else files.reserve_name(".", "sheet"))
-    wanted = outputs.OutputPaths(sheet, report=report)
+    output_paths = outputs.OutputPaths(sheet, report=report)
     starts = (each.recipe.init for each in plan.variants)
-    outputs.check_outputs(wanted, (*sources.paths(), *starts))
+    outputs.check_outputs(output_paths, (*inputs.paths(), *starts))
     stylizer = Stylizer(weights_file=weights_file)
     if dry_run:
-        return _print_sweep_forecast(plan, sources, stylizer, quiet, measure)
+        return _print_sweep_forecast(plan, inputs, stylizer, quiet, measure)
     for each in plan.variants:
         # Invalid inputs fail now; the result of the check is discarded.
-        runner.prepare_run(sweeps.job_spec_of(each, sources), stylizer)
-    if hands:
-        painted = _run_on_workers(plan, sources, weights_file, hands, quiet)
+        runner.prepare_run(sweeps.job_spec_of(each, inputs), stylizer)
+    if worker_count:
+        panels = _run_on_workers(plan, inputs, weights_file, worker_count, quiet)
     else:
-        painted = _run_here(plan, sources, stylizer, quiet, verbose)
-    shown = [(" ".join(plan.variants[number].options), painted[number].image) for number in painted]
-    encode.write_image(sweeps.make_sheet(shown, plan.columns), sheet)
-    words = ["impasto", "stylize", *sources.to_args(), "--preset", preset]
-    words += ["--presets", str(own_presets)] if own_presets else []
-    words += ["--weights", str(weights_file)] if weights_file else []
-    words += recipes.to_options(common)
-    commands = {number: plan.variants[number].command(words) for number in painted}
+        panels = _run_here(plan, inputs, stylizer, quiet, verbose)
+    labeled = [(" ".join(plan.variants[number].options), panels[number].image) for number in panels]
+    encode.write_image(sweeps.make_sheet(labeled, plan.columns), sheet)
+    args = ["impasto", "stylize", *inputs.to_args(), "--preset", preset]
+    args += ["--presets", str(own_presets)] if own_presets else []
+    args += ["--weights", str(weights_file)] if weights_file else []
+    args += recipes.to_options(common)
+    commands = {number: plan.variants[number].command(args) for number in panels}
     if report is not None:
-        reports = [{"command": commands[number], **painted[number].report} for number in painted]
-        files.write_text(json.dumps({"pictures": reports}, indent=2) + "\n", report)
+        reports = [{"command": commands[number], **panels[number].report} for number in panels]
+        files.write_text(json.dumps({"results": reports}, indent=2) + "\n", report)
     if not quiet:
         print("\n".join(commands.values()))
         if report is not None:
@@ -125,7 +125,7 @@ def sweep(
 
 
 def _print_sweep_forecast(
-    plan: "SweepPlan", sources: InputPaths, stylizer: "Stylizer", quiet: bool, measure: bool
+    plan: "SweepPlan", inputs: InputPaths, stylizer: "Stylizer", quiet: bool, measure: bool
 ) -> None:
     """Print the forecast of each image of a sheet and of all together; write no file."""
     from impasto.cli import console
@@ -134,30 +134,30 @@ def _print_sweep_forecast(
     from impasto.pipeline import forecast
     from impasto.pipeline.progress import format_duration
 
-    made: dict[int, tuple[Recipe, forecast.Forecast]] = {}
+    forecasts: dict[int, tuple[Recipe, forecast.Forecast]] = {}
     measured: set[object] = set()
     with console.logged_lines(quiet):
         for number in sweeps.group_by_network(plan.variants):
             variant = plan.variants[number]
-            prepared = runner.prepare_run(sweeps.job_spec_of(variant, sources), stylizer)
-            same = variant.recipe.compile_key, variant.recipe.optimizer
-            again = measure and same not in measured
-            measured.add(same)
-            made[number] = variant.recipe, one.make_forecast(prepared, stylizer, quiet, again)
+            prepared = runner.prepare_run(sweeps.job_spec_of(variant, inputs), stylizer)
+            measured_key = variant.recipe.compile_key, variant.recipe.optimizer
+            again = measure and measured_key not in measured
+            measured.add(measured_key)
+            forecasts[number] = variant.recipe, one.make_forecast(prepared, stylizer, quiet, again)
     for number, variant in enumerate(plan.variants):
-        seconds = format_duration(made[number][1].levels_seconds)
+        seconds = format_duration(forecasts[number][1].levels_seconds)
         print(f"{' '.join(variant.options)}: about {seconds}")
-    together = forecast.combine_forecasts(list(made.values()))
+    total = forecast.combine_forecasts(list(forecasts.values()))
     seconds, start = (
-        format_duration(together.start + together.levels_seconds),
-        format_duration(together.start),
+        format_duration(total.start + total.levels_seconds),
+        format_duration(total.start),
     )
-    print(f"all {pluralize(len(made), 'image')}: about {seconds}, including {start} to start")
-    print(together.memory_line())
+    print(f"all {pluralize(len(forecasts), 'image')}: about {seconds}, including {start} to start")
+    print(total.memory_line())
 
 
 def _run_here(
-    plan: "SweepPlan", sources: InputPaths, stylizer: "Stylizer", quiet: bool, verbose: bool
+    plan: "SweepPlan", inputs: InputPaths, stylizer: "Stylizer", quiet: bool, verbose: bool
 ) -> "dict[int, SheetPanel]":
     """Paint the variants until Ctrl-C; return at least one image, by number."""
     from impasto.cli import console
@@ -183,15 +183,15 @@ def _run_here(
             if bar is not None:
                 bar.end()
 
-        painted = sweeps.run_sweep(plan.variants, sources, stylizer, watch)
-    if not painted:
+        panels = sweeps.run_sweep(plan.variants, inputs, stylizer, watch)
+    if not panels:
         raise KeyboardInterrupt
-    return painted
+    return panels
 
 
 def _run_on_workers(
     plan: "SweepPlan",
-    sources: InputPaths,
+    inputs: InputPaths,
     weights_file: Path | None,
     workers: int | str,
     quiet: bool,
@@ -201,21 +201,21 @@ def _run_on_workers(
     from impasto.cluster.pool import connect
     from impasto.jobs import sweep as sweeps
 
-    painted: dict[int, SheetPanel] = {}
+    panels: dict[int, SheetPanel] = {}
     with (
         console.logged_lines(quiet),
         connect(workers) as pool,
         console.finish_on_interrupt() as interrupts,
     ):
-        begun = itertools.takewhile(lambda _: not interrupts.stopped, plan.variants)
-        found = sweeps.run_sweep_on_workers(begun, sources, weights_file, pool)
-        for number, panel in enumerate(interrupts.iterate(found)):
+        variants = itertools.takewhile(lambda _: not interrupts.stopped, plan.variants)
+        results = sweeps.run_sweep_on_workers(variants, inputs, weights_file, pool)
+        for number, panel in enumerate(interrupts.iterate(results)):
             if not quiet:
                 console.print_line(" ".join(plan.variants[number].options))
-            painted[number] = panel
-    if not painted:
+            panels[number] = panel
+    if not panels:
         raise KeyboardInterrupt
-    return painted
+    return panels
 
 
 @add_setting_options
@@ -264,15 +264,15 @@ def batch(
         raise SettingError(
             "--skip-done and --overwrite contradict each other: give only one of them"
         )
-    hands = parse_workers(workers)
+    worker_count = parse_workers(workers)
     stylizer, _ = one.make_stylizer(preset, own_presets, recipe, weights_file, settings)
-    sources = InputPaths.parse("", style, region, keep)
-    inputs.check_style_counts(stylizer.recipe, len(sources.styles), len(sources.regions))
-    for path in sources.paths():
+    input_paths = InputPaths.parse("", style, region, keep)
+    inputs.check_style_counts(stylizer.recipe, len(input_paths.styles), len(input_paths.regions))
+    for path in input_paths.paths():
         decode.read_image(
             path, decode.ANY_SIZE
         )  # a style image or mask that cannot be used fails now
-    job = batches.BatchSpec(stylizer.recipe, sources, extras, saving, weights_file)
+    spec = batches.BatchSpec(stylizer.recipe, input_paths, extras, saving, weights_file)
     existing = (
         ExistingFiles.OVERWRITE
         if overwrite
@@ -281,54 +281,54 @@ def batch(
         else ExistingFiles.KEEP
     )
     with console.logged_lines(quiet):
-        tasks = batches.plan_batch(contents, output, ending, recursive)
+        items = batches.plan_batch(contents, output, ending, recursive)
     if dry_run:
-        new = [order for order in map(job.job_spec, tasks) if batches.is_to_run(order, existing)]
+        new = [job for job in map(spec.job_spec, items) if batches.is_to_run(job, existing)]
         if not new:
             raise SettingError("nothing to do: all results exist")
         return one.print_forecast(new[0], stylizer, quiet, len(new), measure)
     with console.logged_lines(quiet):
-        batches.prepare_folders(job, tasks)
-        paintable, failures = _check_contents(job, tasks, stylizer.recipe, existing, quiet)
-    if hands and paintable:
-        failures += _run_batch_on_workers(job, paintable, hands, quiet, existing)
+        batches.prepare_folders(spec, items)
+        paintable, failures = _check_contents(spec, items, stylizer.recipe, existing, quiet)
+    if worker_count and paintable:
+        failures += _run_batch_on_workers(spec, paintable, worker_count, quiet, existing)
     elif paintable:
-        failures += _run_batch_here(job, paintable, stylizer, quiet, verbose, existing)
-    _exit_with_failures(failures, len(tasks))
+        failures += _run_batch_here(spec, paintable, stylizer, quiet, verbose, existing)
+    _exit_with_failures(failures, len(items))
 
 
 def _check_contents(
-    job: "BatchSpec",
-    tasks: "Sequence[BatchItem]",
+    spec: "BatchSpec",
+    items: "Sequence[BatchItem]",
     recipe: Recipe,
     existing: "ExistingFiles",
     quiet: bool,
 ) -> "tuple[list[BatchItem], list[str]]":
-    """Open the content images; return the valid tasks, and the errors of the others."""
+    """Open the content images; return the valid items, and the errors of the others."""
     from impasto.cli import console
     from impasto.jobs import batch as batches
     from impasto.pipeline import inputs, memory
 
-    if len(tasks) > 1 and not quiet:
-        console.print_line(f"checking {len(tasks)} images")
-    limits = inputs.content_limits(recipe, memory.memory_limit(job.output_options.memory))
-    found = list(batches.check_items(job, tasks, limits, existing))
-    fit = [task for task, ended in zip(tasks, found, strict=True) if ended is None]
-    failures = [ended.failure for ended in found if ended is not None]
-    if fit:  # otherwise they are listed once, at the end
+    if len(items) > 1 and not quiet:
+        console.print_line(f"checking {len(items)} images")
+    limits = inputs.content_limits(recipe, memory.memory_limit(spec.output_options.memory))
+    results = list(batches.check_items(spec, items, limits, existing))
+    valid = [item for item, result in zip(items, results, strict=True) if result is None]
+    failures = [result.failure for result in results if result is not None]
+    if valid:  # otherwise they are listed once, at the end
         _print_failures(failures)
-    return fit, failures
+    return valid, failures
 
 
 def _run_batch_here(
-    job: "BatchSpec",
-    tasks: "Sequence[BatchItem]",
+    spec: "BatchSpec",
+    items: "Sequence[BatchItem]",
     stylizer: "Stylizer",
     quiet: bool,
     verbose: bool,
     existing: "ExistingFiles",
 ) -> list[str]:
-    """Run tasks until Ctrl-C, print the paths of the results, and return the errors."""
+    """Run the items until Ctrl-C, print the paths of the results, and return the errors."""
     from impasto.cli import console
     from impasto.jobs import batch as batches
     from impasto.pipeline import forecast
@@ -336,23 +336,23 @@ def _run_batch_here(
     failures: list[str] = []
     with (
         console.logged_lines(quiet),
-        console.terminal_bar(quiet, len(tasks), verbose) as bar,
+        console.terminal_bar(quiet, len(items), verbose) as bar,
         console.stop_on_interrupt(stylizer) as interrupts,
     ):
 
         def watch(
-            task: "BatchItem", ready: "PreparedJob", events: "Iterator[Event]"
+            item: "BatchItem", job: "PreparedJob", events: "Iterator[Event]"
         ) -> "Iterator[Event]":
             if bar is not None:
-                prepared = ready.prepared
-                bar.begin(task.content.name, prepared.levels, forecast.expected_seconds(prepared))
+                prepared = job.prepared
+                bar.begin(item.content.name, prepared.levels, forecast.expected_seconds(prepared))
             return console.show_events(interrupts.iterate(console.load_with_notice(events)), bar)
 
-        for ended in batches.run_batch(job, tasks, stylizer, watch, existing):
+        for result in batches.run_batch(spec, items, stylizer, watch, existing):
             if bar is not None:
                 bar.end()
-            _print_result(ended, quiet)
-            failures += [ended.failure] if ended.failure else []
+            _print_result(result, quiet)
+            failures += [result.failure] if result.failure else []
             if interrupts.stopped:
                 _print_failures(failures)
                 raise KeyboardInterrupt
@@ -360,13 +360,13 @@ def _run_batch_here(
 
 
 def _run_batch_on_workers(
-    job: "BatchSpec",
-    tasks: "Sequence[BatchItem]",
+    spec: "BatchSpec",
+    items: "Sequence[BatchItem]",
     workers: int | str,
     quiet: bool,
     existing: "ExistingFiles",
 ) -> list[str]:
-    """Run tasks on workers until Ctrl-C, as :func:`_run_batch_here` does."""
+    """Run the items on workers until Ctrl-C, as :func:`_run_batch_here` does."""
     from impasto.cli import console
     from impasto.cluster.pool import connect
     from impasto.jobs import batch as batches
@@ -377,24 +377,25 @@ def _run_batch_on_workers(
         connect(workers) as pool,
         console.finish_on_interrupt() as interrupts,
     ):
-        begun = itertools.takewhile(lambda _: not interrupts.stopped, tasks)
-        for ended in interrupts.iterate(batches.run_batch_on_workers(job, begun, pool, existing)):
-            _print_result(ended, quiet)
-            failures += [ended.failure] if ended.failure else []
+        started = itertools.takewhile(lambda _: not interrupts.stopped, items)
+        results = batches.run_batch_on_workers(spec, started, pool, existing)
+        for result in interrupts.iterate(results):
+            _print_result(result, quiet)
+            failures += [result.failure] if result.failure else []
         if interrupts.stopped:
             _print_failures(failures)
             raise KeyboardInterrupt
     return failures
 
 
-def _print_result(ended: "ItemResult", quiet: bool) -> None:
+def _print_result(result: "ItemResult", quiet: bool) -> None:
     """Print the path of a result, or that it was skipped."""
     from impasto.cli import console
 
-    if ended.skipped and not quiet:
-        console.print_line(f"skipped {ended.item.result}: it exists")
-    elif not ended.skipped and not ended.failure:
-        print(ended.item.result, flush=True)
+    if result.skipped and not quiet:
+        console.print_line(f"skipped {result.item.result}: it exists")
+    elif not result.skipped and not result.failure:
+        print(result.item.result, flush=True)
 
 
 def _print_failures(failures: Iterable[str]) -> None:
@@ -404,11 +405,11 @@ def _print_failures(failures: Iterable[str]) -> None:
         console.print_line(failure)
 
 
-def _exit_with_failures(failures: Sequence[str], tasks: int) -> None:
+def _exit_with_failures(failures: Sequence[str], count: int) -> None:
     """List the errors, and exit with status 1 if there are any."""
     from impasto.cli import console
 
     _print_failures(failures)
     if failures:
-        console.print_line(f"{len(failures)} of {tasks} images not painted")
+        console.print_line(f"{len(failures)} of {count} images not painted")
         sys.exit(1)

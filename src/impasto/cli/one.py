@@ -93,22 +93,22 @@ def stylize(
         preset, own_presets, finish or recipe, weights_file, settings, workers
     )
     with pipes.piped_paths(InputPaths.parse(content, style, region, keep), output) as (
-        sources,
-        place,
+        inputs,
+        output_path,
     ):
-        result = place.expanduser() if place else files.reserve_name(".", sources.stem())
-        order = replace(extras.job_spec(sources, result, saving), provenance=before)
+        result = output_path.expanduser() if output_path else files.reserve_name(".", inputs.stem())
+        spec = replace(extras.job_spec(inputs, result, saving), provenance=before)
         checkpoints.checkpoint_path(extras.checkpoint, extras.resume)
         outputs.check_outputs(
-            order.outputs, (*sources.paths(), stylizer.recipe.init, *extras.read_paths())
+            spec.outputs, (*inputs.paths(), stylizer.recipe.init, *extras.read_paths())
         )
-        order = replace(order, weights_file=weights_file)
+        spec = replace(spec, weights_file=weights_file)
         try:
             if dry_run:
-                print_forecast(order, stylizer, quiet, measure=measure)
+                print_forecast(spec, stylizer, quiet, measure=measure)
             else:
                 run_and_write(
-                    order, stylizer, quiet, verbose, to_stdout=pipes.is_standard_stream(output)
+                    spec, stylizer, quiet, verbose, to_stdout=pipes.is_standard_stream(output)
                 )
         finally:
             stylizer.close_workers()
@@ -164,7 +164,7 @@ def make_stylizer(
 
 
 def run_and_write(
-    order: JobSpec,
+    spec: JobSpec,
     stylizer: "Stylizer",
     quiet: bool,
     verbose: bool = False,
@@ -179,51 +179,55 @@ def run_and_write(
     from impasto.pipeline import forecast
 
     with console.logged_lines(quiet):
-        ready = runner.prepare_job(order, stylizer)
+        job = runner.prepare_job(spec, stylizer)
         with console.terminal_bar(quiet, losses=verbose) as bar:
             if bar is not None:
-                warn_if_long(ready, stylizer)
-                bar.begin("", ready.prepared.levels, forecast.expected_seconds(ready.prepared))
-            result = runner.last_result(console.run_with_progress(ready, stylizer, bar))
-        runner.write_results(ready, result)
+                warn_if_long(job, stylizer)
+                bar.begin("", job.prepared.levels, forecast.expected_seconds(job.prepared))
+            result = runner.last_result(console.run_with_progress(job, stylizer, bar))
+        runner.write_results(job, result)
         if not stylizer.workers:
             from impasto.pipeline import calibration  # loads the tensor library
 
-            calibration.store_run_speed(ready.prepared, result)
+            calibration.store_run_speed(job.prepared, result)
         if not quiet:
-            console.print_summary(result, order.outputs)
-    pipes.write_out(order.outputs.result) if to_stdout else print(order.outputs.result)
+            console.print_summary(result, spec.outputs)
+    pipes.write_out(spec.outputs.result) if to_stdout else print(spec.outputs.result)
 
 
-def warn_if_long(ready: "PreparedJob", stylizer: "Stylizer") -> None:
+def warn_if_long(job: "PreparedJob", stylizer: "Stylizer") -> None:
     """Print the expected time of a long run."""
     from impasto.cli import console
     from impasto.pipeline.progress import total_pixels
 
-    if total_pixels(ready.prepared.levels) > LONG_WORK:
-        made = stylizer.forecast(ready.prepared, ready.video_bytes)
-        console.print_line(made.time_line())
+    if total_pixels(job.prepared.levels) > LONG_RUN_PIXELS:
+        forecast = stylizer.forecast(job.prepared, job.video_bytes)
+        console.print_line(forecast.time_line())
 
 
-LONG_WORK = 6e6
+LONG_RUN_PIXELS = 6e6
 """Number of evaluated pixels, about a minute on two cores, above which the time is printed."""
 
 
 def print_forecast(
-    order: JobSpec, stylizer: "Stylizer", quiet: bool, count: int = 1, measure: bool = False
+    spec: JobSpec, stylizer: "Stylizer", quiet: bool, count: int = 1, measure: bool = False
 ) -> None:
     """Print the recipe and the forecast for ``count`` such images; write no file."""
     from impasto.cli import console
     from impasto.jobs import runner
 
     with console.logged_lines(quiet):
-        ready = runner.prepare_job(order, stylizer)
-        made = make_forecast(ready.prepared, stylizer, quiet, measure, ready.video_bytes)
-    print("\n".join(made.lines(ready.prepared.recipe, count)))
+        job = runner.prepare_job(spec, stylizer)
+        forecast = make_forecast(job.prepared, stylizer, quiet, measure, job.video_bytes)
+    print("\n".join(forecast.lines(job.prepared.recipe, count)))
 
 
 def make_forecast(
-    prepared: "PreparedRun", stylizer: "Stylizer", quiet: bool, measure: bool, held: float = 0.0
+    prepared: "PreparedRun",
+    stylizer: "Stylizer",
+    quiet: bool,
+    measure: bool,
+    video_bytes: float = 0.0,
 ) -> "Forecast":
     """Return the forecast of a run; print a line before measuring this machine."""
     from impasto.cli import console
@@ -231,7 +235,7 @@ def make_forecast(
 
     if not quiet and (measure or forecast.known_measurement(prepared) is None):
         console.print_line("measuring this machine")
-    return stylizer.forecast(prepared, held, measure)
+    return stylizer.forecast(prepared, video_bytes, measure)
 
 
 def demo(
@@ -250,9 +254,10 @@ def demo(
 
     stylizer = Stylizer(presets.make_recipe(size=size, evaluations=evaluations, engine=engine))
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = outputs.OutputPaths(folder / "demo.png", report=folder / "demo.json")
-    outputs.check_outputs(wanted)
+    output_paths = outputs.OutputPaths(folder / "demo.png", report=folder / "demo.json")
+    outputs.check_outputs(output_paths)
     content, style = folder / f"{DEMO[0]}.png", folder / f"{DEMO[1]}.png"
     encode.write_image(samples.load_content(DEMO[0]), content)
     encode.write_image(samples.make_style(DEMO[1]), style)
-    run_and_write(JobSpec(InputPaths(str(content), [str(style)]), wanted), stylizer, quiet=False)
+    spec = JobSpec(InputPaths(str(content), [str(style)]), output_paths)
+    run_and_write(spec, stylizer, quiet=False)

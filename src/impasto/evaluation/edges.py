@@ -1,7 +1,7 @@
-"""HED, holistically nested edge detection: outlines as a person would draw them.
+"""HED, holistically nested edge detection: a network trained on human-drawn outlines.
 
-Xie and Tu 2015, "Holistically-Nested Edge Detection": a VGG16 trained on hand-drawn outlines
-(BSDS500), with one edge map for each of its five blocks, and a sixth that is their weighted sum.
+Xie and Tu 2015, "Holistically-Nested Edge Detection": a VGG16 trained on the outlines of
+BSDS500, with one edge map for each of its five blocks, and a sixth that is their weighted sum.
 """
 
 from collections.abc import Callable

@@ -46,10 +46,10 @@ class MeasureInfo(NamedTuple):
 
 MEASURES: Mapping[str, MeasureInfo] = {
     "local_lite0": MeasureInfo("local style, Lite0", "style image"),
-    "back_lite0": MeasureInfo("coverage, Lite0", "style image"),
+    "coverage_lite0": MeasureInfo("coverage, Lite0", "style image"),
     "global_lite0": MeasureInfo("global style, Lite0", "style image"),
     "local_vgg19": MeasureInfo("local style, VGG19", "style image"),
-    "back_vgg19": MeasureInfo("coverage, VGG19", "style image"),
+    "coverage_vgg19": MeasureInfo("coverage, VGG19", "style image"),
     "global_vgg19": MeasureInfo("global style, VGG19", "style image"),
     "palette_excess": MeasureInfo("colors not in the style image, ΔE", "style image"),
     "palette_distance": MeasureInfo("palette, ΔE", "style image"),
@@ -78,13 +78,13 @@ def compare_style(image: JudgeFeatures, style: JudgeFeatures) -> dict[str, Stage
         tasks += [(f"local_{name}", at, measures.local_style, own[at], other[at]) for at in local]
         tasks += [(f"global_{name}", at, measures.global_style, own[at], other[at]) for at in whole]
     results = threads.map_in_threads(lambda task: task[2](*task[3:]), tasks)
-    found: dict[str, dict[str, float]] = {}
+    distances: dict[str, dict[str, float]] = {}
     for (name, stage, *_), result in zip(tasks, results, strict=True):
-        there, *back = result if isinstance(result, tuple) else (result,)
-        found.setdefault(name, {})[stage] = there
-        for way in back:
-            found.setdefault(name.replace("local", "back"), {})[stage] = way
-    return dict(found)
+        local, *coverage = result if isinstance(result, tuple) else (result,)
+        distances.setdefault(name, {})[stage] = local
+        for each in coverage:
+            distances.setdefault(name.replace("local", "coverage"), {})[stage] = each
+    return dict(distances)
 
 
 def compare_structure(image: JudgeFeatures, content: JudgeFeatures) -> dict[str, Stages]:
@@ -123,8 +123,7 @@ class Judgment:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all data for JSON."""
-        names = {"content": "photograph", "style": "painting", "results": "pictures"}
-        return {names.get(name, name): value for name, value in asdict(self).items()}
+        return asdict(self)
 
 
 def judge(content: ImageLike, style: ImageLike, *images: ImageLike, size: int = SIZE) -> Judgment:
@@ -202,11 +201,12 @@ class Judges:
         )
 
         def scores(name: str, laid_over: JudgeFeatures, features: JudgeFeatures) -> Scores:
-            found = {
+            distances = {
                 **compare_style(features, style_features),
                 **compare_structure(laid_over, content_features),
             }
-            return Scores(name, {key: _mean_over_stages(found[key]) for key in MEASURES}, found)
+            means = {key: _mean_over_stages(distances[key]) for key in MEASURES}
+            return Scores(name, means, distances)
 
         judged = []
         for name, image in images:

@@ -22,29 +22,26 @@ Map: TypeAlias = NDArray[np.float32]
 """float32 (height, width, channels)"""
 
 STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1)
-"""Of the sixteen blocks; the layer before them has a stride of two as well."""
+"""Strides of the sixteen blocks; the layer before them also has a stride of 2."""
 
 STAGES = {"stride 2": 0, "stride 4": 2, "stride 8": 4, "stride 16": 10, "stride 32": 15}
-"""The last block at every stride, by the distance in pixels of its features.
-
-They have 16, 24, 40, 112 and 320 channels.
-"""
+"""The last block at each stride in pixels; they have 16, 24, 40, 112 and 320 channels."""
 
 MEAN, DEVIATION = 127.0, 128.0
-"""Of the pixels, in every channel, as the network was trained."""
+"""Mean and deviation of the pixels in each channel, as in training."""
 
 EPSILON = 1e-3
-"""Added to variances, as the network was trained."""
+"""Added to variances, as in training."""
 
 MAX_FILE_BYTES = 10**8
-"""Bytes; the file has 19 million."""
+"""Maximum size of the file in bytes; it has 19 million."""
 
 
 class Convolution(NamedTuple):
     """A convolution with its normalization folded into it."""
 
     kernel: Map
-    """(height, width, in, out), or (height, width, channels, 1), each channel by itself"""
+    """(height, width, in, out), or (height, width, channels, 1) for a depthwise convolution"""
     bias: NDArray[np.float32]
 
 
@@ -57,7 +54,7 @@ class Block(NamedTuple):
 
 
 class Lite0(NamedTuple):
-    """The network as far as its last block."""
+    """The network up to its last block."""
 
     stem: Convolution
     blocks: tuple[Block, ...]
@@ -105,8 +102,9 @@ def _folded(state: Mapping[str, NDArray[Any]], layer: str, norm: str) -> Convolu
 def compute_features(network: Lite0, image: ImageArray) -> dict[str, Map]:
     """Return the features of an image at the end of each of STAGES, (height', width', C).
 
-    They are linear, of either sign: a block ends without ReLU. Beyond the edges every layer sees
-    zeros, and the further of two uneven margins lies below and to the right, as in training.
+    They are linear, of either sign: a block ends without ReLU. The image is padded with zeros. If
+    the padding is odd, the extra row is at the bottom and the extra column at the right, as in
+    training ("SAME" in TensorFlow).
     """
     ends = {number: name for name, number in STAGES.items()}
     return {
@@ -124,7 +122,7 @@ def _blocks(network: Lite0, image: ImageArray) -> Iterator[Tensor]:
         before = value
         if block.expand is not None:
             value = ops.relu6(_convolved(value, block.expand))
-        value = ops.relu6(_convolved(value, block.depthwise, stride, apart=True))
+        value = ops.relu6(_convolved(value, block.depthwise, stride, depthwise=True))
         value = _convolved(value, block.project)
         if value.shape == before.shape:
             value = value + before
@@ -132,21 +130,21 @@ def _blocks(network: Lite0, image: ImageArray) -> Iterator[Tensor]:
 
 
 def _convolved(
-    value: Tensor, convolution: Convolution, stride: int = 1, apart: bool = False
+    value: Tensor, convolution: Convolution, stride: int = 1, depthwise: bool = False
 ) -> Tensor:
-    """Convolve (1, height, width, in), every channel by itself where ``apart``."""
+    """Convolve (1, height, width, in); ``depthwise`` convolves each channel by itself."""
     kernel = ops.convert_to_tensor(convolution.kernel)
-    margins = [_margin(size, kernel.shape[0], stride) for size in value.shape[1:3]]
-    value = ops.pad(value, ((0, 0), *margins, (0, 0)))
-    convolve = ops.depthwise_conv if apart else ops.conv
+    padding = [_padding(size, kernel.shape[0], stride) for size in value.shape[1:3]]
+    value = ops.pad(value, ((0, 0), *padding, (0, 0)))
+    convolve = ops.depthwise_conv if depthwise else ops.conv
     result = convolve(value, kernel, strides=stride, padding="valid", data_format="channels_last")
     return result + ops.convert_to_tensor(convolution.bias)
 
 
-def _margin(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Return the zeros before and after, so that ⌈size / stride⌉ positions remain.
+def _padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Return the padding before and after, so that ⌈size / stride⌉ positions remain.
 
-    >>> _margin(224, 3, 2), _margin(225, 3, 2)
+    >>> _padding(224, 3, 2), _padding(225, 3, 2)
     ((0, 1), (1, 1))
     """
     whole = max((-(-size // stride) - 1) * stride + kernel - size, 0)

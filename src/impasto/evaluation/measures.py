@@ -69,12 +69,12 @@ def local_style(image: Map, style: Map) -> tuple[float, float]:
     """
     mean = style.mean((0, 1))
     own, other = (normalize((each - mean).reshape(-1, each.shape[-1])) for each in (image, style))
-    there, back = [], np.full(len(other), -1, np.float32)
+    nearest, covered = [], np.full(len(other), -1, np.float32)
     for start in range(0, len(own), CHUNK_ROWS):
         cosines = own[start : start + CHUNK_ROWS] @ other.T
-        there.append(cosines.max(axis=1))
-        np.maximum(back, cosines.max(axis=0), out=back)
-    return _distance(np.concatenate(there)), _distance(back)
+        nearest.append(cosines.max(axis=1))
+        np.maximum(covered, cosines.max(axis=0), out=covered)
+    return _distance(np.concatenate(nearest)), _distance(covered)
 
 
 def global_style(image: Map, style: Map) -> float:

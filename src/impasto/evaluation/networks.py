@@ -68,8 +68,8 @@ def build_vgg19(layers: tuple[str, ...]) -> FeatureFunction:
 
     Raises WeightsError, which says what to install, if weights are missing.
     """
-    found = weights.load_weights("vgg19")
-    features = vgg.build_vgg(found, layers, "max", "float32", "replicate")
+    vgg19 = weights.load_weights("vgg19")
+    features = vgg.build_vgg(vgg19, layers, "max", "float32", "replicate")
 
     def compute(image: ImageArray) -> dict[str, Map]:
         maps = features(ops.convert_to_tensor(np.clip(image, 0, 255)))

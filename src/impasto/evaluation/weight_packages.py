@@ -79,15 +79,15 @@ def find_weights(source: WeightPackage) -> Path:
     path = Path(spec.submodule_search_locations[0], source.file)
     try:
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise WeightsError(
             f"no weights for {source.name}: {source.file} of {source.package} cannot be read "
             f"({error.strerror}), {install}"
         ) from None
-    if found != source.sha256:
+    if digest != source.sha256:
         raise WeightsError(
-            f"no weights for {source.name}: SHA-256 of {source.file} is {found}, expected "
+            f"no weights for {source.name}: SHA-256 of {source.file} is {digest}, expected "
             f"{source.sha256}; {install}"
         )
     return path

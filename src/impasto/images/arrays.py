@@ -52,8 +52,8 @@ def fit_area(height: int, width: int, area: int) -> tuple[int, int]:
     >>> fit_area(160, 1600, 1000)
     (16, 160)
     """
-    least = MIN_SIDE / min(height, width)
-    scale = min(1.0, max(least, (area / (height * width)) ** 0.5))
+    min_scale = MIN_SIDE / min(height, width)
+    scale = min(1.0, max(min_scale, (area / (height * width)) ** 0.5))
     return round(height * scale), round(width * scale)
 
 

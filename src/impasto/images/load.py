@@ -7,6 +7,7 @@ size before decoding, decodes it, and converts it: images to float32 sRGB, masks
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
@@ -51,6 +52,15 @@ class InputSource(NamedTuple):
     name: str
     sha256: str
 
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, object]) -> "InputSource":
+        """Parse the source of a result or checkpoint; former roles get their current names.
+
+        Raises KeyError if a field is missing.
+        """
+        role, name, sha256 = (str(stored[field]) for field in cls._fields)
+        return cls(role.replace(", painting", ", style image"), name, sha256)
+
 
 @dataclass(frozen=True)
 class LoadedImage(DecodedImage):
@@ -93,8 +103,8 @@ def load_image(source: ImageLike, role: str, limits: SizeLimits = DEFAULT_LIMITS
     """
     decoded = _decode(source, role, limits, strict=True)
     notes = decoded.notes
-    if (most := float(decoded.pixels.max())) < masks.FAINTEST:
-        dark = f"{_name(source, role)}: nearly black, its brightest value is {most:.3g} of 255"
+    if (brightest := float(decoded.pixels.max())) < masks.MIN_WHITE:
+        dark = f"{_name(source, role)}: nearly black, its brightest value is {brightest:.3g} of 255"
         notes = (*notes, dark)
     identified = _identify(source, role, decoded)
     return LoadedImage(decoded.pixels, decoded.alpha, decoded.metadata, notes, source=identified)
@@ -121,11 +131,11 @@ def load_style(source: ImageLike, role: str) -> LoadedStyle:
 
 
 def load_region_style(region: Region, role: str) -> LoadedStyle:
-    """Load the style image of a region and its mask, if any.
+    """Load the style image of a region and its mask, if any; ``role`` names the region.
 
     Raises ImageError for an invalid image, SettingError if no opaque part is left.
     """
-    style = load_style(region.style, f"{role}, painting")
+    style = load_style(region.style, f"{role}, style image")
     if region.style_mask is None:
         return style
     size = size_of(style.image.pixels)

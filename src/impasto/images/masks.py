@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 from impasto.images.arrays import ImageArray, resample
 from impasto.images.arrays import Mask as Mask
 
-COLORED = 24
+GRAY_TOLERANCE = 24
 """Maximum difference of the channels of a gray image, for JPEG rounding."""
 
+MIN_WHITE = 16.0
+"""Minimum of the brightest value of a mask in 0 to 255; a darker one has another range."""
 
-FAINTEST = 16.0
-"""Of 255: a mask with a lower maximum does not use the range 0 to 255."""
-
-STRETCHED = 0.02
-"""Tolerance of the aspect ratio of a mask before a note is added."""
+ASPECT_TOLERANCE = 0.02
+"""Maximum difference of the logarithms of two aspect ratios without a note."""
 
 
 class DecodedMask(NamedTuple):
@@ -40,25 +39,25 @@ def mask_from_image(image: ImageArray, alpha: Mask | None = None) -> DecodedMask
     colors, only the transparency is used. Raises ValueError for an opaque image with colors, and
     for a black one.
     """
-    if np.max(np.ptp(image, axis=-1)) > COLORED:
+    if np.max(np.ptp(image, axis=-1)) > GRAY_TOLERANCE:
         if alpha is None:
             raise ValueError("an image with colors: use a gray image, white inside the region")
         return DecodedMask(alpha, ("an image with colors: its transparency is used as the mask",))
     gray = image.mean(axis=-1, dtype=np.float32)
-    most = float(gray.max())
+    brightest = float(gray.max())
     notes: tuple[str, ...] = ()
-    if not most > 0:
+    if not brightest > 0:
         raise ValueError("black everywhere: paint the region white")
-    if most < FAINTEST:
-        notes = (f"its brightest value is {most:.3g} of 255, and is used as white",)
-    white = np.float32(most if notes else 255)
+    if brightest < MIN_WHITE:
+        notes = (f"its brightest value is {brightest:.3g} of 255, and is used as white",)
+    white = np.float32(brightest if notes else 255)
     return DecodedMask(np.clip(gray / white, 0, 1) * (1 if alpha is None else alpha), notes)
 
 
 def aspect_note(mask: Mask, height: int, width: int) -> tuple[str, ...]:
     """Return a note if the aspect ratio of a mask differs from that of (height, width)."""
     ratio = (mask.shape[1] / mask.shape[0]) / (width / height)
-    if abs(np.log(ratio)) <= STRETCHED + 1 / min(*mask.shape, height, width):
+    if abs(np.log(ratio)) <= ASPECT_TOLERANCE + 1 / min(*mask.shape, height, width):
         return ()
     return (
         f"a mask of {mask.shape[1]} x {mask.shape[0]} px is stretched over an image of "
@@ -134,6 +133,6 @@ def covers_a_position(mask: Mask, height: int, width: int) -> bool:
 
 def _block_means(mask: Mask, height: int, width: int) -> Mask:
     """Return means over the pixels of each position; like pooling, ignores incomplete positions."""
-    apart = 2 ** int(np.log2(mask.shape[0] // height))
-    blocks = mask[: height * apart, : width * apart].reshape(height, apart, width, apart)
+    stride = 2 ** int(np.log2(mask.shape[0] // height))
+    blocks = mask[: height * stride, : width * stride].reshape(height, stride, width, stride)
     return blocks.mean(axis=(1, 3), dtype=np.float64).astype(np.float32)

@@ -35,47 +35,51 @@ class StyledRegion:
 class MaskedStyle(NamedTuple):
     """A style image with its key, and the mask of its region."""
 
-    name: Hashable
+    key: Hashable
     style: StyleImage
     mask: Mask
 
 
 def build_regions(
-    everywhere: Sequence[StyleImage],
-    covered: Sequence[MaskedStyle],
-    kept: Mask,
+    styles: Sequence[StyleImage],
+    masked: Sequence[MaskedStyle],
+    keep: Mask,
     opaque: Mask | None = None,
 ) -> tuple[tuple[StyledRegion, ...], Mask]:
     """Return the regions of an image, and the weights of pixels that stay unchanged.
 
-    ``everywhere`` is the style outside all masks; without it these pixels stay unchanged. Pixels in
-    ``kept`` and transparent pixels (not ``opaque``) belong to no region. All masks have the size of
-    the image. Masks with the same style image form one region, since moments add up.
+    Args:
+        styles: style images outside all masks; without any, these pixels stay unchanged
+        masked: style images of masks; those with the same key form one region, since moments add up
+        keep: pixels that stay unchanged and belong to no region
+        opaque: opacity; transparent pixels belong to no region. None if all are opaque
+
+    All masks have the size of the image.
     """
-    free = 1 - kept
-    painted = free if opaque is None else free * opaque
-    if not covered:
-        return _exclude_kept([StyledRegion(tuple(everywhere))], painted), kept
-    shared, rest = masks.partition_masks([each.mask for each in covered])
-    together: dict[Hashable, Mask] = {}
-    for each, mask in zip(covered, shared, strict=True):
-        together[each.name] = together.get(each.name, 0) + mask
-    styles = {each.name: each.style for each in covered}
-    regions = [StyledRegion((styles[name],), mask) for name, mask in together.items()]
-    if everywhere:
-        return _exclude_kept([*regions, StyledRegion(tuple(everywhere), rest)], painted), kept
-    return _exclude_kept(regions, painted), 1 - free * (1 - rest)
+    changeable = 1 - keep
+    available = changeable if opaque is None else changeable * opaque
+    if not masked:
+        return _exclude_kept([StyledRegion(tuple(styles))], available), keep
+    partition, rest = masks.partition_masks([each.mask for each in masked])
+    combined: dict[Hashable, Mask] = {}
+    for each, mask in zip(masked, partition, strict=True):
+        combined[each.key] = combined.get(each.key, 0) + mask
+    style_by_key = {each.key: each.style for each in masked}
+    regions = [StyledRegion((style_by_key[key],), mask) for key, mask in combined.items()]
+    if styles:
+        return _exclude_kept([*regions, StyledRegion(tuple(styles), rest)], available), keep
+    return _exclude_kept(regions, available), 1 - changeable * (1 - rest)
 
 
-def _exclude_kept(regions: Sequence[StyledRegion], free: Mask) -> tuple[StyledRegion, ...]:
+def _exclude_kept(regions: Sequence[StyledRegion], available: Mask) -> tuple[StyledRegion, ...]:
     """Remove kept pixels from all regions, so that the content image does not count as result.
 
     Regions that become almost empty are dropped.
     """
-    if free.min() < 1:
-        bounded = [free if region.mask is None else region.mask * free for region in regions]
+    if available.min() < 1:
         regions = [
-            StyledRegion(region.styles, m) for region, m in zip(regions, bounded, strict=True)
+            StyledRegion(each.styles, available if each.mask is None else each.mask * available)
+            for each in regions
         ]
     return tuple(region for region in regions if region.mask is None or region.mask.max() > TRACE)
 

@@ -2,7 +2,7 @@
 
 Files of more than 8 bits and arrays from Python do not state their range. It follows from the
 type, or for floats from the values. Ambiguous arrays are rejected, and the error names both
-readings.
+possible ranges.
 """
 
 from typing import Any, NamedTuple
@@ -53,22 +53,22 @@ def _scale_integers(values: NDArray[Any], strict: bool) -> ScaledValues:
     if values.dtype == np.uint8:
         return ScaledValues(values)
     low, high = int(values.min()), int(values.max())
-    most = _integer_white(values.dtype, high, strict)
-    if low < 0 or high > most:
+    white = _integer_white(values.dtype, high, strict)
+    if low < 0 or high > white:
         raise ImageError(
-            f"{values.dtype} values from {low} to {high}: expected 0 to {most}, or 0 to 65535 "
+            f"{values.dtype} values from {low} to {high}: expected 0 to {white}, or 0 to 65535 "
             "as uint16"
         )
-    if most == 255:
+    if white == 255:
         return ScaledValues(values.astype(np.uint8))
     if strict and high <= 255:
         raise ImageError(
             f"{values.dtype} values up to {high}: if 255 is white, convert them to "
             "uint8; if not, scale them to 65535"
         )
-    if most < 65535:
-        return ScaledValues((values / most).astype(np.float32))
-    return ScaledValues((values // (most // 65535)).astype(np.uint16))
+    if white < 65535:
+        return ScaledValues((values / white).astype(np.float32))
+    return ScaledValues((values // (white // 65535)).astype(np.uint16))
 
 
 def _integer_white(kind: np.dtype[Any], high: int, strict: bool) -> int:
@@ -85,18 +85,18 @@ def _integer_white(kind: np.dtype[Any], high: int, strict: bool) -> int:
 def _scale_floats(values: NDArray[Any]) -> ScaledValues:
     """Scale floats from 0 to 1 or from 0 to 255, and clip values slightly outside."""
     low, high = float(values.min()), float(values.max())
-    most = _float_white(values, high)
-    if not (np.isfinite(low) and np.isfinite(high)) or most is None or low < -OVERSHOOT * most:
+    white = _float_white(values, high)
+    if not (np.isfinite(low) and np.isfinite(high)) or white is None or low < -OVERSHOOT * white:
         raise ImageError(
             f"values from {_short(low)} to {_short(high)}: expected 0 to 1 or 0 to 255; rescale "
             "them, or convert the image to 8 bits"
         )
-    found = (values / most).astype(np.float32)
-    if low >= 0 and high <= most:
-        return ScaledValues(found)
-    np.clip(found, 0, 1, out=found)
-    words = f"values from {_short(low, 7)} to {_short(high, 7)} were clipped to 0 to {most:g}"
-    return ScaledValues(found, (words,))
+    scaled = (values / white).astype(np.float32)
+    if low >= 0 and high <= white:
+        return ScaledValues(scaled)
+    np.clip(scaled, 0, 1, out=scaled)
+    words = f"values from {_short(low, 7)} to {_short(high, 7)} were clipped to 0 to {white:g}"
+    return ScaledValues(scaled, (words,))
 
 
 def _short(value: float, digits: int = 6) -> str:
@@ -150,7 +150,7 @@ def _drop_batch_axis(values: NDArray[Any]) -> NDArray[Any]:
 def masked_positions(array: NDArray[Any]) -> NDArray[np.bool_] | None:
     """Return which pixels of a `numpy.ma` array are masked in any channel; None for other arrays.
 
-    The array has a shape that `split_alpha` takes.
+    The array has a shape that `split_alpha` accepts.
     """
     if not np.ma.is_masked(array):
         return None
@@ -162,6 +162,6 @@ def scale_alpha(values: NDArray[Any]) -> NDArray[np.float32]:
     """Return opacity in [0, 1], by the range of its type. Raises the errors of
     :func:`scale_to_range`.
     """
-    found = scale_to_range(values, strict=False).values
-    most = 1 if found.dtype.kind == "f" else np.iinfo(found.dtype).max
-    return np.clip(found.astype(np.float32) / np.float32(most), 0, 1)
+    scaled = scale_to_range(values, strict=False).values
+    white = 1 if scaled.dtype.kind == "f" else np.iinfo(scaled.dtype).max
+    return np.clip(scaled.astype(np.float32) / np.float32(white), 0, 1)

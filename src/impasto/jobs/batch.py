@@ -34,7 +34,7 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BatchItem:
-    """A content image and its result."""
+    """A content image of a batch, and the path of its result."""
 
     content: Path
     result: Path
@@ -48,10 +48,11 @@ class BatchItem:
 
 @dataclass(frozen=True)
 class ItemResult:
-    """How a task ended: done, skipped because the result exists, or failed with a reason."""
+    """The outcome of an item: done, skipped because the result exists, or failed."""
 
     item: BatchItem
     failure: str = ""
+    """reason of the failure; empty if there was none"""
     skipped: bool = False
 
 
@@ -65,7 +66,7 @@ class ListedContent(NamedTuple):
 def plan_batch(
     named: Iterable[files.AnyPath], folder: Path, ending: str, recursive: bool = False
 ) -> list[BatchItem]:
-    """Return a task for each given image, and for each image in the given folders.
+    """Return an item for each given image, and for each image in the given folders.
 
     A result has the name of its content image. If another result has that name, ignoring case, the
     extension of the content image or a number is added. ``recursive`` includes subfolders, and
@@ -73,8 +74,8 @@ def plan_batch(
     """
     contents: dict[Path, Path] = {}
     for name in named:
-        for found in _iter_contents(Path(name), folder, recursive):
-            contents.setdefault(found.path, found.below)
+        for listed in _iter_contents(Path(name), folder, recursive):
+            contents.setdefault(listed.path, listed.below)
     taken: set[str] = set()
     items = []
     for path, below in contents.items():
@@ -114,24 +115,24 @@ class BatchSpec:
         init = self.recipe.init
         recipe = self.recipe if init in STARTS else replace(self.recipe, init=os.path.abspath(init))
         file = None if self.weights_file is None else self.weights_file.absolute()
-        sources, options = self.inputs.absolute(), self.output_options.absolute()
+        inputs, options = self.inputs.absolute(), self.output_options.absolute()
         return replace(
-            self, recipe=recipe, inputs=sources, output_options=options, weights_file=file
+            self, recipe=recipe, inputs=inputs, output_options=options, weights_file=file
         )
 
     def job_spec(self, item: BatchItem) -> JobSpec:
-        """Return the job of a task, which resumes from its checkpoint if there is one."""
+        """Return the job of an item, which resumes from its checkpoint if there is one."""
         options = self.output_options.with_name(item.name)
         spec = options.job_spec(
             replace(self.inputs, content=str(item.content)), item.result, self.saving
         )
-        there = options.resume is not None and options.resume.exists()
+        resumes = options.resume is not None and options.resume.exists()
         return replace(
             spec,
             recipe=self.recipe,
             weights_file=self.weights_file,
             checkpoint=options.checkpoint or options.resume,
-            resume=options.resume if there else None,
+            resume=options.resume if resumes else None,
         )
 
 
@@ -141,17 +142,17 @@ def prepare_folders(batch: BatchSpec, items: Iterable[BatchItem]) -> None:
     Raises SettingError if a file would overwrite an input or the file of another image, and the
     errors of :func:`impasto.jobs.outputs.check_outputs`.
     """
-    wanted = {item: batch.output_options.with_name(item.name) for item in items}
-    written = {item: each.outputs(item.result, batch.saving) for item, each in wanted.items()}
+    options = {item: batch.output_options.with_name(item.name) for item in items}
+    written = {item: each.outputs(item.result, batch.saving) for item, each in options.items()}
     _check_distinct(
-        (*batch.inputs.paths(), batch.recipe.init, *(str(item.content) for item in wanted)),
+        (*batch.inputs.paths(), batch.recipe.init, *(str(item.content) for item in options)),
         [path for each in written.values() for path in each.paths().values()],
     )
-    for item, options in wanted.items():
+    for item, own in options.items():
         for path in filter(None, (written[item].frames, *written[item].paths().values())):
             path.parent.mkdir(parents=True, exist_ok=True)
-        checkpoints.checkpoint_path(options.checkpoint, options.resume)
-        outputs.check_outputs(written[item], options.read_paths())
+        checkpoints.checkpoint_path(own.checkpoint, own.resume)
+        outputs.check_outputs(written[item], own.read_paths())
 
 
 def _check_distinct(read: Iterable[str], written: Iterable[Path]) -> None:
@@ -169,10 +170,10 @@ def _check_distinct(read: Iterable[str], written: Iterable[Path]) -> None:
 def _file_identity(path: files.AnyPath) -> tuple[int, int] | None:
     """Return a key that is equal for all names of one file; None if there is no file."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _iter_contents(path: Path, output: Path, recursive: bool) -> Iterator[ListedContent]:
@@ -181,12 +182,12 @@ def _iter_contents(path: Path, output: Path, recursive: bool) -> Iterator[Listed
         yield ListedContent(path)  # if it is invalid, the error comes when it is read
         return
     entered = {os.path.realpath(output), os.path.realpath(path)}
-    found = list(_iter_folder(path, path, entered, recursive))
-    if not found:
+    images = list(_iter_folder(path, path, entered, recursive))
+    if not images:
         folders = not recursive and decode.list_folder(path).folders
         advice = ", only folders: use --recursive" if folders else ""
         raise ImageError(f"{files.display_path(path)}: there are no images in this folder{advice}")
-    yield from found
+    yield from images
 
 
 def _iter_folder(
@@ -258,7 +259,7 @@ def check_items(
     limits: decode.SizeLimits,
     existing: ExistingFiles = ExistingFiles.KEEP,
 ) -> Iterator[ItemResult | None]:
-    """Read each new content image; yield the error of a task, or None if it is valid.
+    """Read each new content image; yield its result if it is invalid, else None.
 
     A damaged file is thus found before the batch starts, and not hours later. Results that may be
     complete are left to :func:`run_batch`.
@@ -271,7 +272,7 @@ def check_items(
             elif existing is ExistingFiles.KEEP:
                 raise ImageError(_exists(existing_file(spec, existing) or item.result))
         except (ImageError, MemoryError) as error:
-            yield ItemResult(item, failure=_failed_result(item, error))
+            yield ItemResult(item, failure=_failure_reason(item, error))
         else:
             yield None
 
@@ -303,7 +304,7 @@ def is_done(item: BatchItem, recipe: Recipe, read: Inputs) -> bool:
 
 
 Watcher: TypeAlias = Callable[[BatchItem, PreparedJob, Iterator[Event]], Iterator[Event]]
-"""(task, prepared job, events) -> the same events, which the caller observes"""
+"""(item, prepared job, events) -> the same events, which the caller observes"""
 
 
 def run_batch(
@@ -313,7 +314,7 @@ def run_batch(
     watch: Watcher,
     existing: ExistingFiles = ExistingFiles.KEEP,
 ) -> Iterator[ItemResult]:
-    """Run tasks one by one, and yield how each ended; a failure does not stop the others.
+    """Run the items one by one, and yield their results; a failure does not stop the others.
 
     If the batch is stopped, the current image is kept like that of a single run, see
     :func:`impasto.jobs.runner.write_results`.
@@ -321,8 +322,8 @@ def run_batch(
     for item in items:
         try:
             spec = batch.job_spec(item)
-            if (there := existing_file(spec, existing)) is not None:
-                raise ImageError(_exists(there))
+            if (existing_path := existing_file(spec, existing)) is not None:
+                raise ImageError(_exists(existing_path))
             job = runner.prepare_job(spec, stylizer)
             if existing is ExistingFiles.SKIP_DONE and is_done(
                 item, job.prepared.recipe, job.prepared.inputs
@@ -332,7 +333,7 @@ def run_batch(
             events = watch(item, job, runner.run_job(job, stylizer))
             runner.write_results(job, runner.last_result(events))
         except (ImpastoError, OSError, MemoryError) as error:
-            yield ItemResult(item, failure=_failed_result(item, error))
+            yield ItemResult(item, failure=_failure_reason(item, error))
         else:
             yield ItemResult(item)
 
@@ -343,37 +344,37 @@ def _exists(path: Path) -> str:
 
 def run_batch_on_workers(
     batch: BatchSpec,
-    tasks: Iterable[BatchItem],
+    items: Iterable[BatchItem],
     pool: "WorkerPool",
     existing: ExistingFiles = ExistingFiles.KEEP,
 ) -> Iterator[ItemResult]:
-    """Run tasks on workers, one each at a time; yield how each ended, in order.
+    """Run the items on workers, each of which runs one at a time; yield their results in order.
 
     Workers read and write the files, so they need access to the same folders.
     """
-    begun: list[BatchItem] = []
+    started: list[BatchItem] = []
 
-    def items() -> Iterator[tuple[BatchSpec, BatchItem, ExistingFiles]]:
-        for item in tasks:
-            begun.append(item)
+    def arguments() -> Iterator[tuple[BatchSpec, BatchItem, ExistingFiles]]:
+        for item in items:
+            started.append(item)
             yield batch.absolute(), item.absolute(), existing
 
-    for number, ended in enumerate(pool.map(_run_item_on_worker, items())):
-        yield replace(ended, item=begun[number])
+    for index, result in enumerate(pool.map(_run_item_on_worker, arguments())):
+        yield replace(result, item=started[index])
 
 
 def _run_item_on_worker(
-    state: "WorkerState", item: tuple[BatchSpec, BatchItem, ExistingFiles]
+    state: "WorkerState", arguments: tuple[BatchSpec, BatchItem, ExistingFiles]
 ) -> ItemResult:
     state.match_parent_backend()
-    job, task, existing = item
-    stylizer = state.worker_cache.setdefault("stylizer", Stylizer(weights_file=job.weights_file))
-    (ended,) = run_batch(job, [task], stylizer, lambda item, job, events: events, existing)
-    return ended
+    spec, item, existing = arguments
+    stylizer = state.worker_cache.setdefault("stylizer", Stylizer(weights_file=spec.weights_file))
+    (result,) = run_batch(spec, [item], stylizer, lambda item, job, events: events, existing)
+    return result
 
 
-def _failed_result(item: BatchItem, error: Exception) -> str:
-    """Return why a task failed, in one line that begins with the content image."""
+def _failure_reason(item: BatchItem, error: Exception) -> str:
+    """Return why an item failed, in one line that begins with the content image."""
     name = str(item.content)
     if isinstance(error, MemoryError):
         return f"{name}: out of memory: choose a smaller size"

@@ -54,12 +54,12 @@ def prepare_job(spec: JobSpec, stylizer: Stylizer) -> PreparedJob:
 
 def prepare_run(spec: JobSpec, stylizer: Stylizer) -> PreparedRun:
     """Read and validate the inputs of a job."""
-    sources = spec.inputs
+    inputs = spec.inputs
     return stylizer.prepare(
-        sources.content,
-        sources.styles,
-        regions=sources.regions,
-        keep=sources.keep,
+        inputs.content,
+        inputs.styles,
+        regions=inputs.regions,
+        keep=inputs.keep,
         checkpoint=spec.checkpoint,
         checkpoint_every=spec.checkpoint_every,
         resume=spec.resume,
@@ -75,8 +75,8 @@ def _iter_notes(job: PreparedJob) -> Iterator[str]:
     if spec.provenance is not None:
         yield from provenance.changed_inputs(job.prepared.inputs.sources, spec.provenance)
     if state is not None:
-        made = pluralize(len(state.history), "evaluation")
-        yield f"resuming at level {state.level} after {made}"
+        evaluations = pluralize(len(state.history), "evaluation")
+        yield f"resuming at level {state.level} after {evaluations}"
         if spec.outputs.timelapse:
             yield "the video starts here, without the earlier images"
 

@@ -46,10 +46,10 @@ class OutputOptions:
                     f"{NAME_FIELD} "
                     "into the path"
                 )
-        put: dict[str, Any] = {
+        replaced: dict[str, Any] = {
             key: Path(str(path).replace(NAME_FIELD, name)) for key, path in paths.items()
         }
-        return dataclasses.replace(self, **put)
+        return dataclasses.replace(self, **replaced)
 
     def absolute(self) -> "OutputOptions":
         """Return a copy with absolute paths, for a process in another folder."""
@@ -104,10 +104,10 @@ def parse_region(text: str, drives: bool = os.name == "nt") -> tuple[str, ...]:
     pieces = re.split(colon, text)
     usual = tuple(os.path.expanduser(piece) for piece in pieces)
     cuts = [_join_pieces(pieces, places) for places in _iter_cuts(len(pieces))]
-    there = next((cut for cut in cuts if all(map(os.path.exists, cut))), usual)
-    if len(there) not in (2, 3) or not all(there):
+    paths = next((cut for cut in cuts if all(map(os.path.exists, cut))), usual)
+    if len(paths) not in (2, 3) or not all(paths):
         raise SettingError(f"region {text!r}: expected MASK:STYLE or MASK:STYLE:STYLE_MASK")
-    return there
+    return paths
 
 
 def _iter_cuts(pieces: int) -> Iterator[tuple[int, ...]]:
@@ -162,10 +162,10 @@ class InputPaths:
 
     def to_args(self) -> list[str]:
         """Return the arguments for the command line."""
-        named = self.replace_path(self.piped, "-") if self.piped else self
-        regions = (("--region", ":".join(map(_as_arg, each))) for each in named.regions)
-        keep = ["--keep", _as_arg(named.keep)] if named.keep else []
-        return [*map(_as_arg, (named.content, *named.styles)), *itertools.chain(*regions), *keep]
+        shown = self.replace_path(self.piped, "-") if self.piped else self
+        regions = (("--region", ":".join(map(_as_arg, each))) for each in shown.regions)
+        keep = ["--keep", _as_arg(shown.keep)] if shown.keep else []
+        return [*map(_as_arg, (shown.content, *shown.styles)), *itertools.chain(*regions), *keep]
 
     def replace_path(self, path: str, other: str) -> "InputPaths":
         """Return a copy with ``path`` replaced by ``other``."""
@@ -183,12 +183,12 @@ class InputPaths:
 
     def absolute(self) -> "InputPaths":
         """Return a copy with absolute paths, for a process in another folder."""
-        there = os.path.abspath
+        absolute = os.path.abspath
         return InputPaths(
-            there(self.content) if self.content else "",
-            [there(each) for each in self.styles],
-            [tuple(map(there, each)) for each in self.regions],
-            there(self.keep) if self.keep else self.keep,
+            absolute(self.content) if self.content else "",
+            [absolute(each) for each in self.styles],
+            [tuple(map(absolute, each)) for each in self.regions],
+            absolute(self.keep) if self.keep else self.keep,
         )
 
     def paths(self) -> tuple[str, ...]:
@@ -228,7 +228,7 @@ class JobSpec:
 
         It has the paths of inputs and outputs. A checkpoint has all other settings of ``recipe``.
         """
-        words = ["impasto", "stylize", *self.inputs.to_args(), *self.outputs.to_args()]
-        words += ["--weights", as_path_arg(str(self.weights_file))] if self.weights_file else []
+        args = ["impasto", "stylize", *self.inputs.to_args(), *self.outputs.to_args()]
+        args += ["--weights", as_path_arg(str(self.weights_file))] if self.weights_file else []
         init = recipe.init
-        return words + ([] if init in recipes.STARTS else ["--init", as_path_arg(init)])
+        return args + ([] if init in recipes.STARTS else ["--init", as_path_arg(init)])

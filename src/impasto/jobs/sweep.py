@@ -93,12 +93,12 @@ def _parse_axis(text: str) -> tuple[str, list[str]]:
         raise SettingError(f"vary {text!r}: unknown setting {name!r}: {suggest_names(name, kinds)}")
     with_commas = kinds[name] in (recipes.Layers, recipes.Numbers)
     parts = values.split(";" if with_commas or ";" in values else ",")
-    found = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    chosen = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
     if name == "init":
-        found = [os.path.expanduser(each) for each in found]
-    if not found:
+        chosen = [os.path.expanduser(each) for each in chosen]
+    if not chosen:
         raise SettingError(f"vary {text!r}: expected NAME=VALUE,VALUE")
-    return name, found
+    return name, chosen
 
 
 class SheetPanel(NamedTuple):
@@ -137,7 +137,7 @@ def run_sweep(
     watch: SweepWatcher,
 ) -> dict[int, SheetPanel]:
     """Run variants; return the images by number, without one that was stopped."""
-    painted: dict[int, SheetPanel] = {}
+    panels: dict[int, SheetPanel] = {}
     for number in group_by_network(variants):
         variant = variants[number]
         prepared = runner.prepare_run(job_spec_of(variant, inputs), stylizer)
@@ -145,9 +145,9 @@ def run_sweep(
         if result.stopped:
             break
         image = result.pixels
-        shown = image if result.alpha is None else composite_on_white(image, result.alpha)
-        painted[number] = SheetPanel(shown, result.report())
-    return dict(sorted(painted.items()))
+        visible = image if result.alpha is None else composite_on_white(image, result.alpha)
+        panels[number] = SheetPanel(visible, result.report())
+    return dict(sorted(panels.items()))
 
 
 def run_sweep_on_workers(
@@ -166,30 +166,30 @@ def _run_variant_on_worker(
     state: "WorkerState", item: tuple[InputPaths, Variant, Path | None]
 ) -> SheetPanel:
     state.match_parent_backend()
-    sources, variant, weights_file = item
+    inputs, variant, weights_file = item
     stylizer = state.worker_cache.setdefault("stylizer", Stylizer(weights_file=weights_file))
-    painted = run_sweep([variant], sources, stylizer, lambda variant, prepared, events: events)
-    return painted[0]
+    panels = run_sweep([variant], inputs, stylizer, lambda variant, prepared, events: events)
+    return panels[0]
 
 
 LABEL, GAP = 18, 6
 """Height of a label, and distance between images, in pixels."""
 
-NARROWEST = 240
+MIN_COLUMN_WIDTH = 240
 """Minimum width of a column in pixels, for its label."""
 
 
-def make_sheet(shown: Sequence[tuple[str, ImageArray]], columns: int) -> ImageArray:
+def make_sheet(panels: Sequence[tuple[str, ImageArray]], columns: int) -> ImageArray:
     """Return a sheet of images of one size in rows, each under its label, on white."""
-    height, width = shown[0][1].shape[:2]
-    across, down = max(NARROWEST, width) + GAP, height + LABEL + GAP
-    rows = -(-len(shown) // columns)
-    paper = Image.new("RGB", (across * columns + GAP, down * rows + GAP), "white")
-    draw = ImageDraw.Draw(paper)
+    height, width = panels[0][1].shape[:2]
+    column_width, row_height = max(MIN_COLUMN_WIDTH, width) + GAP, height + LABEL + GAP
+    rows = -(-len(panels) // columns)
+    canvas = Image.new("RGB", (column_width * columns + GAP, row_height * rows + GAP), "white")
+    draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(11)
-    for number, (label, image) in enumerate(shown):
-        row, column = divmod(number, columns)
-        left, top = GAP + column * across, GAP + row * down
+    for index, (label, image) in enumerate(panels):
+        row, column = divmod(index, columns)
+        left, top = GAP + column * column_width, GAP + row * row_height
         draw.text((left, top + LABEL - 4), label, fill="black", font=font, anchor="ls")
-        paper.paste(encode.to_pillow(image), (left, top + LABEL))
-    return np.asarray(paper, np.float32)
+        canvas.paste(encode.to_pillow(image), (left, top + LABEL))
+    return np.asarray(canvas, np.float32)

@@ -211,7 +211,7 @@ def content_limits(recipe: Recipe, most: float | None) -> decode.SizeLimits:
     """
     if recipe.size != recipes.ORIGINAL and recipe.size**2 <= decode.MAX_PIXELS:
         return decode.DEFAULT_LIMITS
-    return decode.SizeLimits(most=max(decode.MAX_PIXELS, memory.readable_pixels(most)))
+    return decode.SizeLimits(max_pixels=max(decode.MAX_PIXELS, memory.readable_pixels(most)))
 
 
 def with_size(recipe: Recipe, content: tuple[int, int]) -> Recipe:

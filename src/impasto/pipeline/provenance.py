@@ -143,10 +143,7 @@ def _find_recipe(packet: bytes) -> str | None:
 def from_dict(stored: Any) -> Provenance:
     """Parse the result of :meth:`Provenance.to_dict`. Raises the errors of :func:`from_xmp`."""
     try:
-        sources = [
-            InputSource(*(str(each[name]) for name in InputSource._fields))
-            for each in stored["inputs"]
-        ]
+        sources = [InputSource.from_dict(each) for each in stored["inputs"]]
         network = {str(key): str(value) for key, value in stored["network"].items()}
         version, backend, settings = (stored[name] for name in ("version", "backend", "recipe"))
         finished, steered = stored["finished"] is True, stored.get("steered") is True

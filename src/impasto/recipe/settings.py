@@ -516,15 +516,15 @@ def _check_matching(recipe: Recipe) -> None:
 
 def unused_settings(recipe: Recipe) -> list[str]:
     """Return a message for each setting that differs from its default and has no effect."""
-    found = []
+    messages = []
     if recipe.content_weight == 0 and recipe.content_layers != CONTENT_LAYERS:
-        found.append(
+        messages.append(
             "content_layers has no effect because content_weight is 0: set it, for example to 1"
         )
     alone = recipe.content_weight == recipe.tv_weight == 0
     if alone and recipe.style_weight != STYLE_LOSSES[recipe.style_loss].defaults["style_weight"]:
-        found.append(
+        messages.append(
             "style_weight has no effect because no other loss has a weight: change strength, or "
             "set content_weight or tv_weight"
         )
-    return found
+    return messages

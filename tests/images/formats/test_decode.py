@@ -328,7 +328,7 @@ def test_size_is_checked_before_decoding(tmp_path, monkeypatch):
     path.write_bytes(encoded(halves(), "PNG"))
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("decoded"))
     with pytest.raises(ImageError, match="768 pixels: the maximum is 700"):
-        decode.read_image(path, decode.SizeLimits(most=700))
+        decode.read_image(path, decode.SizeLimits(max_pixels=700))
 
 
 def test_more_pixels_than_usual_are_read_where_they_are_asked_for(tmp_path, monkeypatch):
@@ -340,7 +340,7 @@ def test_more_pixels_than_usual_are_read_where_they_are_asked_for(tmp_path, monk
     with pytest.raises(ImageError, match="use --size original"):
         decode.read_image(path)
     with pytest.raises(ImageError, match=r"the maximum is 179,199,999; reduce it first$"):
-        decode.read_image(path, decode.SizeLimits(most=179_199_999))
+        decode.read_image(path, decode.SizeLimits(max_pixels=179_199_999))
     with path.open("rb") as stream, decode.opened_image(stream) as image:
         assert image.size == (14_000, 12_800)
     assert usual == Image.MAX_IMAGE_PIXELS

@@ -184,8 +184,8 @@ def _convert_by_space(values: Values, space: ColorSpace) -> tuple[ImageArray, tu
 
 def to_unit_range(values: Values) -> NDArray[np.float32]:
     """Return values as float32 in [0, 1]."""
-    most = 1 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
-    return values.astype(np.float32) / np.float32(most)
+    white = 1 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
+    return values.astype(np.float32) / np.float32(white)
 
 
 def to_rgb_values(values: Values) -> ImageArray:
@@ -221,7 +221,7 @@ def _apply_profile(values: Values, profile: IccProfile) -> ImageArray | None:
     kinds = {1: "gray", 3: "rgb", 4: "cmyk"}
     deep = values.dtype != np.uint8
     try:
-        found = imagecodecs.cms_transform(
+        converted = imagecodecs.cms_transform(
             np.ascontiguousarray(values[..., 0] if profile.channels == 1 else values),
             profile.icc,
             srgb_profile(),
@@ -232,7 +232,7 @@ def _apply_profile(values: Values, profile: IccProfile) -> ImageArray | None:
         )
     except (imagecodecs.CmsError, ValueError):
         return None
-    return np.clip(to_rgb_values(found), 0, 255)
+    return np.clip(to_rgb_values(converted), 0, 255)
 
 
 NO_TABLES = 0x0100
@@ -266,7 +266,7 @@ def from_lab(lab: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return sRGB in [0, 1] of CIELAB for D50: L* in 0 to 100, a* and b*; by LittleCMS."""
     import imagecodecs
 
-    found = imagecodecs.cms_transform(
+    converted = imagecodecs.cms_transform(
         np.ascontiguousarray(lab),
         imagecodecs.cms_profile("lab4"),
         srgb_profile(),
@@ -274,4 +274,4 @@ def from_lab(lab: NDArray[np.float32]) -> NDArray[np.float32]:
         outcolorspace="rgb",
         outdtype="float32",
     )
-    return np.clip(np.asarray(found, np.float32), 0, 1)
+    return np.clip(np.asarray(converted, np.float32), 0, 1)

@@ -74,16 +74,16 @@ def _iter_top_boxes(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 def _split_boxes(data: bytes) -> list[tuple[bytes, bytes]]:
     """Return the consecutive boxes in ``data``."""
-    found: list[tuple[bytes, bytes]] = []
+    boxes: list[tuple[bytes, bytes]] = []
     at = 0
-    while at + 8 <= len(data) and len(found) < MAX_BOXES:
+    while at + 8 <= len(data) and len(boxes) < MAX_BOXES:
         size, kind = struct.unpack_from(">I4s", data, at)
         if size and size < 8:
             break
         end = at + size if size else len(data)
-        found.append((kind, data[at + 8 : end]))
+        boxes.append((kind, data[at + 8 : end]))
         at = end
-    return found
+    return boxes
 
 
 def _read_item_color(meta: bytes) -> ContainerColor:
@@ -173,7 +173,7 @@ class PngColor(NamedTuple):
 def read_png_color(stream: BinaryIO) -> PngColor:
     """Return the color information of a PNG in the chunks before its pixels."""
     stream.seek(8)
-    found: dict[bytes, bytes] = {}
+    chunks: dict[bytes, bytes] = {}
     for _ in range(MAX_BOXES):
         header = stream.read(8)
         if len(header) < 8 or header[4:] == b"IDAT":
@@ -184,8 +184,8 @@ def read_png_color(stream: BinaryIO) -> PngColor:
             continue
         data, crc = stream.read(size), stream.read(4)
         if zlib.crc32(header[4:] + data) == int.from_bytes(crc):
-            found.setdefault(header[4:], data)
-    return _parse_color_chunks(found)
+            chunks.setdefault(header[4:], data)
+    return _parse_color_chunks(chunks)
 
 
 _COLOR_CHUNKS = {b"IHDR": 13, b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32}
@@ -220,7 +220,7 @@ def find_broken_chunks(stream: BinaryIO) -> tuple[BrokenChunk, ...]:
 
     The names of ancillary chunks begin with a small letter (PNG, third edition, section 5.4).
     """
-    begin, found = 8, []
+    begin, broken = 8, []
     for _ in range(MAX_CHUNKS):
         stream.seek(begin)
         header = stream.read(8)
@@ -232,9 +232,9 @@ def find_broken_chunks(stream: BinaryIO) -> tuple[BrokenChunk, ...]:
             data = stream.read(size)
             crc = stream.read(4)
             if len(crc) == 4 and zlib.crc32(name + data) != int.from_bytes(crc):
-                found.append(BrokenChunk(name.decode(), begin, end))
+                broken.append(BrokenChunk(name.decode(), begin, end))
         begin = end
-    return tuple(found)
+    return tuple(broken)
 
 
 MAX_CHUNKS = 2**20

@@ -154,8 +154,8 @@ def _read_stream(stream: BinaryIO) -> bytes:
     return bytes(data)
 
 
-def _read_limited(stream: BinaryIO, most: int) -> bytes:
-    part = stream.read(most)
+def _read_limited(stream: BinaryIO, max_bytes: int) -> bytes:
+    part = stream.read(max_bytes)
     if part is None:
         raise ImageError("a non-blocking stream without data: use a blocking stream")
     if not isinstance(part, bytes | bytearray | memoryview):
@@ -215,12 +215,12 @@ def from_array(
     hidden = value_range.masked_positions(array)
     if hidden is not None:
         colors = np.where(hidden[..., np.newaxis], colors.dtype.type(0), colors)
-    found = value_range.scale_to_range(colors, strict)
+    scaled = value_range.scale_to_range(colors, strict)
     check_size_limits(width, height, limits)
     alpha = None if opaque is None else value_range.scale_alpha(opaque)
     if hidden is not None:
         alpha = np.where(hidden, np.float32(0), np.float32(1) if alpha is None else alpha)
-    return _to_srgb_image(FileImage(RawPixels(found.values, alpha, found.notes), ColorTags()))
+    return _to_srgb_image(FileImage(RawPixels(scaled.values, alpha, scaled.notes), ColorTags()))
 
 
 def _to_srgb_image(image: FileImage) -> DecodedImage:
@@ -250,7 +250,7 @@ def _explain_decoder_error(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"not an image, or damaged; supported formats: {', '.join(FORMATS)}"
     if isinstance(error, Image.DecompressionBombError):
-        # Pillow refuses before it hands over the size; its message names the pixels first.
+        # Pillow raises before it returns the size; the first number of its message is the pixels.
         return too_many_pixels(int(re.findall(r"\d+", str(error))[0]))
     if isinstance(error, MemoryError):
         return "not enough memory to read this image: reduce it first"

@@ -122,7 +122,7 @@ def _decode_heif(image: Image.Image, stream: BinaryIO, bits: int) -> RawPixels:
     return _unit_from_integers(pixels, (2**bits - 1) << (16 - bits))
 
 
-def _unit_from_integers(pixels: NDArray[Any], most: int | NDArray[Any]) -> RawPixels:
-    """Return integers as floats in [0, 1]; ``most`` is white, one number or one per channel."""
-    shares = np.minimum(pixels / np.asarray(most, np.float32), 1).astype(np.float32)
-    return RawPixels(*value_range.split_alpha(shares))
+def _unit_from_integers(pixels: NDArray[Any], white: int | NDArray[Any]) -> RawPixels:
+    """Return integers as floats in [0, 1]; ``white`` is white, one number or one per channel."""
+    fractions = np.minimum(pixels / np.asarray(white, np.float32), 1).astype(np.float32)
+    return RawPixels(*value_range.split_alpha(fractions))

@@ -73,8 +73,8 @@ HEAD_BYTES = 64
 def reject_unsupported(head: bytes) -> None:
     """Raise ImageError, with advice, for a known format that is not supported."""
     for at, word, what in _UNSUPPORTED:
-        found = head[at : at + len(word)]
-        if (found.lower() if word.startswith(b"<") else found) == word:
+        part = head[at : at + len(word)]
+        if (part.lower() if word.startswith(b"<") else part) == word:
             raise ImageError(what)
 
 

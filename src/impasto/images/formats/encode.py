@@ -54,18 +54,18 @@ def _round_pixels(pixels: ImageArray, alpha: Mask | None, depth: int) -> NDArray
     """Return (height, width, 3 or 4) unsigned integers of the given depth."""
     if not filearray.is_finite(pixels):
         raise ImageError("the image has values that are not finite")
-    most, channels = 2**depth - 1, 3 if alpha is None else 4
+    white, channels = 2**depth - 1, 3 if alpha is None else 4
     values = np.empty((*arrays.size_of(pixels), channels), np.uint16)
-    for row, into in enumerate(values):  # row by row, in constant memory
-        into[:, :3] = np.clip(np.rint(pixels[row] * np.float32(most / 255)), 0, most)
+    for row, row_out in enumerate(values):  # row by row, in constant memory
+        row_out[:, :3] = np.clip(np.rint(pixels[row] * np.float32(white / 255)), 0, white)
         if alpha is not None:
-            into[:, 3] = np.clip(np.rint(255 * alpha[row] * np.float32(most / 255)), 0, most)
+            row_out[:, 3] = np.clip(np.rint(255 * alpha[row] * np.float32(white / 255)), 0, white)
     return values
 
 
 _MAX_SIDE = {"WEBP": 16_383, "JPEG": 65_500, "AVIF": 32_768}
 """Maximum side in pixels: WebP's own limit, libjpeg's (the format's is 65,535), and that of
-libavif's reader, which refuses what its writer takes up to 65,536."""
+libavif's reader, which is lower than that of its writer, 65,536."""
 _MAX_PIXELS = {"AVIF": 2**28}
 """Maximum number of pixels in libavif's reader."""
 _MAX_BYTES = {"TIFF": 2**32 - 2**24}

@@ -147,9 +147,9 @@ def _dpi(info: Mapping[Any, Any], exif: Mapping[int, Any]) -> float | None:
         unit = 2.54 if exif.get(Base.ResolutionUnit) == CENTIMETERS else 1.0
         return float(exif[Base.XResolution]) * unit
 
-    found = _or_none(of_exif) or _or_none(lambda: float(info["dpi"][0]))
+    dpi = _or_none(of_exif) or _or_none(lambda: float(info["dpi"][0]))
     # Programs without a resolution write one dot per inch.
-    return round(found, 2) if found and 1 < found < 100_000 else None
+    return round(dpi, 2) if dpi and 1 < dpi < 100_000 else None
 
 
 def _text(value: Any) -> str:
@@ -178,9 +178,9 @@ def _parse_position(where: Mapping[int, Any]) -> GpsPosition | None:
 def _degrees(parts: Any) -> float:
     """Return degrees, minutes and seconds as degrees. Raises ValueError for invalid numbers."""
     degrees, minutes, seconds = map(float, parts)
-    if not math.isfinite(found := degrees + minutes / 60 + seconds / 3600):
+    if not math.isfinite(total := degrees + minutes / 60 + seconds / 3600):
         raise ValueError("degrees are not finite")
-    return found
+    return total
 
 
 def to_exif(tags: Metadata) -> Image.Exif:

@@ -36,13 +36,13 @@ class PillowReader:
 
     def read(self, stream: BinaryIO, limits: SizeLimits) -> FileImage:
         """Implement :meth:`impasto.images.formats.reader.Reader.read`."""
-        stream, left_out = drop_broken_chunks(stream)
+        stream, chunk_notes = drop_broken_chunks(stream)
         with open_image(stream) as image:
             check_size_limits(*image.size, limits)
-            tolerant = _fail_where_cut_off(image)
-            part = _gif_frame_box(image)
+            truncation_notes = _reject_truncated(image)
+            frame_box = _gif_frame_box(image)
             key_scale = _transparent_gray_scale(image)
-            loaded, mended = _load_pixels(image, stream)
+            loaded, end_notes = _load_pixels(image, stream)
             _scale_transparent_gray(loaded, key_scale)
             pixels = self.decode(loaded, stream)
             tags = read_color_tags(loaded, stream)
@@ -50,12 +50,14 @@ class PillowReader:
                 crop = containers.read_container_color(stream).crop
                 pixels = _crop_clean_aperture(loaded, pixels, crop)
                 check_size_limits(*arrays.size_of(pixels.values)[::-1], limits)
-            several = ("the first of several frames is used",) if _has_more_frames(loaded) else ()
+            frame_notes = (
+                ("the first of several frames is used",) if _has_more_frames(loaded) else ()
+            )
             return FileImage(
-                _transparent_outside(pixels, part),
+                _transparent_outside(pixels, frame_box),
                 tags,
                 metadata.read_metadata(loaded),
-                (*left_out, *tolerant, *mended, *several),
+                (*chunk_notes, *truncation_notes, *end_notes, *frame_notes),
             )
 
     def decode(self, image: Image.Image, stream: BinaryIO) -> RawPixels:
@@ -68,11 +70,11 @@ def read_open_image(image: Image.Image) -> FileImage:
 
     Raises ImageError if it, or its file, is closed.
     """
-    part, key_scale = _gif_frame_box(image), _transparent_gray_scale(image)
+    frame_box, key_scale = _gif_frame_box(image), _transparent_gray_scale(image)
     _load_pillow(image)
     if key_scale > 1:
         _scale_transparent_gray(image := image.copy(), key_scale)
-    pixels = _transparent_outside(pillow_pixels(image), part)
+    pixels = _transparent_outside(pillow_pixels(image), frame_box)
     return FileImage(pixels, read_color_tags(image), metadata.read_metadata(image))
 
 
@@ -143,13 +145,13 @@ def _load_pixels(image: Image.Image, stream: BinaryIO) -> tuple[Image.Image, tup
     except OSError as error:
         if image.format not in ("JPEG", "MPO") or "truncated" not in str(error):
             raise
-        if (mended := _append_jpeg_end(stream)) is None:
+        if (completed := _append_jpeg_end(stream)) is None:
             raise
-        return mended, ("its last bytes are missing, but the image is complete",)
+        return completed, ("its last bytes are missing, but the image is complete",)
     return image, ()
 
 
-def _fail_where_cut_off(image: ImageFile.ImageFile) -> tuple[str, ...]:
+def _reject_truncated(image: ImageFile.ImageFile) -> tuple[str, ...]:
     """Make Pillow reject an incomplete file even if LOAD_TRUNCATED_IMAGES is set.
 
     With that process-wide setting Pillow fills in missing pixels. It also hides other damage, so a
@@ -157,12 +159,12 @@ def _fail_where_cut_off(image: ImageFile.ImageFile) -> tuple[str, ...]:
     """
     if not ImageFile.LOAD_TRUNCATED_IMAGES:
         return ()
-    # JpegImageFile.load_read invents an end of the file.
-    usual = None if image.format in ("JPEG", "MPO") else getattr(image, "load_read", None)
+    # JpegImageFile.load_read appends an end marker to the file.
+    original_read = None if image.format in ("JPEG", "MPO") else getattr(image, "load_read", None)
 
-    def checked(size: int) -> bytes:
+    def read_or_fail(size: int) -> bytes:
         assert image.fp is not None
-        read = usual or image.fp.read  # some plugins replace the file as they load
+        read = original_read or image.fp.read  # some plugins replace the file as they load
         try:
             data = read(size)
         except (IndexError, struct.error):
@@ -171,7 +173,7 @@ def _fail_where_cut_off(image: ImageFile.ImageFile) -> tuple[str, ...]:
             raise OSError("image file is truncated")
         return data
 
-    image.load_read = checked  # type: ignore[attr-defined]
+    image.load_read = read_or_fail  # type: ignore[attr-defined]
     return ("Pillow's LOAD_TRUNCATED_IMAGES is on, so damage inside the file may go unnoticed",)
 
 
@@ -202,40 +204,40 @@ def _gif_frame_box(image: Image.Image) -> tuple[int, int, int, int] | None:
     return extents
 
 
-def _transparent_outside(numbers: RawPixels, part: tuple[int, int, int, int] | None) -> RawPixels:
-    """Make pixels transparent outside ``part``, where a GIF has none."""
-    height, width = arrays.size_of(numbers.values)
-    if part is None or part == (0, 0, width, height):
-        return numbers
-    left, upper, right, lower = part
+def _transparent_outside(pixels: RawPixels, box: tuple[int, int, int, int] | None) -> RawPixels:
+    """Make pixels transparent outside ``box``, where a GIF has none."""
+    height, width = arrays.size_of(pixels.values)
+    if box is None or box == (0, 0, width, height):
+        return pixels
+    left, upper, right, lower = box
     alpha = np.zeros((height, width), np.float32)
-    place = np.s_[upper:lower, left:right]
-    alpha[place] = 1 if numbers.alpha is None else numbers.alpha[place]
-    return numbers._replace(alpha=alpha)
+    inside = np.s_[upper:lower, left:right]
+    alpha[inside] = 1 if pixels.alpha is None else pixels.alpha[inside]
+    return pixels._replace(alpha=alpha)
 
 
 def _crop_clean_aperture(
-    image: Image.Image, numbers: RawPixels, crop: tuple[float, float, float, float] | None
+    image: Image.Image, pixels: RawPixels, crop: tuple[float, float, float, float] | None
 ) -> RawPixels:
     """Crop upright pixels to the clean aperture of an AVIF.
 
     It refers to the image before orientation. libavif, unlike libheif, leaves it to the caller.
     """
     if crop is None:
-        return numbers
+        return pixels
     sides = [
-        (round((whole - part) / 2 + offset), round((whole + part) / 2 + offset))
-        for whole, part, offset in zip(image.size, crop[:2], crop[2:], strict=True)
+        (round((side - length) / 2 + offset), round((side + length) / 2 + offset))
+        for side, length, offset in zip(image.size, crop[:2], crop[2:], strict=True)
     ]
     (left, right), (upper, lower) = sides
-    shown = np.zeros(image.size[::-1], bool)
+    visible = np.zeros(image.size[::-1], bool)
     if not (0 <= left < right <= image.width and 0 <= upper < lower <= image.height):
-        return numbers  # an invalid aperture
-    shown[upper:lower, left:right] = True
-    shown = orient_pixels(image, shown)
-    place = np.ix_(shown.any(axis=1), shown.any(axis=0))
-    alpha = None if numbers.alpha is None else numbers.alpha[place]
-    return numbers._replace(values=numbers.values[place], alpha=alpha)
+        return pixels  # an invalid aperture
+    visible[upper:lower, left:right] = True
+    visible = orient_pixels(image, visible)
+    crop_index = np.ix_(visible.any(axis=1), visible.any(axis=0))
+    alpha = None if pixels.alpha is None else pixels.alpha[crop_index]
+    return pixels._replace(values=pixels.values[crop_index], alpha=alpha)
 
 
 def _transparent_gray_scale(image: Image.Image) -> int:
@@ -286,17 +288,17 @@ def _orient_image(image: Image.Image) -> Image.Image:
 
 def _decode_deep_gray(image: Image.Image) -> RawPixels:
     """Return gray of more than 8 bits: int32, uint16 of either byte order, float32."""
-    own = np.asarray(image)
-    plain = own.astype(own.dtype.newbyteorder("="))
+    stored = np.asarray(image)
+    native = stored.astype(stored.dtype.newbyteorder("="))
     if image.format == "PPM" and image.mode == "I":
-        plain = np.clip(plain, 0, 65535).astype(np.uint16)  # as Pillow scales it
+        native = np.clip(native, 0, 65535).astype(np.uint16)  # as Pillow scales it
     # The value range of images made in Python is unknown.
-    found = value_range.scale_to_range(
-        plain[..., None], strict=image.format is None and image.mode != "I"
+    scaled = value_range.scale_to_range(
+        native[..., None], strict=image.format is None and image.mode != "I"
     )
     key = image.info.get("transparency")
-    alpha = (own != key).astype(np.float32) if isinstance(key, int) else None
-    return RawPixels(found.values, alpha, found.notes)
+    alpha = (stored != key).astype(np.float32) if isinstance(key, int) else None
+    return RawPixels(scaled.values, alpha, scaled.notes)
 
 
 def drop_broken_chunks(stream: BinaryIO) -> tuple[BinaryIO, tuple[str, ...]]:
@@ -334,38 +336,36 @@ def read_color_tags(image: Image.Image, stream: BinaryIO | None = None) -> Color
     if image.mode == "LAB":
         return ColorTags()
     icc = image.info.get("icc_profile") or b""
-    gathered = exif_color_tags(metadata.read_exif(image), icc if isinstance(icc, bytes) else b"")
+    tags = exif_color_tags(metadata.read_exif(image), icc if isinstance(icc, bytes) else b"")
     if stream is not None and image.format == "PNG":
         png = containers.read_png_color(stream)
         return replace(
-            gathered,
+            tags,
             cicp=png.cicp,
             srgb=png.srgb,
-            gamma=png.gamma or gathered.gamma,
-            chromaticities=png.chromaticities or gathered.chromaticities,
+            gamma=png.gamma or tags.gamma,
+            chromaticities=png.chromaticities or tags.chromaticities,
         )
     if stream is not None and image.format in ("HEIF", "AVIF", "JPEG2000"):
-        stated = containers.read_container_color(stream)
-        return replace(gathered, icc=gathered.icc or stated.icc, nclx=stated.nclx)
+        container = containers.read_container_color(stream)
+        return replace(tags, icc=tags.icc or container.icc, nclx=container.nclx)
     if stream is not None and image.format == "BMP":
-        return replace(gathered, icc=containers.read_bmp_profile(stream))
-    return gathered if stream is not None else _add_pillow_color_tags(image, gathered)
+        return replace(tags, icc=containers.read_bmp_profile(stream))
+    return tags if stream is not None else _add_pillow_color_tags(image, tags)
 
 
-def _add_pillow_color_tags(image: Image.Image, gathered: ColorTags) -> ColorTags:
+def _add_pillow_color_tags(image: Image.Image, tags: ColorTags) -> ColorTags:
     """Add the color tags that Pillow keeps of a file that the caller opened."""
     info, points = image.info, image.info.get("nclx_profile")
     white_first = info.get("chromaticity")
     return replace(
-        gathered,
+        tags,
         nclx=containers.CodePoints(points["color_primaries"], points["transfer_characteristics"])
         if points
         else None,
         srgb="srgb" in info,
-        gamma=info.get("gamma") or gathered.gamma,
-        chromaticities=(*white_first[2:], *white_first[:2])
-        if white_first
-        else gathered.chromaticities,
+        gamma=info.get("gamma") or tags.gamma,
+        chromaticities=(*white_first[2:], *white_first[:2]) if white_first else tags.chromaticities,
     )
 
 

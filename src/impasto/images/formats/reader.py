@@ -26,14 +26,14 @@ MAX_PIXELS = 178_956_970
 class SizeLimits(NamedTuple):
     """Limits of image sizes."""
 
-    least: int = MIN_SIDE
+    min_side: int = MIN_SIDE
     """minimum side in pixels"""
-    most: int = MAX_PIXELS
+    max_pixels: int = MAX_PIXELS
     """maximum number of pixels"""
 
 
 DEFAULT_LIMITS = SizeLimits()
-ANY_SIZE = SizeLimits(least=1)
+ANY_SIZE = SizeLimits(min_side=1)
 """Limits for masks, and for metadata."""
 
 
@@ -77,17 +77,19 @@ class Reader(Protocol):
 
 def check_size_limits(width: int, height: int, limits: SizeLimits = DEFAULT_LIMITS) -> None:
     """Raise ImageError for an image that is too small or has too many pixels."""
-    least, most = limits
-    if min(width, height) < least:
-        raise ImageError(f"an image of {width} x {height} px: the minimum is {least} x {least} px")
-    if width * height > most:
-        raise ImageError(too_many_pixels(width * height, most))
+    min_side, max_pixels = limits
+    if min(width, height) < min_side:
+        raise ImageError(
+            f"an image of {width} x {height} px: the minimum is {min_side} x {min_side} px"
+        )
+    if width * height > max_pixels:
+        raise ImageError(too_many_pixels(width * height, max_pixels))
 
 
-def too_many_pixels(pixels: int, most: int = MAX_PIXELS) -> str:
+def too_many_pixels(pixels: int, max_pixels: int = MAX_PIXELS) -> str:
     """Return the message for an image of too many pixels."""
-    words = f"an image of {pixels:,} pixels: the maximum is {most:,}; reduce it first"
-    if most > MAX_PIXELS:
+    words = f"an image of {pixels:,} pixels: the maximum is {max_pixels:,}; reduce it first"
+    if max_pixels > MAX_PIXELS:
         return words
     return f"{words}, or use --size original if it is the content image"
 

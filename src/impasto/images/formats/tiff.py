@@ -56,14 +56,14 @@ class TifffileReader:
         stream.seek(0)
         try:
             opened = tifffile.TiffFile(cast(Any, stream))
-            found = find_page(opened)
+            chosen = find_page(opened)
         except (ImageError, MemoryError):
             raise
         except Exception:  # Pillow reads some files that tifffile rejects
             return _read_by_pillow(stream, limits)
-        notes = ("the first of several frames is used",) if found.several else ()
-        check_size_limits(found.page.imagewidth, found.page.imagelength, limits)
-        return _read_page(stream, found.page, notes)
+        notes = ("the first of several frames is used",) if chosen.several else ()
+        check_size_limits(chosen.page.imagewidth, chosen.page.imagelength, limits)
+        return _read_page(stream, chosen.page, notes)
 
 
 def _read_by_pillow(stream: BinaryIO, limits: SizeLimits) -> FileImage:
@@ -150,14 +150,14 @@ def decode_page(page: Any) -> TiffPixels:
 
     Exceptions of tifffile for damaged files are not caught.
     """
-    kind = int(page.photometric)
-    count = COLORS.get(LAB if kind == ICC_LAB else kind)
+    photometric = int(page.photometric)
+    count = COLORS.get(LAB if photometric == ICC_LAB else photometric)
     if count is None or page.dtype is None or page.samplesperpixel > MAX_CHANNELS:
         raise ImageError(
             f"a TIFF in {_word(page.photometric)} of {page.samplesperpixel} x "
             f"{page.bitspersample} bits is not supported: save it as RGB"
         )
-    in_ycbcr = kind == YCBCR and int(page.compression) != JPEG
+    in_ycbcr = photometric == YCBCR and int(page.compression) != JPEG
     if in_ycbcr and tuple(_tag(page, "YCbCrSubSampling", (2, 2))) != (1, 1):
         raise ImageError(
             "a TIFF in YCbCr with subsampled colors and without JPEG compression is not supported: "
@@ -169,20 +169,20 @@ def decode_page(page: Any) -> TiffPixels:
     pixels = np.concatenate(list(channels), axis=-1) if separate > 1 else channels[0]
     colors, alpha = pixels[..., :count], _alpha_channel(page, pixels, count)
     icc, orientation = _tag(page, "InterColorProfile", b""), _tag(page, "Orientation", 1)
-    if kind in (LAB, ICC_LAB):
-        return TiffPixels(_decode_lab(colors, kind), alpha, b"", orientation, (), lab=True)
-    found, notes = _scale_bits(page, colors)
+    if photometric in (LAB, ICC_LAB):
+        return TiffPixels(_decode_lab(colors, photometric), alpha, b"", orientation, (), lab=True)
+    values, notes = _scale_bits(page, colors)
     if in_ycbcr:
-        found = _from_ycbcr(page, found)
-    if kind == WHITE_IS_ZERO:
-        found = (1 if found.dtype.kind == "f" else np.iinfo(found.dtype).max) - found
-    if kind == PALETTE:
-        found = np.moveaxis(_normalize_palette(page.colormap)[:, colors[..., 0]], 0, -1)
+        values = _from_ycbcr(page, values)
+    if photometric == WHITE_IS_ZERO:
+        values = (1 if values.dtype.kind == "f" else np.iinfo(values.dtype).max) - values
+    if photometric == PALETTE:
+        values = np.moveaxis(_normalize_palette(page.colormap)[:, colors[..., 0]], 0, -1)
     ignored = pixels.shape[-1] - count - (alpha is not None)
     if ignored > 0:
         notes = (*notes, f"{pixels.shape[-1]} channels, of which {ignored} were ignored")
     return TiffPixels(
-        _unpremultiply(page, found, alpha), alpha, bytes(icc), int(orientation), notes
+        _unpremultiply(page, values, alpha), alpha, bytes(icc), int(orientation), notes
     )
 
 
@@ -193,13 +193,13 @@ def _normalize_palette(colors: NDArray[np.uint16]) -> NDArray[Any]:
     return colors if colors.max() > 255 else colors.astype(np.uint8)
 
 
-def _from_ycbcr(page: Any, found: NDArray[Any]) -> NDArray[np.float32]:
+def _from_ycbcr(page: Any, values: NDArray[Any]) -> NDArray[np.float32]:
     """Convert YCbCr to RGB: TIFF 6.0, section 21; range and luma coefficients may be in tags."""
-    most = 1 if found.dtype.kind == "f" else np.iinfo(found.dtype).max
+    maximum = 1 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
     black_white = _rationals(page, "ReferenceBlackWhite", (0, 255, 128, 255, 128, 255))
     black, white = black_white[::2], black_white[1::2]
     span = np.array([255, 127, 127], np.float32) / np.maximum(white - black, 1)
-    luma, blue, red = np.moveaxis((found * np.float32(255 / most) - black) * span, -1, 0)
+    luma, blue, red = np.moveaxis((values * np.float32(255 / maximum) - black) * span, -1, 0)
     weights = _rationals(page, "YCbCrCoefficients", (0.299, 0.587, 0.114))
     r, b = luma + red * (2 - 2 * weights[0]), luma + blue * (2 - 2 * weights[2])
     g = (luma - weights[0] * r - weights[2] * b) / weights[1]
@@ -228,8 +228,8 @@ def _scale_bits(page: Any, colors: NDArray[Any]) -> value_range.ScaledValues:
     """Scale by the depth of a page, which may be less than that of the array."""
     bits = int(page.bitspersample)
     if colors.dtype.kind == "u" and bits < 8 * colors.dtype.itemsize:
-        most = 2**bits - 1
-        return value_range.ScaledValues(np.minimum(colors, most) * np.float32(1 / most))
+        white = 2**bits - 1
+        return value_range.ScaledValues(np.minimum(colors, white) * np.float32(1 / white))
     return value_range.scale_to_range(colors, strict=False)
 
 
@@ -240,13 +240,13 @@ def _alpha_channel(page: Any, pixels: NDArray[Any], count: int) -> NDArray[np.fl
     return value_range.scale_alpha(_scale_bits(page, pixels[..., count]).values)
 
 
-def _unpremultiply(page: Any, found: NDArray[Any], alpha: NDArray[Any] | None) -> NDArray[Any]:
+def _unpremultiply(page: Any, values: NDArray[Any], alpha: NDArray[Any] | None) -> NDArray[Any]:
     """Divide premultiplied colors by their alpha."""
     if alpha is None or int(page.extrasamples[0] if page.extrasamples else 0) != ASSOCIATED:
-        return found
-    most = 1 if found.dtype.kind == "f" else np.iinfo(found.dtype).max
-    share = np.maximum(alpha, 1e-6)[..., None]
-    return np.asarray(np.minimum(found / np.float32(most) / share, 1), np.float32)
+        return values
+    white = 1 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
+    opacity = np.maximum(alpha, 1e-6)[..., None]
+    return np.asarray(np.minimum(values / np.float32(white) / opacity, 1), np.float32)
 
 
 def _decode_lab(colors: NDArray[Any], kind: int) -> NDArray[np.float32]:

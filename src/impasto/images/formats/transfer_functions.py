@@ -215,8 +215,8 @@ def roll_off(light: Light, peak: float) -> Light:
     top = encode_pq(np.array(peak))
     white = encode_pq(np.array(1.0)) / top
     knee = np.maximum(1.5 * white - 0.5, 0)
-    most = light.max(axis=-1, keepdims=True)
-    at = np.clip(encode_pq(most) / top, 0, 1)
+    brightest = light.max(axis=-1, keepdims=True)
+    at = np.clip(encode_pq(brightest) / top, 0, 1)
     t = np.clip((at - knee) / (1 - knee), 0, 1)
     spline = (
         (2 * t**3 - 3 * t**2 + 1) * knee
@@ -224,4 +224,4 @@ def roll_off(light: Light, peak: float) -> Light:
         + (-2 * t**3 + 3 * t**2) * white
     )
     down = decode_pq(np.where(at < knee, at, spline) * top)
-    return np.asarray(light * (down / np.maximum(most, 1e-6)), np.float32)
+    return np.asarray(light * (down / np.maximum(brightest, 1e-6)), np.float32)

@@ -39,12 +39,11 @@ MAX_SIDE = {".gif": 65_535, ".mp4": 16_384}
 
 def check_video_size(path: files.AnyPath, height: int, width: int) -> None:
     """Raise OutputError if the format does not support a video of (height, width)."""
-    most = MAX_SIDE[files.ending_of(path, VIDEO_ENDINGS)]
-    if max(height, width) > most:
+    max_side = MAX_SIDE[files.ending_of(path, VIDEO_ENDINGS)]
+    if max(height, width) > max_side:
         raise OutputError(
-            f"{files.display_path(path)}: this format supports at most {most:,} px per side, but "
-            f"the "
-            f"image is {width:,} x {height:,}: omit the video or choose a smaller size"
+            f"{files.display_path(path)}: this format supports at most {max_side:,} px per side, "
+            f"but the image is {width:,} x {height:,}: omit the video or choose a smaller size"
         )
 
 
