@@ -124,7 +124,7 @@ def recipe_or_refused(path):
 
 
 @pytest.mark.parametrize("count", [QUICK, pytest.param(MANY, marks=pytest.mark.slow)])
-def test_damaged_files_are_read_or_refused(tmp_path, count):
+def test_damaged_files_are_read_or_rejected(tmp_path, count):
     code = f"from tests.test_corpus import read_all; read_all({str(tmp_path)!r}, {count})"
     # Pillow's Python warnings are the program's to filter; C libraries must not write at all.
     words = [sys.executable, "-W", "ignore", "-c", code]
@@ -142,7 +142,7 @@ SIZES = [(1, 1), (1, 20000), (20000, 1), (16, 16), (17, 20000), (31, 1000), (163
 
 @pytest.mark.parametrize("name", decode.FORMATS)
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_every_size_is_read_or_refused_for_its_size(tmp_path, name, size):
+def test_every_size_is_read_or_rejected_for_its_size(tmp_path, name, size):
     path = tmp_path / "picture.bin"
     try:
         path.write_bytes(encoded(Image.new("RGB", size, (9, 99, 199)), name))

@@ -19,59 +19,59 @@ Measures = NDArray[np.float64]
 painted = functools.cache(generate)
 
 
-def lab(picture: ImageArray) -> NDArray[np.float64]:
-    """CIELAB (height, width, 3) of an sRGB picture in [0, 255]."""
-    return np.asarray(rgb2lab(picture / 255), dtype=np.float64)
+def lab(image: ImageArray) -> NDArray[np.float64]:
+    """CIELAB (height, width, 3) of an sRGB image in [0, 255]."""
+    return np.asarray(rgb2lab(image / 255), dtype=np.float64)
 
 
-def contrasts(picture: ImageArray) -> Measures:
+def contrasts(image: ImageArray) -> Measures:
     """How strongly lightness (0 to 100) varies within three bands, from strokes to masses."""
-    light = lab(picture)[..., 0]
+    light = lab(image)[..., 0]
     blurred = [ndimage.gaussian_filter(light, sigma) for sigma in (0, 1.5, 5, 15)]
     return np.array([np.std(fine - coarse) for fine, coarse in itertools.pairwise(blurred)])
 
 
-def flat_share(picture: ImageArray) -> float:
+def flat_share(image: ImageArray) -> float:
     """The share of 8 x 8 pixel tiles in which next to nothing happens."""
-    light = lab(picture)[..., 0]
+    light = lab(image)[..., 0]
     height, width = (side // 8 * 8 for side in light.shape)
     tiles = light[:height, :width].reshape(height // 8, 8, width // 8, 8)
     return float(np.mean(tiles.std(axis=(1, 3)) < 1.5))
 
 
-def hues(picture: ImageArray) -> Measures:
-    """The share of the picture's color strength in each of twelve hues; sums to 1."""
-    hue, saturation, value = np.moveaxis(rgb2hsv(picture / 255), -1, 0)
+def hues(image: ImageArray) -> Measures:
+    """Return the fraction of color strength in each of twelve hues; sums to 1."""
+    hue, saturation, value = np.moveaxis(rgb2hsv(image / 255), -1, 0)
     strength = saturation * value
     counts, _ = np.histogram(hue, bins=12, range=(0, 1), weights=strength)
     return np.asarray(counts / max(strength.sum(), 1e-9), dtype=np.float64)
 
 
-def shortcomings(picture: ImageArray) -> set[str]:
-    """What keeps a picture from being a rich style; empty for a good one."""
-    fine, middle, coarse = contrasts(picture)
-    palette = hues(picture)
+def shortcomings(image: ImageArray) -> set[str]:
+    """Return why an image is not a rich style; empty for a good one."""
+    fine, middle, coarse = contrasts(image)
+    palette = hues(image)
     faults = {
         "no strokes": fine < 4,
         "no forms": middle < 4,
         "no masses": coarse < 4.5,
-        "flat areas": flat_share(picture) > 0.05,
+        "flat areas": flat_share(image) > 0.05,
         "few hues": np.count_nonzero(palette > 0.04) < 3,
     }
     return {name for name, found in faults.items() if found}
 
 
 @pytest.mark.parametrize("name", STYLES)
-def test_painting_keeps_its_contract(name: str) -> None:
-    picture = painted(name, SIZE)
-    assert picture.dtype == np.float32
-    assert picture.ndim == 3
-    assert picture.shape[2] == 3
-    assert max(picture.shape) == SIZE
-    assert min(picture.shape[:2]) >= SIZE / 2
-    assert picture.min() >= 0
-    assert picture.max() <= 255
-    assert picture.max() > 200, "colors are in [0, 255], not in [0, 1]"
+def test_a_style_sample_has_the_documented_size_and_range(name: str) -> None:
+    image = painted(name, SIZE)
+    assert image.dtype == np.float32
+    assert image.ndim == 3
+    assert image.shape[2] == 3
+    assert max(image.shape) == SIZE
+    assert min(image.shape[:2]) >= SIZE / 2
+    assert image.min() >= 0
+    assert image.max() <= 255
+    assert image.max() > 200, "colors are in [0, 255], not in [0, 1]"
 
 
 @pytest.mark.slow
@@ -108,7 +108,7 @@ def test_same_seed_paints_the_same_bytes_and_another_seed_does_not(name: str) ->
 
 # The dots are left out: they take the swirls' way through the code, but twice the time.
 @pytest.mark.parametrize("name", [name for name in STYLES if name != "dots"])
-def test_painting_keeps_its_composition_at_another_size(name: str) -> None:
+def test_a_style_sample_keeps_its_composition_at_another_size(name: str) -> None:
     large, small = (
         ndimage.gaussian_filter(lab(painted(name, size))[..., 0], size / 40)
         for size in (SIZE, SIZE // 2)
@@ -120,25 +120,25 @@ def test_painting_keeps_its_composition_at_another_size(name: str) -> None:
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("name", STYLES)
-def test_painting_is_rich(name: str, seed: int) -> None:
+def test_a_style_sample_has_many_colors_and_edges(name: str, seed: int) -> None:
     assert shortcomings(painted(name, SIZE, seed)) == set()
 
 
 @pytest.mark.parametrize("name", STYLES)
 def test_richness_is_lost_by_what_ruins_a_style(name: str) -> None:
-    picture = painted(name, SIZE)
-    gray = np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2)
-    half = picture.copy()
+    image = painted(name, SIZE)
+    gray = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
+    half = image.copy()
     half[: len(half) // 2] = half[0, 0]
-    noise = np.random.default_rng(0).uniform(0, 255, picture.shape).astype(np.float32)
-    assert "no strokes" in shortcomings(ndimage.gaussian_filter(picture, (3, 3, 0)))
+    noise = np.random.default_rng(0).uniform(0, 255, image.shape).astype(np.float32)
+    assert "no strokes" in shortcomings(ndimage.gaussian_filter(image, (3, 3, 0)))
     assert "few hues" in shortcomings(gray)
     assert "flat areas" in shortcomings(half)
     assert "no masses" in shortcomings(noise)
-    assert len(shortcomings(np.full_like(picture, 120))) == 5
+    assert len(shortcomings(np.full_like(image, 120))) == 5
 
 
-def test_paintings_differ_from_each_other_more_than_seeds_do() -> None:
+def test_style_samples_differ_more_from_each_other_than_seeds_do() -> None:
     def apart(one: ImageArray, other: ImageArray) -> float:
         return float(np.abs(hues(one) - hues(other)).sum() / 2)
 

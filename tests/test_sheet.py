@@ -14,14 +14,14 @@ from impasto.images import samples
 from impasto.images.formats import encode
 from impasto.recipe import presets
 from tests import tiny
-from tests.evaluation.test_judges import FakeEyes
+from tests.evaluation.test_judges import FakeNetworks
 from tools import sheet
 
 TABLE = """# Pairs
 
-| photograph | painting | watch |
+| content | style | note |
 | --- | --- | --- |
-| a.png | sub/b.png | no eyes |
+| a.png | sub/b.png | sharp edges |
 | sample:cat | sample:woodcut | |
 
 Words | with a bar.
@@ -33,7 +33,7 @@ OTHER = next(name for name in presets.PRESETS if name != presets.DEFAULT)
 
 @pytest.fixture
 def pairs(tmp_path):
-    """A table of two pairs with its pictures."""
+    """A table of two pairs with its images."""
     (tmp_path / "sub").mkdir()
     (tmp_path / "pairs.md").write_text(TABLE)
     encode.write_image(tiny.random_picture(48, 64, 1), tmp_path / "a.png")
@@ -43,35 +43,35 @@ def pairs(tmp_path):
 
 @pytest.fixture
 def done(monkeypatch):
-    """What was painted and what was judged, by hands and eyes that need no weights."""
+    """The painted and the rated images, by fakes that need no weights."""
     work = SimpleNamespace(painted=[], judged=[])
 
-    def stylize(photograph, painting, **chosen):
-        work.painted.append((photograph.shape, painting.shape, chosen))
-        return SimpleNamespace(pixels=photograph * 0.5, seconds={"total": 1.0})
+    def stylize(content, style, **chosen):
+        work.painted.append((content.shape, style.shape, chosen))
+        return SimpleNamespace(pixels=content * 0.5, seconds={"total": 1.0})
 
-    class Eyes(FakeEyes):
-        def compute_features(self, picture):
-            work.judged.append(picture.shape)
-            return super().compute_features(picture)
+    class RecordingNetworks(FakeNetworks):
+        def compute_features(self, image):
+            work.judged.append(image.shape)
+            return super().compute_features(image)
 
     monkeypatch.setattr(sheet.impasto, "stylize", stylize)
-    monkeypatch.setattr(judges, "JudgeNetworks", Eyes)
+    monkeypatch.setattr(judges, "JudgeNetworks", RecordingNetworks)
     return work
 
 
 @pytest.mark.slow
-def test_a_table_names_pictures_beside_it_and_samples(pairs, tmp_path):
+def test_a_table_has_files_relative_to_it_and_samples(pairs, tmp_path):
     first, second = pairs
     assert first.content == str(tmp_path / "a.png")
     assert first.style == str(tmp_path / "sub" / "b.png")
-    assert (first.note, second.note) == ("no eyes", "")
+    assert (first.note, second.note) == ("sharp edges", "")
     assert [each.name for each in pairs] == ["a-b", "cat-woodcut"]
     np.testing.assert_array_equal(sheet.read(second.content), samples.load_content("cat"))
     np.testing.assert_array_equal(sheet.read(second.style), samples.make_style("woodcut"))
 
 
-def test_a_table_without_pairs_is_refused(tmp_path, one_line):
+def test_a_table_without_pairs_is_rejected(tmp_path, one_line):
     (tmp_path / "a.md").write_text("| photograph | painting |\n| --- | --- |\n")
     with pytest.raises(InputError) as caught:
         sheet.read_pairs(tmp_path / "a.md")
@@ -94,13 +94,13 @@ def test_a_recipe_is_a_preset_and_settings(text, label, preset, settings):
 
 
 @pytest.mark.parametrize("text", ["defualt", "default strenght=1", "strength=2000", "a: size=x"])
-def test_a_recipe_that_is_none_is_refused(text):
+def test_an_invalid_recipe_is_rejected(text):
     with pytest.raises(SettingError):
         sheet.parse_recipe(text, 128)
 
 
 @pytest.mark.slow
-def test_it_paints_judges_and_lays_out(pairs, done, tmp_path):
+def test_a_sheet_has_results_distances_and_pages(pairs, done, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     columns = [sheet.recipe_column(out, text, 64) for text in ("default", "strong: strength=0.7")]
@@ -123,14 +123,14 @@ def test_it_paints_judges_and_lays_out(pairs, done, tmp_path):
     assert text.count("\n| a-b |") == len(judges.MEASURES)
 
 
-def test_it_goes_on_where_it_stopped(pairs, done, tmp_path):
+def test_a_sheet_resumes_after_an_interruption(pairs, done, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     sheet.run(out, pairs[:1], [sheet.recipe_column(out, "default", 64)], 128)
     assert (len(done.painted), len(done.judged)) == (1, 4)
     sheet.run(out, pairs[:1], [sheet.recipe_column(out, "default", 64)], 128)
     assert (len(done.painted), len(done.judged)) == (1, 4)
-    # A recipe whose settings have changed is another folder, a changed picture is judged anew.
+    # A recipe with other settings has another folder; a changed result is rated again.
     columns = [sheet.recipe_column(out, "default: strength=0.4", 64)]
     sheet.run(out, pairs[:1], columns, 128)
     assert len(done.painted) == 2
@@ -140,7 +140,7 @@ def test_it_goes_on_where_it_stopped(pairs, done, tmp_path):
     assert len(done.judged) > before
 
 
-def test_pictures_that_are_there_take_the_place_of_painting(pairs, done, tmp_path):
+def test_existing_results_are_used(pairs, done, tmp_path):
     (tmp_path / "old").mkdir()
     encode.write_image(tiny.random_picture(48, 64, 3), tmp_path / "old" / "a-b.jpg")
     out = tmp_path / "out"
@@ -153,19 +153,19 @@ def test_pictures_that_are_there_take_the_place_of_painting(pairs, done, tmp_pat
 
 
 @pytest.mark.parametrize("text", ["old", "old=", "old=no-such-folder", "=."])
-def test_pictures_without_a_name_or_a_folder_are_refused(text):
+def test_a_folder_column_needs_a_name_and_a_folder(text):
     with pytest.raises(InputError, match="NAME=FOLDER"):
         sheet.folder_column(text)
 
 
 @pytest.mark.parametrize("labels", [("old", "old"), ("style", "old")])
-def test_columns_of_the_same_name_are_refused(labels, pairs, tmp_path):
+def test_columns_with_the_same_label_are_rejected(labels, pairs, tmp_path):
     columns = [sheet.Column(label, lambda pair: None) for label in labels]
     with pytest.raises(InputError, match="another name"):
         sheet.run(tmp_path, pairs, columns, 128)
 
 
-def test_a_pair_that_fails_is_told_and_the_others_are_done(pairs, done, tmp_path, monkeypatch):
+def test_a_pair_that_fails_is_listed_and_the_others_are_done(pairs, done, tmp_path, monkeypatch):
     out = tmp_path / "out"
     out.mkdir()
     missing = sheet.Pair("missing.png", "sample:woodcut")
@@ -175,7 +175,7 @@ def test_a_pair_that_fails_is_told_and_the_others_are_done(pairs, done, tmp_path
     assert "1 of 1 pairs" in (out / "sheet.md").read_text()
 
 
-def test_the_nearest_picture_is_marked_and_the_wins_counted():
+def test_the_nearest_result_is_marked_and_the_wins_counted():
     figures = {
         "content": dict.fromkeys(judges.MEASURES, 0.5),
         "style": dict.fromkeys(judges.MEASURES, 0.0),
@@ -197,15 +197,15 @@ def test_every_measure_has_a_short_name():
 
 def test_crops_are_cut_alike_at_the_corners():
     rows, columns = np.mgrid[0:80, 0:160].astype(np.float32)
-    picture = np.stack([rows, columns, rows], axis=-1)
-    cut = list(spread.crops([picture, picture + 1]))
+    image = np.stack([rows, columns, rows], axis=-1)
+    cut = list(spread.crops([image, image + 1]))
     assert {each.shape for pair in cut for each in pair} == {(70, 140, 3)}
     assert [tuple(first[0, 0, :2]) for first, _ in cut] == [(0, 0), (0, 20), (10, 0), (10, 20)]
     for first, second in cut:
         np.testing.assert_array_equal(second, first + 1)
 
 
-def test_a_picture_that_cannot_be_read_is_refused():
+def test_an_image_that_cannot_be_read_is_rejected():
     with pytest.raises(ImageError):
         sheet.read("missing.png")
     with pytest.raises(InputError):

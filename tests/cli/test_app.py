@@ -47,10 +47,10 @@ SMALL = [*TINY, "--evaluations", "4", "--precision", "float32"]
 def folder(tmp_path_factory):
     """A folder with a photograph, a painting, and files that are neither."""
     folder = tmp_path_factory.mktemp("pictures")
-    photograph = samples.load_content("coffee")[::4, ::4].astype(np.uint8)
-    Image.fromarray(photograph).save(folder / "photo.png")
+    content = samples.load_content("coffee")[::4, ::4].astype(np.uint8)
+    Image.fromarray(content).save(folder / "photo.png")
     Image.fromarray(samples.make_style("swirls", 96).astype(np.uint8)).save(folder / "painting.png")
-    Image.fromarray(photograph[:1, :1]).save(folder / "dot.png")
+    Image.fromarray(content[:1, :1]).save(folder / "dot.png")
     mask = np.zeros((40, 60), np.uint8)
     mask[:, :30] = 255
     Image.fromarray(mask).save(folder / "mask.png")
@@ -121,7 +121,7 @@ def painted(folder):
 
 
 @pytest.mark.backend
-def test_stylize_writes_the_picture_and_says_so(painted, folder):
+def test_stylize_writes_the_result_and_prints_its_path(painted, folder):
     assert painted.returncode == 0, painted.stderr
     assert size(folder / "out.png") == (48, 32)
     assert painted.stdout.strip() == "out.png"
@@ -136,8 +136,8 @@ def test_stylize_writes_everything_else_that_was_asked_for(painted, folder):
     assert report["recipe"]["size"] == 48
     frames = sorted(path.name for path in (folder / "sub/frames").iterdir())
     assert frames == ["frame-00003.png", "frame-00006.png", "frame-00009.png"]
-    with Image.open(folder / "film.gif") as film:
-        assert film.n_frames > 3
+    with Image.open(folder / "film.gif") as video:
+        assert video.n_frames > 3
     assert size(folder / "losses.png")[0] > 500
 
 
@@ -152,13 +152,13 @@ def test_without_an_output_the_name_comes_from_both_inputs_and_nothing_is_overwr
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["stylize", "batch"])
-def test_a_dry_run_says_what_it_would_take_and_writes_nothing(folder, tmp_path, command, own_cache):
-    pictures = {
+def test_a_dry_run_prints_the_forecast_and_writes_nothing(folder, tmp_path, command, own_cache):
+    images = {
         "stylize": ["photo.png", "painting.png", "-o", tmp_path / "a.png"],
         "batch": ["photo.png", "kept.png", "--style", "painting.png", "-o", tmp_path / "painted"],
     }
     before = sorted(folder.rglob("*"))
-    done = run(command, *pictures[command], *SMALL, "--dry-run", "--quiet", cwd=folder)
+    done = run(command, *images[command], *SMALL, "--dry-run", "--quiet", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     said = done.stdout.splitlines()
@@ -192,12 +192,12 @@ def test_a_second_dry_run_loads_no_tensor_library(folder, own_cache, monkeypatch
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("long", "quiet", "said"), [(1, [], 1), (1, ["--quiet"], 0), (1e6, [], 0)])
-def test_a_long_painting_says_so_as_it_begins(
+def test_a_long_run_prints_its_expected_time(
     folder, tmp_path, monkeypatch, own_cache, long, quiet, said
 ):
     monkeypatch.setattr(one, "LONG_RUN_PIXELS", long)
-    pictures = [str(folder / "photo.png"), str(folder / "painting.png")]
-    arguments = ["stylize", *pictures, "-o", str(tmp_path / "a.png"), *SMALL, *quiet]
+    images = [str(folder / "photo.png"), str(folder / "painting.png")]
+    arguments = ["stylize", *images, "-o", str(tmp_path / "a.png"), *SMALL, *quiet]
     done = CliRunner().invoke(app.app, arguments, catch_exceptions=False)
     assert done.stderr.count("time: about ") == said
     assert (tmp_path / "a.png").exists()
@@ -205,7 +205,7 @@ def test_a_long_painting_says_so_as_it_begins(
 
 @pytest.mark.slow  # the quick set has one in test_reliability.py
 @pytest.mark.backend
-def test_ctrl_c_keeps_the_best_picture_so_far(folder):
+def test_ctrl_c_keeps_the_best_image_so_far(folder):
     arguments = ["stylize", "photo.png", "painting.png", "-o", "stopped.png", *TINY]
     arguments += ["--evaluations", "9999", "--save-every", "1", "--frames", "seen"]
     process = subprocess.Popen(
@@ -312,7 +312,7 @@ BAD_INPUT = {
 
 
 @pytest.mark.parametrize("case", BAD_INPUT)
-def test_bad_input_gets_one_clear_line_before_any_painting(case, folder, monkeypatch, capfd):
+def test_bad_input_gives_one_clear_line_before_any_run(case, folder, monkeypatch, capfd):
     arguments, word = BAD_INPUT[case]
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["impasto", "stylize", *arguments])
@@ -351,7 +351,7 @@ def test_help_shows_every_setting_with_its_default():
         assert about.format(default).replace(",", ", ") in shown
 
 
-def test_the_version_is_told():
+def test_the_version_is_printed():
     done = CliRunner().invoke(app.app, ["--version"])
     assert done.output.startswith("impasto 0.")
 
@@ -395,20 +395,20 @@ def test_the_process_is_left_with_the_status_and_everything_printed(tmp_path, ar
 @tiny.needs_kernels
 def test_both_engines_paint_the_demo_alike(tmp_path):
     """In another order of rounding, which the judges and the last losses hardly notice."""
-    losses, pictures = [], []
+    losses, images = [], []
     for engine in ("native", "keras"):
         done = run("demo", engine, "--size", 256, "--engine", engine, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         said = json.loads((tmp_path / engine / "demo.json").read_text())
         assert said["recipe"]["engine"] == engine
         losses.append(said["history"][-1]["total"])
-        pictures.append(tmp_path / engine / "demo.png")
+        images.append(tmp_path / engine / "demo.png")
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
     if not all(importlib.util.find_spec(each.package) for each in weight_packages.PACKAGES):
         return
     originals = [tmp_path / "native" / f"{name}.png" for name in one.DEMO]
     one_figures, other_figures = (
-        each.figures for each in judges.judge(*originals, *pictures, size=256).results
+        each.figures for each in judges.judge(*originals, *images, size=256).results
     )
     # Of forty pairs at 384 px structure differs by .02 to .09 between engines on nine.
     tolerances = {"local_lite0": 0.02, "global_lite0": 0.02, "self_similarity": 0.05}
@@ -479,7 +479,7 @@ def test_a_sweep_paints_all_combinations_and_prints_their_commands(folder):
         (["--vary", "seed=1,2", "-o", "photo.png"], "overwrite"),
     ],
 )
-def test_a_sweep_refuses_what_cannot_be_painted_before_it_begins(
+def test_a_sweep_rejects_invalid_variants_before_it_begins(
     folder, monkeypatch, capfd, arguments, word
 ):
     monkeypatch.chdir(folder)
@@ -492,7 +492,7 @@ def test_a_sweep_refuses_what_cannot_be_painted_before_it_begins(
     assert word in said
 
 
-def test_a_picture_says_how_it_was_painted_and_is_painted_again_to_the_byte(painted, folder):
+def test_a_result_contains_its_recipe_and_is_reproduced_to_the_byte(painted, folder):
     said = json.loads(run("recipe", "out.png", cwd=folder).stdout)
     assert said["recipe"]["size"] == 48
     assert said["recipe"]["precision"] == "float32"
@@ -506,7 +506,7 @@ def test_a_picture_says_how_it_was_painted_and_is_painted_again_to_the_byte(pain
     assert "out.png is not the style that the recipe was painted with" in other.stderr
 
 
-def test_a_recipe_that_cannot_be_used_is_refused(folder, monkeypatch, capfd):
+def test_a_recipe_that_cannot_be_used_is_rejected(folder, monkeypatch, capfd):
     monkeypatch.chdir(folder)
     written = Provenance(recipe.Recipe(init="/etc/secret.png"), "x", {}, ())
     encode.write_image(
@@ -528,7 +528,7 @@ def test_a_recipe_that_cannot_be_used_is_refused(folder, monkeypatch, capfd):
 
 
 @pytest.mark.slow
-def test_a_picture_fit_to_print(folder):
+def test_a_result_for_print(folder):
     """Sixteen bits, the photograph's transparency, its date and author, and another resolution."""
     with Image.open(folder / "photo.png") as photo:
         image = photo.convert("RGB")
@@ -556,7 +556,7 @@ def test_a_picture_fit_to_print(folder):
     assert kept.pixels[:, 0].min() > 240
 
 
-def test_how_a_picture_cannot_be_written_is_said_before_painting(folder, monkeypatch, capfd):
+def test_a_result_that_cannot_be_written_is_rejected_before_the_run(folder, monkeypatch, capfd):
     monkeypatch.chdir(folder)
     monkeypatch.setitem(sys.modules, "impasto.pipeline.levels", None)
     for command in (
@@ -602,7 +602,7 @@ def test_a_batch_goes_on_after_a_failure_and_skips_what_is_done(folder):
 
 
 @pytest.mark.slow
-def test_an_interrupted_batch_keeps_the_picture_under_way_and_says_so(folder, tmp_path):
+def test_an_interrupted_batch_keeps_the_current_image_and_says_so(folder, tmp_path):
     words = ["batch", "photo.png", "painting.png", "--style", "painting.png", "-o", tmp_path / "b"]
     words += ["--frames", tmp_path / "{name}", "--save-every", "1", *TINY]
     process = subprocess.Popen(
@@ -636,8 +636,8 @@ def test_workers_paint_a_batch_and_a_sweep_as_one_process_does(folder):
     assert "cut.png: damaged or truncated" in shared.stderr
     assert "1 of 3 images not painted" in shared.stderr
     for name in ("photo.png", "painting.png"):
-        pictures = [(folder / where / name).read_bytes() for where in ("shared", "alone")]
-        assert pictures[0] == pictures[1]
+        images = [(folder / where / name).read_bytes() for where in ("shared", "alone")]
+        assert images[0] == images[1]
     again = run_process(*words, "-o", "shared", "--workers", "2", "--skip-done", *SMALL, cwd=folder)
     assert again.stderr.count("exists") == 2
     words = ("sweep", "photo.png", "painting.png", "--vary", "strength=0.2,0.5,0.8", *SMALL)
@@ -650,7 +650,7 @@ def test_workers_paint_a_batch_and_a_sweep_as_one_process_does(folder):
 
 
 @pytest.mark.slow
-def test_workers_share_a_picture_and_leave_nothing_behind(folder):
+def test_workers_share_an_image_and_leave_no_files(folder):
     words = ["stylize", "photo.png", "painting.png", *SMALL, "--size", "144", "--tile", "128"]
     alone = run(*words, "-o", "alone.png", cwd=folder)
     assert alone.returncode == 0, alone.stderr
@@ -684,7 +684,7 @@ def in_session(process, session):
 
 
 @pytest.mark.slow
-def test_an_interrupted_batch_of_workers_finishes_what_is_under_way(folder, tmp_path):
+def test_an_interrupted_batch_of_workers_finishes_the_current_images(folder, tmp_path):
     for number in range(8):
         shutil.copy(folder / "photo.png", tmp_path / f"{number}.png")
     words = ["batch", tmp_path, "--style", folder / "painting.png", "--workers", "1", *SMALL]
@@ -709,14 +709,14 @@ def test_an_interrupted_batch_of_workers_finishes_what_is_under_way(folder, tmp_
     assert painted == [f"{number}.png" for number in range(len(painted))]
 
 
-def test_what_workers_cannot_be_is_refused_in_a_line(folder):
+def test_invalid_workers_are_rejected_in_one_line(folder):
     done = run("stylize", "photo.png", "painting.png", "--workers", "many", *TINY, cwd=folder)
     assert done.returncode == 2
     assert done.stderr.startswith("impasto: workers is 'many': expected a number of workers")
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_batch_has_every_option_of_a_single_painting():
+def test_a_batch_has_every_option_of_a_single_run():
     commands = typer.main.get_command(app.app).commands
     options = {
         name: {option for each in commands[name].params for option in each.opts}
@@ -735,7 +735,7 @@ def test_a_batch_has_every_option_of_a_single_painting():
         (["--size", "64"], "photo.png: contains no recipe"),
     ],
 )
-def test_what_cannot_be_finished_is_refused(folder, monkeypatch, capfd, options, word):
+def test_an_image_that_cannot_be_finished_is_rejected(folder, monkeypatch, capfd, options, word):
     monkeypatch.chdir(folder)
     words = ["impasto", "stylize", "photo.png", "painting.png", "--finish", "photo.png", *options]
     monkeypatch.setattr(sys, "argv", words)
@@ -745,7 +745,7 @@ def test_what_cannot_be_finished_is_refused(folder, monkeypatch, capfd, options,
     assert word in capfd.readouterr().err
 
 
-def test_a_batch_refuses_what_no_picture_could_use(folder, monkeypatch, capfd):
+def test_a_batch_rejects_inputs_that_no_image_can_use(folder, monkeypatch, capfd):
     monkeypatch.chdir(folder)
     monkeypatch.setitem(sys.modules, "impasto.pipeline.levels", None)
     for arguments, word in (
@@ -792,7 +792,7 @@ def main(monkeypatch, capfd, *arguments):
     return status, said.out, said.err
 
 
-def test_a_batch_overwrites_nothing_and_says_what_to_do(folder, tmp_path, monkeypatch, capfd):
+def test_a_batch_overwrites_nothing_and_names_the_options(folder, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(folder)
     (tmp_path / "photo.png").write_bytes(b"mine")
     words = ("batch", "photo.png", "--style", "painting.png", "-o", tmp_path)
@@ -837,9 +837,7 @@ def test_a_batch_opens_its_inputs_before_it_paints(folder, tmp_path, monkeypatch
         ("stylize", ["--dpi", "x"], "Invalid value for '--dpi': expected a number"),
     ],
 )
-def test_words_that_contradict_each_other_are_refused(
-    folder, monkeypatch, capfd, command, words, word
-):
+def test_contradictory_options_are_rejected(folder, monkeypatch, capfd, command, words, word):
     monkeypatch.chdir(folder)
     style = ["--style", "painting.png"] if command == "batch" else ["painting.png"]
     status, _, said = main(monkeypatch, capfd, command, "photo.png", *style, *words)
@@ -903,14 +901,14 @@ def sheet(folder, monkeypatch):
     return ["sweep", "photo.png", "painting.png", "--vary", "seed=1,2"]
 
 
-def test_a_sweep_says_on_request_nothing_but_where_its_sheet_is(sheet, monkeypatch, capfd):
+def test_a_quiet_sweep_prints_only_the_path_of_its_sheet(sheet, monkeypatch, capfd):
     _, out, said = main(monkeypatch, capfd, *sheet, "-o", "quiet.png", "--quiet")
     assert (out, said) == ("quiet.png\n", "")
     _, out, _ = main(monkeypatch, capfd, *sheet, "-o", "quiet.png")
     assert len(out.splitlines()) == 3
 
 
-def test_a_sweep_reports_every_picture_with_its_command(sheet, folder, monkeypatch, capfd):
+def test_a_sweep_reports_each_image_with_its_command(sheet, folder, monkeypatch, capfd):
     words = [*sheet, "-o", "reported.png", "--report", "sweep.json"]
     status, out, said = main(monkeypatch, capfd, *words)
     assert (status, said) == (0, "sweep.json\n")

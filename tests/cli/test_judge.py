@@ -11,16 +11,16 @@ from impasto.errors import ImageError, SettingError
 from impasto.evaluation import judges
 from impasto.images.formats import encode
 from tests import tiny
-from tests.evaluation.test_judges import FakeEyes
+from tests.evaluation.test_judges import FakeNetworks
 
 app = typer.Typer()
 app.command()(judge.judge)
 
 
 @pytest.fixture
-def pictures(tmp_path, monkeypatch):
-    """Paths of a photograph, a painting and two pictures, before eyes that need no weights."""
-    monkeypatch.setattr(judges, "JudgeNetworks", FakeEyes)
+def images(tmp_path, monkeypatch):
+    """Paths of a content image, a style image and two results; the networks need no weights."""
+    monkeypatch.setattr(judges, "JudgeNetworks", FakeNetworks)
     names = ("photo", "painting", "near", "far")
     for seed, name in enumerate(names):
         encode.write_image(tiny.random_picture(96, 128, seed), tmp_path / f"{name}.png")
@@ -33,11 +33,9 @@ def run(*arguments):
     return CliRunner().invoke(app, list(arguments))
 
 
-def test_the_table_has_a_line_for_every_measure_and_a_column_for_every_picture(
-    pictures, monkeypatch
-):
+def test_the_table_has_a_row_for_each_measure_and_a_column_for_each_image(images, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
-    done = run(*pictures, "--size", "128")
+    done = run(*images, "--size", "128")
     assert done.exit_code == 0, done.output
     head, *lines = done.stdout.splitlines()
     assert "128 px" in head
@@ -45,28 +43,28 @@ def test_the_table_has_a_line_for_every_measure_and_a_column_for_every_picture(
     assert len(lines) == 1 + len(judges.MEASURES)
     for line, measure in zip(lines[1:], judges.MEASURES.values(), strict=True):
         assert line.startswith(measure.about)
-        photograph, painting = map(float, line.split()[-4:-2])
-        assert (photograph if measure.reference == "content image" else painting) < 1e-3
+        content, style = map(float, line.split()[-4:-2])
+        assert (content if measure.reference == "content image" else style) < 1e-3
 
 
-def test_json_has_all_that_is_known(pictures):
-    done = run(*pictures, "--size", "128", "--json")
+def test_json_has_all_that_is_known(images):
+    done = run(*images, "--size", "128", "--json")
     found = json.loads(done.stdout)
-    assert [each["name"] for each in found["results"]] == pictures[2:]
+    assert [each["name"] for each in found["results"]] == images[2:]
     near, far = (each["figures"] for each in found["results"])
     assert near["palette_distance"] < far["palette_distance"]
     assert set(near) == set(judges.MEASURES)
 
 
-def test_photograph_and_painting_alone_are_judged_at_the_usual_size(pictures):
-    done = run(*pictures[:2], "--json")
+def test_inputs_without_results_are_rated_at_the_default_size(images):
+    done = run(*images[:2], "--json")
     found = json.loads(done.stdout)
     assert (found["size"], found["results"]) == (judges.SIZE, [])
 
 
-def test_what_cannot_be_judged_is_refused(pictures):
-    assert isinstance(run(*pictures[:2], "missing.png").exception, ImageError)
-    assert isinstance(run(*pictures, "--size", "9").exception, SettingError)
+def test_an_image_that_cannot_be_rated_is_rejected(images):
+    assert isinstance(run(*images[:2], "missing.png").exception, ImageError)
+    assert isinstance(run(*images, "--size", "9").exception, SettingError)
 
 
 def test_the_help_names_the_default_that_holds():

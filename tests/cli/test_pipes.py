@@ -54,7 +54,7 @@ def test_a_file_that_is_called_dash_is_named_with_its_folder():
         assert (sources, output) == (given, Path("x-"))
 
 
-def test_standard_output_gets_the_bytes_of_the_picture(monkeypatch):
+def test_standard_output_receives_the_bytes_of_the_result(monkeypatch):
     out = Stream()
     monkeypatch.setattr(sys, "stdout", out)
     with pipes.piped_paths(InputPaths.parse("a", ["b"], None, None), Path("-")) as (_, output):
@@ -65,7 +65,7 @@ def test_standard_output_gets_the_bytes_of_the_picture(monkeypatch):
     assert not output.exists()
 
 
-def test_terminals_and_two_dashes_are_refused(monkeypatch, one_line):
+def test_terminals_and_two_dashes_are_rejected(monkeypatch, one_line):
     monkeypatch.setattr(sys, "stdin", Stream(terminal=True))
     monkeypatch.setattr(sys, "stdout", Stream(terminal=True))
     for words, output, said in (

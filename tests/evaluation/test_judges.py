@@ -1,4 +1,4 @@
-"""How pictures are laid before the judges, and that what they say makes sense."""
+"""The preparation of images for the judges, and the order of their distances."""
 
 import json
 
@@ -14,33 +14,33 @@ from tests import tiny
 from tests.evaluation import weights
 
 
-class FakeEyes:
+class FakeNetworks:
     """Sees averages of pixels instead of features, and remembers sizes."""
 
     def __init__(self):
         self.sizes = []
 
-    def compute_features(self, picture):
-        self.sizes.append(arrays.size_of(picture))
+    def compute_features(self, image):
+        self.sizes.append(arrays.size_of(image))
 
         def at(stride):
-            height, width = (n // stride for n in picture.shape[:2])
-            cut = picture[: height * stride, : width * stride]
+            height, width = (n // stride for n in image.shape[:2])
+            cut = image[: height * stride, : width * stride]
             return cut.reshape(height, stride, width, stride, 3).mean((1, 3)) / 255 - np.float32(
                 0.5
             )
 
         return JudgeFeatures(
-            colors.to_lab(picture).astype(np.float32),
+            colors.to_lab(image).astype(np.float32),
             {stage: at(int(stage.split()[1])) for stage in judges.LITE0_STAGES},
             {layer: at(2**block) for block, layer in enumerate(VGG19_LAYERS)},
-            picture[..., 0] / 255,
+            image[..., 0] / 255,
         )
 
 
 @pytest.fixture
-def eyes(monkeypatch):
-    seeing = FakeEyes()
+def networks(monkeypatch):
+    seeing = FakeNetworks()
     monkeypatch.setattr(judges, "JudgeNetworks", lambda: seeing)
     return seeing
 
@@ -50,7 +50,7 @@ def pair():
     return tiny.random_picture(96, 128, 1), tiny.random_picture(150, 110, 2)
 
 
-def test_photograph_and_painting_stand_beside_every_picture(eyes, pair):
+def test_content_and_style_are_rated_with_the_results(networks, pair):
     half = (pair[0] + arrays.resize(pair[1], 96, 128)) / 2
     found = judges.judge(*pair, half, pair[0], size=128)
     assert [each.name for each in found.results] == ["result 1", "result 2"]
@@ -63,7 +63,7 @@ def test_photograph_and_painting_stand_beside_every_picture(eyes, pair):
     assert found.results[1].figures == found.content.figures
 
 
-def test_the_figure_is_the_mean_over_stages(eyes, pair):
+def test_the_figure_is_the_mean_over_stages(networks, pair):
     found = judges.judge(*pair, size=128).content
     assert list(found.figures) == list(judges.MEASURES)
     assert set(found.stages) == set(judges.MEASURES)
@@ -73,25 +73,25 @@ def test_the_figure_is_the_mean_over_stages(eyes, pair):
     assert list(found.stages["coverage_lite0"]) == list(judges.LITE0_STAGES)
 
 
-def test_all_are_brought_to_one_size_and_the_painting_is_never_enlarged(eyes, pair):
-    photograph, painting = pair
-    judges.judge(photograph, painting, tiny.random_picture(48, 64, 3), size=256)
-    # The photograph, the painting as style, the picture, the painting laid over the photograph.
-    assert eyes.sizes == [(192, 256), (150, 110), (192, 256), (192, 256)]
+def test_all_images_are_resized_and_the_style_image_is_never_enlarged(networks, pair):
+    content, style = pair
+    judges.judge(content, style, tiny.random_picture(48, 64, 3), size=256)
+    # Content image, style image, result, style image in the shape of the content image.
+    assert networks.sizes == [(192, 256), (150, 110), (192, 256), (192, 256)]
 
 
-def test_pictures_are_paths_images_and_arrays(eyes, pair, tmp_path):
-    photograph, painting = (np.round(each).astype(np.uint8) for each in pair)
-    Image.fromarray(photograph).save(tmp_path / "a.png")
+def test_results_are_paths_images_and_arrays(networks, pair, tmp_path):
+    content, style = (np.round(each).astype(np.uint8) for each in pair)
+    Image.fromarray(content).save(tmp_path / "a.png")
     found = judges.judge(
-        tmp_path / "a.png", Image.fromarray(painting), str(tmp_path / "a.png"), photograph, size=128
+        tmp_path / "a.png", Image.fromarray(style), str(tmp_path / "a.png"), content, size=128
     )
     first, second = found.results
     assert (first.name, second.name) == (str(tmp_path / "a.png"), "result 2")
     assert first.figures == second.figures
 
 
-def test_what_is_said_can_be_written_as_json(eyes, pair):
+def test_a_judgment_can_be_written_as_json(networks, pair):
     found = judges.judge(*pair, pair[0], size=128)
     again = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert again["size"] == 128
@@ -100,13 +100,13 @@ def test_what_is_said_can_be_written_as_json(eyes, pair):
 
 
 @pytest.mark.parametrize("size", [127, 1025])
-def test_a_size_out_of_range_is_refused_before_anything_is_read(size, one_line):
+def test_a_size_out_of_range_is_rejected_before_any_image_is_read(size, one_line):
     with pytest.raises(SettingError) as caught:
         judges.judge("missing.png", "missing.png", size=size)
     assert f"{size}: expected 128 to 1024" in one_line(caught)
 
 
-def test_a_picture_of_another_shape_is_refused(pair, one_line, monkeypatch):
+def test_a_result_of_another_shape_is_rejected(pair, one_line, monkeypatch):
     monkeypatch.setattr(judges, "JudgeNetworks", None)  # no network is loaded by then
     with pytest.raises(ImageError) as caught:
         judges.judge(*pair, pair[0], np.rot90(pair[0]).copy())
@@ -114,7 +114,7 @@ def test_a_picture_of_another_shape_is_refused(pair, one_line, monkeypatch):
     assert "result 2 has 96 x 128 px, the content image 128 x 96 px" in said
 
 
-def test_a_picture_that_is_missing_is_refused(pair, one_line, tmp_path):
+def test_a_missing_result_is_rejected(pair, one_line, tmp_path):
     with pytest.raises(ImageError) as caught:
         judges.judge(*pair, tmp_path / "missing.png")
     assert "missing.png: no such file" in one_line(caught)
@@ -122,14 +122,14 @@ def test_a_picture_that_is_missing_is_refused(pair, one_line, tmp_path):
 
 @pytest.mark.slow
 @weights.needed
-def test_the_judges_tell_what_was_painted_from_what_was_not():
-    """A collage of the painting is nearer in style than photograph and noise, not in structure."""
-    photograph = arrays.resize(samples.load_content("cat"), 106, 160)
-    painting = samples.make_style("swirls", 160)
-    height, width = arrays.size_of(photograph)
-    collage = np.roll(arrays.resize(painting, height, width), 40, axis=1)[:, ::-1].copy()
+def test_a_collage_of_the_style_image_is_nearer_in_style_but_not_in_structure():
+    """Content image and noise are the references."""
+    content = arrays.resize(samples.load_content("cat"), 106, 160)
+    style = samples.make_style("swirls", 160)
+    height, width = arrays.size_of(content)
+    collage = np.roll(arrays.resize(style, height, width), 40, axis=1)[:, ::-1].copy()
     noisy = arrays.noise(height, width, 1)
-    found = judges.judge(photograph, painting, collage, noisy, size=160)
+    found = judges.judge(content, style, collage, noisy, size=160)
     collage_scores, noisy_scores = (each.figures for each in found.results)
     nothing = found.content.figures
     for name, measure in judges.MEASURES.items():
@@ -146,10 +146,10 @@ def test_the_judges_tell_what_was_painted_from_what_was_not():
 @weights.needed
 def test_backends_judge_alike():
     """The figures that TensorFlow came to, which those of every backend must be."""
-    photograph = arrays.resize(samples.load_content("coffee"), 86, 128)
-    painting = samples.make_style("swirls", 128)
-    half = (photograph + arrays.resize(painting, 86, 128)) / 2
-    found = judges.judge(photograph, painting, half, size=128).results[0]
+    content = arrays.resize(samples.load_content("coffee"), 86, 128)
+    style = samples.make_style("swirls", 128)
+    half = (content + arrays.resize(style, 86, 128)) / 2
+    found = judges.judge(content, style, half, size=128).results[0]
     assert found.figures == pytest.approx(EXPECTED, rel=1e-3)
 
 

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 against plain NumPy, against PyTorch, and by what it sees in photographs."""
+"""EfficientNet-Lite0 against plain NumPy, against PyTorch, and by its classification of photos."""
 
 import numpy as np
 import pytest
@@ -66,9 +66,9 @@ def naive_layer(state, x, name, norm, stride=1, last=False):
     return x if last else np.clip(x, 0, 6)
 
 
-def naive(state, picture):
+def naive(state, image):
     """The last blocks' features at every stride, in float64 and loops, layer by layer."""
-    x = naive_layer(state, (picture.astype(np.float64) - 127) / 128, "_conv_stem", "_bn0", 2)
+    x = naive_layer(state, (image.astype(np.float64) - 127) / 128, "_conv_stem", "_bn0", 2)
     seen = []
     for number, stride in enumerate((1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1)):
         name, before = f"_blocks.{number}.", x
@@ -86,9 +86,9 @@ def naive(state, picture):
 @pytest.mark.parametrize("size", [(48, 64), (37, 51)], ids=["even", "odd"])
 def test_the_features_of_a_small_network_are_those_of_plain_loops(size):
     state = made((3, 4, 4, 5, 5, 6, 6, 6, 5, 5, 5, 4, 4, 4, 4, 7))
-    picture = tiny.random_picture(*size, 1)
-    expected = naive(state, picture)
-    found = lite0.compute_features(lite0.build_lite0(state), picture)
+    image = tiny.random_picture(*size, 1)
+    expected = naive(state, image)
+    found = lite0.compute_features(lite0.build_lite0(state), image)
     assert list(found) == list(expected)
     for name, value in expected.items():
         assert found[name].shape == value.shape
@@ -120,11 +120,11 @@ def test_the_published_network_has_the_blocks_of_the_paper():
     ("sample", "classes"),
     [("cat", {281, 282, 285}), ("coffee", {967, 968}), ("motorcycle", {665, 670})],
 )
-def test_the_published_network_sees_what_is_in_a_photograph(sample, classes):
+def test_the_published_network_classifies_a_photo(sample, classes):
     """Its last layers, applied in NumPy: tabby, tiger or Egyptian cat, espresso, moped."""
     path = weight_packages.find_weights(weight_packages.LITE0)
-    picture = arrays.resize(samples.load_content(sample), 224, 224)
-    last = lite0.compute_features(lite0.load_lite0(path), picture)["stride 32"]
+    image = arrays.resize(samples.load_content(sample), 224, 224)
+    last = lite0.compute_features(lite0.load_lite0(path), image)["stride 32"]
     state = torch_files.read_state_dict(path, lite0.MAX_FILE_BYTES)
     x = last.astype(np.float64) @ state["_conv_head.weight"][:, :, 0, 0].T
     scale = state["_bn1.weight"] / np.sqrt(state["_bn1.running_var"] + 1e-3)
@@ -139,11 +139,11 @@ def test_the_published_network_in_torch_has_the_same_features():
     path = weight_packages.find_weights(weight_packages.LITE0)
     model = reference.from_name("efficientnet-lite0").eval()
     model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    picture = arrays.resize(samples.load_content("cat"), 224, 224)  # its margins are fixed to that
-    found = lite0.compute_features(lite0.load_lite0(path), picture)
+    image = arrays.resize(samples.load_content("cat"), 224, 224)  # its padding is fixed to that
+    found = lite0.compute_features(lite0.load_lite0(path), image)
     ends = {number: name for name, number in lite0.STAGES.items()}
     with torch.no_grad():
-        value = torch.from_numpy(((picture - 127) / 128).transpose(2, 0, 1)[None].copy())
+        value = torch.from_numpy(((image - 127) / 128).transpose(2, 0, 1)[None].copy())
         value = model._swish(model._bn0(model._conv_stem(value)))
         for number, block in enumerate(model._blocks):
             value = block(value)

@@ -1,4 +1,4 @@
-"""The measures against their equations in plain loops, and what each says of pictures."""
+"""The measures against their equations in plain loops, and their properties."""
 
 import numpy as np
 import pytest
@@ -24,16 +24,16 @@ def test_local_style_by_its_equation(monkeypatch):
     mean = other.reshape(-1, 6).mean(0)
     rows = [each.reshape(-1, 6).astype(np.float64) - mean for each in (own, other)]
     table = np.array([[1 - cosine(a, b) for b in rows[1]] for a in rows[0]])
-    there, back = measures.local_style(own, other)
-    assert there == pytest.approx(table.min(axis=1).mean(), abs=1e-6)
-    assert back == pytest.approx(table.min(axis=0).mean(), abs=1e-6)
+    local, coverage = measures.local_style(own, other)
+    assert local == pytest.approx(table.min(axis=1).mean(), abs=1e-6)
+    assert coverage == pytest.approx(table.min(axis=0).mean(), abs=1e-6)
 
 
-def test_the_way_back_says_that_half_of_a_painting_is_never_used():
-    painting = features(8, 8)
-    there, back = measures.local_style(painting[:4], painting)
-    assert there == pytest.approx(0, abs=1e-6)
-    assert back > 0.1
+def test_coverage_grows_if_half_of_the_style_image_is_not_used():
+    style = features(8, 8)
+    local, coverage = measures.local_style(style[:4], style)
+    assert local == pytest.approx(0, abs=1e-6)
+    assert coverage > 0.1
 
 
 def test_global_style_by_its_equation():
@@ -48,14 +48,14 @@ def test_global_style_by_its_equation():
 
 
 def test_global_style_is_one_for_the_mean_alone_and_does_not_ask_where_or_how_strong():
-    painting = features(9, 9)
-    mean = np.broadcast_to(painting.mean((0, 1)), (4, 4, 6))
-    assert measures.global_style(mean, painting) == pytest.approx(1, abs=1e-5)
-    turned = painting[::-1].copy()
-    assert measures.global_style(turned, painting) == pytest.approx(0, abs=1e-5)
+    style = features(9, 9)
+    mean = np.broadcast_to(style.mean((0, 1)), (4, 4, 6))
+    assert measures.global_style(mean, style) == pytest.approx(1, abs=1e-5)
+    turned = style[::-1].copy()
+    assert measures.global_style(turned, style) == pytest.approx(0, abs=1e-5)
     own = features(9, 9)
-    strong = measures.global_style(3 * own, 3 * painting)
-    assert strong == pytest.approx(measures.global_style(own, painting), rel=1e-4)
+    strong = measures.global_style(3 * own, 3 * style)
+    assert strong == pytest.approx(measures.global_style(own, style), rel=1e-4)
 
 
 def test_global_style_with_fewer_positions_than_channels_is_finite():
@@ -68,30 +68,30 @@ def lab(*color, size=(24, 32)):
     return np.broadcast_to(np.array(color, np.float32), (*size, 3)).copy()
 
 
-def test_colors_that_the_painting_lacks_are_counted_by_how_far_they_are():
-    painting = lab(50, 0, 0)
-    painting[:, 16:] = (80, 20, 0)
+def test_palette_excess_is_the_distance_from_the_colors_of_the_style_image():
+    style = lab(50, 0, 0)
+    style[:, 16:] = (80, 20, 0)
     own = lab(50, 0, 0)
-    assert measures.palette_excess(own, painting) == pytest.approx(0, abs=1e-4)
-    assert measures.palette_excess(own + np.float32((0, 0, 7)), painting) == pytest.approx(7)
-    # Half of the picture is foreign: half as far, but for the soft edge between the halves.
+    assert measures.palette_excess(own, style) == pytest.approx(0, abs=1e-4)
+    assert measures.palette_excess(own + np.float32((0, 0, 7)), style) == pytest.approx(7)
+    # Half of the image has a foreign color: half the distance, except for the soft edge.
     own[:12] = (50, 0, -10)
-    assert measures.palette_excess(own, painting) == pytest.approx(5, abs=0.5)
+    assert measures.palette_excess(own, style) == pytest.approx(5, abs=0.5)
 
 
-def test_single_pixels_are_no_color_of_the_painting():
-    painting = lab(50, 0, 0, size=(192, 192))
-    painting[90, 90] = (50, 60, 0)
-    assert measures.palette_excess(lab(50, 60, 0), painting) > 50
+def test_single_pixels_are_not_colors_of_the_style_image():
+    style = lab(50, 0, 0, size=(192, 192))
+    style[90, 90] = (50, 60, 0)
+    assert measures.palette_excess(lab(50, 60, 0), style) > 50
 
 
 @pytest.mark.parametrize("shift", [(3, 0, 0), (0, -3, 0), (1, 2, 2)])
 def test_the_palette_distance_of_colors_that_are_all_moved_is_by_how_much(shift):
-    painting = features(40, 50, 3) * np.float32(20)
-    moved = painting + np.float32(shift)
-    distance = measures.palette_distance(moved, painting)
+    style = features(40, 50, 3) * np.float32(20)
+    moved = style + np.float32(shift)
+    distance = measures.palette_distance(moved, style)
     assert distance == pytest.approx(3, rel=0.02)
-    assert measures.palette_distance(painting[::-1], painting) == 0
+    assert measures.palette_distance(style[::-1], style) == 0
 
 
 def test_the_palette_distance_by_its_equation():
@@ -114,8 +114,8 @@ def test_self_similarity_by_its_equation():
         table = np.array([[np.exp(cosine(a, b) / 0.1) for b in rows] for a in rows])
         return table / table.sum(axis=1, keepdims=True)
 
-    picture, photograph = shares(own), shares(other)
-    expected = np.mean(np.sum(photograph * np.log(photograph / picture), axis=1))
+    image, content = shares(own), shares(other)
+    expected = np.mean(np.sum(content * np.log(content / image), axis=1))
     assert measures.self_similarity(own, other) == pytest.approx(expected, rel=1e-4)
 
 

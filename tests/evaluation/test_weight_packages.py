@@ -44,9 +44,7 @@ def test_a_file_is_found_and_its_package_not_imported(source):
         ({"sha256": "0" * 64}, "expected 0000"),
     ],
 )
-def test_what_is_missing_or_another_file_is_refused_with_the_command(
-    source, changed, words, one_line
-):
+def test_a_missing_or_different_file_is_rejected_with_the_command(source, changed, words, one_line):
     with pytest.raises(WeightsError) as caught:
         weight_packages.find_weights(replace(source, **changed))
     assert words in one_line(caught)

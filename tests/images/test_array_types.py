@@ -1,4 +1,4 @@
-"""Every function of pictures that takes an array takes one in a file as it takes NumPy's.
+"""Each function of images gives the same result for an array in a file as for one in memory.
 
 The table is checked against the modules: a function that is added needs a line.
 """
@@ -38,21 +38,21 @@ def _small(monkeypatch):
 
 
 def _written(ending, depth=8):
-    def write(picture, mask, folder):
+    def write(image, mask, folder):
         path = folder / f"picture{ending}"
-        encode.write_image(picture, path, alpha=mask, saving=SaveOptions(depth=depth))
+        encode.write_image(image, path, alpha=mask, saving=SaveOptions(depth=depth))
         return path.read_bytes()
 
     return write
 
 
-def _film(picture, mask, folder):
-    video.write_video([picture, picture], folder / "film.gif")
+def _video(image, mask, folder):
+    video.write_video([image, image], folder / "film.gif")
     return (folder / "film.gif").read_bytes()
 
 
-def _regions(picture, mask):
-    return (StyledRegion((StyleImage(picture, mask=mask),), mask),)
+def _regions(image, mask):
+    return (StyledRegion((StyleImage(image, mask=mask),), mask),)
 
 
 Case = typing.Callable[[typing.Any, typing.Any, typing.Any], typing.Any]
@@ -78,7 +78,7 @@ CASES: dict[typing.Callable[..., typing.Any], list[Case]] = {
         _written(".tif", 16),
     ],
     encode.encode_image: [lambda p, m, _: encode.encode_image(p, ".png", alpha=m)],
-    video.write_video: [_film],
+    video.write_video: [_video],
     decode.from_array: [
         lambda p, m, _: decode.from_array(p),
         lambda p, m, _: decode.from_array(m),
@@ -207,13 +207,13 @@ def flat(value):
 @given(height=st.integers(16, 40), width=st.integers(16, 40), seed=st.integers(0, 9))
 def test_an_array_in_a_file_gives_the_same(function, height, width, seed, tmp_path):
     random = np.random.default_rng(seed)
-    picture = random.uniform(0, 255, (height, width, 3)).astype(np.float32)
+    image = random.uniform(0, 255, (height, width, 3)).astype(np.float32)
     mask = random.uniform(0, 1, (height, width)).astype(np.float32).round(1)
     mask[0, 0], mask[-1, -1] = 0, 1
-    stored = [filearray.spill(picture), filearray.spill(mask)]
+    stored = [filearray.spill(image), filearray.spill(mask)]
     assert all(isinstance(each, filearray.FileArray) for each in stored)
     for case in CASES[function]:
-        want = list(flat(case(picture, mask, tmp_path)))
+        want = list(flat(case(image, mask, tmp_path)))
         got = list(flat(case(*stored, tmp_path)))
         assert len(got) == len(want)
         for ours, numpys in zip(got, want, strict=True):
@@ -221,5 +221,5 @@ def test_an_array_in_a_file_gives_the_same(function, height, width, seed, tmp_pa
                 np.testing.assert_allclose(ours, numpys, rtol=1e-5, atol=1e-4)
             else:
                 assert ours == numpys
-    assert np.array_equal(stored[0], picture)  # nothing was written into the arrays given
+    assert np.array_equal(stored[0], image)  # nothing was written into the arrays given
     assert np.array_equal(stored[1], mask)

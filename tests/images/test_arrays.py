@@ -1,4 +1,4 @@
-"""Pictures as arrays: sizes, resizing, starting pictures, the pixel contract."""
+"""Images as arrays: sizes, resizing, initial images, the pixel contract."""
 
 import numpy as np
 import pytest
@@ -63,8 +63,8 @@ def test_resizing_keeps_the_mean(size):
 
 
 def test_resizing_to_the_same_size_changes_nothing():
-    picture = random_picture(11, 7)
-    np.testing.assert_array_equal(arrays.resample(picture, 11, 7), picture)
+    image = random_picture(11, 7)
+    np.testing.assert_array_equal(arrays.resample(image, 11, 7), image)
 
 
 @pytest.mark.parametrize("size", [(9, 13), (60, 50)])
@@ -77,10 +77,10 @@ def test_resizing_is_linear_and_unclipped(size):
     np.testing.assert_allclose(difference, expected, atol=1e-3)
 
 
-def test_resizing_keeps_channels_and_directions_apart():
-    picture = np.zeros((8, 8, 3), np.float32)
-    picture[:4, :, 0] = picture[:, 4:, 2] = 200
-    small = arrays.resample(picture, 2, 4)
+def test_resizing_treats_channels_and_axes_independently():
+    image = np.zeros((8, 8, 3), np.float32)
+    image[:4, :, 0] = image[:, 4:, 2] = 200
+    small = arrays.resample(image, 2, 4)
     assert small[0, :, 0].min() > 150 > 50 > small[1, :, 0].max()
     assert small[:, 2:, 2].min() > 150 > 50 > small[:, :2, 2].max()
     assert not small[..., 1].any()
@@ -93,7 +93,7 @@ def test_reducing_smooths_what_it_cannot_show():
     assert abs(inside - 127.5).max() < 6
 
 
-# Starting pictures --------------------------------------------------------------------------
+# Initial images -----------------------------------------------------------------------------
 
 
 def test_noise_depends_on_its_seed_alone():
@@ -112,7 +112,7 @@ def test_noise_is_uniform_over_the_whole_range():
     assert abs(np.corrcoef(noise.reshape(-1, 3).T) - np.eye(3)).max() < 0.05
 
 
-def test_where_nothing_was_changed_the_finer_photograph_is_carried_up():
+def test_without_a_change_the_finer_content_image_is_returned():
     coarse, fine = random_picture(10, 14, 1), random_picture(20, 28, 2)
     np.testing.assert_array_equal(arrays.upsample_residual(coarse, coarse, fine), fine)
 
@@ -135,7 +135,7 @@ def test_a_change_stays_where_it_was_made():
 
 
 @pytest.mark.parametrize(("apart", "gray"), [(0, True), (arrays.GRAY_TOLERANCE, True), (4, False)])
-def test_a_picture_without_color_is_gray(apart, gray):
-    picture = np.full((4, 5, 3), 90, np.float32)
-    picture[2, 3, 1] += apart
-    assert arrays.is_gray(picture) == gray
+def test_an_image_without_color_is_gray(apart, gray):
+    image = np.full((4, 5, 3), 90, np.float32)
+    image[2, 3, 1] += apart
+    assert arrays.is_gray(image) == gray

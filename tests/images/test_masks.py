@@ -1,4 +1,4 @@
-"""Places in a picture: reading masks, sharing out, and the weights of a layer's positions."""
+"""Masks: reading, partition, and the weights of a layer's positions."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_white_is_one_and_black_is_nothing():
 
 
 @pytest.mark.parametrize("most", [1, 3, 15, 255 / 65535])
-def test_what_is_written_in_another_range_counts_and_is_told(most):
+def test_a_mask_in_another_range_is_scaled_with_a_note(most):
     """Tools that segment write 0 and 1; so do 16 bits that hold no more than 8."""
     mask, notes = masks.mask_from_image(gray([[0, most / 2, most]]))
     np.testing.assert_allclose(mask, [[0, 0.5, 1]])
@@ -40,7 +40,7 @@ def test_a_gray_mask_stays_gray(most):
 
 
 @pytest.mark.parametrize(
-    ("mask", "picture", "told"),
+    ("mask", "image", "noted"),
     [
         ((100, 150), (1000, 1500), False),
         ((67, 100), (1000, 1500), False),
@@ -50,12 +50,12 @@ def test_a_gray_mask_stays_gray(most):
         ((1000, 1500), (1000, 1600), True),
     ],
 )
-def test_a_mask_of_another_shape_is_told(mask, picture, told):
-    notes = masks.aspect_note(np.ones(mask, np.float32), *picture)
-    assert bool(notes) == told
-    if told:
+def test_a_mask_of_another_aspect_ratio_gives_a_note(mask, image, noted):
+    notes = masks.aspect_note(np.ones(mask, np.float32), *image)
+    assert bool(notes) == noted
+    if noted:
         assert f"{mask[1]} x {mask[0]} px is stretched over" in notes[0]
-        assert f"{picture[1]} x {picture[0]} px" in notes[0]
+        assert f"{image[1]} x {image[0]} px" in notes[0]
 
 
 def test_a_mask_of_nothing_reaches_nothing():
@@ -64,12 +64,12 @@ def test_a_mask_of_nothing_reaches_nothing():
 
 
 def test_the_small_differences_that_jpeg_makes_are_no_colors():
-    picture = gray(np.full((4, 4), 200.0))
-    picture[..., 0] += 9
-    assert masks.mask_from_image(picture).mask.shape == (4, 4)
+    image = gray(np.full((4, 4), 200.0))
+    image[..., 0] += 9
+    assert masks.mask_from_image(image).mask.shape == (4, 4)
 
 
-def test_a_picture_with_colors_and_one_all_black_are_refused():
+def test_a_colored_image_and_a_black_one_are_rejected():
     red = np.zeros((4, 4, 3), np.float32)
     red[0, 0, 0] = 255
     with pytest.raises(ValueError, match="colors"):
@@ -113,7 +113,7 @@ def test_positions_that_see_over_a_hard_edge_lose_weight_on_both_sides():
     np.testing.assert_allclose(outside, inside[:, ::-1], atol=1e-5)
 
 
-def test_an_edge_softer_than_what_a_feature_sees_stays_as_it_is():
+def test_an_edge_softer_than_the_receptive_field_is_unchanged():
     ramp = np.tile(np.linspace(0, 1, 256, dtype=np.float32), (256, 1))
     weights = masks.layer_weights(ramp, 64, 64, 24)[..., 0]
     expected = ramp.reshape(64, 4, 64, 4).mean(axis=(1, 3))

@@ -32,7 +32,7 @@ def test_style_sample_keeps_its_contract(name: str, size: int) -> None:
         (("glass", 8), "32"),
     ],
 )
-def test_unknown_style_sample_is_refused(arguments: tuple[str], message: str) -> None:
+def test_unknown_style_sample_is_rejected(arguments: tuple[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_style(*arguments)
 
@@ -49,15 +49,15 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("name", CONTENTS)
 def test_content_sample_keeps_its_contract_without_a_network(name: str) -> None:
-    picture = load_content(name)
-    assert picture.dtype == np.float32
-    assert picture.ndim == 3
-    assert picture.shape[2] == 3
-    assert min(picture.shape[:2]) >= 256
-    assert picture.min() >= 0
-    assert 200 < picture.max() <= 255
-    assert np.array_equal(picture, load_content(name))
-    assert np.ptp(picture, axis=2).mean() > 20, "a photo in color"
+    image = load_content(name)
+    assert image.dtype == np.float32
+    assert image.ndim == 3
+    assert image.shape[2] == 3
+    assert min(image.shape[:2]) >= 256
+    assert image.min() >= 0
+    assert 200 < image.max() <= 255
+    assert np.array_equal(image, load_content(name))
+    assert np.ptp(image, axis=2).mean() > 20, "a photo in color"
 
 
 @pytest.mark.usefixtures("offline")
@@ -66,7 +66,7 @@ def test_offline_fixture_would_notice_a_download() -> None:
         socket.create_connection(("example.org", 80))
 
 
-def test_unknown_or_missing_sample_is_refused(
+def test_unknown_or_missing_sample_is_rejected(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="coffee"):

@@ -23,7 +23,7 @@ WHOLE_RANGE = {
 }
 
 
-def picture(array, **options):
+def decoded(array, **options):
     return decode.from_array(np.asarray(array), decode.ANY_SIZE, **options)
 
 
@@ -33,7 +33,7 @@ def test_every_type_is_taken_by_its_range(kind, shape):
     low, middle, high = np.array(WHOLE_RANGE[kind], kind)
     array = np.full(shape, low, kind)
     array[1], array[2] = middle, high
-    loaded = picture(array)
+    loaded = decoded(array)
     assert loaded.notes == ()
     assert loaded.alpha is None
     assert loaded.pixels.dtype == np.float32
@@ -49,13 +49,13 @@ def test_every_type_is_taken_by_its_range(kind, shape):
 
 
 def test_booleans_are_black_and_white():
-    np.testing.assert_array_equal(picture(np.eye(3, dtype=bool)).pixels[..., 1], 255 * np.eye(3))
+    np.testing.assert_array_equal(decoded(np.eye(3, dtype=bool)).pixels[..., 1], 255 * np.eye(3))
 
 
-def test_channels_stay_apart_and_the_array_stays_as_it_was():
+def test_channels_are_independent_and_the_array_is_unchanged():
     array = np.random.default_rng(0).uniform(0, 255, (4, 5, 3)).astype(np.float32)
     before = array.copy()
-    pixels = picture(array).pixels
+    pixels = decoded(array).pixels
     np.testing.assert_allclose(pixels, before, atol=1e-4)
     pixels[:] = 0
     np.testing.assert_array_equal(array, before)
@@ -76,7 +76,7 @@ def test_channels_stay_apart_and_the_array_stays_as_it_was():
 @pytest.mark.parametrize("kind", ["float32", "float64"])
 def test_floats_may_lie_a_little_outside_their_range(low, high, white, kind):
     array = np.linspace(low, high, 60).reshape(6, 10).astype(kind)
-    loaded = picture(array)
+    loaded = decoded(array)
     expected = np.clip(array * (255 / white), 0, 255)
     np.testing.assert_allclose(loaded.pixels[..., 0], expected, atol=1e-3)
     outside = array.min() < 0 or array.max() > white
@@ -85,10 +85,10 @@ def test_floats_may_lie_a_little_outside_their_range(low, high, white, kind):
         assert f"were clipped to 0 to {white}" in loaded.notes[0]
 
 
-def test_a_few_highlights_do_not_make_a_picture_black():
+def test_a_few_highlights_do_not_make_an_image_black():
     array = np.full((20, 20), 0.5, np.float32)
     array[0, :3] = 9
-    loaded = picture(array)
+    loaded = decoded(array)
     assert loaded.pixels[1, 1, 0] == pytest.approx(127.5)
     assert loaded.notes == ("values from 0.5 to 9 were clipped to 0 to 1",)
 
@@ -118,14 +118,14 @@ def test_a_few_highlights_do_not_make_a_picture_black():
         (np.zeros((5, 5), "M8[s]"), "datetime64"),
     ],
 )
-def test_other_arrays_are_refused(array, words, one_line):
+def test_other_arrays_are_rejected(array, words, one_line):
     with pytest.raises(ImageError) as caught:
-        picture(array)
+        decoded(array)
     assert words in one_line(caught)
 
 
 def test_of_masks_sixteen_bits_may_hold_no_more_than_eight():
-    assert picture(np.full((5, 5), 255, np.uint16), strict=False).pixels.max() == pytest.approx(
+    assert decoded(np.full((5, 5), 255, np.uint16), strict=False).pixels.max() == pytest.approx(
         255 * 255 / 65535
     )
 
@@ -137,13 +137,13 @@ def test_the_last_of_two_or_four_channels_is_how_opaque(kind, channels):
     array = np.zeros((6, 8, channels), kind)
     array[..., :-1] = most if kind == "float32" else most // 255 * 200
     array[:, 4:, -1] = most
-    loaded = picture(array)
+    loaded = decoded(array)
     np.testing.assert_array_equal(loaded.alpha, array[..., -1] / most)
     np.testing.assert_allclose(loaded.pixels, 255 if kind == "float32" else 200, atol=1e-3)
 
 
 def test_what_is_opaque_all_over_has_no_alpha():
-    assert picture(np.full((4, 4, 4), 255, np.uint8)).alpha is None
+    assert decoded(np.full((4, 4, 4), 255, np.uint8)).alpha is None
 
 
 def test_twelve_of_sixteen_bits_are_not_stretched():

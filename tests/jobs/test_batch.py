@@ -1,4 +1,4 @@
-"""Many photographs with one recipe: what is planned, skipped, and survived."""
+"""Many content images with one recipe: plan, skipped images, errors."""
 
 import json
 import unicodedata
@@ -30,7 +30,7 @@ NETWORK = {"sha256": NETWORKS["vgg16"].sha256}
 def folder(tmp_path):
     for name in ("a.png", "b.jpg", "b.png"):
         encode.write_image(PICTURE, tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / "empty").mkdir()
     return tmp_path
 
@@ -51,13 +51,13 @@ def test_a_file_that_is_not_there_is_a_task_that_will_fail(folder):
     ]
 
 
-def test_a_folder_without_pictures_is_refused(folder, one_line):
+def test_a_folder_without_images_is_rejected(folder, one_line):
     with pytest.raises(ImageError) as caught:
         batch.plan_batch([str(folder / "empty")], folder / "out", ".png")
     assert "there are no images in this folder" in one_line(caught)
 
 
-def test_folders_inside_folders_are_skipped_with_a_word_or_kept_on_request(folder, caplog):
+def test_subfolders_are_skipped_with_a_message_or_included_on_request(folder, caplog):
     for name in ("sub/a.png", "sub/deep/c.png", ".thumbnails/d.png", "out/e.png"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         encode.write_image(PICTURE, folder / name)
@@ -76,7 +76,7 @@ def test_folders_inside_folders_are_skipped_with_a_word_or_kept_on_request(folde
     assert not any("use --recursive" in line for line in caplog.messages)
 
 
-def test_a_folder_of_folders_alone_says_what_to_do(folder, one_line):
+def test_a_folder_with_only_folders_names_the_option(folder, one_line):
     (folder / "albums/one").mkdir(parents=True)
     encode.write_image(PICTURE, folder / "albums/one/a.png")
     with pytest.raises(ImageError) as caught:
@@ -85,7 +85,7 @@ def test_a_folder_of_folders_alone_says_what_to_do(folder, one_line):
     assert len(batch.plan_batch([folder / "albums"], folder / "out", ".png", recursive=True)) == 1
 
 
-def test_a_folder_inside_that_cannot_be_listed_is_told(folder, caplog, monkeypatch):
+def test_a_subfolder_that_cannot_be_listed_is_logged(folder, caplog, monkeypatch):
     (folder / "locked").mkdir()
     listing = decode.list_folder
 
@@ -99,11 +99,11 @@ def test_a_folder_inside_that_cannot_be_listed_is_told(folder, caplog, monkeypat
     assert f"{folder}/locked cannot be listed: Permission denied" in caplog.messages
 
 
-def test_one_name_in_three_folders_gives_three_pictures(folder):
+def test_one_name_in_three_folders_gives_three_results(folder):
     for number in (1, 2, 3, 4):
         (folder / f"f{number}").mkdir()
-    photographs = [folder / f"f{number}/x.jpg" for number in (1, 2, 3, 4)]
-    tasks = batch.plan_batch(photographs, folder / "out", ".png")
+    contents = [folder / f"f{number}/x.jpg" for number in (1, 2, 3, 4)]
+    tasks = batch.plan_batch(contents, folder / "out", ".png")
     made = [task.result.name for task in tasks]
     assert made == ["x.png", "x.jpg.png", "x-2.png", "x-3.png"]
     wanted = job(folder, report=folder / "r/{name}.json")
@@ -112,12 +112,12 @@ def test_one_name_in_three_folders_gives_three_pictures(folder):
 
 
 def test_names_that_differ_in_capitals_alone_do_not_collide(folder):
-    photographs = ["IMG.jpg", "img.JPG", "Img.jpg", "\u00e9.jpg", "e\u0301.jpg", "\u00c9.jpg"]
-    tasks = batch.plan_batch([folder / name for name in photographs], folder / "out", ".png")
+    contents = ["IMG.jpg", "img.JPG", "Img.jpg", "\u00e9.jpg", "e\u0301.jpg", "\u00c9.jpg"]
+    tasks = batch.plan_batch([folder / name for name in contents], folder / "out", ".png")
     made = [task.result.name for task in tasks]
     assert made[:3] == ["IMG.png", "img.JPG.png", "Img-2.png"]
     where_capitals_do_not_count = {unicodedata.normalize("NFC", name).casefold() for name in made}
-    assert len(where_capitals_do_not_count) == len(photographs)
+    assert len(where_capitals_do_not_count) == len(contents)
 
 
 def test_an_input_by_another_name_is_not_overwritten(folder, one_line):
@@ -145,7 +145,7 @@ def job(folder, recipe=RECIPE, **extras):
         (["a.png"], "out", {"checkpoint": "c/{name}", "timelapse": "c/{name}"}),
     ],
 )
-def test_no_file_overwrites_one_that_is_read_or_another_pictures(
+def test_no_output_overwrites_an_input_or_an_output_of_another_image(
     folder, one_line, names, into, extras
 ):
     tasks = batch.plan_batch([str(folder / name) for name in names], folder / into, ".png")
@@ -157,7 +157,7 @@ def test_no_file_overwrites_one_that_is_read_or_another_pictures(
     assert sorted(folder.iterdir()) == before
 
 
-def test_files_beside_the_pictures_have_their_names_in_folders_that_are_made(folder, one_line):
+def test_additional_outputs_have_the_names_of_their_images_in_new_folders(folder, one_line):
     tasks = batch.plan_batch([str(folder / "a.png"), str(folder / "b.jpg")], folder / "out", ".png")
     with pytest.raises(SettingError) as caught:
         batch.prepare_folders(job(folder, report=folder / "one.json"), tasks)
@@ -173,7 +173,7 @@ def test_files_beside_the_pictures_have_their_names_in_folders_that_are_made(fol
     }
 
 
-def test_done_is_what_was_painted_from_the_same_pictures_with_the_same_recipe(folder):
+def test_a_result_of_the_same_inputs_and_recipe_is_done(folder):
     task = batch.BatchItem(folder / "a.png", folder / "painted.png", "painted")
     read = inputs.load_inputs(RECIPE, task.content, folder / "b.jpg")
     assert not batch.is_done(task, RECIPE, read)
@@ -204,7 +204,7 @@ def painted_by_impasto(path, finished=True):
 
 @pytest.mark.parametrize("existing", ExistingFiles)
 @pytest.mark.parametrize("there", ["nothing", "a stranger's", "impasto's", "its report", "frames"])
-def test_what_exists_is_kept_unless_something_else_was_asked_for(folder, existing, there):
+def test_existing_files_are_kept_by_default(folder, existing, there):
     (task,) = batch.plan_batch([folder / "a.png"], folder / "out", ".png")
     wanted = job(
         *(folder,),
@@ -234,7 +234,7 @@ def test_what_exists_is_kept_unless_something_else_was_asked_for(folder, existin
     assert kept == (expected if stays[existing] else None)
 
 
-def test_a_picture_that_is_resumed_replaces_what_it_was_so_far(folder):
+def test_a_resumed_image_replaces_its_earlier_result(folder):
     (task,) = batch.plan_batch([folder / "a.png"], folder / "out", ".png")
     wanted = job(folder, resume=folder / "{name}.checkpoint")
     (folder / "out").mkdir()
@@ -246,7 +246,7 @@ def test_a_picture_that_is_resumed_replaces_what_it_was_so_far(folder):
     assert batch.existing_file(wanted.job_spec(task), ExistingFiles.KEEP) == task.result
 
 
-def test_every_photograph_is_opened_before_anything_is_painted(folder):
+def test_each_content_image_is_opened_before_the_first_run(folder):
     whole = (folder / "b.jpg").read_bytes()
     (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     encode.write_image(PICTURE[:8, :8], folder / "small.png")
@@ -275,7 +275,7 @@ TINY = Recipe(size=32, levels=1, evaluations=3, precision="float32", style_loss=
 
 
 def paint(wanted, tasks, stop=-1):
-    """Paint; the picture of number ``stop`` is stopped at its first evaluation, the last begun."""
+    """Run; the image of number ``stop``, the last one, is stopped at its first evaluation."""
     batch.prepare_folders(wanted, tasks)
     found = []
     with Stylizer() as stylizer:
@@ -295,9 +295,9 @@ def paint(wanted, tasks, stop=-1):
 
 @pytest.mark.slow
 def test_a_failure_stops_nothing_and_what_is_interrupted_goes_on(folder):
-    (folder / "broken.png").write_bytes(b"not a picture")
-    photographs = [str(folder / name) for name in ("a.png", "broken.png", "b.jpg")]
-    tasks = batch.plan_batch(photographs, folder / "out", ".png")
+    (folder / "broken.png").write_bytes(b"not an image")
+    contents = [str(folder / name) for name in ("a.png", "broken.png", "b.jpg")]
+    tasks = batch.plan_batch(contents, folder / "out", ".png")
     kept = folder / "out/{name}.checkpoint"
     begun = job(folder, TINY, checkpoint=kept, checkpoint_every=99)
     first = paint(begun, tasks, stop=2)

@@ -19,9 +19,9 @@ from impasto.recipe import presets
 PICTURE = np.full((20, 30, 3), 90, np.float32)
 
 
-def step(number, picture=PICTURE):
+def step(number, image=PICTURE):
     terms = {"content": 0.1, "style": 0.2, "tv": 0.0}
-    return Step(1, number, 0.5, terms, float(number), None, lambda: picture)
+    return Step(1, number, 0.5, terms, float(number), None, lambda: image)
 
 
 class FakeResult:
@@ -70,7 +70,7 @@ def test_a_film_keeps_about_a_hundred_frames_of_any_number_of_evaluations(tmp_pa
     )
 
 
-def test_without_a_film_no_picture_is_kept(tmp_path):
+def test_without_a_video_no_frame_is_kept(tmp_path):
     recorder = OutputRecorder(OutputPaths(tmp_path / "a.png"), 10)
     recorder.note(step(1))
     assert recorder.video_frames == []
@@ -96,7 +96,7 @@ def test_everything_is_written(tmp_path):
 
 
 class Unwritable(FakeResult):
-    """A result whose picture has no room but in one folder."""
+    """A result that can be written only in one folder."""
 
     def __init__(self, room):
         self.room = room
@@ -107,7 +107,7 @@ class Unwritable(FakeResult):
         super().save(path, saving)
 
 
-def test_a_picture_that_cannot_be_written_is_saved_elsewhere(tmp_path, monkeypatch, one_line):
+def test_a_result_that_cannot_be_written_is_saved_elsewhere(tmp_path, monkeypatch, one_line):
     room = tmp_path / "room"
     room.mkdir()
     (room / "a.png").write_text("mine")
@@ -130,9 +130,7 @@ def test_a_picture_that_cannot_be_written_is_saved_elsewhere(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("name", ["report.json", "plot.svg", "timelapse.gif"])
-def test_a_file_beside_the_picture_that_cannot_be_written_is_an_output_error(
-    tmp_path, name, one_line
-):
+def test_an_additional_output_that_cannot_be_written_is_an_output_error(tmp_path, name, one_line):
     place = tmp_path / name
     wanted = OutputPaths(tmp_path / "a.png", **{place.stem: place})
     place.mkdir()  # after the outputs were checked
@@ -180,14 +178,14 @@ def test_outputs_are_checked_before_anything_begins(tmp_path):
 
 
 def test_no_output_overwrites_another_or_an_input(tmp_path):
-    picture = tmp_path / "a.png"
+    image = tmp_path / "a.png"
     with pytest.raises(SettingError, match="the plot would overwrite the result"):
-        outputs.check_outputs(OutputPaths(picture, plot=tmp_path / "." / "a.png"))
+        outputs.check_outputs(OutputPaths(image, plot=tmp_path / "." / "a.png"))
     with pytest.raises(SettingError, match="the result would overwrite the input"):
-        outputs.check_outputs(OutputPaths(picture), [str(picture)])
+        outputs.check_outputs(OutputPaths(image), [str(image)])
 
 
-def test_frames_that_cannot_be_written_do_not_stop_the_painting(tmp_path):
+def test_frames_that_cannot_be_written_do_not_stop_the_run(tmp_path):
     recorder = OutputRecorder(
         OutputPaths(tmp_path / "a.png", frames=tmp_path / "f", save_every=1), 5
     )

@@ -10,8 +10,8 @@ from impasto.pipeline.result import Finished
 from impasto.pipeline.stylizer import Event, Stylizer
 
 
-def test_a_painting_is_pulled_to_its_end_and_no_event_is_held():
-    """Each holds the state of its evaluation, which is several pictures."""
+def test_a_run_is_consumed_to_its_end_and_no_event_is_kept():
+    """Each event holds the state of its evaluation, which has several images."""
     content, style = np.random.default_rng(0).uniform(0, 255, (2, 40, 48, 3))
     stylizer = Stylizer(preset="gram", size=32, levels=1, evaluations=8, precision="float32")
     passed: list[weakref.ref[Event]] = []
@@ -27,5 +27,5 @@ def test_a_painting_is_pulled_to_its_end_and_no_event_is_held():
 
     last = []
     assert runner.last_result(watched()) is last[0]
-    assert len(held) == 8 + 3  # a beginning, an end, and the picture
+    assert len(held) == 8 + 3  # start and end of the level, and the result
     assert max(held) <= 2

@@ -26,7 +26,7 @@ def test_regions_are_cut_up_at_colons(text, drives, parts):
 
 
 @pytest.mark.parametrize("text", ["", "m.png", "m.png:", ":p.jpg", "a:b:c:d"])
-def test_a_region_of_another_form_is_refused(one_line, text):
+def test_a_region_of_another_form_is_rejected(one_line, text):
     with pytest.raises(SettingError) as caught:
         specs.parse_region(text)
     assert "expected MASK:STYLE" in one_line(caught)

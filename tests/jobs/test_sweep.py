@@ -23,7 +23,7 @@ def test_all_combinations_row_by_row():
     )
 
 
-def test_values_with_commas_are_set_apart_by_semicolons():
+def test_values_with_commas_are_separated_by_semicolons():
     plan = sweep.plan_sweep(["blend=1,0;0,1", "style-scale=1;2"], presets.make_recipe)
     assert [each.recipe.blend for each in plan.variants] == [(1, 0)] * 2 + [(0, 1)] * 2
     assert plan.variants[1].recipe.style_scale == (2.0,)
@@ -34,13 +34,13 @@ def test_a_single_row_is_broken_after_four():
 
 
 @pytest.mark.parametrize("text", ["seed", "seed=", "seed=,", "=1", "sed=1"])
-def test_what_is_not_a_setting_with_values_is_refused(one_line, text):
+def test_text_without_a_setting_and_values_is_rejected(one_line, text):
     with pytest.raises(SettingError) as caught:
         sweep.plan_sweep([text], presets.make_recipe)
     assert one_line(caught).startswith(f"vary {text!r}")
 
 
-def test_a_sheet_shows_every_picture_under_its_label():
+def test_a_sheet_has_each_image_under_its_label():
     red, blue = (np.zeros((40, 60, 3), np.float32) for _ in range(2))
     red[..., 0], blue[..., 2] = 255, 255
     sheet = sweep.make_sheet([("one", red), ("two", blue), ("three", red)], columns=2)

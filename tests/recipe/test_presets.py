@@ -26,7 +26,7 @@ def own(tmp_path):
     return path
 
 
-def test_a_users_preset_starts_from_another_and_differs_where_it_says(own):
+def test_a_users_preset_starts_from_another_and_changes_its_settings(own):
     known = presets.available_presets(own)
     made = presets.make_recipe("oils", known, seed=4)
     assert (made.style_weight, made.style_scale, made.seed) == (20, (2.0,), 4)
@@ -68,7 +68,7 @@ def test_what_is_wrong_is_named_with_file_and_preset(one_line, tmp_path, text, w
     assert str(path) in str(caught.value)
 
 
-def test_bytes_that_are_no_text_and_a_missing_file_are_refused(one_line, tmp_path):
+def test_invalid_bytes_and_a_missing_file_are_rejected(one_line, tmp_path):
     path = tmp_path / "bytes.toml"
     path.write_bytes(b"\xff\xfe\x00")
     for wrong in (path, tmp_path / "missing.toml"):

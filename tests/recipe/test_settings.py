@@ -172,7 +172,7 @@ REFUSED: list[tuple[str, Any, str]] = [
 ]
 
 
-def test_a_bad_value_is_refused_with_its_name_and_what_was_received(one_line, subtests):
+def test_a_bad_value_is_rejected_with_its_name_and_value(one_line, subtests):
     for name, value, words in REFUSED:
         with subtests.test(words):
             with pytest.raises(SettingError) as caught:
@@ -184,7 +184,7 @@ def test_every_setting_has_a_bad_value_above():
     assert {name for name, _, _ in REFUSED} == set(ABOUT)
 
 
-def test_all_weights_zero_are_refused(one_line):
+def test_all_weights_zero_are_rejected(one_line):
     with pytest.raises(SettingError) as caught:
         Recipe(content_weight=0, style_weight=0.0, tv_weight=0)
     assert one_line(caught) == (
@@ -196,7 +196,7 @@ def test_all_weights_zero_are_refused(one_line):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_makes_a_recipe_and_says_what_it_is(preset):
+def test_every_preset_makes_a_recipe_and_has_a_description(preset):
     words, settings = PRESETS[preset]
     made = make_recipe(preset)
     assert words.endswith(".")
@@ -204,7 +204,7 @@ def test_every_preset_makes_a_recipe_and_says_what_it_is(preset):
     assert recipes.change_recipe(Recipe(), **settings) == made
 
 
-def test_a_preset_changes_what_it_says_and_settings_change_the_preset():
+def test_a_preset_changes_its_settings_and_settings_change_the_preset():
     assert make_recipe() == Recipe()
     assert make_recipe("gatys") != Recipe()
     assert make_recipe("gatys", size=256, pooling="max") == dataclasses.replace(
@@ -212,7 +212,7 @@ def test_a_preset_changes_what_it_says_and_settings_change_the_preset():
     )
 
 
-def test_a_setting_that_changes_nothing_is_told():
+def test_a_setting_without_effect_gives_a_message():
     assert [
         *recipes.unused_settings(Recipe()),
         *recipes.unused_settings(make_recipe("gram", style_weight=3)),
@@ -238,7 +238,7 @@ def test_none_is_not_a_setting():
         ("gatys", {"style_weight": -2.0}, "style_weight is -2.0: the minimum is 0"),
     ],
 )
-def test_unknown_presets_and_settings_are_refused(one_line, preset, settings, words):
+def test_unknown_presets_and_settings_are_rejected(one_line, preset, settings, words):
     with pytest.raises(SettingError) as caught:
         make_recipe(preset, **settings)
     assert one_line(caught).startswith(words)
@@ -313,7 +313,7 @@ def test_json_may_leave_settings_out():
         ('{"style_layers": {"a": "x"}}', "style_layers is {'a': 'x'}: expected names"),
     ],
 )
-def test_what_is_no_recipe_is_refused(one_line, text, words):
+def test_other_json_is_rejected(one_line, text, words):
     with pytest.raises(SettingError) as caught:
         Recipe.from_json(text)
     assert one_line(caught).startswith(words)
@@ -414,7 +414,7 @@ def test_another_style_loss_brings_its_own_defaults_and_leaves_what_was_chosen()
         ({"style_layers": "block4_conv1"}, "at least one layer of blocks 1 to 3"),
     ],
 )
-def test_what_matching_cannot_mean_is_refused(settings, words, one_line):
+def test_settings_that_matching_does_not_support_are_rejected(settings, words, one_line):
     with pytest.raises(SettingError) as caught:
         Recipe(**settings)
     assert words in one_line(caught)

@@ -223,7 +223,7 @@ def exif_of(space=None, along=None):
         (exif_of(), False),
     ],
 )
-def test_adobe_rgb_told_by_exif_alone(exif, wide):
+def test_adobe_rgb_stated_only_by_exif(exif, wide):
     values = in_space("Adobe", GAMMA22) if wide else CHART / 255
     image = Image.fromarray(integers(values, 8))
     data = encoded(image, "JPEG", exif=exif, quality=100, subsampling=0)
@@ -267,20 +267,20 @@ def test_profiles_of_gray_count_in_every_depth(kind, profile, gamma):
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-def test_a_profile_for_colors_tells_the_tones_of_gray(bits):
+def test_an_rgb_profile_gives_the_tones_of_gray(bits):
     """Adobe RGB's curve, of which gray has no more than the tones."""
     values = from_srgb(GRAY / 255) ** (1 / 2.2)
     pixels = decode.read_image(png_of(values, bits, iccp(ADOBE_ICC))).pixels
     np.testing.assert_allclose(pixels, np.repeat(GRAY[..., None], 3, 2), atol=1.2)
 
 
-def test_a_profile_for_gray_says_nothing_about_colors():
+def test_a_gray_profile_is_ignored_for_colors():
     np.testing.assert_allclose(
         decode.read_image(png_of(CHART / 255, 16, iccp(LINEAR))).pixels, CHART, atol=0.01
     )
 
 
-def test_colors_under_transparency_are_told_by_the_profile_as_well():
+def test_colors_under_transparency_follow_the_profile():
     alpha = np.full((32, 48, 1), 0.5)
     loaded = decode.read_image(png_of(np.dstack([in_space("P3"), alpha]), 16, iccp(P3_ICC)))
     np.testing.assert_allclose(loaded.pixels, CHART, atol=1.1)
@@ -294,7 +294,7 @@ def test_an_image_that_somebody_else_opened_is_read_alike():
         np.testing.assert_allclose(pixels, CHART, atol=4)
 
 
-def test_a_broken_profile_gives_way_to_what_else_is_said():
+def test_a_broken_profile_is_replaced_by_other_color_tags():
     broken = P3_ICC[:200] + bytes(len(P3_ICC) - 200)
     data = png_of(LIGHT, 16, iccp(broken), gama(1.0))
     np.testing.assert_allclose(decode.read_image(data).pixels, CHART, atol=0.1)

@@ -36,7 +36,7 @@ def ipma(*items, wide=False, version=0):
     return box(b"ipma", flags, struct.pack(">I", len(entries)), *entries)
 
 
-def photograph(primary, properties, associations, before=b""):
+def heif_file(primary, properties, associations, before=b""):
     meta = box(
         b"meta",
         bytes(4),
@@ -52,26 +52,26 @@ def said(data):
 
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("version", [0, 1])
-def test_what_is_said_of_the_primary_picture_counts_and_of_others_not(wide, version):
-    """A gain map, or a picture of transparency, has colors of its own."""
+def test_only_the_color_of_the_primary_image_is_used(wide, version):
+    """A gain map or an alpha image has its own color information."""
     properties = [nclx(1, 13), box(b"ispe", bytes(12)), nclx(12, 16)]
     essential = 0x8000 if wide else 0x80
     found = ipma((1, [1, 2]), (7, [2, 3 | essential]), wide=wide, version=version)
-    assert said(photograph(7, properties, found)).nclx == CodePoints(12, 16)
-    assert said(photograph(1, properties, found)).nclx == CodePoints(1, 13)
-    assert said(photograph(9, properties, found)) == containers.ContainerColor()
+    assert said(heif_file(7, properties, found)).nclx == CodePoints(12, 16)
+    assert said(heif_file(1, properties, found)).nclx == CodePoints(1, 13)
+    assert said(heif_file(9, properties, found)) == containers.ContainerColor()
 
 
-def test_a_profile_and_code_points_and_bits_of_one_picture():
+def test_a_profile_code_points_and_bits_of_one_image():
     pixi = box(b"pixi", bytes(4), bytes([3, 10, 10, 10]))
     properties = [nclx(9, 18), box(b"colr", b"prof", b"an ICC profile"), pixi]
-    found = said(photograph(1, properties, ipma((1, [1, 2, 3]))))
+    found = said(heif_file(1, properties, ipma((1, [1, 2, 3]))))
     assert found[:3] == (b"an ICC profile", CodePoints(9, 18), 10)
 
 
 def test_boxes_before_it_are_passed_by_large_ones_as_well():
     large = struct.pack(">I4sQ", 1, b"free", 16 + 100) + bytes(100)
-    data = photograph(1, [nclx(9, 16)], ipma((1, [1])), before=large + box(b"free", bytes(9)))
+    data = heif_file(1, [nclx(9, 16)], ipma((1, [1])), before=large + box(b"free", bytes(9)))
     assert said(data).nclx == CodePoints(9, 16)
 
 
@@ -95,8 +95,8 @@ def test_a_profile_in_jpeg_2000_counts():
 
 @given(st.binary(max_size=300), st.integers(0, 300), st.integers(0, 8))
 @settings(max_examples=300, deadline=None)
-def test_what_is_broken_says_nothing_and_ends(noise, place, cut):
-    data = bytearray(photograph(1, [nclx(9, 16)], ipma((1, [1]))))
+def test_broken_containers_have_no_color_and_terminate(noise, place, cut):
+    data = bytearray(heif_file(1, [nclx(9, 16)], ipma((1, [1]))))
     data[place : place + cut] = noise
     for head in (b"", b"\x89PNG\r\n\x1a\n"):
         stream = io.BytesIO(head + bytes(data))
@@ -121,7 +121,7 @@ def test_chunks_of_png():
     assert containers.read_png_color(io.BytesIO(png(16, 2, row * 2))).bits == 16
 
 
-def test_a_chunk_with_a_wrong_sum_or_length_says_nothing():
+def test_a_chunk_with_a_wrong_checksum_or_length_is_ignored():
     good = chunk(b"cICP", bytes([12, 13, 0, 1]))
     for wrong in (good[:-1] + b"?", chunk(b"cICP", bytes(9)), chunk(b"cICP", b"")):
         assert containers.read_png_color(io.BytesIO(png(8, 2, bytes(96), wrong))).cicp is None

@@ -1,4 +1,4 @@
-"""Reading picture files; every file used here is made here."""
+"""Image files are read; each file is created by the test."""
 
 import functools
 import io
@@ -151,7 +151,7 @@ def test_what_is_opaque_all_over_has_no_alpha(tmp_path):
     assert decode.read_image(path).alpha is None
 
 
-def test_a_picture_of_nothing_but_transparency_is_refused(tmp_path):
+def test_a_fully_transparent_image_is_rejected(tmp_path):
     path = tmp_path / "nothing.png"
     path.write_bytes(encoded(halves((*RED, 0), (*BLUE, 0), "RGBA"), "PNG"))
     with pytest.raises(ImageError, match=r"nothing\.png: the image is fully transparent"):
@@ -217,7 +217,7 @@ def read_and_note(used, library, reader, stream, limits):
     return reader.read(stream, limits)
 
 
-def test_a_broken_exif_block_leaves_the_picture_as_it_is(tmp_path):
+def test_a_broken_exif_block_does_not_change_the_image(tmp_path):
     path = tmp_path / "odd.jpg"
     path.write_bytes(encoded(halves(), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff\0\1"))
     assert_halves(decode.read_image(path).pixels, RED, BLUE, 6)
@@ -309,7 +309,7 @@ BAD = {
 }
 
 
-def test_bad_files_are_refused_in_one_line(tmp_path, recwarn, one_line, subtests):
+def test_bad_files_are_rejected_in_one_line(tmp_path, recwarn, one_line, subtests):
     path = tmp_path / "bad.png"
     for case, (data, words) in BAD.items():
         with subtests.test(case):
@@ -392,7 +392,7 @@ def test_running_out_of_memory_is_explained(tmp_path, monkeypatch):
         decode.read_image(path)
 
 
-def test_an_open_image_is_refused_alike():
+def test_an_open_image_is_rejected_with_the_same_message():
     with pytest.raises(ImageError, match=r"^an image of 1 x 1 px"):
         decode.from_pillow(Image.new("RGB", (1, 1)))
     data = encoded(NOISE, "PNG")

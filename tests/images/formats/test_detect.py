@@ -58,7 +58,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("head", "words"), REFUSED.values(), ids=REFUSED)
-def test_others_are_refused_by_name_with_what_to_do(tmp_path, head, words, one_line):
+def test_other_formats_are_rejected_by_name_with_advice(tmp_path, head, words, one_line):
     path = tmp_path / "photo.jpg"
     path.write_bytes(head + bytes(200))
     with pytest.raises(ImageError) as caught:
@@ -69,7 +69,7 @@ def test_others_are_refused_by_name_with_what_to_do(tmp_path, head, words, one_l
     assert "damaged" not in message
 
 
-def test_a_folder_has_its_pictures_and_says_what_is_left_out(tmp_path):
+def test_a_folder_lists_its_images_and_the_skipped_files(tmp_path):
     names = ["b.JPG", "a.jfif", "c.bmp", "d.HEIC", "e.gif", "f.jp2"]
     others = ["._b.JPG", ".DS_Store", "x.NEF", "y.dng", "notes.txt", "noending"]
     for name in (*names, *others):
@@ -95,7 +95,7 @@ def test_of_many_files_that_are_left_out_a_few_are_named(tmp_path):
     )
 
 
-def test_a_folder_that_cannot_be_listed_is_told(tmp_path, one_line):
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path, one_line):
     with pytest.raises(ImageError) as caught:
         detect.list_folder(tmp_path / "none")
     assert "cannot be listed: No such file" in one_line(caught)
@@ -134,7 +134,7 @@ def test_bytes_and_streams_are_read_like_files(tmp_path):
         (b"Dear picture", "an image in memory: not an image"),
     ],
 )
-def test_bytes_that_are_no_picture(source, words, one_line):
+def test_bytes_that_are_not_an_image(source, words, one_line):
     with pytest.raises(ImageError) as caught:
         decode.read_image(source)
     assert one_line(caught).startswith(words)
@@ -156,7 +156,7 @@ def test_a_jpeg_that_lacks_its_end_is_read_with_a_note(options, missing):
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}])
-def test_a_jpeg_that_lacks_pixels_is_refused_wherever_it_is_cut(options):
+def test_a_jpeg_without_some_pixels_is_rejected_wherever_it_is_truncated(options):
     data = encoded(NOISE, "JPEG", **options)
     for missing in (4, 5, 6, 8, 12, 20, 50, 100, len(data) // 2):
         with pytest.raises(ImageError, match="damaged"):

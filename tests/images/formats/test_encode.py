@@ -1,4 +1,4 @@
-"""Writing picture files."""
+"""Image files are written."""
 
 import errno
 import io
@@ -32,7 +32,7 @@ def test_values_that_are_not_finite_are_never_written(tmp_path, value):
 
 
 @pytest.mark.parametrize("ending", encode.WRITABLE_ENDINGS)
-def test_written_pictures_read_back(tmp_path, ending):
+def test_written_images_are_read_again(tmp_path, ending):
     path = tmp_path / f"painted{ending.upper()}"
     encode.write_image(pixels_of(halves()), path)
     exact = ending in (".png", ".webp", ".tif", ".tiff")
@@ -53,7 +53,7 @@ def test_color_keeps_its_resolution_in_jpeg(tmp_path):
     assert abs(decode.read_image(tmp_path / "a.jpg").pixels - stripes).max() < 12
 
 
-def test_the_same_picture_gives_the_same_bytes(tmp_path):
+def test_the_same_image_gives_the_same_bytes(tmp_path):
     pixels = np.asarray(NOISE, np.float32)
 
     def written() -> dict[str, bytes]:
@@ -187,7 +187,7 @@ def read_deep(path):
 
 
 @pytest.mark.parametrize("ending", [".jpg", ".webp", ".avif"])
-def test_formats_without_the_depth_are_refused(tmp_path, ending, one_line):
+def test_formats_without_the_depth_are_rejected(tmp_path, ending, one_line):
     for act in (
         encode.check_writable,
         lambda path, saving: encode.write_image(FINE, path, saving=saving),

@@ -1,4 +1,4 @@
-"""What is kept of a photograph's own metadata."""
+"""The metadata of the content image that is copied."""
 
 import io
 import xml.etree.ElementTree as ElementTree
@@ -35,7 +35,7 @@ def test_every_format_carries_it_there_and_back(tmp_path, ending, depth):
         assert read.position.longitude == pytest.approx(8.25, abs=1e-5)
 
 
-def test_a_picture_that_says_nothing():
+def test_an_image_without_metadata():
     assert metadata.read_metadata(Image.new("RGB", (3, 3))) == NO_METADATA
     assert not metadata.to_exif(NO_METADATA)
     assert metadata.to_xmp(NO_METADATA) == ""
@@ -56,7 +56,7 @@ def test_positions_survive_to_a_foot(latitude, longitude):
     assert read.longitude == pytest.approx(longitude, abs=2e-6)
 
 
-def test_the_elements_are_xml_that_says_the_same():
+def test_the_xmp_elements_have_the_same_metadata():
     root = ElementTree.fromstring(
         f'<r xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">{metadata.to_xmp(WHOLE)}</r>'
     )

@@ -74,7 +74,7 @@ def test_lossless_jpeg_is_exact(bits):
     )
 
 
-def test_a_deep_jpeg_stands_upright_in_its_colors_and_tells_its_author():
+def test_a_deep_jpeg_has_its_orientation_colors_and_author():
     data = imagecodecs.jpeg8_encode(deep(12), lossless=True, bitspersample=12)
     exif = to_exif(Metadata(author="Me"))
     exif[274] = 6  # turned to the right
@@ -104,7 +104,7 @@ def test_the_color_profile_of_a_deep_jpeg_counts():
     )
 
 
-def test_a_deep_jpeg_that_is_cut_off_is_refused(one_line):
+def test_a_truncated_deep_jpeg_is_rejected(one_line):
     data = imagecodecs.jpeg8_encode(deep(12), level=95, bitspersample=12)
     with pytest.raises(ImageError) as caught:
         decode.read_image(data[: len(data) // 2])
@@ -176,7 +176,7 @@ def test_a_recipe_is_read_beside_a_broken_part(tmp_path):
     assert decode.read_xmp(path) == b"<kept/>"
 
 
-def test_a_wrong_checksum_of_a_part_that_is_needed_is_refused():
+def test_a_wrong_checksum_of_a_critical_chunk_is_rejected():
     for name in (b"IHDR", b"PLTE"):
         data = png(8, 3, bytes(WIDTH), chunk(b"PLTE", bytes(range(30))))
         with pytest.raises(ImageError):
@@ -216,7 +216,7 @@ def test_the_crop_of_an_avif_is_applied(orientation):
     assert np.abs(pixels - right).mean() < 4
 
 
-def test_a_crop_that_makes_no_sense_is_left_out_and_a_small_one_is_refused():
+def test_an_invalid_crop_is_ignored_and_a_small_one_is_rejected():
     assert decode.read_image(avif_with_crop(50, 4, 32, 20)).pixels.shape == (40, 60, 3)
     with pytest.raises(ImageError, match="an image of 8 x 20 px"):
         decode.read_image(avif_with_crop(10, 4, 8, 20))
@@ -238,7 +238,7 @@ def gif(canvas, place, size, shade=1):
 
 
 def test_what_the_first_frame_of_a_gif_does_not_cover_is_transparent():
-    """GIF89a, appendix: with nothing drawn there, browsers show what is behind the picture."""
+    """GIF89a, appendix: where nothing is drawn, browsers show the background of the page."""
     data = gif((40, 30), (10, 5), (20, 16))
     right = np.zeros((30, 40), np.float32)
     right[5:21, 10:30] = 1
@@ -257,7 +257,7 @@ def test_a_gray_pfm(scale):
     np.testing.assert_allclose(decode.read_image(data).pixels[..., 0], GRAY, atol=0.01)
 
 
-def test_a_color_pfm_is_refused_by_name():
+def test_a_color_pfm_is_rejected_by_name():
     with pytest.raises(ImageError, match="color PFM"):
         decode.read_image(b"PF\n20 20\n-1.0\n" + bytes(4800))
 
@@ -351,7 +351,7 @@ def test_a_tiff_of_fewer_than_8_bits(bits, photometric):
 
 
 @pytest.mark.parametrize("packing", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "zstd"])
-def test_a_tiff_that_is_cut_off_is_refused(packing, one_line):
+def test_a_truncated_tiff_is_rejected(packing, one_line):
     data = bytearray(
         tiff(
             SMOOTH,
@@ -400,7 +400,7 @@ def test_streams_that_return_less_than_asked_are_read_to_their_end():
     np.testing.assert_array_equal(decode.read_image(Trickling(data)).pixels, np.asarray(NOISE))
 
 
-def test_a_stream_that_does_not_wait_is_refused(one_line):
+def test_a_non_blocking_stream_is_rejected(one_line):
     class Waiting(io.RawIOBase):
         def read(self, size=-1):
             return None
@@ -472,7 +472,7 @@ def closed_images(path):
     yield image
 
 
-def test_a_closed_image_is_refused_by_name(tmp_path, one_line):
+def test_a_closed_image_is_rejected_by_name(tmp_path, one_line):
     path = tmp_path / "a.png"
     NOISE.save(path)
     for image in closed_images(path):
@@ -482,7 +482,7 @@ def test_a_closed_image_is_refused_by_name(tmp_path, one_line):
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "BMP", "PPM", "JPEG2000", "WEBP", "GIF", "TIFF"])
-def test_incomplete_files_are_refused_whatever_pillow_is_set_to(monkeypatch, name):
+def test_incomplete_files_are_rejected_with_any_setting_of_pillow(monkeypatch, name):
     data = encoded(NOISE, name)
     for setting in (False, True):
         monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", setting)

@@ -1,4 +1,4 @@
-"""How pictures are written."""
+"""Options for saving."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from impasto.errors import SettingError
 from impasto.images.formats.save_options import DEFAULT_SAVE_OPTIONS, SaveOptions
 
 
-def test_the_usual_way_loses_as_little_as_a_file_of_ordinary_depth_can():
+def test_the_default_options_lose_only_the_precision_of_8_bits():
     assert (
         DEFAULT_SAVE_OPTIONS.depth,
         DEFAULT_SAVE_OPTIONS.quality,
@@ -31,7 +31,7 @@ def test_the_usual_way_loses_as_little_as_a_file_of_ordinary_depth_can():
         {"dpi": 0},
     ],
 )
-def test_what_is_out_of_range_is_refused(one_line, wrong):
+def test_options_out_of_range_are_rejected(one_line, wrong):
     with pytest.raises(SettingError) as caught:
         SaveOptions(**wrong)
     assert one_line(caught).startswith(next(iter(wrong)))

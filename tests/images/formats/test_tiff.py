@@ -1,4 +1,4 @@
-"""TIFF in every depth and arrangement that tifffile writes, and which page is the picture."""
+"""TIFF of every depth and layout that tifffile writes, and the choice of the page."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_every_depth_and_arrangement(arranged, kind, packed):
     ("kind", "apart", "extra"),
     product(["u1", "u2", "f4"], [False, True], ["unassalpha", "assocalpha", "unspecified"]),
 )
-def test_a_fourth_channel_is_what_the_file_says_it_is(kind, apart, extra):
+def test_a_fourth_channel_has_the_meaning_stated_by_the_file(kind, apart, extra):
     half = np.concatenate(
         [in_type(COLOR, kind), in_type(np.full_like(GRAY, 128), kind)[..., None]], 2
     )
@@ -141,7 +141,7 @@ TURNS = {
 }
 
 
-def test_deep_pictures_stand_upright(subtests):
+def test_deep_images_are_upright(subtests):
     for orientation, turned in TURNS.items():
         with subtests.test(orientation=orientation):
             stored = np.ascontiguousarray(turned(in_type(COLOR, "u2")))
@@ -161,14 +161,14 @@ PAGES = {
     "preview of the old kind": ([(SMALL, {"extratags": [(255, 3, 1, 2, True)]}), (COLOR, {})], 0),
     "preview, full below it": ([(SMALL, REDUCED | {"subifds": 1}), (COLOR, {})], 0),
     "full, preview below it": ([(COLOR, {"subifds": 1}), (SMALL, REDUCED)], 0),
-    "two pictures": ([(COLOR, {}), (SMALL, {})], 1),
+    "two images": ([(COLOR, {}), (SMALL, {})], 1),
     "previews alone": ([(SMALL, REDUCED), (COLOR, REDUCED)], 0),
 }
 
 
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("case", PAGES)
-def test_the_first_page_in_full_size_is_the_picture(case, deep):
+def test_the_first_full_size_page_is_the_image(case, deep):
     written, several = PAGES[case]
     if deep:
         written = [
@@ -200,14 +200,14 @@ def raw_file(case):
 
 
 @pytest.mark.parametrize("case", RAW)
-def test_a_raw_file_is_refused_with_what_to_do(case, one_line):
+def test_a_raw_file_is_rejected_with_advice(case, one_line):
     with pytest.raises(ImageError) as caught:
         decode.read_image(raw_file(case))
     assert "camera raw file" in one_line(caught)
     assert "converter to TIFF or JPEG" in str(caught.value)
 
 
-def test_a_raw_file_whose_first_page_is_a_preview_is_refused(tmp_path, one_line):
+def test_a_raw_file_whose_first_page_is_a_preview_is_rejected(tmp_path, one_line):
     import tifffile
 
     path = tmp_path / "a.nef"
@@ -221,7 +221,7 @@ def test_a_raw_file_whose_first_page_is_a_preview_is_refused(tmp_path, one_line)
     assert one_line(caught).startswith(f"{path}: a camera raw file")
 
 
-def test_what_is_said_beside_deep_pixels_is_read(tmp_path):
+def test_tags_of_deep_images_are_read(tmp_path):
     data = tiff(
         in_type(COLOR, "f4"),
         photometric="rgb",
@@ -247,7 +247,7 @@ def test_floats_in_a_tiff_tell_their_range():
     assert "were clipped to 0 to 1" in loaded.notes[0]
 
 
-def test_pillows_own_tiffs_are_read_as_they_were():
+def test_tiffs_written_by_pillow_are_read_unchanged():
     for mode in ("1", "L", "LA", "RGB", "RGBA", "P", "CMYK", "YCbCr"):
         image = Image.fromarray(COLOR).convert(mode)
         expected = np.asarray(image.convert("RGB"), np.float32)

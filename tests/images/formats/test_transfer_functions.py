@@ -53,7 +53,7 @@ def test_white_stays_white_in_every_space(code):
 @pytest.mark.parametrize(
     "primaries", [(0.3,) * 8, (0.64, 0.33, 0.3, 0.6, 0.15, 0, 0.3, 0.3), (np.nan,) * 8]
 )
-def test_primaries_that_span_nothing_are_refused(primaries):
+def test_degenerate_primaries_are_rejected(primaries):
     with pytest.raises(ValueError, match="primaries"):
         transfer_functions.to_xyz(primaries)
 
@@ -126,7 +126,7 @@ def test_what_lies_below_the_knee_stays():
     assert transfer_functions.roll_off(light, 1000 / 203).max() < 2 * knee
 
 
-def test_one_hot_pixel_does_not_darken_the_picture():
+def test_one_hot_pixel_does_not_darken_the_image():
     values = np.full((50, 50, 1), float(transfer_functions.encode_pq(np.array(0.5))), np.float32)
     alone, _ = transfer_functions.to_srgb(
         values, ColorSpace(transfer_functions.BT709, transfer_functions.decode_pq)
