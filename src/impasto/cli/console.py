@@ -55,8 +55,8 @@ def terminal_bar(quiet: bool, count: int = 1, losses: bool = False) -> Iterator[
     if quiet:
         yield None
         return
-    with progress_bar(CONSOLE, count, losses) as made:
-        yield made
+    with progress_bar(CONSOLE, count, losses) as bar:
+        yield bar
 
 
 def stop_on_interrupt(stylizer: Stylizer) -> AbstractContextManager[InterruptHandler]:
@@ -109,9 +109,9 @@ def show_events(events: Iterator[Event], bar: ProgressBar | None) -> Iterator[Ev
         yield event
 
 
-def print_line(words: str) -> None:
+def print_line(text: str) -> None:
     """Print a line on stderr."""
-    CONSOLE.print(words, markup=False)
+    CONSOLE.print(text, markup=False)
 
 
 def print_summary(result: Result, outputs: OutputPaths) -> None:
@@ -140,8 +140,8 @@ def print_weights(rows: list[tuple[str, ...]], engine: str) -> None:
 def print_presets(rows: list[tuple[str, str, str]], user_file: Path) -> None:
     """Print name, description and settings of each preset on stdout."""
     console = Console(highlight=False)
-    for name, words, settings in rows:
+    for name, description, settings in rows:
         console.print(Text(name, style="bold"))
-        for line in filter(None, (words, settings)):
+        for line in filter(None, (description, settings)):
             console.print(Padding(Text(line), (0, 0, 0, 4)))
     console.print(Text(f"Define your own in {user_file}, or in a file given with --presets."))

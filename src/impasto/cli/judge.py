@@ -78,5 +78,5 @@ def _heading(scores: "Scores") -> str:
 
 
 def _format_score(value: float, is_result: bool, nearest: float | None) -> str:
-    shown = f"{value:.1f}" if value >= 10 else f"{value:.3f}"
-    return f"[bold]{shown}[/bold]" if is_result and value == nearest else shown
+    text = f"{value:.1f}" if value >= 10 else f"{value:.3f}"
+    return f"[bold]{text}[/bold]" if is_result and value == nearest else text

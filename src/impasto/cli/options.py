@@ -164,23 +164,23 @@ _EXTRAS: Sequence[OptionField] = (
 def _add_field_options(
     command: Callable[..., None],
     argument: str,
-    usual: SaveOptions | OutputOptions,
+    default_options: SaveOptions | OutputOptions,
     fields: Sequence[OptionField],
 ) -> Callable[..., None]:
-    """Add an option for each field; the command receives an object of the type of ``usual``."""
+    """Add an option for each field; the command receives ``default_options`` with its values."""
 
-    def option(name: str, kind: type, flag: str, words: str) -> inspect.Parameter:
-        default = getattr(usual, name)
+    def option(name: str, kind: type, flag: str, help_text: str) -> inspect.Parameter:
+        default = getattr(default_options, name)
         if default not in (None, False):
-            words = f"{words.removesuffix('.')} (default {recipes.format_value(default)})."
-        annotation = Annotated[kind | None, file_option(flag, words)]  # type: ignore[valid-type]
+            help_text = f"{help_text.removesuffix('.')} (default {recipes.format_value(default)})."
+        annotation = Annotated[kind | None, file_option(flag, help_text)]  # type: ignore[valid-type]
         return inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
         )
 
     def gather(given: dict[str, recipes.Value]) -> SaveOptions | OutputOptions:
         named = {name: value for name, value in given.items() if value is not None}
-        return dataclasses.replace(usual, **named)
+        return dataclasses.replace(default_options, **named)
 
     return _add_options(command, argument, [option(*each) for each in fields], gather)
 

@@ -74,9 +74,11 @@ def compare_style(image: JudgeFeatures, style: JudgeFeatures) -> dict[str, Stage
         ("palette_excess", "", measures.palette_excess, *colors),
         ("palette_distance", "", measures.palette_distance, *colors),
     ]
-    for name, (own, other, local, whole) in networks.items():
-        tasks += [(f"local_{name}", at, measures.local_style, own[at], other[at]) for at in local]
-        tasks += [(f"global_{name}", at, measures.global_style, own[at], other[at]) for at in whole]
+    for name, (maps, target, local, whole) in networks.items():
+        tasks += [(f"local_{name}", at, measures.local_style, maps[at], target[at]) for at in local]
+        tasks += [
+            (f"global_{name}", at, measures.global_style, maps[at], target[at]) for at in whole
+        ]
     results = threads.map_in_threads(lambda task: task[2](*task[3:]), tasks)
     distances: dict[str, dict[str, float]] = {}
     for (name, stage, *_), result in zip(tasks, results, strict=True):

@@ -68,10 +68,12 @@ def local_style(image: Map, style: Map) -> tuple[float, float]:
     networks that no loss uses; coverage as in Mechrez et al. 2018, "The Contextual Loss".
     """
     mean = style.mean((0, 1))
-    own, other = (normalize((each - mean).reshape(-1, each.shape[-1])) for each in (image, style))
-    nearest, covered = [], np.full(len(other), -1, np.float32)
-    for start in range(0, len(own), CHUNK_ROWS):
-        cosines = own[start : start + CHUNK_ROWS] @ other.T
+    features, style_features = (
+        normalize((each - mean).reshape(-1, each.shape[-1])) for each in (image, style)
+    )
+    nearest, covered = [], np.full(len(style_features), -1, np.float32)
+    for start in range(0, len(features), CHUNK_ROWS):
+        cosines = features[start : start + CHUNK_ROWS] @ style_features.T
         nearest.append(cosines.max(axis=1))
         np.maximum(covered, cosines.max(axis=0), out=covered)
     return _distance(np.concatenate(nearest)), _distance(covered)
@@ -110,8 +112,8 @@ def palette_excess(image: Map, style: Map) -> float:
     single pixels. It grows with each color that the style image does not have, and ignores how
     often a color is used. Two seeds differ by 1.4.
     """
-    own, other = (_smoothed(each).reshape(-1, 3) for each in (image, style))
-    distances, _ = scipy.spatial.KDTree(other).query(own)
+    colors, style_colors = (_smoothed(each).reshape(-1, 3) for each in (image, style))
+    distances, _ = scipy.spatial.KDTree(style_colors).query(colors)
     return float(np.mean(distances))
 
 
@@ -128,8 +130,8 @@ def palette_distance(image: Map, style: Map) -> float:
     Source: Rabin et al. 2011, "Wasserstein Barycenter and Its Application to Texture Mixing".
     Departure: directions on a Fibonacci lattice over the half sphere instead of random ones.
     """
-    own, other = (_quantiles(each.reshape(-1, 3)) for each in (image, style))
-    return float(2 * np.mean(np.abs(own - other)))
+    quantiles, style_quantiles = (_quantiles(each.reshape(-1, 3)) for each in (image, style))
+    return float(2 * np.mean(np.abs(quantiles - style_quantiles)))
 
 
 def self_similarity(image: Map, content: Map) -> float:
@@ -141,8 +143,8 @@ def self_similarity(image: Map, content: Map) -> float:
     cosines divided by TEMPERATURE, since raw products put all weight on the position itself. Two
     seeds differ by 0.035.
     """
-    target, own = (_log_similarities(each) for each in (content, image))
-    return max(0.0, float(np.mean(np.sum(np.exp(target) * (target - own), axis=1))))
+    target, similarities = (_log_similarities(each) for each in (content, image))
+    return max(0.0, float(np.mean(np.sum(np.exp(target) * (target - similarities), axis=1))))
 
 
 def edge_distance(image: Edges, content: Edges) -> float:
@@ -156,13 +158,13 @@ def edge_distance(image: Edges, content: Edges) -> float:
     most. Lost and added edges both count, including strokes. Two seeds differ by 0.067.
     """
     deviation = TOLERANCE * float(np.hypot(*content.shape))
-    own, other = (
+    edges, content_edges = (
         scipy.ndimage.gaussian_filter(each.astype(np.float64), deviation).ravel()
         for each in (image, content)
     )
-    own, other = own - own.mean(), other - other.mean()
-    lengths = float(np.linalg.norm(own) * np.linalg.norm(other))
-    return max(0.0, 1 - float(own @ other) / max(lengths, 1e-12))
+    edges, content_edges = edges - edges.mean(), content_edges - content_edges.mean()
+    lengths = float(np.linalg.norm(edges) * np.linalg.norm(content_edges))
+    return max(0.0, 1 - float(edges @ content_edges) / max(lengths, 1e-12))
 
 
 def _distance(cosines: NDArray[np.float32]) -> float:

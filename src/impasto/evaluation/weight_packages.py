@@ -56,10 +56,10 @@ def check_packages() -> None:
     """
     vgg19 = weights.NETWORKS["vgg19"]
     cache = weights.cache_file(vgg19)
-    wanted = {each.name: each.package for each in PACKAGES}
+    packages = {each.name: each.package for each in PACKAGES}
     if cache is None or not cache.is_file():
-        wanted["VGG19"] = vgg19.package
-    missing = [name for name, package in wanted.items() if not importlib.util.find_spec(package)]
+        packages["VGG19"] = vgg19.package
+    missing = [name for name, package in packages.items() if not importlib.util.find_spec(package)]
     if missing:
         raise WeightsError(
             f"no weights for {', '.join(missing)}: install the weights of all networks with: "

@@ -39,9 +39,9 @@ def match_lightness(style: ImageArray, content: ImageArray) -> ImageArray:
 
     σ_C / σ_S (L_S - μ_S) + μ_C; Gatys et al. 2016, section 4.
     """
-    own, other = lightness(style), lightness(content)
+    source, target = lightness(style), lightness(content)
     return gray_from_lightness(
-        (own - own.mean()) * (other.std() / max(own.std(), 1e-6)) + other.mean()
+        (source - source.mean()) * (target.std() / max(source.std(), 1e-6)) + target.mean()
     )
 
 

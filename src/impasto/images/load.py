@@ -120,8 +120,8 @@ def load_mask(source: ImageLike, role: str, size: tuple[int, int]) -> LoadedMask
         mask, notes = masks.mask_from_image(decoded.pixels, decoded.alpha)
     except ValueError as error:
         raise ImageError(f"{name}: {error}") from None
-    own = (f"{name}: {note}" for note in (*notes, *masks.aspect_note(mask, *size)))
-    return LoadedMask(mask, (*decoded.notes, *own), _identify(source, role, decoded))
+    mask_notes = (f"{name}: {note}" for note in (*notes, *masks.aspect_note(mask, *size)))
+    return LoadedMask(mask, (*decoded.notes, *mask_notes), _identify(source, role, decoded))
 
 
 def load_style(source: ImageLike, role: str) -> LoadedStyle:

@@ -95,8 +95,8 @@ def _scale_floats(values: NDArray[Any]) -> ScaledValues:
     if low >= 0 and high <= white:
         return ScaledValues(scaled)
     np.clip(scaled, 0, 1, out=scaled)
-    words = f"values from {_short(low, 7)} to {_short(high, 7)} were clipped to 0 to {white:g}"
-    return ScaledValues(scaled, (words,))
+    note = f"values from {_short(low, 7)} to {_short(high, 7)} were clipped to 0 to {white:g}"
+    return ScaledValues(scaled, (note,))
 
 
 def _short(value: float, digits: int = 6) -> str:

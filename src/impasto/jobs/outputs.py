@@ -128,8 +128,8 @@ class OutputRecorder:
 
     def video_bytes(self, levels: Iterable[Level]) -> float:
         """Return the memory for the frames of the video in bytes, if there is one."""
-        shown = sum(3 * each.height * each.width * each.evaluations for each in levels)
-        return shown / self.video_every if self.outputs.timelapse else 0.0
+        frame_bytes = sum(3 * each.height * each.width * each.evaluations for each in levels)
+        return frame_bytes / self.video_every if self.outputs.timelapse else 0.0
 
     def note(self, event: Event) -> None:
         """Record a step."""

@@ -126,8 +126,8 @@ def _save_state(job: PreparedJob, result: Result) -> None:
     if writer.path is None:
         return
     if writer.save():
-        words = [*spec.to_args(result.recipe), "--resume", str(writer.path)]
-        LOG.warning("to resume: %s", shlex.join(words))
+        args = [*spec.to_args(result.recipe), "--resume", str(writer.path)]
+        LOG.warning("to resume: %s", shlex.join(args))
     else:
         files.release_name(writer.path)
 

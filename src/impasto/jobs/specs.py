@@ -102,12 +102,12 @@ def parse_region(text: str, drives: bool = os.name == "nt") -> tuple[str, ...]:
     """
     colon = r"(?<!^[A-Za-z])(?<!:[A-Za-z]):" if drives else ":"
     pieces = re.split(colon, text)
-    usual = tuple(os.path.expanduser(piece) for piece in pieces)
+    default = tuple(os.path.expanduser(piece) for piece in pieces)
     cuts = [_join_pieces(pieces, places) for places in _iter_cuts(len(pieces))]
-    paths = next((cut for cut in cuts if all(map(os.path.exists, cut))), usual)
-    if len(paths) not in (2, 3) or not all(paths):
+    region = next((cut for cut in cuts if all(map(os.path.exists, cut))), default)
+    if len(region) not in (2, 3) or not all(region):
         raise SettingError(f"region {text!r}: expected MASK:STYLE or MASK:STYLE:STYLE_MASK")
-    return paths
+    return region
 
 
 def _iter_cuts(pieces: int) -> Iterator[tuple[int, ...]]:
@@ -162,10 +162,10 @@ class InputPaths:
 
     def to_args(self) -> list[str]:
         """Return the arguments for the command line."""
-        shown = self.replace_path(self.piped, "-") if self.piped else self
-        regions = (("--region", ":".join(map(_as_arg, each))) for each in shown.regions)
-        keep = ["--keep", _as_arg(shown.keep)] if shown.keep else []
-        return [*map(_as_arg, (shown.content, *shown.styles)), *itertools.chain(*regions), *keep]
+        named = self.replace_path(self.piped, "-") if self.piped else self
+        regions = (("--region", ":".join(map(_as_arg, each))) for each in named.regions)
+        keep = ["--keep", _as_arg(named.keep)] if named.keep else []
+        return [*map(_as_arg, (named.content, *named.styles)), *itertools.chain(*regions), *keep]
 
     def replace_path(self, path: str, other: str) -> "InputPaths":
         """Return a copy with ``path`` replaced by ``other``."""

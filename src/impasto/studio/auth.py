@@ -74,9 +74,9 @@ class Secrets:
     def token(self) -> str:
         """Create a token that works once. The folder contains only its hash."""
         token = secrets.token_urlsafe(24)
-        place = self._place(token)
-        place.parent.mkdir(mode=0o700, exist_ok=True)
-        _write_private(place, "")
+        path = self._place(token)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        _write_private(path, "")
         return token
 
     def use(self, token: str) -> bool:

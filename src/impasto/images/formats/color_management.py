@@ -89,7 +89,7 @@ def _icc_encoding(tags: ColorTags, channels: int) -> ColorEncoding | None:
 
 
 _KINDS = {b"GRAY": 1, b"RGB ": 3, b"CMYK": 4}
-"""Channels of the pixels that a profile is for, by the word in its header."""
+"""Number of channels that a profile supports, by the color space in its header."""
 
 
 def _srgb_encoding(tags: ColorTags, channels: int) -> ColorEncoding | None:

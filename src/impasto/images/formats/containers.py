@@ -97,7 +97,7 @@ def _read_item_color(meta: bytes) -> ContainerColor:
     return _merge_boxes([listed[number - 1] for number in chosen if 0 < number <= len(listed)])
 
 
-def _associated_properties(ipma: bytes, wanted: int) -> list[int]:
+def _associated_properties(ipma: bytes, item_id: int) -> list[int]:
     """Return the numbers of the properties of an item, counted from one."""
     version, wide = ipma[:1] != b"\0", ipma[3:4] and ipma[3] & 1
     at = 8
@@ -110,7 +110,7 @@ def _associated_properties(ipma: bytes, wanted: int) -> list[int]:
         numbers = [
             int.from_bytes(ipma[at + n * step : at + (n + 1) * step]) & mask for n in range(count)
         ]
-        if item == wanted:
+        if item == item_id:
             return numbers
         at += count * step
     return []
@@ -151,10 +151,10 @@ def read_bmp_profile(stream: BinaryIO) -> bytes:
     header = stream.read(124)
     if len(header) < 124 or int.from_bytes(header[:4], "little") < 124:
         return b""
-    place, size = struct.unpack_from("<II", header, 112)
-    if header[56:60] != b"DEBM" or size > MAX_BLOCK:  # that it is embedded, as a number
+    offset, size = struct.unpack_from("<II", header, 112)
+    if header[56:60] != b"DEBM" or size > MAX_BLOCK:  # "MBED": the profile is embedded
         return b""
-    stream.seek(14 + place)
+    stream.seek(14 + offset)
     return stream.read(size)
 
 

@@ -134,9 +134,9 @@ def _file_kind(path: Path) -> str:
 
 def format_names(paths: Sequence[Path]) -> str:
     """Return the first few names, and how many more there are."""
-    shown = ", ".join(files.display_path(path.name) for path in paths[:NAMED])
+    names = ", ".join(files.display_path(path.name) for path in paths[:NAMED])
     more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-    return f"{shown}{more}"
+    return f"{names}{more}"
 
 
 NAMED = 5

@@ -109,9 +109,9 @@ def _fits_format(name: str, height: int, width: int, saving: SaveOptions) -> boo
 
 
 def ending_that_fits(
-    wanted: str, height: int, width: int, saving: SaveOptions = DEFAULT_SAVE_OPTIONS
+    ending: str, height: int, width: int, saving: SaveOptions = DEFAULT_SAVE_OPTIONS
 ) -> str:
-    """Return the extension ``wanted`` if its format supports (height, width); if not, .png.
+    """Return the extension ``ending`` if its format supports (height, width); if not, .png.
 
     Used to save a result whose format failed. Never raises.
 
@@ -120,8 +120,8 @@ def ending_that_fits(
     >>> ending_that_fits(".JPG", 400, 16_400)
     '.JPG'
     """
-    name = _NAMES.get(wanted.lower())
-    return wanted if name is not None and _fits_format(name, height, width, saving) else ".png"
+    name = _NAMES.get(ending.lower())
+    return ending if name is not None and _fits_format(name, height, width, saving) else ".png"
 
 
 def _format(path: AnyPath) -> str:

@@ -235,8 +235,8 @@ def to_xmp(tags: Metadata) -> str:
             ("Longitude", tags.position.longitude, "EW"),
         ):
             minutes = round(abs(value) * 60, 4)
-            words = f"{int(minutes // 60)},{minutes % 60:.4f}{signs[value < 0]}"
-            elements.append(f"<exif:GPS{name}{_EXIF}>{words}</exif:GPS{name}>")
+            text = f"{int(minutes // 60)},{minutes % 60:.4f}{signs[value < 0]}"
+            elements.append(f"<exif:GPS{name}{_EXIF}>{text}</exif:GPS{name}>")
     return "\n".join(elements)
 
 

@@ -88,10 +88,10 @@ def check_size_limits(width: int, height: int, limits: SizeLimits = DEFAULT_LIMI
 
 def too_many_pixels(pixels: int, max_pixels: int = MAX_PIXELS) -> str:
     """Return the message for an image of too many pixels."""
-    words = f"an image of {pixels:,} pixels: the maximum is {max_pixels:,}; reduce it first"
+    message = f"an image of {pixels:,} pixels: the maximum is {max_pixels:,}; reduce it first"
     if max_pixels > MAX_PIXELS:
-        return words
-    return f"{words}, or use --size original if it is the content image"
+        return message
+    return f"{message}, or use --size original if it is the content image"
 
 
 def damaged_message(what: str) -> str:

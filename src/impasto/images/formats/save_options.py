@@ -39,11 +39,11 @@ class SaveOptions:
 
     def as_options(self) -> tuple[str, ...]:
         """Return the command-line options for values that are not the defaults."""
-        words: list[str] = []
+        args: list[str] = []
         for name in ("depth", "quality", "subsampling", "dpi"):
             if (value := getattr(self, name)) != getattr(DEFAULT_SAVE_OPTIONS, name):
-                words += [f"--{name}", format_value(value)]
-        return (*words, *(["--keep-location"] if self.location else []))
+                args += [f"--{name}", format_value(value)]
+        return (*args, *(["--keep-location"] if self.location else []))
 
 
 DEFAULT_SAVE_OPTIONS = SaveOptions()

@@ -125,8 +125,8 @@ def find_page(tiff: Any) -> TiffPage:
             raise ImageError(detect.RAW)
     full = [each for each in pages if not each[0].subfiletype & 0b101]
     chosen, frame = full[0] if full else max(pages, key=lambda each: _area(each[0]))
-    own = [page for page, number in full if number is not None]
-    return TiffPage(chosen, frame, len(own) > 1)
+    several = sum(number is not None for _, number in full) > 1
+    return TiffPage(chosen, frame, several)
 
 
 def _iter_pages(tiff: Any) -> Iterator[tuple[Any, int | None]]:

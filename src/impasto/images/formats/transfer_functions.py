@@ -107,8 +107,8 @@ def decode_hlg(values: Light) -> Light:
 def _hlg_ootf(light: Light, luminance: NDArray[np.float64]) -> Light:
     """Return display light of scene light: the OOTF of BT.2100, 1 for diffuse white."""
     bright = np.maximum(light @ luminance.astype(np.float32), 0)[..., None]
-    shown = light * bright ** np.float32(HLG_GAMMA - 1) * np.float32(HLG_NITS / WHITE_NITS)
-    return np.asarray(shown, np.float32)
+    displayed = light * bright ** np.float32(HLG_GAMMA - 1) * np.float32(HLG_NITS / WHITE_NITS)
+    return np.asarray(displayed, np.float32)
 
 
 CURVES: dict[int, Curve] = {

@@ -111,8 +111,8 @@ def _write_mp4(frames: Sequence[Frame], path: Path, seconds: float) -> None:
         "-pix_fmt yuv420p -colorspace bt709 -color_primaries bt709 -color_trc bt709 "
         "-movflags +faststart -f mp4"
     )
-    # Not imageio's own writer: it leaves ffmpeg's exit status unread, so that a film cut off
-    # by a full disk would count as written.
+    # imageio's writer ignores the exit status of ffmpeg, so a video that was truncated because
+    # the disk is full would not raise an error.
     pipe = subprocess.PIPE
     with subprocess.Popen(
         [_find_ffmpeg(), *command.split(), path], stdin=pipe, stderr=pipe
