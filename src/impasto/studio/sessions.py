@@ -364,12 +364,12 @@ def forecast(store: Store, session: StoredSession) -> ForecastInfo:
     size = content["height"], content["width"]
     recipe = inputs.with_size(recipe, size)
     styles = _style_sizes(store, recipe, session)
-    places = len(session["regions"]) + bool(session["paintings"])
+    region_count = len(session["regions"]) + bool(session["paintings"])
     job = memory.MemoryInputs(
         size,
         recipe.size,
         styles,
-        region_count=places,
+        region_count=region_count,
         evaluations=recipe.evaluations,
         colors=recipe.colors,
         style_loss=recipe.style_loss,
@@ -381,7 +381,7 @@ def forecast(store: Store, session: StoredSession) -> ForecastInfo:
     except SettingError as error:
         return {"seconds": None, "memory": None, "fits": False, "text": str(error)}
     levels = pyramid.schedule(*size, recipe)
-    measured = measurements.find_measurement(recipe, places, [level.role for level in levels])
+    measured = measurements.find_measurement(recipe, region_count, [level.role for level in levels])
     seconds = (
         _predict_seconds(store, recipe, levels)
         if measured is None
@@ -419,14 +419,14 @@ def _predict_seconds(store: Store, recipe: Recipe, levels: Sequence[Level]) -> f
     for job in store.jobs()[:50]:
         if job["state"] == "done" and job["recipe"]["style_loss"] == recipe.style_loss:
             try:
-                other = store.image(str(job["photograph"]))
+                content = store.image(str(job["photograph"]))
             except NotFound:
                 continue
-            done = inputs.with_size(
-                Recipe.from_dict(job["recipe"]), (other["height"], other["width"])
+            recipe_done = inputs.with_size(
+                Recipe.from_dict(job["recipe"]), (content["height"], content["width"])
             )
-            painted = pyramid.schedule(other["height"], other["width"], done)
-            rates.append(job["seconds"] / pixels_of(painted))
+            levels_done = pyramid.schedule(content["height"], content["width"], recipe_done)
+            rates.append(job["seconds"] / pixels_of(levels_done))
     if not rates:
         return None
     seconds = statistics.median(rates[:5]) * pixels_of(levels)

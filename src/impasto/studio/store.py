@@ -99,12 +99,12 @@ class Store:
         with path.open("rb") as file:
             image_id = hashlib.file_digest(file, "sha256").hexdigest()[:16]
         if not self._is_complete(image_id) or (mask and not self.image(image_id)["mask"]):
-            place = self.folder / "pictures" / image_id
-            shutil.rmtree(place, ignore_errors=True)
+            folder = self.folder / "pictures" / image_id
+            shutil.rmtree(folder, ignore_errors=True)
             try:
-                self._write_image(decoded, place, path, name, mask)
+                self._write_image(decoded, folder, path, name, mask)
             except BaseException:
-                shutil.rmtree(place, ignore_errors=True)
+                shutil.rmtree(folder, ignore_errors=True)
                 raise
         return self.image(image_id)
 
@@ -121,32 +121,32 @@ class Store:
             return False
 
     def _write_image(
-        self, decoded: DecodedImage, place: Path, path: Path, name: str, mask: bool
+        self, decoded: DecodedImage, folder: Path, path: Path, name: str, mask: bool
     ) -> None:
         """Write the files of an image, the description last, so it appears only if complete."""
-        place.mkdir()
+        folder.mkdir()
         height, width = arrays.size_of(decoded.pixels)
-        own = safe_name(name)
-        _write_display(decoded, place, mask)
-        path.replace(place / own)
+        stored_name = safe_name(name)
+        _write_display(decoded, folder, mask)
+        path.replace(folder / stored_name)
         description: StoredImage = {
-            "id": place.name,
-            "name": own,
+            "id": folder.name,
+            "name": stored_name,
             "width": width,
             "height": height,
             "mask": mask,
             "notes": list(decoded.notes),
         }
-        files.write_text(json.dumps(description), place / "picture.json")
+        files.write_text(json.dumps(description), folder / "picture.json")
 
     def image(self, image_id: str) -> ImageInfo:
         """Return the description of an image. Raises NotFound."""
         stored: StoredImage = self._read_entry(
             self._entry_path("pictures", image_id) / "picture.json", "picture"
         )
-        place = f"/api/pictures/{image_id}"
+        url = f"/api/pictures/{image_id}"
         display_name = _display_name(stored["mask"])
-        return {**stored, "url": f"{place}/{display_name}", "thumb": f"{place}/thumb.jpg"}
+        return {**stored, "url": f"{url}/{display_name}", "thumb": f"{url}/thumb.jpg"}
 
     def image_path(self, image_id: str) -> Path:
         """Return the path of the uploaded file. Raises NotFound."""
@@ -267,9 +267,9 @@ class Store:
         self.skipped.pop(self._relative_name(path), None)
         return entry
 
-    def _iter_entries(self, place: str, pattern: str, kind: str) -> Iterator[Any]:
+    def _iter_entries(self, subfolder: str, pattern: str, kind: str) -> Iterator[Any]:
         """Yield the descriptions of a kind; invalid ones are skipped."""
-        for path in sorted((self.folder / place).glob(pattern)):
+        for path in sorted((self.folder / subfolder).glob(pattern)):
             try:
                 yield self._read_entry(path, kind)
             except NotFound:
@@ -311,7 +311,7 @@ def _read_description(path: Path, kind: str) -> Any:
         _add_feather(entry)
     description: Any = parse(entry, KINDS[kind])
     if description["id"] != entry_id:
-        raise ValueError(f"it describes the {kind} {description['id']}")
+        raise ValueError(f"it describes the {NAMES[kind]} {description['id']}")
     if kind != "picture":
         Recipe.from_dict(description["recipe"])
     return description
@@ -330,13 +330,13 @@ def _display_name(mask: bool) -> str:
     return "shown.png" if mask else "shown.jpg"
 
 
-def _write_display(decoded: DecodedImage, place: Path, mask: bool) -> None:
+def _write_display(decoded: DecodedImage, folder: Path, mask: bool) -> None:
     """Write an image for the page, encoded again."""
     height, width = arrays.size_of(decoded.pixels)
     longest = DISPLAY_MASK_SIDE if mask else DISPLAY_SIDE
     for name, side in ((_display_name(mask), longest), ("thumb.jpg", THUMBNAIL_SIDE)):
         size = arrays.fit(height, width, min(side, max(height, width)))
-        encode.write_image(arrays.resize(decoded.pixels, *size), place / name)
+        encode.write_image(arrays.resize(decoded.pixels, *size), folder / name)
 
 
 def safe_name(name: str) -> str:
@@ -348,6 +348,6 @@ def safe_name(name: str) -> str:
     True
     """
     last = re.split(r"[/\\\\]", name)[-1]
-    kept = re.sub(r"[^\w .()+-]", "_", last).strip(" .")
-    reserved = kept.lower() in {"", *DERIVED_FILES, "picture.json"}
-    return files.shorten_name(f"picture {kept}".strip() if reserved else kept, MAX_NAME_BYTES)
+    clean = re.sub(r"[^\w .()+-]", "_", last).strip(" .")
+    reserved = clean.lower() in {"", *DERIVED_FILES, "picture.json"}
+    return files.shorten_name(f"picture {clean}".strip() if reserved else clean, MAX_NAME_BYTES)

@@ -266,7 +266,7 @@ def draft(job: PreparedJob) -> ImageArray:
     small = arrays.resize(
         inputs.content, *arrays.fit(height, width, min(DRAFT_SIZE, max(height, width)))
     )
-    styles = [each for place in inputs.regions for each in place.styles if each.share]
+    styles = [each for region in inputs.regions for each in region.styles if each.share]
     if not styles or job.prepared.recipe.colors != "style":
         return small
     style = styles[0].image
