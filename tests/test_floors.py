@@ -72,7 +72,7 @@ ROOMS = {
         "lbfgs",
         "scipy",
         "adam",
-        "solvers",
+        "registry",
     ),
     "losses": (
         "level_roles",

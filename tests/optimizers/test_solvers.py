@@ -10,8 +10,8 @@ from keras import ops
 from impasto.errors import CheckpointError
 from impasto.optimizers import parametrization
 from impasto.optimizers.lbfgs import Lbfgs
+from impasto.optimizers.registry import SOLVERS
 from impasto.optimizers.solver import StopReason
-from impasto.optimizers.solvers import SOLVERS
 from tests.combinations import product
 from tests.optimizers.problems import START, TARGET, Evaluated, bowl, run, states, valley
 

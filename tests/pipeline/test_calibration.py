@@ -59,7 +59,7 @@ def test_a_forecast_of_a_real_calibration_grows_with_the_picture(read, style_los
     assert measured.network > 0
     for kind in kinds:
         levels = [Level(1, 32, 48, 3, role=kind), Level(2, 320, 480, 3, role=kind)]
-        seconds = forecast.predict_seconds(measured, levels, forecast.style_sizes(read))
+        seconds = forecast.predict_seconds(chosen, measured, levels, forecast.style_sizes(read))
         assert 0 < seconds[0] < seconds[1] < math.inf
 
 

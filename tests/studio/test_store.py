@@ -238,7 +238,9 @@ def test_the_forecast_uses_the_stored_measurement(store, monkeypatch, tmp_path):
         return "this machine"
 
     monkeypatch.setattr(jobs.measurements, "find_measurement", find)
-    monkeypatch.setattr(jobs, "predict_seconds", lambda measured, levels, *_: [7.0] * len(levels))
+    monkeypatch.setattr(
+        jobs, "predict_seconds", lambda recipe, measured, levels, *_: [7.0] * len(levels)
+    )
     found = jobs.forecast(store, session)
     assert found["seconds"] % 7 == 0
     assert f"about {found['seconds']:.0f} s" in found["text"]

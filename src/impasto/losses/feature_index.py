@@ -5,9 +5,11 @@ The distance is the cosine distance, each side centered by its own mean, as in K
 of them find neighbors nearly as near as all 2,688 channels, and the loss is within one percent
 (benchmarks/NOTES.md). Some features are near to very many others (*hubs*), such as those of an eye
 to any dark round shape, and would appear everywhere. Their similarity is therefore reduced by
-their mean similarity to all queries: cross-domain similarity local scaling, Conneau, Lample,
-Ranzato, Denoyer and Jégou 2018, "Word Translation Without Parallel Data", section 2.3, on the
-side of the index.
+HUBNESS_WEIGHT times their *hubness*. A sample of the queries is divided into groups, and hubness is
+the mean over groups of the largest cosine with a query of the group. This is cross-domain
+similarity local scaling (Conneau, Lample, Ranzato, Denoyer and Jégou 2018, "Word Translation
+Without Parallel Data", section 2.3) on the side of the index. Departure: the paper uses the mean
+over the nearest of all queries.
 
 All functions run once per level. Without a GPU they use NumPy arrays; with one they use tensors on
 the device, except for the indices found. The search runs in blocks of fixed size, so memory is

@@ -96,7 +96,7 @@ class FullImageObjective:
     step: StepFunction
     targets: TileTargets
     place: Callable[[Any], Any]
-    """see ``engines.Engine.place``"""
+    """see ``engines.engine.Engine.place``"""
 
     def evaluate(self, image: Array) -> Evaluation:
         """Return the losses and the gradient, see :class:`Objective`."""

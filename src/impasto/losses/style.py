@@ -536,9 +536,9 @@ DETAIL_TERMS: dict[str, Callable[[Recipe], LossTerm]] = {
 }
 """The terms of detail levels, of the style losses that have such levels."""
 
-DEEPEST_DETAIL_BLOCK = 3
-"""The deepest block in use at levels without structure; deeper blocks represent structure, and need
-a third of the time."""
+DEEPEST_SHALLOW_BLOCK = 3
+"""The deepest block at levels with ``LevelRole.shallow``; deeper blocks represent structure, and
+need a third of the time. Feature splitting is not shallow: it also uses block4_conv1."""
 
 
 def style_term(recipe: Recipe, role: LevelRole = STRUCTURE) -> LossTerm:
@@ -552,5 +552,5 @@ def style_term(recipe: Recipe, role: LevelRole = STRUCTURE) -> LossTerm:
 
 
 def shallow_layers(layers: Layers) -> Layers:
-    """Return the layers of levels without structure."""
-    return tuple(each for each in layers if block_number(each[0]) <= DEEPEST_DETAIL_BLOCK)
+    """Return the layers of levels with ``LevelRole.shallow``."""
+    return tuple(each for each in layers if block_number(each[0]) <= DEEPEST_SHALLOW_BLOCK)

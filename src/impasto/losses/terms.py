@@ -303,7 +303,9 @@ class StyleFeatures(NamedTuple):
     weights: Tensor | None = None
     """weights of the positions (height, width, 1); None if all count"""
     style_number: int = 0
-    """number of the style image; its tiles share it"""
+    """number of the style image in its region; its tiles share it. With ``LayerwiseTerm.rotated``
+    each rotation has a number of its own: ``style_number % ROTATIONS`` is the number of quarter
+    turns, 0 for the image as it is"""
     position_indexes: HostArray | None = None
     """(height, width) row-major index in the style image of each position to keep, -1 for others;
     None if no positions are needed"""

@@ -168,7 +168,7 @@ class LocalTileEvaluator:
         """Compute nothing yet.
 
         ``keep`` keeps the targets of tiles instead of recomputing them; for ``place`` see
-        ``engines.Engine``.
+        ``engines.engine.Engine``.
         """
         self.fns, self.targets, self.place = fns, targets, place
         self.kept: dict[int, TileTargets] | None = {} if keep else None

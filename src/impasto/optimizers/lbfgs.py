@@ -9,7 +9,7 @@ the host.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,11 @@ class Lbfgs(Solver[LbfgsState]):
     parametrize: Callable[[Array], Parametrization] = scaled_dct
     """initial point -> parametrization. By default the variables are cosine coefficients, each in a
     unit of its own, see :func:`impasto.optimizers.parametrization.frequency_scale`"""
+    accepts_files: ClassVar[bool] = True
+
+    def history_bytes(self, evaluations: int) -> float:
+        """Return the bytes per pixel of the curvature pairs, with temporary arrays."""
+        return 48.0 * min(evaluations - 1, HISTORY)
 
     def begin(self, start: Array, budget: int, curvature_scale: float = 0.0) -> LbfgsState:
         """Return the state before the first evaluation, at ``start``.

@@ -11,7 +11,7 @@ from impasto.compute import threads
 from impasto.images import arrays
 from impasto.images.arrays import ImageArray
 from impasto.losses.level_roles import STRUCTURE, LevelRole
-from impasto.optimizers.solvers import SOLVERS
+from impasto.optimizers.registry import SOLVERS
 from impasto.pipeline import forecast, measurements, memory
 from impasto.pipeline.inputs import Inputs, PreparedRun
 from impasto.pipeline.measurements import LevelCosts, SpeedMeasurement, fit_curve

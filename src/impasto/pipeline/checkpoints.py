@@ -28,6 +28,7 @@ from impasto import filearray, files
 from impasto.errors import CheckpointError, InputError, SettingError
 from impasto.images.load import InputSource
 from impasto.network import weights
+from impasto.optimizers.registry import SOLVERS
 from impasto.optimizers.solver import StopReason
 from impasto.pipeline import provenance
 from impasto.pipeline.events import LevelFinished, RunState, StepRecord
@@ -94,8 +95,6 @@ def to_serializable(state: RunState) -> RunState:
 
     A level that ended is written with its final state, and ends again when resumed.
     """
-    from impasto.optimizers.solvers import SOLVERS  # loads the tensor library
-
     packed = state.solver
     if packed is not None and not isinstance(packed, Mapping):
         packed = SOLVERS[state.provenance.recipe.optimizer].to_arrays(packed)

@@ -16,8 +16,8 @@ from impasto.compute.arrays import to_numpy
 from impasto.losses import objective
 from impasto.losses.level_roles import STRUCTURE, LevelRole
 from impasto.losses.objective import Objective
+from impasto.optimizers.registry import SOLVERS
 from impasto.optimizers.solver import SolverProgress, SolverState, StopReason
-from impasto.optimizers.solvers import SOLVERS
 from impasto.pipeline.events import (
     Controls,
     LevelFinished,

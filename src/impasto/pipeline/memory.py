@@ -16,6 +16,7 @@ import psutil
 from impasto import filearray
 from impasto.errors import SettingError
 from impasto.images.arrays import fit
+from impasto.optimizers.registry import SOLVERS
 from impasto.recipe.settings import AUTO
 
 BASE_BYTES = 0.2e9
@@ -32,11 +33,6 @@ DECODE_BYTES = 60
 
 COLOR_BYTES = {"content": 170, "match": 50}
 """Bytes per pixel of an input while its colors are changed by the setting ``colors``."""
-
-OPTIMIZER = {"lbfgs": 48, "scipy": 68, "adam": 0}
-"""Bytes per pixel and step of the optimizer's history, which has at most STEPS steps."""
-
-STEPS = 10
 
 
 class MemoryRates(NamedTuple):
@@ -135,7 +131,7 @@ class MemoryInputs:
     other_pixels: tuple[int, ...] = ()
     """pixels of other inputs: masks, and an initial image"""
     region_count: int = 1
-    evaluations: int = STEPS
+    evaluations: int = 10
     """at the finest level"""
     colors: str = "style"
     style_loss: str = "gram"
@@ -206,8 +202,9 @@ def _pixels_at_once(plan: TilePlan, pixels: float) -> float:
 def _evaluation_bytes(work: MemoryInputs, plan: TilePlan, pixels: int) -> float:
     rates, matching = RATES[work.features], work.style_loss == "matching"
     fixed, each = _style_bytes(work, plan, pixels)
-    in_file = work.optimizer == "lbfgs" and filearray.is_large(IMAGE_BYTES * pixels)
-    fns = 0 if in_file else min(work.evaluations - 1, STEPS) * OPTIMIZER[work.optimizer]
+    solver = SOLVERS[work.optimizer]
+    in_file = solver.accepts_files and filearray.is_large(IMAGE_BYTES * pixels)
+    fns = 0 if in_file else solver.history_bytes(work.evaluations)
     each += rates.evaluation + REGION * (work.region_count - 1)
     if not plan.tile:
         return fixed + (each + fns) * pixels

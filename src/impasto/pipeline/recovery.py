@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 from impasto.compute import threads
 from impasto.compute.arrays import ran_out_of_memory, to_numpy
+from impasto.optimizers.registry import SOLVERS
 from impasto.optimizers.solver import SolverState, StopReason
-from impasto.optimizers.solvers import SOLVERS
 from impasto.pipeline import pyramid
 from impasto.pipeline.events import LevelFinished, ProgressEvent, RunState
 from impasto.pipeline.memory import TilePlan

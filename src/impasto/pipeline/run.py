@@ -15,6 +15,7 @@ from impasto.losses import objective
 from impasto.losses.level_roles import STRUCTURE, LevelRole
 from impasto.losses.objective import Objective
 from impasto.optimizers.parametrization import highpass
+from impasto.optimizers.registry import SOLVERS
 from impasto.pipeline import pyramid
 from impasto.pipeline.events import RunState
 from impasto.pipeline.inputs import Inputs
@@ -52,12 +53,11 @@ class Run:
         return self._resized[size]
 
     def place_image(self, array: ImageArray) -> Array:
-        """Return an array on the device of the solver: a GPU, unless it supports only NumPy."""
-        if self.recipe.optimizer != "lbfgs":
+        """Return an image as the solver needs it: on the engine's device if it accepts tensors."""
+        solver = SOLVERS[self.recipe.optimizer]
+        if not solver.accepts_files:
             array = filearray.in_memory(array)
-        if self.recipe.optimizer == "scipy":
-            return array
-        return self.model.engine.place_image(array)
+        return self.model.engine.place_image(array) if solver.accepts_tensors else array
 
     def objective(
         self,

@@ -444,7 +444,7 @@ class Kernels:
         self.work("add_block_mean_gradient", len(upstream), gradient.size, *arguments)
 
     def prepare_index(self, directions: Array) -> PreparedIndex:
-        """Prepare directions (N, K) for :meth:`nearest`."""
+        """Prepare directions (N, K) for :meth:`search`."""
         directions = np.ascontiguousarray(_check_array("directions", directions, ("N", "K")))
         count, depth = directions.shape
         panels = -(-count // self.panel_width)
