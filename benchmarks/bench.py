@@ -30,6 +30,7 @@ from impasto.images.formats import decode, encode
 from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective
 from impasto.losses.level_roles import FEATURE_SPLITTING, FINEST, STRUCTURE, LevelRole
+from impasto.losses.level_targets import make_level_targets
 from impasto.pipeline import events
 from impasto.recipe import settings
 
@@ -108,7 +109,7 @@ def _impasto(
     places = (StyledRegion((StyleImage(style),)),)
     start = None if kind == STRUCTURE else content
     with threads.one_blas_thread():
-        frozen = objective.make_level_targets(
+        frozen = make_level_targets(
             painting.feature_extractor(0), chosen, content, places, start=start, role=kind
         )
         task = painting.objective(frozen, keep=True)

@@ -36,7 +36,7 @@ def slow(parameter):
 @pytest.fixture(scope="module")
 def stylizer(engines):
     made = Stylizer()
-    made._runner.models = engines
+    made._executor.models = engines
     return made
 
 

@@ -113,7 +113,7 @@ def each_recipe(*names: str) -> list[Any]:
 @pytest.fixture(scope="session", params=each_recipe())
 def case(request, engines, content, style):
     stylizer = Stylizer(**SMALL[request.param])
-    stylizer._runner.models = engines
+    stylizer._executor.models = engines
     return Case(request.param, stylizer, content, style)
 
 
@@ -475,7 +475,7 @@ def set_keras():
 def painted_afresh(case, **more):
     """The bytes of a painting whose loss is compiled as Keras is set now."""
     with Stylizer(recipes.change_recipe(case.stylizer.recipe, **more)) as stylizer:
-        stylizer._runner.models = ModelCache()
+        stylizer._executor.models = ModelCache()
         (*_, last) = stylizer.paint(case.content, case.style)
     return bytes_of(last.result)
 

@@ -23,7 +23,8 @@ from impasto.compute.arrays import (
     to_numpy,
 )
 from impasto.images.arrays import size_of
-from impasto.losses.objective import TERMS, Evaluation, LevelTargets, TileTargets
+from impasto.losses.level_targets import LevelTargets
+from impasto.losses.objective import TERMS, Evaluation, TileTargets
 from impasto.losses.terms import FeatureMaps, Sums, TargetTile, TileOffset
 from impasto.losses.tiles import Tile
 

@@ -12,7 +12,8 @@ from impasto.engines import selection
 from impasto.engines.engine import Engine
 from impasto.losses import objective, tiled
 from impasto.losses.level_roles import STRUCTURE, LevelRole
-from impasto.losses.objective import LevelTargets, Objective
+from impasto.losses.level_targets import LevelTargets
+from impasto.losses.objective import Objective
 from impasto.losses.terms import Features, TiledFeatureExtractor
 from impasto.losses.tiled import CompiledTileFns, LocalTileEvaluator, TileEvaluator
 from impasto.network import activations, weights

@@ -15,7 +15,7 @@ from impasto.compute import threads
 from impasto.compute.arrays import HostArray
 from impasto.compute.native import kernels
 from impasto.losses.level_roles import LevelRole
-from impasto.losses.objective import LevelTargets
+from impasto.losses.level_targets import LevelTargets
 from impasto.losses.tiled import LocalTileEvaluator, TileRequest, TileResult
 from impasto.pipeline.models import LevelProgram, ModelCache
 from impasto.recipe.settings import Recipe

@@ -13,6 +13,7 @@ from impasto.images.arrays import ImageArray
 from impasto.images.style_regions import resize_regions
 from impasto.losses import objective
 from impasto.losses.level_roles import STRUCTURE, LevelRole
+from impasto.losses.level_targets import make_level_targets
 from impasto.losses.objective import Objective
 from impasto.optimizers.parametrization import highpass
 from impasto.optimizers.registry import SOLVERS
@@ -78,9 +79,7 @@ class Run:
         regions = resize_regions(self.inputs.regions, *size)
         program = self.model.level_program(self.recipe, role)
         extractor = program.feature_extractor(self.plan.tile)
-        targets = objective.make_level_targets(
-            extractor, self.recipe, content, regions, style, start, role
-        )
+        targets = make_level_targets(extractor, self.recipe, content, regions, style, start, role)
         task = program.objective(targets, self.plan.keep_targets, self.distribute)
         if not (self.inputs.gray or self.inputs.keep is not None or role.detail):
             return task

@@ -1,4 +1,4 @@
-"""Runs prepared jobs with cached models, and keeps the current run. Loads the engine."""
+"""Executes prepared runs with cached models, and keeps the current run. Loads the engine."""
 
 import functools
 import logging
@@ -32,8 +32,8 @@ LOG = logging.getLogger(__name__)
 Event: TypeAlias = ProgressEvent | Finished
 
 
-class Runner:
-    """Runs prepared jobs, with models that are cached for the next run."""
+class Executor:
+    """Executes prepared runs, with models that are cached for the next run."""
 
     def __init__(
         self, weights_file: str | os.PathLike[str] | None = None, workers: int | str = 0
