@@ -68,7 +68,7 @@ def evaluation(options: argparse.Namespace) -> Section:
     }
 
 
-KINDS = {"": STRUCTURE, ", finest level": FINEST, ", last pass": FEATURE_SPLITTING}
+KINDS = {"": STRUCTURE, ", finest level": FINEST, ", feature splitting": FEATURE_SPLITTING}
 """Kinds of levels by what their rows are called."""
 
 
@@ -112,7 +112,7 @@ def _impasto(
         frozen = make_level_targets(
             painting.feature_extractor(0), chosen, content, places, start=start, role=kind
         )
-        task = painting.objective(frozen, keep=True)
+        task = painting.objective(frozen, keep_targets=True)
 
     def evaluate(picture: ImageArray) -> Any:
         with threads.one_blas_thread():
@@ -124,8 +124,8 @@ def _impasto(
 def search(options: argparse.Namespace) -> Section:
     """Measure how much of a painting the search for neighbors is, and how near it comes.
 
-    Nearness is the loss that a picture starts its finest level and its last pass with, relative
-    to that of a search among everything, in all channels.
+    Nearness is the loss that a picture starts its finest level and its feature splitting with,
+    relative to that of a search among everything, in all channels.
     """
     content, style = (
         decode.read_image(path).pixels for path in _write_pair(options, 0, options.out)
@@ -153,7 +153,7 @@ def _nearness(content: ImageArray, style: ImageArray, size: int) -> Section:
         usual = _impasto(content, style, kind)(content).total
         with searching.exhaustive():
             nearest = _impasto(content, style, kind)(content).total
-        found["last pass" if kind.feature_splitting else "finest level"] = usual / nearest
+        found["feature splitting" if kind.feature_splitting else "finest level"] = usual / nearest
     return found
 
 

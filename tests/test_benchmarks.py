@@ -86,7 +86,7 @@ def test_a_search_is_timed_and_what_it_stands_for_is_hardly_nearer():
     content, style = samples.load_content("coffee")[::4, ::4], samples.make_style("swirls", 96)
     with searching.timed() as seconds, impasto.Stylizer(size=64, evaluations=1) as stylizer:
         list(stylizer.paint(content, style))
-        assert len(seconds) >= 2  # of levels, and of the last pass
+        assert len(seconds) >= 2  # of levels, and of feature splitting
         assert 0 < sum(seconds) < 60
     for ratio in bench._nearness(content, style, 96).values():
         assert 0.99 < ratio < 1.1

@@ -34,7 +34,7 @@ CASES = {
     **{f"preset {name}": ({"preset": name}, STRUCTURE, WHOLE) for name in recipe.PRESETS},
     **{name: ({"style_loss": name, **FEW}, STRUCTURE, REGIONS) for name in recipe.STYLE_LOSSES},
     "finest": ({}, FINEST, WHOLE),
-    "last pass": (FEW, FEATURE_SPLITTING, REGIONS),
+    "feature splitting": (FEW, FEATURE_SPLITTING, REGIONS),
     "sharpening": ({}, DETAIL, WHOLE),
     "average pooling": ({"pooling": "avg"}, STRUCTURE, WHOLE),
     "zero padding": ({"padding": "zero"}, STRUCTURE, WHOLE),
@@ -110,7 +110,7 @@ def test_steps_are_alike(name):
     assert_alike(found, expected, MOST.get(name, 1e-4))
 
 
-TILED = ["matching", "gram", "moments", "wasserstein", "neighbors", "finest", "last pass"]
+TILED = ["matching", "gram", "moments", "wasserstein", "neighbors", "finest", "feature splitting"]
 
 
 @pytest.mark.parametrize("name", TILED)

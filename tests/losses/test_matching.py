@@ -237,7 +237,7 @@ def test_targets_that_never_leave_the_device_are_those_of_the_host(monkeypatch, 
     """As with a GPU, of two paintings, and of a region of its own."""
     first, second, third = (random_picture(28, 24, seed) for seed in (21, 22, 23))
     photograph, start = (random_picture(36, 28, seed) for seed in (24, 25))
-    regions = [StyledRegion((StyleImage(first, share=2.0), StyleImage(second)))]
+    regions = [StyledRegion((StyleImage(first, weight=2.0), StyleImage(second)))]
     if masked:
         mask = np.tile(np.linspace(0, 1, 28, dtype=np.float32), (36, 1))
         regions = [

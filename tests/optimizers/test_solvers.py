@@ -82,6 +82,19 @@ def test_the_budget_is_kept_exactly_and_every_step_is_one_evaluation(name):
     np.testing.assert_allclose(points[0], START, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("stored", "reason"),
+    [
+        ("memory ran out: went on from the best picture at a smaller size", StopReason.MEMORY),
+        ("a value was not finite: went back to the best picture", StopReason.NOT_FINITE),
+    ],
+)
+def test_reasons_in_older_checkpoints_are_read(stored, reason):
+    assert StopReason(stored) is reason
+    with pytest.raises(ValueError, match="not a valid StopReason"):
+        StopReason(f"{stored}.")
+
+
 @pytest.mark.parametrize("name", SOLVERS)
 def test_every_state_knows_the_best_point_and_the_last(name):
     """A run may be left after any of them."""

@@ -51,7 +51,7 @@ def test_tiles_overlap_and_losses_that_are_not_additive_need_a_second_pass(
     chosen, level = recipe.Recipe(style_loss=style_loss), Level(1, 512, 512, 2, role=role)
     (whole,) = forecast.predict_seconds(chosen, measured, [level], [])
     (kept,) = forecast.predict_seconds(chosen, measured, [level], [], memory.TilePlan(256))
-    assert kept / whole == pytest.approx(factor * ((256 + memory.AROUND) / 256) ** 2)
+    assert kept / whole == pytest.approx(factor * ((256 + memory.TILE_MARGIN) / 256) ** 2)
     recomputed = memory.TilePlan(256, keep_targets=False)
     (again,) = forecast.predict_seconds(chosen, measured, [level], [], recomputed)
     assert again == pytest.approx(1.5 * kept)

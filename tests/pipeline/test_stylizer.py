@@ -68,7 +68,7 @@ def test_a_gradient_has_the_same_bytes_every_time(engines, style_loss, content, 
     places = (StyledRegion((StyleImage(style),)),)
     painting = engine.level_program(chosen, STRUCTURE)
     targets = make_level_targets(painting.feature_extractor(0), chosen, picture, places)
-    task = painting.objective(targets, keep=True)
+    task = painting.objective(targets, keep_targets=True)
     start = arrays.noise(96, 128, seed=1)
     gradients = {task.evaluate(start).gradient.tobytes() for _ in range(5)}
     assert len(gradients) == 1

@@ -15,7 +15,7 @@ class StyleImage:
     """A style image, its weight in a region, and its scale."""
 
     image: ImageArray
-    share: float = 1.0
+    weight: float = 1.0
     scale: float = 1.0
     mask: Mask | None = None
     """mask of the part to use, with the size of the image; None for all of it"""

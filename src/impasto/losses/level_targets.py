@@ -1,8 +1,8 @@
 """The targets of a level: of content, style and total variation, for each tile.
 
-Every term computes its own: ``content.ContentTerm.make_target`` features of the content image,
-``matching.MatchingTerm.make_target`` nearest neighbors in the style images, and
-``style.LayerwiseTerm.make_target`` moments or features of the style images by layer and region.
+Every term computes its own, in its method ``make_target``. Content: features of the content image.
+Style by matching: nearest neighbors among the features of the style images. Other style losses
+(``style.LayerwiseTerm``): moments or features of the style images, by layer and region.
 """
 
 from collections.abc import Callable, Iterable, Mapping

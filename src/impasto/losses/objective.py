@@ -155,7 +155,7 @@ class TotalLoss:
 
     total = content_weight · content + style_weight · style + tv_weight · tv
 
-    where content and style are means over their layers, weighted by each layer's share, and style
+    where content and style are means over their layers, weighted by the layers' weights, and style
     is the sum over regions, weighted by the fraction of the image that each covers. Gatys et al.
     2016, equation 7, with the total variation of Mahendran and Vedaldi 2015 added.
     """
@@ -180,19 +180,19 @@ class TotalLoss:
 
     def vjp(self, features: FeatureMaps, targets: TileTargets) -> tuple[dict[str, Sums], Pullback]:
         """Return the sums of NumPy features, and their pullback, which can be called once."""
-        found = {name: term.vjp(features, targets.terms[name]) for name, term in self.terms.items()}
-        pullbacks = {name: pullback for name, (_, pullback) in found.items()}
+        vjps = {name: term.vjp(features, targets.terms[name]) for name, term in self.terms.items()}
+        pullbacks = {name: pullback for name, (_, pullback) in vjps.items()}
 
-        def pullback(by: Mapping[str, Sums]) -> dict[str, list[AddGradient]]:
+        def pullback(sums_grad: Mapping[str, Sums]) -> dict[str, list[AddGradient]]:
             adds: dict[str, list[AddGradient]] = defaultdict(list)
             while pullbacks:  # emptied, since they hold features
                 name, each = pullbacks.popitem()
-                if any(np.any(leaf) for leaf in optree.tree_leaves(by[name])):
-                    for layer, functions in each(by[name]).items():
+                if any(np.any(leaf) for leaf in optree.tree_leaves(sums_grad[name])):
+                    for layer, functions in each(sums_grad[name]).items():
                         adds[layer].extend(functions)
             return adds
 
-        return {name: sums for name, (sums, _) in found.items()}, pullback
+        return {name: sums for name, (sums, _) in vjps.items()}, pullback
 
     def loss(
         self, sums: Mapping[str, Sums], targets: TileTargets
@@ -218,8 +218,8 @@ class TotalLoss:
 def total_loss(recipe: Recipe, role: LevelRole = STRUCTURE) -> TotalLoss:
     """Return the loss of levels with a role.
 
-    Levels without structure omit the content term while its weight is zero, so that the deep layers
-    that it uses need not be computed.
+    Other roles than STRUCTURE omit the content term while its weight is zero, so that the deep
+    layers that it uses need not be computed.
     """
     terms: dict[str, LossTerm] = {
         "content": content_term(recipe),

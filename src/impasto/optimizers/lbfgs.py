@@ -227,14 +227,14 @@ def two_loop_direction(gradient: Array, pairs: tuple[CurvaturePair, ...]) -> Arr
     """Return minus the approximate inverse Hessian times the gradient (algorithm 7.4)."""
     if not pairs:
         return -gradient
-    result, shares = -gradient, []
+    result, alphas = -gradient, []
     for pair in reversed(pairs):
-        share = _inner_product(pair.step, result) / pair.curvature
-        result = result - share * pair.change
-        shares.append(share)
+        alpha = _inner_product(pair.step, result) / pair.curvature
+        result = result - alpha * pair.change
+        alphas.append(alpha)
     result = result * _inverse_hessian_scale(pairs[-1].change, pairs[-1].curvature)
-    for pair, share in zip(pairs, reversed(shares), strict=True):
-        result = result + (share - _inner_product(pair.change, result) / pair.curvature) * pair.step
+    for pair, alpha in zip(pairs, reversed(alphas), strict=True):
+        result = result + (alpha - _inner_product(pair.change, result) / pair.curvature) * pair.step
     return result
 
 

@@ -29,14 +29,22 @@ StateArrays: TypeAlias = Mapping[str, NDArray[np.generic]]
 
 
 class StopReason(StrEnum):
-    """The reason why a level ended. The values are stored in checkpoints."""
+    """The reason why a level ended. The values are stored in checkpoints and reports."""
 
     BUDGET = "all evaluations were used"
     CONVERGED = "converged"
     STALLED = "no further progress"
     STOPPED = "stopped"
-    MEMORY = "memory ran out: went on from the best picture at a smaller size"
-    NOT_FINITE = "a value was not finite: went back to the best picture"
+    MEMORY = "memory ran out: continued from the best image at a smaller size"
+    NOT_FINITE = "a value was not finite: returned to the best image"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "StopReason | None":
+        """Return the reason that an older version stored with another text."""
+        return {
+            "memory ran out: went on from the best picture at a smaller size": cls.MEMORY,
+            "a value was not finite: went back to the best picture": cls.NOT_FINITE,
+        }.get(str(value))
 
 
 class ValueAndGradient(Protocol):

@@ -89,11 +89,13 @@ def make_forecast(prepared: PreparedRun, measured: SpeedMeasurement, held: float
     """Return the forecast of a run; ``held`` is additional memory in bytes."""
     inputs, levels, plan = prepared.inputs, prepared.levels, prepared.plan
     seconds = level_seconds(prepared, measured)
-    work = dataclasses.replace(inputs.memory_inputs, extra_bytes=held, features=measured.features)
+    memory_inputs = dataclasses.replace(
+        inputs.memory_inputs, extra_bytes=held, features=measured.features
+    )
     return Forecast(
         measured.network + sum(measured.costs[role].once for role in _level_roles(levels)),
         tuple(zip(levels, seconds, strict=True)),
-        memory.peak_bytes(work, plan),
+        memory.peak_bytes(memory_inputs, plan),
         memory.free_bytes(),
         plan,
     )
@@ -124,7 +126,7 @@ def _level_roles(levels: Sequence[Level]) -> list[LevelRole]:
 
 def style_sizes(inputs: Inputs) -> StyleSizes:
     """Return number of pixels and scale of the style images with weight."""
-    counting = (each for region in inputs.regions for each in region.styles if each.share)
+    counting = (each for region in inputs.regions for each in region.styles if each.weight)
     return [(math.prod(arrays.size_of(each.image)), each.scale) for each in counting]
 
 
@@ -148,7 +150,7 @@ def predict_seconds(
         target_pixels, factor = measurements.processed_pixels(pixels, styles), 1.0
         evaluation_pixels = float(pixels)
         if 0 < plan.tile < max(level.height, level.width):
-            overlap = ((plan.tile + memory.AROUND) / plan.tile) ** 2
+            overlap = ((plan.tile + memory.TILE_MARGIN) / plan.tile) ** 2
             target_pixels, evaluation_pixels = overlap * target_pixels, overlap * pixels
             factor = 1.0 if objective.total_loss(recipe, level.role).additive else 1.5
             factor *= 1.0 if plan.keep_targets else 1.5

@@ -158,9 +158,9 @@ class Stylizer:
             chosen = checkpoints.resumed_recipe(before, vars(recipe) if recipe else self._named)
         path = checkpoints.checkpoint_path(options.get("checkpoint"), resume)
         writer = CheckpointWriter(path, options.get("checkpoint_every", recipes.CHECKPOINT_EVERY))
-        most = memory.memory_limit(options.get("memory"))
+        limit = memory.memory_limit(options.get("memory"))
         regions, keep = options.get("regions", ()), options.get("keep")
-        inputs = load_inputs(chosen, content, style, regions, keep, most)
+        inputs = load_inputs(chosen, content, style, regions, keep, limit)
         if self.workers:
             local = self.workers if isinstance(self.workers, int) else 0
             inputs = replace(inputs, memory_inputs=replace(inputs.memory_inputs, workers=local))
@@ -168,8 +168,8 @@ class Stylizer:
         levels = pyramid.schedule(*arrays.size_of(inputs.content), chosen)
         if before is not None:
             checkpoints.check_checkpoint(before, inputs.sources, levels)
-        plan = memory.plan_tiles(inputs.memory_inputs, most)
-        return PreparedRun(chosen, inputs, levels, writer, before, plan, most)
+        plan = memory.plan_tiles(inputs.memory_inputs, limit)
+        return PreparedRun(chosen, inputs, levels, writer, before, plan, limit)
 
     def paint(
         self,

@@ -253,8 +253,8 @@ def step_message(
         "total": event.total,
         "terms": dict(event.terms),
         "seconds": event.seconds,
-        "done": left.share,
-        "left": left.in_words() if left.measured or left.share >= EARLY_SHARE else "",
+        "done": left.progress,
+        "left": left.in_words() if left.measured or left.progress >= EARLY_SHARE else "",
         "shown": shown,
     }
 
@@ -266,7 +266,7 @@ def draft(ready: PreparedJob) -> ImageArray:
     small = arrays.resize(
         inputs.content, *arrays.fit(height, width, min(DRAFT_SIZE, max(height, width)))
     )
-    styles = [each for place in inputs.regions for each in place.styles if each.share]
+    styles = [each for place in inputs.regions for each in place.styles if each.weight]
     if not styles or ready.prepared.recipe.colors != "style":
         return small
     style = styles[0].image
