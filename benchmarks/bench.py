@@ -30,6 +30,7 @@ from impasto.images.formats import decode, encode
 from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective
 from impasto.losses.level_roles import FEATURE_SPLITTING, FINEST, STRUCTURE, LevelRole
+from impasto.losses.level_targets import make_level_targets
 from impasto.pipeline import events
 from impasto.recipe import presets, settings
 
@@ -67,7 +68,7 @@ def evaluation(options: argparse.Namespace) -> Section:
     }
 
 
-KINDS = {"": STRUCTURE, ", finest level": FINEST, ", last pass": FEATURE_SPLITTING}
+KINDS = {"": STRUCTURE, ", finest level": FINEST, ", feature splitting": FEATURE_SPLITTING}
 """Kinds of levels by what their rows are called."""
 
 
@@ -107,10 +108,10 @@ def _impasto(
     places = (StyledRegion((StyleImage(style),)),)
     start = None if kind == STRUCTURE else content
     with threads.one_blas_thread():
-        frozen = objective.make_level_targets(
+        frozen = make_level_targets(
             painting.feature_extractor(0), chosen, content, places, start=start, role=kind
         )
-        task = painting.objective(frozen, keep=True)
+        task = painting.objective(frozen, keep_targets=True)
 
     def evaluate(picture: ImageArray) -> Any:
         with threads.one_blas_thread():
@@ -122,8 +123,8 @@ def _impasto(
 def search(options: argparse.Namespace) -> Section:
     """Measure how much of a painting the search for neighbors is, and how near it comes.
 
-    Nearness is the loss that a picture starts its finest level and its last pass with, relative
-    to that of a search among everything, in all channels.
+    Nearness is the loss that a picture starts its finest level and its feature splitting with,
+    relative to that of a search among everything, in all channels.
     """
     content, style = (
         decode.read_image(path).pixels for path in _write_pair(options, 0, options.out)
@@ -151,7 +152,7 @@ def _nearness(content: ImageArray, style: ImageArray, size: int) -> Section:
         usual = _impasto(content, style, kind)(content).total
         with searching.exhaustive():
             nearest = _impasto(content, style, kind)(content).total
-        found["last pass" if kind.feature_splitting else "finest level"] = usual / nearest
+        found["feature splitting" if kind.feature_splitting else "finest level"] = usual / nearest
     return found
 
 

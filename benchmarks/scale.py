@@ -98,7 +98,7 @@ def costs(size: int, tile: int, repeats: int = 3, kind: LevelRole = DETAIL) -> t
         assert isinstance(task, TiledObjective)
         task.evaluate(content)
         each, answers = [], {}
-        for reading, shown in task.iter_requests(content, tiled.NO_GRADIENT):
+        for reading, shown in task.iter_tasks(content, tiled.NO_GRADIENT):
             read = functools.partial(_read, task, (reading, shown))
             each.append(statistics.median(_timed(read) for _ in range(repeats)))
             answers[reading.tile_number] = read()

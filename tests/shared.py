@@ -19,5 +19,5 @@ def engines() -> SharedModels:
 
 
 def engines_for(weights_file: Any = None) -> ModelCache:
-    """What stands in for ``runner.ModelCache``; a weights file of its own is not shared."""
+    """What stands in for ``execution.ModelCache``; a weights file of its own is not shared."""
     return engines() if weights_file is None else ModelCache(weights_file)

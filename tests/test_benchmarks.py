@@ -8,8 +8,8 @@ from benchmarks import baselines, bench, classic, processes, scale, searching, t
 from impasto.compute import keras_backend
 from impasto.images import samples
 from impasto.images.style_regions import StyledRegion, StyleImage
-from impasto.losses import objective
 from impasto.losses.level_roles import STRUCTURE
+from impasto.losses.level_targets import make_level_targets
 from impasto.losses.terms import TiledFeatureExtractor
 from impasto.network import weights
 from impasto.recipe import presets
@@ -40,9 +40,7 @@ def test_a_baseline_has_the_gradient_that_impasto_has_for_the_same_loss(way):
         eye = TiledFeatureExtractor.for_layers(
             engine.feature_function(chosen.layer_names), engine.network, chosen.layer_names
         )
-        targets = engine.place(
-            objective.make_level_targets(eye, chosen, content, places).for_full_image()
-        )
+        targets = engine.place(make_level_targets(eye, chosen, content, places).for_full_image())
         _, _, gradient = engine.compile_step(chosen, STRUCTURE)(picture, targets)
         expected.append(gradient)
     received = getattr(baselines, way)(content, style)(picture)
@@ -88,7 +86,7 @@ def test_a_search_is_timed_and_what_it_stands_for_is_hardly_nearer():
     content, style = samples.load_content("coffee")[::4, ::4], samples.make_style("swirls", 96)
     with searching.timed() as seconds, impasto.Stylizer(size=64, evaluations=1) as stylizer:
         list(stylizer.paint(content, style))
-        assert len(seconds) >= 2  # of levels, and of the last pass
+        assert len(seconds) >= 2  # of levels, and of feature splitting
         assert 0 < sum(seconds) < 60
     for ratio in bench._nearness(content, style, 96).values():
         assert 0.99 < ratio < 1.1

@@ -165,7 +165,7 @@ def test_make_targets_that_are_named_exist(document):
 def test_files_names_and_targets_are_found_in_the_documents():
     text = "".join((ROOT / each).read_text(encoding="utf-8") for each in DOCUMENTS)
     assert {"tests/test_floors.py", "optimizers/adam.py", "test_tiff.py"} <= {*PATH.findall(text)}
-    assert {"losses.terms.LossTerm", "arrays.upsample_residual"} <= {*MODULE_NAME.findall(text)}
+    assert {"losses.terms.LossTerm", "run.upsample_result"} <= {*MODULE_NAME.findall(text)}
     assert {"check", "docs"} <= {*MAKE_TARGET.findall(text)}
 
 

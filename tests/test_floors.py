@@ -72,7 +72,7 @@ ROOMS = {
         "lbfgs",
         "scipy",
         "adam",
-        "solvers",
+        "registry",
     ),
     "losses": (
         "level_roles",
@@ -88,6 +88,7 @@ ROOMS = {
         "matching",
         "style",
         "objective",
+        "level_targets",
         "tiled",
     ),
     "engines": (
@@ -119,7 +120,7 @@ ROOMS = {
         "forecast",
         "calibration",
         "remote_tiles",
-        "runner",
+        "execution",
         "stylizer",
     ),
     "jobs": (

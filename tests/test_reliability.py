@@ -27,7 +27,7 @@ from PIL import Image
 from impasto import stylize
 from impasto.errors import CheckpointError
 from impasto.images import samples
-from impasto.pipeline import checkpoints, pyramid, runner
+from impasto.pipeline import checkpoints, execution, pyramid
 from tests import shared, signals
 from tests.cli.test_app import run
 
@@ -322,7 +322,7 @@ exit $status
 
 def test_whatever_of_a_file_reached_the_disk_it_is_taken_whole_or_refused(copy, monkeypatch):
     """A power cut may lose any blocks that were not synced; names are moved after they are."""
-    monkeypatch.setattr(runner, "ModelCache", shared.engines_for)
+    monkeypatch.setattr(execution, "ModelCache", shared.engines_for)
     wanted = {"size": 64, "levels": 3, "precision": "float32", "evaluations": 4}
     steps = []
 

@@ -66,7 +66,7 @@ def keep(name: str, image: arrays.ImageArray) -> None:
 
 def replace_table(rows: list[tuple[str, str, str]]) -> None:
     """Write the table between its markers in the README."""
-    lines = ["| content | style | generated |", "| --- | --- | --- |"]
+    lines = ["| content image | style image | result |", "| --- | --- | --- |"]
     for row in rows:
         cells = (f'<img src="docs/gallery/{name}.jpg" alt="{name}" width="270">' for name in row)
         lines.append(f"| {' | '.join(cells)} |")

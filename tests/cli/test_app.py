@@ -31,7 +31,7 @@ from impasto.images.formats.metadata import Metadata
 from impasto.jobs import sweep as sweeps
 from impasto.losses.level_roles import STRUCTURE
 from impasto.network import weights
-from impasto.pipeline import measurements, runner
+from impasto.pipeline import execution, measurements
 from impasto.pipeline.forecast import Forecast
 from impasto.pipeline.provenance import Provenance
 from impasto.pipeline.stylizer import Stylizer
@@ -88,7 +88,7 @@ def run(*arguments, cwd, **environment):
     ):
         patch.chdir(cwd)
         patch.setattr(sys, "argv", ["impasto", *map(str, arguments)])
-        patch.setattr(runner, "ModelCache", shared.engines_for)
+        patch.setattr(execution, "ModelCache", shared.engines_for)
         for name, value in environment.items():
             patch.setenv(name, value)
         try:
@@ -180,7 +180,7 @@ def test_a_second_dry_run_loads_no_tensor_library(folder, own_cache, monkeypatch
     measured = measurements.SpeedMeasurement(3.0, "float32", {STRUCTURE: costs})
     measurements.store_measurement(chosen, 1, measured)
     monkeypatch.chdir(folder)
-    monkeypatch.setitem(sys.modules, "impasto.pipeline.runner", None)  # importing it would raise
+    monkeypatch.setitem(sys.modules, "impasto.pipeline.execution", None)  # importing it would raise
     words = ["stylize", "photo.png", "painting.png", "-o", "none.png", "--style-loss", "gram"]
     status, out, said = main(
         monkeypatch, capfd, *words, "--size", "90", "--levels", "1", "--dry-run"

@@ -22,10 +22,14 @@ ERROR = 3e-5
 """Largest error of F(6 x 6) relative to the largest value."""
 
 WAYS = {
-    "tiles of 4, stage by stage": {"LARGE_TILES": 10**9, "FEW_BLOCKS": 10**9, "STAGED": 5},
-    "tiles of 4 in blocks": {"LARGE_TILES": 10**9, "FEW_BLOCKS": 0},
-    "tiles of 6, stage by stage": {"LARGE_TILES": 0, "CACHED": 0},
-    "tiles of 6 in blocks": {"LARGE_TILES": 0, "FEW_BLOCKS": 0},
+    "tiles of 4, stage by stage": {
+        "MIN_POSITIONS_6": 10**9,
+        "FEW_BLOCKS": 10**9,
+        "STAGED_TILES": 5,
+    },
+    "tiles of 4 in blocks": {"MIN_POSITIONS_6": 10**9, "FEW_BLOCKS": 0},
+    "tiles of 6, stage by stage": {"MIN_POSITIONS_6": 0, "MAX_CACHED_NUMBERS": 0},
+    "tiles of 6 in blocks": {"MIN_POSITIONS_6": 0, "FEW_BLOCKS": 0},
 }
 
 
@@ -38,7 +42,7 @@ def native(request):
 def way(request):
     """Each way to convolve, whatever the size; threads share the smallest work."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels, "SMALL", 0)
+        patch.setattr(kernels, "ONE_THREAD_COST", 0)
         for name, value in request.param.items():
             patch.setattr(kernels, name, value)
         yield
@@ -153,7 +157,7 @@ def test_any_number_of_threads_gives_the_same_bytes(native, way):
 
 
 def test_calls_from_busy_threads_do_not_wait_for_each_other(native, monkeypatch):
-    monkeypatch.setattr(kernels, "SMALL", 0)
+    monkeypatch.setattr(kernels, "ONE_THREAD_COST", 0)
     shared = Kernels.load(native.instruction_set, 2)
     results: list[bytes] = []
 

@@ -10,6 +10,7 @@ from impasto.compute.arrays import to_numpy
 from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective, tiled
 from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, FINEST, STRUCTURE
+from impasto.losses.level_targets import make_level_targets
 from impasto.losses.terms import TiledFeatureExtractor
 from impasto.losses.tiles import TileAlignment
 from impasto.recipe import presets
@@ -34,7 +35,7 @@ CASES = {
     **{f"preset {name}": ({"preset": name}, STRUCTURE, WHOLE) for name in presets.PRESETS},
     **{name: ({"style_loss": name, **FEW}, STRUCTURE, REGIONS) for name in recipe.STYLE_LOSSES},
     "finest": ({}, FINEST, WHOLE),
-    "last pass": (FEW, FEATURE_SPLITTING, REGIONS),
+    "feature splitting": (FEW, FEATURE_SPLITTING, REGIONS),
     "sharpening": ({}, DETAIL, WHOLE),
     "average pooling": ({"pooling": "avg"}, STRUCTURE, WHOLE),
     "zero padding": ({"padding": "zero"}, STRUCTURE, WHOLE),
@@ -99,7 +100,7 @@ def test_steps_are_alike(name):
     settings, kind, regions = CASES[name]
     chosen, native, keras = both(settings)
     # One set of targets, so that a nearest neighbor is not another for rounding.
-    targets = objective.make_level_targets(
+    targets = make_level_targets(
         eye_of(native, chosen, kind), chosen, PHOTOGRAPH, regions, start=START, role=kind
     )
     found, expected = (
@@ -110,7 +111,7 @@ def test_steps_are_alike(name):
     assert_alike(found, expected, MOST.get(name, 1e-4))
 
 
-TILED = ["matching", "gram", "moments", "wasserstein", "neighbors", "finest", "last pass"]
+TILED = ["matching", "gram", "moments", "wasserstein", "neighbors", "finest", "feature splitting"]
 
 
 @pytest.mark.parametrize("name", TILED)
@@ -118,9 +119,7 @@ def test_the_steps_of_a_tile_are_alike(name):
     settings, kind, regions = CASES[name]
     chosen, native, keras = both(settings)
     extractor = replace(eye_of(native, chosen, kind, tile=40), alignment=TileAlignment(8, 16))
-    targets = objective.make_level_targets(
-        extractor, chosen, PHOTOGRAPH, regions, start=START, role=kind
-    )
+    targets = make_level_targets(extractor, chosen, PHOTOGRAPH, regions, start=START, role=kind)
     *_, target_tile = targets.level_inputs.iter_target_tiles()
     shown = np.ascontiguousarray(PICTURE[target_tile.tile.padded.slices])
     assert shown.shape != PICTURE.shape

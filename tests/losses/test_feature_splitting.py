@@ -1,4 +1,4 @@
-"""The last pass: every layer with its nearest neighbors, against plain NumPy."""
+"""Feature splitting: every layer with its nearest neighbors, against plain NumPy."""
 
 import numpy as np
 import pytest
@@ -66,7 +66,7 @@ def nearest(centered, other):
 
 @pytest.fixture(scope="module")
 def settled(place):
-    """The loss by the measure of a share, as a level's last pass has it, and its target."""
+    """The loss with a style fraction, as in a feature splitting level, and its target."""
 
     def value(share, painting, so_far, photograph, received, weights=None):
         measure = FeatureSplittingLoss(share)

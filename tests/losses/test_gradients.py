@@ -67,7 +67,7 @@ SETTINGS = {
     "matching": ({"style_loss": "matching", "strength": 0.4}, STRUCTURE),
     "matching, finest": ({"style_loss": "matching", "strength": 0.4}, FINEST),
     "matching, sharpening": ({"style_loss": "matching"}, DETAIL),
-    "matching, last pass": ({"style_loss": "matching", "strength": 0.4}, FEATURE_SPLITTING),
+    "matching, feature splitting": ({"style_loss": "matching", "strength": 0.4}, FEATURE_SPLITTING),
     "gram": ({"style_loss": "gram", "strips": 1}, STRUCTURE),
     "gram, absolute": ({"style_loss": "gram", "loss_scale": "absolute", "strips": 3}, STRUCTURE),
     "moments": ({"style_loss": "moments", "strips": 4}, STRUCTURE),

@@ -12,6 +12,7 @@ from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import feature_index, feature_splitting, matching, objective
 from impasto.losses.feature_index import IndexedStyle as Kept
 from impasto.losses.level_roles import FEATURE_SPLITTING, FINEST, STRUCTURE
+from impasto.losses.level_targets import make_level_targets
 from impasto.losses.matching import RegionIndex
 from impasto.losses.terms import FeatureMaps, TiledFeatureExtractor
 from impasto.recipe import presets
@@ -201,7 +202,7 @@ def test_the_gradient_equals_finite_differences(engine, eye):
     )
     start = random_picture(48, 64, 16)
     targets = engine.place(
-        objective.make_level_targets(eye, chosen, CONTENT, regions, start=start).for_full_image()
+        make_level_targets(eye, chosen, CONTENT, regions, start=start).for_full_image()
     )
     task = objective.FullImageObjective(
         engine.compile_step(chosen, STRUCTURE), targets, engine.place
@@ -220,7 +221,7 @@ def test_the_same_inputs_have_the_same_targets_to_the_byte(eye):
     regions = (StyledRegion((StyleImage(STYLE),)),)
     start = OTHER[:48, :44].repeat(2, 1)[:, :64]
     found = [
-        objective.make_level_targets(eye, chosen, CONTENT, regions, start=start).for_full_image()
+        make_level_targets(eye, chosen, CONTENT, regions, start=start).for_full_image()
         for _ in range(2)
     ]
     for one, other in zip(*(each.terms["style"].maps.values() for each in found), strict=True):
@@ -237,7 +238,7 @@ def test_targets_that_never_leave_the_device_are_those_of_the_host(monkeypatch, 
     """As with a GPU, of two paintings, and of a region of its own."""
     first, second, third = (random_picture(28, 24, seed) for seed in (21, 22, 23))
     photograph, start = (random_picture(36, 28, seed) for seed in (24, 25))
-    regions = [StyledRegion((StyleImage(first, share=2.0), StyleImage(second)))]
+    regions = [StyledRegion((StyleImage(first, weight=2.0), StyleImage(second)))]
     if masked:
         mask = np.tile(np.linspace(0, 1, 28, dtype=np.float32), (36, 1))
         regions = [
@@ -248,9 +249,7 @@ def test_targets_that_never_leave_the_device_are_those_of_the_host(monkeypatch, 
     extractor = eye_of(tiny.engine("keras", chosen, tiny.vgg()))
 
     def targets():
-        targets = objective.make_level_targets(
-            extractor, chosen, photograph, regions, start=start, role=kind
-        )
+        targets = make_level_targets(extractor, chosen, photograph, regions, start=start, role=kind)
         return {
             path: to_numpy(each) for path, each in named(targets.for_full_image().terms["style"])
         }
@@ -299,7 +298,7 @@ def test_pools_on_a_device_bring_but_places_and_sums_to_the_host(monkeypatch):
     monkeypatch.setattr(keras_backend, "runs_on_cpu", lambda: False)
     monkeypatch.setattr(ops, "convert_to_numpy", counted)
     monkeypatch.setattr(feature_splitting, "COMPONENTS", 3)
-    objective.make_level_targets(
+    make_level_targets(
         extractor, chosen, photograph, regions, start=photograph, role=FINEST
     ).for_full_image()
     grid, channels = 16 * 16, sum(2 * [8, 12]) + sum(3 * [16])
@@ -308,7 +307,7 @@ def test_pools_on_a_device_bring_but_places_and_sums_to_the_host(monkeypatch):
     # Which is nearest in each of both searches, and sums over positions.
     assert sum(brought) < 4 * grid + 2 * products + 4 * channels
     brought.clear()
-    objective.make_level_targets(
+    make_level_targets(
         extractor, chosen, photograph, regions, start=photograph, role=FEATURE_SPLITTING
     ).for_full_image()
     assert 0 < max(brought) <= (max(tiny.WIDTHS) // 4 + feature_index.PCA_OVERSAMPLING) ** 2

@@ -9,6 +9,7 @@ from impasto.images import masks
 from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective
 from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, FINEST, STRUCTURE
+from impasto.losses.level_targets import make_level_targets
 from impasto.losses.objective import TERMS
 from impasto.recipe import presets
 from impasto.recipe import settings as recipe
@@ -48,7 +49,7 @@ def whole_picture(request):
 
 
 def freeze(engine, chosen, places=WHOLE, content=CONTENT):
-    return objective.make_level_targets(tiny.eye(engine), chosen, content, places).for_full_image()
+    return make_level_targets(tiny.eye(engine), chosen, content, places).for_full_image()
 
 
 @pytest.mark.parametrize("settings", SETTINGS)

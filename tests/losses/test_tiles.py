@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective, tiled
 from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, STRUCTURE
+from impasto.losses.level_targets import make_level_targets
 from impasto.losses.terms import TiledFeatureExtractor
 from impasto.losses.tiles import Box, TileAlignment, crop, split_into_tiles
 from impasto.recipe import presets
@@ -70,10 +71,10 @@ def test_of_an_array_its_positions_in_the_box_are_taken(top, height, apart):
 
 def compared(engine, eye, chosen, regions, start=None, kind=STRUCTURE, keep=True):
     """The evaluation in tiles, and that of the whole."""
-    whole = objective.make_level_targets(
+    whole = make_level_targets(
         replace(eye, tile_size=0), chosen, CONTENT, regions, 1.0, start, kind
     )
-    frozen = objective.make_level_targets(eye, chosen, CONTENT, regions, 1.0, start, kind)
+    frozen = make_level_targets(eye, chosen, CONTENT, regions, 1.0, start, kind)
     assert len(frozen.level_inputs.tiles) > 1
     targets = engine.place(whole.for_full_image())
     step = objective.FullImageObjective(engine.compile_step(chosen, kind), targets, engine.place)
@@ -185,7 +186,7 @@ def test_kept_targets_give_the_same_bytes_and_take_up_other_weights(engine):
     chosen = presets.make_recipe(precision="float32", content_weight=1.0)
     extractor = looking(engine, chosen, 112)
     assert extractor.alignment == TileAlignment(8, 56)
-    targets = objective.make_level_targets(extractor, chosen, CONTENT, REGIONS["everywhere"])
+    targets = make_level_targets(extractor, chosen, CONTENT, REGIONS["everywhere"])
     kept, anew = (in_tiles(engine, chosen, targets, keep=keep) for keep in (True, False))
     before = kept.evaluate(PICTURE)
     found = {each.evaluate(PICTURE).gradient.tobytes() for each in (kept, anew)}

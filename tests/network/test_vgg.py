@@ -125,7 +125,7 @@ def test_layers_that_are_not_asked_for_are_not_computed(monkeypatch):
         return original(layer, inputs)
 
     monkeypatch.setattr(vgg.PaddedConvolution, "call", call)
-    found = features(ops.zeros((8, 8, 3)), asked=["block1_conv2"])
+    found = features(ops.zeros((8, 8, 3)), layers=["block1_conv2"])
     assert list(found) == ["block1_conv2"]
     assert computed == ["block1_conv1", "block1_conv2"]
 

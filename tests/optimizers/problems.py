@@ -7,7 +7,7 @@ import numpy as np
 
 from impasto.optimizers.lbfgs import Lbfgs
 from impasto.optimizers.parametrization import Parametrization
-from impasto.optimizers.solvers import SOLVERS
+from impasto.optimizers.registry import SOLVERS
 
 TARGET = np.random.default_rng(1).uniform(0, 255, (8, 9, 3)).astype(np.float32)
 START = np.full((8, 9, 3), 128, np.float32)

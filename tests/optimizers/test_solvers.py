@@ -10,8 +10,8 @@ from keras import ops
 from impasto.errors import CheckpointError
 from impasto.optimizers import parametrization
 from impasto.optimizers.lbfgs import Lbfgs
+from impasto.optimizers.registry import SOLVERS
 from impasto.optimizers.solver import StopReason
-from impasto.optimizers.solvers import SOLVERS
 from tests.combinations import product
 from tests.optimizers.problems import START, TARGET, Evaluated, bowl, run, states, valley
 
@@ -80,6 +80,19 @@ def test_the_budget_is_kept_exactly_and_every_step_is_one_evaluation(name):
     assert len(points) == 7
     assert found[-1].progress.reason is StopReason.BUDGET
     np.testing.assert_allclose(points[0], START, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("stored", "reason"),
+    [
+        ("memory ran out: went on from the best picture at a smaller size", StopReason.MEMORY),
+        ("a value was not finite: went back to the best picture", StopReason.NOT_FINITE),
+    ],
+)
+def test_reasons_in_older_checkpoints_are_read(stored, reason):
+    assert StopReason(stored) is reason
+    with pytest.raises(ValueError, match="not a valid StopReason"):
+        StopReason(f"{stored}.")
 
 
 @pytest.mark.parametrize("name", SOLVERS)

@@ -3,7 +3,7 @@
 import pytest
 
 from impasto.images import samples
-from impasto.pipeline import inputs, runner
+from impasto.pipeline import execution, inputs
 from impasto.recipe import presets
 from tests import shared
 from tests.tiny import SMALL_GRAM, random_picture
@@ -17,7 +17,7 @@ def engines():
 @pytest.fixture
 def one_network(monkeypatch):
     """Let ``stylize`` and new stylizers use the compiled losses of the process."""
-    monkeypatch.setattr(runner, "ModelCache", shared.engines_for)
+    monkeypatch.setattr(execution, "ModelCache", shared.engines_for)
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,7 @@ def test_a_forecast_of_a_real_calibration_grows_with_the_picture(read, style_los
     assert measured.network > 0
     for kind in kinds:
         levels = [Level(1, 32, 48, 3, role=kind), Level(2, 320, 480, 3, role=kind)]
-        seconds = forecast.predict_seconds(measured, levels, forecast.style_sizes(read))
+        seconds = forecast.predict_seconds(chosen, measured, levels, forecast.style_sizes(read))
         assert 0 < seconds[0] < seconds[1] < math.inf
 
 
@@ -77,7 +77,7 @@ def test_a_forecast_measures_once_and_again_when_that_is_asked(tmp_path, monkeyp
 
     for measure, network, count in ((False, 1, 1), (False, 1, 1), (True, 2, 2), (False, 2, 2)):
         stylizer = Stylizer(**SMALL_GRAM)  # as another process would
-        vars(stylizer)["_runner"] = Painter()
+        vars(stylizer)["_executor"] = Painter()
         prepared = stylizer.prepare(random_picture(96, 144, 1), random_picture(96, 96, 2))
         made = stylizer.forecast(prepared, measure=measure)
         assert made.start == network + 1

@@ -62,7 +62,7 @@ def made(**other):
             ),
         ),
         "seconds": {"network": 1 / 7, "targets": 0.1, "painting": 1e-9},
-        "began": 2 / 3,
+        "level_began": 2 / 3,
         "curvature_scale": 1 / 9,
     }
     return RunState(**{**numbers, **other})

@@ -12,6 +12,7 @@ from impasto.pipeline.inputs import PreparedRun
 from impasto.pipeline.measurements import CostCurve, LevelCosts, SpeedMeasurement
 from impasto.pipeline.pyramid import Level
 from impasto.recipe import presets
+from impasto.recipe.settings import Recipe
 from tests.tiny import SMALL_GRAM
 
 
@@ -26,20 +27,35 @@ def test_levels_cost_their_targets_and_their_evaluations(read):
     ]
     paintings = forecast.style_sizes(read)
     assert paintings == [(2400, 1.0), (8100, 1.0)]
-    (first, second, last) = forecast.predict_seconds(measured, levels, paintings)
+    (first, second, last) = forecast.predict_seconds(
+        presets.make_recipe(), measured, levels, paintings
+    )
     assert last == pytest.approx(4 * 7)
     # Two paintings are seen as large as the picture, as far as they have the pixels.
     assert first == pytest.approx(0.5 + 1 + 1e-3 * (600 + 600 + 600) + 3 * 6.1)
     assert second == pytest.approx(0.5 + 1 + 1e-3 * (8000 + 2400 + 8000) + 2 * 80.1)
 
 
-def test_tiles_process_more_than_the_picture_has():
-    costs = LevelCosts(0.0, 0.0, CostCurve(0.0, 1e-3, 1), CostCurve(0.0, 1e-2, 1))
-    measured = SpeedMeasurement(0.0, "float32", {STRUCTURE: costs})
-    level = Level(1, 512, 512, 2)
-    (whole,) = forecast.predict_seconds(measured, [level], [])
-    (tiled,) = forecast.predict_seconds(measured, [level], [], memory.TilePlan(256))
-    assert tiled / whole == pytest.approx(((256 + memory.AROUND) / 256) ** 2)
+@pytest.mark.parametrize(
+    ("style_loss", "role", "factor"),
+    [
+        ("matching", STRUCTURE, 1.0),
+        ("matching", FEATURE_SPLITTING, 1.5),
+        *((name, STRUCTURE, 1.5) for name in ("gram", "moments", "wasserstein", "neighbors")),
+    ],
+)
+def test_tiles_overlap_and_losses_that_are_not_additive_need_a_second_pass(
+    style_loss, role, factor
+):
+    costs = LevelCosts(0.0, 0.0, CostCurve(0.0, 0.0, 1), CostCurve(0.0, 1e-2, 1))
+    measured = SpeedMeasurement(0.0, "float32", {role: costs})
+    chosen, level = Recipe(style_loss=style_loss), Level(1, 512, 512, 2, role=role)
+    (whole,) = forecast.predict_seconds(chosen, measured, [level], [])
+    (kept,) = forecast.predict_seconds(chosen, measured, [level], [], memory.TilePlan(256))
+    assert kept / whole == pytest.approx(factor * ((256 + memory.TILE_MARGIN) / 256) ** 2)
+    recomputed = memory.TilePlan(256, keep_targets=False)
+    (again,) = forecast.predict_seconds(chosen, measured, [level], [], recomputed)
+    assert again == pytest.approx(1.5 * kept)
 
 
 def test_the_lines_for_a_person():

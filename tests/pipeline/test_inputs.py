@@ -268,10 +268,10 @@ def test_several_paintings_have_shares_and_scales_in_their_order():
     recipe = Recipe(blend="0.7,0.3", style_scale="1,2", **SMALL)
     (place,) = inputs.load_inputs(recipe, PHOTO, [BLUE, GREEN]).regions
     assert place.mask is None
-    assert [(each.share, each.scale) for each in place.styles] == [(0.7, 1.0), (0.3, 2.0)]
+    assert [(each.weight, each.scale) for each in place.styles] == [(0.7, 1.0), (0.3, 2.0)]
     np.testing.assert_array_equal(place.styles[1].image, GREEN)
     alike = inputs.load_inputs(Recipe(style_scale=2, **SMALL), PHOTO, [BLUE, GREEN]).regions[0]
-    assert [(each.share, each.scale) for each in alike.styles] == [(1.0, 2.0)] * 2
+    assert [(each.weight, each.scale) for each in alike.styles] == [(1.0, 2.0)] * 2
 
 
 def test_regions_take_their_paintings_and_the_rest_the_style():

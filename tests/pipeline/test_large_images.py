@@ -36,7 +36,7 @@ def slow(parameter):
 @pytest.fixture(scope="module")
 def stylizer(engines):
     made = Stylizer()
-    made._runner.models = engines
+    made._executor.models = engines
     return made
 
 
@@ -99,7 +99,7 @@ def test_a_picture_that_is_sharpened_is_painted_alike(
     shape = replace(pyramid.SHAPES["matching"], large=large)
     monkeypatch.setitem(pyramid.SHAPES, "matching", shape)
     usual = painted(stylizer, content, style, chosen, keep=keeping(content))
-    assert len(usual.levels) == 3  # at half the size, the last pass, and the size
+    assert len(usual.levels) == 3  # at half the size, feature splitting, and the size
     monkeypatch.setattr(filearray, "MIN_FILE_BYTES", 0)
     found = painted(stylizer, content, style, chosen, keep=keeping(content))
     assert found.pixels.tobytes() == usual.pixels.tobytes()

@@ -12,6 +12,7 @@ import pytest
 
 from impasto.compute.native import kernels
 from impasto.errors import SettingError
+from impasto.optimizers.registry import SOLVERS
 from impasto.pipeline import memory
 from impasto.pipeline.memory import MemoryInputs
 from impasto.recipe import settings as recipe
@@ -86,7 +87,7 @@ def test_colors_that_change_count_where_inputs_are_huge():
 
 def test_every_choice_of_the_recipe_is_known():
     choices = {name: about.choices for name, *_, about in recipe.iter_settings() if about.choices}
-    assert set(memory.OPTIMIZER) == set(choices["optimizer"])
+    assert set(SOLVERS) == set(choices["optimizer"])
     for rates in memory.RATES.values():
         assert set(rates.style_loss) <= set(choices["style_loss"])
     assert set(memory.COLOR_BYTES) <= set(choices["colors"])

@@ -60,7 +60,7 @@ def test_the_bar_is_long_enough_whatever_stands_beside_it(width, long, count):
         bar.begin("a photograph whose name alone would fill most of a line.jpeg", LEVELS)
         bar.show(started(2))
         bar.show(step(2, 1))
-        bar.left.last -= 4000
+        bar.left.last_end -= 4000
         bar.show(step(2, 2))
     shown = last_line(terminal)
     assert len(re.findall("[━╸╺]", shown)) == long
@@ -122,7 +122,7 @@ def test_the_work_done_goes_with_the_pixels():
     left.note(started(2))
     assert left.done == 10 * 20 * 4
     left.note(step(2, 2))
-    assert left.share == 1
+    assert left.progress == 1
 
 
 class Clock:
@@ -173,7 +173,7 @@ def test_what_is_expected_is_the_time_left_until_the_speed_is_known(clock):
     clock.steps(left, 1, [1], 60)
     assert left.seconds() == pytest.approx(97.5)
     clock.steps(left, 1, [2, 3, 4], 10)  # four times as long as expected
-    assert left.share == pytest.approx(0.1)
+    assert left.progress == pytest.approx(0.1)
     assert left.seconds() == pytest.approx(90 * (30 + 5) / (7.5 + 5))
 
 
@@ -183,5 +183,5 @@ def test_a_level_that_ended_early_does_not_count_as_speed(clock):
     clock.steps(left, 1, [1, 2], 12.5)
     left.note(started(2))
     clock.steps(left, 2, [1], 25)
-    assert left.share == 0.75
+    assert left.progress == 0.75
     assert left.seconds() == pytest.approx(25)

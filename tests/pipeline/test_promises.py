@@ -1,7 +1,7 @@
 """What every painting promises, for both families of recipes and through every kind of level.
 
-``matching``, the default, finds forms (FORMS, FINEST), ends with the last pass (LAST) and sharpens
-what is larger (SHARPENING). It sharpens beyond 1,024 px; here that limit is 32 px, so that a
+``matching``, the default, determines structure (STRUCTURE, FINEST, FEATURE_SPLITTING) and sharpens
+what is larger (DETAIL). It sharpens beyond 1,024 px; here that limit is 32 px, so that a
 painting of 64 px has all four kinds. ``gram`` stands for the losses of moments, whose levels are
 all of one kind.
 """
@@ -113,7 +113,7 @@ def each_recipe(*names: str) -> list[Any]:
 @pytest.fixture(scope="session", params=each_recipe())
 def case(request, engines, content, style):
     stylizer = Stylizer(**SMALL[request.param])
-    stylizer._runner.models = engines
+    stylizer._executor.models = engines
     return Case(request.param, stylizer, content, style)
 
 
@@ -475,7 +475,7 @@ def set_keras():
 def painted_afresh(case, **more):
     """The bytes of a painting whose loss is compiled as Keras is set now."""
     with Stylizer(recipes.change_recipe(case.stylizer.recipe, **more)) as stylizer:
-        stylizer._runner.models = ModelCache()
+        stylizer._executor.models = ModelCache()
         (*_, last) = stylizer.paint(case.content, case.style)
     return bytes_of(last.result)
 
@@ -729,7 +729,7 @@ def test_what_was_steered_goes_on_from_its_checkpoint(case, level, tmp_path):
 
 
 @matching_only
-@pytest.mark.parametrize("level", [3, 4], ids=["last pass", "sharpening"])
+@pytest.mark.parametrize("level", [3, 4], ids=["feature splitting", "sharpening"])
 def test_content_that_begins_to_weigh_where_no_forms_are_found_is_computed(case, level):
     *_, last = case.steered((level, 1), content_weight=2.0)
     contents = [record.content for record in last.result.history if record.level == level]

@@ -38,7 +38,7 @@ def longest(level: Level) -> int:
 
 
 def climbing(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
-    """The levels of different sizes, without the last pass."""
+    """The levels of different sizes, without feature splitting."""
     return tuple(
         level for level in schedule(height, width, recipe) if not level.role.feature_splitting
     )
@@ -96,13 +96,13 @@ def test_numbers_count_from_one_and_the_last_level_has_the_size(height, width, r
 
 
 @given(SIDES, SIDES, RECIPES)
-def test_only_a_style_loss_that_has_one_ends_with_a_last_pass_over_what_was_painted(
+def test_only_a_style_loss_that_has_one_ends_with_feature_splitting_of_the_result(
     height, width, recipe
 ):
     levels = schedule(height, width, recipe)
     shape = SHAPES.get(recipe.style_loss, DEFAULT_SHAPE)
     last = [number for number, each in enumerate(levels) if each.role.feature_splitting]
-    assert len(last) == (shape.last_pass > 0)
+    assert len(last) == (shape.feature_splitting > 0)
     for number in last:
         each, finest = levels[number], levels[number - 1]
         assert (each.height, each.width) == (finest.height, finest.width)
@@ -189,7 +189,7 @@ def test_a_level_that_does_not_fit_is_halved_as_long_as_that_is_worth_it():
 
 
 def test_forms_of_a_large_picture_are_found_at_a_small_size_and_sharpened_from_there():
-    """As many evaluations as a picture of 1,024 px has, the last pass too; then few."""
+    """As many evaluations as a picture of 1,024 px has, feature splitting too; then few."""
     levels = schedule(1500, 3000, Recipe(size=3000))
     small, large = levels[:6], levels[6:]
     assert [level.width for level in small] == [47, 94, 188, 375, 750, 750]
@@ -201,7 +201,7 @@ def test_forms_of_a_large_picture_are_found_at_a_small_size_and_sharpened_from_t
     assert max(level.evaluations for level in large) < 8
 
 
-def test_the_default_schedule_doubles_its_levels_and_ends_with_a_last_pass_at_the_same_size():
+def test_the_default_schedule_doubles_its_levels_and_ends_with_feature_splitting_at_the_same_size():
     levels = schedule(288, 384, Recipe(size=384))
     assert [(level.width, level.evaluations) for level in levels] == [
         (48, 20),

@@ -104,7 +104,7 @@ def test_weights_may_be_steered_while_workers_read(crew, content, style):
 
 def alive(crew):
     """Return the processes of the workers; one killed a moment ago may be listed yet."""
-    client, found = crew._runner._pool.client, {}
+    client, found = crew._executor._pool.client, {}
     while not found:
         found = client.run(os.getpid, on_error="ignore")
     return list(found.values())

@@ -20,10 +20,11 @@ from impasto.images import arrays
 from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import objective
 from impasto.losses.level_roles import STRUCTURE
+from impasto.losses.level_targets import make_level_targets
 from impasto.network import weights
 from impasto.network.native_vgg import NativeVGG
 from impasto.optimizers.solver import StopReason
-from impasto.pipeline import run, runner
+from impasto.pipeline import execution, run
 from impasto.pipeline.events import Step
 from impasto.pipeline.models import ModelCache
 from impasto.recipe import presets
@@ -39,7 +40,7 @@ pytestmark = [pytest.mark.usefixtures("one_network"), pytest.mark.xdist_group("g
 @pytest.fixture(scope="module")
 def stylizer(engines):
     made = Stylizer(**SMALL)
-    made._runner.models = engines
+    made._executor.models = engines
     return made
 
 
@@ -52,7 +53,7 @@ def result(stylizer, content, style):
 @pytest.fixture
 def own_network(one_network, monkeypatch):
     """Networks that are given back when their painting ends, as outside of tests."""
-    monkeypatch.setattr(runner, "ModelCache", ModelCache)
+    monkeypatch.setattr(execution, "ModelCache", ModelCache)
 
 
 @pytest.mark.backend
@@ -67,8 +68,8 @@ def test_a_gradient_has_the_same_bytes_every_time(engines, style_loss, content, 
     picture = arrays.resize(content, 96, 128)
     places = (StyledRegion((StyleImage(style),)),)
     painting = engine.level_program(chosen, STRUCTURE)
-    targets = objective.make_level_targets(painting.feature_extractor(0), chosen, picture, places)
-    task = painting.objective(targets, keep=True)
+    targets = make_level_targets(painting.feature_extractor(0), chosen, picture, places)
+    task = painting.objective(targets, keep_targets=True)
     start = arrays.noise(96, 128, seed=1)
     gradients = {task.evaluate(start).gradient.tobytes() for _ in range(5)}
     assert len(gradients) == 1
@@ -234,14 +235,14 @@ def test_a_stylizer_paints_what_the_function_paints_and_many_of_them(
     stylizer, content, style, other, result
 ):
     """And with regions or without; nothing is compiled for any of them but the first."""
-    made = dict(stylizer._runner.models._made)
+    made = dict(stylizer._executor.models._made)
     assert stylize(content, style, **SMALL).pixels.tobytes() == result.pixels.tobytes()
     for painting, regions in ((other, ()), (other, [(half(), style)]), (style, ())):
         *happened, last = stylizer.paint(content, painting, regions=regions)
         assert isinstance(last, Finished)
         assert len([event for event in happened if isinstance(event, Step)]) == 15
     assert last.result.pixels.tobytes() == result.pixels.tobytes()
-    assert stylizer._runner.models._made == made
+    assert stylizer._executor.models._made == made
 
 
 def test_a_picture_is_finished_only_if_somebody_looks(content, style, monkeypatch):
@@ -262,9 +263,9 @@ def test_weights_are_steered_between_two_steps(stylizer, content, style, result)
     for event in stylizer.paint(content, style):
         if isinstance(event, Step) and (event.level, event.evaluation) == (1, 4):
             stylizer.steer(strength=0.0, tv_weight=0.0)
-            engines = dict(stylizer._runner.models._made)
+            engines = dict(stylizer._executor.models._made)
     assert isinstance(event, Finished)
-    assert stylizer._runner.models._made == engines  # nothing was compiled anew
+    assert stylizer._executor.models._made == engines  # nothing was compiled anew
     steered = event.result
     assert steered.recipe.strength == 0
     assert steered.provenance.steered

@@ -240,7 +240,7 @@ def test_the_forecast_uses_the_stored_measurement(store, monkeypatch, tmp_path):
 
     monkeypatch.setattr(sessions.measurements, "find_measurement", find)
     monkeypatch.setattr(
-        sessions, "predict_seconds", lambda measured, levels, *_: [7.0] * len(levels)
+        sessions, "predict_seconds", lambda recipe, measured, levels, *_: [7.0] * len(levels)
     )
     found = sessions.forecast(store, session)
     assert found["seconds"] % 7 == 0

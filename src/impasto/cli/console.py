@@ -95,7 +95,7 @@ def load_with_notice(events: Iterator[Event]) -> Iterator[Event]:
     """
     gc.disable()
     try:
-        importlib.import_module("impasto.pipeline.runner")
+        importlib.import_module("impasto.pipeline.execution")
     finally:
         gc.enable()
     yield from events

@@ -102,8 +102,8 @@ class WorkerPool:
         Raises ClusterError if the scheduler is lost.
         """
         with self._scheduler_errors():
-            found = self.client.scheduler_info(n_workers=-1)["workers"]
-        return sorted(found, key=lambda address: str(found[address]["name"]))
+            workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        return sorted(workers, key=lambda address: str(workers[address]["name"]))
 
     def broadcast(self, content: bytes, backend: str) -> None:
         """Install a payload on all workers, instead of the one before.
@@ -117,7 +117,7 @@ class WorkerPool:
     def _install_payload(self, addresses: list[str]) -> None:
         """Send the payload to workers. If one is lost meanwhile, its tasks are submitted again."""
         with self._scheduler_errors():
-            found = self.client.run(
+            errors = self.client.run(
                 *(
                     worker_state.install_payload,
                     worker_state.local_versions(),
@@ -127,7 +127,7 @@ class WorkerPool:
                 workers=addresses,
                 on_error="return",
             )
-        for address, error in found.items():
+        for address, error in errors.items():
             if isinstance(error, ImpastoError):
                 raise error
             if isinstance(error, Exception) and "No module named" in str(
@@ -174,14 +174,14 @@ class WorkerPool:
 
     def _wait_for_result(self, task: PendingTask) -> Any:
         for _ in range(MAX_SUBMITS):
-            found = self._poll_result(task)
-            if isinstance(found, TaskResult):
-                for level, line in found.log_lines:
+            answer = self._poll_result(task)
+            if isinstance(answer, TaskResult):
+                for level, line in answer.log_lines:
                     LOG.log(level, "%s", line)
-                return found.result
-            if isinstance(found, PayloadMissing):
-                self._install_payload([found.address])
-            address = found.address if found else next(iter(self.worker_addresses()), "")
+                return answer.result
+            if isinstance(answer, PayloadMissing):
+                self._install_payload([answer.address])
+            address = answer.address if answer else next(iter(self.worker_addresses()), "")
             task = self._submit(task.function, task.item, address)
         raise ClusterError(f"the workers of {self.address} were lost too often: see their logs")
 
@@ -195,8 +195,8 @@ class WorkerPool:
             wait = POLL_SECONDS if task.future.status == "pending" else None
             try:
                 with self._scheduler_errors(task.future):
-                    found: TaskResult | PayloadMissing = task.future.result(timeout=wait)
-                    return found
+                    answer: TaskResult | PayloadMissing = task.future.result(timeout=wait)
+                    return answer
             except TimeoutError:
                 if task.future.status == "error":  # a TimeoutError of the task itself
                     raise

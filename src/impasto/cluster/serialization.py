@@ -1,7 +1,7 @@
 """Serialization of values for another process, with functions and tensors, by pickle.
 
-The sender of a pickle can run code in the reader, so workers must trust each other, as with Dask's
-own messages.
+The sender of a pickle can run code in the process that loads it, so workers must trust each other,
+as with Dask's own messages.
 """
 
 import io
@@ -15,14 +15,14 @@ from impasto.compute.arrays import HostArray, Tensor, is_tensor, to_numpy
 
 
 class _PayloadPickler(cloudpickle.Pickler):
-    """Pickles tensors as arrays, and omits values that the reader has."""
+    """Pickles tensors as arrays, and shared values by their names."""
 
-    def __init__(self, file: io.BytesIO, own: Mapping[str, object]) -> None:
+    def __init__(self, file: io.BytesIO, shared: Mapping[str, object]) -> None:
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
-        self.names = {id(value): name for name, value in own.items()}
+        self.names = {id(value): name for name, value in shared.items()}
 
     def persistent_id(self, value: object) -> str | None:
-        """Return the name of a value that the reader has; None for other values."""
+        """Return the name of a shared value; None for other values."""
         return self.names.get(id(value))
 
     def reducer_override(self, value: Any) -> Any:
@@ -33,32 +33,36 @@ class _PayloadPickler(cloudpickle.Pickler):
 
 
 class _PayloadUnpickler(pickle.Unpickler):
-    """Unpickles, and inserts the reader's own values."""
+    """Unpickles, and inserts shared values by their names."""
 
-    def __init__(self, file: io.BytesIO, own: Mapping[str, object]) -> None:
+    def __init__(self, file: io.BytesIO, shared: Mapping[str, object]) -> None:
         super().__init__(file)
-        self.own = own
+        self.shared = shared
 
     def persistent_load(self, name: str) -> object:
-        """Return a value of the reader."""
-        return self.own[name]
+        """Return the shared value of this name."""
+        return self.shared[name]
 
 
 def _make_tensor(array: HostArray) -> Tensor:
-    from impasto.compute.keras_backend import (
-        ops,  # a tensor was written, so that the library is needed
-    )
+    from impasto.compute.keras_backend import ops  # only the pickle of a tensor needs it
 
     return ops.convert_to_tensor(array)
 
 
-def serialize(value: object, own: Mapping[str, object]) -> bytes:
-    """Serialize a value; objects in ``own``, compared by identity, are omitted."""
+def serialize(value: object, shared: Mapping[str, object]) -> bytes:
+    """Return the pickle of a value.
+
+    Args:
+        value: any value, with functions and tensors
+        shared: objects, compared by identity, that are stored by name: the process that loads the
+            pickle has its own, such as the functions of its network
+    """
     file = io.BytesIO()
-    _PayloadPickler(file, own).dump(value)
+    _PayloadPickler(file, shared).dump(value)
     return file.getvalue()
 
 
-def deserialize(payload: bytes, own: Mapping[str, object]) -> Any:
-    """Deserialize a value, with the reader's ``own`` values by the same names."""
-    return _PayloadUnpickler(io.BytesIO(payload), own).load()
+def deserialize(payload: bytes, shared: Mapping[str, object]) -> Any:
+    """Return the value of :func:`serialize`, with the ``shared`` objects of this process."""
+    return _PayloadUnpickler(io.BytesIO(payload), shared).load()

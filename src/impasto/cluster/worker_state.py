@@ -146,11 +146,11 @@ def install_payload(
     dask_worker.impasto = WorkerState(payload, {}, lasting, lock)
 
 
-def _pin_to_cores(number: int, share: int) -> None:
-    """Restrict this process to every ``share``-th core, if the system supports it."""
+def _pin_to_cores(number: int, workers: int) -> None:
+    """Restrict this process to every N-th core, for N workers, if the system supports it."""
     if not hasattr(os, "sched_setaffinity"):
         return
-    cores = sorted(os.sched_getaffinity(0))[number::share]
+    cores = sorted(os.sched_getaffinity(0))[number::workers]
     for thread in os.listdir("/proc/self/task") if cores else ():
         with contextlib.suppress(ProcessLookupError):
             os.sched_setaffinity(int(thread), cores)

@@ -47,8 +47,8 @@ def to_numpy(array: Array) -> HostArray:
     """Return a tensor as a NumPy array; an array in memory or in a file unchanged."""
     if filearray.is_on_host(array) or not is_tensor(array):
         return array if filearray.is_on_host(array) else np.asarray(array)
-    found: HostArray = array_namespace(array).convert_to_numpy(array)
-    return found
+    converted: HostArray = array_namespace(array).convert_to_numpy(array)
+    return converted
 
 
 def gather_rows(array: Array, indexes: NDArray[Any]) -> Array:
@@ -62,7 +62,8 @@ def gather_rows(array: Array, indexes: NDArray[Any]) -> Array:
 def ran_out_of_memory(error: BaseException | None) -> bool:
     """Return whether an error of NumPy or of the backend means that memory ran out.
 
-    Backends have their own error types, and wrap those of others. The text of one of them says so.
+    Backends have their own error types, which may wrap others. Therefore the name and the message
+    of the error, and of those that caused it, are searched for known words.
     """
     if error is None or isinstance(error, MemoryError):
         return error is not None

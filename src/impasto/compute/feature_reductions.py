@@ -73,8 +73,8 @@ def strided_sample(features: Array, grid: Array, rows: Size, columns: Size) -> A
     if not is_tensor(features):
         return np.ascontiguousarray(features[StridedGrid(*grid).slices], np.float32)
     for axis, count in enumerate((rows, columns)):
-        places = ops.arange(count, dtype="int32") * grid[2] + grid[axis]
-        features = ops.take(features, places, axis=axis)
+        indexes = ops.arange(count, dtype="int32") * grid[2] + grid[axis]
+        features = ops.take(features, indexes, axis=axis)
     return ops.cast(features, "float32")
 
 
@@ -120,10 +120,10 @@ def slice_moments(
         # BLAS adds up columns three times as fast as NumPy.
         return (np.ones((1, len(weighted)), np.float32) @ weighted)[0], weighted.T @ flat
 
-    for (number, _, _), found in zip(pieces, threads.map_in_threads(work, pieces), strict=True):
-        if found is not None:
-            sums[number] += found[0]
-            seconds[number] += found[1]
+    for (number, _, _), part in zip(pieces, threads.map_in_threads(work, pieces), strict=True):
+        if part is not None:
+            sums[number] += part[0]
+            seconds[number] += part[1]
     return sums, seconds
 
 
@@ -149,11 +149,11 @@ def slice_moments_gradient(
             if weights is not None and not weights[rows, columns].any():
                 return
             part = features[rows, columns]
-            found = part.reshape(-1, channels) @ symmetric[number]
-            found += by_sums[number]
+            flat = part.reshape(-1, channels) @ symmetric[number]
+            flat += by_sums[number]
             if weights is not None:
-                found *= weights[rows, columns].reshape(-1, 1)
-            gradient[rows, columns] += found.reshape(part.shape)
+                flat *= weights[rows, columns].reshape(-1, 1)
+            gradient[rows, columns] += flat.reshape(part.shape)
 
         threads.map_in_threads(work, _iter_blocks(features, bounds))
 

@@ -182,15 +182,15 @@ def _trace(function: Callable[..., Any]) -> Callable[[Array, StepArgs], Any]:
         sizes = (None, None, *tensor.shape[2:]) if len(tensor.shape) == 3 else tensor.shape
         return tf.TensorSpec(sizes, tensor.dtype)
 
-    found: dict[str, Callable[..., Any]] = {}
+    compiled_functions: dict[str, Callable[..., Any]] = {}
 
     def call(array: Array, constants: StepArgs) -> Any:
         arguments = (tf.convert_to_tensor(array), constants)
         signature = tf.nest.map_structure(open_sizes, arguments)
-        if (key := repr(signature)) not in found:
+        if (key := repr(signature)) not in compiled_functions:
             compiled = tf.function(function, autograph=False)
-            found[key] = compiled.get_concrete_function(*signature)
-        return found[key](*arguments)
+            compiled_functions[key] = compiled.get_concrete_function(*signature)
+        return compiled_functions[key](*arguments)
 
     return call
 
@@ -244,9 +244,10 @@ def _stack_scalars(total: Tensor, terms: dict[str, Tensor]) -> Tensor:
 
 
 def use_threads(count: int) -> None:
-    """Give the results of a machine with ``count`` cores; call it before the first computation.
+    """Set the number of threads of the backend; call it before the first computation.
 
-    Tensor libraries split sums by their number of threads, which changes the last bits.
+    Tensor libraries divide sums by their number of threads. With the same number, two machines with
+    processors of the same kind compute the same last bits.
     """
     if backend_name() == "tensorflow":
         import tensorflow as tf

@@ -56,17 +56,50 @@ class Engine(Protocol):
         ...
 
     def compile_step(self, recipe: Recipe, role: LevelRole) -> StepFunction:
-        """Return the function that computes total loss and gradient, for levels with a role."""
+        """Return the function that computes total loss and gradient of a whole image.
+
+        Args:
+            recipe: the settings of the losses
+            role: the role of the levels to use it for
+
+        Returns:
+            (image RGB in [0, 255] float32 (height, width, 3), targets of the image from
+            :meth:`place`) -> total, unweighted losses by term, gradient of the total with the shape
+            and the array type of the image.
+        """
         ...
 
     def compile_tile_fns(self, recipe: Recipe, role: LevelRole) -> CompiledTileFns:
-        """Return the same functions for images that are processed in tiles."""
+        """Return the loss, its gradient and its sums as functions of a tile.
+
+        Args:
+            recipe: the settings of the losses
+            role: the role of the levels to use them for
+
+        Returns:
+            The functions, see ``tiled.CompiledTileFns``; arrays in their inputs are from
+            :meth:`place`.
+        """
         ...
 
     def place(self, arrays: Any) -> Any:
-        """Return a nested structure of arrays converted for the steps."""
+        """Convert constants of the compiled functions, such as targets and weights.
+
+        Args:
+            arrays: a nested structure of NumPy arrays or tensors
+
+        Returns:
+            The same structure with tensors on the device; with the native engine unchanged.
+        """
         ...
 
     def place_image(self, image: ImageArray) -> Any:
-        """Return an image on the device of the solver: a tensor on a GPU, else unchanged."""
+        """Convert an image for a solver, whose vectors stay where the image is.
+
+        Args:
+            image: float32 (height, width, channels), in memory or in a file
+
+        Returns:
+            A tensor if the engine uses a GPU; on a CPU, with either engine, the image unchanged.
+        """
         ...

@@ -51,14 +51,14 @@ class KerasEngine:
     def feature_function(self, layers: Sequence[str]) -> Features:
         """Return the function from an image (height, width, 3) to its features by layer."""
 
-        def found(image: Tensor, _: tuple[()]) -> dict[str, Tensor]:
-            maps = self._features(image, asked=layers)
+        def compute_maps(image: Tensor, _: tuple[()]) -> dict[str, Tensor]:
+            maps = self._features(image, layers=layers)
             return {name: ops.cast(each, "float32") for name, each in maps.items()}
 
-        run = keras_backend.compile_function(found)
+        compiled = keras_backend.compile_function(compute_maps)
 
         def features(image: ImageArray, reduce: Reduce | None = None) -> Maps:
-            maps = run(image, ())
+            maps = compiled(image, ())
             if keras_backend.runs_on_cpu():  # where NumPy is faster than single operations
                 maps = {name: to_numpy(each) for name, each in maps.items()}
             if reduce is None:
@@ -73,7 +73,7 @@ class KerasEngine:
         return keras_backend.value_and_gradient(loss.image_loss)
 
     def compile_tile_fns(self, recipe: Recipe, role: LevelRole) -> CompiledTileFns:
-        """Return the same functions for images that are processed in tiles."""
+        """Return the loss, its gradient and its sums as functions of a tile."""
         loss = _KerasLoss(self._features, total_loss(recipe, role), self.network.stride)
         return CompiledTileFns(
             loss.total.additive,
@@ -87,7 +87,7 @@ class KerasEngine:
         return optree.tree_map(_to_tensor, arrays)
 
     def place_image(self, image: ImageArray) -> Array:
-        """Return an image on the device of the solver: a tensor on a GPU, else unchanged."""
+        """Return an image as a tensor if there is a GPU, else unchanged."""
         return keras_backend.to_device(image)
 
 
@@ -111,10 +111,10 @@ class _KerasLoss:
         return self.total.loss(self.total.reduce(features, targets), targets)
 
     def tile_loss(self, tile: Tensor, args: TileArgs) -> LossAndTerms:
-        """Return the loss of a tile or the product sums · loss_grad, see ``CompiledTileFns``."""
+        """Return the loss of a tile or the product sums · sums_grad, see ``CompiledTileFns``."""
         sums = self._tile_sums(tile, args)
-        if args.loss_grad.shape[0]:
-            return ops.sum(tiled.flatten_sums(sums) * args.loss_grad), {}
+        if args.sums_grad.shape[0]:
+            return ops.sum(tiled.flatten_sums(sums) * args.sums_grad), {}
         return self.total.loss(sums, args.targets)
 
     def tile_statistics(self, tile: Tensor, args: TileArgs) -> Tensor:

@@ -57,7 +57,7 @@ class NativeEngine:
         return _NativeLoss(self._vgg, total_loss(recipe, role), self.network.stride).step
 
     def compile_tile_fns(self, recipe: Recipe, role: LevelRole) -> CompiledTileFns:
-        """Return the same functions for images that are processed in tiles."""
+        """Return the loss, its gradient and its sums as functions of a tile."""
         loss = _NativeLoss(self._vgg, total_loss(recipe, role), self.network.stride)
         return CompiledTileFns(
             loss.total.additive, loss.tile_value_and_grad, loss.tile_statistics, loss.loss_grad
@@ -92,7 +92,7 @@ class _NativeLoss:
         return *self._evaluate(sums, targets), self._gradient(maps, adds)
 
     def tile_value_and_grad(self, tile: HostArray, args: TileArgs) -> Evaluated:
-        """Return the loss of a tile or the product sums · loss_grad, see ``CompiledTileFns``."""
+        """Return the loss of a tile or the product sums · sums_grad, see ``CompiledTileFns``."""
         maps = self.vgg.features(tile, self.total.layers, keep_all=True)
         sums, pullback = self.total.vjp(
             tiled.crop_maps(
@@ -101,13 +101,13 @@ class _NativeLoss:
             args.targets,
         )
         terms: dict[str, float] = {}
-        if args.loss_grad.size:
-            value = float(np.vdot(tiled.flatten_sums(sums), args.loss_grad))
-            by = tiled.unflatten_sums(args.loss_grad, _arrays(sums))
+        if args.sums_grad.size:
+            value = float(np.vdot(tiled.flatten_sums(sums), args.sums_grad))
+            sums_grad = tiled.unflatten_sums(args.sums_grad, _arrays(sums))
         else:
             value, terms = self._evaluate(sums, args.targets)
-            by = self.total.loss_gradient(sums, args.targets)
-        adds = _add_in_core(dict(pullback(by)), args, self.stride)
+            sums_grad = self.total.loss_gradient(sums, args.targets)
+        adds = _add_in_core(dict(pullback(sums_grad)), args, self.stride)
         return value, terms, self._gradient(maps, adds)
 
     def tile_statistics(self, tile: HostArray, args: TileArgs) -> HostArray:
@@ -121,8 +121,8 @@ class _NativeLoss:
     def loss_grad(self, sums: HostArray, args: TileArgs) -> Evaluated:
         """Return the loss of the sums of all tiles (n,), its terms and ∂loss/∂sums (n,)."""
         structured = tiled.unflatten_sums(sums, _arrays(self.sums))
-        by = _flatten(self.total.loss_gradient(structured, args.targets))
-        return *self._evaluate(structured, args.targets), by
+        sums_grad = _flatten(self.total.loss_gradient(structured, args.targets))
+        return *self._evaluate(structured, args.targets), sums_grad
 
     def _evaluate(
         self, sums: dict[str, Sums], targets: TileTargets
@@ -160,8 +160,8 @@ def _add_in_core(
 
 
 def _flatten(sums: Sums) -> HostArray:
-    found: HostArray = np.asarray(tiled.flatten_sums(sums), np.float32)
-    return found
+    flat: HostArray = np.asarray(tiled.flatten_sums(sums), np.float32)
+    return flat
 
 
 def _arrays(sums: Sums) -> Sums:

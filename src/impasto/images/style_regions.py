@@ -15,8 +15,8 @@ class StyleImage:
     """A style image of a region."""
 
     image: ImageArray
-    share: float = 1.0
-    """weight relative to the other style images of the region; 0 to ignore it"""
+    weight: float = 1.0
+    """relative to the other style images of the region; 0 to ignore it"""
     scale: float = 1.0
     """factor on its size, and so on the size of its strokes"""
     mask: Mask | None = None

@@ -56,16 +56,16 @@ def squared_distance(features: Tensor, target: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ContentTerm:
-    """The content loss: the mean over layers, weighted by their shares. Sums are Σ (F - P)²."""
+    """The content loss: the weighted mean over layers. Sums are Σ (F - P)²."""
 
-    shares: Layers
+    layer_weights: Layers
     relative: bool
     additive = True
 
     @property
     def layers(self) -> tuple[str, ...]:
         """The layers of the recipe."""
-        return tuple(layer for layer, _ in self.shares)
+        return tuple(layer for layer, _ in self.layer_weights)
 
     def make_target(self, level_inputs: LevelInputs) -> Callable[[TargetTile], ContentTargets]:
         """Compute the features of the content image, and their mean square over all tiles."""
@@ -93,7 +93,7 @@ class ContentTerm:
     def loss(self, sums: Mapping[str, Tensor], target: ContentTargets) -> Tensor:
         """Return the mean over layers of mean((F - P)²) / mean(P²)."""
         losses = {layer: sums[layer] / each.count / each.size for layer, each in target.items()}
-        return weighted_mean(losses, self.shares)
+        return weighted_mean(losses, self.layer_weights)
 
     def vjp(
         self, features: FeatureMaps, target: ContentTargets
@@ -112,9 +112,9 @@ class ContentTerm:
         self, sums: Mapping[str, Tensor], target: ContentTargets
     ) -> dict[str, Tensor]:
         """Return the gradient of :meth:`loss`, which does not depend on the sums."""
-        shares = weighted_mean_gradient(self.shares)
+        factors = weighted_mean_gradient(self.layer_weights)
         return {
-            layer: np.float32(shares[layer] / each.count / each.size)
+            layer: np.float32(factors[layer] / each.count / each.size)
             for layer, each in target.items()
         }
 
@@ -150,12 +150,12 @@ def _size(features: Tensor) -> tuple[int, Tensor]:
 
 
 def weighted_mean(values: dict[str, Tensor], layers: Layers) -> Tensor:
-    """Return the mean of losses by layer, weighted by the layers' shares."""
+    """Return the mean of losses by layer, weighted by the layers' weights."""
     weighted = sum(weight * values[layer] for layer, weight in layers)
     return weighted / sum(weight for _, weight in layers)
 
 
 def weighted_mean_gradient(layers: Layers) -> dict[str, float]:
-    """Return by layer the gradient of :func:`weighted_mean`: the layer's share."""
-    whole = sum(weight for _, weight in layers)
-    return {layer: weight / whole for layer, weight in layers}
+    """Return by layer the gradient of :func:`weighted_mean`: the layer's weight over all."""
+    total = sum(weight for _, weight in layers)
+    return {layer: weight / total for layer, weight in layers}

@@ -1,18 +1,20 @@
-"""Nearest-neighbor search among features of the style images.
+"""An index of features of the style images, for nearest-neighbor search.
 
 The distance is the cosine distance, each side centered by its own mean, as in Kolkin et al. 2022,
 "Neural Neighbor Style Transfer", section 3.2. Departure: the search uses principal components; 64
 of them find neighbors nearly as near as all 2,688 channels, and the loss is within one percent
 (benchmarks/NOTES.md). Some features are near to very many others (*hubs*), such as those of an eye
 to any dark round shape, and would appear everywhere. Their similarity is therefore reduced by
-their mean similarity to all queries: cross-domain similarity local scaling, Conneau, Lample,
-Ranzato, Denoyer and Jégou 2018, "Word Translation Without Parallel Data", section 2.3, on the
-side of the index.
+HUBNESS_WEIGHT times their *hubness*. A sample of the queries is divided into groups, and hubness is
+the mean over groups of the largest cosine with a query of the group. This is cross-domain
+similarity local scaling (Conneau, Lample, Ranzato, Denoyer and Jégou 2018, "Word Translation
+Without Parallel Data", section 2.3) on the side of the index. Departure: the paper uses the mean
+over the nearest of all queries.
 
-All functions run once per level. Without a GPU they use NumPy arrays; with one they use tensors on
-the device, except for the indices found. The search runs in blocks of fixed size, so memory is
-bounded and results do not depend on the number of cores. Among equal neighbors the first is
-chosen.
+:func:`search` runs once per level, :func:`argmax_product` at every evaluation. Without a GPU they
+use NumPy arrays; with one they use tensors on the device, except for row numbers. The search runs
+in blocks of fixed size, so memory is bounded and results do not depend on the number of cores.
+Among equal neighbors the first is chosen.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,8 +43,8 @@ COMPONENTS = 64
 """Number of principal components of the search."""
 
 MAX_POSITIONS = 2**16
-"""Maximum number of positions in an index, of all style images and their rotations: those of an
-image of 512 x 512 px, 700 MB. Of larger style images a sample is kept."""
+"""Maximum number of rows of an index, for all style images and their rotations: the positions of
+four rotations of an image of 512 x 512 px, 700 MB. Of larger style images a sample is kept."""
 
 PCA_SAMPLE = 4096
 """Number of positions from which the principal components are computed."""
@@ -51,13 +53,13 @@ PCA_OVERSAMPLING, PCA_ITERATIONS = 8, 3
 """Additional directions, and iterations, of the randomized PCA."""
 
 HUBNESS_GROUPS = 16
-"""Number of groups of queries; the largest cosine of a feature in each group counts."""
+"""Number of groups of queries, see :func:`search`."""
 
 HUBNESS_WEIGHT = 0.5
-"""Factor of the mean of these, which is subtracted from cosines (benchmarks/NOTES.md)."""
+"""Factor of the hubness that is subtracted from cosines (benchmarks/NOTES.md)."""
 
 HUBNESS_SAMPLE = 2**12
-"""Maximum number of queries from which hubness is computed."""
+"""Maximum number of queries in all groups."""
 
 SEARCH_BATCH = 2**16
 """Number of queries in one call of the compiled search."""
@@ -72,21 +74,21 @@ TINY = 1e-12
 class IndexedStyle(NamedTuple):
     """Features of a style image in all its rotations."""
 
-    share: float
-    """share of the style image, relative to the others"""
+    weight: float
+    """weight of the style image, relative to the others"""
     features: Array
     """(n, C) at the positions to keep"""
 
 
 class FeatureIndex(NamedTuple):
-    """Features of style images to search; N in all, image by image."""
+    """Features of style images to search: N rows, image by image."""
 
     features: Array
     """(N, C)"""
     counts: tuple[int, ...]
     """number of features of each style image"""
-    shares: tuple[float, ...]
-    """share of each style image; they add up to 1"""
+    weights: tuple[float, ...]
+    """weight of each style image; they add up to 1"""
     basis: Array | None
     """(C, K) principal components, as columns; None to search in all channels"""
     directions: Array
@@ -120,10 +122,10 @@ def select_positions(
     if weights is not None:
         half = max(each.max() for each in weights) / 2
         kept = [each.reshape(-1) >= half for each in weights]
-    whole = np.flatnonzero(np.concatenate(kept))
-    if len(whole) > limit:
+    candidates = np.flatnonzero(np.concatenate(kept))
+    if len(candidates) > limit:
         chosen = np.zeros(sum(map(len, kept)), bool)
-        chosen[whole[_sample_indexes(len(whole), limit)]] = True
+        chosen[candidates[_sample_indexes(len(candidates), limit)]] = True
         kept = np.split(chosen, np.cumsum([len(each) for each in kept])[:-1])
     return [each.reshape(size) for each, size in zip(kept, sizes, strict=True)]
 
@@ -133,7 +135,7 @@ def build_index(
 ) -> FeatureIndex:
     """Return the index of style images; ``components`` None searches in all channels."""
     parts = [style.features for style in styles]
-    whole = sum(style.share for style in styles)
+    total = sum(style.weight for style in styles)
     means = [array_namespace(part).mean(part, axis=0) for part in parts]
     basis = None
     if components is not None:
@@ -144,7 +146,7 @@ def build_index(
     return FeatureIndex(
         _concatenate(parts),
         tuple(len(part) for part in parts),
-        tuple(style.share / whole for style in styles),
+        tuple(style.weight / total for style in styles),
         basis,
         _concatenate(directions),
     )
@@ -165,8 +167,8 @@ def _directions_in_basis(features: Array, mean: Array, basis: Array | None) -> A
 def _sample_styles(parts: Sequence[Array]) -> list[IndexArray]:
     """Return the indexes of a sample of all features, by style image."""
     ends = np.cumsum([len(part) for part in parts])
-    chosen = _sample_indexes(int(ends[-1]), min(int(ends[-1]), PCA_SAMPLE))
-    pieces = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
+    sample = _sample_indexes(int(ends[-1]), min(int(ends[-1]), PCA_SAMPLE))
+    pieces = np.split(sample, np.searchsorted(sample, ends[:-1]))
     return [piece - start for piece, start in zip(pieces, [0, *ends[:-1]], strict=True)]
 
 
@@ -175,17 +177,17 @@ def _sample_indexes(count: int, size: int) -> IndexArray:
     return np.sort(np.random.default_rng(0).permutation(count)[:size])
 
 
-def take_positions(features: Array, places: IndexArray) -> Array:
-    """Return features (height, width, C) at row-major indexes, (n, C)."""
-    of = array_namespace(features)
-    return of.take(of.reshape(features, (-1, features.shape[-1])), places, axis=0)
+def take_positions(features: Array, indexes: IndexArray) -> Array:
+    """Return features (height, width, C) at row-major indexes of positions, (n, C)."""
+    ops = array_namespace(features)
+    return ops.take(ops.reshape(features, (-1, features.shape[-1])), indexes, axis=0)
 
 
 def normalize_rows(vectors: Array) -> Array:
     """Return vectors (n, C) divided by their lengths; zero vectors stay zero."""
-    of = array_namespace(vectors)
-    lengths = of.sqrt(of.einsum("nc,nc->n", vectors, vectors))
-    return vectors / of.maximum(lengths, TINY)[:, None]
+    ops = array_namespace(vectors)
+    lengths = ops.sqrt(ops.einsum("nc,nc->n", vectors, vectors))
+    return vectors / ops.maximum(lengths, TINY)[:, None]
 
 
 def principal_components(sample: Array, count: int) -> Array:
@@ -202,11 +204,11 @@ def principal_components(sample: Array, count: int) -> Array:
         (channels, min(count + PCA_OVERSAMPLING, channels))
     )
     subspace = as_array_like(start.astype(np.float32), sample)
-    of = array_namespace(sample)
+    ops = array_namespace(sample)
     for _ in range(PCA_ITERATIONS):
-        subspace, _ = of.linalg.qr(of.transpose(sample) @ (sample @ subspace))
+        subspace, _ = ops.linalg.qr(ops.transpose(sample) @ (sample @ subspace))
     within = sample @ subspace
-    products = to_numpy(of.transpose(within) @ within).astype(np.float64)
+    products = to_numpy(ops.transpose(within) @ within).astype(np.float64)
     _, vectors = np.linalg.eigh(products)  # ascending
     largest = np.ascontiguousarray(vectors[:, : -count - 1 : -1].astype(np.float32))
     return subspace @ as_array_like(largest, sample)
@@ -228,10 +230,11 @@ def project_query(columns: Array, index: FeatureIndex, weights: Array | None = N
 
     ``weights`` (n,), positive, are the weights of their mean.
     """
-    each = np.ones(len(columns), np.float32) if weights is None else weights
+    if weights is None:
+        weights = np.ones(len(columns), np.float32)
     coordinates = columns if index.basis is None else columns @ index.basis
-    sums = to_numpy(array_namespace(columns).matmul(as_array_like(each, columns), columns))
-    return SearchQuery(coordinates, sums.astype(np.float64), float(each.sum(dtype=np.float64)))
+    sums = to_numpy(array_namespace(columns).matmul(as_array_like(weights, columns), columns))
+    return SearchQuery(coordinates, sums.astype(np.float64), float(weights.sum(dtype=np.float64)))
 
 
 class QueryBuilder:
@@ -255,80 +258,88 @@ class QueryBuilder:
         self.whole = SearchQuery(rows, sums + part.sums, weight + part.weight)
 
 
-def search(query: SearchQuery, index: FeatureIndex, order: IndexArray | None = None) -> IndexArray:
-    """Return the position (n,) in the index of the nearest neighbor of each query.
+def search(
+    query: SearchQuery, index: FeatureIndex, positions: IndexArray | None = None
+) -> IndexArray:
+    """Return the row (n,) of the index that is the nearest neighbor of each query.
 
     The nearest neighbor f of q has the largest cosine of (q - mean of all q) and (f - mean of its
     style image), less HUBNESS_WEIGHT times its hubness. Hubness is the mean over HUBNESS_GROUPS
     groups of queries of the largest cosine of f with a query of the group. It is computed from
-    every k-th query, HUBNESS_SAMPLE at most. ``order`` (n,) has the row-major position of each row,
-    if rows are not in that order.
+    every k-th query, HUBNESS_SAMPLE at most.
 
-    With several style images, each gets its share of the positions: those where its advantage over
-    the others is largest. Departure from the paper, which has one style image: a mean of neighbors
-    in two style images is a feature of neither.
+    With several style images, each gets the fraction of the queries that its weight says: those
+    where its advantage over the others is largest. Departure from the paper, which has one style
+    image: a mean of neighbors in two style images is a feature of neither.
+
+    Args:
+        query: n queries
+        index: the features of the style images
+        positions: (n,) row-major position of each query, if they are not in that order
     """
     mean = as_array_like((query.sums / query.weight).astype(np.float32), index.directions)
     center = mean if index.basis is None else array_namespace(mean).matmul(mean, index.basis)
     count = len(query.coordinates)
-    own = np.arange(count) if order is None else np.argsort(order)
+    order = np.arange(count) if positions is None else np.argsort(positions)
 
-    def about(coordinates: Array) -> Array:
+    def centered(coordinates: Array) -> Array:
         return normalize_rows(coordinates - center)
 
-    def rows(first: int, last: int) -> Array:
-        return about(query.coordinates[first:last])
+    def query_rows(first: int, last: int) -> Array:
+        return centered(query.coordinates[first:last])
 
-    crowd = about(gather_rows(query.coordinates, own[:: -(-count // HUBNESS_SAMPLE)]))
+    sample = centered(gather_rows(query.coordinates, order[:: -(-count // HUBNESS_SAMPLE)]))
     ends = np.cumsum(index.counts)
     starts = ends - index.counts
-    found = [
-        _search_best(rows, count, among, HUBNESS_WEIGHT * _hubness(crowd, among))
-        for among in (index.directions[a:b] for a, b in zip(starts, ends, strict=True))
+    best_of_styles = [
+        _search_best(query_rows, count, rows, HUBNESS_WEIGHT * _hubness(sample, rows))
+        for rows in (index.directions[a:b] for a, b in zip(starts, ends, strict=True))
     ]
-    cosines = np.stack([cosine for cosine, _ in found])
-    indexes = np.stack([start + best for start, (_, best) in zip(starts, found, strict=True)])
-    owners = split_by_shares(cosines, index.shares)
-    return np.take_along_axis(indexes, owners[None], axis=0)[0]
+    cosines = np.stack([cosine for cosine, _ in best_of_styles])
+    neighbors = np.stack(
+        [start + best for start, (_, best) in zip(starts, best_of_styles, strict=True)]
+    )
+    style_numbers = split_by_weights(cosines, index.weights)
+    return np.take_along_axis(neighbors, style_numbers[None], axis=0)[0]
 
 
-def argmax_product(query: Array, among: Array) -> Array:
-    """Return for each row of ``query`` (n, C) the row of ``among`` (N, C) of the largest product.
+def argmax_product(query: Array, rows: Array) -> Array:
+    """Return for each query (n, C) the row of ``rows`` (N, C) with the largest product.
 
     int32 (n,), also in a compiled step.
     """
     if not is_tensor(query):
-        return _search_best(
-            lambda first, last: query[first:last], len(query), among, np.float32(0)
-        )[1]
+        return _search_best(lambda first, last: query[first:last], len(query), rows, np.float32(0))[
+            1
+        ]
     ops = array_namespace(query)
-    return ops.argmax(ops.matmul(query, ops.transpose(among)), axis=-1)
+    return ops.argmax(ops.matmul(query, ops.transpose(rows)), axis=-1)
 
 
-def argmax_product_by_row(query: Array, among: Array) -> Array:
+def argmax_product_by_row(query: Array, rows: Array) -> Array:
     """Return :func:`argmax_product` for (height, width, C), row by row in a compiled step."""
     if is_tensor(query):
-        return array_namespace(query).map(lambda row: argmax_product(row, among), query)
+        return array_namespace(query).map(lambda row: argmax_product(row, rows), query)
     height, width, channels = query.shape
-    return argmax_product(query.reshape(-1, channels), among).reshape(height, width)
+    return argmax_product(query.reshape(-1, channels), rows).reshape(height, width)
 
 
-def split_by_shares(cosines: Array, shares: Sequence[float]) -> IndexArray:
-    """Return the style image of each of n positions, from cosines (style images, n).
+def split_by_weights(cosines: Array, weights: Sequence[float]) -> IndexArray:
+    """Return the number (n,) of the style image of each query, from cosines (style images, n).
 
-    In turn, each style image gets its share of the positions: those where its cosine exceeds the
-    largest of the images after it by most.
+    In turn, each style image gets the fraction of the queries that its weight says: those where
+    its cosine exceeds the largest of the images after it by most.
     """
-    owners = np.full(cosines.shape[1], len(shares) - 1, np.intp)
+    style_numbers = np.full(cosines.shape[1], len(weights) - 1, np.intp)
     free = np.arange(cosines.shape[1])
-    left = float(sum(shares))
-    for number, share in enumerate(shares[:-1]):
-        ahead = cosines[number, free] - cosines[number + 1 :, free].max(axis=0)
-        order = np.argsort(-ahead, kind="stable")
-        count = round(len(free) * share / left)
-        owners[free[order[:count]]] = number
-        free, left = np.sort(free[order[count:]]), left - share
-    return owners
+    left = float(sum(weights))
+    for number, weight in enumerate(weights[:-1]):
+        advantage = cosines[number, free] - cosines[number + 1 :, free].max(axis=0)
+        order = np.argsort(-advantage, kind="stable")
+        count = round(len(free) * weight / left)
+        style_numbers[free[order[:count]]] = number
+        free, left = np.sort(free[order[count:]]), left - weight
+    return style_numbers
 
 
 def _hubness(query: Array, directions: Array) -> Array:
@@ -346,10 +357,10 @@ def _hubness(query: Array, directions: Array) -> Array:
         best = kernels.best_kernels()
         nearest = [best.search(directions, best.prepare_index(group))[1] for group in grouped]
         return np.mean(nearest, axis=0, dtype=np.float32)
-    turned = ops.transpose(grouped, (0, 2, 1))
+    transposed = ops.transpose(grouped, (0, 2, 1))
 
     def work(first: int) -> Array:
-        products = ops.matmul(directions[first : first + COLUMNS], turned)
+        products = ops.matmul(directions[first : first + COLUMNS], transposed)
         return ops.mean(ops.max(products, axis=2), axis=0)
 
     return _concatenate(_in_pieces(work, len(directions), COLUMNS, on_device=is_tensor(query)))
@@ -358,31 +369,31 @@ def _hubness(query: Array, directions: Array) -> Array:
 def _search_best(
     query: Callable[[int, int], Array], count: int, directions: Array, penalty: Array
 ) -> tuple[HostArray, IndexArray]:
-    """Return the largest cosine minus ``penalty`` of each query, and its position, (n,) each.
+    """Return the largest cosine minus ``penalty`` of each query, and its row, (n,) each.
 
     ``query`` returns the rows of a range, end exclusive.
     """
     on_device = is_tensor(directions)
     if not on_device and kernels.kernels_available():
-        rows, best = SEARCH_BATCH, kernels.best_kernels()
+        size, best = SEARCH_BATCH, kernels.best_kernels()
         index = best.prepare_index(directions)
         penalties = np.broadcast_to(penalty, len(directions))
-        found = [
-            best.search(query(first, min(count, first + rows)), index, penalties)[::-1]
-            for first in range(0, count, rows)
+        results = [
+            best.search(query(first, min(count, first + size)), index, penalties)[::-1]
+            for first in range(0, count, size)
         ]
     else:
-        ops, rows = array_namespace(directions), max(1, BLOCK // len(directions))
+        ops, size = array_namespace(directions), max(1, BLOCK // len(directions))
 
         def work(first: int) -> tuple[Array, Array]:
-            part = query(first, min(count, first + rows))
+            part = query(first, min(count, first + size))
             cosines = ops.matmul(part, ops.transpose(directions)) - penalty
             return ops.max(cosines, axis=1), ops.argmax(cosines, axis=1)
 
-        found = _in_pieces(work, count, rows, on_device)
+        results = _in_pieces(work, count, size, on_device)
     # Converted once, so that a GPU is waited for once.
-    cosines, indexes = (to_numpy(_concatenate(side)) for side in zip(*found, strict=True))
-    return cosines, indexes.astype(np.intp)
+    cosines, best_rows = (to_numpy(_concatenate(side)) for side in zip(*results, strict=True))
+    return cosines, best_rows.astype(np.intp)
 
 
 def _in_pieces(work: Callable[[int], Any], count: int, size: int, on_device: bool) -> list[Any]:

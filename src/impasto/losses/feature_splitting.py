@@ -1,9 +1,9 @@
-"""The last pass of matching: nearest neighbors per layer at full resolution, for sharp strokes.
+"""Feature splitting, the last level of matching: nearest neighbors per layer, for sharp strokes.
 
-Kolkin et al. 2022, "Neural Neighbor Style Transfer", section 3.4 (feature splitting): each layer
-has its own nearest neighbors, searched at every evaluation. Departures: squared error, as in
-:mod:`impasto.losses.matching`; the image is centered by its mean at the start of the pass, so that
-tiles need no global mean; at most MAX_GRID_ROWS positions per side are compared, with
+Kolkin et al. 2022, "Neural Neighbor Style Transfer", section 3.4: each layer has its own nearest
+neighbors, searched at every evaluation. Departures: squared error, as in
+:mod:`impasto.losses.matching`; the image is centered by the mean of the level's initial image, so
+that tiles need no global mean; at most MAX_GRID_ROWS positions per side are compared, with
 MAX_POSITIONS of the style.
 """
 
@@ -49,12 +49,13 @@ class SplittingTarget(NamedTuple):
     directions: Tensor
     """(N, K), features minus their mean in these, of length one"""
     mean: Tensor
-    """(C,) subtracted from the features of the current image before the search"""
+    """(C,) mean of the initial image's features, subtracted from those of the current image before
+    the search"""
     content: Tensor
     """(h, w, C) features of the content image at the compared positions"""
     grid: Tensor
     """int32 (5,) the compared positions, see :class:`StridedGrid`"""
-    share: Tensor
+    style_fraction: Tensor
     """() fraction of the style in the target; the rest is the content image's features"""
 
 
@@ -78,14 +79,14 @@ class FeatureStats(NamedTuple):
 
 @dataclass(frozen=True)
 class FeatureSplittingLoss(AdaptiveStyleLoss):
-    """Σ w |f - t|² / Σ w |t|² with t = share · nearest neighbor + (1 - share) · content."""
+    """Σ w |f - t|² / Σ w |t|² with t = s · nearest neighbor + (1 - s) · content, s the fraction."""
 
-    share: float = 1.0
-    """fraction of the style in the targets, in [0, 1]"""
+    style_fraction: float = 1.0
+    """fraction s of the style in the targets, in [0, 1]"""
 
-    def max_positions(self, share: float) -> int:
+    def max_positions(self, weight: float) -> int:
         """Return the maximum number of positions to keep of a style image."""
-        return max(1, round(MAX_POSITIONS * share))
+        return max(1, round(MAX_POSITIONS * weight))
 
     def extract(self, style_features: StyleFeatures) -> KeptRows:
         """Keep a sample of features."""
@@ -94,9 +95,9 @@ class FeatureSplittingLoss(AdaptiveStyleLoss):
     def make_target(self, styles: Sequence[WeightedStyle]) -> SplittingTarget:
         """Return the features to search; :meth:`finalize_target` adds mean, content and grid."""
         parts = [join_rows(parts) for _, parts in styles]
-        of = array_namespace(parts[0])
-        features = of.concatenate(parts)
-        mean = of.mean(features, axis=0)
+        ops = array_namespace(parts[0])
+        features = ops.concatenate(parts)
+        mean = ops.mean(features, axis=0)
         components = max(COMPONENTS, len(mean) // 4)
         basis = feature_index.principal_components(
             feature_index.normalize_rows(features - mean), components
@@ -106,10 +107,10 @@ class FeatureSplittingLoss(AdaptiveStyleLoss):
         grid = np.array(StridedGrid(0, 0, 1, 1, 1), np.int32)
         return SplittingTarget(features, basis, directions, mean, content, grid, np.float32(1))
 
-    def collect_stats(self, current: LayerView) -> FeatureStats:
-        """Return the weighted sum of the current features, and the sum of the weights."""
-        ops, weights = array_namespace(current.features), current.weights
-        features = ops.cast(current.features, "float32")
+    def collect_stats(self, initial: LayerView) -> FeatureStats:
+        """Return the weighted sum of the initial image's features, and the sum of the weights."""
+        ops, weights = array_namespace(initial.features), initial.weights
+        features = ops.cast(initial.features, "float32")
         if weights is not None:
             weights = as_array_like(weights, features)
             return FeatureStats(ops.sum(weights * features, axis=(0, 1)), ops.sum(weights))
@@ -119,7 +120,7 @@ class FeatureSplittingLoss(AdaptiveStyleLoss):
     def finalize_target(
         self, target: SplittingTarget, stats: FeatureStats, content: LayerView
     ) -> SplittingTarget:
-        """Return the target with the mean of the current image, and the content on the grid."""
+        """Return the target with the mean of the initial image, and the content on the grid."""
         height, width, _ = content.features.shape
         grid = compared_positions(content.offset or TileOffset(0, 0, height, width), height, width)
         numbers = np.array(grid, np.int32)
@@ -127,14 +128,14 @@ class FeatureSplittingLoss(AdaptiveStyleLoss):
             mean=(stats.sums / max(float(stats.count), EPSILON)).astype(np.float32),
             content=strided_sample(content.features, numbers, grid.rows, grid.columns),
             grid=numbers,
-            share=np.float32(self.share),
+            style_fraction=np.float32(self.style_fraction),
         )
 
     def reduce(self, view: LayerView, target: SplittingTarget) -> SplittingSums:
         """Return sums over the grid; the neighbors are held constant."""
         ops = array_namespace(view.features)
-        differences, wanted, weights = _differences(view, target)
-        distance, size = (ops.sum(ops.square(each), axis=-1) for each in (differences, wanted))
+        differences, targets, weights = _differences(view, target)
+        distance, size = (ops.sum(ops.square(each), axis=-1) for each in (differences, targets))
         if weights is None:
             return SplittingSums(ops.sum(distance), ops.sum(size))
         return SplittingSums(ops.sum(weights * distance), ops.sum(weights * size))
@@ -147,10 +148,10 @@ class FeatureSplittingLoss(AdaptiveStyleLoss):
         self, view: LayerView, target: SplittingTarget
     ) -> tuple[SplittingSums, Callable[[SplittingSums], AddGradient]]:
         """Return :meth:`reduce` of NumPy features, and its pullback: 2 w (f - t) on the grid."""
-        differences, wanted, weights = _differences(view, target)
+        differences, targets, weights = _differences(view, target)
         column = np.float32(1) if weights is None else weights[:, None]
         sums = SplittingSums(
-            np.vdot(differences, column * differences), np.vdot(wanted, column * wanted)
+            np.vdot(differences, column * differences), np.vdot(targets, column * targets)
         )
         positions = StridedGrid(*target.grid).slices
 
@@ -195,8 +196,8 @@ def _differences(view: LayerView, target: SplittingTarget) -> tuple[Tensor, Tens
     best = feature_index.argmax_product(query, target.directions)
     neighbors = ops.stop_gradient(ops.take(target.features, best, axis=0))
     content = ops.reshape(target.content, (-1, channels))
-    wanted = target.share * neighbors + (1 - target.share) * content
+    targets = target.style_fraction * neighbors + (1 - target.style_fraction) * content
     if view.weights is None:
-        return features - wanted, wanted, None
+        return features - targets, targets, None
     weights = strided_sample(view.weights, target.grid, rows, columns)
-    return features - wanted, wanted, ops.reshape(weights, (-1,))
+    return features - targets, targets, ops.reshape(weights, (-1,))

@@ -7,13 +7,24 @@ class LevelRole(NamedTuple):
     """The purpose of a level."""
 
     feature_splitting: bool = False
-    """the last pass of the style loss, over the result of the level before"""
+    """whether each layer has its own nearest neighbors (:mod:`impasto.losses.feature_splitting`);
+    the level refines the result of one of the same size"""
     shallow: bool = False
-    """whether only shallow layers are used, since coarser levels have found the structure"""
+    """whether the style loss uses only layers of the first three blocks, since coarser levels have
+    determined the structure"""
     detail: bool = False
-    """whether the current image itself is matched, which sharpens its strokes"""
+    """whether nearest neighbors are those of the initial image alone, without the content image,
+    which sharpens its strokes"""
 
 
-STRUCTURE, FINEST = LevelRole(), LevelRole(shallow=True)
+STRUCTURE = LevelRole()
+"""A level that determines structure, with all layers; the only role of most style losses."""
+
+FINEST = LevelRole(shallow=True)
+"""The finest level before feature splitting."""
+
 FEATURE_SPLITTING = LevelRole(feature_splitting=True)
+"""The level that ends the structure, at the size of the finest one before it."""
+
 DETAIL = LevelRole(shallow=True, detail=True)
+"""A larger level, which only sharpens."""

@@ -82,10 +82,10 @@ class MatchIndexes(NamedTuple):
     weights: Array | None
     """(h, w) as in :class:`RegionIndex`"""
 
-    def crop(self, part: Callable[[Array], Array]) -> "MatchIndexes":
-        """Return the neighbors in a part, where ``part`` crops an array (h, w)."""
-        weights = None if self.weights is None else part(self.weights)
-        return MatchIndexes(self.feature_index, part(self.indexes), weights)
+    def crop(self, crop_array: Callable[[Array], Array]) -> "MatchIndexes":
+        """Return the neighbors in a part, where ``crop_array`` crops an array (h, w)."""
+        weights = None if self.weights is None else crop_array(self.weights)
+        return MatchIndexes(self.feature_index, crop_array(self.indexes), weights)
 
 
 class MatchTarget(NamedTuple):
@@ -156,10 +156,10 @@ def concatenate_layers(grids: dict[str, Tensor]) -> Tensor:
     """
     first = next(iter(grids.values()))
     if is_tensor(first):
-        shares = [each / each.shape[-1] for each in grids.values()]
-        return array_namespace(first).concatenate(shares, axis=-1)
-    whole = sum(each.shape[-1] for each in grids.values())
-    columns, begin = np.empty((*first.shape[:2], whole), np.float32), 0
+        scaled = [each / each.shape[-1] for each in grids.values()]
+        return array_namespace(first).concatenate(scaled, axis=-1)
+    channels = sum(each.shape[-1] for each in grids.values())
+    columns, begin = np.empty((*first.shape[:2], channels), np.float32), 0
     del first
     for layer in list(grids):
         each = grids.pop(layer)
@@ -192,8 +192,8 @@ def _upsample_2x(value: Tensor, axis: int, size: int) -> Tensor:
 
     ops = array_namespace(value)
 
-    def part(of: Tensor, begin: int | None, end: int | None) -> Tensor:
-        return of[(slice(None),) * axis + (slice(begin, end),)]
+    def part(tensor: Tensor, begin: int | None, end: int | None) -> Tensor:
+        return tensor[(slice(None),) * axis + (slice(begin, end),)]
 
     before = ops.concatenate([part(value, None, 1), part(value, None, -1)], axis=axis)
     after = ops.concatenate([part(value, 1, None), part(value, -1, None)], axis=axis)
@@ -214,62 +214,66 @@ def mix_query(content: ImageArray, image: ImageArray | None, query_mix: float) -
     """Return the image whose hypercolumns are matched, of the size of ``content``.
 
     (1 - a) content + a (image + finest detail of content), where the detail is lost when the
-    content image is halved in size. ``image`` is the current image, of the same size; at the
-    coarsest level it is None, and ``content`` is returned. ``query_mix`` is a in [0, 1]: at 0 the
-    structure is that of the content image, from 0.5 on the style's structure dominates.
+    content image is halved in size. ``image`` is the initial image of the level, of the same size;
+    at the coarsest level it is None, and ``content`` is returned. ``query_mix`` is a in [0, 1]: at
+    0 the structure is that of the content image, from 0.5 on the style's structure dominates.
     """
     if image is None or not query_mix:
         return content
     height, width = size_of(content)
     half = resample(content, max(1, height // 2), max(1, width // 2))
     detail = content - resample(half, height, width)
-    rest, share = np.array([1 - query_mix, query_mix], np.float32)
-    mixed: ImageArray = rest * content + share * (image + detail)
+    content_fraction, image_fraction = np.array([1 - query_mix, query_mix], np.float32)
+    mixed: ImageArray = content_fraction * content + image_fraction * (image + detail)
     return mixed
 
 
 def match_regions(
-    columns: Iterable[Array], regions: Sequence[RegionIndex], where: Sequence[IndexArray]
+    columns: Iterable[Array],
+    regions: Sequence[RegionIndex],
+    tile_positions: Sequence[IndexArray],
 ) -> list[MatchIndexes]:
     """Return the nearest neighbors of all positions of each region.
 
     Args:
         columns: hypercolumns (h, w, C) of each tile
         regions: the regions and their style features
-        where: (h, w) row-major indexes of each tile's positions in the whole image
+        tile_positions: (h, w) row-major indexes of each tile's positions in the whole image
     """
-    places = np.concatenate([each.reshape(-1) for each in where])
-    inside = [_region_positions(region, places) for region in regions]
-    queries = [feature_index.QueryBuilder(len(each)) for each in inside]
-    for part, here in zip(columns, where, strict=True):
-        flat = array_namespace(part).reshape(part, (-1, part.shape[-1]))
+    positions = np.concatenate([each.reshape(-1) for each in tile_positions])
+    region_positions = [_region_positions(region, positions) for region in regions]
+    queries = [feature_index.QueryBuilder(len(each)) for each in region_positions]
+    for tile_columns, in_tile in zip(columns, tile_positions, strict=True):
+        flat = array_namespace(tile_columns).reshape(tile_columns, (-1, tile_columns.shape[-1]))
         for region, query in zip(regions, queries, strict=True):
-            query.add(_region_query(flat, here.reshape(-1), region))
-        del part, flat  # the search allocates memory of its own
-    found = []
-    for region, query, own in zip(regions, queries, inside, strict=True):
+            query.add(_region_query(flat, in_tile.reshape(-1), region))
+        del tile_columns, flat  # the search allocates memory of its own
+    matches = []
+    for region, query, in_region in zip(regions, queries, region_positions, strict=True):
         # All positions of a region at once, since mean and hubness are computed over all of them.
-        indexes = np.zeros(len(places), np.int32)
-        if len(own):
-            indexes[own] = feature_index.search(query.whole, region.feature_index, own)
-        found.append(MatchIndexes(region.feature_index, indexes, region.weights))
-    return found
+        indexes = np.zeros(len(positions), np.int32)
+        if len(in_region):
+            indexes[in_region] = feature_index.search(query.whole, region.feature_index, in_region)
+        matches.append(MatchIndexes(region.feature_index, indexes, region.weights))
+    return matches
 
 
 def _region_query(
-    flat: Array, places: IndexArray, region: RegionIndex
+    flat: Array, positions: IndexArray, region: RegionIndex
 ) -> feature_index.SearchQuery:
     if region.weights is None:
         return feature_index.project_query(flat, region.feature_index)
-    weights = region.weights.reshape(-1)[places]
-    inside = weights > 0
-    rows = gather_rows(flat, np.flatnonzero(inside))
-    return feature_index.project_query(rows, region.feature_index, weights[inside])
+    weights = region.weights.reshape(-1)[positions]
+    in_region = weights > 0
+    rows = gather_rows(flat, np.flatnonzero(in_region))
+    return feature_index.project_query(rows, region.feature_index, weights[in_region])
 
 
-def _region_positions(region: RegionIndex, places: IndexArray) -> IndexArray:
+def _region_positions(region: RegionIndex, positions: IndexArray) -> IndexArray:
     """Return the positions that belong to a region."""
-    return places if region.weights is None else places[region.weights.reshape(-1)[places] > 0]
+    if region.weights is None:
+        return positions
+    return positions[region.weights.reshape(-1)[positions] > 0]
 
 
 def _match_image(
@@ -287,12 +291,12 @@ def _match_image(
         return concatenate_layers(grids)
 
     height, width = (side // GRID_STRIDE for side in size_of(level_inputs.content))
-    places = np.arange(height * width).reshape(height, width)
+    positions = np.arange(height * width).reshape(height, width)
     tile_columns = (columns(tile) for tile in level_inputs.iter_target_tiles())
-    where = [tiles.crop(places, GRID_STRIDE, tile.core) for tile in level_inputs.tiles]
+    tile_positions = [tiles.crop(positions, GRID_STRIDE, tile.core) for tile in level_inputs.tiles]
     matches = [
         each._replace(indexes=each.indexes.reshape(height, width))
-        for each in match_regions(tile_columns, regions, where)
+        for each in match_regions(tile_columns, regions, tile_positions)
     ]
     return matches, channels
 
@@ -311,7 +315,7 @@ def _make_region_index(
 def _build_region_index(
     region: StyledRegion, extractor: TiledFeatureExtractor, layers: Sequence[str]
 ) -> FeatureIndex:
-    styles = [each for each in region.styles if each.share]
+    styles = [each for each in region.styles if each.weight]
     limit = feature_index.MAX_POSITIONS // len(styles)
     indexed = [_index_style(each, extractor, layers, limit) for each in styles]
     rebuild = functools.partial(_build_region_index, region, extractor, layers)
@@ -329,8 +333,10 @@ def _index_style(
     grids = [(view.shape[0] // GRID_STRIDE, view.shape[1] // GRID_STRIDE) for view in views]
     weights = None
     if style.mask is not None:
-        turned = feature_index.rotations(style.mask)
-        weights = [masks.resize_mask(mask, *grid) for mask, grid in zip(turned, grids, strict=True)]
+        rotated = feature_index.rotations(style.mask)
+        weights = [
+            masks.resize_mask(mask, *grid) for mask, grid in zip(rotated, grids, strict=True)
+        ]
     selected = feature_index.select_positions(grids, weights, limit)
     rows = (
         _kept_rows(
@@ -341,7 +347,7 @@ def _index_style(
         for features in extractor.iter_tiles(view)
     )
     count = sum(int(each.sum()) for each in selected)
-    return feature_index.IndexedStyle(style.share, _fill_rows(rows, count))
+    return feature_index.IndexedStyle(style.weight, _fill_rows(rows, count))
 
 
 def _kept_rows(columns: Array, kept: NDArray[np.bool_]) -> Array:
@@ -366,87 +372,89 @@ def _fill_rows(rows: Iterable[Array], count: int) -> Array:
 
 
 def matched_features(
-    found: Sequence[MatchIndexes], channels: slice = slice(None)
+    matches: Sequence[MatchIndexes], channels: slice = slice(None)
 ) -> tuple[Array, Array | None]:
     """Return the matched features of positions (h, w, C), and their weights (h, w).
 
     ``channels`` selects consecutive channels. A position of several regions gets the mean over
     them, weighted by its weights in each; this has the gradient of the weighted sum of losses.
     """
-    if len(found) == 1 and found[0].weights is None:
-        return gather_rows(found[0].feature_index.features[:, channels], found[0].indexes), None
-    total, features = np.zeros(found[0].indexes.shape, np.float32), 0.0
-    for each in found:
-        weights = np.float32(1) if each.weights is None else each.weights.astype(np.float32)
+    if len(matches) == 1 and matches[0].weights is None:
+        (match,) = matches
+        return gather_rows(match.feature_index.features[:, channels], match.indexes), None
+    total, features = np.zeros(matches[0].indexes.shape, np.float32), 0.0
+    for match in matches:
+        weights = np.float32(1) if match.weights is None else match.weights.astype(np.float32)
         total = total + weights
-        share = as_array_like(
-            np.broadcast_to(weights, total.shape)[..., None], each.feature_index.features
+        factor = as_array_like(
+            np.broadcast_to(weights, total.shape)[..., None], match.feature_index.features
         )
-        features = features + share * gather_rows(
-            each.feature_index.features[:, channels], each.indexes
+        features = features + factor * gather_rows(
+            match.feature_index.features[:, channels], match.indexes
         )
     return features / as_array_like(np.maximum(total, TINY)[..., None], features), total
 
 
 def make_target_maps(
-    found: Sequence[MatchIndexes], own: dict[str, Array], share: float
+    matches: Sequence[MatchIndexes], content_grids: dict[str, Array], style_fraction: float
 ) -> TargetMaps:
-    """Return the target features of a tile: share · matched + (1 - share) · own.
+    """Return the target features of a tile: s · matched + (1 - s) · content, s the style fraction.
 
-    ``own`` are the content image's features on the grid by layer (h, w, C). The dict is emptied, so
-    that no more than one layer is in memory twice.
+    ``content_grids`` are the content image's features on the grid by layer (h, w, C). The dict is
+    emptied, so that no more than one layer is in memory twice.
     """
     maps, counts, weights, begin = {}, {}, None, 0
-    for layer in list(own):
-        stride, content = 2 ** max(0, block_number(layer) - GRID_BLOCK), own.pop(layer)
+    for layer in list(content_grids):
+        stride, content = 2 ** max(0, block_number(layer) - GRID_BLOCK), content_grids.pop(layer)
         channels = content.shape[-1]
-        columns, weights = matched_features(found, slice(begin, begin + channels))
-        columns = columns * (share * channels) + content * (1 - share)
+        columns, weights = matched_features(matches, slice(begin, begin + channels))
+        columns = columns * (style_fraction * channels) + content * (1 - style_fraction)
         maps[layer], counts[layer] = _block_means(columns, weights, stride)
         begin += channels
     return TargetMaps(maps, counts, weights is not None)
 
 
-def squared_norms(found: Sequence[MatchIndexes], channels: Mapping[str, int]) -> dict[str, float]:
+def squared_norms(matches: Sequence[MatchIndexes], channels: Mapping[str, int]) -> dict[str, float]:
     """Return Σ w |m|² over a tile by layer, with m the matched features; tiles add up.
 
     The content image's part of a target is not included, so that its features are not needed.
     """
-    height, width = found[0].indexes.shape
+    height, width = matches[0].indexes.shape
     total: HostArray = np.zeros(sum(channels.values()), np.float64)
     for rows in row_blocks(height, width * len(total)):
-        values, weights = matched_features([each.crop(operator.itemgetter(rows)) for each in found])
+        block = [each.crop(operator.itemgetter(rows)) for each in matches]
+        values, weights = matched_features(block)
         ops = array_namespace(values)
         squares = ops.square(values)
         if weights is not None:
             squares = squares * as_array_like(weights[..., None], squares)
         dtype = {} if is_tensor(squares) else {"dtype": np.float64}
         total += to_numpy(ops.sum(squares, axis=(0, 1), **dtype))
-    parts = np.split(total, np.cumsum([*channels.values()])[:-1])
-    return {layer: float(part.sum()) for layer, part in zip(channels, parts, strict=True)}
+    by_layer = np.split(total, np.cumsum([*channels.values()])[:-1])
+    return {layer: float(each.sum()) for layer, each in zip(channels, by_layer, strict=True)}
 
 
 def make_match_target(
-    part: TargetMaps, whole: Mapping[str, float], layers: Mapping[str, float]
+    target_maps: TargetMaps, norms: Mapping[str, float], layer_weights: Mapping[str, float]
 ) -> MatchTarget:
     """Return the target of a tile.
 
     Args:
-        part: target features of the tile
-        whole: :func:`squared_norms` of the whole image
-        layers: shares of the layers in the loss; the search does not depend on them
+        target_maps: target features of the tile
+        norms: :func:`squared_norms` of the whole image
+        layer_weights: weights of the layers in the loss; the search does not depend on them
     """
-    size = max(sum(layers[name] * each for name, each in whole.items()), TINY)
+    size = max(sum(layer_weights[name] * each for name, each in norms.items()), TINY)
     scales = {
-        name: np.float32(layers[name] / each.shape[-1] ** 2 / size)
-        for name, each in part.maps.items()
+        name: np.float32(layer_weights[name] / each.shape[-1] ** 2 / size)
+        for name, each in target_maps.maps.items()
     }
     weights = {
         name: each
-        for name, each in part.counts.items()
-        if part.weighted or block_number(name) > GRID_BLOCK
+        for name, each in target_maps.counts.items()
+        if target_maps.weighted or block_number(name) > GRID_BLOCK
     }
-    return MatchTarget(part.maps, weights, scales)
+    return MatchTarget(target_maps.maps, weights, scales)
 
 
 def _block_means(values: Array, weights: Array | None, stride: int) -> tuple[Array, Array]:
@@ -460,9 +468,9 @@ def _block_means(values: Array, weights: Array | None, stride: int) -> tuple[Arr
     block_weights = each[crop].reshape(rows, stride, columns, stride, 1)
     counts = block_weights.sum(axis=(1, 3))
     at_least = array_namespace(counts).maximum(counts, TINY)
-    of = array_namespace(values)
-    blocks = of.reshape(values[crop], (rows, stride, columns, stride, channels))
-    sums = of.sum(blocks * as_array_like(block_weights, values), axis=(1, 3))
+    ops = array_namespace(values)
+    blocks = ops.reshape(values[crop], (rows, stride, columns, stride, channels))
+    sums = ops.sum(blocks * as_array_like(block_weights, values), axis=(1, 3))
     return sums / as_array_like(at_least, values), counts
 
 
@@ -470,8 +478,8 @@ def _block_means(values: Array, weights: Array | None, stride: int) -> tuple[Arr
 class MatchingTerm:
     """Style by matched features, see the module. Sums are Σ w |h - t|² by layer."""
 
-    shares: Mapping[str, float]
-    """shares of the layers in the loss"""
+    layer_weights: Mapping[str, float]
+    """weights of the layers in the loss"""
     style_fraction: float
     """see :class:`impasto.recipe.strength.StrengthEffects`"""
     query_mix: float
@@ -481,11 +489,11 @@ class MatchingTerm:
     @property
     def layers(self) -> tuple[str, ...]:
         """The layers of the hypercolumns."""
-        return tuple(matching_layers(self.shares))
+        return tuple(matching_layers(self.layer_weights))
 
     def make_target(self, level_inputs: LevelInputs) -> Callable[[TargetTile], MatchTarget]:
         """Search the nearest neighbors of all positions, once per level."""
-        query = mix_query(level_inputs.content, level_inputs.current, self.query_mix)
+        query = mix_query(level_inputs.content, level_inputs.initial, self.query_mix)
         regions = [
             _make_region_index(region, level_inputs, self.layers) for region in level_inputs.regions
         ]
@@ -500,16 +508,18 @@ class MatchingTerm:
     def _tile_target(
         self, tile: TargetTile, matches: Sequence[MatchIndexes], norms: Mapping[str, float]
     ) -> MatchTarget:
-        own = _tile_grids(tile.tile_features(tile.level_inputs.content), self.layers)
-        maps = make_target_maps(_crop_matches(matches, tile), own, self.style_fraction)
-        return make_match_target(maps, norms, self.shares)
+        content_grids = _tile_grids(tile.tile_features(tile.level_inputs.content), self.layers)
+        target_maps = make_target_maps(
+            _crop_matches(matches, tile), content_grids, self.style_fraction
+        )
+        return make_match_target(target_maps, norms, self.layer_weights)
 
     def reduce(self, features: FeatureMaps, target: MatchTarget) -> dict[str, Tensor]:
         """Return Σ w |h - t|² over positions and channels, by layer."""
         sums = {}
-        for layer, wanted in target.maps.items():
+        for layer, target_map in target.maps.items():
             ops = array_namespace(features.maps[layer])
-            squares = ops.square(reduce_layer(layer, features.maps[layer]) - wanted)
+            squares = ops.square(reduce_layer(layer, features.maps[layer]) - target_map)
             if layer in target.weights:
                 squares = squares * target.weights[layer]
             sums[layer] = ops.sum(squares)
@@ -522,8 +532,8 @@ class MatchingTerm:
     def vjp(self, features: FeatureMaps, target: MatchTarget) -> tuple[dict[str, Tensor], Pullback]:
         """Return :meth:`reduce` of NumPy features, and its pullback: 2 w (h - t)."""
         sums, weighted = {}, {}
-        for layer, wanted in target.maps.items():
-            difference = reduce_layer(layer, features.maps[layer]) - wanted
+        for layer, target_map in target.maps.items():
+            difference = reduce_layer(layer, features.maps[layer]) - target_map
             weighted[layer] = difference
             if layer in target.weights:
                 weighted[layer] = difference * target.weights[layer]
@@ -557,7 +567,7 @@ def _add_layer_gradient(layer: str, factor: np.float32, gradient: HostArray, to:
 def matching_term(recipe: Recipe, query_mix: float | None = None) -> MatchingTerm:
     """Return style by matched features; ``strength`` sets the query and the style fraction.
 
-    ``query_mix`` is the fraction of the current image in the query, see :func:`mix_query`; by
+    ``query_mix`` is the fraction of the initial image in the query, see :func:`mix_query`; by
     default that of the strength.
     """
     effects = recipe.strength_effects

@@ -25,17 +25,17 @@ class MomentLoss(NamedTuple):
     the counts, which do not depend on features"""
 
 
-def gram_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
+def gram_loss(moments: Moments, target: Moments, relative: bool = True) -> Tensor:
     """Compare the Gram matrices G of two sets of moments; return a scalar.
 
     mean((G - A)²), divided by mean(A²) if ``relative``.
 
     Gatys et al. 2016, equation 4, which is a quarter of the mean.
     """
-    return _squared_error(gram(of), gram(target), relative, axes=(-2, -1))
+    return _squared_error(gram(moments), gram(target), relative, axes=(-2, -1))
 
 
-def moments_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
+def moments_loss(moments: Moments, target: Moments, relative: bool = True) -> Tensor:
     """Compare Gram matrices, and means μ and standard deviations σ; return a scalar.
 
     gram_loss + mean((μ - μₛ)²) + mean((σ - σₛ)²), where the latter two are divided by
@@ -45,8 +45,8 @@ def moments_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
     Galerne et al. 2023, "Scaling Painting Style Transfer", add mean and deviation for this reason.
     Departure: their weights (1e3 / C² and 1e4) are replaced by the relative scale.
     """
-    ops = array_namespace(of.sum)
-    center, deviation = mean_and_deviation(of)
+    ops = array_namespace(moments.sum)
+    center, deviation = mean_and_deviation(moments)
     target_center, target_deviation = mean_and_deviation(target)
     shift = ops.mean(
         ops.square(center - target_center) + ops.square(deviation - target_deviation), axis=-1
@@ -55,10 +55,10 @@ def moments_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
         shift = shift / (
             ops.mean(ops.square(target_center) + ops.square(target_deviation)) + EPSILON
         )
-    return gram_loss(of, target, relative) + shift
+    return gram_loss(moments, target, relative) + shift
 
 
-def wasserstein_loss(of: Moments, target: Moments, relative: bool = True) -> Tensor:
+def wasserstein_loss(moments: Moments, target: Moments, relative: bool = True) -> Tensor:
     """Return the distance of two Gaussians with these means and covariances, a scalar.
 
     The squared Wasserstein-2 distance |μ - μₛ|² + tr(Σ + Σₛ - 2 (Σₛ^½ Σ Σₛ^½)^½), divided by the
@@ -69,8 +69,8 @@ def wasserstein_loss(of: Moments, target: Moments, relative: bool = True) -> Ten
     Departure: RIDGE times the target's mean variance is added to both variances, since the root has
     no gradient for a singular covariance, as with fewer positions than channels.
     """
-    ops = array_namespace(of.sum)
-    (center, covariance), (target_center, target_covariance) = _gaussians(of, target)
+    ops = array_namespace(moments.sum)
+    (center, covariance), (target_center, target_covariance) = _gaussians(moments, target)
     factor = _power(target_covariance, 0.5)
     root = _trace_of_root(ops.matmul(ops.matmul(factor, covariance), factor))
     distance = (
@@ -82,49 +82,49 @@ def wasserstein_loss(of: Moments, target: Moments, relative: bool = True) -> Ten
     return distance / _wasserstein_scale(target, relative)
 
 
-def gram_gradient(of: Moments, target: Moments, relative: bool = True) -> Moments:
+def gram_gradient(moments: Moments, target: Moments, relative: bool = True) -> Moments:
     """Return the gradient of :func:`gram_loss`: 2 (G - A) / C² by the Gram matrix."""
-    by_gram = 2 * (gram(of) - gram(target)) / np.float32(of.sum.shape[-1] ** 2)
+    by_gram = 2 * (gram(moments) - gram(target)) / np.float32(moments.sum.shape[-1] ** 2)
     if relative:
         by_gram = by_gram / (np.mean(np.square(gram(target))) + np.float32(EPSILON))
-    return _by_moments(of, np.zeros_like(of.sum), by_gram)
+    return _by_moments(moments, np.zeros_like(moments.sum), by_gram)
 
 
-def moments_gradient(of: Moments, target: Moments, relative: bool = True) -> Moments:
+def moments_gradient(moments: Moments, target: Moments, relative: bool = True) -> Moments:
     """Return the gradient of :func:`moments_loss`."""
-    by_gram = gram_gradient(of, target, relative)
-    center, deviation = mean_and_deviation(of)
+    by_gram = gram_gradient(moments, target, relative)
+    center, deviation = mean_and_deviation(moments)
     target_center, target_deviation = mean_and_deviation(target)
-    scale = np.float32(of.sum.shape[-1] / 2)
+    scale = np.float32(moments.sum.shape[-1] / 2)
     if relative:
         scale = scale * (np.mean(np.square(target_center) + np.square(target_deviation)) + EPSILON)
     # σ = (s / n - μ²)^½ with s the diagonal of the second moments.
     by_variance = (deviation - target_deviation) / scale / (2 * deviation)
     by_mean = (center - target_center) / scale - 2 * by_variance * center
-    identity = np.eye(of.sum.shape[-1], dtype=np.float32)
-    by_shift = _by_moments(of, by_mean, by_variance[..., None] * identity)
+    identity = np.eye(moments.sum.shape[-1], dtype=np.float32)
+    by_shift = _by_moments(moments, by_mean, by_variance[..., None] * identity)
     return Moments(by_gram.count, by_shift.sum, by_gram.second + by_shift.second)
 
 
-def wasserstein_gradient(of: Moments, target: Moments, relative: bool = True) -> Moments:
+def wasserstein_gradient(moments: Moments, target: Moments, relative: bool = True) -> Moments:
     """Return the gradient of :func:`wasserstein_loss`.
 
     By the covariance it is I - F (F Σ F)^-½ F with F = Σₛ^½, the gradient of tr((F Σ F)^½) being
     F (F Σ F)^-½ F / 2.
     """
-    (center, covariance), (target_center, target_covariance) = _gaussians(of, target)
+    (center, covariance), (target_center, target_covariance) = _gaussians(moments, target)
     factor = _power(target_covariance, 0.5)
     inverse = _power(factor @ covariance @ factor, -0.5)
     scale = _wasserstein_scale(target, relative)
     by_covariance = (np.eye(center.shape[-1], dtype=np.float32) - factor @ inverse @ factor) / scale
     by_mean = 2 * (center - target_center) / scale
     by_mean = by_mean - 2 * (by_covariance @ center[..., None])[..., 0]
-    return _by_moments(of, by_mean, by_covariance)
+    return _by_moments(moments, by_mean, by_covariance)
 
 
-def _by_moments(of: Moments, by_mean: HostArray, by_gram: HostArray) -> Moments:
+def _by_moments(moments: Moments, by_mean: HostArray, by_gram: HostArray) -> Moments:
     """Return the gradient by the sums from the gradients by μ and by the Gram matrix."""
-    count = positive_count(of)
+    count = positive_count(moments)
     return Moments(
         np.zeros_like(count), by_mean / count[..., None], by_gram / count[..., None, None]
     )
@@ -141,19 +141,21 @@ SINGULAR = 1e-7
 """Minimum eigenvalue relative to the largest, since rounding makes some negative."""
 
 
-def _gaussians(of: Moments, target: Moments) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+def _gaussians(
+    moments: Moments, target: Moments
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Return means and covariances of both, with the ridge added."""
-    ops = array_namespace(of.sum)
-    (center, covariance), (target_center, target_covariance) = _gaussian(of), _gaussian(target)
+    ops = array_namespace(moments.sum)
+    (center, covariance), (target_center, target_covariance) = _gaussian(moments), _gaussian(target)
     channels = covariance.shape[-1]
     ridge = RIDGE * ops.maximum(_trace(target_covariance), 0.0) / channels + EPSILON
     added = ridge[..., None, None] * ops.eye(channels, dtype="float32")
     return (center, covariance + added), (target_center, target_covariance + added)
 
 
-def _gaussian(of: Moments) -> tuple[Tensor, Tensor]:
-    center = channel_mean(of)
-    return center, gram(of) - center[..., :, None] * center[..., None, :]
+def _gaussian(moments: Moments) -> tuple[Tensor, Tensor]:
+    center = channel_mean(moments)
+    return center, gram(moments) - center[..., :, None] * center[..., None, :]
 
 
 def _wasserstein_scale(target: Moments, relative: bool) -> Tensor:
@@ -190,8 +192,8 @@ def _power(matrix: Tensor, power: float) -> Tensor:
 def _eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Return eigenvalues (..., n) and eigenvectors (..., n, n); NumPy uses all cores."""
     if is_tensor(matrix):
-        found: tuple[Tensor, Tensor] = array_namespace(matrix).linalg.eigh(matrix)
-        return found
+        decomposition: tuple[Tensor, Tensor] = array_namespace(matrix).linalg.eigh(matrix)
+        return decomposition
     each = threads.map_in_threads(np.linalg.eigh, matrix.reshape(-1, *matrix.shape[-2:]))
     values, vectors = (np.stack(side) for side in zip(*each, strict=True))
     return values.reshape(matrix.shape[:-1]), vectors.reshape(matrix.shape)

@@ -61,16 +61,16 @@ def slice_moments(view: LayerView, slices: int) -> Moments:
         return slice_moments_vjp(view, slices)[0]
     ops = array_namespace(view.features)
     height, width, _ = ops.shape(view.features)
-    first, of = (0, width) if view.offset is None else (view.offset.left, view.offset.width)
-    flat = weighted = _slices(view.features, slices, first, of)
+    first, whole = (0, width) if view.offset is None else (view.offset.left, view.offset.width)
+    flat = weighted = _slices(view.features, slices, first, whole)
     if view.weights is None:
-        each = (of + slices - 1) // slices
-        begins = each * ops.arange(slices, dtype="int32") - first
-        count = ops.clip(begins + each, 0, width) - ops.clip(begins, 0, width)
+        columns = (whole + slices - 1) // slices
+        begins = columns * ops.arange(slices, dtype="int32") - first
+        count = ops.clip(begins + columns, 0, width) - ops.clip(begins, 0, width)
         count = ops.cast(height * count, "float32")
     else:
-        shares = _slices(view.weights, slices, first, of)
-        count, weighted = ops.sum(shares, axis=(1, 2)), flat * shares
+        weights = _slices(view.weights, slices, first, whole)
+        count, weighted = ops.sum(weights, axis=(1, 2)), flat * weights
     second = ops.matmul(ops.transpose(weighted, (0, 2, 1)), flat)
     return Moments(count, ops.sum(weighted, axis=1), second)
 
@@ -98,19 +98,21 @@ def slice_moments_vjp(
     return Moments(count, sums, seconds), pullback
 
 
-def _slices(array: Tensor, slices: int, first: Size, of: Size) -> Tensor:
+def _slices(array: Tensor, slices: int, first: Size, whole: Size) -> Tensor:
     """Return (height, width, C) as float32 (slices, positions, C), zero outside a slice."""
     ops = array_namespace(array)
     height, width, channels = ops.shape(array)
-    each = (of + slices - 1) // slices
+    columns = (whole + slices - 1) // slices
     if isinstance(first, int):
         # Zeros do not change a sum, and one reshape is cheaper to differentiate than many slices.
-        padded = ops.pad(array, ((0, 0), (first, each * slices - first - width), (0, 0)))
-        sliced = ops.transpose(ops.reshape(padded, (height, slices, each, channels)), (1, 0, 2, 3))
-        return ops.cast(ops.reshape(sliced, (slices, height * each, channels)), "float32")
+        padded = ops.pad(array, ((0, 0), (first, columns * slices - first - width), (0, 0)))
+        sliced = ops.transpose(
+            ops.reshape(padded, (height, slices, columns, channels)), (1, 0, 2, 3)
+        )
+        return ops.cast(ops.reshape(sliced, (slices, height * columns, channels)), "float32")
     # The offset is a tensor: every slice has all positions, most of them zero.
-    owner = (first + ops.arange(width, dtype="int32")) // each
-    inside = ops.cast(owner == ops.arange(slices, dtype="int32")[:, None], "float32")
+    slice_number = (first + ops.arange(width, dtype="int32")) // columns
+    inside = ops.cast(slice_number == ops.arange(slices, dtype="int32")[:, None], "float32")
     masked = inside[:, None, :, None] * ops.cast(array, "float32")
     return ops.reshape(masked, (slices, height * width, channels))
 
@@ -129,36 +131,36 @@ def blend(parts: Sequence[tuple[float, Moments]]) -> Moments:
 
     With it, several style images are one style.
     """
-    whole = sum(share for share, _ in parts)
+    total = sum(weight for weight, _ in parts)
     return Moments(
         array_namespace(parts[0][1].sum).ones((), "float32"),
-        sum(share / whole * channel_mean(each) for share, each in parts),
-        sum(share / whole * gram(each) for share, each in parts),
+        sum(weight / total * channel_mean(each) for weight, each in parts),
+        sum(weight / total * gram(each) for weight, each in parts),
     )
 
 
-def channel_mean(of: Moments) -> Tensor:
+def channel_mean(moments: Moments) -> Tensor:
     """Return the mean of every channel, (C,)."""
-    return of.sum / positive_count(of)[..., None]
+    return moments.sum / positive_count(moments)[..., None]
 
 
-def gram(of: Moments) -> Tensor:
+def gram(moments: Moments) -> Tensor:
     """Return the Gram matrix per position, (C, C): second / count.
 
     Gatys et al. 2016, equation 3, divided by the number of positions M of the layer.
     """
-    return of.second / positive_count(of)[..., None, None]
+    return moments.second / positive_count(moments)[..., None, None]
 
 
-def positive_count(of: Moments) -> Tensor:
+def positive_count(moments: Moments) -> Tensor:
     """Return the count, at least EPSILON."""
-    return array_namespace(of.sum).maximum(of.count, EPSILON)
+    return array_namespace(moments.sum).maximum(moments.count, EPSILON)
 
 
-def mean_and_deviation(of: Moments) -> tuple[Tensor, Tensor]:
+def mean_and_deviation(moments: Moments) -> tuple[Tensor, Tensor]:
     """Return the mean and the standard deviation of every channel, (C,) each."""
-    ops = array_namespace(of.sum)
-    count, center = positive_count(of)[..., None], channel_mean(of)
-    squares = ops.sum(of.second * ops.eye(of.second.shape[-1], dtype="float32"), axis=-1)
+    ops = array_namespace(moments.sum)
+    count, center = positive_count(moments)[..., None], channel_mean(moments)
+    squares = ops.sum(moments.second * ops.eye(moments.second.shape[-1], dtype="float32"), axis=-1)
     variance = squares / count - ops.square(center)
     return center, ops.sqrt(ops.maximum(variance, 0.0) + EPSILON)

@@ -39,8 +39,8 @@ MAX_POSITIONS = 1024
 class NeighborTarget(NamedTuple):
     """Features of a layer of a style image."""
 
-    share: Tensor
-    """() share of the style image in its region"""
+    weight: Tensor
+    """() weight of the style image relative to all of its region"""
     mean: Tensor
     """(C,)"""
     directions: Tensor
@@ -78,10 +78,10 @@ class NeighborSums(NamedTuple):
 def select_rows(style_features: StyleFeatures) -> KeptRows:
     """Return the features of a style image, or of a tile of it, at the positions to keep."""
     assert style_features.position_indexes is not None
-    at = style_features.position_indexes.reshape(-1)
-    (kept,) = np.nonzero(at >= 0)
+    indexes = style_features.position_indexes.reshape(-1)
+    (kept,) = np.nonzero(indexes >= 0)
     return KeptRows(
-        _to_float32(feature_index.take_positions(style_features.features, kept)), at[kept]
+        _to_float32(feature_index.take_positions(style_features.features, kept)), indexes[kept]
     )
 
 
@@ -101,36 +101,36 @@ def join_rows(parts: Sequence[KeptRows]) -> Array:
 class NeighborsLoss(LayerStyleLoss):
     """The mean over positions of 1 - cos(f - mean, nearest neighbor), from 0 to 2.
 
-    With several style images, it is the mean of the losses, weighted by their shares.
+    With several style images, it is the mean of the losses, weighted by their weights.
     """
 
-    def max_positions(self, share: float) -> int:
+    def max_positions(self, weight: float) -> int:
         """Return the maximum number of positions to keep of a style image."""
         return MAX_POSITIONS
 
     def extract(self, style_features: StyleFeatures) -> KeptStyle:
         """Keep a sample of features, and the sum of all."""
         features = _to_float32(style_features.features)
-        of, weights = array_namespace(features), np.ones(features.shape[:2], np.float32)
+        ops, weights = array_namespace(features), np.ones(features.shape[:2], np.float32)
         if style_features.weights is not None:
             weights = to_numpy(style_features.weights)[..., 0]
-        flat = of.reshape(features, (-1, features.shape[-1]))
-        sums = to_numpy(of.matmul(of.reshape(as_array_like(weights, flat), (-1,)), flat))
+        flat = ops.reshape(features, (-1, features.shape[-1]))
+        sums = to_numpy(ops.matmul(ops.reshape(as_array_like(weights, flat), (-1,)), flat))
         weight = float(weights.sum(dtype=np.float64))
         return KeptStyle(select_rows(style_features), sums.astype(np.float64), weight)
 
     def make_target(self, styles: Sequence[WeightedStyle]) -> list[NeighborTarget]:
         """Return the features to search, of each style image."""
-        whole = sum(share for share, _ in styles)
+        total = sum(weight for weight, _ in styles)
         targets = []
-        for share, parts in styles:
+        for weight, parts in styles:
             features = join_rows([each.rows for each in parts])
             filled = gather_rows(features, np.resize(np.arange(len(features)), MAX_POSITIONS))
-            weight = max(sum(each.weight for each in parts), EPSILON)
-            mean = (np.sum([each.sums for each in parts], axis=0) / weight).astype(np.float32)
+            count = max(sum(each.weight for each in parts), EPSILON)
+            mean = (np.sum([each.sums for each in parts], axis=0) / count).astype(np.float32)
             mean = as_array_like(mean, filled)
             directions = _directions(filled - mean)
-            targets.append(NeighborTarget(np.float32(share / whole), mean, directions))
+            targets.append(NeighborTarget(np.float32(weight / total), mean, directions))
         return targets
 
     def reduce(self, view: LayerView, target: Sequence[NeighborTarget]) -> NeighborSums:
@@ -143,7 +143,7 @@ class NeighborsLoss(LayerStyleLoss):
                 ops.stop_gradient(directions), style.directions
             )
             neighbors = ops.take(style.directions, best, axis=0)
-            distance = distance + style.share * (1.0 - ops.sum(directions * neighbors, axis=-1))
+            distance = distance + style.weight * (1.0 - ops.sum(directions * neighbors, axis=-1))
         if view.weights is None:
             return NeighborSums(ops.sum(distance), ops.cast(ops.size(distance), "float32"))
         weights = view.weights[..., 0]
@@ -175,8 +175,8 @@ class NeighborsLoss(LayerStyleLoss):
             best = feature_index.argmax_product_by_row(directions, style.directions)
             neighbors = style.directions[best]
             cosine = np.sum(directions * neighbors, axis=-1, keepdims=True)
-            distance += style.share * (1 - cosine[..., 0])
-            gradient = gradient + style.share * (directions * cosine - neighbors) / lengths
+            distance += style.weight * (1 - cosine[..., 0])
+            gradient = gradient + style.weight * (directions * cosine - neighbors) / lengths
         count = distance.size if view.weights is None else weights.sum()
 
         def pullback(by: NeighborSums) -> AddGradient:

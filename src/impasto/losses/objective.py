@@ -4,7 +4,7 @@ Solvers use only ``Objective.evaluate``.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -14,21 +14,16 @@ import optree
 from impasto import filearray
 from impasto.compute.arrays import Array, HostArray, Tensor, array_namespace
 from impasto.images import masks
-from impasto.images.arrays import ImageArray
-from impasto.images.style_regions import StyledRegion
 from impasto.losses.content import content_term
 from impasto.losses.level_roles import STRUCTURE, LevelRole
 from impasto.losses.style import style_term
 from impasto.losses.terms import (
     AddGradient,
     FeatureMaps,
-    LevelInputs,
     LossTerm,
     Pullback,
     Sums,
     Target,
-    TargetTile,
-    TiledFeatureExtractor,
     scale_sums,
 )
 from impasto.losses.total_variation import TotalVariationTerm
@@ -96,7 +91,7 @@ class FullImageObjective:
     step: StepFunction
     targets: TileTargets
     place: Callable[[Any], Any]
-    """see ``engines.Engine.place``"""
+    """see ``engines.engine.Engine.place``"""
 
     def evaluate(self, image: Array) -> Evaluation:
         """Return the losses and the gradient, see :class:`Objective`."""
@@ -160,7 +155,7 @@ class TotalLoss:
 
     total = content_weight · content + style_weight · style + tv_weight · tv
 
-    where content and style are means over their layers, weighted by each layer's share, and style
+    where content and style are means over their layers, weighted by the layers' weights, and style
     is the sum over regions, weighted by the fraction of the image that each covers. Gatys et al.
     2016, equation 7, with the total variation of Mahendran and Vedaldi 2015 added.
     """
@@ -185,19 +180,19 @@ class TotalLoss:
 
     def vjp(self, features: FeatureMaps, targets: TileTargets) -> tuple[dict[str, Sums], Pullback]:
         """Return the sums of NumPy features, and their pullback, which can be called once."""
-        found = {name: term.vjp(features, targets.terms[name]) for name, term in self.terms.items()}
-        pullbacks = {name: pullback for name, (_, pullback) in found.items()}
+        vjps = {name: term.vjp(features, targets.terms[name]) for name, term in self.terms.items()}
+        pullbacks = {name: pullback for name, (_, pullback) in vjps.items()}
 
-        def pullback(by: Mapping[str, Sums]) -> dict[str, list[AddGradient]]:
+        def pullback(sums_grad: Mapping[str, Sums]) -> dict[str, list[AddGradient]]:
             adds: dict[str, list[AddGradient]] = defaultdict(list)
             while pullbacks:  # emptied, since they hold features
                 name, each = pullbacks.popitem()
-                if any(np.any(leaf) for leaf in optree.tree_leaves(by[name])):
-                    for layer, functions in each(by[name]).items():
+                if any(np.any(leaf) for leaf in optree.tree_leaves(sums_grad[name])):
+                    for layer, functions in each(sums_grad[name]).items():
                         adds[layer].extend(functions)
             return adds
 
-        return {name: sums for name, (sums, _) in found.items()}, pullback
+        return {name: sums for name, (sums, _) in vjps.items()}, pullback
 
     def loss(
         self, sums: Mapping[str, Sums], targets: TileTargets
@@ -223,8 +218,8 @@ class TotalLoss:
 def total_loss(recipe: Recipe, role: LevelRole = STRUCTURE) -> TotalLoss:
     """Return the loss of levels with a role.
 
-    Levels without structure omit the content term while its weight is zero, so that the deep layers
-    that it uses need not be computed.
+    Other roles than STRUCTURE omit the content term while its weight is zero, so that the deep
+    layers that it uses need not be computed.
     """
     terms: dict[str, LossTerm] = {
         "content": content_term(recipe),
@@ -239,52 +234,6 @@ def total_loss(recipe: Recipe, role: LevelRole = STRUCTURE) -> TotalLoss:
 def required_layers(recipe: Recipe, role: LevelRole = STRUCTURE) -> tuple[str, ...]:
     """Return the layers that the loss of levels with a role uses."""
     return total_loss(recipe, role).layers
-
-
-@dataclass(frozen=True)
-class LevelTargets:
-    """The targets of a level, computed for each tile on demand, and the weights of the terms."""
-
-    level_inputs: LevelInputs
-    terms: Mapping[str, Callable[[TargetTile], Target]]
-    weights: HostArray
-    """(3,) in the order of TERMS"""
-
-    def for_tile(self, target_tile: TargetTile) -> TileTargets:
-        """Return the targets of a tile."""
-        targets = {name: target(target_tile) for name, target in self.terms.items()}
-        return TileTargets(targets, self.weights)
-
-    def for_full_image(self) -> TileTargets:
-        """Return the targets of an image that is one tile."""
-        (target_tile,) = self.level_inputs.iter_target_tiles()
-        return self.for_tile(target_tile)
-
-
-def make_level_targets(
-    extractor: TiledFeatureExtractor,
-    recipe: Recipe,
-    content: ImageArray,
-    regions: Iterable[StyledRegion],
-    style: float = 1.0,
-    start: ImageArray | None = None,
-    role: LevelRole = STRUCTURE,
-) -> LevelTargets:
-    """Compute the targets of a level.
-
-    Args:
-        extractor: computes features of the layers of :func:`required_layers`
-        recipe: the settings
-        content: the content image at the size of the level, (height, width, 3)
-        regions: masks of that size, and style images at the sizes to use
-        style: factor on the style weight
-        start: the initial image of the level, of the size of ``content``; None at the first level
-        role: the role of the level
-    """
-    level_inputs = LevelInputs(extractor, content, tuple(regions), start)
-    terms = total_loss(recipe, role).terms
-    targets = {name: term.make_target(level_inputs) for name, term in terms.items()}
-    return LevelTargets(level_inputs, targets, term_weights(recipe, style))
 
 
 def term_weights(recipe: Recipe, style: float = 1.0) -> HostArray:

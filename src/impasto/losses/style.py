@@ -55,7 +55,7 @@ from impasto.recipe.settings import Layers, Recipe
 class RegionTarget(NamedTuple):
     """The targets of a region."""
 
-    share: Tensor
+    area_fraction: Tensor
     """() fraction of the image that it covers"""
     weights: dict[str, Tensor]
     """by layer (height, width, 1), weights of positions; empty for the whole image"""
@@ -71,12 +71,11 @@ RegionSums: TypeAlias = list[dict[str, Sums]]
 class LayerwiseTerm:
     """A style loss per layer, summed over regions, with its mean over the style layers.
 
-    loss = Σ layer share · Σ region share · loss(layer, region) / Σ layer share
+    loss = Σ layer weight · Σ area fraction · loss(layer, region) / Σ layer weight
     """
 
     style_loss: LayerStyleLoss
-    shares: Layers
-    """layers and their shares"""
+    layer_weights: Layers
     rotated: bool = False
     """whether style images are used in rotations by 0, 90, 180 and 270 degrees"""
     additive = False
@@ -84,7 +83,7 @@ class LayerwiseTerm:
     @property
     def layers(self) -> tuple[str, ...]:
         """The style layers."""
-        return tuple(layer for layer, _ in self.shares)
+        return tuple(layer for layer, _ in self.layer_weights)
 
     def make_target(self, level_inputs: LevelInputs) -> Callable[[TargetTile], list[RegionTarget]]:
         """Compute the targets of all regions from their style images."""
@@ -93,8 +92,8 @@ class LayerwiseTerm:
             regions = tuple(map(_with_rotations, regions))
         targets = [_make_level_region(loss, layers, region, level_inputs) for region in regions]
         for_tile = functools.partial(_tile_regions, targets)
-        if isinstance(loss, AdaptiveStyleLoss) and level_inputs.current is not None:
-            collect = functools.partial(_current_stats, loss, layers, targets)
+        if isinstance(loss, AdaptiveStyleLoss) and level_inputs.initial is not None:
+            collect = functools.partial(_initial_stats, loss, layers, targets)
             stats = level_inputs.sum_over_tiles(collect)
             for_tile = functools.partial(_final_tile_regions, loss, layers, targets, stats)
         return level_inputs.cache_single_tile(for_tile)
@@ -115,17 +114,17 @@ class LayerwiseTerm:
         parts = list(zip(sums, target, strict=True))
         losses = {
             layer: sum(
-                region.share * self.style_loss.loss(each[layer], region.style[layer])
+                region.area_fraction * self.style_loss.loss(each[layer], region.style[layer])
                 for each, region in parts
             )
             for layer in self.layers
         }
-        return weighted_mean(losses, self.shares)
+        return weighted_mean(losses, self.layer_weights)
 
     def vjp(self, features: FeatureMaps, target: list[RegionTarget]) -> tuple[RegionSums, Pullback]:
         """Return :meth:`reduce` of NumPy features, and its pullback."""
         vjp = self.style_loss.vjp
-        found = [
+        regions = [
             {
                 layer: vjp(_layer_view(features, layer, region), style)
                 for layer, style in region.style.items()
@@ -133,21 +132,25 @@ class LayerwiseTerm:
             for region in target
         ]
 
-        def pullback(by: RegionSums) -> dict[str, list[AddGradient]]:
+        def pullback(sums_grad: RegionSums) -> dict[str, list[AddGradient]]:
+            pairs = list(zip(regions, sums_grad, strict=True))
             return {
-                layer: [part[layer][1](each[layer]) for part, each in zip(found, by, strict=True)]
+                layer: [vjps[layer][1](gradients[layer]) for vjps, gradients in pairs]
                 for layer in self.layers
             }
 
-        return [{layer: sums for layer, (sums, _) in part.items()} for part in found], pullback
+        return [{layer: sums for layer, (sums, _) in vjps.items()} for vjps in regions], pullback
 
     def loss_gradient(self, sums: RegionSums, target: list[RegionTarget]) -> RegionSums:
         """Return the gradient of :meth:`loss` by the sums."""
-        shares, gradient = weighted_mean_gradient(self.shares), self.style_loss.loss_gradient
+        factors, gradient = (
+            weighted_mean_gradient(self.layer_weights),
+            self.style_loss.loss_gradient,
+        )
         return [
             {
                 layer: scale_sums(
-                    np.float32(region.share * shares[layer]),
+                    np.float32(region.area_fraction * factors[layer]),
                     gradient(each[layer], region.style[layer]),
                 )
                 for layer in self.layers
@@ -161,8 +164,10 @@ def _with_rotations(region: StyledRegion) -> StyledRegion:
     styles = []
     for each in region.styles:
         images = feature_index.rotations(each.image)
-        under = [None] * len(images) if each.mask is None else feature_index.rotations(each.mask)
-        for image, mask in zip(images, under, strict=True):
+        rotated_masks = (
+            [None] * len(images) if each.mask is None else feature_index.rotations(each.mask)
+        )
+        for image, mask in zip(images, rotated_masks, strict=True):
             styles.append(replace(each, image=image, mask=mask))
     return replace(region, styles=tuple(styles))
 
@@ -174,21 +179,21 @@ def _make_level_region(
     level_inputs: LevelInputs,
 ) -> RegionTarget:
     """Return the target of a region of the whole image."""
-    extractor, styles = level_inputs.extractor, [each for each in region.styles if each.share]
-    whole = sum(each.share for each in styles)
-    shares = [each.share / whole for each in styles]
+    extractor, styles = level_inputs.extractor, [each for each in region.styles if each.weight]
+    total = sum(each.weight for each in styles)
+    weights = [each.weight / total for each in styles]
     kept = [
-        _extract_style(style_loss, layers, extractor, style, number, share)
-        for number, (style, share) in enumerate(zip(styles, shares, strict=True))
+        _extract_style(style_loss, layers, extractor, style, number, weight)
+        for number, (style, weight) in enumerate(zip(styles, weights, strict=True))
     ]
     style = {
         layer: style_loss.make_target(
-            [(share, each[layer]) for share, each in zip(shares, kept, strict=True)]
+            [(weight, each[layer]) for weight, each in zip(weights, kept, strict=True)]
         )
         for layer in layers
     }
-    share = 1.0 if region.mask is None else float(region.mask.mean())
-    return RegionTarget(np.float32(share), _mask_weights(region.mask, layers, extractor), style)
+    area = 1.0 if region.mask is None else float(region.mask.mean())
+    return RegionTarget(np.float32(area), _mask_weights(region.mask, layers, extractor), style)
 
 
 def _extract_style(
@@ -197,22 +202,23 @@ def _extract_style(
     extractor: TiledFeatureExtractor,
     style_image: StyleImage,
     number: int,
-    share: float,
+    weight: float,
 ) -> dict[str, list[Any]]:
     """Return by layer the data that a style loss keeps of each tile of a style image."""
-    weights, indexes = _mask_weights(style_image.mask, layers, extractor), {}
-    if limit := style_loss.max_positions(share):
-        indexes = _position_indexes(size_of(style_image.image), weights, layers, extractor, limit)
+    mask_weights, indexes = _mask_weights(style_image.mask, layers, extractor), {}
+    if limit := style_loss.max_positions(weight):
+        size = size_of(style_image.image)
+        indexes = _position_indexes(size, mask_weights, layers, extractor, limit)
     kept: dict[str, list[Any]] = {layer: [] for layer in layers}
     for tile in extractor.iter_tiles(style_image.image):
 
         def extract(layer: str, features: Tensor, tile: TileFeatures = tile) -> Any:
             stride, core = tile.stride(layer), tile.tile.core
-            under, at = (
+            weights, position_indexes = (
                 tiles.crop(each[layer], stride, core) if layer in each else None
-                for each in (weights, indexes)
+                for each in (mask_weights, indexes)
             )
-            return style_loss.extract(StyleFeatures(features, under, number, at))
+            return style_loss.extract(StyleFeatures(features, weights, number, position_indexes))
 
         for layer, data in tile.core_features(layers, extract).items():
             kept[layer].append(data)
@@ -230,8 +236,8 @@ def _position_indexes(
     positions = {}
     for layer in layers:
         height, width = (side // extractor.stride(layer) for side in size)
-        under = [weights[layer][..., 0]] if layer in weights else None
-        (kept,) = feature_index.select_positions([(height, width)], under, limit)
+        layer_weights = [weights[layer][..., 0]] if layer in weights else None
+        (kept,) = feature_index.select_positions([(height, width)], layer_weights, limit)
         indexes = np.arange(height * width, dtype=np.int32).reshape(height, width)
         positions[layer] = np.where(kept, indexes, -1)
     return positions
@@ -267,15 +273,15 @@ def _tile_regions(targets: Sequence[RegionTarget], tile: TargetTile) -> list[Reg
     ]
 
 
-def _current_stats(
+def _initial_stats(
     style_loss: AdaptiveStyleLoss,
     layers: Sequence[str],
     targets: Sequence[RegionTarget],
     tile: TargetTile,
 ) -> RegionSums:
-    """Return the statistics of the current image in a tile."""
-    assert tile.level_inputs.current is not None
-    features = tile.tile_features(tile.level_inputs.current)
+    """Return the statistics of the initial image in a tile."""
+    assert tile.level_inputs.initial is not None
+    features = tile.tile_features(tile.level_inputs.initial)
     return _map_regions(
         features,
         _tile_regions(targets, tile),
@@ -318,9 +324,9 @@ def _map_regions(
         )
         return [function(number, layer, view) for number, view in enumerate(views)]
 
-    found = tile.core_features(layers, by_number)
+    values = tile.core_features(layers, by_number)
     return [
-        {layer: each[number] for layer, each in found.items()} for number in range(len(regions))
+        {layer: each[number] for layer, each in values.items()} for number in range(len(regions))
     ]
 
 
@@ -328,15 +334,15 @@ def _map_regions(
 class MomentsStyleLoss(LayerStyleLoss):
     """Compares moments of the whole image and of vertical strips. Sums are moments of slices.
 
-    loss = (loss(whole) + Σ share · loss(strip)) / 2, where a strip's share is that of its positions
-    among those of all strips; loss(whole) alone for a single strip.
+    loss = (loss(whole) + Σ w · loss(strip)) / 2, where w is the strip's number of positions over
+    that of all strips; loss(whole) alone for a single strip.
 
     Moments of the whole image do not depend on where the strokes are: half of a sky may have twice
-    the style, and the other half none. Departure from Gatys et al.: every strip has the same
-    target. Strips are vertical, since strokes may well differ between the top and the bottom of an
-    image, but not between left and right. Each is two slices wide and overlaps its neighbors by
-    one, so that there is no edge between them. The outermost slices lie in one strip, all others in
-    two. Moments add up, so this costs little more than the whole.
+    the style, and the other half none. Departure from Gatys et al.: strips are compared too, all
+    with the same target. They are vertical, since strokes may well differ between the top and the
+    bottom of an image, but not between left and right. The image is divided into one more slice
+    than there are strips. Each strip is two slices wide and overlaps the next by one, so that there
+    is no edge between them. Moments add up, so this costs little more than the whole.
     """
 
     comparison: MomentLoss
@@ -355,7 +361,7 @@ class MomentsStyleLoss(LayerStyleLoss):
     def make_target(self, styles: Sequence[WeightedStyle]) -> Moments:
         """Return the weighted mean of the style images' moments."""
         return blend(
-            [(share, Moments(*map(sum, zip(*parts, strict=True)))) for share, parts in styles]
+            [(weight, Moments(*map(sum, zip(*parts, strict=True)))) for weight, parts in styles]
         )
 
     def reduce(self, view: LayerView, target: Moments) -> Moments:
@@ -365,8 +371,8 @@ class MomentsStyleLoss(LayerStyleLoss):
     def loss(self, sums: Moments, target: Moments) -> Tensor:
         """Return the loss, a scalar."""
         parts = self._strip_moments(sums)
-        ops, shares = array_namespace(parts.sum), _strip_shares(parts)
-        return ops.sum(shares * self.comparison.loss(parts, target, self.relative))
+        ops, weights = array_namespace(parts.sum), _strip_weights(parts)
+        return ops.sum(weights * self.comparison.loss(parts, target, self.relative))
 
     def vjp(
         self, view: LayerView, target: Moments
@@ -377,9 +383,11 @@ class MomentsStyleLoss(LayerStyleLoss):
     def loss_gradient(self, sums: Moments, target: Moments) -> Moments:
         """Return the gradient of :meth:`loss` by the moments of the slices."""
         parts = self._strip_moments(sums)
-        shares = _strip_shares(parts)
-        by = self.comparison.gradient(parts, target, self.relative)
-        weighted = Moments(*(each * shares.reshape(-1, *[1] * (each.ndim - 1)) for each in by))
+        weights = _strip_weights(parts)
+        gradients = self.comparison.gradient(parts, target, self.relative)
+        weighted = Moments(
+            *(each * weights.reshape(-1, *[1] * (each.ndim - 1)) for each in gradients)
+        )
         return combine(_membership(self.strips).T, weighted)
 
     def _strip_moments(self, slices: Moments) -> Moments:
@@ -396,20 +404,20 @@ def _membership(strips: int) -> HostArray:
     return np.concatenate((pairs, np.ones((1, slices)))).astype(np.float32)
 
 
-def _strip_shares(parts: Moments) -> Tensor:
+def _strip_weights(parts: Moments) -> Tensor:
     """Return the weights of the losses of the strips and of the whole; they add up to 1."""
     ops, strips = array_namespace(parts.sum), parts.count[:-1]
     if not parts.sum.shape[0] - 1:
         return ops.ones((1,), "float32")
-    shares = strips / ops.maximum(ops.sum(strips), EPSILON)
-    return ops.concatenate((shares / 2, 0.5 * ops.ones((1,), "float32")))
+    weights = strips / ops.maximum(ops.sum(strips), EPSILON)
+    return ops.concatenate((weights / 2, 0.5 * ops.ones((1,), "float32")))
 
 
 SKIPPED_LAYERS = ("block4_conv2", "block4_conv3", "block4_conv4")
-"""Layers without which the last pass is as good, in less time."""
+"""Layers that feature splitting omits, for speed: results are as good (benchmarks/NOTES.md)."""
 
 MOMENTS_WEIGHT = 0.2
-"""Weight of the moments in the last pass; that of the neighbors is 1 (benchmarks/NOTES.md)."""
+"""Weight of the moments in feature splitting; that of the neighbors is 1 (benchmarks/NOTES.md)."""
 
 
 class PairTarget(NamedTuple):
@@ -426,16 +434,19 @@ PairSums: TypeAlias = tuple[Sums, Sums]
 
 @dataclass(frozen=True)
 class PairedLoss(AdaptiveStyleLoss):
-    """first + weight · second, where ``second`` uses the style images without their rotations."""
+    """first + weight · second, where ``second`` uses the style images without their rotations.
+
+    For a term with ``LayerwiseTerm.rotated``.
+    """
 
     first: AdaptiveStyleLoss
     second: LayerStyleLoss
     """a loss that keeps no positions"""
     weight: float
 
-    def max_positions(self, share: float) -> int:
+    def max_positions(self, weight: float) -> int:
         """Return the number of positions of the first loss."""
-        return self.first.max_positions(share)
+        return self.first.max_positions(weight)
 
     def extract(self, style_features: StyleFeatures) -> tuple[Any, Any]:
         """Return the data of both; None for the second if the style image is rotated."""
@@ -446,7 +457,7 @@ class PairedLoss(AdaptiveStyleLoss):
     def make_target(self, styles: Sequence[WeightedStyle]) -> PairTarget:
         """Return the targets of both."""
         first, second = (
-            [(share, [each[n] for each in parts]) for share, parts in styles] for n in range(2)
+            [(weight, [each[n] for each in parts]) for weight, parts in styles] for n in range(2)
         )
         return PairTarget(
             self.first.make_target(first),
@@ -454,9 +465,9 @@ class PairedLoss(AdaptiveStyleLoss):
             np.float32(self.weight),
         )
 
-    def collect_stats(self, current: LayerView) -> Sums:
+    def collect_stats(self, initial: LayerView) -> Sums:
         """Return the statistics of the first loss."""
-        return self.first.collect_stats(current)
+        return self.first.collect_stats(initial)
 
     def finalize_target(self, target: PairTarget, stats: Sums, content: LayerView) -> PairTarget:
         """Return the targets with the final one of the first loss."""
@@ -478,8 +489,8 @@ class PairedLoss(AdaptiveStyleLoss):
         first, first_pullback = self.first.vjp(view, target.first)
         second, second_pullback = self.second.vjp(view, target.second)
 
-        def pullback(by: PairSums) -> AddGradient:
-            adds = first_pullback(by[0]), second_pullback(by[1])
+        def pullback(sums_grad: PairSums) -> AddGradient:
+            adds = first_pullback(sums_grad[0]), second_pullback(sums_grad[1])
 
             def add(to: HostArray) -> None:
                 for each in adds:
@@ -497,16 +508,15 @@ class PairedLoss(AdaptiveStyleLoss):
 
 
 def _feature_splitting_term(recipe: Recipe) -> LayerwiseTerm:
-    """Return the last pass of matching: neighbors per layer, with a small weight on moments.
+    """Return the loss of feature splitting: neighbors per layer, with a small weight on moments.
 
     Neighbors alone omit features that are rare in a style image, and with them contrast. Departure
     from Kolkin et al. 2022: of block 4 only the first layer is used (benchmarks/NOTES.md).
     """
     layers = tuple(each for each in recipe.style_layers if each[0] not in SKIPPED_LAYERS)
-    share = recipe.strength_effects.style_fraction
-    paired = PairedLoss(
-        FeatureSplittingLoss(share), MomentsStyleLoss(MOMENTS, True, 1), share * MOMENTS_WEIGHT
-    )
+    fraction = recipe.strength_effects.style_fraction
+    moments_loss = MomentsStyleLoss(MOMENTS, True, 1)
+    paired = PairedLoss(FeatureSplittingLoss(fraction), moments_loss, fraction * MOMENTS_WEIGHT)
     return LayerwiseTerm(paired, layers, rotated=True)
 
 
@@ -529,16 +539,16 @@ STYLE_LOSSES: dict[str, Callable[[Recipe], LossTerm]] = {
 FEATURE_SPLITTING_TERMS: dict[str, Callable[[Recipe], LossTerm]] = {
     "matching": _feature_splitting_term
 }
-"""The last passes of the style losses that have one."""
+"""The terms of feature splitting, of the style losses that have such a level."""
 
 DETAIL_TERMS: dict[str, Callable[[Recipe], LossTerm]] = {
     "matching": lambda recipe: matching_term(recipe, query_mix=1.0)
 }
 """The terms of detail levels, of the style losses that have such levels."""
 
-DEEPEST_DETAIL_BLOCK = 3
-"""The deepest block in use at levels without structure; deeper blocks represent structure, and need
-a third of the time."""
+DEEPEST_SHALLOW_BLOCK = 3
+"""The deepest block at levels with ``LevelRole.shallow``; deeper blocks represent structure, and
+need a third of the time. Feature splitting is not shallow: it also uses block4_conv1."""
 
 
 def style_term(recipe: Recipe, role: LevelRole = STRUCTURE) -> LossTerm:
@@ -552,5 +562,5 @@ def style_term(recipe: Recipe, role: LevelRole = STRUCTURE) -> LossTerm:
 
 
 def shallow_layers(layers: Layers) -> Layers:
-    """Return the layers of levels without structure."""
-    return tuple(each for each in layers if block_number(each[0]) <= DEEPEST_DETAIL_BLOCK)
+    """Return the layers of levels with ``LevelRole.shallow``."""
+    return tuple(each for each in layers if block_number(each[0]) <= DEEPEST_SHALLOW_BLOCK)

@@ -174,9 +174,9 @@ class TargetTile:
         """Return features of an image of the level's size."""
         return self.level_inputs.extractor.tile_features(image, self.tile)
 
-    def crop(self, field: HostArray, stride: int) -> HostArray:
+    def crop(self, array: HostArray, stride: int) -> HostArray:
         """Return the tile's part of an array of the whole image with a stride of ``stride`` px."""
-        return tiles.crop(field, stride, self.tile.core)
+        return tiles.crop(array, stride, self.tile.core)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +188,7 @@ class LevelInputs:
     """the content image at the size of the level"""
     regions: tuple[StyledRegion, ...]
     """masks at this size, and style images at the sizes to use"""
-    current: ImageArray | None = None
+    initial: ImageArray | None = None
     """the initial image of the level; None at the first level"""
 
     @cached_property
@@ -303,14 +303,16 @@ class StyleFeatures(NamedTuple):
     weights: Tensor | None = None
     """weights of the positions (height, width, 1); None if all count"""
     style_number: int = 0
-    """number of the style image; its tiles share it"""
+    """number of the style image in its region; its tiles share it. With ``LayerwiseTerm.rotated``
+    each rotation has a number of its own: ``style_number % ROTATIONS`` is the number of quarter
+    turns, 0 for the image as it is"""
     position_indexes: HostArray | None = None
     """(height, width) row-major index in the style image of each position to keep, -1 for others;
     None if no positions are needed"""
 
 
 WeightedStyle: TypeAlias = tuple[float, Sequence[Any]]
-"""The share of a style image in its region, and the data extracted from its tiles."""
+"""The weight of a style image in its region, and the data extracted from its tiles."""
 
 
 class LayerStyleLoss(Protocol):
@@ -321,11 +323,11 @@ class LayerStyleLoss(Protocol):
     nearest of them. ``style.LayerwiseTerm`` turns it into a :class:`LossTerm`.
     """
 
-    def max_positions(self, share: float) -> int:
+    def max_positions(self, weight: float) -> int:
         """Return the maximum number of positions to keep of a style image; 0 for none.
 
         Args:
-            share: share of the style image in its region, in (0, 1]
+            weight: weight of the style image relative to all of its region, in (0, 1]
         """
         return 0
 
@@ -358,11 +360,12 @@ class LayerStyleLoss(Protocol):
 class AdaptiveStyleLoss(LayerStyleLoss, Protocol):
     """A style loss whose targets also depend on the initial image of a level and the content image.
 
-    Feature splitting: the mean of the current features is subtracted before neighbors are searched.
+    Feature splitting: the mean of the initial image's features is subtracted from those of the
+    current image before neighbors are searched.
     """
 
-    def collect_stats(self, current: LayerView) -> Sums:
-        """Return statistics of the current image that :meth:`finalize_target` needs.
+    def collect_stats(self, initial: LayerView) -> Sums:
+        """Return statistics of the initial image that :meth:`finalize_target` needs.
 
         They are sums over positions, which add up over tiles.
         """
@@ -373,7 +376,7 @@ class AdaptiveStyleLoss(LayerStyleLoss, Protocol):
 
         Args:
             target: from :meth:`make_target`
-            stats: statistics of the whole current image, in float64
+            stats: statistics of the whole initial image, in float64
             content: features of the content image in the tile
         """
         ...

@@ -23,7 +23,8 @@ from impasto.compute.arrays import (
     to_numpy,
 )
 from impasto.images.arrays import size_of
-from impasto.losses.objective import TERMS, Evaluation, LevelTargets, TileTargets
+from impasto.losses.level_targets import LevelTargets
+from impasto.losses.objective import TERMS, Evaluation, TileTargets
 from impasto.losses.terms import FeatureMaps, Sums, TargetTile, TileOffset
 from impasto.losses.tiles import Tile
 
@@ -37,8 +38,9 @@ class TileArgs(NamedTuple):
     image, and height and width of the whole image"""
     core_frame: Tensor
     """(height, width, 1) uint8, with the size of the core box"""
-    loss_grad: Tensor
-    """(n,) ∂loss/∂sums; empty in a single pass"""
+    sums_grad: Tensor
+    """(n,) ∂loss/∂sums of the whole image in the second pass of a loss that is not additive; empty
+    otherwise"""
 
 
 TileFunction: TypeAlias = Callable[[Array, TileArgs], tuple[float, dict[str, float], Array]]
@@ -52,7 +54,7 @@ class CompiledTileFns(NamedTuple):
     """whether one pass over the tiles is enough"""
     value_and_grad: TileFunction
     """(pixels of the padded box, inputs) -> the loss of the tile, its terms and its gradient; with
-    ``loss_grad`` the product sums · loss_grad, no terms, and the gradient of the product"""
+    ``sums_grad`` the product sums · sums_grad, no terms, and the gradient of the product"""
     statistics: Callable[[Array, TileArgs], Tensor]
     """(pixels of the padded box, inputs) -> the sums (n,)"""
     loss_grad: TileFunction
@@ -86,12 +88,12 @@ def flatten_sums(sums: Sums) -> Tensor:
 def unflatten_sums(vector: Tensor, like: Sums) -> Sums:
     """Return the inverse of :func:`flatten_sums`, with the structure and shapes of ``like``."""
     leaves, structure = optree.tree_flatten(like)
-    ops, found, begin = array_namespace(vector), [], 0
+    ops, arrays, begin = array_namespace(vector), [], 0
     for each in leaves:
         size = int(np.prod(each.shape))
-        found.append(ops.reshape(vector[begin : begin + size], tuple(each.shape)))
+        arrays.append(ops.reshape(vector[begin : begin + size], tuple(each.shape)))
         begin += size
-    return optree.tree_unflatten(structure, found)
+    return optree.tree_unflatten(structure, arrays)
 
 
 NO_GRADIENT = np.zeros(0, np.float32)
@@ -104,8 +106,8 @@ class TileRequest(NamedTuple):
     """number of the tile, in row-major order"""
     weights: HostArray
     """(3,) of the terms, in the order of ``objective.TERMS``"""
-    loss_grad: HostArray = NO_GRADIENT
-    """(n,) ∂loss/∂sums"""
+    sums_grad: HostArray = NO_GRADIENT
+    """(n,) ∂loss/∂sums, see :class:`TileArgs`"""
 
 
 TileTask: TypeAlias = tuple[TileRequest, HostArray]
@@ -131,8 +133,8 @@ class TileEvaluator(Protocol):
         """Yield loss and gradient of each tile.
 
         Args:
-            tasks: requests with pixels. A request with ``loss_grad`` asks for the product
-                sums · loss_grad instead of the loss: the second pass of a loss that is not additive
+            tasks: requests with pixels. A request with ``sums_grad`` asks for the product
+                sums · sums_grad instead of the loss: the second pass of a loss that is not additive
 
         Returns:
             For each task the total, the terms (none for a product), and the gradient by the pixels
@@ -151,6 +153,8 @@ class TileEvaluator(Protocol):
     def loss_grad(self, sums: HostArray, request: TileRequest, pixels: HostArray) -> TileResult:
         """Return the loss of the whole image, and ∂loss/∂sums as its gradient.
 
+        The gradient is the ``sums_grad`` of the requests of the second pass.
+
         Args:
             sums: float32 (n,), added up over all tiles
             request: a request of any tile, whose targets have the constants of the loss
@@ -163,15 +167,22 @@ class LocalTileEvaluator:
     """Processes tiles in this process."""
 
     def __init__(
-        self, fns: CompiledTileFns, targets: LevelTargets, keep: bool, place: Callable[[Any], Any]
+        self,
+        fns: CompiledTileFns,
+        targets: LevelTargets,
+        keep_targets: bool,
+        place: Callable[[Any], Any],
     ) -> None:
-        """Compute nothing yet.
+        """Create the evaluator; targets of tiles are computed on first use.
 
-        ``keep`` keeps the targets of tiles instead of recomputing them; for ``place`` see
-        ``engines.Engine``.
+        Args:
+            fns: the compiled loss
+            targets: the targets of the level
+            keep_targets: whether targets of tiles are kept, instead of recomputed when needed
+            place: see ``engines.engine.Engine.place``
         """
         self.fns, self.targets, self.place = fns, targets, place
-        self.kept: dict[int, TileTargets] | None = {} if keep else None
+        self.kept: dict[int, TileTargets] | None = {} if keep_targets else None
         self._has_statistics = False
 
     def _tile_args(self, request: TileRequest) -> TileArgs:
@@ -180,9 +191,9 @@ class LocalTileEvaluator:
         targets = (self.kept or {}).get(number) or self.place(self.targets.for_tile(target_tile))
         if self.kept is not None:
             self.kept[number] = targets
-        args = tile_args(target_tile, targets, request.loss_grad)
+        args = tile_args(target_tile, targets, request.sums_grad)
         weights, *rest = self.place(
-            (request.weights, args.offsets, args.core_frame, args.loss_grad)
+            (request.weights, args.offsets, args.core_frame, args.sums_grad)
         )
         return TileArgs(targets._replace(weights=weights), *rest)
 
@@ -217,40 +228,41 @@ class TiledObjective:
 
     def evaluate(self, image: Array) -> Evaluation:
         """Return the losses and the gradient, see ``objective.Objective``."""
-        pixels, loss_grad = to_numpy(image), NO_GRADIENT
+        pixels, sums_grad = to_numpy(image), NO_GRADIENT
         total, losses = 0.0, dict.fromkeys(TERMS, 0.0)
         if not self.additive:
             sums: HostArray = np.zeros((), np.float64)
-            for each in self.evaluator.statistics(self.iter_requests(pixels, NO_GRADIENT)):
+            for each in self.evaluator.statistics(self.iter_tasks(pixels, NO_GRADIENT)):
                 sums = sums + each.astype(np.float64)
-            last = self._request(pixels, len(self.tiles) - 1, NO_GRADIENT)
-            total, losses, loss_grad = self.evaluator.loss_grad(np.asarray(sums, np.float32), *last)
+            # Any tile has the constants of the loss.
+            task = self._task(pixels, len(self.tiles) - 1, NO_GRADIENT)
+            total, losses, sums_grad = self.evaluator.loss_grad(np.asarray(sums, np.float32), *task)
         gradient = filearray.zeros_like(pixels)
-        results = self.evaluator.value_and_grad(self.iter_requests(pixels, loss_grad))
-        for tile, (value, terms, own) in zip(self.tiles, results, strict=True):
-            gradient[tile.padded.slices] += own
+        results = self.evaluator.value_and_grad(self.iter_tasks(pixels, sums_grad))
+        for tile, result in zip(self.tiles, results, strict=True):
+            gradient[tile.padded.slices] += result.gradient
             if self.additive:
-                total += value
-                losses = {name: losses[name] + terms[name] for name in TERMS}
+                total += result.total
+                losses = {name: losses[name] + result.terms[name] for name in TERMS}
         if not filearray.is_on_host(image):
             gradient = as_array_like(filearray.in_memory(gradient), image)
         return Evaluation(total, losses, gradient)
 
-    def iter_requests(self, pixels: HostArray, loss_grad: HostArray) -> Iterator[TileTask]:
+    def iter_tasks(self, pixels: HostArray, sums_grad: HostArray) -> Iterator[TileTask]:
         """Yield the tasks of all tiles in their order."""
         for number in range(len(self.tiles)):
-            yield self._request(pixels, number, loss_grad)
+            yield self._task(pixels, number, sums_grad)
 
-    def _request(self, pixels: HostArray, number: int, loss_grad: HostArray) -> TileTask:
+    def _task(self, pixels: HostArray, number: int, sums_grad: HostArray) -> TileTask:
         padded = np.ascontiguousarray(pixels[self.tiles[number].padded.slices])
-        return TileRequest(number, self.weights, loss_grad), padded
+        return TileRequest(number, self.weights, sums_grad), padded
 
     def with_weights(self, weights: HostArray) -> "TiledObjective":
         """Return the objective with other weights of the terms."""
         return replace(self, weights=weights)
 
 
-def tile_args(target_tile: TargetTile, targets: TileTargets, loss_grad: HostArray) -> TileArgs:
+def tile_args(target_tile: TargetTile, targets: TileTargets, sums_grad: HostArray) -> TileArgs:
     """Return the inputs of a tile besides its pixels."""
     core, padded = target_tile.tile
     offsets = (
@@ -259,4 +271,4 @@ def tile_args(target_tile: TargetTile, targets: TileTargets, loss_grad: HostArra
         *size_of(target_tile.level_inputs.content),
     )
     frame = np.zeros((core.height, core.width, 1), np.uint8)
-    return TileArgs(targets, np.array(offsets, np.int32), frame, loss_grad)
+    return TileArgs(targets, np.array(offsets, np.int32), frame, sums_grad)

@@ -32,10 +32,10 @@ FILE = "activations.safetensors"
 
 def mean_activations(name: str) -> dict[str, NDArray[np.float32]]:
     """Return the mean activations of a network over content images, by convolution (C,)."""
-    whole = safetensors.numpy.load((resources.files(__package__) / FILE).read_bytes())
+    stored = safetensors.numpy.load((resources.files(__package__) / FILE).read_bytes())
     return {
         key.removeprefix(f"{name}/"): mean
-        for key, mean in whole.items()
+        for key, mean in stored.items()
         if key.startswith(f"{name}/")
     }
 

@@ -26,10 +26,10 @@ class ConvolutionLayer(NamedTuple):
     bias: Array
     """(out,)"""
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Free the forms of the kernels that were prepared on first use."""
-        self.forward.forget()
-        self.flipped.forget()
+        self.forward.clear_cache()
+        self.flipped.clear_cache()
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class NativeVGG:
     def features(
         self,
         image: Array,
-        asked: Collection[str],
+        layers: Collection[str],
         reduce: Callable[[str, Array], Array] | None = None,
         keep_all: bool = False,
     ) -> dict[str, Array]:
@@ -64,19 +64,19 @@ class NativeVGG:
 
         Args:
             image: RGB in [0, 255], float32 (height, width, 3)
-            asked: the layers to return
+            layers: the layers to return
             reduce: (layer, features) -> a reduction of the features to return instead
             keep_all: return also all other layers up to the deepest, as :meth:`gradient` needs them
         """
-        value, left, maps = preprocess(image), set(asked), {}
+        value, left, maps = preprocess(image), set(layers), {}
         for name, layer in self.layers.items():
             if left:
                 value = self._forward(name, value)
                 left.discard(name)
-                if keep_all or name in asked:
+                if keep_all or name in layers:
                     maps[name] = value if reduce is None else reduce(name, value)
             elif layer is not None:  # deeper layers are not needed
-                layer.forget()
+                layer.clear_cache()
         return maps
 
     def gradient(self, maps: dict[str, Array], adds: dict[str, Sequence[AddGradient]]) -> Array:
@@ -90,12 +90,12 @@ class NativeVGG:
         gradient = np.zeros((*maps[names[0]].shape[:2], 3), np.float32)
         while maps:
             name, features = maps.popitem()
-            own = list(adds.pop(name, ()))
-            if upstream is None and not own:
+            layer_adds = list(adds.pop(name, ()))
+            if upstream is None and not layer_adds:
                 continue  # no gradient comes from deeper layers
             upstream = np.zeros_like(features) if upstream is None else upstream
-            while own:
-                own.pop(0)(upstream)
+            while layer_adds:
+                layer_adds.pop(0)(upstream)
             before = maps[names[len(maps) - 1]] if maps else None
             upstream = self._backward(name, upstream, features, before)
         return gradient if upstream is None else np.ascontiguousarray(upstream[..., ::-1])

@@ -167,10 +167,10 @@ def _read_legacy(stream: BinaryIO, most: int) -> dict[str, Array]:
     return _views(state, storages)
 
 
-def _check_state(found: Any) -> dict[str, _Tensor]:
-    if not isinstance(found, Mapping):
-        raise ValueError(f"does not contain a state dict but {type(found).__name__}")
-    named = {name: each for name, each in found.items() if isinstance(name, str)}
+def _check_state(content: Any) -> dict[str, _Tensor]:
+    if not isinstance(content, Mapping):
+        raise ValueError(f"does not contain a state dict but {type(content).__name__}")
+    named = {name: each for name, each in content.items() if isinstance(name, str)}
     return {name: each for name, each in named.items() if isinstance(each, _Tensor)}
 
 

@@ -12,7 +12,7 @@ from impasto.compute.keras_backend import keras, ops
 from impasto.network.weights import BGR_MEAN, Weights
 
 Features: TypeAlias = Callable[..., dict[str, Tensor]]
-"""(image (height, width, 3), asked=all) -> by layer, features (height', width', C)."""
+"""(image (height, width, 3), layers=all) -> by layer, features (height', width', C)."""
 
 _PADDING = ((0, 0), (1, 1), (1, 1), (0, 0))
 
@@ -33,16 +33,16 @@ def build_vgg(
     names = tuple(dict.fromkeys(layers))
     model = _build_keras_model(weights, names, pooling, precision, padding)
 
-    def features(image: Tensor, asked: Collection[str] = names) -> dict[str, Tensor]:
-        value, left, found = preprocess(image)[None], set(asked), {}
+    def features(image: Tensor, layers: Collection[str] = names) -> dict[str, Tensor]:
+        value, left, maps = preprocess(image)[None], set(layers), {}
         for layer in model.layers[1:]:  # the first is the input
             if not left:  # deeper layers are not needed
                 break
             value = layer(value)
             if layer.name in left:
-                found[layer.name] = ops.squeeze(value, 0)
+                maps[layer.name] = ops.squeeze(value, 0)
                 left.remove(layer.name)
-        return found
+        return maps
 
     return features
 

@@ -162,9 +162,9 @@ def _check_plain(array: Any) -> None:
     if layout.get_layout() == h5py.h5d.VIRTUAL or layout.get_external_count():
         raise ValueError(f"{array.name} is stored in another file: save the weights in one file")
     # Other filters are loaded from a folder of plug-ins.
-    own = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+    built_in = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
     filters = {layout.get_filter(number)[0] for number in range(layout.get_nfilters())}
-    if not filters <= own or np.prod(array.chunks or (1,), dtype=object) > MAX_TENSOR_NUMBERS:
+    if not filters <= built_in or np.prod(array.chunks or (1,), dtype=object) > MAX_TENSOR_NUMBERS:
         raise ValueError(f"{array.name} is not compressed by deflate")
 
 

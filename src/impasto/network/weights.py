@@ -240,9 +240,9 @@ def _check_tensors(tensors: Tensors, network: Network) -> Tensors:
     if missing:
         raise ValueError(f"has no tensor {missing[0]}")
     _check_shapes(tensors, network)
-    found = hash_weights(tensors, network)
-    if found != network.sha256:
-        raise ValueError(f"SHA-256 over the tensors is {found}, expected {network.sha256}")
+    sha256 = hash_weights(tensors, network)
+    if sha256 != network.sha256:
+        raise ValueError(f"SHA-256 over the tensors is {sha256}, expected {network.sha256}")
     return {name: np.asarray(tensors[name], dtype=np.float32) for name in network.tensors}
 
 

@@ -1,1 +1,1 @@
-"""L-BFGS, SciPy's L-BFGS, and Adam. They use arrays, and know no style."""
+"""L-BFGS, SciPy's L-BFGS, and Adam. They depend on arrays only."""

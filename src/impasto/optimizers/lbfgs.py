@@ -9,7 +9,7 @@ the host.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,11 @@ class Lbfgs(Solver[LbfgsState]):
     parametrize: Callable[[Array], Parametrization] = scaled_dct
     """initial point -> parametrization. By default the variables are cosine coefficients, each in a
     unit of its own, see :func:`impasto.optimizers.parametrization.frequency_scale`"""
+    accepts_files: ClassVar[bool] = True
+
+    def history_bytes(self, evaluations: int) -> float:
+        """Return the bytes per pixel of the curvature pairs, with temporary arrays."""
+        return 48.0 * min(evaluations - 1, HISTORY)
 
     def begin(self, start: Array, budget: int, curvature_scale: float = 0.0) -> LbfgsState:
         """Return the state before the first evaluation, at ``start``.
@@ -222,14 +227,14 @@ def two_loop_direction(gradient: Array, pairs: tuple[CurvaturePair, ...]) -> Arr
     """Return minus the approximate inverse Hessian times the gradient (algorithm 7.4)."""
     if not pairs:
         return -gradient
-    result, shares = -gradient, []
+    result, alphas = -gradient, []
     for pair in reversed(pairs):
-        share = _inner_product(pair.step, result) / pair.curvature
-        result = result - share * pair.change
-        shares.append(share)
+        alpha = _inner_product(pair.step, result) / pair.curvature
+        result = result - alpha * pair.change
+        alphas.append(alpha)
     result = result * _inverse_hessian_scale(pairs[-1].change, pairs[-1].curvature)
-    for pair, share in zip(pairs, reversed(shares), strict=True):
-        result = result + (share - _inner_product(pair.change, result) / pair.curvature) * pair.step
+    for pair, alpha in zip(pairs, reversed(alphas), strict=True):
+        result = result + (alpha - _inner_product(pair.change, result) / pair.curvature) * pair.step
     return result
 
 

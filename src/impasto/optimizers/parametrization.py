@@ -62,13 +62,13 @@ def highpass(like: Array, length: float) -> Callable[[Array], Array]:
     """
     height = like.shape[0]
 
-    def shares(rows: Sequence[int], width: int) -> NDArray[np.float32]:
+    def factors(rows: Sequence[int], width: int) -> NDArray[np.float32]:
         # Coefficient n has n half periods over the whole length.
         down, across = np.array(rows)[:, None] / height, np.arange(width)[None, :] / width
         waves = length * np.hypot(down, across) / 2
         return (1.0 - 2.0 ** -(waves**2))[..., None].astype(np.float32)
 
-    (forward, inverse), left = _dct_pair(like), _scale_by_frequency(like, shares)
+    (forward, inverse), left = _dct_pair(like), _scale_by_frequency(like, factors)
     return lambda array: inverse(forward(array) * left)
 
 
@@ -145,8 +145,8 @@ def _cosine_by_matrices(like: Array) -> tuple[Callable[[Array], Array], Callable
 
 def _cosine_matrix(length: int) -> NDArray[np.float32]:
     """Return the orthogonal matrix (length, length) of the cosine transform, a wave per row."""
-    waves, places = np.arange(length)[:, None], np.arange(length) + 0.5
-    matrix = np.cos(np.pi / length * waves * places) * (2 / length) ** 0.5
+    waves, positions = np.arange(length)[:, None], np.arange(length) + 0.5
+    matrix = np.cos(np.pi / length * waves * positions) * (2 / length) ** 0.5
     matrix[0] /= 2**0.5
     return matrix.astype(np.float32)
 

@@ -9,7 +9,7 @@ import queue
 import threading
 import weakref
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import scipy
@@ -101,6 +101,12 @@ class ScipyState:
 
 class ScipyLbfgs(Solver[ScipyState]):
     """SciPy's L-BFGS-B, whose state cannot be saved."""
+
+    accepts_tensors: ClassVar[bool] = False
+
+    def history_bytes(self, evaluations: int) -> float:
+        """Return the bytes per pixel of SciPy's curvature pairs, in float64."""
+        return 68.0 * min(evaluations - 1, HISTORY)
 
     def begin(self, start: Array, budget: int, curvature_scale: float = 0.0) -> ScipyState:
         """Return the state before the first evaluation."""

@@ -9,7 +9,7 @@ the curvature pairs and the position in the line search. Adam: the state has the
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +29,22 @@ StateArrays: TypeAlias = Mapping[str, NDArray[np.generic]]
 
 
 class StopReason(StrEnum):
-    """The reason why a level ended. The values are stored in checkpoints."""
+    """The reason why a level ended. The values are stored in checkpoints and reports."""
 
     BUDGET = "all evaluations were used"
     CONVERGED = "converged"
     STALLED = "no further progress"
     STOPPED = "stopped"
-    MEMORY = "memory ran out: went on from the best picture at a smaller size"
-    NOT_FINITE = "a value was not finite: went back to the best picture"
+    MEMORY = "memory ran out: continued from the best image at a smaller size"
+    NOT_FINITE = "a value was not finite: returned to the best image"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "StopReason | None":
+        """Return the reason that an older version stored with another text."""
+        return {
+            "memory ran out: went on from the best picture at a smaller size": cls.MEMORY,
+            "a value was not finite: went back to the best picture": cls.NOT_FINITE,
+        }.get(str(value))
 
 
 class ValueAndGradient(Protocol):
@@ -128,9 +136,22 @@ S = TypeVar("S", bound=SolverState)
 class Solver(Protocol[S]):
     """A minimizer of a function of an array.
 
-    A solver has no state of its own: each method returns an immutable state. A run can continue
-    from any state, and more than once (SciPy's only from the newest, once).
+    A solver has no state of its own. ``begin``, ``step``, ``rebind`` and ``from_arrays`` return an
+    immutable state, and a run can continue from any state, more than once (SciPy's only from the
+    newest, once). ``to_arrays`` converts a state to named arrays, or returns None.
     """
+
+    accepts_files: ClassVar[bool] = False
+    """whether points may be arrays in files, which are larger than memory"""
+    accepts_tensors: ClassVar[bool] = True
+    """whether points may be tensors on a device; if not, they are NumPy arrays"""
+
+    def history_bytes(self, evaluations: int) -> float:
+        """Return the bytes per pixel of the history after that many evaluations.
+
+        L-BFGS: its curvature pairs. A solver without a history returns 0.
+        """
+        return 0.0
 
     def begin(self, start: Array, budget: int, curvature_scale: float = 0.0) -> S:
         """Return the state before the first evaluation.
@@ -138,7 +159,7 @@ class Solver(Protocol[S]):
         Args:
             start: the initial point, float32 (height, width, channels)
             budget: maximum number of evaluations
-            curvature_scale: see :meth:`curvature_scale`, from a run at another size; 0 if there is
+            curvature_scale: from :meth:`curvature_scale` of a run at another size; 0 if there is
                 none
         """
         ...
@@ -173,7 +194,13 @@ class Solver(Protocol[S]):
         ...
 
     def curvature_scale(self, state: S) -> float:
-        """Return the curvature estimate for a run at another size; 0 if there is none."""
+        """Return the estimated inverse curvature per variable; 0 if there is none.
+
+        It is the scale of the inverse Hessian along the newest step (Nocedal and Wright 2006,
+        equation 7.20) divided by the number of variables, in squared variables per unit of the
+        loss. The quotient is about the same at another image size, so a run there uses it for the
+        length of its first step.
+        """
         return 0.0
 
 

@@ -11,7 +11,7 @@ from impasto.compute import threads
 from impasto.images import arrays
 from impasto.images.arrays import ImageArray
 from impasto.losses.level_roles import STRUCTURE, LevelRole
-from impasto.optimizers.solvers import SOLVERS
+from impasto.optimizers.registry import SOLVERS
 from impasto.pipeline import forecast, measurements, memory
 from impasto.pipeline.inputs import Inputs, PreparedRun
 from impasto.pipeline.measurements import LevelCosts, SpeedMeasurement, fit_curve
@@ -53,7 +53,7 @@ def measure_speed(
     network = time.perf_counter() - began
     levels = small_levels(inputs, recipe)
     with threads.one_blas_thread(), threads.freed_memory_kept():
-        found = {
+        costs = {
             role: costs_of_samples(
                 [
                     _measure_level(models, recipe, inputs, replace(level, role=role))
@@ -64,7 +64,7 @@ def measure_speed(
             for role in roles
         }
     features = memory.features_of(model.recipe.engine, model.recipe.precision)
-    return SpeedMeasurement(network, features, found)
+    return SpeedMeasurement(network, features, costs)
 
 
 def small_levels(inputs: Inputs, recipe: Recipe) -> list[Level]:
@@ -101,12 +101,12 @@ def _time_level(
     """Return the seconds of the targets, and of each evaluation including the optimizer."""
     times = [time.perf_counter()]
     run = Run(models.get(recipe), inputs, recipe)
-    task = run.objective(content, start=None if role == STRUCTURE else content, role=role)
+    objective = run.objective(content, start=None if role == STRUCTURE else content, role=role)
     times.append(time.perf_counter())
     solver = SOLVERS[recipe.optimizer]
     state = solver.begin(run.place_image(start_image(inputs, content, recipe)), evaluations)
     while state.progress.reason is None:
-        state = solver.step(task.evaluate, state)
+        state = solver.step(objective.evaluate, state)
         times.append(time.perf_counter())
     targets, *each = (after - before for before, after in itertools.pairwise(times))
     return targets, each

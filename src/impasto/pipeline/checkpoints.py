@@ -28,6 +28,7 @@ from impasto import filearray, files
 from impasto.errors import CheckpointError, InputError, SettingError
 from impasto.images.load import InputSource
 from impasto.network import weights
+from impasto.optimizers.registry import SOLVERS
 from impasto.optimizers.solver import StopReason
 from impasto.pipeline import provenance
 from impasto.pipeline.events import LevelFinished, RunState, StepRecord
@@ -94,16 +95,14 @@ def to_serializable(state: RunState) -> RunState:
 
     A level that ended is written with its final state, and ends again when resumed.
     """
-    from impasto.optimizers.solvers import SOLVERS  # loads the tensor library
-
-    packed = state.solver
-    if packed is not None and not isinstance(packed, Mapping):
-        packed = SOLVERS[state.provenance.recipe.optimizer].to_arrays(packed)
-    behind = tuple(each for each in state.levels if each.level < state.level)
+    arrays = state.solver
+    if arrays is not None and not isinstance(arrays, Mapping):
+        arrays = SOLVERS[state.provenance.recipe.optimizer].to_arrays(arrays)
+    earlier = tuple(each for each in state.levels if each.level < state.level)
     history = state.history
-    if packed is None:
+    if arrays is None:
         history = tuple(record for record in history if record.level < state.level)
-    return replace(state, solver=packed, history=history, levels=behind)
+    return replace(state, solver=arrays, history=history, levels=earlier)
 
 
 def _signature(digest: str) -> bytes:
@@ -128,7 +127,7 @@ def _header(state: RunState, tensors: Arrays) -> bytes:
         "level": state.level,
         "levels": [level.to_dict() for level in state.levels],
         "seconds": dict(state.seconds),
-        "began": state.began,
+        "began": state.level_began,
         "learned": state.curvature_scale,
     }
     parts: dict[str, Any] = {"__metadata__": {"sha256": _UNSIGNED, "impasto": json.dumps(stored)}}
@@ -169,14 +168,14 @@ def _read_verified_header(path: Path) -> bytes:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = file.read(min(length, LARGEST_HEADER))
-        found = _SIGNED.search(header)
-        if not found or length > LARGEST_HEADER:
+        signature = _SIGNED.search(header)
+        if not signature or length > LARGEST_HEADER:
             raise CheckpointError("is not a checkpoint of impasto")
-        unsigned = header[: found.start(1)] + _UNSIGNED.encode() + header[found.end(1) :]
+        unsigned = header[: signature.start(1)] + _UNSIGNED.encode() + header[signature.end(1) :]
         digest = hashlib.sha256(length.to_bytes(8, "little") + unsigned)
         while piece := file.read(_PIECE):
             digest.update(piece)
-    if digest.hexdigest().encode() != found[1]:
+    if digest.hexdigest().encode() != signature[1]:
         raise CheckpointError("is damaged: it is truncated or was modified")
     return header
 
@@ -219,7 +218,7 @@ def _make_state(stored: Any, tensors: dict[str, HostArray]) -> RunState:
         history=tuple(StepRecord(int(level), *numbers) for level, *numbers in history.tolist()),
         levels=tuple(_parse_level(each) for each in stored["levels"]),
         seconds=seconds,
-        began=_not_negative(stored["began"]),
+        level_began=_not_negative(stored["began"]),
         curvature_scale=_not_negative(stored["learned"]),
     )
 
@@ -302,12 +301,12 @@ def _fits_levels(state: RunState, levels: Sequence[Level]) -> bool:
     if image.shape != (level.height, level.width, 3) or image.dtype != np.float32:
         return False
     finished = [(each.level, each.height, each.width) for each in state.levels]
-    behind = [(each.number, each.height, each.width) for each in levels[: level.number - 1]]
+    earlier = [(each.number, each.height, each.width) for each in levels[: level.number - 1]]
     counts = [*(each.evaluations for each in state.levels), _evaluations(state)]
     # Steering may lower the evaluations of a level below the number that it has already made.
-    most = [math.inf if state.provenance.steered else each.evaluations for each in levels]
-    if finished != behind or any(
-        not 0 <= count <= limit for count, limit in zip(counts, most, strict=False)
+    limits = [math.inf if state.provenance.steered else each.evaluations for each in levels]
+    if finished != earlier or any(
+        not 0 <= count <= limit for count, limit in zip(counts, limits, strict=False)
     ):
         return False
     numbers = [number for number, count in enumerate(counts, 1) for _ in range(count)]

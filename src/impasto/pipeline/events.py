@@ -44,17 +44,18 @@ class RunState:
     start_image: ImageArray
     """the initial image of that level, float32 (height, width, 3)"""
     solver: SolverState | StateArrays | None = None
-    """state of the solver, or the same as arrays; None at the start of a level"""
+    """state of the solver, as named arrays if the run resumes from a checkpoint
+    (``Solver.to_arrays``); None at the start of a level"""
     history: tuple[StepRecord, ...] = ()
     """one record per evaluation"""
     levels: tuple["LevelFinished", ...] = ()
     """the levels that have ended"""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """seconds since the start, by stage"""
-    began: float = 0.0
-    """seconds at the start of the level"""
+    """seconds spent so far by stage: network, targets, painting"""
+    level_began: float = 0.0
+    """seconds from the start of the run to that of the level"""
     curvature_scale: float = 0.0
-    """curvature estimate of the level before, see ``Solver.curvature_scale``"""
+    """from the level before, see ``Solver.curvature_scale``"""
     size_lowered: bool = False
     """whether memory ran out, so that the result is smaller than the recipe says"""
     stopped: bool = False

@@ -89,11 +89,13 @@ def make_forecast(prepared: PreparedRun, measured: SpeedMeasurement, held: float
     """Return the forecast of a run; ``held`` is additional memory in bytes."""
     inputs, levels, plan = prepared.inputs, prepared.levels, prepared.plan
     seconds = level_seconds(prepared, measured)
-    work = dataclasses.replace(inputs.memory_inputs, extra_bytes=held, features=measured.features)
+    memory_inputs = dataclasses.replace(
+        inputs.memory_inputs, extra_bytes=held, features=measured.features
+    )
     return Forecast(
         measured.network + sum(measured.costs[role].once for role in _level_roles(levels)),
         tuple(zip(levels, seconds, strict=True)),
-        memory.peak_bytes(work, plan),
+        memory.peak_bytes(memory_inputs, plan),
         memory.free_bytes(),
         plan,
     )
@@ -101,7 +103,9 @@ def make_forecast(prepared: PreparedRun, measured: SpeedMeasurement, held: float
 
 def level_seconds(prepared: PreparedRun, measured: SpeedMeasurement) -> list[float]:
     """Return the expected seconds of each level of a run."""
-    return predict_seconds(measured, prepared.levels, style_sizes(prepared.inputs), prepared.plan)
+    return predict_seconds(
+        prepared.recipe, measured, prepared.levels, style_sizes(prepared.inputs), prepared.plan
+    )
 
 
 def expected_seconds(prepared: PreparedRun) -> list[float] | None:
@@ -122,11 +126,12 @@ def _level_roles(levels: Sequence[Level]) -> list[LevelRole]:
 
 def style_sizes(inputs: Inputs) -> StyleSizes:
     """Return number of pixels and scale of the style images with weight."""
-    counting = (each for region in inputs.regions for each in region.styles if each.share)
+    counting = (each for region in inputs.regions for each in region.styles if each.weight)
     return [(math.prod(arrays.size_of(each.image)), each.scale) for each in counting]
 
 
 def predict_seconds(
+    recipe: Recipe,
     measured: SpeedMeasurement,
     levels: Sequence[Level],
     styles: StyleSizes,
@@ -135,23 +140,24 @@ def predict_seconds(
     """Return the expected seconds of each level, without one-time costs.
 
     ``measured`` has the costs of all roles of levels. Tiles overlap, so more pixels are processed
-    than the image has. A last pass processes each tile twice, and targets that are not kept are
-    recomputed at each evaluation; each of the two adds about half.
+    than the image has. A loss that is not additive needs a second pass over the tiles, and targets
+    that are not kept are recomputed at each evaluation; each of the two adds about half.
     """
+    from impasto.losses import objective  # loads all losses
 
     def seconds(level: Level) -> float:
         costs, pixels = measured.costs[level.role], level.height * level.width
-        targets, shown, again = measurements.processed_pixels(pixels, styles), float(pixels), 1.0
+        target_pixels, factor = measurements.processed_pixels(pixels, styles), 1.0
+        evaluation_pixels = float(pixels)
         if 0 < plan.tile < max(level.height, level.width):
-            around = ((plan.tile + memory.AROUND) / plan.tile) ** 2
-            again = (1.5 if level.role.feature_splitting else 1.0) * (
-                1.0 if plan.keep_targets else 1.5
-            )
-            targets, shown = around * targets, around * pixels
+            overlap = ((plan.tile + memory.TILE_MARGIN) / plan.tile) ** 2
+            target_pixels, evaluation_pixels = overlap * target_pixels, overlap * pixels
+            factor = 1.0 if objective.total_loss(recipe, level.role).additive else 1.5
+            factor *= 1.0 if plan.keep_targets else 1.5
         return (
             costs.compiling
-            + costs.targets.at(targets)
-            + level.evaluations * again * costs.evaluation.at(shown)
+            + costs.targets.at(target_pixels)
+            + level.evaluations * factor * costs.evaluation.at(evaluation_pixels)
         )
 
     return [seconds(level) for level in levels]

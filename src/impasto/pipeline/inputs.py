@@ -84,33 +84,35 @@ def load_inputs(
     style: ImageLike | Sequence[ImageLike] | None,
     regions: Sequence[Region | tuple[ImageLike, ...]] = (),
     keep: ImageLike | None = None,
-    most: float | None = None,
+    memory_limit: float | None = None,
 ) -> Inputs:
     """Load the images of a run, and validate the recipe with them.
 
-    ``most`` is the memory limit in bytes; None for the memory that is free. Raises ImageError or
+    ``memory_limit`` is in bytes; None for the memory that is free. Raises ImageError or
     SettingError for invalid input.
     """
-    styles, places = _as_list(style), _parse_regions(regions)
+    styles, masked_styles = _as_list(style), _parse_regions(regions)
     weights.NETWORKS[recipe.network].check_layers(recipe.layer_names)
-    check_style_counts(recipe, len(styles), len(places))
-    loaded = _load_images(recipe, content, styles, places, keep, most)
+    check_style_counts(recipe, len(styles), len(masked_styles))
+    loaded = _load_images(recipe, content, styles, masked_styles, keep, memory_limit)
     recipe = with_size(recipe, loaded.size)
     _check_size(*loaded.size, recipe.size)
-    style_images = _style_images(recipe, loaded.styles, len(places))
-    needs = _memory_inputs(recipe, loaded, style_images, len(places) + bool(styles))
-    _check_memory(needs, style_images, most)
-    found, kept = _build_regions(recipe, loaded, style_images, places, needs.result_size)
-    found = style_regions.match_region_colors(found, loaded.content.pixels, recipe.colors)
+    style_images = _style_images(recipe, loaded.styles, len(masked_styles))
+    memory_inputs = _memory_inputs(recipe, loaded, style_images, len(masked_styles) + bool(styles))
+    _check_memory(memory_inputs, style_images, memory_limit)
+    built, kept = _build_regions(
+        recipe, loaded, style_images, masked_styles, memory_inputs.result_size
+    )
+    built = style_regions.match_region_colors(built, loaded.content.pixels, recipe.colors)
     original = filearray.spill(loaded.content.pixels)
     # The region of the rest of the image is the last one.
-    first = next(each for each in found[-1 if styles else 0].styles if each.share)
+    first = next(each for each in built[-1 if styles else 0].styles if each.weight)
     return Inputs(
         content=filearray.map_rows(_to_gray, original) if recipe.colors == "content" else original,
-        regions=found,
+        regions=built,
         original=original,
         start_style=first.image,
-        memory_inputs=needs,
+        memory_inputs=memory_inputs,
         keep=kept if kept.any() else None,
         start=None if loaded.start is None else filearray.spill(loaded.start.pixels),
         gray=all(map(arrays.is_gray, (loaded.content.pixels, *(s.image for s in style_images)))),
@@ -156,10 +158,10 @@ def _load_images(
     styles: Sequence[ImageLike],
     regions: Sequence[Region],
     keep: ImageLike | None,
-    most: float | None,
+    memory_limit: float | None,
 ) -> _LoadedImages:
     """Load all images. Their roles are part of checkpoints and results."""
-    image = load.load_image(content, "content", content_limits(recipe, most))
+    image = load.load_image(content, "content", content_limits(recipe, memory_limit))
     size = arrays.size_of(image.pixels)
     roles = ["style"] if len(styles) == 1 else [f"style {n}" for n, _ in enumerate(styles, 1)]
     numbered = [(f"region {n}", region) for n, region in enumerate(regions, 1)]
@@ -191,11 +193,11 @@ def _style_images(
 ) -> tuple[StyleImage, ...]:
     """Return the style images with their weights and scales; the last ``regions`` have weight 1."""
     alone = len(styles) - regions
-    shares = (*(recipe.blend or (1.0,) * alone), *(1.0,) * regions)
+    style_weights = (*(recipe.blend or (1.0,) * alone), *(1.0,) * regions)
     scales = recipe.style_scale * (len(styles) if len(recipe.style_scale) == 1 else 1)
     return tuple(
-        StyleImage(style.image.pixels, share, scale, style.mask)
-        for style, share, scale in zip(styles, shares, scales, strict=True)
+        StyleImage(style.image.pixels, weight, scale, style.mask)
+        for style, weight, scale in zip(styles, style_weights, scales, strict=True)
     )
 
 
@@ -203,7 +205,7 @@ def _to_gray(image: ImageArray) -> ImageArray:
     return colors.gray_from_lightness(colors.lightness(image))
 
 
-def content_limits(recipe: Recipe, most: float | None) -> decode.SizeLimits:
+def content_limits(recipe: Recipe, memory_limit: float | None) -> decode.SizeLimits:
     """Return the limits for reading the content image.
 
     The pixel limit is what memory holds if the recipe asks for a large image. If not, it is the
@@ -211,7 +213,9 @@ def content_limits(recipe: Recipe, most: float | None) -> decode.SizeLimits:
     """
     if recipe.size != recipes.ORIGINAL and recipe.size**2 <= decode.MAX_PIXELS:
         return decode.DEFAULT_LIMITS
-    return decode.SizeLimits(max_pixels=max(decode.MAX_PIXELS, memory.readable_pixels(most)))
+    return decode.SizeLimits(
+        max_pixels=max(decode.MAX_PIXELS, memory.readable_pixels(memory_limit))
+    )
 
 
 def with_size(recipe: Recipe, content: tuple[int, int]) -> Recipe:
@@ -241,15 +245,15 @@ def _build_regions(
         for region, style, mask in zip(regions, styles[alone:], covering, strict=True)
     ]
     keep, alpha = loaded.keep, loaded.content.alpha
-    found, left = style_regions.build_regions(
+    built, kept = style_regions.build_regions(
         styles[:alone],
         masked,
         np.zeros(size, np.float32) if keep is None else masks.resize_mask(keep.mask, *size),
         None if alpha is None else masks.resize_mask(alpha, *size),
     )
-    if not found:
+    if not built:
         raise SettingError("the whole image is kept or transparent: there is nothing to paint")
-    return found, left
+    return built, kept
 
 
 def _as_list(style: ImageLike | Sequence[ImageLike] | None) -> list[ImageLike]:
@@ -306,8 +310,8 @@ def _check_masks_cover_features(
     used = [("the mask of region", mask) for mask in covering]
     for style in styles:
         if style.mask is not None:
-            own = style_regions.style_size(style, size[0] * size[1])
-            used.append(("a style mask", masks.resize_mask(style.mask, *own)))
+            style_size = style_regions.style_size(style, size[0] * size[1])
+            used.append(("a style mask", masks.resize_mask(style.mask, *style_size)))
     for number, (name, mask) in enumerate(used, start=1):
         height, width = mask.shape
         if not masks.covers_a_position(mask, height // stride, width // stride):
@@ -351,16 +355,16 @@ def _memory_inputs(
 
 
 def _check_memory(
-    work: memory.MemoryInputs, styles: Sequence[StyleImage], most: float | None
+    memory_inputs: memory.MemoryInputs, styles: Sequence[StyleImage], limit: float | None
 ) -> None:
     """Raise SettingError for a size or a style scale that does not fit into memory."""
-    memory.check_disk(work)
-    unscaled = [(own, min(1.0, scale)) for own, scale in work.styles]
-    memory.plan_tiles(dataclasses.replace(work, styles=tuple(unscaled)), most)
+    memory.check_disk(memory_inputs)
+    unscaled = [(pixels, min(1.0, scale)) for pixels, scale in memory_inputs.styles]
+    memory.plan_tiles(dataclasses.replace(memory_inputs, styles=tuple(unscaled)), limit)
     try:
-        memory.plan_tiles(work, most)
+        memory.plan_tiles(memory_inputs, limit)
     except SettingError:
-        area = math.prod(work.result_size)
+        area = math.prod(memory_inputs.result_size)
         largest = max(styles, key=lambda each: math.prod(style_regions.style_size(each, area)))
         height, width = style_regions.style_size(largest, area)
         raise SettingError(

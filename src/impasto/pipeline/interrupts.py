@@ -73,15 +73,15 @@ class InterruptHandler:
         other thread may still be in an evaluation.
         """
         requests: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        found: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._waiting = found
+        results: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._waiting = results
         threading.Thread(
-            target=_iterate_in_thread, args=(items, requests, found), daemon=True
+            target=_iterate_in_thread, args=(items, requests, results), daemon=True
         ).start()
         try:
             while True:
                 requests.put(True)
-                item = _wait_for_item(found)
+                item = _wait_for_item(results)
                 if item is _Signal.END:
                     return
                 if item is _Signal.LEAVE:
@@ -94,23 +94,23 @@ class InterruptHandler:
             requests.put(False)
 
 
-def _wait_for_item(found: "queue.SimpleQueue[Any]") -> Any:
+def _wait_for_item(results: "queue.SimpleQueue[Any]") -> Any:
     """Return the next item; polls, since signals do not interrupt a wait on Windows."""
     while True:
         try:
-            return found.get(timeout=0.2 if os.name == "nt" else None)
+            return results.get(timeout=0.2 if os.name == "nt" else None)
         except queue.Empty:
             continue
 
 
 def _iterate_in_thread(
-    items: Iterator[Any], requests: "queue.SimpleQueue[bool]", found: "queue.SimpleQueue[Any]"
+    items: Iterator[Any], requests: "queue.SimpleQueue[bool]", results: "queue.SimpleQueue[Any]"
 ) -> None:
     while requests.get():
         try:
-            found.put(next(items, _Signal.END))
+            results.put(next(items, _Signal.END))
         except BaseException as error:
-            found.put(error)
+            results.put(error)
     close = getattr(items, "close", None)
     if close is not None:
         close()

@@ -16,8 +16,8 @@ from impasto.compute.arrays import to_numpy
 from impasto.losses import objective
 from impasto.losses.level_roles import STRUCTURE, LevelRole
 from impasto.losses.objective import Objective
+from impasto.optimizers.registry import SOLVERS
 from impasto.optimizers.solver import SolverProgress, SolverState, StopReason
-from impasto.optimizers.solvers import SOLVERS
 from impasto.pipeline.events import (
     Controls,
     LevelFinished,
@@ -83,7 +83,7 @@ def run_level(
 
     Changed settings (``controls``) apply between two steps.
     """
-    task = _level_objective(run, level, state)
+    level_objective = _level_objective(run, level, state)
     timer.end_stage("targets")
     solver = SOLVERS[run.recipe.optimizer]
     current = begin_or_resume_solver(run, level, state)
@@ -96,12 +96,13 @@ def run_level(
             new_targets = _changes_targets(run.recipe, recipe, level.role)
             run, level, state = _steered(run, level, state, recipe)
             if new_targets:
-                task = _level_objective(run, level, state)
+                level_objective = _level_objective(run, level, state)
             else:
-                task = task.with_weights(objective.term_weights(recipe, level.style))
+                weights = objective.term_weights(recipe, level.style)
+                level_objective = level_objective.with_weights(weights)
             current = solver.rebind(current, level.evaluations)
             continue
-        before, current = current, solver.step(task.evaluate, current)
+        before, current = current, solver.step(level_objective.evaluate, current)
         if current.progress.evaluations > before.progress.evaluations:
             state = _evaluated_state(state, level, current, timer)
             yield _step_event(run, state, current.progress)
@@ -136,16 +137,16 @@ def _level_objective(run: Run, level: Level, state: RunState) -> Objective:
     """Return the objective of a level, with new targets."""
     content = run.content((level.height, level.width))
     start = state.start_image if level.follows else None
-    task = run.objective(content, level.style, start, level.role)
+    level_objective = run.objective(content, level.style, start, level.role)
     threads.give_back_freed_memory()  # evaluations allocate other sizes than targets
-    return task
+    return level_objective
 
 
 def _changes_targets(before: Recipe, after: Recipe, role: LevelRole) -> bool:
     """Return whether a change of settings needs new targets, not only new weights."""
     if after.strength != before.strength and after.strength_in_targets:
         return True
-    # Levels without structure have no content target while its weight is 0.
+    # Other roles than STRUCTURE have no content target while its weight is 0.
     return role != STRUCTURE and after.content_weight > before.content_weight == 0
 
 
@@ -160,8 +161,8 @@ def _steered(
 
 def _started_state(state: RunState, solver: SolverState, timer: StageTimer) -> RunState:
     """Return the state at the start of a level, or where it resumes."""
-    began = state.began if isinstance(state.solver, Mapping) else timer.seconds()
-    return replace(state, solver=solver, began=began, seconds=timer.stage_seconds("painting"))
+    began = state.level_began if isinstance(state.solver, Mapping) else timer.seconds()
+    return replace(state, solver=solver, level_began=began, seconds=timer.stage_seconds("painting"))
 
 
 def _evaluated_state(
@@ -197,7 +198,7 @@ def _finished_event(
     """Return the event at the end of a level."""
     reason = StopReason.STOPPED if stopped else progress.reason
     assert reason is not None
-    seconds = timer.seconds() - state.began
+    seconds = timer.seconds() - state.level_began
     ended = LevelFinished(
         level.number, level.height, level.width, progress.evaluations, seconds, reason
     )

@@ -182,10 +182,9 @@ def find_measurement(
     ``regions`` is their number, 1 without regions. Takes milliseconds and loads no tensor
     library. A damaged file is ignored.
     """
-    found = _from_dict(
-        _read_measurements().get(machine_key(), {}).get(_settings_key(recipe, regions))
-    )
-    return found if found is not None and set(roles) <= set(found.costs) else None
+    stored = _read_measurements().get(machine_key(), {}).get(_settings_key(recipe, regions))
+    measured = _from_dict(stored)
+    return measured if measured is not None and set(roles) <= set(measured.costs) else None
 
 
 def store_measurement(recipe: Recipe, regions: int, measured: SpeedMeasurement) -> None:
@@ -196,16 +195,15 @@ def store_measurement(recipe: Recipe, regions: int, measured: SpeedMeasurement) 
     path = measurements_file()
     if path is None:
         return
-    key, own = _settings_key(recipe, regions), machine_key()
-    version = own.split(",")[0]
-    known = {
-        name: found for name, found in _read_measurements().items() if name.split(",")[0] == version
-    }
-    entries = {name: found for name, found in known.get(own, {}).items() if name != key}
+    key, machine = _settings_key(recipe, regions), machine_key()
+    version = machine.split(",")[0]
+    stored = _read_measurements()
+    known = {name: stored[name] for name in stored if name.split(",")[0] == version}
+    entries = {name: each for name, each in known.get(machine, {}).items() if name != key}
     entries = dict([*entries.items(), (key, _to_dict(measured))][-MAX_ENTRIES:])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_text(json.dumps({**known, own: entries}, indent=1), path)
+        files.write_text(json.dumps({**known, machine: entries}, indent=1), path)
     except (OSError, OutputError) as error:
         LOG.info("the measurement cannot be stored and will be repeated: %s", error)
 
@@ -237,8 +235,7 @@ def _processor(described: Path = Path("/proc/cpuinfo")) -> str:
     except OSError:
         return platform.processor() or platform.machine()
     lines = (re.search(rf"^{name}\s*:\s*(.+)$", text, re.M) for name in names)
-    found = " ".join(line[1].strip() for line in lines if line)
-    return found or platform.machine()
+    return " ".join(line[1].strip() for line in lines if line) or platform.machine()
 
 
 def _gpus(drivers: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
@@ -246,10 +243,10 @@ def _gpus(drivers: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
     models = []
     for each in sorted(drivers.glob("*/information")):
         try:
-            found = re.search(r"^Model:\s*(.+)$", each.read_text(), re.M)
+            model = re.search(r"^Model:\s*(.+)$", each.read_text(), re.M)
         except OSError:
             continue
-        models += [found[1].strip()] if found else []
+        models += [model[1].strip()] if model else []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return models + ([f"visible {visible}"] if models and visible is not None else [])
 
@@ -266,12 +263,12 @@ def _read_measurements() -> dict[str, dict[str, Any]]:
     try:
         if path is None or path.stat().st_size > MAX_FILE_BYTES:
             return {}
-        found = json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    if not isinstance(found, dict):
+    if not isinstance(stored, dict):
         return {}
-    return {name: each for name, each in found.items() if isinstance(each, dict)}
+    return {name: each for name, each in stored.items() if isinstance(each, dict)}
 
 
 def _to_dict(measured: SpeedMeasurement) -> dict[str, Any]:
@@ -298,12 +295,12 @@ def _from_dict(stored: Any) -> SpeedMeasurement | None:
 
 
 def _parse_curve(stored: Any) -> CostCurve:
-    found = CostCurve(
+    curve = CostCurve(
         *(_parse_seconds(stored[name]) for name in ("base", "slope", "measured", "bend"))
     )
-    if not (found.measured > 0 and found.bend <= 1):
+    if not (curve.measured > 0 and curve.bend <= 1):
         raise ValueError
-    return found
+    return curve
 
 
 def _parse_seconds(value: Any) -> float:

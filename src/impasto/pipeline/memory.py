@@ -16,6 +16,7 @@ import psutil
 from impasto import filearray
 from impasto.errors import SettingError
 from impasto.images.arrays import fit
+from impasto.optimizers.registry import SOLVERS
 from impasto.recipe.settings import AUTO
 
 BASE_BYTES = 0.2e9
@@ -33,11 +34,6 @@ DECODE_BYTES = 60
 COLOR_BYTES = {"content": 170, "match": 50}
 """Bytes per pixel of an input while its colors are changed by the setting ``colors``."""
 
-OPTIMIZER = {"lbfgs": 48, "scipy": 68, "adam": 0}
-"""Bytes per pixel and step of the optimizer's history, which has at most STEPS steps."""
-
-STEPS = 10
-
 
 class MemoryRates(NamedTuple):
     """Memory for features and losses, in bytes."""
@@ -52,9 +48,9 @@ class MemoryRates(NamedTuple):
     """the same for matching of large images, whose style images are sampled
     (``feature_index.MAX_POSITIONS``)
     """
-    pools: float
-    """maximum for the pools of matching with tiles; without tiles ``style_loss`` and ``full``
-    include them"""
+    feature_index: float
+    """maximum for the feature index of matching with tiles; without tiles ``style_loss`` and
+    ``full`` include it"""
     tiled: float
     """for matching, per pixel of a tile, instead of ``style_loss``"""
 
@@ -65,7 +61,7 @@ _KERAS = MemoryRates(
     evaluation=3000,
     style_loss={**_OF_OTHERS, "matching": (0.0, 9900.0)},
     full=(0.85e9, 3350.0),
-    pools=0.75e9,
+    feature_index=0.75e9,
     tiled=1850,
 )
 _NATIVE = MemoryRates(
@@ -76,43 +72,44 @@ _NATIVE = MemoryRates(
         "matching": (0.0, 1000.0),
     },
     full=(0.1e9, 700.0),
-    pools=0.78e9,
+    feature_index=0.78e9,
     tiled=0,
 )
 RATES = {"native": _NATIVE, "float32": _KERAS, "bfloat16": _KERAS}
 """Costs by the value of :func:`features_of`."""
 
-VECTORS = 200
-"""Bytes per pixel of an image in tiles that is in memory: content image, current image, solver, and
-queries of the search."""
+TILED_IMAGE_BYTES = 200
+"""Bytes per pixel of the level for an image that is processed in tiles and is in memory: content
+image, current image, solver, and queries of the search."""
 
-IN_FILE = 4
-"""The same for an image in a file (``impasto.filearray``): the indices of neighbors."""
+FILE_IMAGE_BYTES = 4
+"""The same for an image in a file (``impasto.filearray``): only the indexes of neighbors are in
+memory."""
 
-DISK = 250
+DISK_BYTES = 250
 """Bytes on disk per pixel of an image in a file."""
 
-BETWEEN = 24
+FILE_RESIZE_BYTES = 24
 """Bytes per pixel of an image in a file while it is enlarged between levels, or written."""
 
-KEPT = {"matching": 390}
+KEPT_TARGET_BYTES = {"matching": 390}
 """Bytes per pixel of targets that are kept for all tiles."""
 
-SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)
+TILE_SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)
 """Possible sides of tiles in pixels."""
 
-SHARED = 1024
+MAX_SHARED_TILE = 1024
 """Maximum side of tiles in pixels if workers share an image."""
 
-AROUND = 2 * 56
-"""Pixels by which the padded box of a tile is wider and higher than its core."""
+TILE_MARGIN = 2 * 56
+"""Pixels by which the padded box of a tile is wider and higher than its core: about two halos."""
 
-REGION = 300
-"""Bytes per pixel and region beyond the first: a gradient for each feature."""
+REGION_BYTES = 300
+"""Bytes per pixel for each region beyond the first: a gradient for each feature."""
 
-TARGET, INTERMEDIATE = 400, 300
+KEPT_FEATURE_BYTES, PASSING_FEATURE_BYTES = 400, 300
 """Bytes per pixel of the content and style images, as processed, while targets are computed: for
-features that are kept, and for intermediate ones."""
+features that are kept, and for those of layers in between."""
 
 
 def features_of(engine: str, precision: str) -> str:
@@ -135,7 +132,7 @@ class MemoryInputs:
     other_pixels: tuple[int, ...] = ()
     """pixels of other inputs: masks, and an initial image"""
     region_count: int = 1
-    evaluations: int = STEPS
+    evaluations: int = 10
     """at the finest level"""
     colors: str = "style"
     style_loss: str = "gram"
@@ -167,31 +164,34 @@ class TilePlan(NamedTuple):
         """Return a plan with less memory for a level of this longest side; None if none is left."""
         side = min(self.tile or longest, longest)
         return next(
-            (TilePlan(each, keep_targets=False) for each in SIDES if each <= side / 1.3), None
+            (TilePlan(each, keep_targets=False) for each in TILE_SIDES if each <= side / 1.3), None
         )
 
 
 WHOLE_IMAGE = TilePlan()
 
 
-def peak_bytes(work: MemoryInputs, plan: TilePlan = WHOLE_IMAGE) -> float:
+def peak_bytes(inputs: MemoryInputs, plan: TilePlan = WHOLE_IMAGE) -> float:
     """Return the estimated peak memory in bytes, while reading inputs or during the run."""
-    pixels = _pixels(work.result_size)
-    inputs = (_pixels(work.content_size), *(own for own, _ in work.styles), *work.other_pixels)
-    kept = sum(inputs[1:])
-    if not filearray.is_large(IMAGE_BYTES * inputs[0]):
-        kept += inputs[0] * (2 if work.colors == "content" else 1)
-    copies = IMAGE_BYTES * kept
-    preparing = COLOR_BYTES.get(work.colors, RESIZE_BYTES) * max(inputs)
-    between = (
-        BETWEEN * pixels if filearray.is_large(IMAGE_BYTES * pixels) else RESIZE_BYTES * max(inputs)
+    pixels = _pixels(inputs.result_size)
+    sizes = (
+        _pixels(inputs.content_size),
+        *(size for size, _ in inputs.styles),
+        *inputs.other_pixels,
     )
-    at_once = max(_evaluation_bytes(work, plan, pixels), _target_bytes(work, plan, pixels), between)
-    return (
-        copies
-        + max(BASE_BYTES + preparing, RATES[work.features].fixed + at_once)
-        + work.extra_bytes
+    kept = sum(sizes[1:])
+    if not filearray.is_large(IMAGE_BYTES * sizes[0]):
+        kept += sizes[0] * (2 if inputs.colors == "content" else 1)
+    preparing = COLOR_BYTES.get(inputs.colors, RESIZE_BYTES) * max(sizes)
+    if filearray.is_large(IMAGE_BYTES * pixels):
+        resizing = FILE_RESIZE_BYTES * pixels
+    else:
+        resizing = RESIZE_BYTES * max(sizes)
+    running = max(
+        _evaluation_bytes(inputs, plan, pixels), _target_bytes(inputs, plan, pixels), resizing
     )
+    fixed = RATES[inputs.features].fixed
+    return IMAGE_BYTES * kept + max(BASE_BYTES + preparing, fixed + running) + inputs.extra_bytes
 
 
 def _pixels(size: tuple[int, int]) -> int:
@@ -200,119 +200,125 @@ def _pixels(size: tuple[int, int]) -> int:
 
 def _pixels_at_once(plan: TilePlan, pixels: float) -> float:
     """Return the number of pixels that are processed at once."""
-    return min(pixels, (plan.tile + AROUND) ** 2) if plan.tile else pixels
+    return min(pixels, (plan.tile + TILE_MARGIN) ** 2) if plan.tile else pixels
 
 
-def _evaluation_bytes(work: MemoryInputs, plan: TilePlan, pixels: int) -> float:
-    rates, matching = RATES[work.features], work.style_loss == "matching"
-    fixed, each = _style_bytes(work, plan, pixels)
-    in_file = work.optimizer == "lbfgs" and filearray.is_large(IMAGE_BYTES * pixels)
-    fns = 0 if in_file else min(work.evaluations - 1, STEPS) * OPTIMIZER[work.optimizer]
-    each += rates.evaluation + REGION * (work.region_count - 1)
+def _evaluation_bytes(inputs: MemoryInputs, plan: TilePlan, pixels: int) -> float:
+    rates, matching = RATES[inputs.features], inputs.style_loss == "matching"
+    solver = SOLVERS[inputs.optimizer]
+    fixed, per_pixel = _style_bytes(inputs, plan, pixels)
+    per_pixel += rates.evaluation + REGION_BYTES * (inputs.region_count - 1)
+    in_file = solver.accepts_files and filearray.is_large(IMAGE_BYTES * pixels)
+    history = 0 if in_file else solver.history_bytes(inputs.evaluations)
     if not plan.tile:
-        return fixed + (each + fns) * pixels
-    kept = KEPT.get(work.style_loss, 0) * plan.keep_targets * pixels
-    pools = rates.pools * matching * work.region_count
-    reading = fixed + pools + each * _pixels_at_once(plan, pixels)
-    own = (IN_FILE if in_file else VECTORS + fns) * pixels
-    if work.workers is None:
-        return reading + own + kept
+        return fixed + (per_pixel + history) * pixels
+    targets = KEPT_TARGET_BYTES.get(inputs.style_loss, 0) * plan.keep_targets * pixels
+    index = rates.feature_index * matching * inputs.region_count
+    tile = fixed + index + per_pixel * _pixels_at_once(plan, pixels)
+    image = (FILE_IMAGE_BYTES if in_file else TILED_IMAGE_BYTES + history) * pixels
+    if inputs.workers is None:
+        return tile + image + targets
     # Each worker has a network, the content image, and the current image.
-    other = rates.fixed + reading + 2 * IMAGE_BYTES * pixels
-    return pools + own + work.workers * other + kept * bool(work.workers)
+    worker = rates.fixed + tile + 2 * IMAGE_BYTES * pixels
+    return index + image + inputs.workers * worker + targets * bool(inputs.workers)
 
 
-def _style_bytes(work: MemoryInputs, plan: TilePlan, pixels: int) -> tuple[float, float]:
+def _style_bytes(inputs: MemoryInputs, plan: TilePlan, pixels: int) -> tuple[float, float]:
     """Return the bytes of a style loss: constant, and per processed pixel."""
-    rates = RATES[work.features]
-    found = rates.style_loss.get(work.style_loss, (0.0, 0.0))
-    if work.style_loss != "matching":
-        return found
+    rates = RATES[inputs.features]
+    rate = rates.style_loss.get(inputs.style_loss, (0.0, 0.0))
+    if inputs.style_loss != "matching":
+        return rate
     if plan.tile:
-        return found[0], rates.tiled
-    return min((found, rates.full), key=lambda rate: rate[0] + rate[1] * pixels)
+        return rate[0], rates.tiled
+    return min((rate, rates.full), key=lambda each: each[0] + each[1] * pixels)
 
 
-def _target_bytes(work: MemoryInputs, plan: TilePlan, pixels: int) -> float:
+def _target_bytes(inputs: MemoryInputs, plan: TilePlan, pixels: int) -> float:
     """Memory for the style images of a region, which are processed before their reduction."""
-    sizes = [pixels, *(min(own, pixels) * scale**2 for own, scale in work.styles)]
+    sizes = [pixels, *(min(size, pixels) * scale**2 for size, scale in inputs.styles)]
     at_once = [_pixels_at_once(plan, each) for each in sizes]
     if plan.tile:
         at_once = [max(at_once)]
-    return TARGET * sum(at_once) + INTERMEDIATE * max(at_once)
+    return KEPT_FEATURE_BYTES * sum(at_once) + PASSING_FEATURE_BYTES * max(at_once)
 
 
-def iter_plans(work: MemoryInputs) -> Iterator[TilePlan]:
+def iter_plans(inputs: MemoryInputs) -> Iterator[TilePlan]:
     """Yield the plans that the setting allows, fastest first."""
-    whole = max(work.result_size)
-    smaller = [side for side in SIDES if side < whole]
-    if work.workers is not None:
-        shared = [side for side in smaller if side <= SHARED and _tiles(work, side) >= work.workers]
+    longest = max(inputs.result_size)
+    smaller = [side for side in TILE_SIDES if side < longest]
+    if inputs.workers is not None:
+        shared = [
+            side
+            for side in smaller
+            if side <= MAX_SHARED_TILE and _tile_count(inputs, side) >= inputs.workers
+        ]
         auto = shared or smaller[-1:] or [0]
     else:
         auto = [0, *smaller]
-    for side in auto if work.tile == AUTO else [work.tile]:
-        if side == 0 or side >= whole:
+    for side in auto if inputs.tile == AUTO else [inputs.tile]:
+        if side == 0 or side >= longest:
             yield TilePlan()
         else:
             yield from (TilePlan(side, keep) for keep in (True, False))
 
 
-def _tiles(work: MemoryInputs, side: int) -> int:
-    height, width = work.result_size
+def _tile_count(inputs: MemoryInputs, side: int) -> int:
+    height, width = inputs.result_size
     return math.ceil(height / side) * math.ceil(width / side)
 
 
-def plan_tiles(work: MemoryInputs, most: float | None = None) -> TilePlan:
-    """Return the fastest plan that fits into ``most`` bytes and into the memory that is free.
+def plan_tiles(inputs: MemoryInputs, limit: float | None = None) -> TilePlan:
+    """Return the fastest plan that fits into ``limit`` bytes and into the memory that is free.
 
     Raises SettingError, which names the largest size that fits, if there is none.
     """
-    there = min(free_bytes(), math.inf if most is None else most)
-    for each in iter_plans(work):
-        if peak_bytes(work, each) <= there:
-            return each
-    height, width = work.result_size
-    least = min(peak_bytes(work, each) for each in iter_plans(work))
-    fitting = largest_size(work, there)
+    available = min(free_bytes(), math.inf if limit is None else limit)
+    for plan in iter_plans(inputs):
+        if peak_bytes(inputs, plan) <= available:
+            return plan
+    height, width = inputs.result_size
+    needed = min(peak_bytes(inputs, plan) for plan in iter_plans(inputs))
+    fitting = largest_size(inputs, available)
     advice = f"the largest size that fits is {fitting}" if fitting else "free some memory first"
-    allowed = "are allowed" if there == most else "are free"
+    allowed = "are allowed" if available == limit else "are free"
     raise SettingError(
-        f"an image of {width} x {height} px needs about {least / 1e9:.1f} GB of memory, "
-        f"{there / 1e9:.1f} GB {allowed}: {advice}"
+        f"an image of {width} x {height} px needs about {needed / 1e9:.1f} GB of memory, "
+        f"{available / 1e9:.1f} GB {allowed}: {advice}"
     )
 
 
-def check_disk(work: MemoryInputs) -> None:
+def check_disk(inputs: MemoryInputs) -> None:
     """Raise SettingError if the disk has too little space for an image in a file."""
-    height, width = work.result_size
+    height, width = inputs.result_size
     if not filearray.is_large(IMAGE_BYTES * height * width):
         return
-    wanted, there = DISK * height * width, psutil.disk_usage(str(filearray.file_folder())).free
-    if wanted > there:
-        fitting = int(work.size * (there / wanted) ** 0.5) // 16 * 16
+    needed = DISK_BYTES * height * width
+    available = psutil.disk_usage(str(filearray.file_folder())).free
+    if needed > available:
+        fitting = int(inputs.size * (available / needed) ** 0.5) // 16 * 16
         raise SettingError(
-            f"an image of {width} x {height} px needs about {wanted / 1e9:.1f} GB on disk "
-            f"during the run; {there / 1e9:.1f} GB are free in {filearray.file_folder()} (set "
+            f"an image of {width} x {height} px needs about {needed / 1e9:.1f} GB on disk "
+            f"during the run; {available / 1e9:.1f} GB are free in {filearray.file_folder()} (set "
             f"TMPDIR to another folder): the largest size that fits is {fitting}"
         )
 
 
-def largest_size(work: MemoryInputs, there: float) -> int:
+def largest_size(inputs: MemoryInputs, available: float) -> int:
     """Return the largest longest side in pixels, a multiple of 16, that fits; 0 if none does."""
-    sizes = (replace(work, size=size) for size in range(work.size // 16 * 16, 0, -16))
+    sizes = (replace(inputs, size=size) for size in range(inputs.size // 16 * 16, 0, -16))
     fitting = (
         each.size
         for each in sizes
-        if any(peak_bytes(each, way) <= there for way in iter_plans(each))
+        if any(peak_bytes(each, plan) <= available for plan in iter_plans(each))
     )
     return next(fitting, 0)
 
 
-def readable_pixels(most: float | None) -> int:
+def readable_pixels(limit: float | None) -> int:
     """Return the maximum number of pixels of a content image that memory can hold."""
-    there = free_bytes() if most is None else most
-    return int(max(0.0, there - BASE_BYTES) / DECODE_BYTES)
+    available = free_bytes() if limit is None else limit
+    return int(max(0.0, available - BASE_BYTES) / DECODE_BYTES)
 
 
 def memory_limit(given: str | float | None) -> float | None:
@@ -332,15 +338,15 @@ def parse_bytes(text: str) -> float:
     >>> parse_bytes("3GB"), parse_bytes("1.5 gib")
     (3000000000.0, 1610612736.0)
     """
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]i?)?b?\s*", text, re.IGNORECASE)
-    if not found or not (amount := float(found[1])):
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]i?)?b?\s*", text, re.IGNORECASE)
+    if not match or not (amount := float(match[1])):
         raise SettingError(f"memory is {text!r}: expected an amount such as 3GB or 800MB")
-    unit = (found[2] or "").lower()
+    unit = (match[2] or "").lower()
     base = 1024 if unit.endswith("i") else 1000
     return float(amount * base ** " kmgt".index(unit[:1] or " "))
 
 
-# --- what is free ------------------------------------------------------------------------------
+# Free memory --------------------------------------------------------------------------------
 
 
 def free_bytes() -> float:
@@ -373,16 +379,16 @@ def group_folders(groups: str, root: Path = Path("/sys/fs/cgroup")) -> list[Path
     >>> group_folders("4:memory:/a/b")[0].as_posix()
     '/sys/fs/cgroup/memory/a/b'
     """
-    found: dict[Path, None] = {}
+    folders: dict[Path, None] = {}
     for line in groups.splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
             continue
         top = root / "memory" if controllers else root
-        own = top / path.lstrip("/")
-        above = (each for each in own.parents if each.is_relative_to(top))
-        found.update(dict.fromkeys([own, *above]))
-    return list(found)
+        folder = top / path.lstrip("/")
+        parents = (each for each in folder.parents if each.is_relative_to(top))
+        folders.update(dict.fromkeys([folder, *parents]))
+    return list(folders)
 
 
 def group_bytes_left(limit: str, used: str, stat: str) -> float:
@@ -396,7 +402,7 @@ def group_bytes_left(limit: str, used: str, stat: str) -> float:
     if limit.strip() == "max":
         return float("inf")
     # The first version counts those of the groups below under another name.
-    given_back = re.search(r"^total_inactive_file (\d+)$", stat, re.M) or re.search(
+    reclaimable = re.search(r"^total_inactive_file (\d+)$", stat, re.M) or re.search(
         r"^inactive_file (\d+)$", stat, re.M
     )
-    return max(0.0, float(limit) - float(used) + (float(given_back[1]) if given_back else 0.0))
+    return max(0.0, float(limit) - float(used) + (float(reclaimable[1]) if reclaimable else 0.0))

@@ -12,7 +12,8 @@ from impasto.engines import selection
 from impasto.engines.engine import Engine
 from impasto.losses import objective, tiled
 from impasto.losses.level_roles import STRUCTURE, LevelRole
-from impasto.losses.objective import LevelTargets, Objective
+from impasto.losses.level_targets import LevelTargets
+from impasto.losses.objective import Objective
 from impasto.losses.terms import Features, TiledFeatureExtractor
 from impasto.losses.tiled import CompiledTileFns, LocalTileEvaluator, TileEvaluator
 from impasto.network import activations, weights
@@ -41,25 +42,26 @@ class LevelProgram:
         )
 
     def objective(
-        self, targets: LevelTargets, keep: bool, distribute: "DistributeTiles | None" = None
+        self, targets: LevelTargets, keep_targets: bool, distribute: "DistributeTiles | None" = None
     ) -> Objective:
         """Return the objective for given targets.
 
-        ``keep`` keeps the targets of all tiles instead of recomputing them; ``distribute``
+        ``keep_targets`` keeps the targets of all tiles instead of recomputing them; ``distribute``
         distributes tiles to workers.
         """
         if len(targets.level_inputs.tiles) == 1:
             placed = self.engine.place(targets.for_full_image())
             return objective.FullImageObjective(self.step, placed, self.engine.place)
-        evaluator = (
-            distribute(self, targets, keep) if distribute else self.tile_evaluator(targets, keep)
-        )
+        if distribute is None:
+            evaluator: TileEvaluator = self.tile_evaluator(targets, keep_targets)
+        else:
+            evaluator = distribute(self, targets, keep_targets)
         tiles, additive = targets.level_inputs.tiles, self.tiles.additive
         return tiled.TiledObjective(tiles, additive, evaluator, targets.weights)
 
-    def tile_evaluator(self, targets: LevelTargets, keep: bool) -> LocalTileEvaluator:
-        """Return the tile evaluator of this process; ``keep`` as in :meth:`objective`."""
-        return LocalTileEvaluator(self.tiles, targets, keep, self.engine.place)
+    def tile_evaluator(self, targets: LevelTargets, keep_targets: bool) -> LocalTileEvaluator:
+        """Return the tile evaluator of this process, see :meth:`objective`."""
+        return LocalTileEvaluator(self.tiles, targets, keep_targets, self.engine.place)
 
 
 DistributeTiles: TypeAlias = Callable[[LevelProgram, LevelTargets, bool], TileEvaluator]
@@ -81,7 +83,7 @@ class Model:
     def level_program(self, recipe: Recipe, role: LevelRole) -> LevelProgram:
         """Return the compiled functions for levels of a role.
 
-        They are compiled once; for levels without structure again if content gets a weight.
+        They are compiled once, and for other roles than STRUCTURE again if content gets a weight.
         """
         return self.make_program(role, role == STRUCTURE or bool(recipe.content_weight))
 
@@ -90,7 +92,7 @@ class ModelCache:
     """Caches one model for the next run that needs the same."""
 
     def __init__(self, weights_file: str | os.PathLike[str] | None = None) -> None:
-        """Load nothing yet; ``weights_file``: see ``weights.load_weights``."""
+        """Create an empty cache; ``weights_file``: see ``weights.load_weights``."""
         self.weights_file = weights_file
         self._made: dict[tuple[object, ...], Model] = {}
 

@@ -68,7 +68,7 @@ class ProgressBar:
             name=self.name,
             description=f"level {event.level}/{len(self.levels)}"
             f"{of_level if self.count == 1 else ''}",
-            completed=self.ended + self.left.share,
+            completed=self.ended + self.left.progress,
             left=self.left.in_words(further=self.count - self.ended - 1),
         )
         if self.losses:
@@ -134,39 +134,40 @@ class TimeEstimate:
         self.measured = expected is not None
         self.costs = tuple(expected or ()) or tuple(total_pixels([level]) for level in levels)
         self.done = 0.0
-        self.took = self.did = 0.0
-        """seconds and cost of the evaluations used for the speed"""
-        self.pace: float | None = None
-        """seconds for a cost of 1"""
-        self.last: float | None = None
+        """cost of the evaluations so far"""
+        self.timed_seconds = self.timed_cost = 0.0
+        """seconds and cost of the evaluations from which the speed is computed"""
+        self.seconds_per_cost: float | None = None
+        self.last_end: float | None = None
         """end of the evaluation before, within a level"""
 
     @property
-    def share(self) -> float:
+    def progress(self) -> float:
         """Return the progress of the image, 0 to 1."""
         return self.done / max(sum(self.costs), 1e-12)
 
     def note(self, event: ProgressEvent) -> None:
         """Record an event."""
         if isinstance(event, LevelStarted):
-            self.done, self.last = sum(self.costs[: event.level - 1]), None
+            self.done, self.last_end = sum(self.costs[: event.level - 1]), None
             if not self.measured:
-                self.took = self.did = 0.0
+                self.timed_seconds = self.timed_cost = 0.0
         elif isinstance(event, Step):
             each = self.costs[event.level - 1] / self.levels[event.level - 1].evaluations
             self.done = sum(self.costs[: event.level - 1]) + each * event.evaluation
             now = time.perf_counter()
-            if self.last is not None:
-                self.took, self.did = self.took + now - self.last, self.did + each
-                self.pace = self.took / self.did
-            self.last = now
+            if self.last_end is not None:
+                self.timed_seconds += now - self.last_end
+                self.timed_cost += each
+                self.seconds_per_cost = self.timed_seconds / self.timed_cost
+            self.last_end = now
 
     def seconds(self, further: int = 0) -> float | None:
         """Return the seconds left, including ``further`` such images; None if unknown."""
         left = sum(self.costs) * (1 + further) - self.done
-        if self.measured:  # the speed so far counts the more, the longer it was observed
-            return left * (self.took + CONFIDENCE) / (self.did + CONFIDENCE)
-        return None if self.pace is None else left * self.pace
+        if self.measured:  # the longer the run, the more its own speed counts
+            return left * (self.timed_seconds + CONFIDENCE) / (self.timed_cost + CONFIDENCE)
+        return None if self.seconds_per_cost is None else left * self.seconds_per_cost
 
     def in_words(self, further: int = 0) -> str:
         """Return the time left in words; empty if unknown."""

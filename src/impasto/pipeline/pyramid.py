@@ -25,7 +25,8 @@ class ScheduleShape:
     """size of a level relative to the one before. The first evaluations of each level only adapt to
     the new size, so few levels with many evaluations each are more efficient"""
     growth: float = 1.5
-    """number of evaluations of the next coarser level, relative to a level; it costs a fifth"""
+    """factor on the number of evaluations for each coarser level, up to ``steps``; an evaluation
+    of the next coarser level takes a fifth of the time"""
     steps: int = 2
     """number of levels below the finest over which ``growth`` and ``coarse_style`` accumulate"""
     coarse_style: float = 0.5
@@ -35,12 +36,13 @@ class ScheduleShape:
     carries_image: bool = False
     """whether a level starts from the enlarged image of the level before; if not, it starts from
     the content image plus the change made by that level"""
-    last_pass: float = 0.0
-    """evaluations of the last pass, relative to those of the finest level; 0 for no last pass"""
+    feature_splitting: float = 0.0
+    """evaluations of the feature splitting level, relative to those of the level before; 0 for no
+    such level"""
     large: float = math.inf
-    """longest side in pixels above which levels only sharpen, with fewer evaluations for larger
-    ones. Structure is determined up to this size, including the last pass, so that a large result
-    looks like a small one"""
+    """longest side in pixels up to which levels determine structure, including feature splitting.
+    Larger levels only sharpen, with fewer evaluations, so a large result has the structure of a
+    small one"""
 
 
 DEFAULT_SHAPE = ScheduleShape()
@@ -53,7 +55,7 @@ SHAPES = {
         steps=3,
         coarse_style=1.0,
         carries_image=True,
-        last_pass=1.5,
+        feature_splitting=1.5,
         large=1024,
     )
 }
@@ -84,9 +86,10 @@ class Level:
 def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
     """Return the levels, coarsest first, for a content image of (height, width) pixels.
 
-    Levels have distinct sizes and at least MIN_SIDE pixels on the short side if ``recipe.size``
-    allows it, so there may be fewer than the recipe says. Raises SettingError if the initial image
-    of the recipe is finished at its size already.
+    Levels have distinct sizes, except for feature splitting, and at least MIN_SIDE pixels on the
+    short side if ``recipe.size`` allows it, so there may be fewer than the recipe says. Raises
+    SettingError if ``recipe.size`` is not larger than ``recipe.finished``, the size of a result to
+    enlarge.
     """
     shape = schedule_shape(recipe)
     sizes = [size for size in _sizes(height, width, recipe) if size > recipe.finished]
@@ -104,14 +107,14 @@ def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
 
 
 def _structure_levels(sizes: Sequence[tuple[int, int]], recipe: Recipe) -> list[Level]:
-    """Return the levels that determine structure, coarsest first, and the last pass."""
+    """Return the levels that determine structure, coarsest first, the last by feature splitting."""
     shape = schedule_shape(recipe)
     coarser = (min(each, shape.steps) for each in reversed(range(len(sizes))))
     levels = [_level(*each, recipe) for each in zip(sizes, coarser, strict=True)]
     levels = [replace(each, follows=number > 0) for number, each in enumerate(levels)]
     if len(levels) > 1 and shape.large < math.inf:
         levels[-1] = replace(levels[-1], role=FINEST)
-    if levels and (evaluations := round(shape.last_pass * recipe.evaluations)):
+    if levels and (evaluations := round(shape.feature_splitting * recipe.evaluations)):
         last = replace(levels[-1], evaluations=evaluations, role=FEATURE_SPLITTING, follows=True)
         levels.append(_reduce_evaluations(last, shape))
     return levels
@@ -123,8 +126,8 @@ def _detail_levels(sizes: Sequence[tuple[int, int]], recipe: Recipe) -> list[Lev
     They sharpen if the style loss supports it; if not, they are ordinary levels.
     """
     shape = schedule_shape(recipe)
-    role, fns = (DETAIL, 0) if shape.large < math.inf else (STRUCTURE, shape.steps)
-    coarser = (min(each, fns) for each in reversed(range(len(sizes))))
+    role, steps = (DETAIL, 0) if shape.large < math.inf else (STRUCTURE, shape.steps)
+    coarser = (min(each, steps) for each in reversed(range(len(sizes))))
     levels = [_level(*each, recipe) for each in zip(sizes, coarser, strict=True)]
     return [_reduce_evaluations(replace(each, role=role, follows=True), shape) for each in levels]
 
@@ -140,7 +143,7 @@ def _sizes(height: int, width: int, recipe: Recipe) -> list[int]:
 
 DETAIL_WAVELENGTH = 16
 """Wavelength in pixels above which sharpening changes little. Without this limit, shallow layers
-alone would reduce the contrast of the last pass (benchmarks/NOTES.md)."""
+alone would reduce the contrast of feature splitting (benchmarks/NOTES.md)."""
 
 MIN_EVALUATIONS = 3
 """Minimum number of evaluations of a large level, if the recipe has as many."""

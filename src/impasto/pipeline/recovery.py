@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 from impasto.compute import threads
 from impasto.compute.arrays import ran_out_of_memory, to_numpy
+from impasto.optimizers.registry import SOLVERS
 from impasto.optimizers.solver import SolverState, StopReason
-from impasto.optimizers.solvers import SOLVERS
 from impasto.pipeline import pyramid
 from impasto.pipeline.events import LevelFinished, ProgressEvent, RunState
 from impasto.pipeline.memory import TilePlan
@@ -24,12 +24,12 @@ LevelFunction: TypeAlias = Callable[[Run, Level, RunState], Iterator[ProgressEve
 def begin_or_resume_solver(run: Run, level: Level, state: RunState) -> SolverState:
     """Return the solver state at the start of a level, or that of the checkpoint."""
     solver, image = SOLVERS[run.recipe.optimizer], run.place_image(state.start_image)
-    found: SolverState = (
+    solver_state: SolverState = (
         solver.from_arrays(state.solver, image, level.evaluations)
         if isinstance(state.solver, Mapping)
         else solver.begin(image, level.evaluations, state.curvature_scale)
     )
-    return found
+    return solver_state
 
 
 def run_within_memory(
@@ -94,6 +94,6 @@ def _ended_for_memory(level: Level, state: RunState) -> LevelFinished:
 
 
 def _finished_pixels(state: RunState) -> int:
-    """Return the pixels of the largest level that ended otherwise; 0 if there is none."""
-    ended = [each for each in state.levels if each.reason is not StopReason.MEMORY]
-    return max((each.height * each.width for each in ended), default=0)
+    """Return the pixels of the largest level that did not run out of memory; 0 if there is none."""
+    finished = [each for each in state.levels if each.reason is not StopReason.MEMORY]
+    return max((each.height * each.width for each in finished), default=0)

@@ -15,13 +15,10 @@ from impasto.compute import threads
 from impasto.compute.arrays import HostArray
 from impasto.compute.native import kernels
 from impasto.losses.level_roles import LevelRole
-from impasto.losses.objective import LevelTargets
-from impasto.losses.tiled import LocalTileEvaluator, TileRequest, TileResult
+from impasto.losses.level_targets import LevelTargets
+from impasto.losses.tiled import LocalTileEvaluator, TileRequest, TileResult, TileTask
 from impasto.pipeline.models import LevelProgram, ModelCache
 from impasto.recipe.settings import Recipe
-
-TileTask = tuple[TileRequest, HostArray]
-"""A tile request, and the pixels of its outer box."""
 
 
 class RemoteLevel(NamedTuple):
@@ -31,32 +28,32 @@ class RemoteLevel(NamedTuple):
     weights_file: str | None
     role: LevelRole
     """the role of the level"""
-    keep: bool
+    keep_targets: bool
     """whether the targets of tiles are kept"""
     instruction_set: str
     """of the native engine, see ``engines.engine``"""
     targets: bytes
-    """the inputs of the targets, serialized, since workers need the network to load them"""
+    """the level targets, serialized separately, since workers need the network to load them"""
 
 
 @dataclass(frozen=True)
 class RemoteTileEvaluator:
-    """Processes tiles on workers."""
+    """Processes tiles on workers, see ``tiled.TileEvaluator``."""
 
     pool: WorkerPool
 
-    def value_and_grad(self, asked: Iterable[TileTask]) -> Iterator[TileResult]:
-        """Yield the loss of every tile's sums; for a slope their product with it."""
-        return self.pool.map(_value_and_grad, asked)
+    def value_and_grad(self, tasks: Iterable[TileTask]) -> Iterator[TileResult]:
+        """Yield loss and gradient of each tile."""
+        return self.pool.map(_value_and_grad, tasks)
 
-    def statistics(self, asked: Iterable[TileTask]) -> Iterator[HostArray]:
-        """Yield every tile's sums (n,)."""
-        return self.pool.map(_statistics, asked)
+    def statistics(self, tasks: Iterable[TileTask]) -> Iterator[HostArray]:
+        """Yield the sums (n,) of each tile."""
+        return self.pool.map(_statistics, tasks)
 
-    def loss_grad(self, sums: HostArray, reading: TileRequest, shown: HostArray) -> TileResult:
-        """Return the loss of all sums, its gradient the slope."""
-        (found,) = self.pool.map(_loss_grad, [(sums, reading, shown)])
-        return TileResult(*found)
+    def loss_grad(self, sums: HostArray, request: TileRequest, pixels: HostArray) -> TileResult:
+        """Return the loss of the whole image and ∂loss/∂sums."""
+        (result,) = self.pool.map(_loss_grad, [(sums, request, pixels)])
+        return TileResult(*result)
 
 
 def common_instruction_set(pool: WorkerPool) -> str:
@@ -64,34 +61,39 @@ def common_instruction_set(pool: WorkerPool) -> str:
 
     Rounding differs between instruction sets. Empty if one of them has no compiled kernels.
     """
-    found = [kernels.instruction_sets(), *pool.call_on_workers(kernels.instruction_sets)]
-    common = [each for each in found[0] if all(each in other for other in found)]
+    supported = [kernels.instruction_sets(), *pool.call_on_workers(kernels.instruction_sets)]
+    common = [each for each in supported[0] if all(each in other for other in supported)]
     return common[-1] if common else ""
 
 
 def distribute(
     pool: WorkerPool,
     weights_file: str | None,
-    style: LevelProgram,
+    program: LevelProgram,
     targets: LevelTargets,
-    keep: bool,
+    keep_targets: bool,
 ) -> RemoteTileEvaluator:
     """Send a level to the workers, and return a tile evaluator that uses them."""
-    written = serialization.serialize(targets, {"features": style.features})
-    used = style.engine.instruction_set
-    level = RemoteLevel(style.recipe, weights_file, style.role, keep, used, written)
-    pool.broadcast(serialization.serialize(level, {}), style.engine.backend)
+    level = RemoteLevel(
+        program.recipe,
+        weights_file,
+        program.role,
+        keep_targets,
+        program.engine.instruction_set,
+        serialization.serialize(targets, {"features": program.features}),
+    )
+    pool.broadcast(serialization.serialize(level, {}), program.engine.backend)
     return RemoteTileEvaluator(pool)
 
 
-# --- at a worker -------------------------------------------------------------------------------
+# On a worker --------------------------------------------------------------------------------
 
 
 def _worker_evaluator(state: WorkerState) -> LocalTileEvaluator:
-    if "reader" not in state.payload_cache:
-        state.payload_cache["reader"] = _make_evaluator(state)
-    found: LocalTileEvaluator = state.payload_cache["reader"]
-    return found
+    if "tile_evaluator" not in state.payload_cache:
+        state.payload_cache["tile_evaluator"] = _make_evaluator(state)
+    evaluator: LocalTileEvaluator = state.payload_cache["tile_evaluator"]
+    return evaluator
 
 
 def _make_evaluator(state: WorkerState) -> LocalTileEvaluator:
@@ -99,23 +101,25 @@ def _make_evaluator(state: WorkerState) -> LocalTileEvaluator:
     level: RemoteLevel = serialization.deserialize(state.payload.content, {})
     models: ModelCache = state.worker_cache.setdefault("models", ModelCache(level.weights_file))
     model = models.get(level.recipe, level.instruction_set)
-    style = model.level_program(level.recipe, level.role)
-    targets = serialization.deserialize(level.targets, {"features": style.features})
-    return style.tile_evaluator(targets, level.keep)
+    program = model.level_program(level.recipe, level.role)
+    targets = serialization.deserialize(level.targets, {"features": program.features})
+    return program.tile_evaluator(targets, level.keep_targets)
 
 
-def _value_and_grad(state: WorkerState, asked: TileTask) -> TileResult:
+def _value_and_grad(state: WorkerState, task: TileTask) -> TileResult:
     with threads.one_blas_thread():
-        (found,) = _worker_evaluator(state).value_and_grad([asked])
-    return found
+        (result,) = _worker_evaluator(state).value_and_grad([task])
+    return result
 
 
-def _statistics(state: WorkerState, asked: TileTask) -> HostArray:
+def _statistics(state: WorkerState, task: TileTask) -> HostArray:
     with threads.one_blas_thread():
-        (found,) = _worker_evaluator(state).statistics([asked])
-    return found
+        (sums,) = _worker_evaluator(state).statistics([task])
+    return sums
 
 
-def _loss_grad(state: WorkerState, asked: tuple[HostArray, TileRequest, HostArray]) -> TileResult:
+def _loss_grad(
+    state: WorkerState, arguments: tuple[HostArray, TileRequest, HostArray]
+) -> TileResult:
     with threads.one_blas_thread():
-        return _worker_evaluator(state).loss_grad(*asked)
+        return _worker_evaluator(state).loss_grad(*arguments)

@@ -132,7 +132,7 @@ class Result:
 
     @property
     def finished(self) -> bool:
-        """Whether the run is complete, as the recipe says."""
+        """Whether all levels of the recipe were run, at their sizes."""
         return not (self.stopped or self.size_lowered)
 
     @property

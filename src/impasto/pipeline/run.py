@@ -13,8 +13,10 @@ from impasto.images.arrays import ImageArray
 from impasto.images.style_regions import resize_regions
 from impasto.losses import objective
 from impasto.losses.level_roles import STRUCTURE, LevelRole
+from impasto.losses.level_targets import make_level_targets
 from impasto.losses.objective import Objective
 from impasto.optimizers.parametrization import highpass
+from impasto.optimizers.registry import SOLVERS
 from impasto.pipeline import pyramid
 from impasto.pipeline.events import RunState
 from impasto.pipeline.inputs import Inputs
@@ -52,12 +54,11 @@ class Run:
         return self._resized[size]
 
     def place_image(self, array: ImageArray) -> Array:
-        """Return an array on the device of the solver: a GPU, unless it supports only NumPy."""
-        if self.recipe.optimizer != "lbfgs":
+        """Return an image as the solver needs it: on the engine's device if it accepts tensors."""
+        solver = SOLVERS[self.recipe.optimizer]
+        if not solver.accepts_files:
             array = filearray.in_memory(array)
-        if self.recipe.optimizer == "scipy":
-            return array
-        return self.model.engine.place_image(array)
+        return self.model.engine.place_image(array) if solver.accepts_tensors else array
 
     def objective(
         self,
@@ -78,19 +79,17 @@ class Run:
         regions = resize_regions(self.inputs.regions, *size)
         program = self.model.level_program(self.recipe, role)
         extractor = program.feature_extractor(self.plan.tile)
-        targets = objective.make_level_targets(
-            extractor, self.recipe, content, regions, style, start, role
-        )
-        task = program.objective(targets, self.plan.keep_targets, self.distribute)
+        targets = make_level_targets(extractor, self.recipe, content, regions, style, start, role)
+        inner = program.objective(targets, self.plan.keep_targets, self.distribute)
         if not (self.inputs.gray or self.inputs.keep is not None or role.detail):
-            return task
+            return inner
         placed = keep = None
         if self.inputs.keep is not None or role.detail:
             placed = self.place_image(content)
         if self.inputs.keep is not None:
             keep = self.place_image(masks.resize_mask(self.inputs.keep, *size)[..., None])
         filtered = highpass(placed, pyramid.DETAIL_WAVELENGTH) if role.detail else None
-        return objective.ConstrainedObjective(task, placed, keep, self.inputs.gray, filtered)
+        return objective.ConstrainedObjective(inner, placed, keep, self.inputs.gray, filtered)
 
     def finish_image(self, image: ImageArray) -> ImageArray:
         """Return an image with kept regions and colors of the content image applied."""
@@ -134,8 +133,8 @@ def _blurred_content(content: ImageArray, recipe: Recipe) -> ImageArray:
         return content
     height, width = arrays.size_of(content)
     small = arrays.resize(content, max(2, height // BLUR_FACTOR), max(2, width // BLUR_FACTOR))
-    share = np.float32(recipe.strength_effects.start_mix)
-    return share * arrays.resize(small, height, width) + (1 - share) * content
+    mix = np.float32(recipe.strength_effects.start_mix)
+    return mix * arrays.resize(small, height, width) + (1 - mix) * content
 
 
 STARTS: dict[str, Callable[[ImageArray, ImageArray, Recipe], ImageArray]] = {
@@ -169,9 +168,9 @@ def upsample_result(
     changed = arrays.upsample_residual(image, content, larger)
     if not pyramid.schedule_shape(run.recipe).carries_image:
         return changed, larger
-    # Detail of the content image is added in proportion to its share of the targets.
-    share = np.float32(run.recipe.strength_effects.carry_fraction)
-    return share * arrays.resize(image, *size) + (1 - share) * changed, larger
+    # Detail of the content image is added in proportion to its fraction of the targets.
+    fraction = np.float32(run.recipe.strength_effects.carry_fraction)
+    return fraction * arrays.resize(image, *size) + (1 - fraction) * changed, larger
 
 
 def resized_best(run: Run, state: RunState, level: Level) -> ImageArray:

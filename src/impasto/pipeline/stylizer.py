@@ -30,7 +30,7 @@ from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe, Settings
 
 if TYPE_CHECKING:
-    from impasto.pipeline.runner import Runner
+    from impasto.pipeline.execution import Executor
 
 Event: TypeAlias = ProgressEvent | Finished
 
@@ -122,13 +122,13 @@ class Stylizer:
         trace: TracebackType | None,
     ) -> None:
         """Free the network."""
-        if "_runner" in vars(self):
-            self._runner.clear()
+        if "_executor" in vars(self):
+            self._executor.clear()
 
     def close_workers(self) -> None:
         """Close the workers, if any; the next run starts them again."""
-        if "_runner" in vars(self):
-            self._runner.close_pool()
+        if "_executor" in vars(self):
+            self._executor.close_pool()
 
     def prepare(
         self,
@@ -158,9 +158,9 @@ class Stylizer:
             chosen = checkpoints.resumed_recipe(before, vars(recipe) if recipe else self._named)
         path = checkpoints.checkpoint_path(options.get("checkpoint"), resume)
         writer = CheckpointWriter(path, options.get("checkpoint_every", recipes.CHECKPOINT_EVERY))
-        most = memory.memory_limit(options.get("memory"))
+        limit = memory.memory_limit(options.get("memory"))
         regions, keep = options.get("regions", ()), options.get("keep")
-        inputs = load_inputs(chosen, content, style, regions, keep, most)
+        inputs = load_inputs(chosen, content, style, regions, keep, limit)
         if self.workers:
             local = self.workers if isinstance(self.workers, int) else 0
             inputs = replace(inputs, memory_inputs=replace(inputs.memory_inputs, workers=local))
@@ -168,8 +168,8 @@ class Stylizer:
         levels = pyramid.schedule(*arrays.size_of(inputs.content), chosen)
         if before is not None:
             checkpoints.check_checkpoint(before, inputs.sources, levels)
-        plan = memory.plan_tiles(inputs.memory_inputs, most)
-        return PreparedRun(chosen, inputs, levels, writer, before, plan, most)
+        plan = memory.plan_tiles(inputs.memory_inputs, limit)
+        return PreparedRun(chosen, inputs, levels, writer, before, plan, limit)
 
     def paint(
         self,
@@ -215,11 +215,11 @@ class Stylizer:
 
     def _iterate(self, prepared: PreparedRun, controls: Controls) -> Iterator[Event]:
         """Load the modules of the engine when the first event is requested."""
-        yield from self._runner.run(prepared, controls)
+        yield from self._executor.run(prepared, controls)
 
     def so_far(self) -> Result | None:
         """Return the best image of the current or last run; None if there is none."""
-        return self._runner.so_far()
+        return self._executor.so_far()
 
     def steer(self, **settings: Unpack[Settings]) -> None:
         """Change strength, weights or evaluations of the current run, from its next step on.
@@ -237,7 +237,7 @@ class Stylizer:
 
         Raises WeightsError or BackendError if they cannot be loaded.
         """
-        self._runner.models.get(self.recipe)
+        self._executor.models.get(self.recipe)
 
     def forecast(self, prepared: PreparedRun, held: float = 0.0, measure: bool = False) -> Forecast:
         """Return the expected time and memory of a run, from the stored measurement of the machine.
@@ -247,15 +247,15 @@ class Stylizer:
         """
         measured = None if measure else forecast.known_measurement(prepared)
         if measured is None:
-            measured = self._runner.measure(prepared)
+            measured = self._executor.measure(prepared)
             measurements.store_measurement(prepared.recipe, len(prepared.inputs.regions), measured)
         return forecast.make_forecast(prepared, measured, held)
 
     @cached_property
-    def _runner(self) -> "Runner":
-        from impasto.pipeline.runner import Runner  # loads the tensor library
+    def _executor(self) -> "Executor":
+        from impasto.pipeline.execution import Executor  # loads the tensor library
 
-        return Runner(self.weights_file, self.workers)
+        return Executor(self.weights_file, self.workers)
 
 
 def parse_workers(given: int | str | None) -> int | str:

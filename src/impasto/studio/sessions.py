@@ -385,7 +385,7 @@ def forecast(store: Store, session: StoredSession) -> ForecastInfo:
     seconds = (
         _predict_seconds(store, recipe, levels)
         if measured is None
-        else sum(predict_seconds(measured, levels, styles, plan))
+        else sum(predict_seconds(recipe, measured, levels, styles, plan))
     )
     bytes_needed = memory.peak_bytes(job, plan)
     tiles = f", tiles of {plan.tile} px" if plan.tile else ""

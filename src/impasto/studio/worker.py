@@ -253,8 +253,10 @@ def step_message(
         "total": event.total,
         "terms": dict(event.terms),
         "seconds": event.seconds,
-        "done": estimate.share,
-        "left": estimate.in_words() if estimate.measured or estimate.share >= EARLY_SHARE else "",
+        "done": estimate.progress,
+        "left": estimate.in_words()
+        if estimate.measured or estimate.progress >= EARLY_SHARE
+        else "",
         "shown": new_preview,
     }
 
@@ -266,7 +268,7 @@ def draft(job: PreparedJob) -> ImageArray:
     small = arrays.resize(
         inputs.content, *arrays.fit(height, width, min(DRAFT_SIZE, max(height, width)))
     )
-    styles = [each for region in inputs.regions for each in region.styles if each.share]
+    styles = [each for region in inputs.regions for each in region.styles if each.weight]
     if not styles or job.prepared.recipe.colors != "style":
         return small
     style = styles[0].image

@@ -22,39 +22,41 @@ from impasto.compute.threads import aligned_empty, core_count
 
 Array: TypeAlias = NDArray[np.float32]
 
-NARROW: Final = 4
-"""Channels up to which the input or the gradient of a layer is convolved directly."""
+MAX_DIRECT_CHANNELS: Final = 4
+"""Maximum channels of the input, or of its gradient, to convolve directly, without Winograd."""
 
-LARGE_TILES: Final = 1500
+MIN_POSITIONS_6: Final = 1500
 """Minimum positions at which F(6 x 6) is faster than F(4 x 4), despite incomplete tiles."""
 
-EXACT: Final = 2**17
-"""Input times output channels beyond which F(4 x 4) is used.
+MAX_CHANNELS_6: Final = 2**17
+"""Maximum input times output channels for F(6 x 6); beyond, F(4 x 4) is used.
 
 Sums over many channels in F(6 x 6) have an error of more than 3e-5 of the largest value, and its
 transformed kernels are seven times the size of the kernel.
 """
 
-CACHED: Final = 2**21
-"""Maximum size of a transformed kernel that fits into a core's cache beside a block of tiles.
+MAX_CACHED_NUMBERS: Final = 2**21
+"""Maximum numbers of a transformed kernel that fits into a core's cache beside a block of tiles.
 
 With a larger kernel every thread processes a part of it, for all tiles.
 """
 
-STAGED: Final = 384
-"""Maximum number of tiles at a time, if the kernel does not fit into the cache."""
+STAGED_TILES: Final = 384
+"""Maximum number of tiles at a time if the kernel does not fit into the cache. Each stage of the
+convolution is then computed for all of them before the next."""
 
 FEW_BLOCKS: Final = 8
-"""Number of blocks up to which they are too few for the threads."""
+"""Maximum number of blocks of tiles for which stages are used, since blocks are too few for the
+threads."""
 
-BAND: Final = 16
-"""Rows of a work item, for a gradient by few channels."""
+BAND_ROWS: Final = 16
+"""Rows of a work item of the direct gradient."""
 
-SMALL: Final = 2e6
-"""Multiplications, or values moved, up to which one thread is faster than several."""
+ONE_THREAD_COST: Final = 2e6
+"""Maximum number of multiplications, or of values moved, for which one thread is faster."""
 
-PIECES: Final = 8
-"""Parts of the work per thread, so that a slow thread processes fewer."""
+PARTS_PER_THREAD: Final = 8
+"""Parts of the work per thread; a slow thread processes fewer of them."""
 
 
 class _Convolution(ctypes.Structure):
@@ -102,14 +104,14 @@ _ARGUMENTS = {name: types for names, types in _SIGNATURES.items() for name in na
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    found = importlib.util.find_spec("impasto.compute.native._kernels")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("impasto.compute.native._kernels")
+    if spec is None or spec.origin is None:
         raise ImportError(
             "The compiled kernels are not built: install a C compiler (GCC or Clang), then "
             "install impasto again."
         )
     try:
-        library = ctypes.CDLL(found.origin)
+        library = ctypes.CDLL(spec.origin)
     except OSError as error:
         raise ImportError(
             f"The compiled kernels do not load ({error}): install impasto again on this machine."
@@ -171,7 +173,7 @@ class PreparedKernel:
         # A local variable, since another thread may replace the entry of the dict.
         prepared = self._latest.get(name)
         if prepared is None:
-            self.forget()
+            self.clear_cache()
             (channels, out), width = self.channels, self.kernels.panel_width
             panels = -(-(9 * out if name == "spread" else out) // width)
             shape: tuple[int, ...] = {
@@ -187,8 +189,8 @@ class PreparedKernel:
             self._latest[name] = prepared
         return prepared
 
-    def forget(self) -> None:
-        """Free the memory of the form."""
+    def clear_cache(self) -> None:
+        """Free the memory of the latest form."""
         self._latest.clear()
 
 
@@ -254,15 +256,15 @@ class Kernels:
         all items. The calling thread processes items too, so it never waits for threads that are
         busy, or that were lost by a fork.
         """
-        threads = min(self.threads, count) if cost > SMALL else 1
-        each = -(-count // (PIECES * threads)) if threads > 1 else count
-        starts = itertools.count(0, each)
+        threads = min(self.threads, count) if cost > ONE_THREAD_COST else 1
+        size = -(-count // (PARTS_PER_THREAD * threads)) if threads > 1 else count
+        starts = itertools.count(0, size)
 
         def run() -> None:
             memory = () if scratch is None else (aligned_empty((scratch,)),)
             addresses = [_address(array) for array in memory]
             while (begin := next(starts)) < count:
-                work(*addresses, begin, min(count, begin + each))
+                work(*addresses, begin, min(count, begin + size))
 
         started = [_helpers(threads - 1).submit(run) for _ in range(threads - 1)]
         run()
@@ -274,8 +276,8 @@ class Kernels:
         self, name: str, count: int, cost: float, *arguments: Any, scratch: int | None = None
     ) -> None:
         """Process the work items of a function of ``kernels.c``; arrays are passed as addresses."""
-        given = [_address(each) if isinstance(each, np.ndarray) else each for each in arguments]
-        self.run_items(count, cost, functools.partial(self.function(name), *given), scratch)
+        pointers = [_address(each) if isinstance(each, np.ndarray) else each for each in arguments]
+        self.run_items(count, cost, functools.partial(self.function(name), *pointers), scratch)
 
     @property
     def panel_width(self) -> int:
@@ -297,7 +299,7 @@ class Kernels:
             bias: (out,).
             replicate: Pad with the values at the edges, else with zeros.
         """
-        channels, out = self._own(kernel).channels
+        channels, out = self._checked(kernel).channels
         features = _contiguous_rows("features", features, ("height", "width", channels))
         bias = np.ascontiguousarray(_check_array("bias", bias, (out,)))
         return self._convolve(features, None, kernel, bias, replicate)
@@ -314,7 +316,7 @@ class Kernels:
                 swapped, (3, 3, out, in).
             replicate: As for :meth:`convolve`.
         """
-        channels, _ = self._own(flipped).channels
+        channels, _ = self._checked(flipped).channels
         upstream = _contiguous_rows("upstream", upstream, ("height", "width", channels))
         output = _contiguous_rows("output", output, upstream.shape)
         return self._convolve(upstream, output, flipped, None, replicate)
@@ -338,46 +340,49 @@ class Kernels:
             bias=None if bias is None else _address(bias),
         )
         cost = float(height * width * channels * out)
-        if bias is not None and channels <= NARROW:
+        if bias is not None and channels <= MAX_DIRECT_CHANNELS:
             weights = kernel.form("narrow")
             task.weights = _address(weights)
             self._items("convolve_narrow", task, height, cost, "narrow_scratch")
-        elif bias is None and out <= NARROW:
+        elif bias is None and out <= MAX_DIRECT_CHANNELS:
             weights = kernel.form("spread")
-            task.weights, task.tiles = _address(weights), BAND
-            self._items("gradient_narrow", task, -(-height // BAND), cost, "spread_scratch")
+            task.weights, task.tiles = _address(weights), BAND_ROWS
+            self._items("gradient_narrow", task, -(-height // BAND_ROWS), cost, "spread_scratch")
         else:
             self._winograd(task, kernel, cost)
         return result
 
     def _winograd(self, task: _Convolution, kernel: PreparedKernel, cost: float) -> None:
-        large = task.height * task.width >= LARGE_TILES and task.in_ * task.out <= EXACT
+        large = (
+            task.height * task.width >= MIN_POSITIONS_6 and task.in_ * task.out <= MAX_CHANNELS_6
+        )
         tile = 6 if large else 4
         weights = kernel.form(str(tile))
-        task.weights, whole = _address(weights), ctypes.byref(task)
-        count = self.function(f"tiles_{tile}")(whole)
+        task.weights, pointer = _address(weights), ctypes.byref(task)
+        count = self.function(f"tiles_{tile}")(pointer)
         task.tiles = block = tiles_in_block(tile, max(task.in_, task.out))
-        if weights.size <= CACHED and count > FEW_BLOCKS * block:
+        if weights.size <= MAX_CACHED_NUMBERS and count > FEW_BLOCKS * block:
             blocks, scratch = -(-count // block), f"block_scratch_{tile}"
             self._items(f"convolve_blocks_{tile}", task, blocks, cost, scratch)
             return
-        most = task.tiles = -(-count // -(-count // STAGED))
-        memory = aligned_empty((self.function(f"block_scratch_{tile}")(whole),))
+        stage_tiles = task.tiles = -(-count // -(-count // STAGED_TILES))
+        memory = aligned_empty((self.function(f"block_scratch_{tile}")(pointer),))
         products = weights.shape[0] * weights.shape[1]
-        for first in range(0, count, most):
-            task.first, task.tiles = first, min(most, count - first)
+        for first in range(0, count, stage_tiles):
+            task.first, task.tiles = first, min(stage_tiles, count - first)
             stages = {"windows": task.tiles, "products": products, "tiles": task.tiles}
             for stage, items in stages.items():
-                self.work(f"convolve_{stage}_{tile}", items, cost, whole, memory)
+                self.work(f"convolve_{stage}_{tile}", items, cost, pointer, memory)
 
     def _items(self, name: str, task: _Convolution, count: int, cost: float, scratch: str) -> None:
-        whole = ctypes.byref(task)
-        self.work(name, count, cost, whole, scratch=self.function(scratch)(whole))
+        pointer = ctypes.byref(task)
+        self.work(name, count, cost, pointer, scratch=self.function(scratch)(pointer))
 
-    def _own(self, prepared: Prepared) -> Prepared:
+    def _checked(self, prepared: Prepared) -> Prepared:
         if (other := prepared.kernels.instruction_set) != self.instruction_set:
-            own = self.instruction_set
-            raise ValueError(f"This was prepared for {other}: prepare it for {own}.")
+            raise ValueError(
+                f"This was prepared for {other}: prepare it for {self.instruction_set}."
+            )
         return prepared
 
     def max_pool(self, features: Array) -> Array:
@@ -444,7 +449,7 @@ class Kernels:
         self.work("add_block_mean_gradient", len(upstream), gradient.size, *arguments)
 
     def prepare_index(self, directions: Array) -> PreparedIndex:
-        """Prepare directions (N, K) for :meth:`nearest`."""
+        """Prepare directions (N, K) for :meth:`search`."""
         directions = np.ascontiguousarray(_check_array("directions", directions, ("N", "K")))
         count, depth = directions.shape
         panels = -(-count // self.panel_width)
@@ -468,20 +473,20 @@ class Kernels:
             The numbers of the directions (n,), the first among equal ones, and the values (n,). If
             all values are NaN, the number is 0 and the value minus infinity.
         """
-        panels, depth, width = self._own(index).panels.shape
+        panels, depth, width = self._checked(index).panels.shape
         query = _contiguous_rows("query", query, ("n", depth))
-        taken = index.no_penalty
+        penalties = index.no_penalty
         if penalty is not None:
-            taken = taken.copy()
-            taken[: index.count] = _check_array("penalty", penalty, (index.count,))
-        found, value = aligned_empty((len(query),), np.int32), aligned_empty((len(query),))
+            penalties = penalties.copy()
+            penalties[: index.count] = _check_array("penalty", penalty, (index.count,))
+        best, value = aligned_empty((len(query),), np.int32), aligned_empty((len(query),))
         task = _Search(
-            *(_address(array) for array in (query, index.panels, taken, found, value)),
+            *(_address(array) for array in (query, index.panels, penalties, best, value)),
             *(_row_stride(query), len(query), depth, panels),
         )
         items = -(-len(query) // self.function("search_rows")())
         self.work("nearest", items, float(query.size * panels * width), ctypes.byref(task))
-        return found, value
+        return best, value
 
 
 def tiles_in_block(tile: int, channels: int) -> int:
@@ -502,8 +507,8 @@ def _check_array(name: str, array: Array, shape: Sequence[int | str]) -> Array:
     if array.dtype != np.float32:
         raise ValueError(f"{name} is {array.dtype}: use float32.")
     fits = len(shape) == array.ndim and all(
-        size > 0 if isinstance(asked, str) else size == asked
-        for size, asked in zip(array.shape, shape, strict=True)
+        size > 0 if isinstance(expected, str) else size == expected
+        for size, expected in zip(array.shape, shape, strict=True)
     )
     if not fits:
         sizes = ", ".join(map(str, shape))

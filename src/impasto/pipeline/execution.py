@@ -1,4 +1,4 @@
-"""Runs prepared jobs with cached models, and keeps the current run. Loads the engine."""
+"""Executes prepared runs with cached models, and keeps the current run. Loads the engine."""
 
 import functools
 import logging
@@ -32,13 +32,13 @@ LOG = logging.getLogger(__name__)
 Event: TypeAlias = ProgressEvent | Finished
 
 
-class Runner:
-    """Runs prepared jobs, with models that are cached for the next run."""
+class Executor:
+    """Executes prepared runs, with models that are cached for the next run."""
 
     def __init__(
         self, weights_file: str | os.PathLike[str] | None = None, workers: int | str = 0
     ) -> None:
-        """Load nothing yet.
+        """Create the executor; models are loaded for the first run.
 
         Args:
             weights_file: see ``weights.load_weights``
@@ -93,9 +93,10 @@ class Runner:
         yield Finished(make_result(run, state))
 
     def _distribute(self) -> tuple[DistributeTiles, str]:
-        """Return what distributes tiles to the workers, and the instruction set that all use.
+        """Return the function that distributes tiles, and the instruction set of all workers.
 
-        Starts or connects the workers on first use. Raises ClusterError if there are none.
+        Starts workers, or connects to a scheduler, on first use. Raises ClusterError if there are
+        no workers.
         """
         from impasto.pipeline import remote_tiles  # loads Dask
 
@@ -115,8 +116,8 @@ class Runner:
         if self.current is None:
             return None
         run, state = self.current
-        whole = state.level == len(run.levels) == len(state.levels)
-        return make_result(run, replace(state, stopped=not whole))
+        complete = state.level == len(run.levels) == len(state.levels)
+        return make_result(run, replace(state, stopped=not complete))
 
     def measure(self, prepared: PreparedRun) -> SpeedMeasurement:
         """Measure this machine with the inputs and settings of a run."""
