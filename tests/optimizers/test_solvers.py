@@ -212,7 +212,7 @@ def bytes_of(point):
     ("name", "function", "where"),
     product(["lbfgs", "adam"], [valley, bowl], [np.asarray, ops.convert_to_tensor]),
 )
-def test_from_every_state_the_later_points_are_the_same_to_the_last_bit(name, function, where):
+def test_from_every_third_state_later_points_are_the_same_to_the_last_bit(name, function, where):
     def anywhere(point):
         found = function(ops.convert_to_numpy(point))
         return Evaluated(found.total, where(found.gradient))
@@ -222,8 +222,8 @@ def test_from_every_state_the_later_points_are_the_same_to_the_last_bit(name, fu
     points = [bytes_of(state.progress.point) for state in whole[1:]]
     assert solver.to_arrays(whole[0]) is None
     assert len(whole) > 15
-    for number, state in enumerate(whole[1:], start=1):
-        again = solver.from_arrays(solver.to_arrays(state), start, 25)
+    for number in range(1, len(whole), 3):
+        again = solver.from_arrays(solver.to_arrays(whole[number]), start, 25)
         rest = states(name, anywhere, start, state=again)
         assert [bytes_of(each.progress.point) for each in rest[1:]] == points[number:]
         end, expected = rest[-1].progress, whole[-1].progress
