@@ -32,7 +32,7 @@ def remember(bench, item):
 
 
 def lose_payload(dask_worker):
-    """Leave a worker as it is when its process was started anew: with another payload."""
+    """Give a worker the key of another payload, as if it did not have this one."""
     dask_worker.impasto.payload = dask_worker.impasto.payload._replace(key="another")
 
 

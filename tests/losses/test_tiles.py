@@ -187,9 +187,9 @@ def test_kept_targets_give_the_same_bytes_and_take_up_other_weights(engine):
     extractor = looking(engine, chosen, 112)
     assert extractor.alignment == TileAlignment(8, 56)
     targets = make_level_targets(extractor, chosen, CONTENT, REGIONS["everywhere"])
-    kept, anew = (in_tiles(engine, chosen, targets, keep=keep) for keep in (True, False))
+    kept, recomputed = (in_tiles(engine, chosen, targets, keep=keep) for keep in (True, False))
     before = kept.evaluate(PICTURE)
-    found = {each.evaluate(PICTURE).gradient.tobytes() for each in (kept, anew)}
+    found = {each.evaluate(PICTURE).gradient.tobytes() for each in (kept, recomputed)}
     assert found == {before.gradient.tobytes()}
     after = kept.with_weights(np.array((0, 1, 0), np.float32)).evaluate(PICTURE)
     assert after.total == pytest.approx(before.terms["style"], rel=1e-6)

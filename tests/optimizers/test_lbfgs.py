@@ -239,15 +239,15 @@ def test_a_larger_size_begins_with_a_longer_step_and_needs_no_more_evaluations(s
     small, large = (12, 16), (24, 32)
     learned = PLAIN.curvature_scale(level(small, spread)[-1])
     assert learned > 0
-    anew, knowing = level(large, spread), level(large, spread, learned)
+    without, with_scale = level(large, spread), level(large, spread, learned)
     lengths = [
         np.linalg.norm(states[1].line_search.variables - states[1].iterate.variables)
-        for states in (anew, knowing)
+        for states in (without, with_scale)
     ]
     assert lengths[0] == pytest.approx(1)
     assert lengths[1] > 100 * lengths[0]
-    assert knowing[2].progress.lowest[-1] < anew[2].progress.lowest[-1]
-    assert len(knowing) <= len(anew)
+    assert with_scale[2].progress.lowest[-1] < without[2].progress.lowest[-1]
+    assert len(with_scale) <= len(without)
 
 
 def test_a_first_step_that_learned_too_much_is_shortened():

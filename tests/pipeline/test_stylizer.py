@@ -265,7 +265,7 @@ def test_weights_are_steered_between_two_steps(stylizer, content, style, result)
             stylizer.steer(strength=0.0, tv_weight=0.0)
             engines = dict(stylizer._executor.models._made)
     assert isinstance(event, Finished)
-    assert stylizer._executor.models._made == engines  # nothing was compiled anew
+    assert stylizer._executor.models._made == engines  # nothing was compiled again
     steered = event.result
     assert steered.recipe.strength == 0
     assert steered.provenance.steered
