@@ -64,8 +64,8 @@ def test_the_page_of_controls_has_every_picture_and_command():
             assert (controls.FOLDER / f"{name}.jpg").is_file()
 
 
-def test_the_gallery_uses_every_painting():
-    assert {painting for _, painting in gallery.PAIRS} == set(samples.STYLES)
+def test_the_gallery_uses_style_samples():
+    assert {painting for _, painting in gallery.PAIRS} <= set(samples.STYLES)
 
 
 def prose_lines(document):
