@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from impasto.pipeline.execution import Executor
 
 Event: TypeAlias = ProgressEvent | Finished
+"""An event of a run: level started, step, level finished; the last one has the result."""
 
 Listener: TypeAlias = Callable[[ProgressEvent], object]
 """Receives each event in order; returning False stops the run with the best image so far."""
