@@ -32,7 +32,7 @@ def test_every_page_is_in_the_navigation_once_and_every_entry_is_a_page():
     assert len(listed) == len(set(listed))
     assert pages <= set(listed)
     added = {"architecture.md", "changelog.md", "contributing.md", "notes.md"}
-    assert set(listed) - pages <= added | {"decisions/README.md", "video.md"}
+    assert set(listed) - pages <= added | {"decisions/README.md", "video.md", "examples.md"}
 
 
 def test_docstrings_become_markdown():
@@ -49,6 +49,14 @@ def test_links_hold_at_the_new_place_of_a_page():
     assert hooks.move_links(text, "README.md", "docs/page.md") == (
         '[a](b.md#c) [d](https://e.test) [f](../G.md) <img src="h.webp">'
     )
+
+
+def test_programs_become_a_page(tmp_path):
+    hooks = pytest.importorskip("tools.site_hooks", exc_type=ImportError)
+    (tmp_path / "a.py").write_text('"""A service, with a server.\n\nMore."""\n\nrun()\n')
+    page = hooks.examples_page([tmp_path / "a.py"])
+    assert '\n## A service, with a server\n\n```python title="a.py"\n"""A service' in page
+    assert page.endswith("run()\n```\n")
 
 
 def test_public_names_without_documentation_are_named():

@@ -4,6 +4,7 @@ They add pages that are files of the repository, turn links to other files into 
 repository, take addresses from pyproject.toml, and fail if a public name is not documented.
 """
 
+import ast
 import re
 import tomllib
 from pathlib import Path, PurePosixPath
@@ -27,7 +28,11 @@ ADDED_PAGES = {
 }
 """Pages that are files of the repository outside ``docs``."""
 
-OPTIONAL_PAGES = ("video.md",)
+EXAMPLES = ROOT / "examples"
+EXAMPLES_PAGE = "examples.md"
+"""The programs of EXAMPLES on one page."""
+
+OPTIONAL_PAGES = ("video.md", EXAMPLES_PAGE)
 """Pages of the navigation that may be missing."""
 
 SHIM = "https://unpkg.com/iframe-worker/shim"
@@ -50,7 +55,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     config.site_url = addresses["Documentation"].rstrip("/") + "/"
     config.repo_url = addresses["Repository"]
     config.repo_name = "Source"
-    missing = [each for each in OPTIONAL_PAGES if not Path(config.docs_dir, each).is_file()]
+    found = {EXAMPLES_PAGE} if any(EXAMPLES.glob("*.py")) else set()
+    found |= {each.name for each in Path(config.docs_dir).glob("*.md")}
+    missing = [each for each in OPTIONAL_PAGES if each not in found]
     config.nav = _without(config.nav, missing)
     if undocumented := undocumented_names(Path(config.docs_dir, "api.md").read_text("utf-8")):
         raise PluginError(f"undocumented public names: {', '.join(undocumented)}")
@@ -62,7 +69,19 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page, source in ADDED_PAGES.items():
         text = (ROOT / source).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=move_links(text, source, f"docs/{page}")))
+    if programs := sorted(EXAMPLES.glob("*.py")):
+        files.append(File.generated(config, EXAMPLES_PAGE, content=examples_page(programs)))
     return files
+
+
+def examples_page(programs: list[Path]) -> str:
+    """Return a page with programs: the first line of each docstring, and the code."""
+    lines = ["# Examples", "", "Complete programs, from the folder `examples` of the repository."]
+    for path in programs:
+        code = path.read_text(encoding="utf-8")
+        title = (ast.get_docstring(ast.parse(code)) or path.stem).partition("\n")[0].rstrip(".")
+        lines += ["", f"## {title}", "", f'```python title="{path.name}"', code.rstrip(), "```"]
+    return "\n".join(lines) + "\n"
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
