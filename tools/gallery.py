@@ -31,7 +31,7 @@ SIZE = 1024
 INPUT_SIZE = 320
 """Longest side in pixels of the inputs that are shown beside a result."""
 
-QUALITY = 76
+QUALITY = 72
 """Quality of WebP."""
 
 WIDTH = 100
@@ -120,7 +120,7 @@ def paint_home(sources: dict[str, Any], size: int) -> None:
     keep(content, IMAGES / "content.webp", INPUT_SIZE)
     keep(style, IMAGES / "style.webp", INPUT_SIZE)
     keep(impasto.stylize(content, style, size=size).pixels, IMAGES / "result.webp")
-    classic = impasto.stylize(content, style, preset=CLASSIC, size=min(size, 512))
+    classic = impasto.stylize(content, style, preset=CLASSIC, size=min(size, INPUT_SIZE))
     keep(classic.pixels, IMAGES / f"result-{CLASSIC}.webp", INPUT_SIZE)
     keep_growing(content, style, IMAGES / "growing.webp")
 
