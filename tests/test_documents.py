@@ -54,8 +54,8 @@ def test_the_animation_moves():
         assert image.n_frames > 10
 
 
-def test_the_page_of_the_method_shows_the_default_beside_the_classic():
-    page = (gallery.DOCS / "method.md").read_text(encoding="utf-8")
+def test_the_page_of_losses_shows_the_default_beside_the_classic():
+    page = (gallery.DOCS / "losses.md").read_text(encoding="utf-8")
     for name in ("result", f"result-{gallery.CLASSIC}"):
         assert f"images/{name}.webp" in page
         assert (gallery.IMAGES / f"{name}.webp").is_file()

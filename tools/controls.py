@@ -162,7 +162,7 @@ CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
     ),
     (
         "Other style losses",
-        "The default loss is `matching`. [Method](method.md) has the equations of all losses.",
+        "The default loss is `matching`. [Losses](losses.md) has their equations.",
         tuple(
             Shown("astronaut", ("watercolour",), {"style_loss": loss})
             for loss in recipe.STYLE_LOSSES
@@ -171,7 +171,7 @@ CONTROLS: tuple[tuple[str, str, tuple[Shown, ...]], ...] = (
     (
         "Presets",
         "A preset is a named set of settings. `impasto presets` describes them. "
-        "[Method](method.md) shows `--preset gatys`.",
+        "[Losses](losses.md) shows `--preset gatys`.",
         tuple(
             Shown("motorcycle", ("watercolour",), preset=preset)
             for preset in presets.PRESETS

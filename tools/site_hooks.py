@@ -40,9 +40,9 @@ SHIM = "https://unpkg.com/iframe-worker/shim"
 LOCAL_SHIM = "assets/iframe-worker/shim.js"
 """The same file (npm package iframe-worker 1.0.4, MIT)."""
 
-MATH_PAGE = "method.md"
+MATH_PAGES = ("method.md", "losses.md")
 INLINE_MATH = re.compile(r"(?<!\$)\$([^$\n]+)\$(?!\$)")
-"""LaTeX in a line of MATH_PAGE; blocks are fenced as ``math``."""
+"""LaTeX in a line of MATH_PAGES; blocks are fenced as ``math``."""
 
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)(?=[)#])")
 IMAGE_SOURCE = re.compile(r'(?<=src=")(?![a-z]+:)([^"]+)(?=")')
@@ -86,7 +86,7 @@ def examples_page(programs: list[Path]) -> str:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Turn links to files that are not part of the site into links to the repository."""
-    if page.file.src_uri == MATH_PAGE:
+    if page.file.src_uri in MATH_PAGES:
         # In a span, since Markdown treats ``math`` at the beginning of a line as a block.
         markdown = INLINE_MATH.sub(lambda found: f"<span>{convert(found[1])}</span>", markdown)
 
