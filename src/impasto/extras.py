@@ -37,7 +37,7 @@ def missing_modules(extra: str) -> tuple[str, ...]:
 def missing_extra_message(extra: str) -> str:
     """Return the message for a missing extra, with the command that installs it."""
     modules = ", ".join(missing_modules(extra)) or ", ".join(EXTRAS[extra].modules)
-    return f"{EXTRAS[extra].features} need {modules}: {install_command(extra)}"
+    return f"{modules} not installed: for {EXTRAS[extra].features}, run {install_command(extra)}"
 
 
 def install_command(extra: str) -> str:
