@@ -122,7 +122,7 @@ bench: judges
 # Build wheel and sdist, and run the tests of the sdist against the wheel outside this checkout,
 # except those that need the checkout.
 DIST := $(or $(TMPDIR),/tmp)/impasto-dist
-CHECKOUT := documents benchmarks means notebook sample_styles sheet
+CHECKOUT := documents benchmarks means notebook packaging sample_styles sheet site
 dist: $(READY) man
 	rm -rf dist $(DIST)
 	$(BIN)/pip install --quiet build
