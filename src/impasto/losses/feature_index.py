@@ -78,6 +78,10 @@ class IndexedStyle(NamedTuple):
     """weight of the style image, relative to the others"""
     features: Array
     """(n, C) at the positions to keep"""
+    positions: IndexArray
+    """(n,) their row-major indexes among the positions of all rotations, one after the other"""
+    position_count: int
+    """number of positions of all rotations"""
 
 
 class FeatureIndex(NamedTuple):
@@ -93,6 +97,9 @@ class FeatureIndex(NamedTuple):
     """(C, K) principal components, as columns; None to search in all channels"""
     directions: Array
     """(N, K): features minus their image's mean, in components, of length one or zero"""
+    positions: IndexArray
+    """(N,) as in :class:`IndexedStyle`, with the positions of all style images one after the
+    other"""
     rebuild: "Callable[[], FeatureIndex] | None" = None
     """builds the index from the style images"""
 
@@ -149,6 +156,15 @@ def build_index(
         tuple(style.weight / total for style in styles),
         basis,
         _concatenate(directions),
+        _join_positions(styles),
+    )
+
+
+def _join_positions(styles: Sequence[IndexedStyle]) -> IndexArray:
+    """Return :attr:`FeatureIndex.positions`."""
+    starts = np.cumsum([0, *(style.position_count for style in styles)])
+    return np.concatenate(
+        [start + style.positions for start, style in zip(starts, styles, strict=False)]
     )
 
 

@@ -41,19 +41,21 @@ from impasto.compute.feature_reductions import block_mean, block_mean_gradient, 
 from impasto.images import masks, style_regions
 from impasto.images.arrays import ImageArray, resample, size_of
 from impasto.images.style_regions import StyledRegion
-from impasto.losses import feature_index, tiles
+from impasto.losses import feature_index, tiles, voting
 from impasto.losses.content import add_array
 from impasto.losses.feature_index import Array, FeatureIndex, IndexArray
 from impasto.losses.terms import (
     AddGradient,
     FeatureMaps,
     LevelInputs,
+    LevelTarget,
     Pullback,
     TargetTile,
     TiledFeatureExtractor,
     TileFeatures,
 )
-from impasto.recipe.settings import Recipe
+from impasto.losses.voting import Votes
+from impasto.recipe.settings import STARTS, Recipe
 
 GRID_BLOCK = 3
 """The block whose positions are the grid of hypercolumns: a quarter of the image's size."""
@@ -346,8 +348,28 @@ def _index_style(
         for view, kept in zip(views, selected, strict=True)
         for features in extractor.iter_tiles(view)
     )
-    count = sum(int(each.sum()) for each in selected)
-    return feature_index.IndexedStyle(style.weight, _fill_rows(rows, count))
+    positions = _kept_positions(views, selected, extractor)
+    features = _fill_rows(rows, len(positions))
+    count = sum(each.size for each in selected)
+    return feature_index.IndexedStyle(style.weight, features, positions, count)
+
+
+def _kept_positions(
+    views: Sequence[ImageArray],
+    selected: Sequence[NDArray[np.bool_]],
+    extractor: TiledFeatureExtractor,
+) -> IndexArray:
+    """Return the positions of the rows of an index, see :class:`feature_index.IndexedStyle`."""
+    positions, start = [], 0
+    for view, kept in zip(views, selected, strict=True):
+        numbers = np.arange(start, start + kept.size).reshape(kept.shape)
+        for tile in extractor.split_into_tiles(size_of(view)):
+            in_tile, of_tile = (
+                tiles.crop(each, GRID_STRIDE, tile.core) for each in (numbers, kept)
+            )
+            positions.append(in_tile[of_tile])
+        start += kept.size
+    return np.concatenate(positions)
 
 
 def _kept_rows(columns: Array, kept: NDArray[np.bool_]) -> Array:
@@ -484,6 +506,13 @@ class MatchingTerm:
     """see :class:`impasto.recipe.strength.StrengthEffects`"""
     query_mix: float
     """see :func:`mix_query`"""
+    vote_fraction: float = 0.0
+    """fraction of the vote in the image that a level starts from (:mod:`impasto.losses.voting`)"""
+    votes_on_content: bool = True
+    """whether the first level starts from a vote too; not if it starts from another image than the
+    content image"""
+    detail: bool = False
+    """see :class:`impasto.losses.level_roles.LevelRole`"""
     additive = True
 
     @property
@@ -491,7 +520,7 @@ class MatchingTerm:
         """The layers of the hypercolumns."""
         return tuple(matching_layers(self.layer_weights))
 
-    def make_target(self, level_inputs: LevelInputs) -> Callable[[TargetTile], MatchTarget]:
+    def make_target(self, level_inputs: LevelInputs) -> LevelTarget:
         """Search the nearest neighbors of all positions, once per level."""
         query = mix_query(level_inputs.content, level_inputs.initial, self.query_mix)
         regions = [
@@ -501,9 +530,18 @@ class MatchingTerm:
         norms = level_inputs.sum_over_tiles(
             lambda tile: squared_norms(_crop_matches(matches, tile), channels)
         )
-        return level_inputs.cache_single_tile(
+        for_tile = level_inputs.cache_single_tile(
             functools.partial(self._tile_target, matches=matches, norms=norms)
         )
+        if level_inputs.initial is None and not self.votes_on_content:
+            return LevelTarget(for_tile)
+        votes = [
+            _votes(each, region) for each, region in zip(matches, level_inputs.regions, strict=True)
+        ]
+        start = functools.partial(
+            voting.mix_vote, votes, fraction=self.vote_fraction, detail=self.detail
+        )
+        return LevelTarget(for_tile, start)
 
     def _tile_target(
         self, tile: TargetTile, matches: Sequence[MatchIndexes], norms: Mapping[str, float]
@@ -554,6 +592,13 @@ class MatchingTerm:
         return target.scales
 
 
+def _votes(matches: MatchIndexes, region: StyledRegion) -> Votes:
+    """Return the votes of the matches of a region."""
+    images = [style.image for style in region.styles if style.weight]
+    voters = None if matches.weights is None else matches.weights > 0
+    return Votes(matches.feature_index.positions[matches.indexes], images, voters, region.mask)
+
+
 def _crop_matches(matches: Sequence[MatchIndexes], tile: TargetTile) -> list[MatchIndexes]:
     return [each.crop(lambda field: tile.crop(field, GRID_STRIDE)) for each in matches]
 
@@ -564,12 +609,17 @@ def _add_layer_gradient(layer: str, factor: np.float32, gradient: HostArray, to:
     (block_mean_gradient(scaled, size) if size > 1 else add_array(scaled))(to)
 
 
-def matching_term(recipe: Recipe, query_mix: float | None = None) -> MatchingTerm:
+def matching_term(recipe: Recipe, detail: bool = False) -> MatchingTerm:
     """Return style by matched features; ``strength`` sets the query and the style fraction.
 
-    ``query_mix`` is the fraction of the initial image in the query, see :func:`mix_query`; by
-    default that of the strength.
+    With ``detail`` the query is the initial image alone.
     """
     effects = recipe.strength_effects
-    mix = effects.query_mix if query_mix is None else query_mix
-    return MatchingTerm(dict(recipe.style_layers), effects.style_fraction, mix)
+    return MatchingTerm(
+        dict(recipe.style_layers),
+        effects.style_fraction,
+        query_mix=1.0 if detail else effects.query_mix,
+        vote_fraction=effects.vote_fraction,
+        votes_on_content=recipe.init == STARTS[0],
+        detail=detail,
+    )

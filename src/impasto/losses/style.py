@@ -13,11 +13,11 @@ import numpy as np
 
 from impasto.compute.arrays import HostArray, Tensor, array_namespace
 from impasto.images import masks
-from impasto.images.arrays import Mask, size_of
+from impasto.images.arrays import ImageArray, Mask, size_of
 from impasto.images.style_regions import StyledRegion, StyleImage
-from impasto.losses import feature_index, tiles
+from impasto.losses import feature_index, tiles, voting
 from impasto.losses.content import weighted_mean, weighted_mean_gradient
-from impasto.losses.feature_splitting import FeatureSplittingLoss
+from impasto.losses.feature_splitting import FeatureSplittingLoss, add_at_sample, sample_view
 from impasto.losses.level_roles import STRUCTURE, LevelRole
 from impasto.losses.matching import block_number, matching_term
 from impasto.losses.moment_losses import GRAM, MOMENTS, WASSERSTEIN, MomentLoss
@@ -38,6 +38,7 @@ from impasto.losses.terms import (
     LayerStyleLoss,
     LayerView,
     LevelInputs,
+    LevelTarget,
     LossTerm,
     Pullback,
     StyleFeatures,
@@ -67,6 +68,10 @@ RegionSums: TypeAlias = list[dict[str, Sums]]
 """By region and layer, the sums of a style loss."""
 
 
+MoveStart: TypeAlias = Callable[[Sequence[StyledRegion], ImageArray], ImageArray]
+"""(regions, image) -> the image to start from."""
+
+
 @dataclass(frozen=True)
 class LayerwiseTerm:
     """A style loss per layer, summed over regions, with its mean over the style layers.
@@ -78,6 +83,8 @@ class LayerwiseTerm:
     layer_weights: Layers
     rotated: bool = False
     """whether style images are used in rotations by 0, 90, 180 and 270 degrees"""
+    move_start: MoveStart | None = None
+    """changes the image that the level starts from"""
     additive = False
 
     @property
@@ -85,7 +92,7 @@ class LayerwiseTerm:
         """The style layers."""
         return tuple(layer for layer, _ in self.layer_weights)
 
-    def make_target(self, level_inputs: LevelInputs) -> Callable[[TargetTile], list[RegionTarget]]:
+    def make_target(self, level_inputs: LevelInputs) -> LevelTarget:
         """Compute the targets of all regions from their style images."""
         loss, layers, regions = self.style_loss, self.layers, level_inputs.regions
         if self.rotated:
@@ -96,7 +103,10 @@ class LayerwiseTerm:
             collect = functools.partial(_initial_stats, loss, layers, targets)
             stats = level_inputs.sum_over_tiles(collect)
             for_tile = functools.partial(_final_tile_regions, loss, layers, targets, stats)
-        return level_inputs.cache_single_tile(for_tile)
+        start = None
+        if self.move_start is not None:
+            start = functools.partial(self.move_start, level_inputs.regions)
+        return LevelTarget(level_inputs.cache_single_tile(for_tile), start)
 
     def reduce(self, features: FeatureMaps, target: list[RegionTarget]) -> RegionSums:
         """Return the sums of the style loss."""
@@ -436,10 +446,12 @@ PairSums: TypeAlias = tuple[Sums, Sums]
 class PairedLoss(AdaptiveStyleLoss):
     """first + weight · second, where ``second`` uses the style images without their rotations.
 
-    For a term with ``LayerwiseTerm.rotated``.
+    For a term with ``LayerwiseTerm.rotated``. The second loss, of means, uses the positions that
+    feature splitting compares: their means are within a few thousandths, in a fraction of the time
+    (benchmarks/NOTES.md).
     """
 
-    first: AdaptiveStyleLoss
+    first: FeatureSplittingLoss
     second: LayerStyleLoss
     """a loss that keeps no positions"""
     weight: float
@@ -475,7 +487,8 @@ class PairedLoss(AdaptiveStyleLoss):
 
     def reduce(self, view: LayerView, target: PairTarget) -> PairSums:
         """Return the sums of both."""
-        return self.first.reduce(view, target.first), self.second.reduce(view, target.second)
+        sample = sample_view(view, target.first)
+        return self.first.reduce(view, target.first), self.second.reduce(sample, target.second)
 
     def loss(self, sums: PairSums, target: PairTarget) -> Tensor:
         """Return the weighted sum of both."""
@@ -487,10 +500,11 @@ class PairedLoss(AdaptiveStyleLoss):
     ) -> tuple[PairSums, Callable[[PairSums], AddGradient]]:
         """Return :meth:`reduce` of NumPy features, and its pullback."""
         first, first_pullback = self.first.vjp(view, target.first)
-        second, second_pullback = self.second.vjp(view, target.second)
+        second, second_pullback = self.second.vjp(sample_view(view, target.first), target.second)
 
         def pullback(sums_grad: PairSums) -> AddGradient:
-            adds = first_pullback(sums_grad[0]), second_pullback(sums_grad[1])
+            second_add = add_at_sample(second_pullback(sums_grad[1]), target.first)
+            adds = first_pullback(sums_grad[0]), second_add
 
             def add(to: HostArray) -> None:
                 for each in adds:
@@ -517,7 +531,8 @@ def _feature_splitting_term(recipe: Recipe) -> LayerwiseTerm:
     fraction = recipe.strength_effects.style_fraction
     moments_loss = MomentsStyleLoss(MOMENTS, True, 1)
     paired = PairedLoss(FeatureSplittingLoss(fraction), moments_loss, fraction * MOMENTS_WEIGHT)
-    return LayerwiseTerm(paired, layers, rotated=True)
+    move = functools.partial(voting.move_colors, fraction=fraction / 2)
+    return LayerwiseTerm(paired, layers, rotated=True, move_start=move)
 
 
 def _moments_term(comparison: MomentLoss) -> Callable[[Recipe], LossTerm]:
@@ -542,7 +557,7 @@ FEATURE_SPLITTING_TERMS: dict[str, Callable[[Recipe], LossTerm]] = {
 """The terms of feature splitting, of the style losses that have such a level."""
 
 DETAIL_TERMS: dict[str, Callable[[Recipe], LossTerm]] = {
-    "matching": lambda recipe: matching_term(recipe, query_mix=1.0)
+    "matching": lambda recipe: matching_term(recipe, detail=True)
 }
 """The terms of detail levels, of the style losses that have such levels."""
 

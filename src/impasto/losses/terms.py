@@ -215,6 +215,19 @@ class LevelInputs:
         return functools.cache(function) if len(self.tiles) == 1 else function
 
 
+StartFunction: TypeAlias = Callable[[ImageArray], ImageArray]
+"""image (height, width, 3) -> a better one to start a level from, of the same size."""
+
+
+class LevelTarget(NamedTuple):
+    """The targets of a term at a level, and the image that the level should start from."""
+
+    for_tile: Callable[[TargetTile], Target]
+    """tile -> its target, arrays in float32 and int32. Arrays of positions cover the core box"""
+    start: StartFunction | None = None
+    """None if the level starts from its initial image"""
+
+
 def scale_sums(factor: Any, sums: Sums) -> Sums:
     """Return sums multiplied by a factor."""
     return optree.tree_map(lambda each: np.float32(factor) * each, sums)
@@ -243,15 +256,11 @@ class LossTerm(Protocol):
         """Whether the loss is the sum of the losses of the tiles, so that one pass is enough."""
         ...
 
-    def make_target(self, level_inputs: LevelInputs) -> Callable[[TargetTile], Target]:
+    def make_target(self, level_inputs: LevelInputs) -> LevelTarget:
         """Compute the targets of a level.
 
         Args:
             level_inputs: content image, regions with style images, and the initial image
-
-        Returns:
-            A function from a tile of the level to its target, arrays in float32 and int32. Arrays
-            of positions cover the core box of the tile.
         """
         ...
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from impasto.errors import SettingError
 from impasto.images.arrays import MIN_SIDE, fit
 from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, FINEST, STRUCTURE, LevelRole
+from impasto.optimizers.solver import DEFAULT_PRECONDITIONING, Preconditioning
 from impasto.recipe.settings import Recipe
 
 
@@ -39,6 +40,13 @@ class ScheduleShape:
     feature_splitting: float = 0.0
     """evaluations of the feature splitting level, relative to those of the level before; 0 for no
     such level"""
+    finest: float | None = None
+    """factor from the evaluations of the finest level to those of the next coarser one; ``growth``
+    if None"""
+    preconditioning: Preconditioning = DEFAULT_PRECONDITIONING
+    """preconditioning of L-BFGS, except in feature splitting"""
+    splitting_preconditioning: Preconditioning = DEFAULT_PRECONDITIONING
+    """preconditioning of L-BFGS in feature splitting"""
     large: float = math.inf
     """longest side in pixels up to which levels determine structure, including feature splitting.
     Larger levels only sharpen, with fewer evaluations, so a large result has the structure of a
@@ -55,8 +63,11 @@ SHAPES = {
         steps=3,
         coarse_style=1.0,
         carries_image=True,
-        feature_splitting=1.5,
-        large=1024,
+        feature_splitting=2.25,
+        finest=1.75,
+        preconditioning=Preconditioning(0.25, 2.5, 0.3),
+        splitting_preconditioning=Preconditioning(0.33, 2.5, 0.3),
+        large=512,
     )
 }
 """Shapes of style losses that do not use ``DEFAULT_SHAPE``."""
@@ -81,6 +92,8 @@ class Level:
     """its role"""
     follows: bool = False
     """whether it continues from a smaller level"""
+    preconditioning: Preconditioning = DEFAULT_PRECONDITIONING
+    """preconditioning of L-BFGS"""
 
 
 def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
@@ -115,7 +128,13 @@ def _structure_levels(sizes: Sequence[tuple[int, int]], recipe: Recipe) -> list[
     if len(levels) > 1 and shape.large < math.inf:
         levels[-1] = replace(levels[-1], role=FINEST)
     if levels and (evaluations := round(shape.feature_splitting * recipe.evaluations)):
-        last = replace(levels[-1], evaluations=evaluations, role=FEATURE_SPLITTING, follows=True)
+        last = replace(
+            levels[-1],
+            evaluations=evaluations,
+            role=FEATURE_SPLITTING,
+            follows=True,
+            preconditioning=shape.splitting_preconditioning,
+        )
         levels.append(_reduce_evaluations(last, shape))
     return levels
 
@@ -150,15 +169,18 @@ MIN_EVALUATIONS = 3
 
 
 def _reduce_evaluations(level: Level, shape: ScheduleShape) -> Level:
-    """Return a level with fewer evaluations in proportion to its size above ``shape.large``."""
-    fewer = round(level.evaluations * min(1.0, shape.large / max(level.height, level.width)))
+    """Return a level with fewer evaluations in proportion to its size above 2 ``shape.large``."""
+    fewer = round(level.evaluations * min(1.0, 2 * shape.large / max(level.height, level.width)))
     return replace(level, evaluations=max(min(MIN_EVALUATIONS, level.evaluations), fewer))
 
 
 def _level(size: tuple[int, int], coarser: int, recipe: Recipe) -> Level:
     shape = schedule_shape(recipe)
-    evaluations = round(recipe.evaluations * shape.growth**coarser)
-    return Level(1, *size, evaluations, shape.coarse_style**coarser)
+    first = shape.growth if shape.finest is None else shape.finest
+    factor = first * shape.growth ** (coarser - 1) if coarser else 1.0
+    evaluations = round(recipe.evaluations * factor)
+    style = shape.coarse_style**coarser
+    return Level(1, *size, evaluations, style, preconditioning=shape.preconditioning)
 
 
 def smaller_level(level: Level, pixels: int) -> Level | None:

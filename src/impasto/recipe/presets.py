@@ -61,7 +61,7 @@ PRESETS: dict[str, Preset] = {
     DEFAULT: Preset("Matched features, coarse to fine. Strokes everywhere.", {}),
     "painterly": Preset(
         "Large, visible brushwork; only the shapes of the photo stay clear.",
-        {"strength": 0.6, "style_scale": 1.4, "evaluations": 16},
+        {"strength": 0.6, "style_scale": 1.4, "evaluations": 8},
     ),
     "bold": Preset(
         "Strong colors and strokes; the photo is only a hint.",

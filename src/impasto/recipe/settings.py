@@ -75,7 +75,7 @@ MATCHING_DEFAULTS: dict[str, Value] = {
     "style_weight": 1.0,
     "tv_weight": 0.0,
     "strips": 1,
-    "evaluations": 8,
+    "evaluations": 4,
 }
 """Defaults of the same settings for matching, whose targets follow the content image's shapes."""
 

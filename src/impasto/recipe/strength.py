@@ -15,6 +15,10 @@ HALF_STRENGTH_FRACTION = 0.9
 which the style image has nothing similar (benchmarks/NOTES.md)."""
 
 
+VOTE_FRACTION = 0.35
+"""The vote fraction from strength 0.5 on. With 0.6, flat areas turn gray (benchmarks/NOTES.md)."""
+
+
 @dataclass(frozen=True)
 class StrengthEffects:
     """The effects of a strength in [0, 1].
@@ -42,6 +46,9 @@ class StrengthEffects:
     carry_fraction: float
     """fraction in [0, 1] of the enlarged image of the level before in the initial image of a level;
     the rest is the content image at the new size plus the change made by that level"""
+    vote_fraction: float
+    """fraction in [0, VOTE_FRACTION] of the style image's patches in the initial image of a level
+    (``losses.voting``)"""
 
 
 def strength_effects(
@@ -62,7 +69,7 @@ def strength_effects(
     >>> strength_effects(0.5)
     ... # doctest: +NORMALIZE_WHITESPACE
     StrengthEffects(content_weight=1.0, style_weight=1.0, tv_weight=1.0, style_fraction=0.9,
-        query_mix=0.25, start_mix=1.0, carry_fraction=0.9)
+        query_mix=0.25, start_mix=1.0, carry_fraction=0.9, vote_fraction=0.35)
     """
     less = min(strength, 1 - strength)
     odds = (less / (1 - less)) ** (WEIGHT_EXPONENT * exponent)
@@ -76,6 +83,7 @@ def strength_effects(
         query_mix=strength / 2,
         start_mix=min(1.0, 2 * strength),
         carry_fraction=fraction,
+        vote_fraction=VOTE_FRACTION * min(1.0, fraction / HALF_STRENGTH_FRACTION),
     )
 
 
