@@ -33,8 +33,8 @@ from tests.cli.test_app import run
 
 KILLS = int(os.environ.get("IMPASTO_KILLS", "3"))
 TINY = ["--size", "64", "--levels", "3", "--precision", "float32"]
-SMALL = [*TINY, "--evaluations", "4"]
-EVALUATIONS = (5, 4, 6, 3)
+SMALL = [*TINY, "--evaluations", "3"]
+EVALUATIONS = (5, 3, 7, 3)
 """of its levels: FORMS, FINEST, LAST, SHARPENING"""
 SAVING = ["--checkpoint-every", "0"]  # every iteration, so that many moments lie within writes
 WORDS = ["stylize", "photo.png", "painting.png", "-o", "out.png"]

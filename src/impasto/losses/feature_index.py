@@ -78,10 +78,11 @@ class IndexedStyle(NamedTuple):
     """weight of the style image, relative to the others"""
     features: Array
     """(n, C) at the positions to keep"""
-    positions: IndexArray
-    """(n,) their row-major indexes among the positions of all rotations, one after the other"""
-    position_count: int
-    """number of positions of all rotations"""
+    positions: IndexArray | None = None
+    """(n,) their row-major indexes among the positions of all rotations, one after the other; None
+    if all are kept, in that order"""
+    position_count: int = 0
+    """number of positions of all rotations, if not all are kept"""
 
 
 class FeatureIndex(NamedTuple):
@@ -162,10 +163,13 @@ def build_index(
 
 def _join_positions(styles: Sequence[IndexedStyle]) -> IndexArray:
     """Return :attr:`FeatureIndex.positions`."""
-    starts = np.cumsum([0, *(style.position_count for style in styles)])
-    return np.concatenate(
-        [start + style.positions for start, style in zip(starts, styles, strict=False)]
-    )
+    joined, start = [], 0
+    for style in styles:
+        count = len(style.features)
+        positions = np.arange(count) if style.positions is None else style.positions
+        joined.append(start + positions)
+        start += count if style.positions is None else style.position_count
+    return np.concatenate(joined)
 
 
 def _concatenate(arrays: Sequence[Array]) -> Array:

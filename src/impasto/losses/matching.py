@@ -41,7 +41,7 @@ from impasto.compute.feature_reductions import block_mean, block_mean_gradient, 
 from impasto.images import masks, style_regions
 from impasto.images.arrays import ImageArray, resample, size_of
 from impasto.images.style_regions import StyledRegion
-from impasto.losses import feature_index, tiles, voting
+from impasto.losses import feature_index, style_cache, tiles, voting
 from impasto.losses.content import add_array
 from impasto.losses.feature_index import Array, FeatureIndex, IndexArray
 from impasto.losses.terms import (
@@ -315,6 +315,15 @@ def _make_region_index(
 
 
 def _build_region_index(
+    region: StyledRegion, extractor: TiledFeatureExtractor, layers: Sequence[str]
+) -> FeatureIndex:
+    key = ("matching", style_cache.region_key(region), tuple(layers))
+    build = functools.partial(_extract_region_index, region, extractor, layers)
+    index: FeatureIndex = extractor.style_cache.get(key, build)
+    return index
+
+
+def _extract_region_index(
     region: StyledRegion, extractor: TiledFeatureExtractor, layers: Sequence[str]
 ) -> FeatureIndex:
     styles = [each for each in region.styles if each.weight]

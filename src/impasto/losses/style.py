@@ -15,7 +15,7 @@ from impasto.compute.arrays import HostArray, Tensor, array_namespace
 from impasto.images import masks
 from impasto.images.arrays import ImageArray, Mask, size_of
 from impasto.images.style_regions import StyledRegion, StyleImage
-from impasto.losses import feature_index, tiles, voting
+from impasto.losses import feature_index, style_cache, tiles, voting
 from impasto.losses.content import weighted_mean, weighted_mean_gradient
 from impasto.losses.feature_splitting import FeatureSplittingLoss, add_at_sample, sample_view
 from impasto.losses.level_roles import STRUCTURE, LevelRole
@@ -189,21 +189,34 @@ def _make_level_region(
     level_inputs: LevelInputs,
 ) -> RegionTarget:
     """Return the target of a region of the whole image."""
-    extractor, styles = level_inputs.extractor, [each for each in region.styles if each.weight]
+    extractor = level_inputs.extractor
+    key = (style_loss, style_cache.region_key(region), tuple(layers))
+    make = functools.partial(_make_style_targets, style_loss, layers, region, extractor)
+    style = extractor.style_cache.get(key, make)
+    area = 1.0 if region.mask is None else float(region.mask.mean())
+    return RegionTarget(np.float32(area), _mask_weights(region.mask, layers, extractor), style)
+
+
+def _make_style_targets(
+    style_loss: LayerStyleLoss,
+    layers: Sequence[str],
+    region: StyledRegion,
+    extractor: TiledFeatureExtractor,
+) -> dict[str, Target]:
+    """Return the target of a style loss by layer, from the style images of a region."""
+    styles = [each for each in region.styles if each.weight]
     total = sum(each.weight for each in styles)
     weights = [each.weight / total for each in styles]
     kept = [
         _extract_style(style_loss, layers, extractor, style, number, weight)
         for number, (style, weight) in enumerate(zip(styles, weights, strict=True))
     ]
-    style = {
+    return {
         layer: style_loss.make_target(
             [(weight, each[layer]) for weight, each in zip(weights, kept, strict=True)]
         )
         for layer in layers
     }
-    area = 1.0 if region.mask is None else float(region.mask.mean())
-    return RegionTarget(np.float32(area), _mask_weights(region.mask, layers, extractor), style)
 
 
 def _extract_style(

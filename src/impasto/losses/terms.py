@@ -21,6 +21,7 @@ from impasto.compute.feature_reductions import AddGradient as AddGradient
 from impasto.images.arrays import ImageArray, size_of
 from impasto.images.style_regions import StyledRegion
 from impasto.losses import tiles
+from impasto.losses.style_cache import NO_CACHE, StyleCache
 from impasto.losses.tiles import Box, Tile, TileAlignment
 from impasto.network.weights import Network
 
@@ -135,16 +136,24 @@ class TiledFeatureExtractor:
     alignment: TileAlignment
     tile_size: int = 0
     """maximum side of the core box of a tile in pixels; 0 for the whole image"""
+    style_cache: StyleCache = NO_CACHE
+    """for values computed from style images as a whole; not used for tiles, to save memory"""
 
     @classmethod
     def for_layers(
-        cls, features: Features, network: Network, layers: Iterable[str], tile_size: int = 0
+        cls,
+        features: Features,
+        network: Network,
+        layers: Iterable[str],
+        tile_size: int = 0,
+        style_cache: StyleCache = NO_CACHE,
     ) -> "TiledFeatureExtractor":
         """Return the extractor for ``layers`` of a network."""
         names = list(layers)
         multiple = max(TILE_MULTIPLE, *map(network.stride, names))
         alignment = TileAlignment(multiple, -(-network.halo(names) // multiple) * multiple)
-        return cls(features, network.stride, network.receptive_field, alignment, tile_size)
+        cache = NO_CACHE if tile_size else style_cache
+        return cls(features, network.stride, network.receptive_field, alignment, tile_size, cache)
 
     def split_into_tiles(self, size: tuple[int, int]) -> tuple[Tile, ...]:
         """Return the tiles of an image of (height, width) pixels."""

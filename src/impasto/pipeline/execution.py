@@ -14,7 +14,9 @@ from impasto import filearray, files
 from impasto.compute import threads
 from impasto.errors import CheckpointError, ClusterError
 from impasto.images import arrays, masks
-from impasto.pipeline import calibration
+from impasto.losses import style_cache
+from impasto.losses.style_cache import NO_CACHE
+from impasto.pipeline import calibration, memory
 from impasto.pipeline.events import Controls, ProgressEvent, RunState, with_steered_settings
 from impasto.pipeline.inputs import PreparedRun
 from impasto.pipeline.levels import StageTimer, run_levels
@@ -26,6 +28,9 @@ from impasto.pipeline.run import Run, final_image, first_state
 
 if TYPE_CHECKING:
     from impasto.cluster.pool import WorkerPool
+
+FREE_FACTOR = 4
+"""Free memory for which values of style images are kept, relative to their maximum size."""
 
 LOG = logging.getLogger(__name__)
 
@@ -67,7 +72,8 @@ class Executor:
         model = self.models.get(prepared.recipe, instruction_set)
         if before is not None:
             _check_backend(before.provenance.backend, model.engine.backend)
-        run = Run(model, prepared.inputs, prepared.recipe, prepared.plan, distribute)
+        styles = model.style_cache if self._keeps_styles(prepared) else NO_CACHE
+        run = Run(model, prepared.inputs, prepared.recipe, prepared.plan, distribute, styles)
         clock.end_stage("network")
         origin = make_provenance(run)
         if before is None:
@@ -91,6 +97,14 @@ class Executor:
                 LOG.warning("%s", error)
                 state = replace(state, stopped=True)
         yield Finished(make_result(run, state))
+
+    def _keeps_styles(self, prepared: PreparedRun) -> bool:
+        """Return whether to keep what is computed from style images, for the next run.
+
+        Not in the first run, since it is often the only one, nor if memory is limited.
+        """
+        free = memory.free_bytes() > FREE_FACTOR * style_cache.LIMIT_BYTES
+        return self.current is not None and prepared.memory_limit is None and free
 
     def _distribute(self) -> tuple[DistributeTiles, str]:
         """Return the function that distributes tiles, and the instruction set of all workers.

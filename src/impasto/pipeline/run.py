@@ -16,6 +16,7 @@ from impasto.losses import objective
 from impasto.losses.level_roles import STRUCTURE, LevelRole
 from impasto.losses.level_targets import make_level_targets
 from impasto.losses.objective import Objective
+from impasto.losses.style_cache import NO_CACHE, StyleCache
 from impasto.losses.terms import StartFunction
 from impasto.optimizers.parametrization import highpass
 from impasto.optimizers.registry import SOLVERS
@@ -40,6 +41,8 @@ class Run:
     """the tiles to use"""
     distribute: DistributeTiles | None = None
     """distributes tiles to workers"""
+    style_cache: StyleCache = NO_CACHE
+    """keeps what is computed from style images"""
     _resized: dict[tuple[int, int], ImageArray] = field(default_factory=dict, compare=False)
     """the latest result of :meth:`content`"""
 
@@ -80,7 +83,7 @@ class Run:
         size = arrays.size_of(content)
         regions = resize_regions(self.inputs.regions, *size)
         program = self.model.level_program(self.recipe, role)
-        extractor = program.feature_extractor(self.plan.tile)
+        extractor = program.feature_extractor(self.plan.tile, self.style_cache)
         targets = make_level_targets(extractor, self.recipe, content, regions, style, start, role)
         inner = program.objective(targets, self.plan.keep_targets, self.distribute)
         if not (self.inputs.gray or self.inputs.keep is not None or role.detail):
