@@ -34,7 +34,14 @@ from impasto.recipe import strength
 
 SIZE = (46, 64)
 SMALL: dict[str, dict[str, Any]] = {
-    "matching": {"size": 64, "levels": 3, "evaluations": 2, "precision": "float32"},
+    # Levels beyond 32 px sharpen, so that small images have levels of every role.
+    "matching": {
+        "size": 64,
+        "levels": 3,
+        "structure_size": 32,
+        "evaluations": 2,
+        "precision": "float32",
+    },
     "gram": {
         "size": 64,
         "levels": 2,
@@ -45,18 +52,9 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 KINDS = {"matching": (STRUCTURE, FINEST, FEATURE_SPLITTING, DETAIL), "gram": (STRUCTURE, STRUCTURE)}
 SIZES = {"matching": ((16, 23), (23, 32), (23, 32), SIZE), "gram": ((20, 28), SIZE)}
-EVALUATIONS = {"matching": (4, 2, 4, 2), "gram": (6, 4)}
+EVALUATIONS = {"matching": (3, 2, 4, 2), "gram": (6, 4)}
 
-pytestmark = pytest.mark.usefixtures("one_network", "sharpened_early")
-
-
-@pytest.fixture(scope="module")
-def sharpened_early():
-    """Let levels beyond 32 px sharpen, so that small paintings have levels of every kind."""
-    with pytest.MonkeyPatch.context() as patch:
-        shape = replace(pyramid.SHAPES["matching"], large=32)
-        patch.setitem(pyramid.SHAPES, "matching", shape)
-        yield
+pytestmark = pytest.mark.usefixtures("one_network")
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ def case(request, engines, content, style):
 
 
 @pytest.fixture(scope="module")
-def result(case, sharpened_early):
+def result(case):
     return case.paint()
 
 
@@ -827,11 +825,11 @@ def test_a_picture_in_tiles_is_the_picture_of_the_whole(case):
 
 @pytest.mark.slow
 @matching_only
-def test_rows_at_the_edges_of_tiles_differ_as_rows_elsewhere_do(case, monkeypatch):
+def test_rows_at_the_edges_of_tiles_differ_as_rows_elsewhere_do(case):
     """Also where a picture is sharpened, in two levels of twice the size each."""
-    monkeypatch.setitem(pyramid.SHAPES, "matching", replace(pyramid.SHAPES["matching"], large=96))
     content = samples.load_content("coffee")[:400, :384]
-    with Stylizer(size=384, evaluations=3, precision="float32", tile=128) as stylizer:
+    settings = {"size": 384, "structure_size": 96, "evaluations": 3, "precision": "float32"}
+    with Stylizer(**settings, tile=128) as stylizer:
         (*_, last) = stylizer.paint(content, case.style)
     assert any(level.role.detail for level in pyramid.schedule(400, 384, last.result.recipe))
     for picture in (last.result.pixels, last.result.pixels.swapaxes(0, 1)):

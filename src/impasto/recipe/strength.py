@@ -10,8 +10,8 @@ WEIGHT_EXPONENT = 1.3
 """Exponent of the weights' odds, chosen so that the content distance on a held-out network grows
 about linearly with strength (benchmarks/NOTES.md)."""
 
-HALF_STRENGTH_FRACTION = 0.9
-"""The style fraction at strength 0.5. A tenth of the content image keeps faces and ridges, for
+HALF_STRENGTH_FRACTION = 0.85
+"""The style fraction at strength 0.5. The rest, of the content image, keeps faces and ridges, for
 which the style image has nothing similar (benchmarks/NOTES.md)."""
 
 
@@ -68,8 +68,8 @@ def strength_effects(
 
     >>> strength_effects(0.5)
     ... # doctest: +NORMALIZE_WHITESPACE
-    StrengthEffects(content_weight=1.0, style_weight=1.0, tv_weight=1.0, style_fraction=0.9,
-        query_mix=0.25, start_mix=1.0, carry_fraction=0.9, vote_fraction=0.35)
+    StrengthEffects(content_weight=1.0, style_weight=1.0, tv_weight=1.0, style_fraction=0.85,
+        query_mix=0.25, start_mix=1.0, carry_fraction=0.85, vote_fraction=0.35)
     """
     less = min(strength, 1 - strength)
     odds = (less / (1 - less)) ** (WEIGHT_EXPONENT * exponent)
