@@ -578,6 +578,10 @@ DEEPEST_SHALLOW_BLOCK = 3
 """The deepest block at levels with ``LevelRole.shallow``; deeper blocks represent structure, and
 need a third of the time. Feature splitting is not shallow: it also uses block4_conv1."""
 
+DEEPEST_DETAIL_LAYER = "block3_conv1"
+"""The deepest layer at levels with ``LevelRole.detail``. The next two need two fifths of the time,
+and results look the same (benchmarks/NOTES.md)."""
+
 
 def style_term(recipe: Recipe, role: LevelRole = STRUCTURE) -> LossTerm:
     """Return the style loss of levels with a role."""
@@ -586,7 +590,14 @@ def style_term(recipe: Recipe, role: LevelRole = STRUCTURE) -> LossTerm:
         table = FEATURE_SPLITTING_TERMS
     if role.shallow:
         recipe = replace(recipe, style_layers=shallow_layers(recipe.style_layers))
+    if role.detail:
+        recipe = replace(recipe, style_layers=_detail_layers(recipe.style_layers))
     return table[recipe.style_loss](recipe)
+
+
+def _detail_layers(layers: Layers) -> Layers:
+    """Return the layers of levels with ``LevelRole.detail``; all if there are no others."""
+    return tuple(each for each in layers if each[0] <= DEEPEST_DETAIL_LAYER) or layers
 
 
 def shallow_layers(layers: Layers) -> Layers:
