@@ -121,3 +121,27 @@ def test_colors_move_as_far_as_is_asked_for_within_the_mask(share):
         np.testing.assert_allclose(moved.covariance, target.covariance, rtol=0.01, atol=5)
     if share == 0:
         np.testing.assert_allclose(found, IMAGE, atol=0.01)
+
+
+@pytest.mark.parametrize("reach", [1, 2, 9])
+@pytest.mark.parametrize("shape", [(6, 8), (1, 5), (7, 1)])
+def test_repetition_is_what_plain_loops_count(reach, shape):
+    matches = np.random.default_rng(3).integers(0, 4, shape)
+    expected = np.zeros(shape, int)
+    for row, column in np.ndindex(shape):
+        for other in np.ndindex(shape):
+            near = max(abs(row - other[0]), abs(column - other[1])) <= reach
+            if near and other != (row, column):
+                expected[row, column] += matches[other] == matches[row, column]
+    np.testing.assert_array_equal(voting.repetition(matches, reach), expected)
+
+
+def test_a_match_that_is_repeated_often_has_little_weight():
+    """The image stays where all positions have the same match."""
+    repeated = np.full((60, 60), 7)
+    image = tiny.random_picture(240, 240, 8)
+    mixed = voting.mix_vote([Votes(repeated, STYLES)], image, 0.35, detail=False)
+    once = voting.mix_vote([Votes(indexes(shape=(60, 60)), STYLES)], image, 0.35, detail=False)
+    middle = np.s_[80:160, 80:160]
+    change, other = (np.abs(each - image)[middle].mean() for each in (mixed, once))
+    assert change < 0.1 * other

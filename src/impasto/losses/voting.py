@@ -31,6 +31,13 @@ REACH = 2
 SIGMA = 3.0
 """Standard deviation in pixels of the weights in a patch."""
 
+NEIGHBORHOOD = 8
+"""Positions on each side within which the repetition of a match is counted: 32 px."""
+
+MAX_REPETITION = 8
+"""Repetition from which on a vote has less weight. Without a bound one patch is used up to 126
+times in such a neighborhood of a flat area, and its copies are visible (benchmarks/NOTES.md)."""
+
 TINY = np.float32(1e-12)
 """Keeps the mean of no patches finite."""
 
@@ -69,12 +76,38 @@ def mix_vote(
         voted = average_patches(votes, image)
         if detail:
             voted = _replace_coarse(voted, image)
-        weight = np.float32(fraction) * (
-            np.ones((1, 1), np.float32) if votes.mask is None else votes.mask
-        )
-        weight = np.broadcast_to(weight[..., None], (*size_of(image), 1))
-        mixed = filearray.map_rows(_add_change, mixed, voted, image, weight)
+        weight = np.float32(fraction) * _variety(votes.matches)
+        weight = masks.resize_mask(weight, *size_of(image))
+        if votes.mask is not None:
+            weight = weight * votes.mask
+        mixed = filearray.map_rows(_add_change, mixed, voted, image, weight[..., None])
     return mixed
+
+
+def repetition(matches: NDArray[np.intp], reach: int = NEIGHBORHOOD) -> NDArray[np.int32]:
+    """Return how often the match of each position is that of other positions nearby, (h, w).
+
+    Args:
+        matches: (h, w), as in :class:`Votes`
+        reach: positions on each side that are nearby: (2 · reach + 1)² - 1 in all
+    """
+    height, width = matches.shape
+    counts = np.zeros(matches.shape, np.int32)
+    for down in range(min(reach + 1, height)):
+        for right in range(-min(reach, width - 1), min(reach + 1, width)):
+            if (down, right) <= (0, 0):
+                continue  # each pair of positions once
+            upper = slice(0, height - down), slice(max(0, -right), width - max(0, right))
+            lower = slice(down, height), slice(max(0, right), width - max(0, -right))
+            same = matches[upper] == matches[lower]
+            counts[upper] += same
+            counts[lower] += same
+    return counts
+
+
+def _variety(matches: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Return factors (h, w) in (0, 1] of the votes: less where one match is repeated often."""
+    return np.minimum(1, MAX_REPETITION / np.maximum(repetition(matches), 1)).astype(np.float32)
 
 
 def _add_change(
