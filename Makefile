@@ -80,6 +80,7 @@ pictures: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m tools.settings
+	$(BIN)/python -m tools.keywords
 	$(BIN)/python -m tools.messages
 	$(BIN)/python -m tools.strength
 

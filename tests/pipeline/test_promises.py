@@ -190,8 +190,20 @@ def test_the_history_holds_every_evaluation_and_its_terms(case, result):
         terms = record.content, record.style, record.tv
         weighted = sum(weight * term for weight, term in zip(weights, terms, strict=True))
         assert record.total == pytest.approx(weighted, rel=1e-4)
+        for name, parts in record.layers.items():
+            assert sum(parts.values()) == pytest.approx(getattr(record, name), rel=1e-4)
+            assert set(parts) <= set(result.recipe.layer_names)
+        assert record.layers["style"]
     seconds = [record.seconds for record in result.history]
     assert seconds == sorted(seconds)
+
+
+def test_the_history_marks_evaluations_that_did_not_lower_the_loss(result):
+    for level in {record.level for record in result.history}:
+        totals = [record.total for record in result.history if record.level == level]
+        marks = [record.rejected for record in result.history if record.level == level]
+        lowest = [min(totals[:number], default=np.inf) for number in range(len(totals))]
+        assert marks == [now >= best for now, best in zip(totals, lowest, strict=True)]
 
 
 def test_the_report_holds_everything_and_is_json(case, result):
@@ -202,7 +214,9 @@ def test_the_report_holds_everything_and_is_json(case, result):
     }
     assert set(report["weights"]) == {"network", "source", "sha256"}
     assert set(report["levels"][0]) >= {"height", "width", "evaluations", "seconds", "reason"}
-    assert set(report["history"][0]) == {"level", "total", "content", "style", "tv", "seconds"}
+    assert set(report["history"][0]) == {
+        *("level", "total", "content", "style", "tv", "seconds", "rejected", "layers"),
+    }
     assert report["evaluations"] == len(report["history"])
     stages = sum(value for stage, value in report["seconds"].items() if stage != "total")
     assert stages == pytest.approx(report["seconds"]["total"], rel=0.05, abs=0.05)

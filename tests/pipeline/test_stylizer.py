@@ -3,6 +3,7 @@
 ``test_promises.py`` has what each family of recipes promises at each kind of level.
 """
 
+import asyncio
 import gc
 import io
 import os
@@ -102,6 +103,61 @@ def test_several_content_layers_and_a_single_style_layer(content, style):
         style_layers="block3_pool",
     )
     assert result.history[-1].total < result.history[0].total
+
+
+def test_a_stylizer_can_be_called_and_maps_pairs_lazily(stylizer, result, content, style):
+    called = stylizer(content, style)
+    assert called.pixels.tobytes() == result.pixels.tobytes()
+    results = stylizer.map([(content, style), (content, [style, style]), (content, "missing.png")])
+    assert next(results).pixels.tobytes() == result.pixels.tobytes()
+    assert len(next(results).inputs) == 3
+    with pytest.raises(ImageError, match="missing"):
+        next(results)
+
+
+def test_a_stylizer_paints_in_coroutines_one_at_a_time(stylizer, result, content, style):
+    async def both():
+        return await asyncio.gather(*(stylizer.astylize(content, style) for _ in range(2)))
+
+    for painted in asyncio.run(both()):
+        assert painted.pixels.tobytes() == result.pixels.tobytes()
+
+
+def test_a_coroutine_gets_every_event_and_errors_at_once(stylizer, result, content, style):
+    async def events():
+        return [event async for event in stylizer.apaint(content, style)]
+
+    async def invalid():
+        await stylizer.astylize("missing.png", style)
+
+    *_, last = found = asyncio.run(events())
+    assert sum(isinstance(event, Step) for event in found) == len(result.history)
+    assert isinstance(last, Finished)
+    with pytest.raises(ImageError, match="missing"):
+        asyncio.run(invalid())
+
+
+def test_a_coroutine_that_is_cancelled_or_told_to_stop_ends_early(stylizer, content, style):
+    seen = []
+
+    async def stop_at_the_third():
+        return await stylizer.astylize(
+            content, style, listener=lambda event: seen.append(event) or len(seen) < 3
+        )
+
+    async def cancelled():
+        task = asyncio.create_task(stylizer.astylize(content, style))
+        while stylizer._executor.current is before:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    assert asyncio.run(stop_at_the_third()).stopped
+    assert len(seen) < 6
+    before = stylizer._executor.current
+    asyncio.run(cancelled())
+    assert len(stylizer._executor.current[1].history) < 12
 
 
 def test_a_listener_that_stops_gets_the_best_picture_so_far(content, style):

@@ -98,8 +98,11 @@ class ContentTerm:
 
     def loss(self, sums: Mapping[str, Tensor], target: ContentTargets) -> Tensor:
         """Return the mean over layers of mean((F - P)²) / mean(P²)."""
-        losses = {layer: sums[layer] / each.count / each.size for layer, each in target.items()}
-        return weighted_mean(losses, self.layer_weights)
+        return weighted_mean(_losses(sums, target), self.layer_weights)
+
+    def layer_losses(self, sums: Mapping[str, Tensor], target: ContentTargets) -> dict[str, Tensor]:
+        """Return the part of each layer in :meth:`loss`."""
+        return weighted_parts(_losses(sums, target), self.layer_weights)
 
     def vjp(
         self, features: FeatureMaps, target: ContentTargets
@@ -123,6 +126,11 @@ class ContentTerm:
             layer: np.float32(factors[layer] / each.count / each.size)
             for layer, each in target.items()
         }
+
+
+def _losses(sums: Mapping[str, Tensor], target: ContentTargets) -> dict[str, Tensor]:
+    """Return mean((F - P)²) / mean(P²) by layer."""
+    return {layer: sums[layer] / each.count / each.size for layer, each in target.items()}
 
 
 def content_term(recipe: Recipe) -> ContentTerm:
@@ -159,6 +167,12 @@ def weighted_mean(values: dict[str, Tensor], layers: Layers) -> Tensor:
     """Return the mean of losses by layer, weighted by the layers' weights."""
     weighted = sum(weight * values[layer] for layer, weight in layers)
     return weighted / sum(weight for _, weight in layers)
+
+
+def weighted_parts(values: dict[str, Tensor], layers: Layers) -> dict[str, Tensor]:
+    """Return the part of each layer in :func:`weighted_mean`."""
+    factors = weighted_mean_gradient(layers)
+    return {layer: factors[layer] * values[layer] for layer, _ in layers}
 
 
 def weighted_mean_gradient(layers: Layers) -> dict[str, float]:

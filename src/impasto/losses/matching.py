@@ -574,7 +574,11 @@ class MatchingTerm:
 
     def loss(self, sums: Mapping[str, Tensor], target: MatchTarget) -> Tensor:
         """Return the loss of the whole image, a scalar: 0 if it equals its targets."""
-        return sum(sums[layer] * scale for layer, scale in target.scales.items())
+        return sum(self.layer_losses(sums, target).values())
+
+    def layer_losses(self, sums: Mapping[str, Tensor], target: MatchTarget) -> dict[str, Tensor]:
+        """Return the part of each layer in :meth:`loss`."""
+        return {layer: sums[layer] * scale for layer, scale in target.scales.items()}
 
     def vjp(self, features: FeatureMaps, target: MatchTarget) -> tuple[dict[str, Tensor], Pullback]:
         """Return :meth:`reduce` of NumPy features, and its pullback: 2 w (h - t)."""

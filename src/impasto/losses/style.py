@@ -16,7 +16,7 @@ from impasto.images import masks
 from impasto.images.arrays import ImageArray, Mask, size_of
 from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import feature_index, style_cache, tiles, voting
-from impasto.losses.content import weighted_mean, weighted_mean_gradient
+from impasto.losses.content import weighted_mean, weighted_mean_gradient, weighted_parts
 from impasto.losses.feature_splitting import FeatureSplittingLoss, add_at_sample, sample_view
 from impasto.losses.level_roles import STRUCTURE, LevelRole
 from impasto.losses.matching import block_number, matching_term
@@ -121,15 +121,22 @@ class LayerwiseTerm:
 
     def loss(self, sums: RegionSums, target: list[RegionTarget]) -> Tensor:
         """Return the loss, a scalar."""
+        return weighted_mean(self._losses(sums, target), self.layer_weights)
+
+    def layer_losses(self, sums: RegionSums, target: list[RegionTarget]) -> dict[str, Tensor]:
+        """Return the part of each layer in :meth:`loss`."""
+        return weighted_parts(self._losses(sums, target), self.layer_weights)
+
+    def _losses(self, sums: RegionSums, target: list[RegionTarget]) -> dict[str, Tensor]:
+        """Return the loss of each layer, summed over regions."""
         parts = list(zip(sums, target, strict=True))
-        losses = {
+        return {
             layer: sum(
                 region.area_fraction * self.style_loss.loss(each[layer], region.style[layer])
                 for each, region in parts
             )
             for layer in self.layers
         }
-        return weighted_mean(losses, self.layer_weights)
 
     def vjp(self, features: FeatureMaps, target: list[RegionTarget]) -> tuple[RegionSums, Pullback]:
         """Return :meth:`reduce` of NumPy features, and its pullback."""

@@ -289,6 +289,13 @@ class LossTerm(Protocol):
         """Return the loss, a scalar, from the sums of the whole image and any tile's target."""
         ...
 
+    def layer_losses(self, sums: Sums, target: Target) -> Mapping[str, Tensor]:
+        """Return the part of each layer in :meth:`loss`, scalars; the parts add up to the loss.
+
+        Empty for a loss without layers.
+        """
+        ...
+
     def vjp(self, features: FeatureMaps, target: Target) -> tuple[Sums, Pullback]:
         """Return :meth:`reduce` of NumPy features, and the pullback.
 

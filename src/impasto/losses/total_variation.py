@@ -94,6 +94,10 @@ class TotalVariationTerm:
         """Return mean(Δx²) + mean(Δy²)."""
         return sum(each / count for each, count in zip(sums, target, strict=True))
 
+    def layer_losses(self, sums: PixelDifferences, target: PixelDifferences) -> dict[str, Tensor]:
+        """Return nothing: the loss has no layers."""
+        return {}
+
     def vjp(
         self, features: FeatureMaps, target: PixelDifferences
     ) -> tuple[PixelDifferences, Pullback]:

@@ -3,18 +3,22 @@
 import functools
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from impasto import filearray, files
 from impasto.compute import threads
+from impasto.compute.arrays import to_numpy
 from impasto.errors import CheckpointError, ClusterError
 from impasto.images import arrays, masks
+from impasto.images.arrays import ImageArray
 from impasto.losses import style_cache
+from impasto.losses.objective import Evaluation
 from impasto.losses.style_cache import NO_CACHE
 from impasto.pipeline import calibration, memory
 from impasto.pipeline.events import Controls, ProgressEvent, RunState, with_steered_settings
@@ -25,6 +29,7 @@ from impasto.pipeline.models import DistributeTiles, ModelCache
 from impasto.pipeline.provenance import Provenance
 from impasto.pipeline.result import Finished, Result
 from impasto.pipeline.run import Run, final_image, first_state
+from impasto.recipe.settings import Recipe
 
 if TYPE_CHECKING:
     from impasto.cluster.pool import WorkerPool
@@ -139,6 +144,30 @@ class Executor:
             (*level_roles(prepared.recipe), *(level.role for level in prepared.levels))
         )
         return calibration.measure_speed(self.models, prepared.recipe, prepared.inputs, roles)
+
+    def features(
+        self, recipe: Recipe, image: ImageArray, layers: Sequence[str]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return the features of an image by layer, (height, width, channels)."""
+        model = self.models.get(recipe)
+        with threads.one_blas_thread():
+            maps = model.engine.feature_function(layers)(image)
+            return {layer: np.asarray(to_numpy(maps[layer]), np.float32) for layer in layers}
+
+    def evaluate(self, prepared: PreparedRun, image: ImageArray | None) -> Evaluation:
+        """Return the losses of the finest level and their gradient, at an image of its size.
+
+        None for the content image at that size.
+        """
+        run = Run(self.models.get(prepared.recipe), prepared.inputs, prepared.recipe, prepared.plan)
+        level = prepared.levels[-1]
+        content = run.content((level.height, level.width))
+        pixels = content if image is None else arrays.resize(image, level.height, level.width)
+        with threads.one_blas_thread():
+            found = run.objective(content, level.style, role=level.role).evaluate(
+                run.place_image(pixels)
+            )
+            return replace(found, gradient=filearray.in_memory(to_numpy(found.gradient)))
 
     def close_pool(self) -> None:
         """Close the workers."""

@@ -172,7 +172,12 @@ def _evaluated_state(
     evaluation = solver.progress.evaluation
     assert isinstance(evaluation, objective.Evaluation)
     record = StepRecord(
-        level.number, total=evaluation.total, seconds=timer.seconds(), **evaluation.terms
+        level.number,
+        total=evaluation.total,
+        seconds=timer.seconds(),
+        rejected=solver.progress.point is not solver.progress.best,
+        layers=evaluation.layers,
+        **evaluation.terms,
     )
     history = (*state.history, record)
     return replace(state, solver=solver, history=history, seconds=timer.stage_seconds("painting"))
