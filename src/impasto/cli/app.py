@@ -22,6 +22,7 @@ from impasto.cli import many, one
 from impasto.cli.judge import judge
 from impasto.cli.options import Command, Group, PresetsFile, expand_home, unwrap_paragraphs
 from impasto.cli.studio import studio
+from impasto.cli.video import video
 from impasto.errors import ImpastoError, WeightsError
 from impasto.pipeline import interrupts
 from impasto.recipe import settings as recipes
@@ -203,6 +204,7 @@ def show_presets(file: PresetsFile = None) -> None:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "stylize": one.stylize,
+    "video": video,
     "sweep": many.sweep,
     "batch": many.batch,
     "demo": one.demo,

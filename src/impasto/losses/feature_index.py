@@ -336,7 +336,9 @@ def search_with_statistics(
         [start + best for start, (_, best) in zip(starts, best_of_styles, strict=True)]
     )
     style_numbers = split_by_weights(cosines, index.weights)[None]
-    best, rows = (np.take_along_axis(each, style_numbers, axis=0)[0] for each in (cosines, neighbors))
+    best, rows = (
+        np.take_along_axis(each, style_numbers, axis=0)[0] for each in (cosines, neighbors)
+    )
     return best, rows
 
 

@@ -6,11 +6,13 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from impasto.errors import SettingError
-from impasto.images.arrays import ImageArray
-from impasto.images.load import ImageLike
+
+if TYPE_CHECKING:
+    from impasto.images.arrays import ImageArray
+    from impasto.images.load import ImageLike
 
 AUTO = "auto"
 
@@ -29,7 +31,7 @@ class VideoOptions:
     chooses it per shot, 1 to 4"""
     hold: int = 1
     """number of frames for which a painted frame is shown, as in animation on twos"""
-    keys: Mapping[int, ImageLike] = field(default_factory=dict)
+    keys: "Mapping[int, ImageLike]" = field(default_factory=dict)
     """frames painted by hand, by number"""
     cuts: tuple[int, ...] | None = None
     """numbers of the frames that start a shot; None to find them, () for none"""
@@ -50,7 +52,9 @@ class VideoOptions:
         if not 1 <= self.hold <= 16:
             raise SettingError(f"hold is {self.hold}: expected 1 to 16 frames")
         if self.end is not None and self.end <= self.start:
-            raise SettingError(f"the clip ends at {self.end:g} s, before its start {self.start:g} s")
+            raise SettingError(
+                f"the clip ends at {self.end:g} s, before its start {self.start:g} s"
+            )
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class FramePainted:
     """share of the frame whose motion is trusted, in [0, 1]"""
     path: str
     """file of the frame"""
-    pixels: ImageArray = field(repr=False, compare=False)
+    pixels: "ImageArray" = field(repr=False, compare=False)
     """the painted frame, RGB in [0, 255]"""
 
 

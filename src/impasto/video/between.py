@@ -42,8 +42,10 @@ def interpolate(now: ImageArray, before: Side, after: Side, position: float) -> 
         found = motion.correspond(now, side.photo)
         moved.append(motion.warp(side.painted, found.flow))
         weights.append(found.confidence * np.float32(near) + np.float32(LEAST * (near + 1)))
-    share = motion.blur(weights[0] / (weights[0] + weights[1]), 1.0)[..., None]
+    before_share = (weights[0] / (weights[0] + weights[1])).astype(np.float32)
+    share = motion.blur(before_share, 1.0)[..., None]
     low = [motion.blur(image, LOW_PASS) for image in moved]
     sharp = np.clip((share - 0.5) * SHARPNESS + 0.5, 0, 1)
+    sharp = sharp.astype(np.float32)
     high = sharp * (moved[0] - low[0]) + (1 - sharp) * (moved[1] - low[1])
     return np.asarray(share * low[0] + (1 - share) * low[1] + high, np.float32)

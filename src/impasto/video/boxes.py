@@ -1,6 +1,7 @@
 """The boxes of a frame that are painted: what is free to change, and its surroundings. Pure."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from impasto.images.arrays import Mask
 from impasto.losses.tiles import Box
@@ -31,7 +32,7 @@ def find_boxes(free: Mask, least: float = 0.02) -> list[Box]:
     return [Box(0, 0, height, width)] if area > WHOLE_SHARE * height * width else boxes
 
 
-def _padded(row: np.ndarray, height: int, width: int) -> Box:  # type: ignore[type-arg]
+def _padded(row: NDArray[np.int32], height: int, width: int) -> Box:
     """Return the box of a component with half a halo around it: dilation has added the rest."""
     left, top, columns, rows = (int(each) for each in row[:4])
     half = HALO // 2

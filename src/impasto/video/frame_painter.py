@@ -35,7 +35,7 @@ from impasto.optimizers.registry import SOLVERS
 from impasto.pipeline.pyramid import Level
 from impasto.pipeline.run import Run
 from impasto.video import births as birth_maps
-from impasto.video import boxes, motion, stillness
+from impasto.video import boxes, extras, motion, stillness
 from impasto.video import matches as shot_matches
 from impasto.video.births import SETTLED, Birth, BirthMap
 from impasto.video.matches import Matched, RegionSearch
@@ -92,6 +92,8 @@ class ShotMemory:
     """by level, see ``Solver.curvature_scale``"""
     masks: Mapping[str, Mask] = field(default_factory=dict)
     """masks that move with the content: ``keep``, and ``region N`` for each region"""
+    fading: ImageArray | None = None
+    """the last painted frame of the shot before, moved along, while a dissolve lasts"""
 
 
 class FrameReport(NamedTuple):
@@ -176,6 +178,7 @@ class ShotPainter:
         still = self._still(memory, content, found)
         if still.all():
             return replace(memory, number=number, photo=content), FrameReport(confidence, 1.0, 0.0)
+        memory = _moved_memory(memory, found)
         found = Correspondence(
             found.flow * (1 - still)[..., None], np.maximum(found.confidence, still)
         )
@@ -185,8 +188,8 @@ class ShotPainter:
         fallback = motion.warp(memory.painted, found.flow)
         moved = birth_maps.sample_births(births, memory.records, fallback)
         moved = np.where(still[..., None] > 0, memory.painted, moved)
-        matched, coordinates_cost = self._matches(memory, births, found, content)
-        free = self._freedom(found, births, still, matched)
+        matched = self._matches(memory, births, found, content)
+        free = self._freedom(memory, found, births, still, matched)
         painted, share = self._paint(memory, content, moved, free, found, matched)
         painted = np.where(still[..., None] > 0, memory.painted, painted)
         again = (free > CHANGED) & (still == 0)
@@ -219,23 +222,24 @@ class ShotPainter:
         births: BirthMap,
         found: Correspondence,
         content: ImageArray,
-    ) -> tuple[list[Matched], dict[str, int]]:
+    ) -> list[Matched]:
         """Return the matches of each region; empty for a style loss without matches."""
         level = self._finest[0]
         term = self._matching_term(level)
         if term is None:
-            return [], {}
+            return []
         inputs = self._level_inputs(level, 1, content, None)
         tracked = found.confidence >= birth_maps.TRACKED
-        matched, channels = [], {}
+        matched = []
         for number, search in enumerate(self._region_searches(level, 1, memory)):
-            query, channels = shot_matches.query_level(inputs, content, term.layers, search.index)
+            query, _ = shot_matches.query_level(inputs, content, term.layers, search.index)
             carried = shot_matches.carry(births, memory.records, tracked, number)
             matched.append(shot_matches.resolve(carried, query.coordinates, search))
-        return matched, channels
+        return matched
 
     def _freedom(
         self,
+        memory: ShotMemory,
         found: Correspondence,
         births: BirthMap,
         still: Mask,
@@ -249,8 +253,9 @@ class ShotPainter:
             kept = kept * (1 - _to_pixels(each.searched.astype(np.float32), size))
         free = 1 - np.maximum(self.steady * kept, still).astype(np.float32)
         free = _without_specks(free)
-        if self.run.inputs.keep is not None:
-            free *= 1 - masks.resize_mask(self.run.inputs.keep, *size)
+        keep = memory.masks.get("keep", self.run.inputs.keep)
+        if keep is not None:
+            free *= 1 - masks.resize_mask(keep, *size)
         return free
 
     # Painting boxes --------------------------------------------------------------------------
@@ -451,9 +456,7 @@ class ShotPainter:
         program = self.run.model.level_program(self.run.recipe, role)
         return program.feature_extractor(self.run.plan.tile)
 
-    def _region_searches(
-        self, level: Level, factor: int, memory: ShotMemory
-    ) -> list[RegionSearch]:
+    def _region_searches(self, level: Level, factor: int, memory: ShotMemory) -> list[RegionSearch]:
         """Return the searches of all regions, with the statistics of the shot's first frame."""
         key = level.role, factor
         if key not in self._searches:
@@ -490,10 +493,7 @@ class ShotPainter:
 
     @property
     def _fine_stages(self) -> list[_Stage]:
-        return [
-            _Stage(level, FINE_EVALUATIONS[_stage_name(level)], 1)
-            for level in self._finest
-        ]
+        return [_Stage(level, FINE_EVALUATIONS[_stage_name(level)], 1) for level in self._finest]
 
     def _coarse_level(self, factor: int) -> Level | None:
         """Return the level of the schedule whose size is nearest to a fraction of the finest."""
@@ -504,14 +504,21 @@ class ShotPainter:
         return min(coarser, key=lambda each: abs(each.height * factor - finest.height))
 
 
+def _moved_memory(memory: ShotMemory, found: Correspondence) -> ShotMemory:
+    """Return the memory with what moves along the flow without being painted."""
+    moved = {
+        name: motion.warp(mask, found.flow, linear=True) for name, mask in memory.masks.items()
+    }
+    fading = None if memory.fading is None else motion.warp(memory.fading, found.flow)
+    return replace(memory, masks=moved, fading=fading)
+
+
 def _stage_name(level: Level) -> str:
     return "splitting" if level.role.feature_splitting else "finest"
 
 
 def _without_specks(free: Mask) -> Mask:
     """Return the freedom without nearly kept pixels and isolated ones."""
-    from impasto.video import extras
-
     cv2 = extras.load("cv2")
     inside = (free >= NEARLY_KEPT).astype(np.uint8)
     opened = cv2.morphologyEx(inside, cv2.MORPH_OPEN, np.ones((SPECK, SPECK), np.uint8))
@@ -520,8 +527,6 @@ def _without_specks(free: Mask) -> Mask:
 
 def _coarse_factors(hole: Mask) -> list[int]:
     """Return the size factors at which a hole is painted first: none for thin ones."""
-    from impasto.video import extras
-
     distance = extras.load("cv2").distanceTransform((hole > 0.5).astype(np.uint8), 2, 3)
     return [factor for factor in COARSE_FACTORS if distance.max() >= LARGE_HOLE * factor / 2]
 
@@ -537,7 +542,8 @@ def _record(matched: Sequence[Matched], content: ImageArray, painted: ImageArray
 def _crop_matched(matched: Matched, cells: tuple[int, int], box: Box) -> Matched:
     rows = slice(cells[0], cells[0] + box.height // GRID_STRIDE)
     columns = slice(cells[1], cells[1] + box.width // GRID_STRIDE)
-    return Matched(*(each[rows, columns] for each in matched))
+    part = rows, columns
+    return Matched(matched.indexes[part], matched.scores[part], matched.searched[part])
 
 
 def _mosaic(

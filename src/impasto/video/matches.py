@@ -184,8 +184,8 @@ def resolve(carried: Carried, coordinates: NDArray[np.float32], search: RegionSe
         search: the style index of the region
     """
     shape = carried.indexes.shape
-    indexes, least, valid = (each.reshape(-1) for each in carried)
-    indexes = indexes.copy()
+    indexes, least = carried.indexes.reshape(-1).copy(), carried.least.reshape(-1)
+    valid = carried.valid.reshape(-1)
     directions = search.directions(coordinates)
     scores = search.scores(directions, indexes)
     searched = ~valid | (scores < least)

@@ -24,6 +24,8 @@ def write_memory(memory: ShotMemory, path: files.AnyPath) -> None:
     for number, record in memory.records.items():
         arrays |= {f"record {number} {name}": getattr(record, name) for name in Birth._fields}
     arrays |= {f"mask {name}": mask for name, mask in memory.masks.items()}
+    if memory.fading is not None:
+        arrays["fading"] = memory.fading
     arrays = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
     stored = {
         "number": memory.number,
@@ -74,6 +76,7 @@ def _from_arrays(stored: dict, arrays: dict[str, np.ndarray]) -> ShotMemory:  # 
             for key, value in arrays.items()
             if key.startswith("mask ")
         },
+        fading=arrays.get("fading"),
     )
 
 

@@ -140,7 +140,7 @@ class ClipFrame:
             float32 (height, width, 3), RGB in [0, 255]
         """
         image, _ = transfer_functions.to_srgb(self.encoded, self.info.color, peak)
-        if self.alpha is not None and 0 < self.alpha.max() and self.alpha.min() == 0:
+        if self.alpha is not None and self.alpha.min() == 0 < self.alpha.max():
             image = arrays.fill_hidden(image, self.alpha)
         return image if size is None else arrays.resize(image, *size)
 

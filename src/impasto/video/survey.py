@@ -4,12 +4,12 @@ One pass at a small size, without a network. Cuts are frames whose correspondenc
 before has almost no confidence (shot boundary detection).
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from impasto.images import arrays
 from impasto.images.arrays import ImageArray
@@ -72,7 +72,7 @@ class Shot(NamedTuple):
     """light that becomes white, the same for all frames"""
 
     @property
-    def count(self) -> int:
+    def frames(self) -> int:
         """The number of frames."""
         return self.last - self.first + 1
 
@@ -107,9 +107,7 @@ class _Surveyor:
 
     def survey(self, frame: ClipFrame) -> FrameSurvey:
         if frame.source is None or (frame.damaged and not self.recent):
-            return FrameSurvey(
-                frame.pts, frame.duration, 1.0, False, True, 1.0, 0.0, np.inf, False
-            )
+            return FrameSurvey(frame.pts, frame.duration, 1.0, False, True, 1.0, 0.0, np.inf, False)
         size = arrays.fit(*frame.info.size, min(SURVEY_SIDE, max(frame.info.size)))
         peak = frame.peak() if frame.info.hdr else 1.0
         image = frame.pixels(size)
@@ -181,7 +179,7 @@ def make_survey(
         starts = {number - first for number in cuts if first < number < first + len(frames)}
     edges = [*sorted({0, *starts}), len(frames)]
     shots = []
-    for number, (begin, end) in enumerate(zip(edges, edges[1:], strict=False)):
+    for number, (begin, end) in enumerate(itertools.pairwise(edges)):
         peak = float(max((f.peak for f in frames[begin:end]), default=1.0))
         shots.append(Shot(number, first + begin, first + end - 1, peak))
     shifted = tuple((first + a, first + b) for a, b in dissolves)
@@ -222,27 +220,3 @@ def find_dissolves(frames: Sequence[FrameSurvey]) -> tuple[tuple[int, int], ...]
                 found.append((begin, number - 1))
             begin = None
     return tuple(found)
-
-
-def to_array(survey: Survey) -> NDArray[np.float64]:
-    """Return the frames of a survey as numbers (frames, fields)."""
-    return np.array(survey.frames, np.float64)
-
-
-def from_array(
-    rows: NDArray[np.float64], cuts: Sequence[int] | None = None, first: int = 0
-) -> Survey:
-    """Return the survey of :func:`to_array`."""
-    frames = tuple(
-        FrameSurvey(
-            int(row[0]),
-            int(row[1]),
-            float(row[2]),
-            bool(row[3]),
-            bool(row[4]),
-            *map(float, row[5:8]),
-            bool(row[8]),
-        )
-        for row in rows
-    )
-    return make_survey(frames, cuts, first)

@@ -133,7 +133,7 @@ def check_clip_output(path: files.AnyPath, options: ClipOptions) -> None:
 class PaintedFrame(NamedTuple):
     """A frame to write."""
 
-    values: NDArray[np.generic]
+    values: NDArray[Any]
     """uint8 or uint16 (height, width, 3), or 4 with transparency"""
     pts: int
     """presentation time in units of the source's ``time_base``"""
@@ -231,7 +231,7 @@ class _VideoEncoder:
         self.durations: dict[int, int] = {}
         self.colorspace = av.video.reformatter.Colorspace.ITU709
 
-    def _crop(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
+    def _crop(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the frame without an odd last row and column, where chroma is subsampled."""
         height, width = values.shape[:2]
         return values[: height // 2 * 2, : width // 2 * 2] if self.even else values
@@ -357,7 +357,9 @@ def write_sequence(
     count = 0
     saving = SaveOptions(depth=16 if depth > 8 else 8)
     for count, frame in enumerate(frames, start=1):
-        values = frame.values.astype(np.float32) * np.float32(255 / np.iinfo(frame.values.dtype).max)
+        values = frame.values.astype(np.float32) * np.float32(
+            255 / np.iinfo(frame.values.dtype).max
+        )
         alpha = values[..., 3] / np.float32(255) if values.shape[-1] == 4 else None
         name = Path(path).with_name(Path(path).name % (first + count - 1))
         encode.write_image(values[..., :3], name, alpha=alpha, saving=saving)

@@ -177,9 +177,7 @@ def primaries_to_srgb(primaries: Primaries) -> NDArray[np.float64]:
     return np.asarray(np.linalg.inv(target) @ adapt @ own, np.float64)
 
 
-def to_srgb(
-    values: Light, space: ColorSpace, peak: float | None = None
-) -> tuple[ImageArray, bool]:
+def to_srgb(values: Light, space: ColorSpace, peak: float | None = None) -> tuple[ImageArray, bool]:
     """Convert encoded values in [0, 1], gray (h, w, 1) or RGB, to sRGB (height, width, 3).
 
     Light brighter than diffuse white is tone-mapped by :func:`roll_off`; the second value is
