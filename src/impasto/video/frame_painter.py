@@ -53,9 +53,6 @@ LARGE_HOLE = 4
 KEPT_FROM, KEPT_TO = 0.35, 0.75
 """Confidence from which a pixel is partly kept, and to which it becomes kept in full."""
 
-MOSAIC_BLUR = 1.5
-"""Deviation in pixels of the blur of the colors that a hole starts from."""
-
 NEARLY_KEPT = 0.15
 """Freedom below which a pixel is kept in full."""
 
@@ -475,7 +472,7 @@ class ShotPainter:
                 index = matching.build_region_index(region, inputs.extractor, term.layers)
                 query, _ = shot_matches.query_level(inputs, image, term.layers, index)
                 statistics = feature_index.search_statistics(query, index)
-                searches.append(RegionSearch(index, statistics, shot_matches.row_colors(region)))
+                searches.append(RegionSearch(index, statistics, shot_matches.style_patches(region)))
             self._searches[key] = searches
         return self._searches[key]
 
@@ -553,17 +550,17 @@ def _mosaic(
     box: Box,
     content: ImageArray,
 ) -> ImageArray:
-    """Return the blurred colors of the matched positions of the style images."""
+    """Return the image of the matched patches of the style images."""
     size = arrays.size_of(content)
     total, image = np.zeros((*size, 1), np.float32), np.zeros((*size, 3), np.float32)
     for each, search, region in zip(matched, searches, run.inputs.regions, strict=True):
-        colors = arrays.resample(search.colors[each.indexes], *size)
+        colors = shot_matches.vote(each.indexes, search.patches, size)
         weight = np.ones(size, np.float32)
         if region.mask is not None:
             weight = region.mask[box.slices]
         total += weight[..., None]
         image += weight[..., None] * colors
-    return motion.blur(np.where(total > 0, image / np.maximum(total, 1e-6), content), MOSAIC_BLUR)
+    return np.where(total > 0, image / np.maximum(total, 1e-6), content)
 
 
 def _to_pixels(cells: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

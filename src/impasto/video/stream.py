@@ -125,12 +125,13 @@ def prepare(stylizer: Stylizer, job: VideoJob) -> PreparedClip:
     extras.check()
     info = reader.probe(job.clip)
     writer.check_clip_output(job.output, job.encoding)
-    if not writer.is_sequence(job.output):
-        writer.choose_codec(job.output, info.alpha, job.encoding)
     recipe = job.recipe or stylizer.recipe
     if recipe.size == ORIGINAL:
         recipe = replace(recipe, size=max(info.size))
     size = arrays.fit(*info.size, recipe.size)
+    if not writer.is_sequence(job.output):
+        codec = writer.choose_codec(job.output, info.alpha, job.encoding)
+        writer.check_clip_size(codec, *size)
     first, last, start = _frame_range(info, job.options)
     keep, moving = _moving_masks(job)
     job = replace(job, keep=keep)

@@ -34,8 +34,9 @@ DISSOLVE_FRAMES = 4
 LINEARITY = 0.45
 """Maximum of |p - (p₋ + p₊) / 2| relative to |p₊ - p₋| / 2 within a dissolve."""
 
-DISSOLVE_SHARE = 0.85
-"""Maximum of the corresponding share within a dissolve; a fade keeps its correspondence."""
+UNEXPLAINED = 0.5
+"""Minimum part of the change within a dissolve that neither motion nor brightness explains; a fade
+is a change of brightness."""
 
 DISSOLVE_CHANGE = 1.5
 """Minimum mean change per frame within a dissolve, of 255."""
@@ -58,6 +59,8 @@ class FrameSurvey(NamedTuple):
     """mean absolute difference to the frame before, of 255"""
     linearity: float
     """deviation of the frame before from the mean of its neighbors, relative to their difference"""
+    unexplained: float
+    """part of the change that neither motion nor a change of brightness explains"""
     cut: bool
     """whether the frame starts a shot"""
 
@@ -107,7 +110,9 @@ class _Surveyor:
 
     def survey(self, frame: ClipFrame) -> FrameSurvey:
         if frame.source is None or (frame.damaged and not self.recent):
-            return FrameSurvey(frame.pts, frame.duration, 1.0, False, True, 1.0, 0.0, np.inf, False)
+            return FrameSurvey(
+                frame.pts, frame.duration, 1.0, False, True, 1.0, 0.0, np.inf, 0.0, False
+            )
         size = arrays.fit(*frame.info.size, min(SURVEY_SIDE, max(frame.info.size)))
         peak = frame.peak() if frame.info.hdr else 1.0
         image = frame.pixels(size)
@@ -115,11 +120,11 @@ class _Surveyor:
         self.recent = [*self.recent, image][-FLASH_FRAMES - 2 :]
         if before is None:
             return FrameSurvey(
-                frame.pts, frame.duration, 0.0, False, frame.damaged, peak, 0.0, np.inf, True
+                frame.pts, frame.duration, 0.0, False, frame.damaged, peak, 0.0, np.inf, 0.0, True
             )
         difference = np.abs(image - before)
         held = bool(motion.blur(difference.max(-1), 1.0).max() < HELD_DIFFERENCE)
-        share = 1.0 if held else corresponding_share(image, before)
+        share, unexplained = (1.0, 0.0) if held else _compare(image, before)
         return FrameSurvey(
             frame.pts,
             frame.duration,
@@ -129,13 +134,14 @@ class _Surveyor:
             peak,
             float(difference.mean()),
             _linearity(self.recent),
+            unexplained,
             share < CUT_SHARE and not self._after_flash(image),
         )
 
     def _after_flash(self, image: ImageArray) -> bool:
         """Return whether the frame corresponds with one before a flash."""
         earlier = self.recent[:-2]
-        return any(corresponding_share(image, each) >= CUT_SHARE for each in earlier)
+        return any(_compare(image, each)[0] >= CUT_SHARE for each in earlier)
 
 
 def _linearity(recent: Sequence[ImageArray]) -> float:
@@ -146,9 +152,13 @@ def _linearity(recent: Sequence[ImageArray]) -> float:
     return float(np.abs(middle - (before + after) / 2).mean() / max(change, 1e-3))
 
 
-def corresponding_share(now: ImageArray, before: ImageArray) -> float:
-    """Return the share of an image that corresponds with another one, in [0, 1]."""
-    return float((motion.correspond(now, before).confidence > 0.5).mean())
+def _compare(now: ImageArray, before: ImageArray) -> tuple[float, float]:
+    """Return the share of an image that corresponds with another one, and ``unexplained``."""
+    found = motion.correspond(now, before)
+    good = found.confidence > 0.5
+    moved = motion.match_brightness(motion.warp(before, found.flow, linear=True), now, good)
+    change = max(float(np.abs(now - before).mean()), 1e-3)
+    return float(good.mean()), float(np.abs(now - moved).mean()) / change
 
 
 def survey_clip(
@@ -207,7 +217,7 @@ def find_dissolves(frames: Sequence[FrameSurvey]) -> tuple[tuple[int, int], ...]
     """
     inside = [
         after.linearity < LINEARITY
-        and frame.share < DISSOLVE_SHARE
+        and frame.unexplained > UNEXPLAINED
         and min(after.change, frame.change) > DISSOLVE_CHANGE
         for frame, after in zip(frames, [*frames[1:], *frames[-1:]], strict=True)
     ]

@@ -91,6 +91,19 @@ class ClipOptions:
 DEFAULT_CLIP_OPTIONS = ClipOptions()
 
 
+HEVC_SIDE = 64
+"""Minimum side of HEVC in pixels: x265 writes beyond its buffers for frames smaller than a block."""
+
+
+def check_clip_size(codec: Codec, height: int, width: int) -> None:
+    """Raise SettingError for frames that an encoder does not support."""
+    if codec.encoder == "libx265" and min(height, width) < HEVC_SIDE:
+        raise SettingError(
+            f"hevc needs at least {HEVC_SIDE} px per side, and the frames are {width} x {height} "
+            "px: choose a larger size, h264 or prores"
+        )
+
+
 def is_sequence(path: files.AnyPath) -> bool:
     """Return whether a path names numbered images, such as ``frames/%06d.png``."""
     return "%" in Path(path).name
@@ -177,6 +190,7 @@ def write_clip(
     first = next(iterator, None)
     if first is None:
         raise OutputError(f"{files.display_path(path)}: there is no frame to write")
+    check_clip_size(codec, *first.values.shape[:2])
     try:
         with files.atomic_replace(path) as temporary, ExitStack() as stack:
             original = stack.enter_context(av.open(source.path))
@@ -229,6 +243,10 @@ class _VideoEncoder:
         if codec.encoder == "libx265" and written.format.name in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # QuickTime plays only this tag
         self.durations: dict[int, int] = {}
+        self.pending: Any = None
+        self.end = 0
+        self.first_dts: int | None = None
+        self.by_decoding_time = written.format.name in ("mp4", "mov")
         self.colorspace = av.video.reformatter.Colorspace.ITU709
 
     def _crop(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -256,13 +274,25 @@ class _VideoEncoder:
     def finish(self) -> Iterator[Any]:
         """Yield the packets that the encoder still holds."""
         yield from self._with_durations(self.stream.encode(None))
+        if self.pending is not None:
+            if self.by_decoding_time:
+                # The duration of a track is the sum of those of its packets, in decoding order.
+                length = round(self.end * self.base / self.pending.time_base)
+                self.pending.duration = max(1, length + self.first_dts - self.pending.dts)
+            yield self.pending
 
     def _with_durations(self, packets: Iterable[Any]) -> Iterator[Any]:
+        """Yield the packets before the newest one, with the durations of their frames."""
         for packet in packets:
-            duration = self.durations.pop(round(packet.pts * packet.time_base / self.base), 0)
+            time = round(packet.pts * packet.time_base / self.base)
+            duration = self.durations.pop(time, 0)
             if duration:
                 packet.duration = round(duration * self.base / packet.time_base)
-            yield packet
+            self.end = max(self.end, time + duration)
+            self.first_dts = packet.dts if self.first_dts is None else self.first_dts
+            if self.pending is not None:
+                yield self.pending
+            self.pending = packet
 
 
 def _over_white(values: NDArray[Any]) -> NDArray[Any]:
