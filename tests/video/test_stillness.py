@@ -8,7 +8,9 @@ from tests.video import clips
 
 def still_between(before, now):
     noise = np.random.default_rng(3).normal(0, 1.5, (2, *now.shape))
-    before, now = (np.clip(a + b, 0, 255).astype(np.float32) for a, b in zip((before, now), noise))
+    before, now = (
+        np.clip(a + b, 0, 255).astype(np.float32) for a, b in zip((before, now), noise, strict=True)
+    )
     flow = motion.correspond(now, before).flow
     return stillness.find_still(now, before, before, flow)
 

@@ -92,7 +92,7 @@ DEFAULT_CLIP_OPTIONS = ClipOptions()
 
 
 HEVC_SIDE = 64
-"""Minimum side of HEVC in pixels: x265 writes beyond its buffers for frames smaller than a block."""
+"""Minimum side of HEVC in pixels: x265 writes beyond its buffers for smaller frames."""
 
 
 def check_clip_size(codec: Codec, height: int, width: int) -> None:
