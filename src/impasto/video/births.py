@@ -19,7 +19,7 @@ from impasto.images.arrays import ImageArray, Mask
 from impasto.video import motion
 from impasto.video.motion import Correspondence, Positions
 
-SETTLED = 4
+SETTLED = 2
 """Age in frames from which a pixel is no longer painted."""
 
 TRACKED = 0.5
@@ -36,6 +36,9 @@ REGISTERED_BIRTHS = 2
 
 CORRECTION = 0.35
 """Part of the distance to the registered position that is corrected per frame."""
+
+INTERPOLATION_LOSS = 0.01
+"""Factor of the Laplacian that restores the detail of an image sampled halfway between pixels."""
 
 LARGEST_CORRECTION = 4.0
 """Maximum distance in pixels that is corrected; a larger one is another object."""
@@ -140,14 +143,21 @@ def sample_births(
 ) -> ImageArray:
     """Return the image sampled from the frames of birth, by Lanczos interpolation.
 
+    Between pixels, interpolation loses about 3 % of the finest detail. A fraction of the Laplacian
+    makes up for it, in proportion to sin² of π times the offset from the nearest pixel.
+
     ``fallback`` is the image for pixels whose frame of birth was dropped.
     """
     image = fallback.copy()
+    offsets = np.sin(np.pi * births.position) ** 2
+    loss = (INTERPOLATION_LOSS * offsets.mean(-1, keepdims=True)).astype(np.float32)
     for number in np.unique(births.number):
         if int(number) in records:
             mine = births.number == number
-            sampled = motion.sample(records[int(number)].painted, births.position)
-            image[mine] = sampled[mine]
+            painted = records[int(number)].painted
+            sampled = motion.sample(painted, births.position)
+            detail = motion.sample(motion.laplacian(painted), births.position)
+            image[mine] = (sampled - loss * detail)[mine]
     return image
 
 

@@ -44,7 +44,7 @@ from impasto.video.motion import Correspondence
 COARSE_EVALUATIONS = 5
 """Evaluations of a hole at each coarser size."""
 
-FINE_EVALUATIONS = {"finest": 3, "splitting": 4}
+FINE_EVALUATIONS = {"finest": 5, "splitting": 2}
 """Evaluations of a box at the finest size: before feature splitting, and with it."""
 
 LARGE_HOLE = 4

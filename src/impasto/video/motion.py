@@ -18,7 +18,7 @@ Flow: TypeAlias = NDArray[np.float32]
 Positions: TypeAlias = NDArray[np.float32]
 """float32 (height, width, 2), x and y of a position in another image"""
 
-PHOTOMETRIC_SCALE = 12.0
+PHOTOMETRIC_SCALE = 15.0
 """Difference of two images, of 255, at which a correspondence loses most of its confidence."""
 
 GAIN_LIMIT = 2.0
@@ -35,6 +35,12 @@ def blur(image: NDArray[np.float32], deviation: float) -> NDArray[np.float32]:
     """Return an image (height, width, ...) filtered by a Gaussian of a deviation in pixels."""
     cv2 = extras.load("cv2")
     return np.asarray(cv2.GaussianBlur(image, (0, 0), deviation), np.float32)
+
+
+def laplacian(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the Laplacian of an image, (height, width, ...)."""
+    cv2 = extras.load("cv2")
+    return np.asarray(cv2.Laplacian(image, cv2.CV_32F), np.float32)
 
 
 def sample(image: NDArray[np.float32], at: Positions, linear: bool = False) -> NDArray[np.float32]:
