@@ -164,6 +164,23 @@ def test_a_frame_painted_by_hand_is_shown_and_followed(stylizer, folder, paintin
     assert np.abs(painted[1].pixels - by_hand)[8:-8, 8:-12].mean() < 12
 
 
+def test_a_key_beyond_the_clip_is_refused(stylizer, folder, painting, tmp_path):
+    with pytest.raises(SettingError, match="key 9 is no frame"):
+        paint(stylizer, folder / "pan.mp4", painting, tmp_path / "p.mp4", keys={9: painting})
+
+
+def test_transparency_reaches_the_painted_clip(stylizer, folder, painting, tmp_path):
+    """Also of frames that are transparent as a whole."""
+    clear = [np.dstack([frame, np.full((48, 64), 255.0)]) for frame in clips.pan(3)]
+    clear[0][..., 3] = 0
+    clear[1][:, :32, 3] = 0
+    source = clips.write(tmp_path / "a.webm", clear, "libvpx-vp9", "yuva420p")
+    paint(stylizer, source, painting, tmp_path / "b.webm")
+    found = list(reader.iter_frames(reader.probe(tmp_path / "b.webm")))
+    means = [frame.alpha.mean() for frame in found]
+    assert means == pytest.approx([0, 0.5, 1], abs=0.03)
+
+
 def test_a_part_of_the_clip(stylizer, folder, painting, tmp_path):
     output = tmp_path / "p.mp4"
     events = paint(stylizer, folder / "pan.mp4", painting, output, start=1 / 24, end=3 / 24)

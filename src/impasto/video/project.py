@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from impasto import files
 from impasto.errors import CheckpointError, OutputError
 from impasto.images.arrays import ImageArray, Mask
-from impasto.images.formats import decode, encode
+from impasto.images.formats import encode
 from impasto.images.formats.save_options import SaveOptions
+from impasto.video import extras
 from impasto.video import survey as surveys
 from impasto.video.survey import FrameSurvey, Survey
 from impasto.video.writer import PaintedFrame
@@ -97,22 +99,22 @@ class Project:
         with files.atomic_replace(self.frame_path(number)) as temporary:
             shutil.copyfile(self.frame_path(source), temporary)
 
-    def read_frame(self, number: int) -> tuple[ImageArray, Mask | None]:
-        """Return a written frame and its opacity."""
-        image = decode.read_image(self.frame_path(number), decode.ANY_SIZE)
-        return image.pixels, image.alpha
+    def read_frame(self, number: int) -> NDArray[Any]:
+        """Return a written frame: uint8 or uint16 (height, width, 3), or 4 with transparency.
 
-    def iter_painted(self, survey: Survey, depth: int = 8) -> Iterator[PaintedFrame]:
+        Not as an input image: colors of transparent pixels stay as they are.
+        """
+        cv2 = extras.load("cv2")
+        values = cv2.imread(str(self.frame_path(number)), cv2.IMREAD_UNCHANGED)
+        order = [2, 1, 0, 3][: values.shape[-1]]  # OpenCV has blue first
+        return np.ascontiguousarray(values[..., order])
+
+    def iter_painted(self, survey: Survey) -> Iterator[PaintedFrame]:
         """Yield the written frames in order, up to the first one that is missing."""
-        white, kind = (255, np.uint8) if depth == 8 else (65535, np.uint16)
         for number, frame in enumerate(survey.frames, start=survey.first):
             if not self.has_frame(number):
                 return
-            pixels, alpha = self.read_frame(number)
-            if alpha is not None:
-                pixels = np.dstack([pixels, 255 * alpha])
-            values = np.clip(np.rint(pixels * np.float32(white / 255)), 0, white).astype(kind)
-            yield PaintedFrame(values, frame.pts, frame.duration)
+            yield PaintedFrame(self.read_frame(number), frame.pts, frame.duration)
 
     def read_survey(self, first: int, cuts: tuple[int, ...] | None) -> Survey | None:
         """Return the stored survey; None if there is none."""

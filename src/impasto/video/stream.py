@@ -241,6 +241,7 @@ def paint_clip(stylizer: Stylizer, clip: PreparedClip) -> Iterator[VideoEvent]:
         return
     project.open(identity(clip), options.restart)
     surveyed = survey_of(clip)
+    _check_keys(surveyed, options.keys)
     needed = projects.disk_bytes(len(surveyed.frames), *clip.size, clip.depth)
     projects.check_disk(project.folder, needed)
     cuts = tuple(shot.first for shot in surveyed.shots[1:])
@@ -256,6 +257,17 @@ def paint_clip(stylizer: Stylizer, clip: PreparedClip) -> Iterator[VideoEvent]:
     project.remove()
     seconds = time.perf_counter() - began
     yield VideoFinished(clip.job.output, len(surveyed.frames), seconds, notes)
+
+
+def _check_keys(surveyed: Survey, keys: Mapping[int, ImageLike]) -> None:
+    """Raise SettingError for a key frame that the clip does not have, or cannot be decoded."""
+    last = surveyed.first + len(surveyed.frames) - 1
+    for number in keys:
+        inside = surveyed.first <= number <= last
+        if not inside or surveyed.frame(number).damaged:
+            raise SettingError(
+                f"key {number} is no frame that is painted: possible are {surveyed.first} to {last}"
+            )
 
 
 def survey_of(clip: PreparedClip) -> Survey:
@@ -278,7 +290,7 @@ def write_painted(
 ) -> tuple[str, ...]:
     """Write the clip of all frames that are painted, and return notes."""
     path, encoding = output or clip.job.output, clip.job.encoding
-    painted = clip.project.iter_painted(surveyed, clip.depth)
+    painted = clip.project.iter_painted(surveyed)
     if writer.is_sequence(path):
         writer.write_sequence(painted, path, encoding.depth, surveyed.first)
         return ()
@@ -399,7 +411,9 @@ class _ShotStream:
         """The frames that have an image of their own."""
         hold, first = self.clip.job.options.hold, self.shot.first
         numbers = range(first, self.shot.last + 1)
+        keys = self.clip.job.options.keys
         own = [n for n in numbers if self.surveyed.shown(n) and (n - first) % hold == 0]
+        own = sorted({*own, *(n for n in numbers if n in keys)})
         usable = [n for n in numbers if not self.surveyed.frame(n).damaged]
         return own if own and own[0] == first else sorted({*usable[:1], *own})
 
@@ -581,7 +595,7 @@ class _ShotStream:
             elif not self.project.has_frame(number):
                 self.project.copy_frame(latest, number)
                 kind = "bridged" if self.surveyed.frame(number).damaged else "held"
-                yield self._event(number, kind, 1.0, self.project.read_frame(number)[0])
+                yield self._event(number, kind, 1.0, self._written(number))
 
     def _bridge_all(self) -> Iterator[FramePainted]:
         """Write copies of the frame before the shot, or black ones at the start of the clip."""
@@ -591,7 +605,12 @@ class _ShotStream:
             else:
                 black = np.zeros((*self.clip.size, 3), np.float32)
                 self.project.write_frame(number, black, None, self.clip.depth)
-            yield self._event(number, "bridged", 0.0, self.project.read_frame(number)[0])
+            yield self._event(number, "bridged", 0.0, self._written(number))
+
+    def _written(self, number: int) -> ImageArray:
+        """Return a written frame, RGB in [0, 255]."""
+        values = self.project.read_frame(number)
+        return values[..., :3].astype(np.float32) * np.float32(255 / np.iinfo(values.dtype).max)
 
 
 def choose_every(surveyed: Survey, shot: Shot) -> int:
