@@ -206,7 +206,7 @@ def _upsample_2x(value: Tensor, axis: int, size: int) -> Tensor:
     return part(ops.concatenate([doubled, part(doubled, -1, None)], axis=axis), None, size)
 
 
-def _tile_grids(features: TileFeatures, layers: Sequence[str]) -> dict[str, Array]:
+def tile_grids(features: TileFeatures, layers: Sequence[str]) -> dict[str, Array]:
     """Return the features of the core box of a tile on the grid, by layer (h, w, C)."""
     grids = resample_to_grid(features.compute(reduce_layer))
     return {layer: features.crop_to_core(grids[layer], GRID_STRIDE) for layer in layers}
@@ -288,7 +288,7 @@ def _match_image(
     channels: dict[str, int] = {}
 
     def columns(tile: TargetTile) -> Array:
-        grids = _tile_grids(tile.tile_features(query), layers)
+        grids = tile_grids(tile.tile_features(query), layers)
         channels.update({layer: each.shape[-1] for layer, each in grids.items()})
         return concatenate_layers(grids)
 
@@ -307,16 +307,17 @@ def _make_region_index(
     region: StyledRegion, level_inputs: LevelInputs, layers: Sequence[str]
 ) -> RegionIndex:
     """Return the features of a region's style images, and its weights on the grid."""
-    index = _build_region_index(region, level_inputs.extractor, layers)
+    index = build_region_index(region, level_inputs.extractor, layers)
     if region.mask is None:
         return RegionIndex(index)
     size = (side // GRID_STRIDE for side in size_of(level_inputs.content))
     return RegionIndex(index, masks.resize_mask(region.mask, *size))
 
 
-def _build_region_index(
+def build_region_index(
     region: StyledRegion, extractor: TiledFeatureExtractor, layers: Sequence[str]
 ) -> FeatureIndex:
+    """Return the index of the features of a region's style images."""
     key = ("matching", style_cache.region_key(region), tuple(layers))
     build = functools.partial(_extract_region_index, region, extractor, layers)
     index: FeatureIndex = extractor.style_cache.get(key, build)
@@ -329,7 +330,7 @@ def _extract_region_index(
     styles = [each for each in region.styles if each.weight]
     limit = feature_index.MAX_POSITIONS // len(styles)
     indexed = [_index_style(each, extractor, layers, limit) for each in styles]
-    rebuild = functools.partial(_build_region_index, region, extractor, layers)
+    rebuild = functools.partial(build_region_index, region, extractor, layers)
     return feature_index.build_index(indexed)._replace(rebuild=rebuild)
 
 
@@ -351,7 +352,7 @@ def _index_style(
     selected = feature_index.select_positions(grids, weights, limit)
     rows = (
         _kept_rows(
-            concatenate_layers(_tile_grids(features, layers)),
+            concatenate_layers(tile_grids(features, layers)),
             tiles.crop(kept, GRID_STRIDE, features.tile.core),
         )
         for view, kept in zip(views, selected, strict=True)
@@ -536,6 +537,21 @@ class MatchingTerm:
             _make_region_index(region, level_inputs, self.layers) for region in level_inputs.regions
         ]
         matches, channels = _match_image(level_inputs, query, regions, self.layers)
+        return self.bind_matches(level_inputs, matches, channels)
+
+    def bind_matches(
+        self,
+        level_inputs: LevelInputs,
+        matches: Sequence[MatchIndexes],
+        channels: Mapping[str, int],
+    ) -> LevelTarget:
+        """Return the targets for given matches, such as those that a video carries along.
+
+        Args:
+            level_inputs: the inputs of the level
+            matches: the neighbors of all positions (h, w) of each region
+            channels: number of channels of each layer
+        """
         norms = level_inputs.sum_over_tiles(
             lambda tile: squared_norms(_crop_matches(matches, tile), channels)
         )
@@ -555,7 +571,7 @@ class MatchingTerm:
     def _tile_target(
         self, tile: TargetTile, matches: Sequence[MatchIndexes], norms: Mapping[str, float]
     ) -> MatchTarget:
-        content_grids = _tile_grids(tile.tile_features(tile.level_inputs.content), self.layers)
+        content_grids = tile_grids(tile.tile_features(tile.level_inputs.content), self.layers)
         target_maps = make_target_maps(
             _crop_matches(matches, tile), content_grids, self.style_fraction
         )

@@ -94,14 +94,44 @@ class LayerwiseTerm:
 
     def make_target(self, level_inputs: LevelInputs) -> LevelTarget:
         """Compute the targets of all regions from their style images."""
+        return self.bind_target(self.style_targets(level_inputs), level_inputs)
+
+    def style_targets(self, level_inputs: LevelInputs) -> list[RegionTarget]:
+        """Compute the part of the targets that depends on regions and style images only."""
         loss, layers, regions = self.style_loss, self.layers, level_inputs.regions
         if self.rotated:
             regions = tuple(map(_with_rotations, regions))
-        targets = [_make_level_region(loss, layers, region, level_inputs) for region in regions]
+        return [_make_level_region(loss, layers, region, level_inputs) for region in regions]
+
+    def initial_stats(
+        self, targets: list[RegionTarget], level_inputs: LevelInputs
+    ) -> RegionSums | None:
+        """Return statistics of the initial image; None if the loss does not use them."""
+        loss, layers = self.style_loss, self.layers
+        if not isinstance(loss, AdaptiveStyleLoss) or level_inputs.initial is None:
+            return None
+        collect = functools.partial(_initial_stats, loss, layers, targets)
+        stats: RegionSums = level_inputs.sum_over_tiles(collect)
+        return stats
+
+    def bind_target(
+        self,
+        targets: list[RegionTarget],
+        level_inputs: LevelInputs,
+        stats: RegionSums | None = None,
+    ) -> LevelTarget:
+        """Return the target of a level.
+
+        Args:
+            targets: from :meth:`style_targets`, which frames of a video share
+            level_inputs: the inputs of the level
+            stats: from :meth:`initial_stats`; None to compute them
+        """
+        loss, layers = self.style_loss, self.layers
         for_tile = functools.partial(_tile_regions, targets)
-        if isinstance(loss, AdaptiveStyleLoss) and level_inputs.initial is not None:
-            collect = functools.partial(_initial_stats, loss, layers, targets)
-            stats = level_inputs.sum_over_tiles(collect)
+        if stats is None:
+            stats = self.initial_stats(targets, level_inputs)
+        if isinstance(loss, AdaptiveStyleLoss) and stats is not None:
             for_tile = functools.partial(_final_tile_regions, loss, layers, targets, stats)
         start = None
         if self.move_start is not None:

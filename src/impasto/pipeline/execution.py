@@ -164,9 +164,8 @@ class Executor:
         content = run.content((level.height, level.width))
         pixels = content if image is None else arrays.resize(image, level.height, level.width)
         with threads.one_blas_thread():
-            found = run.objective(content, level.style, role=level.role).evaluate(
-                run.place_image(pixels)
-            )
+            problem = run.problem(content, level.style, role=level.role)
+            found = problem.objective.evaluate(run.place_image(pixels))
             return replace(found, gradient=filearray.in_memory(to_numpy(found.gradient)))
 
     def close_pool(self) -> None:

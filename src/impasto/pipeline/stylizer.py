@@ -7,6 +7,7 @@ from __future__ import annotations  # signatures show the names of types, such a
 
 import builtins
 import contextlib
+import importlib
 import os
 import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
 from impasto import extras, filearray
 from impasto.errors import ImpastoError, SettingError
@@ -36,6 +37,7 @@ from impasto.pipeline.events import Controls, ProgressEvent
 from impasto.pipeline.forecast import Forecast
 from impasto.pipeline.inputs import PreparedRun, load_inputs, with_size
 from impasto.pipeline.result import Finished, Result
+from impasto.pipeline.video_events import VideoEvent, VideoOptions
 from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe, Settings
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
     from impasto.losses.objective import Evaluation
     from impasto.pipeline.execution import Executor
+    from impasto.pipeline.models import Model
 
 Event: TypeAlias = ProgressEvent | Finished
 """An event of a run: level started, step, level finished; the last one has the result."""
@@ -56,6 +59,8 @@ Listener: TypeAlias = Callable[[ProgressEvent], object]
 
 
 _NO_RESULT = "the run ended without a result"
+
+DEFAULT_VIDEO_OPTIONS = VideoOptions()
 
 
 class RunOptions(TypedDict, total=False):
@@ -391,6 +396,49 @@ class Stylizer:
     def stop(self) -> None:
         """Stop the current run after its next step, with the best image so far."""
         self._controls.stop()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the current run was asked to stop."""
+        return self._controls.stopped
+
+    def model(self, recipe: Recipe) -> Model:
+        """Return the network and the compiled losses of a recipe, loaded at the first call.
+
+        Raises WeightsError or BackendError if they cannot be loaded.
+        """
+        return self._executor.models.get(recipe)
+
+    def video(
+        self,
+        clip: str | os.PathLike[str],
+        style: ImageLike | Sequence[ImageLike] | None = None,
+        output: str | os.PathLike[str] = "painted.mp4",
+        *,
+        options: VideoOptions = DEFAULT_VIDEO_OPTIONS,
+        **more: Any,
+    ) -> Iterator[VideoEvent]:
+        """Paint a video clip; return a generator of events. Needs the extra ``video``.
+
+        Frames are stored in the folder ``<output>.impasto`` as they are painted. Stop iterating to
+        stop; the same call resumes, with the same bytes as without the interruption.
+
+        Args:
+            clip: the video file, or a pattern of numbered images such as ``frames/%06d.png``
+            style: one or more style images
+            output: the video to write, or a pattern of numbered images
+            options: how frames depend on each other
+            **more: ``regions``, ``keep`` and ``memory`` as in :class:`RunOptions`; ``encoding``, an
+                ``impasto.video.writer.ClipOptions``
+
+        Raises:
+            InputError: for an invalid clip, image, setting or output
+            ImpastoError: if a package of the extra is missing
+        """
+        stream = importlib.import_module("impasto.video.stream")  # of a later package
+        job = stream.VideoJob(os.fspath(clip), style, os.fspath(output), options, **more)
+        events: Iterator[VideoEvent] = stream.paint_clip(self, stream.prepare(self, job))
+        return events
 
     def load(self) -> None:
         """Load the engine and the network now instead of in the first run.
