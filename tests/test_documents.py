@@ -9,17 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from PIL import Image
 
 from impasto.cli import app
 from impasto.evaluation import weight_packages
 from impasto.images import samples
 from impasto.recipe.strength import StrengthEffects
-from tools import controls, gallery, settings, strength
+from tools import addresses, controls, gallery, settings, strength
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "impasto"
 DOCUMENTS = [
     *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/NOTES.md"),
+    *("SECURITY.md", "CODE_OF_CONDUCT.md", "packages/vgg16/README.md"),
     *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md")),
 ]
 
@@ -38,34 +40,52 @@ def test_the_plot_of_strength_shows_every_field_and_the_page_explains_each():
         assert f"**`{name}`**" in page
 
 
-def test_the_readme_shows_every_row_of_the_gallery_and_its_pictures_are_there():
-    readme = gallery.README.read_text(encoding="utf-8")
-    for photograph, painting in gallery.PAIRS:
-        for name in (photograph, painting, f"{photograph}-{painting}"):
-            assert f"docs/gallery/{name}.jpg" in readme, "run: make gallery"
-            assert (gallery.FOLDER / f"{name}.jpg").is_file()
+def test_the_readme_is_short_and_shows_a_result_and_an_animation_first():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 100
+    first_screen = "\n".join(lines[:14])
+    for name in ("content", "style", "growing", "result"):
+        assert f"docs/images/{name}.webp" in first_screen
+        assert (gallery.IMAGES / f"{name}.webp").is_file()
 
 
-def test_the_readme_begins_with_the_classic_beside_the_default():
-    photograph, painting = gallery.PAIRS[0]
-    name = f"{photograph}-{painting}-{gallery.CLASSIC}"
-    beginning = gallery.README.read_text(encoding="utf-8").partition("\n## ")[0]
-    assert f"docs/gallery/{name}.jpg" in beginning
-    assert (gallery.FOLDER / f"{name}.jpg").is_file()
+def test_the_animation_moves():
+    with Image.open(gallery.IMAGES / "growing.webp") as image:
+        assert image.n_frames > 10
 
 
-def test_the_page_of_controls_has_every_picture_and_command():
-    page = re.sub(r" \\\n +", " ", controls.PAGE.read_text(encoding="utf-8"))
+def test_the_page_of_losses_shows_the_default_beside_the_classic():
+    page = (gallery.DOCS / "losses.md").read_text(encoding="utf-8")
+    for name in ("result", f"result-{gallery.CLASSIC}"):
+        assert f"images/{name}.webp" in page
+        assert (gallery.IMAGES / f"{name}.webp").is_file()
+
+
+def test_the_gallery_is_the_page_that_make_gallery_writes():
+    text = gallery.PAGE.read_text(encoding="utf-8")
+    size = int(re.search(r"--size (\d+)", text)[1])
+    assert text == gallery.page(size), "run: make gallery"
+
+
+def test_every_image_of_the_gallery_is_there_with_its_inputs():
     for title, _, shown in controls.CONTROLS:
         for number, each in enumerate(shown, start=1):
-            name = controls.image_name(title, number)
-            assert f"    {each.command}\n" in page, "run: make gallery"
-            assert f"gallery/controls/{name}.jpg" in page
-            assert (controls.FOLDER / f"{name}.jpg").is_file()
+            for name in (controls.image_name(title, number), *each.inputs):
+                assert (gallery.FOLDER / f"{name}.webp").is_file(), f"run: make gallery ({name})"
 
 
-def test_the_gallery_uses_every_painting():
-    assert {painting for _, painting in gallery.PAIRS} == set(samples.STYLES)
+def test_the_gallery_uses_style_samples_and_begins_with_the_default():
+    assert {painting for _, painting in controls.PAIRS} <= set(samples.STYLES)
+    _, _, shown = controls.CONTROLS[0]
+    assert [each.command for each in shown] == [
+        f"impasto stylize {content}.png {style}.png" for content, style in controls.PAIRS
+    ]
+
+
+def test_the_installation_is_the_same_in_the_readme_and_on_the_site():
+    readme, page = ((ROOT / name).read_text(encoding="utf-8") for name in addresses.INSTALLATION)
+    assert page in readme
+    assert page.startswith(addresses.BEGIN)
 
 
 def prose_lines(document):
@@ -188,6 +208,17 @@ def test_the_metadata_state_the_pythons_that_the_readme_does():
     assert project["requires-python"] == f">={least},<{after}"
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert readme.count(f"Python {least} to {most}") == 2
+    start = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"Python (3\.\d+ to 3\.\d+)", start)) == {f"{least} to {most}"}
+
+
+def test_the_changelog_has_a_release_in_fifteen_lines():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for section in text.split("\n## ")[1:]:
+        title, _, rest = section.partition("\n")
+        lines = [line for line in rest.splitlines() if line]
+        assert title == "Unreleased" or len(lines) <= 15, title
+    assert "\n## 0.1.0\n" in text
 
 
 def test_the_map_of_the_house_names_every_module():

@@ -5,167 +5,31 @@ fractions of the longest side and colors are from 0 to 1, so the composition is 
 size.
 """
 
-from collections.abc import Callable, Sequence
-from math import cos, sin
-from typing import NamedTuple
+from collections.abc import Callable
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage, spatial
 
 from impasto.images import samples
 from impasto.images.arrays import ImageArray
-
-Field = NDArray[np.float64]
-Index = NDArray[np.intp]
-Mix = Callable[[Field, Generator], tuple[Field, Field]]
-
-
-def _plane(size: int, height: float, width: float) -> tuple[Field, Field]:
-    """Coordinates x, y of all pixel centers of a picture of height x width longest sides."""
-    y, x = np.mgrid[0 : round(size * height), 0 : round(size * width)] + 0.5
-    return x / size, y / size
-
-
-def _noise(x: Field, y: Field | float, rng: Generator, octaves: int = 1) -> Field:
-    """Smooth noise, mostly in [-1, 1], with features of length 1 and finer ones by octaves."""
-    x, y = np.broadcast_arrays(x, y)
-    total = np.zeros(x.shape)
-    for scale in (2.0**octave for octave in range(octaves)):
-        lattice = rng.uniform(-1.5, 1.5, (64, 64))
-        points = [y * scale + 64 * rng.random(), x * scale]
-        total += ndimage.map_coordinates(lattice, points, order=3, mode="grid-wrap") / scale
-    return total / float(np.sqrt(2 - 2.0 / 2**octaves))
-
-
-def _inks(codes: str) -> Field:
-    """Colors (n, 3) in [0, 1] out of blank-separated codes such as "1b2a6b f6c52c"."""
-    return np.array([list(bytes.fromhex(code)) for code in codes.split()]) / 255.0
-
-
-def _ramp(values: Field, codes: str) -> Field:
-    """Colors (..., 3) for values in [0, 1] along evenly spaced inks."""
-    inks = _inks(codes)
-    stops = np.linspace(0, 1, len(inks))
-    return np.stack([np.interp(values, stops, channel) for channel in inks.T], axis=-1)
-
-
-def _over(below: Field, above: Field, cover: Field) -> Field:
-    """The colors `above` laid over `below`, both (..., 3), where cover (...) is 1."""
-    return below + (above - below) * cover[..., None]
-
-
-def _step(values: Field, softness: float) -> Field:
-    """0 where values are below -softness, 1 above +softness, a smooth step between."""
-    t = np.clip(values / (2 * softness) + 0.5, 0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def _lit(colors: Field, relief: Field, strength: float) -> Field:
-    """Colors (h, w, 3) under a lamp at the upper left, on a surface of height relief (h, w)."""
-    down, right = np.gradient(relief)
-    light: Field = -(down + right) * strength * max(relief.shape) / 768
-    shine = np.clip(light - 0.25, 0, 1) * 0.35
-    return colors * (1 + np.clip(light, -0.55, 0.5))[..., None] + shine[..., None]
-
-
-# --------------------------------------------------------------- brushes and strokes
-class Layer(NamedTuple):
-    """One going-over with the brush: sizes are fractions of the picture's longest side."""
-
-    spacing: float
-    length: float
-    width: float
-    ragged: float = 0.6
-
-
-def _brush(ragged: float, rng: Generator) -> ImageArray:
-    """The print (along, across, 2) of a loaded brush: how it covers, and its streaks.
-
-    A ragged brush (1) frays and runs dry at the end of its stroke, a full one (0) does not.
-    """
-    u, v = np.meshgrid(np.linspace(-1.05, 1.05, 96), np.linspace(-1.1, 1.1, 40), indexing="ij")
-    streak = _noise(v * 4.5, u * 1.2, rng, 2)
-    fray = ragged * (0.4 + 0.4 * _noise(v * 4.5, np.sign(u) * 9, rng))
-    reach = np.clip(1.02 - v**2, 0, 1) ** 0.25 - fray * np.where(u > 0, 1, 0.4)
-    dry = _step(streak + 1.3 - ragged * (u + 1), 0.3)
-    cover = _step(reach - np.abs(u), 0.06) * _step(0.95 - np.abs(v), 0.08) * dry
-    # Samples beyond the print are drawn from its rim, which must therefore leave no paint.
-    cover[[0, -1], :] = cover[:, [0, -1]] = 0
-    ridge = np.exp(-((np.abs(v) - 0.8) ** 2) / 0.02) + np.exp(-((u - 0.75) ** 2) / 0.04)
-    body = np.clip(0.4 + 0.35 * streak + 0.4 * ridge, 0, 1.5)
-    return np.stack([cover, body], axis=-1).astype(np.float32)
-
-
-def _lay(
-    canvas: ImageArray, brush: ImageArray, stroke: Sequence[float], paints: ImageArray
-) -> None:
-    """Press one stroke into the canvas (h, w, 4), whose last channel is the paint's height.
-
-    The stroke is y, x, angle, bend, length, width in pixels and radians; the brush blends its
-    two paints (2, 4).
-    """
-    y, x, angle, bend, length, width = stroke
-    c, s = cos(angle), sin(angle)
-    slack = abs(bend) * length**2 / 8 + width / 2
-    high = abs(s) * length / 2 + abs(c) * slack + 1
-    wide = abs(c) * length / 2 + abs(s) * slack + 1
-    top, left = max(int(y - high), 0), max(int(x - wide), 0)
-    patch = canvas[top : int(y + high) + 1, left : int(x + wide) + 1]
-    dy = np.arange(top, top + patch.shape[0])[:, None] + (0.5 - y)
-    dx = np.arange(left, left + patch.shape[1]) + (0.5 - x)
-    along = dx * c + dy * s
-    across = dy * c - dx * s - 0.5 * bend * along**2
-    rows, columns = brush.shape[:2]
-    i = ((along / length + 0.5) * rows).astype(int)
-    j = ((across / width + 0.5) * columns).astype(int)
-    mark = brush[np.minimum(np.maximum(i, 0), rows - 1), np.minimum(np.maximum(j, 0), columns - 1)]
-    patch += (paints[0] + (paints[1] - paints[0]) * mark[..., 1:] - patch) * mark[..., :1]
-
-
-def _spots(shape: tuple[int, ...], spacing: float, rng: Generator) -> Field:
-    """Pixel positions (n, 2) all over a picture: a jittered grid in random order."""
-    step = spacing * max(shape)
-    axes = [np.linspace(0, side - 1, 2 + int(side / step)) for side in shape]
-    spots = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
-    spots = rng.permutation(spots + rng.normal(0, 0.35 * step, spots.shape))
-    return np.clip(spots, 0, np.array(shape) - 1)
-
-
-def _strokes(angle: Field, layer: Layer, rng: Generator) -> Field:
-    """One layer's strokes (n, 6), as _lay wants them, each bent as the angles (h, w) turn."""
-    size = max(angle.shape)
-    spots = _spots(angle.shape, layer.spacing, rng)
-    turn = angle[tuple(spots.astype(int).T)]
-    step = 0.25 * layer.length * size
-    ahead = spots + step * np.stack([np.sin(turn), np.cos(turn)], axis=1)
-    ahead = np.clip(ahead, 0, np.array(angle.shape) - 1)
-    swing = np.angle(np.exp(1j * (angle[tuple(ahead.astype(int).T)] - turn)))
-    bend = np.clip(swing, -0.3, 0.3) / step
-    body = rng.lognormal(0, 0.2, spots.shape) * [layer.length * size, layer.width * size]
-    return np.column_stack([spots, turn + rng.normal(0, 0.08, len(turn)), bend, body])
-
-
-def _brushed(
-    guide: Field, angle: Field, layers: list[Layer], mix: Mix, lamp: float, rng: Generator
-) -> Field:
-    """The guide (h, w, 3) gone over with strokes along angle (h, w), layer by layer, and lit.
-
-    `mix` turns the guide's colors (n, 3) into the two pigments (n, 3) each stroke picks up.
-    """
-    canvas = np.dstack([guide, np.zeros(angle.shape)]).astype(np.float32)
-    for layer in layers:
-        brushes = [_brush(layer.ragged, rng) for _ in range(8)]
-        strokes = _strokes(angle, layer, rng)
-        pigments = np.stack(mix(guide[tuple(strokes[:, :2].astype(int).T)], rng), axis=1)
-        heights = rng.uniform(0, 0.5, (len(strokes), 1, 1)) + np.array([[0], [1]])
-        paints = np.concatenate([pigments, heights], axis=2).astype(np.float32)
-        for n, stroke in enumerate(strokes.tolist()):
-            _lay(canvas, brushes[n % 8], stroke, paints[n])
-    relief = ndimage.gaussian_filter(canvas[..., 3].astype(float), max(angle.shape) / 1500)
-    return _lit(canvas[..., :3].astype(float), relief, lamp)
+from tools import sample_styles_dry, sample_styles_wet
+from tools.style_painting import (
+    Field,
+    Index,
+    Layer,
+    brushed,
+    carved,
+    inks,
+    lit,
+    noise,
+    over,
+    plane,
+    ramp,
+    step,
+    wash,
+)
 
 
 # --------------------------------------------------------------------------- swirls
@@ -182,18 +46,18 @@ STARS = (76, 16, 7.5), (29, 25, 4.2), (46, 9, 3.4), (6, 9, 3.4), (58, 33, 3.4), 
 
 def _night(x: Field, y: Field, rng: Generator) -> tuple[Field, Field]:
     """Colors and stroke directions of a sky whose air whirls around lamps of stars."""
-    stream = 0.05 * _noise(x * 3, y * 5, rng, 2) + 0.5 * y
+    stream = 0.05 * noise(x * 3, y * 5, rng, 2) + 0.5 * y
     for sx, sy, reach in ((0.46, 0.24, 0.10), (0.66, 0.36, -0.07), (0.18, 0.42, -0.06)):
         stream += 0.9 * reach * np.exp(-((x - sx) ** 2 + (y - sy) ** 2) / (2 * reach**2))
-    tone = 0.42 + 0.26 * np.sin(stream * 70 + 2 * _noise(x * 4, y * 4, rng))
-    tone += 0.2 * _noise(x * 3, y * 6, rng, 2)
-    guide = _ramp(tone, "0b1440 14276f 1f4aa3 3a78bd 74a9c4 b9d3bf ece7b0")
+    tone = 0.42 + 0.26 * np.sin(stream * 70 + 2 * noise(x * 4, y * 4, rng))
+    tone += 0.2 * noise(x * 3, y * 6, rng, 2)
+    guide = ramp(tone, "0b1440 14276f 1f4aa3 3a78bd 74a9c4 b9d3bf ece7b0")
     for sx, sy, reach in np.array(STARS) / 100 + rng.normal(0, 0.02, (len(STARS), 3)) * [1, 1, 0]:
         far = np.hypot(x - sx, y - sy) / reach
-        halo = _step(2.2 - far, 0.7)
+        halo = step(2.2 - far, 0.7)
         ring = 1.05 - far * 0.45 + 0.06 * np.sin(far * 14)
-        glow = _ramp(ring, "12307a 2f74b4 8cc0b8 e8dc86 f4b41c f08c1e f9d64a fdf3b0")
-        guide = _over(guide, glow, halo)
+        glow = ramp(ring, "12307a 2f74b4 8cc0b8 e8dc86 f4b41c f08c1e f9d64a fdf3b0")
+        guide = over(guide, glow, halo)
         stream = stream * (1 - halo) + halo * far * 0.1
     down, right = np.gradient(stream)
     return guide, np.arctan2(-right, down)
@@ -209,25 +73,25 @@ GROUNDS = {
 
 def _swirls(size: int, rng: Generator) -> Field:
     """Thick paint along a whirling night sky above wheat fields and a pair of cypresses."""
-    x, y = _plane(size, 0.8, 1)
+    x, y = plane(size, 0.8, 1)
     guide, angle = _night(x, y, rng)
     for base, codes in GROUNDS.items():
-        edge = base + 0.03 * _noise(x[:1] * 3, base, rng, 3)
+        edge = base + 0.03 * noise(x[:1] * 3, base, rng, 3)
         fall = (y - edge) / 0.16
-        tone = 0.45 + 0.35 * _noise(x * 5, fall * 3, rng, 2)
-        tone += 0.25 * np.sin(fall * 14 + 3 * _noise(x * 3, y * 3, rng))
-        guide = _over(guide, _ramp(tone, codes), _step(y - edge, 0.003))
-        tilt = np.arctan(np.gradient(edge, x[0], axis=1)) + 0.5 * _noise(x * 6, y * 9, rng)
+        tone = 0.45 + 0.35 * noise(x * 5, fall * 3, rng, 2)
+        tone += 0.25 * np.sin(fall * 14 + 3 * noise(x * 3, y * 3, rng))
+        guide = over(guide, ramp(tone, codes), step(y - edge, 0.003))
+        tilt = np.arctan(np.gradient(edge, x[0], axis=1)) + 0.5 * noise(x * 6, y * 9, rng)
         angle = np.where(y > edge, tilt, angle)
     for foot, top, wide in ((0.155, 0.03, 0.05), (0.225, 0.2, 0.035)):
         girth = np.clip((y - top) / 0.45, 0, 1) ** 0.7 * (1 + 0.25 * np.sin(y * 30 + foot * 90))
         side = x - foot - 0.012 * np.sin(y * 14)
         flame = wide * girth - np.abs(side)
-        tone = 0.35 + 0.35 * _noise(x * 26, y * 5, rng, 2)
-        guide = _over(guide, _ramp(tone, "060f14 0f2c22 24532f 64702a a8742a"), _step(flame, 0.003))
+        tone = 0.35 + 0.35 * noise(x * 26, y * 5, rng, 2)
+        guide = over(guide, ramp(tone, "060f14 0f2c22 24532f 64702a a8742a"), step(flame, 0.003))
         angle = np.where(flame > 0, np.pi / 2 + 0.5 * np.sin(y * 30 + side * 40), angle)
     layers = [Layer(0.022, 0.12, 0.032), Layer(0.0145, 0.07, 0.016), Layer(0.012, 0.042, 0.0105)]
-    return _brushed(guide, angle, layers, _two_pigments, 1.2, rng)
+    return brushed(guide, angle, layers, _two_pigments, 1.2, rng)
 
 
 # ----------------------------------------------------------------------------- dots
@@ -239,7 +103,7 @@ TUBES = (
 
 def _divided(colors: Field, rng: Generator) -> tuple[Field, Field]:
     """Pure pigments for mixed colors (n, 3): near ones mostly, now and then the complement."""
-    tubes = _inks(TUBES)
+    tubes = inks(TUBES)
     gray = colors.mean(axis=1, keepdims=True)
     opposite = gray + 0.8 * (gray - colors)
     wanted = np.where(rng.random((len(colors), 1)) < 0.16, opposite, colors)
@@ -253,16 +117,16 @@ def _river(x: Field, y: Field, rng: Generator) -> Field:
     """A wide river (h, w, 3) under the evening sun, with a far shore and two sails."""
     sun = np.hypot(x - 0.66, (y - 0.24) * 1.1)
     sky = "fff3b0 fbd36a f6a85a ee9c98 b8a0d4 7fa8e0 4a86d0 3a6cc0"
-    guide = _ramp(sun * 1.75 + 0.12 * _noise(x * 3, y * 11, rng, 3), sky)
-    guide = _over(guide, _inks("fff8d0")[0], _step(0.05 - sun, 0.01))
-    shore = y - 0.335 + 0.03 * _noise(x[:1] * 6, 0.5, rng, 3)
-    woods = _ramp(0.5 + 0.6 * _noise(x * 9, y * 20, rng, 2), "243a7c 3a5aa0 5a8a90 a894c8")
-    guide = _over(guide, woods, _step(shore, 0.004))
-    wave, depth = _noise(x * 5, y * 50, rng, 2), y - 0.375
-    water = _ramp(0.55 + 0.35 * wave - 0.6 * depth, "142468 1f4c9c 3f88c0 94c8d4 f2c8b0")
+    guide = ramp(sun * 1.75 + 0.12 * noise(x * 3, y * 11, rng, 3), sky)
+    guide = over(guide, inks("fff8d0")[0], step(0.05 - sun, 0.01))
+    shore = y - 0.335 + 0.03 * noise(x[:1] * 6, 0.5, rng, 3)
+    woods = ramp(0.5 + 0.6 * noise(x * 9, y * 20, rng, 2), "243a7c 3a5aa0 5a8a90 a894c8")
+    guide = over(guide, woods, step(shore, 0.004))
+    wave, depth = noise(x * 5, y * 50, rng, 2), y - 0.375
+    water = ramp(0.55 + 0.35 * wave - 0.6 * depth, "142468 1f4c9c 3f88c0 94c8d4 f2c8b0")
     glint = np.exp(-(((x - 0.66) / (0.05 + 0.2 * np.maximum(depth, 0))) ** 2)) * (0.7 + 0.6 * wave)
-    water = _over(water, _ramp(0.5 + 0.5 * wave, "f08a3a fbd060 fff4c0"), np.clip(glint, 0, 1))
-    guide = _over(guide, water, _step(depth, 0.003))
+    water = over(water, ramp(0.5 + 0.5 * wave, "f08a3a fbd060 fff4c0"), np.clip(glint, 0, 1))
+    guide = over(guide, water, step(depth, 0.003))
     guide = _sail(guide, (x - 0.48) / 0.17, (0.47 - y) / 0.17)
     return _sail(guide, (x - 0.86) / 0.09, (0.42 - y) / 0.09)
 
@@ -272,39 +136,39 @@ def _sail(guide: Field, side: Field, up: Field) -> Field:
     for low, wide, code in ((0.1, 0.5, "fff2d8"), (0.16, -0.32, "f4b890"), (-0.4, 0.45, "8a9ac8")):
         rise = (up - low) / (0.95 - low) * np.sign(low)
         cloth = (rise > 0) & (side / wide > 0.04) & (side / wide < 1 - rise)
-        guide = _over(guide, _inks(code)[0], np.where(cloth, 1.0 if low > 0 else 0.5, 0.0))
+        guide = over(guide, inks(code)[0], np.where(cloth, 1.0 if low > 0 else 0.5, 0.0))
     hull = (np.abs(up) < 0.07) & (np.abs(side) < 0.5 + up)
-    return _over(guide, _inks("4a2350")[0], np.where(hull, 1.0, 0.0))
+    return over(guide, inks("4a2350")[0], np.where(hull, 1.0, 0.0))
 
 
 def _bank(guide: Field, x: Field, y: Field, rng: Generator) -> Field:
     """The river's guide (h, w, 3) with a flowering bank and a tree before it."""
     depth = y - 0.61 + 0.09 * np.sin(x * 3.4 + 2.4)
-    light = 0.5 + 0.45 * _noise(x * 5, y * 14, rng, 3) - 0.5 * np.exp(-(((x - 0.15) / 0.2) ** 2))
-    guide = _over(guide, _ramp(light, "0f2454 124a40 4a9038 b8c43c f8e070"), _step(depth, 0.004))
-    flowers = _step(_noise(x * 60, y * 75, rng) - 0.7 + depth, 0.1) * _step(depth - 0.02, 0.01)
-    petals = _ramp(0.5 + 0.5 * _noise(x * 7, y * 7, rng), "e0407a f05a2c fff0e0 b07ae0")
-    guide = _over(guide, petals, flowers)
+    light = 0.5 + 0.45 * noise(x * 5, y * 14, rng, 3) - 0.5 * np.exp(-(((x - 0.15) / 0.2) ** 2))
+    guide = over(guide, ramp(light, "0f2454 124a40 4a9038 b8c43c f8e070"), step(depth, 0.004))
+    flowers = step(noise(x * 60, y * 75, rng) - 0.7 + depth, 0.1) * step(depth - 0.02, 0.01)
+    petals = ramp(0.5 + 0.5 * noise(x * 7, y * 7, rng), "e0407a f05a2c fff0e0 b07ae0")
+    guide = over(guide, petals, flowers)
     trunk = 0.016 + 0.1 * np.clip(y - 0.56, 0, 1) - np.abs(x - 0.11 - 0.05 * np.sin(y * 4))
-    bark = _ramp(0.5 + 0.5 * _noise(x * 20, y * 6, rng), "2a1a4a 6a3a6a c8783c")
-    guide = _over(guide, bark, _step(trunk, 0.004) * (y > 0.2) * (y < 0.64))
+    bark = ramp(0.5 + 0.5 * noise(x * 20, y * 6, rng), "2a1a4a 6a3a6a c8783c")
+    guide = over(guide, bark, step(trunk, 0.004) * (y > 0.2) * (y < 0.64))
     crown, light = np.full(x.shape, -1.0), np.zeros(x.shape)
     for px, py, reach in rng.normal([0.13, 0.17, 0.06], [0.085, 0.075, 0.01], (32, 3)):
         puff = reach - np.hypot(x - px, (y - py) * 1.2)
         light = np.where(puff > crown, ((x - px) - (y - py)) / reach, light)
         crown = np.maximum(crown, puff)
-    light = 0.42 + 0.3 * light + 0.2 * _noise(x * 12, y * 14, rng, 2)
-    leaves = _ramp(light, "0c1450 0f4450 217a40 7ab038 f0d84a")
-    return _over(guide, leaves, _step(crown + 0.012 * _noise(x * 30, y * 30, rng), 0.006))
+    light = 0.42 + 0.3 * light + 0.2 * noise(x * 12, y * 14, rng, 2)
+    leaves = ramp(light, "0c1450 0f4450 217a40 7ab038 f0d84a")
+    return over(guide, leaves, step(crown + 0.012 * noise(x * 30, y * 30, rng), 0.006))
 
 
 def _dots(size: int, rng: Generator) -> Field:
     """Points of divided color: a river in the evening sun, seen from a flowering bank."""
-    x, y = _plane(size, 0.75, 1)
+    x, y = plane(size, 0.75, 1)
     guide = _bank(_river(x, y, rng), x, y, rng)
     sizes = (0.017, 0.03, 0.024), (0.011, 0.0145, 0.0135), (0.0088, 0.0107, 0.0096)
     layers = [Layer(*numbers, ragged=0.1) for numbers in sizes]
-    return _brushed(guide, 3 * _noise(x * 8, y * 8, rng), layers, _divided, 0.6, rng)
+    return brushed(guide, 3 * noise(x * 8, y * 8, rng), layers, _divided, 0.6, rng)
 
 
 # ---------------------------------------------------------------------------- glass
@@ -356,23 +220,23 @@ def _tinted(pane: Index, motif: Index, dx: Field, dy: Field, rng: Generator) -> 
     """
     lean = rng.uniform(0, np.pi, len(motif))[pane]
     along, across = dx * np.cos(lean) + dy * np.sin(lean), dy * np.cos(lean) - dx * np.sin(lean)
-    streak = _noise(across * 70 + pane * 3.7, along * 12, rng, 4)
+    streak = noise(across * 70 + pane * 3.7, along * 12, rng, 4)
     tone = rng.normal(0.45, 0.24, len(motif))[pane] + 0.2 * streak + 5 * along
     colors = np.zeros((*pane.shape, 3))
     for kind, codes in enumerate(GLASS):
         here = motif[pane] == kind
-        colors[here] = _ramp(tone[here], codes)
+        colors[here] = ramp(tone[here], codes)
     bare = rng.normal(0.95, 0.35, len(motif))[pane]
-    traced = _carved(across / 0.006 + pane * 0.37, along * 30 + pane, bare, rng)
+    traced = carved(across / 0.006 + pane * 0.37, along * 30 + pane, bare, rng)
     return colors * (1 - 0.4 * traced)[..., None]
 
 
 def _glass(size: int, rng: Generator) -> Field:
     """A leaded window with a great sun over hills and a river, lit from behind."""
-    x, y = _plane(size, 1, 0.8)
+    x, y = plane(size, 1, 0.8)
     panes = _panes(rng)
     motif = _motif(*panes.T)
-    bent = np.stack([axis + 0.005 * _noise(x * 9, y * 9, rng) for axis in (x, y)], axis=-1)
+    bent = np.stack([axis + 0.005 * noise(x * 9, y * 9, rng) for axis in (x, y)], axis=-1)
     far, near = spatial.KDTree(panes).query(bent, k=2)
     pane, other = np.moveaxis(near, -1, 0)
     apart = np.linalg.norm(panes[other] - panes[pane], axis=-1)
@@ -380,40 +244,32 @@ def _glass(size: int, rng: Generator) -> Field:
     dx, dy = np.moveaxis(bent - panes[pane], -1, 0)
     colors = _tinted(pane, motif, dx, dy, rng)
     outline = motif[pane] != motif[other]
-    lead = 0.0032 + 0.0026 * outline + 0.0008 * _noise(x * 40, y * 40, rng)
-    daylight = 1.12 + 0.2 * _noise(x * 5, y * 5, rng, 4) - 0.5 * np.exp((lead - gap) / 0.004)
-    colors = _lit(colors * daylight[..., None], _noise(x * 70, y * 70, rng, 2), 0.5)
-    came = np.sqrt(np.clip(1 - (gap / lead) ** 2, 0, 1)) + 0.6 * _noise(x * 160, y * 160, rng)
-    metal = _ramp(0.5 + 0.5 * _noise(x * 25, y * 25, rng), "0a0a0e 1d1d23 2e2b28")
+    lead = 0.0032 + 0.0026 * outline + 0.0008 * noise(x * 40, y * 40, rng)
+    daylight = 1.12 + 0.2 * noise(x * 5, y * 5, rng, 4) - 0.5 * np.exp((lead - gap) / 0.004)
+    colors = lit(colors * daylight[..., None], noise(x * 70, y * 70, rng, 2), 0.5)
+    came = np.sqrt(np.clip(1 - (gap / lead) ** 2, 0, 1)) + 0.6 * noise(x * 160, y * 160, rng)
+    metal = ramp(0.5 + 0.5 * noise(x * 25, y * 25, rng), "0a0a0e 1d1d23 2e2b28")
     halo: Field = ndimage.gaussian_filter(colors, (size / 100, size / 100, 0))
-    window = _over(colors, _lit(metal, came, 0.8) + 0.1 * halo, _step(lead - gap, 0.0008))
+    window = over(colors, lit(metal, came, 0.8) + 0.1 * halo, step(lead - gap, 0.0008))
     return window + 0.08 * halo
 
 
 # -------------------------------------------------------------------------- woodcut
-def _carved(phase: Field, along: Field, light: Field, rng: Generator) -> Field:
-    """Ink (h, w) left by gouge cuts at every whole phase, the wider the more light is wanted."""
-    line = np.floor(phase)
-    swell = _noise(along, line * 5.3, rng, 2)
-    flank = np.abs(2 * (phase - line) - 1)
-    return _step(flank - light - 0.4 * swell, 0.1)
-
-
 def _mountains(x: Field, y: Field, rng: Generator) -> Field:
     """The black, warm and cool blocks (3, h, w) of a sun that rises behind mountains."""
     sun, turn = np.hypot(x - 0.47, y - 0.27), np.arctan2(y - 0.27, x - 0.47)
-    sway = 0.012 * _noise(x * 5, y * 5, rng, 2)
-    light = 1.0 - 0.8 * sun + 0.35 * _noise(x * 2.5, y * 9, rng, 2)
-    rings = _carved((sun + sway) / 0.0135, np.abs(turn) * 5, light, rng) * _step(sun - 0.122, 0.002)
-    glow = _step(0.118 - sun, 0.002) + 0.45 * np.exp(-(((y - 0.40) / 0.13) ** 2))
+    sway = 0.012 * noise(x * 5, y * 5, rng, 2)
+    light = 1.0 - 0.8 * sun + 0.35 * noise(x * 2.5, y * 9, rng, 2)
+    rings = carved((sun + sway) / 0.0135, np.abs(turn) * 5, light, rng) * step(sun - 0.122, 0.002)
+    glow = step(0.118 - sun, 0.002) + 0.45 * np.exp(-(((y - 0.40) / 0.13) ** 2))
     blocks = np.stack([rings, glow, np.clip(0.75 - 2.1 * y, 0, 1) * (sun > 0.118)])
     for base, rough, slant in ((0.43, 0.11, 1.0), (0.52, 0.08, -0.8), (0.61, 0.04, 0.6)):
-        edge = base - rough * np.abs(_noise(x[:1] * 4, base * 50, rng, 4))
+        edge = base - rough * np.abs(noise(x[:1] * 4, base * 50, rng, 4))
         fall = y - edge
         face = slant * np.gradient(ndimage.gaussian_filter1d(edge, len(x) / 60), x[0], axis=1)
-        light = 0.5 - 0.6 * face + 0.3 * _noise(x * 9, fall * 9, rng, 2) - (fall < 0.005)
-        lines = _carved((x * slant + 0.8 * fall + 2 * sway) / 0.0125, fall * 12, light, rng)
-        shade = _step(face + 0.2 * _noise(x * 9, y * 20, rng, 2), 0.1)
+        light = 0.5 - 0.6 * face + 0.3 * noise(x * 9, fall * 9, rng, 2) - (fall < 0.005)
+        lines = carved((x * slant + 0.8 * fall + 2 * sway) / 0.0125, fall * 12, light, rng)
+        shade = step(face + 0.2 * noise(x * 9, y * 20, rng, 2), 0.1)
         blocks = np.where(fall > 0, [lines, 0.55 * (1 - shade), 0.9 * shade], blocks)
     return blocks
 
@@ -422,66 +278,56 @@ def _lake(blocks: Field, x: Field, y: Field, rng: Generator) -> Field:
     """The blocks (3, h, w) with a lake that mirrors the sun, and a grassy shore in front."""
     depth = np.clip(y - 0.62, 0, 1)
     glint = np.exp(-(((x - 0.47) / (0.07 + 0.3 * depth)) ** 2))
-    wave = _noise(x * 4, 40 * np.log(depth + 0.1), rng, 2)
-    swell = 22 * np.log(depth + 0.06) + _noise(x * 8, y * 14, rng, 2)
-    light = 0.5 + 0.4 * glint + 0.3 * _noise(x * 4, y * 14, rng, 2)
-    mirror = _step(glint - 0.5 + 0.4 * wave, 0.06)
-    water = [_carved(swell, x * 9, light, rng), mirror, 1 - mirror]
-    near = y - 0.90 + 0.12 * x + 0.03 * np.sin(x * 9) + 0.02 * _noise(x[:1] * 9, 0.5, rng, 2)
-    blades = (x + 0.05 * _noise(x * 6, y * 9, rng) + 0.3 * near) / 0.013
-    light = 0.4 + 0.3 * _noise(x * 9, y * 9, rng) - (near < 0.005)
-    flowers = _step(_noise(x * 18, y * 26, rng, 2) - 0.3, 0.1)
-    grass = [_carved(blades, y * 9, light, rng), flowers, 0.8 * (1 - flowers)]
+    wave = noise(x * 4, 40 * np.log(depth + 0.1), rng, 2)
+    swell = 22 * np.log(depth + 0.06) + noise(x * 8, y * 14, rng, 2)
+    light = 0.5 + 0.4 * glint + 0.3 * noise(x * 4, y * 14, rng, 2)
+    mirror = step(glint - 0.5 + 0.4 * wave, 0.06)
+    water = [carved(swell, x * 9, light, rng), mirror, 1 - mirror]
+    near = y - 0.90 + 0.12 * x + 0.03 * np.sin(x * 9) + 0.02 * noise(x[:1] * 9, 0.5, rng, 2)
+    blades = (x + 0.05 * noise(x * 6, y * 9, rng) + 0.3 * near) / 0.013
+    light = 0.4 + 0.3 * noise(x * 9, y * 9, rng) - (near < 0.005)
+    flowers = step(noise(x * 18, y * 26, rng, 2) - 0.3, 0.1)
+    grass = [carved(blades, y * 9, light, rng), flowers, 0.8 * (1 - flowers)]
     return np.where(near > 0, grass, np.where(depth > 0, water, blocks))
 
 
 def _woodcut(size: int, rng: Generator) -> Field:
     """A lake before mountains and the rising sun, in black, vermilion and blue ink."""
-    x, y = _plane(size, 1, 0.78)
+    x, y = plane(size, 1, 0.78)
     blocks = _lake(_mountains(x, y, rng), x, y, rng)
-    fibre = 1 + 0.04 * _noise(x * 200, y * 200, rng, 2)
-    paper: Field = _inks("f4e6c4")[0] * fibre[..., None]
-    grain = _noise(x * 110 + 3 * _noise(x * 3, y * 3, rng), y * 4, rng, 2)
+    fibre = 1 + 0.04 * noise(x * 200, y * 200, rng, 2)
+    paper: Field = inks("f4e6c4")[0] * fibre[..., None]
+    grain = noise(x * 110 + 3 * noise(x * 3, y * 3, rng), y * 4, rng, 2)
     # Hand-printed blocks never meet exactly: each color slips a little to its own side.
-    for slip, ink, block in zip((0, -1, 1), _inks("15110f e2452a 1d6a8c"), blocks, strict=True):
+    for slip, ink, block in zip((0, -1, 1), inks("15110f e2452a 1d6a8c"), blocks, strict=True):
         cover = ndimage.shift(block, (0, slip * size / 380), order=1, mode="nearest")
-        rub = 0.95 + 0.09 * grain - 0.35 * _step(_noise(x * 420, y * 320, rng, 2) - 1.0, 0.3)
+        rub = 0.95 + 0.09 * grain - 0.35 * step(noise(x * 420, y * 320, rng, 2) - 1.0, 0.3)
         paper = paper * (1 - np.clip(cover * rub, 0, 1)[..., None] * (1 - ink))
     return paper
 
 
 # ---------------------------------------------------------------------- watercolour
-def _wash(paper: Field, inside: Field, strength: Field, pigment: Field, grain: Field) -> Field:
-    """Paper (h, w, 3) after a wash of pigment (..., 3) where `inside` (a length) is positive.
-
-    Drying carries pigment to the rim of a wash and into the hollows of the paper.
-    """
-    rim = np.exp(-((inside / 0.003) ** 2)) + 0.5 * np.exp(-((inside / 0.012) ** 2))
-    density = _step(inside, 0.0015) * (strength * (1 + grain) + 0.3 * rim)
-    return paper * pigment ** np.clip(density, 0, 3)[..., None]
-
-
 def _watercolour(size: int, rng: Generator) -> Field:
     """Transparent washes on rough paper: wooded hills behind hills under a hazy sun."""
-    x, y = _plane(size, 0.76, 1)
-    grain = 0.2 * _noise(x * 230, y * 230, rng) + 0.2 * _noise(x * 60, y * 60, rng, 2)
-    bloom, flow = _noise(x * 9, y * 9, rng, 5), _noise(x * 3, y * 7, rng, 5)
+    x, y = plane(size, 0.76, 1)
+    grain = 0.2 * noise(x * 230, y * 230, rng) + 0.2 * noise(x * 60, y * 60, rng, 2)
+    bloom, flow = noise(x * 9, y * 9, rng, 5), noise(x * 3, y * 7, rng, 5)
     sun = np.hypot(x - 0.68, y - 0.19) + 0.004 * bloom
-    paper = np.ones((*x.shape, 3)) * _inks("fdf6e6")[0]
-    sky = _ramp(0.1 + 1.1 * sun + 0.35 * flow, "fff0b0 fcc060 f48878 c490d0 5c98e0 3c7cd0")
-    wet = np.clip(0.8 + 0.6 * bloom, 0.3, 2) * _step(0.42 - y, 0.2)
-    paper = _wash(paper, sun + 0.1, wet, sky, grain)
+    paper = np.ones((*x.shape, 3)) * inks("fdf6e6")[0]
+    sky = ramp(0.1 + 1.1 * sun + 0.35 * flow, "fff0b0 fcc060 f48878 c490d0 5c98e0 3c7cd0")
+    wet = np.clip(0.8 + 0.6 * bloom, 0.3, 2) * step(0.42 - y, 0.2)
+    paper = wash(paper, sun + 0.1, wet, sky, grain)
     for tide in (0.2, -0.25):
         wet = np.clip(0.25 + 0.4 * bloom, 0.05, 2)
-        paper = _wash(paper, (flow + tide) * 0.1, wet, sky, grain)
-    paper = _wash(paper, 0.065 - sun, 1.2 + 0.5 * bloom, _inks("f8743c")[0], grain)
-    for n, pigment in enumerate(_inks("b094dc 7c94dc 4c90bc 3ca48c 84b83c ecb024 e06c2c 8c2c5c")):
-        edge = 0.30 + 0.066 * n + 0.06 * _noise(x[:1] * (2 + 0.5 * n), n * 7.7, rng, 5)
-        trees = np.clip(_noise(x[:1] * 50, n * 3.1, rng, 3), 0, 2) * 0.004 * n
+        paper = wash(paper, (flow + tide) * 0.1, wet, sky, grain)
+    paper = wash(paper, 0.065 - sun, 1.2 + 0.5 * bloom, inks("f8743c")[0], grain)
+    for n, pigment in enumerate(inks("b094dc 7c94dc 4c90bc 3ca48c 84b83c ecb024 e06c2c 8c2c5c")):
+        edge = 0.30 + 0.066 * n + 0.06 * noise(x[:1] * (2 + 0.5 * n), n * 7.7, rng, 5)
+        trees = np.clip(noise(x[:1] * 50, n * 3.1, rng, 3), 0, 2) * 0.004 * n
         fall = y - edge + trees
-        wet = (1.2 + 0.8 * _noise(x * 6, y * 12, rng, 5)) * np.exp(-fall / 0.06)
-        paper = _wash(paper, fall + 0.003 * bloom, np.clip(wet, 0, 2), pigment, grain)
-    return _lit(paper, grain, 0.5)
+        wet = (1.2 + 0.8 * noise(x * 6, y * 12, rng, 5)) * np.exp(-fall / 0.06)
+        paper = wash(paper, fall + 0.003 * bloom, np.clip(wet, 0, 2), pigment, grain)
+    return lit(paper, grain, 0.5)
 
 
 # --------------------------------------------------------------------------- files
@@ -491,6 +337,8 @@ STYLES: dict[str, Callable[[int, Generator], Field]] = {
     "dots": _dots,
     "woodcut": _woodcut,
     "watercolour": _watercolour,
+    **sample_styles_wet.STYLES,
+    **sample_styles_dry.STYLES,
 }
 """Generators by name: functions of the longest side in pixels and a random generator, which return
 colors (h, w, 3) from 0 to 1."""
@@ -509,10 +357,10 @@ def main() -> None:
     """Write the images that the package contains."""
     samples.FOLDER.mkdir(exist_ok=True)
     for name in STYLES:
-        path = samples.FOLDER / f"{name}.jpg"
+        path = samples.FOLDER / f"{name}.avif"
         image = Image.fromarray(np.round(generate(name)).astype(np.uint8))
-        # Full chroma resolution, since strokes are narrow; 1.9 MB in all.
-        image.save(path, quality=92, subsampling=0)
+        # Full chroma resolution, since strokes are narrow; 1.8 MB in all.
+        image.save(path, quality=70, subsampling="4:4:4", speed=4)
         print(path)
 
 

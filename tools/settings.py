@@ -1,5 +1,6 @@
 """Generate docs/settings.md from the fields of ``Recipe``. ``make docs``."""
 
+import re
 from pathlib import Path
 
 from impasto.recipe import presets
@@ -7,7 +8,11 @@ from impasto.recipe import settings as recipe
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
-HEAD = """# Settings
+HEAD = """---
+hide: [toc]
+---
+
+# Settings
 
 Each setting is an option of `impasto stylize` (`--style-weight 20`), an argument of
 `impasto.stylize` (`style_weight=20`) and a key of a recipe. `make docs` generates this page from
@@ -33,7 +38,8 @@ def page() -> str:
 
 
 def _row(name: str, default: object, about: recipe.SettingInfo) -> str:
-    shown = about.default_text or about.format(default).replace(",", ", ")
+    text = about.default_text or about.format(default)
+    shown = re.sub(r",(?! )", ", ", text)  # a place to break the line
     return f"| `{name}` | {shown} | {about.unit} | {about.allowed_values} | {about.help} |"
 
 

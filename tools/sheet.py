@@ -37,7 +37,7 @@ from impasto.images import arrays, load, samples
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import decode, encode
 from impasto.recipe import presets
-from tools.gallery import PAIRS
+from tools.controls import PAIRS
 
 SAMPLE = "sample:"
 """Prefix of the names of samples in a table of pairs."""

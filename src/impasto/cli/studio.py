@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from impasto import extras
 from impasto.errors import SettingError
 
 
@@ -30,13 +31,8 @@ def studio(
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
     """Serve the web interface, and print its address, which works once."""
-    try:
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError:
-        raise SettingError(
-            "the studio needs additional packages: pip install 'impasto[studio]'"
-        ) from None
+    if extras.missing_modules("studio"):
+        raise SettingError(extras.missing_extra_message("studio"))
     from impasto.studio.server import serve
 
     serve(folder.expanduser(), port, host, browser, names=name or ())

@@ -58,7 +58,7 @@ def check_packages() -> None:
     cache = weights.cache_file(vgg19)
     packages = {each.name: each.package for each in PACKAGES}
     if cache is None or not cache.is_file():
-        packages["VGG19"] = vgg19.package
+        packages["VGG19"] = vgg19.packages[0].module
     missing = [name for name, package in packages.items() if not importlib.util.find_spec(package)]
     if missing:
         raise WeightsError(

@@ -18,8 +18,21 @@ from impasto.images.arrays import ImageArray
 FOLDER = Path(__file__).parent / "sample_styles"
 """The style images."""
 
-STYLES = ("swirls", "glass", "dots", "woodcut", "watercolour")
-"""Names of the style images."""
+STYLES: dict[str, str] = {
+    "swirls": "Oil",
+    "glass": "Stained glass",
+    "dots": "Pointillism",
+    "woodcut": "Woodcut",
+    "watercolour": "Watercolor",
+    "knife": "Palette knife",
+    "ink": "Ink wash",
+    "batik": "Batik",
+    "mosaic": "Mosaic",
+    "charcoal": "Charcoal",
+    "pastel": "Pastel",
+    "engraving": "Engraving",
+}
+"""The style images: their names, and the techniques that they show."""
 
 CONTENTS: dict[str, str] = {
     "astronaut": "astronaut.png",
@@ -72,7 +85,7 @@ def make_style(name: str, size: int = SIZE) -> ImageArray:
         raise InputError(f"unknown style sample {name!r}; {suggest_names(name, STYLES)}")
     if size < MIN_SIZE:
         raise InputError(f"size {size} is too small; the minimum is {MIN_SIZE}")
-    image = _read(FOLDER / f"{name}.jpg", "impasto")
+    image = _read(FOLDER / f"{name}.avif", "impasto")
     resized = arrays.resize(image, *arrays.fit(*arrays.size_of(image), size))
     return cast(ImageArray, filearray.in_memory(resized))
 

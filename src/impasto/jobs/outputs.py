@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto import files
+from impasto import extras, files
 from impasto.errors import InputError, OutputError, SettingError
 from impasto.images.formats import encode, video
 from impasto.images.formats.save_options import DEFAULT_SAVE_OPTIONS, SaveOptions
@@ -81,7 +81,7 @@ def check_outputs(outputs: OutputPaths, inputs: Iterable[str] = ()) -> None:
     if outputs.timelapse:
         video.check_video(outputs.timelapse)
     if outputs.plot:
-        files.check_output(outputs.plot, (".png", ".svg", ".pdf"))
+        _check_plot(outputs.plot)
     if outputs.report:
         files.check_output(outputs.report, (".json",))
     if outputs.save_every is not None and outputs.frames is None:
@@ -94,6 +94,12 @@ def check_outputs(outputs: OutputPaths, inputs: Iterable[str] = ()) -> None:
         # The folder is created with the first frame; its parent must exist.
         exists = outputs.frames.exists()
         encode.check_writable((outputs.frames if exists else outputs.frames.parent) / "frame.png")
+
+
+def _check_plot(path: Path) -> None:
+    files.check_output(path, (".png", ".svg", ".pdf"))
+    if extras.missing_modules("plot"):
+        raise OutputError(extras.missing_extra_message("plot"))
 
 
 def check_output_sizes(outputs: OutputPaths, height: int, width: int) -> None:

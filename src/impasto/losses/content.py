@@ -5,7 +5,7 @@ Gatys, Ecker and Bethge 2016, "Image Style Transfer Using Convolutional Neural N
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from impasto.losses.terms import (
     AddGradient,
     FeatureMaps,
     LevelInputs,
+    LevelTarget,
     Pullback,
     TargetTile,
 )
@@ -67,7 +68,7 @@ class ContentTerm:
         """The layers of the recipe."""
         return tuple(layer for layer, _ in self.layer_weights)
 
-    def make_target(self, level_inputs: LevelInputs) -> Callable[[TargetTile], ContentTargets]:
+    def make_target(self, level_inputs: LevelInputs) -> LevelTarget:
         """Compute the features of the content image, and their mean square over all tiles."""
         features = level_inputs.cache_single_tile(
             functools.partial(_content_features, level_inputs, self.layers)
@@ -75,9 +76,14 @@ class ContentTerm:
         sizes = level_inputs.sum_over_tiles(
             lambda tile: {layer: _size(each) for layer, each in features(tile).items()}
         )
-        return lambda tile: {
-            layer: self._layer_target(each, *sizes[layer]) for layer, each in features(tile).items()
-        }
+
+        def for_tile(tile: TargetTile) -> ContentTargets:
+            return {
+                layer: self._layer_target(each, *sizes[layer])
+                for layer, each in features(tile).items()
+            }
+
+        return LevelTarget(for_tile)
 
     def _layer_target(self, features: Tensor, count: float, squares: float) -> ContentTarget:
         size = squares / count + EPSILON if self.relative else 1.0

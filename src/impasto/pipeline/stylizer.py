@@ -7,7 +7,7 @@ from __future__ import annotations  # signatures show the names of types, such a
 
 import builtins
 import contextlib
-import importlib.util
+import importlib
 import os
 import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
-from impasto import filearray
+from impasto import extras, filearray
 from impasto.errors import ImpastoError, SettingError
 from impasto.images import arrays, load
 from impasto.images.load import ImageLike, Region
@@ -37,6 +37,7 @@ from impasto.pipeline.events import Controls, ProgressEvent
 from impasto.pipeline.forecast import Forecast
 from impasto.pipeline.inputs import PreparedRun, load_inputs, with_size
 from impasto.pipeline.result import Finished, Result
+from impasto.pipeline.video_events import VideoEvent, VideoOptions
 from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe, Settings
@@ -48,14 +49,18 @@ if TYPE_CHECKING:
 
     from impasto.losses.objective import Evaluation
     from impasto.pipeline.execution import Executor
+    from impasto.pipeline.models import Model
 
 Event: TypeAlias = ProgressEvent | Finished
+"""An event of a run: level started, step, level finished; the last one has the result."""
 
 Listener: TypeAlias = Callable[[ProgressEvent], object]
 """Receives each event in order; returning False stops the run with the best image so far."""
 
 
 _NO_RESULT = "the run ended without a result"
+
+DEFAULT_VIDEO_OPTIONS = VideoOptions()
 
 
 class RunOptions(TypedDict, total=False):
@@ -392,6 +397,49 @@ class Stylizer:
         """Stop the current run after its next step, with the best image so far."""
         self._controls.stop()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the current run was asked to stop."""
+        return self._controls.stopped
+
+    def model(self, recipe: Recipe) -> Model:
+        """Return the network and the compiled losses of a recipe, loaded at the first call.
+
+        Raises WeightsError or BackendError if they cannot be loaded.
+        """
+        return self._executor.models.get(recipe)
+
+    def video(
+        self,
+        clip: str | os.PathLike[str],
+        style: ImageLike | Sequence[ImageLike] | None = None,
+        output: str | os.PathLike[str] = "painted.mp4",
+        *,
+        options: VideoOptions = DEFAULT_VIDEO_OPTIONS,
+        **more: Any,
+    ) -> Iterator[VideoEvent]:
+        """Paint a video clip; return a generator of events. Needs the extra ``video``.
+
+        Frames are stored in the folder ``<output>.impasto`` as they are painted. Stop iterating to
+        stop; the same call resumes, with the same bytes as without the interruption.
+
+        Args:
+            clip: the video file, or a pattern of numbered images such as ``frames/%06d.png``
+            style: one or more style images
+            output: the video to write, or a pattern of numbered images
+            options: how frames depend on each other
+            **more: ``regions``, ``keep`` and ``memory`` as in :class:`RunOptions`; ``encoding``, an
+                ``impasto.video.writer.ClipOptions``
+
+        Raises:
+            InputError: for an invalid clip, image, setting or output
+            ImpastoError: if a package of the extra is missing
+        """
+        stream = importlib.import_module("impasto.video.stream")  # of a later package
+        job = stream.VideoJob(os.fspath(clip), style, os.fspath(output), options, **more)
+        events: Iterator[VideoEvent] = stream.paint_clip(self, stream.prepare(self, job))
+        return events
+
     def load(self) -> None:
         """Load the engine and the network now instead of in the first run.
 
@@ -506,8 +554,8 @@ def parse_workers(given: int | str | None) -> int | str:
             f"workers is {given!r}: expected a number of workers, or the address of a "
             "scheduler such as tcp://host:8786"
         )
-    if workers and importlib.util.find_spec("distributed") is None:
-        raise SettingError("workers need additional packages: pip install 'impasto[cluster]'")
+    if workers and extras.missing_modules("cluster"):
+        raise SettingError(extras.missing_extra_message("cluster"))
     return workers
 
 

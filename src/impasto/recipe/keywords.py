@@ -86,9 +86,14 @@ class Settings(TypedDict, total=False):
     """Longest side of the initial image if it is a finished result, so that only larger levels run;
     0 if it is not. --finish sets it. (0 to 65,536 px; default 0)"""
 
+    structure_size: int | str
+    """Longest side up to which levels of matching determine structure; larger levels only sharpen
+    the strokes. (16 to 65,536 px; default 512)"""
+
     evaluations: int | str
     """Evaluations of loss and gradient at the finest level. Coarser levels, which are cheaper, get
-    more, and levels above 1024 px fewer. (1 to 1,000,000; default 8 with matching, else 12)"""
+    more, and levels of more than twice the structure size fewer. (1 to 1,000,000; default 4 with
+    matching, else 12)"""
 
     seed: int | str
     """Random seed. (0 to 4,294,967,295; default 0)"""

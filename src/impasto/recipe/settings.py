@@ -73,7 +73,7 @@ MATCHING_DEFAULTS: dict[str, Value] = {
     "style_weight": 1.0,
     "tv_weight": 0.0,
     "strips": 1,
-    "evaluations": 8,
+    "evaluations": 4,
 }
 """Defaults of the same settings for matching, whose targets follow the content image's shapes."""
 
@@ -226,10 +226,18 @@ class Recipe:
         minimum=0,
         maximum=65536,
     )
+    structure_size: int = _setting(
+        512,
+        "Longest side up to which levels of matching determine structure; larger levels only "
+        "sharpen the strokes.",
+        unit="px",
+        minimum=16,
+        maximum=65536,
+    )
     evaluations: int = _setting_by_style_loss(
         "evaluations",
         "Evaluations of loss and gradient at the finest level. Coarser levels, which are cheaper, "
-        "get more, and levels above 1024 px fewer.",
+        "get more, and levels of more than twice the structure size fewer.",
         minimum=1,
         maximum=1_000_000,
     )
@@ -369,7 +377,7 @@ class Recipe:
 _NOT_COMPILED = {
     *("size", "blend", "style_scale", "colors", "init", "seed"),
     *("strength", "content_weight", "style_weight", "tv_weight"),
-    *("optimizer", "levels", "evaluations", "finished", "tile"),
+    *("optimizer", "levels", "structure_size", "evaluations", "finished", "tile"),
 }
 
 

@@ -114,7 +114,7 @@ def test_mp4_needs_ffmpeg_and_gif_does_not(tmp_path, monkeypatch, one_line):
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(OutputError) as caught:
         video.check_video(tmp_path / "a.mp4")
-    assert "pip install imageio-ffmpeg, or use .gif" in one_line(caught)
+    assert "[video]', or use .gif" in one_line(caught)
     video.check_video(tmp_path / "a.gif")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, features
 
+from impasto import extras
 from impasto.errors import ImageError
 from impasto.images import arrays, value_range
 from impasto.images.formats import containers, detect, metadata
@@ -128,7 +129,10 @@ def _accepting_plugins(
 def _plugin(name: str) -> tuple[Callable[..., ImageFile.ImageFile], Callable[[bytes], object]]:
     """Return functions that open a format, and that recognize it by the first bytes of a file."""
     if name == "HEIF":
-        import pillow_heif  # here, since it is slow
+        try:
+            import pillow_heif  # here, since it is slow
+        except ImportError:
+            return _refuse_heif, lambda head: head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
 
         return pillow_heif.HeifImageFile, lambda head: pillow_heif.get_file_mimetype(head) != ""
     if name not in Image.OPEN:
@@ -136,6 +140,17 @@ def _plugin(name: str) -> tuple[Callable[..., ImageFile.ImageFile], Callable[[by
     factory, accepts = Image.OPEN[name]
     assert accepts is not None
     return factory, accepts
+
+
+def _refuse_heif(stream: BinaryIO, name: str) -> ImageFile.ImageFile:
+    """Raise ImageError, with the command that installs the decoder."""
+    raise ImageError(extras.missing_extra_message("heif"))
+
+
+_HEIF_BRANDS = (
+    *(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"),
+)
+"""Brands in the first bytes of a HEIC file. AVIF shares the last two, and is tried before."""
 
 
 def _load_pixels(image: Image.Image, stream: BinaryIO) -> tuple[Image.Image, tuple[str, ...]]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from impasto import files
+from impasto import extras, files
 from impasto.errors import OutputError, SettingError
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import encode
@@ -131,7 +131,9 @@ def _find_ffmpeg() -> str:
         import imageio_ffmpeg
 
         return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except (ImportError, RuntimeError):
+    except ImportError:
+        raise OutputError(f"{extras.missing_extra_message('video')}, or use .gif") from None
+    except RuntimeError:
         raise OutputError(
-            "writing .mp4 needs ffmpeg: pip install imageio-ffmpeg, or use .gif"
+            "writing .mp4 needs ffmpeg: install it, set IMAGEIO_FFMPEG_EXE to its path, or use .gif"
         ) from None

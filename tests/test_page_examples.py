@@ -1,0 +1,79 @@
+"""The Python examples of pages and of public docstrings run, at a small size."""
+
+import ast
+import inspect
+import re
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import impasto
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", *sorted(each.relative_to(ROOT).as_posix() for each in ROOT.glob("docs/*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LITERAL = re.compile(r"Example::\n\n((?:    .*\n|\n)+)")
+FILE = re.compile(r'"([\w-]+\.(?:jpg|png))"')
+
+SMALL = {"size": 48, "evaluations": 2}
+"""Settings with which the examples run, instead of theirs."""
+
+
+class Smaller(ast.NodeTransformer):
+    """Sets SMALL in each call of ``impasto.stylize`` and ``impasto.Stylizer``."""
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        self.generic_visit(node)
+        if ast.unparse(node.func) in ("impasto.stylize", "impasto.Stylizer"):
+            kept = [each for each in node.keywords if each.arg not in SMALL]
+            small = [ast.keyword(name, ast.Constant(value)) for name, value in SMALL.items()]
+            node.keywords = [*kept, *small]
+        return node
+
+
+def page_examples():
+    for page in PAGES:
+        blocks = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+        if blocks:  # later ones use names of earlier ones
+            yield pytest.param("\n".join(blocks), id=page)
+
+
+def docstring_examples():
+    for name in impasto.__all__:
+        value = getattr(impasto, name)
+        members = vars(value).values() if inspect.isclass(value) else ()
+        for each in (value, *members):
+            text = inspect.getdoc(each) if callable(each) else None
+            for code in LITERAL.findall(f"{text}\n"):
+                yield pytest.param("import impasto\n" + textwrap.dedent(code), id=name)
+
+
+@pytest.fixture
+def inputs(tmp_path, monkeypatch):
+    """A function that writes the images that an example names, into the working folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(code):
+        for number, name in enumerate(sorted(set(FILE.findall(code)))):
+            pixels = np.random.default_rng(number).uniform(0, 255, (40, 48, 3)).astype(np.uint8)
+            # Masks are PNG in the examples.
+            shown = pixels[..., 0] if name.endswith(".png") else pixels
+            Image.fromarray(shown).save(tmp_path / name)
+
+    return write
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", [*page_examples(), *docstring_examples()])
+def test_an_example_runs(code, inputs):
+    inputs(code)
+    tree = ast.fix_missing_locations(Smaller().visit(ast.parse(code)))
+    exec(compile(tree, "example", "exec"), {"__name__": "__main__"})
+
+
+def test_examples_are_found_on_pages_and_in_docstrings():
+    found = {each.id for each in [*page_examples(), *docstring_examples()]}
+    assert {"README.md", "docs/python.md", "docs/service.md", "stylize", "Stylizer"} <= found
