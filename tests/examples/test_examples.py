@@ -9,7 +9,6 @@ from PIL import Image
 import impasto
 from tests import tiny
 
-pytestmark = [tiny.needs_kernels]
 EVALUATIONS = {"evaluations": 1, "levels": 1}
 
 
@@ -23,6 +22,8 @@ def test_every_example_has_a_test(subtests):
             assert f'example("{path.stem}")' in text
 
 
+@tiny.needs_kernels
+@pytest.mark.slow
 def test_the_service_paints_uploads_and_rejects_others(example, files):
     pytest.importorskip("fastapi", reason="needs: pip install fastapi python-multipart httpx")
     pytest.importorskip("python_multipart")
@@ -45,6 +46,8 @@ def test_the_service_paints_uploads_and_rejects_others(example, files):
         assert huge.status_code == 422
 
 
+@tiny.needs_kernels
+@pytest.mark.slow
 def test_the_demo_shows_images_during_the_run(example, files):
     pytest.importorskip("gradio", reason="needs: pip install gradio")
     module = example("gradio_demo")
@@ -60,6 +63,8 @@ def test_the_demo_shows_images_during_the_run(example, files):
     ]
 
 
+@tiny.needs_kernels
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["uint8", "float64", "uint16"])
 def test_the_array_function_keeps_the_conventions_of_scikit_image(example, dtype):
     from skimage import util
@@ -81,6 +86,8 @@ def test_the_array_function_keeps_the_conventions_of_scikit_image(example, dtype
         assert gray.shape == (22, 32, 3)
 
 
+@tiny.needs_kernels
+@pytest.mark.slow
 def test_a_dataset_is_augmented_the_same_way_every_time(example):
     torch = pytest.importorskip("torch")
     images = torch.rand(4, 3, 48, 64, generator=torch.Generator().manual_seed(0))
@@ -99,7 +106,8 @@ def test_a_dataset_is_augmented_the_same_way_every_time(example):
     assert torch.equal(batch, again)
 
 
-@pytest.mark.slow  # starts worker processes
+@tiny.needs_kernels
+@pytest.mark.slow
 def test_a_cluster_paints_a_large_image(example, files, tmp_path):
     pytest.importorskip("distributed", reason="needs: pip install 'impasto[cluster]'")
     module = example("dask_cluster")

@@ -105,6 +105,42 @@ def test_several_content_layers_and_a_single_style_layer(content, style):
     assert result.history[-1].total < result.history[0].total
 
 
+@pytest.mark.backend
+def test_features_are_those_of_the_network_by_layer(stylizer, content):
+    layers = ["block1_conv1", "block5_conv2"]
+    found = stylizer.features(content, layers, size=64)
+    assert list(found) == layers
+    height, width = arrays.fit(*content.shape[:2], 64)
+    assert found["block1_conv1"].shape == (height, width, 64)
+    assert found["block5_conv2"].shape == (height // 16, width // 16, 512)
+    assert found["block1_conv1"].dtype == np.float32
+    assert found["block1_conv1"].min() >= 0  # after the ReLU
+    resized = arrays.resize(np.float32(content), height, width)
+    again = stylizer.features(resized, "block1_conv1,block5_conv2")
+    np.testing.assert_allclose(again["block1_conv1"], found["block1_conv1"], atol=2)
+    for layers, word in (("block9_conv1", "block9"), ("block1_conv1=x", "style_layers")):
+        with pytest.raises(SettingError, match=word):
+            stylizer.features(content, layers)
+
+
+@pytest.mark.backend
+def test_a_loss_is_evaluated_without_painting(stylizer, content, style):
+    chosen = replace(stylizer.recipe, levels=1, size=48)
+    first = stylizer(content, style, recipe=chosen).history[0]
+    found = stylizer.evaluate(content, style, recipe=chosen)
+    assert found.total == pytest.approx(first.total, rel=1e-4)
+    assert found.terms == pytest.approx(
+        {"content": first.content, "style": first.style, "tv": first.tv}, rel=1e-4, abs=1e-6
+    )
+    assert sum(found.layers["style"].values()) == pytest.approx(found.terms["style"], rel=1e-5)
+    height, width = arrays.fit(*content.shape[:2], 48)
+    assert found.gradient.shape == (height, width, 3)
+    step = arrays.resize(np.float32(content), height, width)
+    step = step - 2 * found.gradient / np.abs(found.gradient).max()
+    lower = stylizer.evaluate(content, style, image=np.clip(step, 0, 255), recipe=chosen)
+    assert lower.total < found.total
+
+
 def test_a_stylizer_can_be_called_and_maps_pairs_lazily(stylizer, result, content, style):
     called = stylizer(content, style)
     assert called.pixels.tobytes() == result.pixels.tobytes()

@@ -141,10 +141,10 @@ def _paint(
         names: presets.make_recipe(**{**base, **own}) for names, own in recipes.items()
     }
     results = {}
-    for names, recipe in checked.items():
-        progress(" ".join(names))
-        with Stylizer(recipe) as stylizer:
-            results[names] = stylizer(content, style)
+    with Stylizer() as stylizer:
+        for names, recipe in checked.items():
+            progress(" ".join(names))
+            results[names] = stylizer(content, style, recipe=recipe)
     return results
 
 
