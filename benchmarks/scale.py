@@ -60,7 +60,7 @@ def _task(
     job = _job(models, size, tile)
     level = job.levels[0]
     content = job.content((level.height, level.width))
-    task = job.objective(content, start=content, role=kind)
+    task = job.problem(content, start=content, role=kind).objective
     return task.inner if isinstance(task, ConstrainedObjective) else task, content
 
 

@@ -25,6 +25,7 @@ PUBLIC = [
     "Listener",
     "OutputError",
     "Finished",
+    "ImageLike",
     "PRESETS",
     "ImageError",
     "StopReason",
@@ -40,7 +41,12 @@ PUBLIC = [
     "RunOptions",
     "WeightsError",
     "__version__",
+    "compare_layers_and_weights",
     "judge",
+    "load_sample",
+    "plot_grid",
+    "plot_history",
+    "reconstruct_layers",
     "stylize",
 ]
 TENSORS = {"tensorflow", "jax", "torch", "keras"}

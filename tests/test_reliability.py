@@ -18,7 +18,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,14 +26,14 @@ from PIL import Image
 from impasto import stylize
 from impasto.errors import CheckpointError
 from impasto.images import samples
-from impasto.pipeline import checkpoints, execution, pyramid
+from impasto.pipeline import checkpoints, execution
 from tests import shared, signals
 from tests.cli.test_app import run
 
 KILLS = int(os.environ.get("IMPASTO_KILLS", "3"))
-TINY = ["--size", "64", "--levels", "3", "--precision", "float32"]
-SMALL = [*TINY, "--evaluations", "4"]
-EVALUATIONS = (5, 4, 6, 3)
+TINY = ["--size", "64", "--structure-size", "32", "--levels", "3", "--precision", "float32"]
+SMALL = [*TINY, "--evaluations", "3"]
+EVALUATIONS = (4, 3, 6, 3)
 """of its levels: FORMS, FINEST, LAST, SHARPENING"""
 SAVING = ["--checkpoint-every", "0"]  # every iteration, so that many moments lie within writes
 WORDS = ["stylize", "photo.png", "painting.png", "-o", "out.png"]
@@ -49,26 +48,8 @@ def folder(tmp_path_factory):
     return folder
 
 
-LARGE = 32
-IMPASTO = f"""
-from dataclasses import replace
-from impasto.cli import app
-from impasto.pipeline import pyramid
-pyramid.SHAPES["matching"] = replace(pyramid.SHAPES["matching"], large={LARGE})
-app.run()
-"""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def sharpened_early():
-    with pytest.MonkeyPatch.context() as patch:
-        shape = replace(pyramid.SHAPES["matching"], large=LARGE)
-        patch.setitem(pyramid.SHAPES, "matching", shape)
-        yield
-
-
 @pytest.fixture(scope="module")
-def whole(folder, sharpened_early):
+def whole(folder):
     """The bytes of the picture that is painted when nothing happens."""
     done = run(*WORDS, *SMALL, cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -96,7 +77,7 @@ def copy(folder, tmp_path):
 
 def start(folder, *words, **more):
     return subprocess.Popen(
-        [sys.executable, "-c", IMPASTO, *words],
+        [sys.executable, "-m", "impasto", *words],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -152,10 +133,8 @@ def test_killed_within_a_write_it_leaves_the_old_checkpoint_whole(moment, calls,
     """
     code = f"""
 import os, signal, sys
-from dataclasses import replace
 from impasto.cli import app
-from impasto.pipeline import checkpoints, pyramid
-pyramid.SHAPES["matching"] = replace(pyramid.SHAPES["matching"], large={LARGE})
+from impasto.pipeline import checkpoints
 module, name = {moment!r}.split(".")
 calls, real = [], getattr(os, name)
 def deadly(*arguments):
@@ -285,7 +264,7 @@ def test_on_a_full_disk_the_picture_is_saved_elsewhere_and_the_old_one_stays(cop
     """A disk of one megabyte, mounted for the one process, with room for a checkpoint or two."""
     (copy / "disk").mkdir()
     (copy / "elsewhere").mkdir()
-    command = [sys.executable, "-c", IMPASTO, *WORDS[:-1], "disk/out.png", *SMALL, *SAVING]
+    command = [sys.executable, "-m", "impasto", *WORDS[:-1], "disk/out.png", *SMALL, *SAVING]
     script = f"""
 mount -t tmpfs -o size=1m none disk || exit 99
 echo old > disk/out.png
@@ -386,7 +365,7 @@ def test_a_persons_settings_of_keras_change_nothing_and_stay(settings, copy, who
 @pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_reason_to_fail(closed, copy, whole):
-    command = shlex.join([sys.executable, "-c", IMPASTO, *WORDS, *SMALL])
+    command = shlex.join([sys.executable, "-m", "impasto", *WORDS, *SMALL])
     done = subprocess.run(["sh", "-c", f"{command} {closed}"], cwd=copy, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert (copy / "out.png").read_bytes() == whole
@@ -441,7 +420,7 @@ def test_no_temporary_file_is_left_whatever_library_made_it(home, words, copy):
 @pytest.mark.skipif(not shutil.which("unshare"), reason="no unshare, which makes such a user")
 def test_somebody_without_a_home_paints_and_leaves_nothing(copy, whole):
     there = os.path.exists("/tmp/.keras")
-    command = [sys.executable, "-c", IMPASTO, *WORDS, *SMALL, "--plot", "p.png"]
+    command = [sys.executable, "-m", "impasto", *WORDS, *SMALL, "--plot", "p.png"]
     (copy / "temporary").mkdir()
     nobody = ["unshare", "--user", "--map-user=12345", "env", "-u", "HOME"]
     nobody += [f"TMPDIR={copy / 'temporary'}"]

@@ -9,7 +9,13 @@ from .errors import SettingError as SettingError
 from .errors import WeightsError as WeightsError
 from .evaluation.judges import judge as judge
 from .images.formats.save_options import SaveOptions as SaveOptions
+from .images.load import ImageLike as ImageLike
 from .images.load import Region as Region
+from .images.samples import load_sample as load_sample
+from .jobs.figures import compare_layers_and_weights as compare_layers_and_weights
+from .jobs.figures import plot_grid as plot_grid
+from .jobs.figures import reconstruct_layers as reconstruct_layers
+from .jobs.outputs import plot_history as plot_history
 from .optimizers.solver import StopReason as StopReason
 from .pipeline.events import LevelFinished as LevelFinished
 from .pipeline.events import LevelStarted as LevelStarted

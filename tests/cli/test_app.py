@@ -7,6 +7,7 @@ import inspect
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,11 +19,10 @@ import psutil
 import pytest
 import typer
 from PIL import ExifTags, Image
-from typer import rich_utils
 from typer.testing import CliRunner
 
 from impasto import files
-from impasto.cli import app, many, one, options
+from impasto.cli import app, help, many, one, options
 from impasto.errors import WeightsError
 from impasto.evaluation import judges, weight_packages
 from impasto.images import samples
@@ -33,7 +33,7 @@ from impasto.losses.level_roles import STRUCTURE
 from impasto.network import weights
 from impasto.pipeline import execution, measurements
 from impasto.pipeline.forecast import Forecast
-from impasto.pipeline.provenance import Provenance
+from impasto.pipeline.provenance import Provenance, read_provenance
 from impasto.pipeline.stylizer import Stylizer
 from impasto.recipe import presets
 from impasto.recipe import settings as recipe
@@ -342,13 +342,52 @@ def test_a_missing_backend_is_one_line(folder):
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
-def test_help_shows_every_setting_with_its_default():
-    wide = {"COLUMNS": "300", "TERMINAL_WIDTH": "300"}
-    shown = " ".join(CliRunner().invoke(app.app, ["stylize", "--help"], env=wide).output.split())
+def test_the_whole_help_shows_every_setting_with_its_default():
+    shown = " ".join(CliRunner().invoke(app.app, ["stylize", "--help-all"]).output.split())
     for name, _, default, about in recipe.iter_settings():
-        assert f"--{name.replace('_', '-')}" in shown
+        assert (f"--{name.replace('_', '-')} " in shown) == (name != "finished")  # by --finish
         assert all(choice in shown for choice in about.choices)
         assert about.format(default).replace(",", ", ") in shown
+    assert "16 to 65,536 px" in shown
+    assert not [old for old in help.OLD_NAMES if old in shown]
+
+
+@pytest.mark.parametrize("command", ["stylize", "sweep", "batch"])
+def test_the_short_help_fits_one_screen_and_the_rest_is_in_the_whole_help(command):
+    short, whole = (
+        CliRunner().invoke(app.app, [command, flag]).output for flag in ("--help", "--help-all")
+    )
+    lines = short.splitlines()
+    assert len(lines) < (40 if command == "stylize" else 50)
+    for option in ("--size", "--strength", "--preset", "--colors", "--style-scale", "--keep", "-o"):
+        assert re.search(rf"^ +(-\w, )?{option}\b", short, flags=re.MULTILINE), option
+    assert "--tv-weight" not in short
+    assert set(re.findall(r"--[\w-]+", short)) <= set(re.findall(r"--[\w-]+", whole))
+    for flag in ("--dry-run", "--quiet", "--help-all"):  # they take no value
+        assert re.search(rf"{flag} {{2,}}\w", short)
+
+
+def test_old_names_of_options_work(folder, tmp_path):
+    words = ["stylize", "photo.png", "painting.png", "-o", tmp_path / "a.png", *SMALL[2:]]
+    old = ["--objective", "gram", "--save-every", "2", "--frames", tmp_path / "frames"]
+    old += ["--tile", "-1", "--finished", "0"]
+    assert run(*words, *old, cwd=folder).returncode == 0
+    assert len(list((tmp_path / "frames").iterdir())) > 1
+    assert read_provenance(tmp_path / "a.png").recipe.style_loss == "gram"
+
+
+def test_sizes_are_read_as_people_write_them(folder, tmp_path):
+    words = ["photo.png", "painting.png", "--style-loss", "gram", "--evaluations", "1"]
+    for text, longest in (("50%", 75), ("0.1k", 102), ("A6@15", 87)):
+        path = tmp_path / "a.png"
+        done = run("stylize", *words, "--levels", "1", "--size", text, "-o", path, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert max(size(path)) == longest, text
+    with Image.open(path) as image:
+        assert image.info["dpi"] == pytest.approx((15, 15), rel=1e-3)
+    done = run("stylize", *words, "--size", "A9@300", cwd=folder)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "A4" in done.stderr
 
 
 def test_the_version_is_printed():
@@ -594,7 +633,9 @@ def test_a_batch_goes_on_after_a_failure_and_skips_what_is_done(folder):
     assert "cut.png: damaged or truncated" in first.stderr
     assert "1 of 3 images not painted" in first.stderr
     assert {path.name for path in (folder / "said").iterdir()} == {"photo.json", "painting.json"}
-    assert {path.suffix for path in (folder / "painted").iterdir()} == {".png", ".gif", ".svg"}
+    assert {path.suffix for path in (folder / "painted").iterdir()} == {
+        *(".png", ".gif", ".svg", ".html"),
+    }
     assert len([*(folder / "seen/photo").iterdir()]) > 1
     second = run(*words, "-o", "painted", "--skip-done", *SMALL, cwd=folder)
     assert second.stdout == ""
@@ -956,11 +997,81 @@ def test_a_dry_run_of_a_sweep_paints_and_writes_nothing(folder, monkeypatch, cap
 
 
 @pytest.mark.parametrize("command", ["", *app.COMMANDS])
-def test_the_help_is_whole_on_a_narrow_terminal(command, monkeypatch):
-    monkeypatch.setattr(rich_utils, "MAX_WIDTH", 80)
-    said = CliRunner().invoke(app.app, [*([command] if command else []), "--help"]).output
+def test_the_help_is_whole_on_a_narrow_terminal(command):
+    words = [command] if command else []
+    said = CliRunner().invoke(app.app, [*words, "--help"], env={"COLUMNS": "80"}).output
     assert "--help" in said
     assert "<" not in said  # no types of Python; flags take no value
     assert "\u2026" not in said  # nothing is cut off
     assert "e+0" not in said
     assert max(map(len, said.splitlines())) <= 80
+
+
+# Batches of pairs ---------------------------------------------------------------------------------
+
+
+def test_a_batch_paints_the_rows_of_a_table(folder, tmp_path):
+    table = tmp_path / "pairs.csv"
+    photo, painting = (folder / name for name in ("photo.png", "painting.png"))
+    rows = [f"{photo},{painting},0.9,32,", f"{photo},{painting};{photo},,50%,sub/both"]
+    table.write_text("\n".join(["content,style,strength,size,result", *rows]))
+    words = ["batch", "--pairs", table, "-o", tmp_path / "out", *SMALL[:2], "--levels", "1"]
+    done = run(*words, "--evaluations", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, second = tmp_path / "out/photo-painting.png", tmp_path / "out/sub/both.png"
+    assert done.stdout.splitlines() == [str(first), str(second)]
+    assert max(size(first)) == 32
+    assert max(size(second)) == 75
+    assert read_provenance(first).recipe.strength == 0.9
+    assert len(read_provenance(second).inputs) == 3
+    sheet = (tmp_path / "out/contact-sheet.html").read_text()
+    assert "--strength 0.9" in sheet
+    assert 'href="sub/both.png"' in sheet
+
+
+def test_a_batch_paints_every_content_image_in_every_style(folder, tmp_path):
+    words = ["batch", "photo.png", "--style", "painting.png", "--style", "photo.png"]
+    more = ["--each-style", "-o", tmp_path, *SMALL[:2], "--size", "32", "--evaluations", "1"]
+    done = run(*words, *more, "--no-sheet", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"photo-painting.png", "photo-photo.png"}
+
+
+@pytest.mark.parametrize(
+    ("words", "word"),
+    [
+        (["photo.png", "--pairs", "pairs.csv"], "omit the others"),
+        ([], "no content images"),
+        (["photo.png", "--each-style"], "needs style images"),
+        (["--pairs", "wrong.csv"], "wrong.csv, line 2: strength is 'much'"),
+        (["photo.png", "--style", "painting.png", "--judge", "--no-sheet"], "omit --no-sheet"),
+        (["photo.png", "--style", "painting.png", "--size", "B7@300"], "A4"),
+        (["photo.png", "--style", "painting.png", "--sheet", "text.png"], "text.png"),
+    ],
+)
+def test_a_batch_rejects_contradictory_sources_in_one_line(folder, words, word):
+    (folder / "wrong.csv").write_text("content,style,strength\nphoto.png,painting.png,much\n")
+    done = run("batch", *words, "-o", folder / "nothing", cwd=folder)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert word in done.stderr
+
+
+def test_a_batch_shows_the_judges_on_its_sheet(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(weight_packages, "check_packages", lambda: None)
+
+    class Judges:
+        def judge(self, content, style, images, size=0):
+            (name, _), *_ = images
+            figures = dict.fromkeys(judges.MEASURES, 0.4321)
+            scores = judges.Scores(name, figures, {})
+            return judges.Judgment(size, scores, scores, (scores,))
+
+    monkeypatch.setattr(judges, "Judges", Judges)
+    words = ["batch", "photo.png", "--style", "painting.png", "-o", tmp_path, "--judge"]
+    done = run(*words, *SMALL[:2], "--size", "32", "--evaluations", "1", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "judging 1 image" in done.stderr
+    sheet = (tmp_path / "contact-sheet.html").read_text()
+    assert sheet.count("0.432") == len(judges.MEASURES)

@@ -110,6 +110,13 @@ CASES: dict[typing.Callable[..., typing.Any], list[Case]] = {
         lambda p, m, _: colors.match_colors(p, p * 0.5),
         lambda p, m, _: colors.match_colors(p, p * 0.5, m, m),
     ],
+    colors.color_moments: [
+        lambda p, m, _: colors.color_moments(p).covariance,
+        lambda p, m, _: colors.color_moments(p, m).mean,
+    ],
+    colors.color_transport: [
+        lambda p, m, _: colors.color_transport(colors.color_moments(p).covariance, np.eye(3)),
+    ],
     style_regions.build_regions: [
         lambda p, m, _: style_regions.build_regions(
             [StyleImage(p)], [MaskedStyle("a", StyleImage(p), m)], m * 0.5

@@ -78,3 +78,27 @@ def test_the_lightness_of_a_style_image_is_matched_in_mean_and_deviation(content
     expected = colors.lightness(content * 0.5 + 60)
     assert matched.mean() == pytest.approx(expected.mean(), rel=0.02)
     assert matched.std() == pytest.approx(expected.std(), rel=0.05)
+
+
+@given(st.integers(0, 2**16))
+def test_color_transport_gives_another_covariance_and_is_symmetric(seed):
+    random = np.random.default_rng(seed)
+    own, target = (
+        np.cov(random.normal(0, 40, (3, 3)) @ random.normal(size=(3, 200)), ddof=0) + 4 * np.eye(3)
+        for _ in range(2)
+    )
+    by = colors.color_transport(own, target)
+    np.testing.assert_allclose(by @ own @ by.T, target, rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(by, by.T, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(colors.color_transport(own, own), np.eye(3), atol=1e-6)
+
+
+def test_color_moments_are_weighted_by_the_mask():
+    random = np.random.default_rng(1)
+    image = random.uniform(0, 255, (9, 7, 3)).astype(np.float32)
+    mask = random.random((9, 7)).astype(np.float32)
+    moments = colors.color_moments(image, mask)
+    pixels, weights = image.reshape(-1, 3).astype(np.float64), mask.ravel().astype(np.float64)
+    np.testing.assert_allclose(moments.mean, np.average(pixels, axis=0, weights=weights))
+    covariance = np.cov(pixels.T, ddof=0, aweights=weights)
+    np.testing.assert_allclose(moments.covariance, covariance, rtol=1e-6)

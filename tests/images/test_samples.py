@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from impasto.errors import InputError
-from impasto.images.samples import CONTENTS, SIZE, STYLES, load_content, make_style
+from impasto.images.samples import (
+    CONTENTS,
+    SIZE,
+    STYLES,
+    load_content,
+    load_sample,
+    make_style,
+)
 
 
 @pytest.mark.parametrize("size", [SIZE, 128, 1000])
@@ -77,3 +84,15 @@ def test_unknown_or_missing_sample_is_rejected(
     monkeypatch.setattr("skimage.__file__", str(tmp_path / "__init__.py"))
     with pytest.raises(InputError, match="missing"):
         load_content("coffee")
+
+
+def test_every_sample_has_one_name_and_any_size():
+    for name in (*CONTENTS, *STYLES):
+        image = load_sample(name, 64)
+        assert image.dtype == np.float32
+        assert max(image.shape[:2]) == 64
+    assert load_sample("cat").shape == load_content("cat").shape
+    with pytest.raises(InputError, match="swirls"):
+        load_sample("swirl")
+    with pytest.raises(InputError, match="minimum is 32"):
+        load_sample("cat", 8)

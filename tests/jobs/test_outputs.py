@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -144,7 +145,7 @@ def test_the_words_of_the_outputs_are_those_of_the_command_line(tmp_path):
     wanted = OutputPaths(tmp_path / "a.png", tmp_path / "f", 3, plot=tmp_path / "b.svg")
     assert wanted.to_args() == [
         *("--output", str(tmp_path / "a.png"), "--frames", str(tmp_path / "f")),
-        *("--save-every", "3", "--plot", str(tmp_path / "b.svg")),
+        *("--frames-every", "3", "--plot", str(tmp_path / "b.svg")),
     ]
 
 
@@ -157,10 +158,38 @@ def test_the_plot_shows_every_term_weighted():
     assert {text.get_text() for text in axes.texts} == {"15 x 10", "30 x 20"}
 
 
+class LayeredResult(FakeResult):
+    """A result whose second evaluation was rejected, with the parts of two layers."""
+
+    history = tuple(
+        replace(
+            record,
+            rejected=number == 1,
+            layers={"style": {"block1_conv1": 0.1, "block2_conv1": 0.05}, "content": {"a": 0.5}},
+        )
+        for number, record in enumerate(FakeResult.history)
+    )
+
+
+def test_the_plot_marks_rejected_evaluations_and_shows_the_parts_of_layers():
+    figure = outputs.plot_history(LayeredResult())
+    first, second = figure.axes
+    lines = {line.get_label(): line for line in first.get_lines()}
+    assert list(lines["rejected"].get_xdata()) == [2]
+    assert list(lines["rejected"].get_ydata()) == [FakeResult.history[1].total]
+    parts = {line.get_label(): line.get_ydata() for line in second.get_lines()}
+    assert {name for name in parts if name[0] != "_"} == {
+        "style block1_conv1",
+        "style block2_conv1",
+    }
+    assert list(parts["style block2_conv1"]) == [0.05] * 5
+
+
 def test_outputs_are_checked_before_anything_begins(tmp_path):
     (tmp_path / "file").write_text("")
     good = tmp_path / "a.png"
     outputs.check_outputs(OutputPaths(good, frames=tmp_path / "new", save_every=3))
+    outputs.check_outputs(OutputPaths(good, frames=tmp_path))
     assert not (tmp_path / "new").exists()
     for bad, error in (
         (OutputPaths(tmp_path / "a.doc"), OutputError),
@@ -169,7 +198,6 @@ def test_outputs_are_checked_before_anything_begins(tmp_path):
         (OutputPaths(good, plot=tmp_path / "a.gif"), OutputError),
         (OutputPaths(good, report=tmp_path / "a.txt"), OutputError),
         (OutputPaths(good, save_every=3), SettingError),
-        (OutputPaths(good, frames=tmp_path), SettingError),
         (OutputPaths(good, frames=tmp_path, save_every=0), SettingError),
         (OutputPaths(good, frames=tmp_path / "file", save_every=2), SettingError),
     ):

@@ -94,7 +94,7 @@ def the_same(name, regions):
     maps = maps_of(PICTURE)
     return (
         term,
-        term.make_target(level_inputs)(target_tile),
+        term.make_target(level_inputs).for_tile(target_tile),
         {layer: maps[layer] for layer in term.layers},
     )
 

@@ -13,7 +13,7 @@ TARGET = np.random.default_rng(1).uniform(0, 255, (8, 9, 3)).astype(np.float32)
 START = np.full((8, 9, 3), 128, np.float32)
 IDENTITY = Parametrization(lambda point: point, lambda point: point, 1.0)
 """The variables are the point itself."""
-PLAIN = Lbfgs(lambda start: IDENTITY)
+PLAIN = Lbfgs(lambda start, exponent: IDENTITY)
 """L-BFGS in the variables themselves."""
 
 

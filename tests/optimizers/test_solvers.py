@@ -46,7 +46,7 @@ def test_lbfgs_needs_no_more_evaluations_than_scipy(function):
         assert reached.any()
         return int(reached.argmax()) + 1
 
-    over_pixels = Lbfgs(lambda start: parametrization.PIXELS).begin(START, 500)
+    over_pixels = Lbfgs(lambda start, exponent: parametrization.PIXELS).begin(START, 500)
     assert needed("lbfgs", over_pixels) <= 1.2 * needed("scipy")
 
 

@@ -55,7 +55,10 @@ def made(**other):
             "bests": np.array([0.1, 1 / 30]),
             "step 0": array(*point),
         },
-        "history": tuple(StepRecord(n, 1 / 3, 0.1, 0.2, 0.3, 7.1) for n in evaluations),
+        "history": tuple(
+            StepRecord(n, 1 / 3, 0.1, 0.2, 0.3, 7.1, n == 2, {"style": {"block1_conv1": 1 / 7}})
+            for n in evaluations
+        ),
         "levels": (
             LevelFinished(
                 1, first.height, first.width, first.evaluations, math.pi, StopReason.STALLED

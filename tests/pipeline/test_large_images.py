@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from impasto import Stylizer, filearray
-from impasto.pipeline import pyramid
 from impasto.pipeline.events import Step
 from impasto.recipe.settings import Recipe
 
@@ -96,8 +95,7 @@ def test_paged_paintings_are_painted_alike(stylizer, content, style, chosen, kee
 def test_a_picture_that_is_sharpened_is_painted_alike(
     stylizer, content, style, chosen, large, monkeypatch
 ):
-    shape = replace(pyramid.SHAPES["matching"], large=large)
-    monkeypatch.setitem(pyramid.SHAPES, "matching", shape)
+    chosen = replace(chosen, structure_size=large)
     usual = painted(stylizer, content, style, chosen, keep=keeping(content))
     assert len(usual.levels) == 3  # at half the size, feature splitting, and the size
     monkeypatch.setattr(filearray, "MIN_FILE_BYTES", 0)

@@ -30,10 +30,18 @@ from impasto.pipeline.events import LevelFinished, LevelStarted, Step
 from impasto.pipeline.models import ModelCache
 from impasto.pipeline.result import Result
 from impasto.recipe import settings as recipes
+from impasto.recipe import strength
 
 SIZE = (46, 64)
 SMALL: dict[str, dict[str, Any]] = {
-    "matching": {"size": 64, "levels": 3, "evaluations": 2, "precision": "float32"},
+    # Levels beyond 32 px sharpen, so that small images have levels of every role.
+    "matching": {
+        "size": 64,
+        "levels": 3,
+        "structure_size": 32,
+        "evaluations": 2,
+        "precision": "float32",
+    },
     "gram": {
         "size": 64,
         "levels": 2,
@@ -44,18 +52,9 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 KINDS = {"matching": (STRUCTURE, FINEST, FEATURE_SPLITTING, DETAIL), "gram": (STRUCTURE, STRUCTURE)}
 SIZES = {"matching": ((16, 23), (23, 32), (23, 32), SIZE), "gram": ((20, 28), SIZE)}
-EVALUATIONS = {"matching": (3, 2, 3, 2), "gram": (6, 4)}
+EVALUATIONS = {"matching": (3, 2, 4, 2), "gram": (6, 4)}
 
-pytestmark = pytest.mark.usefixtures("one_network", "sharpened_early")
-
-
-@pytest.fixture(scope="module")
-def sharpened_early():
-    """Let levels beyond 32 px sharpen, so that small paintings have levels of every kind."""
-    with pytest.MonkeyPatch.context() as patch:
-        shape = replace(pyramid.SHAPES["matching"], large=32)
-        patch.setitem(pyramid.SHAPES, "matching", shape)
-        yield
+pytestmark = pytest.mark.usefixtures("one_network")
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def case(request, engines, content, style):
 
 
 @pytest.fixture(scope="module")
-def result(case, sharpened_early):
+def result(case):
     return case.paint()
 
 
@@ -191,8 +190,20 @@ def test_the_history_holds_every_evaluation_and_its_terms(case, result):
         terms = record.content, record.style, record.tv
         weighted = sum(weight * term for weight, term in zip(weights, terms, strict=True))
         assert record.total == pytest.approx(weighted, rel=1e-4)
+        for name, parts in record.layers.items():
+            assert sum(parts.values()) == pytest.approx(getattr(record, name), rel=1e-4)
+            assert set(parts) <= set(result.recipe.layer_names)
+        assert record.layers["style"]
     seconds = [record.seconds for record in result.history]
     assert seconds == sorted(seconds)
+
+
+def test_the_history_marks_evaluations_that_did_not_lower_the_loss(result):
+    for level in {record.level for record in result.history}:
+        totals = [record.total for record in result.history if record.level == level]
+        marks = [record.rejected for record in result.history if record.level == level]
+        lowest = [min(totals[:number], default=np.inf) for number in range(len(totals))]
+        assert marks == [now >= best for now, best in zip(totals, lowest, strict=True)]
 
 
 def test_the_report_holds_everything_and_is_json(case, result):
@@ -203,7 +214,9 @@ def test_the_report_holds_everything_and_is_json(case, result):
     }
     assert set(report["weights"]) == {"network", "source", "sha256"}
     assert set(report["levels"][0]) >= {"height", "width", "evaluations", "seconds", "reason"}
-    assert set(report["history"][0]) == {"level", "total", "content", "style", "tv", "seconds"}
+    assert set(report["history"][0]) == {
+        *("level", "total", "content", "style", "tv", "seconds", "rejected", "layers"),
+    }
     assert report["evaluations"] == len(report["history"])
     stages = sum(value for stage, value in report["seconds"].items() if stage != "total")
     assert stages == pytest.approx(report["seconds"]["total"], rel=0.05, abs=0.05)
@@ -313,11 +326,13 @@ def test_what_is_kept_is_the_photograph_to_the_last_bit(case, photograph, settin
 
 @pytest.mark.slow
 def test_a_painting_seen_at_another_scale_gives_another_picture(case, other, result):
-    scaled = [case.paint(style_scale=scale) for scale in (0.5, 2)]
+    # Enough evaluations that a first step that was too long is followed by a shorter one.
+    more = {"evaluations": 4}
+    scaled = [case.paint(style_scale=scale, **more) for scale in (0.5, 2)]
     assert len({bytes_of(each) for each in (*scaled, result)}) == 3
     for each in scaled:
         assert all(lowered(each, level) for level in case.levels)
-    apart = case.paint(case.style, other, blend="1,0", style_scale="2,1")
+    apart = case.paint(case.style, other, blend="1,0", style_scale="2,1", **more)
     assert bytes_of(apart) == bytes_of(scaled[1])
 
 
@@ -366,8 +381,9 @@ def test_gray_stays_gray(case, more):
 
 
 @pytest.mark.parametrize("init", ["content", "style", "noise", "file"])
-def test_every_starting_picture_is_painted_over(case, init, tmp_path):
-    """matching takes the large forms alone of the photograph."""
+def test_every_starting_picture_is_painted_over(case, init, tmp_path, monkeypatch):
+    """matching starts from the blurred content image, here without patch voting."""
+    monkeypatch.setattr(strength, "VOTE_FRACTION", 0.0)
     turned = np.roll(case.content, 40, axis=1)
     Image.fromarray(turned.astype(np.uint8)).save(tmp_path / "start.png")
     blurred = arrays.resize(arrays.resize(case.content, *SIZES["matching"][0]), 2, 2)
@@ -823,11 +839,11 @@ def test_a_picture_in_tiles_is_the_picture_of_the_whole(case):
 
 @pytest.mark.slow
 @matching_only
-def test_rows_at_the_edges_of_tiles_differ_as_rows_elsewhere_do(case, monkeypatch):
+def test_rows_at_the_edges_of_tiles_differ_as_rows_elsewhere_do(case):
     """Also where a picture is sharpened, in two levels of twice the size each."""
-    monkeypatch.setitem(pyramid.SHAPES, "matching", replace(pyramid.SHAPES["matching"], large=96))
     content = samples.load_content("coffee")[:400, :384]
-    with Stylizer(size=384, evaluations=3, precision="float32", tile=128) as stylizer:
+    settings = {"size": 384, "structure_size": 96, "evaluations": 3, "precision": "float32"}
+    with Stylizer(**settings, tile=128) as stylizer:
         (*_, last) = stylizer.paint(content, case.style)
     assert any(level.role.detail for level in pyramid.schedule(400, 384, last.result.recipe))
     for picture in (last.result.pixels, last.result.pixels.swapaxes(0, 1)):

@@ -14,6 +14,7 @@ from impasto.pipeline.pyramid import (
     SHAPES,
     Level,
     automatic_levels,
+    max_structure_size,
     schedule,
     schedule_shape,
     smaller_level,
@@ -62,8 +63,18 @@ def test_one_level_is_the_size_asked_for():
     settings = {"size": 300, "levels": 1, "evaluations": 8}
     painted = Level(1, 300, 150, 8)
     assert schedule(1000, 500, make_recipe("gram", **settings)) == (painted,)
-    last = Level(2, 300, 150, 12, role=FEATURE_SPLITTING, follows=True)
-    assert schedule(1000, 500, Recipe(**settings)) == (painted, last)
+    shape = SHAPES["matching"]
+    last = Level(
+        2,
+        300,
+        150,
+        16,
+        role=FEATURE_SPLITTING,
+        follows=True,
+        preconditioning=shape.splitting_preconditioning,
+    )
+    first = replace(painted, preconditioning=shape.preconditioning)
+    assert schedule(1000, 500, Recipe(**settings)) == (first, last)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +100,7 @@ def test_numbers_count_from_one_and_the_last_level_has_the_size(height, width, r
     assert longest(levels[-1]) == recipe.size
     painted = climbing(height, width, recipe)
     assert longest(painted[-1]) == recipe.size
-    if len(painted) == 1 or recipe.size <= schedule_shape(recipe).large:
+    if len(painted) == 1 or recipe.size <= max_structure_size(recipe):
         assert painted[-1].evaluations == recipe.evaluations
     assert len(painted) <= (recipe.levels or automatic_levels(recipe.size, schedule_shape(recipe)))
     assert len({longest(level) for level in painted}) == len(painted)
@@ -108,8 +119,8 @@ def test_only_a_style_loss_that_has_one_ends_with_feature_splitting_of_the_resul
         assert (each.height, each.width) == (finest.height, finest.width)
         assert each.style == finest.style
         assert not each.role.detail
-        if recipe.size <= shape.large:
-            assert each.evaluations == pytest.approx(1.5 * recipe.evaluations, abs=0.5)
+        if recipe.size <= max_structure_size(recipe):
+            assert each.evaluations == pytest.approx(2 * recipe.evaluations, abs=0.5)
 
 
 @given(SIDES, SIDES, RECIPES)
@@ -131,10 +142,11 @@ def test_the_aspect_ratio_stays_within_a_pixel(height, width, recipe):
 
 @given(SIDES, SIDES, RECIPES)
 def test_coarser_levels_get_more_evaluations_up_to_a_few_below_the_finest(height, width, recipe):
-    growth, steps = {"gram": (1.5, 2), "matching": (1.36, 3)}[recipe.style_loss]
+    finest, growth, steps = {"gram": (1.5, 1.5, 2), "matching": (1.5, 1.3, 3)}[recipe.style_loss]
     forms = [each for each in climbing(height, width, recipe) if not each.role.detail]
     for coarser, level in enumerate(reversed(forms)):
-        exact = recipe.evaluations * growth ** min(coarser, steps)
+        factor = finest * growth ** (min(coarser, steps) - 1) if coarser else 1
+        exact = recipe.evaluations * factor
         assert level.evaluations == pytest.approx(exact, abs=0.5)
         assert level.evaluations >= recipe.evaluations
 
@@ -142,14 +154,14 @@ def test_coarser_levels_get_more_evaluations_up_to_a_few_below_the_finest(height
 def test_large_levels_get_fewer_evaluations_in_proportion_to_their_side():
     levels = schedule(4000, 6000, Recipe(size=6000, evaluations=16))
     assert [(level.width, level.evaluations) for level in levels[4:]] == [
+        (375, 32),
         (750, 16),
-        (750, 24),
         (1500, 11),
         (3000, 5),
         (6000, 3),
     ]
     (alone, last) = schedule(4000, 6000, Recipe(size=6000, levels=1))
-    assert (alone.evaluations, last.evaluations) == (8, 3)
+    assert (alone.evaluations, last.evaluations) == (4, 3)
 
 
 def test_of_a_finished_picture_only_what_is_larger_is_painted():
@@ -189,14 +201,14 @@ def test_a_level_that_does_not_fit_is_halved_as_long_as_that_is_worth_it():
 
 
 def test_forms_of_a_large_picture_are_found_at_a_small_size_and_sharpened_from_there():
-    """As many evaluations as a picture of 1,024 px has, feature splitting too; then few."""
+    """As many evaluations as an image of 512 px has, feature splitting too; then few."""
     levels = schedule(1500, 3000, Recipe(size=3000))
-    small, large = levels[:6], levels[6:]
-    assert [level.width for level in small] == [47, 94, 188, 375, 750, 750]
-    assert [level.role for level in small] == [STRUCTURE] * 4 + [FINEST, FEATURE_SPLITTING]
-    of_that_size = schedule(375, 750, Recipe(size=750))
+    small, large = levels[:5], levels[5:]
+    assert [level.width for level in small] == [47, 94, 188, 375, 375]
+    assert [level.role for level in small] == [STRUCTURE] * 3 + [FINEST, FEATURE_SPLITTING]
+    of_that_size = schedule(188, 375, Recipe(size=375))
     assert [level.evaluations for level in small] == [each.evaluations for each in of_that_size]
-    assert [level.width for level in large] == [1500, 3000]
+    assert [level.width for level in large] == [750, 1500, 3000]
     assert all(level.role == DETAIL and level.follows for level in large)
     assert max(level.evaluations for level in large) < 8
 
@@ -204,11 +216,11 @@ def test_forms_of_a_large_picture_are_found_at_a_small_size_and_sharpened_from_t
 def test_the_default_schedule_doubles_its_levels_and_ends_with_feature_splitting_at_the_same_size():
     levels = schedule(288, 384, Recipe(size=384))
     assert [(level.width, level.evaluations) for level in levels] == [
-        (48, 20),
-        (96, 15),
-        (192, 11),
+        (48, 10),
+        (96, 8),
+        (192, 6),
+        (384, 4),
         (384, 8),
-        (384, 12),
     ]
     assert [level.role for level in levels] == [STRUCTURE] * 3 + [FINEST, FEATURE_SPLITTING]
     assert {level.style for level in levels} == {1.0}

@@ -1,6 +1,7 @@
 """A result as an array, as a value, and as a file; nothing is painted here."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,6 +46,11 @@ def test_every_array_of_a_result_is_new():
     assert np.asarray(result).any()
     with pytest.raises(ValueError, match="copy=False"):
         np.array(result, copy=False)
+
+
+def test_a_result_is_shown_on_one_short_line():
+    assert repr(made()) == "<Result 30 x 20 px, 0 evaluations in 0.0 s on tensorflow, auto>"
+    assert repr(replace(made(), stopped=True)).endswith("auto, incomplete>")
 
 
 def test_results_and_events_are_compared_and_hashed():

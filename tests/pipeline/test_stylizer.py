@@ -3,6 +3,7 @@
 ``test_promises.py`` has what each family of recipes promises at each kind of level.
 """
 
+import asyncio
 import gc
 import io
 import os
@@ -102,6 +103,97 @@ def test_several_content_layers_and_a_single_style_layer(content, style):
         style_layers="block3_pool",
     )
     assert result.history[-1].total < result.history[0].total
+
+
+@pytest.mark.backend
+def test_features_are_those_of_the_network_by_layer(stylizer, content):
+    layers = ["block1_conv1", "block5_conv2"]
+    found = stylizer.features(content, layers, size=64)
+    assert list(found) == layers
+    height, width = arrays.fit(*content.shape[:2], 64)
+    assert found["block1_conv1"].shape == (height, width, 64)
+    assert found["block5_conv2"].shape == (height // 16, width // 16, 512)
+    assert found["block1_conv1"].dtype == np.float32
+    assert found["block1_conv1"].min() >= 0  # after the ReLU
+    resized = arrays.resize(np.float32(content), height, width)
+    again = stylizer.features(resized, "block1_conv1,block5_conv2")
+    np.testing.assert_allclose(again["block1_conv1"], found["block1_conv1"], atol=2)
+    for layers, word in (("block9_conv1", "block9"), ("block1_conv1=x", "style_layers")):
+        with pytest.raises(SettingError, match=word):
+            stylizer.features(content, layers)
+
+
+@pytest.mark.backend
+def test_a_loss_is_evaluated_without_painting(stylizer, content, style):
+    chosen = replace(stylizer.recipe, levels=1, size=48)
+    first = stylizer(content, style, recipe=chosen).history[0]
+    found = stylizer.evaluate(content, style, recipe=chosen)
+    assert found.total == pytest.approx(first.total, rel=1e-4)
+    assert found.terms == pytest.approx(
+        {"content": first.content, "style": first.style, "tv": first.tv}, rel=1e-4, abs=1e-6
+    )
+    assert sum(found.layers["style"].values()) == pytest.approx(found.terms["style"], rel=1e-5)
+    height, width = arrays.fit(*content.shape[:2], 48)
+    assert found.gradient.shape == (height, width, 3)
+    step = arrays.resize(np.float32(content), height, width)
+    step = step - 2 * found.gradient / np.abs(found.gradient).max()
+    lower = stylizer.evaluate(content, style, image=np.clip(step, 0, 255), recipe=chosen)
+    assert lower.total < found.total
+
+
+def test_a_stylizer_can_be_called_and_maps_pairs_lazily(stylizer, result, content, style):
+    called = stylizer(content, style)
+    assert called.pixels.tobytes() == result.pixels.tobytes()
+    results = stylizer.map([(content, style), (content, [style, style]), (content, "missing.png")])
+    assert next(results).pixels.tobytes() == result.pixels.tobytes()
+    assert len(next(results).inputs) == 3
+    with pytest.raises(ImageError, match="missing"):
+        next(results)
+
+
+def test_a_stylizer_paints_in_coroutines_one_at_a_time(stylizer, result, content, style):
+    async def both():
+        return await asyncio.gather(*(stylizer.astylize(content, style) for _ in range(2)))
+
+    for painted in asyncio.run(both()):
+        assert painted.pixels.tobytes() == result.pixels.tobytes()
+
+
+def test_a_coroutine_gets_every_event_and_errors_at_once(stylizer, result, content, style):
+    async def events():
+        return [event async for event in stylizer.apaint(content, style)]
+
+    async def invalid():
+        await stylizer.astylize("missing.png", style)
+
+    *_, last = found = asyncio.run(events())
+    assert sum(isinstance(event, Step) for event in found) == len(result.history)
+    assert isinstance(last, Finished)
+    with pytest.raises(ImageError, match="missing"):
+        asyncio.run(invalid())
+
+
+def test_a_coroutine_that_is_cancelled_or_told_to_stop_ends_early(stylizer, content, style):
+    seen = []
+
+    async def stop_at_the_third():
+        return await stylizer.astylize(
+            content, style, listener=lambda event: seen.append(event) or len(seen) < 3
+        )
+
+    async def cancelled():
+        task = asyncio.create_task(stylizer.astylize(content, style))
+        while stylizer._executor.current is before:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    assert asyncio.run(stop_at_the_third()).stopped
+    assert len(seen) < 6
+    before = stylizer._executor.current
+    asyncio.run(cancelled())
+    assert len(stylizer._executor.current[1].history) < 12
 
 
 def test_a_listener_that_stops_gets_the_best_picture_so_far(content, style):

@@ -145,6 +145,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("pooling", "mean\n" * 300, "pooling is 'mean"),
     ("pooling", "", "pooling is '': possible: max, avg"),
     ("finished", -1, "finished is -1: the minimum is 0"),
+    ("structure_size", 8, "structure_size is 8: the minimum is 16"),
     ("tile", 64, "tile is 64: the minimum is 128"),
     ("precision", "bfloat", "precision is 'bfloat': did you mean bfloat16"),
     ("init", 3, "init is 3: expected a word"),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.recipe.presets import make_recipe
-from impasto.recipe.strength import StrengthEffects, strength_effects
+from impasto.recipe.strength import VOTE_FRACTION, StrengthEffects, strength_effects
 
 NAMES = [each.name for each in fields(StrengthEffects)]
 
@@ -20,8 +20,8 @@ def test_more_strength_gives_more_of_the_style_and_less_of_the_content(strengths
 
 
 def test_strength_goes_from_the_content_image_alone_to_the_style_alone():
-    assert astuple(strength_effects(0)) == (1, 0, 0, 0, 0, 0, 0)
-    assert astuple(strength_effects(1)) == (0, 1, 1, 1, 0.5, 1, 1)
+    assert astuple(strength_effects(0)) == (1, 0, 0, 0, 0, 0, 0, 0)
+    assert astuple(strength_effects(1)) == (0, 1, 1, 1, 0.5, 1, 1, VOTE_FRACTION)
 
 
 def test_strength_changes_the_targets_of_matching_and_the_weights_of_other_losses():

@@ -19,9 +19,13 @@ import typer
 
 from impasto import files
 from impasto.cli import many, one
+from impasto.cli.doctor import doctor
+from impasto.cli.figures import figures
+from impasto.cli.help import Command, Group
 from impasto.cli.judge import judge
-from impasto.cli.options import Command, Group, PresetsFile, expand_home, unwrap_paragraphs
+from impasto.cli.options import PresetsFile, expand_home, unwrap_paragraphs
 from impasto.cli.studio import studio
+from impasto.cli.video import video
 from impasto.errors import ImpastoError, WeightsError
 from impasto.pipeline import interrupts
 from impasto.recipe import settings as recipes
@@ -32,7 +36,7 @@ INTERRUPTED = 130
 app = typer.Typer(
     cls=Group,
     help="Neural style transfer: paint a photo in the style of a painting.",
-    add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -42,7 +46,10 @@ def main() -> None:
     """Run the command; an error is one line on stderr and exit status 2."""
     _prepare_streams()
     try:
-        if app(sys.argv[1:] or ["--help"], standalone_mode=False) == INTERRUPTED:
+        if (
+            app(sys.argv[1:] or ["--help"], prog_name="impasto", standalone_mode=False)
+            == INTERRUPTED
+        ):
             raise KeyboardInterrupt  # which Typer turned into a status
     except (ImpastoError, typer.TyperException) as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
@@ -203,15 +210,18 @@ def show_presets(file: PresetsFile = None) -> None:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "stylize": one.stylize,
+    "video": video,
     "sweep": many.sweep,
     "batch": many.batch,
     "demo": one.demo,
     "judge": judge,
+    "figures": figures,
     "studio": studio,
     "samples": write_samples,
     "weights": show_weights,
     "recipe": show_recipe,
     "presets": show_presets,
+    "doctor": doctor,
 }
 """Commands by name, in the order of the help."""
 

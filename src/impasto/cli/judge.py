@@ -1,6 +1,7 @@
 """``impasto judge``: distances of results from their content and style images, as a table."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from impasto.evaluation.judges import Judgment, Scores
+    from impasto.jobs.contact_sheet import SheetEntry
 
 ContentImage = Annotated[Path, typer.Argument(help="Content image.", show_default=False)]
 StyleImagePath = Annotated[Path, typer.Argument(help="Style image.", show_default=False)]
@@ -80,3 +82,23 @@ def _heading(scores: "Scores") -> str:
 def _format_score(value: float, is_result: bool, nearest: float | None) -> str:
     text = f"{value:.1f}" if value >= 10 else f"{value:.3f}"
     return f"[bold]{text}[/bold]" if is_result and value == nearest else text
+
+
+def judge_entries(entries: "Iterable[SheetEntry]") -> "list[SheetEntry]":
+    """Return entries of a contact sheet with the distances of their results.
+
+    Style distances are those from the first style image. Raises WeightsError if the weights of the
+    judges are missing.
+    """
+    from impasto.evaluation import judges
+
+    loaded, judged = judges.Judges(), []
+    for entry in entries:
+        item = entry.result.item
+        scores: dict[str, float] = {}
+        if not entry.result.failure and entry.styles:
+            images = judges.load_images(item.content, entry.styles[0], (item.result,))
+            (found,) = loaded.judge(*images).results
+            scores = {about.about: found.figures[name] for name, about in judges.MEASURES.items()}
+        judged.append(entry._replace(scores=scores))
+    return judged

@@ -89,13 +89,14 @@ def stylize(
         raise SettingError("--resume and --recipe both give settings: use only one of them")
     if finish is not None:
         settings = finish_settings(finish, recipe, settings)
-    stylizer, before = make_stylizer(
-        preset, own_presets, finish or recipe, weights_file, settings, workers
-    )
     with pipes.piped_paths(InputPaths.parse(content, style, region, keep), output) as (
         inputs,
         output_path,
     ):
+        settings, saving = resolve_size(settings, saving, inputs.content)
+        stylizer, before = make_stylizer(
+            preset, own_presets, finish or recipe, weights_file, settings, workers
+        )
         result = output_path.expanduser() if output_path else files.reserve_name(".", inputs.stem())
         spec = replace(extras.job_spec(inputs, result, saving), provenance=before)
         checkpoints.checkpoint_path(extras.checkpoint, extras.resume)
@@ -120,6 +121,20 @@ def check_flags(quiet: bool, verbose: bool, dry_run: bool, measure: bool) -> Non
         raise SettingError("--quiet and --verbose contradict each other: give only one of them")
     if measure and not dry_run:
         raise SettingError("--measure needs --dry-run: give both")
+
+
+def resolve_size(
+    settings: dict[str, recipes.Value], saving: "SaveOptions", content: str
+) -> "tuple[dict[str, recipes.Value], SaveOptions]":
+    """Return settings with a size such as 50% or A4@300 as a number, and its print resolution."""
+    from dataclasses import replace
+
+    from impasto.jobs import sizes
+
+    if settings["size"] is None:
+        return settings, saving
+    size = sizes.resolve_size(settings["size"], lambda: sizes.size_of_file(content))
+    return {**settings, "size": size.size}, replace(saving, dpi=saving.dpi or size.dpi)
 
 
 def finish_settings(
@@ -240,24 +255,30 @@ def make_forecast(
 
 def demo(
     folder: Annotated[Path, typer.Argument(help="Folder for the images.")] = Path("demo"),
-    size: Annotated[str | None, typer.Option(help="Longest side of the result in px.")] = None,
-    evaluations: Annotated[
-        str | None, typer.Option(help="Evaluations at the finest level.")
+    size: Annotated[
+        str | None, typer.Option(help="Longest side of the result in px.", metavar="SIZE")
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="Engine: native or keras.")] = None,
+    evaluations: Annotated[
+        str | None, typer.Option(help="Evaluations at the finest level.", metavar="N")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="Engine: native or keras.", metavar="NAME")
+    ] = None,
 ) -> None:
     """Paint a sample image and print the path of the result."""
     from impasto.images import samples
     from impasto.images.formats import encode
-    from impasto.jobs import outputs
+    from impasto.jobs import outputs, sizes
     from impasto.pipeline.stylizer import Stylizer
 
-    stylizer = Stylizer(presets.make_recipe(size=size, evaluations=evaluations, engine=engine))
+    content_image = samples.load_content(DEMO[0])
+    pixels = sizes.resolve_size(size, lambda: content_image.shape[:2]).size if size else None
+    stylizer = Stylizer(presets.make_recipe(size=pixels, evaluations=evaluations, engine=engine))
     folder.mkdir(parents=True, exist_ok=True)
     output_paths = outputs.OutputPaths(folder / "demo.png", report=folder / "demo.json")
     outputs.check_outputs(output_paths)
     content, style = folder / f"{DEMO[0]}.png", folder / f"{DEMO[1]}.png"
-    encode.write_image(samples.load_content(DEMO[0]), content)
+    encode.write_image(content_image, content)
     encode.write_image(samples.make_style(DEMO[1]), style)
     spec = JobSpec(InputPaths(str(content), [str(style)]), output_paths)
     run_and_write(spec, stylizer, quiet=False)

@@ -9,10 +9,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from impasto import filearray
 from impasto.images.arrays import ImageArray
 from impasto.images.masks import Mask
 
 Colors: TypeAlias = NDArray[np.float64]
+
+TINY = 1e-12
+"""Keeps the mean of no colors finite."""
 
 
 def to_lab(image: ImageArray) -> Colors:
@@ -67,17 +71,56 @@ def match_colors(
     x' = Σ_C^½ Σ_S^-½ (x - μ_S) + μ_C, each within its mask if there is one; Gatys et al. 2016,
     section 3, equations 2 to 4, in the form of Image Analogies.
     """
-    mean, covariance = _color_moments(style, style_mask)
-    target_mean, target_covariance = _color_moments(content, content_mask)
-    change = _matrix_power(target_covariance, 0.5) @ _matrix_power(covariance, -0.5)
-    matched = (style - mean) @ change.T + target_mean
+    own, target = color_moments(style, style_mask), color_moments(content, content_mask)
+    change = _matrix_power(target.covariance, 0.5) @ _matrix_power(own.covariance, -0.5)
+    matched = (style - own.mean) @ change.T + target.mean
     return np.clip(matched, 0, 255).astype(np.float32)
 
 
-def _color_moments(image: ImageArray, mask: Mask | None) -> tuple[Colors, Colors]:
-    pixels = image.reshape(-1, 3).astype(np.float64)
-    weights = None if mask is None else mask.reshape(-1).astype(np.float64)
-    return np.average(pixels, axis=0, weights=weights), np.cov(pixels.T, ddof=0, aweights=weights)
+class ColorMoments:
+    """The mean and the covariance of colors that are added in parts."""
+
+    def __init__(self) -> None:
+        """Start without colors."""
+        self._weight, self._sums, self._products = 0.0, np.zeros(3), np.zeros((3, 3))
+
+    def add(self, pixels: NDArray[np.float32], weights: NDArray[np.float32] | None = None) -> None:
+        """Add colors (..., 3), with their weights (...)."""
+        colors = pixels.reshape(-1, 3).astype(np.float64)
+        each = np.ones(len(colors)) if weights is None else weights.reshape(-1).astype(np.float64)
+        self._weight += each.sum()
+        self._sums += each @ colors
+        self._products += (each[:, None] * colors).T @ colors
+
+    @property
+    def mean(self) -> Colors:
+        """The mean color, (3,)."""
+        return self._sums / max(self._weight, TINY)
+
+    @property
+    def covariance(self) -> Colors:
+        """The covariance of the channels, (3, 3)."""
+        return self._products / max(self._weight, TINY) - np.outer(self.mean, self.mean)
+
+
+def color_moments(image: ImageArray, mask: Mask | None = None) -> ColorMoments:
+    """Return the mean and the covariance of an image's colors, weighted by a mask of its size."""
+    moments = ColorMoments()
+    for rows in filearray.iter_row_slices(image):
+        moments.add(image[rows], None if mask is None else mask[rows])
+    return moments
+
+
+def color_transport(own: Colors, target: Colors) -> Colors:
+    """Return the matrix (3, 3) that gives colors of one covariance another one.
+
+    The one that moves them least (Pitié and Kokaram 2007, "The Linear Monge-Kantorovitch Linear
+    Colour Mapping for Example-Based Colour Transfer", equation 13):
+
+    T = Σ^-½ (Σ^½ Σ' Σ^½)^½ Σ^-½
+    """
+    root, inverse = _matrix_power(own, 0.5), _matrix_power(own, -0.5)
+    return inverse @ _matrix_power(root @ target @ root, 0.5) @ inverse
 
 
 def _matrix_power(covariance: Colors, power: float) -> Colors:

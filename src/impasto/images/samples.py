@@ -50,6 +50,31 @@ MIN_SIZE = 32
 """Minimum of the longest side in pixels: smaller images would have no visible strokes."""
 
 
+def load_sample(name: str, size: int | None = None) -> ImageArray:
+    """Return a sample image: a photo that comes with scikit-image, or a style image of impasto.
+
+    Args:
+        name: name of the sample, such as "cat" or "swirls"; `impasto samples` writes all of them
+        size: longest side in pixels; None for that of the file
+
+    Returns:
+        sRGB-encoded colors, float32 (height, width, 3) in [0, 255].
+
+    Raises:
+        InputError: for an unknown name, a missing file, or a size below 32
+    """
+    names = (*CONTENTS, *STYLES)
+    if name not in names:
+        raise InputError(f"unknown sample {name!r}; {suggest_names(name, names)}")
+    if size is not None and size < MIN_SIZE:
+        raise InputError(f"size {size} is too small; the minimum is {MIN_SIZE}")
+    image = make_style(name) if name in STYLES else load_content(name)
+    if size is None:
+        return image
+    height, width = arrays.fit(*arrays.size_of(image), size)
+    return cast(ImageArray, filearray.in_memory(arrays.resize(image, height, width)))
+
+
 def make_style(name: str, size: int = SIZE) -> ImageArray:
     """Return one of STYLES, resized to ``size`` pixels on the longest side.
 

@@ -4,7 +4,7 @@ import itertools
 import logging
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -14,15 +14,16 @@ from impasto import files
 from impasto.errors import ImageError, ImpastoError, SettingError, pluralize
 from impasto.images.formats import decode, detect
 from impasto.images.formats.save_options import DEFAULT_SAVE_OPTIONS, SaveOptions
-from impasto.jobs import outputs, runner
+from impasto.jobs import outputs, runner, sizes
 from impasto.jobs.runner import PreparedJob
 from impasto.jobs.specs import InputPaths, JobSpec, OutputOptions
+from impasto.jobs.tables import TableRow
 from impasto.network.weights import NETWORKS
 from impasto.pipeline import checkpoints
 from impasto.pipeline.inputs import Inputs
 from impasto.pipeline.provenance import read_provenance
 from impasto.pipeline.stylizer import Event, Stylizer
-from impasto.recipe.settings import STARTS, Recipe, with_resolved_autos
+from impasto.recipe.settings import STARTS, Recipe, change_recipe, with_resolved_autos
 from impasto.version import __version__
 
 if TYPE_CHECKING:
@@ -40,10 +41,17 @@ class BatchItem:
     result: Path
     name: str
     """its name in paths of additional outputs, with its subfolder if subfolders are kept"""
+    styles: tuple[str, ...] | None = None
+    """its style images; None for those of the batch"""
+    settings: tuple[tuple[str, str], ...] = ()
+    """settings that differ from those of the batch, by name, as text"""
 
     def absolute(self) -> "BatchItem":
         """Return a copy with absolute paths, for a process in another folder."""
-        return replace(self, content=self.content.absolute(), result=self.result.absolute())
+        styles = None if self.styles is None else tuple(map(os.path.abspath, self.styles))
+        return replace(
+            self, content=self.content.absolute(), result=self.result.absolute(), styles=styles
+        )
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,9 @@ class ItemResult:
     failure: str = ""
     """reason of the failure; empty if there was none"""
     skipped: bool = False
+    seconds: float = 0.0
+    """seconds of the run; 0 if the item was skipped or failed"""
+    evaluations: int = 0
 
 
 class ListedContent(NamedTuple):
@@ -64,33 +75,68 @@ class ListedContent(NamedTuple):
 
 
 def plan_batch(
-    named: Iterable[files.AnyPath], folder: Path, ending: str, recursive: bool = False
+    named: Iterable[files.AnyPath],
+    folder: Path,
+    ending: str,
+    recursive: bool = False,
+    each_style: Sequence[str] = (),
 ) -> list[BatchItem]:
     """Return an item for each given image, and for each image in the given folders.
 
     A result has the name of its content image. If another result has that name, ignoring case, the
     extension of the content image or a number is added. ``recursive`` includes subfolders, and
-    keeps them. Raises ImageError for a folder without images.
+    keeps them. With ``each_style``, there is an item for every content image with every one of
+    these style images, named after both. Raises ImageError for a folder without images.
     """
     contents: dict[Path, Path] = {}
     for name in named:
         for listed in _iter_contents(Path(name), folder, recursive):
             contents.setdefault(listed.path, listed.below)
+    names: list[ResultName]
+    if not each_style:
+        names = [(below, (path.stem, path.name)) for path, below in contents.items()]
+        return _place_results([BatchItem(each, folder, "") for each in contents], names, ending)
+    pairs = list(itertools.product(contents.items(), each_style))
+    items = [BatchItem(path, folder, "", (style,)) for (path, _), style in pairs]
+    stems = [f"{path.stem}-{Path(style).stem}" for (path, _), style in pairs]
+    names = [(below, (stem,)) for ((_, below), _), stem in zip(pairs, stems, strict=True)]
+    return _place_results(items, names, ending)
+
+
+def plan_table(rows: Iterable[TableRow], folder: Path, ending: str) -> list[BatchItem]:
+    """Return an item for each row of a table, named by its column or after its images.
+
+    Raises SettingError for a name that is not inside ``folder``.
+    """
+    items: list[BatchItem] = []
+    names: list[ResultName] = []
+    for row in rows:
+        stem = row.result or "-".join(Path(each).stem for each in (str(row.content), *row.styles))
+        below = Path(stem)
+        if below.is_absolute() or ".." in below.parts:
+            raise SettingError(f"line {row.line}: the result {stem!r} is not inside the folder")
+        items.append(BatchItem(row.content, folder, "", row.styles, row.settings))
+        names.append((below.parent, (below.name,)))
+    return _place_results(items, names, ending)
+
+
+ResultName: TypeAlias = tuple[Path, tuple[str, ...]]
+"""The subfolder of a result, and its possible names without extension."""
+
+
+def _place_results(
+    items: Iterable[BatchItem], names: Iterable[ResultName], ending: str
+) -> list[BatchItem]:
+    """Return items with different results: each has a subfolder and possible names."""
     taken: set[str] = set()
-    items = []
-    for path, below in contents.items():
-        stem = next(each for each in _iter_stems(path) if _casefolded(below / each) not in taken)
+    placed = []
+    for item, (below, stems) in zip(items, names, strict=True):
+        possible = itertools.chain(stems, (f"{stems[0]}-{number}" for number in itertools.count(2)))
+        stem = next(each for each in possible if _casefolded(below / each) not in taken)
         taken.add(_casefolded(below / stem))
-        name = (below / stem).as_posix()
-        items.append(BatchItem(path, folder / below / f"{stem}{ending}", name))
-    return items
-
-
-def _iter_stems(path: Path) -> Iterator[str]:
-    """Yield possible names of a result, without extension."""
-    yield from (path.stem, path.name)
-    for number in itertools.count(2):
-        yield f"{path.stem}-{number}"
+        result = item.result / below / f"{stem}{ending}"
+        placed.append(replace(item, result=result, name=(below / stem).as_posix()))
+    return placed
 
 
 def _casefolded(path: Path) -> str:
@@ -109,6 +155,8 @@ class BatchSpec:
     """paths contain :data:`impasto.jobs.specs.NAME_FIELD` in place of the name of each image"""
     saving: SaveOptions = DEFAULT_SAVE_OPTIONS
     weights_file: Path | None = None
+    size: str | None = None
+    """size that depends on the content image, such as 50%; None for that of the recipe"""
 
     def absolute(self) -> "BatchSpec":
         """Return a copy with absolute paths, for a process in another folder."""
@@ -123,17 +171,28 @@ class BatchSpec:
     def job_spec(self, item: BatchItem) -> JobSpec:
         """Return the job of an item, which resumes from its checkpoint if there is one."""
         options = self.output_options.with_name(item.name)
-        spec = options.job_spec(
-            replace(self.inputs, content=str(item.content)), item.result, self.saving
-        )
+        styles = self.inputs.styles if item.styles is None else item.styles
+        inputs = replace(self.inputs, content=str(item.content), styles=styles)
+        recipe, dpi = self._item_recipe(item)
+        saving = replace(self.saving, dpi=self.saving.dpi or dpi)
+        spec = options.job_spec(inputs, item.result, saving)
         resumes = options.resume is not None and options.resume.exists()
         return replace(
             spec,
-            recipe=self.recipe,
+            recipe=recipe,
             weights_file=self.weights_file,
             checkpoint=options.checkpoint or options.resume,
             resume=options.resume if resumes else None,
         )
+
+    def _item_recipe(self, item: BatchItem) -> tuple[Recipe, float | None]:
+        """Return the recipe of an item, and the print resolution that its size was given with."""
+        settings: dict[str, str] = dict(item.settings)
+        text = settings.pop("size", self.size)
+        if text is None:
+            return change_recipe(self.recipe, **settings), None
+        size = sizes.resolve_size(text, lambda: sizes.size_of_file(str(item.content)))
+        return change_recipe(self.recipe, size=size.size, **settings), size.dpi
 
 
 def prepare_folders(batch: BatchSpec, items: Iterable[BatchItem]) -> None:
@@ -144,8 +203,9 @@ def prepare_folders(batch: BatchSpec, items: Iterable[BatchItem]) -> None:
     """
     options = {item: batch.output_options.with_name(item.name) for item in items}
     written = {item: each.outputs(item.result, batch.saving) for item, each in options.items()}
+    read = (path for item in options for path in (str(item.content), *(item.styles or ())))
     _check_distinct(
-        (*batch.inputs.paths(), batch.recipe.init, *(str(item.content) for item in options)),
+        (*batch.inputs.paths(), batch.recipe.init, *read),
         [path for each in written.values() for path in each.paths().values()],
     )
     for item, own in options.items():
@@ -265,13 +325,13 @@ def check_items(
     complete are left to :func:`run_batch`.
     """
     for item in items:
-        spec = batch.job_spec(item)
         try:
+            spec = batch.job_spec(item)
             if is_to_run(spec, existing):
                 decode.read_image(item.content, limits)
             elif existing is ExistingFiles.KEEP:
                 raise ImageError(_exists(existing_file(spec, existing) or item.result))
-        except (ImageError, MemoryError) as error:
+        except (ImpastoError, MemoryError) as error:
             yield ItemResult(item, failure=_failure_reason(item, error))
         else:
             yield None
@@ -331,11 +391,12 @@ def run_batch(
                 yield ItemResult(item, skipped=True)
                 continue
             events = watch(item, job, runner.run_job(job, stylizer))
-            runner.write_results(job, runner.last_result(events))
+            result = runner.last_result(events)
+            runner.write_results(job, result)
         except (ImpastoError, OSError, MemoryError) as error:
             yield ItemResult(item, failure=_failure_reason(item, error))
         else:
-            yield ItemResult(item)
+            yield ItemResult(item, seconds=result.seconds["total"], evaluations=len(result.history))
 
 
 def _exists(path: Path) -> str:

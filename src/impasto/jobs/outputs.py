@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from impasto.pipeline.result import Result
 from impasto.pipeline.stylizer import Event
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 VIDEO_FRAMES = 100
@@ -33,7 +34,9 @@ class OutputPaths:
 
     result: Path
     frames: Path | None = None
+    """folder for images during the run"""
     save_every: int | None = None
+    """evaluations between two of these images; None for each evaluation"""
     timelapse: Path | None = None
     plot: Path | None = None
     report: Path | None = None
@@ -52,7 +55,7 @@ class OutputPaths:
         options = {
             "--output": self.result,
             "--frames": self.frames,
-            "--save-every": self.save_every,
+            "--frames-every": self.save_every,
             "--timelapse": self.timelapse,
             "--plot": self.plot,
             "--report": self.report,
@@ -81,13 +84,13 @@ def check_outputs(outputs: OutputPaths, inputs: Iterable[str] = ()) -> None:
         _check_plot(outputs.plot)
     if outputs.report:
         files.check_output(outputs.report, (".json",))
-    if (outputs.frames is None) != (outputs.save_every is None):
-        raise SettingError("--save-every N and --frames DIR must be given together")
-    if outputs.frames and outputs.save_every is not None:
+    if outputs.save_every is not None and outputs.frames is None:
+        raise SettingError("--frames-every needs --frames FOLDER: give both")
+    if outputs.save_every is not None and outputs.save_every < 1:
+        raise SettingError(f"--frames-every is {outputs.save_every}: the minimum is 1")
+    if outputs.frames:
         if outputs.frames.exists() and not outputs.frames.is_dir():
             raise SettingError(f"--frames {outputs.frames} is a file: give a folder")
-        if outputs.save_every < 1:
-            raise SettingError(f"save-every is {outputs.save_every}: the minimum is 1")
         # The folder is created with the first frame; its parent must exist.
         exists = outputs.frames.exists()
         encode.check_writable((outputs.frames if exists else outputs.frames.parent) / "frame.png")
@@ -144,8 +147,8 @@ class OutputRecorder:
         self.evaluated += 1
         if self.outputs.timelapse and self.evaluated % self.video_every == 0:
             self.video_frames.append(np.asarray(encode.to_pillow(event.pixels)))
-        every, folder = self.outputs.save_every, self.outputs.frames
-        if every and folder and not self.failure and self.evaluated % every == 0:
+        every, folder = self.outputs.save_every or 1, self.outputs.frames
+        if folder and not self.failure and self.evaluated % every == 0:
             try:
                 folder.mkdir(exist_ok=True)
                 encode.write_image(event.pixels, folder / f"frame-{self.evaluated:05d}.png")
@@ -196,9 +199,27 @@ def remove_partial_outputs(outputs: OutputPaths) -> None:
 
 
 def plot_history(result: Result) -> "Figure":
-    """Plot the weighted terms and their total against evaluations; return a Matplotlib figure."""
+    """Plot the losses against evaluations; return a Matplotlib figure.
+
+    The first plot has the weighted terms and their total, with a cross at evaluations that did not
+    lower the total, such as rejected steps of a line search. The second has the parts of the layers
+    in the unweighted content and style losses.
+    """
     from matplotlib.figure import Figure
 
+    by_layer = _layer_curves(result)
+    figure = Figure(figsize=(8, 4.5 if not by_layer else 8), layout="constrained")
+    axes, *others = figure.subplots(1 + bool(by_layer), sharex=True, squeeze=False)[:, 0]
+    _plot_terms(axes, result)
+    for other in others:
+        _plot_layers(other, by_layer)
+    (others or [axes])[-1].set_xlabel("evaluations")
+    _mark_levels(axes, others, result)
+    return figure
+
+
+def _plot_terms(axes: "Axes", result: Result) -> None:
+    """Plot the weighted terms, their total, and the evaluations that did not lower it."""
     history = result.history
     content, style, tv = result.recipe.weights
     evaluations = range(1, len(history) + 1)
@@ -208,14 +229,57 @@ def plot_history(result: Result) -> "Figure":
         "style": [style * record.style for record in history],
         "total variation": [tv * record.tv for record in history],
     }
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.add_subplot()
     for name, values in curves.items():
         if any(value > 0 for value in values):
             axes.plot(evaluations, values, label=name, linewidth=2 if name == "total" else 1.2)
+    rejected = [number for number, each in enumerate(history, 1) if each.rejected]
+    if rejected:
+        totals = [history[number - 1].total for number in rejected]
+        axes.plot(rejected, totals, "x", color="black", label="rejected", zorder=3)
+    axes.set(ylabel="weighted loss", yscale="log")
+    # The content loss starts near zero if the content image is the initial image.
+    axes.set_ylim(bottom=max(axes.get_ylim()[0], 1e-4 * min(curves["total"])))
+    axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _layer_curves(result: Result) -> dict[tuple[str, str], list[float]]:
+    """Return the parts in the losses by loss and layer, NaN where a level does not use the layer.
+
+    A loss that one layer has alone is left out, since the first plot has it.
+    """
+    found = {
+        (term, layer): None
+        for record in result.history
+        for term, parts in record.layers.items()
+        if len(parts) > 1
+        for layer in parts
+    }
+    return {
+        (term, layer): [record.layers.get(term, {}).get(layer, np.nan) for record in result.history]
+        for term, layer in sorted(found)
+    }
+
+
+def _plot_layers(axes: "Axes", curves: dict[tuple[str, str], list[float]]) -> None:
+    """Plot the parts of the layers: a color per block, a dash pattern per layer of it."""
+    dashes = ("-", "--", ":", "-.")
+    for (term, layer), values in curves.items():
+        block, _, name = layer.removeprefix("block").partition("_conv")
+        number = int(block) if block.isdigit() else 0
+        style = dashes[(int(name) - 1) % len(dashes)] if name.isdigit() else "-"
+        color = f"C{number}" if term == "style" else "0.5"
+        evaluations = range(1, len(values) + 1)
+        axes.plot(evaluations, values, style, color=color, label=f"{term} {layer}", linewidth=1.2)
+    axes.set(ylabel="part of the unweighted loss", yscale="log")
+    axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _mark_levels(axes: "Axes", others: "Sequence[Axes]", result: Result) -> None:
+    """Draw a line where a level begins, and write its size above the first plot."""
     end = 0
     for level in result.levels:
-        axes.axvline(end + 0.5, color="0.8", linewidth=0.8, zorder=0)
+        for each in (axes, *others):
+            each.axvline(end + 0.5, color="0.8", linewidth=0.8, zorder=0)
         axes.annotate(
             f"{level.width} x {level.height}",
             (end + 1, 1.01),
@@ -223,8 +287,3 @@ def plot_history(result: Result) -> "Figure":
             fontsize=8,
         )
         end += level.evaluations
-    axes.set(xlabel="evaluations", ylabel="weighted loss", yscale="log")
-    # The content loss starts near zero if the content image is the initial image.
-    axes.set_ylim(bottom=max(axes.get_ylim()[0], 1e-4 * min(curves["total"])))
-    axes.legend(frameon=False)
-    return figure

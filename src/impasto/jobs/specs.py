@@ -89,6 +89,12 @@ class OutputOptions:
         )
 
 
+SWEEP_SIZE = 256
+"""Default longest side of an image on the sheet of a sweep in pixels."""
+
+FIGURE_SIZE, FIGURE_EVALUATIONS = 192, 60
+"""Longest side of each image of a figure in pixels, and its evaluations, by default."""
+
 NAME_FIELD = "{name}"
 """Placeholder for the name of each image in paths."""
 

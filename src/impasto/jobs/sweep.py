@@ -17,7 +17,7 @@ from impasto.images.arrays import ImageArray, composite_on_white
 from impasto.images.formats import encode
 from impasto.jobs import runner
 from impasto.jobs.outputs import OutputPaths
-from impasto.jobs.specs import InputPaths, JobSpec
+from impasto.jobs.specs import SWEEP_SIZE, InputPaths, JobSpec
 from impasto.pipeline.inputs import PreparedRun
 from impasto.pipeline.stylizer import Event, Stylizer
 from impasto.recipe import settings as recipes
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from impasto.cluster.pool import WorkerPool
     from impasto.cluster.worker_state import WorkerState
 
-SIZE = 256
-"""Default longest side of an image on the sheet in pixels."""
+SIZE = SWEEP_SIZE
 
 MAX_VARIANTS = 100
 """Maximum number of images on a sheet."""

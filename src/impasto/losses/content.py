@@ -5,7 +5,7 @@ Gatys, Ecker and Bethge 2016, "Image Style Transfer Using Convolutional Neural N
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from impasto.losses.terms import (
     AddGradient,
     FeatureMaps,
     LevelInputs,
+    LevelTarget,
     Pullback,
     TargetTile,
 )
@@ -67,7 +68,7 @@ class ContentTerm:
         """The layers of the recipe."""
         return tuple(layer for layer, _ in self.layer_weights)
 
-    def make_target(self, level_inputs: LevelInputs) -> Callable[[TargetTile], ContentTargets]:
+    def make_target(self, level_inputs: LevelInputs) -> LevelTarget:
         """Compute the features of the content image, and their mean square over all tiles."""
         features = level_inputs.cache_single_tile(
             functools.partial(_content_features, level_inputs, self.layers)
@@ -75,9 +76,14 @@ class ContentTerm:
         sizes = level_inputs.sum_over_tiles(
             lambda tile: {layer: _size(each) for layer, each in features(tile).items()}
         )
-        return lambda tile: {
-            layer: self._layer_target(each, *sizes[layer]) for layer, each in features(tile).items()
-        }
+
+        def for_tile(tile: TargetTile) -> ContentTargets:
+            return {
+                layer: self._layer_target(each, *sizes[layer])
+                for layer, each in features(tile).items()
+            }
+
+        return LevelTarget(for_tile)
 
     def _layer_target(self, features: Tensor, count: float, squares: float) -> ContentTarget:
         size = squares / count + EPSILON if self.relative else 1.0
@@ -92,8 +98,11 @@ class ContentTerm:
 
     def loss(self, sums: Mapping[str, Tensor], target: ContentTargets) -> Tensor:
         """Return the mean over layers of mean((F - P)²) / mean(P²)."""
-        losses = {layer: sums[layer] / each.count / each.size for layer, each in target.items()}
-        return weighted_mean(losses, self.layer_weights)
+        return weighted_mean(_losses(sums, target), self.layer_weights)
+
+    def layer_losses(self, sums: Mapping[str, Tensor], target: ContentTargets) -> dict[str, Tensor]:
+        """Return the part of each layer in :meth:`loss`."""
+        return weighted_parts(_losses(sums, target), self.layer_weights)
 
     def vjp(
         self, features: FeatureMaps, target: ContentTargets
@@ -117,6 +126,11 @@ class ContentTerm:
             layer: np.float32(factors[layer] / each.count / each.size)
             for layer, each in target.items()
         }
+
+
+def _losses(sums: Mapping[str, Tensor], target: ContentTargets) -> dict[str, Tensor]:
+    """Return mean((F - P)²) / mean(P²) by layer."""
+    return {layer: sums[layer] / each.count / each.size for layer, each in target.items()}
 
 
 def content_term(recipe: Recipe) -> ContentTerm:
@@ -153,6 +167,12 @@ def weighted_mean(values: dict[str, Tensor], layers: Layers) -> Tensor:
     """Return the mean of losses by layer, weighted by the layers' weights."""
     weighted = sum(weight * values[layer] for layer, weight in layers)
     return weighted / sum(weight for _, weight in layers)
+
+
+def weighted_parts(values: dict[str, Tensor], layers: Layers) -> dict[str, Tensor]:
+    """Return the part of each layer in :func:`weighted_mean`."""
+    factors = weighted_mean_gradient(layers)
+    return {layer: factors[layer] * values[layer] for layer, _ in layers}
 
 
 def weighted_mean_gradient(layers: Layers) -> dict[str, float]:

@@ -78,6 +78,11 @@ class IndexedStyle(NamedTuple):
     """weight of the style image, relative to the others"""
     features: Array
     """(n, C) at the positions to keep"""
+    positions: IndexArray | None = None
+    """(n,) their row-major indexes among the positions of all rotations, one after the other; None
+    if all are kept, in that order"""
+    position_count: int = 0
+    """number of positions of all rotations, if not all are kept"""
 
 
 class FeatureIndex(NamedTuple):
@@ -93,6 +98,9 @@ class FeatureIndex(NamedTuple):
     """(C, K) principal components, as columns; None to search in all channels"""
     directions: Array
     """(N, K): features minus their image's mean, in components, of length one or zero"""
+    positions: IndexArray
+    """(N,) as in :class:`IndexedStyle`, with the positions of all style images one after the
+    other"""
     rebuild: "Callable[[], FeatureIndex] | None" = None
     """builds the index from the style images"""
 
@@ -149,7 +157,19 @@ def build_index(
         tuple(style.weight / total for style in styles),
         basis,
         _concatenate(directions),
+        _join_positions(styles),
     )
+
+
+def _join_positions(styles: Sequence[IndexedStyle]) -> IndexArray:
+    """Return :attr:`FeatureIndex.positions`."""
+    joined, start = [], 0
+    for style in styles:
+        count = len(style.features)
+        positions = np.arange(count) if style.positions is None else style.positions
+        joined.append(start + positions)
+        start += count if style.positions is None else style.position_count
+    return np.concatenate(joined)
 
 
 def _concatenate(arrays: Sequence[Array]) -> Array:
@@ -277,30 +297,75 @@ def search(
         index: the features of the style images
         positions: (n,) row-major position of each query, if they are not in that order
     """
+    statistics = search_statistics(query, index, positions)
+    return search_with_statistics(query.coordinates, index, statistics)[1]
+
+
+class SearchStatistics(NamedTuple):
+    """The parts of a search that depend on all queries together.
+
+    A video keeps those of a shot's first frame: changes of a global mean would make all of the
+    image flicker.
+    """
+
+    center: Array
+    """(K,) mean of the queries"""
+    penalty: Array
+    """(N,) HUBNESS_WEIGHT times the hubness of each row of the index"""
+
+
+def search_statistics(
+    query: SearchQuery, index: FeatureIndex, positions: IndexArray | None = None
+) -> SearchStatistics:
+    """Return the statistics of :func:`search`, which has the same arguments."""
     mean = as_array_like((query.sums / query.weight).astype(np.float32), index.directions)
     center = mean if index.basis is None else array_namespace(mean).matmul(mean, index.basis)
     count = len(query.coordinates)
     order = np.arange(count) if positions is None else np.argsort(positions)
+    rows = gather_rows(query.coordinates, order[:: -(-count // HUBNESS_SAMPLE)])
+    sample = normalize_rows(rows - center)
+    hubness = [_hubness(sample, rows) for rows in _split_by_style(index, index.directions)]
+    return SearchStatistics(center, HUBNESS_WEIGHT * _concatenate(hubness))
 
-    def centered(coordinates: Array) -> Array:
-        return normalize_rows(coordinates - center)
+
+def search_with_statistics(
+    coordinates: Array, index: FeatureIndex, statistics: SearchStatistics
+) -> tuple[HostArray, IndexArray]:
+    """Return the score of the nearest neighbor of each query, and its row, (n,) each.
+
+    The score is the cosine minus the penalty.
+
+    Args:
+        coordinates: (n, K) queries in the components of the index
+        index: the features of the style images
+        statistics: center and penalties
+    """
 
     def query_rows(first: int, last: int) -> Array:
-        return centered(query.coordinates[first:last])
+        return normalize_rows(coordinates[first:last] - statistics.center)
 
-    sample = centered(gather_rows(query.coordinates, order[:: -(-count // HUBNESS_SAMPLE)]))
     ends = np.cumsum(index.counts)
     starts = ends - index.counts
+    penalties = _split_by_style(index, statistics.penalty)
     best_of_styles = [
-        _search_best(query_rows, count, rows, HUBNESS_WEIGHT * _hubness(sample, rows))
-        for rows in (index.directions[a:b] for a, b in zip(starts, ends, strict=True))
+        _search_best(query_rows, len(coordinates), rows, penalty)
+        for rows, penalty in zip(_split_by_style(index, index.directions), penalties, strict=True)
     ]
     cosines = np.stack([cosine for cosine, _ in best_of_styles])
     neighbors = np.stack(
         [start + best for start, (_, best) in zip(starts, best_of_styles, strict=True)]
     )
-    style_numbers = split_by_weights(cosines, index.weights)
-    return np.take_along_axis(neighbors, style_numbers[None], axis=0)[0]
+    style_numbers = split_by_weights(cosines, index.weights)[None]
+    best, rows = (
+        np.take_along_axis(each, style_numbers, axis=0)[0] for each in (cosines, neighbors)
+    )
+    return best, rows
+
+
+def _split_by_style(index: FeatureIndex, rows: Array) -> list[Array]:
+    """Return the rows (N, ...) of each style image."""
+    ends = np.cumsum(index.counts)
+    return [rows[end - count : end] for end, count in zip(ends, index.counts, strict=True)]
 
 
 def argmax_product(query: Array, rows: Array) -> Array:

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from impasto.compute.arrays import HostArray, Tensor, array_namespace, as_array_like
+from impasto.compute.arrays import Tensor, array_namespace, as_array_like
 from impasto.compute.feature_reductions import StridedGrid, strided_sample
 from impasto.losses import feature_index
+from impasto.losses.content import add_array
 from impasto.losses.neighbors import KeptRows, join_rows, select_rows
 from impasto.losses.terms import (
     EPSILON,
@@ -153,15 +154,10 @@ class FeatureSplittingLoss(AdaptiveStyleLoss):
         sums = SplittingSums(
             np.vdot(differences, column * differences), np.vdot(targets, column * targets)
         )
-        positions = StridedGrid(*target.grid).slices
 
         def pullback(by: SplittingSums) -> AddGradient:
             gradient = (2 * by.distance * column * differences).reshape(target.content.shape)
-
-            def add(to: HostArray) -> None:
-                to[positions] += gradient
-
-            return add
+            return add_at_sample(add_array(gradient), target)
 
         return sums, pullback
 
@@ -184,20 +180,32 @@ def compared_positions(offset: TileOffset, height: int, width: int) -> StridedGr
     return StridedGrid(*first, stride, rows, columns)
 
 
+def sample_view(view: LayerView, target: SplittingTarget) -> LayerView:
+    """Return the compared positions of a view, without the others."""
+    size = array_namespace(view.features).shape(target.content)[:2]
+    weights = None
+    if view.weights is not None:
+        weights = strided_sample(view.weights, target.grid, *size)
+    return LayerView(strided_sample(view.features, target.grid, *size), weights)
+
+
+def add_at_sample(add: AddGradient, target: SplittingTarget) -> AddGradient:
+    """Return the function that adds a gradient by :func:`sample_view` to one by all features."""
+    positions = StridedGrid(*target.grid).slices
+    return lambda to: add(to[positions])
+
+
 def _differences(view: LayerView, target: SplittingTarget) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return f - t (n, C), t (n, C) and the weights (n,) at the compared positions."""
     ops, channels = array_namespace(view.features), view.features.shape[-1]
-    rows, columns = ops.shape(target.content)[:2]
-    features = ops.reshape(
-        strided_sample(view.features, target.grid, rows, columns), (-1, channels)
-    )
+    sample = sample_view(view, target)
+    features = ops.reshape(sample.features, (-1, channels))
     # Not normalized, which does not change the position of the largest product.
     query = ops.matmul(ops.stop_gradient(features) - target.mean, target.basis)
     best = feature_index.argmax_product(query, target.directions)
     neighbors = ops.stop_gradient(ops.take(target.features, best, axis=0))
     content = ops.reshape(target.content, (-1, channels))
     targets = target.style_fraction * neighbors + (1 - target.style_fraction) * content
-    if view.weights is None:
+    if sample.weights is None:
         return features - targets, targets, None
-    weights = strided_sample(view.weights, target.grid, rows, columns)
-    return features - targets, targets, ops.reshape(weights, (-1,))
+    return features - targets, targets, ops.reshape(sample.weights, (-1,))

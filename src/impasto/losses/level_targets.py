@@ -13,7 +13,13 @@ from impasto.images.arrays import ImageArray
 from impasto.images.style_regions import StyledRegion
 from impasto.losses.level_roles import STRUCTURE, LevelRole
 from impasto.losses.objective import TileTargets, term_weights, total_loss
-from impasto.losses.terms import LevelInputs, Target, TargetTile, TiledFeatureExtractor
+from impasto.losses.terms import (
+    LevelInputs,
+    StartFunction,
+    Target,
+    TargetTile,
+    TiledFeatureExtractor,
+)
 from impasto.recipe.settings import Recipe
 
 
@@ -25,6 +31,8 @@ class LevelTargets:
     terms: Mapping[str, Callable[[TargetTile], Target]]
     weights: HostArray
     """(3,) in the order of TERMS"""
+    starts: tuple[StartFunction, ...] = ()
+    """functions that change the image to start from, see ``terms.LevelTarget``"""
 
     def for_tile(self, target_tile: TargetTile) -> TileTargets:
         """Return the targets of a tile."""
@@ -60,4 +68,6 @@ def make_level_targets(
     level_inputs = LevelInputs(extractor, content, tuple(regions), start)
     terms = total_loss(recipe, role).terms
     targets = {name: term.make_target(level_inputs) for name, term in terms.items()}
-    return LevelTargets(level_inputs, targets, term_weights(recipe, style))
+    for_tile = {name: each.for_tile for name, each in targets.items()}
+    starts = tuple(each.start for each in targets.values() if each.start is not None)
+    return LevelTargets(level_inputs, for_tile, term_weights(recipe, style), starts)

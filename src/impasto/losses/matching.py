@@ -41,19 +41,21 @@ from impasto.compute.feature_reductions import block_mean, block_mean_gradient, 
 from impasto.images import masks, style_regions
 from impasto.images.arrays import ImageArray, resample, size_of
 from impasto.images.style_regions import StyledRegion
-from impasto.losses import feature_index, tiles
+from impasto.losses import feature_index, style_cache, tiles, voting
 from impasto.losses.content import add_array
 from impasto.losses.feature_index import Array, FeatureIndex, IndexArray
 from impasto.losses.terms import (
     AddGradient,
     FeatureMaps,
     LevelInputs,
+    LevelTarget,
     Pullback,
     TargetTile,
     TiledFeatureExtractor,
     TileFeatures,
 )
-from impasto.recipe.settings import Recipe
+from impasto.losses.voting import Votes
+from impasto.recipe.settings import STARTS, Recipe
 
 GRID_BLOCK = 3
 """The block whose positions are the grid of hypercolumns: a quarter of the image's size."""
@@ -204,7 +206,7 @@ def _upsample_2x(value: Tensor, axis: int, size: int) -> Tensor:
     return part(ops.concatenate([doubled, part(doubled, -1, None)], axis=axis), None, size)
 
 
-def _tile_grids(features: TileFeatures, layers: Sequence[str]) -> dict[str, Array]:
+def tile_grids(features: TileFeatures, layers: Sequence[str]) -> dict[str, Array]:
     """Return the features of the core box of a tile on the grid, by layer (h, w, C)."""
     grids = resample_to_grid(features.compute(reduce_layer))
     return {layer: features.crop_to_core(grids[layer], GRID_STRIDE) for layer in layers}
@@ -286,7 +288,7 @@ def _match_image(
     channels: dict[str, int] = {}
 
     def columns(tile: TargetTile) -> Array:
-        grids = _tile_grids(tile.tile_features(query), layers)
+        grids = tile_grids(tile.tile_features(query), layers)
         channels.update({layer: each.shape[-1] for layer, each in grids.items()})
         return concatenate_layers(grids)
 
@@ -305,20 +307,30 @@ def _make_region_index(
     region: StyledRegion, level_inputs: LevelInputs, layers: Sequence[str]
 ) -> RegionIndex:
     """Return the features of a region's style images, and its weights on the grid."""
-    index = _build_region_index(region, level_inputs.extractor, layers)
+    index = build_region_index(region, level_inputs.extractor, layers)
     if region.mask is None:
         return RegionIndex(index)
     size = (side // GRID_STRIDE for side in size_of(level_inputs.content))
     return RegionIndex(index, masks.resize_mask(region.mask, *size))
 
 
-def _build_region_index(
+def build_region_index(
+    region: StyledRegion, extractor: TiledFeatureExtractor, layers: Sequence[str]
+) -> FeatureIndex:
+    """Return the index of the features of a region's style images."""
+    key = ("matching", style_cache.region_key(region), tuple(layers))
+    build = functools.partial(_extract_region_index, region, extractor, layers)
+    index: FeatureIndex = extractor.style_cache.get(key, build)
+    return index
+
+
+def _extract_region_index(
     region: StyledRegion, extractor: TiledFeatureExtractor, layers: Sequence[str]
 ) -> FeatureIndex:
     styles = [each for each in region.styles if each.weight]
     limit = feature_index.MAX_POSITIONS // len(styles)
     indexed = [_index_style(each, extractor, layers, limit) for each in styles]
-    rebuild = functools.partial(_build_region_index, region, extractor, layers)
+    rebuild = functools.partial(build_region_index, region, extractor, layers)
     return feature_index.build_index(indexed)._replace(rebuild=rebuild)
 
 
@@ -340,14 +352,34 @@ def _index_style(
     selected = feature_index.select_positions(grids, weights, limit)
     rows = (
         _kept_rows(
-            concatenate_layers(_tile_grids(features, layers)),
+            concatenate_layers(tile_grids(features, layers)),
             tiles.crop(kept, GRID_STRIDE, features.tile.core),
         )
         for view, kept in zip(views, selected, strict=True)
         for features in extractor.iter_tiles(view)
     )
-    count = sum(int(each.sum()) for each in selected)
-    return feature_index.IndexedStyle(style.weight, _fill_rows(rows, count))
+    positions = _kept_positions(views, selected, extractor)
+    features = _fill_rows(rows, len(positions))
+    count = sum(each.size for each in selected)
+    return feature_index.IndexedStyle(style.weight, features, positions, count)
+
+
+def _kept_positions(
+    views: Sequence[ImageArray],
+    selected: Sequence[NDArray[np.bool_]],
+    extractor: TiledFeatureExtractor,
+) -> IndexArray:
+    """Return the positions of the rows of an index, see :class:`feature_index.IndexedStyle`."""
+    positions, start = [], 0
+    for view, kept in zip(views, selected, strict=True):
+        numbers = np.arange(start, start + kept.size).reshape(kept.shape)
+        for tile in extractor.split_into_tiles(size_of(view)):
+            in_tile, of_tile = (
+                tiles.crop(each, GRID_STRIDE, tile.core) for each in (numbers, kept)
+            )
+            positions.append(in_tile[of_tile])
+        start += kept.size
+    return np.concatenate(positions)
 
 
 def _kept_rows(columns: Array, kept: NDArray[np.bool_]) -> Array:
@@ -484,6 +516,13 @@ class MatchingTerm:
     """see :class:`impasto.recipe.strength.StrengthEffects`"""
     query_mix: float
     """see :func:`mix_query`"""
+    vote_fraction: float = 0.0
+    """fraction of the vote in the image that a level starts from (:mod:`impasto.losses.voting`)"""
+    votes_on_content: bool = True
+    """whether the first level starts from a vote too; not if it starts from another image than the
+    content image"""
+    detail: bool = False
+    """see :class:`impasto.losses.level_roles.LevelRole`"""
     additive = True
 
     @property
@@ -491,24 +530,48 @@ class MatchingTerm:
         """The layers of the hypercolumns."""
         return tuple(matching_layers(self.layer_weights))
 
-    def make_target(self, level_inputs: LevelInputs) -> Callable[[TargetTile], MatchTarget]:
+    def make_target(self, level_inputs: LevelInputs) -> LevelTarget:
         """Search the nearest neighbors of all positions, once per level."""
         query = mix_query(level_inputs.content, level_inputs.initial, self.query_mix)
         regions = [
             _make_region_index(region, level_inputs, self.layers) for region in level_inputs.regions
         ]
         matches, channels = _match_image(level_inputs, query, regions, self.layers)
+        return self.bind_matches(level_inputs, matches, channels)
+
+    def bind_matches(
+        self,
+        level_inputs: LevelInputs,
+        matches: Sequence[MatchIndexes],
+        channels: Mapping[str, int],
+    ) -> LevelTarget:
+        """Return the targets for given matches, such as those that a video carries along.
+
+        Args:
+            level_inputs: the inputs of the level
+            matches: the neighbors of all positions (h, w) of each region
+            channels: number of channels of each layer
+        """
         norms = level_inputs.sum_over_tiles(
             lambda tile: squared_norms(_crop_matches(matches, tile), channels)
         )
-        return level_inputs.cache_single_tile(
+        for_tile = level_inputs.cache_single_tile(
             functools.partial(self._tile_target, matches=matches, norms=norms)
         )
+        if level_inputs.initial is None and not self.votes_on_content:
+            return LevelTarget(for_tile)
+        votes = [
+            _votes(each, region) for each, region in zip(matches, level_inputs.regions, strict=True)
+        ]
+        start = functools.partial(
+            voting.mix_vote, votes, fraction=self.vote_fraction, detail=self.detail
+        )
+        return LevelTarget(for_tile, start)
 
     def _tile_target(
         self, tile: TargetTile, matches: Sequence[MatchIndexes], norms: Mapping[str, float]
     ) -> MatchTarget:
-        content_grids = _tile_grids(tile.tile_features(tile.level_inputs.content), self.layers)
+        content_grids = tile_grids(tile.tile_features(tile.level_inputs.content), self.layers)
         target_maps = make_target_maps(
             _crop_matches(matches, tile), content_grids, self.style_fraction
         )
@@ -527,7 +590,11 @@ class MatchingTerm:
 
     def loss(self, sums: Mapping[str, Tensor], target: MatchTarget) -> Tensor:
         """Return the loss of the whole image, a scalar: 0 if it equals its targets."""
-        return sum(sums[layer] * scale for layer, scale in target.scales.items())
+        return sum(self.layer_losses(sums, target).values())
+
+    def layer_losses(self, sums: Mapping[str, Tensor], target: MatchTarget) -> dict[str, Tensor]:
+        """Return the part of each layer in :meth:`loss`."""
+        return {layer: sums[layer] * scale for layer, scale in target.scales.items()}
 
     def vjp(self, features: FeatureMaps, target: MatchTarget) -> tuple[dict[str, Tensor], Pullback]:
         """Return :meth:`reduce` of NumPy features, and its pullback: 2 w (h - t)."""
@@ -554,6 +621,13 @@ class MatchingTerm:
         return target.scales
 
 
+def _votes(matches: MatchIndexes, region: StyledRegion) -> Votes:
+    """Return the votes of the matches of a region."""
+    images = [style.image for style in region.styles if style.weight]
+    voters = None if matches.weights is None else matches.weights > 0
+    return Votes(matches.feature_index.positions[matches.indexes], images, voters, region.mask)
+
+
 def _crop_matches(matches: Sequence[MatchIndexes], tile: TargetTile) -> list[MatchIndexes]:
     return [each.crop(lambda field: tile.crop(field, GRID_STRIDE)) for each in matches]
 
@@ -564,12 +638,17 @@ def _add_layer_gradient(layer: str, factor: np.float32, gradient: HostArray, to:
     (block_mean_gradient(scaled, size) if size > 1 else add_array(scaled))(to)
 
 
-def matching_term(recipe: Recipe, query_mix: float | None = None) -> MatchingTerm:
+def matching_term(recipe: Recipe, detail: bool = False) -> MatchingTerm:
     """Return style by matched features; ``strength`` sets the query and the style fraction.
 
-    ``query_mix`` is the fraction of the initial image in the query, see :func:`mix_query`; by
-    default that of the strength.
+    With ``detail`` the query is the initial image alone.
     """
     effects = recipe.strength_effects
-    mix = effects.query_mix if query_mix is None else query_mix
-    return MatchingTerm(dict(recipe.style_layers), effects.style_fraction, mix)
+    return MatchingTerm(
+        dict(recipe.style_layers),
+        effects.style_fraction,
+        query_mix=1.0 if detail else effects.query_mix,
+        vote_fraction=effects.vote_fraction,
+        votes_on_content=recipe.init == STARTS[0],
+        detail=detail,
+    )

@@ -32,15 +32,42 @@ from impasto.recipe.settings import Recipe
 TERMS = ("content", "style", "tv")
 """Names of the losses, in the order of reports."""
 
+LAYER_SEPARATOR = "/"
+
+
+def layer_key(term: str, layer: str) -> str:
+    """Return the key of the part of a layer in a loss.
+
+    >>> layer_key("style", "block1_conv1")
+    'style/block1_conv1'
+    """
+    return f"{term}{LAYER_SEPARATOR}{layer}"
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The weighted total, the unweighted losses by name, and the gradient of the total."""
+    """The weighted total, the unweighted losses, and the gradient of the total."""
 
     total: float
-    terms: Mapping[str, float]
+    losses: Mapping[str, float]
+    """the unweighted losses of TERMS, and the part of each layer in them by :func:`layer_key`"""
     gradient: Array
     """float32 (height, width, 3)"""
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """The unweighted losses, in the order of TERMS."""
+        return {name: self.losses[name] for name in TERMS}
+
+    @property
+    def layers(self) -> dict[str, dict[str, float]]:
+        """The part of each layer in the losses, by term and layer."""
+        parts: dict[str, dict[str, float]] = {}
+        for key, value in self.losses.items():
+            term, separator, layer = key.partition(LAYER_SEPARATOR)
+            if separator:
+                parts.setdefault(term, {})[layer] = value
+        return parts
 
 
 class Objective(Protocol):
@@ -197,11 +224,17 @@ class TotalLoss:
     def loss(
         self, sums: Mapping[str, Sums], targets: TileTargets
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the total of the sums of the whole image, and its terms: 0 for absent ones."""
+        """Return the total of the sums of the whole image, and its losses, see ``Evaluation``.
+
+        Absent terms are 0.
+        """
         zero = array_namespace(targets.weights).zeros((), "float32")
         values = dict.fromkeys(TERMS, zero)
         for name, term in self.terms.items():
-            values[name] = term.loss(sums[name], targets.terms[name])
+            parts = term.layer_losses(sums[name], targets.terms[name])
+            values.update({layer_key(name, layer): part for layer, part in parts.items()})
+            total = sum(parts.values()) if parts else term.loss(sums[name], targets.terms[name])
+            values[name] = total
         return sum(targets.weights[n] * values[name] for n, name in enumerate(TERMS)), values
 
     def loss_gradient(self, sums: Mapping[str, Sums], targets: TileTargets) -> dict[str, Sums]:

@@ -13,11 +13,11 @@ import numpy as np
 
 from impasto.compute.arrays import HostArray, Tensor, array_namespace
 from impasto.images import masks
-from impasto.images.arrays import Mask, size_of
+from impasto.images.arrays import ImageArray, Mask, size_of
 from impasto.images.style_regions import StyledRegion, StyleImage
-from impasto.losses import feature_index, tiles
-from impasto.losses.content import weighted_mean, weighted_mean_gradient
-from impasto.losses.feature_splitting import FeatureSplittingLoss
+from impasto.losses import feature_index, style_cache, tiles, voting
+from impasto.losses.content import weighted_mean, weighted_mean_gradient, weighted_parts
+from impasto.losses.feature_splitting import FeatureSplittingLoss, add_at_sample, sample_view
 from impasto.losses.level_roles import STRUCTURE, LevelRole
 from impasto.losses.matching import block_number, matching_term
 from impasto.losses.moment_losses import GRAM, MOMENTS, WASSERSTEIN, MomentLoss
@@ -38,6 +38,7 @@ from impasto.losses.terms import (
     LayerStyleLoss,
     LayerView,
     LevelInputs,
+    LevelTarget,
     LossTerm,
     Pullback,
     StyleFeatures,
@@ -67,6 +68,10 @@ RegionSums: TypeAlias = list[dict[str, Sums]]
 """By region and layer, the sums of a style loss."""
 
 
+MoveStart: TypeAlias = Callable[[Sequence[StyledRegion], ImageArray], ImageArray]
+"""(regions, image) -> the image to start from."""
+
+
 @dataclass(frozen=True)
 class LayerwiseTerm:
     """A style loss per layer, summed over regions, with its mean over the style layers.
@@ -78,6 +83,8 @@ class LayerwiseTerm:
     layer_weights: Layers
     rotated: bool = False
     """whether style images are used in rotations by 0, 90, 180 and 270 degrees"""
+    move_start: MoveStart | None = None
+    """changes the image that the level starts from"""
     additive = False
 
     @property
@@ -85,18 +92,51 @@ class LayerwiseTerm:
         """The style layers."""
         return tuple(layer for layer, _ in self.layer_weights)
 
-    def make_target(self, level_inputs: LevelInputs) -> Callable[[TargetTile], list[RegionTarget]]:
+    def make_target(self, level_inputs: LevelInputs) -> LevelTarget:
         """Compute the targets of all regions from their style images."""
+        return self.bind_target(self.style_targets(level_inputs), level_inputs)
+
+    def style_targets(self, level_inputs: LevelInputs) -> list[RegionTarget]:
+        """Compute the part of the targets that depends on regions and style images only."""
         loss, layers, regions = self.style_loss, self.layers, level_inputs.regions
         if self.rotated:
             regions = tuple(map(_with_rotations, regions))
-        targets = [_make_level_region(loss, layers, region, level_inputs) for region in regions]
+        return [_make_level_region(loss, layers, region, level_inputs) for region in regions]
+
+    def initial_stats(
+        self, targets: list[RegionTarget], level_inputs: LevelInputs
+    ) -> RegionSums | None:
+        """Return statistics of the initial image; None if the loss does not use them."""
+        loss, layers = self.style_loss, self.layers
+        if not isinstance(loss, AdaptiveStyleLoss) or level_inputs.initial is None:
+            return None
+        collect = functools.partial(_initial_stats, loss, layers, targets)
+        stats: RegionSums = level_inputs.sum_over_tiles(collect)
+        return stats
+
+    def bind_target(
+        self,
+        targets: list[RegionTarget],
+        level_inputs: LevelInputs,
+        stats: RegionSums | None = None,
+    ) -> LevelTarget:
+        """Return the target of a level.
+
+        Args:
+            targets: from :meth:`style_targets`, which frames of a video share
+            level_inputs: the inputs of the level
+            stats: from :meth:`initial_stats`; None to compute them
+        """
+        loss, layers = self.style_loss, self.layers
         for_tile = functools.partial(_tile_regions, targets)
-        if isinstance(loss, AdaptiveStyleLoss) and level_inputs.initial is not None:
-            collect = functools.partial(_initial_stats, loss, layers, targets)
-            stats = level_inputs.sum_over_tiles(collect)
+        if stats is None:
+            stats = self.initial_stats(targets, level_inputs)
+        if isinstance(loss, AdaptiveStyleLoss) and stats is not None:
             for_tile = functools.partial(_final_tile_regions, loss, layers, targets, stats)
-        return level_inputs.cache_single_tile(for_tile)
+        start = None
+        if self.move_start is not None:
+            start = functools.partial(self.move_start, level_inputs.regions)
+        return LevelTarget(level_inputs.cache_single_tile(for_tile), start)
 
     def reduce(self, features: FeatureMaps, target: list[RegionTarget]) -> RegionSums:
         """Return the sums of the style loss."""
@@ -111,15 +151,22 @@ class LayerwiseTerm:
 
     def loss(self, sums: RegionSums, target: list[RegionTarget]) -> Tensor:
         """Return the loss, a scalar."""
+        return weighted_mean(self._losses(sums, target), self.layer_weights)
+
+    def layer_losses(self, sums: RegionSums, target: list[RegionTarget]) -> dict[str, Tensor]:
+        """Return the part of each layer in :meth:`loss`."""
+        return weighted_parts(self._losses(sums, target), self.layer_weights)
+
+    def _losses(self, sums: RegionSums, target: list[RegionTarget]) -> dict[str, Tensor]:
+        """Return the loss of each layer, summed over regions."""
         parts = list(zip(sums, target, strict=True))
-        losses = {
+        return {
             layer: sum(
                 region.area_fraction * self.style_loss.loss(each[layer], region.style[layer])
                 for each, region in parts
             )
             for layer in self.layers
         }
-        return weighted_mean(losses, self.layer_weights)
 
     def vjp(self, features: FeatureMaps, target: list[RegionTarget]) -> tuple[RegionSums, Pullback]:
         """Return :meth:`reduce` of NumPy features, and its pullback."""
@@ -179,21 +226,34 @@ def _make_level_region(
     level_inputs: LevelInputs,
 ) -> RegionTarget:
     """Return the target of a region of the whole image."""
-    extractor, styles = level_inputs.extractor, [each for each in region.styles if each.weight]
+    extractor = level_inputs.extractor
+    key = (style_loss, style_cache.region_key(region), tuple(layers))
+    make = functools.partial(_make_style_targets, style_loss, layers, region, extractor)
+    style = extractor.style_cache.get(key, make)
+    area = 1.0 if region.mask is None else float(region.mask.mean())
+    return RegionTarget(np.float32(area), _mask_weights(region.mask, layers, extractor), style)
+
+
+def _make_style_targets(
+    style_loss: LayerStyleLoss,
+    layers: Sequence[str],
+    region: StyledRegion,
+    extractor: TiledFeatureExtractor,
+) -> dict[str, Target]:
+    """Return the target of a style loss by layer, from the style images of a region."""
+    styles = [each for each in region.styles if each.weight]
     total = sum(each.weight for each in styles)
     weights = [each.weight / total for each in styles]
     kept = [
         _extract_style(style_loss, layers, extractor, style, number, weight)
         for number, (style, weight) in enumerate(zip(styles, weights, strict=True))
     ]
-    style = {
+    return {
         layer: style_loss.make_target(
             [(weight, each[layer]) for weight, each in zip(weights, kept, strict=True)]
         )
         for layer in layers
     }
-    area = 1.0 if region.mask is None else float(region.mask.mean())
-    return RegionTarget(np.float32(area), _mask_weights(region.mask, layers, extractor), style)
 
 
 def _extract_style(
@@ -436,10 +496,12 @@ PairSums: TypeAlias = tuple[Sums, Sums]
 class PairedLoss(AdaptiveStyleLoss):
     """first + weight · second, where ``second`` uses the style images without their rotations.
 
-    For a term with ``LayerwiseTerm.rotated``.
+    For a term with ``LayerwiseTerm.rotated``. The second loss, of means, uses the positions that
+    feature splitting compares: their means are within a few thousandths, in a fraction of the time
+    (benchmarks/NOTES.md).
     """
 
-    first: AdaptiveStyleLoss
+    first: FeatureSplittingLoss
     second: LayerStyleLoss
     """a loss that keeps no positions"""
     weight: float
@@ -475,7 +537,8 @@ class PairedLoss(AdaptiveStyleLoss):
 
     def reduce(self, view: LayerView, target: PairTarget) -> PairSums:
         """Return the sums of both."""
-        return self.first.reduce(view, target.first), self.second.reduce(view, target.second)
+        sample = sample_view(view, target.first)
+        return self.first.reduce(view, target.first), self.second.reduce(sample, target.second)
 
     def loss(self, sums: PairSums, target: PairTarget) -> Tensor:
         """Return the weighted sum of both."""
@@ -487,10 +550,11 @@ class PairedLoss(AdaptiveStyleLoss):
     ) -> tuple[PairSums, Callable[[PairSums], AddGradient]]:
         """Return :meth:`reduce` of NumPy features, and its pullback."""
         first, first_pullback = self.first.vjp(view, target.first)
-        second, second_pullback = self.second.vjp(view, target.second)
+        second, second_pullback = self.second.vjp(sample_view(view, target.first), target.second)
 
         def pullback(sums_grad: PairSums) -> AddGradient:
-            adds = first_pullback(sums_grad[0]), second_pullback(sums_grad[1])
+            second_add = add_at_sample(second_pullback(sums_grad[1]), target.first)
+            adds = first_pullback(sums_grad[0]), second_add
 
             def add(to: HostArray) -> None:
                 for each in adds:
@@ -517,7 +581,8 @@ def _feature_splitting_term(recipe: Recipe) -> LayerwiseTerm:
     fraction = recipe.strength_effects.style_fraction
     moments_loss = MomentsStyleLoss(MOMENTS, True, 1)
     paired = PairedLoss(FeatureSplittingLoss(fraction), moments_loss, fraction * MOMENTS_WEIGHT)
-    return LayerwiseTerm(paired, layers, rotated=True)
+    move = functools.partial(voting.move_colors, fraction=fraction / 2)
+    return LayerwiseTerm(paired, layers, rotated=True, move_start=move)
 
 
 def _moments_term(comparison: MomentLoss) -> Callable[[Recipe], LossTerm]:
@@ -542,13 +607,17 @@ FEATURE_SPLITTING_TERMS: dict[str, Callable[[Recipe], LossTerm]] = {
 """The terms of feature splitting, of the style losses that have such a level."""
 
 DETAIL_TERMS: dict[str, Callable[[Recipe], LossTerm]] = {
-    "matching": lambda recipe: matching_term(recipe, query_mix=1.0)
+    "matching": lambda recipe: matching_term(recipe, detail=True)
 }
 """The terms of detail levels, of the style losses that have such levels."""
 
 DEEPEST_SHALLOW_BLOCK = 3
 """The deepest block at levels with ``LevelRole.shallow``; deeper blocks represent structure, and
 need a third of the time. Feature splitting is not shallow: it also uses block4_conv1."""
+
+DEEPEST_DETAIL_LAYER = "block3_conv1"
+"""The deepest layer at levels with ``LevelRole.detail``. The next two need two fifths of the time,
+and results look the same (benchmarks/NOTES.md)."""
 
 
 def style_term(recipe: Recipe, role: LevelRole = STRUCTURE) -> LossTerm:
@@ -558,7 +627,14 @@ def style_term(recipe: Recipe, role: LevelRole = STRUCTURE) -> LossTerm:
         table = FEATURE_SPLITTING_TERMS
     if role.shallow:
         recipe = replace(recipe, style_layers=shallow_layers(recipe.style_layers))
+    if role.detail:
+        recipe = replace(recipe, style_layers=_detail_layers(recipe.style_layers))
     return table[recipe.style_loss](recipe)
+
+
+def _detail_layers(layers: Layers) -> Layers:
+    """Return the layers of levels with ``LevelRole.detail``; all if there are no others."""
+    return tuple(each for each in layers if each[0] <= DEEPEST_DETAIL_LAYER) or layers
 
 
 def shallow_layers(layers: Layers) -> Layers:

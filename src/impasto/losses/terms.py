@@ -21,6 +21,7 @@ from impasto.compute.feature_reductions import AddGradient as AddGradient
 from impasto.images.arrays import ImageArray, size_of
 from impasto.images.style_regions import StyledRegion
 from impasto.losses import tiles
+from impasto.losses.style_cache import NO_CACHE, StyleCache
 from impasto.losses.tiles import Box, Tile, TileAlignment
 from impasto.network.weights import Network
 
@@ -135,16 +136,24 @@ class TiledFeatureExtractor:
     alignment: TileAlignment
     tile_size: int = 0
     """maximum side of the core box of a tile in pixels; 0 for the whole image"""
+    style_cache: StyleCache = NO_CACHE
+    """for values computed from style images as a whole; not used for tiles, to save memory"""
 
     @classmethod
     def for_layers(
-        cls, features: Features, network: Network, layers: Iterable[str], tile_size: int = 0
+        cls,
+        features: Features,
+        network: Network,
+        layers: Iterable[str],
+        tile_size: int = 0,
+        style_cache: StyleCache = NO_CACHE,
     ) -> "TiledFeatureExtractor":
         """Return the extractor for ``layers`` of a network."""
         names = list(layers)
         multiple = max(TILE_MULTIPLE, *map(network.stride, names))
         alignment = TileAlignment(multiple, -(-network.halo(names) // multiple) * multiple)
-        return cls(features, network.stride, network.receptive_field, alignment, tile_size)
+        cache = NO_CACHE if tile_size else style_cache
+        return cls(features, network.stride, network.receptive_field, alignment, tile_size, cache)
 
     def split_into_tiles(self, size: tuple[int, int]) -> tuple[Tile, ...]:
         """Return the tiles of an image of (height, width) pixels."""
@@ -215,6 +224,19 @@ class LevelInputs:
         return functools.cache(function) if len(self.tiles) == 1 else function
 
 
+StartFunction: TypeAlias = Callable[[ImageArray], ImageArray]
+"""image (height, width, 3) -> a better one to start a level from, of the same size."""
+
+
+class LevelTarget(NamedTuple):
+    """The targets of a term at a level, and the image that the level should start from."""
+
+    for_tile: Callable[[TargetTile], Target]
+    """tile -> its target, arrays in float32 and int32. Arrays of positions cover the core box"""
+    start: StartFunction | None = None
+    """None if the level starts from its initial image"""
+
+
 def scale_sums(factor: Any, sums: Sums) -> Sums:
     """Return sums multiplied by a factor."""
     return optree.tree_map(lambda each: np.float32(factor) * each, sums)
@@ -243,15 +265,11 @@ class LossTerm(Protocol):
         """Whether the loss is the sum of the losses of the tiles, so that one pass is enough."""
         ...
 
-    def make_target(self, level_inputs: LevelInputs) -> Callable[[TargetTile], Target]:
+    def make_target(self, level_inputs: LevelInputs) -> LevelTarget:
         """Compute the targets of a level.
 
         Args:
             level_inputs: content image, regions with style images, and the initial image
-
-        Returns:
-            A function from a tile of the level to its target, arrays in float32 and int32. Arrays
-            of positions cover the core box of the tile.
         """
         ...
 
@@ -269,6 +287,13 @@ class LossTerm(Protocol):
 
     def loss(self, sums: Sums, target: Target) -> Tensor:
         """Return the loss, a scalar, from the sums of the whole image and any tile's target."""
+        ...
+
+    def layer_losses(self, sums: Sums, target: Target) -> Mapping[str, Tensor]:
+        """Return the part of each layer in :meth:`loss`, scalars; the parts add up to the loss.
+
+        Empty for a loss without layers.
+        """
         ...
 
     def vjp(self, features: FeatureMaps, target: Target) -> tuple[Sums, Pullback]:

@@ -243,7 +243,8 @@ class TiledObjective:
             gradient[tile.padded.slices] += result.gradient
             if self.additive:
                 total += result.total
-                losses = {name: losses[name] + result.terms[name] for name in TERMS}
+                for name, value in result.terms.items():
+                    losses[name] = losses.get(name, 0.0) + value
         if not filearray.is_on_host(image):
             gradient = as_array_like(filearray.in_memory(gradient), image)
         return Evaluation(total, losses, gradient)

@@ -4,7 +4,6 @@ mean(Δx²) + mean(Δy²) with values in [0, 1], that is, differences divided by
 (anisotropic) form of Mahendran and Vedaldi 2015, section 2, with β = 2.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +16,8 @@ from impasto.losses.terms import (
     AddGradient,
     FeatureMaps,
     LevelInputs,
+    LevelTarget,
     Pullback,
-    TargetTile,
 )
 
 
@@ -82,10 +81,10 @@ class TotalVariationTerm:
     layers: tuple[str, ...] = ()
     additive = True
 
-    def make_target(self, level_inputs: LevelInputs) -> Callable[[TargetTile], PixelDifferences]:
+    def make_target(self, level_inputs: LevelInputs) -> LevelTarget:
         """Return the numbers of differences of the whole image."""
         target = difference_counts(*size_of(level_inputs.content))
-        return lambda tile: target
+        return LevelTarget(lambda tile: target)
 
     def reduce(self, features: FeatureMaps, target: PixelDifferences) -> PixelDifferences:
         """Return the sums of squared differences."""
@@ -94,6 +93,10 @@ class TotalVariationTerm:
     def loss(self, sums: PixelDifferences, target: PixelDifferences) -> Tensor:
         """Return mean(Δx²) + mean(Δy²)."""
         return sum(each / count for each, count in zip(sums, target, strict=True))
+
+    def layer_losses(self, sums: PixelDifferences, target: PixelDifferences) -> dict[str, Tensor]:
+        """Return nothing: the loss has no layers."""
+        return {}
 
     def vjp(
         self, features: FeatureMaps, target: PixelDifferences

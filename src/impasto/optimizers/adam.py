@@ -15,8 +15,10 @@ from impasto.compute.arrays import array_namespace, as_array_like, to_numpy
 from impasto.errors import CheckpointError
 from impasto.optimizers import state_arrays
 from impasto.optimizers.solver import (
+    DEFAULT_PRECONDITIONING,
     Array,
     ObjectiveFunction,
+    Preconditioning,
     Solver,
     SolverProgress,
     StateArrays,
@@ -54,7 +56,13 @@ NAMES = ("variable 0", "variable 1", "variable 2", "variable 3")
 class Adam(Solver[AdamState]):
     """Adam, which keeps running means of the gradient and of its square."""
 
-    def begin(self, start: Array, budget: int, curvature_scale: float = 0.0) -> AdamState:
+    def begin(
+        self,
+        start: Array,
+        budget: int,
+        curvature_scale: float = 0.0,
+        preconditioning: Preconditioning = DEFAULT_PRECONDITIONING,
+    ) -> AdamState:
         """Return the state before the first evaluation, at ``start``."""
         zero = array_namespace(start).zeros_like(start)
         return AdamState(SolverProgress(start, budget), budget, start, zero, zero)
@@ -81,7 +89,13 @@ class Adam(Solver[AdamState]):
             **dict(zip(NAMES, variables, strict=True)),
         }
 
-    def from_arrays(self, arrays: StateArrays, start: Array, budget: int) -> AdamState:
+    def from_arrays(
+        self,
+        arrays: StateArrays,
+        start: Array,
+        budget: int,
+        preconditioning: Preconditioning = DEFAULT_PRECONDITIONING,
+    ) -> AdamState:
         """Return the state of :meth:`to_arrays`. Raises CheckpointError for other arrays."""
         state_arrays.check_array_names(arrays, {"best", "bests", *NAMES}, {"before"}, "Adam")
         steps = filearray.in_memory(arrays[NAMES[1]])

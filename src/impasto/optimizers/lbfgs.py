@@ -20,8 +20,10 @@ from impasto.errors import CheckpointError
 from impasto.optimizers import state_arrays
 from impasto.optimizers.parametrization import Parametrization, scaled_dct
 from impasto.optimizers.solver import (
+    DEFAULT_PRECONDITIONING,
     Array,
     ObjectiveFunction,
+    Preconditioning,
     Solver,
     SolverProgress,
     StateArrays,
@@ -92,33 +94,44 @@ class LbfgsState:
     pairs: tuple[CurvaturePair, ...] = ()
     line_search: LineSearch | None = None
     """None before the first evaluation, and at the end"""
+    long_step_weight: float = 0.0
+    """see :func:`two_loop_direction`"""
 
 
 @dataclass(frozen=True)
 class Lbfgs(Solver[LbfgsState]):
     """L-BFGS with backtracking line search."""
 
-    parametrize: Callable[[Array], Parametrization] = scaled_dct
-    """initial point -> parametrization. By default the variables are cosine coefficients, each in a
-    unit of its own, see :func:`impasto.optimizers.parametrization.frequency_scale`"""
+    parametrize: Callable[[Array, float], Parametrization] = scaled_dct
+    """(initial point, exponent of the preconditioning) -> parametrization. By default the variables
+    are scaled cosine coefficients, see
+    :func:`impasto.optimizers.parametrization.frequency_scale`"""
     accepts_files: ClassVar[bool] = True
 
     def history_bytes(self, evaluations: int) -> float:
         """Return the bytes per pixel of the curvature pairs, with temporary arrays."""
         return 48.0 * min(evaluations - 1, HISTORY)
 
-    def begin(self, start: Array, budget: int, curvature_scale: float = 0.0) -> LbfgsState:
+    def begin(
+        self,
+        start: Array,
+        budget: int,
+        curvature_scale: float = 0.0,
+        preconditioning: Preconditioning = DEFAULT_PRECONDITIONING,
+    ) -> LbfgsState:
         """Return the state before the first evaluation, at ``start``.
 
-        The first step is minus the gradient, times ``curvature_scale`` and the number of variables.
-        If ``curvature_scale`` is 0, the step has length one, as in SciPy.
+        The first step is minus the gradient, times ``curvature_scale``, the number of variables and
+        ``preconditioning.first_step``. If ``curvature_scale`` is 0, the step has length one, as in
+        SciPy.
         """
-        parametrization = self.parametrize(start)
+        parametrization = self.parametrize(start, preconditioning.exponent)
         return LbfgsState(
             SolverProgress(start, budget),
             parametrization,
             parametrization.variables(start),
-            curvature_scale,
+            curvature_scale * preconditioning.first_step,
+            long_step_weight=preconditioning.long_step_weight,
         )
 
     def step(self, function: ObjectiveFunction, state: LbfgsState) -> LbfgsState:
@@ -152,7 +165,14 @@ class Lbfgs(Solver[LbfgsState]):
         """
         start = state.start if state.iterate is None else state.iterate.variables
         progress = state.progress.for_new_function(budget)
-        return LbfgsState(progress, state.parametrization, start, pairs=state.pairs)
+        return replace(
+            state,
+            progress=progress,
+            start=start,
+            curvature_scale=0.0,
+            iterate=None,
+            line_search=None,
+        )
 
     def to_arrays(self, state: LbfgsState) -> StateArrays | None:
         """Return the state as named arrays; None before the first evaluation.
@@ -177,7 +197,13 @@ class Lbfgs(Solver[LbfgsState]):
             **pairs,
         }
 
-    def from_arrays(self, arrays: StateArrays, start: Array, budget: int) -> LbfgsState:
+    def from_arrays(
+        self,
+        arrays: StateArrays,
+        start: Array,
+        budget: int,
+        preconditioning: Preconditioning = DEFAULT_PRECONDITIONING,
+    ) -> LbfgsState:
         """Return the state of :meth:`to_arrays`. Raises CheckpointError for other arrays.
 
         Without a line search in the arrays, a new one begins.
@@ -206,9 +232,10 @@ class Lbfgs(Solver[LbfgsState]):
         )
         result = Iterate(point, float(value[0]), gradient)
         progress = state_arrays.progress_from_arrays(arrays, start, budget)
-        state = _next_line_search(
-            LbfgsState(progress, self.parametrize(start), point, 0.0, result, pairs)
-        )
+        parametrization = self.parametrize(start, preconditioning.exponent)
+        state = LbfgsState(progress, parametrization, point, 0.0, result, pairs)
+        state = replace(state, long_step_weight=preconditioning.long_step_weight)
+        state = _next_line_search(state)
         return _resume_line_search(state, arrays) if "search" in arrays else state
 
     def curvature_scale(self, state: LbfgsState) -> float:
@@ -223,8 +250,16 @@ class Lbfgs(Solver[LbfgsState]):
         return scale / math.prod(state.start.shape)
 
 
-def two_loop_direction(gradient: Array, pairs: tuple[CurvaturePair, ...]) -> Array:
-    """Return minus the approximate inverse Hessian times the gradient (algorithm 7.4)."""
+def two_loop_direction(
+    gradient: Array, pairs: tuple[CurvaturePair, ...], long_step_weight: float = 0.0
+) -> Array:
+    """Return minus the approximate inverse Hessian times the gradient (algorithm 7.4).
+
+    Before any pair, the inverse Hessian is (s·y / y·y)^(1 - p) (s·s / s·y)^p times the identity,
+    with s and y of the newest pair and p = ``long_step_weight``. Departure from equation 7.20,
+    which has p = 0: both are estimates along the newest step, the second the larger one (Barzilai
+    and Borwein 1988, "Two-Point Step Size Gradient Methods").
+    """
     if not pairs:
         return -gradient
     result, alphas = -gradient, []
@@ -232,7 +267,7 @@ def two_loop_direction(gradient: Array, pairs: tuple[CurvaturePair, ...]) -> Arr
         alpha = _inner_product(pair.step, result) / pair.curvature
         result = result - alpha * pair.change
         alphas.append(alpha)
-    result = result * _inverse_hessian_scale(pairs[-1].change, pairs[-1].curvature)
+    result = result * _initial_scale(pairs[-1], long_step_weight)
     for pair, alpha in zip(pairs, reversed(alphas), strict=True):
         result = result + (alpha - _inner_product(pair.change, result) / pair.curvature) * pair.step
     return result
@@ -253,7 +288,7 @@ def _next_line_search(state: LbfgsState) -> LbfgsState:
     if state.progress.reason is not None:
         return replace(state, line_search=None)
     assert state.iterate is not None
-    direction = two_loop_direction(state.iterate.gradient, state.pairs)
+    direction = two_loop_direction(state.iterate.gradient, state.pairs, state.long_step_weight)
     slope = dot(direction, state.iterate.gradient)
     if slope < 0.0:
         length = 1.0 if state.pairs else 1.0 / dot(direction, direction) ** 0.5
@@ -277,6 +312,15 @@ def _scale_first_step(state: LbfgsState) -> LbfgsState:
 def _inverse_hessian_scale(change: Array, curvature: float) -> Any:
     """Return the scale of the inverse Hessian along a step (equation 7.20)."""
     return curvature / _inner_product(change, change)
+
+
+def _initial_scale(pair: CurvaturePair, long_step_weight: float) -> Any:
+    """Return the scale of the inverse Hessian before any pair, see :func:`two_loop_direction`."""
+    scale = _inverse_hessian_scale(pair.change, pair.curvature)
+    if not long_step_weight:
+        return scale
+    larger = _inner_product(pair.step, pair.step) / pair.curvature
+    return scale ** (1 - long_step_weight) * larger**long_step_weight
 
 
 def _at_step_length(state: LbfgsState, line: LineSearch) -> LbfgsState:

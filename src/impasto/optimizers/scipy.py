@@ -20,8 +20,10 @@ from impasto.errors import CheckpointError
 from impasto.optimizers.lbfgs import HISTORY
 from impasto.optimizers.parametrization import PIXELS, Parametrization
 from impasto.optimizers.solver import (
+    DEFAULT_PRECONDITIONING,
     Array,
     ObjectiveFunction,
+    Preconditioning,
     Solver,
     SolverProgress,
     StateArrays,
@@ -108,7 +110,13 @@ class ScipyLbfgs(Solver[ScipyState]):
         """Return the bytes per pixel of SciPy's curvature pairs, in float64."""
         return 68.0 * min(evaluations - 1, HISTORY)
 
-    def begin(self, start: Array, budget: int, curvature_scale: float = 0.0) -> ScipyState:
+    def begin(
+        self,
+        start: Array,
+        budget: int,
+        curvature_scale: float = 0.0,
+        preconditioning: Preconditioning = DEFAULT_PRECONDITIONING,
+    ) -> ScipyState:
         """Return the state before the first evaluation."""
         start = to_numpy(start)
         return _start_loop(SolverProgress(start, budget), PIXELS, start)
@@ -137,7 +145,13 @@ class ScipyLbfgs(Solver[ScipyState]):
         """Return None: the state is inside SciPy."""
         return None
 
-    def from_arrays(self, arrays: StateArrays, start: Array, budget: int) -> ScipyState:
+    def from_arrays(
+        self,
+        arrays: StateArrays,
+        start: Array,
+        budget: int,
+        preconditioning: Preconditioning = DEFAULT_PRECONDITIONING,
+    ) -> ScipyState:
         """Raise CheckpointError: SciPy cannot resume from a state."""
         raise CheckpointError(
             "SciPy's optimizer cannot resume from a state, but the checkpoint has one"

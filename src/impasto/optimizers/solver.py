@@ -9,7 +9,7 @@ the curvature pairs and the position in the line search. Adam: the state has the
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +130,21 @@ class SolverState(Protocol):
         ...
 
 
+class Preconditioning(NamedTuple):
+    """The preconditioning of L-BFGS; other solvers ignore it."""
+
+    exponent: float = 0.5
+    """exponent of the frequency in :func:`impasto.optimizers.parametrization.frequency_scale`"""
+    first_step: float = 1.0
+    """factor on the length of the first step that a curvature scale suggests"""
+    long_step_weight: float = 0.0
+    """weight in [0, 1] of the larger of two estimates of the inverse Hessian, see
+    :func:`impasto.optimizers.lbfgs.two_loop_direction`"""
+
+
+DEFAULT_PRECONDITIONING = Preconditioning()
+
+
 S = TypeVar("S", bound=SolverState)
 
 
@@ -153,7 +168,13 @@ class Solver(Protocol[S]):
         """
         return 0.0
 
-    def begin(self, start: Array, budget: int, curvature_scale: float = 0.0) -> S:
+    def begin(
+        self,
+        start: Array,
+        budget: int,
+        curvature_scale: float = 0.0,
+        preconditioning: Preconditioning = DEFAULT_PRECONDITIONING,
+    ) -> S:
         """Return the state before the first evaluation.
 
         Args:
@@ -161,6 +182,7 @@ class Solver(Protocol[S]):
             budget: maximum number of evaluations
             curvature_scale: from :meth:`curvature_scale` of a run at another size; 0 if there is
                 none
+            preconditioning: that of L-BFGS
         """
         ...
 
@@ -185,7 +207,13 @@ class Solver(Protocol[S]):
         """
         ...
 
-    def from_arrays(self, arrays: StateArrays, start: Array, budget: int) -> S:
+    def from_arrays(
+        self,
+        arrays: StateArrays,
+        start: Array,
+        budget: int,
+        preconditioning: Preconditioning = DEFAULT_PRECONDITIONING,
+    ) -> S:
         """Return the state of :meth:`to_arrays`, with arrays on the device of ``start``.
 
         Raises:

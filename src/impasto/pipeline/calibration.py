@@ -101,12 +101,12 @@ def _time_level(
     """Return the seconds of the targets, and of each evaluation including the optimizer."""
     times = [time.perf_counter()]
     run = Run(models.get(recipe), inputs, recipe)
-    objective = run.objective(content, start=None if role == STRUCTURE else content, role=role)
+    problem = run.problem(content, start=None if role == STRUCTURE else content, role=role)
     times.append(time.perf_counter())
     solver = SOLVERS[recipe.optimizer]
     state = solver.begin(run.place_image(start_image(inputs, content, recipe)), evaluations)
     while state.progress.reason is None:
-        state = solver.step(objective.evaluate, state)
+        state = solver.step(problem.objective.evaluate, state)
         times.append(time.perf_counter())
     targets, *each = (after - before for before, after in itertools.pairwise(times))
     return targets, each

@@ -5,7 +5,6 @@ before parsing. A file with the right hash can still be forged, so every value i
 the recipe and the inputs, which the user gives again. No path in the file is used.
 """
 
-import dataclasses
 import hashlib
 import json
 import logging
@@ -61,6 +60,8 @@ _PARSE_ERRORS = (
     *(ValueError, KeyError, TypeError, AttributeError),
 )
 """Exceptions while reading a forged file."""
+_NUMBERS = ("level", "total", "content", "style", "tv", "seconds")
+"""Fields of a ``StepRecord`` that are stored as numbers, in this order."""
 _FORGED = "its values do not fit its recipe and these inputs"
 
 HostArray: TypeAlias = NDArray[Any]
@@ -110,12 +111,11 @@ def _signature(digest: str) -> bytes:
 
 
 def _tensors(state: RunState) -> Arrays:
-    columns = [field.name for field in dataclasses.fields(StepRecord)]
-    history = [[getattr(record, name) for name in columns] for record in state.history]
+    history = [[getattr(record, name) for name in _NUMBERS] for record in state.history]
     assert state.solver is None or isinstance(state.solver, Mapping)
     return {
         "picture": state.start_image,
-        "history": np.array(history, np.float64).reshape(-1, len(columns)),
+        "history": np.array(history, np.float64).reshape(-1, len(_NUMBERS)),
         **{_STATE + name: array for name, array in (state.solver or {}).items()},
     }
 
@@ -126,6 +126,7 @@ def _header(state: RunState, tensors: Arrays) -> bytes:
         "provenance": state.provenance.to_dict(),
         "level": state.level,
         "levels": [level.to_dict() for level in state.levels],
+        "steps": [[int(record.rejected), record.layers] for record in state.history],
         "seconds": dict(state.seconds),
         "began": state.level_began,
         "learned": state.curvature_scale,
@@ -215,11 +216,26 @@ def _make_state(stored: Any, tensors: dict[str, HostArray]) -> RunState:
         level=operator.index(stored["level"]),
         start_image=image,
         solver=solver or None,
-        history=tuple(StepRecord(int(level), *numbers) for level, *numbers in history.tolist()),
+        history=_parse_history(history, stored.get("steps") or [[0, {}]] * len(history)),
         levels=tuple(_parse_level(each) for each in stored["levels"]),
         seconds=seconds,
         level_began=_not_negative(stored["began"]),
         curvature_scale=_not_negative(stored["learned"]),
+    )
+
+
+def _parse_history(numbers: HostArray, steps: Sequence[Any]) -> tuple[StepRecord, ...]:
+    """Create the history from numbers and, of each evaluation, the rest in JSON."""
+    return tuple(
+        StepRecord(
+            **{**dict(zip(_NUMBERS, values, strict=True)), "level": int(values[0])},
+            rejected=bool(rejected),
+            layers={
+                str(term): {str(layer): _not_negative(part) for layer, part in parts.items()}
+                for term, parts in layers.items()
+            },
+        )
+        for values, (rejected, layers) in zip(numbers.tolist(), steps, strict=True)
     )
 
 

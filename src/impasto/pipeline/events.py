@@ -28,6 +28,11 @@ class StepRecord:
     style: float
     tv: float
     seconds: float
+    rejected: bool = False
+    """whether the total is not below the lowest one of its level before: a step of a line search
+    that was too long, or a step of Adam that went up"""
+    layers: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
+    """the part of each layer in ``content`` and ``style``, by loss and layer; parts add up"""
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,18 +3,24 @@
 import functools
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from impasto import filearray, files
 from impasto.compute import threads
+from impasto.compute.arrays import to_numpy
 from impasto.errors import CheckpointError, ClusterError
 from impasto.images import arrays, masks
-from impasto.pipeline import calibration
+from impasto.images.arrays import ImageArray
+from impasto.losses import style_cache
+from impasto.losses.objective import Evaluation
+from impasto.losses.style_cache import NO_CACHE
+from impasto.pipeline import calibration, memory
 from impasto.pipeline.events import Controls, ProgressEvent, RunState, with_steered_settings
 from impasto.pipeline.inputs import PreparedRun
 from impasto.pipeline.levels import StageTimer, run_levels
@@ -23,9 +29,13 @@ from impasto.pipeline.models import DistributeTiles, ModelCache
 from impasto.pipeline.provenance import Provenance
 from impasto.pipeline.result import Finished, Result
 from impasto.pipeline.run import Run, final_image, first_state
+from impasto.recipe.settings import Recipe
 
 if TYPE_CHECKING:
     from impasto.cluster.pool import WorkerPool
+
+FREE_FACTOR = 4
+"""Free memory for which values of style images are kept, relative to their maximum size."""
 
 LOG = logging.getLogger(__name__)
 
@@ -67,7 +77,8 @@ class Executor:
         model = self.models.get(prepared.recipe, instruction_set)
         if before is not None:
             _check_backend(before.provenance.backend, model.engine.backend)
-        run = Run(model, prepared.inputs, prepared.recipe, prepared.plan, distribute)
+        styles = model.style_cache if self._keeps_styles(prepared) else NO_CACHE
+        run = Run(model, prepared.inputs, prepared.recipe, prepared.plan, distribute, styles)
         clock.end_stage("network")
         origin = make_provenance(run)
         if before is None:
@@ -91,6 +102,14 @@ class Executor:
                 LOG.warning("%s", error)
                 state = replace(state, stopped=True)
         yield Finished(make_result(run, state))
+
+    def _keeps_styles(self, prepared: PreparedRun) -> bool:
+        """Return whether to keep what is computed from style images, for the next run.
+
+        Not in the first run, since it is often the only one, nor if memory is limited.
+        """
+        free = memory.free_bytes() > FREE_FACTOR * style_cache.LIMIT_BYTES
+        return self.current is not None and prepared.memory_limit is None and free
 
     def _distribute(self) -> tuple[DistributeTiles, str]:
         """Return the function that distributes tiles, and the instruction set of all workers.
@@ -125,6 +144,29 @@ class Executor:
             (*level_roles(prepared.recipe), *(level.role for level in prepared.levels))
         )
         return calibration.measure_speed(self.models, prepared.recipe, prepared.inputs, roles)
+
+    def features(
+        self, recipe: Recipe, image: ImageArray, layers: Sequence[str]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return the features of an image by layer, (height, width, channels)."""
+        model = self.models.get(recipe)
+        with threads.one_blas_thread():
+            maps = model.engine.feature_function(layers)(image)
+            return {layer: np.asarray(to_numpy(maps[layer]), np.float32) for layer in layers}
+
+    def evaluate(self, prepared: PreparedRun, image: ImageArray | None) -> Evaluation:
+        """Return the losses of the finest level and their gradient, at an image of its size.
+
+        None for the content image at that size.
+        """
+        run = Run(self.models.get(prepared.recipe), prepared.inputs, prepared.recipe, prepared.plan)
+        level = prepared.levels[-1]
+        content = run.content((level.height, level.width))
+        pixels = content if image is None else arrays.resize(image, level.height, level.width)
+        with threads.one_blas_thread():
+            problem = run.problem(content, level.style, role=level.role)
+            found = problem.objective.evaluate(run.place_image(pixels))
+            return replace(found, gradient=filearray.in_memory(to_numpy(found.gradient)))
 
     def close_pool(self) -> None:
         """Close the workers."""

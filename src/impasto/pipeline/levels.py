@@ -15,7 +15,6 @@ from impasto.compute import threads
 from impasto.compute.arrays import to_numpy
 from impasto.losses import objective
 from impasto.losses.level_roles import STRUCTURE, LevelRole
-from impasto.losses.objective import Objective
 from impasto.optimizers.registry import SOLVERS
 from impasto.optimizers.solver import SolverProgress, SolverState, StopReason
 from impasto.pipeline.events import (
@@ -31,7 +30,7 @@ from impasto.pipeline.events import (
 from impasto.pipeline.memory import TilePlan
 from impasto.pipeline.pyramid import Level
 from impasto.pipeline.recovery import begin_or_resume_solver, run_within_memory
-from impasto.pipeline.run import Run, resized_best
+from impasto.pipeline.run import LevelProblem, Run, resized_best
 from impasto.recipe.settings import Recipe
 
 
@@ -83,10 +82,11 @@ def run_level(
 
     Changed settings (``controls``) apply between two steps.
     """
-    level_objective = _level_objective(run, level, state)
+    problem = _level_problem(run, level, state)
     timer.end_stage("targets")
     solver = SOLVERS[run.recipe.optimizer]
-    current = begin_or_resume_solver(run, level, state)
+    current = begin_or_resume_solver(run, level, state, problem)
+    level_objective = problem.objective
     state = _started_state(state, current, timer)
     yield LevelStarted(
         level.number, len(run.levels), level.height, level.width, level.evaluations, state
@@ -96,7 +96,7 @@ def run_level(
             new_targets = _changes_targets(run.recipe, recipe, level.role)
             run, level, state = _steered(run, level, state, recipe)
             if new_targets:
-                level_objective = _level_objective(run, level, state)
+                level_objective = _level_problem(run, level, state).objective
             else:
                 weights = objective.term_weights(recipe, level.style)
                 level_objective = level_objective.with_weights(weights)
@@ -133,13 +133,13 @@ def _next_level_state(run: Run, state: RunState) -> RunState:
 # Within a level -----------------------------------------------------------------------------
 
 
-def _level_objective(run: Run, level: Level, state: RunState) -> Objective:
-    """Return the objective of a level, with new targets."""
+def _level_problem(run: Run, level: Level, state: RunState) -> LevelProblem:
+    """Return the problem of a level, with new targets."""
     content = run.content((level.height, level.width))
     start = state.start_image if level.follows else None
-    level_objective = run.objective(content, level.style, start, level.role)
+    problem = run.problem(content, level.style, start, level.role)
     threads.give_back_freed_memory()  # evaluations allocate other sizes than targets
-    return level_objective
+    return problem
 
 
 def _changes_targets(before: Recipe, after: Recipe, role: LevelRole) -> bool:
@@ -172,7 +172,12 @@ def _evaluated_state(
     evaluation = solver.progress.evaluation
     assert isinstance(evaluation, objective.Evaluation)
     record = StepRecord(
-        level.number, total=evaluation.total, seconds=timer.seconds(), **evaluation.terms
+        level.number,
+        total=evaluation.total,
+        seconds=timer.seconds(),
+        rejected=solver.progress.point is not solver.progress.best,
+        layers=evaluation.layers,
+        **evaluation.terms,
     )
     history = (*state.history, record)
     return replace(state, solver=solver, history=history, seconds=timer.stage_seconds("painting"))

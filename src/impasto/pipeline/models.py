@@ -4,7 +4,7 @@ import functools
 import gc
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from impasto.compute import threads
@@ -14,6 +14,7 @@ from impasto.losses import objective, tiled
 from impasto.losses.level_roles import STRUCTURE, LevelRole
 from impasto.losses.level_targets import LevelTargets
 from impasto.losses.objective import Objective
+from impasto.losses.style_cache import NO_CACHE, StyleCache
 from impasto.losses.terms import Features, TiledFeatureExtractor
 from impasto.losses.tiled import CompiledTileFns, LocalTileEvaluator, TileEvaluator
 from impasto.network import activations, weights
@@ -35,10 +36,12 @@ class LevelProgram:
     tiles: CompiledTileFns
     """the functions for tiles"""
 
-    def feature_extractor(self, tile: int) -> TiledFeatureExtractor:
+    def feature_extractor(
+        self, tile: int, style_cache: StyleCache = NO_CACHE
+    ) -> TiledFeatureExtractor:
         """Return the feature extractor for tiles of ``tile`` px; 0 for the whole image."""
         return TiledFeatureExtractor.for_layers(
-            self.features, self.engine.network, self.layers, tile
+            self.features, self.engine.network, self.layers, tile, style_cache
         )
 
     def objective(
@@ -79,6 +82,8 @@ class Model:
     engine: Engine
     make_program: Callable[[LevelRole, bool], LevelProgram]
     """(role, whether content has weight) -> compiled functions"""
+    style_cache: StyleCache = field(default_factory=StyleCache)
+    """values computed from style images, for runs that keep them"""
 
     def level_program(self, recipe: Recipe, role: LevelRole) -> LevelProgram:
         """Return the compiled functions for levels of a role.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from impasto.errors import SettingError
 from impasto.images.arrays import MIN_SIDE, fit
 from impasto.losses.level_roles import DETAIL, FEATURE_SPLITTING, FINEST, STRUCTURE, LevelRole
+from impasto.optimizers.solver import DEFAULT_PRECONDITIONING, Preconditioning
 from impasto.recipe.settings import Recipe
 
 
@@ -39,10 +40,16 @@ class ScheduleShape:
     feature_splitting: float = 0.0
     """evaluations of the feature splitting level, relative to those of the level before; 0 for no
     such level"""
-    large: float = math.inf
-    """longest side in pixels up to which levels determine structure, including feature splitting.
-    Larger levels only sharpen, with fewer evaluations, so a large result has the structure of a
-    small one"""
+    finest: float | None = None
+    """factor from the evaluations of the finest level to those of the next coarser one; ``growth``
+    if None"""
+    preconditioning: Preconditioning = DEFAULT_PRECONDITIONING
+    """preconditioning of L-BFGS, except in feature splitting"""
+    splitting_preconditioning: Preconditioning = DEFAULT_PRECONDITIONING
+    """preconditioning of L-BFGS in feature splitting"""
+    sharpens: bool = False
+    """whether levels above the setting ``structure_size`` only sharpen, with fewer evaluations, so
+    that a large result has the structure of a small one, including feature splitting"""
 
 
 DEFAULT_SHAPE = ScheduleShape()
@@ -51,12 +58,15 @@ SHAPES = {
     "matching": ScheduleShape(
         coarsest=48,
         ratio=2.0,
-        growth=1.36,
+        growth=1.3,
         steps=3,
         coarse_style=1.0,
         carries_image=True,
-        feature_splitting=1.5,
-        large=1024,
+        feature_splitting=2.0,
+        finest=1.5,
+        preconditioning=Preconditioning(0.25, 2.5, 0.3),
+        splitting_preconditioning=Preconditioning(0.33, 2.5, 0.3),
+        sharpens=True,
     )
 }
 """Shapes of style losses that do not use ``DEFAULT_SHAPE``."""
@@ -65,6 +75,15 @@ SHAPES = {
 def schedule_shape(recipe: Recipe) -> ScheduleShape:
     """Return the parameters of the schedule for a recipe."""
     return SHAPES.get(recipe.style_loss, DEFAULT_SHAPE)
+
+
+def max_structure_size(recipe: Recipe) -> float:
+    """Return the maximum longest side in pixels of a level that determines structure.
+
+    Sizes are halves of the final size, so it allows the one that is nearest to the setting
+    ``structure_size``, by ratio.
+    """
+    return 2**0.5 * recipe.structure_size if schedule_shape(recipe).sharpens else math.inf
 
 
 @dataclass(frozen=True)
@@ -81,6 +100,8 @@ class Level:
     """its role"""
     follows: bool = False
     """whether it continues from a smaller level"""
+    preconditioning: Preconditioning = DEFAULT_PRECONDITIONING
+    """preconditioning of L-BFGS"""
 
 
 def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
@@ -91,13 +112,13 @@ def schedule(height: int, width: int, recipe: Recipe) -> tuple[Level, ...]:
     SettingError if ``recipe.size`` is not larger than ``recipe.finished``, the size of a result to
     enlarge.
     """
-    shape = schedule_shape(recipe)
     sizes = [size for size in _sizes(height, width, recipe) if size > recipe.finished]
     if not sizes:
         raise SettingError(
             f"size is {recipe.size}: it must be larger than finished, {recipe.finished} px"
         )
-    small = [] if recipe.finished else [size for size in sizes if size <= shape.large] or sizes[:1]
+    limit = max_structure_size(recipe)
+    small = [] if recipe.finished else [size for size in sizes if size <= limit] or sizes[:1]
     shapes = [fit(height, width, size) for size in sizes]
     levels = [
         *_structure_levels(shapes[: len(small)], recipe),
@@ -112,24 +133,30 @@ def _structure_levels(sizes: Sequence[tuple[int, int]], recipe: Recipe) -> list[
     coarser = (min(each, shape.steps) for each in reversed(range(len(sizes))))
     levels = [_level(*each, recipe) for each in zip(sizes, coarser, strict=True)]
     levels = [replace(each, follows=number > 0) for number, each in enumerate(levels)]
-    if len(levels) > 1 and shape.large < math.inf:
+    if len(levels) > 1 and shape.sharpens:
         levels[-1] = replace(levels[-1], role=FINEST)
     if levels and (evaluations := round(shape.feature_splitting * recipe.evaluations)):
-        last = replace(levels[-1], evaluations=evaluations, role=FEATURE_SPLITTING, follows=True)
-        levels.append(_reduce_evaluations(last, shape))
+        last = replace(
+            levels[-1],
+            evaluations=evaluations,
+            role=FEATURE_SPLITTING,
+            follows=True,
+            preconditioning=shape.splitting_preconditioning,
+        )
+        levels.append(_reduce_evaluations(last, recipe))
     return levels
 
 
 def _detail_levels(sizes: Sequence[tuple[int, int]], recipe: Recipe) -> list[Level]:
-    """Return the levels above ``ScheduleShape.large``, coarsest first.
+    """Return the levels above :func:`max_structure_size`, coarsest first.
 
     They sharpen if the style loss supports it; if not, they are ordinary levels.
     """
     shape = schedule_shape(recipe)
-    role, steps = (DETAIL, 0) if shape.large < math.inf else (STRUCTURE, shape.steps)
+    role, steps = (DETAIL, 0) if shape.sharpens else (STRUCTURE, shape.steps)
     coarser = (min(each, steps) for each in reversed(range(len(sizes))))
     levels = [_level(*each, recipe) for each in zip(sizes, coarser, strict=True)]
-    return [_reduce_evaluations(replace(each, role=role, follows=True), shape) for each in levels]
+    return [_reduce_evaluations(replace(each, role=role, follows=True), recipe) for each in levels]
 
 
 def _sizes(height: int, width: int, recipe: Recipe) -> list[int]:
@@ -149,16 +176,20 @@ MIN_EVALUATIONS = 3
 """Minimum number of evaluations of a large level, if the recipe has as many."""
 
 
-def _reduce_evaluations(level: Level, shape: ScheduleShape) -> Level:
-    """Return a level with fewer evaluations in proportion to its size above ``shape.large``."""
-    fewer = round(level.evaluations * min(1.0, shape.large / max(level.height, level.width)))
+def _reduce_evaluations(level: Level, recipe: Recipe) -> Level:
+    """Return a level with fewer evaluations, in proportion to its size above 2 structure sizes."""
+    full = 2 * recipe.structure_size if schedule_shape(recipe).sharpens else math.inf
+    fewer = round(level.evaluations * min(1.0, full / max(level.height, level.width)))
     return replace(level, evaluations=max(min(MIN_EVALUATIONS, level.evaluations), fewer))
 
 
 def _level(size: tuple[int, int], coarser: int, recipe: Recipe) -> Level:
     shape = schedule_shape(recipe)
-    evaluations = round(recipe.evaluations * shape.growth**coarser)
-    return Level(1, *size, evaluations, shape.coarse_style**coarser)
+    first = shape.growth if shape.finest is None else shape.finest
+    factor = first * shape.growth ** (coarser - 1) if coarser else 1.0
+    evaluations = round(recipe.evaluations * factor)
+    style = shape.coarse_style**coarser
+    return Level(1, *size, evaluations, style, preconditioning=shape.preconditioning)
 
 
 def smaller_level(level: Level, pixels: int) -> Level | None:

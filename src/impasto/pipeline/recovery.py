@@ -12,7 +12,7 @@ from impasto.pipeline import pyramid
 from impasto.pipeline.events import LevelFinished, ProgressEvent, RunState
 from impasto.pipeline.memory import TilePlan
 from impasto.pipeline.pyramid import Level
-from impasto.pipeline.run import Run, resized_best
+from impasto.pipeline.run import LevelProblem, Run, resized_best
 
 LevelEvents: TypeAlias = Generator[ProgressEvent, None, RunState]
 """Yields events, and returns the state after the last one."""
@@ -21,14 +21,26 @@ LevelFunction: TypeAlias = Callable[[Run, Level, RunState], Iterator[ProgressEve
 """(run, level, state at its start) -> the events of the level"""
 
 
-def begin_or_resume_solver(run: Run, level: Level, state: RunState) -> SolverState:
+def begin_or_resume_solver(
+    run: Run, level: Level, state: RunState, problem: LevelProblem
+) -> SolverState:
     """Return the solver state at the start of a level, or that of the checkpoint."""
-    solver, image = SOLVERS[run.recipe.optimizer], run.place_image(state.start_image)
-    solver_state: SolverState = (
-        solver.from_arrays(state.solver, image, level.evaluations)
-        if isinstance(state.solver, Mapping)
-        else solver.begin(image, level.evaluations, state.curvature_scale)
-    )
+    solver = SOLVERS[run.recipe.optimizer]
+    solver_state: SolverState
+    if isinstance(state.solver, Mapping):
+        solver_state = solver.from_arrays(
+            state.solver,
+            run.place_image(state.start_image),
+            level.evaluations,
+            level.preconditioning,
+        )
+    else:
+        solver_state = solver.begin(
+            run.start_image(problem, state.start_image),
+            level.evaluations,
+            state.curvature_scale,
+            level.preconditioning,
+        )
     return solver_state
 
 

@@ -5,7 +5,7 @@ targets of their tiles. After that, only pixels of tiles are sent, and sums and 
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from impasto.cluster import serialization
@@ -80,7 +80,7 @@ def distribute(
         program.role,
         keep_targets,
         program.engine.instruction_set,
-        serialization.serialize(targets, {"features": program.features}),
+        serialization.serialize(replace(targets, starts=()), {"features": program.features}),
     )
     pool.broadcast(serialization.serialize(level, {}), program.engine.backend)
     return RemoteTileEvaluator(pool)

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
 from impasto import files
-from impasto.errors import OutputError, SettingError
+from impasto.errors import OutputError, SettingError, pluralize
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import encode, metadata
 from impasto.images.formats.metadata import NO_METADATA, Metadata
@@ -24,7 +24,7 @@ from impasto.pipeline.provenance import Provenance
 from impasto.recipe.settings import Recipe
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """The result of a run.
 
@@ -52,6 +52,15 @@ class Result:
     """opacity of the content image (height, width); None if it is opaque"""
     metadata: Metadata = NO_METADATA
     """metadata of the content image"""
+
+    def __repr__(self) -> str:
+        """Return size, evaluations, time and engine on one line."""
+        height, width = self.pixels.shape[:2]
+        ended = "" if self.finished else ", incomplete"
+        return (
+            f"<Result {width} x {height} px, {pluralize(len(self.history), 'evaluation')} in "
+            f"{self.seconds.get('total', 0.0):.1f} s on {self.backend}, {self.precision}{ended}>"
+        )
 
     @property
     def backend(self) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from impasto.losses import objective
 from impasto.losses.level_roles import STRUCTURE, LevelRole
 from impasto.losses.level_targets import make_level_targets
 from impasto.losses.objective import Objective
+from impasto.losses.style_cache import NO_CACHE, StyleCache
+from impasto.losses.terms import StartFunction
 from impasto.optimizers.parametrization import highpass
 from impasto.optimizers.registry import SOLVERS
 from impasto.pipeline import pyramid
@@ -38,6 +41,8 @@ class Run:
     """the tiles to use"""
     distribute: DistributeTiles | None = None
     """distributes tiles to workers"""
+    style_cache: StyleCache = NO_CACHE
+    """keeps what is computed from style images"""
     _resized: dict[tuple[int, int], ImageArray] = field(default_factory=dict, compare=False)
     """the latest result of :meth:`content`"""
 
@@ -60,14 +65,14 @@ class Run:
             array = filearray.in_memory(array)
         return self.model.engine.place_image(array) if solver.accepts_tensors else array
 
-    def objective(
+    def problem(
         self,
         content: ImageArray,
         style: float = 1.0,
         start: ImageArray | None = None,
         role: LevelRole = STRUCTURE,
-    ) -> Objective:
-        """Return the objective of a level, with its targets.
+    ) -> "LevelProblem":
+        """Return the objective of a level, with its targets, and the image that it starts from.
 
         Args:
             content: the content image at the size of the level
@@ -78,18 +83,32 @@ class Run:
         size = arrays.size_of(content)
         regions = resize_regions(self.inputs.regions, *size)
         program = self.model.level_program(self.recipe, role)
-        extractor = program.feature_extractor(self.plan.tile)
+        extractor = program.feature_extractor(self.plan.tile, self.style_cache)
         targets = make_level_targets(extractor, self.recipe, content, regions, style, start, role)
         inner = program.objective(targets, self.plan.keep_targets, self.distribute)
         if not (self.inputs.gray or self.inputs.keep is not None or role.detail):
-            return inner
+            return LevelProblem(inner, targets.starts)
         placed = keep = None
         if self.inputs.keep is not None or role.detail:
             placed = self.place_image(content)
         if self.inputs.keep is not None:
             keep = self.place_image(masks.resize_mask(self.inputs.keep, *size)[..., None])
         filtered = highpass(placed, pyramid.DETAIL_WAVELENGTH) if role.detail else None
-        return objective.ConstrainedObjective(inner, placed, keep, self.inputs.gray, filtered)
+        constrained = objective.ConstrainedObjective(
+            inner, placed, keep, self.inputs.gray, filtered
+        )
+        return LevelProblem(constrained, targets.starts)
+
+    def start_image(self, problem: "LevelProblem", image: ImageArray) -> Array:
+        """Return the image from which the solver of a level starts, as the solver needs it.
+
+        Args:
+            problem: the problem of the level
+            image: the enlarged result of the level before, or the initial image of the run
+        """
+        for start in problem.starts:
+            image = start(image)
+        return self.place_image(objective.to_gray(image) if self.inputs.gray else image)
 
     def finish_image(self, image: ImageArray) -> ImageArray:
         """Return an image with kept regions and colors of the content image applied."""
@@ -103,6 +122,14 @@ class Run:
             return image
         keep = masks.resize_mask(self.inputs.keep, *size)[..., None]
         return masks.blend_kept(keep, content, image)
+
+
+class LevelProblem(NamedTuple):
+    """The minimization problem of a level."""
+
+    objective: Objective
+    starts: tuple[StartFunction, ...]
+    """change the image to start from, see :class:`impasto.losses.terms.LevelTarget`"""
 
 
 # Images -------------------------------------------------------------------------------------

@@ -3,34 +3,53 @@
 The command line, batches, sweeps, the studio and forecasts also use :class:`Stylizer`.
 """
 
+from __future__ import annotations  # signatures show the names of types, such as ImageLike
+
 import builtins
 import contextlib
+import importlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
-from impasto import extras
+from impasto import extras, filearray
 from impasto.errors import ImpastoError, SettingError
-from impasto.images import arrays
+from impasto.images import arrays, load
 from impasto.images.load import ImageLike, Region
 from impasto.network import weights
-from impasto.pipeline import checkpoints, forecast, interrupts, measurements, memory, pyramid
+from impasto.pipeline import (
+    asynchronous,
+    checkpoints,
+    forecast,
+    interrupts,
+    measurements,
+    memory,
+    pyramid,
+)
 from impasto.pipeline import progress as bars
 from impasto.pipeline.checkpoints import CheckpointWriter
 from impasto.pipeline.events import Controls, ProgressEvent
 from impasto.pipeline.forecast import Forecast
 from impasto.pipeline.inputs import PreparedRun, load_inputs, with_size
 from impasto.pipeline.result import Finished, Result
+from impasto.pipeline.video_events import VideoEvent, VideoOptions
 from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe, Settings
+from impasto.recipe.signature import document_settings
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from impasto.losses.objective import Evaluation
     from impasto.pipeline.execution import Executor
+    from impasto.pipeline.models import Model
 
 Event: TypeAlias = ProgressEvent | Finished
 """An event of a run: level started, step, level finished; the last one has the result."""
@@ -39,24 +58,34 @@ Listener: TypeAlias = Callable[[ProgressEvent], object]
 """Receives each event in order; returning False stops the run with the best image so far."""
 
 
+_NO_RESULT = "the run ended without a result"
+
+DEFAULT_VIDEO_OPTIONS = VideoOptions()
+
+
 class RunOptions(TypedDict, total=False):
-    """Options of a run besides the content image, the style images and the settings."""
+    """Options of a run besides the content image, the style images and the settings.
+
+    Attributes:
+        regions: regions with their own style images, each (mask, style) or (mask, style, style
+            mask); masks are gray images of any size, white inside the region. The rest of the
+            image takes the style, or stays unchanged without one
+        keep: mask of the region that stays unchanged
+        checkpoint: file for the state of the run; removed when the run is complete
+        checkpoint_every: seconds between two checkpoints; one is also written when the run is
+            stopped
+        memory: memory limit in bytes, or as text such as "3GB"; by default the memory that is free
+        resume: checkpoint to resume from, with the same inputs. New checkpoints go to the same
+            file unless ``checkpoint`` is given. Settings are those of the checkpoint; given
+            settings must agree
+    """
 
     regions: Sequence[Region | tuple[ImageLike, ...]]
-    """regions with their own style images, each (mask, style) or (mask, style, style mask); masks
-    are gray images of any size, white inside the region. The rest of the image takes the style,
-    or stays unchanged without one"""
     keep: ImageLike | None
-    """mask of the region that stays unchanged"""
     checkpoint: str | os.PathLike[str] | None
-    """file for the state of the run; removed when the run is complete"""
     checkpoint_every: float
-    """seconds between two checkpoints; one is also written when the run is stopped"""
     memory: str | float | None
-    """memory limit in bytes, or as text such as "3GB"; by default the memory that is free"""
     resume: str | os.PathLike[str] | None
-    """checkpoint to resume from, with the same inputs. New checkpoints go to the same file unless
-    ``checkpoint`` is given. Settings are those of the checkpoint; given settings must agree"""
 
 
 class StylizeOptions(RunOptions, Settings, total=False):
@@ -73,11 +102,10 @@ class Stylizer:
     Example::
 
         with impasto.Stylizer(strength=0.6) as stylizer:
-            for event in stylizer.paint("photo.jpg", "painting.jpg"):
-                if isinstance(event, impasto.Finished):
-                    event.result.save("result.png")
+            stylizer("photo.jpg", "painting.jpg").save("result.png")
     """
 
+    @document_settings()
     def __init__(
         self,
         recipe: Recipe | None = None,
@@ -88,6 +116,8 @@ class Stylizer:
         **settings: Unpack[Settings],
     ) -> None:
         """Validate the settings. Nothing is loaded before the first run.
+
+        Defaults are those of the preset ``default``; another preset or a recipe replaces them.
 
         Args:
             recipe: all settings; ``settings`` override some
@@ -112,7 +142,7 @@ class Stylizer:
         self.weights_file = weights_file
         self._controls, self._recipe = Controls(), self.recipe
 
-    def __enter__(self) -> "Stylizer":
+    def __enter__(self) -> Stylizer:
         """Return itself."""
         return self
 
@@ -123,6 +153,9 @@ class Stylizer:
         trace: TracebackType | None,
     ) -> None:
         """Free the network."""
+        if "_thread" in vars(self):
+            self._thread.shutdown(wait=False)
+            del self._thread
         if "_executor" in vars(self):
             self._executor.clear()
 
@@ -197,6 +230,137 @@ class Stylizer:
         """
         return self._paint(self.prepare(content, style, recipe=recipe, **options))
 
+    def __call__(
+        self,
+        content: ImageLike,
+        style: ImageLike | Sequence[ImageLike] | None = None,
+        *,
+        listener: Listener | None = None,
+        progress: bool = False,
+        recipe: Recipe | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Result:
+        """Paint ``content`` in the style of ``style``, and return the result.
+
+        In a notebook, the first Ctrl-C or Interrupt stops the run with the best image so far.
+
+        Args:
+            content: the content image, see :func:`stylize`
+            style: one or more style images
+            listener: receives each event; returning False stops the run with the best image so far
+            progress: whether to show a progress bar in a terminal or a notebook
+            recipe: settings for this run, instead of those of the stylizer
+            **options: see :class:`RunOptions`
+
+        Raises:
+            InputError: for an invalid image, setting or checkpoint
+            TypeError: for an unknown keyword
+
+        Example::
+
+            stylizer = impasto.Stylizer(size=384)
+            result = stylizer("photo.jpg", "painting.jpg", keep="face.png")
+        """
+        prepared = self.prepare(content, style, recipe=recipe, **options)
+        result = _run_to_end(self, prepared, listener, progress)
+        settle_checkpoint(prepared, result)
+        return result
+
+    def map(
+        self, pairs: Iterable[tuple[ImageLike, ImageLike | Sequence[ImageLike]]]
+    ) -> Iterator[Result]:
+        """Yield the result of each pair of a content image and its style images, in order.
+
+        The network is loaded once. A pair is read when its result is requested.
+
+        Args:
+            pairs: (content, style), where style may be a list of style images
+
+        Raises:
+            InputError: at the pair with an invalid image
+
+        Example::
+
+            pairs = [("a.jpg", "painting.jpg"), ("b.jpg", "painting.jpg")]
+            for number, result in enumerate(stylizer.map(pairs)):
+                result.save(f"{number}.png")
+        """
+        for content, style in pairs:
+            yield self(content, style)
+
+    async def astylize(
+        self,
+        content: ImageLike,
+        style: ImageLike | Sequence[ImageLike] | None = None,
+        *,
+        listener: Listener | None = None,
+        recipe: Recipe | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Result:
+        """Paint in a thread of this stylizer, and return the result.
+
+        Runs of one stylizer take turns. Cancelling the task stops the run after its next step.
+
+        Args:
+            content: the content image, see :func:`stylize`
+            style: one or more style images
+            listener: receives each event, in the thread of the event loop
+            recipe: settings for this run, instead of those of the stylizer
+            **options: see :class:`RunOptions`
+
+        Raises:
+            InputError: for an invalid image, setting or checkpoint
+            TypeError: for an unknown keyword
+
+        Example::
+
+            result = await stylizer.astylize("photo.jpg", "painting.jpg")
+        """
+        stopped = False
+        async for event in self.apaint(content, style, recipe=recipe, **options):
+            if isinstance(event, Finished):
+                return event.result
+            if listener is not None and listener(event) is False and not stopped:
+                stopped = True
+                self.stop()
+        raise ImpastoError(_NO_RESULT)
+
+    async def apaint(
+        self,
+        content: ImageLike,
+        style: ImageLike | Sequence[ImageLike] | None = None,
+        *,
+        recipe: Recipe | None = None,
+        **options: Unpack[RunOptions],
+    ) -> AsyncGenerator[Event, None]:
+        """Paint in a thread of this stylizer; return an asynchronous generator of events.
+
+        The last event is a :class:`Finished` with the result. Runs of one stylizer take turns.
+        Stop iterating, or cancel the task, to stop the run after its next step.
+
+        Args:
+            content: the content image, see :func:`stylize`
+            style: one or more style images
+            recipe: settings for this run, instead of those of the stylizer
+            **options: see :class:`RunOptions`
+
+        Raises:
+            InputError: for an invalid image, setting or checkpoint
+            TypeError: for an unknown keyword
+
+        Example::
+
+            async for event in stylizer.apaint("photo.jpg", "painting.jpg"):
+                if isinstance(event, impasto.Step):
+                    print(event.total)
+        """
+        events = asynchronous.iterate(
+            lambda: self.paint(content, style, recipe=recipe, **options), self._thread
+        )
+        async with contextlib.aclosing(events):
+            async for event in events:
+                yield event
+
     def _paint(self, prepared: PreparedRun) -> Iterator[Event]:
         for event in self.run(prepared):
             if isinstance(event, Finished):
@@ -233,12 +397,120 @@ class Stylizer:
         """Stop the current run after its next step, with the best image so far."""
         self._controls.stop()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the current run was asked to stop."""
+        return self._controls.stopped
+
+    def model(self, recipe: Recipe) -> Model:
+        """Return the network and the compiled losses of a recipe, loaded at the first call.
+
+        Raises WeightsError or BackendError if they cannot be loaded.
+        """
+        return self._executor.models.get(recipe)
+
+    def video(
+        self,
+        clip: str | os.PathLike[str],
+        style: ImageLike | Sequence[ImageLike] | None = None,
+        output: str | os.PathLike[str] = "painted.mp4",
+        *,
+        options: VideoOptions = DEFAULT_VIDEO_OPTIONS,
+        **more: Any,
+    ) -> Iterator[VideoEvent]:
+        """Paint a video clip; return a generator of events. Needs the extra ``video``.
+
+        Frames are stored in the folder ``<output>.impasto`` as they are painted. Stop iterating to
+        stop; the same call resumes, with the same bytes as without the interruption.
+
+        Args:
+            clip: the video file, or a pattern of numbered images such as ``frames/%06d.png``
+            style: one or more style images
+            output: the video to write, or a pattern of numbered images
+            options: how frames depend on each other
+            **more: ``regions``, ``keep`` and ``memory`` as in :class:`RunOptions`; ``encoding``, an
+                ``impasto.video.writer.ClipOptions``
+
+        Raises:
+            InputError: for an invalid clip, image, setting or output
+            ImpastoError: if a package of the extra is missing
+        """
+        stream = importlib.import_module("impasto.video.stream")  # of a later package
+        job = stream.VideoJob(os.fspath(clip), style, os.fspath(output), options, **more)
+        events: Iterator[VideoEvent] = stream.paint_clip(self, stream.prepare(self, job))
+        return events
+
     def load(self) -> None:
         """Load the engine and the network now instead of in the first run.
 
         Raises WeightsError or BackendError if they cannot be loaded.
         """
         self._executor.models.get(self.recipe)
+
+    def features(
+        self, image: ImageLike, layers: str | Sequence[str], *, size: int | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return the features that the network computes of an image.
+
+        Args:
+            image: the image, see :func:`stylize`
+            layers: names of layers, such as "block3_conv1"; a sequence, or text with commas
+            size: longest side in pixels at which features are computed; None for the image's own
+
+        Returns:
+            Activations after the ReLU by layer, float32 (height, width, channels). Block n has a
+            stride of 2ⁿ⁻¹ pixels.
+
+        Raises:
+            InputError: for an invalid image or an unknown layer
+
+        Example::
+
+            maps = stylizer.features("photo.jpg", "block1_conv1,block4_conv2", size=256)
+        """
+        recipe = recipes.change_recipe(self.recipe, style_loss="gram", style_layers=layers)
+        names = [name for name, _ in recipe.style_layers]
+        weights.NETWORKS[recipe.network].check_layers(names)
+        pixels = load.load_image(image, "image").pixels
+        if size is not None:
+            pixels = arrays.resize(pixels, *arrays.fit(*arrays.size_of(pixels), size))
+        return self._executor.features(recipe, filearray.in_memory(pixels), names)
+
+    def evaluate(
+        self,
+        content: ImageLike,
+        style: ImageLike | Sequence[ImageLike] | None = None,
+        *,
+        image: ImageLike | None = None,
+        recipe: Recipe | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Evaluation:
+        """Evaluate the loss of the finest level once, and its gradient; nothing is painted.
+
+        Args:
+            content: the content image, see :func:`stylize`
+            style: one or more style images
+            image: the image to evaluate, which is resized to the setting ``size``; None for the
+                content image
+            recipe: settings, instead of those of the stylizer
+            **options: see :class:`RunOptions`
+
+        Returns:
+            ``total`` is the weighted loss, ``terms`` the unweighted losses, ``layers`` the part of
+            each layer in them, and ``gradient`` the gradient of the total by the pixels, float32
+            (height, width, 3).
+
+        Raises:
+            InputError: for an invalid image or setting
+
+        Example::
+
+            loss = stylizer.evaluate("photo.jpg", "painting.jpg")
+            print(loss.total, loss.terms["style"], abs(loss.gradient).max())
+        """
+        prepared = self.prepare(content, style, recipe=recipe, **options)
+        pixels = None if image is None else load.load_image(image, "image").pixels
+        return self._executor.evaluate(prepared, pixels)
 
     def forecast(self, prepared: PreparedRun, held: float = 0.0, measure: bool = False) -> Forecast:
         """Return the expected time and memory of a run, from the stored measurement of the machine.
@@ -253,7 +525,12 @@ class Stylizer:
         return forecast.make_forecast(prepared, measured, held)
 
     @cached_property
-    def _executor(self) -> "Executor":
+    def _thread(self) -> ThreadPoolExecutor:
+        """The thread of asynchronous runs: a stylizer runs in one thread at a time."""
+        return ThreadPoolExecutor(1, "impasto")
+
+    @cached_property
+    def _executor(self) -> Executor:
         from impasto.pipeline.execution import Executor  # loads the tensor library
 
         return Executor(self.weights_file, self.workers)
@@ -299,11 +576,12 @@ def settle_checkpoint(prepared: PreparedRun, result: Result) -> None:
         prepared.checkpoint_writer.save()
 
 
+@document_settings(RunOptions, {"regions": (), "checkpoint_every": recipes.CHECKPOINT_EVERY})
 def stylize(
     content: ImageLike,
     style: ImageLike | Sequence[ImageLike] | None = None,
     *,
-    listener: Listener = lambda event: None,
+    listener: Listener | None = None,
     progress: bool = False,
     weights_file: str | os.PathLike[str] | None = None,
     workers: int | str | None = None,
@@ -313,7 +591,8 @@ def stylize(
 ) -> Result:
     """Paint the content image in the style of the style image.
 
-    In a notebook, the first Ctrl-C or Interrupt stops the run with the best image so far.
+    Defaults of settings are those of the preset ``default``; another preset or a recipe replaces
+    them. In a notebook, the first Ctrl-C or Interrupt stops the run with the best image so far.
 
     Args:
         content: path, bytes, stream, Pillow image, tensor, or array of shape (height, width, 3) or
@@ -347,13 +626,12 @@ def stylize(
     with Stylizer(
         recipe, weights_file=weights_file, workers=workers, preset=preset, **settings
     ) as stylizer:
-        prepared = stylizer.prepare(content, style, **run)
-        result = _run_to_end(stylizer, prepared, listener, progress)
-        settle_checkpoint(prepared, result)
-    return result
+        return stylizer(content, style, listener=listener, progress=progress, **run)
 
 
-def _run_to_end(stylizer: Stylizer, prepared: PreparedRun, listener: Listener, bar: bool) -> Result:
+def _run_to_end(
+    stylizer: Stylizer, prepared: PreparedRun, listener: Listener | None, bar: bool
+) -> Result:
     """Consume the events of a run, and return its result."""
     with contextlib.ExitStack() as stack:
         events = stylizer.run(prepared)
@@ -368,6 +646,6 @@ def _run_to_end(stylizer: Stylizer, prepared: PreparedRun, listener: Listener, b
                 return event.result
             if shown is not None:
                 shown.show(event)
-            if listener(event) is False:
+            if listener is not None and listener(event) is False:
                 stylizer.stop()
-    raise ImpastoError("the run ended without a result")
+    raise ImpastoError(_NO_RESULT)

@@ -6,24 +6,22 @@ The command line, the Python API and the documentation read the settings from th
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 from impasto.errors import SettingError, suggest_names
+from impasto.recipe.keywords import Settings as Settings
 from impasto.recipe.strength import StrengthEffects, strength_effects
 from impasto.recipe.values import Layers as Layers
+from impasto.recipe.values import Numbers as Numbers
+from impasto.recipe.values import SettingInfo as SettingInfo
+from impasto.recipe.values import Value as Value
 from impasto.recipe.values import (
-    LayersLike,
-    NumbersLike,
     check_value,
     convert_value,
     describe_value,
 )
-from impasto.recipe.values import Numbers as Numbers
-from impasto.recipe.values import SettingInfo as SettingInfo
-from impasto.recipe.values import Value as Value
 from impasto.recipe.values import format_value as format_value
 
 STARTS = ("content", "style", "noise")
@@ -75,7 +73,7 @@ MATCHING_DEFAULTS: dict[str, Value] = {
     "style_weight": 1.0,
     "tv_weight": 0.0,
     "strips": 1,
-    "evaluations": 8,
+    "evaluations": 4,
 }
 """Defaults of the same settings for matching, whose targets follow the content image's shapes."""
 
@@ -228,10 +226,18 @@ class Recipe:
         minimum=0,
         maximum=65536,
     )
+    structure_size: int = _setting(
+        512,
+        "Longest side up to which levels of matching determine structure; larger levels only "
+        "sharpen the strokes.",
+        unit="px",
+        minimum=16,
+        maximum=65536,
+    )
     evaluations: int = _setting_by_style_loss(
         "evaluations",
         "Evaluations of loss and gradient at the finest level. Coarser levels, which are cheaper, "
-        "get more, and levels above 1024 px fewer.",
+        "get more, and levels of more than twice the structure size fewer.",
         minimum=1,
         maximum=1_000_000,
     )
@@ -268,8 +274,8 @@ class Recipe:
 
     tile: int = _setting(
         AUTO,
-        "Side of the tiles that a larger image is processed in, to limit memory. whole, or 0, uses "
-        "no tiles. auto uses tiles only if the image does not fit into memory, as large as fit.",
+        "Side of the tiles that a larger image is processed in, to limit memory. whole uses no "
+        "tiles. auto uses tiles only if the image does not fit into memory, as large as fit.",
         unit="px",
         minimum=128,
         maximum=65536,
@@ -371,39 +377,8 @@ class Recipe:
 _NOT_COMPILED = {
     *("size", "blend", "style_scale", "colors", "init", "seed"),
     *("strength", "content_weight", "style_weight", "tv_weight"),
-    *("optimizer", "levels", "evaluations", "finished", "tile"),
+    *("optimizer", "levels", "structure_size", "evaluations", "finished", "tile"),
 }
-
-
-class Settings(TypedDict, total=False):
-    """Settings by name, for editors and type checkers; :class:`Recipe` describes each."""
-
-    size: int | str
-    content_layers: LayersLike
-    style_layers: LayersLike
-    blend: NumbersLike
-    style_scale: NumbersLike
-    colors: str
-    strength: float | str
-    content_weight: float | str
-    style_weight: float | str
-    tv_weight: float | str
-    style_loss: str
-    loss_scale: str
-    strips: int | str
-    init: str | os.PathLike[str]
-    optimizer: str
-    levels: int | str
-    finished: int | str
-    evaluations: int | str
-    seed: int | str
-    network: str
-    activations: str
-    pooling: str
-    padding: str
-    engine: str
-    precision: str
-    tile: int | str
 
 
 RENAMED = {"objective": "style_loss"}

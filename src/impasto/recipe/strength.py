@@ -10,9 +10,13 @@ WEIGHT_EXPONENT = 1.3
 """Exponent of the weights' odds, chosen so that the content distance on a held-out network grows
 about linearly with strength (benchmarks/NOTES.md)."""
 
-HALF_STRENGTH_FRACTION = 0.9
-"""The style fraction at strength 0.5. A tenth of the content image keeps faces and ridges, for
+HALF_STRENGTH_FRACTION = 0.85
+"""The style fraction at strength 0.5. The rest, of the content image, keeps faces and ridges, for
 which the style image has nothing similar (benchmarks/NOTES.md)."""
+
+
+VOTE_FRACTION = 0.35
+"""The vote fraction from strength 0.5 on. With 0.6, flat areas turn gray (benchmarks/NOTES.md)."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,9 @@ class StrengthEffects:
     carry_fraction: float
     """fraction in [0, 1] of the enlarged image of the level before in the initial image of a level;
     the rest is the content image at the new size plus the change made by that level"""
+    vote_fraction: float
+    """fraction in [0, VOTE_FRACTION] of the style image's patches in the initial image of a level
+    (``losses.voting``)"""
 
 
 def strength_effects(
@@ -61,8 +68,8 @@ def strength_effects(
 
     >>> strength_effects(0.5)
     ... # doctest: +NORMALIZE_WHITESPACE
-    StrengthEffects(content_weight=1.0, style_weight=1.0, tv_weight=1.0, style_fraction=0.9,
-        query_mix=0.25, start_mix=1.0, carry_fraction=0.9)
+    StrengthEffects(content_weight=1.0, style_weight=1.0, tv_weight=1.0, style_fraction=0.85,
+        query_mix=0.25, start_mix=1.0, carry_fraction=0.85, vote_fraction=0.35)
     """
     less = min(strength, 1 - strength)
     odds = (less / (1 - less)) ** (WEIGHT_EXPONENT * exponent)
@@ -76,6 +83,7 @@ def strength_effects(
         query_mix=strength / 2,
         start_mix=min(1.0, 2 * strength),
         carry_fraction=fraction,
+        vote_fraction=VOTE_FRACTION * min(1.0, fraction / HALF_STRENGTH_FRACTION),
     )
 
 

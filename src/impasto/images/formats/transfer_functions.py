@@ -177,25 +177,44 @@ def primaries_to_srgb(primaries: Primaries) -> NDArray[np.float64]:
     return np.asarray(np.linalg.inv(target) @ adapt @ own, np.float64)
 
 
-def to_srgb(values: Light, space: ColorSpace) -> tuple[ImageArray, bool]:
+def to_srgb(values: Light, space: ColorSpace, peak: float | None = None) -> tuple[ImageArray, bool]:
     """Convert encoded values in [0, 1], gray (h, w, 1) or RGB, to sRGB (height, width, 3).
 
     Light brighter than diffuse white is tone-mapped by :func:`roll_off`; the second value is
-    whether there was any. Colors outside sRGB are clipped. Raises ValueError like :func:`to_xyz`.
+    whether there was any. ``peak`` is the light that becomes white, by default that of the image;
+    frames of a shot need the same. Colors outside sRGB are clipped. Raises ValueError like
+    :func:`to_xyz`.
     """
     matrix = primaries_to_srgb(space.primaries).astype(np.float32)
-    luminance = to_xyz(space.primaries)[1]
-    bright = space.curve in BEYOND_WHITE
-    image = np.empty((*values.shape[:2], 3), np.float32)
-    for top in range(0, len(values), ROWS):
-        image[top : top + ROWS] = _to_linear(values[top : top + ROWS], space, luminance)
-    peak = float(np.percentile(image.max(axis=2), HIGHLIGHT)) if bright else 1.0
+    image = _to_linear_image(values, space)
+    if peak is None:
+        peak = _peak_light(image, space)
     for top in range(0, len(values), ROWS):
         light = image[top : top + ROWS]
         if peak > 1:
             light = roll_off(light, peak)
         image[top : top + ROWS] = 255 * encode_srgb(light @ matrix.T)
     return image, peak > 1
+
+
+def peak_light(values: Light, space: ColorSpace) -> float:
+    """Return the brightest light of encoded values, 1 for diffuse white, without outliers."""
+    return _peak_light(_to_linear_image(values, space), space)
+
+
+def _peak_light(image: Light, space: ColorSpace) -> float:
+    if space.curve not in BEYOND_WHITE:
+        return 1.0
+    return float(np.percentile(image.max(axis=2), HIGHLIGHT))
+
+
+def _to_linear_image(values: Light, space: ColorSpace) -> Light:
+    """Return linear light (height, width, 3)."""
+    luminance = to_xyz(space.primaries)[1]
+    image = np.empty((*values.shape[:2], 3), np.float32)
+    for top in range(0, len(values), ROWS):
+        image[top : top + ROWS] = _to_linear(values[top : top + ROWS], space, luminance)
+    return image
 
 
 def _to_linear(values: Light, space: ColorSpace, luminance: NDArray[np.float64]) -> Light:

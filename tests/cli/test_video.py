@@ -1,0 +1,122 @@
+"""The command ``video``, with a small network."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto.cli import video
+from impasto.errors import SettingError
+from impasto.images import samples
+from impasto.pipeline import models
+from impasto.video import reader
+from tests import tiny
+from tests.cli.test_app import run
+from tests.video import clips
+
+pytestmark = tiny.needs_kernels
+SMALL = ("--size", 64, "--evaluations", 2, "--engine", "native")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A clip of four frames, a painting, and a mask."""
+    path = tmp_path_factory.mktemp("video")
+    clips.write(path / "clip.mp4", clips.pan(4))
+    Image.fromarray(samples.make_style("swirls", 64).astype(np.uint8)).save(path / "style.png")
+    mask = np.zeros((48, 64), np.uint8)
+    mask[:, :20] = 255
+    Image.fromarray(mask).save(path / "mask.png")
+    (path / "text.txt").write_text("no")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def small_network(monkeypatch):
+    monkeypatch.setattr(models.weights, "load_weights", lambda *_: tiny.vgg())
+
+
+def test_a_clip_is_painted_and_its_path_printed(folder):
+    done = run("video", "clip.mp4", "style.png", "-o", "a.mp4", *SMALL, cwd=folder)
+    assert (done.returncode, done.stdout) == (0, "a.mp4\n"), done.stderr
+    assert "4 frames in 1 shot" in done.stderr
+    assert "frame 3 (4/4): painted" in done.stderr
+    assert len(list(reader.iter_frames(reader.probe(folder / "a.mp4")))) == 4
+
+
+def test_events_as_json_lines(folder):
+    words = ("clip.mp4", "style.png", "-o", "b.mp4", "--json", "--every", 3, "--quiet")
+    done = run("video", *words, *SMALL, cwd=folder)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    names = [event["event"] for event in events]
+    assert names[:2] == ["ClipSurveyed", "ShotStarted"]
+    assert names[-1] == "VideoFinished"
+    assert [e["kind"] for e in events if e["event"] == "FramePainted"] == [
+        *("first", "between", "between", "painted")
+    ]
+    assert done.stderr == ""
+
+
+def test_a_dry_run_writes_nothing(folder):
+    before = sorted(folder.iterdir())
+    done = run("video", "clip.mp4", "style.png", "--dry-run", *SMALL, cwd=folder)
+    assert "4 frames in 1 shot: about" in done.stdout
+    assert "disk: about" in done.stdout
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_look_prints_the_forecast(folder):
+    done = run("video", "clip.mp4", "style.png", "-o", "l.mp4", "--look", 1, *SMALL, cwd=folder)
+    assert done.stdout == "l-000001.png\n", done.stderr
+    assert "memory: about" in done.stderr
+    assert Image.open(folder / "l-000001.png").size == (64, 48)
+
+
+def test_a_preview_has_the_frames_so_far(folder):
+    words = ("video", "clip.mp4", "style.png", "-o", "p.mp4", *SMALL)
+    nothing = run(*words, "--preview", "so-far.mp4", cwd=folder)
+    assert nothing.returncode == 2
+    assert "there are none" in nothing.stderr
+    from impasto import Stylizer
+    from impasto.pipeline.video_events import FramePainted
+
+    with Stylizer(size=64, evaluations=2, engine="native") as stylizer:
+        events = stylizer.video(folder / "clip.mp4", folder / "style.png", folder / "p.mp4")
+        for event in events:
+            if isinstance(event, FramePainted) and event.number == 1:
+                break
+        events.close()
+    done = run(*words, "--preview", "so-far.mp4", cwd=folder)
+    assert done.stdout == "so-far.mp4\n"
+    assert len(list(reader.iter_frames(reader.probe(folder / "so-far.mp4")))) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("text.txt", "style.png"), "text.txt cannot be read as a video"),
+        (("clip.mp4",), "no style image"),
+        (("clip.mp4", "style.png", "--every", "often"), "--every is 'often'"),
+        (("clip.mp4", "style.png", "--cuts", "1;2"), "--cuts is '1;2'"),
+        (("clip.mp4", "style.png", "--from", "soon"), "--from is 'soon'"),
+        (("clip.mp4", "style.png", "--key", "mine.png"), "--key is 'mine.png'"),
+        (("clip.mp4", "style.png", "--codec", "h265"), "codec is 'h265'"),
+        (("clip.mp4", "style.png", "-o", "a.gif"), "a.gif has the ending .gif"),
+        (("clip.mp4", "style.png", "--keep", "9=none.png"), "none.png: no such file"),
+    ],
+)
+def test_what_is_wrong_is_one_line(folder, words, text):
+    done = run("video", *words, *SMALL, cwd=folder)
+    assert done.returncode == 2
+    assert text in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_times_and_numbers():
+    assert video._seconds("1:02:03", "--to") == 3723
+    assert video._cuts("4, 9") == (4, 9)
+    assert video._keep("3=mask.png") == (3, "mask.png")
+    assert video._keep("mask.png") == "mask.png"
+    with pytest.raises(SettingError, match="expected seconds"):
+        video._seconds("1:2:3:4", "--to")
