@@ -168,8 +168,10 @@ def growth(options: argparse.Namespace) -> Section:
             found[str(size)] = {
                 "seconds": done.seconds,
                 "microseconds_each_pixel": done.seconds / pixels * 1e6,
+                "peak_gigabytes": done.peak / 1e9,
             }
             options.save({"growth": found})
+    _plot_growth(found, options.out / "growth.png")
     return found
 
 
@@ -398,6 +400,21 @@ def _plot(found: Section, measure: str, path: Path) -> None:
         )
     axes.set(xlabel="seconds", ylabel=measure, xscale="log", yscale="log")
     axes.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+def _plot_growth(found: Section, path: Path) -> None:
+    """Plot seconds and peak memory against the number of pixels."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    megapixels = [int(size) ** 2 * ASPECT / 1e6 for size in found]
+    units = {"seconds": "seconds", "peak_gigabytes": "peak memory, GB"}
+    for axes, (measure, label) in zip(figure.subplots(1, 2), units.items(), strict=True):
+        axes.plot(megapixels, [each[measure] for each in found.values()], marker="o")
+        for pixels, (size, each) in zip(megapixels, found.items(), strict=True):
+            axes.annotate(f"{size} px", (pixels, each[measure]), fontsize=7)
+        axes.set(xlabel="megapixels", ylabel=label, xscale="log", yscale="log")
     figure.savefig(path, dpi=120)
 
 

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import psutil
@@ -40,7 +41,17 @@ def main() -> None:
         page.set_default_timeout(600_000)
         page.goto(server.address)
         page.wait_for_selector("body[data-ready]")
+        if asked.screenshots:
+            shot(page, asked.screenshots, "empty")
         take_samples(page)
+        if asked.screenshots:
+            shot(page, asked.screenshots, "ready")
+            page.click("#protect")
+            page.click("#part-subject")
+            until(page, "() => window.studio.state.masking.mask.isEmpty()", False)
+            shot(page, asked.screenshots, "mask")
+            page.click("#mask-cancel")
+            page.click("#confirm-yes")
         if "first" in asked.parts:
             print("first images", first_images(page, asked.screenshots))
         if "memory" in asked.parts:
@@ -59,9 +70,10 @@ def until(page: Page, script: str, wanted: object) -> None:
 
 def take_samples(page: Page) -> None:
     """Add a content image and a style image."""
-    page.select_option("#content .sample", "coffee")
+    page.click("#photo-samples summary")
+    page.click("#photos button:has-text('Coffee')")
     page.wait_for_selector("#content-thumb:visible")
-    page.select_option("#style .sample", "swirls")
+    page.click("#gallery .thumb:has-text('Oil')")
     page.wait_for_selector("#styles li")
 
 
@@ -84,31 +96,34 @@ def first_images(page: Page, screenshots: Path | None) -> dict[str, float]:
             f" field.value = {0.6 if warm else 0.5};"
             " field.dispatchEvent(new Event('change')); }"
         )
-        before = page.inner_text("#level")
-        while page.inner_text("#level") == before:
+        before = page.text_content("#level")
+        while page.text_content("#level") == before:
             time.sleep(0.01)
         found["next step after a dial"] = time.perf_counter() - begun
         if warm and screenshots:
-            shots(page, screenshots, "painting")
+            shot(page, screenshots, "painting")
         until(page, f"() => ({STATE})()[0]?.state", "done")
         found["finished"] = time.perf_counter() - begun
     if screenshots:
         page.select_option("#compare", "original")
-        page.wait_for_timeout(500)
-        shots(page, screenshots, "compared")
+        shot(page, screenshots, "compared", scheme="dark")
+        shot(page, screenshots, "phone", (390, 844))
     return {name: round(value, 2) for name, value in found.items()}
 
 
-def shots(page: Page, folder: Path, name: str) -> None:
-    """Save the page in both sizes and both schemes."""
+def shot(
+    page: Page,
+    folder: Path,
+    name: str,
+    size: tuple[int, int] = (1440, 900),
+    scheme: Literal["light", "dark"] = "light",
+) -> None:
+    """Save the page in a size and a color scheme."""
     folder.mkdir(parents=True, exist_ok=True)
-    for width, height in ((1440, 900), (1024, 768)):
-        for scheme in ("light", "dark"):
-            page.set_viewport_size({"width": width, "height": height})
-            page.emulate_media(color_scheme=scheme)
-            page.wait_for_timeout(200)
-            path = folder / f"{name}-{width}-{scheme}.jpg"
-            page.screenshot(path=path, type="jpeg", quality=80)
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_timeout(500)
+    page.screenshot(path=folder / f"{name}-{size[0]}-{scheme}.jpg", type="jpeg", quality=80)
     page.set_viewport_size({"width": 1440, "height": 900})
     page.emulate_media(color_scheme="light")
 
@@ -144,6 +159,7 @@ def frames(page: Page) -> float:
     seconds = time.perf_counter() - begun
     page.mouse.up()
     page.click("#mask-cancel")
+    page.click("#confirm-yes")
     return round(painted / seconds, 1)
 
 

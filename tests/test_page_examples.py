@@ -76,4 +76,11 @@ def test_an_example_runs(code, inputs):
 
 def test_examples_are_found_on_pages_and_in_docstrings():
     found = {each.id for each in [*page_examples(), *docstring_examples()]}
-    assert {"README.md", "docs/python.md", "docs/service.md", "stylize", "Stylizer"} <= found
+    assert {
+        "README.md",
+        "docs/api.md",
+        "docs/python.md",
+        "docs/service.md",
+        "stylize",
+        "Stylizer",
+    } <= found

@@ -1,9 +1,9 @@
-"""Paint the thumbnails of presets for the studio. ``make gallery``."""
+"""Paint the thumbnails of presets and the examples of the studio. ``make gallery``."""
 
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 import impasto
 from impasto.images import samples
@@ -17,16 +17,33 @@ SIZE = 224
 SIDE = 96
 """Side of a thumbnail in pixels."""
 
+EXAMPLE_SIZE, EXAMPLE = 448, (400, 300)
+"""Longest side of the results of examples in pixels, and width and height of their images."""
+
 
 def main() -> None:
-    """Paint a thumbnail of each built-in preset, from the samples of ``impasto demo``."""
-    folder = Path(schema.__file__).parent / "static" / "presets"
+    """Paint a thumbnail of each built-in preset, and the examples."""
+    folder = schema.STATIC / "presets"
     folder.mkdir(exist_ok=True)
     content, style = samples.load_content("coffee"), samples.make_style("swirls", 512)
     for name in PRESETS:
         painted = impasto.stylize(content, style, preset=name, size=SIZE)
         middle(painted.pixels).save(folder / f"{name}.jpg", quality=80)
         print(name, round(painted.seconds["total"]), flush=True)
+    for each in schema.EXAMPLES:
+        example(*each, schema.STATIC / "examples")
+
+
+def example(content: str, style: str, folder: Path) -> None:
+    """Paint a content sample in a style sample, and write it in the size of the page."""
+    result = impasto.stylize(
+        samples.load_content(content), samples.make_style(style), size=EXAMPLE_SIZE
+    )
+    image = Image.fromarray(np.asarray(result.pixels, np.uint8))
+    folder.mkdir(exist_ok=True)
+    fitted = ImageOps.fit(image, EXAMPLE, Image.Resampling.LANCZOS, centering=(0.5, 0.33))
+    fitted.save(folder / f"{content}-{style}.jpg", quality=74, optimize=True, progressive=True)
+    print(f"{content}-{style}", round(result.seconds["total"]), flush=True)
 
 
 def middle(image: ImageArray) -> Image.Image:

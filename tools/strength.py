@@ -12,7 +12,16 @@ PLOT = Path(__file__).parents[1] / "docs" / "strength.svg"
 
 PANELS = (
     ("Factors on the weights", ("content_weight", "style_weight", "tv_weight")),
-    ("Fractions, with matching", ("style_fraction", "carry_fraction", "query_mix", "start_mix")),
+    (
+        "Fractions, with matching",
+        (
+            "style_fraction",
+            "carry_fraction",
+            "query_mix",
+            "start_mix",
+            "vote_fraction",
+        ),
+    ),
 )
 """Titles of the panels, and the fields that each plots."""
 

@@ -20,7 +20,7 @@ class Extra(NamedTuple):
 
 
 EXTRAS: dict[str, Extra] = {
-    "studio": Extra(("starlette", "uvicorn"), "the studio"),
+    "studio": Extra(("cv2", "segno", "starlette", "uvicorn"), "the studio"),
     "video": Extra(("imageio_ffmpeg", "av", "cv2"), "videos"),
     "plot": Extra(("matplotlib",), "plots of the losses"),
     "heif": Extra(("pillow_heif",), "HEIC images"),

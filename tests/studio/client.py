@@ -49,6 +49,9 @@ class Client:
         assert status == expected, (status, answer)
         return json.loads(answer)
 
+    def upload(self, data, name, role="picture"):
+        return self.json("POST", f"/api/pictures?name={name}&role={role}", data)
+
     def session(self, **recipe):
         """Return a session with samples, and a recipe that takes a second."""
         number = self.json("POST", "/api/sessions")["id"]

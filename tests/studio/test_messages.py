@@ -13,6 +13,7 @@ INPUTS = {
     "keep": "b",
     "keep_feather": 0,
     "preset": "default",
+    "detail": "default",
     "recipe": {"size": 64, "layers": [1, "a"]},
 }
 
@@ -34,7 +35,11 @@ def test_a_message_is_returned_with_floats_and_without_unknown_keys():
         ([], JobInputs, "the JSON is []: expected an object"),
         ({}, StyleEntry, "picture is missing"),
         ({**INPUTS, "keep": 1}, JobInputs, "keep is 1: expected a text"),
-        ({**INPUTS, "preset": None}, JobInputs, "preset is None: expected a text"),
+        (
+            {**INPUTS, "preset": None, "detail": "default"},
+            JobInputs,
+            "preset is None: expected a text",
+        ),
         ({"x": 0, "y": 2, "tolerance": 0}, SelectRequest, "tolerance is 2.0: expected 0 to 1"),
         ({"x": True, "y": 0, "tolerance": 0}, SelectRequest, "x is True: expected a number"),
         ({"vary": {"size": [1]}}, SweepRequest, "vary.size[0] is 1: expected a text"),

@@ -1,13 +1,6 @@
-"""The page in a real browser, by mouse and by keyboard.
+"""The page in a real browser, by mouse and by keyboard; see tests/studio/pages.py."""
 
-Needs a Chromium on the path; without one these tests are skipped, unless IMPASTO_BROWSER is
-``required``.
-"""
-
-import base64
-import os
 import re
-import shutil
 import signal
 import time
 
@@ -20,143 +13,25 @@ from impasto.images import samples
 from impasto.pipeline import provenance
 from tests.studio.client import Server
 from tests.studio.images import write_photo
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+from tests.studio.pages import (
+    LONG,
+    QUICK,
+    ask_for,
+    axe,
+    begin_session,
+    drop,
+    drop_from_disk,
+    enter,
+    expect,
+    jobs,
+    middle,
+    patch_of,
+    ready,
+    set_strength,
+    states,
+    take_samples,
+    until,
 )
-if not CHROMIUM and os.environ.get("IMPASTO_BROWSER") != "required":
-    pytest.skip("there is no Chromium on the path", allow_module_level=True)
-
-axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-playwright = pytest.importorskip("playwright.sync_api")
-expect = playwright.expect
-expect.set_options(timeout=45_000)
-
-QUICK = {"size": "64", "levels": "1", "evaluations": "3", "style_loss": "gram"}
-LONG = {**QUICK, "size": "128", "evaluations": "2000"}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    # Chromium's sandbox does not work in containers.
-    with playwright.sync_playwright() as started:
-        made = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield made
-        made.close()
-
-
-@pytest.fixture(scope="module")
-def context(browser, server):
-    """A browser context that opened the printed address."""
-    made = browser.new_context(viewport={"width": 1440, "height": 900})
-    made.set_default_timeout(45_000)
-    page = made.new_page()
-    enter(page, server.address)
-    page.close()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def page(context, server):
-    """The page with a new session; fails on errors of its console."""
-    made, wrong = context.new_page(), []
-    made.on("pageerror", lambda error: wrong.append(str(error)))
-    made.on(
-        "console", lambda message: wrong.append(message.text) if message.type == "error" else None
-    )
-    made.goto(f"http://127.0.0.1:{server.port}/")
-    ready(made)
-    begin_session(made)
-    yield made
-    made.close()
-    assert not [each for each in wrong if "status of 4" not in each]
-
-
-def enter(page, address):
-    for _ in range(100):
-        try:
-            page.goto(address)
-            break
-        except playwright.Error:
-            time.sleep(0.1)
-    ready(page)
-
-
-def ready(page):
-    expect(page.locator("body[data-ready]")).to_be_visible()
-
-
-def begin_session(page):
-    before = page.evaluate("location.hash")
-    page.click("#new-session")
-    until(lambda: page.evaluate("location.hash") != before)
-    expect(page.locator("#content-thumb")).to_be_hidden()
-
-
-def drop(page, place, path):
-    """Drop a file, as a browser does."""
-    data = base64.b64encode(path.read_bytes()).decode()
-    transfer = page.evaluate_handle(
-        """([data, name]) => {
-          const bytes = Uint8Array.from(atob(data), (each) => each.charCodeAt(0));
-          const transfer = new DataTransfer();
-          transfer.items.add(new File([bytes], name));
-          return transfer;
-        }""",
-        [data, path.name],
-    )
-    page.dispatch_event(place, "drop", {"dataTransfer": transfer})
-
-
-def take_samples(page):
-    page.select_option("#content .sample", "coffee")
-    expect(page.locator("#content-thumb")).to_be_visible()
-    page.select_option("#style .sample", "swirls")
-    expect(page.locator("#styles li")).to_have_count(1)
-
-
-def ask_for(page, settings):
-    """Type values of settings, including those under "More"."""
-    if not page.locator("#more[open]").count():
-        page.click("#more summary")
-    for name, value in settings.items():
-        field = page.locator(f"#setting-{name}")
-        with page.expect_response(lambda answer: answer.request.method == "PATCH"):
-            if field.evaluate("(field) => field.tagName") == "SELECT":
-                field.select_option(value)
-            else:
-                field.fill(value)
-                field.press("Tab")
-    for name, value in settings.items():
-        expect(page.locator(f"#setting-{name}")).to_have_value(value)
-
-
-def set_strength(page, value):
-    page.locator("#setting-strength").evaluate(
-        "(field, value) => { field.value = value; field.dispatchEvent(new Event('change')); }",
-        value,
-    )
-
-
-def jobs(page):
-    return page.evaluate("() => window.studio.state.session.works")
-
-
-def states(page):
-    return [each["state"] for each in jobs(page)]
-
-
-def until(condition, seconds=45):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
-def middle(page, across=0.5, down=0.5):
-    box = page.locator("#canvas").bounding_box()
-    return box["x"] + across * box["width"], box["y"] + down * box["height"]
 
 
 def test_all_steps_to_a_result_by_mouse(page, tmp_path):
@@ -226,9 +101,10 @@ def test_all_steps_to_a_result_by_keyboard(page):
             page.keyboard.press(key)
 
     recipe = "() => window.studio.state.session.recipe"
-    press("#content .sample", "c")
+    press("#photo-samples summary", "Enter")
+    press("#photos button >> nth=2", "Enter")
     expect(page.locator("#content-thumb")).to_be_visible()
-    press("#style .sample", "s")
+    press("#gallery .thumb >> nth=0", "Enter")
     expect(page.locator("#styles li")).to_have_count(1)
     press("#more summary", "Enter")
     for name, value in QUICK.items():
@@ -252,10 +128,10 @@ def test_all_steps_to_a_result_by_keyboard(page):
 def test_tab_reaches_everything(page):
     take_samples(page)
     reached = set()
-    for _ in range(80):
+    for _ in range(120):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("() => document.activeElement.id"))
-    for name in ("new-session", "protect", "canvas", "fit", "compare", "paint", "setting-strength"):
+    for name in ("new-session", "protect", "canvas", "fit", "paint", "setting-strength"):
         assert name in reached
 
 
@@ -267,7 +143,12 @@ def test_a_click_selects_similar_pixels(page):
         page.mouse.click(*middle(page, 0.5, 0.8))
     masked = "() => { const mask = window.studio.state.masking.mask; return !mask.isEmpty(); }"
     until(lambda: page.evaluate(masked))
+    # Escape asks before it discards what was painted.
     page.keyboard.press("Escape")
+    page.click("#confirm-no")
+    expect(page.locator("#tools")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.click("#confirm-yes")
     expect(page.locator("#tools")).to_be_hidden()
 
 
@@ -305,7 +186,7 @@ def test_two_tabs_show_the_same(page, context):
     other.goto(page.evaluate("location.href"))
     ready(other)
     expect(other.locator("#styles li")).to_have_count(1)
-    page.click("#styles button:text('Remove')")
+    page.click("#styles button[aria-label^='Remove']")
     expect(page.locator("#styles li")).to_have_count(0)
     expect(other.locator("#styles li")).to_have_count(0)
     other.close()
@@ -370,12 +251,14 @@ def test_a_result_is_used_as_content_or_as_style(page, tmp_path):
     expect(page.locator("#setting-size")).to_have_value("64")
 
     # Each version has a button for each use.
-    page.click("#versions button")
+    page.click("#versions .version")
     page.click("#version >> text=Use as style")
     expect(styles).to_have_count(3)
-    page.select_option("#content .sample", "coffee")
-    until(lambda: page.evaluate(size) != 64)
-    page.click("#versions button")
+    photo = tmp_path / "another.png"
+    Image.new("RGB", (90, 60), (9, 99, 200)).save(photo)
+    drop(page, "#content", photo)
+    until(lambda: page.evaluate(size) == 90)
+    page.click("#versions .version")
     page.click("#version >> text=Use as content")
     until(lambda: page.evaluate(size) == 64)
 
@@ -393,12 +276,6 @@ def test_a_sweep_is_a_sheet_of_versions(page):
     page.click("#cells button:has-text('0.9')")
     expect(page.locator("#sheet")).to_be_hidden()
     expect(page.locator("#version")).to_be_visible()
-
-
-def patch_of(page, doing):
-    with page.expect_response(lambda answer: answer.request.method == "PATCH") as answer:
-        doing()
-    return answer.value
 
 
 def test_an_invalid_value_is_explained_at_its_field_and_restored(page):
@@ -432,8 +309,8 @@ def test_an_invalid_value_is_explained_at_its_field_and_restored(page):
 def test_a_preset_leaves_the_size(page):
     take_samples(page)
     ask_for(page, {"size": "333"})
-    assert patch_of(page, lambda: page.click("#presets [data-name='bold']")).ok
-    expect(page.locator("#presets [data-name='bold']")).to_have_attribute("aria-pressed", "true")
+    assert patch_of(page, lambda: page.click("#presets [data-preset='bold']")).ok
+    expect(page.locator("#presets [data-preset='bold']")).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#setting-size")).to_have_value("333")
 
 
@@ -447,16 +324,6 @@ def test_a_double_click_starts_one_job(page):
         page.keyboard.down("s")
     page.keyboard.up("s")
     until(lambda: states(page) == ["stopped"])
-
-
-def drop_from_disk(page, place, *paths):
-    """Drop files and folders of the disk, as a file manager does."""
-    box = page.locator(place).bounding_box()
-    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
-    browser = page.context.new_cdp_session(page)
-    for kind in ("dragEnter", "dragOver", "drop"):
-        at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + 5, "data": data}
-        browser.send("Input.dispatchDragEvent", {"type": kind, **at})
 
 
 def test_a_dropped_folder_gives_a_message(page, tmp_path):
@@ -526,6 +393,7 @@ def test_a_mask_is_stored_unchanged_with_its_feather(page, tmp_path):
     assert mask.shape == (2000, 3000)
     assert ((mask > 20) & (mask < 235)).sum() > 50_000
     page.keyboard.press("Escape")
+    expect(page.locator("#tools")).to_be_hidden()
 
 
 def test_skipped_files_are_listed(page, folder):
@@ -586,7 +454,7 @@ def test_the_page_sends_no_requests_to_other_machines(page, server):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768)])
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768), (820, 1180), (390, 844)])
 def test_accessibility_and_layout(page, scheme, width, height):
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": height})

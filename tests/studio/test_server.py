@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+import zipfile
 
 import numpy as np
 import psutil
@@ -17,7 +18,7 @@ from PIL import Image
 from impasto import Recipe
 from impasto.pipeline import provenance
 from impasto.recipe import presets
-from tests.studio.client import Server
+from tests.studio.client import Client, Server
 
 
 def png(pixels):
@@ -450,3 +451,107 @@ def test_each_built_in_preset_has_a_thumbnail(client):
         if each["picture"] is not None:
             _, _, data = client.request("GET", f"/{each['picture']}")
             assert Image.open(io.BytesIO(data)).size == (96, 96)
+
+
+def test_another_device_gets_access_once_and_only_if_it_can_reach_the_studio(client, tmp_path):
+    assert not client.json("GET", "/api/about")["shares"]
+    assert "--host" in client.json("POST", "/api/share", {}, expected=400)["error"]
+    server = Server(tmp_path / "shared", "--port", "0", "--name", "studio.test")
+    try:
+        first = server.client()
+        assert first.json("GET", "/api/about")["shares"]
+        shared = first.json("POST", "/api/share", {})
+        address, _, token = shared["address"].partition("/?token=")
+        assert address == "http://studio.test"
+        assert shared["code"].startswith("<svg xmlns=")
+        other = Client(f"http://127.0.0.1:{server.port}/")
+        assert other.request("GET", "/api/state")[0] == 403
+        assert other.log_in(token)[0] == 303
+        assert other.json("GET", "/api/state")["sessions"] == []
+        third = Client(f"http://127.0.0.1:{server.port}/")
+        assert third.log_in(token)[0] == 403
+        # Without access, nobody gets a token.
+        assert third.request("POST", "/api/share", {})[0] == 403
+    finally:
+        server.end()
+
+
+def test_styles_are_collected_for_all_sessions(client, session):
+    style = session["paintings"][0]["picture"]["id"]
+    client.json("POST", "/api/collection", {"picture": style})
+    collected = client.json("GET", "/api/state")["collection"]
+    assert [each["id"] for each in collected] == [style]
+    client.json("POST", "/api/collection", {"picture": "0" * 16}, expected=404)
+    client.json("DELETE", f"/api/collection/{style}")
+    assert client.json("GET", "/api/state")["collection"] == []
+
+
+def test_a_version_has_a_name_and_a_star_and_its_downloads_follow(client, painted):
+    path = f"/api/works/{painted['id']}"
+    assert painted["stem"] == "coffee-swirls-48"
+    changed = client.json("PATCH", path, {"name": "Morning", "starred": True})
+    assert (changed["name"], changed["starred"], changed["stem"]) == ("Morning", True, "Morning")
+    _, headers, _ = client.request("GET", f"{path}/picture.png?download")
+    assert 'filename="Morning.png"' in headers["content-disposition"]
+    client.json("PATCH", path, {"name": "x" * 81}, expected=400)
+    client.json("PATCH", path, {"name": "", "starred": False})
+
+
+def test_results_are_downloaded_as_an_archive_and_a_run_as_a_film(client, painted, folder):
+    status, headers, data = client.request("GET", f"/api/results.zip?works={painted['id']}")
+    assert (status, headers["content-type"]) == (200, "application/zip")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.namelist() == ["coffee-swirls-48.png"]
+    assert not list((folder / "incoming").iterdir()), "the archive is removed after it is sent"
+    assert client.request("GET", "/api/results.zip?works=")[0] == 400
+    assert client.request("GET", "/api/results.zip?works=../x")[0] == 404
+    status, headers, data = client.request("GET", f"/api/works/{painted['id']}/film.mp4")
+    assert (status, headers["content-type"]) == (200, "video/mp4")
+    assert data[4:8] == b"ftyp"
+
+
+def test_a_new_content_image_keeps_the_masks(client):
+    session = client.session()
+    mask = client.upload(png(np.full((20, 30), 255, np.uint8)), "mask.png", "mask")
+    path = f"/api/sessions/{session['id']}"
+    client.json("PATCH", path, {"keep": mask["id"]})
+    other = client.upload(png(np.full((40, 30, 3), 90, np.uint8)), "other.png")
+    changed = client.json("PATCH", path, {"photograph": other["id"]})
+    assert changed["keep"]["id"] == mask["id"]
+    assert changed["photograph"]["id"] == other["id"]
+
+
+def test_the_forecast_has_the_pixels_of_every_size(client, session):
+    found = client.json("POST", f"/api/sessions/{session['id']}/forecast", {})
+    sizes = {each["value"]: (each["width"], each["height"]) for each in found["sizes"]}
+    assert sizes == {
+        "512": (512, 341),
+        "1024": (1024, 683),
+        "2048": (2048, 1365),
+        "original": (600, 400),
+        "3508": (3508, 2339),
+        "4961": (4961, 3307),
+    }
+    assert all(each["memory"].endswith(" GB") for each in found["sizes"] if each["fits"])
+
+
+def test_samples_have_thumbnails(client):
+    for name in ("mosaic", "cat"):
+        status, headers, data = client.request("GET", f"/api/samples/{name}/thumb.jpg")
+        assert (status, headers["content-type"]) == (200, "image/jpeg")
+        assert max(Image.open(io.BytesIO(data)).size) == 320
+    assert client.request("GET", "/api/samples/unknown/thumb.jpg")[0] == 404
+
+
+def test_a_sheet_of_crops_paints_a_part_at_the_final_scale(client):
+    session = client.session(size="600")
+    swept = client.json(
+        "POST",
+        f"/api/sessions/{session['id']}/sweep",
+        {"vary": {"strength": ["0.2", "0.9"]}, "crop": {"x": 0.2, "y": 0.2}},
+    )
+    jobs = [client.until(each, "done", "failed") for each in swept["works"]]
+    assert [each["error"] for each in jobs] == [None, None]
+    assert [each["recipe"]["size"] for each in jobs] == ["256", "256"]
+    assert {each["content"]["name"] for each in jobs} == {"coffee crop.png"}
+    assert len({each["sheet"] for each in jobs}) == 1

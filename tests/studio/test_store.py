@@ -10,7 +10,7 @@ from PIL import Image
 from impasto import Recipe, files
 from impasto.errors import ImageError, SettingError
 from impasto.images.formats import encode
-from impasto.studio import schema, sessions
+from impasto.studio import forecasts, schema, sessions, versions
 from impasto.studio.queue import JobQueue
 from impasto.studio.store import MAX_NAME_BYTES, NotFound, Store, safe_name
 from impasto.studio.supervisor import Supervisor
@@ -37,11 +37,11 @@ def begun(store):
     changes = {"photograph": content, "paintings": [{"picture": style, "share": 1.0, "scale": 1.0}]}
     session = sessions.update_session(store, session, changes)
     store.save_session(session)
-    return session, sessions.create_job(store, session)
+    return session, versions.create_job(store, session)
 
 
 def supervisor_of(store):
-    return Supervisor(JobQueue(store), sessions.paint_command)
+    return Supervisor(JobQueue(store), versions.paint_command)
 
 
 BAD = {
@@ -128,7 +128,7 @@ def test_descriptions_of_earlier_versions_are_read(store):
         del old["keep_feather"]
         path.write_text(json.dumps(old))
     assert store.session(session["id"])["regions"][0]["feather"] == 0
-    assert sessions.paint_command(store, store.job(job["id"]))["keep_feather"] == 0
+    assert versions.paint_command(store, store.job(job["id"]))["keep_feather"] == 0
 
 
 def test_a_missing_image_is_removed_from_its_session(store):
@@ -138,9 +138,9 @@ def test_a_missing_image_is_removed_from_its_session(store):
     assert found["photograph"] is None
     assert found["missing"] == ["the content image"]
     assert len(found["paintings"]) == 1
-    assert sessions.forecast(store, session)["seconds"] is None
+    assert forecasts.forecast(store, session)["seconds"] is None
     with pytest.raises(NotFound):
-        sessions.paint_command(store, job)
+        versions.paint_command(store, job)
     store.image_path(session["paintings"][0]["picture"]).unlink()
     found = sessions.serialize_session(store, supervisor_of(store), session["id"])
     assert (found["paintings"], len(found["missing"])) == ([], 2)
@@ -231,21 +231,22 @@ def test_a_preset_does_not_change_the_size(store):
 def test_the_forecast_uses_the_stored_measurement(store, monkeypatch, tmp_path):
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
     session, _ = begun(store)
-    assert sessions.forecast(store, session)["seconds"] is None
+    assert forecasts.forecast(store, session)["seconds"] is None
     calls = []
 
     def find(recipe, places, kinds):
         calls.append((recipe.size, places))
         return "this machine"
 
-    monkeypatch.setattr(sessions.measurements, "find_measurement", find)
+    monkeypatch.setattr(forecasts.measurements, "find_measurement", find)
     monkeypatch.setattr(
-        sessions, "predict_seconds", lambda recipe, measured, levels, *_: [7.0] * len(levels)
+        forecasts, "predict_seconds", lambda recipe, measured, levels, *_: [7.0] * len(levels)
     )
-    found = sessions.forecast(store, session)
+    found = forecasts.forecast(store, session)
     assert found["seconds"] % 7 == 0
     assert f"about {found['seconds']:.0f} s" in found["text"]
-    assert calls == [(512, 1)]
+    assert calls[0] == (512, 1)
+    assert [size for size, _ in calls[1:]] == [512, 1024, 2048, 40, 3508, 4961]
 
 
 def test_with_a_damaged_preset_file_the_built_in_presets_remain(store, monkeypatch):

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from impasto.errors import ImageError
-from impasto.studio import sessions
 from impasto.studio import supervisor as module
+from impasto.studio import versions
 from impasto.studio.queue import JobQueue
 from impasto.studio.store import Store
 from impasto.studio.supervisor import Supervisor
@@ -77,7 +77,7 @@ def commands(**more):
 
     def command(store, job):
         first.append(job["id"])
-        return {**sessions.paint_command(store, job), **(more if job["id"] == first[0] else {})}
+        return {**versions.paint_command(store, job), **(more if job["id"] == first[0] else {})}
 
     return command
 
@@ -95,8 +95,8 @@ def test_a_result_that_cannot_be_written_fails_and_the_next_job_runs(store, monk
     monkeypatch.setattr(Store, "save_job", save_job)
     supervisor = Supervisor(JobQueue(store), commands())
     assert run_jobs(supervisor, full, other) == ["failed", "done"]
-    assert "No space left" in sessions.serialize_job(store, full, supervisor)["error"]
-    assert sessions.serialize_job(store, full, supervisor)["resumable"]
+    assert "No space left" in versions.serialize_job(store, full, supervisor)["error"]
+    assert versions.serialize_job(store, full, supervisor)["resumable"]
     assert "could not be processed" in caplog.text
     # With free space, the failure is stored, and the job can run again.
     disk["full"] = False
@@ -133,7 +133,7 @@ def test_a_job_that_cannot_start_fails_with_its_reason(store, error):
     def command(store, job):
         if job["id"] == bad:
             raise error
-        return sessions.paint_command(store, job)
+        return versions.paint_command(store, job)
 
     supervisor = Supervisor(JobQueue(store), command)
     assert run_jobs(supervisor, bad, good) == ["failed", "done"]

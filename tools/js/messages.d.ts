@@ -8,6 +8,7 @@ interface SessionChanges {
   keep?: string | null;
   keep_feather?: number;
   preset?: string;
+  detail?: string;
   recipe?: Record<string, string | null>;
 }
 
@@ -41,9 +42,19 @@ interface SteerRequest {
   settings: Record<string, string | null>;
 }
 
-/** Start a job for each combination of values of the settings. */
+/** Start a job for each combination of values of the settings.
+
+    With ``crop``, the jobs paint the part of the image around this place at the final scale.
+     */
 interface SweepRequest {
   vary: Record<string, string[]>;
+  crop?: PlaceInfo | null;
+}
+
+/** A place in the content image. */
+interface PlaceInfo {
+  x: number;
+  y: number;
 }
 
 /** Select the pixels that are similar to one. */
@@ -51,6 +62,22 @@ interface SelectRequest {
   x: number;
   y: number;
   tolerance: number;
+}
+
+/** Select a part of the content image. */
+interface SelectPartRequest {
+  part: "subject" | "face" | "background" | "sky";
+}
+
+/** A new name of a version, or whether it has a star. */
+interface VersionChanges {
+  name?: string;
+  starred?: boolean;
+}
+
+/** Add an image to the collection of styles. */
+interface CollectionRequest {
+  picture: string;
 }
 
 /** Reorder the queue, by the ids of jobs. */
@@ -63,7 +90,10 @@ interface StaticInfo {
   notes: string[];
   settings: SettingSchema[];
   presets: PresetInfo[];
+  details: DetailInfo[];
   samples: SampleNames;
+  examples: ExampleInfo[];
+  shares: boolean;
   steerable: string[];
 }
 
@@ -85,15 +115,38 @@ interface SettingSchema {
 /** A preset, with the address of its thumbnail. */
 interface PresetInfo {
   name: string;
+  label: string;
   help: string;
+  historic: boolean;
   recipe: Record<string, string>;
   picture: string | null;
 }
 
-/** The names of the samples, content images and style images. */
+/** A level of detail: the preset draft, default or fine. */
+interface DetailInfo {
+  name: string;
+  label: string;
+  help: string;
+}
+
+/** The samples, content images and style images. */
 interface SampleNames {
-  photographs: string[];
-  paintings: string[];
+  photographs: SampleInfo[];
+  paintings: SampleInfo[];
+}
+
+/** A sample, with the address of its thumbnail. */
+interface SampleInfo {
+  name: string;
+  label: string;
+  picture: string;
+}
+
+/** A content and a style sample, with the address of a result. */
+interface ExampleInfo {
+  content: string;
+  style: string;
+  picture: string;
 }
 
 /** An added image. */
@@ -143,7 +196,13 @@ interface JobInfo {
   error: string | null;
   seconds: number;
   steered: boolean;
+  name: string;
+  starred: boolean;
   sheet: string | null;
+  content: ImageInfo | null;
+  styles: string[];
+  stem: string;
+  film: boolean;
   recipe: Record<string, string>;
   differs: [string, string, string][];
   preview: string | null;
@@ -177,7 +236,13 @@ interface JobDetails {
   error: string | null;
   seconds: number;
   steered: boolean;
+  name: string;
+  starred: boolean;
   sheet: string | null;
+  content: ImageInfo | null;
+  styles: string[];
+  stem: string;
+  film: boolean;
   recipe: Record<string, string>;
   differs: [string, string, string][];
   preview: string | null;
@@ -198,6 +263,7 @@ interface SessionInfo {
   keep_feather: number;
   missing: string[];
   preset: string;
+  detail: string;
   recipe: Record<string, string>;
   idle: string[];
   works: JobInfo[];
@@ -223,6 +289,7 @@ interface StudioState {
   worker: string;
   sessions: SessionName[];
   queue: JobInfo[];
+  collection: ImageInfo[];
   skipped: [string, string][];
 }
 
@@ -238,12 +305,29 @@ interface ForecastInfo {
   memory: number | null;
   fits: boolean;
   text: string;
+  sizes: SizeForecast[];
+}
+
+/** The expected time and memory of a run at another size, as text. */
+interface SizeForecast {
+  value: string;
+  width: number;
+  height: number;
+  time: string;
+  memory: string;
+  fits: boolean;
 }
 
 /** The id of a sheet, and the ids of its jobs. */
 interface SweepInfo {
   sheet: string;
   works: string[];
+}
+
+/** An address that gives access to one more device, once, and its QR code as SVG. */
+interface ShareInfo {
+  address: string;
+  code: string;
 }
 
 /** The response without data. */
@@ -281,6 +365,7 @@ interface JobMessage {
 interface DraftMessage {
   event: "draft";
   work: string;
+  left: string;
 }
 
 /** A message of a job for the user. */
@@ -290,8 +375,8 @@ interface NoteMessage {
   note: string;
 }
 
-type PageRequest = SessionChanges | PaintRequest | FinishRequest | SteerRequest | SweepRequest | SelectRequest | QueueRequest;
+type PageRequest = SessionChanges | PaintRequest | FinishRequest | SteerRequest | SweepRequest | SelectRequest | SelectPartRequest | VersionChanges | CollectionRequest | QueueRequest;
 
-type PageResponse = StaticInfo | UploadInfo | JobInfo | JobDetails | SessionInfo | StudioState | ForecastInfo | SweepInfo | Done | ErrorInfo;
+type PageResponse = StaticInfo | UploadInfo | JobInfo | JobDetails | SessionInfo | StudioState | ForecastInfo | SweepInfo | ShareInfo | Done | ErrorInfo;
 
 type PageMessage = HelloMessage | StateMessage | JobMessage | DraftMessage | NoteMessage | StepMessage;

@@ -7,12 +7,26 @@ interface Masking {
   mask: import("../../src/impasto/studio/static/masks.js").Mask;
   role: "protect" | "region"; style: ImageInfo | null; number: number | null; tool: string;
   last: Point | null; cursor: Point; down?: boolean;
+  /** the number of changes when the editor was opened */
+  steps: number;
 }
 
 interface State {
   about: StaticInfo | null; session: SessionInfo | null; wanted: string | null; worker: string; queue: JobInfo[];
-  shown: string | null; images: Map<string, Promise<HTMLImageElement>>; masking: Masking | null;
+  collection: ImageInfo[]; shown: string | null; images: Map<string, Promise<HTMLImageElement>>; masking: Masking | null;
   curve: [level: number, total: number][]; forecastAsked: number; lost?: boolean;
+  /** the forecast of the time, as text */
+  expected: string;
+  /** the selected versions of the grid */
+  chosen: Set<string>;
+  panel: import("../../src/impasto/studio/static/panel.js").Panel | null;
+  /** whether the original is shown while a button or key is held */
+  held: boolean;
+}
+
+interface JobInfo {
+  /** the time left as text, before the first step */
+  left?: string;
 }
 
 interface Window { studio: { state: State; view: import("../../src/impasto/studio/static/view.js").View } }

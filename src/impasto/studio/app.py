@@ -3,60 +3,64 @@
 import asyncio
 import contextlib
 import hashlib
-import json
 import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, TypeVar
 
 import anyio.to_thread
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from impasto import files
 from impasto.errors import ImageError, ImpastoError, OutputError, SettingError
 from impasto.images import samples
 from impasto.pipeline.events import STEERABLE
 from impasto.recipe import presets
 from impasto.recipe.settings import Recipe
-from impasto.studio import schema, sessions
-from impasto.studio.auth import refusal
+from impasto.studio import collection, crops, exports, forecasts, schema, sessions, versions
 from impasto.studio.masks import select_similar
 from impasto.studio.messages import (
+    CollectionRequest,
     FinishRequest,
     JobInfo,
-    PageMessage,
-    PageResponse,
     PaintRequest,
     QueueRequest,
+    SelectPartRequest,
     SelectRequest,
     SessionChanges,
+    ShareInfo,
     SteerRequest,
     StoredJob,
+    StoredSession,
     SweepRequest,
-    parse,
+    VersionChanges,
 )
 from impasto.studio.queue import JobQueue
+from impasto.studio.responses import (
+    disk_error_response,
+    error_response,
+    fault_response,
+    format_event,
+    input_error_response,
+    json_body,
+    receive,
+    respond,
+)
+from impasto.studio.schema import STATIC
+from impasto.studio.selection import select_part
 from impasto.studio.store import NotFound, Store
 from impasto.studio.supervisor import Supervisor
 from impasto.studio.uploads import Uploads
 
-T = TypeVar("T")
-
-STATIC = Path(__file__).parent / "static"
-
-MAX_UPLOAD_BYTES = 256 * 2**20
-"""Maximum size of an uploaded image in bytes."""
-
-MAX_BODY_BYTES = 2**20
-"""Maximum size of other request bodies in bytes."""
+MAX_NAME = 80
+"""Maximum length of the name of a version in characters."""
 
 MAX_CELLS = 16
 """Maximum number of jobs of one sweep."""
@@ -73,11 +77,11 @@ SERVED_FILES = {
 class Studio:
     """The handlers of the HTTP routes."""
 
-    def __init__(self, store: Store) -> None:
-        """Serve a folder."""
-        self.store = store
+    def __init__(self, store: Store, share: Callable[[], ShareInfo] | None = None) -> None:
+        """Serve a folder; ``share`` makes an address for another device, None if there is none."""
+        self.store, self.share_address = store, share
         self.queue = JobQueue(store)
-        self.supervisor = Supervisor(self.queue, sessions.paint_command)
+        self.supervisor = Supervisor(self.queue, versions.paint_command)
         self.uploads = Uploads(store)
         self.build = build_id()
 
@@ -85,17 +89,19 @@ class Studio:
 
     async def about(self, request: Request) -> Response:
         """Return settings, presets and samples."""
-        return _respond(schema.static_info())
+        return respond(schema.static_info(self.share_address is not None))
 
     async def state(self, request: Request) -> Response:
         """Return all sessions, and the state of the worker process."""
-        return _respond(
+        return respond(
             {
                 "worker": self.supervisor.worker_status,
                 "sessions": [
-                    {"id": each["id"], "name": each["name"]} for each in self.store.sessions()
+                    {"id": each["id"], "name": sessions.session_name(self.store, each)}
+                    for each in self.store.sessions()
                 ],
                 "queue": self.queue.serialize(self._serialize_job),
+                "collection": collection.images(self.store),
                 "skipped": sorted(self.store.skipped.items()),
             }
         )
@@ -105,14 +111,14 @@ class Studio:
         return self._session(request.path_params["session"])
 
     def _session(self, session_id: str) -> Response:
-        return _respond(sessions.serialize_session(self.store, self.supervisor, session_id))
+        return respond(sessions.serialize_session(self.store, self.supervisor, session_id))
 
     async def job(self, request: Request) -> Response:
         """Return a job with the history of its losses."""
         job_id = request.path_params["work"]
         known = self._serialize_job(job_id)
         history = self.supervisor.histories.get(job_id) or self.store.job(job_id)["history"]
-        return _respond({**known, "history": history})
+        return respond({**known, "history": history})
 
     async def job_file(self, request: Request) -> Response:
         """Return an image of a job."""
@@ -124,14 +130,43 @@ class Studio:
             return Response(
                 path.read_bytes(), media_type="image/jpeg", headers={"Cache-Control": "no-store"}
             )
-        download_name = (
-            None if "download" not in request.query_params else f"impasto-{job_id}{path.suffix}"
-        )
+        name = None
+        if "download" in request.query_params:
+            name = exports.download_name(self.store, self.store.job(job_id), path.suffix)
         return FileResponse(
             path,
-            media_type=SERVED_FILES[name],
-            filename=download_name,
+            media_type=SERVED_FILES[path.name],
+            filename=name,
             headers={"Cache-Control": "private, max-age=3600"},
+        )
+
+    async def film(self, request: Request) -> Response:
+        """Return the film of a job, which is made on the first request."""
+        job = self.store.job(request.path_params["work"])
+        folder = self.store.job_folder(job["id"])
+        path = await anyio.to_thread.run_sync(exports.write_film, folder)
+        name = exports.download_name(self.store, job, ".mp4")
+        return FileResponse(path, media_type="video/mp4", filename=name)
+
+    async def archive(self, request: Request) -> Response:
+        """Return a ZIP archive of results."""
+        job_ids = request.query_params.get("works", "").split(",")
+        jobs = [self.supervisor.job(each) for each in dict.fromkeys(job_ids) if each]
+        path = await anyio.to_thread.run_sync(exports.write_zip, self.store, jobs)
+        return FileResponse(
+            path,
+            media_type="application/zip",
+            filename="impasto.zip",
+            background=BackgroundTask(path.unlink, missing_ok=True),
+        )
+
+    async def sample_thumbnail(self, request: Request) -> Response:
+        """Return the thumbnail of a sample."""
+        image = await anyio.to_thread.run_sync(
+            sessions.sample_thumbnail, _known_sample(request.path_params["name"])
+        )
+        return Response(
+            image, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"}
         )
 
     async def image_file(self, request: Request) -> Response:
@@ -147,9 +182,9 @@ class Studio:
 
         async def lines() -> AsyncIterator[str]:
             try:
-                yield _format_event({"event": "hello", "build": self.build})
+                yield format_event({"event": "hello", "build": self.build})
                 async for each in self.supervisor.subscribe(stream):
-                    yield _format_event(each)
+                    yield format_event(each)
             finally:
                 self.supervisor.close_stream(stream)
 
@@ -184,7 +219,7 @@ class Studio:
             self.queue.remove(job["id"])
         self.store.remove_session(session_id)
         self.supervisor.publish_state()
-        return _respond({})
+        return respond({})
 
     async def add_image(self, request: Request) -> Response:
         """Add an image from a raw request body."""
@@ -193,49 +228,76 @@ class Studio:
         with tempfile.NamedTemporaryFile(dir=self.store.incoming, delete=False) as file:
             path = Path(file.name)
             try:
-                await _receive(request, file)
+                await receive(request, file)
                 file.flush()
                 added = await self.uploads.add(path, name, mask)
             finally:
                 path.unlink(missing_ok=True)
-        return _respond(added)
+        return respond(added)
 
     async def add_sample(self, request: Request) -> Response:
         """Add a sample."""
-        name = request.path_params["name"]
-        if name not in (*samples.CONTENTS, *samples.STYLES):
-            raise NotFound("unknown sample")
-        return _respond(await anyio.to_thread.run_sync(sessions.add_sample, self.store, name))
+        name = _known_sample(request.path_params["name"])
+        return respond(await anyio.to_thread.run_sync(sessions.add_sample, self.store, name))
 
     async def add_result(self, request: Request) -> Response:
         """Add a result as an input image."""
         job = self.supervisor.job(request.path_params["work"])
-        result = sessions.result_path(self.store, job)
+        result = versions.result_path(self.store, job)
         path = self.store.incoming / f"{secrets.token_hex(8)}.png"
         try:
             await anyio.to_thread.run_sync(shutil.copyfile, result, path)
             added = await self.uploads.add(path, f"result {job['id']}.png")
         finally:
             path.unlink(missing_ok=True)
-        return _respond(added)
+        return respond(added)
 
     async def select(self, request: Request) -> Response:
         """Return a mask of the connected pixels similar to a clicked one."""
-        session = self.store.session(request.path_params["session"])
+        path = self._content_path(request)
         point = await json_body(request, SelectRequest)
-        if not session["photograph"]:
-            raise SettingError("there is no content image yet")
-        url = self.store.image(session["photograph"])["url"]
-        path = self.store.derived_image_path(session["photograph"], url.rpartition("/")[2])
         mask = await anyio.to_thread.run_sync(
             select_similar, path, point["x"], point["y"], point["tolerance"]
         )
         return Response(mask, media_type="image/png")
 
+    async def select_part(self, request: Request) -> Response:
+        """Return a mask of the subject, the faces, the background or the sky."""
+        path = self._content_path(request)
+        part = (await json_body(request, SelectPartRequest))["part"]
+        mask = await anyio.to_thread.run_sync(select_part, path, part)
+        return Response(mask, media_type="image/png")
+
+    def _content_path(self, request: Request) -> Path:
+        """Return the path of the displayed content image of a session."""
+        session = self.store.session(request.path_params["session"])
+        if not session["photograph"]:
+            raise SettingError("there is no content image yet")
+        url = self.store.image(session["photograph"])["url"]
+        return self.store.derived_image_path(session["photograph"], url.rpartition("/")[2])
+
+    async def collect(self, request: Request) -> Response:
+        """Add an image to the collection of styles."""
+        collection.add(self.store, (await json_body(request, CollectionRequest))["picture"])
+        self.supervisor.publish_state()
+        return respond({})
+
+    async def remove_collected(self, request: Request) -> Response:
+        """Remove an image from the collection of styles."""
+        collection.remove(self.store, request.path_params["picture"])
+        self.supervisor.publish_state()
+        return respond({})
+
+    async def share(self, request: Request) -> Response:
+        """Return an address that gives access to one more device."""
+        if self.share_address is None:
+            raise SettingError("other devices have access only with impasto studio --host 0.0.0.0")
+        return respond(self.share_address())
+
     async def forecast(self, request: Request) -> Response:
         """Return the forecast for a session."""
         session = self.store.session(request.path_params["session"])
-        return _respond(await anyio.to_thread.run_sync(sessions.forecast, self.store, session))
+        return respond(await anyio.to_thread.run_sync(forecasts.forecast, self.store, session))
 
     # Jobs ---------------------------------------------------------------------------------------
 
@@ -244,14 +306,14 @@ class Studio:
         session = self.store.session(request.path_params["session"])
         body = await json_body(request, PaintRequest)
         self.queue.check_capacity(1)
-        return self._enqueue(sessions.create_job(self.store, session, body.get("before")))
+        return self._enqueue(versions.create_job(self.store, session, body.get("before")))
 
     async def finish(self, request: Request) -> Response:
         """Queue a job that enlarges a result."""
         job = self.supervisor.job(request.path_params["work"])
         body = await json_body(request, FinishRequest)
         self.queue.check_capacity(1)
-        return self._enqueue(sessions.create_finish_job(self.store, job, body["size"]))
+        return self._enqueue(versions.create_finish_job(self.store, job, body["size"]))
 
     async def resume(self, request: Request) -> Response:
         """Resume a stopped job."""
@@ -267,24 +329,44 @@ class Studio:
         """Queue the jobs of a sweep."""
         session = self.store.session(request.path_params["session"])
         body = await json_body(request, SweepRequest)
-        cells = sessions.sweep_cells(body["vary"], MAX_CELLS)
+        cells = versions.sweep_cells(body["vary"], MAX_CELLS)
         self.queue.check_capacity(len(cells))
-        sheet = secrets.token_hex(4)
-        created = [
-            sessions.create_job(self.store, session, None, cell, sheet=sheet) for cell in cells
-        ]
+        created = await anyio.to_thread.run_sync(self._create_sheet, session, body, cells)
+        sheet = created[0]["sheet"]
         for each in created:
             self.queue.add(each["id"])
         self.supervisor.publish_state()
-        return _respond({"sheet": sheet, "works": [each["id"] for each in created]})
+        return respond({"sheet": str(sheet), "works": [each["id"] for each in created]})
+
+    def _create_sheet(
+        self, session: StoredSession, body: SweepRequest, cells: list[dict[str, str]]
+    ) -> list[StoredJob]:
+        """Create the jobs of a sheet, of the whole image or of a crop."""
+        crop, sheet = body.get("crop"), secrets.token_hex(4)
+        if crop is not None:
+            session = crops.crop_session(self.store, session, crop)
+        return [
+            versions.create_job(self.store, session, None, cell, sheet=sheet, small=crop is None)
+            for cell in cells
+        ]
 
     def _enqueue(self, job: StoredJob) -> Response:
         self.queue.add(job["id"])
         self.supervisor.publish_state()
-        return _respond(self._serialize_job(job["id"]))
+        return respond(self._serialize_job(job["id"]))
 
     def _serialize_job(self, job_id: str) -> JobInfo:
-        return sessions.serialize_job(self.store, job_id, self.supervisor)
+        return versions.serialize_job(self.store, job_id, self.supervisor)
+
+    async def change_version(self, request: Request) -> Response:
+        """Change the name of a version, or whether it has a star."""
+        job = self.store.job(request.path_params["work"])
+        changes = await json_body(request, VersionChanges)
+        if len(changes.get("name", "")) > MAX_NAME:
+            raise SettingError(f"the name is longer than {MAX_NAME} characters")
+        self.store.save_job({**job, **changes})
+        self.supervisor.publish_state()
+        return respond(self._serialize_job(job["id"]))
 
     async def steer(self, request: Request) -> Response:
         """Change settings of the running job."""
@@ -293,13 +375,13 @@ class Studio:
         settings = {name: value for name, value in requested.items() if name in STEERABLE}
         changed = schema.change_recipe(Recipe.from_dict(job["recipe"]), settings)
         self.supervisor.steer(job["id"], {name: getattr(changed, name) for name in settings})
-        return _respond({})
+        return respond({})
 
     async def stop(self, request: Request) -> Response:
         """Stop the running job, and keep the best image so far."""
         job = self._running_job(request.path_params["work"])
         self.supervisor.stop(job["id"])
-        return _respond({})
+        return respond({})
 
     def _running_job(self, job_id: str) -> StoredJob:
         if self.supervisor.current_job != job_id:
@@ -315,14 +397,14 @@ class Studio:
         self.queue.remove(job_id)
         self.store.remove_job(job_id)
         self.supervisor.publish_state()
-        return _respond({})
+        return respond({})
 
     async def reorder(self, request: Request) -> Response:
         """Reorder the queue."""
         order = (await json_body(request, QueueRequest))["order"]
         self.queue.reorder(order, self.supervisor.current_job)
         self.supervisor.publish_state()
-        return _respond({})
+        return respond({})
 
     # --------------------------------------------------------------------------------------------
 
@@ -341,14 +423,14 @@ class Studio:
             routes=routes(self),
             lifespan=running,
             exception_handlers={
-                NotFound: _error_response(404),
-                ImageError: _error_response(415),
-                OutputError: _error_response(507),
-                ImpastoError: _error_response(400),
-                HTTPException: _input_error_response,
-                OSError: _disk_error_response,
-                ClientDisconnect: _error_response(400),
-                Exception: _fault_response,
+                NotFound: error_response(404),
+                ImageError: error_response(415),
+                OutputError: error_response(507),
+                ImpastoError: error_response(400),
+                HTTPException: input_error_response,
+                OSError: disk_error_response,
+                ClientDisconnect: error_response(400),
+                Exception: fault_response,
             },
         )
 
@@ -364,14 +446,22 @@ def routes(studio: Studio) -> list[Route | Mount]:
         ("PATCH", "/api/sessions/{session}", studio.change_session),
         ("DELETE", "/api/sessions/{session}", studio.remove_session),
         ("POST", "/api/sessions/{session}/select", studio.select),
+        ("POST", "/api/sessions/{session}/part", studio.select_part),
         ("POST", "/api/sessions/{session}/forecast", studio.forecast),
         ("POST", "/api/sessions/{session}/paint", studio.start),
         ("POST", "/api/sessions/{session}/sweep", studio.sweep),
         ("POST", "/api/pictures", studio.add_image),
         ("POST", "/api/samples/{name}", studio.add_sample),
+        ("GET", "/api/samples/{name}/thumb.jpg", studio.sample_thumbnail),
+        ("POST", "/api/collection", studio.collect),
+        ("DELETE", "/api/collection/{picture}", studio.remove_collected),
+        ("POST", "/api/share", studio.share),
+        ("GET", "/api/results.zip", studio.archive),
         ("GET", "/api/pictures/{picture}/{file}", studio.image_file),
         ("GET", "/api/works/{work}", studio.job),
         ("DELETE", "/api/works/{work}", studio.remove_job),
+        ("PATCH", "/api/works/{work}", studio.change_version),
+        ("GET", "/api/works/{work}/film.mp4", studio.film),
         ("GET", "/api/works/{work}/{file}", studio.job_file),
         ("POST", "/api/works/{work}/picture", studio.add_result),
         ("POST", "/api/works/{work}/steer", studio.steer),
@@ -386,63 +476,14 @@ def routes(studio: Studio) -> list[Route | Mount]:
     ]
 
 
+def _known_sample(name: str) -> str:
+    """Return the name of a sample. Raises NotFound."""
+    if name not in (*samples.CONTENTS, *samples.STYLES):
+        raise NotFound("unknown sample")
+    return name
+
+
 def build_id() -> str:
     """Return a hash of the page's files."""
     parts = [path.read_bytes() for path in sorted(STATIC.iterdir()) if path.is_file()]
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
-
-
-async def json_body(request: Request, kind: type[T]) -> T:
-    """Return the JSON of a request. Raises SettingError if it is not of this kind."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY_BYTES:
-            raise SettingError("the request is too large")
-    try:
-        parsed = json.loads(body or b"{}")
-    except (ValueError, RecursionError):
-        raise SettingError("expected a JSON object") from None
-    return parse(parsed, kind)
-
-
-def _respond(response: PageResponse) -> Response:
-    return JSONResponse(response)
-
-
-async def _receive(request: Request, file: IO[bytes]) -> None:
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_UPLOAD_BYTES:
-            raise HTTPException(413, f"the image is larger than {MAX_UPLOAD_BYTES // 2**20} MB")
-        file.write(part)
-
-
-def _format_event(message: PageMessage | None) -> str:
-    if message is None:
-        return ": keep-alive\n\n"
-    return f"event: {message['event']}\ndata: {json.dumps(message)}\n\n"
-
-
-Handler = Callable[[Request, Exception], Response]
-
-
-def _error_response(status: int) -> Handler:
-    return lambda _, error: refusal(status, " ".join(str(error).split()) or "the page was closed")
-
-
-def _input_error_response(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return refusal(error.status_code, error.detail)
-
-
-def _fault_response(_: Request, error: Exception) -> Response:
-    # Starlette raises the error again, so the server logs it.
-    sentence = f"the studio failed ({type(error).__name__}: {files.error_reason(error)})"
-    return refusal(500, f"{sentence}; nothing was changed; see the terminal for details")
-
-
-def _disk_error_response(_: Request, error: Exception) -> Response:
-    assert isinstance(error, OSError)
-    return refusal(507, f"the studio's folder cannot be written: {error.strerror or error}")

@@ -113,6 +113,8 @@ class JobInputs(TypedDict):
     keep_feather: Feather
     preset: str
     """the name of the preset that was chosen last"""
+    detail: str
+    """draft, default or fine: the preset whose detail was chosen last"""
     recipe: RecipeFields
 
 
@@ -149,6 +151,9 @@ class JobStatus(TypedDict):
     """duration of the finished run"""
     steered: bool
     """whether settings changed during the run"""
+    name: str
+    """given by the user; empty without one"""
+    starred: bool
 
 
 class StoredJob(JobStatus, NewJob):
@@ -181,6 +186,7 @@ class SessionChanges(TypedDict, total=False):
     keep: str | None
     keep_feather: Feather
     preset: str
+    detail: str
     recipe: SettingChanges
 
 
@@ -202,10 +208,21 @@ class SteerRequest(TypedDict):
     settings: SettingChanges
 
 
+class PlaceInfo(TypedDict):
+    """A place in the content image."""
+
+    x: Fraction
+    y: Fraction
+
+
 class SweepRequest(TypedDict):
-    """Start a job for each combination of values of the settings."""
+    """Start a job for each combination of values of the settings.
+
+    With ``crop``, the jobs paint the part of the image around this place at the final scale.
+    """
 
     vary: dict[str, list[str]]
+    crop: NotRequired[PlaceInfo | None]
 
 
 class SelectRequest(TypedDict):
@@ -214,6 +231,25 @@ class SelectRequest(TypedDict):
     x: Fraction
     y: Fraction
     tolerance: Fraction
+
+
+class SelectPartRequest(TypedDict):
+    """Select a part of the content image."""
+
+    part: Literal["subject", "face", "background", "sky"]
+
+
+class VersionChanges(TypedDict, total=False):
+    """A new name of a version, or whether it has a star."""
+
+    name: str
+    starred: bool
+
+
+class CollectionRequest(TypedDict):
+    """Add an image to the collection of styles."""
+
+    picture: str
 
 
 class QueueRequest(TypedDict):
@@ -229,6 +265,9 @@ PageRequest: TypeAlias = (
     | SteerRequest
     | SweepRequest
     | SelectRequest
+    | SelectPartRequest
+    | VersionChanges
+    | CollectionRequest
     | QueueRequest
 )
 
@@ -259,16 +298,43 @@ class PresetInfo(TypedDict):
     """A preset, with the address of its thumbnail."""
 
     name: str
+    label: str
     help: str
+    historic: bool
+    """whether it has the settings of an earlier method"""
     recipe: SettingTexts
     picture: str | None
 
 
-class SampleNames(TypedDict):
-    """The names of the samples, content images and style images."""
+class DetailInfo(TypedDict):
+    """A level of detail: the preset draft, default or fine."""
 
-    photographs: list[str]
-    paintings: list[str]
+    name: str
+    label: str
+    help: str
+
+
+class SampleInfo(TypedDict):
+    """A sample, with the address of its thumbnail."""
+
+    name: str
+    label: str
+    picture: str
+
+
+class SampleNames(TypedDict):
+    """The samples, content images and style images."""
+
+    photographs: list[SampleInfo]
+    paintings: list[SampleInfo]
+
+
+class ExampleInfo(TypedDict):
+    """A content and a style sample, with the address of a result."""
+
+    content: str
+    style: str
+    picture: str
 
 
 class StaticInfo(TypedDict):
@@ -277,7 +343,12 @@ class StaticInfo(TypedDict):
     notes: list[str]
     settings: list[SettingSchema]
     presets: list[PresetInfo]
+    details: list[DetailInfo]
+    """from coarse to fine; empty without presets for it"""
     samples: SampleNames
+    examples: list[ExampleInfo]
+    shares: bool
+    """whether other devices can open the page"""
     steerable: list[str]
     """names of the settings that can change during a run"""
 
@@ -338,6 +409,14 @@ class JobInfo(JobStatus):
 
     sheet: str | None
     """the sweep that the job belongs to; None for a single job"""
+    content: ImageInfo | None
+    """the content image; None if it is no longer in the folder"""
+    styles: list[str]
+    """the names of the style images, without file extensions"""
+    stem: str
+    """the name of downloads, without file extension"""
+    film: bool
+    """whether there are images of the run, for a film"""
     recipe: SettingTexts
     differs: list[tuple[str, str, str]]
     """settings that differ from the previous version: label, old value, new value"""
@@ -370,6 +449,7 @@ class SessionInfo(TypedDict):
     missing: list[str]
     """descriptions of images that are no longer in the folder"""
     preset: str
+    detail: str
     recipe: SettingTexts
     idle: list[str]
     """a message for each setting that has no effect"""
@@ -392,8 +472,23 @@ class StudioState(TypedDict):
     sessions: list[SessionName]
     queue: list[JobInfo]
     """the running job and the queued ones, in order"""
+    collection: list[ImageInfo]
+    """the style images that the user has collected, newest first"""
     skipped: list[tuple[str, str]]
     """files that cannot be read, with the reasons"""
+
+
+class SizeForecast(TypedDict):
+    """The expected time and memory of a run at another size, as text."""
+
+    value: str
+    """value of the setting size"""
+    width: int
+    height: int
+    time: str
+    """empty while it is unknown"""
+    memory: str
+    fits: bool
 
 
 class ForecastInfo(TypedDict):
@@ -404,6 +499,7 @@ class ForecastInfo(TypedDict):
     fits: bool
     """whether the memory is sufficient"""
     text: str
+    sizes: list[SizeForecast]
 
 
 class SweepInfo(TypedDict):
@@ -411,6 +507,13 @@ class SweepInfo(TypedDict):
 
     sheet: str
     works: list[str]
+
+
+class ShareInfo(TypedDict):
+    """An address that gives access to one more device, once, and its QR code as SVG."""
+
+    address: str
+    code: str
 
 
 class Done(TypedDict):
@@ -433,6 +536,7 @@ PageResponse: TypeAlias = (
     | StudioState
     | ForecastInfo
     | SweepInfo
+    | ShareInfo
     | Done
     | ErrorInfo
 )
@@ -498,6 +602,8 @@ class DraftMessage(TypedDict):
 
     event: Literal["draft"]
     work: str
+    left: str
+    """time left as text; empty while it is unknown"""
 
 
 class NoteMessage(TypedDict):

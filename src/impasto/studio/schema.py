@@ -1,6 +1,8 @@
 """Descriptions of settings and recipes for the page, from help, unit and range."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 from impasto.errors import SettingError
@@ -10,30 +12,107 @@ from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.presets import Preset
 from impasto.recipe.settings import Recipe
-from impasto.studio.messages import SettingSchema, SettingTexts, StaticInfo
+from impasto.studio.messages import (
+    PresetInfo,
+    SampleInfo,
+    SettingSchema,
+    SettingTexts,
+    StaticInfo,
+)
+
+STATIC = Path(__file__).parent / "static"
 
 
-def static_info() -> StaticInfo:
+DETAILS = {
+    "draft": ("Draft", "Quick and rough: to choose colors and size."),
+    presets.DEFAULT: ("Standard", "The detail of most results."),
+    "fine": ("Fine", "Slow, for a large print."),
+}
+"""Presets that are levels of detail, with their labels and help, from coarse to fine."""
+
+PRESET_LABELS = {
+    presets.DEFAULT: "Balanced",
+    "photo-colours": "Photo colors",
+    "gram": "Gram matrices",
+    "gatys": "Gatys, 2016",
+    "tutorial": "Keras tutorial",
+}
+"""Labels of presets that differ from their names."""
+
+PRESET_HELP = {presets.DEFAULT: "Strokes everywhere; the shapes of the photo stay clear."}
+"""Help of presets that differs from theirs."""
+
+HISTORIC = ("gram", "gatys", "tutorial")
+"""Presets with the settings of earlier methods."""
+
+EXAMPLES = (("cat", "knife"), ("astronaut", "mosaic"), ("motorcycle", "engraving"))
+"""Content and style samples of the examples; tools/presets.py paints their results."""
+
+
+def static_info(shares: bool = False) -> StaticInfo:
     """Return the data that does not change while the studio runs."""
     known, notes = known_presets()
+    looks = {name: each for name, each in known.items() if name not in DETAILS}
     return {
         "notes": notes,
         "settings": [_setting_schema(*each) for each in recipes.iter_settings()],
         "presets": [
-            {
-                "name": name,
-                "help": preset.help,
-                "recipe": format_settings(presets.make_recipe(name, known)),
-                "picture": f"presets/{name}.jpg" if name in presets.PRESETS else None,
-            }
-            for name, preset in known.items()
+            _preset_info(name, preset, known)
+            for name, preset in {presets.DEFAULT: known[presets.DEFAULT], **looks}.items()
+        ],
+        "details": [
+            {"name": name, "label": label, "help": known[name].help if name in known else help}
+            for name, (label, help) in details_of(known).items()
         ],
         "samples": {
-            "photographs": list(samples.CONTENTS),
-            "paintings": list(samples.STYLES),
+            "photographs": [_sample_info(each, each.capitalize()) for each in samples.CONTENTS],
+            "paintings": [_sample_info(*each) for each in samples.STYLES.items()],
         },
+        "examples": [
+            {"content": content, "style": style, "picture": f"examples/{content}-{style}.jpg"}
+            for content, style in EXAMPLES
+        ],
         "steerable": list(STEERABLE),
+        "shares": shares,
     }
+
+
+def _preset_info(name: str, preset: Preset, known: Mapping[str, Preset]) -> PresetInfo:
+    return {
+        "name": name,
+        "label": PRESET_LABELS.get(name, name.replace("-", " ").capitalize()),
+        "help": PRESET_HELP.get(name, preset.help),
+        "historic": name in HISTORIC,
+        "recipe": format_settings(presets.make_recipe(name, known)),
+        "picture": f"presets/{name}.jpg" if (STATIC / "presets" / f"{name}.jpg").exists() else None,
+    }
+
+
+def _sample_info(name: str, label: str) -> SampleInfo:
+    return {"name": name, "label": label, "picture": f"/api/samples/{name}/thumb.jpg"}
+
+
+def details_of(known: Mapping[str, Preset]) -> dict[str, tuple[str, str]]:
+    """Return the levels of detail that have presets; none if there is only the default."""
+    found = {name: texts for name, texts in DETAILS.items() if name in known}
+    return found if len(found) > 1 else {}
+
+
+def with_detail(recipe: Recipe, detail: str, preset: str, known: Mapping[str, Preset]) -> Recipe:
+    """Return a recipe with the settings of a level of detail; other settings stay.
+
+    Settings that other levels of detail change get the value of ``preset`` again. Raises
+    SettingError for an unknown level.
+    """
+    levels = details_of(known)
+    if detail not in (*levels, presets.DEFAULT):
+        raise SettingError(f"detail is {detail!r}: possible are {', '.join(DETAILS)}")
+    names = {name for level in levels for name in known[level].settings if name != "size"}
+    base = presets.make_recipe(preset if preset in known else presets.DEFAULT, known)
+    chosen = known[detail].settings if detail in levels else {}
+    return replace(
+        recipe, **{name: chosen.get(name, getattr(base, name)) for name in sorted(names)}
+    )
 
 
 def known_presets() -> tuple[dict[str, Preset], list[str]]:

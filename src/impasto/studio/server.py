@@ -2,10 +2,13 @@
 
 import contextlib
 import errno
+import functools
+import io
 import itertools
 import json
 import os
 import socket
+import sys
 import time
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +22,7 @@ from impasto import files
 from impasto.errors import SettingError
 from impasto.studio.app import Studio
 from impasto.studio.auth import AuthMiddleware, Hosts, Secrets, parsed_name, with_port
+from impasto.studio.messages import ShareInfo
 from impasto.studio.store import Store
 
 PORT = 8470
@@ -82,7 +86,9 @@ def serve(
         addresses = list(_addresses(own, port, public))
         files.write_text(json.dumps({"addresses": addresses, "pid": os.getpid()}), running)
         hosts = Hosts(port, frozenset(_machine_names(own)), _public_hosts(public, port))
-        app = AuthMiddleware(Studio(store).app(), secrets, hosts, f"impasto-{port}")
+        outward = [each for each in addresses if not _is_local(each)]
+        share = functools.partial(_share, outward[0], secrets) if outward else None
+        app = AuthMiddleware(Studio(store, share).app(), secrets, hosts, f"impasto-{port}")
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -205,6 +211,27 @@ def _addresses(own: str, port: int, public: Sequence[tuple[str, int | None]]) ->
         yield f"{scheme}://{name}" if other in (None, 80, 443) else f"{scheme}://{name}:{other}"
 
 
+def _is_local(address: str) -> bool:
+    """Return whether an address works on this machine only.
+
+    >>> _is_local("http://127.0.0.1:8470"), _is_local("http://192.0.2.7:8470")
+    (True, False)
+    """
+    return any(address.startswith(f"http://{name}") for name in LOCAL)
+
+
+def _share(address: str, secrets: Secrets) -> ShareInfo:
+    """Return an address with a new token, and its QR code."""
+    import segno
+
+    url = f"{address}/?token={secrets.token()}"
+    code = segno.make(url, error="m").svg_inline(scale=6, border=3, light="#fff")
+    return {
+        "address": url,
+        "code": code.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1),
+    }
+
+
 def _outward_addresses() -> Iterator[str]:
     """Yield the IPv4 addresses of this machine for other machines."""
     for each in itertools.chain(*psutil.net_if_addrs().values()):
@@ -220,5 +247,18 @@ def _print_addresses(
     token = secrets.token()
     for number, address in enumerate(addresses):
         print_line(f"{'or, from another machine, ' if number else ''}{address}/?token={token}")
+    _print_code(addresses, token, print_line)
     if browser:
         webbrowser.open(f"{addresses[0]}/?token={token}")
+
+
+def _print_code(addresses: Sequence[str], token: str, print_line: Callable[[str], None]) -> None:
+    """Print a QR code of the first address for other devices, in a terminal."""
+    import segno
+
+    outward = next((each for each in addresses if not _is_local(each)), None)
+    if outward is None or not sys.stdout.isatty():
+        return
+    out = io.StringIO()
+    segno.make(f"{outward}/?token={token}", error="l").terminal(out, compact=True)
+    print_line(out.getvalue())

@@ -5,8 +5,10 @@
     FOLDER/pictures/ID/   the uploaded file (only for runs), shown.jpg or .png, thumb.jpg,
                           picture.json
     FOLDER/sessions/ID.json
-    FOLDER/works/ID/      work.json, checkpoint, preview.jpg, picture.png, .jpg and .tif
+    FOLDER/works/ID/      work.json, checkpoint, preview.jpg, picture.png, .jpg and .tif,
+                          frames/ (images of the run, for a film)
     FOLDER/queue.json     queued and running jobs, in order (studio.queue)
+    FOLDER/collection.json  collected style images (studio.collection)
     FOLDER/incoming/      uploads in progress
 
 Identifiers are hexadecimal and created by the server. They are the only part of a path that the
@@ -179,6 +181,7 @@ class Store:
             "keep": None,
             "keep_feather": 0.0,
             "preset": "default",
+            "detail": "default",
             "recipe": recipe,
         }
         self.save_session(session)
@@ -217,6 +220,8 @@ class Store:
             "error": None,
             "seconds": 0.0,
             "steered": False,
+            "name": "",
+            "starred": False,
             "history": [],
         }
         (self.folder / "works" / job["id"]).mkdir()
@@ -308,7 +313,7 @@ def _read_description(path: Path, kind: str) -> Any:
     except ValueError:
         raise ValueError("it is not JSON") from None
     if isinstance(entry, dict) and kind != "picture":
-        _add_feather(entry)
+        _add_missing_fields(entry, kind)
     description: Any = parse(entry, KINDS[kind])
     if description["id"] != entry_id:
         raise ValueError(f"it describes the {NAMES[kind]} {description['id']}")
@@ -317,9 +322,13 @@ def _read_description(path: Path, kind: str) -> Any:
     return description
 
 
-def _add_feather(entry: dict[str, Any]) -> None:
-    """Add the field that earlier versions lack: their masks include the feather."""
-    entry.setdefault("keep_feather", 0.0)
+def _add_missing_fields(entry: dict[str, Any], kind: str) -> None:
+    """Add the fields that earlier versions lack; their masks include the feather."""
+    added = {"keep_feather": 0.0, "detail": "default"}
+    if kind == "work":
+        added |= {"name": "", "starred": False}
+    for name, value in added.items():
+        entry.setdefault(name, value)
     regions = entry.get("regions")
     for each in regions if isinstance(regions, list) else []:
         if isinstance(each, dict):

@@ -324,6 +324,8 @@ class Supervisor:
         self.worker_crashes[job_id] = self.worker_crashes.get(job_id, 0) + 1
         self.progress.pop(job_id, None)
         if self.worker_crashes[job_id] < MAX_WORKER_CRASHES:
+            note = "the painter was restarted; the picture continues where it was last saved"
+            self.publish({"event": "note", "work": job_id, "note": note})
             with contextlib.suppress(Exception):  # it is in the queue in any case
                 self._update_job(self.store.job(job_id), state="queued")
         else:

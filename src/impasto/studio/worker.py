@@ -54,6 +54,9 @@ PREVIEW_SECONDS = 0.25
 DRAFT_SIZE = 512
 """Longest side of the draft in pixels."""
 
+FRAMES, MAX_FRAMES, FRAME_SIZE = "frames", 90, 720
+"""Folder of the images for a film, their approximate number, and their longest side in pixels."""
+
 
 @dataclass
 class CommandReader:
@@ -205,9 +208,10 @@ def _run_and_report(
     job_id, folder = command["work"], Path(command["folder"])
     estimate, preview_due = time_left(job.prepared), 0.0
     last: Event | None = None
+    film = FilmRecorder(folder / FRAMES, sum(each.evaluations for each in job.prepared.levels))
     if job.prepared.state is None:  # otherwise the preview is of the job that is resumed
         _write_preview(draft(job), folder)
-        send({"event": "draft", "work": job_id})
+        send({"event": "draft", "work": job_id, "left": estimate.in_words()})
     for event in runner.run_job(job, commands.stylizer):
         last = event
         if isinstance(event, Finished):
@@ -216,6 +220,7 @@ def _run_and_report(
             commands.begin_job(job_id)
         estimate.note(event)
         if isinstance(event, Step):
+            film.note(event.pixels)
             new_preview = time.monotonic() >= preview_due
             if new_preview:
                 _write_preview(event.pixels, folder)
@@ -274,6 +279,25 @@ def draft(job: PreparedJob) -> ImageArray:
     style = styles[0].image
     sample = style[:: max(1, style.shape[0] // 256), :: max(1, style.shape[1] // 256)]
     return colors.match_colors(small, sample)
+
+
+class FilmRecorder:
+    """Writes about MAX_FRAMES images of a run, reduced, from which the server makes a film."""
+
+    def __init__(self, folder: Path, evaluations: int) -> None:
+        """Write to ``folder``, for a run of ``evaluations``; a resumed run adds to it."""
+        self.folder, self.every = folder, max(1, evaluations // MAX_FRAMES)
+        self.steps = self.every * len(list(folder.glob("*.jpg")))
+
+    def note(self, image: ImageArray) -> None:
+        """Write the image of a step, if it is one of those for the film."""
+        if self.steps % self.every == 0:
+            self.folder.mkdir(exist_ok=True)
+            height, width = arrays.size_of(image)
+            size = arrays.fit(height, width, min(FRAME_SIZE, max(height, width)))
+            path = self.folder / f"{self.steps // self.every:06d}.jpg"
+            encode.write_image(arrays.resize(image.clip(0, 255), *size), path)
+        self.steps += 1
 
 
 def _write_preview(image: ImageArray, folder: Path) -> None:

@@ -1,5 +1,7 @@
 // Requests to the server. A rejected request throws an error with the server's message.
 
+import { during } from "./dom.js";
+
 async function parseAnswer(response) {
   const found = response.headers.get("content-type")?.startsWith("application/json")
     ? await response.json() : await response.blob();
@@ -7,13 +9,15 @@ async function parseAnswer(response) {
   return found;
 }
 
+const SILENT = "the studio does not answer: check that impasto studio is running";
+
 /** @type {(method: string, path: string, body?: string | Blob) => Promise<any>} */
 async function request(method, path, body) {
   let response;
   try {
     response = await fetch(path, { method, body });
   } catch {
-    throw new Error("the studio does not answer: check that impasto studio is running");
+    throw new Error(SILENT);
   }
   return parseAnswer(response);
 }
@@ -27,15 +31,33 @@ export const post = (path, body = {}) => request("POST", path, JSON.stringify(bo
 /** @type {(path: string, body: PageRequest) => Promise<any>} */
 export const patch = (path, body) => request("PATCH", path, JSON.stringify(body));
 
-// Sends a file. A browser accepts a folder or a missing file, and fails only when it reads the file.
+// Sends a file, and shows the progress. A browser accepts a folder or a missing file, and fails only when it reads it.
 export async function upload(file, role = "picture") {
   await checkReadable(file);
+  const name = file.name ?? "picture.png", path = `/api/pictures?role=${role}&name=${encodeURIComponent(name)}`;
+  if (role === "mask") return during("Saving the mask …", () => send(file, path, () => {}));
   try {
-    return await request("POST", `/api/pictures?role=${role}&name=${encodeURIComponent(file.name ?? "picture.png")}`, file);
+    return await during(`Uploading ${name} …`, (note) => send(file, path, (done) =>
+      (done < 1 ? note(`Uploading ${name}: ${Math.floor(100 * done)} %`, done) : note(`Reading ${name} …`))));
   } catch (error) {
     await checkReadable(file);
     throw error;
   }
+}
+
+// Fetch does not report the progress of an upload.
+function send(file, path, progress) {
+  return new Promise((resolve, reject) => {
+    const sent = new XMLHttpRequest();
+    sent.open("POST", path);
+    sent.responseType = "json";
+    sent.upload.onprogress = (event) => progress(event.lengthComputable ? event.loaded / event.total : 0);
+    sent.upload.onload = () => progress(1);
+    sent.onerror = () => reject(new Error(SILENT));
+    sent.onload = () => (sent.status < 400 ? resolve(sent.response)
+      : reject(new Error(sent.response?.error ?? `the studio answered with status ${sent.status}`)));
+    sent.send(file);
+  });
 }
 
 async function checkReadable(file) {

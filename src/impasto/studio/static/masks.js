@@ -1,6 +1,11 @@
 // A mask that the user paints; opaque pixels are selected. Undo stores the rectangle that a stroke changed.
 
-const TINT = "#e11d48", STEPS = 60;
+const STEPS = 60;
+
+/** Colors of the overlay, by name. */
+export const TINTS = { Red: "#e11d48", Green: "#16a34a", Blue: "#2563eb", Yellow: "#facc15" };
+
+export const channels = (/** @type {string} */ tint) => [1, 3, 5].map((at) => parseInt(tint.slice(at, at + 2), 16));
 
 export const SIDE = 3000; // longest side of a mask in px; the server stores masks up to this size unchanged
 
@@ -17,6 +22,7 @@ export class Mask {
     this.before = canvasOf(width, height).getContext("2d", { willReadFrequently: true });
     this.done = []; this.undone = [];
     this.box = null;
+    this.tint = TINTS.Red;
   }
 
   /**
@@ -29,7 +35,7 @@ export class Mask {
   stroke(from, to, radius, erase) {
     const { context } = this;
     context.globalCompositeOperation = erase ? "destination-out" : "source-over";
-    context.strokeStyle = TINT; context.lineCap = "round"; context.lineWidth = 2 * radius;
+    context.strokeStyle = this.tint; context.lineCap = "round"; context.lineWidth = 2 * radius;
     context.beginPath();
     context.moveTo(...from);
     context.lineTo(to[0] + 0.01, to[1]);
@@ -61,6 +67,23 @@ export class Mask {
     this.before.putImageData(now, left, top);
   }
 
+  // Changes the color of the overlay; what is selected stays.
+  recolor(tint) {
+    this.tint = tint;
+    const rgb = channels(tint);
+    for (const { context } of [this, { context: this.before }]) {
+      context.globalCompositeOperation = "source-in";
+      context.fillStyle = tint;
+      context.fillRect(0, 0, this.canvas.width, this.canvas.height);
+      context.globalCompositeOperation = "source-over";
+    }
+    for (const { was, now } of [...this.done, ...this.undone]) {
+      for (const { data } of [was, now]) {
+        for (let at = 0; at < data.length; at += 4) [data[at], data[at + 1], data[at + 2]] = rgb;
+      }
+    }
+  }
+
   undo() { this.swap(this.done, this.undone, "was"); }
   redo() { this.swap(this.undone, this.done, "now"); }
 
@@ -72,7 +95,7 @@ export class Mask {
   }
 
   fill() {
-    this.context.fillStyle = TINT;
+    this.context.fillStyle = this.tint;
     this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
     this.markAll(); this.endStroke();
   }
@@ -80,7 +103,7 @@ export class Mask {
   invert() {
     const { context, canvas } = this;
     context.globalCompositeOperation = "source-out";
-    context.fillStyle = TINT;
+    context.fillStyle = this.tint;
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.globalCompositeOperation = "source-over";
     this.markAll(); this.endStroke();
@@ -90,10 +113,10 @@ export class Mask {
   add(image) {
     const { width, height } = this.canvas, made = canvasOf(width, height), context = made.getContext("2d");
     context.drawImage(image, 0, 0, width, height);
-    const pixels = context.getImageData(0, 0, width, height), { data } = pixels;
+    const pixels = context.getImageData(0, 0, width, height), { data } = pixels, rgb = channels(this.tint);
     for (let at = 0; at < data.length; at += 4) {
       data[at + 3] = (data[at] * data[at + 3]) / 255;
-      data[at] = 0xe1; data[at + 1] = 0x1d; data[at + 2] = 0x48;
+      [data[at], data[at + 1], data[at + 2]] = rgb;
     }
     context.putImageData(pixels, 0, 0);
     this.context.drawImage(made, 0, 0);

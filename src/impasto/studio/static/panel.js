@@ -1,42 +1,16 @@
 // The form fields of the settings, generated from their help, unit and range.
 
-const MAIN = ["strength", "style_scale", "colors", "style_loss", "size", "evaluations"];
-const NAMES = { style_scale: "stroke size", evaluations: "quality" };
+import { attempt, element } from "./dom.js";
+
+const MAIN = ["strength", "style_scale", "colors"];
+const LABELS = {
+  style_scale: "Stroke size", evaluations: "Quality (evaluations)", size: "Longest side", tv_weight: "Smoothness weight",
+};
+const CHOICES = { colors: { style: "of the style", content: "of the photo", match: "of the style, matched" } };
+const SLIDERS = { style_scale: { min: 0.3, max: 3, step: 0.05 } };
 const SHOWN_ELSEWHERE = ["blend", "finished"]; // by the weights of the style images, and by "Finish larger"
 
-export function element(tag, about = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(about)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (name in made && !name.includes("-")) made[name] = value;
-    else made.setAttribute(name, value);
-  }
-  made.append(...children.filter((each) => each !== null && each !== undefined));
-  return made;
-}
-
-// Runs the action of a field. An error is shown at the field, whose value is restored.
-export async function attempt(field, action, restored = null) {
-  clearRefusal(field);
-  try {
-    return await action();
-  } catch (error) {
-    if (restored) field.value = restored();
-    if (field.shown) field.shown.value = field.value;
-    const refusal = element("p", { id: `refusal-${field.id || "of-field"}`, className: "refusal", role: "alert" }, error.message);
-    (field.closest(".setting, .fields label, .row, label") ?? field).after(refusal);
-    field.refusal = refusal;
-    field.setAttribute("aria-invalid", "true");
-    field.addEventListener("input", () => clearRefusal(field), { once: true });
-    return null;
-  }
-}
-
-function clearRefusal(field) {
-  field.refusal?.remove();
-  field.refusal = null;
-  field.removeAttribute("aria-invalid");
-}
+const capitalized = (text) => text[0].toUpperCase() + text.slice(1);
 
 export class Panel {
   /**
@@ -50,13 +24,14 @@ export class Panel {
     const main = document.getElementById("main-settings"), others = document.getElementById("other-settings");
     const byName = Object.fromEntries(about.settings.map((each) => [each.name, each]));
     for (const name of MAIN) main.append(this.row(byName[name]));
+    document.getElementById("size-field").append(this.row(byName.size));
     for (const each of about.settings) {
-      if (!MAIN.includes(each.name) && !SHOWN_ELSEWHERE.includes(each.name)) others.append(this.row(each));
+      if (![...MAIN, "size"].includes(each.name) && !SHOWN_ELSEWHERE.includes(each.name)) others.append(this.row(each));
     }
   }
 
   row(about) {
-    const { name } = about, help = `help-${name}`, label = NAMES[name] ?? about.label;
+    const { name } = about, help = `help-${name}`, label = LABELS[name] ?? capitalized(about.label);
     const field = this.field(about);
     field.id = `setting-${name}`;
     field.setAttribute("aria-describedby", help);
@@ -84,8 +59,9 @@ export class Panel {
 
   field(about) {
     if (about.choices.length) {
-      return element("select", {}, ...about.choices.map((each) => new Option(each, each)));
+      return element("select", {}, ...about.choices.map((each) => new Option(CHOICES[about.name]?.[each] ?? each, each)));
     }
+    if (SLIDERS[about.name]) return element("input", { type: "range", ...SLIDERS[about.name] });
     if (about.kind === "number" && about.minimum === 0 && about.maximum === 1) {
       return element("input", { type: "range", min: 0, max: 1, step: 0.01 });
     }

@@ -1,0 +1,153 @@
+// The mask editor: its tools, and saving a mask as a protected area or as the area of a style.
+
+import { post, upload } from "./api.js";
+import { loadImage, showCanvas, showLegend } from "./canvas.js";
+import { ask, at, during, element, on, onClick } from "./dom.js";
+import { channels, Mask, SIDE, TINTS } from "./masks.js";
+import { changeSession } from "./session.js";
+import { regionEntries, state, styleEntries, styleLabel, view } from "./state.js";
+
+const FEATHER = 0.004; // of a new mask, as a fraction of its longer side
+const feather = () => Number(at("feather").value) / 1000;
+const TOOLS = ["brush", "eraser", "wand"];
+
+export async function beginMask(role, style, known = null, number = null, soft = FEATHER) {
+  const { photograph: content } = state.session;
+  if (!content) throw new Error("there is no photo yet");
+  const ratio = Math.min(1, SIDE / Math.max(content.width, content.height));
+  const mask = new Mask(Math.round(content.width * ratio), Math.round(content.height * ratio));
+  mask.recolor(await contrasting(content.thumb));
+  if (known) mask.add(await loadImage(known.url));
+  state.masking = { mask, role, style, number, last: null, tool: "brush", cursor: [0.5, 0.5], steps: mask.done.length };
+  const label = style && styleLabel(style.name);
+  at("mask-title").textContent = role === "protect" ? "Protect an area" : `Use ${label} in one area`;
+  at("mask-help").textContent = role === "protect" ? "Where you paint, the photo stays as it is." : `${label} is used only where you paint.`;
+  at("feather").value = Math.round(1000 * soft);
+  state.shown = null;
+  at("compare").value = "";
+  document.body.classList.add("masking");
+  at("mask-head").hidden = at("tools").hidden = false;
+  await showCanvas();
+  showLegend();
+  view.overlay = mask.canvas;
+  view.fit();
+  at("canvas").classList.add("masking");
+  tool("brush");
+  showSwatches();
+  at("canvas").focus();
+}
+
+export const changeProtected = () => (state.session.keep
+  ? beginMask("protect", null, state.session.keep, null, state.session.keep_feather)
+  : beginMask("protect", null));
+
+// Returns the color of the overlay that differs most from the colors of an image.
+async function contrasting(url) {
+  const image = await loadImage(url), context = element("canvas", { width: 24, height: 24 }).getContext("2d");
+  if (!image) return TINTS.Red;
+  context.drawImage(image, 0, 0, 24, 24);
+  const { data } = context.getImageData(0, 0, 24, 24);
+  const distance = (tint) => {
+    const [r, g, b] = channels(tint);
+    let sum = 0;
+    for (let place = 0; place < data.length; place += 4) sum += Math.hypot(data[place] - r, data[place + 1] - g, data[place + 2] - b);
+    return sum;
+  };
+  return Object.values(TINTS).reduce((best, each) => (distance(each) > distance(best) ? each : best));
+}
+
+function showSwatches() {
+  at("swatches").replaceChildren(...Object.entries(TINTS).map(([name, tint]) => {
+    const swatch = element("button", { className: "swatch", title: name, "aria-label": `${name} overlay`, "aria-pressed": String(state.masking.mask.tint === tint),
+      onclick: () => { state.masking.mask.recolor(tint); showSwatches(); view.draw(); } });
+    swatch.style.setProperty("--swatch", tint);
+    return swatch;
+  }));
+}
+
+export function endMask() {
+  state.masking = null;
+  view.overlay = view.cursor = null;
+  document.body.classList.remove("masking");
+  at("tools").hidden = at("mask-head").hidden = true;
+  at("canvas").classList.remove("masking");
+  view.draw();
+}
+
+// Discards the mask; asks first if it was changed.
+export async function cancelMask() {
+  const { mask, steps } = state.masking;
+  if (mask.done.length !== steps && !await ask("Discard your changes to this mask?", "Discard", "Keep painting")) { at("canvas").focus(); return; }
+  endMask();
+  showLegend();
+  await showCanvas();
+}
+
+async function maskDone() {
+  const { mask, role, style, number } = state.masking;
+  if (mask.isEmpty()) throw new Error("the mask is empty: paint the area first");
+  const soft = feather(), blob = await mask.toBlob(0); // without feather, so that editing it again loses nothing
+  const { id } = await upload(new File([blob], "mask.png", { type: "image/png" }), "mask");
+  endMask();
+  if (role === "protect") { await changeSession({ keep: id, keep_feather: soft }); return; }
+  const regions = regionEntries();
+  if (number === null) regions.push({ mask: id, painting: style.id, scale: 1, feather: soft }); else Object.assign(regions[number], { mask: id, feather: soft });
+  const paintings = styleEntries(state.session.paintings).filter((each) => number !== null || each.picture !== style.id || state.session.paintings.length === 1);
+  await changeSession({ regions, paintings });
+}
+
+export function tool(name) {
+  state.masking.tool = name;
+  for (const each of TOOLS) at(each).setAttribute("aria-pressed", String(each === name));
+  at("tolerance-field").hidden = name !== "wand";
+}
+
+const radius = () => Number(at("brush-size").value) / 2 / 1000; // as a fraction of the image's width
+
+export function applyBrush(x, y) {
+  const { mask, tool: name } = state.masking, { width, height } = mask.canvas;
+  /** @type {Point} */
+  const to = [x * width, y * height];
+  mask.stroke(state.masking.last ?? to, to, radius() * width, name === "eraser");
+  state.masking.last = to;
+  showBrush(x, y);
+}
+
+export function showBrush(x, y) {
+  state.masking.cursor = [x, y];
+  view.cursor = { x, y, radius: radius() };
+  view.draw();
+}
+
+export function resizeBrush(factor) {
+  at("brush-size").value = Math.round(at("brush-size").value * factor);
+  if (state.masking) showBrush(...state.masking.cursor);
+}
+
+async function addSelection(text, request) {
+  const { masking } = state;
+  const blob = await during(text, request);
+  if (state.masking !== masking) return; // the user has closed the editor
+  masking.mask.add(await createImageBitmap(blob));
+  view.draw();
+}
+
+export const selectSimilar = (x, y) => addSelection("Selecting similar pixels …", () =>
+  post(`/api/sessions/${state.session.id}/select`, { x, y, tolerance: at("tolerance").value / 100 }));
+
+export function wireMasking() {
+  on("protect", "click", changeProtected);
+  onClick("mask-done", maskDone);
+  onClick("mask-cancel", cancelMask);
+  for (const each of TOOLS) on(each, "click", () => tool(each));
+  for (const each of ["fill", "invert", "undo", "redo"]) on(each, "click", () => { state.masking.mask[each](); view.draw(); });
+  for (const each of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".part"))) {
+    const part = /** @type {SelectPartRequest["part"]} */ (each.dataset.part);
+    each.id = `part-${part}`;
+    onClick(each.id, () => addSelection(`Selecting the ${part} …`, () => post(`/api/sessions/${state.session.id}/part`, { part })));
+  }
+  on("export-mask", "click", async () => {
+    const { mask } = state.masking, blob = await mask.toBlob(feather() * Math.max(mask.canvas.width, mask.canvas.height));
+    element("a", { href: URL.createObjectURL(blob), download: "mask.png" }).click();
+  });
+}

@@ -1,0 +1,159 @@
+// The session: requests that change it, and what the page shows of it.
+
+import { get, patch, post } from "./api.js";
+import { showCanvas, showCompare, showLegend } from "./canvas.js";
+import { at, attempt, element, icon, safely } from "./dom.js";
+import { showGallery } from "./gallery.js";
+import { beginMask, changeProtected } from "./masking.js";
+import { showProgress, showQueue } from "./progress.js";
+import { forecast, showSettings } from "./settings.js";
+import { findJob, regionEntries, runningJob, state, styleEntries, styleLabel } from "./state.js";
+import { showVersions } from "./versions.js";
+
+export function show() {
+  const { session } = state;
+  if (!session) return;
+  document.body.classList.toggle("empty", !session.photograph);
+  at("content-thumb").hidden = !session.photograph;
+  at("content").classList.toggle("filled", Boolean(session.photograph));
+  at("content-text").textContent = session.photograph ? "Replace" : "Drop a photo, or click to choose one";
+  if (session.photograph) {
+    at("content-thumb").src = session.photograph.thumb;
+    at("content-thumb").alt = session.photograph.name;
+  }
+  at("styles").replaceChildren(...session.paintings.map(styleRow));
+  const areas = session.regions.map(regionRow);
+  if (session.keep) areas.unshift(protectedRow());
+  at("areas").replaceChildren(...areas);
+  at("protect").disabled = !session.photograph;
+  at("missing").hidden = !session.missing.length;
+  at("missing").textContent = `Missing in the studio's folder: ${session.missing.join(", ")}. Add it again.`;
+  showGallery();
+  showSettings();
+  showReason();
+  showVersions();
+  showCompare();
+  showLegend();
+  forecast();
+}
+
+// Why the button Paint is disabled.
+function showReason() {
+  const { photograph, paintings, regions } = state.session;
+  const hasStyle = paintings.length + regions.length > 0;
+  at("paint").disabled = !photograph || !hasStyle;
+  const needed = [photograph ? "" : "a photo", hasStyle ? "" : "a style"].filter(Boolean).join(" and ");
+  at("why").textContent = needed ? `Choose ${needed} to paint.` : "";
+}
+
+function styleRow(each, number) {
+  const { paintings } = state.session, name = styleLabel(each.picture.name);
+  const change = (field) => ({ target }) => attempt(target, () => changeSession({
+    paintings: styleEntries(paintings, (other, at) => (at === number ? { ...other, [field]: target.valueAsNumber } : other)),
+  }), () => each[field]);
+  const field = (key, label, about) => element("label", {}, label,
+    element("input", { type: "number", value: each[key], onchange: change(key), "aria-label": `${label} of ${name}`, ...about }));
+  return element("li", {}, element("img", { src: each.picture.thumb, alt: "" }),
+    element("div", { className: "fields" }, element("p", { className: "name" }, name),
+      paintings.length > 1 ? field("share", "Weight", { min: 0, max: 1000, step: 0.1 }) : null,
+      field("scale", "Stroke size", { min: 0.1, max: 10, step: 0.1 }),
+      element("div", { className: "row" },
+        element("button", { onclick: safely(() => beginMask("region", each.picture)), "aria-label": `Use ${name} in one area` }, "Use in one area"),
+        element("button", { className: "quiet", onclick: safely(() => changeSession({ paintings: styleEntries(paintings).filter((_, at) => at !== number) })), title: "Remove", "aria-label": `Remove ${name}` }, icon("x")))));
+}
+
+function regionRow(each, number) {
+  return areaRow(each.painting.thumb, `${styleLabel(each.painting.name)}, in one area`, () =>
+    changeSession({ regions: regionEntries().filter((_, at) => at !== number) }), () => beginMask("region", each.painting, each.mask, number, each.feather));
+}
+
+const protectedRow = () => areaRow(state.session.keep.url, "Protected", () => changeSession({ keep: null }), changeProtected);
+
+function areaRow(thumb, label, removeArea, edit) {
+  return element("li", {}, element("img", { src: thumb, alt: "" }), element("div", { className: "fields" },
+    element("p", { className: "name" }, label), element("div", { className: "row" },
+      element("button", { onclick: safely(edit), "aria-label": `Edit the mask: ${label}` }, "Change"),
+      element("button", { className: "quiet", onclick: safely(removeArea), title: "Remove", "aria-label": `Remove: ${label}` }, icon("x")))));
+}
+
+/** @param {SessionChanges} changes */
+export async function changeSession(changes) {
+  const changed = await patch(`/api/sessions/${state.session.id}`, changes);
+  if (changed.id !== state.wanted) return;
+  state.session = changed;
+  if ("photograph" in changes) state.shown = null;
+  show();
+  if (["photograph", "keep", "regions"].some((each) => each in changes)) await showCanvas();
+}
+
+export async function load(id) {
+  state.wanted = id;
+  /** @type {SessionInfo} */
+  const found = await get(`/api/sessions/${id}`);
+  if (state.wanted !== id) return;
+  state.session = found;
+  if (!findJob(state.shown)) state.shown = (runningJob() ?? state.session.works[0])?.id ?? null;
+  location.hash = id;
+  show();
+  await showCanvas();
+  await showProgress();
+}
+
+// Shows the sessions and the queue. Returns the id of the session to show, if necessary another.
+export async function loadState() {
+  /** @type {StudioState} */
+  const found = await get("/api/state");
+  state.queue = found.queue;
+  state.collection = found.collection;
+  showWorker(found.worker);
+  showSkipped(found.skipped);
+  if (!found.sessions.length) found.sessions.push(await post("/api/sessions"));
+  at("sessions").replaceChildren(...found.sessions.map((each, number) =>
+    new Option(`${found.sessions.length - number}${each.name ? ` · ${each.name}` : ""}`, each.id)));
+  const current = found.sessions.find((each) => each.id === state.wanted) ?? found.sessions[0];
+  at("sessions").value = current.id;
+  showQueue();
+  return current.id;
+}
+
+function showSkipped(skipped) {
+  at("skipped").hidden = !skipped.length;
+  at("skipped").querySelector("summary").textContent = `Skipped in the studio's folder: ${skipped.length}`;
+  at("skipped").querySelector("ul").replaceChildren(...skipped.map(([name, reason]) => element("li", {}, `${name}: ${reason}`)));
+}
+
+export function showWorker(worker) {
+  state.worker = worker;
+  const texts = { starting: "The painter is starting …", ready: "", painting: "" };
+  at("worker").textContent = texts[worker] ?? worker;
+}
+
+// Loads the state and the session again, once for events in quick succession.
+export const refresh = (() => {
+  let waiting = null;
+  return () => {
+    waiting ??= setTimeout(safely(async () => {
+      waiting = null;
+      const before = state.wanted, id = await loadState();
+      if (state.wanted !== before) return; // the user has chosen another session
+      state.wanted = id;
+      const session = await get(`/api/sessions/${id}`);
+      if (state.wanted !== id) return;
+      state.session = session;
+      if (state.shown && !findJob(state.shown) && !state.masking) state.shown = (runningJob() ?? state.session.works[0])?.id ?? null;
+      show();
+      if (!state.masking) { await showCanvas(); await showProgress(); }
+    }), 60);
+  };
+})();
+
+export async function paint() {
+  const before = findJob(state.shown)?.id ?? state.session.works[0]?.id ?? null;
+  showJob(await post(`/api/sessions/${state.session.id}/paint`, { before }));
+}
+
+export function showJob({ id }) {
+  state.shown = id;
+  state.curve = [];
+  return load(state.session.id);
+}
