@@ -1,10 +1,13 @@
 """The stored notebook, without running it; ``--nbmake`` runs it."""
 
+import ast
 import json
 import re
 from pathlib import Path
 
 import pytest
+
+import impasto
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "neural_style_transfer.ipynb"
 
@@ -18,10 +21,13 @@ SECTIONS = [
     "The total loss and its gradient",
     "The optimizer",
     "Choosing layers",
+    "Reconstructions per layer",
+    "Layers and weights",
     "From coarse to fine",
     "The paper's settings",
     "Matching: a nearest-neighbor style loss",
     "Choosing settings",
+    "Exercises",
 ]
 
 LARGEST = 2_500_000
@@ -48,6 +54,30 @@ def texts(cells):
         for kind, data in output.get("data", {}).items():
             if not kind.startswith("image/"):
                 yield from data
+
+
+def test_only_public_names_are_imported_and_used(cells):
+    used = set()
+    for cell in code_cells(cells):
+        text = re.sub(r"^( *)%.*$", r"\1pass", "".join(cell["source"]), flags=re.MULTILINE)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [getattr(node, "module", "") or "", *(each.name for each in node.names)]
+                assert not [name for name in names if name.startswith("impasto.")]
+                assert getattr(node, "module", "") != "impasto"
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "impasto":
+                used.add(node.attr)
+            if isinstance(node, ast.Attribute):
+                assert not node.attr.startswith("_")
+    assert used <= set(impasto.__all__)
+    assert {"Stylizer", "stylize", "load_sample", "reconstruct_layers"} <= used
+
+
+def test_badges_open_this_notebook(cells):
+    text = "".join(cells[0]["source"])
+    for service in ("colab.research.google.com/github/", "mybinder.org/v2/gh/"):
+        assert service in text
+    assert text.count(NOTEBOOK.name) == 2
 
 
 def test_sections_are_complete_and_in_order(cells):

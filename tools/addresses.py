@@ -23,6 +23,7 @@ FILES = (
     "SECURITY.md",
     ".github/ISSUE_TEMPLATE/config.yml",
     "docs/includes/install.md",
+    "notebooks/neural_style_transfer.ipynb",
     "packages/vgg16/README.md",
     "packaging/conda/recipe.yaml",
 )
@@ -49,10 +50,19 @@ def current_addresses() -> tuple[str, str]:
 
 def replace_addresses(text: str, before: tuple[str, str], after: tuple[str, str]) -> str:
     """Return a text with the addresses of (repository, site) replaced."""
+    # Services that open notebooks take a repository of GitHub without its host.
+    old_name, new_name = (_repository_name(each[0]) for each in (before, after))
+    for service in ("/github/", "/gh/"):
+        text = text.replace(f"{service}{old_name}/", f"{service}{new_name}/")
     # The longer one first, since it may begin with the other.
     for old, new in sorted(zip(before, after, strict=True), key=lambda pair: -len(pair[0])):
         text = text.replace(old, new)
     return text
+
+
+def _repository_name(address: str) -> str:
+    """Return OWNER/NAME of a repository of GitHub; the address without https:// of another."""
+    return address.partition("://")[2].removeprefix("github.com/")
 
 
 def as_published(text: str) -> str:
@@ -66,7 +76,7 @@ def release_problems(tag: str) -> list[str]:
     version = tag.removeprefix("v")
     read = {name: (ROOT / name).read_text(encoding="utf-8") for name in (*FILES, "CHANGELOG.md")}
     problems = [f"{name} has the placeholder {PLACEHOLDER}" for name in FILES
-                if PLACEHOLDER in read[name]]  # fmt: skip
+                if PLACEHOLDER.partition("://")[2] in read[name]]  # fmt: skip
     if f"\n## {version}" not in read["CHANGELOG.md"]:
         problems.append(f"CHANGELOG.md has no section {version}")
     if f"\nversion: {version}\n" not in read["CITATION.cff"]:

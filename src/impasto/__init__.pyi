@@ -28,6 +28,13 @@ from .pipeline.stylizer import Listener as Listener
 from .pipeline.stylizer import RunOptions as RunOptions
 from .pipeline.stylizer import Stylizer as Stylizer
 from .pipeline.stylizer import stylize as stylize
+from .pipeline.video_events import ClipSurveyed as ClipSurveyed
+from .pipeline.video_events import FramePainted as FramePainted
+from .pipeline.video_events import ShotFinished as ShotFinished
+from .pipeline.video_events import ShotStarted as ShotStarted
+from .pipeline.video_events import VideoEvent as VideoEvent
+from .pipeline.video_events import VideoFinished as VideoFinished
+from .pipeline.video_events import VideoOptions as VideoOptions
 from .recipe.presets import PRESETS as PRESETS
 from .recipe.settings import Recipe as Recipe
 from .recipe.settings import Settings as Settings

@@ -233,7 +233,7 @@ def test_none_is_not_a_setting():
     ("preset", "settings", "words"),
     [
         ("gaty", {}, "unknown preset 'gaty': did you mean gatys, gram?"),
-        ("zzz", {}, "unknown preset 'zzz': possible: default, painterly"),
+        ("zzz", {}, "unknown preset 'zzz': possible: default, draft"),
         ("default", {"sise": 64}, "unknown setting 'sise': did you mean size"),
         ("default", {"sise": None}, "unknown setting 'sise': did you mean size"),
         ("gatys", {"style_weight": -2.0}, "style_weight is -2.0: the minimum is 0"),

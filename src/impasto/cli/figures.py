@@ -58,7 +58,10 @@ def figures(
         layers = made.reconstruct_layers(content, style, size, evaluations, show)
         _save(made.plot_grid(layers, {"content": content, "style": style}), paths[0])
         grid = made.compare_layers_and_weights(content, style, size, evaluations, progress=show)
-        _save(made.plot_grid(grid, row_label="style up to "), paths[1])
+        _save(
+            made.plot_grid(grid, row_label="style up to ", column_label="content / style "),
+            paths[1],
+        )
 
 
 def _save(figure: "Figure", path: Path) -> None:

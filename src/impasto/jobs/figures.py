@@ -149,7 +149,10 @@ def _paint(
 
 
 def plot_grid(
-    grid: Grid, first_column: Mapping[str, ImageLike] | None = None, row_label: str = ""
+    grid: Grid,
+    first_column: Mapping[str, ImageLike] | None = None,
+    row_label: str = "",
+    column_label: str = "",
 ) -> "Figure":
     """Plot results by row and column; return a Matplotlib figure.
 
@@ -157,6 +160,7 @@ def plot_grid(
         grid: results by names of row and column; each row may have columns of its own
         first_column: images to show before the first column, by row
         row_label: text before the name of each row, such as "style up to "
+        column_label: text before the name of each column
     """
     from matplotlib.figure import Figure
 
@@ -165,7 +169,7 @@ def plot_grid(
         for row, image in (first_column or {}).items()
     }
     for (row, column), result in grid.items():
-        rows.setdefault(row, {})[column] = result.pixels
+        rows.setdefault(row, {})[column_label + column] = result.pixels
     columns = max(map(len, rows.values()))
     height, width = next(iter(grid.values())).pixels.shape[:2]
     size = (1.9 * columns + 0.4, (1.9 * height / width + 0.25) * len(rows))

@@ -60,10 +60,10 @@ _CLASSIC: Mapping[str, Value] = {
 PRESETS: dict[str, Preset] = {
     DEFAULT: Preset("Matched features, coarse to fine. Strokes everywhere.", {}),
     "draft": Preset(
-        "A quick look, in a third of the time.",
-        {"structure_size": 256, "evaluations": 1},
+        "A quick look, in half of the time.",
+        {"structure_size": 256, "evaluations": 2},
     ),
-    "fine": Preset("More evaluations: closer to the style, in twice the time.", {"evaluations": 8}),
+    "fine": Preset("More evaluations: closer to the style, in twice the time.", {"evaluations": 16}),
     "painterly": Preset(
         "Large, visible brushwork; only the shapes of the photo stay clear.",
         {"strength": 0.6, "style_scale": 1.4, "evaluations": 8},
