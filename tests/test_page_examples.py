@@ -1,6 +1,7 @@
 """The Python examples of pages and of public docstrings run, at a small size."""
 
 import ast
+import asyncio
 import inspect
 import re
 import textwrap
@@ -22,12 +23,15 @@ SMALL = {"size": 48, "evaluations": 2}
 """Settings with which the examples run, instead of theirs."""
 
 
+PAINTING = ("impasto.stylize", "impasto.Stylizer", "impasto.reconstruct_layers")
+
+
 class Smaller(ast.NodeTransformer):
-    """Sets SMALL in each call of ``impasto.stylize`` and ``impasto.Stylizer``."""
+    """Sets SMALL in each call of one of PAINTING."""
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
         self.generic_visit(node)
-        if ast.unparse(node.func) in ("impasto.stylize", "impasto.Stylizer"):
+        if ast.unparse(node.func) in PAINTING:
             kept = [each for each in node.keywords if each.arg not in SMALL]
             small = [ast.keyword(name, ast.Constant(value)) for name, value in SMALL.items()]
             node.keywords = [*kept, *small]
@@ -71,7 +75,10 @@ def inputs(tmp_path, monkeypatch):
 def test_an_example_runs(code, inputs):
     inputs(code)
     tree = ast.fix_missing_locations(Smaller().visit(ast.parse(code)))
-    exec(compile(tree, "example", "exec"), {"__name__": "__main__"})
+    program = compile(tree, "example", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    ran = eval(program, {"__name__": "__main__"})
+    if program.co_flags & inspect.CO_COROUTINE:
+        asyncio.run(ran)
 
 
 def test_examples_are_found_on_pages_and_in_docstrings():

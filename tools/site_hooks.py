@@ -42,7 +42,8 @@ LOCAL_SHIM = "assets/iframe-worker/shim.js"
 
 MATH_PAGES = ("method.md", "losses.md")
 INLINE_MATH = re.compile(r"(?<!\$)\$([^$\n]+)\$(?!\$)")
-"""LaTeX in a line of MATH_PAGES; blocks are fenced as ``math``."""
+"""LaTeX in a line of MATH_PAGES; blocks are fenced as ``math``, or between two dollar signs."""
+MATH_LINE = re.compile(r"^\$\$(.+)\$\$$", re.MULTILINE)
 
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)(?=[)#])")
 IMAGE_SOURCE = re.compile(r'(?<=src=")(?![a-z]+:)([^"]+)(?=")')
@@ -87,6 +88,7 @@ def examples_page(programs: list[Path]) -> str:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Turn links to files that are not part of the site into links to the repository."""
     if page.file.src_uri in MATH_PAGES:
+        markdown = MATH_LINE.sub(r"```math\n\1\n```", markdown)
         # In a span, since Markdown treats ``math`` at the beginning of a line as a block.
         markdown = INLINE_MATH.sub(lambda found: f"<span>{convert(found[1])}</span>", markdown)
 
