@@ -31,7 +31,7 @@ def figures(
         bool, typer.Option("--quiet", "-q", help="Print only the paths of the figures.")
     ] = False,
 ) -> None:
-    """Make two figures of Gatys et al.: reconstructions per layer, and layers and weights.
+    """Make two figures of the papers: reconstructions per layer, and layers and weights.
 
     The first shows what each layer keeps of the content image and of the style image, as figure 1
     of the paper of 2016. The second shows results by the layers of the style loss and by the weight

@@ -94,7 +94,7 @@ def _without_types(parameters: list[Any], ctx: Any) -> list[Any]:
 
 def _summary(command: Any) -> str:
     """Return the first sentence of a command's help."""
-    return re.split(r"[.:;](?:\s|$)", command.help or "", maxsplit=1)[0] + "."
+    return re.split(r"\.(?:\s|$)", command.help or "", maxsplit=1)[0] + "."
 
 
 def _write_groups(parameters: list[Any], ctx: Any, formatter: Any) -> None:
@@ -129,9 +129,13 @@ def option_groups(
 
 
 def _in_short_order(parameters: list[Any]) -> list[Any]:
-    """Return parameters with those of SHORT_ORDER first."""
+    """Return arguments, then options with those of SHORT_ORDER first."""
     order = {name: number for number, name in enumerate(SHORT_ORDER)}
-    return sorted(parameters, key=lambda each: order.get(each.name, len(order)))
+
+    def place(each: Any) -> int:
+        return -1 if isinstance(each, TyperArgument) else order.get(each.name, len(order))
+
+    return sorted(parameters, key=place)
 
 
 def _heading(parameter: Any, last: str) -> str:
@@ -172,5 +176,6 @@ def first_sentence(text: str) -> str:
     'Print resolution.  [default: 2]'
     """
     text, values = re.fullmatch(r"(.*?)(\s*[\[(][^\[\]()]*[\])])?", text, flags=re.DOTALL).groups()  # type: ignore[union-attr]
-    sentence = re.split(r"[.;](?:\s|$)", text, maxsplit=1)[0]
-    return f"{sentence}.{values or ''}"
+    # Up to the first end of a sentence that is not in round brackets.
+    sentence = re.match(r"(?:\([^()]*\)|[^()])*?(?=[.;](?:\s|$)|$)", text)
+    return f"{sentence[0] if sentence else text}.{values or ''}"

@@ -162,9 +162,13 @@ def make_stylizer(
     workers: str | None = None,
 ) -> "tuple[Stylizer, Provenance | None]":
     """Return a stylizer for a preset or the recipe of a result, and the result's provenance."""
+    from impasto.jobs import sizes
     from impasto.pipeline import provenance
     from impasto.pipeline.stylizer import Stylizer
 
+    if settings["size"] is not None:  # such as 2k; others are resolved with the content image
+        size = sizes.resolve_size(settings["size"], _no_content_size)
+        settings = {**settings, "size": size.size}
     if result is None:
         named = presets.preset_settings(preset, presets.available_presets(own_presets), **settings)
         return Stylizer(weights_file=weights_file, workers=workers, **named), None
@@ -176,6 +180,10 @@ def make_stylizer(
         raise SettingError(f"{result} had an image file as its initial image: give one with --init")
     changed = recipes.change_recipe(before.recipe, **settings)
     return Stylizer(changed, weights_file=weights_file, workers=workers), before
+
+
+def _no_content_size() -> tuple[int, int]:
+    raise SettingError("--size depends on a content image here: give pixels, such as 1280 or 2k")
 
 
 def run_and_write(
