@@ -126,6 +126,7 @@ def patch_of(page, doing):
 
 def drop_from_disk(page, place, *paths):
     """Drop files and folders of the disk, as a file manager does."""
+    page.locator(place).scroll_into_view_if_needed()
     box = page.locator(place).bounding_box()
     data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
     browser = page.context.new_cdp_session(page)

@@ -1,5 +1,6 @@
 """The flows of the page: first minute, areas, comparing, keeping; by mouse, keyboard and touch."""
 
+import io
 import zipfile
 
 import numpy as np
@@ -159,22 +160,20 @@ def test_a_face_is_protected_with_three_clicks_and_shown_on_the_photo(page):
     page.click("#swatches [aria-label='Yellow overlay']")
     page.click("#mask-done")
     expect(page.locator("#legend")).to_have_text("Protected")
-    assert page.evaluate("() => window.studio.view.areas.length") == 1
+    until(lambda: page.evaluate("() => window.studio.view.areas.length") == 1)
     page.click("#areas-shown")
     expect(page.locator("#legend")).to_be_hidden()
     # Another photo keeps the area, and the page says so.
-    take = page.locator("#content .choose")
     with page.expect_file_chooser() as chosen:
-        take.click()
-    path = samples.load_content("coffee")
-    chosen.value.set_files({"name": "cup.png", "mimeType": "image/png", "buffer": encoded(path)})
+        page.click("#content .choose")
+    photo = encoded(samples.load_content("coffee"))
+    chosen.value.set_files({"name": "cup.png", "mimeType": "image/png", "buffer": photo})
     expect(page.locator("#toasts")).to_contain_text("The areas were kept")
     assert page.evaluate(SESSION)["keep"]
 
 
 def encoded(image):
-    import io
-
+    """Return the bytes of an image as PNG."""
     out = io.BytesIO()
     Image.fromarray(np.asarray(image, np.uint8)).save(out, "PNG")
     return out.getvalue()
@@ -219,7 +218,7 @@ def test_versions_are_compared_named_starred_downloaded_and_deleted(page, tmp_pa
     other = jobs(page)[1]["id"]
     page.select_option("#compare", other)
     page.click("#side-by-side")
-    assert page.evaluate("() => window.studio.view.beside")
+    until(lambda: page.evaluate("() => window.studio.view.beside"))
     page.select_option("#compare", "")
     page.hover("#hold")
     page.mouse.down()

@@ -61,7 +61,7 @@ def static_info(shares: bool = False) -> StaticInfo:
             for name, preset in {presets.DEFAULT: known[presets.DEFAULT], **looks}.items()
         ],
         "details": [
-            {"name": name, "label": label, "help": known[name].help if name in known else help}
+            {"name": name, "label": label, "help": help}
             for name, (label, help) in details_of(known).items()
         ],
         "samples": {

@@ -71,7 +71,7 @@ export function endMask() {
   document.body.classList.remove("masking");
   at("tools").hidden = at("mask-head").hidden = true;
   at("canvas").classList.remove("masking");
-  view.draw();
+  view.fit();
 }
 
 // Discards the mask; asks first if it was changed.
