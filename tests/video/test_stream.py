@@ -133,6 +133,19 @@ def test_a_resumed_clip_paints_only_what_is_missing(stylizer, folder, painting, 
     assert [event.number for event in of_kind(again, FramePainted)] == [2, 3, 4]
 
 
+def test_a_stopped_clip_ends_after_its_frame(stylizer, folder, painting, tmp_path):
+    output = tmp_path / "p.mp4"
+    events = []
+    for event in stylizer.video(folder / "pan.mp4", painting, output):
+        events.append(event)
+        if isinstance(event, FramePainted) and event.number == 1:
+            stylizer.stop()
+    assert events[-1].number == 1
+    assert not output.exists()
+    again = paint(stylizer, folder / "pan.mp4", painting, output)
+    assert isinstance(again[-1], VideoFinished)
+
+
 def test_other_settings_do_not_resume(stylizer, folder, painting, tmp_path):
     clip, output = folder / "pan.mp4", tmp_path / "p.mp4"
     events = stylizer.video(clip, painting, output)

@@ -435,6 +435,7 @@ class Stylizer:
             InputError: for an invalid clip, image, setting or output
             ImpastoError: if a package of the extra is missing
         """
+        self._controls = Controls()
         stream = importlib.import_module("impasto.video.stream")  # of a later package
         job = stream.VideoJob(os.fspath(clip), style, os.fspath(output), options, **more)
         events: Iterator[VideoEvent] = stream.paint_clip(self, stream.prepare(self, job))
