@@ -129,3 +129,4 @@ class VideoFinished:
 
 
 VideoEvent: TypeAlias = ClipSurveyed | ShotStarted | FramePainted | ShotFinished | VideoFinished
+"""An event of a video: clip surveyed, shot started, frame painted, shot finished, finished."""
