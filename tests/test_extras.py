@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text
     "project"
 ]
 OPTIONAL = PROJECT["optional-dependencies"]
-DEVELOPMENT = {"all", "jax", "cuda", "docs", "lint", "dev"}
+DEVELOPMENT = {"all", "jax", "cuda", "docs", "examples", "lint", "dev"}
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
 
 

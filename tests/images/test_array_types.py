@@ -144,6 +144,9 @@ CASES: dict[typing.Callable[..., typing.Any], list[Case]] = {
     transfer_functions.encode_pq: [lambda p, m, _: transfer_functions.encode_pq(p / 255)],
     transfer_functions.decode_hlg: [lambda p, m, _: transfer_functions.decode_hlg(p / 255)],
     transfer_functions.roll_off: [lambda p, m, _: transfer_functions.roll_off(p / 100, 2.5)],
+    transfer_functions.peak_light: [
+        lambda p, m, _: transfer_functions.peak_light(p / 255, transfer_functions.SRGB),
+    ],
     transfer_functions.to_srgb: [
         lambda p, m, _: transfer_functions.to_srgb(p / 255, transfer_functions.SRGB),
         lambda p, m, _: transfer_functions.to_srgb(p / 255, transfer_functions.ADOBE_RGB),

@@ -217,7 +217,7 @@ def test_where_forms_were_found_fewer_layers_look():
         STRUCTURE: "block4_conv3",
         FINEST: "block3_conv3",
         FEATURE_SPLITTING: "block4_conv1",
-        DETAIL: "block3_conv3",
+        DETAIL: "block3_conv1",
     }
     # Content that weighs something is looked for everywhere.
     weighed = replace(default, content_weight=1.0)

@@ -176,7 +176,7 @@ def test_workers_are_a_number_or_an_address(given, taken):
 
 def test_without_dask_it_is_said_what_to_install(monkeypatch, one_line):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(SettingError, match=r"impasto\[cluster\]") as caught:
+    with pytest.raises(SettingError, match=r"pip install .*\[cluster\]") as caught:
         parse_workers(2)
     one_line(caught)
 

@@ -16,7 +16,7 @@ DIRECTIONS = normalize_rows(random.normal(size=(40, 8)).astype(np.float32))
 
 @pytest.fixture(scope="module")
 def search():
-    index = FeatureIndex(DIRECTIONS, (40,), (1.0,), None, DIRECTIONS)
+    index = FeatureIndex(DIRECTIONS, (40,), (1.0,), None, DIRECTIONS, np.arange(40))
     statistics = SearchStatistics(np.zeros(8, np.float32), np.zeros(40, np.float32))
     patches = matches.StylePatches(np.zeros((0, 3), np.float32), np.zeros(40, np.intp), np.zeros(0))
     return RegionSearch(index, statistics, patches)
