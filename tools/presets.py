@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 import impasto
 from impasto.images import samples
 from impasto.images.arrays import ImageArray
-from impasto.recipe.presets import PRESETS
+from impasto.recipe.presets import DEFAULT, PRESETS
 from impasto.studio import schema
 
 SIZE = 224
@@ -22,11 +22,12 @@ EXAMPLE_SIZE, EXAMPLE = 448, (400, 300)
 
 
 def main() -> None:
-    """Paint a thumbnail of each built-in preset, and the examples."""
+    """Paint a thumbnail of each built-in preset that is no level of detail, and the examples."""
     folder = schema.STATIC / "presets"
     folder.mkdir(exist_ok=True)
     content, style = samples.load_content("coffee"), samples.make_style("swirls", 512)
-    for name in PRESETS:
+    levels_of_detail = set(schema.DETAILS) - {DEFAULT}
+    for name in (name for name in PRESETS if name not in levels_of_detail):
         painted = impasto.stylize(content, style, preset=name, size=SIZE)
         middle(painted.pixels).save(folder / f"{name}.jpg", quality=80)
         print(name, round(painted.seconds["total"]), flush=True)

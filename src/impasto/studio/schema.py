@@ -24,9 +24,9 @@ STATIC = Path(__file__).parent / "static"
 
 
 DETAILS = {
-    "draft": ("Draft", "Quick and rough: to choose colors and size."),
+    "draft": ("Draft", "Quick and rough, in half of the time."),
     presets.DEFAULT: ("Standard", "The detail of most results."),
-    "fine": ("Fine", "Slow, for a large print."),
+    "fine": ("Fine", "Closer to the style, in twice the time."),
 }
 """Presets that are levels of detail, with their labels and help, from coarse to fine."""
 
