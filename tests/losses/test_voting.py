@@ -75,6 +75,16 @@ def test_it_is_the_mean_of_overlapping_patches_with_the_colors_of_single_ones(
     np.testing.assert_allclose(found[:24, :32][covered], moved[covered], rtol=1e-3, atol=0.05)
 
 
+@pytest.mark.parametrize("turns", range(4))
+def test_matches_with_a_rotation_give_the_rotated_image(turns):
+    style = tiny.random_picture(24, 32, 6)
+    turned = np.ascontiguousarray(np.rot90(style, turns))
+    rows, columns = (side // BLOCK_SIZE for side in turned.shape[:2])
+    matches = turns * 6 * 8 + np.arange(rows * columns).reshape(rows, columns)
+    averaged = voting.average_patches(Votes(matches, [style]), np.zeros_like(turned))
+    np.testing.assert_allclose(averaged, turned, atol=0.05)
+
+
 def test_matches_of_a_style_image_with_itself_give_that_image():
     style = tiny.random_picture(24, 32, 6)
     matches = np.arange(6 * 8).reshape(6, 8)

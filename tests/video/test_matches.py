@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-from impasto.images import samples
-from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses.feature_index import FeatureIndex, SearchStatistics, normalize_rows
 from impasto.video import births, matches
 from impasto.video.births import Birth
@@ -18,8 +16,7 @@ DIRECTIONS = normalize_rows(random.normal(size=(40, 8)).astype(np.float32))
 def search():
     index = FeatureIndex(DIRECTIONS, (40,), (1.0,), None, DIRECTIONS, np.arange(40))
     statistics = SearchStatistics(np.zeros(8, np.float32), np.zeros(40, np.float32))
-    patches = matches.StylePatches(np.zeros((0, 3), np.float32), np.zeros(40, np.intp), np.zeros(0))
-    return RegionSearch(index, statistics, patches)
+    return RegionSearch(index, statistics, ())
 
 
 def carried(indexes, valid=True, least=0.5):
@@ -75,15 +72,3 @@ def test_matches_come_from_the_frame_of_birth():
     assert np.array_equal(found.indexes[:, :3], grid[0][:, 1:])
     assert found.least == pytest.approx(found.indexes - matches.MARGIN)
     assert np.argwhere(~found.valid).tolist() == [[0, 0]]
-
-
-@pytest.mark.parametrize("quarters", range(4))
-def test_voting_with_the_patches_of_an_image_gives_that_image(quarters):
-    image = samples.make_style("swirls", 64)[:48]
-    patches = matches.style_patches(StyledRegion((StyleImage(image),)))
-    turned = np.rot90(image, quarters)
-    rows, columns = turned.shape[0] // 4, turned.shape[1] // 4
-    first = quarters * 12 * 16
-    indexes = first + np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
-    made = matches.vote(indexes, patches, turned.shape[:2])
-    assert made == pytest.approx(turned, abs=1e-3)

@@ -24,13 +24,14 @@ from impasto.compute.arrays import to_numpy
 from impasto.images import arrays, masks, style_regions
 from impasto.images.arrays import ImageArray, Mask
 from impasto.images.style_regions import StyledRegion
-from impasto.losses import feature_index, matching, objective
+from impasto.losses import feature_index, matching, objective, voting
 from impasto.losses.level_roles import LevelRole
 from impasto.losses.level_targets import LevelTargets
 from impasto.losses.matching import GRID_STRIDE, MatchIndexes, MatchingTerm
 from impasto.losses.style import LayerwiseTerm, PairTarget
 from impasto.losses.terms import LevelInputs, Target, TargetTile, TiledFeatureExtractor
 from impasto.losses.tiles import Box
+from impasto.losses.voting import Votes
 from impasto.optimizers.registry import SOLVERS
 from impasto.pipeline.pyramid import Level
 from impasto.pipeline.run import Run
@@ -472,7 +473,8 @@ class ShotPainter:
                 index = matching.build_region_index(region, inputs.extractor, term.layers)
                 query, _ = shot_matches.query_level(inputs, image, term.layers, index)
                 statistics = feature_index.search_statistics(query, index)
-                searches.append(RegionSearch(index, statistics, shot_matches.style_patches(region)))
+                styles = tuple(each.image for each in region.styles if each.weight)
+                searches.append(RegionSearch(index, statistics, styles))
             self._searches[key] = searches
         return self._searches[key]
 
@@ -554,7 +556,8 @@ def _mosaic(
     size = arrays.size_of(content)
     total, image = np.zeros((*size, 1), np.float32), np.zeros((*size, 3), np.float32)
     for each, search, region in zip(matched, searches, run.inputs.regions, strict=True):
-        colors = shot_matches.vote(each.indexes, search.patches, size)
+        positions = search.index.positions[each.indexes]
+        colors = voting.average_patches(Votes(positions, search.styles), content)
         weight = np.ones(size, np.float32)
         if region.mask is not None:
             weight = region.mask[box.slices]

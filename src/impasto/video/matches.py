@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impasto.compute.arrays import to_numpy
-from impasto.images import arrays, masks
+from impasto.images import arrays
 from impasto.images.arrays import ImageArray
-from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import feature_index, matching
 from impasto.losses.feature_index import FeatureIndex, SearchQuery, SearchStatistics
 from impasto.losses.matching import GRID_STRIDE
@@ -35,12 +34,6 @@ MIN_KNOWN = 64
 MAX_KNOWN = 2**13
 """Maximum number of them; of more, every n-th is used."""
 
-PATCH = 8
-"""Side in pixels of the patches of style images from which holes start."""
-
-BORDER = (PATCH - GRID_STRIDE) // 2
-"""Pixels of a patch before the position that it belongs to."""
-
 BATCH = 2**10
 """Number of positions that are compared at once."""
 
@@ -51,8 +44,8 @@ class RegionSearch:
 
     index: FeatureIndex
     statistics: SearchStatistics
-    patches: "StylePatches"
-    """the pixels of each row of the index"""
+    styles: tuple[ImageArray, ...]
+    """the style images of the index, whose pixels its positions name"""
 
     def directions(self, coordinates: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return coordinates (n, K) as directions about the mean of the shot."""
@@ -111,73 +104,6 @@ def query_level(
         sums, weight = sums + part.sums, weight + part.weight
     assert coordinates is not None
     return SearchQuery(coordinates.reshape(height * width, -1), sums, weight), channels
-
-
-class StylePatches(NamedTuple):
-    """The pixels of the style images of a region, by row of their index."""
-
-    pixels: NDArray[np.float32]
-    """(pixels, 3) of all rotations of all style images, each with a border"""
-    first: NDArray[np.intp]
-    """(N,) place of the first pixel of each row's patch"""
-    stride: NDArray[np.intp]
-    """(N,) pixels from one line of it to the next"""
-
-
-def style_patches(region: StyledRegion) -> StylePatches:
-    """Return the patches of a region's index, in the order of its rows."""
-    styles = [each for each in region.styles if each.weight]
-    limit = feature_index.MAX_POSITIONS // len(styles)
-    pixels, first, stride, begin = [], [], [], 0
-    for style in styles:
-        views = feature_index.rotations(style.image)
-        grids = [(v.shape[0] // GRID_STRIDE, v.shape[1] // GRID_STRIDE) for v in views]
-        kept = feature_index.select_positions(grids, _grid_weights(style, grids), limit)
-        for view, where in zip(views, kept, strict=True):
-            padded = np.pad(view, ((BORDER, PATCH), (BORDER, PATCH), (0, 0)), mode="reflect")
-            rows, columns = np.nonzero(where)
-            width = padded.shape[1]
-            first.append(begin + rows * GRID_STRIDE * width + columns * GRID_STRIDE)
-            stride.append(np.full(len(rows), width))
-            pixels.append(padded.reshape(-1, 3).astype(np.float32))
-            begin += padded.shape[0] * width
-    return StylePatches(*(np.concatenate(each) for each in (pixels, first, stride)))
-
-
-def _grid_weights(
-    style: StyleImage, grids: Sequence[tuple[int, int]]
-) -> list[NDArray[np.float32]] | None:
-    """Return the weights of the positions of each rotation, as the index selects them."""
-    if style.mask is None:
-        return None
-    rotated = feature_index.rotations(style.mask)
-    return [masks.resize_mask(mask, *grid) for mask, grid in zip(rotated, grids, strict=True)]
-
-
-def vote(indexes: NDArray[np.int32], patches: StylePatches, size: tuple[int, int]) -> ImageArray:
-    """Return the image of matched patches: each pixel is the weighted mean of those over it.
-
-    Patch voting, as in Simakov, Caspi, Shechtman and Irani 2008, "Summarizing Visual Data Using
-    Bidirectional Similarity". Patches of PATCH pixels lie GRID_STRIDE pixels apart, and their
-    weights fall toward their edges.
-    """
-    height, width = indexes.shape
-    ramp = np.minimum(np.arange(PATCH) + 0.5, PATCH - np.arange(PATCH) - 0.5)
-    shape = height * GRID_STRIDE + PATCH, width * GRID_STRIDE + PATCH
-    total, weights = np.zeros((*shape, 3), np.float32), np.zeros((*shape, 1), np.float32)
-    first, stride = patches.first[indexes], patches.stride[indexes]
-    for y, x in np.ndindex(PATCH, PATCH):
-        weight = np.float32(ramp[y] * ramp[x])
-        place = (
-            slice(y, y + height * GRID_STRIDE, GRID_STRIDE),
-            slice(x, x + width * GRID_STRIDE, GRID_STRIDE),
-        )
-        total[place] += weight * patches.pixels[first + y * stride + x]
-        weights[place] += weight
-    image = total / np.maximum(weights, 1e-6)
-    rows = np.clip(np.arange(size[0]) + BORDER, BORDER, height * GRID_STRIDE + BORDER - 1)
-    columns = np.clip(np.arange(size[1]) + BORDER, BORDER, width * GRID_STRIDE + BORDER - 1)
-    return np.asarray(image[rows][:, columns], np.float32)
 
 
 def carry(
