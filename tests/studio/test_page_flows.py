@@ -205,7 +205,7 @@ def test_a_color_of_the_overlay_leaves_the_mask(page):
 def test_versions_are_compared_named_starred_downloaded_and_deleted(page, tmp_path):
     take_samples(page)
     paint(page)
-    paint(page, {**QUICK, "evaluations": "2"})
+    paint(page, {"evaluations": "2"})
     expect(page.locator("#versions .version >> nth=0")).to_contain_text("evaluations 2")
 
     # The divider is dragged on the image; the original is shown while a button is held.
