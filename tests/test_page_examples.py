@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import impasto
+from tests.video import clips
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *sorted(each.relative_to(ROOT).as_posix() for each in ROOT.glob("docs/*.md"))]
@@ -52,7 +53,10 @@ def docstring_examples():
         for each in (value, *members):
             text = inspect.getdoc(each) if callable(each) else None
             for code in LITERAL.findall(f"{text}\n"):
-                yield pytest.param("import impasto\n" + textwrap.dedent(code), id=name)
+                before = "import impasto\n"
+                if inspect.isclass(value) and each is not value:
+                    before += "stylizer = impasto.Stylizer()\n"
+                yield pytest.param(before + textwrap.dedent(code), id=name)
 
 
 @pytest.fixture
@@ -66,6 +70,8 @@ def inputs(tmp_path, monkeypatch):
             # Masks are PNG in the examples.
             shown = pixels[..., 0] if name.endswith(".png") else pixels
             Image.fromarray(shown).save(tmp_path / name)
+        if '"clip.mp4"' in code:
+            clips.write(tmp_path / "clip.mp4", clips.pan(3))
 
     return write
 

@@ -381,7 +381,8 @@ def test_a_name_that_the_terminal_cannot_show_ends_no_batch(copy):
     out, said = done.communicate()
     assert done.returncode == 0, said
     assert out.split() == ["painted/\\u5199\\u771f.png", "painted/painting.png"]
-    assert {path.name for path in (copy / "painted").iterdir()} == {"写真.png", "painting.png"}
+    written = {path.name for path in (copy / "painted").iterdir()}
+    assert written == {"写真.png", "painting.png", "contact-sheet.html"}
 
 
 # What is left behind, and what ends it early -----------------------------------------------------

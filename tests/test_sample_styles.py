@@ -81,7 +81,7 @@ def test_a_style_sample_has_the_documented_size_and_range(name: str) -> None:
 @pytest.mark.parametrize("name", STYLES)
 def test_generating_again_gives_the_stored_image(name: str) -> None:
     difference = np.abs(generate(name) - samples.make_style(name))
-    assert difference.mean() < 6, "run: python -m tools.sample_styles"
+    assert difference.mean() < 8, "run: python -m tools.sample_styles"
     assert np.abs(ndimage.uniform_filter(difference, (16, 16, 0))).max() < 25
 
 

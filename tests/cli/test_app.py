@@ -664,7 +664,7 @@ def test_an_interrupted_batch_keeps_the_current_image_and_says_so(folder, tmp_pa
     assert "best image so far" in said
     assert out.strip() == str(tmp_path / "b" / "photo.png")
     kept = {path.name for path in (tmp_path / "b").iterdir()}
-    assert kept == {"photo.png", "photo.checkpoint"}
+    assert kept == {"photo.png", "photo.checkpoint", "contact-sheet.html"}
 
 
 @pytest.mark.slow
@@ -747,7 +747,9 @@ def test_an_interrupted_batch_of_workers_finishes_the_current_images(folder, tmp
     assert "Traceback" not in said
     painted = sorted(path.name for path in (tmp_path / "painted").iterdir())
     assert 1 < len(painted) < 8
-    assert painted == [f"{number}.png" for number in range(len(painted))]
+    *images, sheet = painted
+    assert images == [f"{number}.png" for number in range(len(images))]
+    assert sheet == "contact-sheet.html"
 
 
 def test_invalid_workers_are_rejected_in_one_line(folder):

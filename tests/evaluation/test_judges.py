@@ -154,14 +154,14 @@ def test_backends_judge_alike():
 
 
 EXPECTED = {
-    "local_lite0": 0.39697,
-    "coverage_lite0": 0.40377,
-    "global_lite0": 0.35996,
-    "local_vgg19": 0.48423,
-    "coverage_vgg19": 0.48632,
-    "global_vgg19": 0.54562,
-    "palette_excess": 8.3764,
-    "palette_distance": 27.497,
-    "self_similarity": 0.089723,
-    "edge_distance": 0.38923,
+    "local_lite0": 0.39723,
+    "coverage_lite0": 0.40431,
+    "global_lite0": 0.36096,
+    "local_vgg19": 0.48499,
+    "coverage_vgg19": 0.48694,
+    "global_vgg19": 0.54684,
+    "palette_excess": 8.5166,
+    "palette_distance": 27.412,
+    "self_similarity": 0.089242,
+    "edge_distance": 0.38824,
 }
