@@ -21,7 +21,7 @@ ITEM_BYTES = 4
 class StyleCache:
     """Caches values that were computed from style images, the least recently used dropped first.
 
-    A cached value has the same bytes as one that is computed anew. Pickled, a cache is empty.
+    A cached value equals a newly computed one in every byte. A pickled cache is empty.
     """
 
     def __init__(self, limit: float = LIMIT_BYTES) -> None:

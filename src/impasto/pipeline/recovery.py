@@ -36,7 +36,7 @@ def begin_or_resume_solver(
         )
     else:
         solver_state = solver.begin(
-            run.start_image(problem, state.start_image),
+            run.solver_start(problem, state.start_image),
             level.evaluations,
             state.curvature_scale,
             level.preconditioning,

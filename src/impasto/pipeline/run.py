@@ -99,7 +99,7 @@ class Run:
         )
         return LevelProblem(constrained, targets.starts)
 
-    def start_image(self, problem: "LevelProblem", image: ImageArray) -> Array:
+    def solver_start(self, problem: "LevelProblem", image: ImageArray) -> Array:
         """Return the image from which the solver of a level starts, as the solver needs it.
 
         Args:
