@@ -623,6 +623,7 @@ def test_a_result_that_cannot_be_written_is_rejected_before_the_run(folder, monk
     assert "use .png or .tif" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_batch_goes_on_after_a_failure_and_skips_what_is_done(folder):
     words = ("batch", "photo.png", "cut.png", "painting.png", "--style", "painting.png")
     beside = ["--report", "said/{name}.json", "--timelapse", "painted/{name}.gif"]

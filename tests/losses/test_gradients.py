@@ -151,7 +151,17 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "regions"), CASES)
+TRACED_LONG = ("matching, feature splitting", "two regions, three paintings")
+"""The case that TensorFlow takes over three CPU seconds to trace."""
+
+
+@pytest.mark.parametrize(
+    ("name", "regions"),
+    [
+        pytest.param(*each, marks=[pytest.mark.slow] if each == TRACED_LONG else [])
+        for each in CASES
+    ],
+)
 def test_gradients_are_those_of_automatic_differentiation(name, regions):
     term, target, maps = the_same(name, regions)
     value, gradient = by_hand(term, target, maps)

@@ -141,9 +141,12 @@ def test_a_loss_is_evaluated_without_painting(stylizer, content, style):
     assert lower.total < found.total
 
 
-def test_a_stylizer_can_be_called_and_maps_pairs_lazily(stylizer, result, content, style):
+def test_a_stylizer_can_be_called(stylizer, result, content, style):
     called = stylizer(content, style)
     assert called.pixels.tobytes() == result.pixels.tobytes()
+
+
+def test_a_stylizer_maps_pairs_lazily(stylizer, result, content, style):
     results = stylizer.map([(content, style), (content, [style, style]), (content, "missing.png")])
     assert next(results).pixels.tobytes() == result.pixels.tobytes()
     assert len(next(results).inputs) == 3
