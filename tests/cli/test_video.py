@@ -9,7 +9,7 @@ from PIL import Image
 from impasto.cli import video
 from impasto.errors import SettingError
 from impasto.images import samples
-from impasto.pipeline import models
+from impasto.pipeline import calibration, models
 from impasto.video import reader
 from tests import tiny
 from tests.cli.test_app import run
@@ -33,8 +33,11 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def small_network(monkeypatch):
+def small_network(monkeypatch, folder):
+    """A small network, and a forecast that measures small images, whatever a cache holds."""
     monkeypatch.setattr(models.weights, "load_weights", lambda *_: tiny.vgg())
+    monkeypatch.setattr(calibration, "CALIBRATION_SIZES", (32, 48))
+    monkeypatch.setenv("IMPASTO_CACHE", str(folder.with_name("cache")))
 
 
 def test_a_clip_is_painted_and_its_path_printed(folder):
@@ -70,7 +73,8 @@ def test_a_look_prints_the_forecast(folder):
     done = run("video", "clip.mp4", "style.png", "-o", "l.mp4", "--look", 1, *SMALL, cwd=folder)
     assert done.stdout == "l-000001.png\n", done.stderr
     assert "memory: about" in done.stderr
-    assert Image.open(folder / "l-000001.png").size == (64, 48)
+    with Image.open(folder / "l-000001.png") as look:
+        assert look.size == (64, 48)
 
 
 def test_a_preview_has_the_frames_so_far(folder):
