@@ -18,8 +18,9 @@ from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import feature_index, style_cache, tiles, voting
 from impasto.losses.content import weighted_mean, weighted_mean_gradient, weighted_parts
 from impasto.losses.feature_splitting import FeatureSplittingLoss, add_at_sample, sample_view
+from impasto.losses.hypercolumns import block_number
 from impasto.losses.level_roles import STRUCTURE, LevelRole
-from impasto.losses.matching import block_number, matching_term
+from impasto.losses.matching import matching_term
 from impasto.losses.moment_losses import GRAM, MOMENTS, WASSERSTEIN, MomentLoss
 from impasto.losses.moments import (
     Moments,
