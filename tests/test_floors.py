@@ -94,6 +94,7 @@ ROOMS = {
         "hypercolumns",
         "style_index",
         "match_search",
+        "carried_matches",
         "matching",
         "style",
         "objective",

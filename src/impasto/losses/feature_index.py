@@ -148,15 +148,15 @@ def build_index(
     basis = None
     if components is not None:
         chosen = zip(parts, means, _sample_styles(parts), strict=True)
-        sample = _concatenate([gather_rows(part, rows) - mean for part, mean, rows in chosen])
+        sample = concatenate_rows([gather_rows(part, rows) - mean for part, mean, rows in chosen])
         basis = principal_components(normalize_rows(sample), components)
     directions = [_directions_in_basis(*each, basis) for each in zip(parts, means, strict=True)]
     return FeatureIndex(
-        _concatenate(parts),
+        concatenate_rows(parts),
         tuple(len(part) for part in parts),
         tuple(style.weight / total for style in styles),
         basis,
-        _concatenate(directions),
+        concatenate_rows(directions),
         _join_positions(styles),
     )
 
@@ -172,7 +172,8 @@ def _join_positions(styles: Sequence[IndexedStyle]) -> IndexArray:
     return np.concatenate(joined)
 
 
-def _concatenate(arrays: Sequence[Array]) -> Array:
+def concatenate_rows(arrays: Sequence[Array]) -> Array:
+    """Return arrays (n, ...) as one; without a copy if there is only one."""
     return arrays[0] if len(arrays) == 1 else array_namespace(arrays[0]).concatenate(arrays)
 
 
@@ -270,7 +271,7 @@ class QueryBuilder:
         rows, sums, weight = self.whole
         new = part.coordinates
         if is_tensor(new):
-            rows = _concatenate([rows, new]) if self._end else new
+            rows = concatenate_rows([rows, new]) if self._end else new
         else:
             rows = rows if self._end else filearray.zeros((self.count, new.shape[1]))
             rows[self._end : self._end + len(new)] = new
@@ -325,7 +326,7 @@ def search_statistics(
     rows = gather_rows(query.coordinates, order[:: -(-count // HUBNESS_SAMPLE)])
     sample = normalize_rows(rows - center)
     hubness = [_hubness(sample, rows) for rows in _split_by_style(index, index.directions)]
-    return SearchStatistics(center, HUBNESS_WEIGHT * _concatenate(hubness))
+    return SearchStatistics(center, HUBNESS_WEIGHT * concatenate_rows(hubness))
 
 
 def search_with_statistics(
@@ -428,7 +429,7 @@ def _hubness(query: Array, directions: Array) -> Array:
         products = ops.matmul(directions[first : first + COLUMNS], transposed)
         return ops.mean(ops.max(products, axis=2), axis=0)
 
-    return _concatenate(_in_pieces(work, len(directions), COLUMNS, on_device=is_tensor(query)))
+    return concatenate_rows(_in_pieces(work, len(directions), COLUMNS, on_device=is_tensor(query)))
 
 
 def _search_best(
@@ -457,7 +458,7 @@ def _search_best(
 
         results = _in_pieces(work, count, size, on_device)
     # Converted once, so that a GPU is waited for once.
-    cosines, best_rows = (to_numpy(_concatenate(side)) for side in zip(*results, strict=True))
+    cosines, best_rows = (to_numpy(concatenate_rows(side)) for side in zip(*results, strict=True))
     return cosines, best_rows.astype(np.intp)
 
 

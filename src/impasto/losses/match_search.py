@@ -11,14 +11,14 @@ from impasto.images.arrays import ImageArray, resample, size_of
 from impasto.losses import feature_index, tiles
 from impasto.losses.feature_index import FeatureIndex, IndexArray
 from impasto.losses.hypercolumns import GRID_STRIDE, concatenate_layers, tile_grids
-from impasto.losses.style_index import RegionIndex
+from impasto.losses.style_index import PositionFeatures, RegionIndex
 from impasto.losses.terms import LevelInputs, TargetTile
 
 
 class MatchIndexes(NamedTuple):
     """The nearest neighbors of the positions of a region, or of a tile of it."""
 
-    feature_index: FeatureIndex
+    feature_index: FeatureIndex | PositionFeatures
     indexes: NDArray[np.int32]
     """(h, w) on the grid; any value at positions outside the region"""
     weights: Array | None

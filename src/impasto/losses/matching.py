@@ -39,6 +39,7 @@ from impasto.compute.arrays import (
 from impasto.compute.feature_reductions import block_mean_gradient, row_blocks
 from impasto.images.style_regions import StyledRegion
 from impasto.losses import match_search, voting
+from impasto.losses.carried_matches import carried_matches
 from impasto.losses.content import add_array
 from impasto.losses.hypercolumns import (
     GRID_BLOCK,
@@ -217,6 +218,8 @@ class MatchingTerm:
 
     def make_target(self, level_inputs: LevelInputs) -> LevelTarget:
         """Search the nearest neighbors of all positions, once per level."""
+        if self.detail:
+            return self.bind_matches(level_inputs, *carried_matches(level_inputs, self.layers))
         query = match_search.mix_query(level_inputs.content, level_inputs.initial, self.query_mix)
         regions = [
             make_region_index(region, level_inputs, self.layers) for region in level_inputs.regions
