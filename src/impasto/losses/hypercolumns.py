@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from impasto.compute.arrays import Array, Tensor, array_namespace, is_tensor
+from impasto.compute.arrays import Array, HostArray, Tensor, array_namespace, is_tensor
 from impasto.compute.feature_reductions import block_mean
 from impasto.losses.terms import TileFeatures
 
@@ -68,15 +68,25 @@ def concatenate_layers(grids: dict[str, Tensor]) -> Tensor:
     if is_tensor(first):
         scaled = [each / each.shape[-1] for each in grids.values()]
         return array_namespace(first).concatenate(scaled, axis=-1)
-    channels = sum(each.shape[-1] for each in grids.values())
-    columns, begin = np.empty((*first.shape[:2], channels), np.float32), 0
+    columns = np.empty((*first.shape[:2], channel_count(grids)), np.float32)
     del first
+    write_columns(grids, columns)
+    return columns
+
+
+def channel_count(grids: Mapping[str, Tensor]) -> int:
+    """Return the number of channels of hypercolumns."""
+    return sum(int(each.shape[-1]) for each in grids.values())
+
+
+def write_columns(grids: dict[str, HostArray], out: HostArray) -> None:
+    """Write :func:`concatenate_layers` of NumPy maps (..., C') to ``out`` (..., C)."""
+    begin = 0
     for layer in list(grids):
         each = grids.pop(layer)
         end = begin + each.shape[-1]
-        np.multiply(each, np.float32(1 / each.shape[-1]), out=columns[..., begin:end])
+        np.multiply(each, np.float32(1 / each.shape[-1]), out=out[..., begin:end])
         begin = end
-    return columns
 
 
 def matching_layers(maps: Iterable[str]) -> list[str]:

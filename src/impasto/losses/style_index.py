@@ -1,7 +1,7 @@
 """The hypercolumns of style images and their rotations, for nearest-neighbor search."""
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,13 @@ from impasto.images.arrays import ImageArray, size_of
 from impasto.images.style_regions import StyledRegion, StyleImage
 from impasto.losses import feature_index, style_cache, tiles
 from impasto.losses.feature_index import FeatureIndex, IndexArray
-from impasto.losses.hypercolumns import GRID_STRIDE, concatenate_layers, tile_grids
+from impasto.losses.hypercolumns import (
+    GRID_STRIDE,
+    channel_count,
+    concatenate_layers,
+    tile_grids,
+    write_columns,
+)
 from impasto.losses.terms import LevelInputs, TiledFeatureExtractor
 
 
@@ -169,15 +175,21 @@ def _selected_features(
     layers: Sequence[str],
 ) -> Array:
     """Return the hypercolumns (n, C) of the rotations of a style image at selected positions."""
-    rows = (
-        _kept_rows(
-            concatenate_layers(tile_grids(features, layers)),
-            tiles.crop(kept, GRID_STRIDE, features.tile.core),
-        )
-        for view, kept in zip(views, selected, strict=True)
-        for features in extractor.iter_tiles(view)
-    )
-    return _fill_rows(rows, sum(int(each.sum()) for each in selected))
+    count, parts, end = sum(int(each.sum()) for each in selected), [], 0
+    filled = np.empty((0, 0), np.float32)
+    for view, kept in zip(views, selected, strict=True):
+        for tile in extractor.iter_tiles(view):
+            grids = _select_rows(
+                tile_grids(tile, layers), tiles.crop(kept, GRID_STRIDE, tile.tile.core)
+            )
+            if is_tensor(next(iter(grids.values()))):
+                parts.append(concatenate_layers(grids)[0])
+                continue
+            if not filled.size:
+                filled = np.empty((count, channel_count(grids)), np.float32)
+            begin, end = end, end + next(iter(grids.values())).shape[1]
+            write_columns(grids, filled[None, begin:end])
+    return feature_index.concatenate_rows(parts) if parts else filled
 
 
 def _kept_positions(
@@ -198,22 +210,14 @@ def _kept_positions(
     return np.concatenate(positions)
 
 
-def _kept_rows(columns: Array, kept: NDArray[np.bool_]) -> Array:
-    """Return the rows (n, C) of (h, w, C) to keep."""
+def _select_rows(grids: dict[str, Array], kept: NDArray[np.bool_]) -> dict[str, Array]:
+    """Return maps (1, n, C') with the positions to keep of maps (h, w, C'), by layer."""
     if kept.all():
-        return array_namespace(columns).reshape(columns, (-1, columns.shape[-1]))
-    return feature_index.take_positions(columns, np.flatnonzero(kept))
-
-
-def _fill_rows(rows: Iterable[Array], count: int) -> Array:
-    """Return ``count`` rows in all as one array; NumPy arrays are not in memory twice."""
-    filled, end, parts = np.empty((0, 0), np.float32), 0, []
-    for each in rows:
-        if is_tensor(each):
-            parts.append(each)
-            continue
-        if not filled.size:
-            filled = np.empty((count, each.shape[-1]), np.float32)
-        filled[end : end + len(each)] = each
-        end += len(each)
-    return array_namespace(parts[0]).concatenate(parts) if parts else filled
+        return {
+            layer: array_namespace(each).reshape(each, (1, -1, each.shape[-1]))
+            for layer, each in grids.items()
+        }
+    indexes = np.flatnonzero(kept)
+    return {
+        layer: feature_index.take_positions(each, indexes)[None] for layer, each in grids.items()
+    }
