@@ -61,6 +61,9 @@ HUBNESS_WEIGHT = 0.5
 HUBNESS_SAMPLE = 2**12
 """Maximum number of queries in all groups."""
 
+PRODUCT_ROWS = 512
+"""Number of rows of a matrix product that one core computes at a time."""
+
 SEARCH_BATCH = 2**16
 """Number of queries in one call of the compiled search."""
 
@@ -182,7 +185,31 @@ def _directions_in_basis(features: Array, mean: Array, basis: Array | None) -> A
     if basis is None:
         return normalize_rows(features - mean)
     # As (f - mean) @ basis, without a copy of all features.
-    return normalize_rows(features @ basis - array_namespace(mean).matmul(mean, basis))
+    offset = array_namespace(mean).matmul(mean, basis)
+    return normalize_rows(_project_rows(features, basis) - offset)
+
+
+def _apply_moments(sample: Array, subspace: Array) -> Array:
+    """Return (sampleᵀ sample) @ subspace, on all cores; rows are summed in a fixed order."""
+    if is_tensor(sample):
+        return array_namespace(sample).transpose(sample) @ (sample @ subspace)
+
+    def work(first: int) -> HostArray:
+        rows = sample[first : first + PRODUCT_ROWS]
+        product: HostArray = rows.T @ (rows @ subspace)
+        return product
+
+    return sum(threads.map_in_threads(work, range(0, len(sample), PRODUCT_ROWS)))
+
+
+def _project_rows(rows: Array, basis: Array) -> Array:
+    """Return rows (n, C) @ basis (C, K), on all cores."""
+    if is_tensor(rows):
+        return rows @ basis
+    starts = range(0, len(rows), PRODUCT_ROWS)
+    return concatenate_rows(
+        threads.map_in_threads(lambda first: rows[first : first + PRODUCT_ROWS] @ basis, starts)
+    )
 
 
 def _sample_styles(parts: Sequence[Array]) -> list[IndexArray]:
@@ -227,8 +254,8 @@ def principal_components(sample: Array, count: int) -> Array:
     subspace = as_array_like(start.astype(np.float32), sample)
     ops = array_namespace(sample)
     for _ in range(PCA_ITERATIONS):
-        subspace, _ = ops.linalg.qr(ops.transpose(sample) @ (sample @ subspace))
-    within = sample @ subspace
+        subspace, _ = ops.linalg.qr(_apply_moments(sample, subspace))
+    within = _project_rows(sample, subspace)
     products = to_numpy(ops.transpose(within) @ within).astype(np.float64)
     _, vectors = np.linalg.eigh(products)  # ascending
     largest = np.ascontiguousarray(vectors[:, : -count - 1 : -1].astype(np.float32))
@@ -253,7 +280,7 @@ def project_query(columns: Array, index: FeatureIndex, weights: Array | None = N
     """
     if weights is None:
         weights = np.ones(len(columns), np.float32)
-    coordinates = columns if index.basis is None else columns @ index.basis
+    coordinates = columns if index.basis is None else _project_rows(columns, index.basis)
     sums = to_numpy(array_namespace(columns).matmul(as_array_like(weights, columns), columns))
     return SearchQuery(coordinates, sums.astype(np.float64), float(weights.sum(dtype=np.float64)))
 

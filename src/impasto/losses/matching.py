@@ -329,12 +329,14 @@ def _add_layer_gradient(layer: str, factor: np.float32, gradient: HostArray, to:
 def matching_term(recipe: Recipe, detail: bool = False) -> MatchingTerm:
     """Return style by matched features; ``strength`` sets the query and the style fraction.
 
-    With ``detail`` the query is the initial image alone.
+    With ``detail`` the query is the initial image alone, and the style fraction is squared: its
+    matches come from half the size, and thin lines of the content image would be lost
+    (benchmarks/NOTES.md).
     """
     effects = recipe.strength_effects
     return MatchingTerm(
         dict(recipe.style_layers),
-        effects.style_fraction,
+        effects.style_fraction ** (2 if detail else 1),
         query_mix=1.0 if detail else effects.query_mix,
         vote_fraction=effects.vote_fraction,
         votes_on_content=recipe.init == STARTS[0],
