@@ -91,6 +91,7 @@ ROOMS = {
         "voting",
         "neighbors",
         "feature_splitting",
+        "style_views",
         "hypercolumns",
         "style_index",
         "match_search",

@@ -126,5 +126,12 @@ def _upsample_2x(value: Tensor, axis: int, size: int) -> Tensor:
 
 def tile_grids(features: TileFeatures, layers: Sequence[str]) -> dict[str, Array]:
     """Return the features of the core box of a tile on the grid, by layer (h, w, C)."""
-    grids = resample_to_grid(features.compute(reduce_layer))
-    return {layer: features.crop_to_core(grids[layer], GRID_STRIDE) for layer in layers}
+    return core_grids(features, features.compute(reduce_layer), layers)
+
+
+def core_grids(
+    tile: TileFeatures, reduced: Mapping[str, Tensor], layers: Sequence[str]
+) -> dict[str, Array]:
+    """Return the part of :func:`reduce_maps` in the core box of a tile, on the grid, by layer."""
+    grids = resample_to_grid(reduced)
+    return {layer: tile.crop_to_core(grids[layer], GRID_STRIDE) for layer in layers}

@@ -22,7 +22,7 @@ import functools
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -51,7 +51,8 @@ from impasto.losses.hypercolumns import (
     tile_grids,
 )
 from impasto.losses.match_search import MatchIndexes
-from impasto.losses.style_index import make_region_index
+from impasto.losses.style_index import RegionIndex, make_region_index
+from impasto.losses.style_views import ViewReader
 from impasto.losses.terms import (
     AddGradient,
     FeatureMaps,
@@ -59,6 +60,7 @@ from impasto.losses.terms import (
     LevelTarget,
     Pullback,
     TargetTile,
+    TiledFeatureExtractor,
 )
 from impasto.losses.voting import Votes
 from impasto.recipe.settings import STARTS, Recipe
@@ -192,6 +194,24 @@ def _block_means(values: Array, weights: Array | None, stride: int) -> tuple[Arr
     return sums / as_array_like(at_least, values), counts
 
 
+class StoringReader(ViewReader, Protocol):
+    """Reads style images for the next level."""
+
+    def store(self) -> None:
+        """Store what was read, if anything, in a cache."""
+        ...
+
+
+class NextTerm(Protocol):
+    """The style loss of a level that follows at the same size."""
+
+    def shared_reader(
+        self, region: StyledRegion, extractor: TiledFeatureExtractor
+    ) -> StoringReader | None:
+        """Return the reader of the style images of a region; None to read them later."""
+        ...
+
+
 @dataclass(frozen=True)
 class MatchingTerm:
     """Style by matched features, see the module. Sums are Σ w |h - t|² by layer."""
@@ -209,6 +229,8 @@ class MatchingTerm:
     content image"""
     detail: bool = False
     """see :class:`impasto.losses.level_roles.LevelRole`"""
+    next_term: NextTerm | None = None
+    """the style loss of the next level, if it has the same size"""
     additive = True
 
     @property
@@ -221,11 +243,20 @@ class MatchingTerm:
         if self.detail:
             return self.bind_matches(level_inputs, *carried_matches(level_inputs, self.layers))
         query = match_search.mix_query(level_inputs.content, level_inputs.initial, self.query_mix)
-        regions = [
-            make_region_index(region, level_inputs, self.layers) for region in level_inputs.regions
-        ]
+        regions = [self._region_index(each, level_inputs) for each in level_inputs.regions]
         matches, channels = match_search.match_image(level_inputs, query, regions, self.layers)
         return self.bind_matches(level_inputs, matches, channels)
+
+    def _region_index(self, region: StyledRegion, level_inputs: LevelInputs) -> RegionIndex:
+        """Return the index of a region; its style images are also read for the next level."""
+        reader = None
+        if self.next_term is not None and level_inputs.for_styles is not None:
+            reader = self.next_term.shared_reader(region, level_inputs.for_styles)
+        others = () if reader is None else (reader,)
+        index = make_region_index(region, level_inputs, self.layers, others=others)
+        if reader is not None:
+            reader.store()
+        return index
 
     def bind_matches(
         self,

@@ -2,25 +2,28 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.compute.arrays import Array, array_namespace, is_tensor
+from impasto.compute.arrays import Array, HostArray, Tensor, array_namespace, is_tensor
 from impasto.images import masks
 from impasto.images.arrays import ImageArray, size_of
-from impasto.images.style_regions import StyledRegion, StyleImage
+from impasto.images.style_regions import StyledRegion
 from impasto.losses import feature_index, style_cache, tiles
 from impasto.losses.feature_index import FeatureIndex, IndexArray
 from impasto.losses.hypercolumns import (
     GRID_STRIDE,
     channel_count,
     concatenate_layers,
-    tile_grids,
+    core_grids,
+    reduce_layer,
     write_columns,
 )
-from impasto.losses.terms import LevelInputs, TiledFeatureExtractor
+from impasto.losses.style_views import StyleView, ViewReader, read_views, region_views
+from impasto.losses.terms import LevelInputs, TiledFeatureExtractor, TileFeatures
 
 
 class RegionIndex(NamedTuple):
@@ -51,9 +54,13 @@ def make_region_index(
     level_inputs: LevelInputs,
     layers: Sequence[str],
     limit: int = feature_index.MAX_POSITIONS,
+    others: Sequence[ViewReader] = (),
 ) -> RegionIndex:
-    """Return the features of a region's style images, and its weights on the grid."""
-    index = build_region_index(region, level_inputs.extractor, layers, limit)
+    """Return the features of a region's style images, and its weights on the grid.
+
+    See :func:`build_region_index`.
+    """
+    index = build_region_index(region, level_inputs.style_extractor, layers, limit, others)
     return RegionIndex(index, grid_weights(region, level_inputs))
 
 
@@ -70,12 +77,39 @@ def build_region_index(
     extractor: TiledFeatureExtractor,
     layers: Sequence[str],
     limit: int = feature_index.MAX_POSITIONS,
+    others: Sequence[ViewReader] = (),
 ) -> FeatureIndex:
-    """Return the index of the features of a region's style images, with ``limit`` rows at most."""
+    """Return the index of the features of a region's style images.
+
+    Args:
+        region: the region
+        extractor: computes features
+        layers: the layers of the hypercolumns
+        limit: maximum number of rows; of more positions a sample is kept
+        others: also read the features of the style images, unless the index is cached
+    """
     key = ("matching", style_cache.region_key(region), tuple(layers), limit)
-    build = functools.partial(_extract_region_index, region, extractor, layers, limit)
+    build = functools.partial(_extract_region_index, region, extractor, layers, limit, others)
     index: FeatureIndex = extractor.style_cache.get(key, build)
     return index
+
+
+def _extract_region_index(
+    region: StyledRegion,
+    extractor: TiledFeatureExtractor,
+    layers: Sequence[str],
+    limit: int,
+    others: Sequence[ViewReader],
+) -> FeatureIndex:
+    styles = _views_by_style(region)
+    indexed = []
+    for views in styles:
+        reader = _RowReader(layers, _select_positions(views, limit // len(styles)))
+        read_views(views, extractor, [reader, *others])
+        positions, count = reader.positions(), sum(map(_position_count, views))
+        indexed.append(feature_index.IndexedStyle(views[0].weight, reader.rows(), positions, count))
+    rebuild = functools.partial(build_region_index, region, extractor, layers, limit)
+    return feature_index.build_index(indexed)._replace(rebuild=rebuild)
 
 
 def build_position_features(
@@ -93,15 +127,14 @@ def build_position_features(
         wanted: (N,) distinct positions in ascending order, as in :attr:`FeatureIndex.positions`
     """
     features, positions, start = [], [], 0
-    for style in _used_styles(region):
-        views = feature_index.rotations(style.image)
-        grids = list(map(_grid_size, views))
-        count = sum(height * width for height, width in grids)
+    for views in _views_by_style(region):
+        count = sum(map(_position_count, views))
         chosen = np.zeros(count, bool)
         chosen[wanted[(wanted >= start) & (wanted < start + count)] - start] = True
-        selected = _split_by_view(chosen, grids)
-        features.append(_selected_features(views, selected, extractor, layers))
-        positions.append(start + _kept_positions(views, selected, extractor))
+        reader = _RowReader(layers, _split_by_view(chosen, views))
+        read_views(views, extractor, [reader])
+        features.append(reader.rows())
+        positions.append(start + reader.positions())
         start += count
     rebuild = functools.partial(build_position_features, region, extractor, layers, wanted)
     joined = feature_index.concatenate_rows(features)
@@ -109,19 +142,16 @@ def build_position_features(
 
 
 def view_grids(region: StyledRegion) -> list[tuple[int, int]]:
-    """Return the (height, width) of the grid of every rotation of every style image of a region.
+    """Return the (height, width) of the grid of every view of a region.
 
-    In the order of :attr:`FeatureIndex.positions`.
+    Views are the rotations of the style images, in the order of :attr:`FeatureIndex.positions`.
     """
-    grids = []
-    for style in _used_styles(region):
-        height, width = _grid_size(style.image)
-        grids += [(height, width), (width, height)] * (feature_index.ROTATIONS // 2)
-    return grids
+    return [_grid_size(view.image) for views in _views_by_style(region) for view in views]
 
 
-def _used_styles(region: StyledRegion) -> list[StyleImage]:
-    return [each for each in region.styles if each.weight]
+def _views_by_style(region: StyledRegion) -> list[list[StyleView]]:
+    views, turns = region_views(region, rotated=True), feature_index.ROTATIONS
+    return [views[first : first + turns] for first in range(0, len(views), turns)]
 
 
 def _grid_size(image: ImageArray) -> tuple[int, int]:
@@ -129,85 +159,100 @@ def _grid_size(image: ImageArray) -> tuple[int, int]:
     return height // GRID_STRIDE, width // GRID_STRIDE
 
 
+def _position_count(view: StyleView) -> int:
+    height, width = _grid_size(view.image)
+    return height * width
+
+
 def _split_by_view(
-    flat: NDArray[np.bool_], grids: Sequence[tuple[int, int]]
-) -> list[NDArray[np.bool_]]:
-    """Return the part (h, w) of each rotation of values of all positions of a style image."""
-    parts = np.split(flat, np.cumsum([height * width for height, width in grids])[:-1])
-    return [part.reshape(grid) for part, grid in zip(parts, grids, strict=True)]
+    flat: NDArray[np.bool_], views: Sequence[StyleView]
+) -> dict[int, NDArray[np.bool_]]:
+    """Return the part (h, w) of each view, by its number, of values of all their positions."""
+    parts = np.split(flat, np.cumsum([_position_count(each) for each in views])[:-1])
+    return {
+        view.number: part.reshape(_grid_size(view.image))
+        for view, part in zip(views, parts, strict=True)
+    }
 
 
-def _extract_region_index(
-    region: StyledRegion, extractor: TiledFeatureExtractor, layers: Sequence[str], limit: int
-) -> FeatureIndex:
-    styles = _used_styles(region)
-    indexed = [_index_style(each, extractor, layers, limit // len(styles)) for each in styles]
-    rebuild = functools.partial(build_region_index, region, extractor, layers, limit)
-    return feature_index.build_index(indexed)._replace(rebuild=rebuild)
+def _select_positions(views: Sequence[StyleView], limit: int) -> dict[int, NDArray[np.bool_]]:
+    """Return which positions (h, w) of the views of a style image to keep, by their numbers."""
+    grids = [_grid_size(view.image) for view in views]
+    weights = [
+        masks.resize_mask(view.mask, *grid)
+        for view, grid in zip(views, grids, strict=True)
+        if view.mask is not None
+    ]
+    selected = feature_index.select_positions(grids, weights or None, limit)
+    return {view.number: each for view, each in zip(views, selected, strict=True)}
 
 
-def _index_style(
-    style: StyleImage,
-    extractor: TiledFeatureExtractor,
-    layers: Sequence[str],
-    limit: int,
-) -> feature_index.IndexedStyle:
-    """Return the features to keep of a style image and its rotations."""
-    views = feature_index.rotations(style.image)
-    grids = list(map(_grid_size, views))
-    weights = None
-    if style.mask is not None:
-        rotated = feature_index.rotations(style.mask)
-        weights = [
-            masks.resize_mask(mask, *grid) for mask, grid in zip(rotated, grids, strict=True)
-        ]
-    selected = feature_index.select_positions(grids, weights, limit)
-    features = _selected_features(views, selected, extractor, layers)
-    positions = _kept_positions(views, selected, extractor)
-    count = sum(each.size for each in selected)
-    return feature_index.IndexedStyle(style.weight, features, positions, count)
+@dataclass
+class _RowReader:
+    """Collects the hypercolumns of the views of a style image at selected positions."""
 
+    layers: Sequence[str]
+    selected: dict[int, NDArray[np.bool_]]
+    """(h, w) by the number of the view"""
+    _filled: HostArray = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    """(n, C) rows of NumPy arrays, allocated once"""
+    _parts: list[Tensor] = field(default_factory=list)
+    """rows of tensors, by tile"""
+    _positions: list[IndexArray] = field(default_factory=list)
+    _end: int = 0
 
-def _selected_features(
-    views: Sequence[ImageArray],
-    selected: Sequence[NDArray[np.bool_]],
-    extractor: TiledFeatureExtractor,
-    layers: Sequence[str],
-) -> Array:
-    """Return the hypercolumns (n, C) of the rotations of a style image at selected positions."""
-    count, parts, end = sum(int(each.sum()) for each in selected), [], 0
-    filled = np.empty((0, 0), np.float32)
-    for view, kept in zip(views, selected, strict=True):
-        for tile in extractor.iter_tiles(view):
-            grids = _select_rows(
-                tile_grids(tile, layers), tiles.crop(kept, GRID_STRIDE, tile.tile.core)
-            )
-            if is_tensor(next(iter(grids.values()))):
-                parts.append(concatenate_layers(grids)[0])
-                continue
-            if not filled.size:
-                filled = np.empty((count, channel_count(grids)), np.float32)
-            begin, end = end, end + next(iter(grids.values())).shape[1]
-            write_columns(grids, filled[None, begin:end])
-    return feature_index.concatenate_rows(parts) if parts else filled
-
-
-def _kept_positions(
-    views: Sequence[ImageArray],
-    selected: Sequence[NDArray[np.bool_]],
-    extractor: TiledFeatureExtractor,
-) -> IndexArray:
-    """Return the positions of the rows of an index, see :class:`feature_index.IndexedStyle`."""
-    positions, start = [], 0
-    for view, kept in zip(views, selected, strict=True):
+    def begin_tile(self, view: StyleView, tile: TileFeatures) -> "_TileRows":
+        """Note the positions of a tile."""
+        kept = self.selected[view.number]
+        start = sum(each.size for number, each in self.selected.items() if number < view.number)
         numbers = np.arange(start, start + kept.size).reshape(kept.shape)
-        for tile in extractor.split_into_tiles(size_of(view)):
-            in_tile, of_tile = (
-                tiles.crop(each, GRID_STRIDE, tile.core) for each in (numbers, kept)
-            )
-            positions.append(in_tile[of_tile])
-        start += kept.size
-    return np.concatenate(positions)
+        in_tile, of_tile = (
+            tiles.crop(each, GRID_STRIDE, tile.tile.core) for each in (kept, numbers)
+        )
+        self._positions.append(of_tile[in_tile])
+        return _TileRows(self, tile, in_tile)
+
+    def add(self, grids: dict[str, Array]) -> None:
+        """Append rows from maps (1, n, C') by layer."""
+        first = next(iter(grids.values()))
+        if is_tensor(first):
+            self._parts.append(concatenate_layers(grids)[0])
+            return
+        if not self._filled.size:
+            count = sum(int(each.sum()) for each in self.selected.values())
+            self._filled = np.empty((count, channel_count(grids)), np.float32)
+        begin, self._end = self._end, self._end + first.shape[1]
+        del first
+        write_columns(grids, self._filled[None, begin : self._end])
+
+    def rows(self) -> Array:
+        """Return the hypercolumns (n, C)."""
+        return feature_index.concatenate_rows(self._parts) if self._parts else self._filled
+
+    def positions(self) -> IndexArray:
+        """Return the positions (n,) of the rows, among those of all views of the style image."""
+        return np.concatenate(self._positions)
+
+
+@dataclass
+class _TileRows:
+    """Collects the hypercolumns of a tile."""
+
+    reader: _RowReader
+    tile: TileFeatures
+    kept: NDArray[np.bool_]
+    reduced: dict[str, Tensor] = field(default_factory=dict)
+
+    def read_layer(self, layer: str, features: Tensor) -> None:
+        """Reduce the features of a layer to those on the grid."""
+        if layer in self.reader.layers:
+            self.reduced[layer] = reduce_layer(layer, features)
+
+    def end_tile(self) -> None:
+        """Append the rows of the tile."""
+        grids = core_grids(self.tile, self.reduced, self.reader.layers)
+        self.reduced = {}
+        self.reader.add(_select_rows(grids, self.kept))
 
 
 def _select_rows(grids: dict[str, Array], kept: NDArray[np.bool_]) -> dict[str, Array]:
