@@ -21,9 +21,9 @@ from impasto.pipeline.video_events import (
     VideoFinished,
     VideoOptions,
 )
-from impasto.video import reader, stream
+from impasto.video import clip_job, reader, shot
 from impasto.video import survey as surveys
-from impasto.video.stream import VideoJob
+from impasto.video.clip_job import VideoJob
 from tests import tiny
 from tests.video import clips
 from tests.video.conftest import SETTINGS
@@ -299,7 +299,7 @@ def test_every_auto_depends_on_motion():
 
     def every(share):
         made_survey = made(share)
-        return stream.choose_every(made_survey, made_survey.shots[0])
+        return shot.choose_every(made_survey, made_survey.shots[0])
 
     assert [every(share) for share in (0.99, 0.93, 0.85, 0.6)] == [4, 3, 1, 1]
 
@@ -352,7 +352,7 @@ def test_shots_on_workers_are_those_painted_here(folder, tmp_path):
 
 def test_the_identity_is_json(stylizer, folder, painting, tmp_path):
     job = VideoJob(str(folder / "pan.mp4"), painting, str(tmp_path / "p.mp4"), VideoOptions())
-    made = stream.identity(stream.prepare(stylizer, job))
+    made = clip_job.identity(clip_job.prepare(stylizer, job))
     assert json.loads(json.dumps(made)) == made
     other = dataclasses.replace(job, options=VideoOptions(steady=0.5))
-    assert stream.identity(stream.prepare(stylizer, other)) != made
+    assert clip_job.identity(clip_job.prepare(stylizer, other)) != made

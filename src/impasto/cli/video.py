@@ -38,7 +38,7 @@ from impasto.recipe import settings as recipes
 
 if TYPE_CHECKING:
     from impasto.pipeline.stylizer import Stylizer
-    from impasto.video.stream import PreparedClip
+    from impasto.video.clip_job import PreparedClip
 
 PANEL = "Frames"
 

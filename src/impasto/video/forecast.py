@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from impasto.errors import pluralize
 from impasto.pipeline.progress import format_duration
 from impasto.pipeline.stylizer import Stylizer
-from impasto.video import project, stream, survey
-from impasto.video.stream import PreparedClip
+from impasto.video import project, survey
+from impasto.video.clip_job import PreparedClip, prepare_first
+from impasto.video.shot import choose_every
 from impasto.video.survey import Survey
 
 LATER_SHARE = 0.3
@@ -44,7 +45,7 @@ def forecast_clip(clip: PreparedClip, stylizer: Stylizer) -> ClipForecast:
     options = clip.job.options
     stored = clip.project.read_survey(clip.first, options.cuts)
     surveyed = stored or survey.survey_clip(clip.frames(), options.cuts, clip.first)
-    image = stylizer.forecast(stream.prepare_first(stylizer, clip))
+    image = stylizer.forecast(prepare_first(stylizer, clip))
     full = image.levels_seconds
     seconds = image.start + sum(
         _shot_seconds(clip, surveyed, shot, full) for shot in surveyed.shots
@@ -62,7 +63,7 @@ def _shot_seconds(clip: PreparedClip, surveyed: Survey, shot: survey.Shot, full:
     if options.steady == 0:
         return full * len(shown)
     every = options.every
-    step = stream.choose_every(surveyed, shot) if isinstance(every, str) else every
+    step = choose_every(surveyed, shot) if isinstance(every, str) else every
     painted = -(-len(shown) // step)
     later = max(0, painted - 1)
     return full * (1 + LATER_SHARE * later + BETWEEN_SHARE * (len(shown) - painted))
