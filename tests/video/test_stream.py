@@ -21,7 +21,7 @@ from impasto.pipeline.video_events import (
     VideoFinished,
     VideoOptions,
 )
-from impasto.video import clip_job, reader, shot
+from impasto.video import clip_job, parts, reader
 from impasto.video import survey as surveys
 from impasto.video.clip_job import VideoJob
 from tests import tiny
@@ -251,7 +251,7 @@ def test_memory_does_not_grow_with_the_clip(stylizer, folder, painting, tmp_path
     events = stylizer.video(folder / "crossing.mp4", painting, tmp_path / "p.mp4")
     for event in events:
         if isinstance(event, FramePainted):
-            memory = Path(f"{tmp_path / 'p.mp4'}.impasto") / "shot-0000.memory"
+            memory = Path(f"{tmp_path / 'p.mp4'}.impasto") / "from-000000.memory"
             sizes.append(memory.stat().st_size if memory.exists() else 0)
     assert max(sizes) < 120 * 48 * 64 + 24 * 16 * 48 * 64
 
@@ -299,7 +299,7 @@ def test_every_auto_depends_on_motion():
 
     def every(share):
         made_survey = made(share)
-        return shot.choose_every(made_survey, made_survey.shots[0])
+        return parts.choose_every(made_survey, made_survey.shots[0])
 
     assert [every(share) for share in (0.99, 0.93, 0.85, 0.6)] == [4, 3, 1, 1]
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,12 +17,16 @@ from impasto.pipeline.stylizer import RunOptions, Stylizer
 from impasto.pipeline.video_events import VideoOptions
 from impasto.recipe.settings import ORIGINAL, Recipe
 from impasto.version import __version__
-from impasto.video import extras, reader, survey, writer
+from impasto.video import extras, mask_sources, reader, survey, writer
 from impasto.video import project as projects
+from impasto.video.mask_sources import GivenMask, MaskClip, MaskSource, MovingMask, StandingMask
 from impasto.video.project import Project
 from impasto.video.reader import ClipFrame, ClipInfo
 from impasto.video.survey import Shot, Survey
 from impasto.video.writer import DEFAULT_CLIP_OPTIONS, ClipOptions
+
+KEEP = "keep"
+"""Name of the mask of pixels that stay unchanged."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,10 @@ class VideoJob:
     style: ImageLike | Sequence[ImageLike] | None
     output: str
     options: VideoOptions
-    regions: Sequence[Any] = ()
-    keep: ImageLike | tuple[int, ImageLike] | None = None
-    """a mask that stands, or the number of a frame and the mask that moves with its content"""
+    regions: Sequence[tuple[Any, ...]] = ()
+    """(mask, style) or (mask, style, style mask) for each; the mask as of ``GivenMask``"""
+    keep: GivenMask | None = None
+    """the mask of the pixels that stay unchanged"""
     memory: str | float | None = None
     encoding: ClipOptions = DEFAULT_CLIP_OPTIONS
     recipe: Recipe | None = None
@@ -57,7 +62,22 @@ class PreparedClip:
     """number of the last frame; None for the end of the clip"""
     start: float
     """time of the first frame in seconds"""
-    moving: Mapping[str, "MovingMask"] = field(default_factory=dict)
+    masks: Mapping[str, MaskSource] = field(default_factory=dict)
+    """the masks by name: ``keep`` and ``region-1`` and so on"""
+
+    @property
+    def styles(self) -> Sequence[ImageLike]:
+        """The style images outside regions."""
+        style = self.job.style
+        if style is None:
+            return ()
+        return style if isinstance(style, list | tuple) else [cast(ImageLike, style)]
+
+    @property
+    def any_mask(self) -> Mask:
+        """A mask that stands for the one of any region: all have a part of every pixel."""
+        side = arrays.MIN_SIDE
+        return np.full((side, side), 1 / (len(self.job.regions) + 1), np.float32)
 
     @property
     def project(self) -> Project:
@@ -78,13 +98,6 @@ class PreparedClip:
         )
 
 
-class MovingMask(NamedTuple):
-    """A mask that is given for one frame, and moves with the content of its shot."""
-
-    frame: int
-    mask: Mask
-
-
 def prepare(stylizer: Stylizer, job: VideoJob) -> PreparedClip:
     """Validate a job. Raises InputError, or ImpastoError if a package is missing."""
     extras.check()
@@ -98,14 +111,12 @@ def prepare(stylizer: Stylizer, job: VideoJob) -> PreparedClip:
         codec = writer.choose_codec(job.output, info.alpha, job.encoding)
         writer.check_clip_size(codec, *size)
     first, last, start = _frame_range(info, job.options)
-    keep, moving = _moving_masks(job)
-    job = replace(job, keep=keep)
-    clip = PreparedClip(job, info, recipe, size, first, last, start, moving)
+    clip = PreparedClip(job, info, recipe, size, first, last, start, _load_masks(job, info))
     content = next(iter(clip.frames(first)), None)
     if content is None or (content.source is None and first == last):
         raise SettingError(f"{files.display_path(job.clip)} has no frame in this range")
     if content.source is not None:
-        prepare_run(stylizer, clip, content_of(clip, content, None))
+        _check_inputs(stylizer, clip, content_of(clip, content, None))
     for number, image in job.options.keys.items():
         load.load_image(image, f"key {number}")
     return clip
@@ -129,28 +140,50 @@ def _frame_range(info: ClipInfo, options: VideoOptions) -> tuple[int, int | None
     return first, last, begin
 
 
-def _moving_masks(job: VideoJob) -> tuple[ImageLike | None, dict[str, MovingMask]]:
-    """Return the mask to keep that stands, and the masks that move, given as ``(frame, mask)``."""
-    if not isinstance(job.keep, tuple):
-        return job.keep, {}
-    number, image = job.keep
-    info = reader.probe(job.clip)
-    loaded = load.load_mask(image, "keep", info.size)
-    return None, {"keep": MovingMask(int(number), loaded.mask)}
-
-
 def content_of(clip: PreparedClip, frame: ClipFrame, peak: float | None) -> ImageArray:
     """Return the content image of a frame at the painted size, in whole numbers."""
     return np.rint(frame.pixels(clip.size, peak)).astype(np.float32)
 
 
-def prepare_run(stylizer: Stylizer, clip: PreparedClip, content: ImageArray) -> PreparedRun:
-    """Return the run that paints a frame in full."""
-    job = clip.job
-    options: RunOptions = {"regions": job.regions, "memory": job.memory}
-    if job.keep is not None and not isinstance(job.keep, tuple):
-        options["keep"] = job.keep
-    return stylizer.prepare(content.astype(np.uint8), job.style, recipe=clip.recipe, **options)
+def _load_masks(job: VideoJob, info: ClipInfo) -> dict[str, MaskSource]:
+    """Return the masks by name."""
+    found: dict[str, MaskSource] = {}
+    for number, region in enumerate(job.regions, 1):
+        if not isinstance(region, tuple | list) or len(region) not in (2, 3):
+            raise SettingError(
+                "regions: expected (mask, style) or (mask, style, style mask) for each"
+            )
+        found[f"region-{number}"] = mask_sources.load_source(region[0], f"region {number}", info)
+    if job.keep is not None:
+        found[KEEP] = mask_sources.load_source(job.keep, KEEP, info)
+    return found
+
+
+def _check_inputs(stylizer: Stylizer, clip: PreparedClip, content: ImageArray) -> None:
+    """Validate everything that a run of the first frame needs, with the masks that are images."""
+
+    def mask_of(name: str) -> Mask:
+        source = clip.masks[name]
+        return clip.any_mask if isinstance(source, MaskClip) else source.mask
+
+    regions = [(mask_of(f"region-{n}"), *each[1:]) for n, each in enumerate(clip.job.regions, 1)]
+    options: RunOptions = {"regions": regions, "memory": clip.job.memory}
+    if isinstance(clip.masks.get(KEEP), StandingMask):
+        options["keep"] = mask_of(KEEP)
+    stylizer.prepare(content.astype(np.uint8), clip.job.style, recipe=clip.recipe, **options)
+
+
+def prepare_run(
+    stylizer: Stylizer, clip: PreparedClip, content: ImageArray, recipe: Recipe | None = None
+) -> PreparedRun:
+    """Return a run of a frame with all regions, whose masks are the same everywhere.
+
+    ``recipe`` replaces that of the clip.
+    """
+    regions = [(clip.any_mask, *each[1:]) for each in clip.job.regions]
+    options: RunOptions = {"regions": regions, "memory": clip.job.memory}
+    recipe = recipe or clip.recipe
+    return stylizer.prepare(content.astype(np.uint8), clip.job.style, recipe=recipe, **options)
 
 
 def prepare_first(stylizer: Stylizer, clip: PreparedClip) -> PreparedRun:
@@ -162,22 +195,20 @@ def prepare_first(stylizer: Stylizer, clip: PreparedClip) -> PreparedRun:
 def identity(clip: PreparedClip) -> dict[str, Any]:
     """Return what the stored frames depend on, for JSON."""
     job, options = clip.job, clip.job.options
-    styles = job.style if isinstance(job.style, list | tuple) else [job.style]
     chosen = {
         name: value
         for name, value in dataclasses.asdict(replace(options, keys={})).items()
         if name not in ("keys", "restart")
     }
-    moving = {name: [mask.frame, projects.hash_of(mask.mask)] for name, mask in clip.moving.items()}
     return {
         "version": __version__,
         "clip": projects.hash_of(job.clip),
-        "styles": [projects.hash_of(each) for each in styles if each is not None],
+        "styles": [projects.hash_of(each) for each in clip.styles],
         "regions": [
-            [projects.hash_of(each) for each in region if each is not None]
+            [projects.hash_of(each) for each in region[1:] if each is not None]
             for region in job.regions
         ],
-        "keep": projects.hash_of(job.keep) if job.keep is not None else moving,
+        "masks": {name: _hash_of_mask(source) for name, source in clip.masks.items()},
         "keys": {
             str(number): projects.hash_of(image) for number, image in sorted(options.keys.items())
         },
@@ -185,6 +216,14 @@ def identity(clip: PreparedClip) -> dict[str, Any]:
         "options": _as_json(chosen),
         "depth": clip.depth,
     }
+
+
+def _hash_of_mask(source: MaskSource) -> list[Any]:
+    """Return what a mask depends on, for JSON."""
+    if isinstance(source, MaskClip):
+        return [projects.hash_of(path) for path in source.images or [source.path]]
+    frame = source.frame if isinstance(source, MovingMask) else None
+    return [frame, projects.hash_of(source.mask)]
 
 
 def _as_json(value: Any) -> Any:
@@ -196,13 +235,27 @@ def _as_json(value: Any) -> Any:
 
 def survey_of(clip: PreparedClip) -> Survey:
     """Return the survey of a clip, and store it for the next call."""
-    project, cuts = clip.project, clip.job.options.cuts
-    stored = project.read_survey(clip.first, cuts)
-    if stored is not None:
-        return stored
-    made = survey.survey_clip(clip.frames(), cuts, clip.first)
-    project.write_survey(made)
+    stored = clip.project.read_survey(clip.first, clip.job.options.cuts)
+    made = stored or read_survey(clip)
+    if stored is None:
+        clip.project.write_survey(made)
     return made
+
+
+def read_survey(clip: PreparedClip) -> Survey:
+    """Return the survey of a clip: the stored one, if there is one."""
+    cuts = clip.job.options.cuts
+    stored = clip.project.read_survey(clip.first, cuts)
+    return stored or survey.survey_clip(clip.frames(), cuts, clip.first)
+
+
+def disk_bytes(clip: PreparedClip, surveyed: Survey) -> float:
+    """Return the expected size of the stored frames of a clip, with what helps to paint them."""
+    frames = len(surveyed.frames)
+    needed = projects.disk_bytes(frames, *clip.size, clip.depth)
+    if clip.job.options.keys:  # what they look like in the frames before
+        needed += projects.disk_bytes(frames, *clip.size, 8)
+    return needed
 
 
 def is_complete(project: Project, shot: Shot) -> bool:

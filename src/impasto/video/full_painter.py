@@ -1,5 +1,6 @@
 """Paints frames in full, as still images are: the first of a shot, and those by themselves."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -7,13 +8,17 @@ import numpy as np
 
 from impasto.compute.arrays import to_numpy
 from impasto.images import colors
-from impasto.images.arrays import ImageArray
+from impasto.images.arrays import ImageArray, Mask
+from impasto.images.style_regions import TRACE
 from impasto.optimizers.registry import SOLVERS
 from impasto.pipeline.events import LevelFinished
+from impasto.pipeline.inputs import PreparedRun
 from impasto.pipeline.result import Finished
 from impasto.pipeline.run import Run
 from impasto.pipeline.stylizer import Stylizer
 from impasto.video.clip_job import PreparedClip, prepare_run
+from impasto.video.frame_painter import FrameRegions
+from impasto.video.shot_styles import ShotStyles
 
 
 class FullPainting(NamedTuple):
@@ -27,14 +32,25 @@ class FullPainting(NamedTuple):
 
 @dataclass
 class FullPainter:
-    """Paints frames by themselves."""
+    """Paints frames of a shot by themselves, with the style images of the shot."""
 
     stylizer: Stylizer
     clip: PreparedClip
+    styles: ShotStyles
 
-    def paint(self, content: ImageArray) -> FullPainting | None:
+    def frame_regions(self, masks: Mapping[str, Mask]) -> FrameRegions:
+        """Return the regions of a frame, given its masks by name."""
+        regions, keep = self.styles.regions(masks)
+        return FrameRegions(regions, keep, masks)
+
+    def paint(self, content: ImageArray, frame: FrameRegions) -> FullPainting | None:
         """Return a frame painted in full; None if the run was stopped."""
-        prepared = prepare_run(self.stylizer, self.clip, content)
+        regions = tuple(
+            each for each in frame.regions if each.mask is None or each.mask.max() > TRACE
+        )
+        if not regions:  # all of it stays unchanged
+            return FullPainting(content, {})
+        prepared = self._prepared(content, frame._replace(regions=regions))
         scales, image, stopped = dict[int, float](), None, False
         for event in self.stylizer.run(prepared):
             if isinstance(event, LevelFinished) and event.state is not None:
@@ -47,16 +63,21 @@ class FullPainter:
             return None
         return FullPainting(np.array(image, np.float32), scales)
 
-    def run(self, content: ImageArray) -> Run:
+    def run(self, content: ImageArray, frame: FrameRegions) -> Run:
         """Return the run of a frame, without running it."""
-        prepared = prepare_run(self.stylizer, self.clip, content)
+        prepared = self._prepared(content, frame)
         model = self.stylizer.model(prepared.recipe)
         return Run(model, prepared.inputs, prepared.recipe, prepared.plan)
 
+    def _prepared(self, content: ImageArray, frame: FrameRegions) -> PreparedRun:
+        prepared = prepare_run(self.stylizer, self.clip, content)
+        inputs = replace(prepared.inputs, regions=frame.regions, keep=frame.keep)
+        return replace(prepared, inputs=inputs)
 
-def finish(run: Run, painted: ImageArray, content: ImageArray) -> ImageArray:
+
+def finish(run: Run, painted: ImageArray, content: ImageArray, keep: Mask | None) -> ImageArray:
     """Return a painted frame with kept regions and colors of its content, clipped."""
-    inputs = replace(run.inputs, original=content)
+    inputs = replace(run.inputs, original=content, keep=keep)
     finished = replace(run, inputs=inputs, _resized={}).finish_image(painted)
     return np.clip(finished, 0, 255)
 

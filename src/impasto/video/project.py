@@ -100,14 +100,38 @@ class Project:
             shutil.copyfile(self.frame_path(source), temporary)
 
     def read_frame(self, number: int) -> NDArray[Any]:
-        """Return a written frame: uint8 or uint16 (height, width, 3), or 4 with transparency.
+        """Return a written frame, see :meth:`read_image`."""
+        return self.read_image(self.frame_path(number))
+
+    def read_pixels(self, number: int) -> ImageArray:
+        """Return a written frame as an image, RGB in [0, 255]."""
+        values = self.read_frame(number)[..., :3]
+        return values.astype(np.float32) * np.float32(255 / np.iinfo(values.dtype).max)
+
+    def image_path(self, name: str, number: int) -> Path:
+        """Return the file of something else of a frame, such as a mask."""
+        return self.folder / f"{name}-{number:06d}.png"
+
+    def write_image(self, path: Path, values: NDArray[np.uint8]) -> None:
+        """Write an image (height, width) or (height, width, 4) in a file of this folder."""
+        order = [2, 1, 0, 3] if values.ndim == 3 else slice(None)
+        _, data = extras.load("cv2").imencode(".png", values[..., order])
+        with files.atomic_replace(path) as temporary:
+            temporary.write_bytes(data.tobytes())
+
+    def write_mark(self, path: Path) -> None:
+        """Write an empty file in this folder: something is finished."""
+        files.write_text("", path)
+
+    def read_image(self, path: Path) -> NDArray[Any]:
+        """Return an image of this folder: uint8 or uint16 (height, width, 1, 3 or 4).
 
         Not as an input image: colors of transparent pixels stay as they are.
         """
         cv2 = extras.load("cv2")
-        values = cv2.imread(str(self.frame_path(number)), cv2.IMREAD_UNCHANGED)
-        order = [2, 1, 0, 3][: values.shape[-1]]  # OpenCV has blue first
-        return np.ascontiguousarray(values[..., order])
+        values = np.atleast_3d(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
+        order = [2, 1, 0, 3][: values.shape[-1]] if values.shape[-1] > 1 else [0]
+        return np.ascontiguousarray(values[..., order])  # OpenCV has blue first
 
     def iter_painted(self, survey: Survey) -> Iterator[PaintedFrame]:
         """Yield the written frames in order, up to the first one that is missing."""
