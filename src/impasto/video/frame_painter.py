@@ -66,6 +66,10 @@ CHANGED = 0.05
 CHANGED_MASK = 0.5
 """Change of a mask, moved along the flow, from which a pixel belongs to another region."""
 
+CHANGED_AGE = -2
+"""Age of a pixel whose region changed: at the border of a region features have little weight, so it
+stays free while the border moves on."""
+
 COARSE_FACTORS = (4, 2)
 """Size factors below the finest size at which holes are painted first, coarsest first."""
 
@@ -208,6 +212,7 @@ class ShotPainter:
             found.flow * (1 - still)[..., None], np.maximum(found.confidence, still)
         )
         births = birth_maps.advect(memory.births, found)
+        births = replace(births, age=np.where(changed > 0, CHANGED_AGE, births.age))
         still = still * (births.age >= SETTLED)
         births = birth_maps.register(births, memory.records, content, still)
         fallback = motion.warp(memory.painted, found.flow)
@@ -279,7 +284,7 @@ class ShotPainter:
         for each in matched:
             kept = kept * (1 - _to_pixels(each.searched.astype(np.float32), size))
         free = 1 - np.maximum(self.steady * kept, still).astype(np.float32)
-        free = _without_specks(np.maximum(free, changed))
+        free = np.maximum(_without_specks(free), changed)
         if self._frame.keep is not None:
             free *= 1 - masks.resize_mask(self._frame.keep, *size)
         return free

@@ -4,6 +4,8 @@ As in EbSynth's workflow, a frame between two keys is made from both: the stroke
 carried forward, those of the second are tracked backward, and the two cross-fade.
 """
 
+from pathlib import Path
+
 import numpy as np
 
 from impasto.images import arrays, load
@@ -42,7 +44,7 @@ class NextKey:
         doubled.
         """
         key = self.part.next_key
-        if key is None or self.clip.job.options.steady == 0:
+        if key is None or number == self.part.first or self.clip.job.options.steady == 0:
             return painted
         self._track(key)
         path = self._path(number)
@@ -53,7 +55,7 @@ class NextKey:
         share = values[..., 3:] * np.float32(nearness / 255)
         return between.cross_fade(values[..., :3], painted, share)
 
-    def _path(self, number: int):  # type: ignore[no-untyped-def]
+    def _path(self, number: int) -> Path:
         return self.clip.project.image_path(f"key-{self.part.next_key}", number)
 
     def _track(self, key: int) -> None:
