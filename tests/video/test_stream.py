@@ -361,6 +361,32 @@ def test_memory_does_not_grow_with_the_clip(stylizer, folder, painting, tmp_path
     assert max(sizes) < 120 * 48 * 64 + 24 * 16 * 48 * 64
 
 
+def test_the_state_of_a_finished_shot_is_removed(stylizer, folder, painting, tmp_path):
+    """The disk holds the frames, and the state of one part."""
+    states = []
+    by_hand = np.full((48, 64, 3), 128, np.uint8)
+    events = stylizer.video(
+        *(folder / "cut.mp4", painting, tmp_path / "p.mp4"),
+        options=VideoOptions(keys={6: by_hand}),
+    )
+    for event in events:
+        if isinstance(event, FramePainted):
+            names = Path(f"{tmp_path / 'p.mp4'}.impasto").iterdir()
+            states.append({path.name for path in names if path.suffix != ".json"})
+    memories = [sorted(name for name in each if name.endswith(".memory")) for each in states]
+    assert all(len(each) <= 1 for each in memories)
+    assert memories[-2] == ["from-000004.memory"]
+    assert not any(name.startswith("key-") for name in states[-1])
+
+
+def test_other_settings_start_again_if_nothing_is_painted(stylizer, folder, painting, tmp_path):
+    events = stylizer.video(folder / "pan.mp4", painting, tmp_path / "p.mp4")
+    assert isinstance(next(events), ClipSurveyed)
+    events.close()
+    events = paint(stylizer, folder / "pan.mp4", painting, tmp_path / "p.mp4", hold=2)
+    assert isinstance(events[-1], VideoFinished)
+
+
 @pytest.mark.parametrize("settings", [{"colors": "content"}, {"style_loss": "gram", "levels": 2}])
 def test_other_settings_of_a_still_image(small_network, folder, painting, tmp_path, settings):
     with Stylizer(**{**SETTINGS, **settings}) as stylizer:

@@ -55,6 +55,14 @@ class NextKey:
         share = values[..., 3:] * np.float32(nearness / 255)
         return between.cross_fade(values[..., :3], painted, share)
 
+    def remove(self) -> None:
+        """Remove the files of this part."""
+        if self.part.next_key is not None:
+            folder = self.clip.project.folder
+            (folder / f"key-{self.part.next_key}.finished").unlink(missing_ok=True)
+            for path in folder.glob(f"key-{self.part.next_key}-*.png"):
+                path.unlink()
+
     def _path(self, number: int) -> Path:
         return self.clip.project.image_path(f"key-{self.part.next_key}", number)
 

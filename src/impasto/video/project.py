@@ -29,6 +29,9 @@ from impasto.video.writer import PaintedFrame
 ENDING = ".impasto"
 """Ending of the folder."""
 
+MEMORY_BYTES = 500.0
+"""Largest expected size of the memory of a shot in bytes per pixel, twice: while it is replaced."""
+
 PNG_SHARE = 0.75
 """Expected size of a PNG file of a painted frame, relative to its pixels."""
 
@@ -50,10 +53,10 @@ class Project:
 
         Raises CheckpointError if it belongs to others, OutputError if it cannot be created.
         """
-        if restart:
-            self.remove()
         text = json.dumps(identity, indent=2, sort_keys=True) + "\n"
         about = self.folder / "clip.json"
+        if restart or not any(self.folder.glob("[0-9]*.png")):  # nothing is painted
+            self.remove()
         try:
             if not about.exists():
                 self.folder.mkdir(exist_ok=True)
@@ -185,15 +188,24 @@ def hash_of(source: object) -> str:
 def disk_bytes(frames: int, height: int, width: int, depth: int) -> float:
     """Return the expected size of stored frames, with the memory of a shot."""
     pixels = height * width
-    return frames * pixels * 3 * depth / 8 * PNG_SHARE + 250.0 * pixels
+    return frames * pixels * 3 * depth / 8 * PNG_SHARE + MEMORY_BYTES * pixels
 
 
 def check_disk(folder: Path, needed: float) -> None:
-    """Raise OutputError if a disk has not enough space."""
+    """Raise OutputError if a disk has not enough space for a folder.
+
+    ``needed`` is the expected size of the folder in bytes; what it holds already counts.
+    """
+    needed -= sum(path.stat().st_size for path in folder.iterdir())
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(
-            f"the frames need about {needed / 1e9:.1f} GB in {files.display_path(folder)}, and "
-            f"{free / 1e9:.1f} GB are free: free some space, choose a smaller size or a part of "
+            f"the frames need about {_size(needed)} in {files.display_path(folder)}, and "
+            f"{_size(free)} are free: free some space, choose a smaller size or a part of "
             "the clip"
         )
+
+
+def _size(count: float) -> str:
+    """Return a number of bytes in words."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -92,6 +92,7 @@ class _PartStream:
             memory_file.write_memory(memory, self.path)
             waiting = []
         yield from self._copy_held()
+        self._remove_state()
 
     def _sources(self, first: int) -> Iterator[_Source]:
         """Yield the frames that have an image of their own, from a number on."""
@@ -164,6 +165,20 @@ class _PartStream:
         """The last part of the shot before."""
         shot = self.surveyed.shots[max(0, self.shot.number - 1)]
         return parts_of(shot, self.clip.job.options.keys)[-1]
+
+    def _remove_state(self) -> None:
+        """Remove what only the frames of this part needed, so the disk does not fill up.
+
+        The strokes of a shot that dissolves fade out in the next one, which needs its memory.
+        """
+        self.next_key.remove()
+        later = self.surveyed.shots[self.shot.number + 1 :][:1]
+        ends = self.part.last == self.shot.last
+        if not (ends and any(in_dissolve(self.surveyed, shot) for shot in later)):
+            self.path.unlink(missing_ok=True)
+        if self.part.first == self.shot.first and in_dissolve(self.surveyed, self.shot):
+            before = memory_file.memory_path(self.project.folder, self._part_before.first)
+            before.unlink(missing_ok=True)
 
     # Writing ---------------------------------------------------------------------------------
 
