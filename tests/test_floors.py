@@ -168,6 +168,9 @@ ROOMS = {
         "judges",
     ),
     "studio": (
+        "validation",
+        "records",
+        "event_messages",
         "messages",
         "auth",
         "store",

@@ -34,8 +34,7 @@ from impasto.pipeline.pyramid import Level
 from impasto.pipeline.result import Finished, Result
 from impasto.pipeline.stylizer import Event, Stylizer
 from impasto.recipe.settings import Recipe
-from impasto.studio.masks import feather_mask
-from impasto.studio.messages import (
+from impasto.studio.event_messages import (
     PaintCommand,
     SteerCommand,
     StepMessage,
@@ -43,6 +42,7 @@ from impasto.studio.messages import (
     WorkerCommand,
     WorkerMessage,
 )
+from impasto.studio.masks import feather_mask
 
 Send: TypeAlias = Callable[[WorkerMessage], None]
 
