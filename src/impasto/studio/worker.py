@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO, TypeAlias
 
+import numpy as np
+
 from impasto import files
 from impasto.errors import ImpastoError
-from impasto.images import arrays, colors
+from impasto.images import arrays, colors, masks
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import encode
 from impasto.images.formats.save_options import SaveOptions
@@ -267,7 +269,10 @@ def step_message(
 
 
 def draft(job: PreparedJob) -> ImageArray:
-    """Return the draft: the content image in the colors of the first style image."""
+    """Return the draft: the content image in the colors of the first style image.
+
+    Colors move as little as possible (`colors.color_transport`), and not in the protected area.
+    """
     inputs = job.prepared.inputs
     height, width = arrays.size_of(inputs.content)
     small = arrays.resize(
@@ -278,7 +283,13 @@ def draft(job: PreparedJob) -> ImageArray:
         return small
     style = styles[0].image
     sample = style[:: max(1, style.shape[0] // 256), :: max(1, style.shape[1] // 256)]
-    return colors.match_colors(small, sample)
+    own, target = colors.color_moments(small), colors.color_moments(sample)
+    change = colors.color_transport(own.covariance, target.covariance)
+    moved = ((small - own.mean) @ change.T + target.mean).clip(0, 255).astype(np.float32)
+    if inputs.keep is None:
+        return moved
+    keep = masks.resize_mask(inputs.keep, *arrays.size_of(small))[..., None]
+    return moved + keep * (small - moved)
 
 
 class FilmRecorder:
