@@ -150,7 +150,16 @@ function choose(wanted) {
   showGrid();
 }
 
+// On a phone, what can be done with a version is under the image, else beside it.
+function placeVersion() {
+  const phone = matchMedia("(max-width: 660px)");
+  const place = () => (phone.matches ? at("center").append(at("version")) : at("steering").after(at("version")));
+  phone.addEventListener("change", place);
+  place();
+}
+
 export function wireVersions() {
+  placeVersion();
   on("grid-open", "click", () => { showGrid(); at("grid").showModal(); });
   on("grid-all", "click", () => choose(() => chosen().length < state.session.works.length));
   on("grid-stars", "click", () => choose((each) => each.starred));
