@@ -53,8 +53,8 @@ LOG = logging.getLogger(__name__)
 PREVIEW_SECONDS = 0.25
 """Seconds between two preview images."""
 
-DRAFT_SIZE = 512
-"""Longest side of the draft in pixels."""
+DRAFT_SIZE, DRAFT_SHARE = 512, 0.65
+"""Longest side of the draft in pixels, and how far its colors move to those of the style."""
 
 FRAMES, MAX_FRAMES, FRAME_SIZE = "frames", 90, 720
 """Folder of the images for a film, their approximate number, and their longest side in pixels."""
@@ -269,9 +269,10 @@ def step_message(
 
 
 def draft(job: PreparedJob) -> ImageArray:
-    """Return the draft: the content image in the colors of the first style image.
+    """Return the draft: the content image with its colors moved to those of the first style image.
 
-    Colors move as little as possible (`colors.color_transport`), and not in the protected area.
+    They move as little as possible (`colors.color_transport`), by DRAFT_SHARE of the way, since
+    colors far from the mean become garish; in the protected area they stay.
     """
     inputs = job.prepared.inputs
     height, width = arrays.size_of(inputs.content)
@@ -285,11 +286,11 @@ def draft(job: PreparedJob) -> ImageArray:
     sample = style[:: max(1, style.shape[0] // 256), :: max(1, style.shape[1] // 256)]
     own, target = colors.color_moments(small), colors.color_moments(sample)
     change = colors.color_transport(own.covariance, target.covariance)
-    moved = ((small - own.mean) @ change.T + target.mean).clip(0, 255).astype(np.float32)
-    if inputs.keep is None:
-        return moved
-    keep = masks.resize_mask(inputs.keep, *arrays.size_of(small))[..., None]
-    return moved + keep * (small - moved)
+    moved = ((small - own.mean) @ change.T + target.mean).clip(0, 255)
+    share = np.full((*arrays.size_of(small), 1), DRAFT_SHARE, np.float32)
+    if inputs.keep is not None:
+        share -= DRAFT_SHARE * masks.resize_mask(inputs.keep, *arrays.size_of(small))[..., None]
+    return np.asarray(small + share * (moved - small), np.float32)
 
 
 class FilmRecorder:
