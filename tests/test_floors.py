@@ -183,6 +183,9 @@ ROOMS = {
         "judges",
     ),
     "studio": (
+        "validation",
+        "records",
+        "event_messages",
         "messages",
         "auth",
         "store",
