@@ -46,7 +46,7 @@ def document_settings(function: griffe.Function) -> None:
         return
     module = importlib.import_module(function.module.path)
     names = function.path.removeprefix(f"{function.module.path}.").split(".")
-    found = functools.reduce(getattr, names, module)
+    found: Any = functools.reduce(getattr, names, module)
     if not hasattr(found, "__signature__"):
         return
     for each in [each for each in function.parameters if each.kind is VAR_KEYWORD]:
