@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from impasto.recipe import signature
+from impasto.recipe.keywords import Settings
 from tools import site_check
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +43,19 @@ def test_docstrings_become_markdown():
     assert roles.to_markdown(text) == (
         "See [`Recipe`][impasto.Recipe] and `name`.\n\n**Example**\n\n```python\nf(1)\n```\n\nMore."
     )
+
+
+def test_the_reference_shows_every_setting_with_its_default():
+    roles = pytest.importorskip("tools.griffe_roles", exc_type=ImportError)
+    griffe = pytest.importorskip("griffe")
+    extensions = griffe.load_extensions(roles.MarkdownDocstrings)
+    package = griffe.load("impasto", search_paths=[ROOT / "src"], extensions=extensions)
+    stylize, recipe = package["pipeline.stylizer.stylize"], package["recipe.settings.Recipe"]
+    for name in Settings.__annotations__:
+        default = repr(signature.default_argument(name))
+        assert stylize.parameters[name].default == default
+        assert recipe.parameters[name].default == default
+        assert f"\n    {name}: " in stylize.docstring.value
 
 
 def test_links_hold_at_the_new_place_of_a_page():
