@@ -32,6 +32,9 @@ EXAMPLES = ROOT / "examples"
 EXAMPLES_PAGE = "examples.md"
 """The programs of EXAMPLES on one page."""
 
+SEARCH_BOOST = 0.1
+"""Factor on the rank in a search of decision records and ADDED_PAGES, below pages for users."""
+
 OPTIONAL_PAGES = ("video.md", EXAMPLES_PAGE)
 """Pages of the navigation that may be missing."""
 
@@ -87,6 +90,8 @@ def examples_page(programs: list[Path]) -> str:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Turn links to files that are not part of the site into links to the repository."""
+    if page.file.src_uri in ADDED_PAGES or page.file.src_uri.startswith("decisions/"):
+        page.meta.setdefault("search", {"boost": SEARCH_BOOST})
     if page.file.src_uri in MATH_PAGES:
         markdown = MATH_LINE.sub(r"```math\n\1\n```", markdown)
         # In a span, since Markdown treats ``math`` at the beginning of a line as a block.
