@@ -56,6 +56,10 @@ def test_the_reference_shows_every_setting_with_its_default():
         assert stylize.parameters[name].default == default
         assert recipe.parameters[name].default == default
         assert f"\n    {name}: " in stylize.docstring.value
+    assert str(package["evaluation.judges.judge"].parameters["size"].default) == "384"
+    assert (
+        str(package["pipeline.result.Result.save"].parameters["saving"].default) == "SaveOptions()"
+    )
 
 
 def test_links_hold_at_the_new_place_of_a_page():

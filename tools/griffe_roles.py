@@ -5,6 +5,8 @@ every setting. In a docstring, ``:class:`Recipe``` becomes a link to the page of
 is public, else code, and a literal block after ``Example::`` becomes a block of Python.
 """
 
+import ast
+import contextlib
 import functools
 import importlib
 import inspect
@@ -19,6 +21,8 @@ import griffe
 from impasto.recipe import signature
 
 STUB = Path(__file__).parents[1] / "src" / "impasto" / "__init__.pyi"
+EXPORT = re.compile(r"^from \.([\w.]+) import (\w+)", re.MULTILINE)
+CALL = re.compile(r"\w+\(\)")
 ROLE = re.compile(r":(?:class|func|meth|mod|attr|data|exc):`~?([\w.]+)`")
 LITERAL = re.compile(r"^([ \t]*)(.*)::\n\n((?:\1[ \t]+.*\n?|[ \t]*\n)+)", re.MULTILINE)
 
@@ -34,7 +38,12 @@ class MarkdownDocstrings(griffe.Extension):
             obj.docstring.value = to_markdown(obj.docstring.value)
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
-        """Show the defaults of a recipe as values, not as the expressions that make its fields."""
+        """Show defaults as values, not as constants or expressions that make fields."""
+        for module, name in re.findall(EXPORT, STUB.read_text(encoding="utf-8")):
+            public = pkg[f"{module}.{name}"]
+            for each in [public, *public.members.values()]:
+                if isinstance(each, griffe.Function):
+                    show_constants(each, pkg)
         for name, member in pkg["recipe.settings.Recipe"].members.items():
             if isinstance(member, griffe.Attribute) and str(member.value).startswith("_setting"):
                 member.value = repr(signature.default_argument(name))
@@ -61,6 +70,18 @@ def document_settings(function: griffe.Function) -> None:
     function.docstring = griffe.Docstring(
         inspect.getdoc(found) or "", parent=function, parser="google"
     )
+
+
+def show_constants(function: griffe.Function, pkg: griffe.Module) -> None:
+    """Replace constants of the package that are defaults of parameters by their values."""
+    for parameter in function.parameters:
+        if isinstance(parameter.default, griffe.ExprName | griffe.ExprAttribute):
+            path = parameter.default.canonical_path.removeprefix(f"{pkg.path}.")
+            with contextlib.suppress(KeyError, ValueError, AttributeError):
+                value = str(pkg[path].value)
+                parameter.default = (
+                    value if CALL.fullmatch(value) else repr(ast.literal_eval(value))
+                )
 
 
 VAR_KEYWORD = griffe.ParameterKind.var_keyword

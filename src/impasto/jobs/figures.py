@@ -56,8 +56,9 @@ def reconstruct_layers(
         settings: other settings, such as ``seed``
 
     Returns:
-        Ten results by row, "content" or "style", and by layer: from the second convolution of each
-        block for the content image, and up to the first one of each block for the style image.
+        Ten results by row, "content" or "style", and by layer. The content image is reconstructed
+        from the second convolution of each block, the style image from the layers up to the first
+        one of each block.
 
     Raises:
         InputError: for an invalid image or setting

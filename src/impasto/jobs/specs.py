@@ -92,8 +92,11 @@ class OutputOptions:
 SWEEP_SIZE = 256
 """Default longest side of an image on the sheet of a sweep in pixels."""
 
-FIGURE_SIZE, FIGURE_EVALUATIONS = 192, 60
-"""Longest side of each image of a figure in pixels, and its evaluations, by default."""
+FIGURE_SIZE = 192
+"""Default longest side of each image of a figure in pixels."""
+
+FIGURE_EVALUATIONS = 60
+"""Default number of evaluations of each image of a figure."""
 
 NAME_FIELD = "{name}"
 """Placeholder for the name of each image in paths."""
