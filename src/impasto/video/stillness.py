@@ -12,6 +12,12 @@ STILL_DIFFERENCE = 5.0
 SAME_DIFFERENCE = 0.5
 """The same while the camera moves: only a held image is still."""
 
+NEIGHBORHOOD = 1.5
+"""Deviation in pixels of the neighborhood over which a motion has to explain the frame better."""
+
+NOISE = 1.0
+"""Difference by which it has to, of 255, beyond a factor of 1.35: noise alone explains some."""
+
 STANDING = 0.05 / 256
 """Maximum smoothed motion per frame of a standing camera, relative to the frame's longer side."""
 
@@ -34,14 +40,14 @@ def find_still(now: ImageArray, before: ImageArray, reference: ImageArray, flow:
     difference = motion.blur(np.abs(now - reference).max(-1), 1.0)
     if camera_stands(now, flow):
         zero, best = (
-            motion.blur(np.abs(now - image).mean(-1), 4.0)
+            motion.blur(np.abs(now - image).mean(-1), NEIGHBORHOOD)
             for image in (before, motion.warp(before, flow, linear=True))
         )
-        changed = (difference > STILL_DIFFERENCE) | (zero > 1.35 * best + 0.5)
+        changed = (difference > STILL_DIFFERENCE) | (zero > 1.35 * best + NOISE)
     else:
         changed = difference > SAME_DIFFERENCE
     opened = cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    return np.asarray(1 - cv2.dilate(opened, np.ones((9, 9), np.uint8)), np.float32)
+    return np.asarray(1 - cv2.dilate(opened, np.ones((5, 5), np.uint8)), np.float32)
 
 
 def camera_stands(now: ImageArray, flow: Flow) -> bool:

@@ -86,7 +86,7 @@ def track(contents: Iterable[Content], painted: ImageArray | None = None) -> Ite
             found = motion.correspond(content.image, before.content.image)
             births = birth_maps.advect(before.births, found)
             nowhere = np.zeros(births.number.shape, np.float32)
-            births = birth_maps.register(births, records, content.image, nowhere)
+            births = birth_maps.register(births, records, content.image, nowhere).births
             before = Tracked(content, births, before.steps + 1)
         yield before
 
