@@ -4,6 +4,7 @@ import pytest
 
 from impasto.errors import SettingError
 from impasto.studio.messages import JobInputs, SelectRequest, StyleEntry, SweepRequest, parse
+from impasto.studio.store import default_clip
 from tools import messages as generator
 
 INPUTS = {
@@ -15,6 +16,7 @@ INPUTS = {
     "preset": "default",
     "detail": "default",
     "recipe": {"size": 64, "layers": [1, "a"]},
+    "clip": default_clip(),
 }
 
 

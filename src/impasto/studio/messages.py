@@ -49,6 +49,9 @@ class Range(NamedTuple):
 Fraction: TypeAlias = Annotated[float, Range("a coordinate or tolerance", 0, 1)]
 StyleScale: TypeAlias = Annotated[float, Range("the scale of a style image", 0.1, 10)]
 StyleWeight: TypeAlias = Annotated[float, Range("the weight of a style image", 0, 1000)]
+Steady: TypeAlias = Annotated[float, Range("steady", 0, 1)]
+Hold: TypeAlias = Annotated[int, Range("hold", 1, 16)]
+FrameNumber: TypeAlias = Annotated[int, Range("the number of a frame", 0, 10_000_000)]
 Feather: TypeAlias = Annotated[float, Range("the feather, as a fraction of a mask's side,", 0, 0.1)]
 
 RecipeFields: TypeAlias = dict[str, Any]
@@ -60,6 +63,9 @@ SettingTexts: TypeAlias = dict[str, str]
 SettingChanges: TypeAlias = dict[str, str | None]
 """New values of settings, by name; None is ignored."""
 
+JobKind: TypeAlias = Literal["image", "frame", "clip"]
+"""What a job paints: an image, one frame of a clip, or the clip."""
+
 JobState: TypeAlias = Literal["queued", "painting", "done", "stopped", "failed"]
 """``painting`` is a running job."""
 
@@ -67,8 +73,22 @@ JobState: TypeAlias = Literal["queued", "painting", "done", "stopped", "failed"]
 # Stored files -----------------------------------------------------------------------------------
 
 
+class ClipFacts(TypedDict):
+    """A video clip, as its container describes it."""
+
+    frames: int
+    """number of frames; 0 if the container does not say"""
+    seconds: float
+    """duration; 0 if the container does not say"""
+    rate: float
+    """frames per second on average"""
+    sound: bool
+    transparent: bool
+    """whether frames may be transparent"""
+
+
 class StoredImage(TypedDict):
-    """An uploaded image."""
+    """An uploaded image, or a clip, which has the size and the thumbnail of its first frame."""
 
     id: str
     """the first 16 digits of the SHA-256 of the file"""
@@ -79,6 +99,8 @@ class StoredImage(TypedDict):
     """whether the image is a mask, which the page shows unchanged"""
     notes: list[str]
     """messages for the user from reading the file"""
+    clip: ClipFacts | None
+    """None for an image"""
 
 
 class StyleEntry(TypedDict):
@@ -102,6 +124,33 @@ StyleEntries: TypeAlias = Annotated[list[StyleEntry], Range("the number of style
 RegionEntries: TypeAlias = Annotated[list[RegionEntry], Range("the number of regions", 0, 8)]
 
 
+class KeyEntry(TypedDict):
+    """A frame that was painted by hand: its number and the id of the image."""
+
+    frame: FrameNumber
+    picture: str
+
+
+KeyEntries: TypeAlias = Annotated[list[KeyEntry], Range("the number of key frames", 0, 64)]
+CutList: TypeAlias = Annotated[list[FrameNumber], Range("the number of cuts", 0, 10_000)]
+
+
+class ClipSettings(TypedDict):
+    """How a clip is painted; without effect for an image. See ``VideoOptions``."""
+
+    first: FrameNumber
+    """number of the first frame"""
+    last: FrameNumber | None
+    """number of the last frame; None for the end of the clip"""
+    steady: Steady
+    every: str
+    """auto, or a number of frames"""
+    hold: Hold
+    cuts: CutList | None
+    """None to find them"""
+    keys: KeyEntries
+
+
 class JobInputs(TypedDict):
     """The images and settings of a session or of a job."""
 
@@ -116,6 +165,7 @@ class JobInputs(TypedDict):
     detail: str
     """draft, default or fine: the preset whose detail was chosen last"""
     recipe: RecipeFields
+    clip: ClipSettings
 
 
 class StoredSession(JobInputs):
@@ -137,6 +187,9 @@ class NewJob(JobInputs):
     """the previous version, with which the page compares the settings of this job"""
     init: str | None
     """the job whose result is the initial image; None for that of the recipe"""
+    kind: JobKind
+    frame: FrameNumber
+    """number of the painted frame of a job of this kind"""
 
 
 class JobStatus(TypedDict):
@@ -177,6 +230,18 @@ class JobChanges(TypedDict, total=False):
 # Requests of the page ---------------------------------------------------------------------------
 
 
+class ClipChanges(TypedDict, total=False):
+    """New values of `ClipSettings`."""
+
+    first: FrameNumber
+    last: FrameNumber | None
+    steady: Steady
+    every: str
+    hold: Hold
+    cuts: CutList | None
+    keys: KeyEntries
+
+
 class SessionChanges(TypedDict, total=False):
     """New inputs and settings of a session."""
 
@@ -188,12 +253,14 @@ class SessionChanges(TypedDict, total=False):
     preset: str
     detail: str
     recipe: SettingChanges
+    clip: ClipChanges
 
 
 class PaintRequest(TypedDict):
-    """Start a job; ``before`` is the previous version."""
+    """Start a job; ``before`` is the previous version. With ``frame``, only it is painted."""
 
     before: NotRequired[str | None]
+    frame: NotRequired[FrameNumber]
 
 
 class FinishRequest(TypedDict):
@@ -218,25 +285,29 @@ class PlaceInfo(TypedDict):
 class SweepRequest(TypedDict):
     """Start a job for each combination of values of the settings.
 
-    With ``crop``, the jobs paint the part of the image around this place at the final scale.
+    With ``crop``, the jobs paint the part of the image around this place at the final scale. Of a
+    clip, they paint one ``frame``.
     """
 
     vary: dict[str, list[str]]
     crop: NotRequired[PlaceInfo | None]
+    frame: NotRequired[FrameNumber]
 
 
 class SelectRequest(TypedDict):
-    """Select the pixels that are similar to one."""
+    """Select the pixels that are similar to one; of a clip, in a frame."""
 
     x: Fraction
     y: Fraction
     tolerance: Fraction
+    frame: NotRequired[FrameNumber]
 
 
 class SelectPartRequest(TypedDict):
-    """Select a part of the content image."""
+    """Select a part of the content image; of a clip, in a frame."""
 
     part: Literal["subject", "face", "background", "sky"]
+    frame: NotRequired[FrameNumber]
 
 
 class VersionChanges(TypedDict, total=False):
@@ -351,6 +422,8 @@ class StaticInfo(TypedDict):
     """whether other devices can open the page"""
     steerable: list[str]
     """names of the settings that can change during a run"""
+    video: str
+    """why clips cannot be painted; empty if they can"""
 
 
 class ImageInfo(StoredImage):
@@ -404,6 +477,39 @@ class RegionInfo(TypedDict):
     feather: float
 
 
+class KeyInfo(TypedDict):
+    """A frame that was painted by hand."""
+
+    frame: int
+    picture: ImageInfo
+
+
+class ClipSettingsInfo(TypedDict):
+    """`ClipSettings` with descriptions of the images."""
+
+    first: int
+    last: int | None
+    steady: float
+    every: str
+    hold: int
+    cuts: list[int] | None
+    keys: list[KeyInfo]
+
+
+class PaintedClip(TypedDict):
+    """The painted frames of a job."""
+
+    first: int
+    last: int | None
+    """number of the last frame of the range; None for the end of the clip"""
+    done: int
+    """number of painted frames"""
+    latest: int | None
+    """the highest number of a painted frame; None if there is none"""
+    url: str | None
+    """address of the painted clip; of a stopped job, of the frames so far"""
+
+
 class JobInfo(JobStatus):
     """A job, which the page shows as a version."""
 
@@ -425,8 +531,12 @@ class JobInfo(JobStatus):
     result: str | None
     """address of the result; None until the run ends"""
     resumable: bool
-    progress: "StepMessage | None"
+    progress: "StepMessage | FrameMessage | None"
     """the last step of a running job"""
+    kind: JobKind
+    frame: int
+    video: PaintedClip | None
+    """None unless the job paints a clip"""
     draft: bool
     """whether the preview is the draft, see `DraftMessage`"""
 
@@ -451,6 +561,7 @@ class SessionInfo(TypedDict):
     preset: str
     detail: str
     recipe: SettingTexts
+    clip: ClipSettingsInfo
     idle: list[str]
     """a message for each setting that has no effect"""
     works: list[JobInfo]
@@ -499,7 +610,26 @@ class ForecastInfo(TypedDict):
     fits: bool
     """whether the memory is sufficient"""
     text: str
+    frames: str
+    """the number of frames and shots of a clip as text; empty for an image"""
     sizes: list[SizeForecast]
+
+
+class ClipFrames(TypedDict):
+    """The frames of a clip that the studio has read so far."""
+
+    picture: str
+    read: int
+    """number of frames"""
+    frames: int
+    """number of all frames; as the container says until ``complete``"""
+    complete: bool
+    times: list[float]
+    """time of each frame in seconds; empty until ``complete``"""
+    cuts: list[int]
+    """numbers of the frames that start a shot after the first"""
+    error: str | None
+    """why the clip could not be read"""
 
 
 class SweepInfo(TypedDict):
@@ -535,6 +665,7 @@ PageResponse: TypeAlias = (
     | SessionInfo
     | StudioState
     | ForecastInfo
+    | ClipFrames
     | SweepInfo
     | ShareInfo
     | Done
@@ -543,6 +674,22 @@ PageResponse: TypeAlias = (
 
 
 # Commands of the server to the worker process ---------------------------------------------------
+
+
+class ClipCommand(TypedDict):
+    """`ClipSettings` for the worker process: times in seconds, and images as paths."""
+
+    start: float
+    end: float | None
+    steady: float
+    every: str
+    hold: int
+    cuts: list[int] | None
+    keys: list[tuple[int, str]]
+    output: str
+    """path of the painted clip"""
+    survey: str | None
+    """path of the survey of the whole clip; None if only a part of it is painted"""
 
 
 class PaintCommand(TypedDict):
@@ -558,6 +705,10 @@ class PaintCommand(TypedDict):
     keep: str | None
     keep_feather: float
     recipe: RecipeFields
+    frame: int | None
+    """number of the frame of the content that is painted; None for an image or a clip"""
+    clip: ClipCommand | None
+    """None unless a clip is painted"""
 
 
 class SteerCommand(TypedDict):
@@ -639,6 +790,30 @@ class StepMessage(TypedDict):
     """whether the preview is of this step"""
 
 
+class FrameMessage(TypedDict):
+    """The progress of a clip: a frame was written, or the first one of a shot has grown."""
+
+    event: Literal["frame"]
+    work: str
+    number: int
+    """the frame's number in the clip"""
+    written: bool
+    """whether the frame is finished"""
+    frames: int
+    """number of all frames to paint"""
+    count: int
+    """number of frames that are written"""
+    shot: int
+    """from 1 to ``shots``"""
+    shots: int
+    done: float
+    """finished fraction of the run, in [0, 1]"""
+    left: str
+    """time left as text; empty while it is unknown"""
+    shown: bool
+    """whether the preview has changed"""
+
+
 class FinishedMessage(TypedDict):
     """A job has a result; ``recipe`` has the settings that may have changed during the run."""
 
@@ -681,10 +856,28 @@ class JobMessage(TypedDict):
     state: JobState
 
 
-JobEvent: TypeAlias = DraftMessage | NoteMessage | StepMessage | FinishedMessage | FailedMessage
+class ReadingMessage(TypedDict):
+    """Frames of a clip were read for the page."""
+
+    event: Literal["reading"]
+    picture: str
+    read: int
+    complete: bool
+
+
+JobEvent: TypeAlias = (
+    DraftMessage | NoteMessage | StepMessage | FrameMessage | FinishedMessage | FailedMessage
+)
 WorkerMessage: TypeAlias = ReadyMessage | UnableMessage | JobEvent
 PageMessage: TypeAlias = (
-    HelloMessage | StateMessage | JobMessage | DraftMessage | NoteMessage | StepMessage
+    HelloMessage
+    | StateMessage
+    | JobMessage
+    | DraftMessage
+    | NoteMessage
+    | StepMessage
+    | FrameMessage
+    | ReadingMessage
 )
 
 

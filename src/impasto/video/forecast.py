@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from impasto.errors import pluralize
 from impasto.pipeline.progress import format_duration
 from impasto.pipeline.stylizer import Stylizer
+from impasto.pipeline.video_events import VideoOptions
 from impasto.video import project, stream, survey
 from impasto.video.stream import PreparedClip
 from impasto.video.survey import Survey
@@ -46,17 +47,19 @@ def forecast_clip(clip: PreparedClip, stylizer: Stylizer) -> ClipForecast:
     surveyed = stored or survey.survey_clip(clip.frames(), options.cuts, clip.first)
     image = stylizer.forecast(stream.prepare_first(stylizer, clip))
     full = image.levels_seconds
-    seconds = image.start + sum(
-        _shot_seconds(clip, surveyed, shot, full) for shot in surveyed.shots
-    )
+    seconds = image.start + clip_seconds(options, surveyed, full)
     memory = image.peak + SHOT_BYTES * clip.size[0] * clip.size[1]
     disk = project.disk_bytes(len(surveyed.frames), *clip.size, clip.depth)
     return ClipForecast(len(surveyed.frames), len(surveyed.shots), seconds, memory, disk)
 
 
-def _shot_seconds(clip: PreparedClip, surveyed: Survey, shot: survey.Shot, full: float) -> float:
-    """Return the expected seconds of a shot; ``full`` are those of a frame painted in full."""
-    options = clip.job.options
+def clip_seconds(options: VideoOptions, surveyed: Survey, full: float) -> float:
+    """Return the expected seconds of a clip; ``full`` are those of a frame painted in full."""
+    return sum(_shot_seconds(options, surveyed, shot, full) for shot in surveyed.shots)
+
+
+def _shot_seconds(options: VideoOptions, surveyed: Survey, shot: survey.Shot, full: float) -> float:
+    """Return the expected seconds of a shot."""
     numbers = range(shot.first, shot.last + 1)
     shown = [n for n in numbers if surveyed.shown(n) and (n - shot.first) % options.hold == 0]
     if options.steady == 0:
