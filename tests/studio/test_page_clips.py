@@ -121,7 +121,7 @@ def test_a_clip_by_mouse_from_drop_to_download(page, two_shots):
 
     with page.expect_download() as download:
         page.click("#version .downloads .button")
-    assert download.value.suggested_filename == "walk-oil-64.webm"
+    assert download.value.suggested_filename == "walk-swirls-64.webm"
 
 
 def test_the_timeline_by_keyboard(page, two_shots):
@@ -259,7 +259,7 @@ def test_a_clip_by_touch(phone, two_shots):
     phone.tap("#play")
     with phone.expect_download() as download:
         phone.tap("#version .downloads .button")
-    assert download.value.suggested_filename == "walk-oil-64.webm"
+    assert download.value.suggested_filename == "walk-swirls-64.webm"
     found = axe.Axe().run(phone)
     assert found.violations_count == 0, found.generate_report()
 

@@ -19,7 +19,7 @@ from impasto.errors import CheckpointError, SettingError
 from impasto.images import arrays
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import encode
-from impasto.pipeline import forecast
+from impasto.pipeline import calibration, forecast
 from impasto.pipeline.events import Controls, Step
 from impasto.pipeline.inputs import PreparedRun
 from impasto.pipeline.progress import TimeEstimate, format_duration
@@ -269,6 +269,7 @@ class ClipRun:
         def watch(prepared: PreparedRun, event: Event) -> None:
             estimate = estimates.setdefault(id(prepared), TimeEstimate(prepared.levels, None))
             if isinstance(event, Finished):
+                calibration.store_run_speed(prepared, event.result)
                 return
             estimate.note(event)
             if isinstance(event, Step) and self.due():

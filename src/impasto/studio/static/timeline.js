@@ -96,7 +96,7 @@ export function showTimeline() {
   at("frame-text").textContent = `${timeText(timeOf(position))} · frame ${position + 1} of ${count}`;
   showMarks(count);
   showThumbs(count, version);
-  showButtons(version, position);
+  if (!state.playing) showButtons(version, position); // they would flicker
   showReading();
 }
 
