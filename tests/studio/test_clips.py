@@ -100,10 +100,13 @@ def test_an_animated_gif_is_a_clip_as_content_and_an_image_as_style(client, tmp_
 
 
 def test_a_clip_that_is_damaged_or_a_style_gives_one_line(client, two_shots, tmp_path):
+    playlist = tmp_path / "playlist.mp4"
+    playlist.write_text(f"#EXTM3U\n#EXTINF:1,\nfile://{two_shots}\n#EXT-X-ENDLIST\n")
     damaged = tmp_path / "damaged.mp4"
     damaged.write_bytes(two_shots.read_bytes()[:60])
     for path, role, words in (
         (damaged, "content", "damaged.mp4 cannot be read as a video"),
+        (playlist, "content", "playlist.mp4 is not a video: expected MP4"),
         (two_shots, "picture", "a video, not an image"),
     ):
         name = path.name.replace(" ", "%20")
@@ -166,6 +169,7 @@ def test_a_range_is_painted_and_downloaded_under_the_names_of_its_inputs(client,
     assert done["error"] is None
     assert done["video"] == {
         **{"first": 1, "last": 4, "done": 4, "latest": 4},
+        **{"steady": 1.0, "every": "1", "hold": 1, "cuts": None},
         "url": done["video"]["url"],
     }
     assert frames_of(client, done["video"]["url"]) == (4, ["video", "audio"])

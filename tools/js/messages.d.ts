@@ -281,10 +281,14 @@ interface FrameMessage {
   shown: boolean;
 }
 
-/** The painted frames of a job. */
+/** The settings and painted frames of a job that paints a clip. */
 interface PaintedClip {
   first: number;
   last: number | null;
+  steady: number;
+  every: string;
+  hold: number;
+  cuts: number[] | null;
   done: number;
   latest: number | null;
   url: string | null;

@@ -238,7 +238,8 @@ class Studio:
         """Add an image from a raw request body; a content may also be a clip."""
         name, role = request.query_params.get("name", "picture"), request.query_params.get("role")
         mask, content = role == "mask", role == "content"
-        limit = MAX_CLIP_BYTES if content else MAX_UPLOAD_BYTES
+        is_clip = content and Path(name).suffix.lower() in clips.CLIP_ENDINGS
+        limit = MAX_CLIP_BYTES if is_clip else MAX_UPLOAD_BYTES
         with tempfile.NamedTemporaryFile(dir=self.store.incoming, delete=False) as file:
             path = Path(file.name)
             try:

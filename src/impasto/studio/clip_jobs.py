@@ -144,6 +144,8 @@ class ClipRun:
     """replaces the preview of the job"""
     due: Callable[[], bool]
     """returns whether it is time for another preview"""
+    is_abandoned: Callable[[], bool] = lambda: False
+    """returns whether the server is gone, so that the job ends as soon as possible"""
     progress: ClipProgress = field(default_factory=ClipProgress)
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
@@ -272,6 +274,8 @@ class ClipRun:
                 calibration.store_run_speed(prepared, event.result)
                 return
             estimate.note(event)
+            if self.is_abandoned():
+                self.stylizer.stop()
             if isinstance(event, Step) and self.due():
                 self.progress.part = estimate.progress
                 self.show(event.pixels)

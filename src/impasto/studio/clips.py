@@ -37,6 +37,14 @@ CLIP_ENDINGS = (
 )
 """Extensions of clips; a GIF is one if it has several images."""
 
+CONTAINERS = (
+    *((4, name) for name in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip", b"pnot")),
+    *((0, b"\x1a\x45\xdf\xa3"), (8, b"AVI "), (0, b"GIF8"), (0, b"OggS"), (0, b"\x30\x26\xb2\x75")),
+    *((0, b"\0\0\1\xba"), (0, b"\0\0\1\xb3"), (0, b"\x47"), (4, b"\x47")),
+)
+"""Offsets and byte patterns of containers: MP4 and MOV, WebM and MKV, AVI, GIF, Ogg, WMV, MPEG.
+Others are rejected, since a playlist would make FFmpeg open other files."""
+
 FRAME_SIDE, SMALL_SIDE = 1024, 160
 """Longest sides in pixels of frames on the canvas and on the timeline."""
 
@@ -50,6 +58,17 @@ def is_clip(path: Path, name: str) -> bool:
     """Return whether an uploaded file is a clip, by the extension of its name."""
     ending = Path(name).suffix.lower()
     return ending in CLIP_ENDINGS and (ending != ".gif" or _is_animated(path))
+
+
+def _check_container(path: Path, name: str) -> None:
+    """Raise ImageError for a file that is not in one of CONTAINERS."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    if not any(head[at:].startswith(word) for at, word in CONTAINERS):
+        raise ImageError(
+            f"{files.display_path(name)} is not a video: expected MP4, MOV, WebM, MKV, AVI, GIF, "
+            "Ogg, WMV or MPEG"
+        )
 
 
 def _is_animated(path: Path) -> bool:
@@ -66,6 +85,7 @@ def add_clip(store: Store, path: Path, name: str) -> ImageInfo:
     Raises ImageError if it is not a clip, ImpastoError if the extra ``video`` is not installed.
     """
     extras.check()
+    _check_container(path, name)
     try:
         info = reader.probe(path)
         first = next((each for each in reader.iter_frames(info) if each.source is not None), None)
@@ -215,16 +235,22 @@ def clip_info(store: Store, image_id: str) -> ClipFrames:
     }
 
 
+@functools.lru_cache(8)
+def _rows(path: Path, changed: int) -> tuple[FrameSurvey, ...]:
+    """Return the survey of each frame from a file that was changed at ``changed``."""
+    return tuple(FrameSurvey(*row) for row in json.loads(path.read_text(encoding="utf-8")))
+
+
 def survey(store: Store, image_id: str, settings: ClipSettings | None = None) -> Survey | None:
     """Return the survey of a clip, of the range and with the cuts of settings.
 
     Returns None while the clip is read, or if it cannot be read.
     """
+    path = store.image_folder(image_id) / SURVEY
     try:
-        text = (store.image_folder(image_id) / SURVEY).read_text(encoding="utf-8")
+        rows = _rows(path, path.stat().st_mtime_ns)
     except OSError:
         return None
-    rows = tuple(FrameSurvey(*row) for row in json.loads(text))
     if settings is None:
         return surveys.make_survey(rows)
     first = min(settings["first"], len(rows) - 1)

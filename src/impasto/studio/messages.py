@@ -497,11 +497,15 @@ class ClipSettingsInfo(TypedDict):
 
 
 class PaintedClip(TypedDict):
-    """The painted frames of a job."""
+    """The settings and painted frames of a job that paints a clip."""
 
     first: int
     last: int | None
     """number of the last frame of the range; None for the end of the clip"""
+    steady: float
+    every: str
+    hold: int
+    cuts: list[int] | None
     done: int
     """number of painted frames"""
     latest: int | None

@@ -19,7 +19,7 @@ MAX_UPLOAD_BYTES = 256 * 2**20
 """Maximum size of an uploaded image in bytes."""
 
 MAX_CLIP_BYTES = 4 * 2**30
-"""Maximum size of an uploaded content in bytes, which may be a clip."""
+"""Maximum size of an uploaded clip in bytes."""
 
 MAX_BODY_BYTES = 2**20
 """Maximum size of other request bodies in bytes."""

@@ -250,9 +250,14 @@ def _painted_clip(store: Store, job: StoredJob, url: str) -> PaintedClip:
     numbers = clips.written_numbers(store.job_folder(job["id"]) / PAINTED)
     path = clip_path(store, job)
     changed = _modified_ms(path) if path else 0
+    settings = job["clip"]
     return {
-        "first": job["clip"]["first"],
-        "last": job["clip"]["last"],
+        "first": settings["first"],
+        "last": settings["last"],
+        "steady": settings["steady"],
+        "every": settings["every"],
+        "hold": settings["hold"],
+        "cuts": settings["cuts"],
         "done": len(numbers),
         "latest": numbers[-1] if numbers else None,
         "url": f"{url}/clip/{path.name}?{changed}" if path else None,

@@ -200,7 +200,12 @@ def _paint_clip(
     folder, preview = Path(command["folder"]), PreviewTimer()
     command = _with_soft_masks(command)
     run = ClipRun(
-        commands.stylizer, command, send, lambda pixels: _write_preview(pixels, folder), preview.due
+        commands.stylizer,
+        command,
+        send,
+        lambda pixels: _write_preview(pixels, folder),
+        preview.due,
+        lambda: commands.server_gone,
     )
     with _LogForwarder(command["work"], send):
         prepared = run.prepare()

@@ -102,7 +102,13 @@ const useResult = async (version, role) => useImage(await during("Preparing the 
 
 async function useRecipe(version) {
   const names = Object.keys(version.recipe).filter((name) => !["finished", "init", "blend", "tile", "precision"].includes(name));
-  await changeSession({ recipe: Object.fromEntries(names.map((name) => [name, version.recipe[name] || null])) });
+  /** @type {SessionChanges} */
+  const changes = { recipe: Object.fromEntries(names.map((name) => [name, version.recipe[name] || null])) };
+  if (version.video && version.content?.id === state.session.photograph?.id) {
+    const { first, last, steady, every, hold, cuts } = version.video;
+    changes.clip = { first, last, steady, every, hold, cuts };
+  }
+  await changeSession(changes);
 }
 
 async function removeVersions(versions) {
