@@ -57,7 +57,7 @@ def pixel(page, x=0.5, y=0.5):
 
 
 def on_track(page, frame, frames=8):
-    """The place of a frame on the timeline."""
+    """The place of the middle of a frame on the timeline."""
     box = page.locator("#thumbs-strip").bounding_box()
     return box["x"] + box["width"] * (frame + 0.5) / frames, box["y"] + box["height"] / 2
 
@@ -84,11 +84,11 @@ def test_a_clip_by_mouse_from_drop_to_download(page, two_shots):
     # The grips are dragged.
     page.mouse.move(*at_edge(page, "#range-start"))
     page.mouse.down()
-    page.mouse.move(*on_track(page, 1), steps=4)
+    page.mouse.move(*on_track(page, 0.6), steps=4)
     assert patch_of(page, page.mouse.up).ok
     page.mouse.move(*at_edge(page, "#range-end"))
     page.mouse.down()
-    page.mouse.move(*on_track(page, 5), steps=4)
+    page.mouse.move(*on_track(page, 5.4), steps=4)
     assert patch_of(page, page.mouse.up).ok
     expect_clip(page, first=1, last=5)
 
@@ -239,7 +239,7 @@ def test_a_clip_by_touch(phone, two_shots):
     until(lambda: position(phone) == 6)
     finger(phone, on_track(phone, 6), on_track(phone, 5), on_track(phone, 4))
     until(lambda: position(phone) == 4)
-    start, ends = at_edge(phone, "#range-start"), [on_track(phone, 2), on_track(phone, 3)]
+    start, ends = at_edge(phone, "#range-start"), [on_track(phone, 2), on_track(phone, 2.6)]
     patch_of(phone, lambda: finger(phone, start, *ends))
     expect_clip(phone, first=3)
     small = phone.evaluate(
