@@ -101,7 +101,7 @@ def test_a_clip_by_mouse_from_drop_to_download(page, two_shots):
     page.click("#paint")
     expect(page.locator("#percent")).to_contain_text("of 5 frames")
     expect(page.locator("#follow")).to_have_attribute("aria-pressed", "true")
-    until(lambda: states(page) == ["done"])
+    until(lambda: states(page) == ["done"], 120)
     expect(page.locator("#percent")).to_contain_text("5 frames painted in")
     assert position(page) == 5, "the canvas follows the painter"
     assert page.locator("#thumbs-strip .painted").count() >= 4
@@ -173,7 +173,7 @@ def test_one_frame_is_painted_and_becomes_a_key_frame(page, two_shots, tmp_path)
     ask_for(page, SMALL)
     page.mouse.click(*on_track(page, 3))
     page.click("#paint-frame")
-    until(lambda: states(page) == ["done"])
+    until(lambda: states(page) == ["done"], 120)
     expect(page.locator("#shown-name")).to_contain_text("Frame 4")
     page.click("button:has-text('Use as key frame')")
     expect(page.locator("#key-frames li")).to_have_count(1)
@@ -257,7 +257,7 @@ def test_a_clip_by_touch(phone, two_shots):
     assert found.violations_count == 0, found.generate_report()
 
     phone.tap("#paint")
-    until(lambda: states(phone) == ["done"])
+    until(lambda: states(phone) == ["done"], 120)
     phone.locator("#play").scroll_into_view_if_needed()
     phone.tap("#play")
     expect(phone.locator("#video")).to_be_visible()
