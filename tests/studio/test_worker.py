@@ -70,7 +70,8 @@ def test_any_error_fails_one_job(monkeypatch, tmp_path, error, words):
     monkeypatch.setattr(worker.runner, "prepare_job", fail)
     monkeypatch.setattr(worker, "job_spec", lambda command: None)
     commands, sent = CommandReader(queue.SimpleQueue(), Stylizer()), []
-    worker._run_job({"work": "a", "folder": str(tmp_path)}, commands, sent.append)
+    command = {"work": "a", "folder": str(tmp_path), "clip": None}
+    worker._run_job(command, commands, sent.append)
     (message,) = sent
     assert (message["event"], message["work"]) == ("failed", "a")
     assert words in message["error"]
@@ -79,7 +80,7 @@ def test_any_error_fails_one_job(monkeypatch, tmp_path, error, words):
 def request(tmp_path, **more):
     return {
         **{"folder": str(tmp_path), "content": "c.png", "styles": ["s.png"], "regions": []},
-        **{"keep": None, "keep_feather": 0.0, "recipe": {}, **more},
+        **{"keep": None, "keep_feather": 0.0, "recipe": {}, "frame": None, **more},
     }
 
 
