@@ -54,7 +54,7 @@ function showReason() {
   const { photograph, paintings, regions } = state.session;
   const hasStyle = paintings.length + regions.length > 0;
   at("paint").disabled = !photograph || !hasStyle;
-  const needed = [photograph ? "" : "a photo or clip", hasStyle ? "" : "a style"].filter(Boolean).join(" and ");
+  const needed = [photograph ? "" : "a photo", hasStyle ? "" : "a style"].filter(Boolean).join(" and ");
   at("why").textContent = needed ? `Choose ${needed} to paint.` : "";
 }
 
