@@ -120,7 +120,7 @@ def test_what_is_wrong_is_one_line(folder, words, text):
 def test_times_and_numbers():
     assert video._seconds("1:02:03", "--to") == 3723
     assert video._cuts("4, 9") == (4, 9)
-    assert video._keep("3=mask.png") == (3, "mask.png")
-    assert video._keep("mask.png") == "mask.png"
+    assert video._mask("3=mask.png", "--keep") == (3, "mask.png")
+    assert video._mask("mask.png", "--keep") == "mask.png"
     with pytest.raises(SettingError, match="expected seconds"):
         video._seconds("1:2:3:4", "--to")

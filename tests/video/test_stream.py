@@ -21,9 +21,9 @@ from impasto.pipeline.video_events import (
     VideoFinished,
     VideoOptions,
 )
-from impasto.video import reader, stream
+from impasto.video import clip_job, parts, reader
 from impasto.video import survey as surveys
-from impasto.video.stream import VideoJob
+from impasto.video.clip_job import VideoJob
 from tests import tiny
 from tests.video import clips
 from tests.video.conftest import SETTINGS
@@ -228,6 +228,111 @@ def test_kept_regions_stand_or_move(stylizer, folder, painting, tmp_path):
     assert difference(moving, 4, slice(20, 32)) < 6
 
 
+def disk_masks(count):
+    """A disk that moves by four pixels per frame, over content that moves by two to the left."""
+    y, x = np.mgrid[:48, :64]
+    return [
+        np.where((x - 16 - 4 * n) ** 2 + (y - 24) ** 2 < 100, 255, 0).astype(np.uint8)
+        for n in range(count)
+    ]
+
+
+def test_a_mask_clip_keeps_another_part_of_each_frame(stylizer, folder, painting, tmp_path):
+    """What the mask has left is painted, also where it was never painted before."""
+    masks = disk_masks(5)
+    (tmp_path / "masks").mkdir()
+    for number, mask in enumerate(masks):
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{number}.png")
+    content = frames(folder / "pan.mp4")
+    clip, keep = folder / "pan.mp4", tmp_path / "masks"
+    events = list(stylizer.video(clip, painting, tmp_path / "p.mp4", keep=keep))
+    for event in of_kind(events, FramePainted):
+        difference = np.abs(event.pixels - content[event.number]).mean(-1)
+        inside = masks[event.number] > 0
+        assert difference[inside].mean() < 4
+        if event.number:
+            left = (masks[event.number - 1] > 0) & ~inside
+            assert difference[left].mean() > 8
+    with pytest.raises(SettingError, match="masks for 5 frames, and the clip has 7"):
+        list(stylizer.video(folder / "cut.mp4", painting, tmp_path / "q.mp4", keep=keep))
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_a_region_moves_with_its_content_or_by_its_own_masks(
+    stylizer, folder, painting, tmp_path, moving
+):
+    """A red style image in the region: the frames are red there, and only there."""
+    red = np.zeros((48, 64, 3), np.uint8)
+    red[..., 0] = np.random.default_rng(0).integers(120, 255, (48, 64))
+    masks = disk_masks(5)
+    at = [mask > 0 for mask in masks]
+    mask: object = (2, masks[2])
+    if moving:
+        at = [np.roll(masks[2], 2 * (2 - n), axis=1) > 0 for n in range(5)]
+    else:
+        clips.write(tmp_path / "m.mp4", [np.dstack([mask] * 3) for mask in masks])
+        mask = str(tmp_path / "m.mp4")
+    regions = [(mask, red)]
+    events = stylizer.video(folder / "pan.mp4", painting, tmp_path / "p.mp4", regions=regions)
+    for event in of_kind(list(events), FramePainted):
+        redness = event.pixels[..., 0] - event.pixels[..., 1]
+        inside = at[event.number]
+        assert redness[inside].mean() > redness[~inside].mean() + 15, event.number
+
+
+def test_frames_before_a_key_move_toward_it(stylizer, folder, painting, tmp_path):
+    """The share of the key grows from frame to frame, and it is moved along."""
+    by_hand = np.zeros((48, 64, 3), np.uint8)
+    by_hand[..., 1] = 220
+    by_hand[:, 30:34] = 255
+    clip = folder / "pan.mp4"
+    without = paint(stylizer, clip, painting, tmp_path / "a.mp4")
+    events = paint(stylizer, clip, painting, tmp_path / "b.mp4", keys={4: by_hand})
+    plain, toward = (
+        [each.pixels[8:-8, 8:-12] for each in of_kind(found, FramePainted)]
+        for found in (without, events)
+    )
+    assert [each.kind for each in of_kind(events, FramePainted)][-1] == "key"
+    assert np.array_equal(plain[0], toward[0])
+    greens = [image[..., 1].mean() - image[..., 0].mean() for image in toward]
+    assert greens == sorted(greens)
+    assert greens[3] > greens[0] + 60
+    bar = np.abs(toward[3] - 255).mean((0, 2))  # the white bar, two pixels to the right
+    assert abs(bar.argmin() - (30 + 2 + 1.5 - 8)) <= 2
+
+
+def test_statistics_of_colors_are_those_of_the_shot(small_network, folder, painting, tmp_path):
+    """The same style image for all frames: those painted by themselves would flicker."""
+    pan = clips.pan(3)
+    clips.write(tmp_path / "dark.mp4", [pan[0], pan[1] * 0.6, pan[2] * 0.3])
+    with Stylizer(**{**SETTINGS, "colors": "match"}) as stylizer:
+        seen = []
+        run = stylizer.run
+        stylizer.run = lambda prepared: (
+            seen.append(prepared.inputs.regions[0].styles[0].image),
+            run(prepared),
+        )[1]
+        paint(stylizer, tmp_path / "dark.mp4", painting, tmp_path / "p.mp4", steady=0, cuts=())
+    assert len(seen) == 3
+    assert all(np.array_equal(image, seen[0]) for image in seen)
+    assert not np.array_equal(seen[0], painting)
+
+
+def test_a_look_has_the_masks_of_its_frame(stylizer, folder, painting, tmp_path):
+    mask = np.zeros((48, 64), np.uint8)
+    mask[:, 20:40] = 255
+    content = frames(folder / "pan.mp4")[4]
+    events = stylizer.video(
+        *(folder / "pan.mp4", painting, tmp_path / "p.mp4"),
+        keep=(2, mask),
+        options=VideoOptions(look=4),
+    )
+    look = next(iter(events)).pixels
+    assert np.abs(look - content)[8:-8, 18:34].mean() < 4  # four pixels to the left
+    assert np.abs(look - content)[8:-8, 44:].mean() > 10
+    assert [path.name for path in tmp_path.iterdir()] == ["p-000004.png"]
+
+
 def test_a_frame_that_cannot_be_decoded_is_bridged(
     stylizer, folder, painting, tmp_path, monkeypatch
 ):
@@ -251,9 +356,35 @@ def test_memory_does_not_grow_with_the_clip(stylizer, folder, painting, tmp_path
     events = stylizer.video(folder / "crossing.mp4", painting, tmp_path / "p.mp4")
     for event in events:
         if isinstance(event, FramePainted):
-            memory = Path(f"{tmp_path / 'p.mp4'}.impasto") / "shot-0000.memory"
+            memory = Path(f"{tmp_path / 'p.mp4'}.impasto") / "from-000000.memory"
             sizes.append(memory.stat().st_size if memory.exists() else 0)
     assert max(sizes) < 120 * 48 * 64 + 24 * 16 * 48 * 64
+
+
+def test_the_state_of_a_finished_shot_is_removed(stylizer, folder, painting, tmp_path):
+    """The disk holds the frames, and the state of one part."""
+    states = []
+    by_hand = np.full((48, 64, 3), 128, np.uint8)
+    events = stylizer.video(
+        *(folder / "cut.mp4", painting, tmp_path / "p.mp4"),
+        options=VideoOptions(keys={6: by_hand}),
+    )
+    for event in events:
+        if isinstance(event, FramePainted):
+            names = Path(f"{tmp_path / 'p.mp4'}.impasto").iterdir()
+            states.append({path.name for path in names if path.suffix != ".json"})
+    memories = [sorted(name for name in each if name.endswith(".memory")) for each in states]
+    assert all(len(each) <= 1 for each in memories)
+    assert memories[-2] == ["from-000004.memory"]
+    assert not any(name.startswith("key-") for name in states[-1])
+
+
+def test_other_settings_start_again_if_nothing_is_painted(stylizer, folder, painting, tmp_path):
+    events = stylizer.video(folder / "pan.mp4", painting, tmp_path / "p.mp4")
+    assert isinstance(next(events), ClipSurveyed)
+    events.close()
+    events = paint(stylizer, folder / "pan.mp4", painting, tmp_path / "p.mp4", hold=2)
+    assert isinstance(events[-1], VideoFinished)
 
 
 @pytest.mark.parametrize("settings", [{"colors": "content"}, {"style_loss": "gram", "levels": 2}])
@@ -299,7 +430,7 @@ def test_every_auto_depends_on_motion():
 
     def every(share):
         made_survey = made(share)
-        return stream.choose_every(made_survey, made_survey.shots[0])
+        return parts.choose_every(made_survey, made_survey.shots[0])
 
     assert [every(share) for share in (0.99, 0.93, 0.85, 0.6)] == [4, 3, 1, 1]
 
@@ -352,7 +483,7 @@ def test_shots_on_workers_are_those_painted_here(folder, tmp_path):
 
 def test_the_identity_is_json(stylizer, folder, painting, tmp_path):
     job = VideoJob(str(folder / "pan.mp4"), painting, str(tmp_path / "p.mp4"), VideoOptions())
-    made = stream.identity(stream.prepare(stylizer, job))
+    made = clip_job.identity(clip_job.prepare(stylizer, job))
     assert json.loads(json.dumps(made)) == made
     other = dataclasses.replace(job, options=VideoOptions(steady=0.5))
-    assert stream.identity(stream.prepare(stylizer, other)) != made
+    assert clip_job.identity(clip_job.prepare(stylizer, other)) != made

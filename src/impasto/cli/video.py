@@ -1,6 +1,7 @@
 """The command ``video``."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,7 +16,6 @@ from impasto.cli.options import (
     Preset,
     PresetsFile,
     Quiet,
-    Regions,
     Styles,
     WeightsFile,
     Workers,
@@ -38,7 +38,7 @@ from impasto.recipe import settings as recipes
 
 if TYPE_CHECKING:
     from impasto.pipeline.stylizer import Stylizer
-    from impasto.video.stream import PreparedClip
+    from impasto.video.clip_job import PreparedClip
 
 PANEL = "Frames"
 
@@ -115,12 +115,23 @@ def video(
         str | None,
         typer.Option(
             help="Mask of the region that stays unchanged in all frames; as F=MASK it belongs to "
-            "frame F and moves with the content of its shot.",
+            "frame F and moves with the content of its shot. A video, a folder or numbered images "
+            "have a mask for each frame.",
             rich_help_panel="Regions",
             show_default=False,
         ),
     ] = None,
-    region: Regions = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Use another style image in a region: MASK:STYLE or MASK:STYLE:STYLE_MASK, with "
+            "a mask as of --keep; repeatable. The rest takes STYLE, or stays unchanged without "
+            "one.",
+            metavar="MASK:STYLE",
+            rich_help_panel="Regions",
+            show_default=False,
+        ),
+    ] = None,
     codec: Annotated[
         str | None,
         typer.Option(
@@ -192,8 +203,8 @@ def video(
         inputs.styles,
         str(output),
         options,
-        inputs.regions,
-        _keep(keep),
+        [(_mask(mask, "--region"), *styles) for mask, *styles in inputs.regions],
+        None if keep is None else _mask(keep, "--keep"),
         memory,
         ClipOptions(codec or "", depth, location),
     )
@@ -227,11 +238,12 @@ def _numbered(text: str, option: str) -> tuple[int, str]:
     return int(number), path
 
 
-def _keep(text: str | None) -> str | tuple[int, str] | None:
-    """Return the mask to keep, with its frame if one is given."""
-    if text is None or not re.match(r"\d+=.", text):
-        return text
-    return _numbered(text, "--keep")
+def _mask(text: str, option: str) -> str | tuple[int, str]:
+    """Return a mask of an option, with its frame if one is given."""
+    if os.path.exists(text) or not re.match(r"\d+=.", text):
+        return os.path.expanduser(text)
+    number, path = _numbered(text, option)
+    return number, os.path.expanduser(path)
 
 
 def _cuts(text: str) -> tuple[int, ...] | None:

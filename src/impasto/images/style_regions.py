@@ -45,6 +45,7 @@ def build_regions(
     masked: Sequence[MaskedStyle],
     keep: Mask,
     opaque: Mask | None = None,
+    drop: bool = True,
 ) -> tuple[tuple[StyledRegion, ...], Mask]:
     """Return the regions of an image, and the weights of pixels that stay unchanged.
 
@@ -53,13 +54,14 @@ def build_regions(
         masked: style images of masks; those with the same key form one region, since moments add up
         keep: pixels that stay unchanged and belong to no region
         opaque: opacity; transparent pixels belong to no region. None if all are opaque
+        drop: whether regions that are almost empty are dropped
 
     All masks have the size of the image.
     """
     changeable = 1 - keep
     available = changeable if opaque is None else changeable * opaque
     if not masked:
-        return _exclude_kept([StyledRegion(tuple(styles))], available), keep
+        return _exclude_kept([StyledRegion(tuple(styles))], available, drop), keep
     partition, rest = masks.partition_masks([each.mask for each in masked])
     combined: dict[Hashable, Mask] = {}
     for each, mask in zip(masked, partition, strict=True):
@@ -67,20 +69,25 @@ def build_regions(
     style_by_key = {each.key: each.style for each in masked}
     regions = [StyledRegion((style_by_key[key],), mask) for key, mask in combined.items()]
     if styles:
-        return _exclude_kept([*regions, StyledRegion(tuple(styles), rest)], available), keep
-    return _exclude_kept(regions, available), 1 - changeable * (1 - rest)
+        regions.append(StyledRegion(tuple(styles), rest))
+        return _exclude_kept(regions, available, drop), keep
+    return _exclude_kept(regions, available, drop), 1 - changeable * (1 - rest)
 
 
-def _exclude_kept(regions: Sequence[StyledRegion], available: Mask) -> tuple[StyledRegion, ...]:
+def _exclude_kept(
+    regions: Sequence[StyledRegion], available: Mask, drop: bool
+) -> tuple[StyledRegion, ...]:
     """Remove kept pixels from all regions, so that the content image does not count as result.
 
-    Regions that become almost empty are dropped.
+    Regions that become almost empty are dropped, if ``drop``.
     """
     if available.min() < 1:
         regions = [
             StyledRegion(each.styles, available if each.mask is None else each.mask * available)
             for each in regions
         ]
+    if not drop:
+        return tuple(regions)
     return tuple(region for region in regions if region.mask is None or region.mask.max() > TRACE)
 
 

@@ -241,7 +241,7 @@ def _build_regions(
     _check_masks_cover_features(recipe, covering, styles, size)
     alone = len(styles) - len(regions)
     masked = [
-        MaskedStyle((*map(_source_key, region[1:]), style.scale), style, mask)
+        MaskedStyle((*map(source_key, region[1:]), style.scale), style, mask)
         for region, style, mask in zip(regions, styles[alone:], covering, strict=True)
     ]
     keep, alpha = loaded.keep, loaded.content.alpha
@@ -262,8 +262,8 @@ def _as_list(style: ImageLike | Sequence[ImageLike] | None) -> list[ImageLike]:
     return [] if style is None else [cast(ImageLike, style)]
 
 
-def _source_key(source: ImageLike | None) -> Hashable:
-    """Return a key for an image: its path, or the object itself."""
+def source_key(source: ImageLike | None) -> Hashable:
+    """Return a key that is the same for the same image: its path, or the object itself."""
     return os.path.realpath(source) if isinstance(source, str | os.PathLike) else id(source)
 
 

@@ -35,10 +35,10 @@ from impasto.pipeline.video_events import (
 from impasto.recipe.settings import Recipe
 from impasto.studio import clips
 from impasto.studio.clips import FRAME_SIDE, frame_path
-from impasto.studio.messages import ClipCommand, FrameMessage, PaintCommand
-from impasto.video import reader, stream
+from impasto.studio.event_messages import ClipCommand, FrameMessage, PaintCommand
+from impasto.video import clip_job, reader, stream
+from impasto.video.clip_job import PreparedClip, VideoJob
 from impasto.video.forecast import LATER_SHARE
-from impasto.video.stream import PreparedClip, VideoJob
 
 LOG = logging.getLogger(__name__)
 
@@ -85,6 +85,8 @@ class ClipProgress:
     """number of frames that are written"""
     started: int = 0
     """number of shots whose first frame is written"""
+    base: int = 0
+    """number of the first frame of the range"""
     part: float = 0.0
     """finished fraction of the first frame of a shot, while it is painted"""
     first_seconds: list[float] = field(default_factory=list)
@@ -96,13 +98,14 @@ class ClipProgress:
             self.frames, self.shots = event.frames, event.shots
         elif isinstance(event, ShotStarted):
             self.shot = event.shot
-            self.count = max(self.count, event.painted)
-            self.started += event.painted > 0
+            self.base = event.first if event.shot == 1 else self.base
+            self.count = event.first - self.base + event.painted
+            self.started = event.shot - (event.painted == 0)
         elif isinstance(event, FramePainted):
             self.part = 0.0
             self.count = event.done
-            first = event.kind in ("first", "key")
-            self.started += event.kind == "first"
+            self.started = max(self.started, self.shot)
+            first = event.kind == "first"
             (self.first_seconds if first else self.later_seconds).append(event.seconds)
 
     def _costs(self) -> tuple[float, float] | None:
@@ -191,12 +194,11 @@ class ClipRun:
 
         Raises InputError, or ImpastoError if a package is missing.
         """
-        prepared = stream.prepare(self.stylizer, self.job())
+        prepared = clip_job.prepare(self.stylizer, self.job())
         try:
-            prepared.project.open(stream.identity(prepared), restart=False)
+            prepared.project.open(clip_job.identity(prepared), restart=False)
         except CheckpointError:  # of another version of impasto
             return self.restarted()
-        self._reuse_survey(prepared)
         self._show_painted(prepared)
         return prepared
 
@@ -204,32 +206,23 @@ class ClipRun:
         """Return the prepared job, whose earlier frames are removed."""
         LOG.info("the frames so far cannot be used: the clip is painted from its start")
         shutil.rmtree(self.folder, ignore_errors=True)
-        prepared = stream.prepare(self.stylizer, self.job(restart=True))
-        prepared.project.open(stream.identity(prepared), restart=True)
-        self._reuse_survey(prepared)
+        prepared = clip_job.prepare(self.stylizer, self.job(restart=True))
+        prepared.project.open(clip_job.identity(prepared), restart=True)
         self.folder.mkdir(exist_ok=True)
         job = replace(prepared.job, options=replace(prepared.job.options, restart=False))
         return replace(prepared, job=job)
 
-    def _reuse_survey(self, prepared: PreparedClip) -> None:
-        """Copy the survey that was made for the page, so that the clip is not surveyed twice."""
-        target = prepared.project.folder / "survey.json"
-        if self.clip["survey"] is not None and not target.exists():
-            shutil.copyfile(self.clip["survey"], target)
-
     def _show_painted(self, prepared: PreparedClip) -> None:
         """Write the frames of an earlier run for the page, as far as it lacks them."""
         self.folder.mkdir(exist_ok=True)
-        for path in sorted(prepared.project.folder.glob("*.png")):
+        for path in sorted(prepared.project.folder.glob("[0-9]*.png")):
             target = frame_path(self.folder, int(path.stem))
             if not target.exists():
-                values = prepared.project.read_frame(int(path.stem))
-                scale = np.float32(255 / np.iinfo(values.dtype).max)
-                _write_reduced(values[..., :3].astype(np.float32) * scale, target)
+                _write_reduced(prepared.project.read_pixels(int(path.stem)), target)
 
     def first_image(self, prepared: PreparedClip) -> PreparedRun:
         """Return the run of the first frame, and note its expected time."""
-        run = stream.prepare_first(self.stylizer, prepared)
+        run = clip_job.prepare_first(self.stylizer, prepared)
         seconds = forecast.expected_seconds(run)
         self.progress.full = None if seconds is None else sum(seconds)
         if prepared.job.options.steady == 0:
@@ -304,7 +297,7 @@ class ClipRun:
 
     def write_part(self, prepared: PreparedClip) -> tuple[str, ...]:
         """Write the clip of the frames so far, and return notes."""
-        surveyed = stream.survey_of(prepared)
+        surveyed = clip_job.survey_of(prepared)
         if not prepared.project.has_frame(surveyed.first):
             return ()
         output = Path(self.clip["output"])

@@ -18,7 +18,7 @@ from pathlib import Path
 from impasto import files
 from impasto.errors import ImpastoError
 from impasto.studio import clips
-from impasto.studio.messages import ReadingMessage
+from impasto.studio.event_messages import ReadingMessage
 from impasto.studio.store import Store
 
 LOG = logging.getLogger(__name__)

@@ -16,7 +16,8 @@ from impasto.pipeline.pyramid import Level
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 from impasto.studio import clips
-from impasto.studio.messages import ClipFacts, ForecastInfo, SizeForecast, StoredSession
+from impasto.studio.messages import ForecastInfo, SizeForecast
+from impasto.studio.records import ClipFacts, StoredSession
 from impasto.studio.store import NotFound, Store
 from impasto.studio.versions import with_shares_and_scales, without_missing_images
 from impasto.video.forecast import SHOT_BYTES, clip_seconds

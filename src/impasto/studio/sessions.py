@@ -21,16 +21,15 @@ from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 from impasto.studio import clips, schema, versions
 from impasto.studio.messages import (
-    ClipSettings,
     ClipSettingsInfo,
     ImageInfo,
     KeyInfo,
     ResultInfo,
     SessionChanges,
     SessionInfo,
-    StoredSession,
     UploadInfo,
 )
+from impasto.studio.records import ClipSettings, StoredSession
 from impasto.studio.store import THUMBNAIL_SIDE, NotFound, Store
 from impasto.studio.supervisor import Supervisor
 

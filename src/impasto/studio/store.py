@@ -34,17 +34,17 @@ from impasto.images import arrays
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import decode, encode
 from impasto.recipe.settings import Recipe
-from impasto.studio.messages import (
+from impasto.studio.messages import ImageInfo
+from impasto.studio.records import (
     ClipFacts,
     ClipSettings,
-    ImageInfo,
     NewJob,
     RecipeFields,
     StoredImage,
     StoredJob,
     StoredSession,
-    parse,
 )
+from impasto.studio.validation import parse
 
 DERIVED_FILES = ("shown.jpg", "shown.png", "thumb.jpg")
 """Files of an image that the page can request."""

@@ -15,24 +15,22 @@ from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 from impasto.studio import clips, schema
 from impasto.studio.clip_jobs import PAINTED, PART
-from impasto.studio.messages import (
+from impasto.studio.event_messages import PaintCommand
+from impasto.studio.messages import ImageInfo, JobInfo, PaintedClip
+from impasto.studio.records import (
     ClipSettings,
-    ImageInfo,
-    JobInfo,
     JobInputs,
     JobKind,
     JobStatus,
     NewJob,
-    PaintCommand,
-    PaintedClip,
     RegionEntry,
     StoredJob,
     StoredSession,
     StyleEntry,
-    parse,
 )
 from impasto.studio.store import NotFound, Store, safe_name
 from impasto.studio.supervisor import Supervisor
+from impasto.studio.validation import parse
 from impasto.studio.worker import FRAMES
 from impasto.video.project import ENDING
 

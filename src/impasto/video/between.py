@@ -7,6 +7,7 @@ cross-fade and high ones come from the better side, so strokes are not doubled.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from impasto.images.arrays import ImageArray
 from impasto.video import motion
@@ -44,8 +45,18 @@ def interpolate(now: ImageArray, before: Side, after: Side, position: float) -> 
         weights.append(found.confidence * np.float32(near) + np.float32(LEAST * (near + 1)))
     before_share = (weights[0] / (weights[0] + weights[1])).astype(np.float32)
     share = motion.blur(before_share, 1.0)[..., None]
-    low = [motion.blur(image, LOW_PASS) for image in moved]
-    sharp = np.clip((share - 0.5) * SHARPNESS + 0.5, 0, 1)
-    sharp = sharp.astype(np.float32)
-    high = sharp * (moved[0] - low[0]) + (1 - sharp) * (moved[1] - low[1])
+    return cross_fade(moved[0], moved[1], share)
+
+
+def cross_fade(first: ImageArray, second: ImageArray, share: NDArray[np.float32]) -> ImageArray:
+    """Return a mix of two images: low frequencies in proportion, high ones of the larger share.
+
+    Args:
+        first: an image
+        second: the other
+        share: (height, width, 1) share of ``first``, in [0, 1]
+    """
+    low = [motion.blur(image, LOW_PASS) for image in (first, second)]
+    sharp = np.clip((share - 0.5) * SHARPNESS + 0.5, 0, 1).astype(np.float32)
+    high = sharp * (first - low[0]) + (1 - sharp) * (second - low[1])
     return np.asarray(share * low[0] + (1 - share) * low[1] + high, np.float32)

@@ -1,14 +1,16 @@
 """The expected time, memory and disk space of a clip."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from impasto.errors import pluralize
 from impasto.pipeline.progress import format_duration
 from impasto.pipeline.stylizer import Stylizer
 from impasto.pipeline.video_events import VideoOptions
-from impasto.video import project, stream, survey
-from impasto.video.stream import PreparedClip
-from impasto.video.survey import Survey
+from impasto.video.clip_job import PreparedClip, disk_bytes, prepare_first, read_survey
+from impasto.video.parts import Part, Schedule, parts_of
+from impasto.video.shot import schedule_of
+from impasto.video.survey import Shot, Survey
 
 LATER_SHARE = 0.3
 """Time of a later frame relative to that of a frame painted in full, at worst."""
@@ -42,30 +44,41 @@ class ClipForecast:
 
 def forecast_clip(clip: PreparedClip, stylizer: Stylizer) -> ClipForecast:
     """Return what a clip needs: the survey of all frames, and the forecast of the first one."""
-    options = clip.job.options
-    stored = clip.project.read_survey(clip.first, options.cuts)
-    surveyed = stored or survey.survey_clip(clip.frames(), options.cuts, clip.first)
-    image = stylizer.forecast(stream.prepare_first(stylizer, clip))
+    surveyed = read_survey(clip)
+    image = stylizer.forecast(prepare_first(stylizer, clip))
     full = image.levels_seconds
-    seconds = image.start + clip_seconds(options, surveyed, full)
+    seconds = image.start + _seconds(
+        clip.job.options, surveyed, full, lambda part: schedule_of(clip, surveyed, part)
+    )
     memory = image.peak + SHOT_BYTES * clip.size[0] * clip.size[1]
-    disk = project.disk_bytes(len(surveyed.frames), *clip.size, clip.depth)
+    disk = disk_bytes(clip, surveyed)
     return ClipForecast(len(surveyed.frames), len(surveyed.shots), seconds, memory, disk)
 
 
 def clip_seconds(options: VideoOptions, surveyed: Survey, full: float) -> float:
     """Return the expected seconds of a clip; ``full`` are those of a frame painted in full."""
-    return sum(_shot_seconds(options, surveyed, shot, full) for shot in surveyed.shots)
+    return _seconds(options, surveyed, full, lambda part: Schedule(surveyed, part, options))
 
 
-def _shot_seconds(options: VideoOptions, surveyed: Survey, shot: survey.Shot, full: float) -> float:
+def _seconds(
+    options: VideoOptions, surveyed: Survey, full: float, schedule: Callable[[Part], Schedule]
+) -> float:
+    return sum(_shot_seconds(options, shot, full, schedule) for shot in surveyed.shots)
+
+
+def _shot_seconds(
+    options: VideoOptions, shot: Shot, full: float, schedule_part: Callable[[Part], Schedule]
+) -> float:
     """Return the expected seconds of a shot."""
-    numbers = range(shot.first, shot.last + 1)
-    shown = [n for n in numbers if surveyed.shown(n) and (n - shot.first) % options.hold == 0]
-    if options.steady == 0:
-        return full * len(shown)
-    every = options.every
-    step = stream.choose_every(surveyed, shot) if isinstance(every, str) else every
-    painted = -(-len(shown) // step)
-    later = max(0, painted - 1)
-    return full * (1 + LATER_SHARE * later + BETWEEN_SHARE * (len(shown) - painted))
+    seconds = 0.0
+    for part in parts_of(shot, options.keys):
+        schedule = schedule_part(part)
+        shown, painted = len(schedule.shown), len(schedule.painted)
+        if options.steady == 0:
+            seconds += full * painted
+        else:
+            whole = part.first not in options.keys
+            later = max(0, painted - 1)
+            seconds += full * (whole + LATER_SHARE * later)
+        seconds += full * BETWEEN_SHARE * (shown - painted)
+    return seconds

@@ -24,10 +24,12 @@ from impasto.compute.arrays import to_numpy
 from impasto.images import arrays, masks, style_regions
 from impasto.images.arrays import ImageArray, Mask
 from impasto.images.style_regions import StyledRegion
-from impasto.losses import feature_index, matching, objective, voting
+from impasto.losses import feature_index, match_search, objective, style_index, voting
+from impasto.losses.hypercolumns import GRID_STRIDE
 from impasto.losses.level_roles import LevelRole
 from impasto.losses.level_targets import LevelTargets
-from impasto.losses.matching import GRID_STRIDE, MatchIndexes, MatchingTerm
+from impasto.losses.match_search import MatchIndexes
+from impasto.losses.matching import MatchingTerm
 from impasto.losses.style import LayerwiseTerm, PairTarget
 from impasto.losses.terms import LevelInputs, Target, TargetTile, TiledFeatureExtractor
 from impasto.losses.tiles import Box
@@ -63,6 +65,13 @@ SPECK = 5
 CHANGED = 0.05
 """Freedom from which a painted pixel is born again."""
 
+CHANGED_MASK = 0.5
+"""Change of a mask, moved along the flow, from which a pixel belongs to another region."""
+
+CHANGED_AGE = -2
+"""Age of a pixel whose region changed: at the border of a region features have little weight, so it
+stays free while the border moves on."""
+
 COARSE_FACTORS = (4, 2)
 """Size factors below the finest size at which holes are painted first, coarsest first."""
 
@@ -89,9 +98,20 @@ class ShotMemory:
     scales: Mapping[int, float]
     """by level, see ``Solver.curvature_scale``"""
     masks: Mapping[str, Mask] = field(default_factory=dict)
-    """masks that move with the content: ``keep``, and ``region N`` for each region"""
+    """the masks of the last frame by name: ``keep``, and ``region-N`` for each region"""
     fading: ImageArray | None = None
     """the last painted frame of the shot before, moved along, while a dissolve lasts"""
+
+
+class FrameRegions(NamedTuple):
+    """The regions of a frame."""
+
+    regions: tuple[StyledRegion, ...]
+    """as many as the run of the shot's first frame has"""
+    keep: Mask | None = None
+    """weights of the pixels that stay unchanged"""
+    masks: Mapping[str, Mask] = {}
+    """the masks that these follow from, by name; those of the frame before are in the memory"""
 
 
 class FrameReport(NamedTuple):
@@ -126,6 +146,10 @@ class ShotPainter:
     _style_targets: dict[tuple[LevelRole, int], Any] = field(default_factory=dict)
     _stats: dict[tuple[LevelRole, int], Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Start with the regions of the first frame."""
+        self._frame = FrameRegions(self.run.inputs.regions, self.run.inputs.keep)
+
     # The first frame -------------------------------------------------------------------------
 
     def begin(
@@ -151,7 +175,7 @@ class ShotPainter:
         if term is None:
             return []
         inputs = self._level_inputs(level, 1, memory.anchor, memory.anchor_painted)
-        query_image = matching.mix_query(memory.anchor, memory.anchor_painted, term.query_mix)
+        query_image = match_search.mix_query(memory.anchor, memory.anchor_painted, term.query_mix)
         grid = tuple(side // GRID_STRIDE for side in arrays.size_of(memory.anchor))
         found = []
         for search in self._region_searches(level, 1, memory):
@@ -168,27 +192,38 @@ class ShotPainter:
     # Later frames ----------------------------------------------------------------------------
 
     def advance(
-        self, memory: ShotMemory, number: int, content: ImageArray
+        self,
+        memory: ShotMemory,
+        number: int,
+        content: ImageArray,
+        frame: FrameRegions | None = None,
     ) -> tuple[ShotMemory, FrameReport]:
-        """Paint the next frame, and return the memory after it."""
+        """Paint the next frame, and return the memory after it.
+
+        ``frame`` has its regions; None for those of the first frame.
+        """
+        self._set_frame(frame or FrameRegions(self.run.inputs.regions, self.run.inputs.keep))
         found = motion.correspond(content, memory.photo)
         confidence = float((found.confidence > birth_maps.TRACKED).mean())
-        still = self._still(memory, content, found)
+        changed = _changed_masks(memory.masks, self._frame.masks, found)
+        still = self._still(memory, content, found) * (1 - changed)
+        memory = replace(_moved_memory(memory, found), masks=self._frame.masks)
         if still.all():
             return replace(memory, number=number, photo=content), FrameReport(confidence, 1.0, 0.0)
-        memory = _moved_memory(memory, found)
         found = Correspondence(
             found.flow * (1 - still)[..., None], np.maximum(found.confidence, still)
         )
         births = birth_maps.advect(memory.births, found)
+        births = replace(births, age=np.where(changed > 0, CHANGED_AGE, births.age))
         still = still * (births.age >= SETTLED)
         births = birth_maps.register(births, memory.records, content, still)
         fallback = motion.warp(memory.painted, found.flow)
         moved = birth_maps.sample_births(births, memory.records, fallback)
         moved = np.where(still[..., None] > 0, memory.painted, moved)
         matched = self._matches(memory, births, found, content)
-        free = self._freedom(memory, found, births, still, matched)
-        painted, share = self._paint(memory, content, moved, free, found, matched)
+        free = self._freedom(memory, found, births, still, matched, changed)
+        hole = np.maximum(found.confidence < birth_maps.TRACKED, changed).astype(np.float32)
+        painted, share = self._paint(memory, content, moved, free, hole, matched)
         painted = np.where(still[..., None] > 0, memory.painted, painted)
         again = (free > CHANGED) & (still == 0)
         births = birth_maps.born_now(births, number, again)
@@ -242,6 +277,7 @@ class ShotPainter:
         births: BirthMap,
         still: Mask,
         matched: Sequence[Matched],
+        changed: Mask,
     ) -> Mask:
         """Return how far each pixel may change, in [0, 1]: 1 - k."""
         span = (found.confidence - KEPT_FROM) / (KEPT_TO - KEPT_FROM)
@@ -250,10 +286,9 @@ class ShotPainter:
         for each in matched:
             kept = kept * (1 - _to_pixels(each.searched.astype(np.float32), size))
         free = 1 - np.maximum(self.steady * kept, still).astype(np.float32)
-        free = _without_specks(free)
-        keep = memory.masks.get("keep", self.run.inputs.keep)
-        if keep is not None:
-            free *= 1 - masks.resize_mask(keep, *size)
+        free = np.maximum(_without_specks(free), changed)
+        if self._frame.keep is not None:
+            free *= 1 - masks.resize_mask(self._frame.keep, *size)
         return free
 
     # Painting boxes --------------------------------------------------------------------------
@@ -264,14 +299,13 @@ class ShotPainter:
         content: ImageArray,
         moved: ImageArray,
         free: Mask,
-        found: Correspondence,
+        hole: Mask,
         matched: Sequence[Matched],
     ) -> tuple[ImageArray, float]:
         """Return the frame with its free pixels painted, and the share that was painted."""
         whole = [Box(0, 0, *free.shape)]
         chosen = boxes.find_boxes(free) if self._boxes_allowed else whole * bool(free.max() > 0.02)
         image = moved.copy()
-        hole = (found.confidence < birth_maps.TRACKED).astype(np.float32)
         for box in chosen:
             image[box.slices] = self._paint_box(memory, box, content, moved, free, hole, matched)
         area = sum(box.height * box.width for box in chosen)
@@ -280,7 +314,7 @@ class ShotPainter:
     @property
     def _boxes_allowed(self) -> bool:
         """Whether parts are painted by themselves: losses of global statistics need the whole."""
-        unmasked = all(region.mask is None for region in self.run.inputs.regions)
+        unmasked = all(region.mask is None for region in self._frame.regions)
         return unmasked and self._matching_term(self._finest[0]) is not None
 
     def _paint_box(
@@ -300,7 +334,7 @@ class ShotPainter:
         soft = motion.blur(hole, 1.0)[..., None]
         if local and hole.any():
             searches = self._region_searches(self._finest[0], 1, memory)
-            mosaic = _mosaic(local, searches, self.run, box, content)
+            mosaic = _mosaic(local, searches, self._frame.regions, box, content)
             image = (soft * mosaic + (1 - soft) * image).astype(np.float32)
             for factor in _coarse_factors(hole):
                 image = self._paint_coarse(memory, factor, content, image, hole, soft)
@@ -391,7 +425,7 @@ class ShotPainter:
         searches = self._region_searches(stage.level, stage.factor, memory)
         grid = tuple(side // GRID_STRIDE for side in arrays.size_of(inputs.content))
         assert inputs.initial is not None
-        query_image = matching.mix_query(inputs.content, inputs.initial, term.query_mix)
+        query_image = match_search.mix_query(inputs.content, inputs.initial, term.query_mix)
         found, channels = [], dict[str, int]()
         for number, (search, region) in enumerate(zip(searches, inputs.regions, strict=True)):
             if matched is None or not channels:
@@ -424,7 +458,7 @@ class ShotPainter:
             anchor, painted = (
                 arrays.resample(each, *size) for each in (memory.anchor, memory.anchor_painted)
             )
-            first = self._level_inputs(stage.level, stage.factor, anchor, painted)
+            first = self._first_inputs(stage.level, stage.factor, anchor, painted)
             self._style_targets[key] = term.style_targets(first)
             self._stats[key] = term.initial_stats(self._style_targets[key], first)
         targets = self._style_targets[key]
@@ -438,6 +472,19 @@ class ShotPainter:
         regions = self._regions(factor)
         return LevelInputs(self._extractor(level.role), content, regions, start)
 
+    def _first_inputs(
+        self, level: Level, factor: int, content: ImageArray, start: ImageArray
+    ) -> LevelInputs:
+        """Return the inputs of the first frame, which statistics of the shot are computed from."""
+        size = _scaled(self.run.inputs.content, factor)
+        regions = style_regions.resize_regions(self.run.inputs.regions, *size)
+        return LevelInputs(self._extractor(level.role), content, regions, start)
+
+    def _set_frame(self, frame: FrameRegions) -> None:
+        if frame.masks or self._frame.masks:
+            self._resized_regions.clear()
+        self._frame = frame
+
     @functools.cached_property
     def _resized_regions(self) -> dict[int, tuple[StyledRegion, ...]]:
         return {}
@@ -446,7 +493,7 @@ class ShotPainter:
         """Return the regions for frames at a size factor."""
         if factor not in self._resized_regions:
             size = _scaled(self.run.inputs.content, factor)
-            resized = style_regions.resize_regions(self.run.inputs.regions, *size)
+            resized = style_regions.resize_regions(self._frame.regions, *size)
             self._resized_regions[factor] = resized
         return self._resized_regions[factor]
 
@@ -466,11 +513,11 @@ class ShotPainter:
             )
             image = content
             if factor > 1:  # there the query is mixed with the image so far, as in a still image
-                image = matching.mix_query(content, painted, term.query_mix)
-            inputs = self._level_inputs(level, factor, content, painted)
+                image = match_search.mix_query(content, painted, term.query_mix)
+            inputs = self._first_inputs(level, factor, content, painted)
             searches = []
             for region in inputs.regions:
-                index = matching.build_region_index(region, inputs.extractor, term.layers)
+                index = style_index.build_region_index(region, inputs.extractor, term.layers)
                 query, _ = shot_matches.query_level(inputs, image, term.layers, index)
                 statistics = feature_index.search_statistics(query, index)
                 styles = tuple(each.image for each in region.styles if each.weight)
@@ -505,11 +552,19 @@ class ShotPainter:
 
 def _moved_memory(memory: ShotMemory, found: Correspondence) -> ShotMemory:
     """Return the memory with what moves along the flow without being painted."""
-    moved = {
-        name: motion.warp(mask, found.flow, linear=True) for name, mask in memory.masks.items()
-    }
     fading = None if memory.fading is None else motion.warp(memory.fading, found.flow)
-    return replace(memory, masks=moved, fading=fading)
+    return replace(memory, fading=fading)
+
+
+def _changed_masks(
+    before: Mapping[str, Mask], now: Mapping[str, Mask], found: Correspondence
+) -> Mask:
+    """Return 1 for pixels whose content is in another region than in the frame before, else 0."""
+    changed = np.zeros(found.confidence.shape, bool)
+    for name, mask in now.items():
+        moved = motion.warp(before.get(name, mask), found.flow, linear=True)
+        changed |= (np.abs(moved - mask) > CHANGED_MASK) & (found.confidence > 0)
+    return changed.astype(np.float32)
 
 
 def _stage_name(level: Level) -> str:
@@ -548,14 +603,14 @@ def _crop_matched(matched: Matched, cells: tuple[int, int], box: Box) -> Matched
 def _mosaic(
     matched: Sequence[Matched],
     searches: Sequence[RegionSearch],
-    run: Run,
+    regions: Sequence[StyledRegion],
     box: Box,
     content: ImageArray,
 ) -> ImageArray:
     """Return the image of the matched patches of the style images."""
     size = arrays.size_of(content)
     total, image = np.zeros((*size, 1), np.float32), np.zeros((*size, 3), np.float32)
-    for each, search, region in zip(matched, searches, run.inputs.regions, strict=True):
+    for each, search, region in zip(matched, searches, regions, strict=True):
         positions = search.index.positions[each.indexes]
         colors = voting.average_patches(Votes(positions, search.styles), content)
         weight = np.ones(size, np.float32)

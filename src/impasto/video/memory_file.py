@@ -80,6 +80,6 @@ def _from_arrays(stored: dict, arrays: dict[str, np.ndarray]) -> ShotMemory:  # 
     )
 
 
-def memory_path(folder: Path, shot: int) -> Path:
-    """Return the file of a shot's memory."""
-    return folder / f"shot-{shot:04d}.memory"
+def memory_path(folder: Path, first: int) -> Path:
+    """Return the file of the memory of the part of a shot that starts at the frame ``first``."""
+    return folder / f"from-{first:06d}.memory"

@@ -29,6 +29,9 @@ from impasto.video.writer import PaintedFrame
 ENDING = ".impasto"
 """Ending of the folder."""
 
+MEMORY_BYTES = 500.0
+"""Largest expected size of the memory of a shot in bytes per pixel, twice: while it is replaced."""
+
 PNG_SHARE = 0.75
 """Expected size of a PNG file of a painted frame, relative to its pixels."""
 
@@ -50,10 +53,10 @@ class Project:
 
         Raises CheckpointError if it belongs to others, OutputError if it cannot be created.
         """
-        if restart:
-            self.remove()
         text = json.dumps(identity, indent=2, sort_keys=True) + "\n"
         about = self.folder / "clip.json"
+        if restart or not any(self.folder.glob("[0-9]*.png")):  # nothing is painted
+            self.remove()
         try:
             if not about.exists():
                 self.folder.mkdir(exist_ok=True)
@@ -100,14 +103,38 @@ class Project:
             shutil.copyfile(self.frame_path(source), temporary)
 
     def read_frame(self, number: int) -> NDArray[Any]:
-        """Return a written frame: uint8 or uint16 (height, width, 3), or 4 with transparency.
+        """Return a written frame, see :meth:`read_image`."""
+        return self.read_image(self.frame_path(number))
+
+    def read_pixels(self, number: int) -> ImageArray:
+        """Return a written frame as an image, RGB in [0, 255]."""
+        values = self.read_frame(number)[..., :3]
+        return values.astype(np.float32) * np.float32(255 / np.iinfo(values.dtype).max)
+
+    def image_path(self, name: str, number: int) -> Path:
+        """Return the file of something else of a frame, such as a mask."""
+        return self.folder / f"{name}-{number:06d}.png"
+
+    def write_image(self, path: Path, values: NDArray[np.uint8]) -> None:
+        """Write an image (height, width) or (height, width, 4) in a file of this folder."""
+        order = [2, 1, 0, 3] if values.ndim == 3 else slice(None)
+        _, data = extras.load("cv2").imencode(".png", values[..., order])
+        with files.atomic_replace(path) as temporary:
+            temporary.write_bytes(data.tobytes())
+
+    def write_mark(self, path: Path) -> None:
+        """Write an empty file in this folder: something is finished."""
+        files.write_text("", path)
+
+    def read_image(self, path: Path) -> NDArray[Any]:
+        """Return an image of this folder: uint8 or uint16 (height, width, 1, 3 or 4).
 
         Not as an input image: colors of transparent pixels stay as they are.
         """
         cv2 = extras.load("cv2")
-        values = cv2.imread(str(self.frame_path(number)), cv2.IMREAD_UNCHANGED)
-        order = [2, 1, 0, 3][: values.shape[-1]]  # OpenCV has blue first
-        return np.ascontiguousarray(values[..., order])
+        values = np.atleast_3d(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
+        order = [2, 1, 0, 3][: values.shape[-1]] if values.shape[-1] > 1 else [0]
+        return np.ascontiguousarray(values[..., order])  # OpenCV has blue first
 
     def iter_painted(self, survey: Survey) -> Iterator[PaintedFrame]:
         """Yield the written frames in order, up to the first one that is missing."""
@@ -161,15 +188,24 @@ def hash_of(source: object) -> str:
 def disk_bytes(frames: int, height: int, width: int, depth: int) -> float:
     """Return the expected size of stored frames, with the memory of a shot."""
     pixels = height * width
-    return frames * pixels * 3 * depth / 8 * PNG_SHARE + 250.0 * pixels
+    return frames * pixels * 3 * depth / 8 * PNG_SHARE + MEMORY_BYTES * pixels
 
 
 def check_disk(folder: Path, needed: float) -> None:
-    """Raise OutputError if a disk has not enough space."""
+    """Raise OutputError if a disk has not enough space for a folder.
+
+    ``needed`` is the expected size of the folder in bytes; what it holds already counts.
+    """
+    needed -= sum(path.stat().st_size for path in folder.iterdir())
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(
-            f"the frames need about {needed / 1e9:.1f} GB in {files.display_path(folder)}, and "
-            f"{free / 1e9:.1f} GB are free: free some space, choose a smaller size or a part of "
+            f"the frames need about {_size(needed)} in {files.display_path(folder)}, and "
+            f"{_size(free)} are free: free some space, choose a smaller size or a part of "
             "the clip"
         )
+
+
+def _size(count: float) -> str:
+    """Return a number of bytes in words."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

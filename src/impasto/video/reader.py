@@ -187,6 +187,15 @@ def probe(path: files.AnyPath) -> ClipInfo:
     raise ImageError(f"{files.display_path(path)} has no frame that can be decoded")
 
 
+def count_frames(path: files.AnyPath) -> int:
+    """Return the number of frames of a clip, counted without decoding them.
+
+    Raises ImageError if it cannot be read, or has no video.
+    """
+    with _opened(path) as container:
+        return sum(1 for packet in container.demux(container.streams.video[0]) if packet.size)
+
+
 def _describe(path: str, container: Any, frame: Any) -> ClipInfo:
     stream = container.streams.video[0]
     ratio = stream.sample_aspect_ratio or Fraction(1)
