@@ -190,9 +190,10 @@ def test_colors_of_the_draft_move_to_those_of_the_style_except_in_the_protected_
         "keep": str(paths["keep"]),
         "keep_feather": 0.0,
         "recipe": {"size": 120},
+        "frame": None,
     }
     with impasto.Stylizer() as stylizer:
-        draft = worker.draft(runner.prepare_job(worker.job_spec(command), stylizer))
+        draft = worker.draft(runner.prepare_job(worker.job_spec(command), stylizer).prepared)
     content = np.asarray(Image.open(paths["content"]), np.float32)
     style = np.asarray(Image.open(paths["style"]), np.float32)
     assert np.abs(draft[:, :58] - content[:, :58]).max() < 1

@@ -86,6 +86,8 @@ class ClipProgress:
     """number of frames that are written"""
     started: int = 0
     """number of shots whose first frame is written"""
+    base: int = 0
+    """number of the first frame of the range"""
     part: float = 0.0
     """finished fraction of the first frame of a shot, while it is painted"""
     first_seconds: list[float] = field(default_factory=list)
@@ -97,13 +99,14 @@ class ClipProgress:
             self.frames, self.shots = event.frames, event.shots
         elif isinstance(event, ShotStarted):
             self.shot = event.shot
-            self.count = max(self.count, event.painted)
-            self.started += event.painted > 0
+            self.base = event.first if event.shot == 1 else self.base
+            self.count = event.first - self.base + event.painted
+            self.started = event.shot - (event.painted == 0)
         elif isinstance(event, FramePainted):
             self.part = 0.0
             self.count = event.done
-            first = event.kind in ("first", "key")
-            self.started += event.kind == "first"
+            self.started = max(self.started, self.shot)
+            first = event.kind == "first"
             (self.first_seconds if first else self.later_seconds).append(event.seconds)
 
     def _costs(self) -> tuple[float, float] | None:
@@ -197,7 +200,6 @@ class ClipRun:
             prepared.project.open(clip_job.identity(prepared), restart=False)
         except CheckpointError:  # of another version of impasto
             return self.restarted()
-        self._reuse_survey(prepared)
         self._show_painted(prepared)
         return prepared
 
@@ -207,32 +209,23 @@ class ClipRun:
         shutil.rmtree(self.folder, ignore_errors=True)
         prepared = clip_job.prepare(self.stylizer, self.job(restart=True))
         prepared.project.open(clip_job.identity(prepared), restart=True)
-        self._reuse_survey(prepared)
         self.folder.mkdir(exist_ok=True)
         job = replace(prepared.job, options=replace(prepared.job.options, restart=False))
         return replace(prepared, job=job)
 
-    def _reuse_survey(self, prepared: PreparedClip) -> None:
-        """Copy the survey that was made for the page, so that the clip is not surveyed twice."""
-        target = prepared.project.folder / "survey.json"
-        if self.clip["survey"] is not None and not target.exists():
-            shutil.copyfile(self.clip["survey"], target)
-
     def _show_painted(self, prepared: PreparedClip) -> None:
         """Write the frames of an earlier run for the page, as far as it lacks them."""
         self.folder.mkdir(exist_ok=True)
-        for path in sorted(prepared.project.folder.glob("[0-9]*.png")):  # others are masks
+        for path in sorted(prepared.project.folder.glob("[0-9]*.png")):
             target = frame_path(self.folder, int(path.stem))
             if not target.exists():
-                values = prepared.project.read_frame(int(path.stem))
-                scale = np.float32(255 / np.iinfo(values.dtype).max)
-                _write_reduced(values[..., :3].astype(np.float32) * scale, target)
+                _write_reduced(prepared.project.read_pixels(int(path.stem)), target)
 
     def first_image(self, prepared: PreparedClip) -> PreparedRun:
         """Return the run of the first frame, and note its expected time."""
         run = clip_job.prepare_first(self.stylizer, prepared)
         keep = prepared.masks.get(KEEP)
-        if isinstance(keep, StandingMask):
+        if isinstance(keep, StandingMask):  # for the draft
             run = replace(run, inputs=replace(run.inputs, keep=keep.mask))
         seconds = forecast.expected_seconds(run)
         self.progress.full = None if seconds is None else sum(seconds)

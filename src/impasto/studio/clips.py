@@ -306,8 +306,6 @@ def command(store: Store, image_id: str, settings: ClipSettings, folder: Path) -
         raise SettingError("the clip is still being read: wait until its timeline is complete")
     if last is not None and last >= len(times) - 1:
         last = None
-    whole = first == 0 and last is None
-    surveyed = (store.image_folder(image_id) / SURVEY).resolve()
     return {
         "start": times[first] if first else 0.0,
         "end": None if last is None else times[last + 1],
@@ -321,7 +319,6 @@ def command(store: Store, image_id: str, settings: ClipSettings, folder: Path) -
             if first <= each["frame"] and (last is None or each["frame"] <= last)
         ],
         "output": str(folder / f"clip{ending_of(store.image(image_id))}"),
-        "survey": str(surveyed) if whole and surveyed.exists() else None,
     }
 
 

@@ -23,8 +23,6 @@ class ClipCommand(TypedDict):
     keys: list[tuple[int, str]]
     output: str
     """path of the painted clip"""
-    survey: str | None
-    """path of the survey of the whole clip; None if only a part of it is painted"""
 
 
 class PaintCommand(TypedDict):

@@ -1,5 +1,6 @@
 """The expected time, memory and disk space of a clip."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from impasto.errors import pluralize
@@ -7,8 +8,8 @@ from impasto.pipeline.progress import format_duration
 from impasto.pipeline.stylizer import Stylizer
 from impasto.pipeline.video_events import VideoOptions
 from impasto.video.clip_job import PreparedClip, disk_bytes, prepare_first, read_survey
-from impasto.video.parts import Schedule, parts_of
-from impasto.video.shot import repeats_held
+from impasto.video.parts import Part, Schedule, parts_of
+from impasto.video.shot import schedule_of
 from impasto.video.survey import Shot, Survey
 
 LATER_SHARE = 0.3
@@ -46,33 +47,32 @@ def forecast_clip(clip: PreparedClip, stylizer: Stylizer) -> ClipForecast:
     surveyed = read_survey(clip)
     image = stylizer.forecast(prepare_first(stylizer, clip))
     full = image.levels_seconds
-    seconds = image.start + clip_seconds(clip.job.options, surveyed, full, repeats_held(clip))
+    seconds = image.start + _seconds(
+        clip.job.options, surveyed, full, lambda part: schedule_of(clip, surveyed, part)
+    )
     memory = image.peak + SHOT_BYTES * clip.size[0] * clip.size[1]
     disk = disk_bytes(clip, surveyed)
     return ClipForecast(len(surveyed.frames), len(surveyed.shots), seconds, memory, disk)
 
 
-def clip_seconds(
-    options: VideoOptions, surveyed: Survey, full: float, repeats: bool = True
-) -> float:
-    """Return the expected seconds of a clip.
+def clip_seconds(options: VideoOptions, surveyed: Survey, full: float) -> float:
+    """Return the expected seconds of a clip; ``full`` are those of a frame painted in full."""
+    return _seconds(options, surveyed, full, lambda part: Schedule(surveyed, part, options))
 
-    Args:
-        options: how the frames depend on each other
-        surveyed: the survey of the frames
-        full: expected seconds of a frame that is painted in full
-        repeats: whether held frames are copies, see ``Schedule``
-    """
-    return sum(_shot_seconds(options, surveyed, shot, full, repeats) for shot in surveyed.shots)
+
+def _seconds(
+    options: VideoOptions, surveyed: Survey, full: float, schedule: Callable[[Part], Schedule]
+) -> float:
+    return sum(_shot_seconds(options, shot, full, schedule) for shot in surveyed.shots)
 
 
 def _shot_seconds(
-    options: VideoOptions, surveyed: Survey, shot: Shot, full: float, repeats: bool
+    options: VideoOptions, shot: Shot, full: float, schedule_part: Callable[[Part], Schedule]
 ) -> float:
     """Return the expected seconds of a shot."""
     seconds = 0.0
     for part in parts_of(shot, options.keys):
-        schedule = Schedule(surveyed, part, options, repeats)
+        schedule = schedule_part(part)
         shown, painted = len(schedule.shown), len(schedule.painted)
         if options.steady == 0:
             seconds += full * painted

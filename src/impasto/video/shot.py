@@ -241,12 +241,8 @@ class _PartStream:
 
 def schedule_of(clip: PreparedClip, surveyed: Survey, part: Part) -> Schedule:
     """Return how each frame of a part is made."""
-    return Schedule(surveyed, part, clip.job.options, repeats_held(clip))
-
-
-def repeats_held(clip: PreparedClip) -> bool:
-    """Return whether held frames are copies; not if the masks of a mask clip differ."""
-    return not any(isinstance(source, MaskClip) for source in clip.masks.values())
+    repeats = not any(isinstance(source, MaskClip) for source in clip.masks.values())
+    return Schedule(surveyed, part, clip.job.options, repeats)
 
 
 def shot_styles(stylizer: Stylizer, clip: PreparedClip, shot: Shot) -> ShotStyles:

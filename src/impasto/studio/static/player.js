@@ -75,8 +75,7 @@ export function showPlayer() {
   label("play", state.playing ? "pause" : "play", state.playing ? "Pause" : "Play");
   const sound = Boolean(url()) && shownClip()?.clip.sound;
   at("sound").hidden = !sound;
-  at("sound").setAttribute("aria-pressed", String(!video().muted));
-  label("sound", video().muted ? "volume-x" : "volume-2", "Sound");
+  label("sound", video().muted ? "volume-x" : "volume-2", video().muted ? "Sound is off" : "Sound is on");
 }
 
 export function wirePlayer() {

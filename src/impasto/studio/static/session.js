@@ -54,7 +54,7 @@ export function showReason() {
   const { photograph, paintings, regions } = state.session;
   const hasStyle = paintings.length + regions.length > 0;
   at("paint").disabled = !photograph || !hasStyle || Boolean(state.masking);
-  const needed = [photograph ? "" : "a photo or clip", hasStyle ? "" : "a style"].filter(Boolean).join(" and ");
+  const needed = [photograph ? "" : "a photo", hasStyle ? "" : "a style"].filter(Boolean).join(" and ");
   at("why").textContent = needed ? `Choose ${needed} to paint.` : state.masking ? "Finish the mask to paint." : "";
 }
 
