@@ -52,6 +52,7 @@ export async function showCanvas() {
   at("draft").hidden = !(version?.state === "painting" && version.draft) || state.held;
   const name = state.held ? "Original" : version ? title(version) : content?.name ?? "";
   at("shown-name").textContent = name;
+  at("shown-name").hidden = Boolean(other); // the image has both names
   showLabels(other, compared, name);
   at("canvas").setAttribute("aria-label", image ? name : "No image yet");
   at("canvas").classList.toggle("comparing", Boolean(other));
