@@ -5,6 +5,7 @@ import pytest
 from impasto.errors import SettingError
 from impasto.studio.messages import SelectRequest, SweepRequest
 from impasto.studio.records import JobInputs, StyleEntry
+from impasto.studio.store import default_clip
 from impasto.studio.validation import parse
 from tools import messages as generator
 
@@ -17,6 +18,7 @@ INPUTS = {
     "preset": "default",
     "detail": "default",
     "recipe": {"size": 64, "layers": [1, "a"]},
+    "clip": default_clip(),
 }
 
 

@@ -70,7 +70,8 @@ def test_any_error_fails_one_job(monkeypatch, tmp_path, error, words):
     monkeypatch.setattr(worker.runner, "prepare_job", fail)
     monkeypatch.setattr(worker, "job_spec", lambda command: None)
     commands, sent = CommandReader(queue.SimpleQueue(), Stylizer()), []
-    worker._run_job({"work": "a", "folder": str(tmp_path)}, commands, sent.append)
+    command = {"work": "a", "folder": str(tmp_path), "clip": None}
+    worker._run_job(command, commands, sent.append)
     (message,) = sent
     assert (message["event"], message["work"]) == ("failed", "a")
     assert words in message["error"]
@@ -79,7 +80,7 @@ def test_any_error_fails_one_job(monkeypatch, tmp_path, error, words):
 def request(tmp_path, **more):
     return {
         **{"folder": str(tmp_path), "content": "c.png", "styles": ["s.png"], "regions": []},
-        **{"keep": None, "keep_feather": 0.0, "recipe": {}, **more},
+        **{"keep": None, "keep_feather": 0.0, "recipe": {}, "frame": None, **more},
     }
 
 
@@ -189,9 +190,10 @@ def test_colors_of_the_draft_move_to_those_of_the_style_except_in_the_protected_
         "keep": str(paths["keep"]),
         "keep_feather": 0.0,
         "recipe": {"size": 120},
+        "frame": None,
     }
     with impasto.Stylizer() as stylizer:
-        draft = worker.draft(runner.prepare_job(worker.job_spec(command), stylizer))
+        draft = worker.draft(runner.prepare_job(worker.job_spec(command), stylizer).prepared)
     content = np.asarray(Image.open(paths["content"]), np.float32)
     style = np.asarray(Image.open(paths["style"]), np.float32)
     assert np.abs(draft[:, :58] - content[:, :58]).max() < 1

@@ -10,6 +10,7 @@ interface SessionChanges {
   preset?: string;
   detail?: string;
   recipe?: Record<string, string | null>;
+  clip?: ClipChanges;
 }
 
 /** A style image of a session: its id, weight and scale. */
@@ -27,9 +28,27 @@ interface RegionEntry {
   feather: number;
 }
 
-/** Start a job; ``before`` is the previous version. */
+/** New values of `ClipSettings`. */
+interface ClipChanges {
+  first?: number;
+  last?: number | null;
+  steady?: number;
+  every?: string;
+  hold?: number;
+  cuts?: number[] | null;
+  keys?: KeyEntry[];
+}
+
+/** A frame that was painted by hand: its number and the id of the image. */
+interface KeyEntry {
+  frame: number;
+  picture: string;
+}
+
+/** Start a job; ``before`` is the previous version. With ``frame``, only it is painted. */
 interface PaintRequest {
   before?: string | null;
+  frame?: number;
 }
 
 /** Enlarge a result to a longest side in pixels. */
@@ -44,11 +63,13 @@ interface SteerRequest {
 
 /** Start a job for each combination of values of the settings.
 
-    With ``crop``, the jobs paint the part of the image around this place at the final scale.
+    With ``crop``, the jobs paint the part of the image around this place at the final scale. Of a
+    clip, they paint one ``frame``.
      */
 interface SweepRequest {
   vary: Record<string, string[]>;
   crop?: PlaceInfo | null;
+  frame?: number;
 }
 
 /** A place in the content image. */
@@ -57,16 +78,18 @@ interface PlaceInfo {
   y: number;
 }
 
-/** Select the pixels that are similar to one. */
+/** Select the pixels that are similar to one; of a clip, in a frame. */
 interface SelectRequest {
   x: number;
   y: number;
   tolerance: number;
+  frame?: number;
 }
 
-/** Select a part of the content image. */
+/** Select a part of the content image; of a clip, in a frame. */
 interface SelectPartRequest {
   part: "subject" | "face" | "background" | "sky";
+  frame?: number;
 }
 
 /** A new name of a version, or whether it has a star. */
@@ -95,6 +118,7 @@ interface StaticInfo {
   examples: ExampleInfo[];
   shares: boolean;
   steerable: string[];
+  video: string;
 }
 
 /** A setting, for its form field. */
@@ -157,9 +181,19 @@ interface UploadInfo {
   height: number;
   mask: boolean;
   notes: string[];
+  clip: ClipFacts | null;
   url: string;
   thumb: string;
   painted: ResultInfo | null;
+}
+
+/** A video clip, as its container describes it. */
+interface ClipFacts {
+  frames: number;
+  seconds: number;
+  rate: number;
+  sound: boolean;
+  transparent: boolean;
 }
 
 /** The recipe and inputs that a result contains. */
@@ -184,6 +218,7 @@ interface ImageInfo {
   height: number;
   mask: boolean;
   notes: string[];
+  clip: ClipFacts | null;
   url: string;
   thumb: string;
 }
@@ -208,7 +243,10 @@ interface JobInfo {
   preview: string | null;
   result: string | null;
   resumable: boolean;
-  progress: StepMessage | null;
+  progress: StepMessage | FrameMessage | null;
+  kind: "image" | "frame" | "clip";
+  frame: number;
+  video: PaintedClip | null;
   draft: boolean;
 }
 
@@ -226,6 +264,34 @@ interface StepMessage {
   done: number;
   left: string;
   shown: boolean;
+}
+
+/** The progress of a clip: a frame was written, or the first one of a shot has grown. */
+interface FrameMessage {
+  event: "frame";
+  work: string;
+  number: number;
+  written: boolean;
+  frames: number;
+  count: number;
+  shot: number;
+  shots: number;
+  done: number;
+  left: string;
+  shown: boolean;
+}
+
+/** The settings and painted frames of a job that paints a clip. */
+interface PaintedClip {
+  first: number;
+  last: number | null;
+  steady: number;
+  every: string;
+  hold: number;
+  cuts: number[] | null;
+  done: number;
+  latest: number | null;
+  url: string | null;
 }
 
 /** A job with the records of its steps. */
@@ -248,7 +314,10 @@ interface JobDetails {
   preview: string | null;
   result: string | null;
   resumable: boolean;
-  progress: StepMessage | null;
+  progress: StepMessage | FrameMessage | null;
+  kind: "image" | "frame" | "clip";
+  frame: number;
+  video: PaintedClip | null;
   draft: boolean;
   history: number[][];
 }
@@ -265,6 +334,7 @@ interface SessionInfo {
   preset: string;
   detail: string;
   recipe: Record<string, string>;
+  clip: ClipSettingsInfo;
   idle: string[];
   works: JobInfo[];
 }
@@ -282,6 +352,23 @@ interface RegionInfo {
   painting: ImageInfo;
   scale: number;
   feather: number;
+}
+
+/** `ClipSettings` with descriptions of the images. */
+interface ClipSettingsInfo {
+  first: number;
+  last: number | null;
+  steady: number;
+  every: string;
+  hold: number;
+  cuts: number[] | null;
+  keys: KeyInfo[];
+}
+
+/** A frame that was painted by hand. */
+interface KeyInfo {
+  frame: number;
+  picture: ImageInfo;
 }
 
 /** The state of the whole studio. */
@@ -305,6 +392,7 @@ interface ForecastInfo {
   memory: number | null;
   fits: boolean;
   text: string;
+  frames: string;
   sizes: SizeForecast[];
 }
 
@@ -316,6 +404,17 @@ interface SizeForecast {
   time: string;
   memory: string;
   fits: boolean;
+}
+
+/** The frames of a clip that the studio has read so far. */
+interface ClipFrames {
+  picture: string;
+  read: number;
+  frames: number;
+  complete: boolean;
+  times: number[];
+  cuts: number[];
+  error: string | null;
 }
 
 /** The id of a sheet, and the ids of its jobs. */
@@ -375,8 +474,16 @@ interface NoteMessage {
   note: string;
 }
 
+/** Frames of a clip were read for the page. */
+interface ReadingMessage {
+  event: "reading";
+  picture: string;
+  read: number;
+  complete: boolean;
+}
+
 type PageRequest = SessionChanges | PaintRequest | FinishRequest | SteerRequest | SweepRequest | SelectRequest | SelectPartRequest | VersionChanges | CollectionRequest | QueueRequest;
 
-type PageResponse = StaticInfo | UploadInfo | JobInfo | JobDetails | SessionInfo | StudioState | ForecastInfo | SweepInfo | ShareInfo | Done | ErrorInfo;
+type PageResponse = StaticInfo | UploadInfo | JobInfo | JobDetails | SessionInfo | StudioState | ForecastInfo | ClipFrames | SweepInfo | ShareInfo | Done | ErrorInfo;
 
-type PageMessage = HelloMessage | StateMessage | JobMessage | DraftMessage | NoteMessage | StepMessage;
+type PageMessage = HelloMessage | StateMessage | JobMessage | DraftMessage | NoteMessage | StepMessage | FrameMessage | ReadingMessage;

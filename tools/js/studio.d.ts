@@ -22,6 +22,12 @@ interface State {
   panel: import("../../src/impasto/studio/static/panel.js").Panel | null;
   /** whether the original is shown while a button or key is held */
   held: boolean;
+  clip: ClipFrames | null;
+  /** the number of the shown frame */
+  position: number;
+  follow: boolean; playing: boolean;
+  /** the numbers of the last request to show the canvas, and of the one that is shown */
+  canvasAsked: number; canvasShown: number;
 }
 
 interface JobInfo {

@@ -24,7 +24,17 @@ from impasto.images import samples
 from impasto.pipeline.events import STEERABLE
 from impasto.recipe import presets
 from impasto.recipe.settings import Recipe
-from impasto.studio import collection, crops, exports, forecasts, schema, sessions, versions
+from impasto.studio import (
+    clips,
+    collection,
+    crops,
+    exports,
+    forecasts,
+    schema,
+    sessions,
+    versions,
+)
+from impasto.studio.clip_routes import ClipRoutes
 from impasto.studio.masks import select_similar
 from impasto.studio.messages import (
     CollectionRequest,
@@ -43,6 +53,8 @@ from impasto.studio.messages import (
 from impasto.studio.queue import JobQueue
 from impasto.studio.records import StoredJob, StoredSession
 from impasto.studio.responses import (
+    MAX_CLIP_BYTES,
+    MAX_UPLOAD_BYTES,
     disk_error_response,
     error_response,
     fault_response,
@@ -82,6 +94,7 @@ class Studio:
         self.queue = JobQueue(store)
         self.supervisor = Supervisor(self.queue, versions.paint_command)
         self.uploads = Uploads(store)
+        self.clips = ClipRoutes(store, self.supervisor)
         self.build = build_id()
 
     # Read ---------------------------------------------------------------------------------------
@@ -221,17 +234,21 @@ class Studio:
         return respond({})
 
     async def add_image(self, request: Request) -> Response:
-        """Add an image from a raw request body."""
-        name = request.query_params.get("name", "picture")
-        mask = request.query_params.get("role") == "mask"
+        """Add an image from a raw request body; a content may also be a clip."""
+        name, role = request.query_params.get("name", "picture"), request.query_params.get("role")
+        mask, content = role == "mask", role == "content"
+        is_clip = content and Path(name).suffix.lower() in clips.CLIP_ENDINGS
+        limit = MAX_CLIP_BYTES if is_clip else MAX_UPLOAD_BYTES
         with tempfile.NamedTemporaryFile(dir=self.store.incoming, delete=False) as file:
             path = Path(file.name)
             try:
-                await receive(request, file)
+                await receive(request, file, limit)
                 file.flush()
-                added = await self.uploads.add(path, name, mask)
+                added = await self.uploads.add(path, name, mask, content)
             finally:
                 path.unlink(missing_ok=True)
+        if added["clip"] is not None:
+            self.clips.reading.ensure(added["id"])
         return respond(added)
 
     async def add_sample(self, request: Request) -> Response:
@@ -253,8 +270,8 @@ class Studio:
 
     async def select(self, request: Request) -> Response:
         """Return a mask of the connected pixels similar to a clicked one."""
-        path = self._content_path(request)
         point = await json_body(request, SelectRequest)
+        path = self._content_path(request, point.get("frame", 0))
         mask = await anyio.to_thread.run_sync(
             select_similar, path, point["x"], point["y"], point["tolerance"]
         )
@@ -262,17 +279,20 @@ class Studio:
 
     async def select_part(self, request: Request) -> Response:
         """Return a mask of the subject, the faces, the background or the sky."""
-        path = self._content_path(request)
-        part = (await json_body(request, SelectPartRequest))["part"]
-        mask = await anyio.to_thread.run_sync(select_part, path, part)
+        body = await json_body(request, SelectPartRequest)
+        path = self._content_path(request, body.get("frame", 0))
+        mask = await anyio.to_thread.run_sync(select_part, path, body["part"])
         return Response(mask, media_type="image/png")
 
-    def _content_path(self, request: Request) -> Path:
-        """Return the path of the displayed content image of a session."""
+    def _content_path(self, request: Request, frame: int) -> Path:
+        """Return the path of the displayed content image of a session, or of a frame of a clip."""
         session = self.store.session(request.path_params["session"])
         if not session["photograph"]:
             raise SettingError("there is no content image yet")
-        url = self.store.image(session["photograph"])["url"]
+        content = self.store.image(session["photograph"])
+        if content["clip"] is not None and frame:
+            return clips.nearest_frame(self.store.image_folder(content["id"]) / clips.FRAMES, frame)
+        url = content["url"]
         return self.store.derived_image_path(session["photograph"], url.rpartition("/")[2])
 
     async def collect(self, request: Request) -> Response:
@@ -305,7 +325,8 @@ class Studio:
         session = self.store.session(request.path_params["session"])
         body = await json_body(request, PaintRequest)
         self.queue.check_capacity(1)
-        return self._enqueue(versions.create_job(self.store, session, body.get("before")))
+        job = versions.create_job(self.store, session, body.get("before"), frame=body.get("frame"))
+        return self._enqueue(job)
 
     async def finish(self, request: Request) -> Response:
         """Queue a job that enlarges a result."""
@@ -344,8 +365,9 @@ class Studio:
         crop, sheet = body.get("crop"), secrets.token_hex(4)
         if crop is not None:
             session = crops.crop_session(self.store, session, crop)
+        small, frame = crop is None, body.get("frame")
         return [
-            versions.create_job(self.store, session, None, cell, sheet=sheet, small=crop is None)
+            versions.create_job(self.store, session, None, cell, sheet, small, frame)
             for cell in cells
         ]
 
@@ -370,6 +392,8 @@ class Studio:
     async def steer(self, request: Request) -> Response:
         """Change settings of the running job."""
         job = self._running_job(request.path_params["work"])
+        if job["kind"] == "clip":
+            raise SettingError("the settings of a clip stay the same: stop it, and paint it again")
         requested = (await json_body(request, SteerRequest))["settings"]
         settings = {name: value for name, value in requested.items() if name in STEERABLE}
         changed = schema.change_recipe(Recipe.from_dict(job["recipe"]), settings)
@@ -414,6 +438,7 @@ class Studio:
         async def running(_: Starlette) -> AsyncIterator[None]:
             task = asyncio.create_task(self.supervisor.run())
             yield
+            await self.clips.reading.close()
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
@@ -456,7 +481,11 @@ def routes(studio: Studio) -> list[Route | Mount]:
         ("DELETE", "/api/collection/{picture}", studio.remove_collected),
         ("POST", "/api/share", studio.share),
         ("GET", "/api/results.zip", studio.archive),
+        ("GET", "/api/pictures/{picture}/clip", studio.clips.clip),
+        ("GET", "/api/pictures/{picture}/frames/{number:int}.jpg", studio.clips.frame),
         ("GET", "/api/pictures/{picture}/{file}", studio.image_file),
+        ("GET", "/api/works/{work}/painted/{number:int}.jpg", studio.clips.painted),
+        ("GET", "/api/works/{work}/clip/{file}", studio.clips.video),
         ("GET", "/api/works/{work}", studio.job),
         ("DELETE", "/api/works/{work}", studio.remove_job),
         ("PATCH", "/api/works/{work}", studio.change_version),

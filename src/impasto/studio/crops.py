@@ -47,6 +47,8 @@ def crop_session(store: Store, session: StoredSession, place: PlaceInfo) -> Stor
     if session["photograph"] is None:
         raise SettingError("there is no content image yet: add one, or choose a sample")
     content = store.image(session["photograph"])
+    if content["clip"] is not None:
+        raise SettingError("a part of a clip cannot be compared: compare a whole frame, small")
     size = content["height"], content["width"]
     recipe = inputs.with_size(Recipe.from_dict(session["recipe"]), size)
     made = arrays.fit(*size, recipe.size)

@@ -11,6 +11,20 @@ from impasto.studio.records import JobState, RecipeFields
 # Commands of the server to the worker process ---------------------------------------------------
 
 
+class ClipCommand(TypedDict):
+    """`ClipSettings` for the worker process: times in seconds, and images as paths."""
+
+    start: float
+    end: float | None
+    steady: float
+    every: str
+    hold: int
+    cuts: list[int] | None
+    keys: list[tuple[int, str]]
+    output: str
+    """path of the painted clip"""
+
+
 class PaintCommand(TypedDict):
     """Run a job; images and the folder are paths, and a region is a mask, a style, a feather."""
 
@@ -24,6 +38,10 @@ class PaintCommand(TypedDict):
     keep: str | None
     keep_feather: float
     recipe: RecipeFields
+    frame: int | None
+    """number of the frame of the content that is painted; None for an image or a clip"""
+    clip: ClipCommand | None
+    """None unless a clip is painted"""
 
 
 class SteerCommand(TypedDict):
@@ -105,6 +123,30 @@ class StepMessage(TypedDict):
     """whether the preview is of this step"""
 
 
+class FrameMessage(TypedDict):
+    """The progress of a clip: a frame was written, or the first one of a shot has grown."""
+
+    event: Literal["frame"]
+    work: str
+    number: int
+    """the frame's number in the clip"""
+    written: bool
+    """whether the frame is finished"""
+    frames: int
+    """number of all frames to paint"""
+    count: int
+    """number of frames that are written"""
+    shot: int
+    """from 1 to ``shots``"""
+    shots: int
+    done: float
+    """finished fraction of the run, in [0, 1]"""
+    left: str
+    """time left as text; empty while it is unknown"""
+    shown: bool
+    """whether the preview has changed"""
+
+
 class FinishedMessage(TypedDict):
     """A job has a result; ``recipe`` has the settings that may have changed during the run."""
 
@@ -147,8 +189,26 @@ class JobMessage(TypedDict):
     state: JobState
 
 
-JobEvent: TypeAlias = DraftMessage | NoteMessage | StepMessage | FinishedMessage | FailedMessage
+class ReadingMessage(TypedDict):
+    """Frames of a clip were read for the page."""
+
+    event: Literal["reading"]
+    picture: str
+    read: int
+    complete: bool
+
+
+JobEvent: TypeAlias = (
+    DraftMessage | NoteMessage | StepMessage | FrameMessage | FinishedMessage | FailedMessage
+)
 WorkerMessage: TypeAlias = ReadyMessage | UnableMessage | JobEvent
 PageMessage: TypeAlias = (
-    HelloMessage | StateMessage | JobMessage | DraftMessage | NoteMessage | StepMessage
+    HelloMessage
+    | StateMessage
+    | JobMessage
+    | DraftMessage
+    | NoteMessage
+    | StepMessage
+    | FrameMessage
+    | ReadingMessage
 )

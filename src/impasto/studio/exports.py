@@ -12,7 +12,7 @@ from impasto.errors import SettingError
 from impasto.images.formats import video
 from impasto.studio.records import StoredJob
 from impasto.studio.store import Store
-from impasto.studio.versions import download_stem, result_path
+from impasto.studio.versions import clip_path, download_stem, result_path
 from impasto.studio.worker import FRAMES
 
 MAX_ZIP = 200
@@ -25,18 +25,21 @@ def download_name(store: Store, job: StoredJob, ending: str) -> str:
 
 
 def write_zip(store: Store, jobs: Sequence[StoredJob]) -> Path:
-    """Write the PNGs of results to an archive in the folder of uploads, and return its path.
+    """Write results, PNGs and clips, to an archive in the folder of uploads; return its path.
 
     Results with the same name are numbered. Raises SettingError without a result, or for more than
     MAX_ZIP.
     """
     if not 0 < len(jobs) <= MAX_ZIP:
         raise SettingError(f"an archive has 1 to {MAX_ZIP} results; {len(jobs)} were chosen")
-    paths = [result_path(store, job) for job in jobs]
-    names = unique_names([download_name(store, job, ".png") for job in jobs])
+    paths = [clip_path(store, job) or result_path(store, job) for job in jobs]
+    endings = [path.suffix for path in paths]
+    names = unique_names(
+        [download_name(store, job, ending) for job, ending in zip(jobs, endings, strict=True)]
+    )
     with (
         tempfile.NamedTemporaryFile(dir=store.incoming, suffix=".zip", delete=False) as file,
-        # PNG data is compressed already.
+        # PNG data and clips are compressed already.
         zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
     ):
         for path, name in zip(paths, names, strict=True):

@@ -4,9 +4,9 @@ import itertools
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from impasto.errors import SettingError
+from impasto.errors import SettingError, pluralize
 from impasto.images import arrays
 from impasto.pipeline import inputs, measurements, memory, pyramid
 from impasto.pipeline.forecast import predict_seconds
@@ -15,10 +15,13 @@ from impasto.pipeline.progress import total_pixels as pixels_of
 from impasto.pipeline.pyramid import Level
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
+from impasto.studio import clips
 from impasto.studio.messages import ForecastInfo, SizeForecast
-from impasto.studio.records import StoredSession
+from impasto.studio.records import ClipFacts, StoredSession
 from impasto.studio.store import NotFound, Store
 from impasto.studio.versions import with_shares_and_scales, without_missing_images
+from impasto.video.forecast import SHOT_BYTES, clip_seconds
+from impasto.video.project import disk_bytes
 
 SIZES = ("512", "1024", "2048", "original", "3508", "4961")
 """Sizes that the page offers: pixels, the size of the content image, and A4 and A3 at 300 dpi."""
@@ -32,7 +35,14 @@ def forecast(store: Store, session: StoredSession) -> ForecastInfo:
     """
     session, _ = without_missing_images(store, session)
     if session["photograph"] is None or not (session["paintings"] or session["regions"]):
-        return {"seconds": None, "memory": None, "fits": True, "text": "", "sizes": []}
+        return {
+            "seconds": None,
+            "memory": None,
+            "fits": True,
+            "text": "",
+            "frames": "",
+            "sizes": [],
+        }
     recipe = with_shares_and_scales(
         Recipe.from_dict(session["recipe"]), session["paintings"], session["regions"]
     )
@@ -46,6 +56,7 @@ def forecast(store: Store, session: StoredSession) -> ForecastInfo:
         "memory": own.memory,
         "fits": own.memory is not None,
         "text": own.text,
+        "frames": own.frames,
         "sizes": sizes,
     }
 
@@ -61,6 +72,10 @@ class Expected:
     """peak in bytes; None if it does not fit"""
     note: str = ""
     """the reason if it does not fit, else the tiles"""
+    frames: str = ""
+    """the number of frames and shots of a clip as text"""
+    disk: float = 0.0
+    """bytes of disk that a clip needs until it is written"""
 
     @property
     def text(self) -> str:
@@ -68,7 +83,8 @@ class Expected:
         if self.memory is None:
             return self.note
         time = f"about {format_duration(self.seconds)}, " if self.seconds else ""
-        return f"{time}{self.memory / 1e9:.1f} GB{self.note}"
+        memory = f"{time}{self.memory / 1e9:.1f} GB{self.note}"
+        return f"{memory} of memory, {self.disk / 1e6:,.0f} MB of disk" if self.frames else memory
 
 
 def _size_forecast(
@@ -87,6 +103,30 @@ def _size_forecast(
 
 
 def _forecast_of(store: Store, session: StoredSession, recipe: Recipe) -> Expected:
+    """Return the expected time and memory of a recipe for the images or the clip of a session."""
+    image = _forecast_of_image(store, session, recipe)
+    facts = store.image(str(session["photograph"]))["clip"]
+    return image if facts is None else _of_clip(store, session, image, facts)
+
+
+def _of_clip(store: Store, session: StoredSession, image: Expected, facts: ClipFacts) -> Expected:
+    """Return the forecast of a clip from that of one frame; see `video.forecast`."""
+    settings = session["clip"]
+    surveyed = clips.survey(store, str(session["photograph"]), settings)
+    if surveyed is None:
+        surveyed = clips.expected_survey(facts, settings)
+    frames, pixels = len(surveyed.frames), image.height * image.width
+    seconds = image.seconds and clip_seconds(clips.options(settings), surveyed, image.seconds)
+    return replace(
+        image,
+        seconds=seconds,
+        memory=None if image.memory is None else image.memory + SHOT_BYTES * pixels,
+        frames=f"{pluralize(frames, 'frame')} in {pluralize(len(surveyed.shots), 'shot')}",
+        disk=disk_bytes(frames, image.height, image.width, 8),
+    )
+
+
+def _forecast_of_image(store: Store, session: StoredSession, recipe: Recipe) -> Expected:
     """Return the expected time and memory of a recipe for the images of a session."""
     content = store.image(str(session["photograph"]))
     size = content["height"], content["width"]
@@ -139,7 +179,8 @@ def _predict_seconds(store: Store, recipe: Recipe, levels: Sequence[Level]) -> f
     """Return the expected seconds of levels, from earlier jobs with the same style loss."""
     rates = []
     for job in store.jobs()[:50]:
-        if job["state"] == "done" and job["recipe"]["style_loss"] == recipe.style_loss:
+        same = job["recipe"]["style_loss"] == recipe.style_loss
+        if job["state"] == "done" and job["kind"] != "clip" and same:
             try:
                 content = store.image(str(job["photograph"]))
             except NotFound:

@@ -11,13 +11,19 @@ id of a job, and `records` has the others.
 
 from typing import Annotated, Literal, NotRequired, TypeAlias, TypedDict, final
 
-from impasto.studio.event_messages import StepMessage
+from impasto.studio.event_messages import FrameMessage, StepMessage
 from impasto.studio.records import (
+    CutList,
     Feather,
+    FrameNumber,
+    Hold,
+    JobKind,
     JobStatus,
+    KeyEntries,
     RegionEntries,
     SettingChanges,
     SettingTexts,
+    Steady,
     StoredImage,
     StyleEntries,
 )
@@ -26,6 +32,18 @@ from impasto.studio.validation import Range
 Fraction: TypeAlias = Annotated[float, Range("a coordinate or tolerance", 0, 1)]
 
 # Requests of the page ---------------------------------------------------------------------------
+
+
+class ClipChanges(TypedDict, total=False):
+    """New values of `ClipSettings`."""
+
+    first: FrameNumber
+    last: FrameNumber | None
+    steady: Steady
+    every: str
+    hold: Hold
+    cuts: CutList | None
+    keys: KeyEntries
 
 
 class SessionChanges(TypedDict, total=False):
@@ -39,12 +57,14 @@ class SessionChanges(TypedDict, total=False):
     preset: str
     detail: str
     recipe: SettingChanges
+    clip: ClipChanges
 
 
 class PaintRequest(TypedDict):
-    """Start a job; ``before`` is the previous version."""
+    """Start a job; ``before`` is the previous version. With ``frame``, only it is painted."""
 
     before: NotRequired[str | None]
+    frame: NotRequired[FrameNumber]
 
 
 class FinishRequest(TypedDict):
@@ -69,25 +89,29 @@ class PlaceInfo(TypedDict):
 class SweepRequest(TypedDict):
     """Start a job for each combination of values of the settings.
 
-    With ``crop``, the jobs paint the part of the image around this place at the final scale.
+    With ``crop``, the jobs paint the part of the image around this place at the final scale. Of a
+    clip, they paint one ``frame``.
     """
 
     vary: dict[str, list[str]]
     crop: NotRequired[PlaceInfo | None]
+    frame: NotRequired[FrameNumber]
 
 
 class SelectRequest(TypedDict):
-    """Select the pixels that are similar to one."""
+    """Select the pixels that are similar to one; of a clip, in a frame."""
 
     x: Fraction
     y: Fraction
     tolerance: Fraction
+    frame: NotRequired[FrameNumber]
 
 
 class SelectPartRequest(TypedDict):
-    """Select a part of the content image."""
+    """Select a part of the content image; of a clip, in a frame."""
 
     part: Literal["subject", "face", "background", "sky"]
+    frame: NotRequired[FrameNumber]
 
 
 class VersionChanges(TypedDict, total=False):
@@ -202,6 +226,8 @@ class StaticInfo(TypedDict):
     """whether other devices can open the page"""
     steerable: list[str]
     """names of the settings that can change during a run"""
+    video: str
+    """why clips cannot be painted; empty if they can"""
 
 
 class ImageInfo(StoredImage):
@@ -255,6 +281,43 @@ class RegionInfo(TypedDict):
     feather: float
 
 
+class KeyInfo(TypedDict):
+    """A frame that was painted by hand."""
+
+    frame: int
+    picture: ImageInfo
+
+
+class ClipSettingsInfo(TypedDict):
+    """`ClipSettings` with descriptions of the images."""
+
+    first: int
+    last: int | None
+    steady: float
+    every: str
+    hold: int
+    cuts: list[int] | None
+    keys: list[KeyInfo]
+
+
+class PaintedClip(TypedDict):
+    """The settings and painted frames of a job that paints a clip."""
+
+    first: int
+    last: int | None
+    """number of the last frame of the range; None for the end of the clip"""
+    steady: float
+    every: str
+    hold: int
+    cuts: list[int] | None
+    done: int
+    """number of painted frames"""
+    latest: int | None
+    """the highest number of a painted frame; None if there is none"""
+    url: str | None
+    """address of the painted clip; of a stopped job, of the frames so far"""
+
+
 class JobInfo(JobStatus):
     """A job, which the page shows as a version."""
 
@@ -276,8 +339,12 @@ class JobInfo(JobStatus):
     result: str | None
     """address of the result; None until the run ends"""
     resumable: bool
-    progress: StepMessage | None
+    progress: StepMessage | FrameMessage | None
     """the last step of a running job"""
+    kind: JobKind
+    frame: int
+    video: PaintedClip | None
+    """None unless the job paints a clip"""
     draft: bool
     """whether the preview is the draft, see `DraftMessage`"""
 
@@ -302,6 +369,7 @@ class SessionInfo(TypedDict):
     preset: str
     detail: str
     recipe: SettingTexts
+    clip: ClipSettingsInfo
     idle: list[str]
     """a message for each setting that has no effect"""
     works: list[JobInfo]
@@ -350,7 +418,26 @@ class ForecastInfo(TypedDict):
     fits: bool
     """whether the memory is sufficient"""
     text: str
+    frames: str
+    """the number of frames and shots of a clip as text; empty for an image"""
     sizes: list[SizeForecast]
+
+
+class ClipFrames(TypedDict):
+    """The frames of a clip that the studio has read so far."""
+
+    picture: str
+    read: int
+    """number of frames"""
+    frames: int
+    """number of all frames; as the container says until ``complete``"""
+    complete: bool
+    times: list[float]
+    """time of each frame in seconds; empty until ``complete``"""
+    cuts: list[int]
+    """numbers of the frames that start a shot after the first"""
+    error: str | None
+    """why the clip could not be read"""
 
 
 class SweepInfo(TypedDict):
@@ -386,6 +473,7 @@ PageResponse: TypeAlias = (
     | SessionInfo
     | StudioState
     | ForecastInfo
+    | ClipFrames
     | SweepInfo
     | ShareInfo
     | Done

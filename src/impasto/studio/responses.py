@@ -20,6 +20,9 @@ T = TypeVar("T")
 MAX_UPLOAD_BYTES = 256 * 2**20
 """Maximum size of an uploaded image in bytes."""
 
+MAX_CLIP_BYTES = 4 * 2**30
+"""Maximum size of an uploaded clip in bytes."""
+
 MAX_BODY_BYTES = 2**20
 """Maximum size of other request bodies in bytes."""
 
@@ -43,13 +46,13 @@ def respond(response: PageResponse) -> Response:
     return JSONResponse(response)
 
 
-async def receive(request: Request, file: IO[bytes]) -> None:
-    """Write the body of a request to a file. Raises HTTPException beyond MAX_UPLOAD_BYTES."""
+async def receive(request: Request, file: IO[bytes], limit: int = MAX_UPLOAD_BYTES) -> None:
+    """Write the body of a request to a file. Raises HTTPException beyond ``limit`` bytes."""
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size > MAX_UPLOAD_BYTES:
-            raise HTTPException(413, f"the image is larger than {MAX_UPLOAD_BYTES // 2**20} MB")
+        if size > limit:
+            raise HTTPException(413, f"the file is larger than {limit // 2**20} MB")
         file.write(part)
 
 

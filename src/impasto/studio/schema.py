@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from impasto import extras
 from impasto.errors import SettingError
 from impasto.images import samples
 from impasto.pipeline.events import STEERABLE
@@ -69,6 +70,7 @@ def static_info(shares: bool = False) -> StaticInfo:
         ],
         "steerable": list(STEERABLE),
         "shares": shares,
+        "video": extras.missing_extra_message("video") if extras.missing_modules("video") else "",
     }
 
 

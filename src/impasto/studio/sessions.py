@@ -19,9 +19,17 @@ from impasto.pipeline import provenance
 from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
-from impasto.studio import schema, versions
-from impasto.studio.messages import ImageInfo, ResultInfo, SessionChanges, SessionInfo, UploadInfo
-from impasto.studio.records import StoredSession
+from impasto.studio import clips, schema, versions
+from impasto.studio.messages import (
+    ClipSettingsInfo,
+    ImageInfo,
+    KeyInfo,
+    ResultInfo,
+    SessionChanges,
+    SessionInfo,
+    UploadInfo,
+)
+from impasto.studio.records import ClipSettings, StoredSession
 from impasto.studio.store import THUMBNAIL_SIDE, NotFound, Store
 from impasto.studio.supervisor import Supervisor
 
@@ -47,6 +55,7 @@ def serialize_session(store: Store, supervisor: Supervisor, session_id: str) -> 
         "preset": session["preset"],
         "detail": session["detail"],
         "recipe": schema.format_settings(recipe),
+        "clip": _clip_settings(store, session["clip"]),
         "idle": recipes.unused_settings(recipe),
         "works": [
             versions.serialize_job(store, each["id"], supervisor) for each in store.jobs(session_id)
@@ -57,13 +66,18 @@ def serialize_session(store: Store, supervisor: Supervisor, session_id: str) -> 
 def update_session(store: Store, session: StoredSession, changes: SessionChanges) -> StoredSession:
     """Return a session with the changes of the page; a new content image keeps masks.
 
-    Raises NotFound for missing images, and SettingError for invalid values.
+    A new clip is painted from its start to its end. Raises NotFound for missing images, and
+    SettingError for invalid values.
     """
     for image_id in _image_ids(changes):
         store.image(image_id)
     cleaned, _ = versions.without_missing_images(store, session)
     recipe = _update_recipe(session, changes)
-    return {**cleaned, **changes, "recipe": asdict(recipe)}
+    clip: ClipSettings = {**session["clip"], **changes.get("clip", {})}
+    if changes.get("photograph", session["photograph"]) != session["photograph"]:
+        clip = {**clip, "first": 0, "last": None, "cuts": None, "keys": []}
+    clips.options(clip)  # raises SettingError
+    return {**cleaned, **changes, "recipe": asdict(recipe), "clip": clip}
 
 
 def _image_ids(changes: SessionChanges) -> Iterator[str]:
@@ -74,6 +88,18 @@ def _image_ids(changes: SessionChanges) -> Iterator[str]:
         yield style["picture"]
     for region in changes.get("regions", []):
         yield from (region["mask"], region["painting"])
+    for key in changes.get("clip", {}).get("keys", []):
+        yield key["picture"]
+
+
+def _clip_settings(store: Store, settings: ClipSettings) -> ClipSettingsInfo:
+    """Return the settings of a clip for the page, without missing key frames."""
+    keys: list[KeyInfo] = []
+    for each in settings["keys"]:
+        picture = _known_image(store, each["picture"])
+        if picture is not None:
+            keys.append({"frame": each["frame"], "picture": picture})
+    return {**settings, "keys": keys}
 
 
 def _update_recipe(session: StoredSession, changes: SessionChanges) -> Recipe:
@@ -90,8 +116,13 @@ def _update_recipe(session: StoredSession, changes: SessionChanges) -> Recipe:
     return schema.change_recipe(recipe, changes.get("recipe", {}))
 
 
-def add_image(store: Store, path: Path, name: str, mask: bool) -> UploadInfo:
-    """Add an image; return its description, with the recipe of a result."""
+def add_image(store: Store, path: Path, name: str, mask: bool, clip: bool = False) -> UploadInfo:
+    """Add an image, or with ``clip`` also a clip; return its description.
+
+    It includes the recipe of a result.
+    """
+    if clip and clips.is_clip(path, name):
+        return {**clips.add_clip(store, path, name), "painted": None}
     image = store.add_image(path, name, mask)
     return {**image, "painted": None if mask else _stored_recipe(store, image["id"])}
 

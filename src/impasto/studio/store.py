@@ -3,10 +3,12 @@
 ::
 
     FOLDER/pictures/ID/   the uploaded file (only for runs), shown.jpg or .png, thumb.jpg,
-                          picture.json
+                          picture.json; of a clip also frames/, clip.json and survey.json
+                          (studio.clips)
     FOLDER/sessions/ID.json
     FOLDER/works/ID/      work.json, checkpoint, preview.jpg, picture.png, .jpg and .tif,
-                          frames/ (images of the run, for a film)
+                          frames/ (images of the run, for a film); of a clip clip.mp4 or
+                          part.mp4, painted/ (its frames for the page) (studio.clip_jobs)
     FOLDER/queue.json     queued and running jobs, in order (studio.queue)
     FOLDER/collection.json  collected style images (studio.collection)
     FOLDER/incoming/      uploads in progress
@@ -21,7 +23,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,15 +31,26 @@ from typing import Any
 from impasto import files
 from impasto.errors import InputError
 from impasto.images import arrays
+from impasto.images.arrays import ImageArray
 from impasto.images.formats import decode, encode
-from impasto.images.formats.decode import DecodedImage
 from impasto.recipe.settings import Recipe
 from impasto.studio.messages import ImageInfo
-from impasto.studio.records import NewJob, RecipeFields, StoredImage, StoredJob, StoredSession
+from impasto.studio.records import (
+    ClipFacts,
+    ClipSettings,
+    NewJob,
+    RecipeFields,
+    StoredImage,
+    StoredJob,
+    StoredSession,
+)
 from impasto.studio.validation import parse
 
 DERIVED_FILES = ("shown.jpg", "shown.png", "thumb.jpg")
 """Files of an image that the page can request."""
+
+DESCRIPTIONS = ("picture.json", "clip.json", "survey.json")
+"""Files of an image that describe it."""
 
 DISPLAY_SIDE, DISPLAY_MASK_SIDE, THUMBNAIL_SIDE = 2048, 3000, 320
 """Longest sides in pixels of images, masks and thumbnails on the page. A mask is edited at the size
@@ -92,17 +105,44 @@ class Store:
         Raises ImageError if it is not an image.
         """
         decoded = decode.read_image(path, decode.ANY_SIZE, name)
+        return self.add_file(path, name, decoded.pixels, decoded.notes, mask)
+
+    def add_file(
+        self,
+        path: Path,
+        name: str,
+        shown: ImageArray,
+        notes: Sequence[str] = (),
+        mask: bool = False,
+        clip: ClipFacts | None = None,
+    ) -> ImageInfo:
+        """Move the uploaded file at ``path`` into the folder; the page shows ``shown``."""
         with path.open("rb") as file:
             image_id = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        if not self._is_complete(image_id) or (mask and not self.image(image_id)["mask"]):
+        if not self._is_complete(image_id) or not self._is_same_kind(image_id, mask, clip):
             folder = self.folder / "pictures" / image_id
             shutil.rmtree(folder, ignore_errors=True)
+            height, width = arrays.size_of(shown)
+            description: StoredImage = {
+                "id": image_id,
+                "name": safe_name(name),
+                "width": width,
+                "height": height,
+                "mask": mask,
+                "notes": list(notes),
+                "clip": clip,
+            }
             try:
-                self._write_image(decoded, folder, path, name, mask)
+                self._write_image(shown, folder, path, description)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
         return self.image(image_id)
+
+    def _is_same_kind(self, image_id: str, mask: bool, clip: ClipFacts | None) -> bool:
+        """Return whether a file that is added again has the files of its new use."""
+        known = self.image(image_id)
+        return (known["mask"] or not mask) and (known["clip"] is not None or clip is None)
 
     def _is_complete(self, image_id: str) -> bool:
         """Return whether all files of an image exist."""
@@ -117,22 +157,12 @@ class Store:
             return False
 
     def _write_image(
-        self, decoded: DecodedImage, folder: Path, path: Path, name: str, mask: bool
+        self, shown: ImageArray, folder: Path, path: Path, description: StoredImage
     ) -> None:
         """Write the files of an image, the description last, so it appears only if complete."""
         folder.mkdir()
-        height, width = arrays.size_of(decoded.pixels)
-        stored_name = safe_name(name)
-        _write_display(decoded, folder, mask)
-        path.replace(folder / stored_name)
-        description: StoredImage = {
-            "id": folder.name,
-            "name": stored_name,
-            "width": width,
-            "height": height,
-            "mask": mask,
-            "notes": list(decoded.notes),
-        }
+        _write_display(shown, folder, description["mask"])
+        path.replace(folder / description["name"])
         files.write_text(json.dumps(description), folder / "picture.json")
 
     def image(self, image_id: str) -> ImageInfo:
@@ -151,6 +181,10 @@ class Store:
         if Path(name).name != name or not path.is_file():
             raise NotFound(f"{name} is no longer in the studio's folder: add it again")
         return path
+
+    def image_folder(self, image_id: str) -> Path:
+        """Return the folder of an image."""
+        return self._entry_path("pictures", image_id)
 
     def derived_image_path(self, image_id: str, file: str) -> Path:
         """Return the path of a file of an image for the page. Raises NotFound."""
@@ -177,6 +211,7 @@ class Store:
             "preset": "default",
             "detail": "default",
             "recipe": recipe,
+            "clip": default_clip(),
         }
         self.save_session(session)
         return session
@@ -284,6 +319,19 @@ class Store:
         return path.relative_to(self.folder).as_posix()
 
 
+def default_clip() -> ClipSettings:
+    """Return the settings of a new clip: the whole of it, with all strokes kept on things."""
+    return {
+        "first": 0,
+        "last": None,
+        "steady": 1.0,
+        "every": "auto",
+        "hold": 1,
+        "cuts": None,
+        "keys": [],
+    }
+
+
 def is_id(value: object) -> bool:
     """Return whether a value of a request or a file is an id."""
     return isinstance(value, str) and bool(re.fullmatch("[0-9a-f]{8}|[0-9a-f]{16}", value))
@@ -306,7 +354,7 @@ def _read_description(path: Path, kind: str) -> Any:
         entry = json.loads(text)
     except ValueError:
         raise ValueError("it is not JSON") from None
-    if isinstance(entry, dict) and kind != "picture":
+    if isinstance(entry, dict):
         _add_missing_fields(entry, kind)
     description: Any = parse(entry, KINDS[kind])
     if description["id"] != entry_id:
@@ -318,9 +366,11 @@ def _read_description(path: Path, kind: str) -> Any:
 
 def _add_missing_fields(entry: dict[str, Any], kind: str) -> None:
     """Add the fields that earlier versions lack; their masks include the feather."""
-    added = {"keep_feather": 0.0, "detail": "default"}
+    added: dict[str, object] = {"keep_feather": 0.0, "detail": "default", "clip": default_clip()}
     if kind == "work":
-        added |= {"name": "", "starred": False}
+        added |= {"name": "", "starred": False, "kind": "image", "frame": 0}
+    if kind == "picture":
+        added = {"clip": None}
     for name, value in added.items():
         entry.setdefault(name, value)
     regions = entry.get("regions")
@@ -333,13 +383,13 @@ def _display_name(mask: bool) -> str:
     return "shown.png" if mask else "shown.jpg"
 
 
-def _write_display(decoded: DecodedImage, folder: Path, mask: bool) -> None:
+def _write_display(shown: ImageArray, folder: Path, mask: bool) -> None:
     """Write an image for the page, encoded again."""
-    height, width = arrays.size_of(decoded.pixels)
+    height, width = arrays.size_of(shown)
     longest = DISPLAY_MASK_SIDE if mask else DISPLAY_SIDE
     for name, side in ((_display_name(mask), longest), ("thumb.jpg", THUMBNAIL_SIDE)):
         size = arrays.fit(height, width, min(side, max(height, width)))
-        encode.write_image(arrays.resize(decoded.pixels, *size), folder / name)
+        encode.write_image(arrays.resize(shown, *size), folder / name)
 
 
 def safe_name(name: str) -> str:
@@ -352,5 +402,5 @@ def safe_name(name: str) -> str:
     """
     last = re.split(r"[/\\\\]", name)[-1]
     clean = re.sub(r"[^\w .()+-]", "_", last).strip(" .")
-    reserved = clean.lower() in {"", *DERIVED_FILES, "picture.json"}
+    reserved = clean.lower() in {"", *DERIVED_FILES, *DESCRIPTIONS, "frames"}
     return files.shorten_name(f"picture {clean}".strip() if reserved else clean, MAX_NAME_BYTES)

@@ -19,6 +19,7 @@ from typing import TypeAlias, Unpack
 
 from impasto import files
 from impasto.studio.event_messages import (
+    FrameMessage,
     JobEvent,
     PageMessage,
     PaintCommand,
@@ -65,7 +66,7 @@ class Supervisor:
         self.worker_status = "starting"
         """starting, ready, painting, or an error"""
         self.current_job: str | None = None
-        self.progress: dict[str, StepMessage] = {}
+        self.progress: dict[str, StepMessage | FrameMessage] = {}
         """last step of the running job"""
         self.histories: dict[str, list[list[float]]] = {}
         """records of the steps of the running job"""
@@ -297,6 +298,8 @@ class Supervisor:
         elif message["event"] == "failed":
             self._end_job(job, state="failed", error=message["error"])
         else:
+            if message["event"] == "frame":
+                self.progress[job["id"]] = message
             if message["event"] == "step":
                 self.progress[job["id"]] = message
                 self.histories.setdefault(job["id"], []).append(step_record(message))

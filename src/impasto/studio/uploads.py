@@ -32,12 +32,15 @@ class Uploads:
         self.store = store
         self._turn = asyncio.Lock()
 
-    async def add(self, path: Path, name: str, mask: bool = False) -> UploadInfo:
+    async def add(
+        self, path: Path, name: str, mask: bool = False, clip: bool = False
+    ) -> UploadInfo:
         """Move the file at ``path`` into the folder, and return its description for the page.
 
-        Raises ImageError, which calls the file ``name``, for an invalid image.
+        With ``clip``, it may be a clip. Raises ImageError, which calls the file ``name``, for an
+        invalid file.
         """
-        request = [str(self.store.folder.resolve()), str(path.resolve()), name, mask]
+        request = [str(self.store.folder.resolve()), str(path.resolve()), name, mask, clip]
         async with self._turn:
             # A separate session, so that only the server receives Ctrl-C of the terminal.
             process = await asyncio.create_subprocess_exec(
@@ -62,10 +65,10 @@ class Uploads:
 
 def main() -> None:
     """Add the file of the request on standard input; write the response to standard output."""
-    folder, path, name, mask = json.load(sys.stdin)
+    folder, path, name, mask, clip = json.load(sys.stdin)
     response: UploadInfo | ErrorInfo
     try:
-        response = sessions.add_image(Store(Path(folder)), Path(path), name, mask)
+        response = sessions.add_image(Store(Path(folder)), Path(path), name, mask, clip)
     except ImpastoError as error:
         response = {"error": " ".join(str(error).split())}
     except MemoryError:

@@ -13,11 +13,14 @@ from impasto.jobs.sweep import SIZE as SMALL
 from impasto.pipeline import inputs, provenance
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
-from impasto.studio import schema
+from impasto.studio import clips, schema
+from impasto.studio.clip_jobs import PAINTED, PART
 from impasto.studio.event_messages import PaintCommand
-from impasto.studio.messages import ImageInfo, JobInfo
+from impasto.studio.messages import ImageInfo, JobInfo, PaintedClip
 from impasto.studio.records import (
+    ClipSettings,
     JobInputs,
+    JobKind,
     JobStatus,
     NewJob,
     RegionEntry,
@@ -29,6 +32,10 @@ from impasto.studio.store import NotFound, Store, safe_name
 from impasto.studio.supervisor import Supervisor
 from impasto.studio.validation import parse
 from impasto.studio.worker import FRAMES
+from impasto.video.project import ENDING
+
+CLIP_TYPES = {".mp4": "video/mp4", ".webm": "video/webm"}
+"""Media types of painted clips by extension."""
 
 
 def without_missing_images(store: Store, session: StoredSession) -> tuple[StoredSession, list[str]]:
@@ -63,11 +70,21 @@ def without_missing_images(store: Store, session: StoredSession) -> tuple[Stored
 
 
 def result_path(store: Store, job: StoredJob) -> Path:
-    """Return the path of a result. Raises SettingError if there is none."""
+    """Return the path of a result image. Raises SettingError if there is none."""
+    if job["kind"] == "clip":
+        raise SettingError("this needs an image, not a clip: paint one of its frames")
     path = store.job_folder(job["id"]) / "picture.png"
     if job["state"] not in ("done", "stopped") or not path.is_file():
         raise SettingError("this image is not finished yet")
     return path
+
+
+def clip_path(store: Store, job: StoredJob) -> Path | None:
+    """Return the path of a painted clip, or of the part that a stopped job has painted, or None."""
+    names = {"done": "clip", "stopped": PART}
+    name = names.get(job["state"])
+    paths = store.job_folder(job["id"]).glob(f"{name}.*") if name else iter(())
+    return next((each for each in paths if each.suffix in CLIP_TYPES), None)
 
 
 def create_job(
@@ -77,11 +94,13 @@ def create_job(
     changes: Mapping[str, str | None] | None = None,
     sheet: str | None = None,
     small: bool = True,
+    frame: int | None = None,
 ) -> StoredJob:
     """Create a job of a session, with changes of its recipe; ``before`` is the previous version.
 
-    The jobs of a sheet are small, except those of crops. Raises SettingError for missing inputs or
-    an invalid recipe.
+    The jobs of a sheet are small, except those of crops, and paint one frame of a clip. ``frame``
+    is its number; None paints the clip. Raises SettingError for missing inputs or an invalid
+    recipe.
     """
     session, _ = without_missing_images(store, session)
     styles, regions = session["paintings"], session["regions"]
@@ -96,16 +115,27 @@ def create_job(
         )
     recipe = with_shares_and_scales(schema.change_recipe(recipe, changes or {}), styles, regions)
     inputs.check_style_counts(recipe, len(styles), len(regions))
-    return store.new_job(
-        {
-            **parse(session, JobInputs),
-            "recipe": asdict(recipe),
-            "session": session["id"],
-            "sheet": sheet,
-            "before": before,
-            "init": None,
-        }
-    )
+    kind = _kind(store, session["photograph"], sheet is not None or frame is not None)
+    job: NewJob = {
+        **parse(session, JobInputs),
+        "recipe": asdict(recipe),
+        "session": session["id"],
+        "sheet": sheet,
+        "before": before,
+        "init": None,
+        "kind": kind,
+        "frame": frame or 0,
+    }
+    if kind == "clip":  # raises SettingError now, and not when the job starts
+        clips.command(store, session["photograph"], job["clip"], store.incoming)
+    return store.new_job(job)
+
+
+def _kind(store: Store, content: str, one_frame: bool) -> JobKind:
+    """Return what a job of a content image paints."""
+    if store.image(content)["clip"] is None:
+        return "image"
+    return "frame" if one_frame else "clip"
 
 
 def with_shares_and_scales(
@@ -159,11 +189,11 @@ def paint_command(store: Store, job: StoredJob) -> PaintCommand:
     def path(image_id: str) -> str:
         return str(store.image_path(image_id).resolve())
 
-    keep = job["keep"]
+    keep, folder = job["keep"], store.job_folder(job["id"]).resolve()
     return {
         "do": "paint",
         "work": job["id"],
-        "folder": str(store.job_folder(job["id"]).resolve()),
+        "folder": str(folder),
         "content": path(str(job["photograph"])),
         "styles": [path(each["picture"]) for each in job["paintings"]],
         "regions": [
@@ -172,6 +202,10 @@ def paint_command(store: Store, job: StoredJob) -> PaintCommand:
         "keep": None if keep is None else path(keep),
         "keep_feather": job["keep_feather"],
         "recipe": recipe,
+        "frame": job["frame"] if job["kind"] == "frame" else None,
+        "clip": clips.command(store, str(job["photograph"]), job["clip"], folder)
+        if job["kind"] == "clip"
+        else None,
     }
 
 
@@ -190,13 +224,41 @@ def serialize_job(store: Store, job_id: str, supervisor: Supervisor) -> JobInfo:
         "stem": download_stem(store, job),
         "film": any((folder / FRAMES).glob("*.jpg")),
         "recipe": schema.format_settings(recipe),
-        "differs": _changed_settings(store, job["before"], recipe),
+        "differs": _changed_settings(store, job, recipe),
         "preview": f"{url}/preview.jpg?{changes}" if changes else None,
         "result": f"{url}/picture.png" if finished else None,
         "resumable": job["state"] == "failed"
-        or (job["state"] == "stopped" and (folder / "checkpoint").exists()),
+        or (job["state"] == "stopped" and _has_state(store, job)),
         "progress": supervisor.progress.get(job_id),
+        "kind": job["kind"],
+        "frame": job["frame"],
+        "video": _painted_clip(store, job, url) if job["kind"] == "clip" else None,
         "draft": bool(changes) and job["state"] == "painting" and job_id not in supervisor.progress,
+    }
+
+
+def _has_state(store: Store, job: StoredJob) -> bool:
+    """Return whether a stopped job can be resumed."""
+    folder = store.job_folder(job["id"])
+    return (folder / "checkpoint").exists() or any(folder.glob(f"clip.*{ENDING}"))
+
+
+def _painted_clip(store: Store, job: StoredJob, url: str) -> PaintedClip:
+    """Return the painted frames of a job for the page; ``url`` is the address of the job."""
+    numbers = clips.written_numbers(store.job_folder(job["id"]) / PAINTED)
+    path = clip_path(store, job)
+    changed = _modified_ms(path) if path else 0
+    settings = job["clip"]
+    return {
+        "first": settings["first"],
+        "last": settings["last"],
+        "steady": settings["steady"],
+        "every": settings["every"],
+        "hold": settings["hold"],
+        "cuts": settings["cuts"],
+        "done": len(numbers),
+        "latest": numbers[-1] if numbers else None,
+        "url": f"{url}/clip/{path.name}?{changed}" if path else None,
     }
 
 
@@ -219,6 +281,8 @@ def download_stem(store: Store, job: StoredJob) -> str:
     """Return the name of downloads of a job: its own, or those of its inputs."""
     content = _image_or_none(store, job["photograph"])
     inputs_of_job = [Path(content["name"]).stem] if content else []
+    if job["kind"] == "frame":
+        inputs_of_job.append(f"frame-{job['frame']}")
     named = job["name"] or "-".join([*inputs_of_job, *style_names(store, job)[:2]])
     size = Recipe.from_dict(job["recipe"]).size
     return safe_name(named or job["id"]) + ("" if job["name"] or size <= 0 else f"-{size}")
@@ -231,14 +295,31 @@ def _modified_ms(path: Path) -> int:
         return 0
 
 
-def _changed_settings(
-    store: Store, before: str | None, recipe: Recipe
-) -> list[tuple[str, str, str]]:
-    """Return the differences from the recipe of the previous version."""
+def _changed_settings(store: Store, job: StoredJob, recipe: Recipe) -> list[tuple[str, str, str]]:
+    """Return the differences from the recipe of the previous version, and from its clip."""
     try:
-        earlier = None if before is None else store.job(before)
+        earlier = None if job["before"] is None else store.job(job["before"])
     except NotFound:
         earlier = None
-    return (
-        schema.setting_differences(recipe, Recipe.from_dict(earlier["recipe"])) if earlier else []
-    )
+    if earlier is None:
+        return []
+    differences = schema.setting_differences(recipe, Recipe.from_dict(earlier["recipe"]))
+    if job["kind"] == earlier["kind"] == "clip":
+        now, was = (_clip_texts(each["clip"]) for each in (job, earlier))
+        differences += [(name, was[name], now[name]) for name in now if now[name] != was[name]]
+    return differences
+
+
+def _clip_texts(clip: ClipSettings) -> dict[str, str]:
+    """Return the settings of a clip as text, by name."""
+    last = "end" if clip["last"] is None else str(clip["last"])
+    keys = ", ".join(str(each["frame"]) for each in clip["keys"])
+    cuts = "auto" if clip["cuts"] is None else ", ".join(map(str, clip["cuts"])) or "none"
+    return {
+        "frames": f"{clip['first']} to {last}",
+        "steady": f"{clip['steady']:g}",
+        "every": clip["every"],
+        "hold": str(clip["hold"]),
+        "key frames": keys,
+        "cuts": cuts,
+    }

@@ -19,7 +19,7 @@ from typing import TextIO, TypeAlias
 import numpy as np
 
 from impasto import files
-from impasto.errors import ImpastoError
+from impasto.errors import CheckpointError, ImpastoError
 from impasto.images import arrays, colors, masks
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import encode
@@ -31,12 +31,15 @@ from impasto.jobs.specs import InputPaths, JobSpec
 from impasto.pipeline import calibration, forecast
 from impasto.pipeline.events import STEERABLE, Step
 from impasto.pipeline.inputs import PreparedRun
-from impasto.pipeline.progress import TimeEstimate
+from impasto.pipeline.progress import TimeEstimate, format_duration
 from impasto.pipeline.pyramid import Level
 from impasto.pipeline.result import Finished, Result
-from impasto.pipeline.stylizer import Event, Stylizer
+from impasto.pipeline.stylizer import Event
+from impasto.pipeline.video_events import VideoEvent, VideoFinished
 from impasto.recipe.settings import Recipe
+from impasto.studio.clip_jobs import PART, ClipRun, WatchedStylizer, write_frame
 from impasto.studio.event_messages import (
+    FinishedMessage,
     PaintCommand,
     SteerCommand,
     StepMessage,
@@ -45,6 +48,7 @@ from impasto.studio.event_messages import (
     WorkerMessage,
 )
 from impasto.studio.masks import feather_mask
+from impasto.video.clip_job import PreparedClip
 
 Send: TypeAlias = Callable[[WorkerMessage], None]
 
@@ -65,10 +69,12 @@ class CommandReader:
     """Reads commands from standard input: jobs in order, and whether the server has closed it."""
 
     jobs: "queue.SimpleQueue[PaintCommand | None]"
-    stylizer: Stylizer
+    stylizer: WatchedStylizer
     server_gone: bool = False
     running: str | None = None
     """the running job, to which commands are applied"""
+    stopped: bool = False
+    """whether the running job was asked to stop"""
     pending: list[SteerCommand | StopCommand] = field(default_factory=list)
     """commands for a job that is still being prepared"""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -98,12 +104,13 @@ class CommandReader:
         if command["do"] == "steer":
             self.stylizer.steer(**command["settings"])
         else:
+            self.stopped = True
             self.stylizer.stop()
 
     def begin_job(self, job_id: str) -> None:
         """Apply commands for a job from now on, and those received while it was prepared."""
         with self.lock:
-            self.running = job_id
+            self.running, self.stopped = job_id, False
             for command in self.pending:
                 if command["work"] == job_id:
                     self._apply(command)
@@ -126,7 +133,8 @@ def main() -> None:
             out.write(json.dumps(message) + "\n")
             out.flush()
 
-    with Stylizer() as stylizer:
+    stylizer = WatchedStylizer()
+    with stylizer:
         commands = CommandReader(queue.SimpleQueue(), stylizer)
         threading.Thread(target=commands.read_commands, args=(sys.stdin, send), daemon=True).start()
         try:
@@ -146,16 +154,9 @@ def _run_job(command: PaintCommand, commands: CommandReader, send: Send) -> None
     def fail(reason: str) -> None:
         send({"event": "failed", "work": job_id, "error": reason})
 
+    paint = _paint_image if command["clip"] is None else _paint_clip
     try:
-        with _LogForwarder(job_id, send):
-            job = runner.prepare_job(job_spec(command), commands.stylizer)
-        finished = _run_and_report(job, command, commands, send)
-        if finished is None:
-            job.prepared.checkpoint_writer.save()
-            return
-        result = finished.result
-        _write_results(job, result, Path(command["folder"]))
-        calibration.store_run_speed(job.prepared, result)
+        finished = paint(command, commands, send)
     except (ImpastoError, OSError) as error:
         fail(" ".join(str(error).split()))
     except MemoryError:
@@ -164,18 +165,118 @@ def _run_job(command: PaintCommand, commands: CommandReader, send: Send) -> None
         LOG.exception("job %s", job_id)
         fail(f"impasto failed ({type(error).__name__}: {files.error_reason(error)})")
     else:
-        send(
-            {
-                "event": "finished",
-                "work": job_id,
-                "seconds": result.seconds["total"],
-                "stopped": result.stopped,
-                "steered": result.run_provenance.steered,
-                "recipe": {name: getattr(result.recipe, name) for name in STEERABLE},
-            }
-        )
+        if finished is not None:
+            send(finished)
     finally:
         commands.end_job(job_id)
+
+
+def _paint_image(
+    command: PaintCommand, commands: CommandReader, send: Send
+) -> FinishedMessage | None:
+    """Paint an image, or one frame of a clip; returns None if the server closed the input."""
+    job_id = command["work"]
+    with _LogForwarder(job_id, send):
+        job = runner.prepare_job(job_spec(command), commands.stylizer)
+    finished = _run_and_report(job, command, commands, send)
+    if finished is None:
+        job.prepared.checkpoint_writer.save()
+        return None
+    result = finished.result
+    _write_results(job, result, Path(command["folder"]))
+    calibration.store_run_speed(job.prepared, result)
+    return {
+        "event": "finished",
+        "work": job_id,
+        "seconds": result.seconds["total"],
+        "stopped": result.stopped,
+        "steered": result.run_provenance.steered,
+        "recipe": {name: getattr(result.recipe, name) for name in STEERABLE},
+    }
+
+
+def _paint_clip(
+    command: PaintCommand, commands: CommandReader, send: Send
+) -> FinishedMessage | None:
+    """Paint a clip; returns None if the server closed the input. The frames so far are stored."""
+    folder, preview = Path(command["folder"]), PreviewTimer()
+    command = _with_soft_masks(command)
+    run = ClipRun(
+        commands.stylizer,
+        command,
+        send,
+        lambda pixels: _write_preview(pixels, folder),
+        preview.due,
+        lambda: commands.server_gone,
+    )
+    with _LogForwarder(command["work"], send):
+        prepared = run.prepare()
+    first = run.first_image(prepared)
+    if not any(run.folder.iterdir()):
+        _write_preview(draft(first), folder)
+        left = run.progress.full
+        words = "" if left is None else f"{format_duration(left)} for the first frame"
+        send({"event": "draft", "work": command["work"], "left": words})
+    try:
+        complete = _follow_clip(run, prepared, commands)
+    except CheckpointError:  # a damaged file
+        with _LogForwarder(command["work"], send):
+            prepared = run.restarted()
+        complete = _follow_clip(run, prepared, commands)
+    if commands.server_gone and not complete:
+        return None
+    if complete:
+        for path in folder.glob(f"{PART}.*"):
+            path.unlink()
+    notes = run.notes if complete else run.write_part(prepared)
+    for note in notes:
+        send({"event": "note", "work": command["work"], "note": note})
+    recipe = prepared.recipe
+    return {
+        "event": "finished",
+        "work": command["work"],
+        "seconds": run.seconds,
+        "stopped": not complete,
+        "steered": False,
+        "recipe": {name: getattr(recipe, name) for name in STEERABLE},
+    }
+
+
+def _follow_clip(run: ClipRun, prepared: PreparedClip, commands: CommandReader) -> bool:
+    """Paint a clip until it is complete, stopped, or the server is gone; returns whether it is."""
+    last: VideoEvent | None = None
+    for event in run.paint(prepared):
+        last = event
+        if commands.running is None:  # commands are accepted from now on
+            commands.begin_job(run.command["work"])
+        if (commands.stopped or commands.server_gone) and not isinstance(event, VideoFinished):
+            return False
+    return isinstance(last, VideoFinished)
+
+
+def _with_soft_masks(command: PaintCommand) -> PaintCommand:
+    """Return a command whose masks are soft: they are written to its folder."""
+    spec = job_spec(command).inputs
+    soft: list[tuple[str, str, float]] = [
+        (str(mask), str(style), 0.0) for mask, style in spec.regions
+    ]
+    return {**command, "regions": soft, "keep": None if spec.keep is None else str(spec.keep)}
+
+
+class PreviewTimer:
+    """Says when it is time for another preview."""
+
+    def __init__(self) -> None:
+        """Start with a preview that is due."""
+        self.next = 0.0
+
+    def due(self) -> bool:
+        """Return whether PREVIEW_SECONDS have passed since this was True."""
+        now = time.monotonic()
+        if now < self.next:
+            return False
+        self.next = now + PREVIEW_SECONDS
+        return True
 
 
 def job_spec(command: PaintCommand) -> JobSpec:
@@ -192,7 +293,7 @@ def job_spec(command: PaintCommand) -> JobSpec:
     keep = command["keep"] and str(
         feather_mask(Path(command["keep"]), command["keep_feather"], folder / "keep.png")
     )
-    inputs = InputPaths(command["content"], command["styles"], regions, keep)
+    inputs = InputPaths(_content(command), command["styles"], regions, keep)
     outputs = OutputPaths(folder / "picture.png", checkpoint=checkpoint)
     return JobSpec(
         inputs,
@@ -203,16 +304,27 @@ def job_spec(command: PaintCommand) -> JobSpec:
     )
 
 
+def _content(command: PaintCommand) -> str:
+    """Return the path of the content image; a frame of a clip is written to the job's folder."""
+    if command["frame"] is None:
+        return command["content"]
+    clip, number = Path(command["content"]), command["frame"]
+    path = Path(command["folder"], f"{clip.stem}-frame-{number}.png")
+    if not path.exists():
+        write_frame(str(clip), number, Recipe.from_dict(command["recipe"]).size, path)
+    return str(path)
+
+
 def _run_and_report(
     job: PreparedJob, command: PaintCommand, commands: CommandReader, send: Send
 ) -> Finished | None:
     """Run a job, and send events; returns None if the server closed the input."""
     job_id, folder = command["work"], Path(command["folder"])
-    estimate, preview_due = time_left(job.prepared), 0.0
+    estimate, preview = time_left(job.prepared), PreviewTimer()
     last: Event | None = None
     film = FilmRecorder(folder / FRAMES, sum(each.evaluations for each in job.prepared.levels))
     if job.prepared.state is None:  # otherwise the preview is of the job that is resumed
-        _write_preview(draft(job), folder)
+        _write_preview(draft(job.prepared), folder)
         send({"event": "draft", "work": job_id, "left": estimate.in_words()})
     for event in runner.run_job(job, commands.stylizer):
         last = event
@@ -223,10 +335,9 @@ def _run_and_report(
         estimate.note(event)
         if isinstance(event, Step):
             film.note(event.pixels)
-            new_preview = time.monotonic() >= preview_due
+            new_preview = preview.due()
             if new_preview:
                 _write_preview(event.pixels, folder)
-                preview_due = time.monotonic() + PREVIEW_SECONDS
             send(step_message(job_id, event, job.prepared.levels, estimate, new_preview))
         if commands.server_gone:
             return None
@@ -268,13 +379,13 @@ def step_message(
     }
 
 
-def draft(job: PreparedJob) -> ImageArray:
+def draft(prepared: PreparedRun) -> ImageArray:
     """Return the draft: the content image with its colors moved to those of the first style image.
 
     They move as little as possible (`colors.color_transport`), by DRAFT_SHARE of the way, since
     colors far from the mean become garish; in the protected area they stay.
     """
-    inputs = job.prepared.inputs
+    inputs = prepared.inputs
     height, width = arrays.size_of(inputs.content)
     every = max(1, max(height, width) // (2 * DRAFT_SIZE))  # resizing all of 24 MP takes a second
     small = arrays.resize(
@@ -282,7 +393,7 @@ def draft(job: PreparedJob) -> ImageArray:
         *arrays.fit(height, width, min(DRAFT_SIZE, max(height, width))),
     )
     styles = [each for region in inputs.regions for each in region.styles if each.weight]
-    if not styles or job.prepared.recipe.colors != "style":
+    if not styles or prepared.recipe.colors != "style":
         return small
     style = styles[0].image
     sample = style[:: max(1, style.shape[0] // 256), :: max(1, style.shape[1] // 256)]

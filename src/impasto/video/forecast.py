@@ -1,12 +1,14 @@
 """The expected time, memory and disk space of a clip."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from impasto.errors import pluralize
 from impasto.pipeline.progress import format_duration
 from impasto.pipeline.stylizer import Stylizer
+from impasto.pipeline.video_events import VideoOptions
 from impasto.video.clip_job import PreparedClip, disk_bytes, prepare_first, read_survey
-from impasto.video.parts import parts_of
+from impasto.video.parts import Part, Schedule, parts_of
 from impasto.video.shot import schedule_of
 from impasto.video.survey import Shot, Survey
 
@@ -45,20 +47,32 @@ def forecast_clip(clip: PreparedClip, stylizer: Stylizer) -> ClipForecast:
     surveyed = read_survey(clip)
     image = stylizer.forecast(prepare_first(stylizer, clip))
     full = image.levels_seconds
-    seconds = image.start + sum(
-        _shot_seconds(clip, surveyed, shot, full) for shot in surveyed.shots
+    seconds = image.start + _seconds(
+        clip.job.options, surveyed, full, lambda part: schedule_of(clip, surveyed, part)
     )
     memory = image.peak + SHOT_BYTES * clip.size[0] * clip.size[1]
     disk = disk_bytes(clip, surveyed)
     return ClipForecast(len(surveyed.frames), len(surveyed.shots), seconds, memory, disk)
 
 
-def _shot_seconds(clip: PreparedClip, surveyed: Survey, shot: Shot, full: float) -> float:
-    """Return the expected seconds of a shot; ``full`` are those of a frame painted in full."""
-    options = clip.job.options
+def clip_seconds(options: VideoOptions, surveyed: Survey, full: float) -> float:
+    """Return the expected seconds of a clip; ``full`` are those of a frame painted in full."""
+    return _seconds(options, surveyed, full, lambda part: Schedule(surveyed, part, options))
+
+
+def _seconds(
+    options: VideoOptions, surveyed: Survey, full: float, schedule: Callable[[Part], Schedule]
+) -> float:
+    return sum(_shot_seconds(options, shot, full, schedule) for shot in surveyed.shots)
+
+
+def _shot_seconds(
+    options: VideoOptions, shot: Shot, full: float, schedule_part: Callable[[Part], Schedule]
+) -> float:
+    """Return the expected seconds of a shot."""
     seconds = 0.0
     for part in parts_of(shot, options.keys):
-        schedule = schedule_of(clip, surveyed, part)
+        schedule = schedule_part(part)
         shown, painted = len(schedule.shown), len(schedule.painted)
         if options.steady == 0:
             seconds += full * painted

@@ -2,17 +2,21 @@
 
 import { get, listen, post, remove } from "./api.js";
 import { showCanvas, wireCanvas } from "./canvas.js";
+import { loadClip } from "./clip.js";
+import { wireClipSettings } from "./clip-settings.js";
 import { ask, at, notify, on, onClick, safely } from "./dom.js";
 import { wireGallery } from "./gallery.js";
 import { wireInputs } from "./inputs.js";
 import { wireKeys } from "./keys.js";
 import { endMask, wireMasking } from "./masking.js";
+import { wirePlayer } from "./player.js";
 import { wirePointers } from "./pointers.js";
-import { showCurve, showPreparing, showStep } from "./progress.js";
+import { showCurve, showFrame, showPreparing, showStep } from "./progress.js";
 import { load, loadState, paint, refresh, showWorker } from "./session.js";
 import { wireSettings } from "./settings.js";
 import { wireSheet } from "./sheet.js";
 import { findJob, runningJob, state, view } from "./state.js";
+import { goTo, showTimeline, wireTimeline } from "./timeline.js";
 import { wireVersions } from "./versions.js";
 
 // --- events -------------------------------------------------------------------------------------
@@ -44,6 +48,24 @@ function subscribe() {
       refresh();
     },
     note: ({ note }) => notify(note),
+    frame: safely(async (message) => {
+      const version = findJob(message.work);
+      if (!version?.video) return;
+      version.progress = message;
+      version.draft = false;
+      if (message.written) Object.assign(version.video, { done: message.count, latest: Math.max(version.video.latest ?? 0, message.number) });
+      if (message.shown) version.preview = `/api/works/${message.work}/preview.jpg?${Date.now()}`;
+      if (!isShown(message)) return;
+      showFrame(message);
+      at("stop").hidden = false;
+      if (state.follow && !state.playing) goTo(message.number, true); else showTimeline();
+    }),
+    reading: safely(async ({ picture, read, complete }) => {
+      if (state.clip?.picture !== picture) return;
+      state.clip.read = read;
+      if (complete) { await loadClip(true); await showCanvas(); refresh(); }
+      showTimeline();
+    }),
     step: (message) => {
       const version = findJob(message.work);
       if (version) version.progress = message;
@@ -88,7 +110,7 @@ const begin = safely(async () => {
   state.about = await get("/api/about");
   state.about.notes.forEach(notify);
   wireSettings();
-  for (const wire of [wireControls, wireCanvas, wireVersions, wireMasking, wireSheet, wirePointers, wireKeys, wireGallery]) wire();
+  for (const wire of [wireControls, wireCanvas, wireVersions, wireMasking, wireSheet, wirePointers, wireKeys, wireGallery, wireTimeline, wirePlayer, wireClipSettings]) wire();
   state.wanted = location.hash.slice(1);
   await load(await loadState());
   wireInputs();

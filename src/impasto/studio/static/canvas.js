@@ -1,7 +1,9 @@
 // What the canvas shows: an image, another one to compare it with, and the areas of the session.
 
+import { isRead, originalUrl, paintedUrl, shownClip } from "./clip.js";
 import { at, element, on, safely } from "./dom.js";
 import { channels, TINTS } from "./masks.js";
+import { pauseWhileHeld } from "./player.js";
 import { findJob, state, styleLabel, title, view } from "./state.js";
 
 export async function loadImage(url) {
@@ -15,14 +17,25 @@ export async function loadImage(url) {
   return state.images.get(url).catch(() => { state.images.delete(url); return null; });
 }
 
+// Returns the addresses of the content image and of a version's result; of a clip, at the position.
+function urls(content, version) {
+  if (!shownClip()) return [content?.url, version?.result ?? version?.preview];
+  if (!isRead(state.position)) return [content?.url, paintedUrl(version, state.position)];
+  return [originalUrl(state.position), paintedUrl(version, state.position)];
+}
+
 export async function showCanvas() {
-  const { session } = state, version = findJob(state.shown);
+  const { session } = state, version = findJob(state.shown), asked = ++state.canvasAsked;
   const content = version?.content ?? session?.photograph;
-  const url = version && !state.held ? version.result ?? version.preview : content?.url;
+  const [original, painted] = urls(content, version);
+  const url = version && !state.held ? painted : original;
   const compared = state.held ? "" : at("compare").value;
-  const otherUrl = compared === "original" ? content?.url : findJob(compared)?.result;
+  const otherUrl = compared === "original" ? original : urls(content, findJob(compared))[1];
   view.base = content ? Math.min(3000, content.width) : null;
-  const [image, other] = await Promise.all([loadImage(url ?? content?.url), loadImage(otherUrl)]);
+  const shown = loadImage(url ?? original).then((found) => found ?? loadImage(content?.url)); // a frame may not be read yet
+  const [image, other] = await Promise.all([shown, loadImage(compared && otherUrl)]);
+  if (asked < state.canvasShown) return; // a later frame is shown already
+  state.canvasShown = asked;
   view.finalWidth = (version && Number(version.recipe.size)) || content?.width || 1;
   view.divide = other ? at("divider").value / 1000 : null;
   view.side = at("side-by-side").getAttribute("aria-pressed") === "true";
@@ -118,7 +131,7 @@ export function showLegend() {
 
 export function showCompare() {
   const compare = at("compare"), before = compare.value;
-  const finished = state.session.works.filter((each) => each.result && each.id !== state.shown);
+  const finished = state.session.works.filter((each) => (each.result || each.video?.url) && each.id !== state.shown);
   compare.replaceChildren(new Option("None", ""), new Option("Original", "original"),
     ...finished.map((each) => new Option(title(each), each.id)));
   compare.value = [...compare.options].some((each) => each.value === before) ? before : "";
@@ -127,6 +140,7 @@ export function showCompare() {
 export async function hold(held) {
   if (state.held === held || !findJob(state.shown)) return;
   state.held = held;
+  pauseWhileHeld(held);
   at("hold").setAttribute("aria-pressed", String(held));
   await showCanvas();
 }

@@ -5,13 +5,19 @@ import { at, during, notify, on, safely } from "./dom.js";
 import { useImage } from "./gallery.js";
 import { changeSession } from "./session.js";
 import { state, view } from "./state.js";
+import { addKey } from "./timeline.js";
 
+const CLIP = /\.(mp4|m4v|mov|webm|mkv|avi|mpe?g|3gp|ogv|wmv|m?ts|m2ts)$/i;
+const isClip = (file) => CLIP.test(file.name ?? "") || file.type?.startsWith("video/");
+const ACCEPTED = at("file").accept, WITH_CLIPS = `${ACCEPTED},video/*,.mkv,.mts`;
 const IMAGE = /\.(jpe?g|png|webp|tiff?|avif|hei[cf]|bmp|gif|jp2)$/i;
 
 async function addFile(file, role) {
+  if (role === "content" && isClip(file) && state.about.video) throw new Error(state.about.video);
   /** @type {UploadInfo} */
-  const image = await upload(file);
+  const image = await upload(file, role === "content" ? role : "picture");
   for (const note of image.notes) notify(note);
+  if (role === "key") { await addKey(image); return; }
   const choice = image.painted ? await askForUse(image) : role;
   if (choice === "settings") { await restoreSettings(image.painted); return; }
   if (choice === "style") await post("/api/collection", { picture: image.id });
@@ -77,19 +83,20 @@ async function filesOf(entry) {
 async function addDropped(transfer, role) {
   const { folders, files } = dropped(transfer);
   for (const each of folders) {
-    if (role === "style") await safely(async () => collect(await filesOf(each)))();
+    if (role === "style" || !role && state.session.photograph) await safely(async () => collect(await filesOf(each)))();
     else notify(`${each.name} is a folder: drop the images inside it, or the folder on “Your paintings”`);
   }
-  for (const each of files) await safely(addFile)(each, role);
+  for (const each of files) await safely(addFile)(each, role ?? missingRole(each));
 }
 
-const missingRole = () => (state.session.photograph ? "style" : "content");
+const missingRole = (file) => (isClip(file) || !state.session.photograph ? "content" : "style");
 
 export function wireInputs() {
   let role = "content";
   const file = at("file"), choose = (wanted, input = file, several = false) => {
     role = wanted;
     input.value = "";
+    file.accept = wanted === "content" ? WITH_CLIPS : ACCEPTED;
     input.multiple = several;
     input.click();
   };
@@ -114,14 +121,21 @@ export function wireInputs() {
       view.draw();
     }));
   }
+  at("timeline").addEventListener("drop", safely(async (event) => {
+    if ([...event.dataTransfer.files].some(isClip)) return; // a new clip, as anywhere on the page
+    event.preventDefault();
+    event.stopPropagation();
+    await addDropped(event.dataTransfer, "key");
+  }));
   on("folder-files", "change", () => collect([...at("folder-files").files]));
   on("import-mask", "click", () => choose("mask"));
+  on("key-here", "click", () => choose("key"));
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", safely(async (event) => {
     event.preventDefault();
-    await addDropped(event.dataTransfer, missingRole());
+    await addDropped(event.dataTransfer, null);
   }));
   addEventListener("paste", safely(async (event) => {
-    for (const each of event.clipboardData.files) await safely(addFile)(each, missingRole());
+    for (const each of event.clipboardData.files) await safely(addFile)(each, missingRole(each));
   }));
 }

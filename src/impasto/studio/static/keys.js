@@ -1,9 +1,12 @@
 // Keyboard shortcuts.
 
 import { hold, toggleCompare, updateTouch } from "./canvas.js";
+import { shownClip } from "./clip.js";
 import { at, safely } from "./dom.js";
 import { applyBrush, cancelMask, resizeBrush, selectSimilar, showBrush, tool } from "./masking.js";
+import { togglePlay } from "./player.js";
 import { state, view } from "./state.js";
+import { endHere, goTo, startHere } from "./timeline.js";
 import { step } from "./versions.js";
 
 const MOVES = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
@@ -13,7 +16,8 @@ const masked = (action) => () => state.masking && action();
 const ACTIONS = {
   p: () => at("paint").click(), s: () => at("stop").hidden || at("stop").click(), m: () => state.masking || at("protect").click(),
   b: masked(() => tool("brush")), e: masked(() => tool("eraser")), w: masked(() => tool("wand")),
-  "[": () => resizeBrush(0.8), "]": () => resizeBrush(1.25),
+  "[": () => (state.masking || !shownClip() ? resizeBrush(0.8) : safely(startHere)()), "]": () => (state.masking || !shownClip() ? resizeBrush(1.25) : safely(endHere)()),
+  l: () => shownClip() && togglePlay(), ",": () => shownClip() && goTo(state.position - 1), ".": () => shownClip() && goTo(state.position + 1),
   f: () => { view.fit(); updateTouch(); }, "+": () => { view.zoom(1.25); updateTouch(); }, "-": () => { view.zoom(0.8); updateTouch(); },
   c: () => state.masking || toggleCompare(), o: () => safely(hold)(true), j: () => step(1), k: () => step(-1),
   g: () => at("versions-head").hidden || at("grid-open").click(), "?": () => at("keys").showModal(),

@@ -21,7 +21,7 @@ export async function beginMask(role, style, known = null, number = null, soft =
   state.masking = { mask, role, style, number, last: null, tool: "brush", cursor: [0.5, 0.5], steps: mask.done.length };
   const label = style && styleLabel(style.name);
   at("mask-title").textContent = role === "protect" ? "Protect an area" : `Use ${label} in one area`;
-  at("mask-help").textContent = role === "protect" ? "Where you paint, the photo stays as it is." : `${label} is used only where you paint.`;
+  at("mask-help").textContent = role === "protect" ? `Where you paint, the ${content.clip ? "clip" : "photo"} stays as it is.${content.clip ? " The area is the same in all frames." : ""}` : `${label} is used only where you paint.`;
   at("feather").value = Math.round(1000 * soft);
   state.shown = null;
   at("compare").value = "";
@@ -143,7 +143,7 @@ async function addSelection(text, request) {
 }
 
 export const selectSimilar = (x, y) => addSelection("Selecting similar pixels …", () =>
-  post(`/api/sessions/${state.session.id}/select`, { x, y, tolerance: at("tolerance").value / 100 }));
+  post(`/api/sessions/${state.session.id}/select`, { x, y, tolerance: at("tolerance").value / 100, frame: state.position }));
 
 export function wireMasking() {
   on("protect", "click", changeProtected);
@@ -154,7 +154,7 @@ export function wireMasking() {
   for (const each of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".part"))) {
     const part = /** @type {SelectPartRequest["part"]} */ (each.dataset.part);
     each.id = `part-${part}`;
-    onClick(each.id, () => addSelection(`Selecting the ${part} …`, () => post(`/api/sessions/${state.session.id}/part`, { part })));
+    onClick(each.id, () => addSelection(`Selecting the ${part} …`, () => post(`/api/sessions/${state.session.id}/part`, { part, frame: state.position })));
   }
   on("export-mask", "click", async () => {
     const { mask } = state.masking, blob = await mask.toBlob(feather() * Math.max(mask.canvas.width, mask.canvas.height));

@@ -8,19 +8,22 @@ export async function showProgress() {
   const version = findJob(state.shown);
   at("progress").hidden = !version || !(["painting", "queued", "done", "stopped"].includes(version.state) || state.curve.length);
   if (!version) return;
-  if (!state.curve.length && version.state !== "queued") {
+  if (!state.curve.length && version.state !== "queued" && !version.video) {
     /** @type {JobDetails} */
     const known = await get(`/api/works/${version.id}`);
     if (state.shown !== version.id) return;
     state.curve = known.history.map((each) => [each[0], each[1]]);
   }
   at("bar").hidden = !["painting", "queued"].includes(version.state);
+  at("run-details").hidden = Boolean(version.video);
   if (version.state === "queued") showWaiting(version);
   else if (version.state === "painting") {
-    if (version.progress) showStep(version.progress);
+    if (version.progress?.event === "frame") showFrame(version.progress);
+    else if (version.progress) showStep(version.progress);
     else showPreparing(version.left ?? "");
   } else {
-    at("percent").textContent = version.seconds ? `Painted in ${duration(version.seconds)}` : "";
+    const frames = version.video ? `${version.video.done} frames painted` : "Painted";
+    at("percent").textContent = version.seconds ? `${frames} in ${duration(version.seconds)}` : "";
     at("level").textContent = `${state.curve.length} evaluations`;
   }
   showCurve();
@@ -51,6 +54,15 @@ export function showStep(step) {
   at("bar").value = step.done;
   at("percent").textContent = [`${Math.floor(100 * step.done)} %`, step.left || "measuring the time"].join(" · ");
   at("level").textContent = [`level ${step.level} of ${step.levels}`, `evaluation ${step.evaluation} of ${step.evaluations}`, `loss ${step.total.toPrecision(3)}`].join(", ");
+}
+
+/** @param {FrameMessage} message */
+export function showFrame(message) {
+  const { count, frames, shot, shots, done, left } = message;
+  at("progress").hidden = at("bar").hidden = false;
+  at("bar").value = done;
+  const texts = [`${Math.floor(100 * done)} %`, `${count} of ${frames} frames`, shots > 1 ? `shot ${shot} of ${shots}` : "", left || "measuring the time"];
+  at("percent").textContent = texts.filter(Boolean).join(" · ");
 }
 
 export function showCurve() {

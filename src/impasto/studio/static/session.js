@@ -2,12 +2,16 @@
 
 import { get, patch, post } from "./api.js";
 import { showCanvas, showCompare, showLegend } from "./canvas.js";
+import { goToVersion, loadClip } from "./clip.js";
+import { showClipSettings } from "./clip-settings.js";
 import { at, attempt, element, icon, safely } from "./dom.js";
 import { showGallery } from "./gallery.js";
 import { beginMask, changeProtected } from "./masking.js";
+import { showPlayer } from "./player.js";
 import { showProgress, showQueue } from "./progress.js";
 import { forecast, showSettings } from "./settings.js";
 import { findJob, regionEntries, runningJob, state, styleEntries, styleLabel } from "./state.js";
+import { showTimeline } from "./timeline.js";
 import { showVersions } from "./versions.js";
 
 export function show() {
@@ -16,7 +20,7 @@ export function show() {
   document.body.classList.toggle("empty", !session.photograph);
   at("content-thumb").hidden = !session.photograph;
   at("content").classList.toggle("filled", Boolean(session.photograph));
-  at("content-text").textContent = session.photograph ? "Replace" : "Drop a photo, or click to choose one";
+  at("content-text").textContent = session.photograph ? "Replace" : "Drop a photo or clip, or click to choose one";
   if (session.photograph) {
     at("content-thumb").src = session.photograph.thumb;
     at("content-thumb").alt = session.photograph.name;
@@ -30,6 +34,7 @@ export function show() {
   showVersions();
   showCompare();
   showLegend();
+  showClip();
   forecast();
 }
 
@@ -45,6 +50,13 @@ function showStyles() {
   if (keep) areas.unshift(protectedRow());
   at("areas").replaceChildren(...areas);
   at("areas-part").hidden = !areas.length;
+}
+
+function showClip() {
+  showClipSettings();
+  showTimeline();
+  showPlayer();
+  loadClip().then((loaded) => { if (loaded) { showTimeline(); forecast(); safely(showCanvas)(); } });
 }
 
 // Why the button Paint is disabled.
@@ -91,7 +103,7 @@ export async function changeSession(changes) {
   const changed = await patch(`/api/sessions/${state.session.id}`, changes);
   if (changed.id !== state.wanted) return;
   state.session = changed;
-  if ("photograph" in changes) state.shown = null;
+  if ("photograph" in changes) { state.shown = null; state.position = 0; }
   show();
   if (["photograph", "keep", "regions"].some((each) => each in changes)) await showCanvas();
 }
@@ -104,6 +116,7 @@ export async function load(id) {
   state.session = found;
   if (!findJob(state.shown)) state.shown = (runningJob() ?? state.session.works[0])?.id ?? null;
   location.hash = id;
+  goToVersion();
   show();
   await showCanvas();
   await showProgress();
@@ -165,5 +178,6 @@ export async function paint() {
 export function showJob({ id }) {
   state.shown = id;
   state.curve = [];
+  state.follow = true;
   return load(state.session.id);
 }

@@ -8,6 +8,7 @@ import { runningJob, state } from "./state.js";
 
 const SIZE_LABELS = { original: "Original", 3508: "A4", 4961: "A3" };
 const SIZES = ["512", "1024", "2048", "original", "3508", "4961"];
+const PAGES = ["3508", "4961"]; // of 300 dpi
 const DPI = 300;
 
 export function showSettings() {
@@ -27,9 +28,11 @@ const centimeters = (pixels) => ((pixels / DPI) * 2.54).toFixed(1);
 
 /** @param {SizeForecast[]} sizes */
 function showSizes(sizes) {
-  at("sizes").replaceChildren(...SIZES.map((value) => {
+  const isClip = Boolean(state.session?.photograph?.clip); // a clip is not printed
+  at("print-text").hidden = isClip;
+  at("sizes").replaceChildren(...SIZES.filter((each) => !isClip || !PAGES.includes(each)).map((value) => {
     const found = sizes.find((each) => each.value === value);
-    const lines = found ? [`${found.width} × ${found.height} px`, `${centimeters(found.width)} × ${centimeters(found.height)} cm`,
+    const lines = found ? [`${found.width} × ${found.height} px`, ...(isClip ? [] : [`${centimeters(found.width)} × ${centimeters(found.height)} cm`]),
       found.fits ? [found.time, found.memory].filter(Boolean).join(" · ") : "not enough memory"] : SIZE_LABELS[value] && value !== "original" ? [`${value} px`] : [];
     return element("button", { className: "chip", "data-size": value, disabled: found?.fits === false,
       "aria-pressed": String(state.session?.recipe.size === value), onclick: safely(() => changeSession({ recipe: { size: value } })) },
@@ -45,14 +48,15 @@ export async function forecast() {
   const found = await post(`/api/sessions/${state.session.id}/forecast`).catch(() => null);
   if (!found || asked !== state.forecastAsked) return;
   state.expected = found.seconds ? found.text.split(",")[0] : "";
-  at("forecast").textContent = found.text && !found.seconds ? `${found.text} of memory; the first run measures the time` : found.text;
+  const text = found.frames ? `${found.frames}: ${found.text}` : `${found.text} of memory`;
+  at("forecast").textContent = found.text && !found.seconds ? `${text}; the first run measures the time` : found.frames ? text : found.text;
   showSizes(found.sizes);
 }
 
 async function changed(name, value) {
   await changeSession({ recipe: { [name]: value } });
   const running = runningJob();
-  if (running && state.about.steerable.includes(name)) await post(`/api/works/${running.id}/steer`, { settings: { [name]: value } });
+  if (running && running.kind !== "clip" && state.about.steerable.includes(name)) await post(`/api/works/${running.id}/steer`, { settings: { [name]: value } });
 }
 
 /** @param {PresetInfo} preset */

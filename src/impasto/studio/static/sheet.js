@@ -43,7 +43,13 @@ function middle() {
 }
 
 export function wireSheet() {
-  at("compare-settings").addEventListener("click", () => { showScale(); at("sweep").showModal(); });
+  at("compare-settings").addEventListener("click", () => {
+    const isClip = Boolean(state.session.photograph?.clip); // of a clip, one frame is painted
+    at("sweep-scale").disabled = isClip;
+    if (isClip) at("sweep-scale").value = "small";
+    showScale();
+    at("sweep").showModal();
+  });
   at("sweep-scale").addEventListener("change", showScale);
   at("sweep-setting").append(...state.about.settings.map((each) => new Option(settingLabel(each), each.name)));
   at("sweep-setting").value = "strength";
@@ -51,7 +57,7 @@ export function wireSheet() {
   onClick("sweep-go", () => attempt(at("sweep-values"), async () => {
     const values = at("sweep-values").value.split(/[,;]\s*/).filter(Boolean);
     /** @type {SweepInfo} */
-    const swept = await post(`/api/sessions/${state.session.id}/sweep`, { vary: { [at("sweep-setting").value]: values }, crop: isCrop() ? middle() : null });
+    const swept = await post(`/api/sessions/${state.session.id}/sweep`, { vary: { [at("sweep-setting").value]: values }, crop: isCrop() ? middle() : null, frame: state.position });
     at("sweep").close();
     await showJob({ id: swept.works[0] });
   }));

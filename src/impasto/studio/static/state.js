@@ -14,6 +14,10 @@ export const state = {
   images: new Map(), // by URL
   masking: null, // the mask editor, while it is open
   curve: [], forecastAsked: 0, expected: "", chosen: new Set(), panel: null, held: false,
+  clip: null, // the frames of the shown clip
+  position: 0, // the number of the shown frame
+  follow: true, // whether the position follows the painter
+  playing: false, canvasAsked: 0, canvasShown: 0,
 };
 
 /** @type {(id: string) => JobInfo | null} */
@@ -28,7 +32,8 @@ export function summary(version) {
   const words = version.differs.filter(([name]) => !UNNAMED.includes(name)).slice(0, 2)
     .map(([name, , now]) => `${name.replaceAll("_", " ")} ${now}`);
   const styles = version.styles.slice(0, 2).map(styleLabel).join(" + ");
-  return version.name || words.join(", ") || [styles, `${version.recipe.size} px`].filter(Boolean).join(", ");
+  const what = words.join(", ") || [styles, `${version.recipe.size} px`].filter(Boolean).join(", ");
+  return version.name || (version.kind === "frame" ? `Frame ${version.frame + 1}: ${what}` : what);
 }
 
 export const status = (version) => STATES[version.state] || (version.sheet ? "from a sheet" : version.steered ? "changed during the run" : "");

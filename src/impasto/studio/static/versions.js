@@ -2,12 +2,15 @@
 
 import { get, patch, post, remove } from "./api.js";
 import { showCanvas, showCompare, showLegend } from "./canvas.js";
+import { goToVersion } from "./clip.js";
 import { ask, at, attempt, during, element, icon, notify, on, onClick, once, safely } from "./dom.js";
 import { useImage } from "./gallery.js";
+import { pause, showPlayer } from "./player.js";
 import { showProgress } from "./progress.js";
 import { changeSession, showJob } from "./session.js";
 import { openSheet } from "./sheet.js";
 import { findJob, runningJob, state, status, summary, title } from "./state.js";
+import { showTimeline, useAsKey } from "./timeline.js";
 
 export function showVersions() {
   const { works } = state.session;
@@ -20,7 +23,7 @@ export function showVersions() {
   if (at("grid").open) showGrid();
   const running = runningJob();
   at("stop").hidden = !running;
-  at("steering").hidden = !running;
+  at("steering").hidden = !running || running.kind === "clip";
   at("resume").hidden = !findJob(state.shown)?.resumable;
   at("resume").textContent = findJob(state.shown)?.state === "failed" ? "Try again" : "Resume";
 }
@@ -47,6 +50,7 @@ function showVersion() {
     element("h2", {}, "This version"), name,
     ...(version.error ? [element("p", { className: "warning" }, version.error)] : []),
     ...(version.result ? resultParts(version) : []),
+    ...(version.video?.url ? [clipParts(version)] : []),
     element("div", { className: "row" },
       element("button", { onclick: safely(() => useRecipe(version)) }, "Use its settings"),
       version.sheet ? element("button", { onclick: safely(() => openSheet(version.sheet)) }, "Sheet") : null,
@@ -65,9 +69,17 @@ function resultParts(version) {
       version.film ? element("button", { onclick: once(() => saveFilm(version)), title: "An MP4 of the growing picture" }, icon("film"), "Film") : null),
     element("div", { className: "row" }, size, element("span", { className: "soft" }, "px"), element("button", { onclick: once(() => attempt(size, async () => showJob(await post(`${url}/finish`, { size: Number(size.value) })), () => size.defaultValue)) }, "Finish larger")),
     element("div", { className: "row" },
-      element("button", { onclick: once(() => useResult(version, "content")) }, "Use as content"),
+      version.kind === "frame" ? element("button", { onclick: once(() => useAsKey(version)) }, icon("diamond"), "Use as key frame")
+        : element("button", { onclick: once(() => useResult(version, "content")) }, "Use as content"),
       element("button", { onclick: once(() => useResult(version, "style")) }, "Use as style")),
   ];
+}
+
+// The download of a painted clip; of a stopped one, of the frames so far.
+function clipParts({ id, video, state: now }) {
+  const name = video.url.replace(/.*\/|\?.*/g, ""), kind = name.endsWith(".webm") ? "WebM" : "MP4";
+  return element("div", { className: "row downloads" }, element("a", { className: "button", href: `/api/works/${id}/clip/${name}?download`, download: "" },
+    icon("download"), now === "done" ? kind : `${kind} of the frames so far`));
 }
 
 async function saveFilm(version) {
@@ -90,7 +102,13 @@ const useResult = async (version, role) => useImage(await during("Preparing the 
 
 async function useRecipe(version) {
   const names = Object.keys(version.recipe).filter((name) => !["finished", "init", "blend", "tile", "precision"].includes(name));
-  await changeSession({ recipe: Object.fromEntries(names.map((name) => [name, version.recipe[name] || null])) });
+  /** @type {SessionChanges} */
+  const changes = { recipe: Object.fromEntries(names.map((name) => [name, version.recipe[name] || null])) };
+  if (version.video && version.content?.id === state.session.photograph?.id) {
+    const { first, last, steady, every, hold, cuts } = version.video;
+    changes.clip = { first, last, steady, every, hold, cuts };
+  }
+  await changeSession(changes);
 }
 
 async function removeVersions(versions) {
@@ -103,11 +121,16 @@ async function removeVersions(versions) {
 }
 
 export async function select(id) {
+  pause();
   state.shown = id;
   state.curve = [];
+  state.follow = findJob(id)?.state === "painting";
+  goToVersion();
   showVersions();
   showCompare();
   showLegend();
+  showTimeline();
+  showPlayer();
   await showCanvas();
   await showProgress();
 }
@@ -136,12 +159,13 @@ function showGrid() {
   showChosen();
 }
 
+const isFinished = (version) => Boolean(version.result || version.video?.url);
 const chosen = () => state.session.works.filter((each) => state.chosen.has(each.id));
 
 function showChosen() {
   const count = chosen().length;
   at("grid-text").textContent = count ? `${count} selected` : "Select versions to download or delete them.";
-  at("grid-zip").disabled = !chosen().some((each) => each.result);
+  at("grid-zip").disabled = !chosen().some(isFinished);
   at("grid-delete").disabled = !count;
 }
 
@@ -165,7 +189,7 @@ export function wireVersions() {
   on("grid-stars", "click", () => choose((each) => each.starred));
   onClick("grid-delete", () => removeVersions(chosen().filter((each) => each.state !== "painting")));
   onClick("grid-zip", async () => {
-    const ids = chosen().filter((each) => each.result).map((each) => each.id);
+    const ids = chosen().filter(isFinished).map((each) => each.id);
     save(await during("Packing the images …", () => get(`/api/results.zip?works=${ids.join(",")}`)), "impasto.zip");
   });
   onClick("resume", async () => showJob(await post(`/api/works/${state.shown}/resume`)));
