@@ -31,7 +31,6 @@ METHODS = {
     "by-itself": VideoOptions(steady=0),
     "default": VideoOptions(),
     "every-3": VideoOptions(every=3),
-    "steady-half": VideoOptions(steady=0.5),
     "hold-2": VideoOptions(hold=2),
 }
 """Options by the name of the animation."""
@@ -77,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("methods", nargs="*", help=f"of: clip, {', '.join(METHODS)} (default all)")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--out", type=Path, default=Path("docs/video"))
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     frames = list(itertools.islice(reader.iter_frames(reader.probe(given.clip)), FRAMES + 1))
     end = float(Fraction(frames[-1].pts) * frames[-1].info.time_base)
     if len(frames) <= FRAMES:
