@@ -54,11 +54,11 @@ def test_untracked_pixels_are_new_and_age_counts_from_there():
 
 
 def test_small_births_are_dropped():
-    state = births.first_births(0, 24, 32)
-    where = np.zeros((24, 32), bool)
+    state = births.first_births(0, 48, 64)
+    where = np.zeros((48, 64), bool)
     where[0, :2] = True
     state = births.born_now(state, 1, where)
-    image = np.zeros((24, 32, 3), np.float32)
+    image = np.zeros((48, 64, 3), np.float32)
     assert list(births.drop_small(state, {0: record(image), 1: record(image)})) == [0]
 
 
@@ -73,9 +73,66 @@ def test_registration_corrects_drift():
         return np.abs(made.position[..., 0] - truth)[10:-10, 10:-24].mean()
 
     still = np.zeros((72, 96), np.float32)
-    corrected = births.register(state, {0: record(frames[0])}, frames[8], still)
+    corrected = births.register(state, {0: record(frames[0])}, frames[8], still).births
     assert error(state) == pytest.approx(1.6, abs=0.01)
     assert error(corrected) < 1.2
     for _ in range(6):
-        corrected = births.register(corrected, {0: record(frames[0])}, frames[8], still)
+        corrected = births.register(corrected, {0: record(frames[0])}, frames[8], still).births
     assert error(corrected) < 0.2
+
+
+def test_what_appears_again_is_sampled_from_the_frame_that_shows_it():
+    frames = [frame.astype(np.float32) for frame in clips.pan(5, 72, 96, dx=1)]
+    found = shifted(1, 72, 96)
+    state = births.first_births(0, 72, 96)
+    for _ in range(4):
+        state = births.advect(state, found)
+    state.age[20:40, 20:50] = 0  # hidden in the frame before
+    state.number[20:40, 20:50] = 3
+    still = np.zeros((72, 96), np.float32)
+    registered = births.register(state, {0: record(frames[0])}, frames[4], still)
+    hidden = np.zeros((72, 96), bool)
+    hidden[20:40, 20:50] = True
+    assert registered.recovered[hidden].mean() > 0.9
+    assert not registered.recovered[~hidden].any()
+    again = registered.recovered
+    truth = (motion.grid(72, 96) + np.array([4, 0]))[again]
+    assert (registered.births.number[again] == 0).all()
+    assert np.abs(registered.births.position[again] - truth).mean() < 0.5
+    assert (registered.births.age[again] == births.SETTLED).all()
+
+
+def test_what_no_frame_of_birth_shows_is_not_recovered():
+    first, other = clips.pan(1, 72, 96), np.random.default_rng(3).uniform(0, 255, (72, 96, 3))
+    state = births.first_births(0, 72, 96)
+    state.age[20:40, 20:50] = 0
+    now = first[0].astype(np.float32)
+    now[20:40, 20:50] = other[20:40, 20:50]
+    still = np.zeros((72, 96), np.float32)
+    before = {0: record(first[0].astype(np.float32))}
+    assert births.register(state, before, now, still).recovered.sum() < 20
+
+
+def test_a_filled_pixel_stays_so_until_it_is_painted():
+    everywhere, filled = np.ones((24, 32), bool), np.zeros((24, 32), bool)
+    filled[:, :4] = True
+    state = births.painted_now(births.first_births(0, 24, 32), 1, ~everywhere, filled)
+    assert (state.number == filled).all()
+    state = births.advect(state, shifted(0))
+    assert (state.age[filled] == births.FILLED).all()
+    state = births.painted_now(state, 2, filled, ~everywhere)
+    assert (state.age[filled] == 0).all()
+    assert (state.number[filled] == 2).all()
+    assert (births.advect(state, shifted(0)).age >= births.SETTLED).all()
+
+
+def test_no_more_births_are_kept_than_memory_allows():
+    state = births.first_births(0, 24, 32)
+    image = np.zeros((24, 32, 3), np.float32)
+    records = {number: record(image) for number in range(24)}
+    for number in range(1, 24):
+        where = np.zeros((24, 32), bool)
+        where[number, : number + 8] = True
+        state = births.born_now(state, number, where)
+    kept = births.drop_small(state, records)
+    assert list(kept) == [0, *range(24 - births.MAX_BIRTHS + 1, 24)]

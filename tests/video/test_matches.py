@@ -68,7 +68,19 @@ def test_matches_come_from_the_frame_of_birth():
     record = Birth(image, image.astype(np.uint8), grid, grid.astype(np.float32))
     tracked = np.ones((16, 16), bool)
     tracked[:4, :4] = False
-    found = matches.carry(state, {0: record}, tracked, 0)
+    direct = np.zeros((16, 16), np.float32)
+    found = matches.carry(state, {0: record}, tracked, direct, 0)
     assert np.array_equal(found.indexes[:, :3], grid[0][:, 1:])
     assert found.least == pytest.approx(found.indexes - matches.MARGIN)
     assert np.argwhere(~found.valid).tolist() == [[0, 0]]
+
+
+def test_a_match_is_kept_where_the_content_is_that_of_the_frame_of_birth():
+    state = births.first_births(0, 16, 16)
+    image, grid = np.zeros((16, 16, 3), np.float32), np.zeros((1, 4, 4), np.int32)
+    record = Birth(image, image.astype(np.uint8), grid, grid.astype(np.float32))
+    direct = np.zeros((16, 16), np.float32)
+    direct[:, 8:] = 0.8
+    found = matches.carry(state, {0: record}, np.ones((16, 16), bool), direct, 0)
+    assert np.isneginf(found.least[:, 2:]).all()
+    assert found.least[:, :2] == pytest.approx(np.full((4, 2), -matches.MARGIN))

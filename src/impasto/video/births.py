@@ -19,14 +19,20 @@ from impasto.images.arrays import ImageArray, Mask
 from impasto.video import motion
 from impasto.video.motion import Correspondence, Positions
 
-SETTLED = 2
+SETTLED = 1
 """Age in frames from which a pixel is no longer painted."""
+
+FILLED = -1
+"""Age of pixels that were filled by patch voting, and are not painted yet."""
 
 TRACKED = 0.5
 """Minimum confidence of a pixel that is tracked to the frame before."""
 
-SMALL_SHARE = 0.005
+SMALL_SHARE = 0.001
 """Frames of birth of fewer pixels than this share are dropped."""
+
+MAX_BIRTHS = 12
+"""Maximum number of frames of birth, which bounds the memory: those of the most pixels are kept."""
 
 REGISTERED_SHARE = 0.08
 """Minimum share of the pixels that have a birth, for it to be registered directly."""
@@ -37,8 +43,9 @@ REGISTERED_BIRTHS = 2
 CORRECTION = 0.35
 """Part of the distance to the registered position that is corrected per frame."""
 
-INTERPOLATION_LOSS = 0.01
-"""Factor of the Laplacian that restores the detail of an image sampled halfway between pixels."""
+INTERPOLATION_LOSS = 0.02
+"""Factor of the Laplacian that restores the detail of an image sampled halfway between pixels, and
+filtered in time."""
 
 LARGEST_CORRECTION = 4.0
 """Maximum distance in pixels that is corrected; a larger one is another object."""
@@ -53,7 +60,8 @@ class BirthMap:
     position: Positions
     """(height, width, 2) x and y there"""
     age: NDArray[np.int32]
-    """(height, width) number of frames for which the pixel has been visible"""
+    """(height, width) number of frames for which the pixel has been visible; FILLED for pixels that
+    are not painted yet"""
 
 
 class Birth(NamedTuple):
@@ -88,21 +96,34 @@ def advect(births: BirthMap, found: Correspondence) -> BirthMap:
     near = np.clip(at.round(), 0, (width - 1, height - 1)).astype(np.intp)
     rows, columns = near[..., 1], near[..., 0]
     tracked = found.confidence >= TRACKED
+    before = births.age[rows, columns]
+    age = np.where(before == FILLED, FILLED, before + 1)
     return BirthMap(
         births.number[rows, columns],
         (births.position[rows, columns] + (at - near)).astype(np.float32),
-        np.where(tracked, births.age[rows, columns] + 1, 0).astype(np.int32),
+        np.where(tracked, age, 0).astype(np.int32),
     )
+
+
+class Registered(NamedTuple):
+    """A birth map whose positions are corrected by the direct flow to the frames of birth."""
+
+    births: BirthMap
+    confidence: Mask
+    """(height, width) confidence of the direct flow, in [0, 1]; 0 where it was not estimated"""
+    recovered: NDArray[np.bool_]
+    """(height, width) pixels that are not tracked to the frame before, but to a frame of birth"""
 
 
 def register(
     births: BirthMap, records: Mapping[int, Birth], photo: ImageArray, still: Mask
-) -> BirthMap:
+) -> Registered:
     """Correct drift: move positions toward those of the direct flow to the frame of birth.
 
     Tracking frame by frame accumulates errors; the direct flow has its own, and changes from frame
     to frame. A part of the difference is corrected per frame, as far as the direct flow has
-    confidence.
+    confidence. Pixels that are not tracked to the frame before, but that a frame of birth shows,
+    are recovered from it: the long-term correspondence of Ruder, Dosovitskiy and Brox 2016.
 
     Args:
         births: the advected map
@@ -110,22 +131,33 @@ def register(
         photo: the content frame
         still: 1 where nothing moves, which stays as it is
     """
-    numbers, counts = np.unique(births.number, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:REGISTERED_BIRTHS]
-    position = births.position.copy()
-    grid = motion.grid(*births.number.shape)
-    for number, count in zip(numbers[order], counts[order], strict=True):
-        mine = (births.number == number) & (still == 0)
-        if count < REGISTERED_SHARE * births.number.size or number not in records or not mine.any():
-            continue
-        start = _fill_flow(births.position - grid, births.number == number)
-        before = records[int(number)].photo.astype(np.float32)
-        found = motion.correspond(photo, before, start)
-        offset = grid + found.flow - births.position
+    position, number, age = births.position.copy(), births.number.copy(), births.age.copy()
+    direct, lost = np.zeros(number.shape, np.float32), births.age == 0
+    recovered = np.zeros(number.shape, bool)
+    grid = motion.grid(*number.shape)
+    for birth in _large_births(births, records):
+        known = (births.number == birth) & ~lost
+        start = _fill_flow(births.position - grid, known)
+        found = motion.correspond(photo, records[birth].photo.astype(np.float32), start)
+        target = grid + found.flow
+        offset = target - births.position
         close = np.hypot(offset[..., 0], offset[..., 1]) < LARGEST_CORRECTION
-        weight = CORRECTION * found.confidence * (mine & close)
-        position += weight[..., None] * offset
-    return replace(births, position=position)
+        mine = known & (still == 0) & close
+        position += (CORRECTION * found.confidence * mine)[..., None] * offset
+        again = lost & ~recovered & (found.confidence >= TRACKED)
+        position[again], number[again], age[again] = target[again], birth, SETTLED
+        direct = np.where(mine | again, found.confidence, direct)
+        recovered |= again
+    return Registered(BirthMap(number, position, age), direct, recovered)
+
+
+def _large_births(births: BirthMap, records: Mapping[int, Birth]) -> list[int]:
+    """Return the births that are registered directly: those of the most tracked pixels."""
+    numbers, counts = np.unique(births.number[births.age != 0], return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:REGISTERED_BIRTHS]
+    least = REGISTERED_SHARE * births.number.size
+    chosen = [int(number) for number in numbers[order] if counts[numbers == number][0] >= least]
+    return [number for number in chosen if number in records]
 
 
 def _fill_flow(flow: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -143,7 +175,7 @@ def sample_births(
 ) -> ImageArray:
     """Return the image sampled from the frames of birth, by Lanczos interpolation.
 
-    Between pixels, interpolation loses about 3 % of the finest detail. A fraction of the Laplacian
+    Between pixels, interpolation loses a part of the finest detail. A fraction of the Laplacian
     makes up for it, in proportion to sin² of π times the offset from the nearest pixel.
 
     ``fallback`` is the image for pixels whose frame of birth was dropped.
@@ -164,7 +196,8 @@ def sample_births(
 def drop_small(births: BirthMap, records: Mapping[int, Birth]) -> dict[int, Birth]:
     """Return the frames of birth that enough pixels refer to."""
     numbers, counts = np.unique(births.number, return_counts=True)
-    kept = numbers[counts > SMALL_SHARE * births.number.size]
+    order = np.argsort(-counts, kind="stable")[:MAX_BIRTHS]
+    kept = sorted(numbers[order][counts[order] > SMALL_SHARE * births.number.size])
     return {int(number): records[int(number)] for number in kept if int(number) in records}
 
 
@@ -176,3 +209,13 @@ def born_now(births: BirthMap, number: int, where: NDArray[np.bool_]) -> BirthMa
         number=np.where(where, np.int32(number), births.number),
         position=np.where(where[..., None], grid, births.position),
     )
+
+
+def painted_now(
+    births: BirthMap, number: int, painted: NDArray[np.bool_], filled: NDArray[np.bool_]
+) -> BirthMap:
+    """Return the map after the frame ``number``, in which some pixels were painted or filled."""
+    new = filled & (births.age != FILLED)
+    age = np.where(painted, np.maximum(births.age, 0), births.age)
+    age = np.where(new, np.int32(FILLED), age).astype(np.int32)
+    return born_now(replace(births, age=age), number, painted | new)

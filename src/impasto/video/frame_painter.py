@@ -38,37 +38,40 @@ from impasto.pipeline.run import Run
 from impasto.video import births as birth_maps
 from impasto.video import boxes, extras, motion, stillness
 from impasto.video import matches as shot_matches
-from impasto.video.births import SETTLED, Birth, BirthMap
+from impasto.video.births import FILLED, SETTLED, Birth, BirthMap
 from impasto.video.matches import Matched, RegionSearch
 from impasto.video.motion import Correspondence
 
 COARSE_EVALUATIONS = 5
 """Evaluations of a hole at each coarser size."""
 
-FINE_EVALUATIONS = {"finest": 5, "splitting": 2}
+FINE_EVALUATIONS = {"finest": 4, "splitting": 2}
 """Evaluations of a box at the finest size: before feature splitting, and with it."""
 
 LARGE_HOLE = 4
 """Radius in pixels, at a coarser size, from which a hole is painted at that size first."""
 
-KEPT_FROM, KEPT_TO = 0.35, 0.75
+KEPT_FROM, KEPT_TO = 0.25, 0.6
 """Confidence from which a pixel is partly kept, and to which it becomes kept in full."""
 
 NEARLY_KEPT = 0.15
 """Freedom below which a pixel is kept in full."""
 
 SPECK = 5
-"""Side in pixels of the smallest square that is painted."""
+"""Side in pixels of the smallest square that is painted by a style loss without matches."""
+
+LARGE_AREA = 9
+"""Side in pixels of the smallest square that is painted. Of a smaller hole, patch voting fills the
+pixels, and it is painted when it has grown. A smaller area whose match fits no longer is kept."""
+
+SAMPLED_SHARE = 0.4
+"""Share of the image sampled from the frames of birth; the rest is the frame before, moved."""
 
 CHANGED = 0.05
 """Freedom from which a painted pixel is born again."""
 
 CHANGED_MASK = 0.5
 """Change of a mask, moved along the flow, from which a pixel belongs to another region."""
-
-CHANGED_AGE = -2
-"""Age of a pixel whose region changed: at the border of a region features have little weight, so it
-stays free while the border moves on."""
 
 COARSE_FACTORS = (4, 2)
 """Size factors below the finest size at which holes are painted first, coarsest first."""
@@ -212,19 +215,27 @@ class ShotPainter:
             found.flow * (1 - still)[..., None], np.maximum(found.confidence, still)
         )
         births = birth_maps.advect(memory.births, found)
-        births = replace(births, age=np.where(changed > 0, CHANGED_AGE, births.age))
-        still = still * (births.age >= SETTLED)
-        births = birth_maps.register(births, memory.records, content, still)
-        fallback = motion.warp(memory.painted, found.flow)
-        moved = birth_maps.sample_births(births, memory.records, fallback)
+        still = still * ((births.age >= SETTLED) | (births.age == FILLED))
+        registered = birth_maps.register(births, memory.records, content, still)
+        births = registered.births
+        births = replace(births, age=np.where(changed > 0, 0, births.age))
+        direct = registered.confidence * (1 - changed)
+        recovered = np.where(registered.recovered, direct, 0)
+        found = found._replace(confidence=np.maximum(found.confidence, recovered))
+        before = motion.warp(memory.painted, found.flow)
+        moved = birth_maps.sample_births(births, memory.records, before)
+        tracked = (births.age != 0) & ~registered.recovered
+        moved = _filter_in_time(moved, before, tracked)
         moved = np.where(still[..., None] > 0, memory.painted, moved)
-        matched = self._matches(memory, births, found, content)
-        free = self._freedom(memory, found, births, still, matched, changed)
-        hole = np.maximum(found.confidence < birth_maps.TRACKED, changed).astype(np.float32)
-        painted, share = self._paint(memory, content, moved, free, hole, matched)
+        matched = self._matches(memory, births, found, direct, content)
+        new = (found.confidence < birth_maps.TRACKED) | (births.age == FILLED) | (changed > 0)
+        free, fill = _plan(self._freedom(memory, found, births, still, matched), new, matched)
+        still = still * ~((births.age == FILLED) & (free > 0))
+        moved = self._fill(memory, content, moved, fill & (births.age != FILLED), matched)
+        painted, share = self._paint(memory, content, moved, free, new, matched)
         painted = np.where(still[..., None] > 0, memory.painted, painted)
         again = (free > CHANGED) & (still == 0)
-        births = birth_maps.born_now(births, number, again)
+        births = birth_maps.painted_now(births, number, again, fill)
         records = {**memory.records, number: _record(matched, content, painted)}
         kept = birth_maps.drop_small(births, records)
         births = birth_maps.born_now(births, number, ~np.isin(births.number, list(kept)))
@@ -252,6 +263,7 @@ class ShotPainter:
         memory: ShotMemory,
         births: BirthMap,
         found: Correspondence,
+        direct: Mask,
         content: ImageArray,
     ) -> list[Matched]:
         """Return the matches of each region; empty for a style loss without matches."""
@@ -264,7 +276,7 @@ class ShotPainter:
         matched = []
         for number, search in enumerate(self._region_searches(level, 1, memory)):
             query, _ = shot_matches.query_level(inputs, content, term.layers, search.index)
-            carried = shot_matches.carry(births, memory.records, tracked, number)
+            carried = shot_matches.carry(births, memory.records, tracked, direct, number)
             matched.append(shot_matches.resolve(carried, query.coordinates, search))
         return matched
 
@@ -275,7 +287,6 @@ class ShotPainter:
         births: BirthMap,
         still: Mask,
         matched: Sequence[Matched],
-        changed: Mask,
     ) -> Mask:
         """Return how far each pixel may change, in [0, 1]: 1 - k."""
         span = (found.confidence - KEPT_FROM) / (KEPT_TO - KEPT_FROM)
@@ -284,10 +295,29 @@ class ShotPainter:
         for each in matched:
             kept = kept * (1 - _to_pixels(each.searched.astype(np.float32), size))
         free = 1 - np.maximum(self.steady * kept, still).astype(np.float32)
-        free = np.maximum(_without_specks(free), changed)
+        free[births.age == FILLED] = 1
         if self._frame.keep is not None:
             free *= 1 - masks.resize_mask(self._frame.keep, *size)
         return free
+
+    def _fill(
+        self,
+        memory: ShotMemory,
+        content: ImageArray,
+        moved: ImageArray,
+        fill: NDArray[np.bool_],
+        matched: Sequence[Matched],
+    ) -> ImageArray:
+        """Return the image with some pixels replaced by patch voting of their matches."""
+        image, filled = moved.copy(), fill.astype(np.float32)
+        soft = (filled * motion.blur(filled, 1.0))[..., None]
+        for box in boxes.find_boxes(filled):
+            local = [_crop_matched(each, box) for each in matched]
+            part = np.ascontiguousarray(content[box.slices])
+            searches = self._region_searches(self._finest[0], 1, memory)
+            voted = _mosaic(local, searches, self._frame.regions, box, part)
+            image[box.slices] += soft[box.slices] * (voted - image[box.slices])
+        return image
 
     # Painting boxes --------------------------------------------------------------------------
 
@@ -297,13 +327,14 @@ class ShotPainter:
         content: ImageArray,
         moved: ImageArray,
         free: Mask,
-        hole: Mask,
+        new: NDArray[np.bool_],
         matched: Sequence[Matched],
     ) -> tuple[ImageArray, float]:
         """Return the frame with its free pixels painted, and the share that was painted."""
         whole = [Box(0, 0, *free.shape)]
         chosen = boxes.find_boxes(free) if self._boxes_allowed else whole * bool(free.max() > 0.02)
         image = moved.copy()
+        hole = (new & (free > 0)).astype(np.float32)
         for box in chosen:
             image[box.slices] = self._paint_box(memory, box, content, moved, free, hole, matched)
         area = sum(box.height * box.width for box in chosen)
@@ -325,10 +356,9 @@ class ShotPainter:
         hole: Mask,
         matched: Sequence[Matched],
     ) -> ImageArray:
-        cells = box.top // GRID_STRIDE, box.left // GRID_STRIDE
         content, image = (np.ascontiguousarray(each[box.slices]) for each in (content, moved))
         free, hole = free[box.slices], hole[box.slices]
-        local = [_crop_matched(each, cells, box) for each in matched]
+        local = [_crop_matched(each, box) for each in matched]
         soft = motion.blur(hole, 1.0)[..., None]
         if local and hole.any():
             searches = self._region_searches(self._finest[0], 1, memory)
@@ -548,6 +578,18 @@ class ShotPainter:
         return min(coarser, key=lambda each: abs(each.height * factor - finest.height))
 
 
+def _filter_in_time(
+    sampled: ImageArray, before: ImageArray, tracked: NDArray[np.bool_]
+) -> ImageArray:
+    """Return a sampled image whose tracked pixels are mixed with the frame before, moved along.
+
+    Positions have errors that change from frame to frame. A recursive filter reduces their effect;
+    since the share of the sampled image is large, the repeated interpolation hardly blurs.
+    """
+    change = np.float32(1 - SAMPLED_SHARE) * (before - sampled)
+    return np.where(tracked[..., None], sampled + change, sampled)
+
+
 def _moved_memory(memory: ShotMemory, found: Correspondence) -> ShotMemory:
     """Return the memory with what moves along the flow without being painted."""
     fading = None if memory.fading is None else motion.warp(memory.fading, found.flow)
@@ -569,12 +611,34 @@ def _stage_name(level: Level) -> str:
     return "splitting" if level.role.feature_splitting else "finest"
 
 
-def _without_specks(free: Mask) -> Mask:
-    """Return the freedom without nearly kept pixels and isolated ones."""
-    cv2 = extras.load("cv2")
+class _Plan(NamedTuple):
+    """What happens to the pixels of a frame that may change."""
+
+    free: Mask
+    """how far each pixel is changed by optimization, in [0, 1]"""
+    fill: NDArray[np.bool_]
+    """pixels that are filled by patch voting until they are part of a large area"""
+
+
+def _plan(free: Mask, new: NDArray[np.bool_], matched: Sequence[Matched]) -> _Plan:
+    """Return which of the free pixels are painted: those of large areas.
+
+    Args:
+        free: how far each pixel may change, in [0, 1]
+        new: pixels without painted content
+        matched: the matches; without any, nothing can be filled
+    """
     inside = (free >= NEARLY_KEPT).astype(np.uint8)
-    opened = cv2.morphologyEx(inside, cv2.MORPH_OPEN, np.ones((SPECK, SPECK), np.uint8))
-    return free * cv2.dilate(opened, np.ones((3, 3), np.uint8)) * inside
+    areas = _without_specks(inside, SPECK)
+    large = _without_specks(inside, LARGE_AREA) if matched else areas
+    return _Plan(free * large, new & (areas > large))
+
+
+def _without_specks(inside: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Return a binary image without areas that no square with a side in pixels fits into."""
+    cv2 = extras.load("cv2")
+    opened = cv2.morphologyEx(inside, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
+    return np.asarray(cv2.dilate(opened, np.ones((3, 3), np.uint8)) * inside)
 
 
 def _coarse_factors(hole: Mask) -> list[int]:
@@ -591,9 +655,10 @@ def _record(matched: Sequence[Matched], content: ImageArray, painted: ImageArray
     return Birth(painted, photo, np.array(indexes, np.int32), np.array(scores, np.float32))
 
 
-def _crop_matched(matched: Matched, cells: tuple[int, int], box: Box) -> Matched:
-    rows = slice(cells[0], cells[0] + box.height // GRID_STRIDE)
-    columns = slice(cells[1], cells[1] + box.width // GRID_STRIDE)
+def _crop_matched(matched: Matched, box: Box) -> Matched:
+    top, left = box.top // GRID_STRIDE, box.left // GRID_STRIDE
+    rows = slice(top, top + box.height // GRID_STRIDE)
+    columns = slice(left, left + box.width // GRID_STRIDE)
     part = rows, columns
     return Matched(matched.indexes[part], matched.scores[part], matched.searched[part])
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from impasto.compute.arrays import to_numpy
 from impasto.images import arrays
-from impasto.images.arrays import ImageArray
+from impasto.images.arrays import ImageArray, Mask
 from impasto.losses import feature_index, matching
 from impasto.losses.feature_index import FeatureIndex, SearchQuery, SearchStatistics
 from impasto.losses.matching import GRID_STRIDE
 from impasto.losses.terms import LevelInputs
-from impasto.video.births import Birth, BirthMap
+from impasto.video.births import TRACKED, Birth, BirthMap
 
 MARGIN = 0.35
 """A match is given up if its score falls by more than this below that at birth."""
@@ -107,7 +107,11 @@ def query_level(
 
 
 def carry(
-    births: BirthMap, records: Mapping[int, Birth], tracked: NDArray[np.bool_], region: int
+    births: BirthMap,
+    records: Mapping[int, Birth],
+    tracked: NDArray[np.bool_],
+    direct: Mask,
+    region: int,
 ) -> Carried:
     """Return the matches of a region, carried along to the grid.
 
@@ -115,6 +119,8 @@ def carry(
         births: the birth map of the frame
         records: the frames of birth
         tracked: (height, width) whether a pixel is tracked to the frame before
+        direct: (height, width) confidence of the direct flow to the frame of birth. Where it has
+            confidence, the content looks as it did then, so the match is kept whatever its score
         region: number of the region
     """
     height, width = (side // GRID_STRIDE for side in births.number.shape)
@@ -138,6 +144,7 @@ def carry(
         )
         indexes[mine] = record.indexes[region][y, x]
         least[mine] = record.scores[region][y, x] - MARGIN
+    least[direct[cells] >= TRACKED] = -np.inf
     return Carried(indexes, least, valid)
 
 
