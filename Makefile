@@ -109,11 +109,17 @@ site: $(SITE)
 man: $(SITE)
 	$(BIN)/python -m tools.man man
 
-# Lint of workflows, container files and other files that no test runs.
+# Lint of workflows, container files, shell scripts and other files that no test runs.
 hygiene: $(SITE)
 	$(BIN)/zizmor --quiet --offline .github
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+	$(BIN)/pre-commit validate-config
+	$(BIN)/yamllint --strict .github .pre-commit-config.yaml CITATION.cff mkdocs.yml packaging
+	$(BIN)/shellcheck start/studio.command .ci/run
 	$(BIN)/hadolint Containerfile Containerfile.cuda
 
 # Only their weight files are read, so their dependencies are not installed.

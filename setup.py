@@ -1,10 +1,13 @@
-"""Build the optional extension module; everything else is in pyproject.toml.
+"""Build the optional extension module and the description; everything else is in pyproject.toml.
 
 If no compiler is found, or if it fails, the package is installed without the extension.
 """
 
+import re
 import shutil
+import tomllib
 from glob import glob
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -30,7 +33,25 @@ class Build(build_ext):
         super().build_extension(extension)
 
 
+ROOT = Path(__file__).parent
+
+
+def describe() -> str:
+    """Return the README for the package index, which has neither its images nor its pages.
+
+    Images are those of the repository, pages of ``docs`` those of the site.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    repository, site = (project["urls"][name] for name in ("Repository", "Documentation"))
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = re.sub(r'(?<=src=")(?=docs/)|(?<=\]\()(?=docs/images/)', f"{repository}/raw/HEAD/", text)
+    text = re.sub(r"(?<=\]\()docs/([\w/-]+)\.md", rf"{site}/\1.html", text)
+    return re.sub(r"(?<=\]\()(?=[\w/]+\.\w+\))", f"{repository}/blob/HEAD/", text)
+
+
 setup(
+    long_description=describe(),
+    long_description_content_type="text/markdown",
     ext_modules=[
         Extension(
             "impasto.compute.native._kernels",

@@ -1,10 +1,11 @@
 """Response times of the studio in headless Chromium, and its screenshots.
 
-    python -m benchmarks.studio FOLDER [--pictures 50] [--screenshots docs/studio]
+    python -m benchmarks.studio FOLDER [--pictures 50] [--uploads 20] [--screenshots docs/studio]
 
 Prints seconds from "Paint" to the first image and to the end of the first level, with a warm
 worker process at 512 px; from a changed setting to the next step; frames per second while painting
-a mask of 3,000 px; and the memory of the server before and after many small images.
+a mask of 3,000 px; and the memory of the server before and after many small images and uploads of
+24 MP.
 """
 
 import argparse
@@ -29,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="folder of the studio")
     parser.add_argument("--pictures", type=int, default=50)
+    parser.add_argument("--uploads", type=int, default=20)
     parser.add_argument("--screenshots", type=Path)
     parser.add_argument("--parts", nargs="+", default=["first", "mask", "memory"])
     asked = parser.parse_args()
@@ -55,7 +57,7 @@ def main() -> None:
         if "first" in asked.parts:
             print("first images", first_images(page, asked.screenshots))
         if "memory" in asked.parts:
-            print("memory", memory(page, server, asked.pictures))
+            print("memory", memory(page, server, asked.pictures, asked.uploads))
         if "mask" in asked.parts:
             print("mask, frames a second", frames(page))
         browser.close()
@@ -163,8 +165,11 @@ def frames(page: Page) -> float:
     return round(painted / seconds, 1)
 
 
-def memory(page: Page, server: Server, pictures: int) -> dict[str, float]:
-    """Return the resident memory in MB of the server and the worker process, during many jobs."""
+def memory(page: Page, server: Server, pictures: int, uploads: int) -> dict[str, float]:
+    """Return the resident memory in MB of the server and the worker process.
+
+    During many jobs, and after uploads of different photos of 24 MP.
+    """
     page.click("#more summary")
     page.select_option("#setting-style_loss", "gram")
     for name, value in {"size": "64", "levels": "1", "evaluations": "2"}.items():
@@ -172,16 +177,34 @@ def memory(page: Page, server: Server, pictures: int) -> dict[str, float]:
         page.press(f"#setting-{name}", "Tab")
     page.wait_for_timeout(1000)
     before = len(page.evaluate(STATE))
-    process, found = psutil.Process(server.process.pid), {}
+    process = psutil.Process(server.process.pid)
+    found: dict[str, float] = {}
     for number in range(1, pictures + 1):
         page.click("#paint")
         until(page, f"() => ({STATE})()[0]?.state", "done")
         until(page, f"() => ({STATE})().length", before + number)
         if number in (5, pictures // 2, pictures):
-            for each in (process, *process.children()):
-                kind = "server" if each is process else "worker"
-                found[f"{kind} after {number}"] = round(each.memory_info().rss / 1e6)
-    return found
+            found |= resident(process, f"{number} images")
+    photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    for number in range(1, uploads + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"photo{number}.jpg")
+            Image.fromarray(np.roll(photo, number, 1)).resize((6000, 4000)).save(path)
+            with page.expect_file_chooser() as chosen:
+                page.click("#content .choose")
+            chosen.value.set_files(path)
+            page.wait_for_selector(f"#content-thumb[alt='{path.name}']")
+    return found | resident(process, f"{uploads} uploads")
+
+
+def resident(process: psutil.Process, after: str) -> dict[str, float]:
+    """Return the resident memory in MB of a server and of its worker process."""
+    return {
+        f"{'server' if each is process else 'worker'} after {after}": round(
+            each.memory_info().rss / 1e6
+        )
+        for each in (process, *process.children())
+    }
 
 
 if __name__ == "__main__":

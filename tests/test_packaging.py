@@ -1,11 +1,13 @@
 """Files that no program of the package reads: addresses, containers, workflows, recipes."""
 
 import re
+import runpy
 import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+import setuptools
 import yaml
 
 from tools import addresses
@@ -51,6 +53,18 @@ def test_a_published_package_is_installed_from_the_index():
         assert "pip install 'impasto[studio]'" in text
         assert "git clone" not in text
         assert addresses.as_published(text) == text
+
+
+def test_the_description_on_the_package_index_has_complete_addresses(monkeypatch):
+    given: dict[str, str] = {}
+    monkeypatch.setattr(setuptools, "setup", given.update)
+    runpy.run_path(str(ROOT / "setup.py"))
+    found = re.findall(r'(?:src="|\]\()([^")]+)', given["long_description"])
+    repository, site = PROJECT["urls"]["Repository"], PROJECT["urls"]["Documentation"]
+    assert all(each.startswith("https://") for each in found)
+    assert f"{repository}/raw/HEAD/docs/images/result.webp" in found
+    assert f"{site}/start.html" in found
+    assert f"{repository}/blob/HEAD/CHANGELOG.md" in found
 
 
 def test_a_release_with_placeholders_or_without_changelog_is_refused():

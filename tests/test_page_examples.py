@@ -24,7 +24,10 @@ SMALL = {"size": 48, "evaluations": 2}
 """Settings with which the examples run, instead of theirs."""
 
 
-PAINTING = ("impasto.stylize", "impasto.Stylizer", "impasto.reconstruct_layers")
+PAINTING = (
+    *("impasto.stylize", "impasto.Stylizer"),
+    *("impasto.reconstruct_layers", "impasto.compare_layers_and_weights"),
+)
 
 
 class Smaller(ast.NodeTransformer):
@@ -97,3 +100,15 @@ def test_examples_are_found_on_pages_and_in_docstrings():
         "stylize",
         "Stylizer",
     } <= found
+
+
+def test_every_public_name_has_an_example():
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    used = {ast.unparse(each) for each in ast.walk(ast.parse("\n".join(BLOCK.findall(page))))
+            if isinstance(each, ast.Attribute)}  # fmt: skip
+    names = {f"impasto.{name}" for name in impasto.__all__ if name != "__version__"}
+    assert names - used == set()
+    methods = {f"stylizer.{name}" for name in vars(impasto.Stylizer) if not name.startswith("_")}
+    for name in methods - used:
+        docstring = inspect.getdoc(getattr(impasto.Stylizer, name.partition(".")[2]))
+        assert "Example::" in docstring or name == "stylizer.paint", name

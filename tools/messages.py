@@ -1,23 +1,26 @@
-"""Generate the types of the studio's page from ``studio/messages.py``. ``make docs``."""
+"""Generate the types of the studio's page from those of its messages. ``make docs``."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, is_typeddict
 
-from impasto.studio import messages
+from impasto.studio import event_messages, messages, validation
 
 TYPES = Path(__file__).parent / "js" / "messages.d.ts"
 
-HEAD = "// The messages of src/impasto/studio/messages.py; `make docs` generates this file.\n"
+HEAD = "// From studio/messages.py and studio/event_messages.py; `make docs` generates this file.\n"
 
 NAMES = {str: "string", int: "number", float: "number", bool: "boolean", NoneType: "null"}
 
 
 def declarations() -> str:
     """Return the declarations of all messages that the page sends or receives, in TypeScript."""
-    names = ("PageRequest", "PageResponse", "PageMessage")
-    unions = {name: getattr(messages, name) for name in names}
+    unions = {
+        "PageRequest": messages.PageRequest,
+        "PageResponse": messages.PageResponse,
+        "PageMessage": event_messages.PageMessage,
+    }
     kinds = dict.fromkeys(each for union in unions.values() for each in _messages_in(union))
     named = [f"type {name} = {_type(union)};\n" for name, union in unions.items()]
     return "\n".join([HEAD, *map(_interface, kinds), *named])
@@ -27,7 +30,7 @@ def _messages_in(kind: Any) -> Iterator[Any]:
     """Yield the messages that a type consists of, and theirs."""
     if is_typeddict(kind):
         yield kind
-    parts = messages.field_types(kind).values() if is_typeddict(kind) else get_args(kind)
+    parts = validation.field_types(kind).values() if is_typeddict(kind) else get_args(kind)
     for each in parts:
         yield from _messages_in(each)
 
@@ -35,7 +38,7 @@ def _messages_in(kind: Any) -> Iterator[Any]:
 def _interface(kind: Any) -> str:
     fields = "".join(
         f"  {name}{'' if name in kind.__required_keys__ else '?'}: {_type(of)};\n"
-        for name, of in messages.field_types(kind).items()
+        for name, of in validation.field_types(kind).items()
     )
     return f"/** {kind.__doc__} */\ninterface {kind.__name__} {{\n{fields}}}\n"
 

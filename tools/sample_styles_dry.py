@@ -11,7 +11,6 @@ from tools.style_painting import (
     Layer,
     brush,
     brushed,
-    carved,
     inks,
     lay,
     noise,
@@ -162,63 +161,130 @@ def _pastel(size: int, rng: Generator) -> Field:
 
 
 # ------------------------------------------------------------------------ engraving
-def _ship(x: Field, y: Field, light: Field) -> tuple[Field, Field]:
-    """Light (h, w) with a ship under sail, and where it is (h, w)."""
-    here = np.zeros(x.shape)
-    for mast, high, wide in ((0.36, 0.30, 0.075), (0.46, 0.36, 0.095), (0.565, 0.27, 0.07)):
+Tones = tuple[Field, Field]
+"""Light (h, w) from 0 to 1, and the phase (h, w) of the lines that the burin cuts there."""
+
+PITCH = 0.0062
+"""The distance of lines."""
+
+WATERLINE, KEEL = 0.655, 0.43
+"""Where the ship meets the sea, and its middle."""
+
+
+def _burin(phase: Field, along: Field, light: Field, rng: Generator) -> Field:
+    """Ink (h, w) of lines that swell where it is dark; only a little by chance, unlike `carved`."""
+    line = np.floor(phase)
+    swell = noise(along, line * 5.3, rng)
+    return step(np.abs(2 * (phase - line) - 1) - light - 0.1 * swell, 0.14)
+
+
+def _clouds(tones: Tones, x: Field, y: Field, rng: Generator) -> Tones:
+    """The tones with heaps of clouds, lit from the right, with arcs across each billow."""
+    light, phase = tones
+    heaps = ((0.10, 0.34, 0.16), (0.30, 0.20, 0.10), (0.92, 0.40, 0.13), (0.70, 0.10, 0.07))
+    ragged = 0.012 * noise(x * 12, y * 2, rng, 2)
+    for cx, cy, reach in heaps:
+        spots = rng.normal([cx, cy], [0.8 * reach, 0.35 * reach], (9, 2))
+        for px, py in spots[np.argsort(spots[:, 1])]:
+            radius = reach * rng.uniform(0.35, 0.6)
+            dx, dy = (x - px) / radius, (y - py) / (0.8 * radius)
+            far = np.hypot(dx, dy) + 0.05 * noise(x * 16, y * 16, rng)
+            billow = (far < 1) & (y < cy + 0.3 * reach + ragged)
+            shade = 0.74 + 0.4 * (0.7 * dx - 0.7 * dy) * np.clip(far, 0, 1)
+            light = np.where(billow, np.clip(shade, 0.3, 1.2), light)
+            arcs = np.hypot(dx + 0.3, 0.8 * dy - 0.9) * radius / PITCH
+            phase = np.where(billow, arcs, phase)
+    return light, phase
+
+
+def _sea(tones: Tones, x: Field, y: Field, rng: Generator) -> Tones:
+    """The tones with a swell whose lines follow the waves, and a glint below the sun."""
+    light, phase = tones
+    depth = np.clip(y - 0.615, 0, 1)
+    roll = x * (7 - 5 * depth) + 24 * np.sqrt(depth + 0.01) + 0.8 * noise(x * 3, y * 5, rng)
+    crest = np.sin(2.2 * roll) + 0.35 * noise(x * 10, y * 30, rng, 2)
+    glint = np.exp(-(((x - 0.76) / (0.05 + 0.3 * depth)) ** 2))
+    here = y > 0.615 + 0.004 * np.sin(x * 40)
+    light = np.where(here, 0.45 + 0.34 * crest + 0.4 * glint, light)
+    bent = y + 0.011 * np.sin(2.2 * roll + 0.6) * (0.4 + 3 * depth)
+    return light, np.where(here, bent / PITCH, phase)
+
+
+def _spar(x: Field, y: Field, ends: tuple[float, float, float, float], wide: float) -> Field:
+    """Where a line between two ends, x and y of each, is that wide."""
+    left, top, right, bottom = ends
+    run, fall = right - left, bottom - top
+    share = np.clip(((x - left) * run + (y - top) * fall) / (run**2 + fall**2), 0, 1)
+    return np.asarray(np.hypot(x - left - share * run, y - top - share * fall) < wide / 2)
+
+
+def _sails(tones: Tones, x: Field, y: Field) -> Tones:
+    """The tones with the sails of three masts, full of a wind from the left, and two jibs."""
+    light, phase = tones
+    for mast, high, wide in ((-0.10, 0.29, 0.062), (0.005, 0.36, 0.08), (0.105, 0.30, 0.066)):
         for n in range(3):
-            top = 0.60 - high * (1 - n * 0.32)
-            down = (y - top) / (0.25 * high)
-            across = (x - mast - 0.012 * down) / (wide * (0.42 + 0.2 * n + 0.10 * down))
-            belly = 0.16 * (1 - across**2)
-            sail = (np.abs(across) < 1) & (down > 0.5 * belly) & (down < 0.9 + belly)
-            light = np.where(sail, 0.95 - 0.5 * np.clip(across + 0.2, 0, 1), light)
-            here = np.maximum(here, sail)
-        pole = (np.abs(x - mast) < 0.003) & (y > 0.58 - high) & (y < 0.62)
-        light, here = np.where(pole, 0.02, light), np.maximum(here, pole)
-    u = (x - 0.46) / 0.2
-    hull = (
-        (y > 0.595 - 0.05 * u**2 * np.sign(np.abs(u) - 0.3))
-        & (y < 0.665)
-        & (np.abs(u) < 1.02 - (y - 0.6) * 4)
-    )
-    light = np.where(hull, 0.12 + 0.22 * ((y * 90) % 1 > 0.75), light)
-    return light, np.maximum(here, hull)
+            top = WATERLINE - 0.075 - high * (0.94 - 0.3 * n)
+            down = (y - top) / (0.265 * high)
+            across = (x - KEEL - mast - 0.014 * np.sin(3 * down)) / (wide * (0.5 + 0.19 * n))
+            across /= 0.88 + 0.12 * np.clip(down, 0, 1)
+            inside = (np.abs(across) < 1) & (down > 0) & (down < 0.93 - 0.13 * (1 - across**2))
+            shade = 1.05 - 0.5 * np.clip(-across, -0.3, 1) - 0.35 * np.exp(-((down / 0.16) ** 2))
+            light = np.where(inside, shade, light)
+            phase = np.where(inside, (across + 0.35 * down) * wide * 0.6 / PITCH, phase)
+            light = np.where((np.abs(down) < 0.035) & (np.abs(across) < 1.12), -1.0, light)
+    for foot, head in ((0.255, 0.31), (0.205, 0.24)):
+        rise = (WATERLINE - 0.10 - y) / head
+        luff = KEEL + foot - (foot - 0.115) * rise
+        jib = (rise > 0) & (rise < 1) & (x < luff) & (x > KEEL + 0.185 - 0.07 * rise)
+        light = np.where(jib, 0.95 - 0.4 * (luff - x) / 0.07, light)
+        phase = np.where(jib, (luff - x) / PITCH, phase)
+    return light, phase
+
+
+def _ship(tones: Tones, x: Field, y: Field) -> Tones:
+    """The tones with a three-masted ship: rigging, sails and hull."""
+    light, phase = tones
+    lines = [(KEEL + foot, 0.60, KEEL + top, 0.25) for foot, top in ((-0.2, 0.0), (0.13, 0.0))]
+    lines += [(KEEL - 0.17, 0.60, KEEL - 0.1, 0.31), (KEEL + 0.27, 0.545, KEEL + 0.105, 0.30)]
+    for ends in lines:
+        light = np.where(_spar(x, y, ends, 0.0028), -1.0, light)
+    for mast, high in ((-0.10, 0.31), (0.005, 0.40), (0.105, 0.33)):
+        pole = _spar(x, y, (KEEL + mast, 0.62, KEEL + mast, WATERLINE - 0.05 - high), 0.006)
+        light = np.where(pole, -1.0, light)
+        flag = (np.abs(y - WATERLINE + 0.045 + high) < 0.008) & (x > KEEL + mast)
+        light = np.where(flag & (x < KEEL + mast + 0.04), -1.0, light)
+    light, phase = _sails((light, phase), x, y)
+    light = np.where(_spar(x, y, (KEEL + 0.17, 0.60, KEEL + 0.28, 0.54), 0.007), -1.0, light)
+    u = (x - KEEL) / 0.19
+    deck = 0.605 - 0.022 * u**2 - 0.022 * (u < -0.62) - 0.010 * (u > 0.66)
+    hull = (y > deck) & (y < WATERLINE + 0.01 + 0.004 * np.sin(x * 90))
+    hull &= (u < 1.02 - 5 * (y - 0.585)) & (u > -1 + 1.6 * (y - 0.57))
+    strake = (y - deck) / 0.016
+    port = (np.abs(strake - 1.5) < 0.3) & (np.abs(u * 9 % 1 - 0.5) < 0.2) & (np.abs(u) < 0.75)
+    shade = np.where(port, -1.0, 0.42 + 0.2 * u + 0.35 * (np.abs(strake % 2 - 1) < 0.2))
+    return np.where(hull, shade, light), np.where(hull, (y - deck) / PITCH * 1.1, phase)
 
 
 def _engraving(size: int, rng: Generator) -> Field:
-    """A copper plate's lines, crossed where it is dark: a ship in a swell under heavy clouds."""
+    """A copper plate's lines, crossed where it is dark: a ship in a swell under heaped clouds."""
     x, y = plane(size, 0.8, 1)
-    far = np.hypot(x - 0.74, y - 0.20)
-    billow = noise(x * 4, y * 6, rng, 4)
-    light = (
-        0.66 + 0.30 * billow + 0.5 * np.exp(-((far / 0.16) ** 2)) - 0.45 * np.clip(0.22 - y, 0, 1)
-    )
-    rays = 0.12 * np.sin(np.arctan2(y - 0.2, x - 0.74) * 30) * step(far - 0.11, 0.02)
-    light = light + rays * np.exp(-far / 0.2)
-    bend = 0.016 * billow + 0.02 * noise(x * 2.2, y * 2.2, rng)
-    first = (y + bend) / 0.0072
-    swell = y - 0.62 - 0.010 * np.sin(x * 21) - 0.006 * noise(x[:1] * 9, 0.4, rng, 2)
-    depth = np.clip(swell, 0, 1)
-    phase = x * (9 - 4 * depth) + 26 * np.sqrt(depth + 0.01) + noise(x * 3, y * 6, rng)
-    crest = np.sin(phase * 2.3) + 0.6 * noise(x * 14, y * 40, rng, 2)
-    sea = 0.42 + 0.30 * crest + 0.4 * np.exp(-(((x - 0.74) / (0.05 + 0.3 * depth)) ** 2))
-    light = np.where(swell > 0, sea, light)
-    first = np.where(
-        swell > 0, (y + 0.012 * np.sin(phase * 2.3) * (0.3 + 2 * depth)) / 0.0074, first
-    )
-    shown, ship = _ship(x, y, light)
-    light = np.where(ship > 0, shown, light)
-    first = np.where(ship > 0, (x * 0.8 + 0.35 * y + 0.9 * (x - 0.46) ** 2) / 0.0066, first)
-    second = (0.75 * x + 0.62 * y + bend) / 0.0078
-    third = (0.75 * x - 0.62 * y + bend) / 0.0082
-    ink = carved(first, x * 9, light * 1.02, rng)
-    ink = np.maximum(ink, carved(second, y * 9, 0.36 + light * 1.15, rng))
-    ink = np.maximum(ink, carved(third, y * 9, 0.66 + light * 1.2, rng))
+    sun = np.hypot(x - 0.76, y - 0.26)
+    light = 0.86 - 0.75 * np.clip(0.5 - y, 0, 1) + 0.10 * noise(x * 3, y * 8, rng, 2)
+    rays = np.sin(np.arctan2(y - 0.26, x - 0.76) * 36) * step(sun - 0.075, 0.01)
+    light = light + 0.5 * np.exp(-((sun / 0.17) ** 2)) + 0.14 * rays * np.exp(-sun / 0.22)
+    tones = light, (y + 0.006 * noise(x * 2, y * 2, rng)) / PITCH
+    tones = _clouds(tones, x, y, rng)
+    light, phase = _ship(_sea(tones, x, y, rng), x, y)
+    bend = 0.012 * noise(x * 2.2, y * 2.2, rng)
+    # Two more sets of lines cross the first ones where they alone would be too dark.
+    ink = _burin(phase, x * 9, np.where(light < -0.5, light, np.clip(light, 0.3, 2)), rng)
+    for slant, above in ((0.62, 0.38), (-0.62, 0.62)):
+        crossing = (0.78 * x + slant * y + bend) / (1.12 * PITCH)
+        ink = np.maximum(ink, _burin(crossing, y * 9, above + light, rng))
     paper = inks("f1e7cf")[0] * (1 + 0.025 * noise(x * 150, y * 150, rng, 2))[..., None]
     tone = 0.05 * step(0.5 - light, 0.5)  # the film of ink that a wiped plate keeps
     paper = over(paper, inks("5a4630")[0], tone)
-    press = 0.94 - 0.18 * step(noise(x * 300, y * 300, rng) - 0.9, 0.4)
+    press = 0.95 - 0.12 * step(noise(x * 300, y * 300, rng) - 0.9, 0.4)
     return over(paper, inks("201a18")[0], ink * press)
 
 

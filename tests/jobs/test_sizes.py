@@ -22,10 +22,9 @@ def content():
         ("0%", "1"),  # which the recipe rejects
         ("512", "512"),
         ("original", "original"),
-        ("many", "many"),
     ],
 )
-def test_texts_become_pixels_and_others_are_left_to_the_recipe(text, size):
+def test_texts_become_pixels_and_numbers_are_left_to_the_recipe(text, size):
     assert sizes.resolve_size(text, content) == Size(size)
 
 
@@ -42,6 +41,13 @@ def test_an_unknown_page_or_resolution_is_an_error(text, one_line):
     with pytest.raises(SettingError) as caught:
         sizes.resolve_size(text, content)
     assert f"size is '{text}'" in one_line(caught)
+
+
+@pytest.mark.parametrize("text", ["many", "3.5in", "", "1024px"])
+def test_the_message_about_another_text_says_what_is_possible(text, one_line):
+    with pytest.raises(SettingError) as caught:
+        sizes.resolve_size(text, content)
+    assert all(each in one_line(caught) for each in (repr(text), "2k", "50%", "A4@300"))
 
 
 def test_the_content_image_is_read_only_if_needed():

@@ -9,11 +9,18 @@ from impasto.compute import keras_backend
 from impasto.compute.arrays import to_numpy
 from impasto.compute.keras_backend import ops
 from impasto.images.style_regions import StyledRegion, StyleImage
-from impasto.losses import feature_index, feature_splitting, matching, objective
+from impasto.losses import (
+    feature_index,
+    feature_splitting,
+    hypercolumns,
+    match_search,
+    matching,
+    objective,
+)
 from impasto.losses.feature_index import IndexedStyle as Kept
 from impasto.losses.level_roles import FEATURE_SPLITTING, FINEST, STRUCTURE
 from impasto.losses.level_targets import make_level_targets
-from impasto.losses.matching import RegionIndex
+from impasto.losses.style_index import RegionIndex
 from impasto.losses.terms import FeatureMaps, TiledFeatureExtractor
 from impasto.recipe import presets
 from impasto.recipe import settings as recipe
@@ -37,9 +44,9 @@ def maps_of(seed, height=37, width=30):
 
 
 @pytest.fixture(scope="module")
-def hypercolumns(place):
+def columns_of(place):
     """Those of maps, as an array."""
-    return lambda maps: to_numpy(matching.hypercolumns(placed(maps, place)))
+    return lambda maps: to_numpy(hypercolumns.hypercolumns(placed(maps, place)))
 
 
 def placed(maps, place):
@@ -68,33 +75,33 @@ def naive_hypercolumns(maps):
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 24), (48, 40)])
-def test_hypercolumns_are_what_plain_loops_give(hypercolumns, height, width):
+def test_hypercolumns_are_what_plain_loops_give(columns_of, height, width):
     maps = maps_of(1, height, width)
-    found = hypercolumns(maps)
+    found = columns_of(maps)
     np.testing.assert_allclose(found, naive_hypercolumns(maps), rtol=1e-4, atol=1e-6)
 
 
-def test_of_an_odd_size_the_deepest_values_go_on_to_the_edge(hypercolumns):
+def test_of_an_odd_size_the_deepest_values_go_on_to_the_edge(columns_of):
     maps = maps_of(2, 44, 36)  # a grid of 11 x 9, and 5 x 4 positions below it
-    found = hypercolumns(maps)
+    found = columns_of(maps)
     assert found.shape == (11, 9, 14)
     np.testing.assert_array_equal(found[10, :, -5:], found[9, :, -5:])
 
 
 def target_of(maps, pool, weights=None, share=1.0):
-    columns = matching.hypercolumns(maps)
+    columns = hypercolumns.hypercolumns(maps)
     places = np.arange(columns[..., 0].size).reshape(columns.shape[:2])
-    (found,) = matching.match_regions([columns], [RegionIndex(pool, weights)], [places])
+    (found,) = match_search.match_regions([columns], [RegionIndex(pool, weights)], [places])
     found = found._replace(indexes=found.indexes.reshape(columns.shape[:2]))
-    channels = {name: CHANNELS[name] for name in matching.matching_layers(maps)}
-    own = matching.resample_to_grid(matching.reduce_maps(maps))
+    channels = {name: CHANNELS[name] for name in hypercolumns.matching_layers(maps)}
+    own = hypercolumns.resample_to_grid(hypercolumns.reduce_maps(maps))
     wanted = matching.make_target_maps([found], own, share)
     sizes = matching.squared_norms([found], channels)
     return matching.make_match_target(wanted, sizes, dict.fromkeys(channels, 1.0))
 
 
 def pool_of(maps):
-    return kept(matching.hypercolumns(maps))
+    return kept(hypercolumns.hypercolumns(maps))
 
 
 def kept(columns):
@@ -117,10 +124,10 @@ def loss_of(place):
     return loss
 
 
-def test_the_loss_is_that_of_its_equation(hypercolumns, loss_of):
+def test_the_loss_is_that_of_its_equation(columns_of, loss_of):
     """With block 4 left out hypercolumns are compared as they are."""
     query, picture = ({n: m for n, m in maps_of(s, 32, 24).items() if n[5] != "4"} for s in (3, 4))
-    columns = {s: hypercolumns(m) for s, m in ((3, query), (4, picture))}
+    columns = {s: columns_of(m) for s, m in ((3, query), (4, picture))}
     other = {n: m for n, m in maps_of(5, 40, 40).items() if n[5] != "4"}
     pool = pool_of(other)
     wanted = nearest(columns[3], pool)
@@ -135,9 +142,9 @@ def test_the_loss_is_that_of_its_equation(hypercolumns, loss_of):
         assert loss_of(picture, target_of(query, pool, each)) == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_picture_that_has_its_targets_loses_nothing(hypercolumns, loss_of):
+def test_a_picture_that_has_its_targets_loses_nothing(columns_of, loss_of):
     maps = maps_of(7, 32, 40)
-    columns = hypercolumns(maps)
+    columns = columns_of(maps)
     pool = kept(columns)
     query = {n: m for n, m in maps.items() if n[5] != "4"}
     shallow = kept(columns[..., :9])
@@ -157,12 +164,12 @@ def test_without_strength_the_target_is_the_photograph(loss_of):
 
 def test_the_query_goes_from_the_photograph_to_the_picture():
     photograph, picture = (random_picture(20, 24, seed) for seed in (11, 12))
-    assert matching.mix_query(photograph, None, 0.7) is photograph
-    assert matching.mix_query(photograph, picture, 0.0) is photograph
-    half, whole = (matching.mix_query(photograph, picture, a) for a in (0.5, 1.0))
+    assert match_search.mix_query(photograph, None, 0.7) is photograph
+    assert match_search.mix_query(photograph, picture, 0.0) is photograph
+    half, whole = (match_search.mix_query(photograph, picture, a) for a in (0.5, 1.0))
     np.testing.assert_allclose(2 * half - photograph, whole, atol=1e-3)
     smooth = np.full_like(photograph, 90)  # a photograph without detail adds none
-    np.testing.assert_allclose(matching.mix_query(smooth, picture, 1.0), picture, atol=1e-3)
+    np.testing.assert_allclose(match_search.mix_query(smooth, picture, 1.0), picture, atol=1e-3)
 
 
 # The whole term, with the network -------------------------------------------------------------

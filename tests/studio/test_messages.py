@@ -3,7 +3,9 @@
 import pytest
 
 from impasto.errors import SettingError
-from impasto.studio.messages import JobInputs, SelectRequest, StyleEntry, SweepRequest, parse
+from impasto.studio.messages import SelectRequest, SweepRequest
+from impasto.studio.records import JobInputs, StyleEntry
+from impasto.studio.validation import parse
 from tools import messages as generator
 
 INPUTS = {

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import impasto
 from impasto import Recipe
 from impasto.errors import ImageError
+from impasto.jobs import runner
 from impasto.pipeline import forecast, pyramid
 from impasto.pipeline.events import LevelStarted, Step
 from impasto.pipeline.inputs import PreparedRun
@@ -165,3 +167,33 @@ def test_without_a_measurement_the_time_left_is_empty_at_first(monkeypatch):
     sent, _ = first_steps(monkeypatch, None)
     assert sent["left"] == ""
     assert 0 < sent["done"] < worker.EARLY_SHARE
+
+
+def test_colors_of_the_draft_move_to_those_of_the_style_except_in_the_protected_area(tmp_path):
+    rng = np.random.default_rng(0)
+    colors = {"content": (60, 90, 120), "style": (190, 120, 60)}
+    paths = {name: tmp_path / f"{name}.png" for name in (*colors, "keep")}
+    for name, color in colors.items():
+        pixels = np.clip(rng.normal(color, 20, (80, 120, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(paths[name])
+    keep = np.zeros((80, 120), np.uint8)
+    keep[:, :60] = 255
+    Image.fromarray(keep).save(paths["keep"])
+    command = {
+        "do": "paint",
+        "work": "a",
+        "folder": str(tmp_path),
+        "content": str(paths["content"]),
+        "styles": [str(paths["style"])],
+        "regions": [],
+        "keep": str(paths["keep"]),
+        "keep_feather": 0.0,
+        "recipe": {"size": 120},
+    }
+    with impasto.Stylizer() as stylizer:
+        draft = worker.draft(runner.prepare_job(worker.job_spec(command), stylizer))
+    content = np.asarray(Image.open(paths["content"]), np.float32)
+    style = np.asarray(Image.open(paths["style"]), np.float32)
+    assert np.abs(draft[:, :58] - content[:, :58]).max() < 1
+    moved = (draft - content)[:, 62:].mean((0, 1)) / (style - content)[:, 62:].mean((0, 1))
+    assert moved == pytest.approx([worker.DRAFT_SHARE] * 3, abs=0.05)

@@ -1,4 +1,4 @@
-// The messages of src/impasto/studio/messages.py; `make docs` generates this file.
+// From studio/messages.py and studio/event_messages.py; `make docs` generates this file.
 
 /** New inputs and settings of a session. */
 interface SessionChanges {

@@ -12,6 +12,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from impasto.errors import WeightsError
+from impasto.extras import install_command
 from impasto.version import __version__
 
 LIBRARIES = ("numpy", "scipy", "pillow", "keras", "tensorflow", "tensorflow-cpu", "jax", "torch")
@@ -20,8 +21,8 @@ LIBRARIES = ("numpy", "scipy", "pillow", "keras", "tensorflow", "tensorflow-cpu"
 VARIABLES = ("KERAS_BACKEND", "IMPASTO_CACHE", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 """Environment variables that change how impasto runs."""
 
-DEVELOPMENT = "dev"
-"""The extra that only developers need."""
+HIDDEN = ("all", "dev", "docs", "examples", "lint")
+"""Extras that are not shown: those of developers, and the sum of others."""
 
 SECONDS = 10
 """Maximum time for the driver's tool that lists GPUs."""
@@ -117,9 +118,9 @@ def _iter_extras() -> Iterator[tuple[str, str]]:
         yield "extras", "unknown: impasto is not installed by pip"
         return
     for extra in names:
-        if extra != DEVELOPMENT:
+        if extra not in HIDDEN:
             missing = ", ".join(missing_requirements("impasto", extra))
-            state = f"{MISSING} {missing}: pip install 'impasto[{extra}]'"
+            state = f"{MISSING} {missing}: {install_command(extra)}"
             yield f"extra {extra}", state if missing else "installed"
 
 

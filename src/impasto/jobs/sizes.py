@@ -38,7 +38,7 @@ class Size(NamedTuple):
 
 
 def resolve_size(text: str, content_size: Callable[[], tuple[int, int]]) -> Size:
-    """Return the size that a text stands for; other texts are returned unchanged.
+    """Return the size that a text stands for; numbers and ``original`` are returned unchanged.
 
     Args:
         text: thousands of pixels as ``2k``; a part of the content image's longest side as ``50%``;
@@ -46,7 +46,7 @@ def resolve_size(text: str, content_size: Callable[[], tuple[int, int]]) -> Size
         content_size: returns height and width of the content image; called only if needed
 
     Raises:
-        SettingError: for an unknown page, or a resolution that is not a number
+        SettingError: for an unknown page, a resolution that is not a number, or another text
         ImageError: if the content image cannot be read
 
     >>> resolve_size("2k", lambda: (300, 400)).size, resolve_size("50%", lambda: (300, 400)).size
@@ -60,6 +60,10 @@ def resolve_size(text: str, content_size: Callable[[], tuple[int, int]]) -> Size
         return Size(str(max(1, round(max(content_size()) * float(percent[1]) / 100))))
     if "@" in text:
         return _fit_page(text, content_size)
+    if not re.fullmatch(r"[+-]?\d[\d_.]*|original", text.strip()):
+        raise SettingError(
+            f"size is {text!r}: expected pixels, as 1024, or 2k, 50%, A4@300 or original"
+        )
     return Size(text)
 
 

@@ -61,6 +61,9 @@ HUBNESS_WEIGHT = 0.5
 HUBNESS_SAMPLE = 2**12
 """Maximum number of queries in all groups."""
 
+PRODUCT_ROWS = 512
+"""Number of rows of a matrix product that one core computes at a time."""
+
 SEARCH_BATCH = 2**16
 """Number of queries in one call of the compiled search."""
 
@@ -148,15 +151,15 @@ def build_index(
     basis = None
     if components is not None:
         chosen = zip(parts, means, _sample_styles(parts), strict=True)
-        sample = _concatenate([gather_rows(part, rows) - mean for part, mean, rows in chosen])
+        sample = concatenate_rows([gather_rows(part, rows) - mean for part, mean, rows in chosen])
         basis = principal_components(normalize_rows(sample), components)
     directions = [_directions_in_basis(*each, basis) for each in zip(parts, means, strict=True)]
     return FeatureIndex(
-        _concatenate(parts),
+        concatenate_rows(parts),
         tuple(len(part) for part in parts),
         tuple(style.weight / total for style in styles),
         basis,
-        _concatenate(directions),
+        concatenate_rows(directions),
         _join_positions(styles),
     )
 
@@ -172,7 +175,8 @@ def _join_positions(styles: Sequence[IndexedStyle]) -> IndexArray:
     return np.concatenate(joined)
 
 
-def _concatenate(arrays: Sequence[Array]) -> Array:
+def concatenate_rows(arrays: Sequence[Array]) -> Array:
+    """Return arrays (n, ...) as one; without a copy if there is only one."""
     return arrays[0] if len(arrays) == 1 else array_namespace(arrays[0]).concatenate(arrays)
 
 
@@ -181,7 +185,31 @@ def _directions_in_basis(features: Array, mean: Array, basis: Array | None) -> A
     if basis is None:
         return normalize_rows(features - mean)
     # As (f - mean) @ basis, without a copy of all features.
-    return normalize_rows(features @ basis - array_namespace(mean).matmul(mean, basis))
+    offset = array_namespace(mean).matmul(mean, basis)
+    return normalize_rows(_project_rows(features, basis) - offset)
+
+
+def _apply_moments(sample: Array, subspace: Array) -> Array:
+    """Return (sampleᵀ sample) @ subspace, on all cores; rows are summed in a fixed order."""
+    if is_tensor(sample):
+        return array_namespace(sample).transpose(sample) @ (sample @ subspace)
+
+    def work(first: int) -> HostArray:
+        rows = sample[first : first + PRODUCT_ROWS]
+        product: HostArray = rows.T @ (rows @ subspace)
+        return product
+
+    return sum(threads.map_in_threads(work, range(0, len(sample), PRODUCT_ROWS)))
+
+
+def _project_rows(rows: Array, basis: Array) -> Array:
+    """Return rows (n, C) @ basis (C, K), on all cores."""
+    if is_tensor(rows):
+        return rows @ basis
+    starts = range(0, len(rows), PRODUCT_ROWS)
+    return concatenate_rows(
+        threads.map_in_threads(lambda first: rows[first : first + PRODUCT_ROWS] @ basis, starts)
+    )
 
 
 def _sample_styles(parts: Sequence[Array]) -> list[IndexArray]:
@@ -226,8 +254,8 @@ def principal_components(sample: Array, count: int) -> Array:
     subspace = as_array_like(start.astype(np.float32), sample)
     ops = array_namespace(sample)
     for _ in range(PCA_ITERATIONS):
-        subspace, _ = ops.linalg.qr(ops.transpose(sample) @ (sample @ subspace))
-    within = sample @ subspace
+        subspace, _ = ops.linalg.qr(_apply_moments(sample, subspace))
+    within = _project_rows(sample, subspace)
     products = to_numpy(ops.transpose(within) @ within).astype(np.float64)
     _, vectors = np.linalg.eigh(products)  # ascending
     largest = np.ascontiguousarray(vectors[:, : -count - 1 : -1].astype(np.float32))
@@ -252,7 +280,7 @@ def project_query(columns: Array, index: FeatureIndex, weights: Array | None = N
     """
     if weights is None:
         weights = np.ones(len(columns), np.float32)
-    coordinates = columns if index.basis is None else columns @ index.basis
+    coordinates = columns if index.basis is None else _project_rows(columns, index.basis)
     sums = to_numpy(array_namespace(columns).matmul(as_array_like(weights, columns), columns))
     return SearchQuery(coordinates, sums.astype(np.float64), float(weights.sum(dtype=np.float64)))
 
@@ -270,7 +298,7 @@ class QueryBuilder:
         rows, sums, weight = self.whole
         new = part.coordinates
         if is_tensor(new):
-            rows = _concatenate([rows, new]) if self._end else new
+            rows = concatenate_rows([rows, new]) if self._end else new
         else:
             rows = rows if self._end else filearray.zeros((self.count, new.shape[1]))
             rows[self._end : self._end + len(new)] = new
@@ -325,7 +353,7 @@ def search_statistics(
     rows = gather_rows(query.coordinates, order[:: -(-count // HUBNESS_SAMPLE)])
     sample = normalize_rows(rows - center)
     hubness = [_hubness(sample, rows) for rows in _split_by_style(index, index.directions)]
-    return SearchStatistics(center, HUBNESS_WEIGHT * _concatenate(hubness))
+    return SearchStatistics(center, HUBNESS_WEIGHT * concatenate_rows(hubness))
 
 
 def search_with_statistics(
@@ -428,7 +456,7 @@ def _hubness(query: Array, directions: Array) -> Array:
         products = ops.matmul(directions[first : first + COLUMNS], transposed)
         return ops.mean(ops.max(products, axis=2), axis=0)
 
-    return _concatenate(_in_pieces(work, len(directions), COLUMNS, on_device=is_tensor(query)))
+    return concatenate_rows(_in_pieces(work, len(directions), COLUMNS, on_device=is_tensor(query)))
 
 
 def _search_best(
@@ -457,7 +485,7 @@ def _search_best(
 
         results = _in_pieces(work, count, size, on_device)
     # Converted once, so that a GPU is waited for once.
-    cosines, best_rows = (to_numpy(_concatenate(side)) for side in zip(*results, strict=True))
+    cosines, best_rows = (to_numpy(concatenate_rows(side)) for side in zip(*results, strict=True))
     return cosines, best_rows.astype(np.intp)
 
 

@@ -53,6 +53,7 @@ def make_level_targets(
     style: float = 1.0,
     start: ImageArray | None = None,
     role: LevelRole = STRUCTURE,
+    for_styles: TiledFeatureExtractor | None = None,
 ) -> LevelTargets:
     """Compute the targets of a level.
 
@@ -64,8 +65,9 @@ def make_level_targets(
         style: factor on the style weight
         start: the initial image of the level, of the size of ``content``; None at the first level
         role: the role of the level
+        for_styles: see :attr:`impasto.losses.terms.LevelInputs.for_styles`
     """
-    level_inputs = LevelInputs(extractor, content, tuple(regions), start)
+    level_inputs = LevelInputs(extractor, content, tuple(regions), start, for_styles)
     terms = total_loss(recipe, role).terms
     targets = {name: term.make_target(level_inputs) for name, term in terms.items()}
     for_tile = {name: each.for_tile for name, each in targets.items()}

@@ -5,8 +5,9 @@ a term of a loss per layer, such as :class:`MomentsStyleLoss`.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -14,12 +15,13 @@ import numpy as np
 from impasto.compute.arrays import HostArray, Tensor, array_namespace
 from impasto.images import masks
 from impasto.images.arrays import ImageArray, Mask, size_of
-from impasto.images.style_regions import StyledRegion, StyleImage
+from impasto.images.style_regions import StyledRegion
 from impasto.losses import feature_index, style_cache, tiles, voting
 from impasto.losses.content import weighted_mean, weighted_mean_gradient, weighted_parts
 from impasto.losses.feature_splitting import FeatureSplittingLoss, add_at_sample, sample_view
-from impasto.losses.level_roles import STRUCTURE, LevelRole
-from impasto.losses.matching import block_number, matching_term
+from impasto.losses.hypercolumns import block_number
+from impasto.losses.level_roles import FINEST, STRUCTURE, LevelRole
+from impasto.losses.matching import MatchingTerm, matching_term
 from impasto.losses.moment_losses import GRAM, MOMENTS, WASSERSTEIN, MomentLoss
 from impasto.losses.moments import (
     Moments,
@@ -30,6 +32,7 @@ from impasto.losses.moments import (
     slice_moments_vjp,
 )
 from impasto.losses.neighbors import NeighborsLoss
+from impasto.losses.style_views import StyleView, read_views, region_views
 from impasto.losses.terms import (
     EPSILON,
     AdaptiveStyleLoss,
@@ -98,10 +101,24 @@ class LayerwiseTerm:
 
     def style_targets(self, level_inputs: LevelInputs) -> list[RegionTarget]:
         """Compute the part of the targets that depends on regions and style images only."""
-        loss, layers, regions = self.style_loss, self.layers, level_inputs.regions
-        if self.rotated:
-            regions = tuple(map(_with_rotations, regions))
-        return [_make_level_region(loss, layers, region, level_inputs) for region in regions]
+        extractor = level_inputs.extractor
+        return [
+            RegionTarget(
+                np.float32(1 if region.mask is None else region.mask.mean()),
+                _mask_weights(region.mask, self.layers, extractor),
+                TargetReader(self, region, extractor).target(),
+            )
+            for region in level_inputs.regions
+        ]
+
+    def shared_reader(
+        self, region: StyledRegion, extractor: TiledFeatureExtractor
+    ) -> "TargetReader | None":
+        """Return a reader that stores the target of a region in the cache.
+
+        None if the extractor has no cache.
+        """
+        return TargetReader(self, region, extractor) if extractor.style_cache.limit else None
 
     def initial_stats(
         self, targets: list[RegionTarget], level_inputs: LevelInputs
@@ -206,83 +223,102 @@ class LayerwiseTerm:
         ]
 
 
-def _with_rotations(region: StyledRegion) -> StyledRegion:
-    """Return a region with four rotations of each style image."""
-    styles = []
-    for each in region.styles:
-        images = feature_index.rotations(each.image)
-        rotated_masks = (
-            [None] * len(images) if each.mask is None else feature_index.rotations(each.mask)
-        )
-        for image, mask in zip(images, rotated_masks, strict=True):
-            styles.append(replace(each, image=image, mask=mask))
-    return replace(region, styles=tuple(styles))
+@dataclass(eq=False)
+class TargetReader:
+    """Collects what the style loss of a term keeps of the style images of a region."""
 
+    term: LayerwiseTerm
+    region: StyledRegion
+    extractor: TiledFeatureExtractor
+    kept: dict[int, dict[str, list[Any]]] = field(default_factory=dict)
+    """by number of the view and layer, the data of each tile"""
+    _positions: "_ViewPositions | None" = None
+    """those of the view that is being read"""
 
-def _make_level_region(
-    style_loss: LayerStyleLoss,
-    layers: Sequence[str],
-    region: StyledRegion,
-    level_inputs: LevelInputs,
-) -> RegionTarget:
-    """Return the target of a region of the whole image."""
-    extractor = level_inputs.extractor
-    key = (style_loss, style_cache.region_key(region), tuple(layers))
-    make = functools.partial(_make_style_targets, style_loss, layers, region, extractor)
-    style = extractor.style_cache.get(key, make)
-    area = 1.0 if region.mask is None else float(region.mask.mean())
-    return RegionTarget(np.float32(area), _mask_weights(region.mask, layers, extractor), style)
+    @cached_property
+    def views(self) -> list[StyleView]:
+        """The views to read, with weights that add up to 1."""
+        views = region_views(self.region, self.term.rotated)
+        total = sum(view.weight for view in views)
+        return [view._replace(weight=view.weight / total) for view in views]
 
+    def target(self) -> dict[str, Target]:
+        """Return the target by layer, from the cache if it is there."""
+        target: dict[str, Target] = self.extractor.style_cache.get(self._key, self._make_target)
+        return target
 
-def _make_style_targets(
-    style_loss: LayerStyleLoss,
-    layers: Sequence[str],
-    region: StyledRegion,
-    extractor: TiledFeatureExtractor,
-) -> dict[str, Target]:
-    """Return the target of a style loss by layer, from the style images of a region."""
-    styles = [each for each in region.styles if each.weight]
-    total = sum(each.weight for each in styles)
-    weights = [each.weight / total for each in styles]
-    kept = [
-        _extract_style(style_loss, layers, extractor, style, number, weight)
-        for number, (style, weight) in enumerate(zip(styles, weights, strict=True))
-    ]
-    return {
-        layer: style_loss.make_target(
-            [(weight, each[layer]) for weight, each in zip(weights, kept, strict=True)]
-        )
-        for layer in layers
-    }
+    def store(self) -> None:
+        """Store the target in the cache, if the views were read."""
+        if self.kept:
+            self.target()
 
+    def begin_tile(self, view: StyleView, tile: TileFeatures) -> "_TileData":
+        """Return the reader of a tile of a view."""
+        data = self.kept.setdefault(view.number, {layer: [] for layer in self.term.layers})
+        if self._positions is None or self._positions.number != view.number:
+            self._positions = self._view_positions(self.views[view.number])
+        return _TileData(self.term.style_loss, tile, data, self._positions)
 
-def _extract_style(
-    style_loss: LayerStyleLoss,
-    layers: Sequence[str],
-    extractor: TiledFeatureExtractor,
-    style_image: StyleImage,
-    number: int,
-    weight: float,
-) -> dict[str, list[Any]]:
-    """Return by layer the data that a style loss keeps of each tile of a style image."""
-    mask_weights, indexes = _mask_weights(style_image.mask, layers, extractor), {}
-    if limit := style_loss.max_positions(weight):
-        size = size_of(style_image.image)
-        indexes = _position_indexes(size, mask_weights, layers, extractor, limit)
-    kept: dict[str, list[Any]] = {layer: [] for layer in layers}
-    for tile in extractor.iter_tiles(style_image.image):
+    @cached_property
+    def _key(self) -> Hashable:
+        term = self.term
+        return (term.style_loss, term.rotated, style_cache.region_key(self.region), term.layers)
 
-        def extract(layer: str, features: Tensor, tile: TileFeatures = tile) -> Any:
-            stride, core = tile.stride(layer), tile.tile.core
-            weights, position_indexes = (
-                tiles.crop(each[layer], stride, core) if layer in each else None
-                for each in (mask_weights, indexes)
+    def _make_target(self) -> dict[str, Target]:
+        if not self.kept:
+            read_views(self.views, self.extractor, [self])
+        return {
+            layer: self.term.style_loss.make_target(
+                [(view.weight, self.kept[view.number][layer]) for view in self.views]
             )
-            return style_loss.extract(StyleFeatures(features, weights, number, position_indexes))
+            for layer in self.term.layers
+        }
 
-        for layer, data in tile.core_features(layers, extract).items():
-            kept[layer].append(data)
-    return kept
+    def _view_positions(self, view: StyleView) -> "_ViewPositions":
+        layers, limit = self.term.layers, self.term.style_loss.max_positions(view.weight)
+        weights, indexes = _mask_weights(view.mask, layers, self.extractor), {}
+        if limit:
+            size = size_of(view.image)
+            indexes = _position_indexes(size, weights, layers, self.extractor, limit)
+        return _ViewPositions(view.number, weights, indexes)
+
+
+class _ViewPositions(NamedTuple):
+    """The positions of a view, by layer."""
+
+    number: int
+    weights: Mapping[str, HostArray]
+    """weights in the mask; empty without a mask"""
+    indexes: Mapping[str, HostArray]
+    """see ``StyleFeatures.position_indexes``; empty to keep all"""
+
+
+@dataclass(frozen=True)
+class _TileData:
+    """Collects the data of a tile of a view."""
+
+    style_loss: LayerStyleLoss
+    tile: TileFeatures
+    data: dict[str, list[Any]]
+    positions: _ViewPositions
+
+    def read_layer(self, layer: str, features: Tensor) -> None:
+        """Keep the data of a layer."""
+        if layer not in self.data:
+            return
+        stride, core = self.tile.stride(layer), self.tile.tile.core
+        weights, indexes = (
+            tiles.crop(each[layer], stride, core) if layer in each else None
+            for each in self.positions[1:]
+        )
+        inside = self.tile.crop_to_core(features, stride)
+        data = self.style_loss.extract(
+            StyleFeatures(inside, weights, self.positions.number, indexes)
+        )
+        self.data[layer].append(data)
+
+    def end_tile(self) -> None:
+        """Do nothing: layers are independent."""
 
 
 def _position_indexes(
@@ -625,11 +661,15 @@ def style_term(recipe: Recipe, role: LevelRole = STRUCTURE) -> LossTerm:
     table = DETAIL_TERMS if role.detail else STYLE_LOSSES
     if role.feature_splitting:
         table = FEATURE_SPLITTING_TERMS
+    own = recipe
     if role.shallow:
-        recipe = replace(recipe, style_layers=shallow_layers(recipe.style_layers))
+        own = replace(own, style_layers=shallow_layers(own.style_layers))
     if role.detail:
-        recipe = replace(recipe, style_layers=_detail_layers(recipe.style_layers))
-    return table[recipe.style_loss](recipe)
+        own = replace(own, style_layers=_detail_layers(own.style_layers))
+    term = table[recipe.style_loss](own)
+    if role == FINEST and isinstance(term, MatchingTerm):
+        return replace(term, next_term=_feature_splitting_term(recipe))
+    return term
 
 
 def _detail_layers(layers: Layers) -> Layers:

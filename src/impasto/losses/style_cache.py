@@ -14,6 +14,9 @@ from impasto.images.style_regions import StyledRegion
 LIMIT_BYTES = 5e8
 """Maximum size of a cache: what the levels of one style image at 512 px need."""
 
+LEVEL_BYTES = 5e7
+"""Maximum size of a cache from one level to the next: what feature splitting needs."""
+
 ITEM_BYTES = 4
 """Bytes of a value: float32 or int32."""
 

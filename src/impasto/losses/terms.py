@@ -199,6 +199,13 @@ class LevelInputs:
     """masks at this size, and style images at the sizes to use"""
     initial: ImageArray | None = None
     """the initial image of the level; None at the first level"""
+    for_styles: TiledFeatureExtractor | None = None
+    """computes features of style images for this level and the next; None for ``extractor``"""
+
+    @property
+    def style_extractor(self) -> TiledFeatureExtractor:
+        """The extractor for style images."""
+        return self.for_styles or self.extractor
 
     @cached_property
     def tiles(self) -> tuple[Tile, ...]:

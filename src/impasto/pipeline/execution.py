@@ -19,13 +19,13 @@ from impasto.images import arrays, masks
 from impasto.images.arrays import ImageArray
 from impasto.losses import style_cache
 from impasto.losses.objective import Evaluation
-from impasto.losses.style_cache import NO_CACHE
+from impasto.losses.style_cache import StyleCache
 from impasto.pipeline import calibration, memory
 from impasto.pipeline.events import Controls, ProgressEvent, RunState, with_steered_settings
 from impasto.pipeline.inputs import PreparedRun
 from impasto.pipeline.levels import StageTimer, run_levels
 from impasto.pipeline.measurements import SpeedMeasurement, level_roles
-from impasto.pipeline.models import DistributeTiles, ModelCache
+from impasto.pipeline.models import DistributeTiles, Model, ModelCache
 from impasto.pipeline.provenance import Provenance
 from impasto.pipeline.result import Finished, Result
 from impasto.pipeline.run import Run, final_image, first_state
@@ -77,7 +77,7 @@ class Executor:
         model = self.models.get(prepared.recipe, instruction_set)
         if before is not None:
             _check_backend(before.provenance.backend, model.engine.backend)
-        styles = model.style_cache if self._keeps_styles(prepared) else NO_CACHE
+        styles = self._style_cache(prepared, model)
         run = Run(model, prepared.inputs, prepared.recipe, prepared.plan, distribute, styles)
         clock.end_stage("network")
         origin = make_provenance(run)
@@ -103,13 +103,16 @@ class Executor:
                 state = replace(state, stopped=True)
         yield Finished(make_result(run, state))
 
-    def _keeps_styles(self, prepared: PreparedRun) -> bool:
-        """Return whether to keep what is computed from style images, for the next run.
+    def _style_cache(self, prepared: PreparedRun, model: Model) -> StyleCache:
+        """Return a cache for what is computed from style images, to keep for the next run.
 
-        Not in the first run, since it is often the only one, nor if memory is limited.
+        In the first run, which is often the only one, and if memory is limited, it is small and
+        only for the next level.
         """
         free = memory.free_bytes() > FREE_FACTOR * style_cache.LIMIT_BYTES
-        return self.current is not None and prepared.memory_limit is None and free
+        if self.current is not None and prepared.memory_limit is None and free:
+            return model.style_cache
+        return StyleCache(style_cache.LEVEL_BYTES)
 
     def _distribute(self) -> tuple[DistributeTiles, str]:
         """Return the function that distributes tiles, and the instruction set of all workers.

@@ -13,7 +13,7 @@ from impasto.images import arrays, colors, masks
 from impasto.images.arrays import ImageArray
 from impasto.images.style_regions import resize_regions
 from impasto.losses import objective
-from impasto.losses.level_roles import STRUCTURE, LevelRole
+from impasto.losses.level_roles import FEATURE_SPLITTING, FINEST, STRUCTURE, LevelRole
 from impasto.losses.level_targets import make_level_targets
 from impasto.losses.objective import Objective
 from impasto.losses.style_cache import NO_CACHE, StyleCache
@@ -84,7 +84,14 @@ class Run:
         regions = resize_regions(self.inputs.regions, *size)
         program = self.model.level_program(self.recipe, role)
         extractor = program.feature_extractor(self.plan.tile, self.style_cache)
-        targets = make_level_targets(extractor, self.recipe, content, regions, style, start, role)
+        for_styles = None
+        if role == FINEST and not self.plan.tile:
+            # Feature splitting follows, with these layers and more.
+            following = self.model.level_program(self.recipe, FEATURE_SPLITTING)
+            for_styles = following.feature_extractor(self.plan.tile, self.style_cache)
+        targets = make_level_targets(
+            extractor, self.recipe, content, regions, style, start, role, for_styles
+        )
         inner = program.objective(targets, self.plan.keep_targets, self.distribute)
         if not (self.inputs.gray or self.inputs.keep is not None or role.detail):
             return LevelProblem(inner, targets.starts)

@@ -37,12 +37,11 @@ from impasto.studio.messages import (
     SessionChanges,
     ShareInfo,
     SteerRequest,
-    StoredJob,
-    StoredSession,
     SweepRequest,
     VersionChanges,
 )
 from impasto.studio.queue import JobQueue
+from impasto.studio.records import StoredJob, StoredSession
 from impasto.studio.responses import (
     disk_error_response,
     error_response,

@@ -10,7 +10,8 @@ from impasto.images.formats import decode, encode
 from impasto.jobs.sweep import SIZE
 from impasto.pipeline import inputs
 from impasto.recipe.settings import Recipe
-from impasto.studio.messages import PlaceInfo, StoredSession
+from impasto.studio.messages import PlaceInfo
+from impasto.studio.records import StoredSession
 from impasto.studio.store import Store
 from impasto.studio.versions import without_missing_images
 

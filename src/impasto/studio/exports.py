@@ -10,7 +10,7 @@ from PIL import Image
 
 from impasto.errors import SettingError
 from impasto.images.formats import video
-from impasto.studio.messages import StoredJob
+from impasto.studio.records import StoredJob
 from impasto.studio.store import Store
 from impasto.studio.versions import download_stem, result_path
 from impasto.studio.worker import FRAMES

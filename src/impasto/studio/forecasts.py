@@ -15,7 +15,8 @@ from impasto.pipeline.progress import total_pixels as pixels_of
 from impasto.pipeline.pyramid import Level
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
-from impasto.studio.messages import ForecastInfo, SizeForecast, StoredSession
+from impasto.studio.messages import ForecastInfo, SizeForecast
+from impasto.studio.records import StoredSession
 from impasto.studio.store import NotFound, Store
 from impasto.studio.versions import with_shares_and_scales, without_missing_images
 

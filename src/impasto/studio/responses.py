@@ -11,7 +11,9 @@ from starlette.responses import JSONResponse, Response
 from impasto import files
 from impasto.errors import SettingError
 from impasto.studio.auth import refusal
-from impasto.studio.messages import PageMessage, PageResponse, parse
+from impasto.studio.event_messages import PageMessage
+from impasto.studio.messages import PageResponse
+from impasto.studio.validation import parse
 
 T = TypeVar("T")
 

@@ -12,13 +12,8 @@ from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.presets import Preset
 from impasto.recipe.settings import Recipe
-from impasto.studio.messages import (
-    PresetInfo,
-    SampleInfo,
-    SettingSchema,
-    SettingTexts,
-    StaticInfo,
-)
+from impasto.studio.messages import PresetInfo, SampleInfo, SettingSchema, StaticInfo
+from impasto.studio.records import SettingTexts
 
 STATIC = Path(__file__).parent / "static"
 

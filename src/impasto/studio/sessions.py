@@ -20,14 +20,8 @@ from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 from impasto.studio import schema, versions
-from impasto.studio.messages import (
-    ImageInfo,
-    ResultInfo,
-    SessionChanges,
-    SessionInfo,
-    StoredSession,
-    UploadInfo,
-)
+from impasto.studio.messages import ImageInfo, ResultInfo, SessionChanges, SessionInfo, UploadInfo
+from impasto.studio.records import StoredSession
 from impasto.studio.store import THUMBNAIL_SIDE, NotFound, Store
 from impasto.studio.supervisor import Supervisor
 

@@ -32,15 +32,9 @@ from impasto.images import arrays
 from impasto.images.formats import decode, encode
 from impasto.images.formats.decode import DecodedImage
 from impasto.recipe.settings import Recipe
-from impasto.studio.messages import (
-    ImageInfo,
-    NewJob,
-    RecipeFields,
-    StoredImage,
-    StoredJob,
-    StoredSession,
-    parse,
-)
+from impasto.studio.messages import ImageInfo
+from impasto.studio.records import NewJob, RecipeFields, StoredImage, StoredJob, StoredSession
+from impasto.studio.validation import parse
 
 DERIVED_FILES = ("shown.jpg", "shown.png", "thumb.jpg")
 """Files of an image that the page can request."""

@@ -18,19 +18,17 @@ from pathlib import Path
 from typing import TypeAlias, Unpack
 
 from impasto import files
-from impasto.studio.messages import (
-    JobChanges,
+from impasto.studio.event_messages import (
     JobEvent,
     PageMessage,
     PaintCommand,
-    RecipeFields,
     StateMessage,
     StepMessage,
-    StoredJob,
     WorkerCommand,
     WorkerMessage,
 )
 from impasto.studio.queue import JobQueue
+from impasto.studio.records import JobChanges, RecipeFields, StoredJob
 from impasto.studio.store import NotFound, Store
 
 LOG = logging.getLogger(__name__)

@@ -14,21 +14,20 @@ from impasto.pipeline import inputs, provenance
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
 from impasto.studio import schema
-from impasto.studio.messages import (
-    ImageInfo,
-    JobInfo,
+from impasto.studio.event_messages import PaintCommand
+from impasto.studio.messages import ImageInfo, JobInfo
+from impasto.studio.records import (
     JobInputs,
     JobStatus,
     NewJob,
-    PaintCommand,
     RegionEntry,
     StoredJob,
     StoredSession,
     StyleEntry,
-    parse,
 )
 from impasto.studio.store import NotFound, Store, safe_name
 from impasto.studio.supervisor import Supervisor
+from impasto.studio.validation import parse
 from impasto.studio.worker import FRAMES
 
 

@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO, TypeAlias
 
+import numpy as np
+
 from impasto import files
 from impasto.errors import ImpastoError
-from impasto.images import arrays, colors
+from impasto.images import arrays, colors, masks
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import encode
 from impasto.images.formats.save_options import SaveOptions
@@ -34,8 +36,7 @@ from impasto.pipeline.pyramid import Level
 from impasto.pipeline.result import Finished, Result
 from impasto.pipeline.stylizer import Event, Stylizer
 from impasto.recipe.settings import Recipe
-from impasto.studio.masks import feather_mask
-from impasto.studio.messages import (
+from impasto.studio.event_messages import (
     PaintCommand,
     SteerCommand,
     StepMessage,
@@ -43,6 +44,7 @@ from impasto.studio.messages import (
     WorkerCommand,
     WorkerMessage,
 )
+from impasto.studio.masks import feather_mask
 
 Send: TypeAlias = Callable[[WorkerMessage], None]
 
@@ -51,8 +53,8 @@ LOG = logging.getLogger(__name__)
 PREVIEW_SECONDS = 0.25
 """Seconds between two preview images."""
 
-DRAFT_SIZE = 512
-"""Longest side of the draft in pixels."""
+DRAFT_SIZE, DRAFT_SHARE = 512, 0.65
+"""Longest side of the draft in pixels, and how far its colors move to those of the style."""
 
 FRAMES, MAX_FRAMES, FRAME_SIZE = "frames", 90, 720
 """Folder of the images for a film, their approximate number, and their longest side in pixels."""
@@ -267,18 +269,30 @@ def step_message(
 
 
 def draft(job: PreparedJob) -> ImageArray:
-    """Return the draft: the content image in the colors of the first style image."""
+    """Return the draft: the content image with its colors moved to those of the first style image.
+
+    They move as little as possible (`colors.color_transport`), by DRAFT_SHARE of the way, since
+    colors far from the mean become garish; in the protected area they stay.
+    """
     inputs = job.prepared.inputs
     height, width = arrays.size_of(inputs.content)
+    every = max(1, max(height, width) // (2 * DRAFT_SIZE))  # resizing all of 24 MP takes a second
     small = arrays.resize(
-        inputs.content, *arrays.fit(height, width, min(DRAFT_SIZE, max(height, width)))
+        inputs.content[::every, ::every],
+        *arrays.fit(height, width, min(DRAFT_SIZE, max(height, width))),
     )
     styles = [each for region in inputs.regions for each in region.styles if each.weight]
     if not styles or job.prepared.recipe.colors != "style":
         return small
     style = styles[0].image
     sample = style[:: max(1, style.shape[0] // 256), :: max(1, style.shape[1] // 256)]
-    return colors.match_colors(small, sample)
+    own, target = colors.color_moments(small), colors.color_moments(sample)
+    change = colors.color_transport(own.covariance, target.covariance)
+    moved = ((small - own.mean) @ change.T + target.mean).clip(0, 255)
+    share = np.full((*arrays.size_of(small), 1), DRAFT_SHARE, np.float32)
+    if inputs.keep is not None:
+        share -= DRAFT_SHARE * masks.resize_mask(inputs.keep, *arrays.size_of(small))[..., None]
+    return np.asarray(small + share * (moved - small), np.float32)
 
 
 class FilmRecorder:

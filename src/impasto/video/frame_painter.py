@@ -24,10 +24,12 @@ from impasto.compute.arrays import to_numpy
 from impasto.images import arrays, masks, style_regions
 from impasto.images.arrays import ImageArray, Mask
 from impasto.images.style_regions import StyledRegion
-from impasto.losses import feature_index, matching, objective, voting
+from impasto.losses import feature_index, match_search, objective, style_index, voting
+from impasto.losses.hypercolumns import GRID_STRIDE
 from impasto.losses.level_roles import LevelRole
 from impasto.losses.level_targets import LevelTargets
-from impasto.losses.matching import GRID_STRIDE, MatchIndexes, MatchingTerm
+from impasto.losses.match_search import MatchIndexes
+from impasto.losses.matching import MatchingTerm
 from impasto.losses.style import LayerwiseTerm, PairTarget
 from impasto.losses.terms import LevelInputs, Target, TargetTile, TiledFeatureExtractor
 from impasto.losses.tiles import Box
@@ -176,7 +178,7 @@ class ShotPainter:
         if term is None:
             return []
         inputs = self._level_inputs(level, 1, memory.anchor, memory.anchor_painted)
-        query_image = matching.mix_query(memory.anchor, memory.anchor_painted, term.query_mix)
+        query_image = match_search.mix_query(memory.anchor, memory.anchor_painted, term.query_mix)
         grid = tuple(side // GRID_STRIDE for side in arrays.size_of(memory.anchor))
         found = []
         for search in self._region_searches(level, 1, memory):
@@ -453,7 +455,7 @@ class ShotPainter:
         searches = self._region_searches(stage.level, stage.factor, memory)
         grid = tuple(side // GRID_STRIDE for side in arrays.size_of(inputs.content))
         assert inputs.initial is not None
-        query_image = matching.mix_query(inputs.content, inputs.initial, term.query_mix)
+        query_image = match_search.mix_query(inputs.content, inputs.initial, term.query_mix)
         found, channels = [], dict[str, int]()
         for number, (search, region) in enumerate(zip(searches, inputs.regions, strict=True)):
             if matched is None or not channels:
@@ -541,11 +543,11 @@ class ShotPainter:
             )
             image = content
             if factor > 1:  # there the query is mixed with the image so far, as in a still image
-                image = matching.mix_query(content, painted, term.query_mix)
+                image = match_search.mix_query(content, painted, term.query_mix)
             inputs = self._first_inputs(level, factor, content, painted)
             searches = []
             for region in inputs.regions:
-                index = matching.build_region_index(region, inputs.extractor, term.layers)
+                index = style_index.build_region_index(region, inputs.extractor, term.layers)
                 query, _ = shot_matches.query_level(inputs, image, term.layers, index)
                 statistics = feature_index.search_statistics(query, index)
                 styles = tuple(each.image for each in region.styles if each.weight)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from impasto.compute.arrays import to_numpy
 from impasto.images import arrays
 from impasto.images.arrays import ImageArray, Mask
-from impasto.losses import feature_index, matching
+from impasto.losses import feature_index, hypercolumns
 from impasto.losses.feature_index import FeatureIndex, SearchQuery, SearchStatistics
-from impasto.losses.matching import GRID_STRIDE
+from impasto.losses.hypercolumns import GRID_STRIDE
 from impasto.losses.terms import LevelInputs
 from impasto.video.births import TRACKED, Birth, BirthMap
 
@@ -89,9 +89,9 @@ def query_level(
     coordinates: NDArray[np.float32] | None = None
     sums, weight = np.zeros(1), 0.0
     for tile in level_inputs.iter_target_tiles():
-        grids = matching.tile_grids(tile.tile_features(image), layers)
+        grids = hypercolumns.tile_grids(tile.tile_features(image), layers)
         channels.update({layer: int(each.shape[-1]) for layer, each in grids.items()})
-        columns = matching.concatenate_layers(grids)
+        columns = hypercolumns.concatenate_layers(grids)
         rows, width_of_tile = columns.shape[:2]
         flat = columns.reshape(-1, columns.shape[-1])
         part = feature_index.project_query(flat, index)

@@ -31,6 +31,7 @@ export async function showCanvas() {
   at("side-by-side").hidden = !other;
   at("hold").hidden = !version || Boolean(state.masking);
   at("compare-field").hidden = !version || Boolean(state.masking);
+  at("protect").hidden = Boolean(state.masking);
   view.show(image, other);
   at("empty").hidden = Boolean(image);
   at("stage").classList.toggle("welcome", !image);

@@ -4,7 +4,7 @@ import { post, upload } from "./api.js";
 import { loadImage, showCanvas, showLegend } from "./canvas.js";
 import { ask, at, during, element, on, onClick } from "./dom.js";
 import { channels, Mask, SIDE, TINTS } from "./masks.js";
-import { changeSession } from "./session.js";
+import { changeSession, showReason } from "./session.js";
 import { regionEntries, state, styleEntries, styleLabel, view } from "./state.js";
 
 const FEATHER = 0.004; // of a new mask, as a fraction of its longer side
@@ -29,6 +29,7 @@ export async function beginMask(role, style, known = null, number = null, soft =
   at("mask-head").hidden = at("tools").hidden = false;
   await showCanvas();
   showLegend();
+  showReason();
   view.overlay = mask.canvas;
   view.fit();
   at("canvas").classList.add("masking");
@@ -70,6 +71,7 @@ export function endMask() {
   view.overlay = view.cursor = null;
   document.body.classList.remove("masking");
   at("tools").hidden = at("mask-head").hidden = true;
+  showReason();
   at("canvas").classList.remove("masking");
   view.fit();
 }
@@ -84,16 +86,24 @@ export async function cancelMask() {
 }
 
 async function maskDone() {
-  const { mask, role, style, number } = state.masking;
+  const { masking } = state, { mask, role, style, number } = masking;
   if (mask.isEmpty()) throw new Error("the mask is empty: paint the area first");
   const soft = feather(), blob = await mask.toBlob(0); // without feather, so that editing it again loses nothing
   const { id } = await upload(new File([blob], "mask.png", { type: "image/png" }), "mask");
+  if (role === "protect") await changeSession({ keep: id, keep_feather: soft });
+  else await addRegion(id, style, number, soft);
+  // The editor closes last: before, Paint would leave out the mask.
+  if (state.masking !== masking) return;
   endMask();
-  if (role === "protect") { await changeSession({ keep: id, keep_feather: soft }); return; }
+  showLegend();
+  await showCanvas();
+}
+
+function addRegion(id, style, number, soft) {
   const regions = regionEntries();
   if (number === null) regions.push({ mask: id, painting: style.id, scale: 1, feather: soft }); else Object.assign(regions[number], { mask: id, feather: soft });
   const paintings = styleEntries(state.session.paintings).filter((each) => number !== null || each.picture !== style.id || state.session.paintings.length === 1);
-  await changeSession({ regions, paintings });
+  return changeSession({ regions, paintings });
 }
 
 export function tool(name) {

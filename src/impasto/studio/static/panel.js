@@ -12,6 +12,9 @@ const SHOWN_ELSEWHERE = ["blend", "finished"]; // by the weights of the style im
 
 const capitalized = (text) => text[0].toUpperCase() + text.slice(1);
 
+/** @type {(about: SettingSchema) => string} */
+export const settingLabel = ({ name, label }) => LABELS[name] ?? capitalized(label);
+
 export class Panel {
   /**
    * @param {StaticInfo} about
@@ -31,7 +34,7 @@ export class Panel {
   }
 
   row(about) {
-    const { name } = about, help = `help-${name}`, label = LABELS[name] ?? capitalized(about.label);
+    const { name } = about, help = `help-${name}`, label = settingLabel(about);
     const field = this.field(about);
     field.id = `setting-${name}`;
     field.setAttribute("aria-describedby", help);

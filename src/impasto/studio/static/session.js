@@ -25,7 +25,7 @@ export function show() {
   const areas = session.regions.map(regionRow);
   if (session.keep) areas.unshift(protectedRow());
   at("areas").replaceChildren(...areas);
-  at("protect").disabled = !session.photograph;
+  at("areas-part").hidden = !areas.length;
   at("missing").hidden = !session.missing.length;
   at("missing").textContent = `Missing in the studio's folder: ${session.missing.join(", ")}. Add it again.`;
   showGallery();
@@ -38,12 +38,12 @@ export function show() {
 }
 
 // Why the button Paint is disabled.
-function showReason() {
+export function showReason() {
   const { photograph, paintings, regions } = state.session;
   const hasStyle = paintings.length + regions.length > 0;
-  at("paint").disabled = !photograph || !hasStyle;
+  at("paint").disabled = !photograph || !hasStyle || Boolean(state.masking);
   const needed = [photograph ? "" : "a photo", hasStyle ? "" : "a style"].filter(Boolean).join(" and ");
-  at("why").textContent = needed ? `Choose ${needed} to paint.` : "";
+  at("why").textContent = needed ? `Choose ${needed} to paint.` : state.masking ? "Finish the mask to paint." : "";
 }
 
 function styleRow(each, number) {
@@ -56,9 +56,9 @@ function styleRow(each, number) {
   return element("li", {}, element("img", { src: each.picture.thumb, alt: "" }),
     element("div", { className: "fields" }, element("p", { className: "name" }, name),
       paintings.length > 1 ? field("share", "Weight", { min: 0, max: 1000, step: 0.1 }) : null,
-      field("scale", "Stroke size", { min: 0.1, max: 10, step: 0.1 }),
+      paintings.length > 1 || each.scale !== 1 ? field("scale", "Stroke size", { min: 0.1, max: 10, step: 0.1 }) : null,
       element("div", { className: "row" },
-        element("button", { onclick: safely(() => beginMask("region", each.picture)), "aria-label": `Use ${name} in one area` }, "Use in one area"),
+        element("button", { onclick: safely(() => beginMask("region", each.picture)), "aria-label": `Use ${name} in one area`, title: "Paint the part of the photo that has this style" }, "Use in one area"),
         element("button", { className: "quiet", onclick: safely(() => changeSession({ paintings: styleEntries(paintings).filter((_, at) => at !== number) })), title: "Remove", "aria-label": `Remove ${name}` }, icon("x")))));
 }
 
@@ -109,7 +109,7 @@ export async function loadState() {
   showSkipped(found.skipped);
   if (!found.sessions.length) found.sessions.push(await post("/api/sessions"));
   at("sessions").replaceChildren(...found.sessions.map((each, number) =>
-    new Option(`${found.sessions.length - number}${each.name ? ` · ${each.name}` : ""}`, each.id)));
+    new Option(each.name ? `${found.sessions.length - number} · ${each.name}` : `Session ${found.sessions.length - number}`, each.id)));
   const current = found.sessions.find((each) => each.id === state.wanted) ?? found.sessions[0];
   at("sessions").value = current.id;
   showQueue();

@@ -45,7 +45,7 @@ export async function forecast() {
   const found = await post(`/api/sessions/${state.session.id}/forecast`).catch(() => null);
   if (!found || asked !== state.forecastAsked) return;
   state.expected = found.seconds ? found.text.split(",")[0] : "";
-  at("forecast").textContent = found.text && !found.seconds ? `${found.text}; the first run measures the time` : found.text;
+  at("forecast").textContent = found.text && !found.seconds ? `${found.text} of memory; the first run measures the time` : found.text;
   showSizes(found.sizes);
 }
 

@@ -2,6 +2,7 @@
 
 import { post } from "./api.js";
 import { at, attempt, element, onClick, safely } from "./dom.js";
+import { settingLabel } from "./panel.js";
 import { showJob } from "./session.js";
 import { state, view } from "./state.js";
 import { select } from "./versions.js";
@@ -24,6 +25,14 @@ function showScale() {
   at("sweep-go").textContent = isCrop() ? "Paint parts" : "Paint small versions";
 }
 
+// Writes values of the chosen setting: all choices, or the current value, half and twice of it.
+function suggestValues() {
+  const about = state.about.settings.find((each) => each.name === at("sweep-setting").value), now = Number(state.session.recipe[about.name]);
+  const inside = (value) => Math.min(about.maximum ?? Infinity, Math.max(about.minimum ?? -Infinity, value));
+  const numbers = [now / 2, now, now * 2].map((each) => inside(about.kind === "integer" ? Math.round(each) : Number(each.toPrecision(3))));
+  at("sweep-values").value = about.choices.length ? about.choices.join(", ") : now > 0 ? [...new Set(numbers)].join(", ") : "";
+}
+
 // Returns the middle of the canvas in the image, from 0 to 1.
 function middle() {
   const inside = (value) => Math.min(1, Math.max(0, value));
@@ -36,8 +45,9 @@ function middle() {
 export function wireSheet() {
   at("compare-settings").addEventListener("click", () => { showScale(); at("sweep").showModal(); });
   at("sweep-scale").addEventListener("change", showScale);
-  at("sweep-setting").append(...state.about.settings.map((each) => new Option(each.label, each.name)));
+  at("sweep-setting").append(...state.about.settings.map((each) => new Option(settingLabel(each), each.name)));
   at("sweep-setting").value = "strength";
+  at("sweep-setting").addEventListener("change", suggestValues);
   onClick("sweep-go", () => attempt(at("sweep-values"), async () => {
     const values = at("sweep-values").value.split(/[,;]\s*/).filter(Boolean);
     /** @type {SweepInfo} */

@@ -27,7 +27,7 @@ const UNNAMED = ["precision", "tile", "finished", "init", "blend"];
 export function summary(version) {
   const words = version.differs.filter(([name]) => !UNNAMED.includes(name)).slice(0, 2)
     .map(([name, , now]) => `${name.replaceAll("_", " ")} ${now}`);
-  const styles = version.styles.slice(0, 2).join(" + ");
+  const styles = version.styles.slice(0, 2).map(styleLabel).join(" + ");
   return version.name || words.join(", ") || [styles, `${version.recipe.size} px`].filter(Boolean).join(", ");
 }
 

@@ -60,10 +60,10 @@ function resultParts(version) {
   const link = (ending, text, ...about) => element("a", { className: "button", href: `${url}/picture.${ending}?download`, download: "" }, ...about, text);
   const canCopy = Boolean(navigator.clipboard?.write && window.ClipboardItem);
   return [
-    element("div", { className: "row downloads" }, link("png", "PNG", icon("download")), link("jpg", "JPEG"), link("tif", "TIFF"),
-      version.film ? element("button", { onclick: once(() => saveFilm(version)) }, icon("film"), "Film") : null,
-      canCopy ? element("button", { onclick: once(() => copy(version)) }, icon("copy"), "Copy") : null),
-    element("div", { className: "row" }, size, element("button", { onclick: once(() => attempt(size, async () => showJob(await post(`${url}/finish`, { size: Number(size.value) })), () => size.defaultValue)) }, "Finish larger")),
+    element("div", { className: "downloads" }, link("png", "PNG", icon("download")), link("jpg", "JPEG", icon("download")), link("tif", "TIFF", icon("download")),
+      canCopy ? element("button", { onclick: once(() => copy(version)), title: "Copy the image to the clipboard" }, icon("copy"), "Copy") : null,
+      version.film ? element("button", { onclick: once(() => saveFilm(version)), title: "An MP4 of the growing picture" }, icon("film"), "Film") : null),
+    element("div", { className: "row" }, size, element("span", { className: "soft" }, "px"), element("button", { onclick: once(() => attempt(size, async () => showJob(await post(`${url}/finish`, { size: Number(size.value) })), () => size.defaultValue)) }, "Finish larger")),
     element("div", { className: "row" },
       element("button", { onclick: once(() => useResult(version, "content")) }, "Use as content"),
       element("button", { onclick: once(() => useResult(version, "style")) }, "Use as style")),
@@ -150,7 +150,16 @@ function choose(wanted) {
   showGrid();
 }
 
+// On a phone, what can be done with a version is under the image, else beside it.
+function placeVersion() {
+  const phone = matchMedia("(max-width: 660px)");
+  const place = () => (phone.matches ? at("center").append(at("version")) : at("steering").after(at("version")));
+  phone.addEventListener("change", place);
+  place();
+}
+
 export function wireVersions() {
+  placeVersion();
   on("grid-open", "click", () => { showGrid(); at("grid").showModal(); });
   on("grid-all", "click", () => choose(() => chosen().length < state.session.works.length));
   on("grid-stars", "click", () => choose((each) => each.starred));
