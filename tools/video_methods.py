@@ -5,7 +5,7 @@ python -m tools.video_methods CLIP STYLE [--size 256] [--out docs/video] [METHOD
 
 import argparse
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +15,7 @@ from PIL import Image
 
 from impasto import Stylizer
 from impasto.images.arrays import ImageArray, fit
-from impasto.pipeline.video_events import FramePainted, VideoOptions
+from impasto.pipeline.video_events import VideoOptions
 from impasto.video import reader
 
 FRAMES = 10
@@ -31,24 +31,23 @@ METHODS = {
     "by-itself": VideoOptions(steady=0),
     "default": VideoOptions(),
     "every-3": VideoOptions(every=3),
-    "steady-half": VideoOptions(steady=0.5),
     "hold-2": VideoOptions(hold=2),
 }
 """Options by the name of the animation."""
 
 
 def paint(
-    stylizer: Stylizer, clip: Path, style: Path, options: VideoOptions, end: float
-) -> Iterator[ImageArray]:
-    """Yield the painted frames of a clip up to a time in seconds, in order."""
+    stylizer: Stylizer, clip: Path, style: Path, options: VideoOptions, end: float, folder: Path
+) -> list[ImageArray]:
+    """Return the painted frames of a clip up to a time in seconds, in order.
+
+    They are stored in ``folder``, so an interrupted call resumes.
+    """
     chosen = VideoOptions(options.steady, options.every, options.hold, end=end)
-    images = {}
-    with TemporaryDirectory() as folder:
-        for event in stylizer.video(clip, style, Path(folder, "painted.mp4"), options=chosen):
-            if isinstance(event, FramePainted):
-                images[event.number] = event.pixels
-    for number in sorted(images):
-        yield images[number]
+    folder.mkdir(parents=True, exist_ok=True)
+    for _ in stylizer.video(clip, style, folder / "%06d.png", options=chosen):
+        pass
+    return [np.asarray(Image.open(path), np.float32) for path in sorted(folder.glob("*.png"))]
 
 
 def write_animation(images: Sequence[ImageArray], path: Path) -> int:
@@ -77,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("methods", nargs="*", help=f"of: clip, {', '.join(METHODS)} (default all)")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--out", type=Path, default=Path("docs/video"))
-    given = parser.parse_args(arguments)
+    parser.add_argument("--work", type=Path, help="folder of painted frames, to resume")
+    given = parser.parse_intermixed_args(arguments)
     frames = list(itertools.islice(reader.iter_frames(reader.probe(given.clip)), FRAMES + 1))
     end = float(Fraction(frames[-1].pts) * frames[-1].info.time_base)
     if len(frames) <= FRAMES:
@@ -88,10 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         size = fit(*frames[0].info.size, given.size)
         images = [frame.pixels(size) for frame in frames[:FRAMES]]
         write_animation(images, given.out / "clip.webp")
-    with Stylizer(size=given.size) as stylizer:
+    with Stylizer(size=given.size) as stylizer, TemporaryDirectory() as temporary:
+        work = given.work or Path(temporary)
         for name in (name for name in METHODS if name in chosen):
             path = given.out / f"{name}.webp"
-            images = list(paint(stylizer, given.clip, given.style, METHODS[name], end))
+            images = paint(stylizer, given.clip, given.style, METHODS[name], end, work / name)
             print(path, write_animation(images, path), "bytes")
 
 

@@ -96,6 +96,31 @@ def test_a_preview_has_the_frames_so_far(folder):
     assert len(list(reader.iter_frames(reader.probe(folder / "so-far.mp4")))) == 2
 
 
+def test_masks_of_a_frame_and_of_each_frame(folder):
+    """A region that moves, and a folder of masks to keep."""
+    masks = folder / "masks"
+    masks.mkdir()
+    for number in range(4):
+        mask = np.zeros((48, 64), np.uint8)
+        mask[:, 40 + 2 * number :] = 255
+        Image.fromarray(mask).save(masks / f"{number}.png")
+    words = ("clip.mp4", "style.png", "--region", "1=mask.png:style.png", "--keep", "masks")
+    done = run("video", *words, "-o", "m/%d.png", *SMALL, cwd=folder)
+    assert done.returncode == 2  # the folder of the output does not exist
+    (folder / "m").mkdir()
+    done = run("video", *words, "-o", "m/%d.png", *SMALL, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    content = [frame.pixels() for frame in reader.iter_frames(reader.probe(folder / "clip.mp4"))]
+    for number in range(4):
+        with Image.open(folder / "m" / f"{number}.png") as image:
+            difference = np.abs(np.asarray(image, float) - content[number]).mean(-1)
+        assert difference[:, 42 + 2 * number :].mean() < 3
+        assert difference[:, : 36 + 2 * number].mean() > 8
+    masks.joinpath("3.png").unlink()
+    done = run("video", *words, "-o", "n.mp4", *SMALL, cwd=folder)
+    assert "keep: masks has masks for 3 frames, and the clip has 4" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [

@@ -1,5 +1,6 @@
 """Clips are written with exact times, and everything but the frames is copied."""
 
+import subprocess
 from dataclasses import replace
 from fractions import Fraction
 
@@ -126,3 +127,42 @@ def test_what_cannot_be_written_is_one_line(source, tmp_path):
     with pytest.raises(SettingError, match="did you mean hevc"):
         ClipOptions("hevx")
     assert not list(tmp_path.iterdir())
+
+
+METADATA = """;FFMETADATA1
+title=Mine
+[CHAPTER]
+TIMEBASE=1/1000
+START=0
+END=100
+title=One
+[CHAPTER]
+TIMEBASE=1/1000
+START=100
+END=250
+title=Two
+"""
+SUBTITLES = "1\n00:00:00,050 --> 00:00:00,090\nHello\n\n2\n00:00:00,120 --> 00:00:00,200\nWorld\n"
+
+
+@pytest.mark.parametrize(("ending", "form"), [(".mkv", "srt"), (".mp4", "mov_text")])
+def test_subtitles_and_chapters_are_copied(source, tmp_path, ending, form):
+    """And a container that cannot hold them says which one can."""
+    ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+    (tmp_path / "a.srt").write_text(SUBTITLES)
+    (tmp_path / "a.txt").write_text(METADATA)
+    given = tmp_path / f"given{ending}"
+    inputs = ("-i", source.path, "-i", tmp_path / "a.srt", "-i", tmp_path / "a.txt")
+    maps = ("-map", "0", "-map", "1", "-map_metadata", "2", "-map_chapters", "2")
+    codecs = ("-c", "copy", "-c:s", form, "-metadata:s:s:0", "language=deu")
+    subprocess.run([ffmpeg, "-loglevel", "error", *inputs, *maps, *codecs, given], check=True)
+    info = reader.probe(given)
+    written = tmp_path / f"written{ending}"
+    assert writer.write_clip(painted(info), written, info) == ()
+    assert clips.packets(written, "subtitles") == clips.packets(given, "subtitles")
+    with av.open(str(written)) as container:
+        assert [each["metadata"]["title"] for each in container.chapters()] == ["One", "Two"]
+        assert container.metadata["title"] == "Mine"
+    other = ".mp4" if ending == ".mkv" else ".mkv"
+    (note,) = writer.write_clip(painted(info), tmp_path / f"other{other}", info)
+    assert note.endswith(f"is not copied: {ending} holds it")

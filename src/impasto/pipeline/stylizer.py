@@ -428,8 +428,10 @@ class Stylizer:
             style: one or more style images
             output: the video to write, or a pattern of numbered images
             options: how frames depend on each other
-            **more: ``regions``, ``keep`` and ``memory`` as in :class:`RunOptions`; ``encoding``, an
-                ``impasto.video.writer.ClipOptions``
+            **more: ``regions``, ``keep`` and ``memory`` as in :class:`RunOptions`; ``encoding``,
+                an ``impasto.video.writer.ClipOptions``. A mask may also be ``(frame, mask)``, which
+                moves with the content of its shot, or the path of a mask clip: a video, a folder or
+                numbered images with a mask for each frame.
 
         Raises:
             InputError: for an invalid clip, image, setting or output

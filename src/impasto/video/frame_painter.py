@@ -219,7 +219,9 @@ class ShotPainter:
         births = birth_maps.advect(memory.births, found)
         still = still * (changed == 0) * ((births.age >= SETTLED) | (births.age == FILLED))
         registered = birth_maps.register(births, memory.records, content, still)
-        births, direct = registered.births, registered.confidence
+        births = registered.births
+        births = replace(births, age=np.where(changed > 0, 0, births.age))
+        direct = registered.confidence * (1 - changed)
         recovered = np.where(registered.recovered, direct, 0)
         found = found._replace(confidence=np.maximum(found.confidence, recovered))
         before = motion.warp(memory.painted, found.flow)
@@ -229,8 +231,7 @@ class ShotPainter:
         moved = np.where(still[..., None] > 0, memory.painted, moved)
         matched = self._matches(memory, births, found, direct, content)
         new = (found.confidence < birth_maps.TRACKED) | (births.age == FILLED) | (changed > 0)
-        freedom = self._freedom(memory, found, births, still, matched, changed)
-        free, fill = _plan(freedom, new, matched)
+        free, fill = _plan(self._freedom(memory, found, births, still, matched), new, matched)
         still = still * ~((births.age == FILLED) & (free > 0))
         moved = self._fill(memory, content, moved, fill & (births.age != FILLED), matched)
         painted, share = self._paint(memory, content, moved, free, new, matched)
@@ -288,7 +289,6 @@ class ShotPainter:
         births: BirthMap,
         still: Mask,
         matched: Sequence[Matched],
-        changed: Mask,
     ) -> Mask:
         """Return how far each pixel may change, in [0, 1]: 1 - k."""
         span = (found.confidence - KEPT_FROM) / (KEPT_TO - KEPT_FROM)
@@ -298,7 +298,6 @@ class ShotPainter:
             kept = kept * (1 - _to_pixels(each.searched.astype(np.float32), size))
         free = 1 - np.maximum(self.steady * kept, still).astype(np.float32)
         free[births.age == FILLED] = 1
-        free = np.maximum(free, changed)
         if self._frame.keep is not None:
             free *= 1 - masks.resize_mask(self._frame.keep, *size)
         return free

@@ -89,7 +89,7 @@ class NextKey:
 def _confidence(tracked: Tracked, photo: ImageArray) -> Mask:
     """Return the confidence (height, width) that pixels are those of the key frame.
 
-    They were tracked at every step, and their content is that of the key frame, ``photo``.
+    They are tracked to it, and their content is that of the key frame, ``photo``.
     """
     content = tracked.content.image
     moved = motion.sample(photo, tracked.births.position, linear=True)

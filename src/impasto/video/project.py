@@ -137,11 +137,10 @@ class Project:
         return np.ascontiguousarray(values[..., order])  # OpenCV has blue first
 
     def iter_painted(self, survey: Survey) -> Iterator[PaintedFrame]:
-        """Yield the written frames in order, up to the first one that is missing."""
+        """Yield the written frames in order, without those that are missing."""
         for number, frame in enumerate(survey.frames, start=survey.first):
-            if not self.has_frame(number):
-                return
-            yield PaintedFrame(self.read_frame(number), frame.pts, frame.duration)
+            if self.has_frame(number):
+                yield PaintedFrame(self.read_frame(number), frame.pts, frame.duration)
 
     def read_survey(self, first: int, cuts: tuple[int, ...] | None) -> Survey | None:
         """Return the stored survey; None if there is none."""

@@ -6,6 +6,7 @@ backward in time.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +15,11 @@ from impasto.images import arrays
 from impasto.images.arrays import ImageArray
 from impasto.video import births as birth_maps
 from impasto.video import motion
-from impasto.video.births import SETTLED, Birth, BirthMap
+from impasto.video.births import Birth, BirthMap
 from impasto.video.clip_job import PreparedClip, content_of
+
+LOST = -1
+"""Number of the birth of pixels that are not tracked, until they are recovered."""
 
 REVERSED_FRAMES = 32
 """Number of frames that are held in memory to read a clip backward."""
@@ -39,8 +43,8 @@ class Tracked(NamedTuple):
 
     @property
     def visible(self) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
-        """Whether each pixel (height, width) was tracked at every step."""
-        return np.asarray(self.births.age >= SETTLED + self.steps)
+        """Whether each pixel (height, width) is known to be in the frame of the start."""
+        return np.asarray(self.births.number != LOST)
 
 
 def iter_contents(
@@ -87,6 +91,7 @@ def track(contents: Iterable[Content], painted: ImageArray | None = None) -> Ite
             births = birth_maps.advect(before.births, found)
             nowhere = np.zeros(births.number.shape, np.float32)
             births = birth_maps.register(births, records, content.image, nowhere).births
+            births = replace(births, number=np.where(births.age == 0, LOST, births.number))
             before = Tracked(content, births, before.steps + 1)
         yield before
 

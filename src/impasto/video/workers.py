@@ -129,7 +129,7 @@ def _absolute(job: VideoJob) -> VideoJob:
 
     def absolute(source: Any) -> Any:
         if isinstance(source, list | tuple):
-            return type(source)(absolute(each) for each in source)
+            return tuple(absolute(each) for each in source)
         is_path = isinstance(source, str | os.PathLike)
         return os.path.abspath(source) if is_path and source is not None else source
 

@@ -326,9 +326,10 @@ class _StreamCopier:
             copy = self.written.add_stream_from_template(stream)
         except (ValueError, TypeError, AttributeError):
             name = getattr(stream.codec_context, "name", "unknown")
+            holds = ".mp4 holds it" if name == "mov_text" else ".mkv holds it"
             self.notes.append(
                 f"the {stream.type} stream {stream.index} ({name}) does not fit into this "
-                "container and is not copied: .mkv holds it"
+                f"container and is not copied: {holds}"
             )
             return
         copy.metadata.update(stream.metadata)
