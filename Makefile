@@ -94,9 +94,9 @@ gallery: $(READY)
 	$(BIN)/python -m tools.gallery $(GALLERY)
 	$(BIN)/python -m tools.presets
 
-# The animations of docs/video.md: make animations CLIP=clip.mp4 STYLE=painting.jpg
+# The animations of docs/video.md; OF="--clip clip.mp4 --style painting.jpg" shows another clip.
 animations: $(READY)
-	$(BIN)/python -m tools.video_methods $(CLIP) $(STYLE) --size 192
+	$(BIN)/python -m tools.video_methods --size 240 $(OF)
 
 # The documentation as a site that needs no server and no network. A broken link, a page that is not
 # in the navigation, or a public name without documentation is an error.

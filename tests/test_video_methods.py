@@ -19,7 +19,7 @@ def inputs(tmp_path, monkeypatch):
     monkeypatch.setattr(video_methods, "FRAMES", 3)
     clips.write(tmp_path / "clip.mp4", clips.pan(5))
     encode.write_image(samples.make_style("swirls", 64), tmp_path / "style.png")
-    return [str(tmp_path / "clip.mp4"), str(tmp_path / "style.png")]
+    return ["--clip", str(tmp_path / "clip.mp4"), "--style", str(tmp_path / "style.png")]
 
 
 def test_an_animation_has_the_first_frames_of_the_clip(inputs, tmp_path):
@@ -29,6 +29,12 @@ def test_an_animation_has_the_first_frames_of_the_clip(inputs, tmp_path):
     for path in out.iterdir():
         with Image.open(path) as image:
             assert (image.n_frames, image.size) == (3, (64, 48))
+
+
+def test_without_a_clip_a_camera_moves_over_a_sample(inputs, tmp_path):
+    video_methods.main(["--size", "64", "--out", str(tmp_path / "out"), "clip"])
+    with Image.open(tmp_path / "out/clip.webp") as image:
+        assert (image.n_frames, image.size) == (3, (64, 48))
 
 
 def test_an_animation_is_small_enough(tmp_path, monkeypatch):
