@@ -293,7 +293,10 @@ def test_an_invalid_value_is_explained_at_its_field_and_restored(page):
         field.fill(before)
         expect(refusal).to_have_count(0)
     expect(page.locator("#toasts")).to_be_empty()
-    strokes = page.locator("#styles input")
+    # A single style has no stroke size of its own.
+    expect(page.locator("#styles input")).to_have_count(0)
+    page.click("[aria-label='Add Mosaic to the other styles']")
+    strokes = page.get_by_label("Stroke size of Oil")
     strokes.fill("99")
     assert patch_of(page, lambda: strokes.press("Tab")).status == 400
     expect(page.locator("#styles .refusal")).to_contain_text("0.1 to 10")

@@ -34,8 +34,14 @@ function thumb({ label, picture, used, use, add = null, drop = null }) {
     drop ? element("button", { className: "corner left", title: `Remove ${label} from your paintings`, "aria-label": `Remove ${label} from your paintings`, onclick: once(drop) }, icon("x")) : null);
 }
 
+let shown = ""; // what the gallery shows
+
+// Unchanged parts stay, since a click on a button that is replaced meanwhile is lost.
 export function showGallery() {
-  const { samples } = state.about;
+  const { samples } = state.about, now = JSON.stringify([state.session.paintings.map(({ picture }) => picture.id), state.collection.map(({ id }) => id)]);
+  at("photo-samples").hidden = Boolean(state.session.photograph);
+  if (now === shown) return;
+  shown = now;
   at("gallery").replaceChildren(...samples.paintings.map(({ name, label, picture }) => {
     const take = async (beside) => useStyle(await addSample(name, label), beside);
     return thumb({ label, picture, used: isUsed(name), use: () => take(false), add: () => take(true) });
@@ -46,7 +52,6 @@ export function showGallery() {
     use: () => useStyle(image, false), add: () => useStyle(image, true),
     drop: () => remove(`/api/collection/${image.id}`),
   })));
-  at("photo-samples").hidden = Boolean(state.session.photograph);
 }
 
 async function tryExample({ content, style }) {

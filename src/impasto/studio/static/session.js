@@ -25,11 +25,7 @@ export function show() {
     at("content-thumb").src = session.photograph.thumb;
     at("content-thumb").alt = session.photograph.name;
   }
-  at("styles").replaceChildren(...session.paintings.map(styleRow));
-  const areas = session.regions.map(regionRow);
-  if (session.keep) areas.unshift(protectedRow());
-  at("areas").replaceChildren(...areas);
-  at("areas-part").hidden = !areas.length;
+  showStyles();
   at("missing").hidden = !session.missing.length;
   at("missing").textContent = `Missing in the studio's folder: ${session.missing.join(", ")}. Add it again.`;
   showGallery();
@@ -47,6 +43,20 @@ function showClip() {
   showTimeline();
   showPlayer();
   loadClip().then((loaded) => { if (loaded) { showTimeline(); forecast(); safely(showCanvas)(); } });
+}
+
+let shown = ""; // the styles and areas that the page shows
+
+// Unchanged fields stay, since a field that is replaced loses what the user is typing.
+function showStyles() {
+  const { paintings, regions, keep } = state.session, now = JSON.stringify([paintings, regions, keep]);
+  if (now === shown) return;
+  shown = now;
+  at("styles").replaceChildren(...paintings.map(styleRow));
+  const areas = regions.map(regionRow);
+  if (keep) areas.unshift(protectedRow());
+  at("areas").replaceChildren(...areas);
+  at("areas-part").hidden = !areas.length;
 }
 
 // Why the button Paint is disabled.
