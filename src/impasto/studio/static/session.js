@@ -38,6 +38,13 @@ export function show() {
   forecast();
 }
 
+function showClip() {
+  showClipSettings();
+  showTimeline();
+  showPlayer();
+  loadClip().then((loaded) => { if (loaded) { showTimeline(); forecast(); safely(showCanvas)(); } });
+}
+
 let shown = ""; // the styles and areas that the page shows
 
 // Unchanged fields stay, since a field that is replaced loses what the user is typing.
@@ -50,13 +57,6 @@ function showStyles() {
   if (keep) areas.unshift(protectedRow());
   at("areas").replaceChildren(...areas);
   at("areas-part").hidden = !areas.length;
-}
-
-function showClip() {
-  showClipSettings();
-  showTimeline();
-  showPlayer();
-  loadClip().then((loaded) => { if (loaded) { showTimeline(); forecast(); safely(showCanvas)(); } });
 }
 
 // Why the button Paint is disabled.
