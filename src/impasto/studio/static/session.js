@@ -98,10 +98,13 @@ function areaRow(thumb, label, removeArea, edit) {
       element("button", { className: "quiet", onclick: safely(removeArea), title: "Remove", "aria-label": `Remove: ${label}` }, icon("x")))));
 }
 
+let newest = 0; // number of the newest answer: an older one that arrives later is dropped
+
 /** @param {SessionChanges} changes */
 export async function changeSession(changes) {
   const changed = await patch(`/api/sessions/${state.session.id}`, changes);
   if (changed.id !== state.wanted) return;
+  newest += 1;
   state.session = changed;
   if ("photograph" in changes) { state.shown = null; state.position = 0; }
   show();
@@ -110,9 +113,10 @@ export async function changeSession(changes) {
 
 export async function load(id) {
   state.wanted = id;
+  const mine = ++newest;
   /** @type {SessionInfo} */
   const found = await get(`/api/sessions/${id}`);
-  if (state.wanted !== id) return;
+  if (state.wanted !== id || mine !== newest) return;
   state.session = found;
   if (!findJob(state.shown)) state.shown = (runningJob() ?? state.session.works[0])?.id ?? null;
   location.hash = id;
