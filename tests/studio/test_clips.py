@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from impasto.video import reader
 from tests import tiny
 from tests.studio.client import Server
 
@@ -256,7 +257,7 @@ def test_a_stopped_clip_has_its_frames_so_far_and_resumes(client, long_clip):
 
 @pytest.mark.slow
 def test_a_clip_resumes_after_the_server_was_killed(tmp_path, two_shots):
-    """The bytes are the same as without the interruption."""
+    """The frames are the same as without the interruption, except for how they are encoded."""
     results = []
     for kills in (0, 1):
         folder = tmp_path / str(kills)
@@ -271,9 +272,12 @@ def test_a_clip_resumes_after_the_server_was_killed(tmp_path, two_shots):
             client = server.client()
         done = client.until(job["id"], "done", "failed")
         assert done["error"] is None
-        results.append(client.request("GET", done["video"]["url"])[2])
+        path = tmp_path / f"{kills}.mp4"
+        path.write_bytes(client.request("GET", done["video"]["url"])[2])
+        results.append([frame.pixels() for frame in reader.iter_frames(reader.probe(path))])
         server.end()
-    assert results[0] == results[1]
+    for whole, resumed in zip(*results, strict=True):
+        assert np.abs(whole - resumed).mean() < 2
 
 
 def test_the_stored_session_of_an_earlier_version_has_settings_of_clips(client, folder):

@@ -51,6 +51,12 @@ def frames(path):
     return [frame.pixels() for frame in reader.iter_frames(reader.probe(path))]
 
 
+def same_images(folder, one, other):
+    """The number of images of two sequences, which have the same bytes: encoders may not."""
+    pairs = zip(sorted(folder.glob(one)), sorted(folder.glob(other)), strict=True)
+    return len([a for a, b in pairs if a.read_bytes() == b.read_bytes() or pytest.fail(str(a))])
+
+
 def of_kind(events, kind):
     return [event for event in events if isinstance(event, kind)]
 
@@ -108,17 +114,15 @@ def test_still_pixels_keep_their_bytes(stylizer, folder, painting, tmp_path):
 
 
 def test_a_stopped_clip_resumes_to_the_same_bytes(stylizer, folder, painting, tmp_path):
-    clip, whole = folder / "cut.mp4", tmp_path / "whole.mp4"
+    clip, whole = folder / "cut.mp4", tmp_path / "whole-%02d.png"
     paint(stylizer, clip, painting, whole, every=2)
-    resumed = tmp_path / "resumed.mp4"
+    resumed = tmp_path / "resumed-%02d.png"
     for count in range(1, 14, 2):  # the generator is closed after so many events
         events = stylizer.video(clip, painting, resumed, options=VideoOptions(every=2))
         for _ in itertools.islice(events, count):
             pass
         events.close()
-        if resumed.exists():
-            break
-    assert resumed.read_bytes() == whole.read_bytes()
+    assert same_images(tmp_path, "whole-*.png", "resumed-*.png") == 7
 
 
 def test_a_resumed_clip_paints_only_what_is_missing(stylizer, folder, painting, tmp_path):
@@ -438,7 +442,7 @@ def test_every_auto_depends_on_motion():
 @pytest.mark.slow
 def test_killed_at_any_moment_it_resumes_to_the_same_bytes(stylizer, folder, painting, tmp_path):
     """The folder is copied at every write, as a killed process would leave it."""
-    clip, whole = folder / "pan.mp4", tmp_path / "whole.mp4"
+    clip, whole, again = folder / "pan.mp4", tmp_path / "whole", tmp_path / "again"
     copies = tmp_path / "copies"
     copies.mkdir()
     replace = os.replace
@@ -446,21 +450,21 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bytes(stylizer, folder, pai
 
     def copying(source, target):
         replace(source, target)
-        if Path(target).parent.name == "whole.mp4.impasto":
-            shutil.copytree(Path(target).parent, copies / f"{next(taken):03d}")
+        if Path(target).parent.name.endswith(".impasto"):
+            shutil.copytree(tmp_path / "whole", copies / f"{next(taken):03d}")
 
+    whole.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "replace", copying)
-        paint(stylizer, clip, painting, whole)
+        paint(stylizer, clip, painting, whole / "%06d.png")
     states = sorted(copies.iterdir())
     assert len(states) > 10
     for state in states:
-        output = tmp_path / "again.mp4"
-        shutil.rmtree(f"{output}.impasto", ignore_errors=True)
-        output.unlink(missing_ok=True)
-        shutil.copytree(state, f"{output}.impasto")
-        paint(stylizer, clip, painting, output)
-        assert output.read_bytes() == whole.read_bytes(), state.name
+        shutil.rmtree(again, ignore_errors=True)
+        shutil.copytree(state, again)
+        paint(stylizer, clip, painting, again / "%06d.png")
+        for path in sorted(whole.glob("*.png")):
+            assert (again / path.name).read_bytes() == path.read_bytes(), (state.name, path.name)
 
 
 @pytest.mark.slow
@@ -471,14 +475,12 @@ def test_shots_on_workers_are_those_painted_here(folder, tmp_path):
 
     style = tmp_path / "style.png"
     encode.write_image(samples.make_style("swirls", 64), style)
-    outputs = []
     for workers in (None, 2):
-        output = tmp_path / f"{workers}.mp4"
+        output = tmp_path / f"{workers}-%02d.png"
         with Stylizer(**SETTINGS, workers=workers) as stylizer:
             events = paint(stylizer, folder / "cut.mp4", str(style), output)
         assert isinstance(events[-1], VideoFinished)
-        outputs.append(output.read_bytes())
-    assert outputs[0] == outputs[1]
+    assert same_images(tmp_path, "None-*.png", "2-*.png") == 7
 
 
 def test_the_identity_is_json(stylizer, folder, painting, tmp_path):

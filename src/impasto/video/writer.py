@@ -47,14 +47,11 @@ class Codec(NamedTuple):
     """whether it stores more than 8 bits per channel"""
 
 
-X264 = "threads=1"
-X265 = "log-level=error:pools=none:frame-threads=1"
-"""Parameters of the encoders. With several threads x264 gave other bytes in one of 1,500 tries on a
-busy machine (benchmarks/NOTES.md), and a repeated command must give the same."""
-
 CODECS = {
-    "h264": Codec("libx264", "yuv420p", {"crf": "16", "x264-params": X264}),
-    "hevc": Codec("libx265", "yuv420p10le", {"crf": "16", "x265-params": X265}, deep=True),
+    "h264": Codec("libx264", "yuv420p", {"crf": "16"}),
+    "hevc": Codec(
+        "libx265", "yuv420p10le", {"crf": "16", "x265-params": "log-level=error"}, deep=True
+    ),
     "prores": Codec("prores_ks", "yuv444p10le", {"profile": "4"}, "yuva444p10le", True),
     "vp9": Codec("libvpx-vp9", "yuv420p", {"crf": "20", "b": "0"}, "yuva420p"),
 }
