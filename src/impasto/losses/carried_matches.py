@@ -28,8 +28,8 @@ from impasto.losses.style_index import (
 from impasto.losses.terms import LevelInputs
 
 MAX_POSITIONS = feature_index.MAX_POSITIONS // 4
-"""Maximum number of positions to search. Each stands for four at the size of the level, so that
-there are at most ``feature_index.MAX_POSITIONS`` matched features."""
+"""Maximum number of positions to search in a region. Each stands for four at the size of the level,
+so that there are at most ``feature_index.MAX_POSITIONS`` matched features."""
 
 
 def carried_matches(
@@ -103,13 +103,17 @@ def _at_half_size(level_inputs: LevelInputs) -> LevelInputs:
     )
 
 
+def _half_size(image: ImageArray | masks.Mask) -> tuple[int, int]:
+    height, width = (max(arrays.MIN_SIDE, side // 2) for side in image.shape[:2])
+    return height, width
+
+
 def _half(image: ImageArray) -> ImageArray:
-    height, width = (max(arrays.MIN_SIDE, side // 2) for side in size_of(image))
-    return arrays.resample(image, height, width)
+    return arrays.resample(image, *_half_size(image))
 
 
 def _half_mask(mask: masks.Mask | None) -> masks.Mask | None:
-    return None if mask is None else np.clip(_half(mask[..., None])[..., 0], 0, 1)
+    return None if mask is None else masks.resize_mask(mask, *_half_size(mask))
 
 
 def _half_region(region: StyledRegion) -> StyledRegion:

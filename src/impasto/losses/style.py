@@ -5,18 +5,16 @@ a term of a loss per layer, such as :class:`MomentsStyleLoss`.
 """
 
 import functools
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from impasto.compute.arrays import HostArray, Tensor, array_namespace
-from impasto.images import masks
-from impasto.images.arrays import ImageArray, Mask, size_of
+from impasto.images.arrays import ImageArray
 from impasto.images.style_regions import StyledRegion
-from impasto.losses import feature_index, style_cache, tiles, voting
+from impasto.losses import feature_index, voting
 from impasto.losses.content import weighted_mean, weighted_mean_gradient, weighted_parts
 from impasto.losses.feature_splitting import FeatureSplittingLoss, add_at_sample, sample_view
 from impasto.losses.hypercolumns import block_number
@@ -32,7 +30,7 @@ from impasto.losses.moments import (
     slice_moments_vjp,
 )
 from impasto.losses.neighbors import NeighborsLoss
-from impasto.losses.style_views import StyleView, read_views, region_views
+from impasto.losses.style_targets import TargetReader, mask_weights
 from impasto.losses.terms import (
     EPSILON,
     AdaptiveStyleLoss,
@@ -105,7 +103,7 @@ class LayerwiseTerm:
         return [
             RegionTarget(
                 np.float32(1 if region.mask is None else region.mask.mean()),
-                _mask_weights(region.mask, self.layers, extractor),
+                mask_weights(region.mask, self.layers, extractor),
                 TargetReader(self, region, extractor).target(),
             )
             for region in level_inputs.regions
@@ -113,7 +111,7 @@ class LayerwiseTerm:
 
     def shared_reader(
         self, region: StyledRegion, extractor: TiledFeatureExtractor
-    ) -> "TargetReader | None":
+    ) -> TargetReader | None:
         """Return a reader that stores the target of a region in the cache.
 
         None if the extractor has no cache.
@@ -221,135 +219,6 @@ class LayerwiseTerm:
             }
             for each, region in zip(sums, target, strict=True)
         ]
-
-
-@dataclass(eq=False)
-class TargetReader:
-    """Collects what the style loss of a term keeps of the style images of a region."""
-
-    term: LayerwiseTerm
-    region: StyledRegion
-    extractor: TiledFeatureExtractor
-    kept: dict[int, dict[str, list[Any]]] = field(default_factory=dict)
-    """by number of the view and layer, the data of each tile"""
-    _positions: "_ViewPositions | None" = None
-    """those of the view that is being read"""
-
-    @cached_property
-    def views(self) -> list[StyleView]:
-        """The views to read, with weights that add up to 1."""
-        views = region_views(self.region, self.term.rotated)
-        total = sum(view.weight for view in views)
-        return [view._replace(weight=view.weight / total) for view in views]
-
-    def target(self) -> dict[str, Target]:
-        """Return the target by layer, from the cache if it is there."""
-        target: dict[str, Target] = self.extractor.style_cache.get(self._key, self._make_target)
-        return target
-
-    def store(self) -> None:
-        """Store the target in the cache, if the views were read."""
-        if self.kept:
-            self.target()
-
-    def begin_tile(self, view: StyleView, tile: TileFeatures) -> "_TileData":
-        """Return the reader of a tile of a view."""
-        data = self.kept.setdefault(view.number, {layer: [] for layer in self.term.layers})
-        if self._positions is None or self._positions.number != view.number:
-            self._positions = self._view_positions(self.views[view.number])
-        return _TileData(self.term.style_loss, tile, data, self._positions)
-
-    @cached_property
-    def _key(self) -> Hashable:
-        term = self.term
-        return (term.style_loss, term.rotated, style_cache.region_key(self.region), term.layers)
-
-    def _make_target(self) -> dict[str, Target]:
-        if not self.kept:
-            read_views(self.views, self.extractor, [self])
-        return {
-            layer: self.term.style_loss.make_target(
-                [(view.weight, self.kept[view.number][layer]) for view in self.views]
-            )
-            for layer in self.term.layers
-        }
-
-    def _view_positions(self, view: StyleView) -> "_ViewPositions":
-        layers, limit = self.term.layers, self.term.style_loss.max_positions(view.weight)
-        weights, indexes = _mask_weights(view.mask, layers, self.extractor), {}
-        if limit:
-            size = size_of(view.image)
-            indexes = _position_indexes(size, weights, layers, self.extractor, limit)
-        return _ViewPositions(view.number, weights, indexes)
-
-
-class _ViewPositions(NamedTuple):
-    """The positions of a view, by layer."""
-
-    number: int
-    weights: Mapping[str, HostArray]
-    """weights in the mask; empty without a mask"""
-    indexes: Mapping[str, HostArray]
-    """see ``StyleFeatures.position_indexes``; empty to keep all"""
-
-
-@dataclass(frozen=True)
-class _TileData:
-    """Collects the data of a tile of a view."""
-
-    style_loss: LayerStyleLoss
-    tile: TileFeatures
-    data: dict[str, list[Any]]
-    positions: _ViewPositions
-
-    def read_layer(self, layer: str, features: Tensor) -> None:
-        """Keep the data of a layer."""
-        if layer not in self.data:
-            return
-        stride, core = self.tile.stride(layer), self.tile.tile.core
-        weights, indexes = (
-            tiles.crop(each[layer], stride, core) if layer in each else None
-            for each in self.positions[1:]
-        )
-        inside = self.tile.crop_to_core(features, stride)
-        data = self.style_loss.extract(
-            StyleFeatures(inside, weights, self.positions.number, indexes)
-        )
-        self.data[layer].append(data)
-
-    def end_tile(self) -> None:
-        """Do nothing: layers are independent."""
-
-
-def _position_indexes(
-    size: tuple[int, int],
-    weights: Mapping[str, HostArray],
-    layers: Iterable[str],
-    extractor: TiledFeatureExtractor,
-    limit: int,
-) -> dict[str, HostArray]:
-    """Return ``StyleFeatures.position_indexes`` of a whole style image, by layer."""
-    positions = {}
-    for layer in layers:
-        height, width = (side // extractor.stride(layer) for side in size)
-        layer_weights = [weights[layer][..., 0]] if layer in weights else None
-        (kept,) = feature_index.select_positions([(height, width)], layer_weights, limit)
-        indexes = np.arange(height * width, dtype=np.int32).reshape(height, width)
-        positions[layer] = np.where(kept, indexes, -1)
-    return positions
-
-
-def _mask_weights(
-    mask: Mask | None, layers: Iterable[str], extractor: TiledFeatureExtractor
-) -> dict[str, HostArray]:
-    """Return by layer the weights of positions under a mask; empty without a mask."""
-    if mask is None:
-        return {}
-    weights = {}
-    for layer in layers:
-        height, width = (size // extractor.stride(layer) for size in mask.shape)
-        weights[layer] = masks.layer_weights(mask, height, width, extractor.receptive_field(layer))
-    return weights
 
 
 def _layer_view(features: FeatureMaps, layer: str, region: RegionTarget) -> LayerView:

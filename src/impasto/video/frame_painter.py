@@ -38,7 +38,7 @@ from impasto.optimizers.registry import SOLVERS
 from impasto.pipeline.pyramid import Level
 from impasto.pipeline.run import Run
 from impasto.video import births as birth_maps
-from impasto.video import boxes, extras, motion, stillness
+from impasto.video import boxes, frame_plan, motion, stillness
 from impasto.video import matches as shot_matches
 from impasto.video.births import FILLED, SETTLED, Birth, BirthMap
 from impasto.video.matches import Matched, RegionSearch
@@ -50,33 +50,11 @@ COARSE_EVALUATIONS = 5
 FINE_EVALUATIONS = {"finest": 4, "splitting": 2}
 """Evaluations of a box at the finest size: before feature splitting, and with it."""
 
-LARGE_HOLE = 4
-"""Radius in pixels, at a coarser size, from which a hole is painted at that size first."""
-
 KEPT_FROM, KEPT_TO = 0.25, 0.6
 """Confidence from which a pixel is partly kept, and to which it becomes kept in full."""
 
-NEARLY_KEPT = 0.15
-"""Freedom below which a pixel is kept in full."""
-
-SPECK = 5
-"""Side in pixels of the smallest square that is painted by a style loss without matches."""
-
-LARGE_AREA = 9
-"""Side in pixels of the smallest square that is painted. Of a smaller hole, patch voting fills the
-pixels, and it is painted when it has grown. A smaller area whose match fits no longer is kept."""
-
-SAMPLED_SHARE = 0.4
-"""Share of the image sampled from the frames of birth; the rest is the frame before, moved."""
-
 CHANGED = 0.05
 """Freedom from which a painted pixel is born again."""
-
-CHANGED_MASK = 0.5
-"""Change of a mask, moved along the flow, from which a pixel belongs to another region."""
-
-COARSE_FACTORS = (4, 2)
-"""Size factors below the finest size at which holes are painted first, coarsest first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +104,20 @@ class FrameReport(NamedTuple):
     """share of the pixels that keep their bytes"""
     painted: float
     """share of the frame in the painted boxes"""
+
+
+class _TrackedFrame(NamedTuple):
+    """A frame as far as it is known from those before, without painting."""
+
+    found: Correspondence
+    """correspondence with the frame before; recovered pixels have that with their frame of birth"""
+    births: BirthMap
+    direct: Mask
+    """confidence of the direct flow to the frames of birth"""
+    moved: ImageArray
+    """the painted image, moved along"""
+    still: Mask
+    """1 for pixels that keep their bytes"""
 
 
 class _Stage(NamedTuple):
@@ -208,41 +200,26 @@ class ShotPainter:
         self._set_frame(frame or FrameRegions(self.run.inputs.regions, self.run.inputs.keep))
         found = motion.correspond(content, memory.photo)
         confidence = float((found.confidence > birth_maps.TRACKED).mean())
-        changed = _changed_masks(memory.masks, self._frame.masks, found)
+        changed = frame_plan.changed_masks(memory.masks, self._frame.masks, found)
         still = self._still(memory, content, found) * (1 - changed)
         memory = replace(_moved_memory(memory, found), masks=self._frame.masks)
         if still.all():
             return replace(memory, number=number, photo=content), FrameReport(confidence, 1.0, 0.0)
-        found = Correspondence(
-            found.flow * (1 - still)[..., None], np.maximum(found.confidence, still)
-        )
-        births = birth_maps.advect(memory.births, found)
-        still = still * (changed == 0) * ((births.age >= SETTLED) | (births.age == FILLED))
-        registered = birth_maps.register(births, memory.records, content, still)
-        births = registered.births
-        births = replace(births, age=np.where(changed > 0, 0, births.age))
-        direct = registered.confidence * (1 - changed)
-        recovered = np.where(registered.recovered, direct, 0)
-        found = found._replace(confidence=np.maximum(found.confidence, recovered))
-        before = motion.warp(memory.painted, found.flow)
-        moved = birth_maps.sample_births(births, memory.records, before)
-        tracked = (births.age != 0) & ~registered.recovered & (changed == 0)
-        moved = _filter_in_time(moved, before, tracked)
-        moved = np.where(still[..., None] > 0, memory.painted, moved)
-        matched = self._matches(memory, births, found, direct, content)
-        new = (found.confidence < birth_maps.TRACKED) | (births.age == FILLED) | (changed > 0)
-        free, fill = _plan(self._freedom(memory, found, births, still, matched), new, matched)
+        tracked = _track(memory, content, found, still, changed)
+        matched = self._matches(memory, tracked, content)
+        births, still = tracked.births, tracked.still
+        new = (tracked.found.confidence < birth_maps.TRACKED) | (births.age == FILLED)
+        new |= changed > 0
+        free, fill = frame_plan.plan_frame(self._freedom(tracked, matched), new, matched)
         still = still * ~((births.age == FILLED) & (free > 0))
-        moved = self._fill(memory, content, moved, fill & (births.age != FILLED), matched)
+        moved = self._fill(memory, content, tracked.moved, fill & (births.age != FILLED), matched)
         painted, share = self._paint(memory, content, moved, free, new, matched)
         painted = np.where(still[..., None] > 0, memory.painted, painted)
         again = (free > CHANGED) & (still == 0)
         births = birth_maps.painted_now(births, number, again, fill)
-        records = {**memory.records, number: _record(matched, content, painted)}
-        kept = birth_maps.drop_small(births, records)
-        births = birth_maps.born_now(births, number, ~np.isin(births.number, list(kept)))
-        if (births.number == number).any():
-            kept[number] = records[number]
+        births, records = _updated_births(
+            births, memory.records, number, _record(matched, content, painted)
+        )
         reference = np.where(still[..., None] > 0, memory.reference, content)
         memory = replace(
             memory,
@@ -251,7 +228,7 @@ class ShotPainter:
             reference=reference,
             painted=painted,
             births=births,
-            records=kept,
+            records=records,
         )
         return memory, FrameReport(confidence, float(still.mean()), share)
 
@@ -263,9 +240,7 @@ class ShotPainter:
     def _matches(
         self,
         memory: ShotMemory,
-        births: BirthMap,
-        found: Correspondence,
-        direct: Mask,
+        tracked: _TrackedFrame,
         content: ImageArray,
     ) -> list[Matched]:
         """Return the matches of each region; empty for a style loss without matches."""
@@ -274,23 +249,18 @@ class ShotPainter:
         if term is None:
             return []
         inputs = self._level_inputs(level, 1, content, None)
-        tracked = found.confidence >= birth_maps.TRACKED
+        births, direct = tracked.births, tracked.direct
+        known = tracked.found.confidence >= birth_maps.TRACKED
         matched = []
         for number, search in enumerate(self._region_searches(level, 1, memory)):
             query, _ = shot_matches.query_level(inputs, content, term.layers, search.index)
-            carried = shot_matches.carry(births, memory.records, tracked, direct, number)
+            carried = shot_matches.carry(births, memory.records, known, direct, number)
             matched.append(shot_matches.resolve(carried, query.coordinates, search))
         return matched
 
-    def _freedom(
-        self,
-        memory: ShotMemory,
-        found: Correspondence,
-        births: BirthMap,
-        still: Mask,
-        matched: Sequence[Matched],
-    ) -> Mask:
+    def _freedom(self, tracked: _TrackedFrame, matched: Sequence[Matched]) -> Mask:
         """Return how far each pixel may change, in [0, 1]: 1 - k."""
+        found, births, still = tracked.found, tracked.births, tracked.still
         span = (found.confidence - KEPT_FROM) / (KEPT_TO - KEPT_FROM)
         kept = np.clip(span, 0, 1) * np.sqrt(np.clip(births.age / SETTLED, 0, 1))
         size = found.confidence.shape
@@ -366,7 +336,7 @@ class ShotPainter:
             searches = self._region_searches(self._finest[0], 1, memory)
             mosaic = _mosaic(local, searches, self._frame.regions, box, content)
             image = (soft * mosaic + (1 - soft) * image).astype(np.float32)
-            for factor in _coarse_factors(hole):
+            for factor in frame_plan.coarse_factors(hole):
                 image = self._paint_coarse(memory, factor, content, image, hole, soft)
         keep = (1 - np.clip(motion.blur(free, 0.7), 0, 1) * (free > 0))[..., None]
         whole = box.height * box.width == hole.size and box == Box(0, 0, *moved.shape[:2])
@@ -580,16 +550,47 @@ class ShotPainter:
         return min(coarser, key=lambda each: abs(each.height * factor - finest.height))
 
 
-def _filter_in_time(
-    sampled: ImageArray, before: ImageArray, tracked: NDArray[np.bool_]
-) -> ImageArray:
-    """Return a sampled image whose tracked pixels are mixed with the frame before, moved along.
+def _track(
+    memory: ShotMemory, content: ImageArray, found: Correspondence, still: Mask, changed: Mask
+) -> _TrackedFrame:
+    """Return a frame as far as it is known from those before.
 
-    Positions have errors that change from frame to frame. A recursive filter reduces their effect;
-    since the share of the sampled image is large, the repeated interpolation hardly blurs.
+    Args:
+        memory: the memory of the frame before
+        content: the content of the frame
+        found: its correspondence with the frame before
+        still: 1 for pixels that do not change
+        changed: 1 for pixels that are in another region than before, which are painted again
     """
-    change = np.float32(1 - SAMPLED_SHARE) * (before - sampled)
-    return np.where(tracked[..., None], sampled + change, sampled)
+    found = Correspondence(found.flow * (1 - still)[..., None], np.maximum(found.confidence, still))
+    births = birth_maps.advect(memory.births, found)
+    still = still * ((births.age >= SETTLED) | (births.age == FILLED))
+    registered = birth_maps.register(births, memory.records, content, still)
+    births = registered.births
+    births = replace(births, age=np.where(changed > 0, 0, births.age))
+    direct = registered.confidence * (1 - changed)
+    recovered = np.where(registered.recovered, direct, 0)
+    found = found._replace(confidence=np.maximum(found.confidence, recovered))
+    before = motion.warp(memory.painted, found.flow)
+    moved = birth_maps.sample_births(births, memory.records, before)
+    moved = frame_plan.filter_in_time(moved, before, (births.age != 0) & ~registered.recovered)
+    moved = np.where(still[..., None] > 0, memory.painted, moved)
+    return _TrackedFrame(found, births, direct, moved, still)
+
+
+def _updated_births(
+    births: BirthMap, records: Mapping[int, Birth], number: int, record: Birth
+) -> tuple[BirthMap, dict[int, Birth]]:
+    """Return the birth map and the frames of birth after the frame ``number``.
+
+    Pixels of births that cover little are born in this frame instead.
+    """
+    known = {**records, number: record}
+    kept = birth_maps.drop_small(births, known)
+    births = birth_maps.born_now(births, number, ~np.isin(births.number, list(kept)))
+    if (births.number == number).any():
+        kept[number] = record
+    return births, kept
 
 
 def _moved_memory(memory: ShotMemory, found: Correspondence) -> ShotMemory:
@@ -598,55 +599,8 @@ def _moved_memory(memory: ShotMemory, found: Correspondence) -> ShotMemory:
     return replace(memory, fading=fading)
 
 
-def _changed_masks(
-    before: Mapping[str, Mask], now: Mapping[str, Mask], found: Correspondence
-) -> Mask:
-    """Return 1 for pixels whose content is in another region than in the frame before, else 0."""
-    changed = np.zeros(found.confidence.shape, bool)
-    for name, mask in now.items():
-        moved = motion.warp(before.get(name, mask), found.flow, linear=True)
-        changed |= (np.abs(moved - mask) > CHANGED_MASK) & (found.confidence > 0)
-    return changed.astype(np.float32)
-
-
 def _stage_name(level: Level) -> str:
     return "splitting" if level.role.feature_splitting else "finest"
-
-
-class _Plan(NamedTuple):
-    """What happens to the pixels of a frame that may change."""
-
-    free: Mask
-    """how far each pixel is changed by optimization, in [0, 1]"""
-    fill: NDArray[np.bool_]
-    """pixels that are filled by patch voting until they are part of a large area"""
-
-
-def _plan(free: Mask, new: NDArray[np.bool_], matched: Sequence[Matched]) -> _Plan:
-    """Return which of the free pixels are painted: those of large areas.
-
-    Args:
-        free: how far each pixel may change, in [0, 1]
-        new: pixels without painted content
-        matched: the matches; without any, nothing can be filled
-    """
-    inside = (free >= NEARLY_KEPT).astype(np.uint8)
-    areas = _without_specks(inside, SPECK)
-    large = _without_specks(inside, LARGE_AREA) if matched else areas
-    return _Plan(free * large, new & (areas > large))
-
-
-def _without_specks(inside: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Return a binary image without areas that no square with a side in pixels fits into."""
-    cv2 = extras.load("cv2")
-    opened = cv2.morphologyEx(inside, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
-    return np.asarray(cv2.dilate(opened, np.ones((3, 3), np.uint8)) * inside)
-
-
-def _coarse_factors(hole: Mask) -> list[int]:
-    """Return the size factors at which a hole is painted first: none for thin ones."""
-    distance = extras.load("cv2").distanceTransform((hole > 0.5).astype(np.uint8), 2, 3)
-    return [factor for factor in COARSE_FACTORS if distance.max() >= LARGE_HOLE * factor / 2]
 
 
 def _record(matched: Sequence[Matched], content: ImageArray, painted: ImageArray) -> Birth:
