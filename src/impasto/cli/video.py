@@ -182,7 +182,7 @@ def video(
     Repeat the command to resume after an interruption.
     """
     from impasto.cli import console
-    from impasto.video import stream
+    from impasto.video import clip_job, stream
     from impasto.video.writer import ClipOptions
 
     options = VideoOptions(
@@ -198,7 +198,7 @@ def video(
     )
     stylizer, _ = make_stylizer(preset, own_presets, recipe, weights_file, settings, workers)
     inputs = InputPaths.parse(clip, style, region, None)
-    job = stream.VideoJob(
+    job = clip_job.VideoJob(
         clip,
         inputs.styles,
         str(output),
@@ -209,7 +209,7 @@ def video(
         ClipOptions(codec or "", depth, location),
     )
     with console.logged_lines(quiet):
-        prepared = stream.prepare(stylizer, job)
+        prepared = clip_job.prepare(stylizer, job)
         if dry_run:
             print("\n".join(_forecast_lines(prepared, stylizer)))
         elif preview is not None:

@@ -438,9 +438,12 @@ class Stylizer:
             ImpastoError: if a package of the extra is missing
         """
         self._controls = Controls()
-        stream = importlib.import_module("impasto.video.stream")  # of a later package
-        job = stream.VideoJob(os.fspath(clip), style, os.fspath(output), options, **more)
-        events: Iterator[VideoEvent] = stream.paint_clip(self, stream.prepare(self, job))
+        # Modules of a later package.
+        clip_job, stream = map(
+            importlib.import_module, ("impasto.video.clip_job", "impasto.video.stream")
+        )
+        job = clip_job.VideoJob(os.fspath(clip), style, os.fspath(output), options, **more)
+        events: Iterator[VideoEvent] = stream.paint_clip(self, clip_job.prepare(self, job))
         return events
 
     def load(self) -> None:

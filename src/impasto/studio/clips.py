@@ -33,10 +33,7 @@ from impasto.video import survey as surveys
 from impasto.video.reader import ClipFrame
 from impasto.video.survey import FrameSurvey, Survey
 
-CLIP_ENDINGS = (
-    *(".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif", ".mpg", ".mpeg", ".3gp", ".ogv"),
-    *(".wmv", ".ts", ".mts", ".m2ts"),
-)
+CLIP_ENDINGS = (*reader.CLIP_ENDINGS, ".gif")
 """Extensions of clips; a GIF is one if it has several images."""
 
 CONTAINERS = (

@@ -288,20 +288,8 @@ class KeyInfo(TypedDict):
     picture: ImageInfo
 
 
-class ClipSettingsInfo(TypedDict):
-    """`ClipSettings` with descriptions of the images."""
-
-    first: int
-    last: int | None
-    steady: float
-    every: str
-    hold: int
-    cuts: list[int] | None
-    keys: list[KeyInfo]
-
-
-class PaintedClip(TypedDict):
-    """The settings and painted frames of a job that paints a clip."""
+class ClipOptionsInfo(TypedDict):
+    """`ClipSettings` without key frames."""
 
     first: int
     last: int | None
@@ -310,6 +298,17 @@ class PaintedClip(TypedDict):
     every: str
     hold: int
     cuts: list[int] | None
+
+
+class ClipSettingsInfo(ClipOptionsInfo):
+    """`ClipSettings` with descriptions of the images."""
+
+    keys: list[KeyInfo]
+
+
+class PaintedClip(ClipOptionsInfo):
+    """The settings and painted frames of a job that paints a clip."""
+
     done: int
     """number of painted frames"""
     latest: int | None

@@ -235,18 +235,24 @@ def _as_json(value: Any) -> Any:
 
 def survey_of(clip: PreparedClip) -> Survey:
     """Return the survey of a clip, and store it for the next call."""
-    stored = clip.project.read_survey(clip.first, clip.job.options.cuts)
-    made = stored or read_survey(clip)
-    if stored is None:
-        clip.project.write_survey(made)
+    if (stored := _stored_survey(clip)) is not None:
+        return stored
+    made = _make_survey(clip)
+    clip.project.write_survey(made)
     return made
 
 
 def read_survey(clip: PreparedClip) -> Survey:
     """Return the survey of a clip: the stored one, if there is one."""
-    cuts = clip.job.options.cuts
-    stored = clip.project.read_survey(clip.first, cuts)
-    return stored or survey.survey_clip(clip.frames(), cuts, clip.first)
+    return _stored_survey(clip) or _make_survey(clip)
+
+
+def _stored_survey(clip: PreparedClip) -> Survey | None:
+    return clip.project.read_survey(clip.first, clip.job.options.cuts)
+
+
+def _make_survey(clip: PreparedClip) -> Survey:
+    return survey.survey_clip(clip.frames(), clip.job.options.cuts, clip.first)
 
 
 def disk_bytes(clip: PreparedClip, surveyed: Survey) -> float:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,9 +21,6 @@ from impasto.video.reader import ClipFrame, ClipInfo
 GivenMask: TypeAlias = ImageLike | tuple[int, ImageLike]
 """A mask that stands; the number of a frame and the mask that moves with its content; or the path
 of a mask clip: a video, a folder of images, or numbered images such as ``masks/%06d.png``."""
-
-CLIP_ENDINGS = (*writer.CODECS_OF_ENDING, ".avi", ".m4v")
-"""Endings of mask clips."""
 
 NOISE = 8 / 255
 """Largest error of a mask clip by compression, in [0, 1]: values as close to 0 or 1 become that."""
@@ -88,7 +86,7 @@ def load_source(given: GivenMask, role: str, info: ClipInfo) -> MaskSource:
 def is_mask_clip(path: files.AnyPath) -> bool:
     """Return whether a path names a mask for each frame: a video, a folder, numbered images."""
     path = Path(path)
-    return path.is_dir() or writer.is_sequence(path) or path.suffix.lower() in CLIP_ENDINGS
+    return path.is_dir() or writer.is_sequence(path) or path.suffix.lower() in reader.CLIP_ENDINGS
 
 
 def _load_clip(path: str) -> MaskClip:
@@ -150,7 +148,7 @@ class MaskClipReader:
     def __init__(self, clip: MaskClip, size: tuple[int, int]) -> None:
         """Read masks of ``clip``, resampled to ``size``, (height, width) in pixels."""
         self._clip, self._size = clip, size
-        self._frames = iter(())  # type: Any
+        self._frames: Iterator[ClipFrame] = iter(())
         self._latest: ClipFrame | None = None
 
     def at(self, number: int) -> Mask:

@@ -32,6 +32,12 @@ RGB_MATRIX = 0
 HD_HEIGHT = 720
 """Frames of unspecified colors are BT.709 from this height on, else BT.601, as players assume."""
 
+CLIP_ENDINGS = (
+    *(".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".3gp", ".ogv"),
+    *(".wmv", ".ts", ".mts", ".m2ts"),
+)
+"""Extensions of files that are always clips; others are as well if PyAV can read them."""
+
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders that return transparency; FFmpeg's own ones ignore it."""
 

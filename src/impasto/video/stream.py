@@ -1,7 +1,7 @@
 """Paints a clip: survey, shots, frames, and the written clip. A generator of events.
 
 Everything that a frame depends on is a value, the memory of its shot, which is stored after each
-frame. So an interrupted clip resumes to the same bytes, and a shot may be painted anywhere.
+frame. So an interrupted clip resumes to the same frames, and a shot may be painted anywhere.
 """
 
 import os
@@ -33,8 +33,6 @@ from impasto.video.clip_job import (
     read_survey,
     survey_of,
 )
-from impasto.video.clip_job import VideoJob as VideoJob
-from impasto.video.clip_job import prepare as prepare
 from impasto.video.full_painter import FullPainter, finish
 from impasto.video.mask_sources import MovingMask
 from impasto.video.parts import group_parts

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from impasto.images import arrays
 from impasto.images.arrays import ImageArray
@@ -38,11 +39,9 @@ class Tracked(NamedTuple):
 
     content: Content
     births: BirthMap
-    steps: int
-    """number of frames tracked so far"""
 
     @property
-    def visible(self) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+    def visible(self) -> NDArray[np.bool_]:
         """Whether each pixel (height, width) is known to be in the frame of the start."""
         return np.asarray(self.births.number != LOST)
 
@@ -85,14 +84,14 @@ def track(contents: Iterable[Content], painted: ImageArray | None = None) -> Ite
         if before is None:
             births = birth_maps.first_births(content.number, *arrays.size_of(content.image))
             records[content.number] = _record(content, painted)
-            before = Tracked(content, births, 0)
+            before = Tracked(content, births)
         else:
             found = motion.correspond(content.image, before.content.image)
             births = birth_maps.advect(before.births, found)
             nowhere = np.zeros(births.number.shape, np.float32)
             births = birth_maps.register(births, records, content.image, nowhere).births
             births = replace(births, number=np.where(births.age == 0, LOST, births.number))
-            before = Tracked(content, births, before.steps + 1)
+            before = Tracked(content, births)
         yield before
 
 

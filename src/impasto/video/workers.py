@@ -40,14 +40,13 @@ def paint_on_workers(
 
     file = stylizer.weights_file
     weights = None if file is None else os.path.abspath(file)
-    job = _absolute(clip.job)
+    job, progress = _absolute(clip.job), _Progress(clip, surveyed)
     tasks = [
         PartsTask(job, clip.recipe, weights, tuple(parts))
         for parts in group_parts(surveyed, clip.job.options.keys)
-        if not all(map(_Progress(clip, surveyed).is_complete, parts))
+        if not all(map(progress.is_complete, parts))
     ]
     tasks.sort(key=lambda task: sum(part.frames for part in task.parts), reverse=True)
-    progress = _Progress(clip, surveyed)
     with ThreadPoolExecutor(1) as thread, connect(stylizer.workers) as pool:
         painting = thread.submit(list, pool.map(paint_on_worker, tasks))
         while not _is_done(painting) and not stylizer.stopped:
