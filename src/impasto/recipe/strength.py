@@ -35,7 +35,8 @@ class StrengthEffects:
     """factor in [0, 1] on the weight of total variation: from 0 up to 1 at strength 0.5"""
     style_fraction: float
     """the style image's fraction of a target, in [0, 1]; the rest is the content image's own
-    features. It also scales the weight of moments in feature splitting"""
+    features. Levels that only sharpen use its square. It also scales the weight of moments in
+    feature splitting"""
     query_mix: float
     """fraction in [0, 1/2] of a level's initial image in the query whose nearest neighbors are
     searched; the rest is the content image. At 1/2, shapes of the style image replace those of the
