@@ -63,7 +63,7 @@ PRESETS: dict[str, Preset] = {
         "A quick look, in half of the time.",
         {"structure_size": 256, "evaluations": 2},
     ),
-    "fine": Preset("More evaluations: closer to the style, in 1.6 times the time.", {"evaluations": 8}),
+    "fine": Preset("More evaluations: closer to the style, 1.6 times as slow.", {"evaluations": 8}),
     "painterly": Preset(
         "Large, visible brushwork; only the shapes of the photo stay clear.",
         {"strength": 0.6, "style_scale": 1.4, "evaluations": 8},

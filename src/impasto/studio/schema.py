@@ -22,7 +22,7 @@ STATIC = Path(__file__).parent / "static"
 DETAILS = {
     "draft": ("Draft", "Quick and rough, in half of the time."),
     presets.DEFAULT: ("Standard", "The detail of most results."),
-    "fine": ("Fine", "Closer to the style, in 1.6 times the time."),
+    "fine": ("Fine", "Closer to the style, 1.6 times as slow."),
 }
 """Presets that are levels of detail, with their labels and help, from coarse to fine."""
 
