@@ -112,7 +112,7 @@ def main() -> None:
     if len(given.addresses) != 2:
         parser.error("expected the addresses of the repository and of the site")
     before, after = current_addresses(), (given.addresses[0], given.addresses[1])
-    for name in FILES:
+    for name in dict.fromkeys((*FILES, *INSTALLATION)):
         path = ROOT / name
         text = replace_addresses(path.read_text(encoding="utf-8"), before, after)
         if given.published and name in INSTALLATION:
