@@ -1,5 +1,7 @@
 """The benchmark's own parts: baselines that compute the same, measures that mean what they say."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -114,3 +116,13 @@ def test_the_classic_recipe_paints():
     picture = classic.paint(content, style, evaluations=5)
     assert picture.shape == content.shape
     assert 1 < np.abs(picture - content).mean() < 100
+
+
+def test_the_plot_of_growth_shows_every_size_and_value(tmp_path):
+    found = {
+        "512": {"seconds": 12.3, "peak_gigabytes": 0.95},
+        "4096": {"seconds": 177.2, "peak_gigabytes": 10.2},
+    }
+    bench.plot_growth(found, tmp_path / "growth.svg")
+    texts = re.findall(r">([^<>]+)</text>", (tmp_path / "growth.svg").read_text(encoding="utf-8"))
+    assert {"512", "4,096", "12", "177", "0.95", "10"} <= set(texts)
