@@ -1046,6 +1046,7 @@ def test_a_batch_paints_every_content_image_in_every_style(folder, tmp_path):
     [
         (["photo.png", "--pairs", "pairs.csv"], "omit the others"),
         ([], "no content images"),
+        (["pairs.csv"], "give it as --pairs pairs.csv"),
         (["photo.png", "--each-style"], "needs style images"),
         (["--pairs", "wrong.csv"], "wrong.csv, line 2: strength is 'much'"),
         (["photo.png", "--style", "painting.png", "--judge", "--no-sheet"], "omit --no-sheet"),
