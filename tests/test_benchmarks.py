@@ -73,6 +73,18 @@ def test_workers_are_reckoned_with_until_their_link_is_full():
     assert scale.seconds(costs, 6400, 10 * int(most), 1e8) == pytest.approx(1 + 64000 / most)
 
 
+def test_a_picture_of_one_tile_has_smaller_ones_for_workers(monkeypatch):
+    tried = []
+    costs = scale.Costs(tile=1.0, pixels=10**6, shown=10**6, own=0.1)
+    monkeypatch.setattr(
+        scale, "costs", lambda size, tile, **_: (tried.append((size, tile)), (costs, 4))[1]
+    )
+    monkeypatch.setattr(scale, "tiles", lambda sizes, tile: {})
+    monkeypatch.setattr(scale, "workers", lambda size, tile, counts: tried.append((size, tile)))
+    scale.section([1024, 2048], 1024, [0], 768, 1e8)
+    assert tried == [(2048, 1024), (768, 384), (768, 384)]
+
+
 @pytest.mark.slow
 def test_what_tiles_and_workers_cost_is_measured():
     found = scale.section([192], 128, [0, 2], 192, 1e8)
