@@ -15,6 +15,7 @@ export const state = {
   masking: null, // the mask editor, while it is open
   curve: [], forecastAsked: 0, expected: "", chosen: new Set(), panel: null, held: false,
   clip: null, // the frames of the shown clip
+  areas: [], // the frames for which the areas of a clip are known
   position: 0, // the number of the shown frame
   follow: true, // whether the position follows the painter
   playing: false, canvasAsked: 0, canvasShown: 0,
@@ -47,7 +48,7 @@ export const styleEntries = (styles, change = (each) => each) =>
   });
 
 /** @type {() => RegionEntry[]} */
-export const regionEntries = () => state.session.regions.map(({ mask, painting, scale, feather }) => ({ mask: mask.id, painting: painting.id, scale, feather }));
+export const regionEntries = () => state.session.regions.map(({ mask, painting, scale, feather, frame }) => ({ mask: mask.id, painting: painting.id, scale, feather, frame }));
 
 // Returns the name of a style image as the gallery has it.
 export function styleLabel(name) {

@@ -1,7 +1,8 @@
 // The versions of a session: the strip, the grid, and what can be done with the shown version.
 
 import { get, patch, post, remove } from "./api.js";
-import { showCanvas, showCompare, showLegend } from "./canvas.js";
+import { showLegend } from "./areas.js";
+import { showCanvas, showCompare } from "./canvas.js";
 import { goToVersion } from "./clip.js";
 import { ask, at, attempt, during, element, icon, notify, on, onClick, once, safely } from "./dom.js";
 import { useImage } from "./gallery.js";
