@@ -6,9 +6,10 @@ import { timeText, timeOf } from "./clip.js";
 import { at, element, on, safely } from "./dom.js";
 import { channels, TINTS } from "./masks.js";
 import { state, styleLabel } from "./state.js";
+import { showTimeline } from "./timeline.js";
 
-const AREA_TINTS = Object.values(TINTS);
 const tinted = new Map(); // canvases by the URL of the mask and the color
+let tints = { of: "", colors: Object.values(TINTS) }; // the colors of areas, and the image that they are for
 
 export const areasShown = () => at("areas-shown").getAttribute("aria-pressed") === "true";
 const isClip = () => Boolean(state.session.photograph?.clip);
@@ -18,8 +19,34 @@ export function sessionAreas() {
   const { keep, keep_frame: frame, regions } = state.session;
   const all = keep ? [{ mask: keep, name: "Protected", frame }] : [];
   all.push(...regions.map((each) => ({ mask: each.mask, name: styleLabel(each.painting.name), frame: each.frame })));
-  return all.map((each, number) => ({ ...each, frame: isClip() ? each.frame : null, tint: AREA_TINTS[number % AREA_TINTS.length] }));
+  return all.map((each, number) => ({ ...each, frame: isClip() ? each.frame : null, tint: tints.colors[number % tints.colors.length] }));
 }
+
+/** Returns the colors of overlays, first those that differ most from the colors of an image. */
+export async function contrasting(url) {
+  const image = await loadImage(url), context = element("canvas", { width: 24, height: 24 }).getContext("2d");
+  if (!image) return Object.values(TINTS);
+  context.drawImage(image, 0, 0, 24, 24);
+  const { data } = context.getImageData(0, 0, 24, 24);
+  const distance = (tint) => {
+    const [r, g, b] = channels(tint);
+    let sum = 0;
+    for (let place = 0; place < data.length; place += 4) sum += Math.hypot(data[place] - r, data[place + 1] - g, data[place + 2] - b);
+    return sum;
+  };
+  return Object.values(TINTS).sort((a, b) => distance(b) - distance(a));
+}
+
+/** Chooses the colors of areas by those of the content image. */
+export const chooseTints = safely(async () => {
+  const url = state.session.photograph?.thumb ?? "";
+  if (url === tints.of) return;
+  const colors = await contrasting(url);
+  if (url !== (state.session.photograph?.thumb ?? "")) return;
+  tints = { of: url, colors };
+  showTimeline();
+  if (sessionAreas().length) await showAreas();
+});
 
 /** Returns the frame of an area as text; empty for a photo. */
 export function areaText(frame) {

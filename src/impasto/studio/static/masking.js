@@ -1,11 +1,11 @@
 // The mask editor: its tools, and saving a mask as a protected area or as the area of a style.
 
 import { post, upload } from "./api.js";
-import { showLegend } from "./areas.js";
+import { contrasting, showLegend } from "./areas.js";
 import { loadImage, showCanvas } from "./canvas.js";
 import { timeOf, timeText } from "./clip.js";
 import { ask, at, during, element, on, onClick } from "./dom.js";
-import { channels, Mask, SIDE, TINTS } from "./masks.js";
+import { Mask, SIDE, TINTS } from "./masks.js";
 import { pause } from "./player.js";
 import { changeSession, showReason } from "./session.js";
 import { regionEntries, state, styleEntries, styleLabel, view } from "./state.js";
@@ -24,7 +24,7 @@ export async function beginMask(role, style, known = null, number = null, soft =
   const mask = new Mask(Math.round(content.width * ratio), Math.round(content.height * ratio));
   state.shown = null;
   if (content.clip && frame !== null) state.position = frame;
-  mask.recolor(await contrasting(content.thumb));
+  mask.recolor((await contrasting(content.thumb))[0]);
   if (known) mask.add(await loadImage(known.url));
   state.masking = { mask, role, style, number, last: null, tool: "brush", cursor: [0.5, 0.5], steps: mask.done.length };
   at("follow-area").checked = !known || frame !== null;
@@ -62,21 +62,6 @@ const frameOfMask = () => (state.session.photograph.clip && at("follow-area").ch
 export const changeProtected = () => (state.session.keep
   ? beginMask("protect", null, state.session.keep, null, state.session.keep_feather, state.session.keep_frame)
   : beginMask("protect", null));
-
-// Returns the color of the overlay that differs most from the colors of an image.
-async function contrasting(url) {
-  const image = await loadImage(url), context = element("canvas", { width: 24, height: 24 }).getContext("2d");
-  if (!image) return TINTS.Red;
-  context.drawImage(image, 0, 0, 24, 24);
-  const { data } = context.getImageData(0, 0, 24, 24);
-  const distance = (tint) => {
-    const [r, g, b] = channels(tint);
-    let sum = 0;
-    for (let place = 0; place < data.length; place += 4) sum += Math.hypot(data[place] - r, data[place + 1] - g, data[place + 2] - b);
-    return sum;
-  };
-  return Object.values(TINTS).reduce((best, each) => (distance(each) > distance(best) ? each : best));
-}
 
 function showSwatches() {
   at("swatches").replaceChildren(...Object.entries(TINTS).map(([name, tint]) => {

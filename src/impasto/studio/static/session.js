@@ -1,7 +1,7 @@
 // The session: requests that change it, and what the page shows of it.
 
 import { get, patch, post } from "./api.js";
-import { areaText, loadAreas, showLegend } from "./areas.js";
+import { areaText, chooseTints, loadAreas, showLegend } from "./areas.js";
 import { showCanvas, showCompare } from "./canvas.js";
 import { goToVersion, loadClip } from "./clip.js";
 import { showClipSettings } from "./clip-settings.js";
@@ -43,6 +43,7 @@ function showClip() {
   showClipSettings();
   showTimeline();
   showPlayer();
+  chooseTints();
   loadAreas();
   loadClip().then((loaded) => { if (loaded) { showTimeline(); forecast(); safely(showCanvas)(); } });
 }

@@ -56,7 +56,7 @@ function showVersion() {
       element("button", { onclick: safely(() => useRecipe(version)) }, "Use its settings"),
       version.sheet ? element("button", { onclick: safely(() => openSheet(version.sheet)) }, "Sheet") : null,
       element("button", { disabled: version.state === "painting", onclick: once(() => removeVersions([version])) }, icon("trash-2"), "Delete")),
-    ...(rows.length ? [element("details", {}, element("summary", {}, "Differences from the previous version"), element("table", {}, element("tbody", {}, ...rows)))] : []));
+    ...(rows.length ? [element("details", {}, element("summary", {}, "What has changed"), element("table", {}, element("tbody", {}, ...rows)))] : []));
 }
 
 function resultParts(version) {
