@@ -1,5 +1,6 @@
 """Areas of a clip: masks that are drawn on a frame and move with its content."""
 
+import asyncio
 import io
 import json
 import time
@@ -10,6 +11,7 @@ from PIL import Image
 
 from impasto.errors import SettingError
 from impasto.studio import clip_areas, clips, worker
+from impasto.studio.clip_reading import ClipReading
 from impasto.studio.store import Store, default_clip
 from impasto.video import survey
 from tests import tiny
@@ -116,6 +118,25 @@ def test_a_mask_that_leaves_the_image_is_omitted(read_clip, tmp_path):
     assert (made["keep"], made["regions"], made["recipe"]) == (None, [], {"style_scale": (1.0,)})
     with pytest.raises(SettingError, match="the area of the style is not in this frame"):
         worker.with_prepared_masks({**command, "styles": []})
+
+
+def test_an_area_that_cannot_be_moved_gives_a_note_and_one_that_is_removed_ends(read_clip):
+    store, clip, mask = read_clip
+    published = []
+
+    async def move():
+        reading = ClipReading(store, published.append)
+        reading.ensure_areas("first", clip, [area_of("0" * 16, 5, 4, 6), area_of(mask, 5, 4, 6)])
+        removed = list(reading._areas["first"].values())
+        reading.ensure_areas("first", clip, [area_of("0" * 16, 5, 4, 6)])
+        await asyncio.gather(*removed, return_exceptions=True)
+        await reading.close()
+        return [each.cancelled() for each in removed]
+
+    assert asyncio.run(move()) == [False, True]
+    (note,) = published
+    assert note["note"].startswith("an area could not be moved along the clip")
+    assert not (store.image_folder(clip) / clip_areas.AREAS / f"{mask}-5").exists()
 
 
 def test_the_survey_of_a_range_is_that_of_its_frames_alone(tmp_path):

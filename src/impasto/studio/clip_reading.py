@@ -20,7 +20,7 @@ from pathlib import Path
 from impasto import files
 from impasto.errors import ImpastoError
 from impasto.studio import clip_areas, clips
-from impasto.studio.event_messages import AreaMessage, ReadingMessage
+from impasto.studio.event_messages import AreaMessage, NoteMessage, ReadingMessage
 from impasto.studio.messages import AreaFrames
 from impasto.studio.store import Store
 
@@ -40,7 +40,7 @@ class ClipReading:
     """Reads one clip at a time, and moves one mask at a time."""
 
     def __init__(
-        self, store: Store, publish: Callable[[ReadingMessage | AreaMessage], None]
+        self, store: Store, publish: Callable[[ReadingMessage | AreaMessage | NoteMessage], None]
     ) -> None:
         """Read clips of ``store``; ``publish`` sends an event to all pages."""
         self.store, self.publish = store, publish
@@ -113,6 +113,8 @@ class ClipReading:
             status = await self._run([image_id, json.dumps(area)], report)
         if status:
             LOG.error("an area of the clip %s could not be moved: status %s", image_id, status)
+            note = "an area could not be moved along the clip, perhaps because the disk is full"
+            self.publish({"event": "note", "work": "", "note": note})
 
     async def _run(self, arguments: list[str], report: Callable[[bytes], None]) -> int | None:
         """Run a child process, pass on the lines of its output, and return its status."""

@@ -1,7 +1,7 @@
 // The page: loads the session, connects its parts, and handles the events of the server.
 
 import { get, listen, post, remove } from "./api.js";
-import { noteArea, wireAreas } from "./areas.js";
+import { noteArea, reloadAreas, wireAreas } from "./areas.js";
 import { showCanvas, wireCanvas } from "./canvas.js";
 import { loadClip } from "./clip.js";
 import { wireClipSettings } from "./clip-settings.js";
@@ -36,7 +36,7 @@ function subscribe() {
     hello: (message) => {
       if (build && build !== message.build) notify("the studio was updated: reload the page");
       build ??= message.build;
-      if (state.lost) { state.lost = false; notify("the studio is available again"); refresh(); }
+      if (state.lost) { state.lost = false; notify("the studio is available again"); refresh(); reloadAreas(); }
     },
     state: ({ worker }) => { showWorker(worker); refresh(); },
     work: refresh,

@@ -89,6 +89,12 @@ export const loadAreas = safely(async () => {
   await showAreas();
 });
 
+/** Loads them again after the studio was restarted, which moves the areas that are not complete. */
+export function reloadAreas() {
+  asked = "";
+  return loadAreas();
+}
+
 /** @param {AreaMessage} message */
 export function noteArea({ picture, mask, frame, first, last }) {
   const frames = state.areas.find((each) => each.mask === mask && each.frame === frame);
