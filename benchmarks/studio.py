@@ -4,8 +4,8 @@
 
 Prints seconds from "Paint" to the first image and to the end of the first level, with a warm
 worker process at 512 px; from a changed setting to the next step; frames per second while painting
-a mask of 3,000 px; and the memory of the server before and after many small images and uploads of
-24 MP. The part ``clip`` paints a sample clip, for its screenshot.
+a mask of 3,000 px; and the memory of the server after uploads of 24 MP and during many images of
+256 px. The part ``clip`` paints a sample clip, for its screenshot.
 """
 
 import argparse
@@ -209,23 +209,9 @@ def frames(page: Page) -> float:
 def memory(page: Page, server: Server, pictures: int, uploads: int) -> dict[str, float]:
     """Return the resident memory in MB of the server and the worker process.
 
-    During many jobs, and after uploads of different photos of 24 MP.
+    After uploads of different photos of 24 MP, and then during many jobs of 256 px.
     """
-    page.click("#more summary")
-    page.select_option("#setting-style_loss", "gram")
-    for name, value in {"size": "64", "levels": "1", "evaluations": "2"}.items():
-        page.fill(f"#setting-{name}", value)
-        page.press(f"#setting-{name}", "Tab")
-    page.wait_for_timeout(1000)
-    before = len(page.evaluate(STATE))
     process = psutil.Process(server.process.pid)
-    found: dict[str, float] = {}
-    for number in range(1, pictures + 1):
-        page.click("#paint")
-        until(page, f"() => ({STATE})()[0]?.state", "done")
-        until(page, f"() => ({STATE})().length", before + number)
-        if number in (5, pictures // 2, pictures):
-            found |= resident(process, f"{number} images")
     photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
     for number in range(1, uploads + 1):
         with tempfile.TemporaryDirectory() as folder:
@@ -235,7 +221,18 @@ def memory(page: Page, server: Server, pictures: int, uploads: int) -> dict[str,
                 page.click("#content .choose")
             chosen.value.set_files(path)
             page.wait_for_selector(f"#content-thumb[alt='{path.name}']")
-    return found | resident(process, f"{uploads} uploads")
+    found = resident(process, f"{uploads} uploads")
+    page.fill("#setting-size", "256")
+    page.press("#setting-size", "Tab")
+    page.wait_for_timeout(1000)
+    before = len(page.evaluate(STATE))
+    for number in range(1, pictures + 1):
+        page.click("#paint")
+        until(page, f"() => ({STATE})()[0]?.state", "done")
+        until(page, f"() => ({STATE})().length", before + number)
+        if number == 2 or number % 10 == 0:
+            found |= resident(process, f"{number} images")
+    return found
 
 
 def resident(process: psutil.Process, after: str) -> dict[str, float]:
