@@ -2,9 +2,9 @@
 
     python -m benchmarks.bench OUT [--sections start,memory,forecast,evaluation,…] …
 
-Writes OUT/results.json after each section, and two plots for the first pair: loss over time, and
-held-out style distance over time. Times are those of one machine on one day: compare ratios. Needs
-the extra ``bench``.
+Writes OUT/results.json after each section, and plots: for the first pair loss over time and
+held-out style distance over time, and with the section ``growth`` time and memory over size. Times
+are those of one machine on one day: compare ratios. ``make bench`` installs what it needs.
 """
 
 import argparse
@@ -171,7 +171,7 @@ def growth(options: argparse.Namespace) -> Section:
                 "peak_gigabytes": done.peak / 1e9,
             }
             options.save({"growth": found})
-    _plot_growth(found, options.out / "growth.png")
+    plot_growth(found, options.out / "growth.svg")
     return found
 
 
@@ -403,19 +403,36 @@ def _plot(found: Section, measure: str, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def _plot_growth(found: Section, path: Path) -> None:
-    """Plot seconds and peak memory against the number of pixels."""
+def plot_growth(found: Section, path: Path) -> None:
+    """Plot seconds and peak memory against the number of pixels, with the sizes as ticks."""
+    import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter, NullLocator, ScalarFormatter
 
     figure = Figure(figsize=(8, 3.4), layout="constrained")
-    megapixels = [int(size) ** 2 * ASPECT / 1e6 for size in found]
+    pixels = [int(size) ** 2 * ASPECT for size in found]
     units = {"seconds": "seconds", "peak_gigabytes": "peak memory, GB"}
     for axes, (measure, label) in zip(figure.subplots(1, 2), units.items(), strict=True):
-        axes.plot(megapixels, [each[measure] for each in found.values()], marker="o")
-        for pixels, (size, each) in zip(megapixels, found.items(), strict=True):
-            axes.annotate(f"{size} px", (pixels, each[measure]), fontsize=7)
-        axes.set(xlabel="megapixels", ylabel=label, xscale="log", yscale="log")
-    figure.savefig(path, dpi=120)
+        values = [each[measure] for each in found.values()]
+        axes.plot(pixels, values, marker="o", color="#9a3412")
+        for place in zip(pixels, values, strict=True):
+            axes.annotate(
+                f"{place[1]:.2g}" if place[1] < 10 else f"{place[1]:.0f}",
+                place,
+                xytext=(0, 7),
+                textcoords="offset points",
+                ha="right",
+            )
+        axes.set(xlabel="longest side, px", ylabel=label, xscale="log", yscale="log")
+        axes.margins(0.1, 0.15)
+        axes.set_xticks(pixels, labels=[f"{int(size):,}" for size in found])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "impasto"}):
+        figure.savefig(path, metadata={"Date": None})
 
 
 def _write_pair(options: argparse.Namespace, number: int, folder: Path) -> tuple[Path, Path]:

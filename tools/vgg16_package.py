@@ -26,6 +26,12 @@ def write_data(path: Path, file: str | None = None) -> str:
     return loaded.source
 
 
+def build_wheel(package: Path, out: str) -> None:
+    """Build the wheel of a data package into the folder ``out``."""
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", out]
+    subprocess.run([*command, str(package)], check=True)
+
+
 def main() -> None:
     """Write the data file, and build the wheel into the folder OUT."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -33,8 +39,7 @@ def main() -> None:
     parser.add_argument("out", nargs="?", default="dist", help="folder for the wheel")
     given = parser.parse_args()
     print(f"{DATA.name} from {write_data(DATA, given.file)}")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", given.out]
-    subprocess.run([*command, str(PACKAGE)], check=True)
+    build_wheel(PACKAGE, given.out)
 
 
 if __name__ == "__main__":

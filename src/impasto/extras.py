@@ -40,6 +40,14 @@ def missing_extra_message(extra: str) -> str:
     return f"{modules} not installed: for {EXTRAS[extra].features}, run {install_command(extra)}"
 
 
+def provided_extras() -> list[str]:
+    """Return the names of all extras of the installed package, empty if pip did not install it."""
+    try:
+        return importlib.metadata.metadata("impasto").get_all("Provides-Extra") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+
+
 def install_command(extra: str) -> str:
     """Return the command that installs an extra.
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import importlib.util
 import inspect
 import io
 import json
@@ -38,6 +37,7 @@ from impasto.pipeline.stylizer import Stylizer
 from impasto.recipe import presets
 from impasto.recipe import settings as recipe
 from tests import shared, signals, tiny
+from tests.evaluation import weights as judge_weights
 
 TINY = ["--style-loss", "gram", "--size", "48", "--levels", "2"]  # a single loss to compile
 SMALL = [*TINY, "--evaluations", "4", "--precision", "float32"]
@@ -443,7 +443,7 @@ def test_both_engines_paint_the_demo_alike(tmp_path):
         losses.append(said["history"][-1]["total"])
         images.append(tmp_path / engine / "demo.png")
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
-    if not all(importlib.util.find_spec(each.package) for each in weight_packages.PACKAGES):
+    if not judge_weights.there():
         return
     originals = [tmp_path / "native" / f"{name}.png" for name in one.DEMO]
     one_figures, other_figures = (
@@ -1046,6 +1046,7 @@ def test_a_batch_paints_every_content_image_in_every_style(folder, tmp_path):
     [
         (["photo.png", "--pairs", "pairs.csv"], "omit the others"),
         ([], "no content images"),
+        (["pairs.csv"], "give it as --pairs pairs.csv"),
         (["photo.png", "--each-style"], "needs style images"),
         (["--pairs", "wrong.csv"], "wrong.csv, line 2: strength is 'much'"),
         (["photo.png", "--style", "painting.png", "--judge", "--no-sheet"], "omit --no-sheet"),

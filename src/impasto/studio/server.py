@@ -38,12 +38,17 @@ START_TIMEOUT = 5.0
 """Timeout in seconds for reading the address of the server that has locked a folder."""
 
 
+def _print_at_once(line: str) -> None:
+    """Print a line, also where standard output is a pipe, such as that of a container."""
+    print(line, flush=True)
+
+
 def serve(
     folder: Path,
     port: int = PORT,
     host: str = "127.0.0.1",
     browser: bool = True,
-    print_line: Callable[[str], None] = print,
+    print_line: Callable[[str], None] = _print_at_once,
     names: Sequence[str] = (),
 ) -> None:
     """Serve the studio of a folder until it is interrupted.

@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 
 from impasto.images.arrays import ImageArray, Mask
 from impasto.video import motion
-from impasto.video.motion import Correspondence, Positions
+from impasto.video.motion import Correspondence, Flow, Positions
 
 SETTLED = 1
 """Age in frames from which a pixel is no longer painted."""
 
 FILLED = -1
-"""Age of pixels that were filled by patch voting, and are not painted yet."""
+"""Age of pixels that were filled from the frame before, moved, and are not painted yet."""
+
+ENTERED = -2
+"""The same of pixels that came into the frame from outside, where the frame before has nothing."""
 
 TRACKED = 0.5
 """Minimum confidence of a pixel that is tracked to the frame before."""
@@ -60,8 +63,8 @@ class BirthMap:
     position: Positions
     """(height, width, 2) x and y there"""
     age: NDArray[np.int32]
-    """(height, width) number of frames for which the pixel has been visible; FILLED for pixels that
-    are not painted yet"""
+    """(height, width) number of frames for which the pixel has been visible; FILLED or
+    ENTERED for pixels that are not painted yet"""
 
 
 class Birth(NamedTuple):
@@ -89,19 +92,19 @@ def advect(births: BirthMap, found: Correspondence) -> BirthMap:
     """Return the map of the next frame, given its correspondence with this one.
 
     (k, u)(x) = (k, u)(n) + (0, x + b - n), with n = round(x + b): nothing is interpolated across
-    edges, and a slow pan of a fraction of a pixel per frame accumulates without rounding.
+    edges, and a slow pan of a fraction of a pixel per frame accumulates without rounding. A pixel
+    whose position leaves its frame of birth has entered the frame from outside, and is lost.
     """
     height, width = births.number.shape
     at = motion.grid(height, width) + found.flow
     near = np.clip(at.round(), 0, (width - 1, height - 1)).astype(np.intp)
     rows, columns = near[..., 1], near[..., 0]
-    tracked = found.confidence >= TRACKED
+    position = (births.position[rows, columns] + (at - near)).astype(np.float32)
+    tracked = (found.confidence >= TRACKED) & motion.inside(position, height, width)
     before = births.age[rows, columns]
-    age = np.where(before == FILLED, FILLED, before + 1)
+    age = np.where(before < 0, before, before + 1)
     return BirthMap(
-        births.number[rows, columns],
-        (births.position[rows, columns] + (at - near)).astype(np.float32),
-        np.where(tracked, age, 0).astype(np.int32),
+        births.number[rows, columns], position, np.where(tracked, age, 0).astype(np.int32)
     )
 
 
@@ -112,7 +115,8 @@ class Registered(NamedTuple):
     confidence: Mask
     """(height, width) confidence of the direct flow, in [0, 1]; 0 where it was not estimated"""
     recovered: NDArray[np.bool_]
-    """(height, width) pixels that are not tracked to the frame before, but to a frame of birth"""
+    """(height, width) pixels without painted content in the frame before that are tracked to a
+    frame of birth"""
 
 
 def register(
@@ -122,8 +126,9 @@ def register(
 
     Tracking frame by frame accumulates errors; the direct flow has its own, and changes from frame
     to frame. A part of the difference is corrected per frame, as far as the direct flow has
-    confidence. Pixels that are not tracked to the frame before, but that a frame of birth shows,
-    are recovered from it: the long-term correspondence of Ruder, Dosovitskiy and Brox 2016.
+    confidence. Pixels without painted content in the frame before, but that a frame of birth shows,
+    are recovered from it: the long-term correspondence of Ruder, Dosovitskiy and Brox 2016. For
+    them the flow is estimated a second time from zero, since positions beside them are no guide.
 
     Args:
         births: the advected map
@@ -137,18 +142,34 @@ def register(
     grid = motion.grid(*number.shape)
     for birth in _large_births(births, records):
         known = (births.number == birth) & ~lost
+        unpainted = lost | ((births.age < 0) & ~known)
         start = _fill_flow(births.position - grid, known)
-        found = motion.correspond(photo, records[birth].photo.astype(np.float32), start)
+        found = _correspond_twice(photo, records[birth].photo.astype(np.float32), start, unpainted)
         target = grid + found.flow
         offset = target - births.position
         close = np.hypot(offset[..., 0], offset[..., 1]) < LARGEST_CORRECTION
         mine = known & (still == 0) & close
         position += (CORRECTION * found.confidence * mine)[..., None] * offset
-        again = lost & ~recovered & (found.confidence >= TRACKED)
+        again = unpainted & ~recovered & (found.confidence >= TRACKED)
         position[again], number[again], age[again] = target[again], birth, SETTLED
         direct = np.where(mine | again, found.confidence, direct)
         recovered |= again
     return Registered(BirthMap(number, position, age), direct, recovered)
+
+
+def _correspond_twice(
+    now: ImageArray, before: ImageArray, start: Flow, where: NDArray[np.bool_]
+) -> Correspondence:
+    """Return the correspondence from a start; at some pixels that from zero if it is better."""
+    found = motion.correspond(now, before, start)
+    if not where.any():
+        return found
+    other = motion.correspond(now, before)
+    better = where & (other.confidence > found.confidence)
+    return Correspondence(
+        np.where(better[..., None], other.flow, found.flow),
+        np.where(better, other.confidence, found.confidence),
+    )
 
 
 def _large_births(births: BirthMap, records: Mapping[int, Birth]) -> list[int]:
@@ -211,11 +232,29 @@ def born_now(births: BirthMap, number: int, where: NDArray[np.bool_]) -> BirthMa
     )
 
 
+def find_entered(births: BirthMap, found: Correspondence) -> NDArray[np.bool_]:
+    """Return the lost pixels of an advected map that came into the frame from outside."""
+    size = births.number.shape
+    known = motion.inside(motion.grid(*size) + found.flow, *size)
+    return (births.age == 0) & ~(known & motion.inside(births.position, *size))
+
+
 def painted_now(
-    births: BirthMap, number: int, painted: NDArray[np.bool_], filled: NDArray[np.bool_]
+    births: BirthMap,
+    number: int,
+    painted: NDArray[np.bool_],
+    filled: NDArray[np.bool_],
+    entered: NDArray[np.bool_],
 ) -> BirthMap:
-    """Return the map after the frame ``number``, in which some pixels were painted or filled."""
-    new = filled & (births.age != FILLED)
+    """Return the map after the frame ``number``, in which some pixels were painted or filled.
+
+    Args:
+        births: the map of the frame
+        number: of the frame
+        painted: pixels that were painted
+        filled: lost pixels that were filled
+        entered: those of them that came into the frame from outside
+    """
     age = np.where(painted, np.maximum(births.age, 0), births.age)
-    age = np.where(new, np.int32(FILLED), age).astype(np.int32)
-    return born_now(replace(births, age=age), number, painted | new)
+    age = np.where(filled, np.where(entered, ENTERED, FILLED), age).astype(np.int32)
+    return born_now(replace(births, age=age), number, painted | filled)

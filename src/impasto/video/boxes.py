@@ -7,10 +7,10 @@ from impasto.images.arrays import Mask
 from impasto.losses.tiles import Box
 from impasto.video import extras
 
-HALO = 16
+HALO = 12
 """Pixels around free pixels that a box includes, for the receptive field of the network."""
 
-ALIGNMENT = 16
+ALIGNMENT = 8
 """Boxes begin and end at multiples of this number of pixels, so that grids align at half size."""
 
 WHOLE_SHARE = 0.8

@@ -1,30 +1,25 @@
-"""Which pixels of a frame are painted, filled or kept. Pure functions."""
+"""Which pixels of a frame are painted or kept. Pure functions."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from impasto.images.arrays import ImageArray, Mask
 from impasto.video import extras, motion
-from impasto.video.matches import Matched
 from impasto.video.motion import Correspondence
 
-LARGE_HOLE = 4
+LARGE_HOLE = 6
 """Radius in pixels, at a coarser size, from which a hole is painted at that size first."""
 
 NEARLY_KEPT = 0.15
 """Freedom below which a pixel is kept in full."""
 
-SPECK = 5
-"""Side in pixels of the smallest square that is painted by a style loss without matches."""
+LARGE_AREA = 7
+"""Side in pixels of the smallest square that is painted. A smaller hole is filled from the frame
+before, moved, and painted when it has grown. A smaller area whose match fits no longer is kept."""
 
-LARGE_AREA = 9
-"""Side in pixels of the smallest square that is painted. Of a smaller hole, patch voting fills the
-pixels, and it is painted when it has grown. A smaller area whose match fits no longer is kept."""
-
-SAMPLED_SHARE = 0.4
+SAMPLED_SHARE = 0.5
 """Share of the image sampled from the frames of birth; the rest is the frame before, moved."""
 
 CHANGED_MASK = 0.5
@@ -34,34 +29,20 @@ COARSE_FACTORS = (4, 2)
 """Size factors below the finest size at which holes are painted first, coarsest first."""
 
 
-class FramePlan(NamedTuple):
-    """What happens to the pixels of a frame that may change."""
-
-    free: Mask
-    """how far each pixel is changed by optimization, in [0, 1]"""
-    fill: NDArray[np.bool_]
-    """pixels that are filled by patch voting until they are part of a large area"""
-
-
-def plan_frame(free: Mask, new: NDArray[np.bool_], matched: Sequence[Matched]) -> FramePlan:
-    """Return which of the free pixels are painted: those of large areas.
+def large_areas(free: Mask, entered: NDArray[np.bool_]) -> Mask:
+    """Return how far each pixel may change, in [0, 1]; 0 in areas that are too small to paint.
 
     Args:
-        free: how far each pixel may change, in [0, 1]
-        new: pixels without painted content
-        matched: the matches; without any, nothing can be filled
+        free: how far each pixel may change
+        entered: pixels that came into the frame from outside. Single others among them do not
+            divide their area
     """
-    inside = (free >= NEARLY_KEPT).astype(np.uint8)
-    areas = _without_specks(inside, SPECK)
-    large = _without_specks(inside, LARGE_AREA) if matched else areas
-    return FramePlan(free * large, new & (areas > large))
-
-
-def _without_specks(inside: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Return a binary image without areas that no square with a side in pixels fits into."""
     cv2 = extras.load("cv2")
-    opened = cv2.morphologyEx(inside, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
-    return np.asarray(cv2.dilate(opened, np.ones((3, 3), np.uint8)) * inside)
+    inside = (free >= NEARLY_KEPT).astype(np.uint8)
+    small, large = (np.ones((side, side), np.uint8) for side in (3, LARGE_AREA))
+    closed = cv2.morphologyEx(entered.astype(np.uint8), cv2.MORPH_CLOSE, small)
+    opened = cv2.morphologyEx(inside | closed, cv2.MORPH_OPEN, large)
+    return np.asarray(free * cv2.dilate(opened, small) * inside, np.float32)
 
 
 def coarse_factors(hole: Mask) -> list[int]:
@@ -71,15 +52,24 @@ def coarse_factors(hole: Mask) -> list[int]:
 
 
 def filter_in_time(
-    sampled: ImageArray, before: ImageArray, tracked: NDArray[np.bool_]
+    sampled: ImageArray,
+    before: ImageArray,
+    lost: NDArray[np.bool_],
+    recovered: NDArray[np.bool_],
 ) -> ImageArray:
-    """Return a sampled image whose tracked pixels are mixed with the frame before, moved along.
+    """Return a frame from an image sampled from the frames of birth, and the frame before, moved.
 
     Positions have errors that change from frame to frame. A recursive filter reduces their effect;
     since the share of the sampled image is large, the repeated interpolation hardly blurs.
+
+    Args:
+        sampled: the image sampled from the frames of birth
+        before: the frame before, moved along the flow
+        lost: pixels whose frame of birth is unknown, which only the frame before has
+        recovered: pixels that only a frame of birth has
     """
-    change = np.float32(1 - SAMPLED_SHARE) * (before - sampled)
-    return np.where(tracked[..., None], sampled + change, sampled)
+    share = np.where(lost, 0, np.where(recovered, 1, SAMPLED_SHARE)).astype(np.float32)
+    return before + share[..., None] * (sampled - before)
 
 
 def changed_masks(

@@ -31,6 +31,11 @@ def grid(height: int, width: int) -> Positions:
     return np.dstack(np.meshgrid(x, y))
 
 
+def inside(at: Positions, height: int, width: int) -> NDArray[np.bool_]:
+    """Return which positions are within the pixels of an image of a size, (height, width)."""
+    return np.asarray(((at > -0.5) & (at < (width - 0.5, height - 0.5))).all(-1))
+
+
 def blur(image: NDArray[np.float32], deviation: float) -> NDArray[np.float32]:
     """Return an image (height, width, ...) filtered by a Gaussian of a deviation in pixels."""
     cv2 = extras.load("cv2")
@@ -116,14 +121,13 @@ def flow_confidence(back: Flow, forth: Flow, now: ImageArray, before: ImageArray
     """
     height, width = back.shape[:2]
     at = grid(height, width) + back
-    inside = ((at > -0.5) & (at < (width - 0.5, height - 0.5))).all(-1)
     again = sample(forth, at, linear=True)
     lengths = _squares(back) + _squares(again)
     consistent = _squares(back + again) <= 0.01 * lengths + 0.5
     slope = sum(_squares(np.gradient(back, axis=axis)) for axis in (0, 1))
     smooth = slope <= 0.01 * _squares(back) + 0.02
     moved = sample(before, at, linear=True)
-    good = inside & consistent
+    good = inside(at, height, width) & consistent
     moved = match_brightness(moved, now, good)
     residual = blur(np.abs(moved - now).mean(-1), 1.0)
     confidence = np.exp(-((residual / PHOTOMETRIC_SCALE) ** 2))

@@ -13,8 +13,11 @@ import numpy as np
 from impasto.pipeline.video_events import AUTO, VideoOptions
 from impasto.video.survey import Shot, Survey
 
-STEADY_SHARE = 0.8
+STEADY_SHARE = 0.6
 """Corresponding share over N frames from which ``every`` auto paints every N-th frame."""
+
+MOST_EVERY = 3
+"""Maximum N that ``every`` auto chooses. A larger one saves little: more of a frame is painted."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class Schedule:
 
 
 def choose_every(surveyed: Survey, shot: Shot) -> int:
-    """Return the number of frames from one painted frame to the next, 1 to 4, for ``every`` auto.
+    """Return the number of frames from one painted frame to the next for ``every`` auto.
 
     The share that corresponds over N frames is estimated by the N-th power of that over one.
     """
@@ -121,4 +124,4 @@ def choose_every(surveyed: Survey, shot: Shot) -> int:
     if not shares:
         return 1
     typical = float(np.percentile(shares, 20))
-    return max([n for n in range(1, 5) if typical**n > STEADY_SHARE], default=1)
+    return max([n for n in range(1, MOST_EVERY + 1) if typical**n > STEADY_SHARE], default=1)
