@@ -176,7 +176,6 @@ def add_sample(store: Store, name: str) -> UploadInfo:
         return add_image(store, path, path.name, mask=False)
 
 
-@functools.cache  # generating one takes seconds
 def _make_sample(name: str) -> ImageArray:
     content = name in samples.CONTENTS
     return samples.load_content(name) if content else samples.make_style(name, samples.SIZE)
