@@ -4,11 +4,12 @@
 
 Prints seconds from "Paint" to the first image and to the end of the first level, with a warm
 worker process at 512 px; from a changed setting to the next step; frames per second while painting
-a mask of 3,000 px; and the memory of the server before and after many small images and uploads of
-24 MP.
+a mask of 3,000 px; and the memory of the server after uploads of 24 MP and during many images of
+256 px. The part ``clip`` paints a sample clip, for its screenshot.
 """
 
 import argparse
+import io
 import shutil
 import tempfile
 import time
@@ -21,6 +22,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from tests.studio.client import Server
+from tools.video_methods import write_sample_clip
 
 STATE = "() => window.studio.state.session.works"
 
@@ -56,6 +58,8 @@ def main() -> None:
             page.click("#confirm-yes")
         if "first" in asked.parts:
             print("first images", first_images(page, asked.screenshots))
+        if "clip" in asked.parts:
+            paint_clip(page, asked.screenshots)
         if "memory" in asked.parts:
             print("memory", memory(page, server, asked.pictures, asked.uploads))
         if "mask" in asked.parts:
@@ -113,6 +117,42 @@ def first_images(page: Page, screenshots: Path | None) -> dict[str, float]:
     return {name: round(value, 2) for name, value in found.items()}
 
 
+def paint_clip(page: Page, screenshots: Path | None) -> None:
+    """Paint a sample clip with a protected area; save the page in the middle."""
+    before = page.evaluate("location.hash")
+    page.click("#new-session")
+    until(page, f"() => location.hash !== '{before}'", True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "cat.mp4")
+        write_sample_clip(path)
+        with page.expect_file_chooser() as chosen:
+            page.click("#empty .choose")
+        chosen.value.set_files(path)
+        until(page, "() => window.studio.state.clip?.complete", True)
+    page.click("#gallery .thumb:has-text('Oil')")
+    page.wait_for_selector("#styles li")
+    page.click("#mark-after")
+    page.click("#protect")
+    page.wait_for_selector("#tools:visible")
+    page.fill("#brush-size", "500")
+    canvas = page.locator("#canvas").bounding_box()
+    assert canvas is not None
+    page.mouse.move(canvas["x"] + 0.4 * canvas["width"], canvas["y"] + 0.5 * canvas["height"])
+    page.mouse.down()
+    page.mouse.move(canvas["x"] + 0.6 * canvas["width"], canvas["y"] + 0.5 * canvas["height"])
+    page.mouse.up()
+    page.click("#mask-done")
+    page.wait_for_selector("#areas li")
+    page.click("#sizes [data-size='512']")
+    page.select_option("#every", "1")
+    page.click("#paint")
+    until(page, f"() => (({STATE})()[0]?.video?.done ?? 0) >= 6", True)
+    if screenshots:
+        shot(page, screenshots, "clip")
+    page.click("#stop")
+    until(page, f"() => ({STATE})()[0]?.state", "stopped")
+
+
 def shot(
     page: Page,
     folder: Path,
@@ -125,7 +165,8 @@ def shot(
     page.set_viewport_size({"width": size[0], "height": size[1]})
     page.emulate_media(color_scheme=scheme)
     page.wait_for_timeout(500)
-    page.screenshot(path=folder / f"{name}-{size[0]}-{scheme}.jpg", type="jpeg", quality=80)
+    saved = Image.open(io.BytesIO(page.screenshot()))
+    saved.save(folder / f"{name}-{size[0]}-{scheme}.webp", quality=60, method=6)
     page.set_viewport_size({"width": 1440, "height": 900})
     page.emulate_media(color_scheme="light")
 
@@ -168,23 +209,9 @@ def frames(page: Page) -> float:
 def memory(page: Page, server: Server, pictures: int, uploads: int) -> dict[str, float]:
     """Return the resident memory in MB of the server and the worker process.
 
-    During many jobs, and after uploads of different photos of 24 MP.
+    After uploads of different photos of 24 MP, and then during many jobs of 256 px.
     """
-    page.click("#more summary")
-    page.select_option("#setting-style_loss", "gram")
-    for name, value in {"size": "64", "levels": "1", "evaluations": "2"}.items():
-        page.fill(f"#setting-{name}", value)
-        page.press(f"#setting-{name}", "Tab")
-    page.wait_for_timeout(1000)
-    before = len(page.evaluate(STATE))
     process = psutil.Process(server.process.pid)
-    found: dict[str, float] = {}
-    for number in range(1, pictures + 1):
-        page.click("#paint")
-        until(page, f"() => ({STATE})()[0]?.state", "done")
-        until(page, f"() => ({STATE})().length", before + number)
-        if number in (5, pictures // 2, pictures):
-            found |= resident(process, f"{number} images")
     photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
     for number in range(1, uploads + 1):
         with tempfile.TemporaryDirectory() as folder:
@@ -194,7 +221,18 @@ def memory(page: Page, server: Server, pictures: int, uploads: int) -> dict[str,
                 page.click("#content .choose")
             chosen.value.set_files(path)
             page.wait_for_selector(f"#content-thumb[alt='{path.name}']")
-    return found | resident(process, f"{uploads} uploads")
+    found = resident(process, f"{uploads} uploads")
+    page.fill("#setting-size", "256")
+    page.press("#setting-size", "Tab")
+    page.wait_for_timeout(1000)
+    before = len(page.evaluate(STATE))
+    for number in range(1, pictures + 1):
+        page.click("#paint")
+        until(page, f"() => ({STATE})()[0]?.state", "done")
+        until(page, f"() => ({STATE})().length", before + number)
+        if number == 2 or number % 10 == 0:
+            found |= resident(process, f"{number} images")
+    return found
 
 
 def resident(process: psutil.Process, after: str) -> dict[str, float]:

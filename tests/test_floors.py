@@ -196,6 +196,7 @@ ROOMS = {
         "masks",
         "selection",
         "clips",
+        "clip_areas",
         "clip_jobs",
         "worker",
         "supervisor",

@@ -37,7 +37,8 @@ def test_a_crop_has_the_pixels_the_masks_and_the_strokes_of_its_place(store):
         {
             "photograph": put(store, content, "photo.png"),
             "regions": [
-                {"mask": each, "painting": style, "scale": 1.0, "feather": 0.0} for each in masks
+                {"mask": each, "painting": style, "scale": 1.0, "feather": 0.0, "frame": None}
+                for each in masks
             ],
         },
     )

@@ -15,6 +15,7 @@ INPUTS = {
     "regions": [],
     "keep": "b",
     "keep_feather": 0,
+    "keep_frame": None,
     "preset": "default",
     "detail": "default",
     "recipe": {"size": 64, "layers": [1, "a"]},

@@ -270,7 +270,11 @@ def test_a_sweep_is_a_sheet_of_versions(page):
     page.click("#compare-settings")
     page.fill("#sweep-values", "0.2, 0.9")
     page.click("#sweep-go")
+    until(lambda: len(states(page)) == 2)
+    page.reload()  # the queue has names of versions before their session is loaded
+    ready(page)
     until(lambda: states(page) == ["done"] * 2)
+    expect(page.locator("#versions .version")).to_contain_text(["strength 0.9", "strength 0.2"])
     page.click("#version button:text('Sheet')")
     expect(page.locator("#cells button")).to_have_count(2)
     page.click("#cells button:has-text('0.9')")

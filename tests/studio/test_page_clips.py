@@ -5,7 +5,17 @@ import pytest
 from PIL import Image
 
 from tests import tiny
-from tests.studio.pages import ask_for, axe, drop, expect, patch_of, ready, states, until
+from tests.studio.pages import (
+    ask_for,
+    axe,
+    drop,
+    expect,
+    middle,
+    patch_of,
+    ready,
+    states,
+    until,
+)
 
 moving = pytest.importorskip("tests.video.clips")
 
@@ -211,6 +221,125 @@ def test_a_stopped_clip_is_kept_and_resumes(page, tmp_path):
     until(lambda: page.evaluate(done) > count + 1)
     page.click("#stop")
     until(lambda: states(page) == ["stopped"])
+
+
+# Areas ------------------------------------------------------------------------------------------
+
+CENTER = """() => {
+  const [area] = window.studio.view.areas;
+  if (!area) return null;
+  const { data } = area.getContext("2d").getImageData(0, 0, area.width, area.height);
+  let sum = 0, count = 0;
+  for (let at = 0; at < data.length / 4; at += 1) {
+    if (data[4 * at + 3] > 127) { sum += at % area.width; count += 1; }
+  }
+  return sum / count / area.width;
+}"""
+
+
+def center(page, frame):
+    """Show a frame, and return the horizontal center of the area there, in [0, 1]."""
+    until(lambda: position(page) == frame)
+    until(lambda: page.evaluate("() => window.studio.view.areas.length") == 1)
+    return page.evaluate(CENTER)
+
+
+def test_a_protected_area_follows_the_clip(page, two_shots):
+    add(page, two_shots)
+    page.mouse.click(*on_track(page, 2))
+    page.click("#protect")
+    expect(page.locator("#mask-title")).to_have_text("Protect an area")
+    expect(page.locator("#mask-help")).to_contain_text("the frame at 0:00.1; the area follows")
+    expect(page.locator("#timeline")).to_be_hidden()
+    page.mouse.move(*middle(page, 0.48, 0.45))
+    page.mouse.down()
+    page.mouse.move(*middle(page, 0.52, 0.55), steps=4)
+    page.mouse.up()
+    for key in (".", "l"):  # the frame stays while the mask is drawn
+        page.keyboard.press(key)
+    assert patch_of(page, lambda: page.click("#mask-done")).ok
+    until(lambda: page.evaluate(STATE)["session"]["keep_frame"] == 2)
+    expect(page.locator("#legend")).to_have_text("Protected")
+    expect(page.locator("#marks .area")).to_have_count(1)
+
+    # It is shown on the other frames of its shot, where its content is.
+    drawn = center(page, 2)
+    page.mouse.click(*on_track(page, 4))
+    moved = center(page, 4)
+    assert moved - drawn == pytest.approx(-2 * 2 / 128, abs=0.01)
+    page.mouse.click(*on_track(page, 0))
+    assert center(page, 0) - drawn == pytest.approx(2 * 2 / 128, abs=0.01)
+    page.mouse.click(*on_track(page, 6))
+    expect(page.locator("#legend")).to_be_hidden()
+    assert page.evaluate("() => window.studio.view.areas.length") == 0
+
+    # Its frame is found again, and it can stay in place or be removed.
+    where = page.locator("#areas .where")
+    expect(where).to_have_text("drawn at 0:00.1, frame 3")
+    where.click()
+    until(lambda: position(page) == 2)
+    page.mouse.click(*on_track(page, 6))
+    page.click("#areas button:text('Change')")
+    until(lambda: position(page) == 2)
+    page.uncheck("#follow-area")
+    expect(page.locator("#mask-help")).to_contain_text("The area is the same in all frames.")
+    assert patch_of(page, lambda: page.click("#mask-done")).ok
+    until(lambda: page.evaluate(STATE)["session"]["keep_frame"] is None)
+    expect(page.locator("#areas")).to_contain_text("the same in all frames")
+    page.mouse.click(*on_track(page, 6))
+    assert center(page, 6) == pytest.approx(drawn, abs=0.01)
+    assert patch_of(page, lambda: page.click("#areas [aria-label='Remove: Protected']")).ok
+    expect(page.locator("#areas li")).to_have_count(0)
+    expect(page.locator("#legend")).to_be_hidden()
+
+
+def test_a_style_in_an_area_of_a_clip_by_keyboard(page, two_shots):
+    add(page, two_shots)
+    page.press("#gallery .thumb:has-text('Oil')", "Enter")
+    expect(page.locator("#styles li")).to_have_count(1)
+    ask_for(page, SMALL)
+    page.locator("#playhead").focus()
+    page.keyboard.press("ArrowRight")
+    page.press("#styles [aria-label='Use Oil in one area']", "Enter")
+    expect(page.locator("#mask-title")).to_have_text("Use Oil in one area")
+    for key in (*["]"] * 8, "Space", "ArrowRight", "Space", "Enter"):
+        page.locator("#canvas").press(key)
+    expect(page.locator("#tools")).to_be_hidden()
+    (region,) = page.evaluate(STATE)["session"]["regions"]
+    assert region["frame"] == 1
+    expect(page.locator("#legend")).to_have_text("Oil")
+    # The frame that is painted has the area where its content is.
+    page.locator("#playhead").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert center(page, 3) < 0.5
+    page.press("#paint-frame", "Enter")
+    until(lambda: states(page)[:1] in (["done"], ["failed"]), 60)
+    assert page.evaluate(STATE)["session"]["works"][0]["error"] is None
+    assert patch_of(page, lambda: page.press("#areas [aria-label^='Remove']", "Enter")).ok
+    expect(page.locator("#areas li")).to_have_count(0)
+
+
+def test_an_area_of_a_clip_by_touch(phone, two_shots):
+    drop(phone, ".hero", two_shots)
+    until(lambda: phone.evaluate("() => window.studio.state.clip?.complete"))
+    phone.locator("#track").scroll_into_view_if_needed()
+    phone.touchscreen.tap(*on_track(phone, 3))
+    until(lambda: position(phone) == 3)
+    phone.tap("#protect")
+    expect(phone.locator("#tools")).to_be_visible()
+    finger(phone, middle(phone, 0.4, 0.5), middle(phone, 0.5, 0.5), middle(phone, 0.6, 0.5))
+    until(lambda: phone.evaluate("() => window.studio.state.masking.mask.done.length") == 1)
+    box = phone.locator("#follow-area-field").bounding_box()
+    assert box["height"] >= 43.5
+    found = axe.Axe().run(phone)
+    assert found.violations_count == 0, found.generate_report()
+    phone.tap("#mask-done")
+    expect(phone.locator("#legend")).to_have_text("Protected")
+    assert phone.evaluate(STATE)["session"]["keep_frame"] == 3
+    phone.tap("#areas .where")
+    phone.tap("#areas [aria-label='Remove: Protected']")
+    expect(phone.locator("#areas li")).to_have_count(0)
 
 
 def finger(page, *places):

@@ -163,7 +163,7 @@ def test_a_protected_area_and_a_region_are_used(client, folder):
     assert status == 200
     keep = json.loads(answer)["id"]
     dots = client.json("POST", "/api/samples/dots")["id"]
-    region = {"mask": keep, "painting": dots, "scale": 1, "feather": 0}
+    region = {"mask": keep, "painting": dots, "scale": 1, "feather": 0, "frame": None}
     other = client.session()
     changes = {"keep": keep, "regions": [region]}
     client.json("PATCH", f"/api/sessions/{other['id']}", changes)

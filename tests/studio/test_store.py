@@ -126,9 +126,11 @@ def test_descriptions_of_earlier_versions_are_read(store):
     ):
         old = {**found, "keep": mask, "regions": [region], "precision": "float32"}
         del old["keep_feather"]
+        del old["keep_frame"]
         path.write_text(json.dumps(old))
-    assert store.session(session["id"])["regions"][0]["feather"] == 0
-    assert versions.paint_command(store, store.job(job["id"]))["keep_feather"] == 0
+    region = store.session(session["id"])["regions"][0]
+    assert (region["feather"], region["frame"]) == (0, None)
+    assert versions.paint_command(store, store.job(job["id"]))["keep"]["feather"] == 0
 
 
 def test_a_missing_image_is_removed_from_its_session(store):

@@ -80,7 +80,7 @@ def test_any_error_fails_one_job(monkeypatch, tmp_path, error, words):
 def request(tmp_path, **more):
     return {
         **{"folder": str(tmp_path), "content": "c.png", "styles": ["s.png"], "regions": []},
-        **{"keep": None, "keep_feather": 0.0, "recipe": {}, "frame": None, **more},
+        **{"keep": None, "recipe": {}, "frame": None, "frames": "", **more},
     }
 
 
@@ -92,14 +92,17 @@ def mask(tmp_path, size=(200, 100)):
     return path
 
 
+def soft_mask(path, feather=0.0, frame=None, target=0):
+    return {"path": str(path), "feather": feather, "frame": frame, "target": target}
+
+
 def test_the_feather_is_applied_to_the_mask_of_a_job(tmp_path):
     path = mask(tmp_path)
     made = worker.job_spec(
         request(
             tmp_path,
-            keep=str(path),
-            keep_feather=0.02,
-            regions=[[str(path), "s.png", 0.0], [str(path), "s.png", 0.05]],
+            keep=soft_mask(path, 0.02),
+            regions=[[soft_mask(path, each), "s.png"] for each in (0.0, 0.05)],
         )
     )
     keep, (sharp, soft) = made.inputs.keep, [each[0] for each in made.inputs.regions]
@@ -187,10 +190,10 @@ def test_colors_of_the_draft_move_to_those_of_the_style_except_in_the_protected_
         "content": str(paths["content"]),
         "styles": [str(paths["style"])],
         "regions": [],
-        "keep": str(paths["keep"]),
-        "keep_feather": 0.0,
+        "keep": soft_mask(paths["keep"]),
         "recipe": {"size": 120},
         "frame": None,
+        "frames": "",
     }
     with impasto.Stylizer() as stylizer:
         draft = worker.draft(runner.prepare_job(worker.job_spec(command), stylizer).prepared)

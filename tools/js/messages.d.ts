@@ -7,6 +7,7 @@ interface SessionChanges {
   regions?: RegionEntry[];
   keep?: string | null;
   keep_feather?: number;
+  keep_frame?: number | null;
   preset?: string;
   detail?: string;
   recipe?: Record<string, string | null>;
@@ -26,6 +27,7 @@ interface RegionEntry {
   painting: string;
   scale: number;
   feather: number;
+  frame: number | null;
 }
 
 /** New values of `ClipSettings`. */
@@ -330,6 +332,7 @@ interface SessionInfo {
   regions: RegionInfo[];
   keep: ImageInfo | null;
   keep_feather: number;
+  keep_frame: number | null;
   missing: string[];
   preset: string;
   detail: string;
@@ -352,6 +355,7 @@ interface RegionInfo {
   painting: ImageInfo;
   scale: number;
   feather: number;
+  frame: number | null;
 }
 
 /** `ClipSettings` with descriptions of the images. */
@@ -415,6 +419,21 @@ interface ClipFrames {
   times: number[];
   cuts: number[];
   error: string | null;
+}
+
+/** The masks of a session that move with the content of its clip. */
+interface AreaList {
+  areas: AreaFrames[];
+}
+
+/** The frames of a clip for which a mask that moves is known, which grow from its own frame. */
+interface AreaFrames {
+  mask: string;
+  frame: number;
+  begin: number;
+  end: number;
+  first: number;
+  last: number;
 }
 
 /** The id of a sheet, and the ids of its jobs. */
@@ -482,8 +501,18 @@ interface ReadingMessage {
   complete: boolean;
 }
 
+/** A mask of a clip is known for more frames; see `messages.AreaFrames`. */
+interface AreaMessage {
+  event: "area";
+  picture: string;
+  mask: string;
+  frame: number;
+  first: number;
+  last: number;
+}
+
 type PageRequest = SessionChanges | PaintRequest | FinishRequest | SteerRequest | SweepRequest | SelectRequest | SelectPartRequest | VersionChanges | CollectionRequest | QueueRequest;
 
-type PageResponse = StaticInfo | UploadInfo | JobInfo | JobDetails | SessionInfo | StudioState | ForecastInfo | ClipFrames | SweepInfo | ShareInfo | Done | ErrorInfo;
+type PageResponse = StaticInfo | UploadInfo | JobInfo | JobDetails | SessionInfo | StudioState | ForecastInfo | ClipFrames | AreaList | SweepInfo | ShareInfo | Done | ErrorInfo;
 
-type PageMessage = HelloMessage | StateMessage | JobMessage | DraftMessage | NoteMessage | StepMessage | FrameMessage | ReadingMessage;
+type PageMessage = HelloMessage | StateMessage | JobMessage | DraftMessage | NoteMessage | StepMessage | FrameMessage | ReadingMessage | AreaMessage;

@@ -23,12 +23,16 @@ interface State {
   /** whether the original is shown while a button or key is held */
   held: boolean;
   clip: ClipFrames | null;
+  areas: AreaFrames[];
   /** the number of the shown frame */
   position: number;
   follow: boolean; playing: boolean;
   /** the numbers of the last request to show the canvas, and of the one that is shown */
   canvasAsked: number; canvasShown: number;
 }
+
+/** An area of the session; `frame` is null where it does not move. */
+interface Area { mask: ImageInfo; name: string; frame: number | null; tint: string }
 
 interface JobInfo {
   /** the time left as text, before the first step */

@@ -35,11 +35,16 @@ from impasto.pipeline.video_events import (
 from impasto.recipe.settings import Recipe
 from impasto.studio import clips
 from impasto.studio.clips import FRAME_SIDE, frame_path
-from impasto.studio.event_messages import ClipCommand, FrameMessage, PaintCommand
+from impasto.studio.event_messages import (
+    ClipCommand,
+    FrameMessage,
+    MaskCommand,
+    PaintCommand,
+)
 from impasto.video import clip_job, reader, stream
 from impasto.video.clip_job import KEEP, PreparedClip, VideoJob
 from impasto.video.forecast import LATER_SHARE
-from impasto.video.mask_sources import StandingMask
+from impasto.video.mask_sources import GivenMask, MovingMask, StandingMask
 
 LOG = logging.getLogger(__name__)
 
@@ -179,14 +184,15 @@ class ClipRun:
             end=clip["end"],
             restart=restart,
         )
-        regions = [(mask, style) for mask, style, _ in self.command["regions"]]
+        keep = self.command["keep"]
+        regions = [(_given(mask), style) for mask, style in self.command["regions"]]
         return VideoJob(
             self.command["content"],
             self.command["styles"],
             clip["output"],
             options,
             regions,
-            self.command["keep"],
+            keep and _given(keep),
             recipe=Recipe.from_dict(self.command["recipe"]),
         )
 
@@ -200,8 +206,20 @@ class ClipRun:
             prepared.project.open(clip_job.identity(prepared), restart=False)
         except CheckpointError:  # of another version of impasto
             return self.restarted()
+        self._reuse_survey(prepared)
         self._show_painted(prepared)
         return prepared
+
+    def _reuse_survey(self, prepared: PreparedClip) -> None:
+        """Store the survey of the whole clip that the studio has made, if there is one."""
+        path, cuts = self.clip["survey"], self.clip["cuts"]
+        if path is None or prepared.project.read_survey(prepared.first, None) is not None:
+            return
+        try:
+            surveyed = clips.part_survey(Path(path), prepared.first, prepared.last, cuts)
+        except (OSError, ValueError, TypeError):  # a damaged file: the clip is surveyed again
+            return
+        prepared.project.write_survey(surveyed)
 
     def restarted(self) -> PreparedClip:
         """Return the prepared job, whose earlier frames are removed."""
@@ -209,6 +227,7 @@ class ClipRun:
         shutil.rmtree(self.folder, ignore_errors=True)
         prepared = clip_job.prepare(self.stylizer, self.job(restart=True))
         prepared.project.open(clip_job.identity(prepared), restart=True)
+        self._reuse_survey(prepared)
         self.folder.mkdir(exist_ok=True)
         job = replace(prepared.job, options=replace(prepared.job.options, restart=False))
         return replace(prepared, job=job)
@@ -225,7 +244,9 @@ class ClipRun:
         """Return the run of the first frame, and note its expected time."""
         run = clip_job.prepare_first(self.stylizer, prepared)
         keep = prepared.masks.get(KEEP)
-        if isinstance(keep, StandingMask):  # for the draft
+        if isinstance(keep, StandingMask) or (
+            isinstance(keep, MovingMask) and keep.frame == prepared.first
+        ):  # for the draft
             run = replace(run, inputs=replace(run.inputs, keep=keep.mask))
         seconds = forecast.expected_seconds(run)
         self.progress.full = None if seconds is None else sum(seconds)
@@ -306,6 +327,12 @@ class ClipRun:
             return ()
         output = Path(self.clip["output"])
         return stream.write_painted(prepared, surveyed, str(output.with_stem(PART)))
+
+
+def _given(mask: MaskCommand) -> GivenMask:
+    """Return a mask as the job of a clip takes it."""
+    frame = mask["frame"]
+    return mask["path"] if frame is None else (frame, mask["path"])
 
 
 def _settings(clip: ClipCommand) -> Any:

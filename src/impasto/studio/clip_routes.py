@@ -1,4 +1,4 @@
-"""The HTTP routes of clips: frames, painted frames, and the painted clip."""
+"""The HTTP routes of clips: frames, areas, painted frames, and the painted clip."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from impasto.studio import clips, exports, versions
+from impasto.studio import clip_areas, clips, exports, versions
 from impasto.studio.clip_jobs import PAINTED
 from impasto.studio.clip_reading import ClipReading
 from impasto.studio.responses import respond
@@ -42,6 +42,24 @@ class ClipRoutes:
                 raise NotFound("this frame was not read yet")
             path = clips.nearest_frame(folder, number)
         return await _send_frame(request, path, LONG)
+
+    async def areas(self, request: Request) -> Response:
+        """Return the masks of a session that move, which are moved if that is not done yet."""
+        session = self.store.session(request.path_params["session"])
+        found = await anyio.to_thread.run_sync(clip_areas.describe, self.store, session)
+        if found:
+            self.reading.ensure_areas(session["id"], str(session["photograph"]), found)
+        return respond({"areas": found})
+
+    async def area(self, request: Request) -> Response:
+        """Return the mask of an area at a frame."""
+        parts = request.path_params
+        self.store.image(parts["mask"])  # raises NotFound
+        folder = clip_areas.area_folder(self.store, parts["picture"], parts["mask"], parts["frame"])
+        path = clip_areas.area_path(folder, parts["number"])
+        if not path.is_file():
+            raise NotFound("the area is not known for this frame yet")
+        return FileResponse(path, media_type="image/png", headers={"Cache-Control": LONG})
 
     async def painted(self, request: Request) -> Response:
         """Return a painted frame of a job."""

@@ -13,7 +13,8 @@ import functools
 import io
 import itertools
 import json
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -254,9 +255,28 @@ def survey(store: Store, image_id: str, settings: ClipSettings | None = None) ->
         return surveys.make_survey(rows)
     first = min(settings["first"], len(rows) - 1)
     last = settings["last"]
-    part = rows[first : None if last is None else max(first, last) + 1]
-    cuts = settings["cuts"]
-    return surveys.make_survey(part, None if cuts is None else tuple(cuts), first)
+    return _part_of(rows, first, None if last is None else max(first, last), settings["cuts"])
+
+
+def part_survey(path: Path, first: int, last: int | None, cuts: Sequence[int] | None) -> Survey:
+    """Return the survey of a range of a clip, from the file of the whole clip.
+
+    Raises OSError or ValueError for a missing or damaged file.
+    """
+    return _part_of(_rows(path, path.stat().st_mtime_ns), first, last, cuts)
+
+
+def _part_of(
+    rows: tuple[FrameSurvey, ...], first: int, last: int | None, cuts: Sequence[int] | None
+) -> Survey:
+    """Return the survey of a range, whose first frames are compared with none before it."""
+    part = list(rows[first : None if last is None else last + 1])
+    if first and part and not part[0].damaged:
+        part[0] = part[0]._replace(
+            share=0.0, held=False, change=0.0, linearity=math.inf, unexplained=0.0, cut=True
+        )
+        part[1:2] = [each._replace(linearity=math.inf) for each in part[1:2]]
+    return surveys.make_survey(tuple(part), None if cuts is None else tuple(cuts), first)
 
 
 def expected_survey(facts: ClipFacts, settings: ClipSettings) -> Survey:
@@ -303,6 +323,7 @@ def command(store: Store, image_id: str, settings: ClipSettings, folder: Path) -
         raise SettingError("the clip is still being read: wait until its timeline is complete")
     if last is not None and last >= len(times) - 1:
         last = None
+    surveyed = store.image_folder(image_id) / SURVEY
     return {
         "start": times[first] if first else 0.0,
         "end": None if last is None else times[last + 1],
@@ -316,6 +337,7 @@ def command(store: Store, image_id: str, settings: ClipSettings, folder: Path) -
             if first <= each["frame"] and (last is None or each["frame"] <= last)
         ],
         "output": str(folder / f"clip{ending_of(store.image(image_id))}"),
+        "survey": str(surveyed.resolve()) if surveyed.exists() else None,
     }
 
 

@@ -11,6 +11,17 @@ from impasto.studio.records import JobState, RecipeFields
 # Commands of the server to the worker process ---------------------------------------------------
 
 
+class MaskCommand(TypedDict):
+    """A mask for the worker process."""
+
+    path: str
+    feather: float
+    frame: int | None
+    """number of the frame on which it was drawn; None if it is the same in all frames"""
+    target: int
+    """number of the painted frame to which it is moved first"""
+
+
 class ClipCommand(TypedDict):
     """`ClipSettings` for the worker process: times in seconds, and images as paths."""
 
@@ -23,10 +34,12 @@ class ClipCommand(TypedDict):
     keys: list[tuple[int, str]]
     output: str
     """path of the painted clip"""
+    survey: str | None
+    """path of the survey of the whole clip; None while it is read"""
 
 
 class PaintCommand(TypedDict):
-    """Run a job; images and the folder are paths, and a region is a mask, a style, a feather."""
+    """Run a job; images and the folder are paths, and a region is a mask and a style."""
 
     do: Literal["paint"]
     """name of the command, by which the worker process distinguishes commands"""
@@ -34,12 +47,13 @@ class PaintCommand(TypedDict):
     folder: str
     content: str
     styles: list[str]
-    regions: list[tuple[str, str, float]]
-    keep: str | None
-    keep_feather: float
+    regions: list[tuple[MaskCommand, str]]
+    keep: MaskCommand | None
     recipe: RecipeFields
     frame: int | None
     """number of the frame of the content that is painted; None for an image or a clip"""
+    frames: str
+    """folder of the reduced frames of a clip, along which masks move"""
     clip: ClipCommand | None
     """None unless a clip is painted"""
 
@@ -198,6 +212,17 @@ class ReadingMessage(TypedDict):
     complete: bool
 
 
+class AreaMessage(TypedDict):
+    """A mask of a clip is known for more frames; see `messages.AreaFrames`."""
+
+    event: Literal["area"]
+    picture: str
+    mask: str
+    frame: int
+    first: int
+    last: int
+
+
 JobEvent: TypeAlias = (
     DraftMessage | NoteMessage | StepMessage | FrameMessage | FinishedMessage | FailedMessage
 )
@@ -211,4 +236,5 @@ PageMessage: TypeAlias = (
     | StepMessage
     | FrameMessage
     | ReadingMessage
+    | AreaMessage
 )

@@ -83,8 +83,8 @@ class Expected:
         if self.memory is None:
             return self.note
         time = f"about {format_duration(self.seconds)}, " if self.seconds else ""
-        memory = f"{time}{self.memory / 1e9:.1f} GB{self.note}"
-        return f"{memory} of memory, {self.disk / 1e6:,.0f} MB of disk" if self.frames else memory
+        memory = f"{time}{self.memory / 1e9:.1f} GB of memory{self.note}"
+        return f"{memory}, {self.disk / 1e6:,.0f} MB of disk" if self.frames else memory
 
 
 def _size_forecast(

@@ -54,6 +54,7 @@ class SessionChanges(TypedDict, total=False):
     regions: RegionEntries
     keep: str | None
     keep_feather: Feather
+    keep_frame: FrameNumber | None
     preset: str
     detail: str
     recipe: SettingChanges
@@ -279,6 +280,7 @@ class RegionInfo(TypedDict):
     painting: ImageInfo
     scale: float
     feather: float
+    frame: int | None
 
 
 class KeyInfo(TypedDict):
@@ -363,6 +365,7 @@ class SessionInfo(TypedDict):
     regions: list[RegionInfo]
     keep: ImageInfo | None
     keep_feather: float
+    keep_frame: int | None
     missing: list[str]
     """descriptions of images that are no longer in the folder"""
     preset: str
@@ -439,6 +442,28 @@ class ClipFrames(TypedDict):
     """why the clip could not be read"""
 
 
+class AreaFrames(TypedDict):
+    """The frames of a clip for which a mask that moves is known, which grow from its own frame."""
+
+    mask: str
+    frame: int
+    """the frame on which it was drawn"""
+    begin: int
+    """the first frame of its shot; other shots have no such mask"""
+    end: int
+    """the last frame of its shot"""
+    first: int
+    """the first frame for which it is known"""
+    last: int
+    """the last frame for which it is known"""
+
+
+class AreaList(TypedDict):
+    """The masks of a session that move with the content of its clip."""
+
+    areas: list[AreaFrames]
+
+
 class SweepInfo(TypedDict):
     """The id of a sheet, and the ids of its jobs."""
 
@@ -473,6 +498,7 @@ PageResponse: TypeAlias = (
     | StudioState
     | ForecastInfo
     | ClipFrames
+    | AreaList
     | SweepInfo
     | ShareInfo
     | Done

@@ -76,6 +76,9 @@ class RegionEntry(TypedDict):
     painting: str
     scale: StyleScale
     feather: Feather
+    frame: FrameNumber | None
+    """frame of a clip on which the mask was drawn, and with whose content it moves; None for a mask
+    that is the same in all frames"""
 
 
 StyleEntries: TypeAlias = Annotated[list[StyleEntry], Range("the number of style images", 0, 8)]
@@ -118,6 +121,8 @@ class JobInputs(TypedDict):
     keep: str | None
     """mask of the protected area, which keeps the pixels of the content image"""
     keep_feather: Feather
+    keep_frame: FrameNumber | None
+    """as ``frame`` of a region"""
     preset: str
     """the name of the preset that was chosen last"""
     detail: str

@@ -29,7 +29,7 @@ from impasto.studio.messages import (
     SessionInfo,
     UploadInfo,
 )
-from impasto.studio.records import ClipSettings, StoredSession
+from impasto.studio.records import ClipSettings, RegionEntry, StoredSession
 from impasto.studio.store import THUMBNAIL_SIDE, NotFound, Store
 from impasto.studio.supervisor import Supervisor
 
@@ -51,6 +51,7 @@ def serialize_session(store: Store, supervisor: Supervisor, session_id: str) -> 
         ],
         "keep": None if keep is None else store.image(keep),
         "keep_feather": session["keep_feather"],
+        "keep_frame": session["keep_frame"],
         "missing": missing,
         "preset": session["preset"],
         "detail": session["detail"],
@@ -66,8 +67,8 @@ def serialize_session(store: Store, supervisor: Supervisor, session_id: str) -> 
 def update_session(store: Store, session: StoredSession, changes: SessionChanges) -> StoredSession:
     """Return a session with the changes of the page; a new content image keeps masks.
 
-    A new clip is painted from its start to its end. Raises NotFound for missing images, and
-    SettingError for invalid values.
+    A new clip is painted from its start to its end, and masks move from its start on. Raises
+    NotFound for missing images, and SettingError for invalid values.
     """
     for image_id in _image_ids(changes):
         store.image(image_id)
@@ -76,8 +77,18 @@ def update_session(store: Store, session: StoredSession, changes: SessionChanges
     clip: ClipSettings = {**session["clip"], **changes.get("clip", {})}
     if changes.get("photograph", session["photograph"]) != session["photograph"]:
         clip = {**clip, "first": 0, "last": None, "cuts": None, "keys": []}
+        cleaned = _with_areas_at_start(cleaned)
     clips.options(clip)  # raises SettingError
     return {**cleaned, **changes, "recipe": asdict(recipe), "clip": clip}
+
+
+def _with_areas_at_start(session: StoredSession) -> StoredSession:
+    """Return a session whose masks that move are those of frame 0."""
+    regions: list[RegionEntry] = [
+        {**each, "frame": None if each["frame"] is None else 0} for each in session["regions"]
+    ]
+    keep_frame = None if session["keep_frame"] is None else 0
+    return {**session, "regions": regions, "keep_frame": keep_frame}
 
 
 def _image_ids(changes: SessionChanges) -> Iterator[str]:
@@ -165,7 +176,6 @@ def add_sample(store: Store, name: str) -> UploadInfo:
         return add_image(store, path, path.name, mask=False)
 
 
-@functools.cache  # generating one takes seconds
 def _make_sample(name: str) -> ImageArray:
     content = name in samples.CONTENTS
     return samples.load_content(name) if content else samples.make_style(name, samples.SIZE)

@@ -4,7 +4,7 @@
 
     FOLDER/pictures/ID/   the uploaded file (only for runs), shown.jpg or .png, thumb.jpg,
                           picture.json; of a clip also frames/, clip.json and survey.json
-                          (studio.clips)
+                          (studio.clips), and areas/ (studio.clip_areas)
     FOLDER/sessions/ID.json
     FOLDER/works/ID/      work.json, checkpoint, preview.jpg, picture.png, .jpg and .tif,
                           frames/ (images of the run, for a film); of a clip clip.mp4 or
@@ -208,6 +208,7 @@ class Store:
             "regions": [],
             "keep": None,
             "keep_feather": 0.0,
+            "keep_frame": None,
             "preset": "default",
             "detail": "default",
             "recipe": recipe,
@@ -366,7 +367,8 @@ def _read_description(path: Path, kind: str) -> Any:
 
 def _add_missing_fields(entry: dict[str, Any], kind: str) -> None:
     """Add the fields that earlier versions lack; their masks include the feather."""
-    added: dict[str, object] = {"keep_feather": 0.0, "detail": "default", "clip": default_clip()}
+    added: dict[str, object] = {"keep_feather": 0.0, "keep_frame": None, "detail": "default"}
+    added |= {"clip": default_clip()}
     if kind == "work":
         added |= {"name": "", "starred": False, "kind": "image", "frame": 0}
     if kind == "picture":
@@ -377,6 +379,7 @@ def _add_missing_fields(entry: dict[str, Any], kind: str) -> None:
     for each in regions if isinstance(regions, list) else []:
         if isinstance(each, dict):
             each.setdefault("feather", 0.0)
+            each.setdefault("frame", None)
 
 
 def _display_name(mask: bool) -> str:

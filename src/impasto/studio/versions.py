@@ -13,9 +13,9 @@ from impasto.jobs.sweep import SIZE as SMALL
 from impasto.pipeline import inputs, provenance
 from impasto.recipe import settings as recipes
 from impasto.recipe.settings import Recipe
-from impasto.studio import clips, schema
+from impasto.studio import clip_areas, clips, schema
 from impasto.studio.clip_jobs import PAINTED, PART
-from impasto.studio.event_messages import PaintCommand
+from impasto.studio.event_messages import MaskCommand, PaintCommand
 from impasto.studio.messages import ImageInfo, JobInfo, PaintedClip
 from impasto.studio.records import (
     ClipSettings,
@@ -36,6 +36,9 @@ from impasto.video.project import ENDING
 
 CLIP_TYPES = {".mp4": "video/mp4", ".webm": "video/webm"}
 """Media types of painted clips by extension."""
+
+LAST = 10_000_000
+"""A frame number after the end of any clip."""
 
 
 def without_missing_images(store: Store, session: StoredSession) -> tuple[StoredSession, list[str]]:
@@ -103,11 +106,20 @@ def create_job(
     recipe.
     """
     session, _ = without_missing_images(store, session)
-    styles, regions = session["paintings"], session["regions"]
-    if session["photograph"] is None:
+    content = session["photograph"]
+    if content is None:
         raise SettingError("there is no content image yet: add one, or choose a sample")
-    if not styles and not regions:
+    if not session["paintings"] and not session["regions"]:
         raise SettingError("there is no style image yet: add one, or choose a sample")
+    kind = _kind(store, content, sheet is not None or frame is not None)
+    if kind != "image":
+        painted = _frame_range(kind, frame, session["clip"])
+        session = clip_areas.shown_areas(store, session, *painted)
+    styles, regions = session["paintings"], session["regions"]
+    if not styles and not regions:
+        raise SettingError(
+            "the area of the style is in another shot: choose a style for the rest as well"
+        )
     recipe = Recipe.from_dict(session["recipe"])
     if sheet is not None and small:
         recipe = recipes.change_recipe(
@@ -115,7 +127,6 @@ def create_job(
         )
     recipe = with_shares_and_scales(schema.change_recipe(recipe, changes or {}), styles, regions)
     inputs.check_style_counts(recipe, len(styles), len(regions))
-    kind = _kind(store, session["photograph"], sheet is not None or frame is not None)
     job: NewJob = {
         **parse(session, JobInputs),
         "recipe": asdict(recipe),
@@ -127,7 +138,7 @@ def create_job(
         "frame": frame or 0,
     }
     if kind == "clip":  # raises SettingError now, and not when the job starts
-        clips.command(store, session["photograph"], job["clip"], store.incoming)
+        clips.command(store, content, job["clip"], store.incoming)
     return store.new_job(job)
 
 
@@ -136,6 +147,14 @@ def _kind(store: Store, content: str, one_frame: bool) -> JobKind:
     if store.image(content)["clip"] is None:
         return "image"
     return "frame" if one_frame else "clip"
+
+
+def _frame_range(kind: JobKind, frame: int | None, settings: ClipSettings) -> tuple[int, int]:
+    """Return the first and last frame that a job of a clip paints."""
+    if kind == "frame":
+        return frame or 0, frame or 0
+    last = settings["last"]
+    return settings["first"], LAST if last is None else last
 
 
 def with_shares_and_scales(
@@ -189,6 +208,11 @@ def paint_command(store: Store, job: StoredJob) -> PaintCommand:
     def path(image_id: str) -> str:
         return str(store.image_path(image_id).resolve())
 
+    def mask(image_id: str, feather: float, frame: int | None) -> MaskCommand:
+        drawn = None if job["kind"] == "image" else frame
+        painted = _frame_range(job["kind"], job["frame"], job["clip"])
+        return clip_areas.mask_command(path(image_id), feather, drawn, *painted)
+
     keep, folder = job["keep"], store.job_folder(job["id"]).resolve()
     return {
         "do": "paint",
@@ -197,12 +221,13 @@ def paint_command(store: Store, job: StoredJob) -> PaintCommand:
         "content": path(str(job["photograph"])),
         "styles": [path(each["picture"]) for each in job["paintings"]],
         "regions": [
-            (path(each["mask"]), path(each["painting"]), each["feather"]) for each in job["regions"]
+            (mask(each["mask"], each["feather"], each["frame"]), path(each["painting"]))
+            for each in job["regions"]
         ],
-        "keep": None if keep is None else path(keep),
-        "keep_feather": job["keep_feather"],
+        "keep": None if keep is None else mask(keep, job["keep_feather"], job["keep_frame"]),
         "recipe": recipe,
         "frame": job["frame"] if job["kind"] == "frame" else None,
+        "frames": str((store.image_folder(str(job["photograph"])) / clips.FRAMES).resolve()),
         "clip": clips.command(store, str(job["photograph"]), job["clip"], folder)
         if job["kind"] == "clip"
         else None,

@@ -4,6 +4,7 @@ It reads ``paint``, ``steer`` and ``stop`` from standard input, and writes event
 output. When the input closes, it saves the state of the job and exits.
 """
 
+import itertools
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ from typing import TextIO, TypeAlias
 import numpy as np
 
 from impasto import files
-from impasto.errors import CheckpointError, ImpastoError
+from impasto.errors import CheckpointError, ImpastoError, SettingError
 from impasto.images import arrays, colors, masks
 from impasto.images.arrays import ImageArray
 from impasto.images.formats import encode
@@ -37,9 +38,11 @@ from impasto.pipeline.result import Finished, Result
 from impasto.pipeline.stylizer import Event
 from impasto.pipeline.video_events import VideoEvent, VideoFinished
 from impasto.recipe.settings import Recipe
+from impasto.studio.clip_areas import is_black, write_moved_mask
 from impasto.studio.clip_jobs import PART, ClipRun, WatchedStylizer, write_frame
 from impasto.studio.event_messages import (
     FinishedMessage,
+    MaskCommand,
     PaintCommand,
     SteerCommand,
     StepMessage,
@@ -200,7 +203,7 @@ def _paint_clip(
 ) -> FinishedMessage | None:
     """Paint a clip; returns None if the server closed the input. The frames so far are stored."""
     folder, preview = Path(command["folder"]), PreviewTimer()
-    command = _with_soft_masks(command)
+    command = with_prepared_masks(command)
     run = ClipRun(
         commands.stylizer,
         command,
@@ -254,15 +257,6 @@ def _follow_clip(run: ClipRun, prepared: PreparedClip, commands: CommandReader) 
     return isinstance(last, VideoFinished)
 
 
-def _with_soft_masks(command: PaintCommand) -> PaintCommand:
-    """Return a command whose masks are soft: they are written to its folder."""
-    spec = job_spec(command).inputs
-    soft: list[tuple[str, str, float]] = [
-        (str(mask), str(style), 0.0) for mask, style in spec.regions
-    ]
-    return {**command, "regions": soft, "keep": None if spec.keep is None else str(spec.keep)}
-
-
 class PreviewTimer:
     """Says when it is time for another preview."""
 
@@ -282,18 +276,13 @@ class PreviewTimer:
 def job_spec(command: PaintCommand) -> JobSpec:
     """Return the job of a command, which resumes from its checkpoint if there is one.
 
-    Soft masks are written to its folder.
+    Masks that are soft or moved are written to its folder.
     """
-    folder = Path(command["folder"])
+    command = with_prepared_masks(command)
+    folder, keep = Path(command["folder"]), command["keep"]
     checkpoint = folder / "checkpoint"
-    regions = [
-        (str(feather_mask(Path(mask), feather, folder / f"mask-{index}.png")), style)
-        for index, (mask, style, feather) in enumerate(command["regions"], 1)
-    ]
-    keep = command["keep"] and str(
-        feather_mask(Path(command["keep"]), command["keep_feather"], folder / "keep.png")
-    )
-    inputs = InputPaths(_content(command), command["styles"], regions, keep)
+    regions = [(mask["path"], style) for mask, style in command["regions"]]
+    inputs = InputPaths(_content(command), command["styles"], regions, keep and keep["path"])
     outputs = OutputPaths(folder / "picture.png", checkpoint=checkpoint)
     return JobSpec(
         inputs,
@@ -302,6 +291,50 @@ def job_spec(command: PaintCommand) -> JobSpec:
         resume=checkpoint if checkpoint.exists() else None,
         recipe=Recipe.from_dict(command["recipe"]),
     )
+
+
+def with_prepared_masks(command: PaintCommand) -> PaintCommand:
+    """Return a command whose masks are soft, and of a frame that is painted or of all frames.
+
+    They are written to the folder of the job. Areas that have left the image are omitted. Raises
+    SettingError if no style is left.
+    """
+    masks = [(mask, f"mask-{index}") for index, (mask, _) in enumerate(command["regions"], 1)]
+    prepared = [_prepare_mask(command, *each) for each in masks]
+    regions = [
+        (mask, style)
+        for mask, (_, style) in zip(prepared, command["regions"], strict=True)
+        if mask is not None
+    ]
+    if not regions and not command["styles"]:
+        raise SettingError("the area of the style is not in this frame: choose another frame")
+    keep, recipe = command["keep"], command["recipe"]
+    scales = recipe.get("style_scale") or ()
+    if len(scales) == len(command["styles"]) + len(prepared):
+        shown = [*([True] * len(command["styles"])), *(mask is not None for mask in prepared)]
+        recipe = {**recipe, "style_scale": tuple(itertools.compress(scales, shown))}
+    return {
+        **command,
+        "regions": regions,
+        "keep": keep and _prepare_mask(command, keep, "keep"),
+        "recipe": recipe,
+    }
+
+
+def _prepare_mask(command: PaintCommand, mask: MaskCommand, name: str) -> MaskCommand | None:
+    """Return a mask with its feather, moved to a frame that is painted; None if it is black there.
+
+    A file of the job's folder with this name is written if one of both changes it.
+    """
+    folder, drawn, target = Path(command["folder"]), mask["frame"], mask["target"]
+    path = feather_mask(Path(mask["path"]), mask["feather"], folder / f"{name}.png")
+    if drawn is not None and drawn != target:
+        into = folder / f"{name}-moved.png"
+        path = write_moved_mask(Path(command["frames"]), path, drawn, target, into)
+        if is_black(path):
+            return None
+    frame = None if drawn is None else target
+    return {"path": str(path), "feather": 0.0, "frame": frame, "target": target}
 
 
 def _content(command: PaintCommand) -> str:

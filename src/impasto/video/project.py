@@ -55,13 +55,14 @@ class Project:
         """
         text = json.dumps(identity, indent=2, sort_keys=True) + "\n"
         about = self.folder / "clip.json"
-        if restart or not any(self.folder.glob("[0-9]*.png")):  # nothing is painted
-            self.remove()
         try:
-            if not about.exists():
+            stored = about.read_text(encoding="utf-8") if about.exists() else ""
+            painted = any(self.folder.glob("[0-9]*.png"))
+            if restart or not stored or (stored != text and not painted):
+                self.remove()
                 self.folder.mkdir(exist_ok=True)
                 files.write_text(text, about)
-            stored = about.read_text(encoding="utf-8")
+                stored = text
         except OSError as error:
             raise OutputError(
                 f"{files.display_path(self.folder)} cannot be used: {files.error_reason(error)}"

@@ -1,6 +1,6 @@
 """The masks of each frame of a shot, of all kinds of :mod:`impasto.video.mask_sources`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -61,8 +61,18 @@ class ShotMasks:
         self._write(name, mask, backward)
 
     def _write(self, name: str, mask: Mask, contents: Iterable[tracking.Content]) -> None:
-        for tracked in tracking.track(contents):
-            moved = motion.sample(mask, tracked.births.position, linear=True)
+        for number, moved in iter_moved(mask, contents):
             values = np.rint(np.clip(moved, 0, 1) * 255).astype(np.uint8)
-            path = self.clip.project.image_path(name, tracked.content.number)
+            path = self.clip.project.image_path(name, number)
             self.clip.project.write_image(path, values)
+
+
+def iter_moved(mask: Mask, contents: Iterable[tracking.Content]) -> Iterator[tuple[int, Mask]]:
+    """Yield the number of each frame, and a mask of the first one as it is there.
+
+    Args:
+        mask: (height, width) of the contents, in [0, 1]
+        contents: frames that follow each other, forward or backward in time
+    """
+    for tracked in tracking.track(contents):
+        yield tracked.content.number, motion.sample(mask, tracked.births.position, linear=True)

@@ -1,6 +1,7 @@
 // The page: loads the session, connects its parts, and handles the events of the server.
 
 import { get, listen, post, remove } from "./api.js";
+import { noteArea, reloadAreas, wireAreas } from "./areas.js";
 import { showCanvas, wireCanvas } from "./canvas.js";
 import { loadClip } from "./clip.js";
 import { wireClipSettings } from "./clip-settings.js";
@@ -35,7 +36,7 @@ function subscribe() {
     hello: (message) => {
       if (build && build !== message.build) notify("the studio was updated: reload the page");
       build ??= message.build;
-      if (state.lost) { state.lost = false; notify("the studio is available again"); refresh(); }
+      if (state.lost) { state.lost = false; notify("the studio is available again"); refresh(); reloadAreas(); }
     },
     state: ({ worker }) => { showWorker(worker); refresh(); },
     work: refresh,
@@ -66,6 +67,7 @@ function subscribe() {
       if (complete) { await loadClip(true); await showCanvas(); refresh(); }
       showTimeline();
     }),
+    area: noteArea,
     step: (message) => {
       const version = findJob(message.work);
       if (version) version.progress = message;
@@ -110,7 +112,7 @@ const begin = safely(async () => {
   state.about = await get("/api/about");
   state.about.notes.forEach(notify);
   wireSettings();
-  for (const wire of [wireControls, wireCanvas, wireVersions, wireMasking, wireSheet, wirePointers, wireKeys, wireGallery, wireTimeline, wirePlayer, wireClipSettings]) wire();
+  for (const wire of [wireControls, wireCanvas, wireAreas, wireVersions, wireMasking, wireSheet, wirePointers, wireKeys, wireGallery, wireTimeline, wirePlayer, wireClipSettings]) wire();
   state.wanted = location.hash.slice(1);
   await load(await loadState());
   wireInputs();

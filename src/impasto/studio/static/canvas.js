@@ -1,10 +1,10 @@
-// What the canvas shows: an image, another one to compare it with, and the areas of the session.
+// What the canvas shows: an image, another one to compare it with, and the areas of the session (areas.js).
 
+import { areaImages, areasShown, showLegend } from "./areas.js";
 import { isRead, originalUrl, paintedUrl, shownClip } from "./clip.js";
-import { at, element, on, safely } from "./dom.js";
-import { channels, TINTS } from "./masks.js";
+import { at, on, safely } from "./dom.js";
 import { pauseWhileHeld } from "./player.js";
-import { findJob, state, styleLabel, title, view } from "./state.js";
+import { findJob, state, title, view } from "./state.js";
 
 export async function loadImage(url) {
   if (!url) return null;
@@ -12,7 +12,7 @@ export async function loadImage(url) {
     const image = new Image();
     image.src = url;
     state.images.set(url, image.decode().then(() => image));
-    if (state.images.size > 24) state.images.delete(state.images.keys().next().value);
+    if (state.images.size > 40) state.images.delete(state.images.keys().next().value);
   }
   return state.images.get(url).catch(() => { state.images.delete(url); return null; });
 }
@@ -45,6 +45,7 @@ export async function showCanvas() {
   at("hold").hidden = !version || Boolean(state.masking);
   at("compare-field").hidden = !version || Boolean(state.masking);
   at("protect").hidden = Boolean(state.masking);
+  if (shownClip()) showLegend(); // of the areas at the position
   view.show(image, other);
   at("empty").hidden = Boolean(image);
   at("stage").classList.toggle("welcome", !image);
@@ -74,57 +75,6 @@ export function setDivider(share) {
   at("divider").value = Math.round(1000 * Math.min(1, Math.max(0, share)));
   view.divide = at("divider").value / 1000;
   view.draw();
-}
-
-// --- areas --------------------------------------------------------------------------------------
-
-const areasShown = () => at("areas-shown").getAttribute("aria-pressed") === "true";
-const AREA_TINTS = Object.values(TINTS);
-const tinted = new Map(); // canvases by the URL of the mask and the color
-
-async function areaImages() {
-  const areas = sessionAreas();
-  return (await Promise.all(areas.map(({ url, tint }) => tintedMask(url, tint)))).filter(Boolean);
-}
-
-function sessionAreas() {
-  const { keep, regions } = state.session;
-  const all = keep ? [{ url: keep.url, name: "Protected" }] : [];
-  all.push(...regions.map((each) => ({ url: each.mask.url, name: styleLabel(each.painting.name) })));
-  return all.map((each, number) => ({ ...each, tint: AREA_TINTS[number % AREA_TINTS.length] }));
-}
-
-async function tintedMask(url, tint) {
-  const key = `${url} ${tint}`;
-  if (!tinted.has(key)) {
-    const mask = await loadImage(url);
-    if (!mask) return null;
-    const ratio = Math.min(1, 1000 / Math.max(mask.width, mask.height));
-    const canvas = element("canvas", { width: Math.round(mask.width * ratio), height: Math.round(mask.height * ratio) });
-    const context = canvas.getContext("2d");
-    context.drawImage(mask, 0, 0, canvas.width, canvas.height);
-    const pixels = context.getImageData(0, 0, canvas.width, canvas.height), { data } = pixels, rgb = channels(tint);
-    for (let place = 0; place < data.length; place += 4) {
-      data[place + 3] = data[place];
-      [data[place], data[place + 1], data[place + 2]] = rgb;
-    }
-    context.putImageData(pixels, 0, 0);
-    tinted.set(key, canvas);
-    if (tinted.size > 12) tinted.delete(tinted.keys().next().value);
-  }
-  return tinted.get(key);
-}
-
-// Shows which color is which area.
-export function showLegend() {
-  const areas = state.session ? sessionAreas() : [];
-  at("areas-shown").hidden = !areas.length || Boolean(state.shown) || Boolean(state.masking);
-  at("legend").hidden = at("areas-shown").hidden || !areasShown();
-  at("legend").replaceChildren(...areas.map(({ name, tint }) => {
-    const dot = element("span", { className: "dot" });
-    dot.style.background = tint;
-    return element("li", {}, dot, name);
-  }));
 }
 
 // --- comparing ----------------------------------------------------------------------------------
@@ -157,11 +107,6 @@ export function wireCanvas() {
     at("side-by-side").setAttribute("aria-pressed", String(!view.side));
     await showCanvas();
     view.fit();
-  });
-  on("areas-shown", "click", async () => {
-    at("areas-shown").setAttribute("aria-pressed", String(!areasShown()));
-    showLegend();
-    await showCanvas();
   });
   const button = at("hold");
   button.addEventListener("pointerdown", safely((event) => { button.setPointerCapture(event.pointerId); return hold(true); }));

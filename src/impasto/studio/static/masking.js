@@ -1,32 +1,40 @@
 // The mask editor: its tools, and saving a mask as a protected area or as the area of a style.
 
 import { post, upload } from "./api.js";
-import { loadImage, showCanvas, showLegend } from "./canvas.js";
+import { contrasting, showLegend } from "./areas.js";
+import { loadImage, showCanvas } from "./canvas.js";
+import { timeOf, timeText } from "./clip.js";
 import { ask, at, during, element, on, onClick } from "./dom.js";
-import { channels, Mask, SIDE, TINTS } from "./masks.js";
+import { Mask, SIDE, TINTS } from "./masks.js";
+import { pause } from "./player.js";
 import { changeSession, showReason } from "./session.js";
 import { regionEntries, state, styleEntries, styleLabel, view } from "./state.js";
+import { showTimeline } from "./timeline.js";
 
 const FEATHER = 0.004; // of a new mask, as a fraction of its longer side
 const feather = () => Number(at("feather").value) / 1000;
 const TOOLS = ["brush", "eraser", "wand"];
 
-export async function beginMask(role, style, known = null, number = null, soft = FEATHER) {
+/** Opens the editor for a new mask, or for a known one with its feather and the frame of a clip that it was drawn on. */
+export async function beginMask(role, style, known = null, number = null, soft = FEATHER, frame = null) {
   const { photograph: content } = state.session;
   if (!content) throw new Error("there is no photo yet");
+  pause();
   const ratio = Math.min(1, SIDE / Math.max(content.width, content.height));
   const mask = new Mask(Math.round(content.width * ratio), Math.round(content.height * ratio));
-  mask.recolor(await contrasting(content.thumb));
+  state.shown = null;
+  if (content.clip && frame !== null) state.position = frame;
+  mask.recolor((await contrasting(content.thumb))[0]);
   if (known) mask.add(await loadImage(known.url));
   state.masking = { mask, role, style, number, last: null, tool: "brush", cursor: [0.5, 0.5], steps: mask.done.length };
-  const label = style && styleLabel(style.name);
-  at("mask-title").textContent = role === "protect" ? "Protect an area" : `Use ${label} in one area`;
-  at("mask-help").textContent = role === "protect" ? `Where you paint, the ${content.clip ? "clip" : "photo"} stays as it is.${content.clip ? " The area is the same in all frames." : ""}` : `${label} is used only where you paint.`;
+  at("follow-area").checked = !known || frame !== null;
+  at("follow-area-field").hidden = !content.clip;
+  showPurpose();
   at("feather").value = Math.round(1000 * soft);
-  state.shown = null;
   at("compare").value = "";
   document.body.classList.add("masking");
   at("mask-head").hidden = at("tools").hidden = false;
+  showTimeline();
   await showCanvas();
   showLegend();
   showReason();
@@ -38,24 +46,22 @@ export async function beginMask(role, style, known = null, number = null, soft =
   at("canvas").focus();
 }
 
-export const changeProtected = () => (state.session.keep
-  ? beginMask("protect", null, state.session.keep, null, state.session.keep_feather)
-  : beginMask("protect", null));
-
-// Returns the color of the overlay that differs most from the colors of an image.
-async function contrasting(url) {
-  const image = await loadImage(url), context = element("canvas", { width: 24, height: 24 }).getContext("2d");
-  if (!image) return TINTS.Red;
-  context.drawImage(image, 0, 0, 24, 24);
-  const { data } = context.getImageData(0, 0, 24, 24);
-  const distance = (tint) => {
-    const [r, g, b] = channels(tint);
-    let sum = 0;
-    for (let place = 0; place < data.length; place += 4) sum += Math.hypot(data[place] - r, data[place + 1] - g, data[place + 2] - b);
-    return sum;
-  };
-  return Object.values(TINTS).reduce((best, each) => (distance(each) > distance(best) ? each : best));
+// Says what the mask is for, and of a clip, in which frames.
+function showPurpose() {
+  const { role, style } = state.masking, isClip = Boolean(state.session.photograph.clip), label = style && styleLabel(style.name);
+  at("mask-title").textContent = role === "protect" ? "Protect an area" : `Use ${label} in one area`;
+  const purpose = role === "protect" ? `Where you paint, the ${isClip ? "clip" : "photo"} stays as it is.` : `${label} is used only where you paint.`;
+  const frames = at("follow-area").checked ? `You paint on the frame at ${timeText(timeOf(state.position))}; the area follows what it covers, in both directions up to the next cut.`
+    : "The area is the same in all frames.";
+  at("mask-help").textContent = isClip ? `${purpose} ${frames}` : purpose;
 }
+
+// Returns the frame with whose content the mask moves, or null.
+const frameOfMask = () => (state.session.photograph.clip && at("follow-area").checked ? state.position : null);
+
+export const changeProtected = () => (state.session.keep
+  ? beginMask("protect", null, state.session.keep, null, state.session.keep_feather, state.session.keep_frame)
+  : beginMask("protect", null));
 
 function showSwatches() {
   at("swatches").replaceChildren(...Object.entries(TINTS).map(([name, tint]) => {
@@ -90,7 +96,7 @@ async function maskDone() {
   if (mask.isEmpty()) throw new Error("the mask is empty: paint the area first");
   const soft = feather(), blob = await mask.toBlob(0); // without feather, so that editing it again loses nothing
   const { id } = await upload(new File([blob], "mask.png", { type: "image/png" }), "mask");
-  if (role === "protect") await changeSession({ keep: id, keep_feather: soft });
+  if (role === "protect") await changeSession({ keep: id, keep_feather: soft, keep_frame: frameOfMask() });
   else await addRegion(id, style, number, soft);
   // The editor closes last: before, Paint would leave out the mask.
   if (state.masking !== masking) return;
@@ -101,7 +107,8 @@ async function maskDone() {
 
 function addRegion(id, style, number, soft) {
   const regions = regionEntries();
-  if (number === null) regions.push({ mask: id, painting: style.id, scale: 1, feather: soft }); else Object.assign(regions[number], { mask: id, feather: soft });
+  const changed = { mask: id, feather: soft, frame: frameOfMask() };
+  if (number === null) regions.push({ ...changed, painting: style.id, scale: 1 }); else Object.assign(regions[number], changed);
   const paintings = styleEntries(state.session.paintings).filter((each) => number !== null || each.picture !== style.id || state.session.paintings.length === 1);
   return changeSession({ regions, paintings });
 }
@@ -149,6 +156,7 @@ export function wireMasking() {
   on("protect", "click", changeProtected);
   onClick("mask-done", maskDone);
   onClick("mask-cancel", cancelMask);
+  at("follow-area").addEventListener("change", showPurpose);
   for (const each of TOOLS) on(each, "click", () => tool(each));
   for (const each of ["fill", "invert", "undo", "redo"]) on(each, "click", () => { state.masking.mask[each](); view.draw(); });
   for (const each of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".part"))) {

@@ -12,7 +12,7 @@ const video = () => at("video");
 const url = () => findJob(state.shown)?.video?.url ?? null;
 
 export const play = safely(async () => {
-  if (!shownClip()) return;
+  if (!shownClip() || state.masking) return;
   const [first, last] = range();
   if (state.position < first || state.position >= last) goTo(first);
   state.playing = true;

@@ -1,7 +1,8 @@
 // The session: requests that change it, and what the page shows of it.
 
 import { get, patch, post } from "./api.js";
-import { showCanvas, showCompare, showLegend } from "./canvas.js";
+import { areaText, chooseTints, loadAreas, showLegend } from "./areas.js";
+import { showCanvas, showCompare } from "./canvas.js";
 import { goToVersion, loadClip } from "./clip.js";
 import { showClipSettings } from "./clip-settings.js";
 import { at, attempt, element, icon, safely } from "./dom.js";
@@ -11,7 +12,7 @@ import { showPlayer } from "./player.js";
 import { showProgress, showQueue } from "./progress.js";
 import { forecast, showSettings } from "./settings.js";
 import { findJob, regionEntries, runningJob, state, styleEntries, styleLabel } from "./state.js";
-import { showTimeline } from "./timeline.js";
+import { goTo, showTimeline } from "./timeline.js";
 import { showVersions } from "./versions.js";
 
 export function show() {
@@ -42,6 +43,8 @@ function showClip() {
   showClipSettings();
   showTimeline();
   showPlayer();
+  chooseTints();
+  loadAreas();
   loadClip().then((loaded) => { if (loaded) { showTimeline(); forecast(); safely(showCanvas)(); } });
 }
 
@@ -49,7 +52,8 @@ let shown = ""; // the styles and areas that the page shows
 
 // Unchanged fields stay, since a field that is replaced loses what the user is typing.
 function showStyles() {
-  const { paintings, regions, keep } = state.session, now = JSON.stringify([paintings, regions, keep]);
+  const { paintings, regions, keep, keep_frame: frame, photograph } = state.session;
+  const now = JSON.stringify([paintings, regions, keep, frame, photograph?.id, state.clip?.complete]);
   if (now === shown) return;
   shown = now;
   at("styles").replaceChildren(...paintings.map(styleRow));
@@ -85,15 +89,18 @@ function styleRow(each, number) {
 }
 
 function regionRow(each, number) {
-  return areaRow(each.painting.thumb, `${styleLabel(each.painting.name)}, in one area`, () =>
-    changeSession({ regions: regionEntries().filter((_, at) => at !== number) }), () => beginMask("region", each.painting, each.mask, number, each.feather));
+  return areaRow(each.painting.thumb, `${styleLabel(each.painting.name)}, in one area`, each.frame, () =>
+    changeSession({ regions: regionEntries().filter((_, at) => at !== number) }), () => beginMask("region", each.painting, each.mask, number, each.feather, each.frame));
 }
 
-const protectedRow = () => areaRow(state.session.keep.url, "Protected", () => changeSession({ keep: null }), changeProtected);
+const protectedRow = () => areaRow(state.session.keep.url, "Protected", state.session.keep_frame, () => changeSession({ keep: null, keep_frame: null }), changeProtected);
 
-function areaRow(thumb, label, removeArea, edit) {
+function areaRow(thumb, label, frame, removeArea, edit) {
+  const where = areaText(frame);
+  const place = frame === null || !where ? element("p", { className: "help" }, where)
+    : element("button", { className: "quiet where", title: "Show this frame", onclick: safely(() => { state.shown = null; goTo(frame); return showCanvas(); }) }, where);
   return element("li", {}, element("img", { src: thumb, alt: "" }), element("div", { className: "fields" },
-    element("p", { className: "name" }, label), element("div", { className: "row" },
+    element("p", { className: "name" }, label), where ? place : null, element("div", { className: "row" },
       element("button", { onclick: safely(edit), "aria-label": `Edit the mask: ${label}` }, "Change"),
       element("button", { className: "quiet", onclick: safely(removeArea), title: "Remove", "aria-label": `Remove: ${label}` }, icon("x")))));
 }

@@ -48,8 +48,8 @@ export async function forecast() {
   const found = await post(`/api/sessions/${state.session.id}/forecast`).catch(() => null);
   if (!found || asked !== state.forecastAsked) return;
   state.expected = found.seconds ? found.text.split(",")[0] : "";
-  const text = found.frames ? `${found.frames}: ${found.text}` : `${found.text} of memory`;
-  at("forecast").textContent = found.text && !found.seconds ? `${text}; the first run measures the time` : found.frames ? text : found.text;
+  const text = found.frames ? `${found.frames}: ${found.text}` : found.text;
+  at("forecast").textContent = found.text && found.fits && !found.seconds ? `${text}; the first run measures the time` : text;
   showSizes(found.sizes);
 }
 

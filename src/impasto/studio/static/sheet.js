@@ -4,15 +4,14 @@ import { post } from "./api.js";
 import { at, attempt, element, onClick, safely } from "./dom.js";
 import { settingLabel } from "./panel.js";
 import { showJob } from "./session.js";
-import { state, view } from "./state.js";
+import { state, variedText, view } from "./state.js";
 import { select } from "./versions.js";
 
 export function openSheet(id) {
   const cells = state.session.works.filter((each) => each.sheet === id).reverse();
-  const varied = Object.keys(cells[0].recipe).filter((name) => new Set(cells.map((each) => each.recipe[name])).size > 1 && name !== "precision");
   at("cells").replaceChildren(...cells.map((each) => element("button", { onclick: safely(() => { at("sheet").close(); return select(each.id); }) },
     element("img", { src: each.result ?? each.preview ?? "icon.svg", alt: "" }),
-    element("span", {}, varied.map((name) => `${name.replaceAll("_", " ")} ${each.recipe[name]}`).join(", ")))));
+    element("span", {}, variedText(each)))));
   at("sheet").showModal();
 }
 

@@ -15,6 +15,7 @@ export const state = {
   masking: null, // the mask editor, while it is open
   curve: [], forecastAsked: 0, expected: "", chosen: new Set(), panel: null, held: false,
   clip: null, // the frames of the shown clip
+  areas: [], // the frames for which the areas of a clip are known
   position: 0, // the number of the shown frame
   follow: true, // whether the position follows the painter
   playing: false, canvasAsked: 0, canvasShown: 0,
@@ -27,12 +28,21 @@ export const runningJob = () => state.session?.works.find((each) => each.state =
 const STATES = { queued: "queued", painting: "running", done: "", stopped: "stopped", failed: "failed" };
 const UNNAMED = ["precision", "tile", "finished", "init", "blend"];
 
-// Returns what varied from the version before, or the styles and the size of a first version.
+/** @type {(sheet: string) => string[]} Returns the settings in which the versions of a sheet differ. */
+export function variedIn(sheet) {
+  const cells = state.session.works.filter((each) => each.sheet === sheet);
+  return Object.keys(cells[0].recipe).filter((name) => new Set(cells.map((each) => each.recipe[name])).size > 1 && name !== "precision");
+}
+
+/** @type {(version: JobInfo) => string} Returns the settings of a version in which its sheet varies. */
+export const variedText = (version) => variedIn(version.sheet).map((name) => `${name.replaceAll("_", " ")} ${version.recipe[name]}`).join(", ");
+
+// Returns what varied from the version before or in its sheet, or the styles and the size of a first version.
 export function summary(version) {
   const words = version.differs.filter(([name]) => !UNNAMED.includes(name)).slice(0, 2)
     .map(([name, , now]) => `${name.replaceAll("_", " ")} ${now}`);
   const styles = version.styles.slice(0, 2).map(styleLabel).join(" + ");
-  const what = words.join(", ") || [styles, `${version.recipe.size} px`].filter(Boolean).join(", ");
+  const what = words.join(", ") || (version.sheet && findJob(version.id) ? variedText(version) : "") || [styles, `${version.recipe.size}\u00a0px`].filter(Boolean).join(", ");
   return version.name || (version.kind === "frame" ? `Frame ${version.frame + 1}: ${what}` : what);
 }
 
@@ -47,7 +57,7 @@ export const styleEntries = (styles, change = (each) => each) =>
   });
 
 /** @type {() => RegionEntry[]} */
-export const regionEntries = () => state.session.regions.map(({ mask, painting, scale, feather }) => ({ mask: mask.id, painting: painting.id, scale, feather }));
+export const regionEntries = () => state.session.regions.map(({ mask, painting, scale, feather, frame }) => ({ mask: mask.id, painting: painting.id, scale, feather, frame }));
 
 // Returns the name of a style image as the gallery has it.
 export function styleLabel(name) {

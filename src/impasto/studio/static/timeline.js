@@ -1,6 +1,7 @@
 // The timeline of a clip: thumbnails, the position, the range to paint, cuts and key frames.
 
 import { post } from "./api.js";
+import { sessionAreas } from "./areas.js";
 import { showCanvas } from "./canvas.js";
 import { changeClip, frameCount, hasPainted, isEditable, isRead, originalUrl, paintedUrl, range, shownClip, timeOf, timeText } from "./clip.js";
 import { at, element, icon, onClick, on, safely } from "./dom.js";
@@ -15,6 +16,7 @@ const drawn = safely(showCanvas);
 
 /** Shows another frame. A frame that the user chooses ends the following of the painter. */
 export function goTo(number, following = false) {
+  if (state.masking) return; // the mask is drawn on this frame
   const wanted = Math.min(frameCount() - 1, Math.max(0, Math.round(number)));
   if (!following) state.follow = false;
   if (wanted === state.position && !following) { showTimeline(); return; }
@@ -24,7 +26,7 @@ export function goTo(number, following = false) {
 }
 
 function marks() {
-  const found = new Set([...cuts(), ...keys().map((each) => each.frame), ...range()]);
+  const found = new Set([...cuts(), ...keys().map((each) => each.frame), ...areas().map((each) => each.frame), ...range()]);
   return [...found].sort((a, b) => a - b);
 }
 
@@ -37,6 +39,7 @@ export function goToMark(way) {
 
 const cuts = () => state.session.clip.cuts ?? state.clip?.cuts ?? [];
 const keys = () => (isEditable() ? state.session.clip.keys : []);
+const areas = () => (isEditable() ? sessionAreas().filter((each) => each.frame !== null) : []);
 const keyEntries = () => keys().map(({ frame, picture }) => ({ frame, picture: picture.id }));
 
 const setFirst = (number) => changeClip({ first: number, ...(number > range()[1] ? { last: null } : {}) });
@@ -111,12 +114,14 @@ function describe(id, now, least, most) {
 }
 
 function showMarks(count) {
-  const mark = (number, kind, name) => {
+  const mark = (number, kind, name, tint = "") => {
     const made = element("span", { className: `mark ${kind}`, title: `${name} at ${timeText(timeOf(number))}` });
-    made.style.setProperty("--at", String((kind === "key" ? number + 0.5 : number) / count));
+    made.style.setProperty("--at", String((kind === "cut" ? number : number + 0.5) / count));
+    made.style.background = tint;
     return made;
   };
-  at("marks").replaceChildren(...(isEditable() ? cuts() : state.clip?.cuts ?? []).map((each) => mark(each, "cut", "Cut")), ...keys().map((each) => mark(each.frame, "key", "Key frame")));
+  at("marks").replaceChildren(...(isEditable() ? cuts() : state.clip?.cuts ?? []).map((each) => mark(each, "cut", "Cut")), ...keys().map((each) => mark(each.frame, "key", "Key frame")),
+    ...areas().map(({ frame, name, tint }) => mark(frame, "area", name, tint)));
   at("key-frames").replaceChildren(...keys().map(({ frame, picture }) => element("li", {},
     element("button", { className: "key-frame", onclick: () => goTo(frame) },
       element("img", { src: picture.thumb, alt: "" }), element("span", {}, "Key frame", element("span", { className: "soft" }, timeText(timeOf(frame))))),

@@ -1,7 +1,8 @@
 // The versions of a session: the strip, the grid, and what can be done with the shown version.
 
 import { get, patch, post, remove } from "./api.js";
-import { showCanvas, showCompare, showLegend } from "./canvas.js";
+import { showLegend } from "./areas.js";
+import { showCanvas, showCompare } from "./canvas.js";
 import { goToVersion } from "./clip.js";
 import { ask, at, attempt, during, element, icon, notify, on, onClick, once, safely } from "./dom.js";
 import { useImage } from "./gallery.js";
@@ -55,7 +56,7 @@ function showVersion() {
       element("button", { onclick: safely(() => useRecipe(version)) }, "Use its settings"),
       version.sheet ? element("button", { onclick: safely(() => openSheet(version.sheet)) }, "Sheet") : null,
       element("button", { disabled: version.state === "painting", onclick: once(() => removeVersions([version])) }, icon("trash-2"), "Delete")),
-    ...(rows.length ? [element("details", {}, element("summary", {}, "Differences from the previous version"), element("table", {}, element("tbody", {}, ...rows)))] : []));
+    ...(rows.length ? [element("details", {}, element("summary", {}, "What has changed"), element("table", {}, element("tbody", {}, ...rows)))] : []));
 }
 
 function resultParts(version) {
