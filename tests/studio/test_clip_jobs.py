@@ -9,6 +9,7 @@ from impasto.pipeline.video_events import ClipSurveyed, FramePainted, ShotStarte
 from impasto.studio import clips, schema
 from impasto.studio.clip_jobs import ClipProgress, write_frame
 from impasto.studio.store import Store, default_clip
+from impasto.video.forecast import LATER_SHARE
 
 
 def frame(number, kind, seconds, frames=10):
@@ -21,7 +22,7 @@ def test_the_time_left_follows_from_the_frames_so_far():
     progress.note(ClipSurveyed(10, 2, (5,), 0.0))
     progress.note(ShotStarted(1, 2, 0, 4, 0))
     progress.note(frame(0, "first", 8.0))
-    assert progress.left == pytest.approx(8 + 8 * 0.3 * 8)  # as a later frame is expected
+    assert progress.left == pytest.approx(8 + 8 * LATER_SHARE * 8)  # as a later frame is expected
     for number in range(1, 5):
         progress.note(frame(number, "painted", 2.0))
     assert progress.left == pytest.approx(8 + 4 * 2)
@@ -38,7 +39,7 @@ def test_a_resumed_clip_is_not_at_its_start():
     progress = ClipProgress(full=8.0)
     progress.note(ClipSurveyed(10, 1, (), 0.0))
     progress.note(ShotStarted(1, 1, 0, 9, 6))
-    assert progress.left == pytest.approx(4 * 0.3 * 8)
+    assert progress.left == pytest.approx(4 * LATER_SHARE * 8)
     assert 0.5 < progress.done < 1
 
 
