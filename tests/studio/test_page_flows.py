@@ -117,8 +117,9 @@ def test_size_chips_show_pixels_and_centimeters(page):
 def test_a_waiting_job_shows_its_position(page):
     take_samples(page)
     ask_for(page, LONG)
-    page.click("#paint")
-    expect(page.locator("#stop")).to_be_visible()
+    with page.expect_response(lambda answer: answer.request.method == "POST"):
+        page.click("#paint")
+    expect(page.locator("#stop")).to_be_visible()  # clicks before the answer are ignored
     page.click("#paint")
     expect(page.locator("#percent")).to_have_text("Position 2 of 2 in the queue")
     page.click("#queue [aria-label^='Remove']")

@@ -105,14 +105,21 @@ function areaRow(thumb, label, frame, removeArea, edit) {
       element("button", { className: "quiet", onclick: safely(removeArea), title: "Remove", "aria-label": `Remove: ${label}` }, icon("x")))));
 }
 
-let newest = 0; // number of the newest answer: an older one that arrives later is dropped
+// Answers may arrive in another order than their requests: one that is older than what is shown is dropped.
+let sent = 0, applied = 0;
+
+function isNewer(request) {
+  if (request < applied) return false;
+  applied = request;
+  return true;
+}
 
 /** @param {SessionChanges} changes */
 export async function changeSession(changes) {
+  const mine = ++sent;
   const changed = await patch(`/api/sessions/${state.session.id}`, changes);
   if (changed.id !== state.wanted) return;
-  newest += 1;
-  state.session = changed;
+  if (isNewer(mine)) state.session = changed;
   if ("photograph" in changes) { state.shown = null; state.position = 0; }
   show();
   if (["photograph", "keep", "regions"].some((each) => each in changes)) await showCanvas();
@@ -120,10 +127,10 @@ export async function changeSession(changes) {
 
 export async function load(id) {
   state.wanted = id;
-  const mine = ++newest;
+  const mine = ++sent;
   /** @type {SessionInfo} */
   const found = await get(`/api/sessions/${id}`);
-  if (state.wanted !== id || mine !== newest) return;
+  if (state.wanted !== id || !isNewer(mine)) return;
   state.session = found;
   if (!findJob(state.shown)) state.shown = (runningJob() ?? state.session.works[0])?.id ?? null;
   location.hash = id;
