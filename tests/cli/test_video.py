@@ -1,6 +1,8 @@
 """The command ``video``, with a small network."""
 
 import json
+import shutil
+import wave
 
 import numpy as np
 import pytest
@@ -29,6 +31,13 @@ def folder(tmp_path_factory):
     mask[:, :20] = 255
     Image.fromarray(mask).save(path / "mask.png")
     (path / "text.txt").write_text("no")
+    (path / "empty.mp4").touch()
+    (path / "frames").mkdir()
+    for number in range(2):
+        shutil.copy(path / "style.png", path / "frames" / f"{number}.png")
+    with wave.open(str(path / "sound.wav"), "wb") as sound:
+        sound.setparams((1, 2, 48000, 0, "NONE", ""))
+        sound.writeframes(bytes(4800))
     return path
 
 
@@ -133,13 +142,21 @@ def test_masks_of_a_frame_and_of_each_frame(folder):
         (("clip.mp4", "style.png", "--codec", "h265"), "codec is 'h265'"),
         (("clip.mp4", "style.png", "-o", "a.gif"), "a.gif has the ending .gif"),
         (("clip.mp4", "style.png", "--keep", "9=none.png"), "none.png: no such file"),
+        (("clip.mp4", "style.png", "-o", "clip.mp4"), "clip.mp4 would overwrite the clip"),
+        (("frames/%d.png", "style.png", "-o", "frames/%d.png"), "would overwrite the clip"),
+        (("clip.mp4", "style.png", "--cuts", "2,4"), "cut 4 is no frame of the clip"),
+        (("clip.mp4", "style.png", "--look", "4"), "look is 4: no frame that can be decoded; the"),
+        (("empty.mp4", "style.png"), "empty.mp4 is empty"),
+        (("sound.wav", "style.png"), "sound.wav has no video stream, only sound"),
     ],
 )
 def test_what_is_wrong_is_one_line(folder, words, text):
+    before = sorted(folder.iterdir())
     done = run("video", *words, *SMALL, cwd=folder)
     assert done.returncode == 2
     assert text in done.stderr
     assert len(done.stderr.splitlines()) == 1
+    assert sorted(folder.iterdir()) == before
 
 
 def test_times_and_numbers():

@@ -36,6 +36,9 @@ from impasto.pipeline.video_events import (
 from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 
+STOPPED = 130
+"""Exit status of a clip that was stopped before its end, as after a signal."""
+
 if TYPE_CHECKING:
     from impasto.pipeline.stylizer import Stylizer
     from impasto.video.clip_job import PreparedClip
@@ -291,9 +294,8 @@ def _show(
             for line in () if quiet or json_lines else _event_lines(event):
                 console.print_line(line)
     if finished is None:
-        folder = prepared.project.folder
-        console.print_line(f"stopped: repeat the command to resume; {folder} has the frames so far")
-        return
+        console.print_line("stopped: repeat the command to resume from the frames so far")
+        raise typer.Exit(STOPPED)
     look = prepared.job.options.look is not None and not quiet
     for line in (*finished.notes, *(_forecast_lines(prepared, stylizer) if look else ())):
         console.print_line(line)

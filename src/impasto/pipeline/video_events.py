@@ -53,7 +53,8 @@ class VideoOptions:
             raise SettingError(f"hold is {self.hold}: expected 1 to 16 frames")
         if self.end is not None and self.end <= self.start:
             raise SettingError(
-                f"the clip ends at {self.end:g} s, before its start {self.start:g} s"
+                f"the range of the clip ends at {self.end:g} s, which is not after its start, "
+                f"{self.start:g} s"
             )
 
 

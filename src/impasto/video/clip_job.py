@@ -1,6 +1,7 @@
 """A clip to paint: the job as given, and the clip whose inputs and settings are validated."""
 
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -102,6 +103,7 @@ def prepare(stylizer: Stylizer, job: VideoJob) -> PreparedClip:
     """Validate a job. Raises InputError, or ImpastoError if a package is missing."""
     extras.check()
     info = reader.probe(job.clip)
+    _check_not_overwritten(job)
     writer.check_clip_output(job.output, job.encoding)
     recipe = job.recipe or stylizer.recipe
     if recipe.size == ORIGINAL:
@@ -120,6 +122,16 @@ def prepare(stylizer: Stylizer, job: VideoJob) -> PreparedClip:
     for number, image in job.options.keys.items():
         load.load_image(image, f"key {number}")
     return clip
+
+
+def _check_not_overwritten(job: VideoJob) -> None:
+    """Raise SettingError if the painted clip or its frames would replace the clip."""
+    clip, output = (os.path.realpath(each) for each in (job.clip, job.output))
+    same = os.path.exists(output) and os.path.exists(clip) and os.path.samefile(clip, output)
+    if clip == output or same:
+        raise SettingError(
+            f"{files.display_path(job.output)} would overwrite the clip: give another name"
+        )
 
 
 def _frame_range(info: ClipInfo, options: VideoOptions) -> tuple[int, int | None, float]:

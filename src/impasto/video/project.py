@@ -83,6 +83,11 @@ class Project:
         if (self.folder / "clip.json").exists():
             shutil.rmtree(self.folder)
 
+    def remove_without_frames(self) -> None:
+        """Remove the folder, unless it has painted frames."""
+        if not any(self.folder.glob("[0-9]*.png")):
+            self.remove()
+
     def frame_path(self, number: int) -> Path:
         """Return the file of a frame."""
         return self.folder / f"{number:06d}.png"

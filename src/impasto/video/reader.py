@@ -168,11 +168,21 @@ def _opened(path: files.AnyPath) -> Iterator[Any]:
             f"{files.display_path(name)} is a folder: give a video file, or a pattern such as "
             f"{files.display_path(os.path.join(name, '%06d.png'))}"
         )
+    if os.path.isfile(name) and not os.path.getsize(name):
+        raise ImageError(f"{files.display_path(name)} is empty: save or download the clip again")
     try:
         with av.open(name) as container:
             if not container.streams.video:
-                raise ImageError(f"{files.display_path(name)} has no video stream")
+                raise ImageError(
+                    f"{files.display_path(name)} has no video stream, only sound: give a file with "
+                    "images"
+                )
             yield container
+    except av.InvalidDataError:
+        raise ImageError(
+            f"{files.display_path(name)} cannot be read as a video: unknown or damaged; give a "
+            "video file, or numbered images such as frames/%06d.png"
+        ) from None
     except (OSError, av.FFmpegError) as error:
         raise ImageError(
             f"{files.display_path(name)} cannot be read as a video: {files.error_reason(error)}"

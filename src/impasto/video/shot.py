@@ -87,8 +87,9 @@ class _PartStream:
             if result is None:
                 return
             memory, confidence = result
+            spent = self._spent()
             yield from self._write_between(before, memory, waiting)
-            yield self._write(source, memory, confidence)
+            yield self._write(source, memory, confidence, spent)
             memory_file.write_memory(memory, self.path)
             waiting = []
         yield from self._copy_held()
@@ -194,7 +195,10 @@ class _PartStream:
             image = between.interpolate(content, left, right, position)
             yield self._write(source, replace(after, painted=image), 1.0)
 
-    def _write(self, source: _Source, memory: ShotMemory, confidence: float) -> FramePainted:
+    def _write(
+        self, source: _Source, memory: ShotMemory, confidence: float, spent: float = 0.0
+    ) -> FramePainted:
+        """Write a frame, for which ``spent`` seconds were needed already."""
         painted = memory.painted
         if memory.fading is not None and source.number - self.shot.first < FADE_FRAMES:
             weight = np.float32((source.number - self.shot.first + 1) / (FADE_FRAMES + 1))
@@ -207,11 +211,18 @@ class _PartStream:
         if alpha is not None and alpha.shape != self.clip.size:
             alpha = masks.resize_mask(alpha, *self.clip.size)
         self.project.write_frame(source.number, pixels, alpha, self.clip.depth)
-        return self._event(source.number, confidence, pixels)
+        return self._event(source.number, confidence, pixels, spent)
 
-    def _event(self, number: int, confidence: float, pixels: ImageArray) -> FramePainted:
+    def _spent(self) -> float:
+        """Return the seconds since the last call, or since the last event."""
         now = time.perf_counter()
         seconds, self.began = now - self.began, now
+        return seconds
+
+    def _event(
+        self, number: int, confidence: float, pixels: ImageArray, spent: float = 0.0
+    ) -> FramePainted:
+        seconds = spent + self._spent()
         done = number - self.surveyed.first + 1
         path = str(self.project.frame_path(number))
         count, kind = len(self.surveyed.frames), self.schedule.kind(number)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from impasto.errors import SettingError
+from impasto.errors import InputError, SettingError
 from impasto.images import style_regions
 from impasto.images.formats import encode
 from impasto.images.load import ImageLike
@@ -46,14 +46,25 @@ from impasto.video.writer import TimeRange
 
 def paint_clip(stylizer: Stylizer, clip: PreparedClip) -> Iterator[VideoEvent]:
     """Paint a clip and write it; yield events. Ends without the last event if it was stopped."""
-    began = time.perf_counter()
-    project, options = clip.project, clip.job.options
+    options = clip.job.options
     if options.look is not None:
         yield from _paint_look(stylizer, clip, options.look)
         return
-    project.open(identity(clip), options.restart)
+    clip.project.open(identity(clip), options.restart)
+    try:
+        yield from _paint_shots(stylizer, clip)
+    except InputError:
+        clip.project.remove_without_frames()
+        raise
+
+
+def _paint_shots(stylizer: Stylizer, clip: PreparedClip) -> Iterator[VideoEvent]:
+    """Paint all shots and write the clip."""
+    began = time.perf_counter()
+    project, options = clip.project, clip.job.options
     surveyed = survey_of(clip)
     _check_keys(surveyed, options.keys)
+    _check_cuts(clip, surveyed)
     _check_masks(clip, surveyed)
     needed = disk_bytes(clip, surveyed)
     projects.check_disk(project.folder, needed)
@@ -83,6 +94,14 @@ def _check_keys(surveyed: Survey, keys: Mapping[int, ImageLike]) -> None:
             raise SettingError(
                 f"key {number} is no frame that is painted: possible are {surveyed.first} to {last}"
             )
+
+
+def _check_cuts(clip: PreparedClip, surveyed: Survey) -> None:
+    """Raise SettingError for a cut beyond the end of the clip, if it is painted to its end."""
+    last = surveyed.first + len(surveyed.frames) - 1
+    for number in clip.job.options.cuts or ():
+        if clip.last is None and number > last:
+            raise SettingError(f"cut {number} is no frame of the clip: possible are 1 to {last}")
 
 
 def _check_masks(clip: PreparedClip, surveyed: Survey) -> None:
@@ -124,7 +143,10 @@ def _paint_look(stylizer: Stylizer, clip: PreparedClip, number: int) -> Iterator
     began = time.perf_counter()
     frame = next(iter(reader.iter_frames(clip.info, number, number)), None)
     if frame is None or frame.source is None:
-        raise SettingError(f"look is {number}: the clip has no such frame that can be decoded")
+        last = reader.count_frames(clip.info.path) - 1
+        raise SettingError(
+            f"look is {number}: no frame that can be decoded; the clip has frames 0 to {last}"
+        )
     shot = _shot_of_look(clip, frame)
     with tempfile.TemporaryDirectory() as folder:  # for masks that move to the frame
         elsewhere = replace(clip, job=replace(clip.job, output=os.path.join(folder, "look")))
