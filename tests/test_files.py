@@ -102,6 +102,7 @@ def test_free_names_are_reserved(tmp_path):
 def test_a_name_that_is_given_back_is_free_and_what_was_written_stays(tmp_path):
     free, written, replaced = (files.reserve_name(tmp_path, "night") for _ in range(3))
     files.write_text("painted", written)
+    os.link(replaced, tmp_path / "old")  # so that its inode number is not used again
     replaced.unlink()
     replaced.touch()  # by somebody else
     for path in (free, written, replaced, tmp_path / "never.png"):
