@@ -36,9 +36,6 @@ from impasto.pipeline.video_events import (
 from impasto.recipe import presets
 from impasto.recipe import settings as recipes
 
-STOPPED = 130
-"""Exit status of a clip that was stopped before its end, as after a signal."""
-
 if TYPE_CHECKING:
     from impasto.pipeline.stylizer import Stylizer
     from impasto.video.clip_job import PreparedClip
@@ -295,7 +292,7 @@ def _show(
                 console.print_line(line)
     if finished is None:
         console.print_line("stopped: repeat the command to resume from the frames so far")
-        raise typer.Exit(STOPPED)
+        raise KeyboardInterrupt  # the exit status is that of any interrupted command
     look = prepared.job.options.look is not None and not quiet
     for line in (*finished.notes, *(_forecast_lines(prepared, stylizer) if look else ())):
         console.print_line(line)

@@ -124,7 +124,7 @@ class _TrackedFrame(NamedTuple):
     still: Mask
     """1 for pixels that keep their bytes"""
     entered: NDArray[np.bool_]
-    """pixels that came into the frame from outside"""
+    """pixels that come into this frame from outside"""
 
 
 class _Stage(NamedTuple):
@@ -216,11 +216,11 @@ class ShotPainter:
         matched = self._matches(memory, tracked, content)
         births, still = tracked.births, tracked.still
         new = births.age == 0
-        entered = births.age == ENTERED
-        free = frame_plan.large_areas(self._freedom(tracked, matched), entered)
+        waiting = births.age == ENTERED  # entered in an earlier frame
+        free = frame_plan.large_areas(self._freedom(tracked, matched), waiting)
         still = still * ~((births.age < 0) & (free > 0))
-        moved = tracked.moved
-        painted, share = self._paint(memory, content, moved, free, new | entered, matched)
+        empty = new | waiting
+        painted, share = self._paint(memory, content, tracked.moved, free, empty, matched)
         painted = np.where(still[..., None] > 0, memory.painted, painted)
         again = (free > CHANGED) & (still == 0)
         filled = new & (free == 0)
